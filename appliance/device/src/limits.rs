@@ -1,0 +1,34 @@
+//! Every bound of this crate, with its unit in the name.
+
+/// The unit of all disk and area access, bytes. Offsets, lengths and memory addresses are multiples
+/// of it. Every disk sold today reads and writes it whole with direct I/O.
+pub const BLOCK_BYTES: usize = 4096;
+
+/// What a disk is trusted to write whole or not at all when the power fails, bytes.
+pub const SECTOR_BYTES: usize = 512;
+
+/// Longest single read or write, bytes. A longer one is refused as out of range, so that a damaged
+/// length read from media cannot make the machine reserve unbounded memory.
+pub const OP_BYTES_MAX: usize = 256 * 1024 * 1024;
+
+/// Threads per disk that carry out reads, writes and discards.
+pub const IO_THREADS_PER_DISK: usize = 4;
+
+/// Memory through which one area access moves its bytes at a time, bytes.
+pub const AREA_SCRATCH_BYTES: usize = 256 * 1024;
+
+/// Scratch buffers an area keeps for reuse.
+pub const AREA_SCRATCH_COUNT_MAX: usize = 4;
+
+/// Longest message a key provider seals, bytes. It seals key state, not data.
+pub const SEAL_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// Longest key file that is looked at, bytes.
+pub const KEY_FILE_BYTES_MAX: usize = 4096;
+
+/// `BLOCK_BYTES` as the type of disk offsets.
+pub(crate) const BLOCK: u64 = 4096;
+
+const _: () = assert!(BLOCK_BYTES.is_power_of_two() && BLOCK_BYTES.is_multiple_of(SECTOR_BYTES));
+const _: () = assert!(OP_BYTES_MAX.is_multiple_of(BLOCK_BYTES));
+const _: () = assert!(AREA_SCRATCH_BYTES.is_multiple_of(BLOCK_BYTES));
