@@ -1,0 +1,1 @@
+//! Copies of the key state on the disks.

@@ -1,0 +1,20 @@
+//! Limits of retention, each with its unit in its name.
+
+/// One day.
+pub const DAY_MS: u64 = 86_400_000;
+
+/// Days in a year of a retention period; periods know no calendar.
+pub const YEAR_DAYS: u64 = 365;
+
+/// Longest default retention, in days.
+pub const DEFAULT_RETENTION_DAYS_MAX: u32 = 36_500;
+
+/// Longest default retention, in years.
+pub const DEFAULT_RETENTION_YEARS_MAX: u32 = 100;
+
+/// How far ahead of now a retain-until date may lie: 100 years of 366 days, so that a date exactly
+/// one hundred calendar years ahead passes whatever the leap years between.
+pub const RETAIN_UNTIL_AHEAD_MS_MAX: u64 = 36_600 * DAY_MS;
+
+/// How far the wall clock may stand from the compliance clock and still count.
+pub const WALL_DRIFT_MS_MAX: u64 = DAY_MS;
