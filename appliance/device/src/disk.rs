@@ -205,7 +205,7 @@ pub trait Disk: Send {
     fn poll(&mut self, done: &mut Vec<Done>);
 
     /// Appends completions, sleeping until there is at least one. Returns at once, with nothing,
-    /// when nothing is in flight (or when a simulated disk hangs).
+    /// when nothing is in flight.
     fn wait(&mut self, done: &mut Vec<Done>);
 
     /// Operations submitted whose completion was not handed out yet.

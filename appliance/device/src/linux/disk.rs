@@ -22,8 +22,8 @@ use std::thread::JoinHandle;
 use nix::errno::Errno;
 use nix::fcntl::{FallocateFlags, fallocate};
 
+use super::open::{DiskFile, disk_error, open_disk, queue_facts};
 pub use super::open::{OpenError, OpenMode};
-use super::open::{disk_error, open_disk, queue_facts};
 use crate::buffer::{Buffer, BufferMut};
 use crate::disk::{Disk, DiskError, DiskIdentity, Done, Op, OpId, OpKind, Waker};
 use crate::limits::IO_THREADS_PER_DISK;
@@ -44,7 +44,18 @@ impl FileDisk {
     /// # Errors
     /// Says in one sentence why the path cannot serve as a disk, or that threads cannot start.
     pub fn open(path: &Path, mode: OpenMode, waker: Waker) -> Result<FileDisk, OpenError> {
-        let opened = open_disk(path, mode)?;
+        FileDisk::start(open_disk(path, mode)?, path, waker)
+    }
+
+    /// Creates a sparse file of `bytes` bytes, refusing to touch an existing one, and opens it.
+    ///
+    /// # Errors
+    /// As `open`.
+    pub fn create(path: &Path, bytes: u64, waker: Waker) -> Result<FileDisk, OpenError> {
+        FileDisk::open(path, OpenMode::Create { bytes }, waker)
+    }
+
+    fn start(opened: DiskFile, path: &Path, waker: Waker) -> Result<FileDisk, OpenError> {
         let (sector_bytes, rotational) = queue_facts(&opened.file);
         let identity = DiskIdentity {
             name: path.display().to_string(),
@@ -53,16 +64,7 @@ impl FileDisk {
             rotational,
             backend: opened.backend,
         };
-        let shared = Arc::new(Shared {
-            file: opened.file,
-            waker,
-            bulk: Queue::default(),
-            commit: Queue::default(),
-            stopping: AtomicBool::new(false),
-            flush_failure: OnceLock::new(),
-            done: Mutex::new(Vec::new()),
-            done_added: Condvar::new(),
-        });
+        let shared = Arc::new(Shared::new(opened.file, waker));
         let mut disk = FileDisk {
             identity,
             shared,
@@ -75,14 +77,6 @@ impl FileDisk {
             source,
         })?;
         Ok(disk)
-    }
-
-    /// Creates a sparse file of `bytes` bytes, refusing to touch an existing one, and opens it.
-    ///
-    /// # Errors
-    /// As `open`.
-    pub fn create(path: &Path, bytes: u64, waker: Waker) -> Result<FileDisk, OpenError> {
-        FileDisk::open(path, OpenMode::Create { bytes }, waker)
     }
 
     fn start_threads(&mut self) -> std::io::Result<()> {
@@ -223,6 +217,19 @@ struct Shared {
 type Outcome = Result<Option<BufferMut>, DiskError>;
 
 impl Shared {
+    fn new(file: File, waker: Waker) -> Shared {
+        Shared {
+            file,
+            waker,
+            bulk: Queue::default(),
+            commit: Queue::default(),
+            stopping: AtomicBool::new(false),
+            flush_failure: OnceLock::new(),
+            done: Mutex::new(Vec::new()),
+            done_added: Condvar::new(),
+        }
+    }
+
     fn complete(&self, id: OpId, result: Outcome) {
         lock(&self.done).push(Done { id, result });
         self.done_added.notify_one();

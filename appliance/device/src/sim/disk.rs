@@ -169,7 +169,8 @@ impl SimDiskHandle {
         lock(&self.state).gone = false;
     }
 
-    /// Stops answering; `false` answers again. Area calls on a hung disk fail with `Gone`.
+    /// Stops answering; `false` answers again. Polls then give nothing; a blocking wait ends as if
+    /// a timeout had struck, all that was in flight fails with `Gone`, and so do area calls.
     pub fn hang(&self, hung: bool) {
         lock(&self.state).hung = hung;
     }
@@ -252,6 +253,15 @@ impl SimDisk {
                 id,
                 result: Err(DiskError::PowerLost),
             }));
+        } else if state.hung {
+            if at_least > 0 {
+                state.time_out();
+                let lost = self.waiting.drain(..);
+                done.extend(lost.map(|id| Done {
+                    id,
+                    result: Err(DiskError::Gone),
+                }));
+            }
         } else {
             let at_least = at_least.saturating_sub(self.refused.len());
             for pending in state.take_due(at_least) {

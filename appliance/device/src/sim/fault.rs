@@ -25,7 +25,8 @@
 //! bits of the durable image.
 //!
 //! **Disappearance.** A vanished disk answers `Gone` until it returns; its image can be put back to
-//! an older state, wiped or exchanged with another meanwhile. A hung disk answers nothing.
+//! an older state, wiped or exchanged with another meanwhile. A hung disk answers nothing until a
+//! blocking wait gives up on it.
 //!
 //! **Not simulated:** sectors torn inside, sectors that change when a neighbour is written, reads
 //! that give different bytes each time, a device that returns to an older state by itself, and a

@@ -108,9 +108,6 @@ impl State {
 
     /// Takes the operations to be carried out now: at least `at_least`, as far as there are any.
     pub(crate) fn take_due(&mut self, at_least: usize) -> Vec<Pending> {
-        if self.hung {
-            return Vec::new();
-        }
         if !self.core.plan.reorder || !self.power.is_on() || self.gone {
             return std::mem::take(&mut self.pending);
         }
@@ -241,13 +238,18 @@ impl State {
 
     /// The power fails: decides what is left, and ends whoever has the disk open.
     pub(crate) fn crash(&mut self, loss: Loss) {
-        for pending in std::mem::take(&mut self.pending) {
-            self.core.leave_at_risk(&pending.op);
-        }
+        self.time_out();
         self.core.crash(loss);
         self.session += 1;
         self.boot += 1;
         self.hung = false;
+    }
+
+    /// Gives up on everything in flight; the disk may still have got some of it.
+    pub(crate) fn time_out(&mut self) {
+        for pending in std::mem::take(&mut self.pending) {
+            self.core.leave_at_risk(&pending.op);
+        }
     }
 
     /// The process dies, the power stays on: the kernel may or may not get to what was queued.
@@ -554,6 +556,3 @@ fn astray(offset: u64, bytes: u64, disk_bytes: u64, plan: &Plan) -> u64 {
     let positions = disk_bytes - bytes + BLOCK;
     (offset.wrapping_add(step)) % positions
 }
-
-#[cfg(test)]
-mod tests;
