@@ -1,0 +1,454 @@
+//! The only mutator of the index.
+//!
+//! [`apply`] decides first and writes afterwards: when it fails it has changed nothing, so that a
+//! caller who lacks a row can fetch it and try again. Applying the same fact twice changes nothing
+//! the second time.
+
+use std::fmt;
+
+use stele_format::units::{BucketId, ObjectId, UploadId, VersionId};
+
+use crate::index::bundle::{MergedScan, Scan};
+use crate::index::fact::Fact;
+use crate::index::keys;
+use crate::index::rows::{BucketRow, PartRow};
+use crate::index::rows::{
+    ConfigRow, Current, NameRow, ObjectRow, RowError, Table, TableRow, UploadNameRow, UploadRow,
+    VersionRow,
+};
+
+/// Versions read in one step when the current one is released.
+const SUCCESSOR_ROWS: usize = 16;
+
+/// Parts read in one step when an upload ends.
+const PART_ROWS: usize = 1024;
+
+/// Why rows cannot be read.
+#[derive(thiserror::Error)]
+pub enum RowsError {
+    /// The row is neither in the memtable nor in what was asked of the file. Ask for it first.
+    #[error("a row of table {0:?} was not fetched before it was needed")]
+    NotFetched(Table, Vec<u8>),
+    /// The same for a range of rows.
+    #[error("rows of table {table:?} were not fetched before they were needed", table = .0.table)]
+    NotScanned(Scan),
+    /// What was asked of the file is older than the memtable's base. Ask again.
+    #[error("rows were fetched before the last commit of the index")]
+    Stale,
+    /// The file cannot be read.
+    #[error("the index file cannot be read: {0}")]
+    File(#[from] crate::index::message::IndexError),
+}
+
+/// Keys can hold names, so they are left out.
+impl fmt::Debug for RowsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "RowsError({self})")
+    }
+}
+
+/// Rows that [`apply`] reads and writes.
+pub trait Rows {
+    /// The value of `key`.
+    ///
+    /// # Errors
+    /// [`RowsError`].
+    fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, RowsError>;
+
+    /// Rows of a range; the answer says where to go on.
+    ///
+    /// # Errors
+    /// [`RowsError`].
+    fn scan(&self, scan: &Scan) -> Result<MergedScan, RowsError>;
+
+    /// Sets a value.
+    fn put(&mut self, table: Table, key: Vec<u8>, value: Vec<u8>);
+
+    /// Removes a key.
+    fn delete(&mut self, table: Table, key: Vec<u8>);
+
+    /// All rows whose key begins with `prefix`.
+    ///
+    /// # Errors
+    /// [`RowsError`].
+    fn scan_prefix(
+        &self,
+        table: Table,
+        prefix: Vec<u8>,
+    ) -> Result<Vec<(Vec<u8>, Vec<u8>)>, RowsError> {
+        let mut scan = Scan::prefix(table, prefix, PART_ROWS);
+        let mut rows = Vec::new();
+        loop {
+            let merged = self.scan(&scan)?;
+            rows.extend(merged.rows);
+            match merged.resume {
+                None => return Ok(rows),
+                Some(resume) => scan.from = resume,
+            }
+        }
+    }
+}
+
+/// Why a fact was not applied. Except for [`ApplyError::Rows`] this means that index and journal
+/// contradict each other: the index must be rebuilt, and if that does not help, the line stops.
+#[derive(Debug, thiserror::Error)]
+pub enum ApplyError {
+    /// Rows cannot be read.
+    #[error(transparent)]
+    Rows(#[from] RowsError),
+    /// A stored row does not decode.
+    #[error(transparent)]
+    Row(#[from] RowError),
+    /// The fact speaks of a row that is not there.
+    #[error("the index lacks a row of table {table:?} that the fact '{fact}' speaks of")]
+    Missing {
+        /// The table.
+        table: Table,
+        /// Kind of the fact.
+        fact: &'static str,
+    },
+    /// The fact contradicts a row.
+    #[error("the fact '{fact}' contradicts a row of table {table:?}")]
+    Conflict {
+        /// The table.
+        table: Table,
+        /// Kind of the fact.
+        fact: &'static str,
+    },
+}
+
+/// A row to write; no value deletes.
+type Change = (Table, Vec<u8>, Option<Vec<u8>>);
+
+/// Applies `fact` to `rows`.
+///
+/// # Errors
+/// [`ApplyError`]; nothing was changed then.
+pub fn apply(fact: &Fact, rows: &mut dyn Rows) -> Result<(), ApplyError> {
+    for (table, key, value) in changes(fact, rows)? {
+        match value {
+            Some(value) => rows.put(table, key, value),
+            None => rows.delete(table, key),
+        }
+    }
+    Ok(())
+}
+
+/// Whether [`apply`] would find every row it needs, without changing any.
+///
+/// # Errors
+/// As [`apply`].
+pub fn check(fact: &Fact, rows: &dyn Rows) -> Result<(), ApplyError> {
+    changes(fact, rows).map(|_| ())
+}
+
+fn changes(fact: &Fact, rows: &dyn Rows) -> Result<Vec<Change>, ApplyError> {
+    let context = Context {
+        rows,
+        fact: fact.kind(),
+    };
+    match fact {
+        Fact::BucketPut { id, row } => Ok(vec![put(keys::bucket(*id), row)]),
+        Fact::BucketDeleted { id } => context.bucket_deleted(*id),
+        Fact::ConfigPut { name, location } => Ok(vec![put(
+            keys::config(name),
+            &ConfigRow {
+                location: *location,
+            },
+        )]),
+        Fact::VersionAdded {
+            bucket,
+            name,
+            object,
+            row,
+            completes,
+        } => context.version_added(*bucket, name, *object, row, *completes),
+        Fact::RetentionSet {
+            object,
+            version,
+            retention,
+        } => context.version_changed(*object, *version, |row| row.retention = *retention),
+        Fact::HoldSet {
+            object,
+            version,
+            on,
+        } => context.version_changed(*object, *version, |row| row.hold = Some(*on)),
+        Fact::Released {
+            object,
+            version,
+            reason,
+        } => context.released(*object, *version, *reason),
+        Fact::UploadOpened { upload, row } => Ok(vec![
+            put(keys::upload(*upload), row),
+            put(
+                keys::upload_name(row.bucket, &row.name, *upload),
+                &UploadNameRow {
+                    started: row.started,
+                },
+            ),
+        ]),
+        Fact::PartAdded {
+            upload,
+            number,
+            row,
+        } => context.part_added(*upload, *number, row),
+        Fact::UploadAborted { upload } => context.upload_ended(*upload),
+        Fact::ChunkPlaced { digest, row } => Ok(vec![put(keys::chunk(digest), row)]),
+    }
+}
+
+fn put<R: TableRow>(key: Vec<u8>, row: &R) -> Change {
+    (R::TABLE, key, Some(row.encode()))
+}
+
+/// Reads and judges on behalf of one fact.
+struct Context<'a> {
+    rows: &'a dyn Rows,
+    fact: &'static str,
+}
+
+impl Context<'_> {
+    fn find<R: TableRow>(&self, key: &[u8]) -> Result<Option<R>, ApplyError> {
+        let value = self.rows.get(R::TABLE, key)?;
+        Ok(value.map(|value| R::decode(&value)).transpose()?)
+    }
+
+    fn require<R: TableRow>(&self, key: &[u8]) -> Result<R, ApplyError> {
+        self.find(key)?.ok_or(ApplyError::Missing {
+            table: R::TABLE,
+            fact: self.fact,
+        })
+    }
+
+    fn conflict(&self, table: Table) -> ApplyError {
+        ApplyError::Conflict {
+            table,
+            fact: self.fact,
+        }
+    }
+
+    fn bucket_deleted(&self, id: BucketId) -> Result<Vec<Change>, ApplyError> {
+        let key = keys::bucket(id);
+        let row: BucketRow = self.require(&key)?;
+        Ok(vec![put(
+            key,
+            &BucketRow {
+                deleted: true,
+                ..row
+            },
+        )])
+    }
+
+    fn version_added(
+        &self,
+        bucket: BucketId,
+        name: &[u8],
+        object: ObjectId,
+        row: &VersionRow,
+        completes: Option<UploadId>,
+    ) -> Result<Vec<Change>, ApplyError> {
+        let version_key = keys::version(object, row.version);
+        if let Some(known) = self.find::<VersionRow>(&version_key)? {
+            // Applied before; later facts may have changed the row since.
+            let same = known.version == row.version;
+            return if same {
+                Ok(Vec::new())
+            } else {
+                Err(self.conflict(Table::Versions))
+            };
+        }
+        let name_key = keys::name(bucket, name);
+        let name_row = self.find::<NameRow>(&name_key)?;
+        if name_row
+            .as_ref()
+            .is_some_and(|name_row| name_row.object != object)
+        {
+            return Err(self.conflict(Table::Names));
+        }
+        let mut changes = vec![put(version_key, row)];
+        if name_row.is_none() {
+            let object_row = ObjectRow {
+                bucket,
+                name: name.to_vec(),
+            };
+            changes.push(put(keys::object(object), &object_row));
+        }
+        let newest = name_row
+            .and_then(|name_row| name_row.current)
+            .filter(|current| current.version.ordinal() > row.version.ordinal())
+            .unwrap_or_else(|| Current::of(row));
+        changes.push(put(
+            name_key,
+            &NameRow {
+                object,
+                current: Some(newest),
+            },
+        ));
+        if let Some(upload) = completes {
+            changes.extend(self.upload_ended(upload)?);
+        }
+        Ok(changes)
+    }
+
+    /// Finds a version by its full id: another one in its place is a contradiction.
+    fn version(&self, object: ObjectId, version: VersionId) -> Result<VersionRow, ApplyError> {
+        let row: VersionRow = self.require(&keys::version(object, version))?;
+        if row.version == version {
+            Ok(row)
+        } else {
+            Err(self.conflict(Table::Versions))
+        }
+    }
+
+    fn version_changed(
+        &self,
+        object: ObjectId,
+        version: VersionId,
+        change: impl FnOnce(&mut VersionRow),
+    ) -> Result<Vec<Change>, ApplyError> {
+        let mut row = self.version(object, version)?;
+        change(&mut row);
+        Ok(vec![put(keys::version(object, version), &row)])
+    }
+
+    fn released(
+        &self,
+        object: ObjectId,
+        version: VersionId,
+        reason: u8,
+    ) -> Result<Vec<Change>, ApplyError> {
+        let row = self.version(object, version)?;
+        if row.released.is_some() {
+            return Ok(Vec::new());
+        }
+        let key = keys::version(object, version);
+        let mut changes = vec![put(
+            key.clone(),
+            &VersionRow {
+                released: Some(reason),
+                ..row
+            },
+        )];
+        let object_row: ObjectRow = self.require(&keys::object(object))?;
+        let name_key = keys::name(object_row.bucket, &object_row.name);
+        let name_row: NameRow = self.require(&name_key)?;
+        if name_row
+            .current
+            .as_ref()
+            .is_some_and(|current| current.version == version)
+        {
+            let current = self.newest_after(object, &key)?;
+            changes.push(put(
+                name_key,
+                &NameRow {
+                    current,
+                    ..name_row
+                },
+            ));
+        }
+        Ok(changes)
+    }
+
+    /// The newest version that is not released and older than the one at `key`.
+    fn newest_after(&self, object: ObjectId, key: &[u8]) -> Result<Option<Current>, ApplyError> {
+        let mut scan = Scan::prefix(Table::Versions, keys::object(object), SUCCESSOR_ROWS);
+        scan.from = keys::successor(key);
+        loop {
+            let merged = self.rows.scan(&scan)?;
+            for (_, value) in &merged.rows {
+                let row = VersionRow::decode(value)?;
+                if row.released.is_none() {
+                    return Ok(Some(Current::of(&row)));
+                }
+            }
+            match merged.resume {
+                None => return Ok(None),
+                Some(resume) => scan.from = resume,
+            }
+        }
+    }
+
+    fn part_added(
+        &self,
+        upload: UploadId,
+        number: u16,
+        row: &PartRow,
+    ) -> Result<Vec<Change>, ApplyError> {
+        let _: UploadRow = self.require(&keys::upload(upload))?;
+        Ok(vec![put(keys::part(upload, number), row)])
+    }
+
+    /// Forgets an upload and its parts; nothing when it has ended before.
+    fn upload_ended(&self, upload: UploadId) -> Result<Vec<Change>, ApplyError> {
+        let key = keys::upload(upload);
+        let Some(row) = self.find::<UploadRow>(&key)? else {
+            return Ok(Vec::new());
+        };
+        let parts = self.rows.scan_prefix(Table::Parts, key.clone())?;
+        let name_key = keys::upload_name(row.bucket, &row.name, upload);
+        let mut changes = vec![
+            (Table::Uploads, key, None),
+            (Table::UploadNames, name_key, None),
+        ];
+        changes.extend(parts.into_iter().map(|(key, _)| (Table::Parts, key, None)));
+        Ok(changes)
+    }
+}
+
+/// What [`apply`] is sure to read for a fact: gets and scans to ask of the file beforehand. Rows
+/// that follow from these answers are named by the error of [`check`].
+#[must_use]
+pub fn first_reads(fact: &Fact) -> (Vec<(Table, Vec<u8>)>, Vec<Scan>) {
+    let parts = |upload: UploadId| Scan::prefix(Table::Parts, keys::upload(upload), PART_ROWS);
+    match fact {
+        Fact::BucketPut { .. } | Fact::ConfigPut { .. } | Fact::UploadOpened { .. } => {
+            (Vec::new(), Vec::new())
+        }
+        Fact::ChunkPlaced { .. } => (Vec::new(), Vec::new()),
+        Fact::BucketDeleted { id } => (vec![(Table::Buckets, keys::bucket(*id))], Vec::new()),
+        Fact::VersionAdded {
+            bucket,
+            name,
+            object,
+            row,
+            completes,
+        } => {
+            let mut gets = vec![
+                (Table::Versions, keys::version(*object, row.version)),
+                (Table::Names, keys::name(*bucket, name)),
+            ];
+            gets.extend(completes.map(|upload| (Table::Uploads, keys::upload(upload))));
+            (gets, completes.map(parts).into_iter().collect())
+        }
+        Fact::RetentionSet {
+            object, version, ..
+        }
+        | Fact::HoldSet {
+            object, version, ..
+        } => (
+            vec![(Table::Versions, keys::version(*object, *version))],
+            Vec::new(),
+        ),
+        Fact::Released {
+            object, version, ..
+        } => {
+            let key = keys::version(*object, *version);
+            let mut scan = Scan::prefix(Table::Versions, keys::object(*object), SUCCESSOR_ROWS);
+            scan.from.clone_from(&key);
+            (
+                vec![
+                    (Table::Objects, keys::object(*object)),
+                    (Table::Versions, key),
+                ],
+                vec![scan],
+            )
+        }
+        Fact::PartAdded { upload, .. } => {
+            (vec![(Table::Uploads, keys::upload(*upload))], Vec::new())
+        }
+        Fact::UploadAborted { upload } => (
+            vec![(Table::Uploads, keys::upload(*upload))],
+            vec![parts(*upload)],
+        ),
+    }
+}

@@ -1,0 +1,130 @@
+//! What a journal record means for the index.
+//!
+//! Facts are made by one decoder from records, live and in replay, and consumed by
+//! [`apply`](crate::index::apply::apply) alone.
+
+use std::fmt;
+
+use stele_format::digest::Digest;
+use stele_format::units::{BucketId, ObjectId, UploadId, VersionId};
+
+use crate::index::rows::{BucketRow, ChunkRow, PartRow, RecordLocation, UploadRow, VersionRow};
+use crate::policy::Retention;
+
+/// One change of the index.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Fact {
+    /// A bucket was made or changed.
+    BucketPut {
+        /// Its id.
+        id: BucketId,
+        /// Its new row.
+        row: BucketRow,
+    },
+    /// A bucket is gone from S3.
+    BucketDeleted {
+        /// Its id.
+        id: BucketId,
+    },
+    /// A configuration value was written.
+    ConfigPut {
+        /// Its name.
+        name: String,
+        /// The record that holds it.
+        location: RecordLocation,
+    },
+    /// A version or delete marker was added; it is the newest of its object.
+    VersionAdded {
+        /// Its bucket.
+        bucket: BucketId,
+        /// Name of its object.
+        name: Vec<u8>,
+        /// Its object.
+        object: ObjectId,
+        /// Its row.
+        row: VersionRow,
+        /// The multipart upload that ends with it.
+        completes: Option<UploadId>,
+    },
+    /// The retention of a version was set or removed.
+    RetentionSet {
+        /// Its object.
+        object: ObjectId,
+        /// The version.
+        version: VersionId,
+        /// The new retention.
+        retention: Option<Retention>,
+    },
+    /// The legal hold of a version was switched.
+    HoldSet {
+        /// Its object.
+        object: ObjectId,
+        /// The version.
+        version: VersionId,
+        /// ON or OFF.
+        on: bool,
+    },
+    /// A version is gone from S3.
+    Released {
+        /// Its object.
+        object: ObjectId,
+        /// The version.
+        version: VersionId,
+        /// Reason number of the release record.
+        reason: u8,
+    },
+    /// A multipart upload began.
+    UploadOpened {
+        /// Its id.
+        upload: UploadId,
+        /// Its row.
+        row: UploadRow,
+    },
+    /// A part was stored; it replaces an earlier one of that number.
+    PartAdded {
+        /// Its upload.
+        upload: UploadId,
+        /// 1 to 10,000.
+        number: u16,
+        /// Its row.
+        row: PartRow,
+    },
+    /// A multipart upload was given up.
+    UploadAborted {
+        /// Its id.
+        upload: UploadId,
+    },
+    /// A chunk lies here.
+    ChunkPlaced {
+        /// Digest of its stored bytes.
+        digest: Digest,
+        /// Its row.
+        row: ChunkRow,
+    },
+}
+
+impl Fact {
+    /// What kind of fact it is.
+    #[must_use]
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Fact::BucketPut { .. } => "bucket put",
+            Fact::BucketDeleted { .. } => "bucket deleted",
+            Fact::ConfigPut { .. } => "config put",
+            Fact::VersionAdded { .. } => "version added",
+            Fact::RetentionSet { .. } => "retention set",
+            Fact::HoldSet { .. } => "hold set",
+            Fact::Released { .. } => "version released",
+            Fact::UploadOpened { .. } => "upload opened",
+            Fact::PartAdded { .. } => "part added",
+            Fact::UploadAborted { .. } => "upload aborted",
+            Fact::ChunkPlaced { .. } => "chunk placed",
+        }
+    }
+}
+
+impl fmt::Debug for Fact {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Fact({})", self.kind())
+    }
+}

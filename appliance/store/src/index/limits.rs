@@ -1,0 +1,46 @@
+//! Limits and tuning of the index, each with its unit in its name.
+
+/// Bytes of an index page, the unit of encryption and of checking.
+pub const PAGE_BYTES: usize = 4096;
+
+/// Page tags that fit one tag page; a tag page is followed by as many data pages.
+pub const GROUP_PAGES: u64 = 512;
+
+/// Header pages at the start of each half of an index area.
+pub const HEADER_PAGES: u64 = 2;
+
+/// Bytes of redb's super-header that a header page carries along.
+pub const SUPER_HEADER_BYTES: usize = 512;
+
+/// Mirrors of an index at most.
+pub const MIRRORS_MAX: usize = 2;
+
+/// Pages gathered before they are written out in disk order.
+pub const PENDING_PAGES_MAX: usize = 2048;
+
+/// Longest single write to an area, in pages.
+pub const WRITE_RUN_PAGES_MAX: usize = 256;
+
+/// Tag pages kept in memory per mirror.
+pub const TAG_PAGES_MAX: usize = 1024;
+
+/// Bytes of one stored piece of the engine's snapshot blob.
+pub const EXTRA_PIECE_BYTES: usize = 128 * 1024;
+
+/// The engine's snapshot blob at most.
+pub const EXTRA_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// What an entry of the memtable costs beside its key and value, for accounting.
+pub const ENTRY_OVERHEAD_BYTES: usize = 96;
+
+/// Smallest index area that can hold an index (both halves together).
+pub const INDEX_AREA_BYTES_MIN: u64 = 2 * 1024 * 1024;
+
+/// Rows read at once by a listing that rolls keys up; it doubles while nothing is rolled up.
+pub const LIST_ROLLUP_ROWS_MIN: usize = 16;
+
+/// Rows read at once by a listing at most.
+pub const LIST_ROWS_MAX: usize = 1024;
+
+/// Objects whose versions are read in one step of a version listing.
+pub const LIST_OBJECTS_AT_ONCE_MAX: usize = 64;

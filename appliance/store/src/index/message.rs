@@ -1,0 +1,112 @@
+//! Messages between the engine and the index thread.
+
+use std::sync::Arc;
+
+use crate::index::bundle::{Bundle, Scan};
+use crate::index::memtable::FrozenRows;
+use crate::index::meta::{SnapshotMeta, Triple};
+use crate::index::rows::Table;
+
+/// Ties an answer to its question.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct QueryId(pub u64);
+
+/// What the index thread is asked to do.
+pub enum IndexRequest {
+    /// Read rows.
+    Query {
+        /// Comes back with the answer.
+        id: QueryId,
+        /// Single keys.
+        gets: Vec<(Table, Vec<u8>)>,
+        /// Ranges.
+        scans: Vec<Scan>,
+    },
+    /// Write rows durably: this is the snapshot.
+    Commit {
+        /// The rows.
+        rows: Arc<FrozenRows>,
+        /// What the snapshot covers.
+        meta: SnapshotMeta,
+    },
+}
+
+impl std::fmt::Debug for IndexRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            IndexRequest::Query { id, gets, scans } => {
+                write!(
+                    f,
+                    "Query({}, {} gets, {} scans)",
+                    id.0,
+                    gets.len(),
+                    scans.len()
+                )
+            }
+            IndexRequest::Commit { rows, meta } => write!(f, "Commit({rows:?}, {meta:?})"),
+        }
+    }
+}
+
+/// What it answers, in the order asked.
+#[derive(Debug)]
+pub enum IndexReply {
+    /// The rows asked for.
+    Answer {
+        /// Of the query.
+        id: QueryId,
+        /// Rows of one snapshot.
+        bundle: Bundle,
+    },
+    /// The snapshot is durable on every mirror in use.
+    Committed {
+        /// What the file states now.
+        triple: Box<Triple>,
+        /// Room and mirrors.
+        usage: IndexUsage,
+    },
+    /// It could not be done.
+    Failed {
+        /// The query, or none for a commit.
+        query: Option<QueryId>,
+        /// Why.
+        error: IndexError,
+    },
+}
+
+/// Why the index file cannot do what is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum IndexError {
+    /// The rows do not fit. Nothing was written, the last snapshot stands, reading goes on.
+    #[error("the index area is full")]
+    Full,
+    /// The file is not to be trusted any more, or no mirror of it can be used: rebuild it.
+    #[error("the index file is damaged or no mirror of it can be used")]
+    Damaged,
+}
+
+/// Where a mirror stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MirrorState {
+    /// Holds everything.
+    Active,
+    /// Missed writes of an earlier run; unused until made anew.
+    Stale,
+    /// Failed in this run; unused.
+    Failed,
+}
+
+/// Room and health of the index.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IndexUsage {
+    /// Bytes of keys and values.
+    pub row_bytes: u64,
+    /// Bytes the file occupies, free pages included.
+    pub file_bytes: u64,
+    /// Bytes it can grow to.
+    pub capacity_bytes: u64,
+    /// Each mirror.
+    pub mirrors: Vec<MirrorState>,
+    /// Pages rewritten from the other mirror because they were rotten or unreadable.
+    pub repaired_pages: u64,
+}

@@ -1,0 +1,293 @@
+//! One mirror of the index: an area, its page tags and its state.
+//!
+//! Half an area is laid out as header pages, then groups of one tag page and the data pages it
+//! speaks of. Tags of pages that the last durable commit uses never change, so a torn write of a tag
+//! page, whose sectors are then each old or new, loses no tag that matters.
+
+use std::collections::BTreeMap;
+
+use stele_device::area::Area;
+use stele_device::disk::DiskError;
+
+use crate::index::crypt::{Page, PageCipher, TAG_BLANK};
+use crate::index::limits::{
+    GROUP_PAGES, HEADER_PAGES, PAGE_BYTES, TAG_PAGES_MAX, WRITE_RUN_PAGES_MAX,
+};
+use crate::index::message::MirrorState;
+
+/// A tag that no page has been seen to have: stands for tags that cannot be read.
+const TAG_UNKNOWN: u64 = u64::MAX;
+
+/// Bytes of a page as an offset.
+const PAGE: u64 = PAGE_BYTES as u64;
+
+/// Where things lie in one half of an area; offsets are page numbers in the half.
+pub struct Geometry;
+
+impl Geometry {
+    /// Pages of redb's file that fit a half of `half_pages`; page 0 lives in the header.
+    #[must_use]
+    pub const fn file_pages(half_pages: u64) -> u64 {
+        let usable = half_pages.saturating_sub(HEADER_PAGES);
+        let whole = usable / (GROUP_PAGES + 1);
+        let rest = usable % (GROUP_PAGES + 1);
+        1 + whole * GROUP_PAGES + rest.saturating_sub(1)
+    }
+
+    /// Groups a file of so many pages needs.
+    #[must_use]
+    pub const fn groups(file_pages: u64) -> u64 {
+        file_pages.saturating_sub(1).div_ceil(GROUP_PAGES)
+    }
+
+    /// Group of a file page (from 1) and its place among the group's data pages.
+    #[must_use]
+    pub const fn group_of(page: u64) -> (u64, u64) {
+        ((page - 1) / GROUP_PAGES, (page - 1) % GROUP_PAGES)
+    }
+
+    /// Place of a group's tag page.
+    #[must_use]
+    pub const fn tag_place(group: u64) -> u64 {
+        HEADER_PAGES + group * (GROUP_PAGES + 1)
+    }
+
+    /// Place of a file page (from 1).
+    #[must_use]
+    pub const fn place(page: u64) -> u64 {
+        let (group, at) = Self::group_of(page);
+        Self::tag_place(group) + 1 + at
+    }
+}
+
+struct TagPage {
+    tags: Box<[u64]>,
+    dirty: bool,
+}
+
+/// One mirror.
+pub struct Mirror {
+    area: Box<dyn Area>,
+    state: MirrorState,
+    tags: BTreeMap<u64, TagPage>,
+}
+
+impl Mirror {
+    /// Over an area; takes no look at it.
+    #[must_use]
+    pub fn new(area: Box<dyn Area>) -> Self {
+        Self {
+            area,
+            state: MirrorState::Active,
+            tags: BTreeMap::new(),
+        }
+    }
+
+    /// The area back.
+    #[must_use]
+    pub fn into_area(self) -> Box<dyn Area> {
+        self.area
+    }
+
+    /// Size of the area in bytes.
+    #[must_use]
+    pub fn area_bytes(&self) -> u64 {
+        self.area.len()
+    }
+
+    /// Its state.
+    #[must_use]
+    pub const fn state(&self) -> MirrorState {
+        self.state
+    }
+
+    /// Whether it takes part.
+    #[must_use]
+    pub fn is_active(&self) -> bool {
+        self.state == MirrorState::Active
+    }
+
+    /// Takes it out or in again; forgets what was read of it.
+    pub fn set_state(&mut self, state: MirrorState) {
+        self.state = state;
+        self.tags.clear();
+    }
+
+    /// Reads the raw page at a place.
+    ///
+    /// # Errors
+    /// What the disk reports.
+    pub fn read_raw(&self, place: u64) -> Result<Box<Page>, DiskError> {
+        let mut page = Box::new([0; PAGE_BYTES]);
+        self.area.read(place * PAGE, page.as_mut_slice())?;
+        Ok(page)
+    }
+
+    /// Writes raw bytes from a place on.
+    ///
+    /// # Errors
+    /// What the disk reports.
+    pub fn write_raw(&self, place: u64, bytes: &[u8]) -> Result<(), DiskError> {
+        self.area.write(place * PAGE, bytes)
+    }
+
+    /// Makes everything written durable.
+    ///
+    /// # Errors
+    /// What the disk reports.
+    pub fn flush(&self) -> Result<(), DiskError> {
+        self.area.flush()
+    }
+
+    /// The ciphertext of a file page if it is what was last written: none inside when it was never
+    /// written, none outside when it is unreadable or rotten.
+    pub fn read_page(&mut self, cipher: &PageCipher, page: u64) -> Option<Option<Box<Page>>> {
+        let tag = self.tag(cipher, page);
+        if tag == TAG_BLANK {
+            return Some(None);
+        }
+        let place = Geometry::place(page);
+        let ciphertext = self.read_raw(place).ok()?;
+        (cipher.tag(place, &ciphertext) == tag).then_some(Some(ciphertext))
+    }
+
+    fn tag(&mut self, cipher: &PageCipher, page: u64) -> u64 {
+        let (group, at) = Geometry::group_of(page);
+        let tags = &self.tag_page(cipher, group).tags;
+        usize::try_from(at)
+            .ok()
+            .and_then(|at| tags.get(at))
+            .copied()
+            .unwrap_or(TAG_UNKNOWN)
+    }
+
+    /// Notes the tag of a file page.
+    pub fn set_tag(&mut self, cipher: &PageCipher, page: u64, tag: u64) {
+        let (group, at) = Geometry::group_of(page);
+        let tag_page = self.tag_page(cipher, group);
+        if let Some(known) = usize::try_from(at)
+            .ok()
+            .and_then(|at| tag_page.tags.get_mut(at))
+        {
+            *known = tag;
+            tag_page.dirty = true;
+        }
+    }
+
+    /// Begins a group none of whose pages was ever written.
+    pub fn begin_group(&mut self, group: u64) {
+        self.tags.insert(
+            group,
+            TagPage {
+                tags: blank_tags(),
+                dirty: true,
+            },
+        );
+    }
+
+    fn tag_page(&mut self, cipher: &PageCipher, group: u64) -> &mut TagPage {
+        if !self.tags.contains_key(&group) {
+            let tags = self.load_tags(cipher, group);
+            self.tags.insert(group, TagPage { tags, dirty: false });
+        }
+        self.tags.get_mut(&group).expect("inserted above")
+    }
+
+    fn load_tags(&self, cipher: &PageCipher, group: u64) -> Box<[u64]> {
+        let place = Geometry::tag_place(group);
+        let mut tags = blank_tags();
+        match self.read_raw(place) {
+            Ok(mut page) => {
+                cipher.open(place, &mut page);
+                for (tag, bytes) in tags.iter_mut().zip(page.as_chunks::<8>().0) {
+                    *tag = u64::from_le_bytes(*bytes);
+                }
+            }
+            Err(_) => tags.fill(TAG_UNKNOWN),
+        }
+        tags
+    }
+
+    /// Writes the tag pages that changed and keeps memory within its limit.
+    ///
+    /// # Errors
+    /// What the disk reports.
+    pub fn write_tags(&mut self, cipher: &PageCipher) -> Result<(), DiskError> {
+        for (&group, tag_page) in self.tags.iter_mut().filter(|(_, page)| page.dirty) {
+            let place = Geometry::tag_place(group);
+            let mut page = [0; PAGE_BYTES];
+            for (bytes, tag) in page.as_chunks_mut::<8>().0.iter_mut().zip(&tag_page.tags) {
+                *bytes = tag.to_le_bytes();
+            }
+            cipher.seal(place, &mut page);
+            self.area.write(place * PAGE, &page)?;
+            tag_page.dirty = false;
+        }
+        if self.tags.len() > TAG_PAGES_MAX {
+            self.tags.clear();
+        }
+        Ok(())
+    }
+
+    /// Whether so many tag pages are in memory that they should be written.
+    #[must_use]
+    pub fn is_tag_heavy(&self) -> bool {
+        self.tags.len() > TAG_PAGES_MAX
+    }
+
+    /// Writes sealed pages, neighbours together.
+    ///
+    /// # Errors
+    /// What the disk reports.
+    pub fn write_pages(&self, pages: &[(u64, Box<Page>)]) -> Result<(), DiskError> {
+        let mut run: Vec<u8> = Vec::new();
+        let mut first = 0;
+        let mut next = 0;
+        for (place, page) in pages {
+            if *place != next || run.len() >= WRITE_RUN_PAGES_MAX * PAGE_BYTES {
+                self.write_run(first, &mut run)?;
+                first = *place;
+            }
+            run.extend_from_slice(page.as_slice());
+            next = place + 1;
+        }
+        self.write_run(first, &mut run)
+    }
+
+    fn write_run(&self, first: u64, run: &mut Vec<u8>) -> Result<(), DiskError> {
+        if run.is_empty() {
+            return Ok(());
+        }
+        let result = self.write_raw(first, run);
+        run.clear();
+        result
+    }
+}
+
+fn blank_tags() -> Box<[u64]> {
+    let count = usize::try_from(GROUP_PAGES).expect("a group's tags fit one page");
+    vec![TAG_BLANK; count].into_boxed_slice()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_file_page_has_a_place_of_its_own_inside_the_half() {
+        for half_pages in [3, 4, 514, 515, 516, 517, 1028, 1029, 1030, 5000] {
+            let pages = Geometry::file_pages(half_pages);
+            let mut places: Vec<u64> = (1..pages).map(Geometry::place).collect();
+            places.extend((0..Geometry::groups(pages)).map(Geometry::tag_place));
+            places.sort_unstable();
+            let count = places.len();
+            places.dedup();
+            assert_eq!(places.len(), count, "{half_pages}: two pages share a place");
+            assert!(places.first().is_none_or(|first| *first >= HEADER_PAGES));
+            assert!(
+                places.last().is_none_or(|last| *last < half_pages),
+                "{half_pages}"
+            );
+        }
+    }
+}

@@ -1,0 +1,559 @@
+//! The index file: redb over encrypted, mirrored pages.
+//!
+//! Invariants:
+//! - one durable redb transaction per commit: rows and [`Triple`] change together or not at all;
+//! - every commit records redb's allocator, so that opening after a crash reads a handful of pages
+//!   and never walks the file; letting go of redb writes nothing, so every start looks the same;
+//! - an error of redb, or a panic inside it, means [`IndexError::Damaged`]: rebuild from the journal.
+//!
+//! Runs on its own thread in the daemon and inline in the simulator.
+
+use std::ops::Bound;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use redb::{Builder, Database, ReadOnlyTable, ReadableDatabase, ReadableTable, TableDefinition};
+use stele_device::area::Area;
+
+use crate::index::backend::Backend;
+use crate::index::bundle::{Bundle, Scan, Scanned};
+use crate::index::codec::Malformed;
+use crate::index::crypt::INDEX_KEY_BYTES;
+use crate::index::limits::{EXTRA_BYTES_MAX, EXTRA_PIECE_BYTES};
+use crate::index::memtable::FrozenRows;
+use crate::index::message::{IndexError, IndexReply, IndexRequest, IndexUsage};
+use crate::index::meta::{Multiset, SnapshotMeta, Triple};
+use crate::index::pages::{Found, Pages};
+use crate::index::rows::Table;
+
+type Bytes = &'static [u8];
+
+/// Key 0 holds the triple, the others the pieces of its extra bytes.
+const META: TableDefinition<'static, u32, Bytes> = TableDefinition::new("meta");
+const META_TRIPLE: u32 = 0;
+
+const fn definition(table: Table) -> TableDefinition<'static, Bytes, Bytes> {
+    TableDefinition::new(match table {
+        Table::Buckets => "buckets",
+        Table::Names => "names",
+        Table::Objects => "objects",
+        Table::Versions => "versions",
+        Table::Uploads => "uploads",
+        Table::UploadNames => "upload names",
+        Table::Parts => "parts",
+        Table::Chunks => "chunks",
+        Table::Configs => "configs",
+    })
+}
+
+/// How to run an index.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct IndexOptions {
+    /// Memory redb may use for pages.
+    pub cache_bytes: usize,
+    /// A number no earlier start of this pool has used, such as its epoch. It tells apart what two
+    /// mirrors wrote while they did not see each other.
+    pub start: u64,
+}
+
+/// Why there is no index to open; each case means: rebuild.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Why {
+    /// Nothing was ever written.
+    Absent,
+    /// It is there and cannot be trusted.
+    Damaged,
+    /// It was written under another key, or it is not an index at all.
+    KeyChanged,
+}
+
+/// An index that was opened.
+#[derive(Debug)]
+pub struct Opened {
+    /// The index.
+    pub store: IndexStore,
+    /// What it states; compare it with the journal before trusting a row.
+    pub triple: Triple,
+}
+
+/// Areas that hold no usable index.
+#[derive(Debug)]
+pub struct NotOpened {
+    /// Why not.
+    pub why: Why,
+    pages: Arc<Pages>,
+    options: IndexOptions,
+}
+
+impl NotOpened {
+    /// Makes an empty index on the same areas.
+    ///
+    /// # Errors
+    /// [`IndexError::Full`] when the areas are too small, [`IndexError::Damaged`] when they cannot be
+    /// written.
+    pub fn create(self) -> Result<IndexStore, IndexError> {
+        IndexStore::begin(self.pages, self.options)
+    }
+}
+
+/// A failure inside redb, its cause left out: pages hold names.
+struct Failure;
+
+impl<E: Into<redb::Error>> From<E> for Failure {
+    fn from(_: E) -> Self {
+        Failure
+    }
+}
+
+/// Runs redb, whose errors and panics both mean that the file is not to be trusted.
+fn guarded<T>(act: impl FnOnce() -> Result<T, Failure>) -> Result<T, IndexError> {
+    match catch_unwind(AssertUnwindSafe(act)) {
+        Ok(Ok(value)) => Ok(value),
+        Ok(Err(Failure)) | Err(_) => Err(IndexError::Damaged),
+    }
+}
+
+/// An open file and a view of its last commit.
+struct File {
+    // Before the database, so that it is dropped first.
+    tables: Vec<ReadOnlyTable<Bytes, Bytes>>,
+    database: Database,
+}
+
+impl File {
+    fn open(pages: &Arc<Pages>, cache_bytes: usize) -> Result<Self, Failure> {
+        let database = Builder::new()
+            .set_cache_size(cache_bytes)
+            // Commits make a walk over the file needless; one that is needed costs as much as a
+            // rebuild and would trust more.
+            .set_repair_callback(redb::RepairSession::abort)
+            .create_with_backend(Backend::new(Arc::clone(pages)))?;
+        Ok(Self {
+            tables: Vec::new(),
+            database,
+        })
+    }
+
+    /// Looks at the last commit from now on.
+    fn refresh(&mut self) -> Result<(), Failure> {
+        self.tables.clear();
+        let view = self.database.begin_read()?;
+        for table in Table::ALL {
+            self.tables.push(view.open_table(definition(table))?);
+        }
+        Ok(())
+    }
+
+    fn table(&self, table: Table) -> Result<&ReadOnlyTable<Bytes, Bytes>, Failure> {
+        self.tables.get(table.position()).ok_or(Failure)
+    }
+
+    fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, Failure> {
+        Ok(self
+            .table(table)?
+            .get(key)?
+            .map(|value| value.value().to_vec()))
+    }
+
+    fn scan(&self, scan: &Scan) -> Result<Scanned, Failure> {
+        if scan.is_empty() {
+            return Ok(Scanned {
+                rows: Vec::new(),
+                exhausted: true,
+            });
+        }
+        let end = scan
+            .end
+            .as_deref()
+            .map_or(Bound::Unbounded, Bound::Excluded);
+        let bounds = (Bound::Included(scan.from.as_slice()), end);
+        let mut range = self.table(scan.table)?.range::<&[u8]>(bounds)?;
+        let mut rows = Vec::new();
+        while rows.len() < scan.limit {
+            let Some(row) = range.next() else {
+                return Ok(Scanned {
+                    rows,
+                    exhausted: true,
+                });
+            };
+            let (key, value) = row?;
+            rows.push((key.value().to_vec(), value.value().to_vec()));
+        }
+        let exhausted = range.next().transpose()?.is_none();
+        Ok(Scanned { rows, exhausted })
+    }
+
+    fn read_triple(&self) -> Result<Triple, Failure> {
+        let view = self.database.begin_read()?;
+        let table = view.open_table(META)?;
+        let stored = table.get(META_TRIPLE)?.ok_or(Failure)?;
+        let (mut triple, extra_bytes) =
+            Triple::decode(stored.value()).map_err(|Malformed| Failure)?;
+        for piece in table.range(META_TRIPLE + 1..)? {
+            triple.meta.extra.extend_from_slice(piece?.1.value());
+        }
+        let whole = u64::try_from(triple.meta.extra.len()).is_ok_and(|bytes| bytes == extra_bytes);
+        if whole { Ok(triple) } else { Err(Failure) }
+    }
+
+    /// Writes rows and triple in one durable transaction.
+    fn commit(
+        &mut self,
+        rows: &FrozenRows,
+        meta: &SnapshotMeta,
+        set: Multiset,
+    ) -> Result<Triple, Failure> {
+        // A view keeps old pages from being used again.
+        self.tables.clear();
+        let mut set = set;
+        let mut transaction = self.database.begin_write()?;
+        transaction.set_quick_repair(true);
+        for table in Table::ALL {
+            let mut stored = transaction.open_table(definition(table))?;
+            for (key, value) in rows.changes(table) {
+                let old = match value {
+                    Some(value) => {
+                        set.add(table, key, value);
+                        stored.insert(key, value)?
+                    }
+                    None => stored.remove(key)?,
+                };
+                if let Some(old) = old {
+                    set.remove(table, key, old.value());
+                }
+            }
+        }
+        let triple = Triple {
+            meta: meta.clone(),
+            rows: set.rows,
+            multiset: set.hash(),
+            row_bytes: set.row_bytes,
+        };
+        write_triple(&transaction, &triple)?;
+        transaction.commit()?;
+        self.refresh()?;
+        Ok(triple)
+    }
+}
+
+fn write_triple(transaction: &redb::WriteTransaction, triple: &Triple) -> Result<(), Failure> {
+    let mut table = transaction.open_table(META)?;
+    table.insert(META_TRIPLE, triple.encode().as_slice())?;
+    let mut number = META_TRIPLE;
+    for piece in triple.meta.extra.chunks(EXTRA_PIECE_BYTES) {
+        number += 1;
+        let same = table
+            .get(number)?
+            .is_some_and(|known| known.value() == piece);
+        if !same {
+            table.insert(number, piece)?;
+        }
+    }
+    table.retain_in(number + 1.., |_, _| false)?;
+    Ok(())
+}
+
+/// The index file.
+pub struct IndexStore {
+    file: Option<File>,
+    pages: Arc<Pages>,
+    options: IndexOptions,
+    triple: Triple,
+    generation: u64,
+}
+
+impl std::fmt::Debug for IndexStore {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("IndexStore")
+            .field("triple", &self.triple)
+            .field("generation", &self.generation)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Drop for IndexStore {
+    fn drop(&mut self) {
+        self.let_go();
+    }
+}
+
+impl IndexStore {
+    /// Makes an empty index on one or two areas, whatever they held.
+    ///
+    /// # Errors
+    /// As [`NotOpened::create`].
+    pub fn create(
+        areas: Vec<Box<dyn Area>>,
+        key: &[u8; INDEX_KEY_BYTES],
+        options: IndexOptions,
+    ) -> Result<Self, IndexError> {
+        let (pages, _) = Pages::look(areas, key, options.start);
+        Self::begin(Arc::new(pages), options)
+    }
+
+    /// Opens the index on one or two areas.
+    ///
+    /// # Errors
+    /// [`NotOpened`] says why it must be rebuilt.
+    pub fn open(
+        areas: Vec<Box<dyn Area>>,
+        key: &[u8; INDEX_KEY_BYTES],
+        options: IndexOptions,
+    ) -> Result<Opened, NotOpened> {
+        let (pages, found) = Pages::look(areas, key, options.start);
+        let pages = Arc::new(pages);
+        let why = match found {
+            Found::Blank => Some(Why::Absent),
+            Found::Foreign => Some(Why::KeyChanged),
+            // Made, but cut off before redb wrote anything.
+            Found::File if pages.len().is_ok_and(|bytes| bytes == 0) => Some(Why::Absent),
+            Found::File => None,
+        };
+        if let Some(why) = why {
+            return Err(NotOpened {
+                why,
+                pages,
+                options,
+            });
+        }
+        let triple = Triple::default();
+        let mut store = Self {
+            file: None,
+            pages,
+            options,
+            triple,
+            generation: 0,
+        };
+        match store.reopen_file() {
+            Ok(()) => Ok(Opened {
+                triple: store.triple.clone(),
+                store,
+            }),
+            Err(_) => Err(NotOpened {
+                why: Why::Damaged,
+                pages: Arc::clone(&store.pages),
+                options,
+            }),
+        }
+    }
+
+    /// Empties the index, on the mirrors that did not fail.
+    ///
+    /// # Errors
+    /// As [`NotOpened::create`].
+    pub fn recreate(mut self) -> Result<Self, IndexError> {
+        self.let_go();
+        Self::begin(Arc::clone(&self.pages), self.options)
+    }
+
+    fn begin(pages: Arc<Pages>, options: IndexOptions) -> Result<Self, IndexError> {
+        pages.begin();
+        let triple = Triple::default();
+        let mut store = Self {
+            file: None,
+            pages,
+            options,
+            triple,
+            generation: 0,
+        };
+        let result = guarded(|| {
+            let mut file = File::open(&store.pages, options.cache_bytes)?;
+            let rows = FrozenRows::default();
+            file.commit(&rows, &SnapshotMeta::default(), Multiset::default())?;
+            Ok(file)
+        });
+        match result {
+            Ok(file) => store.file = Some(file),
+            Err(_) if store.pages.was_full() => return Err(IndexError::Full),
+            Err(error) => return Err(error),
+        }
+        Ok(store)
+    }
+
+    /// What the last commit states.
+    #[must_use]
+    pub const fn triple(&self) -> &Triple {
+        &self.triple
+    }
+
+    /// Commits since the file was opened.
+    #[must_use]
+    pub const fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// Room and health.
+    #[must_use]
+    pub fn usage(&self) -> IndexUsage {
+        IndexUsage {
+            row_bytes: self.triple.row_bytes,
+            file_bytes: self.pages.len().unwrap_or(0),
+            capacity_bytes: self.pages.capacity_bytes(),
+            mirrors: self.pages.mirror_states(),
+            repaired_pages: self.pages.repaired_pages(),
+        }
+    }
+
+    /// The value of a key.
+    ///
+    /// # Errors
+    /// [`IndexError::Damaged`].
+    pub fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, IndexError> {
+        guarded(|| self.file()?.get(table, key))
+    }
+
+    /// Rows of a range.
+    ///
+    /// # Errors
+    /// [`IndexError::Damaged`].
+    pub fn scan(&self, scan: &Scan) -> Result<Scanned, IndexError> {
+        guarded(|| self.file()?.scan(scan))
+    }
+
+    /// Does what is asked.
+    pub fn execute(&mut self, request: IndexRequest) -> IndexReply {
+        match request {
+            IndexRequest::Query { id, gets, scans } => match self.query(gets, scans) {
+                Ok(bundle) => IndexReply::Answer { id, bundle },
+                Err(error) => IndexReply::Failed {
+                    query: Some(id),
+                    error,
+                },
+            },
+            IndexRequest::Commit { rows, meta } => match self.commit(&rows, &meta) {
+                Ok(()) => IndexReply::Committed {
+                    triple: Box::new(self.triple.clone()),
+                    usage: self.usage(),
+                },
+                Err(error) => IndexReply::Failed { query: None, error },
+            },
+        }
+    }
+
+    fn query(&self, gets: Vec<(Table, Vec<u8>)>, scans: Vec<Scan>) -> Result<Bundle, IndexError> {
+        let mut bundle = Bundle::new(self.generation);
+        for (table, key) in gets {
+            let value = self.get(table, &key)?;
+            bundle.add_get(table, key, value);
+        }
+        for scan in scans {
+            let scanned = self.scan(&scan)?;
+            bundle.add_scan(scan, scanned);
+        }
+        Ok(bundle)
+    }
+
+    /// Writes rows durably, together with what they cover.
+    ///
+    /// # Errors
+    /// [`IndexError::Full`]: nothing was written and the store goes on; [`IndexError::Damaged`]: the
+    /// store answers nothing any more.
+    pub fn commit(&mut self, rows: &FrozenRows, meta: &SnapshotMeta) -> Result<(), IndexError> {
+        if meta.extra.len() > EXTRA_BYTES_MAX {
+            return Err(IndexError::Full);
+        }
+        let mut result = self.try_commit(rows, meta);
+        if result.is_err() && self.pages.was_full() {
+            // redb doubles its file; near the end of the area that is too much, so it is given the
+            // whole rest once.
+            if self.extend_file()? {
+                result = self.try_commit(rows, meta);
+            }
+            if result.is_err() && self.pages.was_full() {
+                self.let_go();
+                self.reopen_file()?;
+                return Err(IndexError::Full);
+            }
+        }
+        let triple = result.inspect_err(|_| self.let_go())?;
+        self.triple = triple;
+        self.generation += 1;
+        Ok(())
+    }
+
+    fn try_commit(&mut self, rows: &FrozenRows, meta: &SnapshotMeta) -> Result<Triple, IndexError> {
+        let set = Multiset::of(&self.triple);
+        let file = self.file.as_mut().ok_or(IndexError::Damaged)?;
+        guarded(|| file.commit(rows, meta, set))
+    }
+
+    /// Gives redb the rest of the area. Returns whether there was any.
+    fn extend_file(&mut self) -> Result<bool, IndexError> {
+        self.let_go();
+        if !self.pages.reopen() {
+            return Err(IndexError::Damaged);
+        }
+        let capacity = self.pages.capacity_bytes();
+        let room = self.pages.len().is_ok_and(|bytes| bytes < capacity);
+        if room {
+            let grown = self
+                .pages
+                .set_len(capacity)
+                .and_then(|()| self.pages.sync());
+            grown.map_err(|_| IndexError::Damaged)?;
+        }
+        self.reopen_file()?;
+        Ok(room)
+    }
+
+    /// Opens redb on what the last sync made durable.
+    fn reopen_file(&mut self) -> Result<(), IndexError> {
+        if !self.pages.reopen() {
+            return Err(IndexError::Damaged);
+        }
+        let (file, triple) = guarded(|| {
+            let mut file = File::open(&self.pages, self.options.cache_bytes)?;
+            let triple = file.read_triple()?;
+            file.refresh()?;
+            Ok((file, triple))
+        })?;
+        self.file = Some(file);
+        self.triple = triple;
+        Ok(())
+    }
+
+    /// Recomputes count, hash and size from all rows. Anything but [`IndexStore::triple`] means that
+    /// the index is wrong.
+    ///
+    /// # Errors
+    /// [`IndexError::Damaged`].
+    pub fn verify(&self) -> Result<Triple, IndexError> {
+        guarded(|| {
+            let file = self.file()?;
+            let mut set = Multiset::default();
+            for table in Table::ALL {
+                for row in file.table(table)?.iter()? {
+                    let (key, value) = row?;
+                    set.add(table, key.value(), value.value());
+                }
+            }
+            let meta = file.read_triple()?.meta;
+            Ok(Triple {
+                meta,
+                rows: set.rows,
+                multiset: set.hash(),
+                row_bytes: set.row_bytes,
+            })
+        })
+    }
+
+    /// Copies the file to a mirror that missed writes. Takes as long as writing the file does.
+    ///
+    /// # Errors
+    /// [`IndexError::Damaged`].
+    pub fn resync(&mut self) -> Result<(), IndexError> {
+        self.pages.resync().map_err(|_| IndexError::Damaged)
+    }
+
+    fn file(&self) -> Result<&File, Failure> {
+        self.file.as_ref().ok_or(Failure)
+    }
+
+    /// Drops redb without letting it write: what is durable is what counts.
+    fn let_go(&mut self) {
+        self.pages.close();
+        let file = self.file.take();
+        // A panic on the way out changes nothing about that.
+        let _ = catch_unwind(AssertUnwindSafe(|| drop(file)));
+    }
+}
