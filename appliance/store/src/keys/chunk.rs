@@ -20,6 +20,9 @@ use super::secret::Secret32;
 /// Chunks are padded to a multiple of this before sealing.
 pub const PAD_BYTES: usize = 4096;
 
+/// [`CHUNK_PLAIN_BYTES_MAX`] as a length in memory.
+const PLAIN_BYTES_MAX: usize = CHUNK_PLAIN_BYTES_MAX as usize;
+
 /// Authenticated with every chunk.
 const ASSOCIATED: &[u8] = b"stele chunk v1";
 const NONCE: [u8; 12] = [0; 12];
@@ -178,7 +181,7 @@ pub fn seal_chunk(
     plain_len: usize,
 ) -> usize {
     assert!(
-        (1..=CHUNK_PLAIN_BYTES_MAX).contains(&plain_len),
+        (1..=PLAIN_BYTES_MAX).contains(&plain_len),
         "chunk of {plain_len} bytes"
     );
     let stored_len = stored_len(plain_len);
@@ -201,7 +204,7 @@ pub fn open_chunk(
     stored: &mut [u8],
     plain_len: usize,
 ) -> Result<(), OpenError> {
-    if !(1..=CHUNK_PLAIN_BYTES_MAX).contains(&plain_len) || stored.len() != stored_len(plain_len) {
+    if !(1..=PLAIN_BYTES_MAX).contains(&plain_len) || stored.len() != stored_len(plain_len) {
         return Err(OpenError::Truncated);
     }
     let (text, tag) = stored

@@ -11,10 +11,9 @@
 
 use std::cell::RefCell;
 
-use stele_format::units::KeyIndex;
+use stele_format::units::{KeyClass, KeyIndex, Month};
 use zeroize::Zeroizing;
 
-use super::counter::KeyFields;
 use super::derive::{Seed, child};
 use super::limits::KEY_INDEX_BITS;
 use super::secret::Secret32;
@@ -22,7 +21,9 @@ use super::secret::Secret32;
 /// Encoded bytes per kept subtree: first leaf (8), depth (1), seed (32).
 const ENCODED_NODE_BYTES: usize = 41;
 
-/// Depth at which month, class and epoch are fixed; leaves that share it share a cached path.
+/// Depths at which month, class and epoch are fixed.
+const MONTH_DEPTH: u8 = 12;
+const CLASS_DEPTH: u8 = 16;
 const EPOCH_DEPTH: u8 = 36;
 
 /// Cached paths: objects and pending parts written now, and one more for reads of older ones.
@@ -76,28 +77,24 @@ impl Prefix {
         Prefix::around(index, KEY_INDEX_BITS)
     }
 
-    /// All classes of a month; none beyond the last month.
+    /// All classes of a month.
     #[must_use]
-    pub fn month(month: u16) -> Option<Prefix> {
-        let fields = KeyFields {
-            month,
-            class: 0,
-            epoch: 0,
-            counter: 0,
-        };
-        Prefix::around(fields.index()?, 12)
+    pub fn month(month: Month) -> Prefix {
+        let first = u64::from(month.get()) << KeyIndex::MONTH_SHIFT;
+        Prefix {
+            first,
+            depth: MONTH_DEPTH,
+        }
     }
 
-    /// One class of a month; none beyond the last month or class.
+    /// One class of a month.
     #[must_use]
-    pub fn class(month: u16, class: u8) -> Option<Prefix> {
-        let fields = KeyFields {
-            month,
-            class,
-            epoch: 0,
-            counter: 0,
-        };
-        Prefix::around(fields.index()?, 16)
+    pub fn class(month: Month, class: KeyClass) -> Prefix {
+        let (first, _) = KeyIndex::month_range(month, class);
+        Prefix {
+            first: first.get(),
+            depth: CLASS_DEPTH,
+        }
     }
 
     /// Its first index.
