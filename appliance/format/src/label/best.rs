@@ -1,0 +1,164 @@
+//! Picks a disk's label from whatever of its copies can be read.
+//!
+//! Invariants: any one intact static block is enough; the newest intact dynamic block wins; damage
+//! is counted, never guessed around; contradiction between intact blocks is refused.
+
+use super::{DynamicLabel, LabelCopy, LabelError, LabelPlace, StaticLabel};
+use crate::codec::{DecodeError, Fault, is_blank};
+use crate::limits::{BLOCK, BLOCK_BYTES, LABEL_BLOCKS, LABEL_RING_BLOCKS, LABEL_RING_FIRST};
+use crate::units::ByteOffset;
+
+/// A label copy as it was read. A copy that could not be read at all is left out.
+#[derive(Clone, Copy, Debug)]
+pub struct LabelCopyBytes<'a> {
+    /// Which copy was asked for.
+    pub copy: LabelCopy,
+    /// Where it was read from.
+    pub offset: ByteOffset,
+    /// `LABEL_COPY_BYTES` bytes; missing ones count as damage.
+    pub bytes: &'a [u8],
+}
+
+/// A block that is neither intact nor blank.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BadBlock {
+    /// Where it lies.
+    pub place: LabelPlace,
+    /// What is wrong with it.
+    pub error: LabelError,
+}
+
+/// A disk's label, and how much of it was found damaged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LabelReading {
+    /// The part that never changes.
+    pub fixed: StaticLabel,
+    /// The newest intact dynamic part; none on a disk that was never completed.
+    pub dynamic: Option<DynamicLabel>,
+    /// Damaged blocks. One or two of the newest ring slot are what a power cut leaves.
+    pub bad: Vec<BadBlock>,
+}
+
+fn blocks<'a>(
+    copies: &'a [LabelCopyBytes<'a>],
+) -> impl Iterator<Item = (LabelPlace, &'a [u8])> + 'a {
+    copies.iter().flat_map(|copy| {
+        let mut chunks = copy.bytes.chunks(BLOCK);
+        (0..LABEL_BLOCKS).map(move |block| {
+            let offset = copy
+                .offset
+                .get()
+                .saturating_add(u64::from(block) * u64::from(BLOCK_BYTES));
+            let place = LabelPlace {
+                copy: copy.copy,
+                block,
+                offset: ByteOffset::new(offset),
+            };
+            (place, chunks.next().unwrap_or_default())
+        })
+    })
+}
+
+/// Picks the label of a disk.
+///
+/// # Errors
+/// `Unlabelled` when there is none, `NoStatic` when it is beyond reading, the conflicts when intact
+/// blocks contradict each other, and `Decode` with `Fault::Feature` for a pool of a newer format.
+pub fn read_best(copies: &[LabelCopyBytes<'_>]) -> Result<LabelReading, LabelError> {
+    let mut bad = Vec::new();
+    let fixed = pick_static(copies, &mut bad)?;
+    let dynamic = pick_dynamic(copies, &fixed, &mut bad)?;
+    check_reserved(copies, &mut bad);
+    Ok(LabelReading {
+        fixed,
+        dynamic,
+        bad,
+    })
+}
+
+fn pick_static(
+    copies: &[LabelCopyBytes<'_>],
+    bad: &mut Vec<BadBlock>,
+) -> Result<StaticLabel, LabelError> {
+    let mut best: Option<StaticLabel> = None;
+    let mut newer: Option<LabelError> = None;
+    let mut all_blank = true;
+    for (place, bytes) in blocks(copies).filter(|(place, _)| place.block < LABEL_RING_FIRST) {
+        all_blank &= !bytes.is_empty() && is_blank(bytes);
+        let label = StaticLabel::decode(bytes)
+            .map_err(LabelError::from)
+            .and_then(|unverified| unverified.verify(place));
+        match (label, &best) {
+            (Ok(label), Some(before)) if label != *before => {
+                return Err(LabelError::StaticConflict);
+            }
+            (Ok(label), _) => best = Some(label),
+            (Err(error), _) => {
+                if is_newer(&error) {
+                    newer = Some(error);
+                }
+                bad.push(BadBlock { place, error });
+            }
+        }
+    }
+    match (newer, best) {
+        (Some(error), _) => Err(error),
+        (None, Some(label)) => Ok(label),
+        (None, None) if all_blank => Err(LabelError::Unlabelled),
+        (None, None) => Err(LabelError::NoStatic),
+    }
+}
+
+/// An intact block of a format this reader does not know.
+fn is_newer(error: &LabelError) -> bool {
+    matches!(
+        error,
+        LabelError::Decode(DecodeError {
+            what: Fault::Feature,
+            ..
+        })
+    )
+}
+
+fn pick_dynamic(
+    copies: &[LabelCopyBytes<'_>],
+    fixed: &StaticLabel,
+    bad: &mut Vec<BadBlock>,
+) -> Result<Option<DynamicLabel>, LabelError> {
+    let ring = LABEL_RING_FIRST..LABEL_RING_FIRST + LABEL_RING_BLOCKS;
+    let mut best: Option<DynamicLabel> = None;
+    for (place, bytes) in blocks(copies).filter(|(place, _)| ring.contains(&place.block)) {
+        if !bytes.is_empty() && is_blank(bytes) {
+            continue;
+        }
+        let label = DynamicLabel::decode(bytes)
+            .map_err(LabelError::from)
+            .and_then(|unverified| unverified.verify(fixed.pool, fixed.disk, place));
+        match (label, &best) {
+            (Err(error), _) => bad.push(BadBlock { place, error }),
+            (Ok(label), Some(before)) if label.generation < before.generation => {}
+            (Ok(label), Some(before)) if label.generation == before.generation => {
+                if label != *before {
+                    return Err(LabelError::DynamicConflict(label.generation));
+                }
+            }
+            (Ok(label), _) => best = Some(label),
+        }
+    }
+    Ok(best)
+}
+
+fn check_reserved(copies: &[LabelCopyBytes<'_>], bad: &mut Vec<BadBlock>) {
+    let first = LABEL_RING_FIRST + LABEL_RING_BLOCKS;
+    for (place, bytes) in blocks(copies).filter(|(place, _)| place.block >= first) {
+        let what = if bytes.len() < BLOCK {
+            Fault::Short
+        } else {
+            Fault::Reserved
+        };
+        if bytes.len() < BLOCK || !is_blank(bytes) {
+            let error = DecodeError::new("label", "reserved block", 0, what).into();
+            bad.push(BadBlock { place, error });
+        }
+    }
+}

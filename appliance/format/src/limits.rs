@@ -1,0 +1,92 @@
+//! Every bound of the format, the unit in its name.
+//!
+//! A decoder refuses what exceeds a limit before it allocates for it.
+
+/// Alignment of every area and the size of every root structure.
+pub const BLOCK_BYTES: u32 = 4096;
+/// The same as an array length.
+pub(crate) const BLOCK: usize = 4096;
+/// Where a block keeps the BLAKE3-256 digest of everything before it.
+pub(crate) const BLOCK_DIGEST_OFFSET: usize = BLOCK - 32;
+
+/// Size of an allocation unit on product disks.
+pub const UNIT_BYTES: u32 = 4 * 1024 * 1024;
+/// Smallest allocation unit (simulated disks only).
+pub const UNIT_BYTES_MIN: u32 = 64 * 1024;
+
+/// Size of a frame header.
+pub const FRAME_HEADER_BYTES: u32 = 256;
+/// Largest frame, header and padding included.
+pub const FRAME_BYTES_MAX: u32 = 4 * 1024 * 1024;
+/// Most records in one journal frame.
+pub const FRAME_RECORDS_MAX: u16 = 4096;
+
+/// Size of a record header, which is also the tree leaf.
+pub const RECORD_HEADER_BYTES: u32 = 192;
+/// Largest clear body of a record.
+pub const CLEAR_BYTES_MAX: u32 = 256 * 1024;
+/// Most attachments of one record.
+pub const ATTACHMENTS_MAX: usize = 64;
+
+/// AEAD tag behind every ciphertext.
+pub const TAG_BYTES: u32 = 16;
+/// Largest plaintext of a chunk: frame header, ciphertext and tag then fill 1 MiB exactly
+/// once padded.
+pub const CHUNK_PLAIN_BYTES_MAX: u32 = 1024 * 1024 - BLOCK_BYTES;
+/// Largest object body that rides in the journal, plaintext.
+pub const INLINE_BODY_BYTES_MAX: u32 = 128 * 1024;
+/// Largest manifest, sealed.
+pub const MANIFEST_BYTES_MAX: u32 = 64 * 1024;
+/// Largest plaintext of a manifest, bucket, configuration or list document.
+pub const DOCUMENT_BYTES_MAX: usize = CHUNK_PLAIN_BYTES_MAX as usize;
+/// Longest object name.
+pub const KEY_BYTES_MAX: usize = 1024;
+/// Largest object.
+pub const OBJECT_BYTES_MAX: u64 = 5 * 1024 * 1024 * 1024 * 1024;
+/// Highest part number of a multipart upload; the lowest is 1.
+pub const PART_NUMBER_MAX: u16 = 10_000;
+
+/// Copies of the label on one disk.
+pub const LABEL_COPIES: u16 = 4;
+/// Size of one label copy.
+pub const LABEL_COPY_BYTES: u32 = 256 * 1024;
+/// Blocks of one label copy.
+pub const LABEL_BLOCKS: u16 = 64;
+/// First block of the ring of dynamic labels in a copy.
+pub const LABEL_RING_FIRST: u16 = 2;
+/// Blocks in that ring.
+pub const LABEL_RING_BLOCKS: u16 = 60;
+/// Bytes at the start of a disk that belong to labels A and B and their reserve.
+pub const LABEL_AREA_BYTES: u64 = 1024 * 1024;
+
+/// Copies of the key state on one disk.
+pub const KEYSTATE_COPIES: u16 = 2;
+/// Size of one key-state copy on product disks.
+pub const KEYSTATE_COPY_BYTES: u32 = 16 * 1024 * 1024;
+/// Smallest key-state copy (simulated disks only).
+pub const KEYSTATE_COPY_BYTES_MIN: u32 = 2 * BLOCK_BYTES;
+
+/// Most disks of a pool.
+pub const MEMBERS_MAX: usize = 32;
+/// Epoch cut-offs remembered by a label, newest last.
+pub const CUTOFFS_MAX: usize = 32;
+/// Most copies of a segment.
+pub const COPIES_MAX: usize = 4;
+/// Most nodes of a compact tree frontier.
+pub const FRONTIER_NODES_MAX: usize = 64;
+/// Most records of a log; far beyond any disk, so that sizes read from media cannot overflow.
+pub const LOG_RECORDS_MAX: u64 = 1 << 60;
+/// Highest epoch: the key index keeps 20 bits for it.
+pub const EPOCH_MAX: u32 = (1 << 20) - 1;
+/// Highest counter within a key index.
+pub const KEY_COUNTER_MAX: u32 = (1 << 24) - 1;
+/// Highest month within a key index, counted from January 1970.
+pub const KEY_MONTH_MAX: u16 = (1 << 12) - 1;
+/// Deepest nesting a CBOR document may have.
+pub const CBOR_DEPTH_MAX: usize = 8;
+
+const _: () = {
+    assert!(LABEL_COPY_BYTES == BLOCK_BYTES * LABEL_BLOCKS as u32);
+    assert!(LABEL_RING_FIRST + LABEL_RING_BLOCKS <= LABEL_BLOCKS);
+    assert!(FRAME_HEADER_BYTES + CHUNK_PLAIN_BYTES_MAX + TAG_BYTES <= 1024 * 1024);
+};
