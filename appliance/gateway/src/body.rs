@@ -1,0 +1,263 @@
+//! Request bodies: read piece by piece, with deadlines, decoded and held against every promise.
+//!
+//! Invariant: `BodyReader::next` says "end" only when the whole body arrived as long as announced
+//! and every digest and signature was right. Nothing here buffers more than one piece, except
+//! `collect`, whose limit is its argument.
+
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use hyper::body::{Body, Incoming};
+use tokio::sync::{Mutex, OwnedMutexGuard};
+use tokio::time::timeout;
+
+use crate::chunked::{ChunkFault, Decoder, Step};
+use crate::digest::{DigestFault, Digests, Promised, Verified};
+use crate::limits::BODY_PAUSE_MS_MAX;
+use crate::message::ChecksumKind;
+
+/// Why a body could not be taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum BodyFault {
+    #[error("the body is shorter or longer than announced, or the connection broke")]
+    Incomplete,
+    #[error("the body did not arrive in time")]
+    Stalled,
+    #[error("the body is larger than {bytes_max} bytes")]
+    TooLarge { bytes_max: usize },
+    #[error("the body was taken before")]
+    Taken,
+    #[error("{0}")]
+    Malformed(&'static str),
+    #[error(transparent)]
+    Chunk(#[from] ChunkFault),
+    #[error(transparent)]
+    Digest(#[from] DigestFault),
+}
+
+/// Where raw pieces of a body come from.
+pub(crate) trait Pieces: Send {
+    /// The next piece; an error if the connection broke.
+    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, ()>>>;
+}
+
+impl Pieces for Incoming {
+    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, ()>>> {
+        loop {
+            let frame = match Pin::new(&mut *self).poll_frame(cx) {
+                Poll::Ready(Some(Ok(frame))) => frame,
+                Poll::Ready(Some(Err(_))) => return Poll::Ready(Some(Err(()))),
+                Poll::Ready(None) => return Poll::Ready(None),
+                Poll::Pending => return Poll::Pending,
+            };
+            // HTTP trailers mean nothing in S3.
+            if let Ok(data) = frame.into_data() {
+                return Poll::Ready(Some(Ok(data)));
+            }
+        }
+    }
+}
+
+/// The raw body of one request, shared by whoever reads it and whoever cleans up behind.
+#[derive(Clone)]
+pub(crate) struct Source(Arc<Mutex<Raw>>);
+
+struct Raw {
+    pieces: Box<dyn Pieces>,
+    started: bool,
+    ended: bool,
+}
+
+impl Source {
+    pub(crate) fn new(pieces: impl Pieces + 'static) -> Self {
+        let raw = Raw {
+            pieces: Box::new(pieces),
+            started: false,
+            ended: false,
+        };
+        Self(Arc::new(Mutex::new(raw)))
+    }
+
+    /// Reads and forgets what a refused request still sends, within limits, so that the client gets
+    /// to see the answer. A client that waits for `100 Continue` is not told to go on.
+    pub(crate) async fn drain(&self, expects_continue: bool, bytes_max: u64) {
+        let mut raw = self.0.lock().await;
+        let mut left = bytes_max;
+        if expects_continue && !raw.started {
+            return;
+        }
+        while left > 0 {
+            match raw.piece().await {
+                Ok(Some(piece)) => {
+                    left = left.saturating_sub(u64::try_from(piece.len()).unwrap_or(u64::MAX));
+                }
+                Ok(None) | Err(_) => return,
+            }
+        }
+    }
+
+    /// Collects a whole body of at most `bytes_max` bytes; no promises are checked here.
+    async fn collect(&self, bytes_max: usize) -> Result<Bytes, BodyFault> {
+        let mut raw = self.0.lock().await;
+        let Some(first) = raw.piece().await? else {
+            return Ok(Bytes::new());
+        };
+        let Some(second) = raw.piece().await? else {
+            return if first.len() > bytes_max {
+                Err(BodyFault::TooLarge { bytes_max })
+            } else {
+                Ok(first)
+            };
+        };
+        let mut all = BytesMut::from(first);
+        let mut next = Some(second);
+        while let Some(piece) = next {
+            if all.len() + piece.len() > bytes_max {
+                return Err(BodyFault::TooLarge { bytes_max });
+            }
+            all.extend_from_slice(&piece);
+            next = raw.piece().await?;
+        }
+        Ok(all.freeze())
+    }
+
+    /// Collects a whole body and holds it against what the client promised.
+    pub(crate) async fn collect_verified(
+        &self,
+        bytes_max: usize,
+        promised: &Promised,
+    ) -> Result<Bytes, BodyFault> {
+        let bytes = self.collect(bytes_max).await?;
+        let mut digests = Digests::new(promised);
+        digests.update(&bytes);
+        digests.verify(promised, &[])?;
+        Ok(bytes)
+    }
+}
+
+impl Raw {
+    async fn piece(&mut self) -> Result<Option<Bytes>, BodyFault> {
+        if self.ended {
+            return Ok(None);
+        }
+        self.started = true;
+        let pause = Duration::from_millis(BODY_PAUSE_MS_MAX);
+        match timeout(pause, poll_fn(|cx| self.pieces.poll_piece(cx))).await {
+            Ok(Some(Ok(piece))) => Ok(Some(piece)),
+            Ok(Some(Err(()))) => {
+                self.ended = true;
+                Err(BodyFault::Incomplete)
+            }
+            Ok(None) => {
+                self.ended = true;
+                Ok(None)
+            }
+            Err(_elapsed) => {
+                self.ended = true;
+                Err(BodyFault::Stalled)
+            }
+        }
+    }
+}
+
+/// How the content is wrapped.
+pub(crate) enum Coding {
+    /// As it is, this many bytes.
+    Plain { content_bytes: u64 },
+    /// `aws-chunked`.
+    Chunked(Box<Decoder>),
+}
+
+/// Reads the content of one upload.
+pub(crate) struct BodyReader<'p> {
+    raw: OwnedMutexGuard<Raw>,
+    coding: Option<Coding>,
+    pending: Bytes,
+    promised: &'p Promised,
+    digests: Digests,
+}
+
+/// What reading yields.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Content {
+    /// Some content, not yet proved.
+    Piece(Bytes),
+    /// The end: everything was right.
+    End(Verified),
+}
+
+impl<'p> BodyReader<'p> {
+    /// Takes the body for reading.
+    pub(crate) fn new(
+        source: &Source,
+        coding: Coding,
+        promised: &'p Promised,
+    ) -> Result<Self, BodyFault> {
+        let raw = Arc::clone(&source.0)
+            .try_lock_owned()
+            .map_err(|_| BodyFault::Taken)?;
+        if raw.started {
+            return Err(BodyFault::Taken);
+        }
+        let digests = Digests::new(promised);
+        Ok(Self {
+            raw,
+            coding: Some(coding),
+            pending: Bytes::new(),
+            promised,
+            digests,
+        })
+    }
+
+    /// The next piece of content, or the proof that it was all and right.
+    pub(crate) async fn next(&mut self) -> Result<Content, BodyFault> {
+        loop {
+            let Some(coding) = &mut self.coding else {
+                return Err(BodyFault::Taken);
+            };
+            let piece = match coding {
+                Coding::Plain { content_bytes } => plain(&mut self.pending, content_bytes)?,
+                Coding::Chunked(decoder) => match decoder.step(&mut self.pending)? {
+                    Step::Data(piece) => Some(piece),
+                    Step::Need => None,
+                },
+            };
+            if let Some(piece) = piece {
+                self.digests.update(&piece);
+                return Ok(Content::Piece(piece));
+            }
+            match self.raw.piece().await? {
+                Some(piece) => self.pending = piece,
+                None => return self.end().map(Content::End),
+            }
+        }
+    }
+
+    fn end(&mut self) -> Result<Verified, BodyFault> {
+        let trailers: Vec<(ChecksumKind, String)> = match self.coding.take() {
+            Some(Coding::Plain { content_bytes: 0 }) => Vec::new(),
+            Some(Coding::Plain { .. }) => return Err(BodyFault::Incomplete),
+            Some(Coding::Chunked(decoder)) => decoder.finish()?,
+            None => return Err(BodyFault::Taken),
+        };
+        let digests = std::mem::take(&mut self.digests);
+        Ok(digests.verify(self.promised, &trailers)?)
+    }
+}
+
+fn plain(pending: &mut Bytes, left: &mut u64) -> Result<Option<Bytes>, BodyFault> {
+    if pending.is_empty() {
+        return Ok(None);
+    }
+    let piece = std::mem::take(pending);
+    let taken = u64::try_from(piece.len()).map_err(|_| BodyFault::Incomplete)?;
+    *left = left.checked_sub(taken).ok_or(BodyFault::Incomplete)?;
+    Ok(Some(piece))
+}
+
+#[cfg(test)]
+mod tests;

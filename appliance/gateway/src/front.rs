@@ -1,0 +1,281 @@
+//! One request from head to answer: guard, S3 library, and what both leave to be put right.
+//!
+//! Invariants: the S3 library never sees the content of an upload, only its headers; what it logs
+//! goes nowhere, because it would name keys; every answer carries a request id and nothing is
+//! cleanly ended that is not complete.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
+use hyper::header::{CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, EXPECT, HeaderValue};
+use hyper::{Method, Request, Response, StatusCode};
+use s3s::service::S3Service;
+use s3s::{Body, S3Error, S3ErrorCode, StdError};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
+use tracing::instrument::WithSubscriber;
+
+use crate::body::{BodyFault, Source};
+use crate::guard::{BodyUse, Described, inspect};
+use crate::limits::{
+    REFUSED_BODY_BYTES_MAX, REFUSED_BODY_MS_MAX, XML_BODIES_LARGE_MAX, XML_BODY_BYTES_MAX,
+    XML_BODY_MS_MAX, XML_BODY_SMALL_BYTES,
+};
+
+/// What the handlers know of the request beside what the S3 library parsed.
+pub(crate) struct RequestContext {
+    /// The head, as the guard understood it.
+    pub described: Described,
+    /// The body, if the handler is to read it.
+    pub source: Source,
+}
+
+/// Answers requests.
+pub(crate) struct Front {
+    s3: S3Service,
+    large_documents: Arc<Semaphore>,
+    requests: AtomicU64,
+    started: u64,
+}
+
+impl Front {
+    pub(crate) fn new(s3: S3Service) -> Self {
+        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        Self {
+            s3,
+            large_documents: Arc::new(Semaphore::new(XML_BODIES_LARGE_MAX)),
+            requests: AtomicU64::new(0),
+            started: since.map_or(0, |d| d.as_secs()),
+        }
+    }
+
+    /// Answers one request. Failures are answers too.
+    pub(crate) async fn handle(
+        self: Arc<Self>,
+        request: Request<Incoming>,
+    ) -> Result<Response<Body>, Infallible> {
+        let began = Instant::now();
+        let id = format!(
+            "{:08X}{:08X}",
+            self.started & 0xffff_ffff,
+            self.requests.fetch_add(1, Ordering::Relaxed) & 0xffff_ffff
+        );
+        let (parts, body) = request.into_parts();
+        let method = parts.method.clone();
+        let expects_continue = parts.headers.contains_key(EXPECT);
+        let source = Source::new(body);
+
+        let mut response = match inspect(&parts) {
+            Ok(described) => {
+                self.serve(Request::from_parts(parts, ()), described, &source)
+                    .await
+            }
+            Err(error) => error_response(error),
+        };
+        finish(&mut response, &method, &id);
+        let status = response.status();
+        if status.is_client_error() || status.is_server_error() {
+            let most = Duration::from_millis(REFUSED_BODY_MS_MAX);
+            let drained = source.drain(expects_continue, REFUSED_BODY_BYTES_MAX);
+            // What is still unread then is cut off with the connection.
+            let _in_time = timeout(most, drained).await;
+        }
+        tracing::debug!(
+            request = %id,
+            %method,
+            status = status.as_u16(),
+            micros = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX),
+            "answered"
+        );
+        Ok(response)
+    }
+
+    async fn serve(
+        &self,
+        head: Request<()>,
+        described: Described,
+        source: &Source,
+    ) -> Response<Body> {
+        let upload = described.body == BodyUse::Upload;
+        let size = described.content_bytes;
+        let context = Arc::new(RequestContext {
+            described,
+            source: source.clone(),
+        });
+        let document = Document::new(&context, &self.large_documents);
+        let body = match (upload, size) {
+            (true, _) | (_, Some(0)) => Body::empty(),
+            _ => Body::http_body_unsync(document.body()),
+        };
+        let mut request = head.map(|()| body);
+        request.extensions_mut().insert(Arc::clone(&context));
+
+        let quiet = tracing::Dispatch::none();
+        let answered = self.s3.call(request).with_subscriber(quiet).await;
+        if let Some(fault) = document.fault() {
+            return error_response(fault.into());
+        }
+        answered.unwrap_or_else(|_error| {
+            error_response(S3Error::with_message(
+                S3ErrorCode::InternalError,
+                "the answer could not be written",
+            ))
+        })
+    }
+}
+
+fn error_response(error: S3Error) -> Response<Body> {
+    error.to_http_response().unwrap_or_else(|_error| {
+        let mut response = Response::new(Body::empty());
+        *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+        response
+    })
+}
+
+/// Puts right what the S3 library cannot express.
+fn finish(response: &mut Response<Body>, method: &Method, id: &str) {
+    if response.status() == StatusCode::NOT_MODIFIED {
+        *response.body_mut() = Body::empty();
+        response.headers_mut().remove(CONTENT_LENGTH);
+        response.headers_mut().remove(CONTENT_TYPE);
+    }
+    let partial = response.headers().contains_key(CONTENT_RANGE);
+    if method == Method::HEAD && partial && response.status() == StatusCode::OK {
+        *response.status_mut() = StatusCode::PARTIAL_CONTENT;
+    }
+    if let Ok(id) = HeaderValue::from_str(id) {
+        response.headers_mut().insert("x-amz-request-id", id);
+    }
+}
+
+/// A small request body that is collected, within limits, when the S3 library first asks for it,
+/// which is after it verified the signature.
+struct Document {
+    context: Arc<RequestContext>,
+    turns: Arc<Semaphore>,
+    outcome: Arc<Mutex<Outcome>>,
+}
+
+/// What came of collecting.
+#[derive(Default)]
+struct Outcome {
+    fault: Option<BodyFault>,
+    /// Held until the request is answered.
+    turn: Option<OwnedSemaphorePermit>,
+}
+
+impl Document {
+    fn new(context: &Arc<RequestContext>, turns: &Arc<Semaphore>) -> Self {
+        Self {
+            context: Arc::clone(context),
+            turns: Arc::clone(turns),
+            outcome: Arc::default(),
+        }
+    }
+
+    /// Why collecting failed, if it did. The S3 library would call it an internal error.
+    fn fault(&self) -> Option<BodyFault> {
+        self.outcome
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .fault
+    }
+
+    fn body(&self) -> DocumentBody {
+        let (context, turns) = (Arc::clone(&self.context), Arc::clone(&self.turns));
+        let outcome = Arc::clone(&self.outcome);
+        let collect = async move {
+            let (bytes, turn) = collect(&context, turns).await;
+            let mut outcome = outcome.lock().unwrap_or_else(PoisonError::into_inner);
+            outcome.fault = bytes.as_ref().err().copied();
+            outcome.turn = turn;
+            bytes
+        };
+        DocumentBody {
+            collect: Some(Box::pin(collect)),
+        }
+    }
+}
+
+async fn collect(
+    context: &RequestContext,
+    turns: Arc<Semaphore>,
+) -> (Result<Bytes, BodyFault>, Option<OwnedSemaphorePermit>) {
+    let announced = context
+        .described
+        .content_bytes
+        .and_then(|n| usize::try_from(n).ok());
+    let announced = announced.unwrap_or(XML_BODY_BYTES_MAX);
+    if announced > XML_BODY_BYTES_MAX {
+        return (
+            Err(BodyFault::TooLarge {
+                bytes_max: XML_BODY_BYTES_MAX,
+            }),
+            None,
+        );
+    }
+    let turn = match announced > XML_BODY_SMALL_BYTES {
+        true => turns.acquire_owned().await.ok(),
+        false => None,
+    };
+    let collected = context
+        .source
+        .collect_verified(announced, &context.described.promised);
+    let most = Duration::from_millis(XML_BODY_MS_MAX);
+    let bytes = match timeout(most, collected).await {
+        Ok(Ok(bytes)) => check_document(bytes),
+        Ok(Err(fault)) => Err(fault),
+        Err(_elapsed) => Err(BodyFault::Stalled),
+    };
+    (bytes, turn)
+}
+
+/// The S3 library overlooks CDATA sections, so that a key written as one would lose that part and
+/// name another object; document types have no place here either.
+fn check_document(bytes: Bytes) -> Result<Bytes, BodyFault> {
+    let has = |word: &[u8]| bytes.windows(word.len()).any(|window| window == word);
+    if has(b"<![CDATA[") || has(b"<!DOCTYPE") {
+        return Err(BodyFault::Malformed(
+            "CDATA sections and document types are not accepted",
+        ));
+    }
+    Ok(bytes)
+}
+
+type Collecting = Pin<Box<dyn Future<Output = Result<Bytes, BodyFault>> + Send>>;
+
+struct DocumentBody {
+    collect: Option<Collecting>,
+}
+
+impl HttpBody for DocumentBody {
+    type Data = Bytes;
+    type Error = StdError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, StdError>>> {
+        let Some(collect) = &mut self.collect else {
+            return Poll::Ready(None);
+        };
+        let collected = std::task::ready!(collect.as_mut().poll(cx));
+        self.collect = None;
+        Poll::Ready(match collected {
+            Ok(bytes) if bytes.is_empty() => None,
+            Ok(bytes) => Some(Ok(Frame::data(bytes))),
+            Err(fault) => Some(Err(Box::new(fault))),
+        })
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::new()
+    }
+}

@@ -1,0 +1,319 @@
+//! What a request must look like before the S3 library sees it.
+//!
+//! The rule is: nothing is silently accepted. A header or query parameter that this vault does not
+//! know could be a promise it does not keep (a lock, an encryption key, a checksum), so it is
+//! refused by name. What passes is described by a `Described`, which the handlers rely on.
+
+use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName};
+use hyper::http::request::Parts;
+use hyper::{Method, StatusCode};
+use s3s::path::{ParseS3PathError, S3Path, parse_path_style};
+use s3s::{S3Error, S3ErrorCode, S3Result};
+
+use crate::auth::Signed;
+use crate::bucket::OWNER_ID;
+use crate::digest::Promised;
+use crate::error::{access_denied, custom, invalid_argument, invalid_request, not_implemented};
+use crate::limits::{HEAD_BYTES_MAX, HEADERS_MAX};
+use crate::text::{hex32, percent_decode, query_pairs};
+
+mod known;
+
+/// How the body is covered by the signature.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Payload {
+    /// By its SHA-256.
+    Whole([u8; 32]),
+    /// Not at all.
+    Unsigned,
+    /// `aws-chunked`, with or without a signature per chunk and trailers.
+    Streaming {
+        /// Each chunk is signed.
+        signed: bool,
+        /// Trailers follow.
+        trailer: bool,
+    },
+}
+
+/// What becomes of the body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum BodyUse {
+    /// Object content: the handler reads it.
+    Upload,
+    /// At most a small XML document: the S3 library reads it.
+    Document,
+}
+
+/// A request that passed.
+#[derive(Debug)]
+pub(crate) struct Described {
+    /// Who signed it, and how.
+    pub signed: Signed,
+    /// How the signature covers the body.
+    pub payload: Payload,
+    /// What the client says about the body beforehand.
+    pub promised: Promised,
+    /// `Content-Length`.
+    pub content_bytes: Option<u64>,
+    /// `x-amz-decoded-content-length`.
+    pub decoded_bytes: Option<u64>,
+    /// What becomes of the body.
+    pub body: BodyUse,
+}
+
+/// Checks a request's head.
+///
+/// # Errors
+/// Whatever is wrong with it, as S3 says it.
+pub(crate) fn inspect(parts: &Parts) -> S3Result<Described> {
+    check_size(&parts.headers)?;
+    check_single_headers(&parts.headers)?;
+    let path = parse_path(parts.uri.path())?;
+    let query = match parts.uri.query() {
+        Some(query) => query_pairs(query)
+            .ok_or_else(|| invalid_argument("the query string is not percent-encoded UTF-8"))?,
+        None => Vec::new(),
+    };
+    let signed = Signed::of(&parts.headers, &query)?;
+    check_headers(&parts.headers)?;
+    check_query(&parts.method, &path, &query)?;
+    refuse_forms(parts)?;
+
+    let body = body_use(parts, &path, &query)?;
+    let payload = payload(&parts.headers, &signed)?;
+    if body == BodyUse::Document && matches!(payload, Payload::Streaming { .. }) {
+        return Err(not_implemented(
+            "aws-chunked bodies are only accepted for object content",
+        ));
+    }
+    let promised = promises(parts, &query, payload)?;
+    Ok(Described {
+        signed,
+        payload,
+        promised,
+        content_bytes: number(&parts.headers, CONTENT_LENGTH.as_str())?,
+        decoded_bytes: number(&parts.headers, "x-amz-decoded-content-length")?,
+        body,
+    })
+}
+
+fn check_size(headers: &HeaderMap) -> S3Result {
+    let bytes: usize = headers
+        .iter()
+        .map(|(n, v)| n.as_str().len() + v.len())
+        .sum();
+    if bytes > HEAD_BYTES_MAX || headers.len() > HEADERS_MAX {
+        return Err(custom(
+            StatusCode::BAD_REQUEST,
+            "RequestHeaderSectionTooLarge",
+            "your request header section exceeds the maximum allowed size",
+        ));
+    }
+    Ok(())
+}
+
+/// A doubled header may be read differently by different readers, so none is accepted where the
+/// meaning matters.
+fn check_single_headers(headers: &HeaderMap) -> S3Result {
+    for name in headers.keys() {
+        let single = name.as_str().starts_with("x-amz-") || known::SINGLE.contains(&name.as_str());
+        if single && headers.get_all(name).iter().nth(1).is_some() {
+            return Err(invalid_request(format!("duplicate header: {name}")));
+        }
+    }
+    Ok(())
+}
+
+fn parse_path(path: &str) -> S3Result<S3Path> {
+    let decoded = percent_decode(path).ok_or_else(|| {
+        S3Error::with_message(
+            S3ErrorCode::InvalidURI,
+            "the path is not percent-encoded UTF-8",
+        )
+    })?;
+    parse_path_style(&decoded).map_err(|error| match error {
+        ParseS3PathError::InvalidPath => {
+            S3Error::with_message(S3ErrorCode::InvalidURI, "the path must begin with /")
+        }
+        ParseS3PathError::InvalidBucketName => S3Error::with_message(
+            S3ErrorCode::InvalidBucketName,
+            "the specified bucket name is not valid",
+        ),
+        ParseS3PathError::KeyTooLong => {
+            S3Error::with_message(S3ErrorCode::KeyTooLongError, "your key is too long")
+        }
+    })
+}
+
+fn check_headers(headers: &HeaderMap) -> S3Result {
+    for (name, value) in headers {
+        let Some(rest) = name.as_str().strip_prefix("x-amz-") else {
+            continue;
+        };
+        if rest.starts_with("meta-") || known::HEADERS.contains(&rest) {
+            continue;
+        }
+        let allowed: &[&str] = match rest {
+            "acl" => &["private", "bucket-owner-full-control"],
+            "server-side-encryption" => &["AES256"],
+            "storage-class" => &["STANDARD"],
+            "object-ownership" => &["BucketOwnerEnforced"],
+            "request-payer" => &["requester"],
+            "expected-bucket-owner" => &[OWNER_ID],
+            _ => &[],
+        };
+        if !allowed.iter().any(|known| value == known) {
+            return Err(refused_header(name, rest));
+        }
+    }
+    Ok(())
+}
+
+fn refused_header(name: &HeaderName, rest: &str) -> S3Error {
+    match rest {
+        "security-token" => S3Error::with_message(
+            S3ErrorCode::InvalidToken,
+            "this vault issues no temporary credentials",
+        ),
+        "expected-bucket-owner" => access_denied("the bucket belongs to somebody else"),
+        "storage-class" => S3Error::with_message(
+            S3ErrorCode::InvalidStorageClass,
+            "the only storage class of this vault is STANDARD",
+        ),
+        _ => not_implemented(format!(
+            "a header you provided implies functionality that is not implemented: {name}"
+        )),
+    }
+}
+
+fn check_query(method: &Method, path: &S3Path, query: &[(String, String)]) -> S3Result {
+    for (name, value) in query {
+        if query.iter().filter(|(other, _)| other == name).count() > 1 {
+            return Err(invalid_argument("a query parameter is given twice"));
+        }
+        let fine = match name.as_str() {
+            "X-Amz-Security-Token" => {
+                return Err(S3Error::with_message(
+                    S3ErrorCode::InvalidToken,
+                    "this vault issues no temporary credentials",
+                ));
+            }
+            "X-Amz-Content-Sha256" => value == "UNSIGNED-PAYLOAD",
+            name if known::PRESIGNED.contains(&name) => true,
+            name if name.to_ascii_lowercase().starts_with("x-amz-") => false,
+            name if name.starts_with("x-") => true,
+            name => known::query(method, path).contains(&name),
+        };
+        if !fine {
+            return Err(not_implemented(format!(
+                "a query parameter you provided implies functionality that is not implemented: \
+                 {}",
+                name.escape_default()
+            )));
+        }
+    }
+    Ok(())
+}
+
+fn refuse_forms(parts: &Parts) -> S3Result {
+    let form = parts.headers.get(CONTENT_TYPE).is_some_and(|value| {
+        value
+            .as_bytes()
+            .to_ascii_lowercase()
+            .starts_with(b"multipart/form-data")
+    });
+    if form && parts.method == Method::POST {
+        return Err(not_implemented("uploads by HTML form are not accepted"));
+    }
+    Ok(())
+}
+
+fn body_use(parts: &Parts, path: &S3Path, query: &[(String, String)]) -> S3Result<BodyUse> {
+    let has = |name: &str| query.iter().any(|(n, _)| n == name);
+    let upload = parts.method == Method::PUT
+        && path.as_object().is_some()
+        && !known::OBJECT_DOCUMENTS.iter().any(|name| has(name))
+        && !parts.headers.contains_key("x-amz-copy-source");
+    if !upload {
+        return Ok(BodyUse::Document);
+    }
+    if has("versionId") {
+        return Err(invalid_argument(
+            "this operation does not accept a version-id",
+        ));
+    }
+    if has("partNumber") != has("uploadId") {
+        return Err(invalid_argument(
+            "partNumber and uploadId must be given together",
+        ));
+    }
+    Ok(BodyUse::Upload)
+}
+
+fn payload(headers: &HeaderMap, signed: &Signed) -> S3Result<Payload> {
+    let Some(value) = headers.get("x-amz-content-sha256") else {
+        return if signed.presigned {
+            Ok(Payload::Unsigned)
+        } else {
+            Err(invalid_request(
+                "missing required header for this request: x-amz-content-sha256",
+            ))
+        };
+    };
+    let streaming = |signed, trailer| Ok(Payload::Streaming { signed, trailer });
+    match value.to_str().unwrap_or_default() {
+        "UNSIGNED-PAYLOAD" => Ok(Payload::Unsigned),
+        "STREAMING-AWS4-HMAC-SHA256-PAYLOAD" => streaming(true, false),
+        "STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER" => streaming(true, true),
+        "STREAMING-UNSIGNED-PAYLOAD-TRAILER" => streaming(false, true),
+        text if text.starts_with("STREAMING-AWS4-ECDSA-") => Err(invalid_request(
+            "the authorization mechanism you have provided is not supported; \
+             please use AWS4-HMAC-SHA256",
+        )),
+        text => hex32(text).map(Payload::Whole).ok_or_else(|| {
+            invalid_argument(
+                "x-amz-content-sha256 must be UNSIGNED-PAYLOAD, one of the STREAMING-* words \
+                 or a SHA-256 in hexadecimal",
+            )
+        }),
+    }
+}
+
+/// The checksum headers of CompleteMultipartUpload speak of the object, not of the request's body,
+/// so only its MD5 and signature count here.
+fn promises(parts: &Parts, query: &[(String, String)], payload: Payload) -> S3Result<Promised> {
+    let whole = match payload {
+        Payload::Whole(digest) => Some(digest),
+        _ => None,
+    };
+    let trailers_follow = matches!(payload, Payload::Streaming { trailer: true, .. });
+    let completes =
+        parts.method == Method::POST && query.iter().any(|(name, _)| name == "uploadId");
+    if !completes {
+        return Promised::from_headers(&parts.headers, whole, trailers_follow);
+    }
+    let mut headers = HeaderMap::new();
+    if let Some(md5) = parts.headers.get("content-md5") {
+        headers.insert("content-md5", md5.clone());
+    }
+    Promised::from_headers(&headers, whole, false)
+}
+
+fn number(headers: &HeaderMap, name: &str) -> S3Result<Option<u64>> {
+    let Some(value) = headers.get(name) else {
+        return Ok(None);
+    };
+    let text = value.to_str().unwrap_or_default();
+    if text.is_empty() || !text.bytes().all(|b| b.is_ascii_digit()) {
+        return Err(invalid_argument(format!(
+            "{name} must be a number of bytes"
+        )));
+    }
+    let number = text.parse();
+    number
+        .map(Some)
+        .map_err(|_| invalid_argument(format!("{name} is too large")))
+}
+
+#[cfg(test)]
+mod tests;

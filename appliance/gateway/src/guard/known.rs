@@ -1,0 +1,209 @@
+//! The words of S3 that this vault understands, or at least refuses by its own handlers.
+
+use hyper::Method;
+use s3s::path::S3Path;
+
+/// Headers outside `x-amz-*` that may come once only.
+pub(super) const SINGLE: [&str; 10] = [
+    "authorization",
+    "content-length",
+    "content-md5",
+    "content-type",
+    "date",
+    "host",
+    "if-match",
+    "if-none-match",
+    "range",
+    "expires",
+];
+
+/// `x-amz-*` headers, without the prefix, that are read somewhere behind the guard.
+pub(super) const HEADERS: [&str; 34] = [
+    "bucket-object-lock-enabled",
+    "bypass-governance-retention",
+    "checksum-algorithm",
+    "checksum-crc32",
+    "checksum-crc32c",
+    "checksum-crc64nvme",
+    "checksum-mode",
+    "checksum-sha1",
+    "checksum-sha256",
+    "checksum-type",
+    "content-sha256",
+    "copy-source",
+    "copy-source-if-match",
+    "copy-source-if-modified-since",
+    "copy-source-if-none-match",
+    "copy-source-if-unmodified-since",
+    "copy-source-range",
+    "date",
+    "decoded-content-length",
+    "max-parts",
+    "metadata-directive",
+    "mp-object-size",
+    "object-attributes",
+    "object-lock-legal-hold",
+    "object-lock-mode",
+    "object-lock-retain-until-date",
+    "optional-object-attributes",
+    "part-number-marker",
+    "sdk-checksum-algorithm",
+    "tagging",
+    "tagging-directive",
+    "te",
+    "trailer",
+    "user-agent",
+];
+
+/// Query parameters of a presigned URL, and one that SDKs add to it and that may be ignored.
+pub(super) const PRESIGNED: [&str; 7] = [
+    "X-Amz-Algorithm",
+    "X-Amz-Credential",
+    "X-Amz-Date",
+    "X-Amz-Expires",
+    "X-Amz-SignedHeaders",
+    "X-Amz-Signature",
+    "x-amz-checksum-mode",
+];
+
+/// Sub-resources of an object that are written as XML documents.
+pub(super) const OBJECT_DOCUMENTS: [&str; 4] = ["acl", "legal-hold", "retention", "tagging"];
+
+/// Query parameters that mean something for this method and path. A parameter outside this list
+/// would be overlooked by the router, and `DELETE /bucket/key?something` would delete the key.
+pub(super) fn query(method: &Method, path: &S3Path) -> &'static [&'static str] {
+    match (path, method.as_str()) {
+        (S3Path::Root, "GET") => &[
+            "bucket-region",
+            "continuation-token",
+            "max-buckets",
+            "prefix",
+        ],
+        (S3Path::Root, _) => &[],
+        (S3Path::Bucket { .. }, "GET" | "HEAD") => &BUCKET_GET,
+        (S3Path::Bucket { .. }, "PUT") => &BUCKET_PUT,
+        (S3Path::Bucket { .. }, "POST") => &["delete"],
+        (S3Path::Bucket { .. }, "DELETE") => &BUCKET_DELETE,
+        (S3Path::Object { .. }, "GET" | "HEAD") => &OBJECT_GET,
+        (S3Path::Object { .. }, "PUT") => &[
+            "acl",
+            "legal-hold",
+            "partNumber",
+            "retention",
+            "tagging",
+            "uploadId",
+            "versionId",
+        ],
+        (S3Path::Object { .. }, "POST") => &[
+            "restore",
+            "select",
+            "select-type",
+            "uploadId",
+            "uploads",
+            "versionId",
+        ],
+        (S3Path::Object { .. }, "DELETE") => &["tagging", "uploadId", "versionId"],
+        _ => &[],
+    }
+}
+
+const BUCKET_GET: [&str; 39] = [
+    "accelerate",
+    "acl",
+    "analytics",
+    "continuation-token",
+    "cors",
+    "delimiter",
+    "encoding-type",
+    "encryption",
+    "fetch-owner",
+    "id",
+    "intelligent-tiering",
+    "inventory",
+    "key-marker",
+    "lifecycle",
+    "list-type",
+    "location",
+    "logging",
+    "marker",
+    "max-keys",
+    "max-uploads",
+    "metrics",
+    "notification",
+    "object-lock",
+    "ownershipControls",
+    "policy",
+    "policyStatus",
+    "prefix",
+    "publicAccessBlock",
+    "replication",
+    "requestPayment",
+    "start-after",
+    "tagging",
+    "upload-id-marker",
+    "uploads",
+    "version-id-marker",
+    "versioning",
+    "versions",
+    "website",
+    "session",
+];
+
+const BUCKET_PUT: [&str; 20] = [
+    "accelerate",
+    "acl",
+    "analytics",
+    "cors",
+    "encryption",
+    "id",
+    "intelligent-tiering",
+    "inventory",
+    "lifecycle",
+    "logging",
+    "metrics",
+    "notification",
+    "object-lock",
+    "ownershipControls",
+    "policy",
+    "publicAccessBlock",
+    "replication",
+    "requestPayment",
+    "tagging",
+    "versioning",
+];
+
+const BUCKET_DELETE: [&str; 13] = [
+    "analytics",
+    "cors",
+    "encryption",
+    "id",
+    "intelligent-tiering",
+    "inventory",
+    "lifecycle",
+    "metrics",
+    "ownershipControls",
+    "policy",
+    "publicAccessBlock",
+    "replication",
+    "tagging",
+];
+
+const OBJECT_GET: [&str; 17] = [
+    "acl",
+    "attributes",
+    "legal-hold",
+    "max-parts",
+    "part-number-marker",
+    "partNumber",
+    "response-cache-control",
+    "response-content-disposition",
+    "response-content-encoding",
+    "response-content-language",
+    "response-content-type",
+    "response-expires",
+    "retention",
+    "tagging",
+    "torrent",
+    "uploadId",
+    "versionId",
+];

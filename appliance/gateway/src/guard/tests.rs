@@ -1,0 +1,263 @@
+use super::*;
+
+/// A head whose every `x-amz-*` header is signed.
+fn head(method: &str, uri: &str, extra: &[(&str, &str)]) -> Parts {
+    let mut names = vec!["host", "x-amz-content-sha256", "x-amz-date"];
+    let mut request = hyper::Request::builder().method(method).uri(uri);
+    let given = |name| extra.iter().any(|(n, _)| *n == name);
+    if !given("x-amz-content-sha256") {
+        request = request.header("x-amz-content-sha256", "UNSIGNED-PAYLOAD");
+    }
+    for (name, value) in extra {
+        request = request.header(*name, *value);
+        names.push(name);
+    }
+    let authorization = format!(
+        "AWS4-HMAC-SHA256 Credential=K/20261123/r/s3/aws4_request,SignedHeaders={},Signature=0",
+        names.join(";")
+    );
+    request
+        .header("x-amz-date", "20261123T000000Z")
+        .header("authorization", authorization)
+        .body(())
+        .expect("a request")
+        .into_parts()
+        .0
+}
+
+fn check(method: &str, uri: &str, extra: &[(&str, &str)], expected: &str) {
+    let code = match inspect(&head(method, uri, extra)) {
+        Ok(_) => "ok".to_owned(),
+        Err(error) => error.code().as_str().to_owned(),
+    };
+    assert_eq!(code, expected, "{method} {uri} {extra:?}");
+}
+
+#[test]
+fn what_clients_send_passes() {
+    check("GET", "/", &[], "ok");
+    check(
+        "GET",
+        "/bucket?list-type=2&prefix=a%2F&encoding-type=url&x-id=ListObjectsV2",
+        &[],
+        "ok",
+    );
+    check("GET", "/bucket?location", &[], "ok");
+    check("PUT", "/bucket/key", &[("x-amz-acl", "private")], "ok");
+    check(
+        "PUT",
+        "/bucket/key",
+        &[("x-amz-acl", "bucket-owner-full-control")],
+        "ok",
+    );
+    check(
+        "PUT",
+        "/bucket/key",
+        &[("x-amz-storage-class", "STANDARD")],
+        "ok",
+    );
+    check("PUT", "/bucket/key", &[("x-amz-meta-anything", "x")], "ok");
+    check(
+        "PUT",
+        "/bucket/key",
+        &[("x-amz-server-side-encryption", "AES256")],
+        "ok",
+    );
+    check(
+        "PUT",
+        "/bucket/key",
+        &[("x-amz-object-lock-mode", "COMPLIANCE")],
+        "ok",
+    );
+    check("PUT", "/bucket/key?partNumber=1&uploadId=u", &[], "ok");
+    check(
+        "POST",
+        "/bucket?delete",
+        &[("content-md5", "JfnnlDI7RTiF9RgfG2JNCw==")],
+        "ok",
+    );
+    check("DELETE", "/bucket/key?versionId=x", &[], "ok");
+}
+
+#[test]
+fn nothing_unknown_is_silently_accepted() {
+    let not = "NotImplemented";
+    for name in [
+        "x-amz-object-lock-event-hold",
+        "x-amz-object-lock-anything",
+        "x-amz-grant-read",
+        "x-amz-server-side-encryption-customer-algorithm",
+        "x-amz-server-side-encryption-aws-kms-key-id",
+        "x-amz-website-redirect-location",
+        "x-amz-write-offset-bytes",
+        "x-amz-checksum-sha512",
+        "x-amz-checksum-xxhash64",
+        "x-amz-mfa",
+        "x-amz-something-new",
+    ] {
+        check("PUT", "/bucket/key", &[(name, "x")], not);
+    }
+    check("PUT", "/bucket/key", &[("x-amz-acl", "public-read")], not);
+    check(
+        "PUT",
+        "/bucket/key",
+        &[("x-amz-server-side-encryption", "aws:kms")],
+        not,
+    );
+    check(
+        "PUT",
+        "/bucket/key",
+        &[("x-amz-storage-class", "GLACIER")],
+        "InvalidStorageClass",
+    );
+    check(
+        "PUT",
+        "/bucket/key",
+        &[("x-amz-security-token", "t")],
+        "InvalidToken",
+    );
+    check(
+        "PUT",
+        "/bucket/key",
+        &[("x-amz-expected-bucket-owner", "me")],
+        "AccessDenied",
+    );
+    check(
+        "PUT",
+        "/bucket/key",
+        &[("x-amz-expected-bucket-owner", OWNER_ID)],
+        "ok",
+    );
+    check("DELETE", "/bucket/key?acl", &[], not);
+    check("DELETE", "/bucket?unknown", &[], not);
+    check("PUT", "/bucket?abac", &[], not);
+    check("PUT", "/bucket/key?renameObject", &[], not);
+    check(
+        "PUT",
+        "/bucket/key?x-amz-object-lock-mode=COMPLIANCE",
+        &[],
+        not,
+    );
+    check(
+        "PUT",
+        "/bucket/key?X-Amz-Object-Lock-Mode=COMPLIANCE",
+        &[],
+        not,
+    );
+    check("GET", "/bucket?prefix=a&prefix=b", &[], "InvalidArgument");
+    check(
+        "POST",
+        "/bucket",
+        &[("content-type", "multipart/form-data; boundary=x")],
+        not,
+    );
+}
+
+#[test]
+fn names_are_opaque_but_must_be_names() {
+    let key = |bytes: usize| format!("/bucket/{}", "k".repeat(bytes));
+    check("PUT", &key(1024), &[], "ok");
+    check("PUT", &key(1025), &[], "KeyTooLongError");
+    check("PUT", "/bucket/..%2F..%2Fetc%2Fpasswd", &[], "ok");
+    check("PUT", "/bucket/%00%01%0D%0A%7F", &[], "ok");
+    check("PUT", "/bucket/%FF%FE", &[], "InvalidURI");
+    check("PUT", "/bucket/%zz", &[], "InvalidURI");
+    check("PUT", "/Bucket_name/key", &[], "InvalidBucketName");
+    check("GET", "/bucket?prefix=%FF", &[], "InvalidArgument");
+}
+
+#[test]
+fn payload_words_are_checked() {
+    let sha = |value| [("x-amz-content-sha256", value)];
+    let whole = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+    check("PUT", "/bucket/key", &sha(whole), "ok");
+    check(
+        "PUT",
+        "/bucket/key",
+        &sha("STREAMING-AWS4-HMAC-SHA256-PAYLOAD"),
+        "ok",
+    );
+    check(
+        "PUT",
+        "/bucket/key",
+        &sha("STREAMING-UNSIGNED-PAYLOAD-TRAILER"),
+        "ok",
+    );
+    check(
+        "PUT",
+        "/bucket/key",
+        &sha("STREAMING-AWS4-ECDSA-P256-SHA256-PAYLOAD"),
+        "InvalidRequest",
+    );
+    check("PUT", "/bucket/key", &sha("nonsense"), "InvalidArgument");
+    check(
+        "POST",
+        "/bucket?delete",
+        &sha("STREAMING-UNSIGNED-PAYLOAD-TRAILER"),
+        "NotImplemented",
+    );
+    check(
+        "PUT",
+        "/bucket/key?tagging",
+        &sha("STREAMING-UNSIGNED-PAYLOAD-TRAILER"),
+        "NotImplemented",
+    );
+    check(
+        "PUT",
+        "/bucket/key",
+        &[("x-amz-decoded-content-length", "-1")],
+        "InvalidArgument",
+    );
+    let twice = [
+        ("x-amz-decoded-content-length", "1"),
+        ("x-amz-decoded-content-length", "2"),
+    ];
+    check("PUT", "/bucket/key", &twice, "InvalidRequest");
+}
+
+#[test]
+fn bodies_go_where_they_belong() {
+    let body = |method, uri, extra: &[(&str, &str)]| {
+        inspect(&head(method, uri, extra))
+            .map(|described| described.body)
+            .ok()
+    };
+    assert_eq!(body("PUT", "/bucket/key", &[]), Some(BodyUse::Upload));
+    assert_eq!(body("PUT", "/bucket%2Fkey", &[]), Some(BodyUse::Upload));
+    assert_eq!(
+        body("PUT", "/bucket/key?uploadId=a&partNumber=1", &[]),
+        Some(BodyUse::Upload)
+    );
+    assert_eq!(
+        body("PUT", "/bucket/key?retention", &[]),
+        Some(BodyUse::Document)
+    );
+    assert_eq!(body("PUT", "/bucket", &[]), Some(BodyUse::Document));
+    assert_eq!(
+        body("POST", "/bucket/key?uploadId=a", &[]),
+        Some(BodyUse::Document)
+    );
+    let copy = [("x-amz-copy-source", "/a/b")];
+    assert_eq!(body("PUT", "/bucket/key", &copy), Some(BodyUse::Document));
+    check("PUT", "/bucket/key?uploadId=a", &[], "InvalidArgument");
+    check("PUT", "/bucket/key?versionId=a", &[], "InvalidArgument");
+}
+
+#[test]
+fn checksums_of_a_completed_object_are_not_those_of_the_document() {
+    let extra = [("x-amz-checksum-crc32", "AAAAAA==-3")];
+    let described = inspect(&head("POST", "/bucket/key?uploadId=a", &extra)).expect("fine");
+    assert!(!described.promised.has_explicit());
+    check("PUT", "/bucket/key", &extra, "InvalidRequest");
+}
+
+#[test]
+fn a_head_has_a_limit() {
+    let value = "v".repeat(HEAD_BYTES_MAX);
+    check(
+        "GET",
+        "/bucket",
+        &[("user-agent", &value)],
+        "RequestHeaderSectionTooLarge",
+    );
+}

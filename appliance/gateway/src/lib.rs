@@ -1,0 +1,40 @@
+//! The network face of Stele: S3 over TLS 1.3.
+//!
+//! The gateway holds no key, no disk and no policy. It turns HTTP requests into the questions of
+//! [`message`] and the engine's answers into HTTP, and it makes sure that nothing is committed that
+//! is not exactly what the client said it would send.
+//!
+//! A request passes, in this order: [`server`] (TLS, limits of connections and heads), `front`
+//! (one request from head to answer), `guard` and `auth` (form, signed headers, nothing unknown),
+//! the S3 library (signature of the head, routing, XML), and the file of its family of verbs
+//! (`bucket`, `object`, `multipart`, `list`, `lock`). Content bypasses the S3 library: `body` reads
+//! it, `chunked` decodes it, `digest` proves it, [`slab`] carries it to the engine.
+
+#![forbid(unsafe_code)]
+
+pub mod limits;
+pub mod message;
+pub mod server;
+pub mod slab;
+
+mod auth;
+mod body;
+mod bucket;
+mod chunked;
+mod digest;
+mod error;
+mod front;
+mod guard;
+mod link;
+mod list;
+mod lock;
+mod multipart;
+mod object;
+mod service;
+mod text;
+mod tls;
+
+pub use auth::Clients;
+pub use link::EngineLink;
+pub use server::{Gateway, GatewayConfig, GatewayError};
+pub use slab::{Slab, SlabPool};

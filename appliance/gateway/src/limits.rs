@@ -1,0 +1,89 @@
+//! Every limit of the network face, with its unit in its name.
+
+/// Bytes of one pooled buffer. A whole sealed chunk with its frame header and tag fits.
+pub const SLAB_BYTES: usize = 1024 * 1024;
+/// Bytes left free in front of the plaintext, for the frame header.
+pub const SLAB_FRONT_BYTES: usize = 256;
+/// Most plaintext bytes in one slab; behind them there is room for the 16-byte tag and the padding.
+pub const SLAB_PLAIN_BYTES_MAX: usize = 1_044_480;
+/// Slabs of one upload that the engine has not yet answered, beside the one being filled.
+pub const UPLOAD_UNANSWERED_SLABS_MAX: usize = 1;
+/// How long an upload waits for a free slab before the client is told to slow down.
+pub const SLAB_WAIT_MS: u64 = 30_000;
+/// Pieces of a download that are asked for ahead of what the client has taken.
+pub const DOWNLOAD_AHEAD_PIECES: usize = 2;
+
+/// Connections served at once.
+pub const CONNECTIONS_MAX: usize = 256;
+/// Bytes of the buffer between socket and TLS.
+pub const SOCKET_BUFFER_BYTES: usize = 256 * 1024;
+/// A TLS handshake must be over in this time.
+pub const HANDSHAKE_MS_MAX: u64 = 10_000;
+/// A request head must arrive in this time; an idle connection is closed after it.
+pub const HEAD_MS_MAX: u64 = 60_000;
+/// Longest pause between two pieces of a request body.
+pub const BODY_PAUSE_MS_MAX: u64 = 30_000;
+/// Time after the stop signal in which running requests may finish.
+pub const DRAIN_MS: u64 = 10_000;
+/// Streams of one HTTP/2 connection.
+pub const H2_STREAMS_MAX: u32 = 64;
+/// Flow-control window of one HTTP/2 stream, bytes.
+pub const H2_STREAM_WINDOW_BYTES: u32 = 1024 * 1024;
+/// Flow-control window of one HTTP/2 connection, bytes.
+pub const H2_CONNECTION_WINDOW_BYTES: u32 = 4 * 1024 * 1024;
+/// Bytes of all header names and values of one request.
+pub const HEAD_BYTES_MAX: usize = 32 * 1024;
+/// Header lines of one request.
+pub const HEADERS_MAX: usize = 128;
+/// Bytes of an HTTP/1 connection's read buffer, which also bounds the request line.
+pub const H1_BUFFER_BYTES: usize = 256 * 1024;
+/// Unread bytes of a refused request's body that are still read, so that the client sees the answer.
+pub const REFUSED_BODY_BYTES_MAX: u64 = 16 * 1024 * 1024;
+/// Time spent on that.
+pub const REFUSED_BODY_MS_MAX: u64 = 5_000;
+
+/// Bytes of an XML request body: 1,000 keys to delete or 10,000 parts fit.
+pub const XML_BODY_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// XML bodies above this many bytes take turns.
+pub const XML_BODY_SMALL_BYTES: usize = 64 * 1024;
+/// XML bodies above the small size held in memory at once.
+pub const XML_BODIES_LARGE_MAX: usize = 8;
+/// An XML body must arrive in this time.
+pub const XML_BODY_MS_MAX: u64 = 60_000;
+
+/// Difference between the client's clock and ours, as S3 allows it.
+pub const CLOCK_SKEW_S_MAX: u32 = 900;
+/// Life of a presigned URL.
+pub const PRESIGNED_S_MAX: u64 = 604_800;
+
+/// Bytes of one signed aws-chunked chunk.
+pub const SIGNED_CHUNK_BYTES_MAX: u64 = 16 * 1024 * 1024;
+/// Bytes of a chunk's header line.
+pub const CHUNK_LINE_BYTES_MAX: usize = 1024;
+/// Bytes of the trailers behind the last chunk.
+pub const TRAILER_BYTES_MAX: usize = 16 * 1024;
+
+/// Bytes of an object key.
+pub const KEY_BYTES_MAX: usize = 1024;
+/// Bytes of a single upload or part (5 GiB).
+pub const UPLOAD_BYTES_MAX: u64 = 5 * 1024 * 1024 * 1024;
+/// Highest part number.
+pub const PART_NUMBER_MAX: u16 = 10_000;
+/// Bytes of all `x-amz-meta-*` names and values.
+pub const USER_METADATA_BYTES_MAX: usize = 2048;
+/// Tags of one object.
+pub const TAGS_MAX: usize = 10;
+/// Characters of a tag's key.
+pub const TAG_KEY_CHARS_MAX: usize = 128;
+/// Characters of a tag's value.
+pub const TAG_VALUE_CHARS_MAX: usize = 256;
+/// Entries of one listing page.
+pub const LIST_ENTRIES_MAX: u32 = 1000;
+/// Keys of one DeleteObjects.
+pub const DELETE_KEYS_MAX: usize = 1000;
+/// Deletions of one DeleteObjects that the engine works on at once.
+pub const DELETE_AHEAD: usize = 32;
+/// Longest default retention, days.
+pub const RETENTION_DAYS_MAX: u32 = 36_500;
+/// Longest default retention, years.
+pub const RETENTION_YEARS_MAX: u32 = 100;

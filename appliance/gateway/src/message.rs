@@ -1,0 +1,717 @@
+//! What crosses from the gateway to the engine and back.
+//!
+//! The gateway holds no key and no disk: everything it wants is said in these types and decided on the
+//! engine's side. They are plain data plus slabs, so that the same conversation can run between two
+//! processes. Times are milliseconds since the Unix epoch; sizes are bytes of the client's data.
+
+use stele_format::units::{UnixMillis, UploadId, VersionId};
+
+use crate::slab::Slab;
+
+/// The access key id a request was signed with. The engine's side, not the gateway, knows its rights.
+pub type ClientId = String;
+
+/// One question, the client who asks it, and where the answer goes.
+#[derive(Debug)]
+pub struct Envelope {
+    /// Who signed the request.
+    pub client: ClientId,
+    /// What is asked.
+    pub request: Request,
+    /// Where the answer goes; a dropped receiver means the client went away.
+    pub answer: tokio::sync::oneshot::Sender<Result<Answer, Refusal>>,
+}
+
+/// Names an open upload or download stream between gateway and engine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct StreamId(pub u64);
+
+/// An object's address as the client gave it. The key is PHI: `Debug` does not print it.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct ObjectName {
+    /// Bucket name.
+    pub bucket: String,
+    /// Object key, 1 to 1,024 bytes of UTF-8.
+    pub key: String,
+}
+
+impl std::fmt::Debug for ObjectName {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("ObjectName(..)")
+    }
+}
+
+/// S3 Object Lock modes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum LockMode {
+    /// Can be shortened by a client that two people granted that right.
+    Governance,
+    /// Can never be shortened.
+    Compliance,
+}
+
+/// Retention of one version.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Retention {
+    /// The mode.
+    pub mode: LockMode,
+    /// The instant until which the version is kept.
+    pub until: UnixMillis,
+}
+
+/// A bucket's default retention period.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Period {
+    /// Days, 1 to 36,500.
+    Days(u32),
+    /// Years, 1 to 100.
+    Years(u32),
+}
+
+/// What a client asked for with the `x-amz-object-lock-*` headers.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct LockWish {
+    /// Mode and date, only ever together.
+    pub retention: Option<Retention>,
+    /// Legal hold given explicitly.
+    pub hold: Option<bool>,
+}
+
+/// Kinds of bucket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BucketKind {
+    /// Every version gets the bucket's default retention.
+    DefaultLocked,
+    /// The client sets retention per object.
+    ClientLocked,
+    /// Looks unversioned; overwritten and deleted versions are released.
+    Plain,
+}
+
+/// A bucket as a client may see it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BucketInfo {
+    /// Name.
+    pub name: String,
+    /// Kind.
+    pub kind: BucketKind,
+    /// When it was created.
+    pub created: UnixMillis,
+    /// Default retention, if any.
+    pub default: Option<(LockMode, Period)>,
+}
+
+/// Checksum algorithms of S3.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum ChecksumKind {
+    /// CRC-32 (IEEE).
+    Crc32,
+    /// CRC-32C (Castagnoli).
+    Crc32c,
+    /// SHA-1.
+    Sha1,
+    /// SHA-256.
+    Sha256,
+    /// CRC-64/NVME.
+    Crc64Nvme,
+}
+
+/// One verified checksum of an object or part, raw big-endian bytes as S3 encodes them in base64.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Checksum {
+    /// The algorithm.
+    pub kind: ChecksumKind,
+    /// True for a checksum over part checksums (COMPOSITE), false over the whole content.
+    pub composite: bool,
+    /// The value.
+    pub value: Vec<u8>,
+}
+
+impl std::fmt::Debug for Checksum {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Checksum({:?})", self.kind)
+    }
+}
+
+/// Client metadata stored with a version. Derived from what the client sent: PHI, never logged.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Metadata {
+    /// `content-type`, `cache-control`, `content-disposition`, `content-encoding`,
+    /// `content-language`, `expires`: lower-case header name and value.
+    pub headers: Vec<(String, String)>,
+    /// `x-amz-meta-*` without the prefix.
+    pub user: Vec<(String, String)>,
+    /// Object tags.
+    pub tags: Vec<(String, String)>,
+    /// Storage class as given (`STANDARD`).
+    pub storage_class: String,
+}
+
+impl std::fmt::Debug for Metadata {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Metadata(..)")
+    }
+}
+
+/// A byte range as asked, resolved by the engine against the stored length.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RangeWish {
+    /// From first to last byte, both included; no last means to the end.
+    From {
+        /// First byte.
+        first: u64,
+        /// Last byte, included.
+        last: Option<u64>,
+    },
+    /// The last `n` bytes.
+    Suffix(u64),
+}
+
+/// Conditions on the current version, decided at sequencing.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Conditions {
+    /// Only if the current ETag is this one (without quotes), or `*` for any.
+    pub if_match: Option<String>,
+    /// Only if the current ETag is not this one, or `*` for "no current object".
+    pub if_none_match: Option<String>,
+}
+
+/// What an upload stream will become.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Purpose {
+    /// A new version of an object.
+    Object {
+        /// Stored with it.
+        metadata: Metadata,
+        /// Its lock.
+        lock: LockWish,
+    },
+    /// One part of a multipart upload.
+    Part {
+        /// The upload.
+        upload: UploadId,
+        /// 1 to 10,000.
+        number: u16,
+    },
+}
+
+/// One finished part as the completing client names it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NamedPart {
+    /// Part number.
+    pub number: u16,
+    /// ETag without quotes.
+    pub etag: String,
+    /// Checksums the client repeats; each must equal the stored one.
+    pub checksums: Vec<Checksum>,
+}
+
+/// Where a listing starts and what it rolls up.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct ListWish {
+    /// Bucket name.
+    pub bucket: String,
+    /// Only keys beginning with this.
+    pub prefix: String,
+    /// Roll up keys at the first occurrence of this after the prefix.
+    pub delimiter: Option<String>,
+    /// Only keys strictly after this (a common prefix counts as a key here).
+    pub after: Option<String>,
+    /// In version and upload listings: versions of `after` strictly after this one are included.
+    pub after_version: Option<String>,
+    /// At most this many entries, 0 to 1,000.
+    pub entries_max: u32,
+}
+
+impl std::fmt::Debug for ListWish {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "ListWish(max {})", self.entries_max)
+    }
+}
+
+/// A question to the engine.
+#[derive(Debug)]
+pub enum Request {
+    /// All buckets.
+    ListBuckets,
+    /// Make a bucket; `lock` is the lock header. Answer: `Bucket`.
+    CreateBucket {
+        /// Name, already checked against S3's naming rules.
+        name: String,
+        /// `x-amz-bucket-object-lock-enabled: true`.
+        lock: bool,
+    },
+    /// One bucket. Answer: `Bucket`.
+    HeadBucket {
+        /// Name.
+        name: String,
+    },
+    /// Remove an empty bucket. Answer: `Done`.
+    DeleteBucket {
+        /// Name.
+        name: String,
+    },
+    /// Set or clear the default retention. Answer: `Done`.
+    SetDefaultRetention {
+        /// Bucket name.
+        bucket: String,
+        /// The new default; none clears it.
+        default: Option<(LockMode, Period)>,
+    },
+    /// Begin an upload. Answer: `Stream`. Refused before a byte of body is read where possible.
+    OpenPut {
+        /// The object.
+        name: ObjectName,
+        /// Object or part.
+        purpose: Purpose,
+        /// Length if the client declared it, to refuse early.
+        content_bytes: Option<u64>,
+    },
+    /// The next chunk of an upload, in order; every chunk but the last is full. Answer: `Done`, as
+    /// soon as the engine has taken it (not yet durable).
+    PutData {
+        /// The stream.
+        stream: StreamId,
+        /// Plaintext.
+        slab: Slab,
+    },
+    /// All data was sent and every digest the client gave was verified. Answer: `Stored`, after it
+    /// is durable.
+    CommitPut {
+        /// The stream.
+        stream: StreamId,
+        /// MD5 of the content, if it was computed; becomes the ETag.
+        md5: Option<[u8; 16]>,
+        /// Verified checksums to keep.
+        checksums: Vec<Checksum>,
+        /// Conditions on what is there now.
+        conditions: Conditions,
+    },
+    /// Forget an upload stream. Answer: `Done`.
+    AbortPut {
+        /// The stream.
+        stream: StreamId,
+    },
+    /// Open a version for reading. Answer: `Opened`.
+    OpenGet {
+        /// The object.
+        name: ObjectName,
+        /// Which version; none means current.
+        version: Option<VersionId>,
+        /// Which bytes.
+        range: Option<RangeWish>,
+    },
+    /// The next piece of an open download. Answer: `Data`, or `End` after the last.
+    NextData {
+        /// The stream.
+        stream: StreamId,
+    },
+    /// Forget a download stream. Answer: `Done`.
+    CloseGet {
+        /// The stream.
+        stream: StreamId,
+    },
+    /// What is known of a version. Answer: `Object`.
+    Head {
+        /// The object.
+        name: ObjectName,
+        /// Which version; none means current.
+        version: Option<VersionId>,
+    },
+    /// S3 DELETE. Answer: `Deleted`.
+    Delete {
+        /// The object.
+        name: ObjectName,
+        /// Which version; none adds a delete marker.
+        version: Option<VersionId>,
+        /// `x-amz-bypass-governance-retention: true`.
+        bypass: bool,
+    },
+    /// Current objects. Answer: `Listing`.
+    List(ListWish),
+    /// All versions and markers. Answer: `VersionListing`.
+    ListVersions(ListWish),
+    /// Set retention of a version; none removes it where that is allowed. Answer: `Done`.
+    SetRetention {
+        /// The object.
+        name: ObjectName,
+        /// Which version; none means current.
+        version: Option<VersionId>,
+        /// New retention.
+        retention: Option<Retention>,
+        /// `x-amz-bypass-governance-retention: true`.
+        bypass: bool,
+    },
+    /// Set or clear a legal hold. Answer: `Done`.
+    SetHold {
+        /// The object.
+        name: ObjectName,
+        /// Which version; none means current.
+        version: Option<VersionId>,
+        /// ON or OFF.
+        on: bool,
+    },
+    /// Begin a multipart upload. Answer: `Upload`.
+    CreateUpload {
+        /// The object.
+        name: ObjectName,
+        /// Stored with the object.
+        metadata: Metadata,
+        /// The completed version's lock.
+        lock: LockWish,
+        /// Checksum algorithm announced for the upload, and whether COMPOSITE was asked.
+        checksum: Option<(ChecksumKind, bool)>,
+    },
+    /// Parts so far. Answer: `Parts`.
+    ListParts {
+        /// The object.
+        name: ObjectName,
+        /// The upload.
+        upload: UploadId,
+        /// Only parts after this number.
+        after: u16,
+        /// At most this many, 0 to 1,000.
+        parts_max: u32,
+    },
+    /// Open uploads. Answer: `Uploads`.
+    ListUploads(ListWish),
+    /// Make the object out of its parts. Answer: `Stored`.
+    CompleteUpload {
+        /// The object.
+        name: ObjectName,
+        /// The upload.
+        upload: UploadId,
+        /// The parts in ascending order.
+        parts: Vec<NamedPart>,
+        /// Checksums of the whole object the client sent; kept if they can be verified.
+        checksums: Vec<Checksum>,
+        /// Conditions on what is there now.
+        conditions: Conditions,
+    },
+    /// Give up an upload. Answer: `Done`.
+    AbortUpload {
+        /// The object.
+        name: ObjectName,
+        /// The upload.
+        upload: UploadId,
+    },
+}
+
+/// A stored version, as HEAD tells it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ObjectInfo {
+    /// Version; shown as `null` for `plain` buckets.
+    pub version: VersionId,
+    /// Whether versions are shown to clients of this bucket.
+    pub versioned: bool,
+    /// Length of the content.
+    pub content_bytes: u64,
+    /// ETag without quotes.
+    pub etag: String,
+    /// When it was stored.
+    pub modified: UnixMillis,
+    /// Client metadata.
+    pub metadata: Metadata,
+    /// Stored checksums.
+    pub checksums: Vec<Checksum>,
+    /// Retention, if any.
+    pub retention: Option<Retention>,
+    /// Legal hold; none if never set.
+    pub hold: Option<bool>,
+    /// Number of parts if it came by multipart.
+    pub parts: Option<u32>,
+    /// Whether the bucket has Object Lock.
+    pub lock_enabled: bool,
+}
+
+/// One row of a listing of current objects.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ListedObject {
+    /// Key.
+    pub key: String,
+    /// ETag without quotes.
+    pub etag: String,
+    /// Length of the content.
+    pub content_bytes: u64,
+    /// When it was stored.
+    pub modified: UnixMillis,
+}
+
+/// One row of a listing of versions.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ListedVersion {
+    /// Key.
+    pub key: String,
+    /// Version.
+    pub version: VersionId,
+    /// True for a delete marker.
+    pub marker: bool,
+    /// Whether it is the current one.
+    pub current: bool,
+    /// ETag without quotes; empty for a marker.
+    pub etag: String,
+    /// Length of the content; 0 for a marker.
+    pub content_bytes: u64,
+    /// When it was stored.
+    pub modified: UnixMillis,
+}
+
+/// One open upload.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ListedUpload {
+    /// Key.
+    pub key: String,
+    /// The upload.
+    pub upload: UploadId,
+    /// When it began.
+    pub started: UnixMillis,
+}
+
+/// One stored part.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListedPart {
+    /// Part number.
+    pub number: u16,
+    /// ETag without quotes.
+    pub etag: String,
+    /// Length of the content.
+    pub content_bytes: u64,
+    /// When it was stored.
+    pub modified: UnixMillis,
+    /// Stored checksums.
+    pub checksums: Vec<Checksum>,
+}
+
+/// A page of a listing. `Row` is one of the `Listed*` types.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Page<Row> {
+    /// Rows in key order.
+    pub rows: Vec<Row>,
+    /// Rolled-up prefixes, in order.
+    pub common_prefixes: Vec<String>,
+    /// Where the next page starts (`after`, `after_version`), none at the end.
+    pub next: Option<(String, Option<String>)>,
+}
+
+impl<Row> std::fmt::Debug for Page<Row> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "Page({} rows, {} prefixes)",
+            self.rows.len(),
+            self.common_prefixes.len()
+        )
+    }
+}
+
+/// What came of a stored object or part.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stored {
+    /// Version made; none for parts.
+    pub version: Option<VersionId>,
+    /// Whether versions are shown to clients of this bucket.
+    pub versioned: bool,
+    /// ETag without quotes.
+    pub etag: String,
+    /// Checksums kept.
+    pub checksums: Vec<Checksum>,
+}
+
+/// An answer of the engine; which one belongs to which request is said there.
+#[derive(Debug)]
+pub enum Answer {
+    /// Done.
+    Done,
+    /// All buckets.
+    Buckets(Vec<BucketInfo>),
+    /// One bucket.
+    Bucket(BucketInfo),
+    /// An upload stream is open.
+    Stream(StreamId),
+    /// Durable.
+    Stored(Stored),
+    /// A download stream is open.
+    Opened {
+        /// The stream.
+        stream: StreamId,
+        /// The version.
+        info: Box<ObjectInfo>,
+        /// First byte and number of bytes that will follow.
+        range: (u64, u64),
+    },
+    /// A piece of content, in order.
+    Data(Slab),
+    /// No more content.
+    End,
+    /// A version.
+    Object(Box<ObjectInfo>),
+    /// A DELETE was done.
+    Deleted {
+        /// A marker was made or removed.
+        marker: bool,
+        /// The marker made, or the version named.
+        version: Option<VersionId>,
+        /// Whether versions are shown to clients of this bucket.
+        versioned: bool,
+    },
+    /// Current objects.
+    Listing(Page<ListedObject>),
+    /// Versions.
+    VersionListing(Page<ListedVersion>),
+    /// An upload began.
+    Upload(UploadId),
+    /// Parts; the flag says whether more follow.
+    Parts(Vec<ListedPart>, bool),
+    /// Open uploads.
+    Uploads(Page<ListedUpload>),
+}
+
+/// The special client rights, each granted to a key by people.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Right {
+    /// Bypass governance retention.
+    GovernanceBypass,
+    /// Turn legal holds off.
+    HoldOff,
+    /// Lower or clear a bucket default.
+    LockAdmin,
+}
+
+/// Why the engine said no. Says what, why and until when, and nothing of names or content.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// No such bucket.
+    #[error("no such bucket")]
+    NoSuchBucket,
+    /// No such object, or its current version is a delete marker.
+    #[error("no such key")]
+    NoSuchKey {
+        /// The delete marker that hides it.
+        marker: Option<VersionId>,
+    },
+    /// No such version.
+    #[error("no such version")]
+    NoSuchVersion,
+    /// The named version is a delete marker, which cannot be read or locked.
+    #[error("the version is a delete marker")]
+    IsMarker {
+        /// The marker.
+        version: VersionId,
+    },
+    /// No such upload.
+    #[error("no such upload")]
+    NoSuchUpload,
+    /// The bucket is there already and is the caller's.
+    #[error("the bucket exists already")]
+    BucketExists,
+    /// The bucket still shows versions, markers or uploads.
+    #[error("the bucket is not empty")]
+    BucketNotEmpty,
+    /// More buckets than the vault keeps.
+    #[error("the vault holds as many buckets as it can ({buckets_max})")]
+    TooManyBuckets {
+        /// The limit.
+        buckets_max: u32,
+    },
+    /// Locked by retention.
+    #[error("the version is locked by {mode:?} retention until {until:?}")]
+    Locked {
+        /// Its mode.
+        mode: LockMode,
+        /// Until when.
+        until: UnixMillis,
+    },
+    /// Under legal hold.
+    #[error("the version is under legal hold")]
+    Held,
+    /// The client's key lacks a right.
+    #[error("the key lacks the right {0:?}")]
+    NeedsRight(Right),
+    /// Retention would become weaker.
+    #[error("retention can be extended, never shortened")]
+    Weaker,
+    /// The bucket has no Object Lock.
+    #[error("the bucket has no object lock")]
+    NoLockOnBucket,
+    /// A retain-until date in the past or more than 100 years ahead, or below the vault's floor.
+    #[error("the retain-until date is not acceptable: {0}")]
+    RetentionDate(RetentionDateFault),
+    /// The range lies outside the content.
+    #[error("the range lies outside the {content_bytes} bytes")]
+    Range {
+        /// Stored length.
+        content_bytes: u64,
+    },
+    /// A condition did not hold.
+    #[error("a condition on the current version did not hold")]
+    Precondition,
+    /// A named part is missing or differs.
+    #[error("part {number} is missing or differs from what was uploaded")]
+    Part {
+        /// Its number.
+        number: u16,
+    },
+    /// Parts are not in ascending order.
+    #[error("the parts are not in ascending order")]
+    PartOrder,
+    /// A part other than the last is under 5 MiB.
+    #[error("part {number} is smaller than 5 MiB")]
+    PartTooSmall {
+        /// Its number.
+        number: u16,
+    },
+    /// Larger than 5 TiB (an object) or 5 GiB (a single upload).
+    #[error("the content is larger than {bytes_max} bytes")]
+    TooLarge {
+        /// The limit.
+        bytes_max: u64,
+    },
+    /// A checksum the client repeated differs from the stored one.
+    #[error("a checksum differs from what was stored")]
+    Checksum,
+    /// Metadata larger than the manifest holds.
+    #[error("the metadata is larger than {bytes_max} bytes")]
+    MetadataTooLarge {
+        /// The limit.
+        bytes_max: u32,
+    },
+    /// Too much is going on; try again.
+    #[error("too many requests are being served; try again")]
+    Busy,
+    /// The pool is full.
+    #[error("the vault is full: no space for new data; the operator must add capacity")]
+    Full,
+    /// The pool accepts no writes now.
+    #[error("the vault is read-only: {0}")]
+    ReadOnly(String),
+    /// The index is being rebuilt.
+    #[error("the vault is rebuilding its index; try again")]
+    Rebuilding,
+    /// Stored bytes could not be verified on any present disk.
+    #[error(
+        "stored bytes of this version could not be verified on any present disk (segment {segment}, frame {frame})"
+    )]
+    Damaged {
+        /// Segment id.
+        segment: u64,
+        /// Frame in it.
+        frame: u32,
+    },
+    /// A stream that is not open, or was used out of order.
+    #[error("no such stream")]
+    NoSuchStream,
+    /// The engine is stopping.
+    #[error("the vault is stopping")]
+    Stopping,
+}
+
+/// What is wrong with a retain-until date.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum RetentionDateFault {
+    /// In the past.
+    #[error("it lies in the past")]
+    Past,
+    /// Too far ahead.
+    #[error("it lies more than 100 years ahead")]
+    TooFar,
+}

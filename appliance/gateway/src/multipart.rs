@@ -1,0 +1,413 @@
+//! Multipart uploads: create, parts, complete, abort, list.
+
+use std::collections::HashMap;
+
+use s3s::dto::{
+    AbortMultipartUploadInput, AbortMultipartUploadOutput, ChecksumAlgorithm, ChecksumType,
+    CompleteMultipartUploadInput, CompleteMultipartUploadOutput, CompletedPart,
+    CreateMultipartUploadInput, CreateMultipartUploadOutput, ETag, ListPartsInput, ListPartsOutput,
+    Part, StorageClass, UploadPartInput, UploadPartOutput,
+};
+use s3s::{S3Error, S3ErrorCode, S3Request, S3Response, S3Result};
+use stele_format::units::UploadId;
+
+use crate::bucket::{entries, owner};
+use crate::digest::{decode, parse_kind};
+use crate::error::{
+    checksum_text, invalid_argument, invalid_request, malformed_xml, not_implemented, wrong_answer,
+};
+use crate::limits::{LIST_ENTRIES_MAX, PART_NUMBER_MAX};
+use crate::lock;
+use crate::message::{
+    Answer, Checksum, ChecksumKind, Conditions, ListedPart, NamedPart, ObjectName, Purpose,
+    Refusal, Request,
+};
+use crate::object::metadata::{STORAGE_CLASS, collect};
+use crate::object::put::{Sums, conditions, secret};
+use crate::object::upload::store;
+use crate::service::{Caller, Service, context, length, name, plain};
+use crate::text::{timestamp, xml_text};
+
+fn upload_id(text: &str) -> S3Result<UploadId> {
+    UploadId::parse_hex(text).ok_or_else(|| Refusal::NoSuchUpload.into())
+}
+
+fn part_number(number: i32) -> S3Result<u16> {
+    let number = u16::try_from(number)
+        .ok()
+        .filter(|n| (1..=PART_NUMBER_MAX).contains(n));
+    number.ok_or_else(|| {
+        invalid_argument("part number must be an integer between 1 and 10000, inclusive")
+    })
+}
+
+pub(crate) async fn create(
+    service: &Service,
+    request: S3Request<CreateMultipartUploadInput>,
+) -> S3Result<S3Response<CreateMultipartUploadOutput>> {
+    let caller = service.caller(&request)?;
+    let input = request.input;
+    let lock = lock::wish(
+        input.object_lock_mode.as_ref(),
+        input.object_lock_retain_until_date.as_ref(),
+        input.object_lock_legal_hold_status.as_ref(),
+    )?;
+    let metadata = collect(&request.headers, input.metadata, input.tagging.as_deref())?;
+    let checksum = announced_checksum(
+        input.checksum_algorithm.as_ref(),
+        input.checksum_type.as_ref(),
+    )?;
+    let name = name(&input.bucket, &input.key);
+    let wish = Request::CreateUpload {
+        name,
+        metadata,
+        lock,
+        checksum,
+    };
+    let Answer::Upload(upload) = caller.ask(wish).await? else {
+        return Err(wrong_answer());
+    };
+    plain(CreateMultipartUploadOutput {
+        bucket: Some(input.bucket),
+        checksum_algorithm: checksum.map(|(kind, _)| algorithm(kind)),
+        checksum_type: checksum.map(|(_, composite)| checksum_type(composite)),
+        key: xml_text(input.key),
+        server_side_encryption: input.server_side_encryption,
+        upload_id: Some(upload.to_string()),
+        ..CreateMultipartUploadOutput::default()
+    })
+}
+
+fn algorithm(kind: ChecksumKind) -> ChecksumAlgorithm {
+    ChecksumAlgorithm::from_static(checksum_text(kind))
+}
+
+fn checksum_type(composite: bool) -> ChecksumType {
+    ChecksumType::from_static(match composite {
+        true => ChecksumType::COMPOSITE,
+        false => ChecksumType::FULL_OBJECT,
+    })
+}
+
+/// S3's rules of which algorithm can be which type, and the defaults.
+fn announced_checksum(
+    algorithm: Option<&ChecksumAlgorithm>,
+    wanted: Option<&ChecksumType>,
+) -> S3Result<Option<(ChecksumKind, bool)>> {
+    let Some(algorithm) = algorithm else {
+        return match wanted {
+            Some(_) => Err(invalid_request(
+                "x-amz-checksum-type can only be used with x-amz-checksum-algorithm",
+            )),
+            None => Ok(None),
+        };
+    };
+    let kind = parse_kind(algorithm.as_str())
+        .ok_or_else(|| invalid_request("the checksum algorithm is not supported"))?;
+    let composite = match wanted.map(ChecksumType::as_str) {
+        None => kind != ChecksumKind::Crc64Nvme,
+        Some(ChecksumType::COMPOSITE) => true,
+        Some(ChecksumType::FULL_OBJECT) => false,
+        Some(_) => {
+            return Err(invalid_request(
+                "x-amz-checksum-type must be COMPOSITE or FULL_OBJECT",
+            ));
+        }
+    };
+    let possible = match kind {
+        ChecksumKind::Crc32 | ChecksumKind::Crc32c => true,
+        ChecksumKind::Crc64Nvme => !composite,
+        ChecksumKind::Sha1 | ChecksumKind::Sha256 => composite,
+    };
+    match possible {
+        true => Ok(Some((kind, composite))),
+        false => Err(invalid_request(
+            "this checksum algorithm cannot be used with this checksum type",
+        )),
+    }
+}
+
+pub(crate) async fn part(
+    service: &Service,
+    request: S3Request<UploadPartInput>,
+) -> S3Result<S3Response<UploadPartOutput>> {
+    let caller = service.caller(&request)?;
+    let context = context(&request)?;
+    let secret = secret(&request)?;
+    let input = request.input;
+    let number = part_number(input.part_number)?;
+    let purpose = Purpose::Part {
+        upload: upload_id(&input.upload_id)?,
+        number,
+    };
+    let what = (
+        name(&input.bucket, &input.key),
+        purpose,
+        Conditions::default(),
+    );
+    let stored = store(service, &caller, &context, secret.expose(), what).await?;
+    let sums = Sums::of(&stored.checksums, None);
+    plain(UploadPartOutput {
+        checksum_crc32: sums.crc32,
+        checksum_crc32c: sums.crc32c,
+        checksum_crc64nvme: sums.crc64nvme,
+        checksum_sha1: sums.sha1,
+        checksum_sha256: sums.sha256,
+        e_tag: Some(ETag::Strong(stored.etag)),
+        ..UploadPartOutput::default()
+    })
+}
+
+pub(crate) async fn complete(
+    service: &Service,
+    request: S3Request<CompleteMultipartUploadInput>,
+) -> S3Result<S3Response<CompleteMultipartUploadOutput>> {
+    let caller = service.caller(&request)?;
+    let input = request.input;
+    let upload = upload_id(&input.upload_id)?;
+    let named = input
+        .multipart_upload
+        .and_then(|upload| upload.parts)
+        .unwrap_or_default();
+    if named.is_empty() || named.len() > usize::from(PART_NUMBER_MAX) {
+        return Err(malformed_xml("between 1 and 10000 parts must be named"));
+    }
+    let parts = named
+        .into_iter()
+        .map(named_part)
+        .collect::<S3Result<Vec<_>>>()?;
+    if parts
+        .windows(2)
+        .any(|pair| matches!(pair, [a, b] if a.number >= b.number))
+    {
+        return Err(Refusal::PartOrder.into());
+    }
+    let name = name(&input.bucket, &input.key);
+    if let Some(bytes) = input.mpu_object_size {
+        check_size(&caller, &name, upload, &parts, bytes).await?;
+    }
+    let checksums = whole_checksums(
+        [
+            (ChecksumKind::Crc32, input.checksum_crc32),
+            (ChecksumKind::Crc32c, input.checksum_crc32c),
+            (ChecksumKind::Sha1, input.checksum_sha1),
+            (ChecksumKind::Sha256, input.checksum_sha256),
+            (ChecksumKind::Crc64Nvme, input.checksum_crc64nvme),
+        ],
+        input.checksum_type.as_ref(),
+    )?;
+    let count = u32::try_from(parts.len()).ok();
+    let conditions = conditions(input.if_match, input.if_none_match);
+    let wish = Request::CompleteUpload {
+        name,
+        upload,
+        parts,
+        checksums,
+        conditions,
+    };
+    let Answer::Stored(stored) = caller.ask(wish).await? else {
+        return Err(wrong_answer());
+    };
+    let sums = Sums::of(&stored.checksums, count);
+    let version = stored.version.filter(|_| stored.versioned);
+    let path = crate::text::percent_encode(&input.key);
+    plain(CompleteMultipartUploadOutput {
+        location: Some(format!("/{}/{path}", input.bucket)),
+        bucket: Some(input.bucket),
+        checksum_crc32: sums.crc32,
+        checksum_crc32c: sums.crc32c,
+        checksum_crc64nvme: sums.crc64nvme,
+        checksum_sha1: sums.sha1,
+        checksum_sha256: sums.sha256,
+        checksum_type: sums.kind,
+        e_tag: Some(ETag::Strong(stored.etag)),
+        key: xml_text(input.key),
+        version_id: version.map(|version| version.to_string()),
+        ..CompleteMultipartUploadOutput::default()
+    })
+}
+
+fn named_part(part: CompletedPart) -> S3Result<NamedPart> {
+    let number = part
+        .part_number
+        .ok_or_else(|| malformed_xml("a PartNumber is missing"))?;
+    let etag = part
+        .e_tag
+        .ok_or_else(|| malformed_xml("an ETag is missing"))?;
+    let given = [
+        (ChecksumKind::Crc32, part.checksum_crc32),
+        (ChecksumKind::Crc32c, part.checksum_crc32c),
+        (ChecksumKind::Sha1, part.checksum_sha1),
+        (ChecksumKind::Sha256, part.checksum_sha256),
+        (ChecksumKind::Crc64Nvme, part.checksum_crc64nvme),
+    ];
+    let mut checksums = Vec::new();
+    for (kind, value) in given {
+        let Some(value) = value else { continue };
+        let value = decode(kind, &value)
+            .ok_or_else(|| invalid_request("the checksum of a part is not valid"))?;
+        checksums.push(Checksum {
+            kind,
+            composite: false,
+            value,
+        });
+    }
+    Ok(NamedPart {
+        number: part_number(number)?,
+        etag: etag.into_value(),
+        checksums,
+    })
+}
+
+/// The checksums of the whole object. A composite one ends in a dash and the number of parts.
+fn whole_checksums(
+    given: [(ChecksumKind, Option<String>); 5],
+    wanted: Option<&ChecksumType>,
+) -> S3Result<Vec<Checksum>> {
+    let mut checksums = Vec::new();
+    for (kind, text) in given {
+        let Some(text) = text else { continue };
+        let (value, parts) = match text.split_once('-') {
+            Some((value, parts)) => (value, Some(parts)),
+            None => (text.as_str(), None),
+        };
+        let composite = parts.is_some()
+            || wanted.is_some_and(|wanted| wanted.as_str() == ChecksumType::COMPOSITE);
+        let counted = parts.is_none_or(|parts| parts.parse::<u32>().is_ok());
+        let value = decode(kind, value).filter(|_| counted).ok_or_else(|| {
+            invalid_request(format!(
+                "the {} of the object is not valid",
+                checksum_text(kind)
+            ))
+        })?;
+        checksums.push(Checksum {
+            kind,
+            composite,
+            value,
+        });
+    }
+    Ok(checksums)
+}
+
+/// `x-amz-mp-object-size`: the client's own idea of how long the object will be.
+async fn check_size(
+    caller: &Caller,
+    name: &ObjectName,
+    upload: UploadId,
+    parts: &[NamedPart],
+    expected: i64,
+) -> S3Result<()> {
+    let mut sizes = HashMap::new();
+    let mut after = 0;
+    loop {
+        let (rows, more) = stored_parts(caller, name, upload, after, LIST_ENTRIES_MAX).await?;
+        after = rows.last().map_or(after, |row| row.number);
+        let last = rows.is_empty() || !more;
+        sizes.extend(rows.into_iter().map(|row| (row.number, row.content_bytes)));
+        if last {
+            break;
+        }
+    }
+    let mut total: u64 = 0;
+    for part in parts {
+        let bytes = sizes.get(&part.number).ok_or(Refusal::Part {
+            number: part.number,
+        })?;
+        total = total.saturating_add(*bytes);
+    }
+    match u64::try_from(expected) == Ok(total) {
+        true => Ok(()),
+        false => Err(invalid_request(format!(
+            "the provided x-amz-mp-object-size does not match what was uploaded ({total} bytes)"
+        ))),
+    }
+}
+
+async fn stored_parts(
+    caller: &Caller,
+    name: &ObjectName,
+    upload: UploadId,
+    after: u16,
+    parts_max: u32,
+) -> S3Result<(Vec<ListedPart>, bool)> {
+    let request = Request::ListParts {
+        name: name.clone(),
+        upload,
+        after,
+        parts_max,
+    };
+    match caller.ask(request).await? {
+        Answer::Parts(rows, more) => Ok((rows, more)),
+        _ => Err(wrong_answer()),
+    }
+}
+
+pub(crate) async fn abort(
+    service: &Service,
+    request: S3Request<AbortMultipartUploadInput>,
+) -> S3Result<S3Response<AbortMultipartUploadOutput>> {
+    let caller = service.caller(&request)?;
+    let input = request.input;
+    if input.if_match_initiated_time.is_some() {
+        return Err(not_implemented("conditional aborts are not implemented"));
+    }
+    let name = name(&input.bucket, &input.key);
+    caller
+        .order(Request::AbortUpload {
+            name,
+            upload: upload_id(&input.upload_id)?,
+        })
+        .await?;
+    plain(AbortMultipartUploadOutput::default())
+}
+
+pub(crate) async fn list_parts(
+    service: &Service,
+    request: S3Request<ListPartsInput>,
+) -> S3Result<S3Response<ListPartsOutput>> {
+    let caller = service.caller(&request)?;
+    let input = request.input;
+    let upload = upload_id(&input.upload_id)?;
+    let most = entries(input.max_parts)?;
+    let after = input.part_number_marker.unwrap_or(0);
+    let after = u16::try_from(after).map_err(|_| {
+        S3Error::with_message(
+            S3ErrorCode::InvalidArgument,
+            "part-number-marker must be a part number",
+        )
+    })?;
+    let name = name(&input.bucket, &input.key);
+    let (rows, more) = stored_parts(&caller, &name, upload, after, most).await?;
+    let next = rows
+        .last()
+        .filter(|_| more)
+        .map(|row| i32::from(row.number));
+    plain(ListPartsOutput {
+        bucket: Some(input.bucket),
+        is_truncated: Some(more),
+        key: xml_text(input.key),
+        max_parts: i32::try_from(most).ok(),
+        next_part_number_marker: next,
+        owner: Some(owner()),
+        part_number_marker: Some(i32::from(after)),
+        parts: Some(rows.into_iter().map(listed_part).collect::<S3Result<_>>()?),
+        storage_class: Some(StorageClass::from_static(STORAGE_CLASS)),
+        upload_id: Some(input.upload_id),
+        ..ListPartsOutput::default()
+    })
+}
+
+fn listed_part(row: ListedPart) -> S3Result<Part> {
+    let sums = Sums::of(&row.checksums, None);
+    Ok(Part {
+        checksum_crc32: sums.crc32,
+        checksum_crc32c: sums.crc32c,
+        checksum_crc64nvme: sums.crc64nvme,
+        checksum_sha1: sums.sha1,
+        checksum_sha256: sums.sha256,
+        e_tag: Some(ETag::Strong(row.etag)),
+        last_modified: Some(timestamp(row.modified)),
+        part_number: Some(i32::from(row.number)),
+        size: Some(length(row.content_bytes)?),
+    })
+}

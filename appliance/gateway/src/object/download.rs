@@ -1,0 +1,121 @@
+//! Content on its way to a client.
+//!
+//! Invariant: the body ends cleanly only after exactly the promised number of bytes. A refusal in
+//! mid-stream becomes a body error, which breaks the connection, so that no client takes a part
+//! for the whole.
+
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use hyper::body::{Body, Frame, SizeHint};
+use s3s::StdError;
+use tokio::sync::mpsc;
+
+use crate::limits::DOWNLOAD_AHEAD_PIECES;
+use crate::link::{Pending, settle};
+use crate::message::{Answer, Refusal, Request, StreamId};
+use crate::service::Caller;
+
+/// Why a download broke off.
+#[derive(Debug, thiserror::Error)]
+enum Broken {
+    #[error("the engine refused to go on: {0}")]
+    Refused(Refusal),
+    #[error("the engine gave more or less content than it had promised")]
+    Length,
+}
+
+/// A running download. Dropping it closes the engine's stream.
+pub(super) struct Download {
+    pieces: mpsc::Receiver<Result<Bytes, Broken>>,
+    left: u64,
+}
+
+impl Download {
+    /// Starts to fetch `bytes` bytes from an open stream.
+    pub(super) fn start(caller: Caller, stream: StreamId, bytes: u64) -> Self {
+        let (sender, pieces) = mpsc::channel(1);
+        tokio::spawn(async move {
+            if let Err(broken) = fetch(&caller, stream, bytes, &sender).await {
+                // The client may be gone; then nobody needs to know.
+                let _told = sender.send(Err(broken)).await;
+            }
+            let _closed = caller.ask(Request::CloseGet { stream }).await;
+        });
+        Self {
+            pieces,
+            left: bytes,
+        }
+    }
+}
+
+/// Closes a stream that nobody is going to read.
+pub(super) fn close(caller: Caller, stream: StreamId) {
+    tokio::spawn(async move {
+        let _closed = caller.ask(Request::CloseGet { stream }).await;
+    });
+}
+
+/// Keeps a few questions in flight and passes the answers on in order.
+async fn fetch(
+    caller: &Caller,
+    stream: StreamId,
+    bytes: u64,
+    sender: &mpsc::Sender<Result<Bytes, Broken>>,
+) -> Result<(), Broken> {
+    let mut asked: VecDeque<Pending> = VecDeque::new();
+    let mut left = bytes;
+    while left > 0 {
+        while asked.len() < DOWNLOAD_AHEAD_PIECES {
+            let request = Request::NextData { stream };
+            asked.push_back(caller.post(request).await.map_err(Broken::Refused)?);
+        }
+        let Some(first) = asked.pop_front() else {
+            return Err(Broken::Length);
+        };
+        let slab = match settle(first).await.map_err(Broken::Refused)? {
+            Answer::Data(slab) => slab,
+            _ => return Err(Broken::Length),
+        };
+        let piece = slab.into_bytes();
+        let length = u64::try_from(piece.len()).map_err(|_| Broken::Length)?;
+        left = left.checked_sub(length).ok_or(Broken::Length)?;
+        if sender.send(Ok(piece)).await.is_err() {
+            return Ok(());
+        }
+    }
+    Ok(())
+}
+
+impl Body for Download {
+    type Data = Bytes;
+    type Error = StdError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, StdError>>> {
+        if self.left == 0 {
+            return Poll::Ready(None);
+        }
+        Poll::Ready(match std::task::ready!(self.pieces.poll_recv(cx)) {
+            Some(Ok(piece)) => {
+                let length = u64::try_from(piece.len()).unwrap_or(u64::MAX);
+                self.left = self.left.saturating_sub(length);
+                Some(Ok(Frame::data(piece)))
+            }
+            Some(Err(broken)) => Some(Err(Box::new(broken))),
+            None => Some(Err(Box::new(Broken::Length))),
+        })
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.left == 0
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.left)
+    }
+}

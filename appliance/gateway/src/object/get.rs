@@ -1,0 +1,337 @@
+//! GetObject, HeadObject and the smaller questions about one version.
+
+use hyper::header::{EXPIRES, HeaderMap, HeaderValue};
+use s3s::dto::{
+    ChecksumMode, ETag, ETagCondition, GetObjectAclInput, GetObjectAclOutput, GetObjectInput,
+    GetObjectOutput, GetObjectTaggingInput, GetObjectTaggingOutput, HeadObjectInput,
+    HeadObjectOutput, ObjectLockLegalHoldStatus, ObjectLockMode, Range, StreamingBlob, Tag,
+    Timestamp,
+};
+use s3s::{Body, S3Error, S3ErrorCode, S3Request, S3Response, S3Result};
+
+use crate::bucket::{owner, private_grants};
+use crate::error::{mode_text, not_implemented, wrong_answer};
+use crate::lock::hold_status;
+use crate::message::{Answer, ObjectInfo, RangeWish, Refusal, Request};
+use crate::object::download::{Download, close};
+use crate::object::put::Sums;
+use crate::service::{Service, length, name, plain};
+use crate::text::timestamp;
+
+const DEFAULT_CONTENT_TYPE: &str = "binary/octet-stream";
+
+/// Puts what GET and HEAD share into the output type of one of them.
+macro_rules! fill {
+    ($shown:ident, $output:ident) => {
+        $output {
+            accept_ranges: Some("bytes".to_owned()),
+            cache_control: $shown.cache_control,
+            checksum_crc32: $shown.sums.crc32,
+            checksum_crc32c: $shown.sums.crc32c,
+            checksum_crc64nvme: $shown.sums.crc64nvme,
+            checksum_sha1: $shown.sums.sha1,
+            checksum_sha256: $shown.sums.sha256,
+            checksum_type: $shown.sums.kind,
+            content_disposition: $shown.content_disposition,
+            content_encoding: $shown.content_encoding,
+            content_language: $shown.content_language,
+            content_length: $shown.content_length,
+            content_range: $shown.content_range,
+            content_type: $shown.content_type,
+            e_tag: $shown.e_tag,
+            last_modified: $shown.last_modified,
+            metadata: $shown.metadata,
+            object_lock_legal_hold_status: $shown.object_lock_legal_hold_status,
+            object_lock_mode: $shown.object_lock_mode,
+            object_lock_retain_until_date: $shown.object_lock_retain_until_date,
+            version_id: $shown.version_id,
+            ..$output::default()
+        }
+    };
+}
+
+/// The conditions of a read.
+struct Wanted {
+    if_match: Option<ETagCondition>,
+    if_none_match: Option<ETagCondition>,
+    if_modified_since: Option<Timestamp>,
+    if_unmodified_since: Option<Timestamp>,
+}
+
+impl Wanted {
+    /// Decides in the order of RFC 9110.
+    fn check(&self, info: &ObjectInfo) -> S3Result<()> {
+        let tag = ETag::Strong(info.etag.clone());
+        let failed = || {
+            S3Error::with_message(
+                S3ErrorCode::PreconditionFailed,
+                "at least one of the preconditions you specified did not hold",
+            )
+        };
+        match (&self.if_match, &self.if_unmodified_since) {
+            (Some(ETagCondition::Any), _) => {}
+            (Some(ETagCondition::ETag(wanted)), _) if wanted.strong_cmp(&tag) => {}
+            (Some(ETagCondition::ETag(_)), _) => return Err(failed()),
+            (None, Some(since)) if modified_after(info, since) => return Err(failed()),
+            _ => {}
+        }
+        let unchanged = match (&self.if_none_match, &self.if_modified_since) {
+            (Some(ETagCondition::Any), _) => true,
+            (Some(ETagCondition::ETag(known)), _) => known.weak_cmp(&tag),
+            (None, Some(since)) => !modified_after(info, since),
+            (None, None) => false,
+        };
+        match unchanged {
+            true => Err(not_modified(info)),
+            false => Ok(()),
+        }
+    }
+}
+
+/// HTTP dates have whole seconds.
+fn modified_after(info: &ObjectInfo, since: &Timestamp) -> bool {
+    let seconds = |at: Timestamp| time::OffsetDateTime::from(at).unix_timestamp();
+    seconds(timestamp(info.modified)) > seconds(since.clone())
+}
+
+fn not_modified(info: &ObjectInfo) -> S3Error {
+    let mut error = S3Error::with_message(S3ErrorCode::NotModified, "not modified");
+    let mut headers = HeaderMap::new();
+    if let Ok(value) = HeaderValue::try_from(format!("\"{}\"", info.etag)) {
+        headers.insert(hyper::header::ETAG, value);
+    }
+    error.set_headers(headers);
+    error
+}
+
+fn range_wish(range: Range) -> RangeWish {
+    match range {
+        Range::Int { first, last } => RangeWish::From { first, last },
+        Range::Suffix { length } => RangeWish::Suffix(length),
+    }
+}
+
+fn content_range((first, bytes): (u64, u64), of: u64) -> Option<String> {
+    let last = (first + bytes).checked_sub(1)?;
+    Some(format!("bytes {first}-{last}/{of}"))
+}
+
+fn refuse_part(part: Option<i32>) -> S3Result<()> {
+    match part {
+        Some(_) => Err(not_implemented("reading by partNumber is not implemented")),
+        None => Ok(()),
+    }
+}
+
+pub(crate) async fn get(
+    service: &Service,
+    request: S3Request<GetObjectInput>,
+) -> S3Result<S3Response<GetObjectOutput>> {
+    let caller = service.caller(&request)?;
+    let input = request.input;
+    refuse_part(input.part_number)?;
+    let version = caller
+        .version(&input.bucket, input.version_id.as_deref())
+        .await?;
+    let wanted = Wanted {
+        if_match: input.if_match,
+        if_none_match: input.if_none_match,
+        if_modified_since: input.if_modified_since,
+        if_unmodified_since: input.if_unmodified_since,
+    };
+    let ranged = input.range.is_some();
+    let open = Request::OpenGet {
+        name: name(&input.bucket, &input.key),
+        version,
+        range: input.range.map(range_wish),
+    };
+    let Answer::Opened {
+        stream,
+        info,
+        range,
+    } = caller.ask(open).await?
+    else {
+        return Err(wrong_answer());
+    };
+    if let Err(error) = wanted.check(&info) {
+        close(caller, stream);
+        return Err(error);
+    }
+    let with_sums = !ranged && wants_sums(input.checksum_mode.as_ref());
+    let total = info.content_bytes;
+    let mut shown = Shown::of(*info, with_sums);
+    shown.content_length = length(range.1).ok();
+    shown.content_range = if ranged {
+        content_range(range, total)
+    } else {
+        None
+    };
+    let headers = std::mem::take(&mut shown.headers);
+    let download = Download::start(caller, stream, range.1);
+    let mut output = fill!(shown, GetObjectOutput);
+    output.tag_count = shown.tag_count;
+    output.body = Some(StreamingBlob::from(Body::http_body_unsync(download)));
+    Ok(S3Response::with_headers(output, headers))
+}
+
+pub(crate) async fn head(
+    service: &Service,
+    request: S3Request<HeadObjectInput>,
+) -> S3Result<S3Response<HeadObjectOutput>> {
+    let caller = service.caller(&request)?;
+    let input = request.input;
+    refuse_part(input.part_number)?;
+    let version = caller
+        .version(&input.bucket, input.version_id.as_deref())
+        .await?;
+    let info = caller
+        .head(name(&input.bucket, &input.key), version)
+        .await?;
+    let wanted = Wanted {
+        if_match: input.if_match,
+        if_none_match: input.if_none_match,
+        if_modified_since: input.if_modified_since,
+        if_unmodified_since: input.if_unmodified_since,
+    };
+    wanted.check(&info)?;
+    let total = info.content_bytes;
+    let range = input.range.map(|range| resolve(range, total)).transpose()?;
+    let with_sums = range.is_none() && wants_sums(input.checksum_mode.as_ref());
+    let mut shown = Shown::of(info, with_sums);
+    if let Some(range) = range {
+        shown.content_length = length(range.1).ok();
+        shown.content_range = content_range(range, total);
+    }
+    let mut headers = std::mem::take(&mut shown.headers);
+    if let Some(tags) = shown.tag_count {
+        headers.insert("x-amz-tagging-count", HeaderValue::from(tags));
+    }
+    Ok(S3Response::with_headers(
+        fill!(shown, HeadObjectOutput),
+        headers,
+    ))
+}
+
+/// First byte and number of bytes of a range, as the engine resolves it for GET.
+fn resolve(range: Range, content_bytes: u64) -> S3Result<(u64, u64)> {
+    match range.check(content_bytes) {
+        Ok(bytes) if !bytes.is_empty() => Ok((bytes.start, bytes.end - bytes.start)),
+        _ => Err(Refusal::Range { content_bytes }.into()),
+    }
+}
+
+fn wants_sums(mode: Option<&ChecksumMode>) -> bool {
+    mode.is_some_and(|mode| mode.as_str() == ChecksumMode::ENABLED)
+}
+
+/// What GET and HEAD tell of a version alike.
+struct Shown {
+    headers: HeaderMap,
+    sums: Sums,
+    cache_control: Option<String>,
+    content_disposition: Option<String>,
+    content_encoding: Option<String>,
+    content_language: Option<String>,
+    content_type: Option<String>,
+    content_length: Option<i64>,
+    content_range: Option<String>,
+    e_tag: Option<ETag>,
+    last_modified: Option<Timestamp>,
+    metadata: Option<s3s::dto::Metadata>,
+    object_lock_legal_hold_status: Option<ObjectLockLegalHoldStatus>,
+    object_lock_mode: Option<ObjectLockMode>,
+    object_lock_retain_until_date: Option<Timestamp>,
+    tag_count: Option<i32>,
+    version_id: Option<String>,
+}
+
+impl Shown {
+    fn of(info: ObjectInfo, with_sums: bool) -> Self {
+        let kept = |name: &str| {
+            let mut headers = info.metadata.headers.iter();
+            headers
+                .find(|(n, _)| n == name)
+                .map(|(_, value)| value.clone())
+        };
+        let mut headers = HeaderMap::new();
+        // As the client wrote it, not as a date of ours.
+        if let Some(value) = kept("expires").and_then(|v| HeaderValue::try_from(v).ok()) {
+            headers.insert(EXPIRES, value);
+        }
+        let sums = match with_sums {
+            true => Sums::of(&info.checksums, info.parts),
+            false => Sums::default(),
+        };
+        let user = &info.metadata.user;
+        let tags = i32::try_from(info.metadata.tags.len())
+            .ok()
+            .filter(|tags| *tags > 0);
+        Self {
+            headers,
+            sums,
+            cache_control: kept("cache-control"),
+            content_disposition: kept("content-disposition"),
+            content_encoding: kept("content-encoding"),
+            content_language: kept("content-language"),
+            content_type: kept("content-type").or(Some(DEFAULT_CONTENT_TYPE.to_owned())),
+            content_length: length(info.content_bytes).ok(),
+            content_range: None,
+            e_tag: Some(ETag::Strong(info.etag.clone())),
+            last_modified: Some(timestamp(info.modified)),
+            metadata: (!user.is_empty()).then(|| user.iter().cloned().collect()),
+            object_lock_legal_hold_status: info.hold.map(hold_status),
+            object_lock_mode: info
+                .retention
+                .map(|retention| ObjectLockMode::from_static(mode_text(retention.mode))),
+            object_lock_retain_until_date: info.retention.map(|r| timestamp(r.until)),
+            tag_count: tags,
+            version_id: info.versioned.then(|| info.version.to_string()),
+        }
+    }
+}
+
+pub(crate) async fn acl(
+    service: &Service,
+    request: S3Request<GetObjectAclInput>,
+) -> S3Result<S3Response<GetObjectAclOutput>> {
+    let caller = service.caller(&request)?;
+    let input = request.input;
+    let version = caller
+        .version(&input.bucket, input.version_id.as_deref())
+        .await?;
+    caller
+        .head(name(&input.bucket, &input.key), version)
+        .await?;
+    plain(GetObjectAclOutput {
+        grants: Some(private_grants()),
+        owner: Some(owner()),
+        request_charged: None,
+    })
+}
+
+pub(crate) async fn tagging(
+    service: &Service,
+    request: S3Request<GetObjectTaggingInput>,
+) -> S3Result<S3Response<GetObjectTaggingOutput>> {
+    let caller = service.caller(&request)?;
+    let input = request.input;
+    let version = caller
+        .version(&input.bucket, input.version_id.as_deref())
+        .await?;
+    let info = caller
+        .head(name(&input.bucket, &input.key), version)
+        .await?;
+    let tags = info.metadata.tags.into_iter();
+    plain(GetObjectTaggingOutput {
+        tag_set: tags
+            .map(|(key, value)| Tag {
+                key: Some(key),
+                value: Some(value),
+            })
+            .collect(),
+        version_id: info.versioned.then(|| info.version.to_string()),
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,9 @@
+//! Objects: writing, reading and deleting one of them.
+
+pub(crate) mod delete;
+pub(crate) mod get;
+pub(crate) mod metadata;
+pub(crate) mod put;
+pub(crate) mod upload;
+
+mod download;

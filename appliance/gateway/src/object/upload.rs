@@ -1,0 +1,239 @@
+//! Content on its way to the engine.
+//!
+//! Invariant: `CommitPut` is sent only after the body ended and every promise the client made about
+//! it was kept. In every other case, the end of the task included, the stream is aborted.
+
+use std::time::Duration;
+
+use bytes::Buf;
+use s3s::{S3Error, S3ErrorCode, S3Result};
+use tokio::time::timeout;
+
+use crate::body::{BodyReader, Coding, Content};
+use crate::chunked::{ChunkSigner, Decoder};
+use crate::error::{invalid_request, wrong_answer};
+use crate::front::RequestContext;
+use crate::guard::{Described, Payload};
+use crate::limits::{SLAB_WAIT_MS, UPLOAD_BYTES_MAX};
+use crate::link::Pending;
+use crate::message::{
+    Answer, BucketKind, Conditions, ObjectName, Purpose, Refusal, Request, Stored, StreamId,
+};
+use crate::service::{Caller, Service, settle_done};
+use crate::slab::{Slab, SlabPool};
+
+/// Stores the request's body as what `purpose` says. `secret` is the client's verified key.
+pub(crate) async fn store(
+    service: &Service,
+    caller: &Caller,
+    context: &RequestContext,
+    secret: &str,
+    (name, purpose, conditions): (ObjectName, Purpose, Conditions),
+) -> S3Result<Stored> {
+    let described = &context.described;
+    let content_bytes = content_length(described)?;
+    if content_bytes > UPLOAD_BYTES_MAX {
+        return Err(Refusal::TooLarge {
+            bytes_max: UPLOAD_BYTES_MAX,
+        }
+        .into());
+    }
+    require_integrity(caller, described, &name, &purpose).await?;
+    let mut reader = BodyReader::new(
+        &context.source,
+        coding(described, content_bytes, secret),
+        &described.promised,
+    )?;
+    let mut upload = Upload::open(caller, name, purpose, content_bytes).await?;
+    let verified = loop {
+        match reader.next().await? {
+            Content::Piece(piece) => upload.append(&service.slabs, piece).await?,
+            Content::End(verified) => break verified,
+        }
+    };
+    upload
+        .commit(verified.md5, verified.checksums, conditions)
+        .await
+}
+
+/// The length of the content as the client announced it.
+fn content_length(described: &Described) -> S3Result<u64> {
+    let (length, name) = match described.payload {
+        Payload::Streaming { .. } => (described.decoded_bytes, "x-amz-decoded-content-length"),
+        _ => (described.content_bytes, "Content-Length"),
+    };
+    length.ok_or_else(|| {
+        S3Error::with_message(
+            S3ErrorCode::MissingContentLength,
+            format!("you must provide the {name} HTTP header"),
+        )
+    })
+}
+
+fn coding(described: &Described, content_bytes: u64, secret: &str) -> Coding {
+    let Payload::Streaming { signed, trailer } = described.payload else {
+        return Coding::Plain { content_bytes };
+    };
+    let signer = signed.then(|| {
+        let scope = (
+            described.signed.day.as_str(),
+            described.signed.region.as_str(),
+            "s3",
+        );
+        ChunkSigner::new(
+            secret,
+            &described.signed.date,
+            scope,
+            &described.signed.signature,
+        )
+    });
+    let trailers = trailer.then(|| described.promised.trailers.clone());
+    Coding::Chunked(Box::new(Decoder::new(content_bytes, signer, trailers)))
+}
+
+/// What is to be locked must not have been damaged on the way: without any digest or signature
+/// over the content, nobody could tell.
+async fn require_integrity(
+    caller: &Caller,
+    described: &Described,
+    name: &ObjectName,
+    purpose: &Purpose,
+) -> S3Result<()> {
+    let covered = match described.payload {
+        Payload::Whole(_) | Payload::Streaming { signed: true, .. } => true,
+        Payload::Unsigned | Payload::Streaming { signed: false, .. } => false,
+    };
+    if covered || described.promised.has_explicit() {
+        return Ok(());
+    }
+    let wished = match purpose {
+        Purpose::Object { lock, .. } => lock.retention.is_some() || lock.hold.is_some(),
+        Purpose::Part { .. } => false,
+    };
+    if !wished && caller.bucket(&name.bucket).await?.kind == BucketKind::Plain {
+        return Ok(());
+    }
+    Err(invalid_request(
+        "Content-MD5 OR x-amz-checksum- HTTP header is required for Put requests with Object Lock \
+         parameters or into a bucket with Object Lock, unless the payload is signed",
+    ))
+}
+
+/// An open upload stream; aborted when dropped before its commit.
+struct Upload {
+    caller: Caller,
+    stream: StreamId,
+    filling: Option<Slab>,
+    unanswered: Option<Pending>,
+    open: bool,
+}
+
+impl Upload {
+    async fn open(
+        caller: &Caller,
+        name: ObjectName,
+        purpose: Purpose,
+        content_bytes: u64,
+    ) -> S3Result<Self> {
+        let request = Request::OpenPut {
+            name,
+            purpose,
+            content_bytes: Some(content_bytes),
+        };
+        match caller.ask(request).await? {
+            Answer::Stream(stream) => Ok(Self {
+                caller: caller.clone(),
+                stream,
+                filling: None,
+                unanswered: None,
+                open: true,
+            }),
+            _ => Err(wrong_answer()),
+        }
+    }
+
+    async fn append(&mut self, slabs: &SlabPool, mut piece: bytes::Bytes) -> S3Result<()> {
+        while piece.has_remaining() {
+            let mut slab = match self.filling.take() {
+                Some(slab) => slab,
+                None => take_slab(slabs).await?,
+            };
+            let taken = slab.append(&piece);
+            piece.advance(taken);
+            if slab.is_full() {
+                self.send(slab).await?;
+            } else {
+                self.filling = Some(slab);
+            }
+        }
+        Ok(())
+    }
+
+    /// Hands over a slab after the one before it was taken, so that at most one waits while the
+    /// next is filled.
+    async fn send(&mut self, slab: Slab) -> S3Result<()> {
+        self.settle().await?;
+        let request = Request::PutData {
+            stream: self.stream,
+            slab,
+        };
+        self.unanswered = Some(self.caller.post(request).await?);
+        Ok(())
+    }
+
+    async fn settle(&mut self) -> S3Result<()> {
+        match self.unanswered.take() {
+            Some(pending) => settle_done(pending).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn commit(
+        mut self,
+        md5: Option<[u8; 16]>,
+        checksums: Vec<crate::message::Checksum>,
+        conditions: Conditions,
+    ) -> S3Result<Stored> {
+        if let Some(slab) = self.filling.take() {
+            self.send(slab).await?;
+        }
+        self.settle().await?;
+        let request = Request::CommitPut {
+            stream: self.stream,
+            md5,
+            checksums,
+            conditions,
+        };
+        let pending = self.caller.post(request).await?;
+        // From here on the engine decides; a client that leaves now may find the object stored.
+        self.open = false;
+        match crate::link::settle(pending).await {
+            Ok(Answer::Stored(stored)) => Ok(stored),
+            Ok(_) => Err(wrong_answer()),
+            Err(refusal) => Err(refusal.into()),
+        }
+    }
+}
+
+impl Drop for Upload {
+    fn drop(&mut self) {
+        if !self.open {
+            return;
+        }
+        let (caller, stream) = (self.caller.clone(), self.stream);
+        // Without a runtime the process is ending, and the engine forgets the stream by itself.
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(async move {
+                // The engine may have dropped the stream already when it refused something.
+                let _forgotten = caller.ask(Request::AbortPut { stream }).await;
+            });
+        }
+    }
+}
+
+async fn take_slab(slabs: &SlabPool) -> S3Result<Slab> {
+    let most = Duration::from_millis(SLAB_WAIT_MS);
+    timeout(most, slabs.take())
+        .await
+        .map_err(|_elapsed| Refusal::Busy.into())
+}

@@ -1,0 +1,283 @@
+//! The listener: connections in, requests to the front, a bounded stop.
+//!
+//! Invariants: at most `connections_max` connections are open; each handshake, each request head
+//! and each pause in a body has a deadline; after `serve` returns nothing of it runs any more.
+
+use std::future::Future;
+use std::io;
+use std::net::{SocketAddr, TcpListener as StdListener};
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
+use rustls::ServerConfig;
+use s3s::config::{S3Config, StaticConfigProvider};
+use s3s::service::S3ServiceBuilder;
+use tokio::io::BufReader;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
+use zeroize::Zeroizing;
+
+use crate::auth::{Clients, SignedOnly};
+use crate::front::Front;
+use crate::limits::{
+    CLOCK_SKEW_S_MAX, CONNECTIONS_MAX, DRAIN_MS, H1_BUFFER_BYTES, H2_CONNECTION_WINDOW_BYTES,
+    H2_STREAM_WINDOW_BYTES, H2_STREAMS_MAX, HANDSHAKE_MS_MAX, HEAD_BYTES_MAX, HEAD_MS_MAX,
+    HEADERS_MAX, SOCKET_BUFFER_BYTES, XML_BODY_BYTES_MAX,
+};
+use crate::link::EngineLink;
+use crate::service::Service;
+use crate::slab::SlabPool;
+use crate::tls::{ALPN_H2, server_config};
+
+/// What a gateway needs to know.
+pub struct GatewayConfig {
+    /// Where to listen; port 0 picks a free one.
+    pub listen: SocketAddr,
+    /// Certificate chain, DER, leaf first.
+    pub certificate_chain_der: Vec<Vec<u8>>,
+    /// The leaf's private key, DER (PKCS#8).
+    pub private_key_der: Zeroizing<Vec<u8>>,
+    /// The region buckets are said to be in; clients may sign for any.
+    pub region: String,
+    /// Who may speak to the vault.
+    pub clients: Clients,
+    /// Memory for uploads.
+    pub slabs: SlabPool,
+    /// Connections served at once.
+    pub connections_max: usize,
+    /// Time after the stop signal in which running requests may finish.
+    pub drain: Duration,
+}
+
+impl GatewayConfig {
+    /// A configuration with the usual limits.
+    #[must_use]
+    pub fn new(
+        listen: SocketAddr,
+        certificate_chain_der: Vec<Vec<u8>>,
+        private_key_der: Zeroizing<Vec<u8>>,
+        clients: Clients,
+        slabs: SlabPool,
+    ) -> Self {
+        Self {
+            listen,
+            certificate_chain_der,
+            private_key_der,
+            region: "us-east-1".to_owned(),
+            clients,
+            slabs,
+            connections_max: CONNECTIONS_MAX,
+            drain: Duration::from_millis(DRAIN_MS),
+        }
+    }
+}
+
+/// Why a gateway could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum GatewayError {
+    /// Somebody else listens there.
+    #[error("{address} is in use by another program")]
+    PortBusy {
+        /// The address asked for.
+        address: SocketAddr,
+    },
+    /// The address cannot be listened on.
+    #[error("cannot listen on {address}: {source}")]
+    Listen {
+        /// The address asked for.
+        address: SocketAddr,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The certificate chain is empty or malformed, or does not belong to the key.
+    #[error("the TLS certificate cannot be used: {0}")]
+    Certificate(#[from] rustls::Error),
+    /// The private key is in no known form.
+    #[error("the TLS private key cannot be used: {0}")]
+    PrivateKey(&'static str),
+    /// No asynchronous runtime to serve on.
+    #[error("the listener cannot be used: {0}")]
+    Runtime(io::Error),
+}
+
+/// A gateway that holds its port and is ready to serve.
+pub struct Gateway {
+    listener: StdListener,
+    address: SocketAddr,
+    tls: Arc<ServerConfig>,
+    front: Arc<Front>,
+    connections_max: usize,
+    drain: Duration,
+}
+
+impl Gateway {
+    /// Takes the port. Connections wait in the system's queue until `serve` runs.
+    ///
+    /// # Errors
+    /// See [`GatewayError`].
+    pub fn bind(config: GatewayConfig, link: EngineLink) -> Result<Self, GatewayError> {
+        let tls = server_config(config.certificate_chain_der, &config.private_key_der)?;
+        let address = config.listen;
+        let listener = listen(address)?;
+        let address = listener
+            .local_addr()
+            .map_err(|source| GatewayError::Listen { address, source })?;
+
+        let mut limits = S3Config::default();
+        limits.xml_max_body_size = XML_BODY_BYTES_MAX;
+        limits.presigned_url_max_skew_time_secs = CLOCK_SKEW_S_MAX;
+        let service = Service::new(link, config.slabs, config.region);
+        let mut builder = S3ServiceBuilder::new(service);
+        builder.set_config(Arc::new(StaticConfigProvider::new(Arc::new(limits))));
+        builder.set_auth(config.clients);
+        builder.set_access(SignedOnly);
+        Ok(Self {
+            listener,
+            address,
+            tls,
+            front: Arc::new(Front::new(builder.build())),
+            connections_max: config.connections_max,
+            drain: config.drain,
+        })
+    }
+
+    /// Where it listens, with the real port.
+    #[must_use]
+    pub fn local_addr(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Serves until `shutdown` is ready, then stops accepting, lets running requests finish for a
+    /// bounded time and cuts off the rest.
+    ///
+    /// # Errors
+    /// `Runtime` if it is not called on a runtime with I/O.
+    pub async fn serve(self, shutdown: impl Future<Output = ()>) -> Result<(), GatewayError> {
+        let listener = TcpListener::from_std(self.listener).map_err(GatewayError::Runtime)?;
+        let acceptor = TlsAcceptor::from(self.tls);
+        let graceful = GracefulShutdown::new();
+        let permits = Arc::new(Semaphore::new(self.connections_max));
+        let mut connections = JoinSet::new();
+        let mut shutdown = std::pin::pin!(shutdown);
+        loop {
+            let accepted = tokio::select! {
+                biased;
+                () = &mut shutdown => break,
+                accepted = accept(&listener, &permits) => accepted,
+            };
+            while connections.try_join_next().is_some() {}
+            let (stream, permit) = accepted;
+            let connection = Connection {
+                front: Arc::clone(&self.front),
+                acceptor: acceptor.clone(),
+                watcher: graceful.watcher(),
+                _permit: permit,
+            };
+            connections.spawn(connection.run(stream));
+        }
+        drop(listener);
+        if timeout(self.drain, graceful.shutdown()).await.is_err() {
+            tracing::warn!("requests were still running at the end of the drain time; cut off");
+        }
+        connections.shutdown().await;
+        Ok(())
+    }
+}
+
+fn listen(address: SocketAddr) -> Result<StdListener, GatewayError> {
+    let listener = StdListener::bind(address).and_then(|listener| {
+        listener.set_nonblocking(true)?;
+        Ok(listener)
+    });
+    listener.map_err(|source| match source.kind() {
+        io::ErrorKind::AddrInUse => GatewayError::PortBusy { address },
+        _ => GatewayError::Listen { address, source },
+    })
+}
+
+async fn accept(
+    listener: &TcpListener,
+    permits: &Arc<Semaphore>,
+) -> (TcpStream, OwnedSemaphorePermit) {
+    let permit = Arc::clone(permits)
+        .acquire_owned()
+        .await
+        .expect("the semaphore is never closed");
+    loop {
+        match listener.accept().await {
+            Ok((stream, _peer)) => return (stream, permit),
+            Err(error) => {
+                // Out of descriptors, or the peer left already: neither ends the listener.
+                tracing::warn!(%error, "a connection could not be accepted");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        }
+    }
+}
+
+/// One connection and what it needs.
+struct Connection {
+    front: Arc<Front>,
+    acceptor: TlsAcceptor,
+    watcher: Watcher,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Connection {
+    async fn run(self, stream: TcpStream) {
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "no TCP_NODELAY");
+        }
+        let stream = BufReader::with_capacity(SOCKET_BUFFER_BYTES, stream);
+        let most = Duration::from_millis(HANDSHAKE_MS_MAX);
+        let stream = match timeout(most, self.acceptor.accept(stream)).await {
+            Ok(Ok(stream)) => stream,
+            Ok(Err(error)) => {
+                tracing::debug!(%error, "TLS handshake failed");
+                return;
+            }
+            Err(_elapsed) => return,
+        };
+        let h2 = stream.get_ref().1.alpn_protocol() == Some(ALPN_H2);
+        let builder = http(h2);
+        let front = self.front;
+        let service =
+            service_fn(move |request: hyper::Request<Incoming>| Arc::clone(&front).handle(request));
+        let connection = builder.serve_connection(TokioIo::new(stream), service);
+        if let Err(error) = self.watcher.watch(connection).await {
+            tracing::debug!(%error, "connection ended early");
+        }
+    }
+}
+
+fn http(h2: bool) -> auto::Builder<TokioExecutor> {
+    let builder = auto::Builder::new(TokioExecutor::new());
+    let mut builder = if h2 {
+        builder.http2_only()
+    } else {
+        builder.http1_only()
+    };
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(Duration::from_millis(HEAD_MS_MAX))
+        .max_headers(HEADERS_MAX + 16)
+        .max_buf_size(H1_BUFFER_BYTES);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .keep_alive_interval(Duration::from_millis(HEAD_MS_MAX))
+        .max_concurrent_streams(H2_STREAMS_MAX)
+        .initial_stream_window_size(H2_STREAM_WINDOW_BYTES)
+        .initial_connection_window_size(H2_CONNECTION_WINDOW_BYTES)
+        .max_header_list_size(u32::try_from(HEAD_BYTES_MAX * 2).unwrap_or(u32::MAX));
+    builder
+}

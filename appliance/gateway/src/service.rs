@@ -1,0 +1,233 @@
+//! The S3 operations this vault answers, each handed to its family's file. Every operation that is
+//! not named here is answered with NotImplemented by the S3 library.
+
+use std::sync::Arc;
+
+use s3s::{S3, S3Error, S3Request, S3Response, S3Result, dto};
+
+use crate::error::{access_denied, wrong_answer};
+use crate::front::RequestContext;
+use crate::link::{EngineLink, Pending, settle};
+use crate::message::{Answer, BucketInfo, BucketKind, ObjectInfo, ObjectName, Refusal, Request};
+use crate::slab::SlabPool;
+use crate::{bucket, list, lock, multipart, object};
+use stele_format::units::VersionId;
+
+/// What all operations share.
+#[derive(Clone)]
+pub(crate) struct Service {
+    link: EngineLink,
+    pub slabs: SlabPool,
+    pub region: Arc<str>,
+}
+
+impl Service {
+    pub(crate) fn new(link: EngineLink, slabs: SlabPool, region: String) -> Self {
+        Self {
+            link,
+            slabs,
+            region: region.into(),
+        }
+    }
+
+    /// Who asks in this request.
+    pub(crate) fn caller<T>(&self, request: &S3Request<T>) -> S3Result<Caller> {
+        let credentials = request.credentials.as_ref();
+        let credentials =
+            credentials.ok_or_else(|| access_denied("anonymous access is not allowed"))?;
+        Ok(Caller {
+            link: self.link.clone(),
+            client: credentials.access_key.clone(),
+        })
+    }
+}
+
+/// What the guard found out about this request.
+pub(crate) fn context<T>(request: &S3Request<T>) -> S3Result<Arc<RequestContext>> {
+    request
+        .extensions
+        .get::<Arc<RequestContext>>()
+        .cloned()
+        .ok_or_else(wrong_answer)
+}
+
+/// An answer without special headers.
+pub(crate) fn plain<T>(output: T) -> S3Result<S3Response<T>> {
+    Ok(S3Response::new(output))
+}
+
+/// One client's way to the engine.
+#[derive(Clone)]
+pub(crate) struct Caller {
+    link: EngineLink,
+    client: String,
+}
+
+impl Caller {
+    /// Asks the engine.
+    pub(crate) async fn ask(&self, request: Request) -> Result<Answer, Refusal> {
+        self.link.ask(&self.client, request).await
+    }
+
+    /// Asks the engine without waiting.
+    pub(crate) async fn post(&self, request: Request) -> Result<Pending, Refusal> {
+        self.link.post(&self.client, request).await
+    }
+
+    /// Asks for something whose only answer is that it was done.
+    pub(crate) async fn order(&self, request: Request) -> S3Result<()> {
+        done(self.ask(request).await)
+    }
+
+    /// A bucket by name.
+    pub(crate) async fn bucket(&self, name: &str) -> S3Result<BucketInfo> {
+        match self
+            .ask(Request::HeadBucket {
+                name: name.to_owned(),
+            })
+            .await?
+        {
+            Answer::Bucket(info) => Ok(info),
+            _ => Err(wrong_answer()),
+        }
+    }
+
+    /// A version of an object.
+    pub(crate) async fn head(
+        &self,
+        name: ObjectName,
+        version: Option<VersionId>,
+    ) -> S3Result<ObjectInfo> {
+        match self.ask(Request::Head { name, version }).await? {
+            Answer::Object(info) => Ok(*info),
+            _ => Err(wrong_answer()),
+        }
+    }
+
+    /// The version a client names with `versionId`; none means the current one. `null` is what
+    /// plain buckets show as every object's version.
+    pub(crate) async fn version(
+        &self,
+        bucket: &str,
+        named: Option<&str>,
+    ) -> S3Result<Option<VersionId>> {
+        match named {
+            None => Ok(None),
+            Some("null") => match self.bucket(bucket).await?.kind {
+                BucketKind::Plain => Ok(None),
+                _ => Err(Refusal::NoSuchVersion.into()),
+            },
+            Some(text) => match VersionId::parse_hex(text) {
+                Some(version) => Ok(Some(version)),
+                None => Err(crate::error::invalid_argument(
+                    "invalid version id specified",
+                )),
+            },
+        }
+    }
+}
+
+/// The result of a posted request whose only answer is that it was done.
+pub(crate) async fn settle_done(pending: Pending) -> S3Result<()> {
+    done(settle(pending).await)
+}
+
+fn done(answer: Result<Answer, Refusal>) -> S3Result<()> {
+    match answer? {
+        Answer::Done => Ok(()),
+        _ => Err(wrong_answer()),
+    }
+}
+
+/// An object's address.
+pub(crate) fn name(bucket: &str, key: &str) -> ObjectName {
+    ObjectName {
+        bucket: bucket.to_owned(),
+        key: key.to_owned(),
+    }
+}
+
+/// A length as S3's types carry it.
+pub(crate) fn length(bytes: u64) -> Result<i64, S3Error> {
+    i64::try_from(bytes).map_err(|_| wrong_answer())
+}
+
+/// Hands operations to the functions that answer them.
+macro_rules! operations {
+    ($($operation:ident, $input:ident, $output:ident => $answer:path;)*) => {
+        #[async_trait::async_trait]
+        impl S3 for Service {
+            $(
+                async fn $operation(
+                    &self,
+                    request: S3Request<dto::$input>,
+                ) -> S3Result<S3Response<dto::$output>> {
+                    $answer(self, request).await
+                }
+            )*
+        }
+    };
+}
+
+operations! {
+    list_buckets, ListBucketsInput, ListBucketsOutput => bucket::list;
+    create_bucket, CreateBucketInput, CreateBucketOutput => bucket::create;
+    head_bucket, HeadBucketInput, HeadBucketOutput => bucket::head;
+    delete_bucket, DeleteBucketInput, DeleteBucketOutput => bucket::delete;
+    get_bucket_location, GetBucketLocationInput, GetBucketLocationOutput => bucket::location;
+    get_bucket_versioning, GetBucketVersioningInput, GetBucketVersioningOutput
+        => bucket::get_versioning;
+    put_bucket_versioning, PutBucketVersioningInput, PutBucketVersioningOutput
+        => bucket::put_versioning;
+    get_bucket_acl, GetBucketAclInput, GetBucketAclOutput => bucket::get_acl;
+    get_bucket_lifecycle_configuration, GetBucketLifecycleConfigurationInput,
+        GetBucketLifecycleConfigurationOutput => bucket::get_lifecycle;
+    get_bucket_policy, GetBucketPolicyInput, GetBucketPolicyOutput => bucket::get_policy;
+    get_bucket_policy_status, GetBucketPolicyStatusInput, GetBucketPolicyStatusOutput
+        => bucket::get_policy_status;
+    get_bucket_encryption, GetBucketEncryptionInput, GetBucketEncryptionOutput
+        => bucket::get_encryption;
+    get_bucket_cors, GetBucketCorsInput, GetBucketCorsOutput => bucket::get_cors;
+    get_bucket_tagging, GetBucketTaggingInput, GetBucketTaggingOutput => bucket::get_tagging;
+    get_bucket_website, GetBucketWebsiteInput, GetBucketWebsiteOutput => bucket::get_website;
+    get_bucket_replication, GetBucketReplicationInput, GetBucketReplicationOutput
+        => bucket::get_replication;
+    get_bucket_ownership_controls, GetBucketOwnershipControlsInput,
+        GetBucketOwnershipControlsOutput => bucket::get_ownership;
+    get_public_access_block, GetPublicAccessBlockInput, GetPublicAccessBlockOutput
+        => bucket::get_public_access;
+
+    put_object, PutObjectInput, PutObjectOutput => object::put::put;
+    get_object, GetObjectInput, GetObjectOutput => object::get::get;
+    head_object, HeadObjectInput, HeadObjectOutput => object::get::head;
+    get_object_acl, GetObjectAclInput, GetObjectAclOutput => object::get::acl;
+    get_object_tagging, GetObjectTaggingInput, GetObjectTaggingOutput => object::get::tagging;
+    delete_object, DeleteObjectInput, DeleteObjectOutput => object::delete::one;
+    delete_objects, DeleteObjectsInput, DeleteObjectsOutput => object::delete::many;
+
+    list_objects, ListObjectsInput, ListObjectsOutput => list::objects;
+    list_objects_v2, ListObjectsV2Input, ListObjectsV2Output => list::objects_v2;
+    list_object_versions, ListObjectVersionsInput, ListObjectVersionsOutput => list::versions;
+    list_multipart_uploads, ListMultipartUploadsInput, ListMultipartUploadsOutput
+        => list::uploads;
+
+    create_multipart_upload, CreateMultipartUploadInput, CreateMultipartUploadOutput
+        => multipart::create;
+    upload_part, UploadPartInput, UploadPartOutput => multipart::part;
+    complete_multipart_upload, CompleteMultipartUploadInput, CompleteMultipartUploadOutput
+        => multipart::complete;
+    abort_multipart_upload, AbortMultipartUploadInput, AbortMultipartUploadOutput
+        => multipart::abort;
+    list_parts, ListPartsInput, ListPartsOutput => multipart::list_parts;
+
+    get_object_retention, GetObjectRetentionInput, GetObjectRetentionOutput
+        => lock::get_retention;
+    put_object_retention, PutObjectRetentionInput, PutObjectRetentionOutput
+        => lock::put_retention;
+    get_object_legal_hold, GetObjectLegalHoldInput, GetObjectLegalHoldOutput => lock::get_hold;
+    put_object_legal_hold, PutObjectLegalHoldInput, PutObjectLegalHoldOutput => lock::put_hold;
+    get_object_lock_configuration, GetObjectLockConfigurationInput,
+        GetObjectLockConfigurationOutput => lock::get_configuration;
+    put_object_lock_configuration, PutObjectLockConfigurationInput,
+        PutObjectLockConfigurationOutput => lock::put_configuration;
+}

@@ -1,0 +1,185 @@
+//! Buffers that carry client data between gateway and engine.
+//!
+//! A slab is one pooled, aligned buffer with room in front for the frame header, so that the same
+//! memory is filled from the socket, sealed in place and written to the disks. The pool's size bounds
+//! what clients can make the box hold: no slab, no read from the socket.
+//!
+//! Invariant: `start + len` lies inside the buffer, and bytes outside `start..start + len` are
+//! never shown to anybody: a pooled buffer still holds what its last user left there.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use stele_device::buffer::{BufferMut, Pool};
+use tokio::sync::Notify;
+
+use crate::limits::{SLAB_BYTES, SLAB_FRONT_BYTES, SLAB_PLAIN_BYTES_MAX};
+
+/// Plaintext of at most one chunk inside an aligned buffer.
+pub struct Slab {
+    /// The whole buffer.
+    pub buffer: BufferMut,
+    /// Where the plaintext starts.
+    pub start: usize,
+    /// How long it is, bytes.
+    pub len: usize,
+}
+
+impl std::fmt::Debug for Slab {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Slab({} bytes)", self.len)
+    }
+}
+
+impl Slab {
+    /// An empty slab over a buffer of `SLAB_BYTES`, leaving room for the frame header.
+    #[must_use]
+    pub fn empty(buffer: BufferMut) -> Self {
+        Self {
+            buffer,
+            start: SLAB_FRONT_BYTES,
+            len: 0,
+        }
+    }
+
+    /// The plaintext.
+    #[must_use]
+    pub fn data(&self) -> &[u8] {
+        self.buffer
+            .get(self.start..self.start + self.len)
+            .unwrap_or_default()
+    }
+
+    /// Whether it holds a whole chunk.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.room() == 0
+    }
+
+    /// Copies in as much as fits and says how much that was, bytes.
+    pub fn append(&mut self, bytes: &[u8]) -> usize {
+        let taken = bytes.len().min(self.room());
+        let end = self.start + self.len;
+        self.buffer[end..end + taken].copy_from_slice(&bytes[..taken]);
+        self.len += taken;
+        taken
+    }
+
+    /// The plaintext as shared bytes without a copy; the buffer goes home when the last clone is
+    /// dropped.
+    #[must_use]
+    pub fn into_bytes(self) -> Bytes {
+        Bytes::from_owner(self)
+    }
+
+    fn room(&self) -> usize {
+        let behind = self.buffer.len().saturating_sub(self.start + self.len);
+        SLAB_PLAIN_BYTES_MAX.saturating_sub(self.len).min(behind)
+    }
+}
+
+impl AsRef<[u8]> for Slab {
+    fn as_ref(&self) -> &[u8] {
+        self.data()
+    }
+}
+
+/// The bounded set of slabs that uploads are read into. Clones share it.
+#[derive(Clone, Debug)]
+pub struct SlabPool {
+    pool: Pool,
+    returned: Arc<Notify>,
+}
+
+impl SlabPool {
+    /// A pool of at most `slab_count_max` slabs of `SLAB_BYTES`.
+    #[must_use]
+    pub fn new(slab_count_max: usize) -> Self {
+        let pool = Pool::new(SLAB_BYTES, slab_count_max);
+        let returned = Arc::new(Notify::new());
+        let waker = Arc::clone(&returned);
+        pool.on_return(move || waker.notify_one());
+        Self { pool, returned }
+    }
+
+    /// An empty slab, as soon as there is one.
+    pub async fn take(&self) -> Slab {
+        loop {
+            // Registered before the attempt, so that a return in between is not missed.
+            let returned = self.returned.notified();
+            if let Some(buffer) = self.pool.try_take() {
+                return Slab::empty(buffer);
+            }
+            returned.await;
+        }
+    }
+
+    /// An empty slab, if there is one now.
+    #[must_use]
+    pub fn try_take(&self) -> Option<Slab> {
+        self.pool.try_take().map(Slab::empty)
+    }
+
+    /// How many slabs are out now.
+    #[must_use]
+    pub fn in_use(&self) -> usize {
+        self.pool.in_use()
+    }
+
+    /// How many slabs were ever out at the same time.
+    #[must_use]
+    pub fn high_water(&self) -> usize {
+        self.pool.high_water()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slab_takes_one_chunk_and_leaves_room_around_it() {
+        let mut slab = SlabPool::new(1).try_take().expect("a free slab");
+        let much = vec![7u8; SLAB_BYTES];
+        assert_eq!(slab.append(&much), SLAB_PLAIN_BYTES_MAX);
+        assert!(slab.is_full());
+        assert_eq!(slab.append(&much), 0);
+        assert_eq!(slab.start, SLAB_FRONT_BYTES);
+        assert!(slab.start + slab.len + 16 <= slab.buffer.len());
+    }
+
+    #[test]
+    fn bytes_show_the_plaintext_only_and_return_the_buffer() {
+        let pool = SlabPool::new(1);
+        let mut slab = pool.try_take().expect("a free slab");
+        slab.append(b"old secret");
+        drop(slab);
+        let mut slab = pool.try_take().expect("the slab came back");
+        slab.append(b"new");
+        let bytes = slab.into_bytes();
+        let tail = bytes.slice(1..);
+        drop(bytes);
+        assert_eq!(&tail[..], b"ew");
+        assert_eq!(pool.in_use(), 1);
+        drop(tail);
+        assert_eq!(pool.in_use(), 0);
+    }
+
+    #[tokio::test]
+    async fn waiting_takers_are_served_when_slabs_come_back() {
+        let pool = SlabPool::new(1);
+        let held = pool.take().await;
+        let waiting: Vec<_> = (0..4)
+            .map(|_| {
+                let pool = pool.clone();
+                tokio::spawn(async move { drop(pool.take().await) })
+            })
+            .collect();
+        tokio::task::yield_now().await;
+        drop(held);
+        for task in waiting {
+            task.await.expect("served");
+        }
+        assert_eq!(pool.high_water(), 1);
+    }
+}
