@@ -1,0 +1,160 @@
+//! `cargo xtask bench`: the vault beside the bare disk and the bare primitives.
+//!
+//! Every measurement runs once per round, the rounds one after another, and the table shows
+//! medians: neighbours on the machine then disturb all lines alike. Rates are wall time; server
+//! CPU per operation stands beside them because it depends less on the neighbours.
+
+mod objects;
+mod primitives;
+mod raw;
+mod table;
+
+use crate::failure::{Failure, Outcome};
+use crate::install;
+use crate::rng::Rng;
+use crate::server::Server;
+use crate::workspace::Workspace;
+use objects::Objects;
+use table::{Line, Table};
+
+/// What one run of one measurement gave.
+#[derive(Clone, Copy, Default)]
+pub struct Sample {
+    /// Operations or mebibytes per second, see the line's unit.
+    pub rate: f64,
+    /// Latencies in milliseconds: median and 99th percentile.
+    pub latency_ms: Option<(f64, f64)>,
+    /// CPU time of the server per operation, in milliseconds.
+    pub server_cpu_ms: Option<f64>,
+}
+
+/// A line of the table being measured.
+struct Measure<'a> {
+    line: Line,
+    run: Box<dyn FnMut() -> Outcome<Sample> + 'a>,
+}
+
+/// Measures, prints the table, and with `write` puts it into docs/performance.md.
+pub fn run(workspace: &Workspace, rounds: u32, write: bool) -> Outcome {
+    if cfg!(debug_assertions) {
+        // The client must not be the slow part: go on in an optimised build of this tool.
+        let rounds = rounds.to_string();
+        let again = [
+            "run",
+            "--release",
+            "--quiet",
+            "--package",
+            "xtask",
+            "--",
+            "bench",
+        ];
+        let run = workspace.cargo(&again).args(["--rounds", &rounds]);
+        return if write {
+            run.arg("--write").stream()
+        } else {
+            run.stream()
+        };
+    }
+    let programs = workspace.build()?;
+    let scratch = workspace.scratch("bench")?;
+    let vault = scratch.join("vault");
+    let server = Server::start(&programs.stele, &vault)?;
+    let objects = Objects::new(&server)?;
+    let fio = install::require(&[install::FIO]);
+    if let Err(reason) = &fio {
+        println!("without fio: {reason}");
+    }
+    let mut measures = objects.measures();
+    measures.extend(raw::measures(scratch.path(), fio.is_ok()));
+    measures.extend(primitives::measures());
+    for round in 1..=rounds {
+        for measure in &mut measures {
+            println!("round {round}: {}", measure.line.name);
+            let sample = (measure.run)().map_err(|f| f.within(measure.line.name))?;
+            measure.line.samples.push(sample);
+        }
+    }
+    let lines = measures.into_iter().map(|measure| measure.line).collect();
+    let mut table = Table {
+        rounds,
+        lines,
+        notes: Vec::new(),
+    };
+    table.notes.push(memory(&server)?);
+    drop(objects);
+    let starts = crash_starts(server, &programs.stele, &vault, rounds)?;
+    table.notes.push(starts);
+    table.notes.push(machine());
+    let text = table.markdown();
+    println!("{text}");
+    if write {
+        table::write(workspace, &text)
+    } else {
+        Ok(())
+    }
+}
+
+fn memory(server: &Server) -> Outcome<String> {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", server.id()))?;
+    let mib = |name: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(name));
+        let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
+        kib.map(|kib| kib / 1024)
+            .ok_or_else(|| Failure::new(format!("no {name} in status")))
+    };
+    let (now, most) = (mib("VmRSS:")?, mib("VmHWM:")?);
+    Ok(format!(
+        "Memory of the server after this load: {now} MiB resident, {most} MiB at most."
+    ))
+}
+
+/// Kills the server while four streams write, and measures how long the next start takes.
+fn crash_starts(
+    mut server: Server,
+    stele: &std::path::Path,
+    vault: &std::path::Path,
+    rounds: u32,
+) -> Outcome<String> {
+    let mut seconds = Vec::new();
+    for round in 0..rounds.max(3) {
+        let load = crate::load::Load::new(objects::BUCKET, 256 << 20);
+        let clients: Vec<_> = (0..4).map(|_| server.client()).collect();
+        std::thread::scope(|threads| {
+            for (index, client) in (0_u64..).zip(clients) {
+                let load = &load;
+                let rng = Rng::new(u64::from(round) << 8 | index);
+                let mut book = crate::load::Book::new(&format!("crash-{round}-{index}/"));
+                threads.spawn(move || load.work(&mut book, client, rng).map(drop));
+            }
+            std::thread::sleep(std::time::Duration::from_secs(2));
+            load.killed.store(true, std::sync::atomic::Ordering::SeqCst);
+            let killed = server.kill();
+            load.stop.store(true, std::sync::atomic::Ordering::SeqCst);
+            killed
+        })?;
+        server = Server::start(stele, vault)?;
+        seconds.push(server.start_time.as_secs_f64());
+    }
+    server.stop()?;
+    let (median, most) = (
+        table::median(&seconds),
+        seconds.iter().copied().fold(0.0, f64::max),
+    );
+    Ok(format!(
+        "Start after a kill under load, until the first connection: median {median:.2} s, \
+         longest {most:.2} s of {}.",
+        seconds.len()
+    ))
+}
+
+fn machine() -> String {
+    let cpu = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model = cpu.lines().find(|line| line.starts_with("model name"));
+    let model = model
+        .and_then(|line| line.split(": ").nth(1))
+        .unwrap_or("unknown processor");
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    let load = load.split(' ').next().unwrap_or("?").to_owned();
+    format!("Machine: {model}, {cores} cores shared by server and clients; load {load} at the end.")
+}

@@ -1,0 +1,214 @@
+//! PUT and GET over TLS with one and four streams, through the built-in client.
+//!
+//! The client's digest of the body is made once beforehand, so that the figures are the server's;
+//! TLS of the client runs on the same cores.
+
+use super::table::Line;
+use super::{Measure, Sample};
+use crate::failure::{Failure, Outcome, ensure};
+use crate::rng::Rng;
+use crate::s3::{Client, sha256_hex};
+use crate::server::Server;
+use nix::unistd::{SysconfVar, sysconf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+/// The bucket of the benchmark.
+pub const BUCKET: &str = "bench-bucket";
+const LARGE_BYTES: usize = 64 << 20;
+const SMALL_BYTES: usize = 4096;
+
+/// A body and its digest.
+struct Payload {
+    name: &'static str,
+    body: Vec<u8>,
+    digest: String,
+    /// Operations per stream in one run.
+    operations: u64,
+}
+
+/// The server with something to read.
+pub struct Objects<'a> {
+    server: &'a Server,
+    large: Payload,
+    small: Payload,
+    next: AtomicU64,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Verb {
+    Put,
+    Get,
+}
+
+impl<'a> Objects<'a> {
+    /// Makes the bucket and the objects that will be read.
+    pub fn new(server: &'a Server) -> Outcome<Objects<'a>> {
+        let payload = |name, bytes, operations| {
+            let body = Rng::new(1).bytes(bytes);
+            let digest = sha256_hex(&body);
+            Payload {
+                name,
+                body,
+                digest,
+                operations,
+            }
+        };
+        let (large, small) = (
+            payload("large", LARGE_BYTES, 3),
+            payload("small", SMALL_BYTES, 200),
+        );
+        let mut client = server.client();
+        client.create_bucket(BUCKET, true)?.expect(200)?;
+        for payload in [&large, &small] {
+            let digest = Some(payload.digest.as_str());
+            client
+                .put(BUCKET, payload.name, &payload.body, digest)?
+                .expect(200)?;
+        }
+        Ok(Objects {
+            server,
+            large,
+            small,
+            next: AtomicU64::new(0),
+        })
+    }
+
+    /// The measurements.
+    pub fn measures(&self) -> Vec<Measure<'_>> {
+        let one = |name, unit, verb, payload, streams| Measure {
+            line: Line::new(name, unit),
+            run: Box::new(move || self.run(verb, payload, streams)),
+        };
+        let (large, small) = (&self.large, &self.small);
+        vec![
+            one("vault: PUT 64 MiB, 1 stream", "MiB/s", Verb::Put, large, 1),
+            one("vault: PUT 64 MiB, 4 streams", "MiB/s", Verb::Put, large, 4),
+            one("vault: GET 64 MiB, 1 stream", "MiB/s", Verb::Get, large, 1),
+            one("vault: GET 64 MiB, 4 streams", "MiB/s", Verb::Get, large, 4),
+            one("vault: PUT 4 KiB, 1 stream", "op/s", Verb::Put, small, 1),
+            one("vault: PUT 4 KiB, 4 streams", "op/s", Verb::Put, small, 4),
+            one("vault: GET 4 KiB, 1 stream", "op/s", Verb::Get, small, 1),
+            one("vault: GET 4 KiB, 4 streams", "op/s", Verb::Get, small, 4),
+        ]
+    }
+
+    fn run(&self, verb: Verb, payload: &Payload, streams: u64) -> Outcome<Sample> {
+        let mut clients: Vec<Client> = (0..streams).map(|_| self.server.client()).collect();
+        for client in &mut clients {
+            // Connection and TLS handshake are not part of the figure.
+            client.ask(BUCKET, &[("location", "")])?.expect(200)?;
+        }
+        let cpu_before = cpu_time(self.server.id())?;
+        let started = Instant::now();
+        let results = std::thread::scope(|threads| {
+            let start = |client| threads.spawn(move || self.stream(verb, payload, client));
+            let handles: Vec<_> = clients.into_iter().map(start).collect();
+            let panicked = |_| Err(Failure::new("a stream panicked"));
+            handles
+                .into_iter()
+                .map(|h| h.join().unwrap_or_else(panicked))
+                .collect::<Vec<_>>()
+        });
+        let elapsed = started.elapsed();
+        let cpu = cpu_time(self.server.id())?.saturating_sub(cpu_before);
+        let mut times = Vec::new();
+        for result in results {
+            times.extend(result?);
+        }
+        let operations = streams * payload.operations;
+        let mib = if payload.body.len() == LARGE_BYTES {
+            64.0
+        } else {
+            1.0
+        };
+        Ok(Sample {
+            rate: rate_of(operations, elapsed) * mib,
+            latency_ms: Some(latencies(&mut times)),
+            server_cpu_ms: Some(cpu.as_secs_f64() * 1000.0 / count(operations)),
+        })
+    }
+
+    fn stream(&self, verb: Verb, payload: &Payload, mut client: Client) -> Outcome<Vec<Duration>> {
+        let mut times = Vec::new();
+        for _ in 0..payload.operations {
+            let number = self.next.fetch_add(1, Ordering::Relaxed);
+            let one = Instant::now();
+            let answer = match verb {
+                Verb::Put => {
+                    let key = format!("{}-{number}", payload.name);
+                    client.put(BUCKET, &key, &payload.body, Some(&payload.digest))?
+                }
+                Verb::Get => client.get(BUCKET, payload.name, None)?,
+            };
+            times.push(one.elapsed());
+            answer.expect(200)?;
+            let whole = verb == Verb::Put || answer.body == payload.body;
+            ensure(whole, || "other bytes came back".to_owned())?;
+        }
+        Ok(times)
+    }
+}
+
+/// A count as a factor.
+fn count(operations: u64) -> f64 {
+    u32::try_from(operations).map_or(f64::INFINITY, f64::from)
+}
+
+/// Operations per second.
+pub fn rate_of(operations: u64, elapsed: Duration) -> f64 {
+    count(operations) / elapsed.as_secs_f64()
+}
+
+/// Median and 99th percentile in milliseconds.
+pub fn latencies(times: &mut [Duration]) -> (f64, f64) {
+    times.sort();
+    let at = |percent: usize| {
+        let index = (times.len() * percent / 100).min(times.len().saturating_sub(1));
+        times
+            .get(index)
+            .map_or(0.0, |time| time.as_secs_f64() * 1000.0)
+    };
+    (at(50), at(99))
+}
+
+/// CPU time a process has used, from its fields 14 and 15 in `/proc/PID/stat`.
+fn cpu_time(process: u32) -> Outcome<Duration> {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat"))?;
+    // The second field, the name in brackets, may hold spaces.
+    let fields = stat.rsplit(')').next().unwrap_or_default();
+    let ticks: Vec<u64> = fields
+        .split_whitespace()
+        .skip(11)
+        .take(2)
+        .filter_map(|t| t.parse().ok())
+        .collect();
+    let per_second = sysconf(SysconfVar::CLK_TCK).ok().flatten();
+    let per_second = per_second
+        .and_then(|ticks| u64::try_from(ticks).ok())
+        .unwrap_or(100);
+    ensure(ticks.len() == 2, || "unreadable /proc/PID/stat".to_owned())?;
+    Ok(Duration::from_millis(
+        ticks.iter().sum::<u64>() * 1000 / per_second,
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn latencies_are_the_middle_and_the_slow_end() {
+        let mut times: Vec<Duration> = (1..=100).rev().map(Duration::from_millis).collect();
+        let (p50, p99) = latencies(&mut times);
+        assert!(
+            (p50 - 51.0).abs() < 0.01 && (p99 - 100.0).abs() < 0.01,
+            "{p50} {p99}"
+        );
+    }
+
+    #[test]
+    fn cpu_time_of_this_process_can_be_read() {
+        assert!(cpu_time(std::process::id()).is_ok());
+    }
+}

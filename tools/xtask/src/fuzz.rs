@@ -1,0 +1,225 @@
+//! `cargo xtask fuzz`: seeded mutations of golden media against every registered decoder.
+//!
+//! Needs no nightly compiler: a target is a plain function that must return on any input. A
+//! failing case is told by target, seed and number, which make it again, and its input is kept.
+
+use crate::failure::{Failure, Outcome, ensure};
+use crate::rng::Rng;
+use crate::suite::Ledger;
+use crate::workspace::Workspace;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use stele_format::fuzz::TARGETS;
+
+/// Longest input; larger golden files give a window of this size.
+const INPUT_BYTES_MAX: usize = 256 << 10;
+const MUTATIONS_MAX: u64 = 8;
+
+/// Numbers at which decoders go wrong.
+const EDGES: [u64; 10] = [
+    0,
+    1,
+    0x7f,
+    0xff,
+    0xffff,
+    0x7fff_ffff,
+    0xffff_ffff,
+    0x7fff_ffff_ffff_ffff,
+    u64::MAX - 1,
+    u64::MAX,
+];
+
+/// Runs every target, or the named one, each as a case of the suite.
+pub fn cases(
+    workspace: &Workspace,
+    ledger: &mut Ledger,
+    count: u64,
+    seed: u64,
+    only: Option<&str>,
+) {
+    let corpus = match corpus(&workspace.root.join("appliance/format/tests/golden")) {
+        Ok(corpus) => corpus,
+        Err(failure) => {
+            ledger.case("fuzz: golden media", || Err(failure));
+            return;
+        }
+    };
+    let crashes = workspace.target.join("fuzz");
+    let wanted = TARGETS
+        .iter()
+        .filter(|(name, _)| only.is_none_or(|only| only == *name));
+    for (name, target) in wanted {
+        ledger.case(&format!("fuzz: {name}, {count} cases, seed {seed}"), || {
+            drive(name, target, &corpus, count, seed, &crashes)
+        });
+    }
+}
+
+/// The names that can be chosen.
+pub fn names() -> Vec<&'static str> {
+    TARGETS.iter().map(|(name, _)| *name).collect()
+}
+
+/// Golden media, all file contents.
+fn corpus(directory: &Path) -> Outcome<Vec<Vec<u8>>> {
+    let mut files = Vec::new();
+    collect(directory, &mut files)?;
+    ensure(!files.is_empty(), || {
+        format!("{} holds no files", directory.display())
+    })?;
+    // Nothing at all is an input too.
+    files.push(Vec::new());
+    Ok(files)
+}
+
+fn collect(directory: &Path, out: &mut Vec<Vec<u8>>) -> Outcome {
+    let entries = std::fs::read_dir(directory)
+        .map_err(|error| Failure::path("cannot read", directory, &error))?;
+    let mut paths = entries
+        .map(|entry| entry.map(|e| e.path()))
+        .collect::<Result<Vec<_>, _>>()?;
+    paths.sort();
+    for path in paths {
+        match path.is_dir() {
+            true => collect(&path, out)?,
+            false => out.push(std::fs::read(&path)?),
+        }
+    }
+    Ok(())
+}
+
+/// One target through all its cases.
+fn drive(
+    name: &str,
+    target: impl Fn(&[u8]),
+    corpus: &[Vec<u8>],
+    count: u64,
+    seed: u64,
+    crashes: &Path,
+) -> Outcome {
+    let hook = std::panic::take_hook();
+    // The first panic ends the target and is told once, below.
+    std::panic::set_hook(Box::new(|_| {}));
+    let failed = (0..count).find_map(|case| {
+        let input = mutated(corpus, seed, case);
+        let panic = catch_unwind(AssertUnwindSafe(|| target(&input))).err()?;
+        let said = panic.downcast_ref::<String>().cloned();
+        let said = said.or_else(|| panic.downcast_ref::<&str>().map(|s| (*s).to_owned()));
+        Some((case, input, said.unwrap_or_default()))
+    });
+    std::panic::set_hook(hook);
+    let Some((case, input, said)) = failed else {
+        return Ok(());
+    };
+    std::fs::create_dir_all(crashes)?;
+    let file = crashes.join(format!("{name}-{seed}-{case}"));
+    std::fs::write(&file, &input)?;
+    let bytes = input.len();
+    Err(Failure::new(format!(
+        "case {case} of seed {seed} panicked: {said}; its {bytes} bytes are in {}",
+        file.display()
+    )))
+}
+
+/// The input of a case: the same for the same corpus, seed and number.
+fn mutated(corpus: &[Vec<u8>], seed: u64, case: u64) -> Vec<u8> {
+    let mut rng = Rng::new(seed ^ case.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    let source = &corpus[rng.index(corpus.len())];
+    let mut input = window(source, &mut rng);
+    for _ in 0..rng.below(MUTATIONS_MAX + 1) {
+        mutate(&mut input, corpus, &mut rng);
+    }
+    input.truncate(INPUT_BYTES_MAX);
+    input
+}
+
+/// Whole when short, else a window that starts at a block, where structures start.
+fn window(source: &[u8], rng: &mut Rng) -> Vec<u8> {
+    let blocks = source.len() / 4096;
+    let start = if rng.percent(60) || blocks == 0 {
+        0
+    } else {
+        rng.index(blocks) * 4096
+    };
+    let length = if rng.percent(50) {
+        4096
+    } else {
+        INPUT_BYTES_MAX
+    };
+    source[start..].iter().copied().take(length).collect()
+}
+
+fn mutate(input: &mut Vec<u8>, corpus: &[Vec<u8>], rng: &mut Rng) {
+    let at = rng.index(input.len().max(1));
+    match rng.below(8) {
+        0 => input.truncate(at),
+        1 => input.extend(std::iter::repeat_n(0, at.min(4096))),
+        2 => {
+            let bytes = rng.below(17);
+            let noise = rng.bytes(usize::try_from(bytes).unwrap_or(0));
+            input.splice(at..at, noise);
+        }
+        3 => {
+            let end = (at + rng.index(64)).min(input.len());
+            input.drain(at.min(end)..end);
+        }
+        4 => {
+            let other = &corpus[rng.index(corpus.len())];
+            let from = rng.index(other.len().max(1));
+            let piece: Vec<u8> = other.iter().skip(from).take(512).copied().collect();
+            overwrite(input, at, &piece);
+        }
+        5 => {
+            let width = [1, 2, 4, 8][rng.index(4)];
+            let number = EDGES[rng.index(EDGES.len())].to_le_bytes();
+            overwrite(input, at, &number[..width]);
+        }
+        _ => {
+            if let Some(byte) = input.get_mut(at) {
+                *byte ^= 1 << rng.below(8);
+            }
+        }
+    }
+}
+
+fn overwrite(input: &mut [u8], at: usize, piece: &[u8]) {
+    for (byte, new) in input.iter_mut().skip(at).zip(piece) {
+        *byte = *new;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn corpus() -> Vec<Vec<u8>> {
+        vec![b"STELE golden".repeat(50), Vec::new(), vec![0; 10_000]]
+    }
+
+    #[test]
+    fn a_case_can_be_made_again() {
+        let corpus = corpus();
+        for case in 0..200 {
+            assert_eq!(mutated(&corpus, 5, case), mutated(&corpus, 5, case));
+        }
+        let differ = (0..200).filter(|c| mutated(&corpus, 5, *c) != mutated(&corpus, 6, *c));
+        assert!(differ.count() > 100);
+    }
+
+    /// The driver must be able to fail: a target with a planted fault is found.
+    #[test]
+    fn the_canary_dies() {
+        let directory = std::env::temp_dir().join(format!("stele-canary-{}", std::process::id()));
+        let canary = |input: &[u8]| {
+            let planted = input.starts_with(b"STELE") && input.get(7).is_some_and(|b| *b > 200);
+            assert!(!planted, "planted");
+        };
+        let found = drive("canary", canary, &corpus(), 50_000, 1, &directory);
+        let text = found
+            .expect_err("the planted fault was not found")
+            .to_string();
+        assert!(text.contains("planted"), "{text}");
+        std::fs::remove_dir_all(&directory).unwrap();
+        assert!(drive("calm", |_: &[u8]| {}, &corpus(), 1000, 1, &directory).is_ok());
+    }
+}

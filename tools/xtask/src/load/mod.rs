@@ -1,0 +1,12 @@
+//! Load whose every acknowledgement is remembered, and the check that a server still keeps them.
+//!
+//! Invariants: what is in a book was acknowledged with a success status; an operation without an
+//! answer is its book's doubt, and may have happened entirely or not at all, nothing between.
+
+mod book;
+mod verify;
+mod worker;
+
+pub use book::{Body, Book};
+pub use verify::{Scope, Verified, verify_all};
+pub use worker::{Done, Load, fill};

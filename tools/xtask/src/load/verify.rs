@@ -1,0 +1,252 @@
+//! Does the server still keep what it acknowledged?
+
+use super::book::{Book, Doubt, Entry};
+use crate::failure::{Failure, Outcome, ensure};
+use crate::rng::Rng;
+use crate::s3::{Client, Endpoint, Response, element, elements};
+use std::sync::Arc;
+
+/// Which versions are read.
+#[derive(Clone, Copy)]
+pub enum Scope {
+    /// All of them.
+    All,
+    /// Those of the current round, and of the older ones this many in a hundred.
+    Recent {
+        /// Percentage of the older versions.
+        older_percent: u64,
+    },
+}
+
+/// What a check found; everything else was a failure.
+#[derive(Default, Clone, Copy)]
+pub struct Verified {
+    /// Versions that came back identical, and deletions that still hold.
+    pub right: u64,
+    /// Versions that were refused (only where that is allowed).
+    pub refused: u64,
+}
+
+/// A check of one book.
+struct Check<'a> {
+    book: &'a Book,
+    client: Client,
+    bucket: &'a str,
+    refusals: bool,
+    found: Verified,
+}
+
+/// Settles every doubt and checks every book, each in a thread of its own. With `refusals` a
+/// version may be refused by a 5xx; other bytes than the acknowledged ones are never allowed.
+pub fn verify_all(
+    endpoint: &Arc<Endpoint>,
+    bucket: &str,
+    books: &mut [Book],
+    scope: Scope,
+    refusals: bool,
+) -> Outcome<Verified> {
+    let one = |index: u64, book: &mut Book| -> Outcome<Verified> {
+        let mut client = Client::new(endpoint);
+        settle(book, &mut client, bucket)?;
+        let rng = Rng::new(book.round ^ (index << 40));
+        let found = Verified::default();
+        Check {
+            book,
+            client,
+            bucket,
+            refusals,
+            found,
+        }
+        .run(scope, rng)
+    };
+    let results = std::thread::scope(|threads| {
+        let start = |(index, book)| threads.spawn(move || one(index, book));
+        let handles: Vec<_> = (0..).zip(books.iter_mut()).map(start).collect();
+        let join = |handle: std::thread::ScopedJoinHandle<'_, Outcome<Verified>>| {
+            handle
+                .join()
+                .unwrap_or_else(|_| Err(Failure::new("a checking thread panicked")))
+        };
+        handles
+            .into_iter()
+            .map(join)
+            .collect::<Outcome<Vec<Verified>>>()
+    })?;
+    Ok(results
+        .iter()
+        .fold(Verified::default(), |sum, one| Verified {
+            right: sum.right + one.right,
+            refused: sum.refused + one.refused,
+        }))
+}
+
+impl Check<'_> {
+    fn run(mut self, scope: Scope, mut rng: Rng) -> Outcome<Verified> {
+        for (key, entries) in &self.book.names {
+            let mut touched = false;
+            for entry in entries {
+                let recent = entry.round == self.book.round;
+                let wanted = match scope {
+                    Scope::All => true,
+                    Scope::Recent { older_percent } => recent || rng.percent(older_percent),
+                };
+                touched |= wanted;
+                if wanted {
+                    self.version(key, entry)?;
+                }
+            }
+            if touched {
+                self.listing(key)?;
+                self.current(key)?;
+            }
+        }
+        Ok(self.found)
+    }
+
+    /// True when the answer is a refusal that is allowed here; counts it.
+    fn refused(&mut self, answer: &Response) -> bool {
+        let refused = self.refusals && (500..600).contains(&answer.status);
+        self.found.refused += u64::from(refused);
+        refused
+    }
+
+    fn version(&mut self, key: &str, entry: &Entry) -> Outcome {
+        let Entry {
+            version,
+            body,
+            released,
+            ..
+        } = entry;
+        let Some(body) = body else { return Ok(()) };
+        let answer = self.client.get(self.bucket, key, Some(version))?;
+        if self.refused(&answer) {
+            return Ok(());
+        }
+        if *released {
+            ensure(answer.status == 404, || {
+                format!(
+                    "{key} {version} was deleted by its id and answers {}",
+                    answer.summary()
+                )
+            })?;
+        } else {
+            ensure(answer.status == 200, || {
+                format!(
+                    "{key} {version} was acknowledged and answers {}",
+                    answer.summary()
+                )
+            })?;
+            let same = answer.body == body.bytes();
+            ensure(same, || {
+                format!("{key} {version} came back with OTHER BYTES")
+            })?;
+        }
+        self.found.right += 1;
+        Ok(())
+    }
+
+    fn listing(&mut self, key: &str) -> Outcome {
+        let answer = self
+            .client
+            .ask(self.bucket, &[("versions", ""), ("prefix", key)])?;
+        if self.refused(&answer) {
+            return Ok(());
+        }
+        let (listed, promised) = (versions_of(&answer, key)?, self.book.listed(key));
+        ensure(listed == promised, || {
+            format!("{key}: listed {listed:?}, acknowledged {promised:?}")
+        })
+    }
+
+    fn current(&mut self, key: &str) -> Outcome {
+        let answer = self.client.get(self.bucket, key, None)?;
+        if self.refused(&answer) {
+            return Ok(());
+        }
+        let newest = self.book.listed(key).into_iter().next();
+        match newest {
+            Some((version, false)) => {
+                let given = answer.header("x-amz-version-id");
+                ensure(
+                    answer.status == 200 && given == Some(version.as_str()),
+                    || {
+                        format!(
+                            "{key}: {version} is current, got {given:?} {}",
+                            answer.summary()
+                        )
+                    },
+                )
+            }
+            _ => ensure(answer.status == 404, || {
+                format!("{key} is deleted and answers {}", answer.summary())
+            }),
+        }
+    }
+}
+
+/// Versions and markers of exactly this name, newest first, as the server lists them.
+fn versions_of(answer: &Response, key: &str) -> Outcome<Vec<(String, bool)>> {
+    answer.expect(200)?;
+    let text = answer.text();
+    ensure(
+        element(&text, "IsTruncated").as_deref() != Some("true"),
+        || format!("{key} has more versions than one page lists"),
+    )?;
+    let mut found = Vec::new();
+    // The order between versions and markers is the order in the document.
+    for piece in text
+        .split("<Version>")
+        .flat_map(|piece| piece.split("<DeleteMarker>"))
+        .skip(1)
+    {
+        let of_key = elements(piece, "Key")
+            .first()
+            .is_some_and(|name| name == key);
+        if let (true, Some(id)) = (of_key, element(piece, "VersionId")) {
+            let at = piece.as_ptr().addr() - text.as_ptr().addr();
+            found.push((id, text[..at].ends_with("<DeleteMarker>")));
+        }
+    }
+    Ok(found)
+}
+
+/// Finds out whether the operation without an answer happened: entirely, or not at all.
+fn settle(book: &mut Book, client: &mut Client, bucket: &str) -> Outcome {
+    let Some(doubt) = book.doubt.take() else {
+        return Ok(());
+    };
+    let (key, body) = match &doubt {
+        Doubt::Nothing => return Ok(()),
+        Doubt::Put { key, body } => (key.clone(), Some(body.clone())),
+        Doubt::Delete { key } | Doubt::Release { key, .. } => (key.clone(), None),
+        Doubt::Complete(open) => {
+            let body = super::Body::joined(open.parts.iter().map(|(_, body)| body));
+            (open.key.clone(), Some(body))
+        }
+    };
+    let answer = client.ask(bucket, &[("versions", ""), ("prefix", &key)])?;
+    let (listed, before) = (versions_of(&answer, &key)?, book.listed(&key));
+    if listed == before {
+        if let Doubt::Complete(open) = doubt {
+            book.uploads.push(open);
+        }
+        return Ok(());
+    }
+    if let Doubt::Release { version, .. } = &doubt {
+        book.release(&key, version);
+        let after = book.listed(&key);
+        return ensure(listed == after, || half(&key, &listed, &after));
+    }
+    let new = listed
+        .first()
+        .filter(|_| listed.get(1..) == Some(before.as_slice()));
+    match new {
+        Some((version, marker)) if *marker == body.is_none() => book.add(&key, version, body),
+        _ => return Err(Failure::new(half(&key, &listed, &before))),
+    }
+    Ok(())
+}
+
+fn half(key: &str, listed: &[(String, bool)], known: &[(String, bool)]) -> String {
+    format!("{key}: one operation was under way; listed {listed:?}, known {known:?}")
+}

@@ -1,0 +1,242 @@
+//! `cargo xtask`: the project's tasks.
+//!
+//! Everything that would elsewhere be a shell script is here: the tests against the real programs
+//! and real clients, the long forms of those that a test run takes only a share of, benchmarks.
+#![forbid(unsafe_code)]
+
+mod bench;
+mod command;
+mod failure;
+mod fuzz;
+mod install;
+mod load;
+mod rng;
+mod s3;
+mod server;
+mod suite;
+mod suites;
+mod time;
+mod workspace;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use failure::{Failure, Outcome, ensure};
+use std::process::ExitCode;
+use std::time::Instant;
+use suite::{Closed, Ledger};
+use suites::{clients, crash, damage, lints, sim, units};
+use workspace::{Programs, Workspace};
+
+/// Project tasks.
+#[derive(Parser)]
+#[command(name = "cargo xtask", max_term_width = 100)]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+    /// Keep scratch directories for a look afterwards.
+    #[arg(long, global = true)]
+    keep: bool,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Run the test suites, cheap ones first.
+    Test(TestArguments),
+    /// Kill the server under load, many times: the long form of the suite.
+    Crash {
+        /// Number of kills.
+        #[arg(long, default_value_t = crash::ROUNDS_LONG)]
+        rounds: u64,
+        /// Seed of the load; a fresh one without it.
+        #[arg(long)]
+        seed: Option<u64>,
+    },
+    /// Take disks away and flip bytes, with places chosen by a seed.
+    Damage {
+        /// Seed of the places; a fresh one without it.
+        #[arg(long)]
+        seed: Option<u64>,
+    },
+    /// Run the simulator from many seeds: the long form of the suite.
+    Sim {
+        /// First seed.
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+        /// Number of seeds.
+        #[arg(long, default_value_t = 1000)]
+        runs: u64,
+        /// Steps of each run.
+        #[arg(long, default_value_t = 2000)]
+        steps: u64,
+    },
+    /// Mutate golden media against every decoder: the long form of the share in `units`.
+    Fuzz {
+        /// Cases per target.
+        #[arg(long, default_value_t = 2_000_000)]
+        cases: u64,
+        /// Seed; a fresh one without it.
+        #[arg(long)]
+        seed: Option<u64>,
+        /// Only this target.
+        #[arg(long)]
+        target: Option<String>,
+    },
+    /// Write the golden media of the format again (only while the format is a draft).
+    Golden,
+    /// Measure the vault beside the bare disk and the bare primitives.
+    Bench {
+        /// Interleaved runs of every measurement.
+        #[arg(long, default_value_t = 5)]
+        rounds: u32,
+        /// Put the table into docs/performance.md.
+        #[arg(long)]
+        write: bool,
+    },
+}
+
+#[derive(Args)]
+struct TestArguments {
+    /// Only the inner loop: lints without documentation, and unit tests.
+    #[arg(long)]
+    quick: bool,
+    /// Only these suites.
+    #[arg(long = "suite", value_enum)]
+    suites: Vec<SuiteName>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum SuiteName {
+    Lints,
+    Units,
+    Sim,
+    Damage,
+    Crash,
+    Clients,
+}
+
+/// Cheap ones first, so that most failures show early.
+const ORDER: [SuiteName; 6] = [
+    SuiteName::Lints,
+    SuiteName::Units,
+    SuiteName::Crash,
+    SuiteName::Damage,
+    SuiteName::Clients,
+    SuiteName::Sim,
+];
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    match Workspace::find(arguments.keep).and_then(|workspace| run(&workspace, arguments.task)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("xtask: {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(workspace: &Workspace, task: Task) -> Outcome {
+    match task {
+        Task::Test(arguments) => test(workspace, &arguments),
+        Task::Crash { rounds, seed } => {
+            let seed = seed.unwrap_or_else(rng::fresh_seed);
+            verdict(&[crash::run(workspace, &workspace.build()?, rounds, seed)])
+        }
+        Task::Damage { seed } => {
+            let seed = seed.unwrap_or_else(rng::fresh_seed);
+            verdict(&[damage::run(workspace, &workspace.build()?, seed)])
+        }
+        Task::Sim { seed, runs, steps } => sim::long(workspace, seed, runs, steps),
+        Task::Fuzz {
+            cases,
+            seed,
+            target,
+        } => fuzzing(workspace, cases, seed, target.as_deref()),
+        Task::Golden => workspace
+            .cargo(&[
+                "test",
+                "--release",
+                "--package",
+                "stele-format",
+                "--test",
+                "golden",
+            ])
+            .env("STELE_GOLDEN_REGENERATE", "1")
+            .stream(),
+        Task::Bench { rounds, write } => bench::run(workspace, rounds, write),
+    }
+}
+
+fn fuzzing(workspace: &Workspace, cases: u64, seed: Option<u64>, target: Option<&str>) -> Outcome {
+    let known = fuzz::names();
+    ensure(target.is_none_or(|name| known.contains(&name)), || {
+        format!("no such target; there are {}", known.join(", "))
+    })?;
+    let mut ledger = Ledger::open("fuzz", workspace.ci);
+    fuzz::cases(
+        workspace,
+        &mut ledger,
+        cases,
+        seed.unwrap_or_else(rng::fresh_seed),
+        target,
+    );
+    verdict(&[ledger.close()])
+}
+
+fn test(workspace: &Workspace, arguments: &TestArguments) -> Outcome {
+    let started = Instant::now();
+    let wanted = |name: &SuiteName| match (arguments.quick, arguments.suites.as_slice()) {
+        (_, chosen) if !chosen.is_empty() => chosen.contains(name),
+        (true, _) => matches!(name, SuiteName::Lints | SuiteName::Units),
+        (false, _) => true,
+    };
+    let mut programs = None;
+    let mut closed = Vec::new();
+    for name in ORDER.into_iter().filter(wanted) {
+        match name {
+            SuiteName::Lints => closed.push(lints::run(workspace, arguments.quick)),
+            SuiteName::Units => closed.push(units::run(workspace)),
+            _ => {
+                if programs.is_none() {
+                    programs = Some(workspace.build()?);
+                }
+                if let Some(programs) = &programs {
+                    closed.push(against_programs(workspace, programs, name));
+                }
+            }
+        }
+    }
+    let minutes = started.elapsed().as_secs_f64() / 60.0;
+    println!("== all suites took {minutes:.1} min");
+    verdict(&closed)
+}
+
+fn against_programs(workspace: &Workspace, programs: &Programs, name: SuiteName) -> Closed {
+    let seed = rng::fresh_seed();
+    match name {
+        SuiteName::Crash => crash::run(workspace, programs, crash::ROUNDS_SHARE, seed),
+        SuiteName::Damage => damage::run(workspace, programs, seed),
+        SuiteName::Clients => clients::run(workspace, programs),
+        SuiteName::Lints | SuiteName::Units | SuiteName::Sim => sim::run(workspace, programs),
+    }
+}
+
+/// Says how the suites went altogether; fails unless all of them are good.
+fn verdict(closed: &[Closed]) -> Outcome {
+    let bad: Vec<&str> = closed
+        .iter()
+        .filter(|one| !one.good())
+        .map(|one| one.suite)
+        .collect();
+    if !bad.is_empty() {
+        return Err(Failure::new(format!("not good: {}", bad.join(", "))));
+    }
+    println!(
+        "all good: {}",
+        closed
+            .iter()
+            .map(|one| one.suite)
+            .collect::<Vec<_>>()
+            .join(", ")
+    );
+    Ok(())
+}

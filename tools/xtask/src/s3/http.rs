@@ -1,0 +1,263 @@
+//! One HTTP/1.1 connection over TLS 1.3, blocking.
+//!
+//! A read or write that gets nowhere for `STALL` fails, so that a hanging server is a failed
+//! case and not a hanging run.
+
+use rustls::pki_types::{CertificateDer, ServerName, pem::PemObject};
+use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use std::fmt;
+use std::io::{ErrorKind, Read, Write};
+use std::net::TcpStream;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::failure::{Failure, Outcome};
+
+const STALL: Duration = Duration::from_secs(120);
+const HEAD_BYTES_MAX: usize = 64 * 1024;
+const READ_BYTES: usize = 16 * 1024;
+
+/// Why there is no answer.
+#[derive(Debug)]
+pub enum Trouble {
+    /// Nothing listens there, or it went away.
+    Gone(std::io::Error),
+    /// What came back is not HTTP.
+    Garbled(&'static str),
+}
+
+impl fmt::Display for Trouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Trouble::Gone(error) => write!(f, "connection lost: {error}"),
+            Trouble::Garbled(what) => write!(f, "not an HTTP answer: {what}"),
+        }
+    }
+}
+
+impl From<std::io::Error> for Trouble {
+    fn from(error: std::io::Error) -> Trouble {
+        Trouble::Gone(error)
+    }
+}
+
+impl From<Trouble> for Failure {
+    fn from(trouble: Trouble) -> Failure {
+        Failure::new(trouble.to_string())
+    }
+}
+
+/// A whole answer.
+#[derive(Debug)]
+pub struct Response {
+    /// Status code.
+    pub status: u16,
+    /// Headers, names in lower case.
+    pub headers: Vec<(String, String)>,
+    /// Body.
+    pub body: Vec<u8>,
+}
+
+impl Response {
+    /// A header's value.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers
+            .iter()
+            .find(|(known, _)| known == name)
+            .map(|(_, value)| value.as_str())
+    }
+
+    /// The body as text.
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
+    /// Status, and the S3 error code where there is one.
+    pub fn summary(&self) -> String {
+        let code = super::element(&self.text(), "Code").unwrap_or_default();
+        let message = super::element(&self.text(), "Message").unwrap_or_default();
+        format!("{} {code} {message}", self.status)
+    }
+
+    /// Fails unless the status is this one.
+    pub fn expect(&self, status: u16) -> Outcome<&Response> {
+        match self.status == status {
+            true => Ok(self),
+            false => Err(Failure::new(format!(
+                "expected {status}, got {}",
+                self.summary()
+            ))),
+        }
+    }
+}
+
+/// TLS 1.3 trusting the certificates of one PEM file.
+pub fn tls(bundle: &Path) -> Outcome<Arc<ClientConfig>> {
+    let mut roots = RootCertStore::empty();
+    let bad = |error: &dyn fmt::Display| Failure::path("cannot use the CA file", bundle, error);
+    for certificate in CertificateDer::pem_file_iter(bundle).map_err(|e| bad(&e))? {
+        roots
+            .add(certificate.map_err(|e| bad(&e))?)
+            .map_err(|e| bad(&e))?;
+    }
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&rustls::version::TLS13])
+        .map_err(|e| bad(&e))?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    Ok(Arc::new(config))
+}
+
+/// A connection; after an error it is of no further use.
+pub struct Connection {
+    stream: StreamOwned<ClientConnection, TcpStream>,
+    buffer: Vec<u8>,
+}
+
+impl Connection {
+    /// Connects to a port of this machine as `localhost`.
+    pub fn open(port: u16, config: &Arc<ClientConfig>) -> Result<Connection, Trouble> {
+        let socket = TcpStream::connect(("127.0.0.1", port))?;
+        socket.set_nodelay(true)?;
+        socket.set_read_timeout(Some(STALL))?;
+        socket.set_write_timeout(Some(STALL))?;
+        let name = ServerName::try_from("localhost").expect("a valid DNS name");
+        let session = ClientConnection::new(Arc::clone(config), name)
+            .map_err(|_| Trouble::Garbled("TLS could not start"))?;
+        Ok(Connection {
+            stream: StreamOwned::new(session, socket),
+            buffer: Vec::new(),
+        })
+    }
+
+    /// Sends a request and reads the answer. The answer is read even when the body could not be
+    /// sent whole, since a server may refuse before it has seen all of it.
+    pub fn exchange(
+        &mut self,
+        head: &str,
+        body: &[u8],
+        bodiless: bool,
+    ) -> Result<Response, Trouble> {
+        let sent = self.send(head, body);
+        match (self.receive(bodiless), sent) {
+            (Ok(response), _) => Ok(response),
+            (Err(_), Err(error)) => Err(error.into()),
+            (Err(trouble), Ok(())) => Err(trouble),
+        }
+    }
+
+    /// Sends only a part of a request and leaves.
+    pub fn abandon(mut self, head: &str, body: &[u8]) -> Result<(), Trouble> {
+        Ok(self.send(head, body)?)
+    }
+
+    fn send(&mut self, head: &str, body: &[u8]) -> std::io::Result<()> {
+        self.stream.write_all(head.as_bytes())?;
+        self.stream.write_all(body)?;
+        self.stream.flush()
+    }
+
+    fn receive(&mut self, bodiless: bool) -> Result<Response, Trouble> {
+        loop {
+            let (status, headers) = self.head()?;
+            if status == 100 {
+                continue;
+            }
+            let mut response = Response {
+                status,
+                headers,
+                body: Vec::new(),
+            };
+            if !bodiless && status != 204 && status != 304 {
+                response.body = self.body(&response)?;
+            }
+            return Ok(response);
+        }
+    }
+
+    fn head(&mut self) -> Result<(u16, Vec<(String, String)>), Trouble> {
+        let end = loop {
+            if let Some(at) = self.buffer.windows(4).position(|four| four == b"\r\n\r\n") {
+                break at;
+            }
+            if self.buffer.len() > HEAD_BYTES_MAX {
+                return Err(Trouble::Garbled("endless header"));
+            }
+            self.fill()?;
+        };
+        let text = String::from_utf8_lossy(&self.buffer[..end]).into_owned();
+        self.buffer.drain(..end + 4);
+        let mut lines = text.split("\r\n");
+        let status = lines
+            .next()
+            .and_then(|line| line.split(' ').nth(1))
+            .and_then(|code| code.parse().ok())
+            .ok_or(Trouble::Garbled("no status line"))?;
+        let headers = lines
+            .filter_map(|line| line.split_once(':'))
+            .map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned()))
+            .collect();
+        Ok((status, headers))
+    }
+
+    fn body(&mut self, response: &Response) -> Result<Vec<u8>, Trouble> {
+        if let Some(length) = response.header("content-length") {
+            let length = length.parse().map_err(|_| Trouble::Garbled("bad length"))?;
+            return self.take(length);
+        }
+        if response.header("transfer-encoding") == Some("chunked") {
+            return self.chunked();
+        }
+        let mut body = std::mem::take(&mut self.buffer);
+        self.stream.read_to_end(&mut body)?;
+        Ok(body)
+    }
+
+    fn chunked(&mut self) -> Result<Vec<u8>, Trouble> {
+        let mut body = Vec::new();
+        loop {
+            let line = self.line()?;
+            let size = line.split(';').next().unwrap_or_default().trim().to_owned();
+            let size = usize::from_str_radix(&size, 16).map_err(|_| Trouble::Garbled("chunk"))?;
+            if size == 0 {
+                while !self.line()?.is_empty() {}
+                return Ok(body);
+            }
+            body.extend_from_slice(&self.take(size)?);
+            self.line()?;
+        }
+    }
+
+    fn line(&mut self) -> Result<String, Trouble> {
+        loop {
+            if let Some(at) = self.buffer.windows(2).position(|two| two == b"\r\n") {
+                let line = String::from_utf8_lossy(&self.buffer[..at]).into_owned();
+                self.buffer.drain(..at + 2);
+                return Ok(line);
+            }
+            self.fill()?;
+        }
+    }
+
+    fn take(&mut self, length: usize) -> Result<Vec<u8>, Trouble> {
+        let have = length.min(self.buffer.len());
+        let mut body: Vec<u8> = self.buffer.drain(..have).collect();
+        body.resize(length, 0);
+        self.stream.read_exact(&mut body[have..])?;
+        Ok(body)
+    }
+
+    fn fill(&mut self) -> Result<(), Trouble> {
+        let before = self.buffer.len();
+        self.buffer.resize(before + READ_BYTES, 0);
+        let count = self.stream.read(&mut self.buffer[before..]);
+        self.buffer
+            .truncate(before + count.as_ref().copied().unwrap_or(0));
+        match count? {
+            0 => Err(std::io::Error::from(ErrorKind::UnexpectedEof).into()),
+            _ => Ok(()),
+        }
+    }
+}

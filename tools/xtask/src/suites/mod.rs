@@ -1,0 +1,10 @@
+//! The suites of `cargo xtask test`, cheap ones first.
+
+pub mod clients;
+pub mod crash;
+pub mod damage;
+pub mod lints;
+pub mod sim;
+mod source;
+pub mod tidy;
+pub mod units;
