@@ -172,6 +172,16 @@ pub enum SaveError {
     Format(#[from] EncodeError),
 }
 
+/// What became of a disk in [`KeyState::save`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use = "a disk whose save failed must not be trusted with writes"]
+pub struct Saved {
+    /// The disk.
+    pub disk: DiskId,
+    /// Whether it holds both copies durably.
+    pub result: Result<(), SaveError>,
+}
+
 impl SealedState {
     /// Where copy `copy` (0 or 1) of disk `disk` lies and what is to be written there, for callers
     /// that write it themselves.
@@ -260,11 +270,12 @@ impl KeyState {
         provider: &dyn KeyProvider,
         pool: PoolId,
         disks: impl IntoIterator<Item = KeyDisk<'a>>,
-    ) -> Result<Vec<(DiskId, Result<(), SaveError>)>, KeyError> {
+    ) -> Result<Vec<Saved>, KeyError> {
         let sealed = self.seal(provider, pool)?;
-        let written = disks
-            .into_iter()
-            .map(|mut disk| (disk.id, sealed.write(pool, &mut disk)));
+        let written = disks.into_iter().map(|mut disk| Saved {
+            disk: disk.id,
+            result: sealed.write(pool, &mut disk),
+        });
         Ok(written.collect())
     }
 }

@@ -393,3 +393,18 @@ impl Path {
         seed
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{KeyIndex, KeyTree, Secret32};
+
+    /// Cached seeds above a leaf would let its key be derived again after the cut.
+    #[test]
+    fn a_cut_forgets_every_cached_path() {
+        let mut tree = KeyTree::new(&Secret32::copy_of(&[1; 32]));
+        assert!(tree.leaf(KeyIndex::new(7)).is_some());
+        assert!(!tree.paths.borrow().paths.is_empty());
+        assert!(tree.cut_leaf(KeyIndex::new(7)));
+        assert!(tree.paths.borrow().paths.is_empty());
+    }
+}

@@ -190,6 +190,38 @@ fn releases_wait_for_the_slower_clock() {
 }
 
 #[test]
+fn retention_gives_way_only_when_the_slower_clock_has_passed_it() {
+    let mode = Mode::Compliance;
+    let until = UnixMillis::new(NOW);
+    let current = Some(Retention { mode, until });
+    for (compliance, wall, expired) in [
+        (NOW, NOW, true),
+        (NOW - 1, NOW, false),
+        (NOW, NOW - 1, false),
+        (NOW - 1, u64::MAX, false),
+    ] {
+        let time = effective_time(UnixMillis::new(compliance), UnixMillis::new(wall));
+        let weaker = Some(lock(Mode::Governance, 9));
+        for wanted in [None, weaker] {
+            let got = may_change(
+                BucketKind::ClientLocked,
+                current,
+                wanted,
+                false,
+                Rights::default(),
+                time,
+            );
+            let specified = if expired {
+                FREE
+            } else {
+                Err(Refusal::Weaker { mode, until })
+            };
+            assert_eq!(got, specified, "{compliance} {wall} {wanted:?}");
+        }
+    }
+}
+
+#[test]
 fn holds_go_on_freely_and_off_only_by_right() {
     for rights in all_rights() {
         for (current, on) in [(false, false), (false, true), (true, false), (true, true)] {
