@@ -1,0 +1,456 @@
+//! The journal as one log over all its segments: chain, tree, and what its records state.
+//!
+//! Each segment names the one before it, so the newest leads back to the first; a segment that a
+//! crash left beside this line is no part of the log. Within it every record must be the next one
+//! of the log and continue the header chain, and every tree that a marker or seal repeats must be
+//! the tree of the records read. Lost records end none of this: the next repeated tree goes on.
+
+use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
+
+use stele_format::digest::Digest;
+use stele_format::label::MemberState;
+use stele_format::record::{
+    Alloc, Body, EpochReason, Placement, RecordHeader, RecordReader, RecordType, SealNote,
+    StoredEntry,
+};
+use stele_format::tree::Frontier;
+use stele_format::units::{
+    DiskId, Epoch, Generation, KeyClass, LogIndex, SegmentId, Sequence, UnixMillis,
+};
+
+use crate::compare::{Reference, SegmentFacts, examine};
+use crate::media::length;
+use crate::pool::Pool;
+use crate::survey::{Survey, extent_of};
+use crate::ties::{Citations, CitedBy};
+
+/// How the journal says a segment ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Closed {
+    /// A SEAL record quotes this seal block.
+    Sealed(Digest),
+    /// An EPOCH record left it behind, its frames ending here.
+    Abandoned(u64),
+}
+
+/// A frame and the disks that hold it.
+struct Place {
+    by: CitedBy,
+    disks: Vec<usize>,
+}
+
+/// Something wrong with a record in a frame that itself verifies.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecordFault {
+    /// Journal segment.
+    pub segment: SegmentId,
+    /// Frame, when it lies in one.
+    pub frame: Option<u32>,
+    /// Disks that hold it, by place in [`Pool::disks`].
+    pub disks: Vec<usize>,
+    /// What is wrong, for an operator.
+    pub what: String,
+}
+
+/// Everything the records of the journal state that the disks can be held to.
+#[derive(Debug, Default)]
+pub struct Log {
+    /// Segments that ended.
+    pub closed: HashMap<SegmentId, Closed>,
+    /// Segments that got their place.
+    pub allocs: BTreeMap<SegmentId, Alloc>,
+    /// Highest frame proven durable on a quorum.
+    pub proven: Sequence,
+    /// Chunks cited.
+    pub citations: Citations,
+    /// The newest MEMBER record.
+    pub members: Option<(Generation, Vec<(DiskId, MemberState)>)>,
+    /// Whether records are missing.
+    pub lost: bool,
+    /// Epoch of the last start.
+    pub started: Epoch,
+    /// Faults in records.
+    pub faults: Vec<RecordFault>,
+    /// Records read.
+    pub records: u64,
+    next: Option<LogIndex>,
+    head: Option<Digest>,
+    frontier: Option<Frontier>,
+    compliance: UnixMillis,
+    epoch: Epoch,
+    segment_ends: HashMap<u64, Frontier>,
+}
+
+impl Log {
+    /// Records in the log.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        self.next.map_or(0, LogIndex::get)
+    }
+
+    /// The root of the tree over them, unless lost records make it unknown.
+    #[must_use]
+    pub fn root(&self) -> Option<String> {
+        self.frontier
+            .as_ref()
+            .map(|frontier| frontier.root().to_string())
+    }
+}
+
+/// Reads the whole journal from all present disks.
+#[must_use]
+pub fn read(pool: &Pool<'_>, survey: &Survey, pause: Duration) -> (Log, Vec<SegmentFacts>) {
+    let mut log = Log {
+        next: Some(LogIndex::ZERO),
+        head: Some(Digest::ZERO),
+        frontier: Some(Frontier::new()),
+        proven: pool.watermark(),
+        ..Log::default()
+    };
+    let line = line_of(survey);
+    let mut all = Vec::new();
+    let mut expected = Start {
+        sequence: Sequence::FIRST,
+        chain: Digest::ZERO,
+    };
+    for segment in survey.segments_of(true) {
+        let mut facts = examine(pool, survey, segment, pause);
+        for reference in &facts.frames {
+            log.proven = log.proven.max(reference.frame.header.committed_through);
+        }
+        if let Some(place) = line.iter().position(|known| *known == segment) {
+            let next = line.get(place + 1).and_then(|next| survey.header_of(*next));
+            let until = next.map(|header| header.first_sequence);
+            expected = log.read_segment(pool, &facts, &expected, until);
+        }
+        facts.frames = Vec::new();
+        all.push(facts);
+    }
+    (log, all)
+}
+
+/// Where the next segment of the line must begin.
+struct Start {
+    sequence: Sequence,
+    chain: Digest,
+}
+
+/// The journal's segments from first to newest, each the predecessor of the next. A predecessor
+/// that is on no present disk is stepped over.
+fn line_of(survey: &Survey) -> Vec<SegmentId> {
+    let all: Vec<SegmentId> = survey.segments_of(true).collect();
+    let mut line: Vec<SegmentId> = Vec::new();
+    let mut at = all.last().copied();
+    while let Some(segment) = at {
+        line.push(segment);
+        let before = survey
+            .header_of(segment)
+            .map(|header| header.previous_segment);
+        at = match before {
+            Some(before) if before.is_zero() => None,
+            Some(before) => all.iter().rev().find(|known| **known <= before).copied(),
+            None => all.iter().rev().find(|known| **known < segment).copied(),
+        };
+    }
+    line.reverse();
+    line
+}
+
+impl Log {
+    /// Reads the records of one segment up to the frame before `until`, and says where the next
+    /// segment must begin.
+    fn read_segment(
+        &mut self,
+        pool: &Pool<'_>,
+        facts: &SegmentFacts,
+        expected: &Start,
+        until: Option<Sequence>,
+    ) -> Start {
+        let mut next = Start { ..*expected };
+        if let Some(header) = &facts.header {
+            let fits = header.first_sequence == expected.sequence
+                && header.previous_chain == expected.chain;
+            if !fits && !self.lost {
+                let what = "it does not continue the journal segment before it".to_owned();
+                self.segment_fault(facts, what);
+            }
+            if !fits {
+                self.lose();
+                next = Start {
+                    sequence: header.first_sequence,
+                    chain: header.previous_chain,
+                };
+            }
+        }
+        for reference in &facts.frames {
+            let header = &reference.frame.header;
+            if until.is_some_and(|until| header.sequence >= until) {
+                break;
+            }
+            if header.sequence != next.sequence {
+                self.lose();
+            }
+            self.read_frame(pool, facts, reference);
+            next = Start {
+                sequence: after(header.sequence),
+                chain: header.digest(),
+            };
+        }
+        if until.is_some_and(|until| until > next.sequence) {
+            self.lose();
+        } else if let Some(seal) = &facts.seal {
+            self.check_seal_tree(facts, seal.log.as_ref());
+        }
+        if let Some(frontier) = &self.frontier {
+            self.segment_ends.insert(frontier.size(), frontier.clone());
+        }
+        next
+    }
+
+    fn check_seal_tree(&mut self, facts: &SegmentFacts, tree: Option<&Frontier>) {
+        let (Some(tree), Some(own)) = (tree, &self.frontier) else {
+            return;
+        };
+        if tree != own {
+            let what = "its seal states another log size or root than its records give";
+            self.segment_fault(facts, what.to_owned());
+        }
+    }
+
+    fn segment_fault(&mut self, facts: &SegmentFacts, what: String) {
+        let disks = facts.copies.iter().map(|copy| copy.disk).collect();
+        self.faults.push(RecordFault {
+            segment: facts.segment,
+            frame: None,
+            disks,
+            what,
+        });
+    }
+
+    /// Some records cannot be read: chain and tree are unknown until something repeats them.
+    fn lose(&mut self) {
+        self.lost = true;
+        self.next = None;
+        self.head = None;
+        self.frontier = None;
+    }
+
+    fn read_frame(&mut self, pool: &Pool<'_>, facts: &SegmentFacts, reference: &Reference) {
+        let header = &reference.frame.header;
+        let Some(bytes) = read_frame_bytes(pool, facts, reference) else {
+            // It verified a moment ago; a copy that no longer does is reported by its own scan.
+            self.lose();
+            return;
+        };
+        let Ok(payload) = header.check_payload(&bytes) else {
+            return;
+        };
+        let place = Place {
+            by: CitedBy {
+                segment: facts.segment,
+                frame: reference.frame.index,
+            },
+            disks: facts.disks_of(reference),
+        };
+        for view in RecordReader::new(payload, header.record_count) {
+            let view = match view {
+                Ok(view) => view,
+                Err(error) => {
+                    self.fault(&place, error.to_string());
+                    self.lose();
+                    return;
+                }
+            };
+            let claims = *view.claims();
+            let record = view.verify();
+            self.check_order(&claims, &place);
+            if let Ok(record) = &record {
+                self.check_tree(&claims, record.body(), &place);
+            }
+            self.step(&claims);
+            match record {
+                Ok(record) => self.take(&record.header, record.body(), &place),
+                Err(error) => self.fault(&place, error.to_string()),
+            }
+        }
+    }
+
+    fn fault(&mut self, place: &Place, what: String) {
+        self.faults.push(RecordFault {
+            segment: place.by.segment,
+            frame: Some(place.by.frame),
+            disks: place.disks.clone(),
+            what,
+        });
+    }
+
+    fn check_order(&mut self, header: &RecordHeader, place: &Place) {
+        let index = header.log_index;
+        if let Some(next) = self.next.filter(|next| *next != index) {
+            self.fault(
+                place,
+                format!("record {index} where record {next} should be"),
+            );
+            self.frontier = None;
+        }
+        if self.head.is_some_and(|head| head != header.previous_header) {
+            self.fault(
+                place,
+                format!("record {index} does not continue the record chain"),
+            );
+        }
+        if header.epoch < self.epoch || header.compliance_ms < self.compliance {
+            self.fault(
+                place,
+                format!("epoch or compliance clock of record {index} went back"),
+            );
+        }
+    }
+
+    /// Compares the tree that a marker or seal record repeats with that of the records before it,
+    /// or goes on from it where records are lost.
+    fn check_tree(&mut self, header: &RecordHeader, body: &Body, place: &Place) {
+        let index = header.log_index.get();
+        let tree = match body {
+            Body::Marker(marker) if marker.log.size() != index => {
+                self.fault(
+                    place,
+                    "a marker repeats the tree of another place".to_owned(),
+                );
+                return;
+            }
+            Body::Marker(marker) => &marker.log,
+            Body::Seal(SealNote {
+                log: Some(tree), ..
+            }) => tree,
+            _ => return,
+        };
+        let Some(own) = &self.frontier else {
+            self.frontier = (tree.size() == index).then(|| tree.clone());
+            return;
+        };
+        let same_size = if own.size() == tree.size() {
+            Some(own)
+        } else {
+            self.segment_ends.get(&tree.size())
+        };
+        if same_size.is_some_and(|known| known != tree) {
+            self.fault(
+                place,
+                "it repeats another log root than its records give".to_owned(),
+            );
+        }
+    }
+
+    /// Takes the record into chain and tree.
+    fn step(&mut self, header: &RecordHeader) {
+        self.records += 1;
+        self.epoch = self.epoch.max(header.epoch);
+        self.compliance = self.compliance.max(header.compliance_ms);
+        if let Some(frontier) = &mut self.frontier {
+            frontier.push(header.leaf_hash());
+        }
+        self.head = Some(header.chain_digest());
+        self.next = header.log_index.next();
+    }
+
+    fn take(&mut self, header: &RecordHeader, body: &Body, place: &Place) {
+        if let Some(what) = broken_rule(header, body) {
+            self.fault(place, format!("record {}: {what}", header.log_index));
+        }
+        match body {
+            Body::Epoch(start) => {
+                if start.reason == EpochReason::Start {
+                    self.started = header.epoch;
+                }
+                for tail in &start.abandoned {
+                    let end = Closed::Abandoned(tail.data_end.get());
+                    self.closed.insert(tail.segment, end);
+                }
+            }
+            Body::Alloc(alloc) => self.take_alloc(alloc, place),
+            Body::Seal(note) => {
+                self.closed.insert(note.segment, Closed::Sealed(note.seal));
+            }
+            Body::Commit(commit) | Body::Complete(commit, _) => {
+                self.cite(commit.placement, &commit.entries, place);
+            }
+            Body::Part(part) => self.cite(part.placement, &part.entries, place),
+            Body::Member(change) => {
+                self.members = Some((change.generation, change.members.clone()));
+            }
+            _ => {}
+        }
+    }
+
+    fn take_alloc(&mut self, alloc: &Alloc, place: &Place) {
+        if self.allocs.insert(alloc.segment, alloc.clone()).is_some() {
+            self.fault(
+                place,
+                format!("segment {} is allocated twice", alloc.segment),
+            );
+        }
+    }
+
+    fn cite(&mut self, placement: Placement, entries: &[StoredEntry], place: &Place) {
+        if placement == Placement::DataLane {
+            entries
+                .iter()
+                .for_each(|entry| self.citations.cite(entry, place.by));
+        }
+    }
+}
+
+fn after(sequence: Sequence) -> Sequence {
+    sequence.next().unwrap_or(Sequence::MAX)
+}
+
+/// The bytes of a frame from the first copy that still gives them.
+#[must_use]
+pub fn read_frame_bytes(
+    pool: &Pool<'_>,
+    facts: &SegmentFacts,
+    reference: &Reference,
+) -> Option<Vec<u8>> {
+    let header = &reference.frame.header;
+    let mut bytes = vec![0; length(header.total_bytes)];
+    reference.holders.iter().find_map(|holder| {
+        let copy = facts.copies.get(*holder)?;
+        let disk = pool.disks.get(copy.disk)?;
+        let extent = extent_of(disk, copy.unit, u32::MAX)?;
+        disk.source
+            .read_at(extent.start + reference.frame.offset, &mut bytes)
+            .ok()?;
+        header.check_payload(&bytes).ok().map(|_| ())
+    })?;
+    Some(bytes)
+}
+
+/// Rules between a record's header and its body that the encoding alone does not enforce.
+fn broken_rule(header: &RecordHeader, body: &Body) -> Option<&'static str> {
+    let kind = body.record_type();
+    let first = header.log_index.is_zero();
+    if first != (kind == RecordType::Genesis) {
+        return Some("genesis is the first record and only that");
+    }
+    let new_version = matches!(
+        kind,
+        RecordType::Commit | RecordType::Complete | RecordType::DeleteMarker
+    );
+    if new_version && header.key_index.is_none() {
+        return Some("a version without a key");
+    }
+    if new_version && header.version.ordinal() != header.log_index {
+        return Some("a version id that belongs to another record");
+    }
+    let pending = header.class == KeyClass::PendingPart;
+    match kind {
+        RecordType::Part if !pending => Some("a part under a key that is not for parts"),
+        _ if new_version && pending => Some("a version under a key for parts"),
+        RecordType::Bucket | RecordType::Config if !header.sealed => {
+            Some("a document that must be sealed is not marked as sealed")
+        }
+        _ => None,
+    }
+}

@@ -1,0 +1,482 @@
+//! Every segment of the pool: found, read, compared, and judged by what the journal says.
+//!
+//! The order matters beside a running vault: labels first, then the journal, then the data lanes.
+//! A record is written only after the chunks it cites, so what the journal cites is there by the
+//! time the data lanes are read.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use stele_format::label::MemberState;
+use stele_format::record::decode_chunk_list;
+use stele_format::units::{FrameIndex, LaneId, SegmentId, Sequence};
+
+use crate::compare::{CopyFacts, Finding, SegmentFacts, examine};
+use crate::journal::{self, Closed, Log, read_frame_bytes};
+use crate::media::{self, BLOCK, BLOCK_LEN, length};
+use crate::pool::{Pool, Standing};
+use crate::rules::{Case, Ending, Meaning, judge};
+use crate::scan::Class;
+use crate::seal::SealFault;
+use crate::survey::{Header, Survey, extent_of};
+use crate::verdict::{Area, Damage, Ledger};
+
+/// Verifies all segments of the pool and enters the result.
+pub fn verify(pool: &mut Pool<'_>, pause: Duration, ledger: &mut Ledger) {
+    let mut survey = Survey::of(pool);
+    let (mut log, journal) = journal::read(pool, &survey, pause);
+    apply_members(pool, &log, ledger);
+    let added = add_allocated(pool, &mut survey, &log);
+    let mut all: Vec<SegmentFacts> = Vec::new();
+    for facts in journal {
+        // A copy that only its ALLOC record gave away is compared with the others after all.
+        let again = added.contains(&facts.segment) || seal_came_late(&facts, &log);
+        all.push(if again {
+            examine(pool, &survey, facts.segment, pause)
+        } else {
+            facts
+        });
+    }
+    for segment in survey.segments_of(false).collect::<Vec<_>>() {
+        let mut facts = examine(pool, &survey, segment, pause);
+        tie_frames(pool, &facts, &mut log);
+        facts.frames = Vec::new();
+        all.push(facts);
+    }
+    log.citations.follow_lists();
+    let evidence = Evidence::new(pool, &log, &all);
+    for facts in &all {
+        SegmentJudge {
+            pool,
+            evidence: &evidence,
+            facts,
+            ledger: &mut *ledger,
+        }
+        .judge();
+    }
+    report_log(pool, &evidence, ledger);
+    fill_totals(&log, &all, ledger);
+}
+
+/// A MEMBER record newer than every label says who left.
+fn apply_members(pool: &mut Pool<'_>, log: &Log, ledger: &mut Ledger) {
+    let Some((generation, members)) = &log.members else {
+        return;
+    };
+    let labels = pool.newest.as_ref().map(|label| label.generation);
+    if Some(*generation) <= labels {
+        return;
+    }
+    for (disk, state) in members {
+        let left = *state != MemberState::Active;
+        if let Some(position) = pool.position(*disk).filter(|_| left) {
+            let disk = &mut pool.disks[position];
+            disk.standing = Standing::Left;
+            ledger.note(
+                disk.entry,
+                "left the pool by a record newer than its labels",
+            );
+        }
+    }
+}
+
+/// Adds copies that ALLOC records name and the survey did not see. Returns their segments.
+fn add_allocated(pool: &Pool<'_>, survey: &mut Survey, log: &Log) -> Vec<SegmentId> {
+    let mut added = Vec::new();
+    for alloc in log.allocs.values() {
+        let never_used =
+            matches!(log.closed.get(&alloc.segment), Some(Closed::Abandoned(end)) if *end <= BLOCK);
+        for placed in &alloc.placements {
+            let Some(disk) = pool.position(placed.disk) else {
+                continue;
+            };
+            let known = survey.segments.get(&alloc.segment).is_some_and(|copies| {
+                copies
+                    .iter()
+                    .any(|c| c.disk == disk && c.unit == placed.first_unit)
+            });
+            if known || never_used {
+                continue;
+            }
+            let copy = Survey::look_for(pool, disk, placed.first_unit, alloc.segment);
+            if !survey.segments.contains_key(&alloc.segment) && copy.header == Header::Blank {
+                continue;
+            }
+            survey.add(alloc.segment, copy);
+            added.push(alloc.segment);
+        }
+    }
+    added
+}
+
+/// A running vault may have sealed a segment between the reading of its end and of its record.
+fn seal_came_late(facts: &SegmentFacts, log: &Log) -> bool {
+    facts.seal.is_none() && matches!(log.closed.get(&facts.segment), Some(Closed::Sealed(_)))
+}
+
+/// Enters the frames of a data segment as found, and the lists they hold.
+fn tie_frames(pool: &Pool<'_>, facts: &SegmentFacts, log: &mut Log) {
+    for reference in &facts.frames {
+        let header = &reference.frame.header;
+        log.citations
+            .found(header.payload_digest, header.payload_bytes);
+        if !header.list || !log.citations.wants_lists() {
+            continue;
+        }
+        let Some(bytes) = read_frame_bytes(pool, facts, reference) else {
+            continue;
+        };
+        let list = header.check_payload(&bytes).ok().map(decode_chunk_list);
+        if let Some(Ok(entries)) = list {
+            log.citations.found_list(header.payload_digest, entries);
+        }
+    }
+}
+
+/// What the journal and all segments together prove.
+struct Evidence<'a> {
+    log: &'a Log,
+    clean_stop: bool,
+    chunks_lost: bool,
+    /// Last journal frame that verifies on each disk.
+    last_on_disk: HashMap<usize, Sequence>,
+}
+
+impl<'a> Evidence<'a> {
+    fn new(pool: &Pool<'_>, log: &'a Log, all: &[SegmentFacts]) -> Self {
+        let mut last_on_disk: HashMap<usize, Sequence> = HashMap::new();
+        for facts in all.iter().filter(|facts| is_journal(facts)) {
+            for copy in &facts.copies {
+                let last = copy.last_sequence.unwrap_or(Sequence::NONE);
+                let known = last_on_disk.entry(copy.disk).or_default();
+                *known = last.max(*known);
+            }
+        }
+        Self {
+            log,
+            clean_stop: pool.stopped_clean(),
+            chunks_lost: !log.citations.lost().is_empty(),
+            last_on_disk,
+        }
+    }
+}
+
+fn is_journal(facts: &SegmentFacts) -> bool {
+    facts.lane.is_some_and(LaneId::is_journal)
+}
+
+/// Judges one segment.
+struct SegmentJudge<'a> {
+    pool: &'a Pool<'a>,
+    evidence: &'a Evidence<'a>,
+    facts: &'a SegmentFacts,
+    ledger: &'a mut Ledger,
+}
+
+impl SegmentJudge<'_> {
+    fn judge(mut self) {
+        for misfit in &self.facts.misfits {
+            for disk in &misfit.disks {
+                self.damage(*disk, Some(misfit.frame), misfit.what.to_owned(), false);
+            }
+        }
+        for copy in &self.facts.copies {
+            if self.is_whole_copy_missing(copy) {
+                let what = "the copy that should be here is missing".to_owned();
+                self.damage(copy.disk, None, what, true);
+                continue;
+            }
+            self.judge_header(copy);
+            for finding in &copy.findings {
+                self.judge_finding(copy, finding);
+            }
+            for fault in &copy.seal_faults {
+                self.judge_seal(copy, fault);
+            }
+        }
+        self.judge_sealing();
+        self.judge_absent_copies();
+    }
+
+    fn damage(&mut self, disk: usize, frame: Option<u32>, what: String, good_copy: bool) {
+        self.ledger.damage(Damage {
+            disk: self.pool.disks[disk].entry,
+            area: Area::Segment,
+            segment: Some(self.facts.segment),
+            frame: frame.map(FrameIndex::new),
+            what,
+            good_copy,
+        });
+    }
+
+    fn note(&mut self, disk: usize, what: &str) {
+        let text = format!("segment {}: {what}", self.facts.segment);
+        self.ledger.note(self.pool.disks[disk].entry, text);
+    }
+
+    fn is_active(&self, copy: &CopyFacts) -> bool {
+        self.pool.disks[copy.disk].standing == Standing::Active
+    }
+
+    fn closed(&self) -> Option<&Closed> {
+        self.evidence.log.closed.get(&self.facts.segment)
+    }
+
+    /// No frame of the copy verifies although the copy is known from a record and others have it.
+    fn is_whole_copy_missing(&self, copy: &CopyFacts) -> bool {
+        copy.last_sequence.is_none()
+            && copy.header.good().is_none()
+            && copy.findings.len() > 1
+            && copy.findings.iter().all(|finding| finding.good_copy)
+            && copy
+                .findings
+                .iter()
+                .any(|f| self.meaning(copy, f) == Meaning::Damage)
+    }
+
+    fn judge_header(&mut self, copy: &CopyFacts) {
+        let (Some(class), Header::Dead(_) | Header::Blank) = (copy.header_class, &copy.header)
+        else {
+            return;
+        };
+        let unused = self.facts.frame_count == 0
+            && copy.findings.is_empty()
+            && !matches!(self.closed(), Some(Closed::Sealed(_)));
+        let unfinished = class.is_unfinished() && copy.last_sequence.is_none();
+        if unused || unfinished {
+            self.note(copy.disk, "its first write was cut short");
+            return;
+        }
+        let what = match &copy.header {
+            Header::Dead(what) => format!("segment header: {what}"),
+            _ => "segment header: blank".to_owned(),
+        };
+        self.damage(copy.disk, None, what, self.facts.header.is_some());
+    }
+
+    fn judge_finding(&mut self, copy: &CopyFacts, finding: &Finding) {
+        let meaning = self.meaning(copy, finding);
+        if let Some(note) = meaning.note() {
+            self.note(copy.disk, note);
+        } else if !self.has_healed(copy, finding) {
+            let what = finding.what.clone();
+            self.damage(copy.disk, Some(finding.frame), what, finding.good_copy);
+        }
+    }
+
+    fn meaning(&self, copy: &CopyFacts, finding: &Finding) -> Meaning {
+        let log = self.evidence.log;
+        let journal = is_journal(self.facts);
+        let ending = match self.closed() {
+            Some(Closed::Abandoned(end)) if finding.offset >= *end => Ending::BehindEnd,
+            Some(Closed::Abandoned(_)) => Ending::BeforeEnd,
+            Some(Closed::Sealed(_)) => Ending::Sealed,
+            None if journal && self.facts.seal.is_some() => Ending::Sealed,
+            None => Ending::Open,
+        };
+        judge(&Case {
+            journal,
+            ending,
+            active: self.is_active(copy),
+            class: finding.class,
+            followed: finding.followed,
+            good_copy: finding.good_copy,
+            proven: finding.sequence <= log.proven,
+            may_lag: journal && self.may_lag(copy, finding),
+            clean_stop: self.evidence.clean_stop,
+            cited: finding
+                .payload
+                .is_some_and(|payload| log.citations.is_cited(payload)),
+            chunks_lost: self.evidence.chunks_lost,
+        })
+    }
+
+    /// Of three copies one may lag: its disk holds no later journal frame, the vault did not stop in
+    /// order, nothing was started since, and no other copy lacks the frame too.
+    fn may_lag(&self, copy: &CopyFacts, finding: &Finding) -> bool {
+        let Some(header) = &self.facts.header else {
+            return false;
+        };
+        let copies = header.disks.as_slice().len();
+        let last = self
+            .evidence
+            .last_on_disk
+            .get(&copy.disk)
+            .copied()
+            .unwrap_or_default();
+        let lacking = self.facts.copies.iter().filter(|other| {
+            let lacks = other
+                .findings
+                .iter()
+                .any(|other| other.frame == finding.frame);
+            lacks && self.is_active(other)
+        });
+        copies >= 3
+            && finding.sequence > last
+            && !self.evidence.clean_stop
+            && header.epoch >= self.evidence.log.started
+            && lacking.count() <= copies - 2
+    }
+
+    /// Whether the frame verifies now: a running vault may have finished it since.
+    fn has_healed(&self, copy: &CopyFacts, finding: &Finding) -> bool {
+        let disk = &self.pool.disks[copy.disk];
+        let Some(extent) = extent_of(disk, copy.unit, u32::MAX) else {
+            return false;
+        };
+        let at = extent.start + finding.offset;
+        let mut block = vec![0; BLOCK_LEN];
+        if disk.source.read_at(at, &mut block).is_err() {
+            return false;
+        }
+        let (pool, segment) = (self.pool.id, self.facts.segment);
+        let Ok(header) = media::frame_header(&block, pool, segment, finding.offset) else {
+            return false;
+        };
+        let mut frame = vec![0; length(header.total_bytes)];
+        header.sequence == finding.sequence
+            && finding
+                .payload
+                .is_none_or(|payload| payload == header.payload_digest)
+            && !finding.followed
+            && disk.source.read_at(at, &mut frame).is_ok()
+            && header.check_payload(&frame).is_ok()
+    }
+
+    fn judge_seal(&mut self, copy: &CopyFacts, fault: &SealFault) {
+        let abandoned = matches!(self.closed(), Some(Closed::Abandoned(_)));
+        if !fault.class.is_unfinished() && !abandoned {
+            self.damage(copy.disk, None, fault.what.clone(), fault.good_copy);
+        } else if self.is_active(copy) {
+            self.note(
+                copy.disk,
+                "footer or seal of this copy is missing or was cut short",
+            );
+        }
+    }
+
+    /// A SEAL record quotes the seal block, so the block must be that one.
+    fn judge_sealing(&mut self) {
+        let Some(Closed::Sealed(quoted)) = self.closed().cloned() else {
+            return;
+        };
+        let what = match &self.facts.seal {
+            Some(seal) if seal.digest() == quoted => return,
+            Some(_) => "seal: not the one its record quotes",
+            None => "seal: lost, although a record states that it was written",
+        };
+        let good = self.facts.seal.is_none();
+        for copy in &self.facts.copies {
+            // Where something is left of the seal, that line says more.
+            if self.is_active(copy) && !(good && copy.seal_faults.iter().any(is_changed)) {
+                self.damage(copy.disk, None, what.to_owned(), false);
+            }
+        }
+    }
+
+    /// Present members that should hold a copy and show none anywhere.
+    fn judge_absent_copies(&mut self) {
+        let log = self.evidence.log;
+        let alloc = log.allocs.get(&self.facts.segment);
+        if let (Some(alloc), Some(header)) = (alloc, &self.facts.header) {
+            let named: Vec<_> = alloc.placements.iter().map(|placed| placed.disk).collect();
+            let fits = named == header.disks.as_slice() && alloc.lane == header.lane;
+            if !fits {
+                for copy in &self.facts.copies {
+                    let what = "its header contradicts its ALLOC record".to_owned();
+                    self.damage(copy.disk, None, what, false);
+                }
+            }
+        }
+        if self.facts.frame_count == 0 {
+            return;
+        }
+        let Some(header) = &self.facts.header else {
+            return;
+        };
+        for disk in header.disks.as_slice() {
+            let Some(position) = self.pool.position(*disk) else {
+                continue;
+            };
+            let held = self.facts.copies.iter().any(|copy| copy.disk == position);
+            if !held && self.pool.disks[position].standing == Standing::Active {
+                let what = "the copy that should be here is missing".to_owned();
+                self.damage(position, None, what, true);
+            }
+        }
+        if alloc.is_none() && !log.lost && self.pool.is_whole() {
+            self.ledger.note_pool(format!(
+                "segment {} has frames, but no ALLOC record names it",
+                self.facts.segment
+            ));
+        }
+    }
+}
+
+fn is_changed(fault: &SealFault) -> bool {
+    matches!(fault.class, Class::Rotten | Class::Unreadable)
+}
+
+/// Faults of records, and ties that do not hold.
+fn report_log(pool: &Pool<'_>, evidence: &Evidence<'_>, ledger: &mut Ledger) {
+    let log = evidence.log;
+    let mut damage = |disk: usize, segment, frame: Option<u32>, what: String| {
+        let entry = pool.disks[disk].entry;
+        ledger.damage(Damage {
+            disk: entry,
+            area: Area::Segment,
+            segment: Some(segment),
+            frame: frame.map(FrameIndex::new),
+            what,
+            good_copy: false,
+        });
+    };
+    for fault in &log.faults {
+        for disk in &fault.disks {
+            damage(*disk, fault.segment, fault.frame, fault.what.clone());
+        }
+    }
+    for by in log.citations.wrong_lengths() {
+        let what = "a record states another length than the chunk it cites has".to_owned();
+        damage(0, by.segment, Some(by.frame), what);
+    }
+    let lost = log.citations.lost();
+    let count: u64 = lost.iter().map(|(_, count)| count).sum();
+    if count == 0 {
+        return;
+    }
+    let elsewhere = !pool.is_whole() || ledger.has_unjudged();
+    if elsewhere || ledger.has_lost_frames() {
+        let whose = if elsewhere {
+            "; missing disks may hold them"
+        } else {
+            ""
+        };
+        ledger.note_pool(format!(
+            "{count} cited chunks are on no present disk{whose}"
+        ));
+        return;
+    }
+    for (by, count) in lost {
+        let what = format!("its records cite {count} chunks that no disk holds");
+        ledger.damage(Damage {
+            disk: pool.disks[0].entry,
+            area: Area::Segment,
+            segment: Some(by.segment),
+            frame: Some(FrameIndex::new(by.frame)),
+            what,
+            good_copy: false,
+        });
+    }
+}
+
+fn fill_totals(log: &Log, all: &[SegmentFacts], ledger: &mut Ledger) {
+    let totals = &mut ledger.totals;
+    totals.segments = all.len() as u64;
+    totals.frames = all.iter().map(|facts| facts.frame_count).sum();
+    totals.bytes_verified += all.iter().map(|facts| facts.bytes_verified).sum::<u64>();
+    totals.records = log.records;
+    totals.chunks = log.citations.count();
+    totals.log_size = log.size();
+    totals.log_root = log.root();
+}

@@ -1,0 +1,273 @@
+//! Where the copies of all segments lie, found from the disks alone.
+//!
+//! A segment begins at a unit with its header. Where the header does not verify, the first frame
+//! behind it still names the segment. Places that ALLOC records name and that show neither are
+//! added later, by [`Survey::add`].
+
+use std::collections::BTreeMap;
+
+use stele_format::segment::{HEADER_MAGIC, SegmentHeader, SegmentSeal};
+use stele_format::units::{LaneId, SegmentId, UnitIndex};
+
+use crate::media::{self, BLOCK, BLOCK_LEN, FRAME_HEADER_LEN};
+use crate::pool::{Pool, PoolDisk};
+use crate::scan::Extent;
+use crate::source::is_zero;
+
+/// State of the header block of a copy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Header {
+    /// It verifies.
+    Good(Box<SegmentHeader>),
+    /// Nothing was ever written there.
+    Blank,
+    /// It does not verify, for this reason.
+    Dead(String),
+}
+
+impl Header {
+    /// The header, when it verifies.
+    #[must_use]
+    pub fn good(&self) -> Option<&SegmentHeader> {
+        match self {
+            Self::Good(header) => Some(header),
+            Self::Blank | Self::Dead(_) => None,
+        }
+    }
+}
+
+/// One copy of a segment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CopyAt {
+    /// The disk, by place in [`Pool::disks`].
+    pub disk: usize,
+    /// First unit on that disk.
+    pub unit: UnitIndex,
+    /// Its header block.
+    pub header: Header,
+    /// The lane its first frame names, where the header does not verify.
+    pub lane: Option<LaneId>,
+}
+
+/// Every copy found.
+#[derive(Debug, Default)]
+pub struct Survey {
+    /// By segment.
+    pub segments: BTreeMap<SegmentId, Vec<CopyAt>>,
+    /// Units that begin like a segment but name none.
+    pub strays: Vec<(usize, UnitIndex)>,
+    /// Units at which segments begin, by disk, in order.
+    starts: Vec<Vec<UnitIndex>>,
+}
+
+/// What stands at the start of a unit.
+enum UnitStart {
+    Segment(SegmentId, Header, Option<LaneId>),
+    Stray,
+    Nothing,
+}
+
+impl Survey {
+    /// Looks at every unit of every disk.
+    #[must_use]
+    pub fn of(pool: &Pool<'_>) -> Self {
+        let mut survey = Self::default();
+        for (number, disk) in pool.disks.iter().enumerate() {
+            survey.look_at_disk(pool, number, disk);
+        }
+        survey
+    }
+
+    fn look_at_disk(&mut self, pool: &Pool<'_>, number: usize, disk: &PoolDisk<'_>) {
+        let count = disk.labels.fixed.geometry.unit_count().get();
+        let mut next = 0;
+        while next < count {
+            let unit = UnitIndex::new(next);
+            next += 1;
+            match look_at_unit(pool, disk, unit) {
+                UnitStart::Segment(segment, header, lane) => {
+                    // The units a seal keeps hold frames only; no other segment begins there.
+                    if let Some(seal) = find_seal(pool, disk, unit, segment, header.good()) {
+                        next = unit.get().saturating_add(seal.units.get());
+                    }
+                    self.add(
+                        segment,
+                        CopyAt {
+                            disk: number,
+                            unit,
+                            header,
+                            lane,
+                        },
+                    );
+                }
+                UnitStart::Stray => self.strays.push((number, unit)),
+                UnitStart::Nothing => {}
+            }
+        }
+    }
+
+    /// Adds a copy, unless it is known.
+    pub fn add(&mut self, segment: SegmentId, copy: CopyAt) {
+        let copies = self.segments.entry(segment).or_default();
+        let place = (copy.disk, copy.unit);
+        if copies.iter().any(|known| (known.disk, known.unit) == place) {
+            return;
+        }
+        if self.starts.len() <= copy.disk {
+            self.starts.resize(copy.disk + 1, Vec::new());
+        }
+        let starts = &mut self.starts[copy.disk];
+        let at = starts.partition_point(|start| *start < copy.unit);
+        starts.insert(at, copy.unit);
+        copies.push(copy);
+    }
+
+    /// The header of a segment from any copy.
+    #[must_use]
+    pub fn header_of(&self, segment: SegmentId) -> Option<&SegmentHeader> {
+        self.segments
+            .get(&segment)?
+            .iter()
+            .find_map(|copy| copy.header.good())
+    }
+
+    /// The segments of the journal, or all others, in order.
+    pub fn segments_of(&self, journal: bool) -> impl Iterator<Item = SegmentId> {
+        let lanes = self.segments.iter();
+        lanes
+            .filter(move |(_, copies)| is_journal(copies) == journal)
+            .map(|(segment, _)| *segment)
+    }
+
+    /// The next unit on a disk, after `unit`, at which a segment begins.
+    #[must_use]
+    pub fn next_start(&self, disk: usize, unit: UnitIndex) -> Option<UnitIndex> {
+        let starts = self.starts.get(disk)?;
+        let after = starts.partition_point(|start| *start <= unit);
+        starts.get(after).copied()
+    }
+
+    /// Looks at one place that a record names as a copy of `segment`.
+    #[must_use]
+    pub fn look_for(pool: &Pool<'_>, disk: usize, unit: UnitIndex, segment: SegmentId) -> CopyAt {
+        let mut lane = None;
+        let header = match look_at_unit(pool, &pool.disks[disk], unit) {
+            UnitStart::Segment(found, header, named) if found == segment => {
+                lane = named;
+                header
+            }
+            UnitStart::Segment(found, Header::Good(_), _) => {
+                Header::Dead(format!("segment {found} begins in its place"))
+            }
+            UnitStart::Segment(_, header, _) => header,
+            UnitStart::Stray => Header::Dead("its header does not verify".to_owned()),
+            UnitStart::Nothing => match extent_start(&pool.disks[disk], unit) {
+                Some(start) if block_is_blank(&pool.disks[disk], start) => Header::Blank,
+                _ => Header::Dead("no header in its place".to_owned()),
+            },
+        };
+        CopyAt {
+            disk,
+            unit,
+            header,
+            lane,
+        }
+    }
+}
+
+fn is_journal(copies: &[CopyAt]) -> bool {
+    let lane = copies
+        .iter()
+        .find_map(|copy| copy.header.good().map(|header| header.lane));
+    lane.or_else(|| copies.iter().find_map(|copy| copy.lane))
+        .is_some_and(LaneId::is_journal)
+}
+
+fn extent_start(disk: &PoolDisk<'_>, unit: UnitIndex) -> Option<u64> {
+    disk.labels
+        .fixed
+        .geometry
+        .unit_offset(unit)
+        .map(|offset| offset.get())
+}
+
+fn block_is_blank(disk: &PoolDisk<'_>, offset: u64) -> bool {
+    let mut block = vec![0; BLOCK_LEN];
+    disk.source.read_at(offset, &mut block).is_ok() && is_zero(&block)
+}
+
+fn look_at_unit(pool: &Pool<'_>, disk: &PoolDisk<'_>, unit: UnitIndex) -> UnitStart {
+    let Some(start) = extent_start(disk, unit) else {
+        return UnitStart::Nothing;
+    };
+    let mut bytes = vec![0; BLOCK_LEN + FRAME_HEADER_LEN];
+    let readable = disk.source.read_at(start, &mut bytes).is_ok();
+    let (block, frame) = bytes.split_at(BLOCK_LEN);
+    if readable && is_zero(block) && is_zero(frame) {
+        return UnitStart::Nothing;
+    }
+    if !readable {
+        return frame_behind(
+            pool,
+            disk,
+            start,
+            Header::Dead("it cannot be read".to_owned()),
+        );
+    }
+    match media::segment_header(block, pool.id, disk.labels.disk()) {
+        Ok(header) => UnitStart::Segment(header.segment, Header::Good(Box::new(header)), None),
+        Err(_) if is_zero(block) => frame_behind(pool, disk, start, Header::Blank),
+        Err(what) => match frame_behind(pool, disk, start, Header::Dead(what)) {
+            UnitStart::Nothing if block.starts_with(&HEADER_MAGIC) => UnitStart::Stray,
+            found => found,
+        },
+    }
+}
+
+/// The segment that a first frame behind a useless header block names.
+fn frame_behind(pool: &Pool<'_>, disk: &PoolDisk<'_>, start: u64, header: Header) -> UnitStart {
+    let mut frame = vec![0; FRAME_HEADER_LEN];
+    if disk.source.read_at(start + BLOCK, &mut frame).is_err() {
+        return UnitStart::Nothing;
+    }
+    match media::first_frame_segment(&frame, pool.id) {
+        Some((segment, lane)) => UnitStart::Segment(segment, header, Some(lane)),
+        None => UnitStart::Nothing,
+    }
+}
+
+/// The seal of a copy, looked for at the end of every unit it may reach.
+#[must_use]
+pub fn find_seal(
+    pool: &Pool<'_>,
+    disk: &PoolDisk<'_>,
+    unit: UnitIndex,
+    segment: SegmentId,
+    header: Option<&SegmentHeader>,
+) -> Option<SegmentSeal> {
+    let start = extent_start(disk, unit)?;
+    let geometry = &disk.labels.fixed.geometry;
+    let units = header.map_or(geometry.segment_units.get(), |header| header.units.get());
+    let units = units.min(geometry.unit_count().get() - unit.get());
+    let mut block = vec![0; BLOCK_LEN];
+    (1..=units).find_map(|kept| {
+        let offset = u64::from(kept) * u64::from(geometry.unit_bytes) - BLOCK;
+        disk.source.read_at(start + offset, &mut block).ok()?;
+        if is_zero(&block) {
+            return None;
+        }
+        media::segment_seal(&block, pool.id, segment, header, offset)
+    })
+}
+
+/// Where a copy lies, at most `units` long and never beyond the last unit of its disk.
+#[must_use]
+pub fn extent_of(disk: &PoolDisk<'_>, unit: UnitIndex, units: u32) -> Option<Extent> {
+    let geometry = &disk.labels.fixed.geometry;
+    let start = extent_start(disk, unit)?;
+    let units = units.min(geometry.unit_count().get() - unit.get());
+    Some(Extent {
+        start,
+        bytes: u64::from(units) * u64::from(geometry.unit_bytes),
+    })
+}

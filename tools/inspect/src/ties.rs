@@ -1,0 +1,188 @@
+//! The ties between records and the chunks they cite.
+//!
+//! A record cites stored bytes by digest and length and never says where they lie; a tie holds when
+//! a frame with that payload verifies on at least one present disk. Lists of chunks in the clear are
+//! followed, so that every byte of a large object is tied to its record.
+
+use std::collections::HashMap;
+
+use stele_format::digest::Digest;
+use stele_format::record::{EntryKind, StoredEntry};
+use stele_format::units::SegmentId;
+
+/// The journal frame whose record cites something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CitedBy {
+    /// Journal segment.
+    pub segment: SegmentId,
+    /// Frame in it.
+    pub frame: u32,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Citation {
+    by: CitedBy,
+    bytes: u32,
+    found: bool,
+    list: bool,
+}
+
+/// Every chunk that records cite, and which of them were found.
+#[derive(Debug, Default)]
+pub struct Citations {
+    cited: HashMap<Digest, Citation>,
+    has_lists: bool,
+    /// Frames no record cites directly; kept only when lists may cite them.
+    others: HashMap<Digest, u32>,
+    lists: HashMap<Digest, Vec<StoredEntry>>,
+    length_faults: Vec<(Digest, CitedBy)>,
+}
+
+impl Citations {
+    /// A record cites an entry.
+    pub fn cite(&mut self, entry: &StoredEntry, by: CitedBy) {
+        let list = entry.kind == EntryKind::ClearList;
+        self.has_lists |= list;
+        let fresh = Citation {
+            by,
+            bytes: entry.stored_bytes,
+            found: false,
+            list,
+        };
+        let known = self.cited.entry(entry.digest).or_insert(fresh);
+        known.list |= list;
+        if known.bytes != entry.stored_bytes {
+            self.length_faults.push((entry.digest, by));
+        }
+    }
+
+    /// A data frame with this payload verifies.
+    pub fn found(&mut self, payload: Digest, bytes: u32) {
+        match self.cited.get_mut(&payload) {
+            Some(citation) => {
+                if citation.bytes != bytes && !citation.found {
+                    self.length_faults.push((payload, citation.by));
+                }
+                citation.found = true;
+            }
+            None if self.has_lists => {
+                self.others.insert(payload, bytes);
+            }
+            None => {}
+        }
+    }
+
+    /// Whether list frames need to be read at all.
+    #[must_use]
+    pub fn wants_lists(&self) -> bool {
+        self.has_lists
+    }
+
+    /// A data frame holds this list.
+    pub fn found_list(&mut self, payload: Digest, entries: Vec<StoredEntry>) {
+        self.lists.insert(payload, entries);
+    }
+
+    /// Follows every cited list, once all data frames are known.
+    pub fn follow_lists(&mut self) {
+        let mut open: Vec<(Digest, CitedBy)> = self
+            .cited
+            .iter()
+            .filter(|(_, citation)| citation.list)
+            .map(|(digest, citation)| (*digest, citation.by))
+            .collect();
+        while let Some((list, by)) = open.pop() {
+            // Removed, so that lists naming each other cannot keep this going.
+            for entry in self.lists.remove(&list).unwrap_or_default() {
+                self.cite(&entry, by);
+                if let Some(bytes) = self.others.remove(&entry.digest) {
+                    self.found(entry.digest, bytes);
+                }
+                if entry.kind == EntryKind::ClearList {
+                    open.push((entry.digest, by));
+                }
+            }
+        }
+        self.others = HashMap::new();
+    }
+
+    /// Chunks cited, each once.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.cited.len() as u64
+    }
+
+    /// Whether a record cites this payload.
+    #[must_use]
+    pub fn is_cited(&self, payload: Digest) -> bool {
+        self.cited.contains_key(&payload)
+    }
+
+    /// Citing frames of chunks that were not found, with how many each cites, in order.
+    #[must_use]
+    pub fn lost(&self) -> Vec<(CitedBy, u64)> {
+        let mut lost: HashMap<CitedBy, u64> = HashMap::new();
+        for citation in self.cited.values().filter(|citation| !citation.found) {
+            *lost.entry(citation.by).or_default() += 1;
+        }
+        let mut lost: Vec<(CitedBy, u64)> = lost.into_iter().collect();
+        lost.sort_unstable();
+        lost
+    }
+
+    /// Citing frames that state another length than the stored bytes have.
+    #[must_use]
+    pub fn wrong_lengths(&self) -> Vec<CitedBy> {
+        let mut frames: Vec<CitedBy> = self.length_faults.iter().map(|(_, by)| *by).collect();
+        frames.sort_unstable();
+        frames.dedup();
+        frames
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Citations, CitedBy};
+    use stele_format::digest::Digest;
+    use stele_format::record::{EntryKind, StoredEntry};
+    use stele_format::units::SegmentId;
+
+    const BY: CitedBy = CitedBy {
+        segment: SegmentId::new(1),
+        frame: 7,
+    };
+
+    fn entry(kind: EntryKind, name: &str) -> StoredEntry {
+        StoredEntry {
+            kind,
+            digest: Digest::of(name.as_bytes()),
+            stored_bytes: 100,
+        }
+    }
+
+    #[test]
+    fn a_chunk_counts_as_found_only_with_its_length() {
+        let mut ties = Citations::default();
+        ties.cite(&entry(EntryKind::Chunk, "a"), BY);
+        ties.cite(&entry(EntryKind::Chunk, "b"), BY);
+        assert_eq!(ties.lost(), vec![(BY, 2)]);
+        ties.found(Digest::of(b"a"), 100);
+        ties.found(Digest::of(b"b"), 99);
+        assert_eq!((ties.lost(), ties.wrong_lengths()), (vec![], vec![BY]));
+    }
+
+    #[test]
+    fn lists_are_followed_whatever_the_order_of_the_frames() {
+        let mut ties = Citations::default();
+        ties.cite(&entry(EntryKind::ClearList, "list"), BY);
+        ties.found(Digest::of(b"a"), 100);
+        ties.found(Digest::of(b"list"), 100);
+        let inner = [entry(EntryKind::Chunk, "a"), entry(EntryKind::Chunk, "b")];
+        let itself = entry(EntryKind::ClearList, "list");
+        ties.found_list(Digest::of(b"list"), [inner.to_vec(), vec![itself]].concat());
+        ties.follow_lists();
+        assert_eq!(ties.lost(), vec![(BY, 1)]);
+        assert_eq!(ties.count(), 3);
+        assert!(ties.is_cited(Digest::of(b"b")) && !ties.is_cited(Digest::of(b"c")));
+    }
+}
