@@ -203,7 +203,11 @@ fn the_same_index_with_another_salt_gives_unrelated_bytes() {
 
 proptest! {
     #[test]
-    fn any_flipped_bit_is_noticed(plain in vec(any::<u8>(), 0..300), at in any::<usize>(), bit in 0..8u8) {
+    fn any_flipped_bit_is_noticed(
+        plain in vec(any::<u8>(), 0..300),
+        at in any::<usize>(),
+        bit in 0..8u8,
+    ) {
         let mut sealed = seal_message(&key(), &salt(), &context(), &plain);
         let at = at % sealed.len();
         sealed[at] ^= 1u8 << bit;
@@ -212,7 +216,10 @@ proptest! {
     }
 
     #[test]
-    fn what_is_sealed_opens(plain in vec(any::<u8>(), 0..40_000), salt in any::<[u8; SALT_BYTES]>()) {
+    fn what_is_sealed_opens(
+        plain in vec(any::<u8>(), 0..40_000),
+        salt in any::<[u8; SALT_BYTES]>(),
+    ) {
         let sealed = seal_message(&key(), &salt, &context(), &plain);
         let opened = open_message(&key(), &context(), &sealed);
         prop_assert_eq!(opened.as_deref(), Ok(&plain));
