@@ -19,6 +19,7 @@ mod cbor;
 pub mod codec;
 pub mod digest;
 pub mod frame;
+pub mod fuzz;
 pub mod geometry;
 pub mod keystate;
 pub mod label;

@@ -185,8 +185,19 @@ impl DynamicLabel {
         geometry: &DiskGeometry,
         copy: LabelCopy,
     ) -> Result<[u8; BLOCK], EncodeError> {
+        self.encode_at(copy, self.place(geometry, copy).offset)
+    }
+
+    /// The block for one copy whose ring block lies at this offset of the disk.
+    ///
+    /// # Errors
+    /// As `encode`.
+    pub fn encode_at(
+        &self,
+        copy: LabelCopy,
+        own_offset: ByteOffset,
+    ) -> Result<[u8; BLOCK], EncodeError> {
         let too_many = |field| EncodeError::new(RawDynamic::STRUCTURE.name, field, Fault::Limit);
-        let place = self.place(geometry, copy);
         let mut raw = RawDynamic::new_zeroed();
         if self.members.len() > raw.members.len() {
             return Err(too_many("members"));
@@ -198,7 +209,7 @@ impl DynamicLabel {
         raw.version = FORMAT_VERSION.into();
         raw.copy = copy.get().into();
         raw.slot = Self::slot(self.generation).into();
-        raw.own_offset = place.offset.get().into();
+        raw.own_offset = own_offset.get().into();
         raw.pool = self.pool.to_bytes();
         raw.disk = self.disk.to_bytes();
         raw.generation = self.generation.get().into();
