@@ -9,11 +9,13 @@ use crate::suite::Ledger;
 use crate::workspace::Workspace;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
-use stele_format::fuzz::TARGETS;
+use stele_format::fuzz::{TARGETS, target_of};
 
 /// Longest input; larger golden files give a window of this size.
 const INPUT_BYTES_MAX: usize = 256 << 10;
 const MUTATIONS_MAX: u64 = 8;
+/// A target's own files are taken this much more often than all others together.
+const OWN_WEIGHT: usize = 6;
 
 /// Numbers at which decoders go wrong.
 const EDGES: [u64; 10] = [
@@ -37,8 +39,8 @@ pub fn cases(
     seed: u64,
     only: Option<&str>,
 ) {
-    let corpus = match corpus(&workspace.root.join("appliance/format/tests/golden")) {
-        Ok(corpus) => corpus,
+    let golden = match golden(&workspace.root.join("appliance/format/tests/golden")) {
+        Ok(golden) => golden,
         Err(failure) => {
             ledger.case("fuzz: golden media", || Err(failure));
             return;
@@ -50,7 +52,7 @@ pub fn cases(
         .filter(|(name, _)| only.is_none_or(|only| only == *name));
     for (name, target) in wanted {
         ledger.case(&format!("fuzz: {name}, {count} cases, seed {seed}"), || {
-            drive(name, target, &corpus, count, seed, &crashes)
+            drive(name, target, &corpus(&golden, name)?, count, seed, &crashes)
         });
     }
 }
@@ -60,19 +62,20 @@ pub fn names() -> Vec<&'static str> {
     TARGETS.iter().map(|(name, _)| *name).collect()
 }
 
-/// Golden media, all file contents.
-fn corpus(directory: &Path) -> Outcome<Vec<Vec<u8>>> {
+/// A golden file: its name and content.
+type Golden = (String, Vec<u8>);
+
+/// All golden media below a directory.
+fn golden(directory: &Path) -> Outcome<Vec<Golden>> {
     let mut files = Vec::new();
     collect(directory, &mut files)?;
     ensure(!files.is_empty(), || {
         format!("{} holds no files", directory.display())
     })?;
-    // Nothing at all is an input too.
-    files.push(Vec::new());
     Ok(files)
 }
 
-fn collect(directory: &Path, out: &mut Vec<Vec<u8>>) -> Outcome {
+fn collect(directory: &Path, out: &mut Vec<Golden>) -> Outcome {
     let entries = std::fs::read_dir(directory)
         .map_err(|error| Failure::path("cannot read", directory, &error))?;
     let mut paths = entries
@@ -80,12 +83,34 @@ fn collect(directory: &Path, out: &mut Vec<Vec<u8>>) -> Outcome {
         .collect::<Result<Vec<_>, _>>()?;
     paths.sort();
     for path in paths {
-        match path.is_dir() {
-            true => collect(&path, out)?,
-            false => out.push(std::fs::read(&path)?),
+        if path.is_dir() {
+            collect(&path, out)?;
+        } else {
+            let name = path
+                .file_name()
+                .unwrap_or_default()
+                .to_string_lossy()
+                .into_owned();
+            out.push((name, std::fs::read(&path)?));
         }
     }
     Ok(())
+}
+
+/// What one target starts from: its own files, each several times, and a few of the others.
+fn corpus(golden: &[Golden], target: &str) -> Outcome<Vec<Vec<u8>>> {
+    let is_own = |name: &str| target_of(name).is_some_and(|(owner, _)| owner == target);
+    let (own, other): (Vec<&Golden>, Vec<&Golden>) =
+        golden.iter().partition(|(name, _)| is_own(name));
+    ensure(!own.is_empty(), || {
+        format!("no golden file starts with {target}")
+    })?;
+    let weight = 1 + OWN_WEIGHT * other.len() / own.len();
+    let own = own.iter().cycle().take(own.len() * weight);
+    let mut files: Vec<Vec<u8>> = own.chain(&other).map(|(_, bytes)| bytes.clone()).collect();
+    // Nothing at all is an input too.
+    files.push(Vec::new());
+    Ok(files)
 }
 
 /// One target through all its cases.
@@ -192,18 +217,38 @@ fn overwrite(input: &mut [u8], at: usize, piece: &[u8]) {
 mod tests {
     use super::*;
 
-    fn corpus() -> Vec<Vec<u8>> {
+    fn example() -> Vec<Vec<u8>> {
         vec![b"STELE golden".repeat(50), Vec::new(), vec![0; 10_000]]
     }
 
     #[test]
     fn a_case_can_be_made_again() {
-        let corpus = corpus();
+        let corpus = example();
         for case in 0..200 {
             assert_eq!(mutated(&corpus, 5, case), mutated(&corpus, 5, case));
         }
         let differ = (0..200).filter(|c| mutated(&corpus, 5, *c) != mutated(&corpus, 6, *c));
         assert!(differ.count() > 100);
+    }
+
+    #[test]
+    fn every_target_has_golden_files_and_starts_mostly_from_them() {
+        let root =
+            Path::new(env!("CARGO_MANIFEST_DIR")).join("../../appliance/format/tests/golden");
+        let golden = golden(&root).unwrap();
+        for (name, _) in TARGETS {
+            let files = corpus(&golden, name).unwrap();
+            let own = |bytes: &&Vec<u8>| {
+                let owner = golden.iter().find(|(_, known)| known == *bytes);
+                owner.is_some_and(|(file, _)| target_of(file).is_some_and(|(t, _)| t == *name))
+            };
+            let count = files.iter().filter(own).count();
+            assert!(
+                count * 2 > files.len(),
+                "{name}: {count} of {}",
+                files.len()
+            );
+        }
     }
 
     /// The driver must be able to fail: a target with a planted fault is found.
@@ -214,12 +259,12 @@ mod tests {
             let planted = input.starts_with(b"STELE") && input.get(7).is_some_and(|b| *b > 200);
             assert!(!planted, "planted");
         };
-        let found = drive("canary", canary, &corpus(), 50_000, 1, &directory);
+        let found = drive("canary", canary, &example(), 50_000, 1, &directory);
         let text = found
             .expect_err("the planted fault was not found")
             .to_string();
         assert!(text.contains("planted"), "{text}");
         std::fs::remove_dir_all(&directory).unwrap();
-        assert!(drive("calm", |_: &[u8]| {}, &corpus(), 1000, 1, &directory).is_ok());
+        assert!(drive("calm", |_: &[u8]| {}, &example(), 1000, 1, &directory).is_ok());
     }
 }
