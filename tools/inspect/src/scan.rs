@@ -158,6 +158,9 @@ impl Scanner<'_> {
                 }
                 Found::Nothing(what) => {
                     let next = self.next_frame(at + BLOCK, index);
+                    if next.is_none() && !sealed && self.is_footer(at) {
+                        break;
+                    }
                     let until = next.unwrap_or(self.limit);
                     let span = if next.is_some() || sealed {
                         until - at
@@ -252,6 +255,11 @@ impl Scanner<'_> {
         }
     }
 
+    /// Whether the frames end here because the segment was being closed.
+    fn is_footer(&mut self, at: u64) -> bool {
+        self.bytes(at, BLOCK_LEN).is_ok_and(begins_footer)
+    }
+
     /// The first place from `from` on where a frame numbered `index` or later begins.
     fn next_frame(&mut self, from: u64, index: u32) -> Option<u64> {
         let (pool, segment, limit) = (self.pool, self.segment, self.limit);
@@ -274,7 +282,6 @@ impl Scanner<'_> {
     fn class_of(&mut self, at: u64, span: u64) -> Class {
         let mut blank = true;
         let mut first_sector_blank = false;
-        let mut footer = false;
         let mut offset = at;
         while offset < at + span {
             let Ok(block) = self.bytes(offset, BLOCK_LEN) else {
@@ -282,13 +289,11 @@ impl Scanner<'_> {
             };
             if offset == at {
                 first_sector_blank = is_zero(&block[..SECTOR_BYTES]);
-                footer = begins_footer(block);
             }
             blank &= is_zero(block);
             offset += BLOCK;
         }
-        // A footer without its seal: closing the segment was cut short.
-        match (blank, first_sector_blank || footer) {
+        match (blank, first_sector_blank) {
             (true, _) => Class::Blank,
             (false, true) => Class::Torn,
             (false, false) => Class::Rotten,
