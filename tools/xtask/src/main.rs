@@ -23,7 +23,7 @@ use failure::{Failure, Outcome, ensure};
 use std::process::ExitCode;
 use std::time::Instant;
 use suite::{Closed, Ledger};
-use suites::{clients, crash, damage, lints, sim, units};
+use suites::{clients, crash, damage, lints, sim, tidy, units};
 use workspace::{Programs, Workspace};
 
 /// Project tasks.
@@ -41,6 +41,8 @@ struct Arguments {
 enum Task {
     /// Run the test suites, cheap ones first.
     Test(TestArguments),
+    /// Check only the house rules: takes a second.
+    Tidy,
     /// Kill the server under load, many times: the long form of the suite.
     Crash {
         /// Number of kills.
@@ -137,6 +139,11 @@ fn main() -> ExitCode {
 fn run(workspace: &Workspace, task: Task) -> Outcome {
     match task {
         Task::Test(arguments) => test(workspace, &arguments),
+        Task::Tidy => {
+            let mut ledger = Ledger::open("tidy", workspace.ci);
+            tidy::cases(workspace, &mut ledger);
+            verdict(&[ledger.close()])
+        }
         Task::Crash { rounds, seed } => {
             let seed = seed.unwrap_or_else(rng::fresh_seed);
             verdict(&[crash::run(workspace, &workspace.build()?, rounds, seed)])
