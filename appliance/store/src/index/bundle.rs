@@ -142,6 +142,13 @@ impl Bundle {
         self.scans.push((scan, scanned));
     }
 
+    /// Takes the answers of another bundle in. The whole is as old as its oldest part.
+    pub fn merge(&mut self, other: Bundle) {
+        self.generation = self.generation.min(other.generation);
+        self.gets.extend(other.gets);
+        self.scans.extend(other.scans);
+    }
+
     /// The answers to the scans, in the order asked.
     #[must_use]
     pub fn scans(&self) -> &[(Scan, Scanned)] {

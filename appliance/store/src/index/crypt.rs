@@ -1,13 +1,12 @@
 //! Encryption and checking of one index page.
 //!
-//! AES-256-XTS hides the content of a page; its tweak is the page's place, so equal pages differ.
+//! AES-256-XTS (IEEE 1619, whole blocks only) hides the content of a page; its tweak is the page's place, so equal pages differ.
 //! XTS works on 16-byte blocks that do not depend on each other, so a page torn between two writes
 //! is a mixture of old and new plaintext, which is what redb expects of a disk. XTS itself notices
 //! nothing: a keyed 64-bit tag over the place and the ciphertext tells rot from content.
 
 use aes::Aes256;
-use aes::cipher::{Array, KeyInit};
-use xts_mode::{Xts128, get_tweak_default};
+use aes::cipher::{Array, BlockCipherDecrypt, BlockCipherEncrypt, KeyInit};
 use zeroize::Zeroizing;
 
 use crate::index::limits::PAGE_BYTES;
@@ -18,6 +17,12 @@ pub type Page = [u8; PAGE_BYTES];
 /// Bytes of an index key: two AES-256 keys.
 pub const INDEX_KEY_BYTES: usize = 64;
 
+/// AES blocks of a page.
+const PAGE_BLOCKS: usize = PAGE_BYTES / 16;
+
+/// What a carry out of the highest bit adds, by the polynomial x^128 + x^7 + x^2 + x + 1.
+const REDUCTION: u128 = 0x87;
+
 const TAG_CONTEXT: &str = "stele 2026 index page tag v1";
 
 /// The tag of a page that was never written.
@@ -25,7 +30,8 @@ pub const TAG_BLANK: u64 = 0;
 
 /// The keys of one index.
 pub struct PageCipher {
-    xts: Xts128<Aes256>,
+    blocks: Aes256,
+    tweaks: Aes256,
     tag_key: Zeroizing<[u8; 32]>,
 }
 
@@ -36,22 +42,41 @@ impl PageCipher {
         let (halves, _) = key.as_chunks::<32>();
         let cipher = |half: &[u8; 32]| Aes256::new(&Array(*half));
         Self {
-            xts: Xts128::new(cipher(&halves[0]), cipher(&halves[1])),
+            blocks: cipher(&halves[0]),
+            tweaks: cipher(&halves[1]),
             tag_key: Zeroizing::new(blake3::derive_key(TAG_CONTEXT, key)),
         }
     }
 
     /// Encrypts in place the page that belongs at `place`, and returns its tag.
     pub fn seal(&self, place: u64, page: &mut Page) -> u64 {
-        self.xts
-            .encrypt_sector(page, get_tweak_default(u128::from(place)));
+        let masks = self.masks(place);
+        apply(&masks, page);
+        self.blocks
+            .encrypt_blocks(Array::slice_as_chunks_mut(page).0);
+        apply(&masks, page);
         self.tag(place, page)
     }
 
     /// Decrypts in place.
     pub fn open(&self, place: u64, page: &mut Page) {
-        self.xts
-            .decrypt_sector(page, get_tweak_default(u128::from(place)));
+        let masks = self.masks(place);
+        apply(&masks, page);
+        self.blocks
+            .decrypt_blocks(Array::slice_as_chunks_mut(page).0);
+        apply(&masks, page);
+    }
+
+    /// The mask of each block: the encrypted place, doubled from block to block in GF(2^128).
+    fn masks(&self, place: u64) -> [u128; PAGE_BLOCKS] {
+        let mut first = Array(u128::from(place).to_le_bytes());
+        self.tweaks.encrypt_block(&mut first);
+        let mut mask = u128::from_le_bytes(first.0);
+        std::array::from_fn(|_| {
+            let this = mask;
+            mask = (mask << 1) ^ ((mask >> 127) * REDUCTION);
+            this
+        })
     }
 
     /// The tag of a ciphertext at its place; never [`TAG_BLANK`].
@@ -69,6 +94,12 @@ impl PageCipher {
     #[must_use]
     pub fn digest(&self, bytes: &[u8]) -> [u8; 32] {
         blake3::keyed_hash(&self.tag_key, bytes).into()
+    }
+}
+
+fn apply(masks: &[u128; PAGE_BLOCKS], page: &mut Page) {
+    for (block, mask) in page.as_chunks_mut::<16>().0.iter_mut().zip(masks) {
+        *block = (u128::from_le_bytes(*block) ^ mask).to_le_bytes();
     }
 }
 
@@ -104,6 +135,25 @@ mod tests {
         cipher.seal(2, &mut two);
         let (one, two) = (one.as_chunks::<16>().0, two.as_chunks::<16>().0);
         assert!(one.iter().zip(two).all(|(one, two)| one != two));
+    }
+
+    #[test]
+    fn pages_are_what_another_implementation_makes() {
+        let key = key();
+        let (halves, _) = key.as_chunks::<32>();
+        let cipher = |half: &[u8; 32]| Aes256::new(&Array(*half));
+        let other = xts_mode::Xts128::new(cipher(&halves[0]), cipher(&halves[1]));
+        let ours = PageCipher::new(&key);
+        for place in [0, 1, 2, 513, u64::MAX] {
+            let plain: Page = std::array::from_fn(|at| u8::try_from(at * 7 % 251).unwrap());
+            let (mut one, mut two) = (plain, plain);
+            ours.seal(place, &mut one);
+            let tweak = xts_mode::get_tweak_default(u128::from(place));
+            other.encrypt_sector(&mut two, tweak);
+            assert_eq!(one, two);
+            ours.open(place, &mut one);
+            assert_eq!(one, plain);
+        }
     }
 
     /// IEEE 1619 vector 10: AES-256-XTS, the first block of its sector.

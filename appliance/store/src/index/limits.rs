@@ -24,8 +24,8 @@ pub const WRITE_RUN_PAGES_MAX: usize = 256;
 /// Tag pages kept in memory per mirror.
 pub const TAG_PAGES_MAX: usize = 1024;
 
-/// Bytes of one stored piece of the engine's snapshot blob.
-pub const EXTRA_PIECE_BYTES: usize = 128 * 1024;
+/// Bytes of one stored piece of the engine's snapshot blob: with redb's overhead just four pages.
+pub const EXTRA_PIECE_BYTES: usize = 16_000;
 
 /// The engine's snapshot blob at most.
 pub const EXTRA_BYTES_MAX: usize = 64 * 1024 * 1024;
@@ -33,8 +33,9 @@ pub const EXTRA_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// What an entry of the memtable costs beside its key and value, for accounting.
 pub const ENTRY_OVERHEAD_BYTES: usize = 96;
 
-/// Smallest index area that can hold an index (both halves together).
-pub const INDEX_AREA_BYTES_MIN: u64 = 2 * 1024 * 1024;
+/// Smallest index area in which an index can begin (both halves together); it then holds some
+/// hundred rows. 4 MiB hold about 5,000.
+pub const INDEX_AREA_BYTES_MIN: u64 = 256 * 1024;
 
 /// Rows read at once by a listing that rolls keys up; it doubles while nothing is rolled up.
 pub const LIST_ROLLUP_ROWS_MIN: usize = 16;

@@ -127,6 +127,12 @@ impl Memtable {
         self.frozen.is_some()
     }
 
+    /// The rows of the commit under way.
+    #[must_use]
+    pub fn frozen(&self) -> Option<Arc<FrozenRows>> {
+        self.frozen.clone()
+    }
+
     /// Commits that the file below has confirmed.
     #[must_use]
     pub const fn generation(&self) -> u64 {

@@ -139,19 +139,20 @@ impl Mirror {
         self.area.flush()
     }
 
-    /// The ciphertext of a file page if it is what was last written: none inside when it was never
-    /// written, none outside when it is unreadable or rotten.
-    pub fn read_page(&mut self, cipher: &PageCipher, page: u64) -> Option<Option<Box<Page>>> {
+    /// The ciphertext of a file page if it is what this mirror's tag says; none when it was never
+    /// written, or is unreadable or rotten.
+    pub fn read_page(&mut self, cipher: &PageCipher, page: u64) -> Option<Box<Page>> {
         let tag = self.tag(cipher, page);
         if tag == TAG_BLANK {
-            return Some(None);
+            return None;
         }
         let place = Geometry::place(page);
         let ciphertext = self.read_raw(place).ok()?;
-        (cipher.tag(place, &ciphertext) == tag).then_some(Some(ciphertext))
+        (cipher.tag(place, &ciphertext) == tag).then_some(ciphertext)
     }
 
-    fn tag(&mut self, cipher: &PageCipher, page: u64) -> u64 {
+    /// The tag of a file page, [`TAG_BLANK`] if it was never written.
+    pub fn tag(&mut self, cipher: &PageCipher, page: u64) -> u64 {
         let (group, at) = Geometry::group_of(page);
         let tags = &self.tag_page(cipher, group).tags;
         usize::try_from(at)

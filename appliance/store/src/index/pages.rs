@@ -4,7 +4,8 @@
 //! - a sync that returns has flushed every mirror still in use, and a mirror that failed on the way
 //!   is recorded as out of use on the others before it returns;
 //! - a page read is the page last written, or an error: tags are checked on every read, and the other
-//!   mirror is asked before giving up (the page is then rewritten where it was bad);
+//!   mirror is asked before giving up (the page is then rewritten where it was bad). Only a disk that
+//!   confirms writes, loses them and has no mirror beside it goes unnoticed until a scrub;
 //! - redb's super-header, the only bytes redb overwrites in place, lies in the header page, which
 //!   alternates between two places, so that it is always whole.
 //!
@@ -21,7 +22,7 @@ use stele_device::area::Area;
 use stele_device::disk::DiskError;
 
 use crate::index::codec::{Malformed, Reader, Writer};
-use crate::index::crypt::{INDEX_KEY_BYTES, Page, PageCipher};
+use crate::index::crypt::{INDEX_KEY_BYTES, Page, PageCipher, TAG_BLANK};
 use crate::index::limits::{
     HEADER_PAGES, MIRRORS_MAX, PAGE_BYTES, PENDING_PAGES_MAX, SUPER_HEADER_BYTES,
 };
@@ -134,6 +135,8 @@ struct State {
     header_dirty: bool,
     /// Whether the file grew since the last sync.
     grown: bool,
+    /// Whether anything was written since the last flush, also by an earlier run.
+    unflushed: bool,
     /// Plaintext of pages not yet written out.
     pending: BTreeMap<u64, Box<Page>>,
     repaired_pages: u64,
@@ -179,6 +182,7 @@ impl Pages {
             first_epoch: start << EPOCH_BITS_PER_START,
             header_dirty: false,
             grown: false,
+            unflushed: true,
             pending: BTreeMap::new(),
             repaired_pages: 0,
             full: false,
@@ -228,7 +232,7 @@ impl Pages {
         state.header = header;
         state.pending.clear();
         (state.full, state.closed) = (false, false);
-        (state.grown, state.header_dirty) = (false, false);
+        (state.grown, state.unflushed, state.header_dirty) = (false, true, false);
         state.note_mirror_count();
         found == Found::File
     }
@@ -360,6 +364,9 @@ impl Pages {
     /// [`PagesError::NoMirror`], [`PagesError::Closed`].
     pub fn sync(&self) -> Result<(), PagesError> {
         let mut state = self.open_state()?;
+        if !state.unflushed && !state.header_dirty && state.pending.is_empty() {
+            return Ok(());
+        }
         state.drain(&self.cipher)?;
         let cipher = &self.cipher;
         state.on_active(|mirror| mirror.write_tags(cipher))?;
@@ -375,6 +382,7 @@ impl Pages {
             state.on_active(|mirror| mirror.flush())?;
             // A mirror that failed meanwhile has made the header dirty again.
             if !state.header_dirty {
+                state.unflushed = false;
                 return Ok(());
             }
         }
@@ -460,37 +468,51 @@ impl State {
         Ok(())
     }
 
-    /// The ciphertext of a page from the first mirror that has it right; the others are mended. None
-    /// when no mirror has ever seen it written.
+    /// The ciphertext of a page from a mirror that has it right; the others are mended. None when no
+    /// mirror has ever seen it written.
+    ///
+    /// Pages of a commit are the same on all mirrors. Two mirrors that hold different pages, both of
+    /// them whole, mean that a disk lost a write it had confirmed, and nothing here says which.
     fn fetch(&mut self, cipher: &PageCipher, page: u64) -> Result<Option<Box<Page>>, PagesError> {
-        let mut without = Vec::new();
-        let mut blank = false;
-        let mut good = None;
+        let mut active: Vec<(usize, u64)> = Vec::with_capacity(MIRRORS_MAX);
         for (at, mirror) in self
             .mirrors
             .iter_mut()
             .enumerate()
             .filter(|(_, one)| one.is_active())
         {
-            match mirror.read_page(cipher, page) {
-                Some(Some(content)) => {
-                    good = Some(content);
-                    break;
-                }
-                other => {
-                    blank |= other.is_some();
-                    without.push(at);
-                }
+            active.push((at, mirror.tag(cipher, page)));
+        }
+        let agreed = active.windows(2).all(|pair| pair[0].1 == pair[1].1);
+        let mut good: Option<(u64, Box<Page>)> = None;
+        let mut without = Vec::new();
+        for (at, tag) in &active {
+            let content = self
+                .mirrors
+                .get_mut(*at)
+                .and_then(|one| one.read_page(cipher, page));
+            match (content, &good) {
+                (Some(_), Some((known, _))) if known != tag => return Err(PagesError::BadPage),
+                (Some(_), Some(_)) => {}
+                (Some(content), None) => good = Some((*tag, content)),
+                (None, _) => without.push(*at),
+            }
+            if agreed && good.is_some() {
+                break;
             }
         }
-        match &good {
-            Some(ciphertext) => without
-                .into_iter()
-                .try_for_each(|at| self.mend(cipher, at, page, ciphertext))?,
-            None if blank => {}
-            None => return Err(PagesError::BadPage),
+        let Some((_, ciphertext)) = good else {
+            let blank = active.iter().all(|(_, tag)| *tag == TAG_BLANK);
+            return if blank {
+                Ok(None)
+            } else {
+                Err(PagesError::BadPage)
+            };
+        };
+        for at in without {
+            self.mend(cipher, at, page, &ciphertext)?;
         }
-        Ok(good)
+        Ok(Some(ciphertext))
     }
 
     fn mend(
@@ -521,7 +543,7 @@ impl State {
         let partial_end = new.min(1 + known_groups * crate::index::limits::GROUP_PAGES);
         for mirror in self.mirrors.iter_mut().filter(|mirror| mirror.is_active()) {
             for page in old..partial_end {
-                mirror.set_tag(cipher, page, crate::index::crypt::TAG_BLANK);
+                mirror.set_tag(cipher, page, TAG_BLANK);
             }
         }
         for group in known_groups..Geometry::groups(new) {
@@ -534,13 +556,14 @@ impl State {
                 }
             })?;
         }
-        self.grown = true;
+        (self.grown, self.unflushed) = (true, true);
         Ok(())
     }
 
     /// Writes the gathered pages out, in the order of their places.
     fn drain(&mut self, cipher: &PageCipher) -> Result<(), PagesError> {
         let pending = std::mem::take(&mut self.pending);
+        self.unflushed = true;
         let mut sealed = Vec::with_capacity(pending.len());
         let mut tags = Vec::with_capacity(pending.len());
         for (page, mut content) in pending {

@@ -456,17 +456,17 @@ impl IndexStore {
         if result.is_err() && self.pages.was_full() {
             // redb doubles its file; near the end of the area that is too much, so it is given the
             // whole rest once.
-            if self.extend_file()? {
-                result = self.try_commit(rows, meta);
+            if !self.extend_file()? {
+                return Err(IndexError::Full);
             }
+            result = self.try_commit(rows, meta);
             if result.is_err() && self.pages.was_full() {
                 self.let_go();
                 self.reopen_file()?;
                 return Err(IndexError::Full);
             }
         }
-        let triple = result.inspect_err(|_| self.let_go())?;
-        self.triple = triple;
+        self.triple = result.inspect_err(|_| self.let_go())?;
         self.generation += 1;
         Ok(())
     }

@@ -1,0 +1,643 @@
+//! The index against a model that keeps everything in plain vectors: random facts, applied live and
+//! directly, with commits at random moments, must list as the model lists, and the file must equal
+//! the fold over all facts.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use proptest::collection::vec;
+use proptest::prelude::{Just, Strategy, any, prop_assert_eq, prop_oneof, proptest};
+use stele_device::area::Area;
+use stele_device::sim::disk::SimDiskHandle;
+use stele_format::digest::Digest;
+use stele_format::units::{
+    BucketId, ByteCount, ByteOffset, KeyIndex, LogIndex, ObjectId, SegmentId, UnixMillis, UploadId,
+    VersionId,
+};
+use stele_store::index::apply::{check, first_reads};
+use stele_store::index::list::{ListWish, ObjectLister, PartLister, UploadLister, VersionLister};
+use stele_store::index::rows::{PartRow, RecordLocation, UploadRow, VersionRow};
+use stele_store::index::{
+    ApplyError, Bundle, DirectRows, Fact, IndexOptions, IndexReply, IndexRequest, IndexStore,
+    LiveRows, Memtable, MergedScan, QueryId, RowsError, Scan, SnapshotMeta, Table, apply,
+};
+use stele_store::policy::{Mode, Retention};
+
+const AREA_BYTES: u64 = 4 << 20;
+const KEY: [u8; 64] = [0x42; 64];
+
+/// What a random run does; numbers choose among what exists.
+#[derive(Debug, Clone)]
+enum Act {
+    Add {
+        bucket: u8,
+        name: Vec<u8>,
+        marker: bool,
+    },
+    Release(u8),
+    Retain(u8),
+    Hold(u8, bool),
+    Open {
+        bucket: u8,
+        name: Vec<u8>,
+    },
+    Part {
+        upload: u8,
+        number: u16,
+    },
+    Complete(u8),
+    Abort(u8),
+    Repeat,
+    Freeze,
+    Commit,
+}
+
+fn a_name() -> impl Strategy<Value = Vec<u8>> {
+    vec(
+        prop_oneof![Just(b'a'), Just(b'b'), Just(b'/'), Just(0), Just(0xFF)],
+        1..5,
+    )
+}
+
+fn an_act() -> impl Strategy<Value = Act> {
+    let bucket = 0..2_u8;
+    prop_oneof![
+        6 => (bucket.clone(), a_name(), any::<bool>())
+            .prop_map(|(bucket, name, marker)| Act::Add { bucket, name, marker }),
+        4 => any::<u8>().prop_map(Act::Release),
+        1 => any::<u8>().prop_map(Act::Retain),
+        1 => (any::<u8>(), any::<bool>()).prop_map(|(at, on)| Act::Hold(at, on)),
+        3 => (bucket, a_name()).prop_map(|(bucket, name)| Act::Open { bucket, name }),
+        3 => (any::<u8>(), 1..6_u16).prop_map(|(upload, number)| Act::Part { upload, number }),
+        1 => any::<u8>().prop_map(Act::Complete),
+        1 => any::<u8>().prop_map(Act::Abort),
+        1 => Just(Act::Repeat),
+        1 => Just(Act::Freeze),
+        1 => Just(Act::Commit),
+    ]
+}
+
+fn a_wish() -> impl Strategy<Value = ListWish> {
+    let part = vec(prop_oneof![Just(b'a'), Just(b'b'), Just(b'/')], 0..3);
+    let delimiter = prop_oneof![
+        Just(Vec::new()),
+        Just(b"/".to_vec()),
+        Just(b"b".to_vec()),
+        Just(b"a/".to_vec())
+    ];
+    let after = prop_oneof![Just(None), a_name().prop_map(Some)];
+    (part, delimiter, after, 0..5_usize).prop_map(|(prefix, delimiter, after, entries_max)| {
+        ListWish {
+            prefix,
+            delimiter,
+            after,
+            entries_max,
+        }
+    })
+}
+
+type ModelUpload = (BucketId, Vec<u8>, BTreeMap<u16, String>);
+
+/// Everything that happened, in plain form.
+#[derive(Default)]
+struct Model {
+    facts: Vec<Fact>,
+    objects: BTreeMap<(BucketId, Vec<u8>), ObjectId>,
+    versions: BTreeMap<(BucketId, Vec<u8>), Vec<VersionRow>>,
+    uploads: BTreeMap<UploadId, ModelUpload>,
+}
+
+fn bucket_id(number: u8) -> BucketId {
+    BucketId::from_bytes([number + 1; 16])
+}
+
+impl Model {
+    fn log_index(&self) -> LogIndex {
+        LogIndex::new(self.facts.len() as u64)
+    }
+
+    fn object(&mut self, bucket: BucketId, name: &[u8]) -> ObjectId {
+        let fresh = u8::try_from(self.objects.len() % 250).unwrap();
+        let id = ObjectId::from_bytes([fresh; 16]);
+        *self.objects.entry((bucket, name.to_vec())).or_insert(id)
+    }
+
+    fn version_row(&self, marker: bool) -> VersionRow {
+        let index = self.log_index();
+        VersionRow {
+            version: VersionId::new(index, [7; 8]),
+            marker,
+            released: None,
+            content_bytes: ByteCount::new(index.get() * 3),
+            etag: format!("{index}"),
+            modified: UnixMillis::new(1000 + index.get()),
+            retention: None,
+            hold: None,
+            key_index: KeyIndex::new(index.get()),
+            location: location(index),
+            parts: 0,
+        }
+    }
+
+    fn add(
+        &mut self,
+        bucket: BucketId,
+        name: &[u8],
+        marker: bool,
+        completes: Option<UploadId>,
+    ) -> Fact {
+        let (row, object) = (self.version_row(marker), self.object(bucket, name));
+        self.versions
+            .entry((bucket, name.to_vec()))
+            .or_default()
+            .push(row.clone());
+        Fact::VersionAdded {
+            bucket,
+            name: name.to_vec(),
+            object,
+            row,
+            completes,
+        }
+    }
+
+    /// The version a number chooses.
+    fn pick(&mut self, at: u8) -> Option<(ObjectId, &mut VersionRow)> {
+        let count = self.versions.values().map(Vec::len).sum::<usize>();
+        let at = usize::from(at).checked_rem(count)?;
+        let objects = &self.objects;
+        self.versions
+            .iter_mut()
+            .flat_map(|(name, rows)| rows.iter_mut().map(move |row| (name, row)))
+            .nth(at)
+            .map(|(name, row)| (objects[name], row))
+    }
+
+    fn pick_upload(&self, at: u8) -> Option<UploadId> {
+        let at = usize::from(at).checked_rem(self.uploads.len())?;
+        self.uploads.keys().nth(at).copied()
+    }
+
+    /// The fact an act comes to, and the change of the model; none when nothing can be chosen.
+    fn fact(&mut self, act: &Act) -> Option<Fact> {
+        Some(match act {
+            Act::Add {
+                bucket,
+                name,
+                marker,
+            } => self.add(bucket_id(*bucket), name, *marker, None),
+            Act::Release(at) => {
+                let (object, row) = self.pick(*at)?;
+                row.released = row.released.or(Some(at % 3));
+                Fact::Released {
+                    object,
+                    version: row.version,
+                    reason: at % 3,
+                }
+            }
+            Act::Retain(at) => {
+                let (object, row) = self.pick(*at)?;
+                let until = UnixMillis::new(u64::from(*at));
+                row.retention = Some(Retention {
+                    mode: Mode::Governance,
+                    until,
+                });
+                Fact::RetentionSet {
+                    object,
+                    version: row.version,
+                    retention: row.retention,
+                }
+            }
+            Act::Hold(at, on) => {
+                let (object, row) = self.pick(*at)?;
+                row.hold = Some(*on);
+                Fact::HoldSet {
+                    object,
+                    version: row.version,
+                    on: *on,
+                }
+            }
+            Act::Open { bucket, name } => {
+                let upload = UploadId::new(self.log_index(), [9; 8]);
+                let bucket = bucket_id(*bucket);
+                self.uploads
+                    .insert(upload, (bucket, name.clone(), BTreeMap::new()));
+                Fact::UploadOpened {
+                    upload,
+                    row: self.upload_row(bucket, name),
+                }
+            }
+            Act::Part { upload, number } => {
+                let (upload, row) = (self.pick_upload(*upload)?, self.part_row());
+                let parts = &mut self.uploads.get_mut(&upload)?.2;
+                parts.insert(*number, row.etag.clone());
+                Fact::PartAdded {
+                    upload,
+                    number: *number,
+                    row,
+                }
+            }
+            Act::Complete(at) => {
+                let upload = self.pick_upload(*at)?;
+                let (bucket, name, _) = self.uploads.remove(&upload)?;
+                self.add(bucket, &name, false, Some(upload))
+            }
+            Act::Abort(at) => {
+                let upload = self.pick_upload(*at)?;
+                self.uploads.remove(&upload);
+                Fact::UploadAborted { upload }
+            }
+            Act::Repeat => return self.facts.last().cloned(),
+            Act::Freeze | Act::Commit => return None,
+        })
+    }
+
+    fn upload_row(&self, bucket: BucketId, name: &[u8]) -> UploadRow {
+        UploadRow {
+            bucket,
+            object: self.objects.get(&(bucket, name.to_vec())).copied(),
+            name: name.to_vec(),
+            started: UnixMillis::new(self.log_index().get()),
+            retention: None,
+            hold: Some(true),
+            key_index: KeyIndex::new(3),
+            location: location(self.log_index()),
+        }
+    }
+
+    fn part_row(&self) -> PartRow {
+        let index = self.log_index();
+        PartRow {
+            etag: format!("part {index}"),
+            content_bytes: ByteCount::new(5),
+            modified: UnixMillis::new(6),
+            location: location(index),
+            key_index: KeyIndex::new(7),
+            checksums: vec![(4, vec![1, 2, 3])],
+        }
+    }
+
+    /// Unreleased versions of a name, newest first.
+    fn shown(&self, bucket: BucketId, name: &[u8]) -> Vec<&VersionRow> {
+        let rows = self.versions.get(&(bucket, name.to_vec()));
+        let rows = rows.into_iter().flatten().rev();
+        rows.filter(|row| row.released.is_none()).collect()
+    }
+}
+
+fn location(index: LogIndex) -> RecordLocation {
+    RecordLocation {
+        segment: SegmentId::new(1),
+        offset: ByteOffset::new(index.get() * 192),
+        bytes: 192,
+        header_digest: Digest::of(&index.get().to_le_bytes()),
+    }
+}
+
+/// The index under test.
+struct Subject {
+    store: IndexStore,
+    memtable: Memtable,
+}
+
+impl Subject {
+    fn new() -> Self {
+        let disk = SimDiskHandle::new(AREA_BYTES, 1);
+        let areas: Vec<Box<dyn Area>> = vec![Box::new(disk.area(0, AREA_BYTES).unwrap())];
+        let options = IndexOptions {
+            cache_bytes: 1 << 20,
+            start: 1,
+        };
+        let store = IndexStore::create(areas, &KEY, options).unwrap();
+        Self {
+            store,
+            memtable: Memtable::new(),
+        }
+    }
+
+    fn apply(&mut self, fact: &Fact, live: bool) {
+        if live {
+            let bundle = self.fetch(fact);
+            apply(fact, &mut LiveRows::new(&mut self.memtable, &bundle)).unwrap();
+        } else {
+            apply(fact, &mut DirectRows::new(&mut self.memtable, &self.store)).unwrap();
+        }
+    }
+
+    /// Asks for what the fact needs until it is enough, as the engine does.
+    fn fetch(&mut self, fact: &Fact) -> Bundle {
+        let (mut gets, mut scans) = first_reads(fact);
+        for _ in 0..100 {
+            let (more_gets, more_scans) = (gets.clone(), scans.clone());
+            let query = IndexRequest::Query {
+                id: QueryId(1),
+                gets: more_gets,
+                scans: more_scans,
+            };
+            let IndexReply::Answer { bundle, .. } = self.store.execute(query) else {
+                panic!("the query failed");
+            };
+            match check(fact, &LiveRows::new(&mut self.memtable, &bundle)) {
+                Ok(()) => return bundle,
+                Err(ApplyError::Rows(RowsError::NotFetched(table, key))) => gets.push((table, key)),
+                Err(ApplyError::Rows(RowsError::NotScanned(scan))) => scans.push(scan),
+                Err(error) => panic!("{error}"),
+            }
+        }
+        panic!("{fact:?} never had enough");
+    }
+
+    fn freeze(&mut self) {
+        let _ = self.memtable.freeze();
+    }
+
+    fn commit(&mut self, next: LogIndex) {
+        if !self.memtable.is_frozen() {
+            self.freeze();
+        }
+        // Frozen already or just now: either way what is frozen is committed.
+        let Some(rows) = self.memtable.frozen() else {
+            panic!("nothing is frozen");
+        };
+        let meta = SnapshotMeta {
+            next,
+            ..SnapshotMeta::default()
+        };
+        let reply = self.store.execute(IndexRequest::Commit { rows, meta });
+        assert!(matches!(reply, IndexReply::Committed { .. }), "{reply:?}");
+        self.memtable.drop_frozen();
+    }
+
+    fn read(&self, scans: Vec<Scan>) -> Vec<MergedScan> {
+        let read = |scan: &Scan| {
+            self.memtable
+                .merge_scan(scan, &self.store.scan(scan).unwrap())
+        };
+        scans.iter().map(read).collect()
+    }
+}
+
+/// Runs a lister to its end.
+macro_rules! run {
+    ($subject:expr, $lister:expr) => {{
+        let mut lister = $lister;
+        let mut steps = 0;
+        loop {
+            let scans = lister.next();
+            if scans.is_empty() {
+                break lister.finish();
+            }
+            lister.feed($subject.read(scans)).unwrap();
+            steps += 1;
+            assert!(steps < 1000, "the listing does not end");
+        }
+    }};
+}
+
+/// Entries of a page in order: rows and rolled-up prefixes.
+#[derive(Debug, PartialEq, Eq, Clone)]
+enum Entry<R> {
+    Prefix(Vec<u8>),
+    Row(R),
+}
+
+/// A page as the model sees it: entries, and whether others follow.
+type Expected<R> = (Vec<Entry<R>>, bool);
+
+/// What a page must show of sorted rows. `after` says which rows lie behind the marker.
+fn expected<R: Clone>(
+    rows: &[(Vec<u8>, R)],
+    wish: &ListWish,
+    after: impl Fn(&[u8], &R) -> bool,
+) -> Expected<R> {
+    let width = wish.delimiter.len();
+    let roll = |name: &[u8]| {
+        let rest = &name[wish.prefix.len()..];
+        let at = rest
+            .windows(width.max(1))
+            .position(|part| width > 0 && part == wish.delimiter)?;
+        Some(name[..wish.prefix.len() + at + width].to_vec())
+    };
+    let mut entries: Vec<Entry<R>> = Vec::new();
+    let mut seen = BTreeSet::new();
+    for (name, row) in rows
+        .iter()
+        .filter(|(name, _)| name.starts_with(&wish.prefix))
+    {
+        match roll(name) {
+            // A marker behind or inside the prefix excludes it.
+            Some(prefix) if wish.after.as_ref().is_some_and(|after| *after >= prefix) => {}
+            Some(prefix) if seen.insert(prefix.clone()) => entries.push(Entry::Prefix(prefix)),
+            None if after(name, row) => entries.push(Entry::Row(row.clone())),
+            _ => {}
+        }
+    }
+    let more = entries.len() > wish.entries_max && wish.entries_max > 0;
+    entries.truncate(wish.entries_max);
+    (entries, more)
+}
+
+/// Rows and prefixes of a page in one order, by the name of each.
+fn entries<R: Clone>(
+    rows: &[R],
+    prefixes: &[Vec<u8>],
+    name: impl Fn(&R) -> Vec<u8>,
+) -> Vec<Entry<R>> {
+    let mut entries: Vec<(Vec<u8>, Entry<R>)> = Vec::new();
+    entries.extend(rows.iter().map(|row| (name(row), Entry::Row(row.clone()))));
+    entries.extend(
+        prefixes
+            .iter()
+            .map(|prefix| (prefix.clone(), Entry::Prefix(prefix.clone()))),
+    );
+    entries.sort_by(|one, two| one.0.cmp(&two.0));
+    entries.into_iter().map(|(_, entry)| entry).collect()
+}
+
+/// Pages until the listing ends, each compared with the model.
+fn check_objects(subject: &Subject, model: &Model, bucket: BucketId, wish: &ListWish) {
+    let rows: Vec<_> = model
+        .versions
+        .keys()
+        .filter(|(of, _)| *of == bucket)
+        .filter_map(|(_, name)| {
+            let current = *model.shown(bucket, name).first()?;
+            (!current.marker).then(|| (name.clone(), (name.clone(), current.version)))
+        })
+        .collect();
+    let mut wish = wish.clone();
+    loop {
+        let behind = |name: &[u8], _: &_| wish.after.as_deref().is_none_or(|after| name > after);
+        let page = run!(subject, ObjectLister::new(bucket, &wish));
+        let found: Vec<_> = page
+            .rows
+            .iter()
+            .map(|row| (row.name.clone(), row.current.version))
+            .collect();
+        let found = entries(&found, &page.common_prefixes, |row| row.0.clone());
+        assert_eq!(
+            (found, page.next.is_some()),
+            expected(&rows, &wish, behind),
+            "{wish:?}"
+        );
+        match page.next {
+            None => return,
+            next => wish.after = next,
+        }
+    }
+}
+
+fn check_versions(subject: &Subject, model: &Model, bucket: BucketId, wish: &ListWish) {
+    let mut rows = Vec::new();
+    for (_, name) in model.versions.keys().filter(|(of, _)| *of == bucket) {
+        for (at, row) in model.shown(bucket, name).into_iter().enumerate() {
+            rows.push((name.clone(), (name.clone(), row.clone(), at == 0)));
+        }
+    }
+    let (mut wish, mut after_version) = (wish.clone(), None::<VersionId>);
+    loop {
+        let behind = |name: &[u8], row: &(Vec<u8>, VersionRow, bool)| {
+            let Some(after) = wish.after.as_deref() else {
+                return true;
+            };
+            let older = after_version.is_some_and(|version| row.1.version < version);
+            name > after || (name == after && older)
+        };
+        let page = run!(subject, VersionLister::new(bucket, &wish, after_version));
+        let found: Vec<_> = page
+            .rows
+            .iter()
+            .map(|row| (row.name.clone(), row.row.clone(), row.latest))
+            .collect();
+        let found = entries(&found, &page.common_prefixes, |row| row.0.clone());
+        assert_eq!(
+            (found, page.next.is_some()),
+            expected(&rows, &wish, behind),
+            "{wish:?}"
+        );
+        let Some((name, version)) = page.next else {
+            return;
+        };
+        (wish.after, after_version) = (Some(name), version);
+    }
+}
+
+fn check_uploads(subject: &Subject, model: &Model, bucket: BucketId, wish: &ListWish) {
+    let mut rows: Vec<_> = model
+        .uploads
+        .iter()
+        .filter(|(_, (of, ..))| *of == bucket)
+        .map(|(upload, (_, name, _))| (name.clone(), (name.clone(), *upload)))
+        .collect();
+    rows.sort();
+    let (mut wish, mut after_upload) = (wish.clone(), None::<UploadId>);
+    loop {
+        let behind = |name: &[u8], row: &(Vec<u8>, UploadId)| {
+            let Some(after) = wish.after.as_deref() else {
+                return true;
+            };
+            name > after || (name == after && after_upload.is_some_and(|upload| row.1 > upload))
+        };
+        let page = run!(subject, UploadLister::new(bucket, &wish, after_upload));
+        let found: Vec<_> = page
+            .rows
+            .iter()
+            .map(|row| (row.name.clone(), row.upload))
+            .collect();
+        let found = entries(&found, &page.common_prefixes, |row| row.0.clone());
+        assert_eq!(
+            (found, page.next.is_some()),
+            expected(&rows, &wish, behind),
+            "{wish:?}"
+        );
+        let Some((name, upload)) = page.next else {
+            return;
+        };
+        (wish.after, after_upload) = (Some(name), upload);
+    }
+}
+
+fn check_parts(subject: &Subject, model: &Model, parts_max: usize) {
+    for (upload, (_, _, parts)) in &model.uploads {
+        let mut after = 0;
+        loop {
+            let page = run!(subject, PartLister::new(*upload, after, parts_max));
+            let found: Vec<_> = page
+                .rows
+                .iter()
+                .map(|(number, row)| (*number, row.etag.clone()))
+                .collect();
+            let behind: Vec<_> = parts.range(after + 1..).collect();
+            let more = behind.len() > parts_max && parts_max > 0;
+            let wanted: Vec<_> = behind
+                .iter()
+                .take(parts_max)
+                .map(|(at, etag)| (**at, (*etag).clone()))
+                .collect();
+            assert_eq!((found, page.next.is_some()), (wanted, more));
+            match page.next {
+                None => break,
+                Some(next) => after = next,
+            }
+        }
+    }
+}
+
+/// All rows of the file.
+fn dump(store: &IndexStore) -> Vec<(Table, Vec<u8>, Vec<u8>)> {
+    let mut rows = Vec::new();
+    for table in Table::ALL {
+        let whole = Scan {
+            table,
+            from: Vec::new(),
+            end: None,
+            limit: usize::MAX,
+        };
+        let scanned = store.scan(&whole).unwrap();
+        assert!(scanned.exhausted);
+        rows.extend(
+            scanned
+                .rows
+                .into_iter()
+                .map(|(key, value)| (table, key, value)),
+        );
+    }
+    rows
+}
+
+proptest! {
+    #![proptest_config(proptest::test_runner::Config { cases: 96, ..Default::default() })]
+
+    #[test]
+    fn the_index_lists_what_happened_and_equals_the_fold_over_all_facts(
+        acts in vec((an_act(), any::<bool>()), 1..60),
+        wishes in vec(a_wish(), 6),
+    ) {
+        let (mut model, mut subject) = (Model::default(), Subject::new());
+        for (act, live) in &acts {
+            match act {
+                Act::Freeze => subject.freeze(),
+                Act::Commit => subject.commit(model.log_index()),
+                act => {
+                    let Some(fact) = model.fact(act) else { continue };
+                    subject.apply(&fact, *live);
+                    model.facts.push(fact);
+                }
+            }
+        }
+        for wish in &wishes {
+            for bucket in [bucket_id(0), bucket_id(1)] {
+                check_objects(&subject, &model, bucket, wish);
+                check_versions(&subject, &model, bucket, wish);
+                check_uploads(&subject, &model, bucket, wish);
+            }
+            check_parts(&subject, &model, wish.entries_max);
+        }
+        subject.commit(model.log_index());
+        subject.commit(model.log_index());
+        let mut fold = Subject::new();
+        model.facts.iter().for_each(|fact| fold.apply(fact, false));
+        fold.commit(model.log_index());
+        prop_assert_eq!(dump(&subject.store), dump(&fold.store));
+        prop_assert_eq!(subject.store.triple(), fold.store.triple());
+        prop_assert_eq!(&subject.store.verify().unwrap(), fold.store.triple());
+    }
+}
