@@ -70,12 +70,13 @@ impl Front {
         let (parts, body) = request.into_parts();
         let method = parts.method.clone();
         let expects_continue = parts.headers.contains_key(EXPECT);
+        let empty = body.size_hint().exact() == Some(0);
         let source = Source::new(body);
 
         let mut response = match inspect(&parts) {
             Ok(described) => {
-                self.serve(Request::from_parts(parts, ()), described, &source)
-                    .await
+                let head = Request::from_parts(parts, ());
+                self.serve(head, described, &source, empty).await
             }
             Err(error) => error_response(error),
         };
@@ -102,17 +103,17 @@ impl Front {
         head: Request<()>,
         described: Described,
         source: &Source,
+        empty: bool,
     ) -> Response<Body> {
-        let upload = described.body == BodyUse::Upload;
-        let size = described.content_bytes;
+        let hidden = described.body == BodyUse::Upload || empty;
         let context = Arc::new(RequestContext {
             described,
             source: source.clone(),
         });
         let document = Document::new(&context, &self.large_documents);
-        let body = match (upload, size) {
-            (true, _) | (_, Some(0)) => Body::empty(),
-            _ => Body::http_body_unsync(document.body()),
+        let body = match hidden {
+            true => Body::empty(),
+            false => Body::http_body_unsync(document.body()),
         };
         let mut request = head.map(|()| body);
         request.extensions_mut().insert(Arc::clone(&context));
@@ -141,6 +142,7 @@ fn error_response(error: S3Error) -> Response<Body> {
 
 /// Puts right what the S3 library cannot express.
 fn finish(response: &mut Response<Body>, method: &Method, id: &str) {
+    explain(response, id);
     if response.status() == StatusCode::NOT_MODIFIED {
         *response.body_mut() = Body::empty();
         response.headers_mut().remove(CONTENT_LENGTH);
@@ -152,6 +154,49 @@ fn finish(response: &mut Response<Body>, method: &Method, id: &str) {
     }
     if let Ok(id) = HeaderValue::from_str(id) {
         response.headers_mut().insert("x-amz-request-id", id);
+    }
+}
+
+/// Some errors of the S3 library come without a sentence, and none knows the request's id.
+fn explain(response: &mut Response<Body>, id: &str) {
+    const END: &str = "</Error>";
+    let status = response.status();
+    if !status.is_client_error() && !status.is_server_error() {
+        return;
+    }
+    let Some(bytes) = response.body().bytes() else {
+        return;
+    };
+    let Ok(text) = std::str::from_utf8(&bytes) else {
+        return;
+    };
+    let Some(start) = text.strip_suffix(END) else {
+        return;
+    };
+    let code = start
+        .split_once("<Code>")
+        .and_then(|(_, rest)| rest.split_once("</Code>"));
+    let message = match code {
+        Some((code, _)) if !start.contains("<Message>") => {
+            format!("<Message>{}</Message>", default_message(code))
+        }
+        _ => String::new(),
+    };
+    let text = format!("{start}{message}<RequestId>{id}</RequestId>{END}");
+    *response.body_mut() = Body::from(text);
+}
+
+fn default_message(code: &str) -> &'static str {
+    match code {
+        "MalformedXML" => "the XML you provided is not well-formed or not what this request needs",
+        "SignatureDoesNotMatch" => {
+            "the signature computed for this request does not match the one you provided; check \
+             your secret key and signing method"
+        }
+        "IncompleteBody" => "the body is not as long as the request said",
+        "MissingRequestBodyError" => "the request has no body",
+        "MethodNotAllowed" => "the method is not allowed for this resource",
+        _ => "the request cannot be served as it is",
     }
 }
 

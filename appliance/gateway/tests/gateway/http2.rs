@@ -1,0 +1,145 @@
+//! The same gateway over HTTP/2.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use h2::client::SendRequest;
+use hyper::Uri;
+use hyper::http::{Request, Response};
+
+use crate::client::{Call, Connection};
+use crate::world::{HOST, World};
+
+/// Opens an HTTP/2 connection.
+async fn connect(world: &World) -> SendRequest<Bytes> {
+    let mut tls = (*world.tls).clone();
+    tls.alpn_protocols = vec![b"h2".to_vec()];
+    let connection = Connection::open(world.address, Arc::new(tls))
+        .await
+        .expect("a connection");
+    assert_eq!(
+        connection.stream.get_ref().1.alpn_protocol(),
+        Some(&b"h2"[..])
+    );
+    let (sender, connection) = h2::client::handshake(connection.stream)
+        .await
+        .expect("HTTP/2");
+    // Ends with the test.
+    tokio::spawn(connection);
+    sender
+}
+
+/// Sends a signed call and collects the answer.
+async fn send(world: &World, sender: &mut SendRequest<Bytes>, call: Call) -> Response<Vec<u8>> {
+    let (headers, names, signature) = call.sign(&world.key, HOST);
+    let query = crate::sign::canonical_query(&call.query);
+    let uri: Uri = format!("https://{HOST}{}?{query}", call.path)
+        .parse()
+        .expect("a URI");
+    let mut request = Request::builder().method(call.method.as_str()).uri(uri);
+    for (name, value) in headers.iter().filter(|(name, _)| name != "host") {
+        request = request.header(name, value);
+    }
+    let scope = call.scope.text();
+    let authorization = format!(
+        "AWS4-HMAC-SHA256 Credential={}/{scope}, SignedHeaders={names}, Signature={signature}",
+        world.key.id
+    );
+    request = request.header("authorization", authorization);
+    if !call.body.is_empty() {
+        request = request.header("content-length", call.body.len().to_string());
+    }
+    let request = request.body(()).expect("a request");
+    let empty = call.body.is_empty();
+    std::future::poll_fn(|cx| sender.poll_ready(cx))
+        .await
+        .expect("ready");
+    let (answer, mut stream) = sender.send_request(request, empty).expect("sent");
+    if !empty {
+        stream
+            .send_data(Bytes::from(call.body), true)
+            .expect("sent");
+    }
+    let (parts, mut body) = answer.await.expect("an answer").into_parts();
+    let mut content = Vec::new();
+    while let Some(piece) = body.data().await {
+        let piece = piece.expect("a piece");
+        body.flow_control()
+            .release_capacity(piece.len())
+            .expect("in order");
+        content.extend_from_slice(&piece);
+    }
+    Response::from_parts(parts, content)
+}
+
+#[tokio::test]
+async fn objects_travel_over_http_2() {
+    let world = World::start().await;
+    world.bucket("locked").await;
+    let mut sender = connect(&world).await;
+    let content: Vec<u8> = (0..3_000_000u32).map(|n| n.to_le_bytes()[1]).collect();
+    let put = Call::object("PUT", "locked", "key").body(content.clone());
+    let stored = send(&world, &mut sender, put).await;
+    assert_eq!(
+        stored.status(),
+        200,
+        "{}",
+        String::from_utf8_lossy(stored.body())
+    );
+    let got = send(&world, &mut sender, Call::object("GET", "locked", "key")).await;
+    assert_eq!(got.status(), 200);
+    assert!(got.body() == &content);
+    let wrong = Call::object("PUT", "locked", "other")
+        .header("content-md5", &crate::md5_base64(b"other"))
+        .body("content");
+    assert_eq!(send(&world, &mut sender, wrong).await.status(), 400);
+    let list = Call::bucket("GET", "locked").query("list-type", "2");
+    let listed = send(&world, &mut sender, list).await;
+    assert!(String::from_utf8_lossy(listed.body()).contains("<KeyCount>1</KeyCount>"));
+}
+
+#[tokio::test]
+async fn a_broken_download_is_a_broken_stream() {
+    let world = World::start().await;
+    world.bucket("locked").await;
+    world.put("locked", "key", &vec![7u8; 5_000_000]).await;
+    world
+        .engine
+        .with(|state| state.break_download_after = Some(1));
+    let mut sender = connect(&world).await;
+    let call = Call::object("GET", "locked", "key");
+    let (headers, names, signature) = call.sign(&world.key, HOST);
+    let mut request = Request::builder().uri(format!("https://{HOST}{}", call.path));
+    for (name, value) in headers.iter().filter(|(name, _)| name != "host") {
+        request = request.header(name, value);
+    }
+    let authorization = format!(
+        "AWS4-HMAC-SHA256 Credential={}/{}, SignedHeaders={names}, Signature={signature}",
+        world.key.id,
+        call.scope.text()
+    );
+    let request = request
+        .header("authorization", authorization)
+        .body(())
+        .expect("a request");
+    std::future::poll_fn(|cx| sender.poll_ready(cx))
+        .await
+        .expect("ready");
+    let (answer, _) = sender.send_request(request, true).expect("sent");
+    let mut body = answer.await.expect("an answer").into_body();
+    let mut broken = false;
+    while let Some(piece) = body.data().await {
+        match piece {
+            Ok(piece) => {
+                body.flow_control()
+                    .release_capacity(piece.len())
+                    .expect("in order");
+            }
+            Err(_reset) => {
+                broken = true;
+                break;
+            }
+        }
+    }
+    assert!(broken, "a broken download must not look whole");
+}

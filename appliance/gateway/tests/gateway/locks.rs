@@ -1,0 +1,318 @@
+//! Object Lock as clients ask for it.
+
+use crate::client::Call;
+use crate::world::World;
+
+const FAR: &str = "2140-02-03T04:05:06Z";
+
+fn retention(mode: &str, until: &str) -> String {
+    format!("<Retention><Mode>{mode}</Mode><RetainUntilDate>{until}</RetainUntilDate></Retention>")
+}
+
+fn put_retention(bucket: &str, xml: &str) -> Call {
+    Call::object("PUT", bucket, "key")
+        .query("retention", "")
+        .document(xml)
+}
+
+#[tokio::test]
+async fn retention_is_set_extended_and_never_shortened() {
+    let world = World::start().await;
+    world.bucket("locked").await;
+    world.put("locked", "key", b"content").await;
+    let get = || Call::object("GET", "locked", "key").query("retention", "");
+    world
+        .call(get())
+        .await
+        .refused(404, "NoSuchObjectLockConfiguration");
+    let near = "2130-01-01T00:00:00Z";
+    world
+        .call(put_retention("locked", &retention("COMPLIANCE", near)))
+        .await
+        .expect(200);
+    world
+        .call(put_retention("locked", &retention("COMPLIANCE", FAR)))
+        .await
+        .expect(200);
+    let reply = world.call(get()).await.expect(200);
+    assert_eq!(reply.one("Mode"), "COMPLIANCE");
+    assert_eq!(reply.one("RetainUntilDate"), "2140-02-03T04:05:06.000Z");
+    let head = world
+        .call(Call::object("HEAD", "locked", "key"))
+        .await
+        .expect(200);
+    assert_eq!(head.header("x-amz-object-lock-mode"), Some("COMPLIANCE"));
+    let until = head.header("x-amz-object-lock-retain-until-date");
+    assert_eq!(until, Some("2140-02-03T04:05:06.000Z"));
+    for xml in [
+        retention("COMPLIANCE", near),
+        retention("GOVERNANCE", FAR),
+        "<Retention></Retention>".to_owned(),
+    ] {
+        let call = put_retention("locked", &xml);
+        world.call(call.clone()).await.refused(403, "AccessDenied");
+        world.engine.with(|state| state.rights = true);
+        let bypass = call.header("x-amz-bypass-governance-retention", "true");
+        world.call(bypass).await.refused(403, "AccessDenied");
+        world.engine.with(|state| state.rights = false);
+    }
+}
+
+#[tokio::test]
+async fn governance_can_be_bypassed_with_the_right_only() {
+    let world = World::start().await;
+    world.bucket("locked").await;
+    let put = Call::object("PUT", "locked", "key")
+        .header("x-amz-object-lock-mode", "GOVERNANCE")
+        .header("x-amz-object-lock-retain-until-date", FAR)
+        .body("content");
+    let version = world.call(put).await.expect(200);
+    let version = version
+        .header("x-amz-version-id")
+        .expect("a version")
+        .to_owned();
+    let shorter = retention("GOVERNANCE", "2130-01-01T00:00:00Z");
+    let bypass = |call: Call| call.header("x-amz-bypass-governance-retention", "true");
+    world
+        .call(bypass(put_retention("locked", &shorter)))
+        .await
+        .refused(403, "AccessDenied");
+    world.engine.with(|state| state.rights = true);
+    world
+        .call(put_retention("locked", &shorter))
+        .await
+        .refused(403, "AccessDenied");
+    world
+        .call(bypass(put_retention("locked", &shorter)))
+        .await
+        .expect(200);
+    let delete = || Call::object("DELETE", "locked", "key").query("versionId", &version);
+    world.call(delete()).await.refused(403, "AccessDenied");
+    world.call(bypass(delete())).await.expect(204);
+}
+
+#[tokio::test]
+async fn lock_statements_are_checked_for_form_and_digest() {
+    let world = World::start().await;
+    world.bucket("locked").await;
+    world.bucket("plain").await;
+    world.put("locked", "key", b"content").await;
+    world.put("plain", "key", b"content").await;
+    for xml in [
+        retention("compliance", FAR),
+        "<Retention><Mode>COMPLIANCE</Mode></Retention>".to_owned(),
+        "<Retention><RetainUntilDate>never</RetainUntilDate></Retention>".to_owned(),
+        "<Other></Other>".to_owned(),
+    ] {
+        world
+            .call(put_retention("locked", &xml))
+            .await
+            .refused(400, "MalformedXML");
+    }
+    let past = retention("COMPLIANCE", "2015-01-01T00:00:00Z");
+    world
+        .call(put_retention("locked", &past))
+        .await
+        .refused(400, "InvalidArgument");
+    let good = retention("COMPLIANCE", FAR);
+    let bare = Call::object("PUT", "locked", "key")
+        .query("retention", "")
+        .body(good.as_str());
+    world.call(bare).await.refused(400, "InvalidRequest");
+    world
+        .call(put_retention("plain", &good))
+        .await
+        .refused(400, "InvalidRequest");
+    for what in ["retention", "legal-hold"] {
+        let get = |key: &str, bucket: &str| Call::object("GET", bucket, key).query(what, "");
+        world
+            .call(get("key", "plain"))
+            .await
+            .refused(400, "InvalidRequest");
+        world
+            .call(get("missing", "locked"))
+            .await
+            .refused(404, "NoSuchKey");
+    }
+    let hold = |bucket: &str, status: &str| {
+        let xml = format!("<LegalHold><Status>{status}</Status></LegalHold>");
+        Call::object("PUT", bucket, "key")
+            .query("legal-hold", "")
+            .document(&xml)
+    };
+    world
+        .call(hold("locked", "on"))
+        .await
+        .refused(400, "MalformedXML");
+    world
+        .call(hold("plain", "ON"))
+        .await
+        .refused(400, "InvalidRequest");
+    let hidden = world
+        .call(Call::object("DELETE", "locked", "key"))
+        .await
+        .expect(204);
+    let marker = hidden
+        .header("x-amz-version-id")
+        .expect("a marker")
+        .to_owned();
+    let on_marker = put_retention("locked", &good).query("versionId", &marker);
+    world.call(on_marker).await.refused(405, "MethodNotAllowed");
+}
+
+#[tokio::test]
+async fn upload_lock_headers_are_checked() {
+    let world = World::start().await;
+    world.bucket("locked").await;
+    world.bucket("plain").await;
+    let put = |bucket: &str, pairs: &[(&str, &str)]| {
+        let call = Call::object("PUT", bucket, "key").body("content");
+        pairs
+            .iter()
+            .fold(call, |call, (name, value)| call.header(name, value))
+    };
+    let mode = ("x-amz-object-lock-mode", "COMPLIANCE");
+    let until = ("x-amz-object-lock-retain-until-date", FAR);
+    let past = (
+        "x-amz-object-lock-retain-until-date",
+        "2015-01-01T00:00:00Z",
+    );
+    let odd = ("x-amz-object-lock-mode", "compliance");
+    let bad_date = ("x-amz-object-lock-retain-until-date", "tomorrow");
+    let bad_hold = ("x-amz-object-lock-legal-hold", "on");
+    for pairs in [
+        &[mode][..],
+        &[until],
+        &[mode, past],
+        &[odd, until],
+        &[mode, bad_date],
+        &[bad_hold],
+    ] {
+        world
+            .call(put("locked", pairs))
+            .await
+            .refused(400, "InvalidArgument");
+    }
+    world
+        .call(put("plain", &[mode, until]))
+        .await
+        .refused(400, "InvalidRequest");
+    assert!(world.engine.object("locked", "key").is_none());
+    world.call(put("locked", &[mode, until])).await.expect(200);
+}
+
+#[tokio::test]
+async fn legal_holds_go_on_freely_and_off_with_the_right() {
+    let world = World::start().await;
+    world.bucket("locked").await;
+    let version = world.put("locked", "key", b"content").await;
+    let get = || Call::object("GET", "locked", "key").query("legal-hold", "");
+    world
+        .call(get())
+        .await
+        .refused(404, "NoSuchObjectLockConfiguration");
+    let hold = |status: &str| {
+        let xml = format!("<LegalHold><Status>{status}</Status></LegalHold>");
+        Call::object("PUT", "locked", "key")
+            .query("legal-hold", "")
+            .document(&xml)
+    };
+    world.call(hold("ON")).await.expect(200);
+    assert_eq!(world.call(get()).await.expect(200).one("Status"), "ON");
+    let head = world
+        .call(Call::object("HEAD", "locked", "key"))
+        .await
+        .expect(200);
+    assert_eq!(head.header("x-amz-object-lock-legal-hold"), Some("ON"));
+    let delete = Call::object("DELETE", "locked", "key").query("versionId", &version);
+    world
+        .call(delete.clone())
+        .await
+        .refused(403, "AccessDenied");
+    world.call(hold("OFF")).await.refused(403, "AccessDenied");
+    world.engine.with(|state| state.rights = true);
+    world.call(hold("OFF")).await.expect(200);
+    assert_eq!(world.call(get()).await.expect(200).one("Status"), "OFF");
+    world.call(delete).await.expect(204);
+}
+
+#[tokio::test]
+async fn bucket_defaults_are_validated_and_told() {
+    let world = World::start().await;
+    world.bucket("locked").await;
+    world.bucket("default").await;
+    world.bucket("plain").await;
+    let get = |bucket: &str| Call::bucket("GET", bucket).query("object-lock", "");
+    let reply = world.call(get("default")).await.expect(200);
+    assert_eq!(reply.one("ObjectLockEnabled"), "Enabled");
+    assert_eq!(
+        (reply.one("Mode"), reply.one("Days")),
+        ("COMPLIANCE".into(), "1".into())
+    );
+    let reply = world.call(get("locked")).await.expect(200);
+    assert_eq!(
+        (reply.one("ObjectLockEnabled"), reply.one("Mode")),
+        ("Enabled".into(), "".into())
+    );
+    world
+        .call(get("plain"))
+        .await
+        .refused(404, "ObjectLockConfigurationNotFoundError");
+
+    let put = |bucket: &str, enabled: &str, rule: &str| {
+        let xml = format!(
+            "<ObjectLockConfiguration><ObjectLockEnabled>{enabled}</ObjectLockEnabled>{rule}\
+             </ObjectLockConfiguration>"
+        );
+        Call::bucket("PUT", bucket)
+            .query("object-lock", "")
+            .document(&xml)
+    };
+    let rule = |inner: &str| format!("<Rule><DefaultRetention>{inner}</DefaultRetention></Rule>");
+    let mode = "<Mode>GOVERNANCE</Mode>";
+    let years = rule(&format!("{mode}<Years>2</Years>"));
+    world
+        .call(put("locked", "Enabled", &years))
+        .await
+        .expect(200);
+    assert_eq!(
+        world.call(get("locked")).await.expect(200).one("Years"),
+        "2"
+    );
+    world
+        .call(put("plain", "Enabled", &years))
+        .await
+        .refused(409, "InvalidBucketState");
+    world
+        .call(put("locked", "Disabled", &years))
+        .await
+        .refused(400, "MalformedXML");
+    for (inner, code) in [
+        (
+            format!("{mode}<Days>1</Days><Years>1</Years>"),
+            "MalformedXML",
+        ),
+        (mode.to_owned(), "MalformedXML"),
+        ("<Days>1</Days>".to_owned(), "MalformedXML"),
+        (
+            "<Mode>governance</Mode><Days>1</Days>".to_owned(),
+            "MalformedXML",
+        ),
+        (format!("{mode}<Days>0</Days>"), "InvalidRetentionPeriod"),
+        (format!("{mode}<Years>-1</Years>"), "InvalidRetentionPeriod"),
+        (
+            format!("{mode}<Days>36501</Days>"),
+            "InvalidRetentionPeriod",
+        ),
+    ] {
+        world
+            .call(put("locked", "Enabled", &rule(&inner)))
+            .await
+            .refused(400, code);
+    }
+    let mut bare = put("locked", "Enabled", &years);
+    bare.headers.clear();
+    world.call(bare).await.refused(400, "InvalidRequest");
+    world.call(put("locked", "Enabled", "")).await.expect(200);
+    assert_eq!(world.call(get("locked")).await.expect(200).one("Mode"), "");
+}

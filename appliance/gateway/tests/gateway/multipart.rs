@@ -1,0 +1,178 @@
+//! Objects made of parts.
+
+use crate::client::Call;
+use crate::world::World;
+use crate::{crc32_base64, md5_base64};
+
+async fn begin(world: &World, call: Call) -> String {
+    world
+        .call(call.query("uploads", ""))
+        .await
+        .expect(200)
+        .one("UploadId")
+}
+
+fn part(id: &str, number: &str, content: &[u8]) -> Call {
+    Call::object("PUT", "locked", "big")
+        .query("uploadId", id)
+        .query("partNumber", number)
+        .body(content)
+}
+
+fn complete(id: &str, parts: &[(&str, &str)]) -> Call {
+    let parts: String = parts
+        .iter()
+        .map(|(number, etag)| {
+            format!("<Part><PartNumber>{number}</PartNumber><ETag>{etag}</ETag></Part>")
+        })
+        .collect();
+    let xml = format!("<CompleteMultipartUpload>{parts}</CompleteMultipartUpload>");
+    Call::object("POST", "locked", "big")
+        .query("uploadId", id)
+        .body(xml)
+}
+
+#[tokio::test]
+async fn parts_become_an_object_with_its_lock() {
+    let world = World::start().await;
+    world.bucket("locked").await;
+    let create = Call::object("POST", "locked", "big")
+        .header("content-type", "text/x-big")
+        .header("x-amz-object-lock-mode", "COMPLIANCE")
+        .header(
+            "x-amz-object-lock-retain-until-date",
+            "2140-01-01T00:00:00Z",
+        )
+        .header("x-amz-object-lock-legal-hold", "ON")
+        .header("x-amz-checksum-algorithm", "CRC32");
+    let id = begin(&world, create).await;
+    let sum = crc32_base64(b"first ");
+    let first = part(&id, "1", b"first ").header("x-amz-checksum-crc32", &sum);
+    let first = world.call(first).await.expect(200);
+    assert_eq!(first.header("x-amz-checksum-crc32"), Some(sum.as_str()));
+    let first = first.header("etag").expect("an ETag").to_owned();
+    let second = part(&id, "2", b"second").payload("UNSIGNED-PAYLOAD");
+    world
+        .call(second.clone())
+        .await
+        .refused(400, "InvalidRequest");
+    let second = second.header("content-md5", &md5_base64(b"second"));
+    let second = world.call(second).await.expect(200);
+    let second = second.header("etag").expect("an ETag").to_owned();
+
+    let listed = Call::object("GET", "locked", "big").query("uploadId", &id);
+    let reply = world.call(listed.clone()).await.expect(200);
+    assert_eq!(reply.all("PartNumber"), ["1", "2"]);
+    assert_eq!(reply.all("Size"), ["6", "6"]);
+    assert_eq!(reply.all("ChecksumCRC32"), [sum]);
+    let page = world.call(listed.query("max-parts", "1")).await.expect(200);
+    assert_eq!(
+        (page.one("IsTruncated"), page.one("NextPartNumberMarker")),
+        ("true".into(), "1".into())
+    );
+    let uploads = world
+        .call(Call::bucket("GET", "locked").query("uploads", ""))
+        .await
+        .expect(200);
+    assert_eq!(
+        (uploads.one("Key"), uploads.one("UploadId")),
+        ("big".into(), id.clone())
+    );
+
+    let named = [("1", first.as_str()), ("2", second.as_str())];
+    let swapped = [named[1], named[0]];
+    world
+        .call(complete(&id, &swapped))
+        .await
+        .refused(400, "InvalidPartOrder");
+    world
+        .call(complete(&id, &[]))
+        .await
+        .refused(400, "MalformedXML");
+    let wrong = [("1", "\"00000000000000000000000000000000\"")];
+    world
+        .call(complete(&id, &wrong))
+        .await
+        .refused(400, "InvalidPart");
+    let size = |bytes: &str| complete(&id, &named).header("x-amz-mp-object-size", bytes);
+    world.call(size("13")).await.refused(400, "InvalidRequest");
+    let reply = world.call(size("12")).await.expect(200);
+    assert!(
+        reply.one("ETag").trim_matches('"').ends_with("-2"),
+        "{}",
+        reply.text()
+    );
+    assert!(reply.header("x-amz-version-id").is_some());
+
+    let got = world
+        .call(Call::object("GET", "locked", "big"))
+        .await
+        .expect(200);
+    assert_eq!(got.body, b"first second");
+    assert_eq!(got.header("content-type"), Some("text/x-big"));
+    assert_eq!(got.header("x-amz-object-lock-mode"), Some("COMPLIANCE"));
+    assert_eq!(got.header("x-amz-object-lock-legal-hold"), Some("ON"));
+    let version = got.header("x-amz-version-id").expect("a version");
+    let delete = Call::object("DELETE", "locked", "big").query("versionId", version);
+    world.call(delete).await.refused(403, "AccessDenied");
+}
+
+#[tokio::test]
+async fn an_aborted_upload_is_gone() {
+    let world = World::start().await;
+    world.bucket("locked").await;
+    let id = begin(&world, Call::object("POST", "locked", "big")).await;
+    let wrong = part(&id, "1", b"x").header("content-md5", &md5_base64(b"y"));
+    world.call(wrong).await.refused(400, "BadDigest");
+    let abort = || Call::object("DELETE", "locked", "big").query("uploadId", &id);
+    world.call(abort()).await.expect(204);
+    world.call(abort()).await.refused(404, "NoSuchUpload");
+    world
+        .call(part(&id, "1", b"x"))
+        .await
+        .refused(404, "NoSuchUpload");
+    world
+        .call(part("nonsense", "1", b"x"))
+        .await
+        .refused(404, "NoSuchUpload");
+    world
+        .call(complete(&id, &[("1", "\"e\"")]))
+        .await
+        .refused(404, "NoSuchUpload");
+    assert!(world.engine.object("locked", "big").is_none());
+}
+
+#[tokio::test]
+async fn part_numbers_and_checksum_types_are_checked() {
+    let world = World::start().await;
+    world.bucket("locked").await;
+    let id = begin(&world, Call::object("POST", "locked", "big")).await;
+    for number in ["0", "10001", "-1", "x"] {
+        world
+            .call(part(&id, number, b"x"))
+            .await
+            .refused(400, "InvalidArgument");
+    }
+    world.call(part(&id, "10000", b"x")).await.expect(200);
+    let create = |algorithm: &str, kind: &str| {
+        Call::object("POST", "locked", "big")
+            .query("uploads", "")
+            .header("x-amz-checksum-algorithm", algorithm)
+            .header("x-amz-checksum-type", kind)
+    };
+    for (algorithm, kind, status) in [
+        ("CRC32", "COMPOSITE", 200),
+        ("CRC32C", "FULL_OBJECT", 200),
+        ("CRC64NVME", "FULL_OBJECT", 200),
+        ("CRC64NVME", "COMPOSITE", 400),
+        ("SHA256", "FULL_OBJECT", 400),
+        ("MD4", "COMPOSITE", 400),
+        ("CRC32", "OTHER", 400),
+    ] {
+        assert_eq!(
+            world.call(create(algorithm, kind)).await.status,
+            status,
+            "{algorithm} {kind}"
+        );
+    }
+}

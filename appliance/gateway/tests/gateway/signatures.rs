@@ -1,0 +1,187 @@
+//! Who may speak, and what must be signed.
+
+use zeroize::Zeroizing;
+
+use crate::client::Call;
+use crate::sign::{Key, Scope};
+use crate::world::{HOST, World};
+
+#[tokio::test]
+async fn a_signed_request_is_served_under_its_key() {
+    let world = World::start().await;
+    world.call(Call::bucket("GET", "")).await.expect(200);
+    assert_eq!(
+        world.engine.with(|state| state.last_client.clone()),
+        "CLIENT1"
+    );
+}
+
+#[tokio::test]
+async fn wrong_keys_and_other_signatures_are_refused() {
+    let world = World::start().await;
+    let call = Call::bucket("GET", "");
+    let stranger = Key {
+        id: "STRANGER".to_owned(),
+        secret: "x".to_owned(),
+    };
+    let reply = world.raw("GET", &call.wire(&stranger, HOST)).await;
+    reply.refused(403, "InvalidAccessKeyId");
+    let thief = Key {
+        id: world.key.id.clone(),
+        secret: "guessed".to_owned(),
+    };
+    let reply = world.raw("GET", &call.wire(&thief, HOST)).await;
+    reply.refused(403, "SignatureDoesNotMatch");
+    world
+        .raw("GET", &call.anonymous(HOST))
+        .await
+        .refused(403, "AccessDenied");
+
+    let v2 = Call::bucket("GET", "").header("authorization", "AWS CLIENT1:c2lnbmF0dXJl");
+    world
+        .raw("GET", &v2.anonymous(HOST))
+        .await
+        .refused(400, "InvalidRequest");
+    let v2 = Call::bucket("GET", "")
+        .query("AWSAccessKeyId", "CLIENT1")
+        .query("Signature", "c2ln")
+        .query("Expires", "9999999999");
+    world
+        .raw("GET", &v2.anonymous(HOST))
+        .await
+        .refused(400, "InvalidRequest");
+    let v4a = String::from_utf8(call.wire(&world.key, HOST)).expect("text");
+    let v4a = v4a.replace("AWS4-HMAC-SHA256", "AWS4-ECDSA-P256-SHA256");
+    world
+        .raw("GET", v4a.as_bytes())
+        .await
+        .refused(400, "InvalidRequest");
+}
+
+#[tokio::test]
+async fn a_stale_or_early_date_is_refused() {
+    let world = World::start().await;
+    for seconds in [-1000, 1000, -86_400 * 40] {
+        let mut call = Call::bucket("GET", "");
+        call.scope = Scope::shifted(seconds);
+        world.call(call).await.refused(403, "RequestTimeTooSkewed");
+    }
+    let mut call = Call::bucket("GET", "");
+    call.scope = Scope::shifted(-600);
+    world.call(call).await.expect(200);
+}
+
+#[tokio::test]
+async fn nothing_can_be_added_to_a_signed_request() {
+    let world = World::start().await;
+    world.bucket("locked").await;
+    let version = world.put("locked", "key", b"content").await;
+    let call = || Call::object("DELETE", "locked", "key").query("versionId", &version);
+    let injected = call().unsigned_header("x-amz-bypass-governance-retention", "true");
+    world.call(injected).await.refused(403, "AccessDenied");
+    let wire = String::from_utf8(call().wire(&world.key, HOST)).expect("text");
+    let tampered = wire.replace("locked/key?", "locked/other?");
+    world
+        .raw("DELETE", tampered.as_bytes())
+        .await
+        .refused(403, "SignatureDoesNotMatch");
+    assert!(world.engine.object("locked", "key").is_some());
+}
+
+#[tokio::test]
+async fn presigned_urls_work_until_they_expire() {
+    let world = World::start().await;
+    world.bucket("plain").await;
+    world.put("plain", "key", b"content").await;
+    let mut get = Call::object("GET", "plain", "key");
+    let reply = world
+        .raw("GET", &get.presigned(&world.key, HOST, 60))
+        .await
+        .expect(200);
+    assert_eq!(reply.body, b"content");
+    get.scope = Scope::shifted(-120);
+    let reply = world.raw("GET", &get.presigned(&world.key, HOST, 60)).await;
+    reply.refused(403, "AccessDenied");
+    get.scope = Scope::shifted(2000);
+    let reply = world.raw("GET", &get.presigned(&world.key, HOST, 60)).await;
+    reply.refused(403, "RequestTimeTooSkewed");
+    let mut injected = Call::object("PUT", "plain", "other").body("x");
+    injected = injected.unsigned_header("x-amz-storage-class", "STANDARD");
+    let reply = world
+        .raw("PUT", &injected.presigned(&world.key, HOST, 60))
+        .await;
+    reply.refused(403, "AccessDenied");
+    let put = Call::object("PUT", "plain", "other").body("by url");
+    world
+        .raw("PUT", &put.presigned(&world.key, HOST, 60))
+        .await
+        .expect(200);
+    assert_eq!(
+        world
+            .engine
+            .object("plain", "other")
+            .expect("stored")
+            .content,
+        b"by url"
+    );
+}
+
+#[tokio::test]
+async fn clients_can_be_replaced_while_serving() {
+    let world = World::start().await;
+    let fresh = Key {
+        id: "CLIENT2".to_owned(),
+        secret: "another secret".to_owned(),
+    };
+    let call = Call::bucket("GET", "");
+    world
+        .raw("GET", &call.wire(&fresh, HOST))
+        .await
+        .refused(403, "InvalidAccessKeyId");
+    world
+        .clients
+        .replace([(fresh.id.clone(), Zeroizing::new(fresh.secret.clone()))]);
+    world.raw("GET", &call.wire(&fresh, HOST)).await.expect(200);
+    world.call(call).await.refused(403, "InvalidAccessKeyId");
+}
+
+#[tokio::test]
+async fn what_the_vault_does_not_know_is_refused_by_name() {
+    let world = World::start().await;
+    world.bucket("locked").await;
+    for (name, value) in [
+        ("x-amz-object-lock-event-hold", "ON"),
+        ("x-amz-grant-read", "id=x"),
+        ("x-amz-acl", "public-read"),
+        ("x-amz-server-side-encryption-customer-algorithm", "AES256"),
+        ("x-amz-server-side-encryption", "aws:kms"),
+        ("x-amz-checksum-sha512", "AAAA"),
+    ] {
+        let call = Call::object("PUT", "locked", "key")
+            .header(name, value)
+            .body("x");
+        let reply = world.call(call).await;
+        reply.refused(501, "NotImplemented");
+        assert!(reply.one("Message").contains(name), "{}", reply.text());
+    }
+    let copy = Call::object("PUT", "locked", "copy").header("x-amz-copy-source", "/locked/key");
+    world.call(copy).await.refused(501, "NotImplemented");
+    let copy = Call::object("PUT", "locked", "copy")
+        .query("partNumber", "1")
+        .query("uploadId", "0123456789abcdef0123456789abcdef")
+        .header("x-amz-copy-source", "/locked/key");
+    world.call(copy).await.refused(501, "NotImplemented");
+    for (name, method) in [("tagging", "PUT"), ("tagging", "DELETE"), ("acl", "PUT")] {
+        let xml = if name == "tagging" {
+            "<Tagging><TagSet></TagSet></Tagging>"
+        } else {
+            ""
+        };
+        let body = if method == "PUT" { xml } else { "" };
+        let call = Call::object(method, "locked", "key")
+            .query(name, "")
+            .body(body);
+        world.call(call).await.refused(501, "NotImplemented");
+    }
+    assert_eq!(world.engine.with(|state| state.objects.len()), 0);
+}
