@@ -21,6 +21,12 @@ impl Failure {
         Failure(format!("{what} {}: {error}", path.display()))
     }
 
+    /// The same failure with more to read below it.
+    #[must_use]
+    pub fn and(self, text: &str) -> Failure {
+        Failure(format!("{}\n{text}", self.0))
+    }
+
     /// The same failure, said from further out.
     #[must_use]
     pub fn within(self, context: &str) -> Failure {

@@ -105,6 +105,11 @@ impl Server {
         said(&self.log)
     }
 
+    /// Everything the server printed.
+    pub fn output(&self) -> Outcome<String> {
+        std::fs::read_to_string(&self.log).map_err(|e| Failure::path("cannot read", &self.log, &e))
+    }
+
     /// Fails when the server has ended by itself.
     pub fn expect_alive(&mut self) -> Outcome {
         match self.child.try_wait()? {

@@ -114,7 +114,7 @@ impl Campaign<'_> {
             older_percent: OLDER_PERCENT,
         };
         let right = verify_all(&server.endpoint, BUCKET, &mut self.books, scope, false)
-            .map_err(|failure| failure.within(&format!("after the kill\n{}", server.said())))?
+            .map_err(|failure| failure.within("after the kill").and(&server.said()))?
             .right;
         server.expect_alive()?;
         let before = self.acknowledged;

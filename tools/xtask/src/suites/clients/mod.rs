@@ -7,6 +7,7 @@ mod aws;
 mod aws_cases;
 mod lock_cases;
 mod names;
+mod printed;
 mod raw;
 mod rclone;
 mod restic;
@@ -86,16 +87,20 @@ fn everything(workspace: &Workspace, programs: &Programs, ledger: &mut Ledger) -
         scratch: &scratch,
     };
     ledger.case("client.env: a shell can source it", || sourceable(&bench));
-    let families: [(Tool, &[Case]); 6] = [
-        (install::OPENSSL, &raw::CASES),
-        (install::AWS, &aws_cases::CASES),
-        (install::AWS, &names::CASES),
-        (install::AWS, &lock_cases::CASES),
-        (install::RESTIC, &restic::CASES),
-        (install::RCLONE, &rclone::CASES),
+    let families: [(&[Tool], &[Case]); 7] = [
+        (&[install::OPENSSL], &raw::CASES),
+        (&[install::AWS], &aws_cases::CASES),
+        (&[install::AWS], &names::CASES),
+        (&[install::AWS], &lock_cases::CASES),
+        (&[install::RESTIC], &restic::CASES),
+        (&[install::RCLONE], &rclone::CASES),
+        (
+            &[install::AWS, install::RESTIC, install::RCLONE],
+            &printed::CASES,
+        ),
     ];
-    for (tool, cases) in families {
-        match install::require(std::slice::from_ref(&tool)) {
+    for (tools, cases) in families {
+        match install::require(tools) {
             Ok(()) => {
                 for (name, check) in cases {
                     ledger.case(name, || check(&bench));

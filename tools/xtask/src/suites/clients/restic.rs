@@ -34,7 +34,7 @@ fn restic(bench: &Bench) -> Outcome<Run> {
             "RESTIC_REPOSITORY",
             format!("s3:{url}/restic-bucket/repository"),
         )
-        .env("RESTIC_CACERT", bench.variable("AWS_CA_BUNDLE")?))
+        .args(["--cacert", bench.variable("AWS_CA_BUNDLE")?]))
 }
 
 fn source(bench: &Bench) -> PathBuf {

@@ -129,7 +129,7 @@ impl Yard<'_> {
             Scope::All,
             refusals,
         )
-        .map_err(|failure| failure.within(&format!("server said\n{}", server.said())))?;
+        .map_err(|failure| failure.and(&server.said()))?;
         server.stop()?;
         Ok(found)
     }
