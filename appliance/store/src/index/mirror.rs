@@ -148,7 +148,7 @@ impl Mirror {
         }
         let place = Geometry::place(page);
         let ciphertext = self.read_raw(place).ok()?;
-        (cipher.tag(place, &ciphertext) == tag).then_some(ciphertext)
+        (cipher.tag(&ciphertext) == tag).then_some(ciphertext)
     }
 
     /// The tag of a file page, [`TAG_BLANK`] if it was never written.

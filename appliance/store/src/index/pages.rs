@@ -526,7 +526,7 @@ impl State {
         let Some(mirror) = self.mirrors.get_mut(at) else {
             return Ok(());
         };
-        mirror.set_tag(cipher, page, cipher.tag(place, ciphertext));
+        mirror.set_tag(cipher, page, cipher.tag(ciphertext));
         let result = mirror
             .write_raw(place, ciphertext)
             .and_then(|()| mirror.write_tags(cipher));
@@ -659,7 +659,7 @@ impl State {
                 break;
             };
             let place = Geometry::place(page);
-            mirror.set_tag(cipher, page, cipher.tag(place, &ciphertext));
+            mirror.set_tag(cipher, page, cipher.tag(&ciphertext));
             result = mirror.write_raw(place, ciphertext.as_slice());
             if result.is_err() {
                 break;

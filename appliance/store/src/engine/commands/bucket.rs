@@ -1,0 +1,155 @@
+//! Buckets: create, show, delete, default retention.
+
+use stele_format::record::{Body, RecordType};
+use stele_format::units::{BucketId, ObjectId};
+
+use super::{After, Facts, Outcome, bucket_info};
+use crate::draft::{Draft, Origin, Sealed, VersionSlot};
+use crate::engine::view::{Stop, View};
+use crate::index::rows::{BucketRow, NameRow, Table};
+use crate::index::{Fact, Scan, keys};
+use crate::limits::{BUCKET_COUNT_MAX, SCAN_ROW_COUNT};
+use crate::policy::{BucketKind, Mode, Period, Rights, may_change_default};
+use crate::request::{Answer, Refusal};
+
+/// All buckets, by name.
+pub(crate) fn list(facts: &Facts<'_>) -> Answer {
+    let mut buckets: Vec<_> = facts
+        .buckets
+        .iter()
+        .filter(|(_, row)| !row.deleted)
+        .map(|(id, row)| bucket_info(*id, row))
+        .collect();
+    buckets.sort_by(|a, b| a.name.cmp(&b.name));
+    Answer::Buckets(buckets)
+}
+
+/// One bucket.
+pub(crate) fn head(facts: &Facts<'_>, name: &str) -> Result<Outcome, Stop> {
+    let (id, row) = facts.bucket(name)?;
+    Ok(Outcome::Answer(Answer::Bucket(bucket_info(id, row))))
+}
+
+/// A new bucket. The lock header yields `client-locked`; without it the vault's policy decides.
+pub(crate) fn create(facts: &Facts<'_>, name: &str, lock: bool) -> Result<Outcome, Stop> {
+    if facts.bucket(name).is_ok() {
+        return Err(Refusal::BucketExists.into());
+    }
+    if facts.buckets.len() >= BUCKET_COUNT_MAX as usize {
+        return Err(Refusal::TooManyBuckets {
+            buckets_max: BUCKET_COUNT_MAX,
+        }
+        .into());
+    }
+    let kind = if lock {
+        BucketKind::ClientLocked
+    } else {
+        facts.new_bucket.kind
+    };
+    let default = if kind == BucketKind::DefaultLocked {
+        facts.new_bucket.default
+    } else {
+        None
+    };
+    let row = BucketRow {
+        name: name.to_owned(),
+        kind,
+        default,
+        created: facts.wall,
+        deleted: false,
+    };
+    let id = BucketId::new(facts.random[0]);
+    let info = bucket_info(id, &row);
+    Ok(Outcome::Write(
+        vec![draft(facts, id, &row)],
+        After::Bucket(info),
+    ))
+}
+
+fn draft(facts: &Facts<'_>, id: BucketId, row: &BucketRow) -> Draft {
+    Draft {
+        origin: Origin::Request {
+            id: facts.id,
+            last: true,
+        },
+        kind: RecordType::Bucket,
+        bucket: id,
+        object: ObjectId::default(),
+        version: VersionSlot::None,
+        retention: None,
+        hold: false,
+        body: Body::Bucket,
+        sealed: Sealed::BoxKey(crate::fact::bucket_body(row).encode().to_vec()),
+        inline: None,
+    }
+}
+
+/// Sets or clears the default retention: raising is free, lowering needs a right.
+pub(crate) fn set_default(
+    facts: &Facts<'_>,
+    name: &str,
+    default: Option<(Mode, Period)>,
+    rights: Rights,
+) -> Result<Outcome, Stop> {
+    let (id, row) = facts.bucket(name)?;
+    facts.note(may_change_default(row.kind, row.default, default, rights)?);
+    let changed = BucketRow {
+        default,
+        ..row.clone()
+    };
+    Ok(Outcome::Write(
+        vec![draft(facts, id, &changed)],
+        After::Done,
+    ))
+}
+
+/// Removes a bucket that shows nothing; released versions stay in the vault.
+pub(crate) fn delete(facts: &Facts<'_>, view: &View<'_>, name: &str) -> Result<Outcome, Stop> {
+    let (id, _) = facts.bucket(name)?;
+    let uploads = Scan::prefix(Table::UploadNames, keys::bucket(id), 1);
+    if !view.scan(&uploads)?.rows.is_empty() {
+        return Err(Refusal::BucketNotEmpty.into());
+    }
+    let mut scan = Scan::prefix(Table::Names, keys::bucket(id), SCAN_ROW_COUNT);
+    loop {
+        let page = view.scan(&scan)?;
+        for (_, value) in &page.rows {
+            let row = <NameRow as crate::index::rows::TableRow>::decode(value)?;
+            if row.current.is_some() {
+                return Err(Refusal::BucketNotEmpty.into());
+            }
+        }
+        match page.resume {
+            None => break,
+            Some(resume) => scan.from = resume,
+        }
+    }
+    view.foresee(&Fact::BucketDeleted { id })?;
+    let mut draft = Draft::of_engine(RecordType::BucketDelete, Body::BucketDelete);
+    draft.origin = Origin::Request {
+        id: facts.id,
+        last: true,
+    };
+    draft.bucket = id;
+    Ok(Outcome::Write(vec![draft], After::Done))
+}
+
+/// A configuration value under the box key.
+pub(crate) fn put_config(facts: &Facts<'_>, name: &str, value: &[u8]) -> Outcome {
+    let mut draft = Draft::of_engine(RecordType::Config, Body::Config);
+    draft.origin = Origin::Request {
+        id: facts.id,
+        last: true,
+    };
+    draft.sealed = Sealed::BoxKey(crate::fact::config_body(name, value).encode().to_vec());
+    Outcome::Write(vec![draft], After::Done)
+}
+
+/// Where a configuration value lies.
+pub(crate) fn get_config(view: &View<'_>, name: &str) -> Result<Outcome, Stop> {
+    let row: Option<crate::index::rows::ConfigRow> = view.row(keys::config(name))?;
+    Ok(match row {
+        None => Outcome::Answer(Answer::Config(None)),
+        Some(row) => Outcome::Config(row.location),
+    })
+}

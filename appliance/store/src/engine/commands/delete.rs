@@ -1,0 +1,145 @@
+//! S3 DELETE: a marker, or the release of a version. Nothing here destroys.
+
+use stele_format::manifest::{Manifest, ManifestKind};
+use stele_format::record::{Body, RecordType, Release, ReleaseReason};
+use stele_format::units::{BucketId, ObjectId, VersionId};
+
+use super::{After, Facts, Outcome};
+use crate::draft::{Draft, Origin, Sealed, VersionSlot};
+use crate::engine::view::{Stop, View};
+use crate::fact;
+use crate::index::Fact;
+use crate::keys::counter::KeyClass;
+use crate::policy::retention::VersionLock;
+use crate::policy::{BucketKind, Rights, may_release};
+use crate::request::{Answer, ObjectName, Refusal};
+
+/// DELETE with or without a version id.
+pub(crate) fn delete(
+    facts: &Facts<'_>,
+    view: &View<'_>,
+    name: &ObjectName,
+    version: Option<VersionId>,
+    bypass: bool,
+    rights: Rights,
+) -> Result<Outcome, Stop> {
+    let (bucket, row) = facts.bucket(&name.bucket)?;
+    let versioned = row.kind != BucketKind::Plain;
+    let name_row = view.name(bucket, &name.key)?;
+    match (version, versioned) {
+        (None, true) => {
+            let object = name_row.map_or_else(|| facts.fresh_object(), |row| row.object);
+            let draft = marker(facts, bucket, object, &name.key);
+            Ok(Outcome::Write(vec![draft], After::Marker { versioned }))
+        }
+        (None, false) => {
+            let current = name_row.and_then(|row| Some((row.object, row.current?.version)));
+            let answer = After::Deleted {
+                marker: false,
+                version: None,
+                versioned,
+            };
+            match current {
+                None => Ok(Outcome::Answer(nothing_there(None, versioned))),
+                Some((object, version)) => {
+                    let draft = release(
+                        facts,
+                        view,
+                        bucket,
+                        object,
+                        version,
+                        ReleaseReason::Overwritten,
+                        true,
+                    )?;
+                    Ok(Outcome::Write(vec![draft], answer))
+                }
+            }
+        }
+        (Some(version), _) => {
+            let Some(name_row) = name_row else {
+                return Ok(Outcome::Answer(nothing_there(Some(version), versioned)));
+            };
+            let Some(row) = view.version(name_row.object, version)? else {
+                return Ok(Outcome::Answer(nothing_there(Some(version), versioned)));
+            };
+            let lock = VersionLock {
+                marker: row.marker,
+                hold: row.hold == Some(true),
+                retention: row.retention,
+            };
+            facts.note(may_release(lock, bypass, rights, facts.time)?);
+            let why = if row.marker {
+                ReleaseReason::MarkerRemoved
+            } else {
+                ReleaseReason::ClientDelete
+            };
+            let draft = release(facts, view, bucket, name_row.object, version, why, true)?;
+            let after = After::Deleted {
+                marker: row.marker,
+                version: Some(version),
+                versioned,
+            };
+            Ok(Outcome::Write(vec![draft], after))
+        }
+    }
+}
+
+/// S3 answers a DELETE of what is not there as if it had been.
+fn nothing_there(version: Option<VersionId>, versioned: bool) -> Answer {
+    Answer::Deleted {
+        marker: false,
+        version,
+        versioned,
+    }
+}
+
+fn marker(facts: &Facts<'_>, bucket: BucketId, object: ObjectId, key: &[u8]) -> Draft {
+    let manifest = Manifest {
+        kind: ManifestKind::DeleteMarker,
+        name: key.to_vec(),
+        ..Manifest::default()
+    };
+    Draft {
+        origin: Origin::Request {
+            id: facts.id,
+            last: true,
+        },
+        kind: RecordType::DeleteMarker,
+        bucket,
+        object,
+        version: VersionSlot::Fresh,
+        retention: None,
+        hold: false,
+        body: Body::DeleteMarker,
+        sealed: Sealed::Leaf(Box::new(manifest), KeyClass::Object),
+        inline: None,
+    }
+}
+
+/// The record that releases a version: gone from S3, kept by the vault.
+pub(crate) fn release(
+    facts: &Facts<'_>,
+    view: &View<'_>,
+    bucket: BucketId,
+    object: ObjectId,
+    version: VersionId,
+    why: ReleaseReason,
+    last: bool,
+) -> Result<Draft, Stop> {
+    view.foresee(&Fact::Released {
+        object,
+        version,
+        reason: fact::release_code(why),
+    })?;
+    let row = view
+        .version(object, version)?
+        .ok_or(Refusal::NoSuchVersion)?;
+    let mut draft = Draft::of_engine(RecordType::Release, Body::Release(Release { reason: why }));
+    draft.origin = Origin::Request { id: facts.id, last };
+    draft.bucket = bucket;
+    draft.object = object;
+    draft.version = VersionSlot::Version(version);
+    draft.retention = row.retention;
+    draft.hold = row.hold == Some(true);
+    Ok(draft)
+}

@@ -1,0 +1,117 @@
+//! What each command decides, from what it sees: pure up to the records it asks for.
+//!
+//! One family a file. A decision reads through a [`View`](super::view::View) and ends in an
+//! [`Outcome`]: an answer at once, or records to write and the answer to give when they are durable.
+
+pub(crate) mod bucket;
+pub(crate) mod delete;
+pub(crate) mod list;
+pub(crate) mod lock;
+pub(crate) mod multipart;
+pub(crate) mod object;
+
+use std::collections::BTreeMap;
+
+use stele_format::units::{BucketId, ObjectId, PoolId, VersionId};
+
+use crate::draft::Draft;
+use crate::index::rows::BucketRow;
+use crate::keys::state::KeyState;
+use crate::policy::retention::Allowed;
+use crate::policy::{EffectiveTime, Right};
+use crate::read::Download;
+use crate::request::{Answer, BucketInfo, Checksum, ObjectInfo, Refusal, RequestId};
+
+/// What a decision may know beside the rows it reads.
+pub(crate) struct Facts<'a> {
+    pub(crate) id: RequestId,
+    pub(crate) pool: PoolId,
+    pub(crate) keys: &'a KeyState,
+    pub(crate) buckets: &'a BTreeMap<BucketId, BucketRow>,
+    pub(crate) time: EffectiveTime,
+    pub(crate) wall: stele_format::units::UnixMillis,
+    /// 128 random bits drawn once for this request, stable over attempts.
+    pub(crate) random: [[u8; 16]; 2],
+    pub(crate) new_bucket: crate::config::NewBucket,
+    /// A special right the decision used; each use alarms.
+    pub(crate) used: std::cell::Cell<Option<Right>>,
+}
+
+/// How a decision ends.
+pub(crate) enum Outcome {
+    /// Nothing to write.
+    Answer(Answer),
+    /// An upload stream may open.
+    Stream,
+    /// A configuration value lies in this record.
+    Config(crate::index::rows::RecordLocation),
+    /// A download begins.
+    Download(Box<Download>, Box<ObjectInfo>),
+    /// Records to write, in order, and what to say when the last is applied.
+    Write(Vec<Draft>, After),
+}
+
+/// The answer once records are durable; what is only known then is filled in.
+#[derive(Debug, Clone)]
+pub(crate) enum After {
+    Done,
+    Bucket(BucketInfo),
+    Stored {
+        versioned: bool,
+        part: bool,
+        etag: String,
+        checksums: Vec<Checksum>,
+    },
+    Marker {
+        versioned: bool,
+    },
+    Deleted {
+        marker: bool,
+        version: Option<VersionId>,
+        versioned: bool,
+    },
+    Upload,
+}
+
+impl Facts<'_> {
+    /// A bucket that exists, by name.
+    pub(crate) fn bucket(&self, name: &str) -> Result<(BucketId, &BucketRow), Refusal> {
+        self.buckets
+            .iter()
+            .find(|(_, row)| row.name == name && !row.deleted)
+            .map(|(id, row)| (*id, row))
+            .ok_or(Refusal::NoSuchBucket)
+    }
+
+    /// Remembers that a decision used a special right.
+    pub(crate) fn note(&self, allowed: Allowed) {
+        if allowed.used.is_some() {
+            self.used.set(allowed.used);
+        }
+    }
+
+    /// A fresh object id.
+    pub(crate) fn fresh_object(&self) -> ObjectId {
+        ObjectId::new(self.random[0])
+    }
+
+    /// A fresh opaque ETag.
+    pub(crate) fn opaque_etag(&self, parts: u32) -> String {
+        let hex: String = self.random[1]
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
+        format!("{hex}-{parts}")
+    }
+}
+
+/// The bucket as it is shown.
+pub(crate) fn bucket_info(id: BucketId, row: &BucketRow) -> BucketInfo {
+    BucketInfo {
+        id,
+        name: row.name.clone(),
+        kind: row.kind,
+        created: row.created,
+        default: row.default,
+    }
+}

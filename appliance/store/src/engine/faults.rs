@@ -1,0 +1,167 @@
+//! Disks that fail while we run, and the labels that say so.
+//!
+//! A disk whose write or flush failed is expelled: it is never written again while we run, and what it
+//! holds counts for nothing. The change is in force when the labels of all remaining members say it;
+//! until then nothing is acknowledged.
+
+use stele_device::disk::DiskError;
+use stele_format::label::{DynamicLabel, LabelMember, MemberState as LabelState};
+use stele_format::units::{Generation, UnitCount};
+
+use super::{DiskSlot, Engine};
+use crate::draft::Origin;
+use crate::pool::{MemberState, Pool};
+use crate::request::{ReadOnlyReason, Refusal};
+
+impl Engine {
+    /// A write or flush of this disk failed.
+    pub(super) fn expel(&mut self, slot: DiskSlot, error: &DiskError) {
+        let reason = match error {
+            DiskError::Full => "its file system is full",
+            DiskError::Gone | DiskError::PowerLost => "it is gone",
+            _ => "a write or flush failed",
+        };
+        self.expel_for(slot, reason);
+    }
+
+    /// This disk is too far behind the others.
+    pub(super) fn expel_slow(&mut self, slot: DiskSlot) {
+        self.expel_for(slot, "it was too slow");
+    }
+
+    fn expel_for(&mut self, slot: DiskSlot, reason: &'static str) {
+        let Some(member) = self.pool.member_at_mut(slot) else {
+            return;
+        };
+        if member.state != MemberState::Active {
+            return;
+        }
+        member.state = MemberState::Expelled;
+        member.reason = Some(reason);
+        self.journal.expel(slot, &self.pool);
+        self.flushes.remove(slot);
+        self.labels.remove(slot);
+        self.with_lane(|lane, context| lane.expel(slot, context));
+        if self.pool.has_quorum() {
+            self.relabelling = true;
+            self.start_label_update();
+        } else {
+            self.stop_writing();
+        }
+    }
+
+    /// Fewer disks remain than the quorum needs: nothing is acknowledged any more.
+    fn stop_writing(&mut self) {
+        let reason = ReadOnlyReason::TooFewDisks {
+            present: u16::try_from(self.pool.active().count()).unwrap_or(u16::MAX),
+            needed: u16::try_from(self.pool.needed()).unwrap_or(u16::MAX),
+            missing: self.pool.missing_names(),
+        };
+        self.read_only = Some(reason.clone());
+        let refusal = Refusal::ReadOnly(reason);
+        let queued = self.journal.give_up().into_iter().map(|draft| draft.origin);
+        let flying = self
+            .journal
+            .give_up_flight()
+            .into_iter()
+            .map(|record| record.origin);
+        let origins: Vec<Origin> = queued.chain(flying).collect();
+        for origin in origins {
+            if let Origin::Request { id, .. } = origin {
+                self.finish(id, Err(refusal.clone()));
+            }
+        }
+        self.refuse_uploads(&refusal);
+    }
+
+    /// Writes the pool's state into the labels of all active disks.
+    pub(super) fn start_label_update(&mut self) {
+        if self.labels.is_running() {
+            self.label_again = true;
+            return;
+        }
+        self.label_again = false;
+        self.pool.generation = Generation::new(self.pool.generation.get() + 1);
+        let clean = self.stop != super::StopState::Running && self.journal.is_idle();
+        let labels = self.make_labels(clean);
+        for (slot, label) in labels {
+            let geometry = self.pool.member_at(slot).and_then(|member| member.geometry);
+            if let Some(geometry) = geometry {
+                self.labels.start(&mut self.io, slot, &geometry, label);
+            }
+        }
+    }
+
+    fn make_labels(&self, clean: bool) -> Vec<(DiskSlot, DynamicLabel)> {
+        let facts = LabelFacts {
+            epoch: self.journal.epoch(),
+            watermark: self.journal.acknowledged(),
+            journal_segment: self.journal.segment(),
+            clean_stop: clean,
+            cutoffs: &self.cutoffs,
+        };
+        labels_of(&self.pool, &facts)
+    }
+
+    /// One operation of a label update succeeded.
+    pub(super) fn label_step(&mut self, slot: DiskSlot) {
+        self.labels.finished(&mut self.io, slot);
+        if self.labels.is_running() {
+            return;
+        }
+        if self.label_again {
+            self.start_label_update();
+        } else {
+            self.relabelling = false;
+        }
+    }
+}
+
+/// What labels state beside the pool.
+pub(crate) struct LabelFacts<'a> {
+    pub(crate) epoch: stele_format::units::Epoch,
+    pub(crate) watermark: stele_format::units::Sequence,
+    pub(crate) journal_segment: stele_format::units::SegmentId,
+    pub(crate) clean_stop: bool,
+    pub(crate) cutoffs: &'a [stele_format::label::EpochCutoff],
+}
+
+/// The labels of every active disk.
+pub(crate) fn labels_of(pool: &Pool, facts: &LabelFacts<'_>) -> Vec<(DiskSlot, DynamicLabel)> {
+    let members: Vec<LabelMember> = pool
+        .members
+        .iter()
+        .map(|member| LabelMember {
+            disk: member.disk,
+            state: match member.state {
+                MemberState::Active => LabelState::Active,
+                MemberState::Absent => LabelState::Absent,
+                MemberState::Expelled => LabelState::Expelled,
+                MemberState::Stale => LabelState::Stale,
+            },
+            last_generation: if member.state == MemberState::Active {
+                pool.generation
+            } else {
+                member.last_generation
+            },
+        })
+        .collect();
+    pool.active()
+        .filter_map(|member| {
+            let label = DynamicLabel {
+                pool: pool.id,
+                disk: member.disk,
+                generation: pool.generation,
+                epoch: facts.epoch,
+                watermark: facts.watermark,
+                next_segment: pool.next_segment,
+                units_high_water: UnitCount::new(member.units_high_water()),
+                clean_stop: facts.clean_stop,
+                journal_segment: facts.journal_segment,
+                members: members.clone(),
+                cutoffs: facts.cutoffs.to_vec(),
+            };
+            Some((member.slot?, label))
+        })
+        .collect()
+}

@@ -1,0 +1,86 @@
+//! Operations in flight: which disk, for what, and the actions of the current step.
+
+use std::collections::BTreeMap;
+
+use stele_device::disk::{Op, OpId};
+use stele_format::units::Sequence;
+
+use super::{Action, DiskSlot};
+use crate::job::{Job, JobId};
+use crate::request::RequestId;
+
+/// What an operation was submitted for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// A journal frame, written and flushed.
+    Frame(Sequence),
+    /// Footer and seal of a journal segment.
+    JournalSeal,
+    /// A write of the data lane.
+    Lane(u64),
+    /// A flush of the data lane.
+    LaneFlush(u64),
+    /// One step of a label update.
+    Label,
+    /// A read for a request or a stream.
+    Read(u64),
+}
+
+/// The engine's side of the disks and workers: submissions out, purposes back.
+#[derive(Default)]
+pub(crate) struct Io {
+    next_op: u64,
+    next_job: u64,
+    open: BTreeMap<OpId, (DiskSlot, Purpose)>,
+    actions: Vec<Action>,
+}
+
+impl Io {
+    /// Submits an operation.
+    pub(crate) fn submit(&mut self, slot: DiskSlot, op: Op, purpose: Purpose) {
+        self.next_op += 1;
+        let id = OpId(self.next_op);
+        self.open.insert(id, (slot, purpose));
+        self.actions.push(Action::Disk { slot, id, op });
+    }
+
+    /// What a finished operation was for; none if it is not ours.
+    pub(crate) fn finish(&mut self, id: OpId) -> Option<(DiskSlot, Purpose)> {
+        self.open.remove(&id)
+    }
+
+    /// Whether anything is in flight.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.open.is_empty()
+    }
+
+    /// A number for a job that is about to be given out.
+    pub(crate) fn job_id(&mut self) -> JobId {
+        self.next_job += 1;
+        JobId(self.next_job)
+    }
+
+    /// Gives work to a worker.
+    pub(crate) fn job(&mut self, job: Job) {
+        self.actions.push(Action::Job(job));
+    }
+
+    /// Any other action.
+    pub(crate) fn action(&mut self, action: Action) {
+        self.actions.push(action);
+    }
+
+    /// Answers a request.
+    pub(crate) fn reply(
+        &mut self,
+        id: RequestId,
+        result: Result<crate::request::Answer, crate::request::Refusal>,
+    ) {
+        self.actions.push(Action::Reply { id, result });
+    }
+
+    /// Moves the actions of this step out.
+    pub(crate) fn drain(&mut self, out: &mut Vec<Action>) {
+        out.append(&mut self.actions);
+    }
+}

@@ -1,0 +1,449 @@
+//! The engine: one state machine, fed with events, answering with actions.
+//!
+//! No threads, no clock, no I/O of its own. Whoever drives it executes the actions on disks, workers
+//! and the index thread, and feeds the completions back; the simulator does so from a seed.
+//!
+//! Order of a write: decide -> record -> frame -> durable on the quorum -> `index.apply` -> answer.
+//! Invariants: an answer to a mutation is given only after its record and all earlier ones are durable
+//! and applied; a disk that failed a write or flush is never believed again while we run; when fewer
+//! disks remain than the quorum needs, nothing is acknowledged any more.
+
+mod admission;
+pub(crate) mod commands;
+mod download;
+mod faults;
+pub(crate) mod io;
+mod requests;
+mod snapshot;
+mod spill;
+mod streams;
+pub(crate) mod view;
+
+pub(crate) use faults::{LabelFacts, labels_of};
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use stele_device::disk::{Done, Op, OpId};
+use stele_device::entropy::Entropy;
+use stele_device::keyprovider::KeyProvider;
+use stele_format::units::{BucketId, UnixMillis};
+
+use crate::flush::Flushes;
+use crate::index::rows::BucketRow;
+use crate::index::{IndexReply, IndexRequest, Memtable, QueryId};
+use crate::job::{Job, JobDone, JobId};
+use crate::journal::{Journal, JournalContext};
+use crate::keys::chunk::BulkAead;
+use crate::keys::state::KeyState;
+use crate::labels::LabelUpdate;
+use crate::lane::{Lane, LaneContext, LaneEvent};
+use crate::policy::{ComplianceClock, EffectiveTime, effective_time};
+use crate::pool::Pool;
+use crate::request::{Answer, ReadOnlyReason, Refusal, Request, RequestId, StreamId};
+
+use admission::Admission;
+use download::{GetStream, ReadTask};
+use io::{Io, Purpose};
+use requests::Pending;
+use spill::Spill;
+use streams::PutStream;
+
+/// A disk as the driver numbers it: its place in the vector given at opening.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct DiskSlot(pub u16);
+
+/// The time of a step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Now {
+    /// The wall clock.
+    pub wall: UnixMillis,
+    /// `CLOCK_MONOTONIC_RAW`, milliseconds.
+    pub monotonic_ms: u64,
+}
+
+/// What happens to the engine.
+#[derive(Debug)]
+pub enum Event {
+    /// A question.
+    Request(Request),
+    /// A disk finished an operation.
+    Disk {
+        /// Which disk.
+        slot: DiskSlot,
+        /// What came of it.
+        done: Done,
+    },
+    /// A worker finished a job.
+    Job(JobDone),
+    /// The index answers.
+    Index(IndexReply),
+    /// Time passes: every 10 ms while anything is in flight, every 100 ms else.
+    Tick,
+    /// Stop cleanly; [`Engine::is_stopped`] says when that is done.
+    Stop,
+}
+
+/// What the driver must do.
+#[derive(Debug)]
+pub enum Action {
+    /// Submit to a disk.
+    Disk {
+        /// Which disk.
+        slot: DiskSlot,
+        /// Ties the completion.
+        id: OpId,
+        /// The operation.
+        op: Op,
+    },
+    /// Give to a worker.
+    Job(Job),
+    /// Send to the index; requests and replies keep their order.
+    Index(IndexRequest),
+    /// Answer a request.
+    Reply {
+        /// Which.
+        id: RequestId,
+        /// The answer.
+        result: Result<Answer, Refusal>,
+    },
+}
+
+/// What comes in from outside by constructor.
+pub struct World {
+    /// Randomness.
+    pub entropy: Box<dyn Entropy>,
+    /// Seals the key state.
+    pub keys: Box<dyn KeyProvider>,
+    /// Bulk encryption.
+    pub aead: Arc<dyn BulkAead>,
+}
+
+/// What a worker job belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum JobFor {
+    /// A chunk of an upload.
+    Chunk(StreamId, usize),
+    /// A list chunk of a request.
+    List(RequestId, usize),
+    /// A read.
+    Read(u64),
+}
+
+/// Who waits for an index answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum QueryFor {
+    /// A deciding request.
+    Request(RequestId),
+    /// A chunk to be located.
+    Read(u64),
+}
+
+/// The engine.
+pub struct Engine {
+    pub(crate) pool: Pool,
+    pub(crate) io: Io,
+    pub(crate) journal: Journal,
+    pub(crate) lane: Lane,
+    pub(crate) flushes: Flushes,
+    pub(crate) labels: LabelUpdate,
+    pub(crate) label_again: bool,
+    /// A membership change is written but not yet in force: nothing is acknowledged.
+    pub(crate) relabelling: bool,
+    pub(crate) cutoffs: Vec<stele_format::label::EpochCutoff>,
+    pub(crate) memtable: Memtable,
+    pub(crate) buckets: BTreeMap<BucketId, BucketRow>,
+    pub(crate) keys: KeyState,
+    pub(crate) world: World,
+    pub(crate) clock: ComplianceClock,
+    pub(crate) now: Now,
+    pub(crate) new_bucket: crate::config::NewBucket,
+    pub(crate) admission: Admission,
+    pub(crate) pending: BTreeMap<RequestId, Pending>,
+    pub(crate) parked: BTreeSet<RequestId>,
+    pub(crate) puts: BTreeMap<StreamId, PutStream>,
+    pub(crate) gets: BTreeMap<StreamId, GetStream>,
+    pub(crate) reads: BTreeMap<u64, ReadTask>,
+    pub(crate) spills: BTreeMap<RequestId, Spill>,
+    pub(crate) jobs: BTreeMap<JobId, JobFor>,
+    pub(crate) tickets: BTreeMap<crate::lane::Ticket, streams::TicketFor>,
+    pub(crate) queries: BTreeMap<QueryId, QueryFor>,
+    pub(crate) next_number: u64,
+    pub(crate) read_only: Option<ReadOnlyReason>,
+    pub(crate) committing: bool,
+    pub(crate) committed: bool,
+    pub(crate) snapshot_rows: usize,
+    pub(crate) stop: StopState,
+    pub(crate) counters: Counters,
+    pub(crate) alarms: crate::status::Alarms,
+    pub(crate) index_usage: Option<crate::index::IndexUsage>,
+}
+
+/// How far a clean stop has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum StopState {
+    Running,
+    Draining,
+    ClosingLane,
+    ClosingJournal,
+    Snapshot,
+    Label,
+    Stopped,
+}
+
+/// Plain counts for status.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Frames acknowledged since start.
+    pub frames: u64,
+    /// Records acknowledged since start.
+    pub records: u64,
+    /// Reads answered from another copy because one did not verify.
+    pub reads_repaired_from_other_copy: u64,
+    /// Reads no copy could answer.
+    pub reads_refused: u64,
+}
+
+/// What opening hands to the engine.
+pub(crate) struct Parts {
+    pub(crate) pool: Pool,
+    pub(crate) journal: Journal,
+    pub(crate) lane: Lane,
+    pub(crate) memtable: Memtable,
+    pub(crate) buckets: BTreeMap<BucketId, BucketRow>,
+    pub(crate) keys: KeyState,
+    pub(crate) world: World,
+    pub(crate) compliance: UnixMillis,
+    pub(crate) now: Now,
+    pub(crate) new_bucket: crate::config::NewBucket,
+    pub(crate) snapshot_rows: usize,
+    pub(crate) cutoffs: Vec<stele_format::label::EpochCutoff>,
+    pub(crate) read_only: Option<ReadOnlyReason>,
+    pub(crate) index_usage: crate::index::IndexUsage,
+}
+
+impl Engine {
+    /// An engine over what opening found.
+    pub(crate) fn new(parts: Parts) -> Self {
+        Self {
+            pool: parts.pool,
+            io: Io::default(),
+            journal: parts.journal,
+            lane: parts.lane,
+            flushes: Flushes::default(),
+            labels: LabelUpdate::default(),
+            label_again: false,
+            relabelling: false,
+            cutoffs: parts.cutoffs,
+            memtable: parts.memtable,
+            buckets: parts.buckets,
+            keys: parts.keys,
+            world: parts.world,
+            clock: ComplianceClock::new(parts.compliance, parts.now.monotonic_ms),
+            now: parts.now,
+            new_bucket: parts.new_bucket,
+            admission: Admission::default(),
+            pending: BTreeMap::new(),
+            parked: BTreeSet::new(),
+            puts: BTreeMap::new(),
+            gets: BTreeMap::new(),
+            reads: BTreeMap::new(),
+            spills: BTreeMap::new(),
+            jobs: BTreeMap::new(),
+            tickets: BTreeMap::new(),
+            queries: BTreeMap::new(),
+            next_number: 0,
+            read_only: parts.read_only,
+            committing: false,
+            committed: false,
+            snapshot_rows: parts.snapshot_rows,
+            stop: StopState::Running,
+            counters: Counters::default(),
+            alarms: crate::status::Alarms::default(),
+            index_usage: Some(parts.index_usage),
+        }
+    }
+
+    /// Takes one event; appends what is to be done.
+    pub fn step(&mut self, now: Now, event: Event, actions: &mut Vec<Action>) {
+        self.now = now;
+        self.clock.now(now.monotonic_ms);
+        match event {
+            Event::Request(request) => self.request(request),
+            Event::Disk { slot, done } => self.disk(slot, done),
+            Event::Job(done) => self.job_done(done),
+            Event::Index(reply) => self.index_reply(reply),
+            Event::Tick => self.tick(),
+            Event::Stop => self.begin_stop(),
+        }
+        self.pump();
+        self.io.drain(actions);
+    }
+
+    /// Whether a clean stop is complete.
+    #[must_use]
+    pub fn is_stopped(&self) -> bool {
+        self.stop == StopState::Stopped
+    }
+
+    /// Whether the engine has anything under way.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.pending.is_empty()
+            && self.io.is_idle()
+            && self.journal.is_idle()
+            && self.lane.is_idle()
+            && self.jobs.is_empty()
+            && self.queries.is_empty()
+            && !self.committing
+    }
+
+    /// The secret of a client key.
+    #[must_use]
+    pub fn client_secret(&self, key_id: &str) -> zeroize::Zeroizing<String> {
+        self.keys.client_secret(key_id, 1)
+    }
+
+    /// The compliance clock as it was at the last step.
+    #[must_use]
+    pub fn compliance(&self) -> UnixMillis {
+        self.clock.latest()
+    }
+
+    pub(crate) fn time(&self) -> EffectiveTime {
+        effective_time(self.clock.latest(), self.now.wall)
+    }
+
+    pub(crate) fn number(&mut self) -> u64 {
+        self.next_number += 1;
+        self.next_number
+    }
+
+    fn disk(&mut self, slot: DiskSlot, done: Done) {
+        let Some((_, purpose)) = self.io.finish(done.id) else {
+            return;
+        };
+        let believed = self
+            .pool
+            .member_at(slot)
+            .is_some_and(|member| member.state == crate::pool::MemberState::Active);
+        match (purpose, done.result) {
+            (Purpose::Read(read), result) => self.read_done(read, result.ok().flatten()),
+            (_, _) if !believed => {}
+            (_, Err(error)) => self.expel(slot, &error),
+            (Purpose::Frame(_) | Purpose::JournalSeal, Ok(_)) => self.journal.copies.finished(slot),
+            (Purpose::Lane(number), Ok(_)) => self.lane.written(slot, number),
+            (Purpose::LaneFlush(number), Ok(_)) => self.lane_flushed(slot, number),
+            (Purpose::Label, Ok(_)) => self.label_step(slot),
+        }
+    }
+
+    fn lane_flushed(&mut self, slot: DiskSlot, number: u64) {
+        self.flushes.finished(slot, number);
+        self.with_lane(|lane, context| lane.flushed(slot, context));
+    }
+
+    /// Runs something on the lane and acts on what it says.
+    pub(crate) fn with_lane(&mut self, run: impl FnOnce(&mut Lane, &mut LaneContext<'_>)) {
+        let mut events = Vec::new();
+        let mut context = LaneContext {
+            pool: &mut self.pool,
+            io: &mut self.io,
+            flushes: &mut self.flushes,
+            epoch: self.journal.epoch(),
+            compliance: self.clock.latest(),
+            events: &mut events,
+        };
+        run(&mut self.lane, &mut context);
+        for event in events {
+            self.lane_event(event);
+        }
+    }
+
+    pub(crate) fn with_journal(&mut self, run: impl FnOnce(&mut Journal, &mut JournalContext<'_>)) {
+        let mut context = JournalContext {
+            pool: &mut self.pool,
+            io: &mut self.io,
+            keys: &self.keys,
+            entropy: &mut *self.world.entropy,
+            aead: &*self.world.aead,
+            monotonic_ms: self.now.monotonic_ms,
+            compliance: self.clock.latest(),
+            wall: self.now.wall,
+        };
+        run(&mut self.journal, &mut context);
+    }
+
+    fn lane_event(&mut self, event: LaneEvent) {
+        use stele_format::record::RecordType;
+        match event {
+            LaneEvent::Allocate {
+                segment,
+                places,
+                units,
+            } => {
+                let body = crate::fact::alloc_body(segment, crate::lane::DATA_LANE, units, &places);
+                let draft = crate::draft::Draft::of_engine(RecordType::Alloc, body);
+                self.journal.push_own(draft);
+            }
+            LaneEvent::Durable {
+                ticket,
+                digest,
+                row,
+            } => {
+                let fact = crate::index::Fact::ChunkPlaced { digest, row };
+                self.apply_own(&fact);
+                self.chunk_durable(ticket, digest);
+            }
+            LaneEvent::Sealed { segment, sealed } => {
+                let body = crate::fact::seal_body(segment, crate::lane::DATA_LANE, &sealed, None);
+                let draft = crate::draft::Draft::of_engine(RecordType::Seal, body);
+                self.journal.push_own(draft);
+            }
+            LaneEvent::Full => self.lane_full(),
+        }
+    }
+
+    /// Lets everything that can go on go on.
+    fn pump(&mut self) {
+        self.with_lane(|lane, context| lane.pump(context));
+        if self.read_only.is_none() {
+            self.with_journal(|journal, context| journal.pump(context));
+            self.acknowledge();
+        }
+        if self.journal.take_switched() {
+            self.start_label_update();
+        }
+        self.maybe_snapshot();
+        self.continue_stop();
+    }
+
+    /// Hands durable records on, frame by frame.
+    fn acknowledge(&mut self) {
+        let quorum = self.pool.needed();
+        while !self.relabelling {
+            let Some(records) = self.journal.acknowledge(quorum, self.now.monotonic_ms) else {
+                return;
+            };
+            self.counters.frames += 1;
+            self.counters.records += records.len() as u64;
+            for record in records {
+                self.applied(record);
+            }
+            self.with_journal(|journal, context| journal.pump(context));
+        }
+    }
+
+    fn tick(&mut self) {
+        self.journal.tick(self.now.monotonic_ms);
+        let acknowledged = self.journal.acknowledged();
+        for slot in self
+            .journal
+            .copies
+            .laggards(acknowledged, self.now.monotonic_ms)
+        {
+            self.expel_slow(slot);
+        }
+        self.expire_streams();
+    }
+}

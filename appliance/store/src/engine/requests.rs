@@ -1,0 +1,549 @@
+//! A request from its arrival to its answer.
+
+use std::collections::BTreeMap;
+
+use stele_format::record::Body;
+
+use super::admission::Claim;
+use super::commands::{After, Facts, Outcome, bucket, delete, list, lock, multipart, object};
+use super::io::Purpose;
+use super::view::{Gathered, Need, Stop, View, apply_live};
+use super::{Engine, QueryFor, StopState};
+use crate::draft::Origin;
+use crate::index::rows::RecordLocation;
+use crate::index::{Bundle, Fact, IndexReply, IndexRequest, QueryId, Scan};
+use crate::limits::{REQUEST_COUNT_MAX, STREAM_COUNT_MAX};
+use crate::policy::{Right, Rights};
+use crate::read::{Content, VerifiedRecord};
+use crate::request::{Answer, Command, ObjectName, Refusal, Request, RequestId, Stored};
+use crate::sequence::Sequenced;
+
+/// A request under way.
+pub(crate) struct Pending {
+    pub(crate) rights: Rights,
+    pub(crate) command: Command,
+    pub(crate) gathered: Gathered,
+    /// Queries and reads it waits for.
+    pub(crate) outstanding: u32,
+    /// The chunk lists after they were moved to list chunks.
+    pub(crate) spilled: Option<Content>,
+    /// The version its first record made.
+    made: Option<stele_format::units::VersionId>,
+    random: [[u8; 16]; 2],
+    after: Option<After>,
+}
+
+impl Engine {
+    pub(super) fn request(&mut self, request: Request) {
+        let Request {
+            id,
+            rights,
+            command,
+        } = request;
+        if self.stop != StopState::Running {
+            return self.io.reply(id, Err(Refusal::Stopping));
+        }
+        match command {
+            Command::PutData { stream, piece } => {
+                let result = self.put_data(stream, piece).map(|()| Answer::Done);
+                self.io.reply(id, result);
+            }
+            Command::AbortPut { stream } => {
+                self.abort_put(stream);
+                self.io.reply(id, Ok(Answer::Done));
+            }
+            Command::NextData { stream } => self.next_data(id, stream),
+            Command::CloseGet { stream } => {
+                self.close_get(stream);
+                self.io.reply(id, Ok(Answer::Done));
+            }
+            Command::CommitPut {
+                stream,
+                md5,
+                checksums,
+                conditions,
+            } => {
+                self.commit_put(id, rights, stream, md5, checksums, conditions);
+            }
+            command => self.begin(id, rights, command),
+        }
+    }
+
+    /// Takes a request in, and its claim.
+    pub(super) fn begin(&mut self, id: RequestId, rights: Rights, command: Command) {
+        let streams = self.puts.len() + self.gets.len();
+        if self.pending.len() >= REQUEST_COUNT_MAX || streams >= STREAM_COUNT_MAX {
+            return self.io.reply(id, Err(Refusal::Busy));
+        }
+        let claim = match self.claim_of(&command) {
+            Ok(claim) => claim,
+            Err(refusal) => return self.io.reply(id, Err(refusal)),
+        };
+        let mut random = [[0; 16]; 2];
+        random
+            .iter_mut()
+            .for_each(|bytes| self.world.entropy.fill(bytes));
+        let gathered = Gathered {
+            bundle: Bundle::new(self.memtable.generation()),
+            records: BTreeMap::new(),
+        };
+        let pending = Pending {
+            rights,
+            command,
+            gathered,
+            outstanding: 0,
+            spilled: None,
+            made: None,
+            random,
+            after: None,
+        };
+        self.pending.insert(id, pending);
+        if claim.is_none_or(|claim| self.admission.claim(id, claim)) {
+            self.advance(id);
+        }
+    }
+
+    /// What a mutating command must hold alone; refuses it where nothing can be written.
+    fn claim_of(&self, command: &Command) -> Result<Option<Claim>, Refusal> {
+        let name_of = |name: &ObjectName| -> Result<Option<Claim>, Refusal> {
+            let bucket = self
+                .bucket_named(&name.bucket)
+                .ok_or(Refusal::NoSuchBucket)?;
+            Ok(Some(Claim::Name(bucket, name.key.clone())))
+        };
+        let claim = match command {
+            Command::CreateBucket { .. } | Command::PutConfig { .. } => Some(Claim::BucketNames),
+            Command::DeleteBucket { name } | Command::SetDefaultRetention { bucket: name, .. } => {
+                Some(Claim::Bucket(
+                    self.bucket_named(name).ok_or(Refusal::NoSuchBucket)?,
+                ))
+            }
+            Command::CommitPut { stream, .. } => {
+                let stream = self.puts.get(stream).ok_or(Refusal::NoSuchStream)?;
+                name_of(&stream.name)?
+            }
+            Command::Delete { name, .. }
+            | Command::SetRetention { name, .. }
+            | Command::SetHold { name, .. }
+            | Command::CreateUpload { name, .. }
+            | Command::CompleteUpload { name, .. }
+            | Command::AbortUpload { name, .. } => name_of(name)?,
+            _ => None,
+        };
+        let writes = claim.is_some() || matches!(command, Command::OpenPut { .. });
+        if let Some(reason) = self.read_only.clone().filter(|_| writes) {
+            return Err(Refusal::ReadOnly(reason));
+        }
+        let adds = matches!(
+            command,
+            Command::CreateBucket { .. }
+                | Command::OpenPut { .. }
+                | Command::CommitPut { .. }
+                | Command::CreateUpload { .. }
+                | Command::CompleteUpload { .. }
+        );
+        if adds && !self.has_room() {
+            return Err(Refusal::Full);
+        }
+        Ok(claim)
+    }
+
+    /// Whether new data may come in; the reserve is for everything else.
+    pub(crate) fn has_room(&self) -> bool {
+        !self.journal.is_full() && self.pool.has_room_for_data() && !self.index_is_full()
+    }
+
+    fn index_is_full(&self) -> bool {
+        self.index_usage.as_ref().is_some_and(|usage| {
+            usage.row_bytes.saturating_mul(4) > usage.capacity_bytes.saturating_mul(3)
+        })
+    }
+
+    pub(crate) fn bucket_named(&self, name: &str) -> Option<stele_format::units::BucketId> {
+        self.buckets
+            .iter()
+            .find(|(_, row)| row.name == name && !row.deleted)
+            .map(|(id, _)| *id)
+    }
+
+    /// Decides, or fetches what is missing and decides later.
+    pub(super) fn advance(&mut self, id: RequestId) {
+        // While a finished index commit waits to take over, no request starts to read rows.
+        if self.committed {
+            self.parked.insert(id);
+            return;
+        }
+        let Some(pending) = self.pending.get_mut(&id) else {
+            return;
+        };
+        if !self.memtable.is_current(&pending.gathered.bundle) {
+            pending.gathered.bundle = Bundle::new(self.memtable.generation());
+        }
+        match self.decide(id) {
+            Ok(Outcome::Answer(answer)) => self.finish(id, Ok(answer)),
+            Ok(Outcome::Stream) => {
+                let result = self.open_put(id);
+                self.finish(id, result);
+            }
+            Ok(Outcome::Config(location)) => self.config_read(id, location),
+            Ok(Outcome::Download(download, info)) => {
+                let answer = self.open_get(*download, info);
+                self.finish(id, Ok(answer));
+            }
+            Ok(Outcome::Write(drafts, after)) => self.write(id, drafts, after),
+            Err(Stop::Need(needs)) => self.fetch(id, needs),
+            Err(Stop::Refuse(refusal)) => self.finish(id, Err(refusal)),
+            Err(Stop::Index(error)) => {
+                self.alarms.index_contradiction(&error);
+                self.finish(id, Err(Refusal::Rebuilding));
+            }
+        }
+    }
+
+    fn decide(&mut self, id: RequestId) -> Result<Outcome, Stop> {
+        let (outcome, used) = self.judge(id)?;
+        if let (Outcome::Write(..), Some(right)) = (&outcome, used) {
+            self.alarms.right_used(right, self.clock.latest());
+        }
+        Ok(outcome)
+    }
+
+    fn judge(&self, id: RequestId) -> Result<(Outcome, Option<Right>), Stop> {
+        let pending = self.pending.get(&id).ok_or(Refusal::NoSuchStream)?;
+        let facts = &Facts {
+            id,
+            pool: self.pool.id,
+            keys: &self.keys,
+            buckets: &self.buckets,
+            time: self.time(),
+            wall: self.now.wall,
+            random: pending.random,
+            new_bucket: self.new_bucket,
+            used: std::cell::Cell::new(None),
+        };
+        let view = &View::new(&self.memtable, &pending.gathered);
+        let rights = pending.rights;
+        let outcome = match &pending.command {
+            Command::ListBuckets => Ok(Outcome::Answer(bucket::list(facts))),
+            Command::HeadBucket { name } => bucket::head(facts, name),
+            Command::CreateBucket { name, lock } => bucket::create(facts, name, *lock),
+            Command::DeleteBucket { name } => bucket::delete(facts, view, name),
+            Command::SetDefaultRetention { bucket, default } => {
+                bucket::set_default(facts, bucket, *default, rights)
+            }
+            Command::OpenPut {
+                name,
+                purpose,
+                content_bytes,
+            } => {
+                object::may_open(facts, view, name, purpose, *content_bytes)?;
+                Ok(Outcome::Stream)
+            }
+            Command::CommitPut {
+                stream,
+                md5,
+                checksums,
+                conditions,
+            } => {
+                let stream = self.puts.get(stream).ok_or(Refusal::NoSuchStream)?;
+                let commit = (*md5, checksums.as_slice(), conditions);
+                stream.decide(facts, view, commit, pending.spilled.as_ref())
+            }
+            Command::OpenGet {
+                name,
+                version,
+                range,
+            } => object::open(facts, view, name, *version, *range),
+            Command::Head { name, version } => object::head(facts, view, name, *version),
+            Command::Delete {
+                name,
+                version,
+                bypass,
+            } => delete::delete(facts, view, name, *version, *bypass, rights),
+            Command::SetRetention {
+                name,
+                version,
+                retention,
+                bypass,
+            } => lock::set_retention(facts, view, name, *version, *retention, *bypass, rights),
+            Command::SetHold { name, version, on } => {
+                lock::set_hold(facts, view, name, *version, *on, rights)
+            }
+            Command::List(wish) => list::objects(facts, view, wish),
+            Command::ListVersions(wish) => list::versions(facts, view, wish),
+            Command::ListUploads(wish) => list::uploads(facts, view, wish),
+            Command::CreateUpload {
+                name,
+                metadata,
+                lock,
+            } => multipart::create(facts, name, metadata, *lock),
+            Command::ListParts {
+                name,
+                upload,
+                after,
+                parts_max,
+            } => multipart::list_parts(facts, view, name, *upload, *after, *parts_max),
+            Command::CompleteUpload {
+                name,
+                upload,
+                parts,
+                checksums,
+                conditions,
+            } => {
+                let named = multipart::Completion {
+                    name,
+                    upload: *upload,
+                    parts,
+                    checksums,
+                };
+                multipart::complete(facts, view, &named, conditions, pending.spilled.as_ref())
+            }
+            Command::AbortUpload { name, upload } => multipart::abort(facts, view, name, *upload),
+            Command::PutConfig { name, value } => Ok(bucket::put_config(facts, name, value)),
+            Command::GetConfig { name } => bucket::get_config(view, name),
+            Command::PutData { .. }
+            | Command::AbortPut { .. }
+            | Command::NextData { .. }
+            | Command::CloseGet { .. } => Err(Refusal::NoSuchStream.into()),
+        };
+        Ok((outcome?, facts.used.get()))
+    }
+
+    /// Hands a decision's records to the journal; the answer follows when they are applied.
+    fn write(&mut self, id: RequestId, mut drafts: Vec<crate::draft::Draft>, after: After) {
+        if let Some(reason) = self.read_only.clone() {
+            return self.finish(id, Err(Refusal::ReadOnly(reason)));
+        }
+        let Some(pending) = self.pending.get_mut(&id) else {
+            return;
+        };
+        pending.after = Some(after);
+        if let Command::CommitPut { stream, .. } = &pending.command
+            && let Some(stream) = self.puts.get_mut(stream)
+            && let Some(draft) = drafts.first_mut()
+        {
+            draft.inline = stream.take_held();
+        }
+        for draft in drafts {
+            self.journal.push(draft);
+        }
+    }
+
+    fn fetch(&mut self, id: RequestId, needs: Vec<Need>) {
+        let mut gets = Vec::new();
+        let mut scans: Vec<Scan> = Vec::new();
+        let mut records: Vec<RecordLocation> = Vec::new();
+        for need in needs {
+            match need {
+                Need::Row(table, key) => gets.push((table, key)),
+                Need::Range(scan) => scans.push(scan),
+                Need::Record(location) => records.push(location),
+                Need::Lists(content) => return self.spill(id, content),
+            }
+        }
+        let ask = !gets.is_empty() || !scans.is_empty();
+        if let Some(pending) = self.pending.get_mut(&id) {
+            pending.outstanding = u32::from(ask) + u32::try_from(records.len()).unwrap_or(u32::MAX);
+        }
+        if ask {
+            let query = QueryId(self.number());
+            self.queries.insert(query, QueryFor::Request(id));
+            self.io.action(super::Action::Index(IndexRequest::Query {
+                id: query,
+                gets,
+                scans,
+            }));
+        }
+        for location in records {
+            self.read_record(id, location);
+        }
+    }
+
+    /// One thing a request waited for has come.
+    pub(super) fn fetched(&mut self, id: RequestId) {
+        let Some(pending) = self.pending.get_mut(&id) else {
+            return;
+        };
+        pending.outstanding = pending.outstanding.saturating_sub(1);
+        if pending.outstanding == 0 {
+            self.advance(id);
+        }
+    }
+
+    /// A record a request wanted was read, or could not be verified on any disk.
+    pub(super) fn record_fetched(
+        &mut self,
+        id: RequestId,
+        location: RecordLocation,
+        record: Option<VerifiedRecord>,
+    ) {
+        let Some(pending) = self.pending.get_mut(&id) else {
+            return;
+        };
+        match record {
+            Some(record) => {
+                let key = (location.segment, location.offset.get());
+                pending
+                    .gathered
+                    .records
+                    .insert(key, std::sync::Arc::new(record));
+                self.fetched(id);
+            }
+            None => {
+                self.counters.reads_refused += 1;
+                let refusal = Refusal::Damaged {
+                    segment: location.segment.get(),
+                    offset: location.offset.get(),
+                };
+                self.finish(id, Err(refusal));
+            }
+        }
+    }
+
+    pub(super) fn index_reply(&mut self, reply: IndexReply) {
+        match reply {
+            IndexReply::Answer { id, bundle } => match self.queries.remove(&id) {
+                Some(QueryFor::Request(request)) => {
+                    if let Some(pending) = self.pending.get_mut(&request) {
+                        pending.gathered.bundle.merge(bundle);
+                        self.fetched(request);
+                    }
+                }
+                Some(QueryFor::Read(read)) => self.chunk_located(read, &bundle),
+                None => {}
+            },
+            IndexReply::Committed { usage, .. } => {
+                self.index_usage = Some(usage);
+                self.snapshot_committed();
+            }
+            IndexReply::Failed {
+                query: Some(query), ..
+            } => match self.queries.remove(&query) {
+                Some(QueryFor::Request(id)) => self.finish(id, Err(Refusal::Rebuilding)),
+                Some(QueryFor::Read(read)) => self.read_failed(read),
+                None => {}
+            },
+            IndexReply::Failed { query: None, .. } => self.snapshot_failed(),
+        }
+    }
+
+    /// A record is durable: it enters the index, and its request may be answered.
+    pub(super) fn applied(&mut self, record: Sequenced) {
+        let mut nothing = Bundle::new(self.memtable.generation());
+        for fact in &record.facts {
+            let bundle = match record.origin {
+                Origin::Request { id, .. } => match self.pending.get_mut(&id) {
+                    Some(pending) => &mut pending.gathered.bundle,
+                    None => &mut nothing,
+                },
+                Origin::Engine => &mut nothing,
+            };
+            let applied = apply_live(fact, &mut self.memtable, bundle);
+            applied.expect("every row a durable record needs was fetched before it was decided");
+            self.remember_bucket(fact);
+        }
+        if let (Body::Commit(_) | Body::Complete(..), Origin::Request { id, .. }) =
+            (&record.body, record.origin)
+            && let Some(pending) = self.pending.get_mut(&id)
+        {
+            pending.made = Some(record.version);
+        }
+        match (&record.body, record.origin) {
+            (Body::Alloc(alloc), _) if alloc.lane.is_journal() => {
+                self.journal.allocated(alloc.segment);
+            }
+            (Body::Alloc(alloc), _) => self.lane.allocated(alloc.segment),
+            (_, Origin::Request { id, last: true }) => self.answer(id, &record),
+            _ => {}
+        }
+    }
+
+    /// The few buckets are also kept in memory.
+    fn remember_bucket(&mut self, fact: &Fact) {
+        match fact {
+            Fact::BucketPut { id, row } => {
+                self.buckets.insert(*id, row.clone());
+            }
+            Fact::BucketDeleted { id } => {
+                if let Some(row) = self.buckets.get_mut(id) {
+                    row.deleted = true;
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Applies a fact of the engine itself, which reads no row.
+    pub(super) fn apply_own(&mut self, fact: &Fact) {
+        let mut nothing = Bundle::new(self.memtable.generation());
+        let applied = apply_live(fact, &mut self.memtable, &mut nothing);
+        applied.expect("placing a chunk reads no row");
+    }
+
+    fn answer(&mut self, id: RequestId, record: &Sequenced) {
+        let after = self
+            .pending
+            .get_mut(&id)
+            .and_then(|pending| pending.after.take());
+        let made = self.pending.get(&id).and_then(|pending| pending.made);
+        let version = made.unwrap_or(record.version);
+        let answer = match after {
+            None | Some(After::Done) => Answer::Done,
+            Some(After::Bucket(info)) => Answer::Bucket(info),
+            Some(After::Stored {
+                versioned,
+                part,
+                etag,
+                checksums,
+            }) => Answer::Stored(Stored {
+                version: (!part).then_some(version),
+                versioned,
+                etag,
+                checksums,
+                log_index: record.log_index,
+            }),
+            Some(After::Marker { versioned }) => Answer::Deleted {
+                marker: true,
+                version: Some(version),
+                versioned,
+            },
+            Some(After::Deleted {
+                marker,
+                version,
+                versioned,
+            }) => Answer::Deleted {
+                marker,
+                version,
+                versioned,
+            },
+            Some(After::Upload) => Answer::Upload(stele_format::units::UploadId::from(version)),
+        };
+        self.finish(id, Ok(answer));
+    }
+
+    /// Answers and forgets a request, and lets those behind it go on.
+    pub(super) fn finish(&mut self, id: RequestId, result: Result<Answer, Refusal>) {
+        let Some(pending) = self.pending.remove(&id) else {
+            return;
+        };
+        self.parked.remove(&id);
+        if let Command::CommitPut { stream, .. } = &pending.command {
+            self.forget_put(*stream);
+        }
+        self.spills.remove(&id);
+        self.io.reply(id, result);
+        for next in self.admission.release(id) {
+            self.advance(next);
+        }
+    }
+
+    /// Whether any request has records in the journal that are not applied yet.
+    pub(super) fn is_writing(&self) -> bool {
+        self.pending.values().any(|pending| pending.after.is_some())
+    }
+
+    /// The purpose of a read, for the disks.
+    pub(super) fn read_purpose(read: u64) -> Purpose {
+        Purpose::Read(read)
+    }
+}

@@ -1,0 +1,127 @@
+//! Snapshots of the index, and the clean stop that ends with one.
+
+use super::{Action, Engine, StopState};
+use crate::index::IndexRequest;
+use crate::limits::SNAPSHOT_JOURNAL_BYTES;
+use crate::snapshot::SnapshotState;
+
+impl Engine {
+    /// Takes a snapshot when enough has changed.
+    pub(super) fn maybe_snapshot(&mut self) {
+        let due = self.memtable.rows() >= self.snapshot_rows
+            || self.journal.bytes_since_snapshot() >= SNAPSHOT_JOURNAL_BYTES;
+        if due && self.read_only.is_none() {
+            self.begin_snapshot();
+        }
+        self.take_over_commit();
+    }
+
+    fn begin_snapshot(&mut self) -> bool {
+        if self.committing || self.committed {
+            return false;
+        }
+        let Some(rows) = self.memtable.freeze() else {
+            return false;
+        };
+        let meta = SnapshotState::of(&self.pool, &self.lane, self.journal.applied()).meta();
+        self.journal.snapshot_begins();
+        self.committing = true;
+        self.io
+            .action(Action::Index(IndexRequest::Commit { rows, meta }));
+        true
+    }
+
+    /// The index file holds the snapshot. Its rows leave memory as soon as no request in the journal
+    /// depends on what it read before.
+    pub(super) fn snapshot_committed(&mut self) {
+        self.committing = false;
+        self.committed = true;
+    }
+
+    fn take_over_commit(&mut self) {
+        if !self.committed || self.is_writing() {
+            return;
+        }
+        self.memtable.drop_frozen();
+        self.committed = false;
+        for id in std::mem::take(&mut self.parked) {
+            self.advance(id);
+        }
+    }
+
+    /// The index file could not take the snapshot; the journal still holds everything.
+    pub(super) fn snapshot_failed(&mut self) {
+        self.committing = false;
+        self.memtable.unfreeze();
+        self.snapshot_rows = self.snapshot_rows.saturating_mul(2);
+        if self.stop == StopState::Snapshot {
+            self.stop = StopState::Label;
+            self.start_label_update();
+        }
+    }
+
+    /// Begins a clean stop: nothing new is taken in.
+    pub(super) fn begin_stop(&mut self) {
+        if self.stop == StopState::Running {
+            self.stop = StopState::Draining;
+        }
+    }
+
+    /// Goes on with a clean stop, one stage after the other.
+    pub(super) fn continue_stop(&mut self) {
+        loop {
+            let next = match self.stop {
+                StopState::Running | StopState::Stopped => return,
+                StopState::Draining if self.may_close() => {
+                    self.abandon_uploads();
+                    self.with_lane(|lane, context| {
+                        lane.close(context);
+                        lane.hurry();
+                        lane.pump(context);
+                    });
+                    StopState::ClosingLane
+                }
+                StopState::ClosingLane if self.lane.is_idle() && self.journal.is_idle() => {
+                    if self.read_only.is_none() {
+                        self.with_journal(|journal, context| journal.close(context));
+                    }
+                    StopState::ClosingJournal
+                }
+                StopState::ClosingJournal if self.journal.is_idle() && !self.committing => {
+                    if self.committed || self.read_only.is_some() || !self.begin_snapshot() {
+                        if self.committed {
+                            return;
+                        }
+                        self.stop_labels()
+                    } else {
+                        StopState::Snapshot
+                    }
+                }
+                StopState::Snapshot if !self.committing => self.stop_labels(),
+                StopState::Label if !self.labels.is_running() && !self.label_again => {
+                    StopState::Stopped
+                }
+                _ => return,
+            };
+            self.stop = next;
+        }
+    }
+
+    fn stop_labels(&mut self) -> StopState {
+        if self.read_only.is_none() {
+            self.start_label_update();
+        }
+        StopState::Label
+    }
+
+    /// Whether every request that writes has been answered.
+    fn may_close(&self) -> bool {
+        self.read_only.is_some() || (self.pending.is_empty() && !self.relabelling)
+    }
+
+    /// Uploads that were not committed end with us.
+    fn abandon_uploads(&mut self) {
+        self.refuse_uploads(&crate::request::Refusal::Stopping);
+        self.puts.clear();
+    }
+}

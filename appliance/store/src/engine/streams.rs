@@ -1,0 +1,394 @@
+//! Uploads in progress: pieces in, sealed chunks on the data lane, one commit at the end.
+//!
+//! Nothing of an upload is visible before its record; what an upload that never commits has written is
+//! named by nothing.
+
+use stele_format::digest::Digest;
+use stele_format::limits::{CHUNK_PLAIN_BYTES_MAX, INLINE_BODY_BYTES_MAX};
+use stele_format::manifest::ManifestEntry;
+use stele_format::record::{EntryKind, StoredEntry};
+use stele_format::units::ByteCount;
+
+use super::commands::object::Upload;
+use super::commands::{Facts, Outcome, multipart, object};
+use super::view::{Need, Stop, View};
+use super::{Engine, JobFor};
+use crate::job::Job;
+use crate::keys::chunk::ChunkKey;
+use crate::lane::{SealedChunk, Ticket};
+use crate::limits::{MANIFEST_ENTRY_COUNT_MAX, STREAM_IDLE_MS_MAX, UPLOAD_BYTES_MAX};
+use crate::policy::Rights;
+use crate::read::Content;
+use crate::request::{
+    Answer, Checksum, Command, Conditions, ObjectName, Piece, Purpose, Refusal, RequestId, StreamId,
+};
+
+/// What a chunk of the lane belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum TicketFor {
+    /// A chunk of an upload.
+    Chunk(StreamId, usize),
+    /// A list chunk of a request: group, and whether it is the clear one.
+    List(RequestId, usize, bool),
+}
+
+enum ChunkState {
+    Sealing,
+    Writing,
+    Durable,
+}
+
+struct Chunk {
+    key: ChunkKey,
+    plain_len: usize,
+    stored: Option<(Digest, u32)>,
+    state: ChunkState,
+}
+
+struct CommitCall {
+    id: RequestId,
+    rights: Rights,
+    md5: Option<[u8; 16]>,
+    checksums: Vec<Checksum>,
+    conditions: Conditions,
+}
+
+/// An upload in progress.
+pub(crate) struct PutStream {
+    pub(crate) name: ObjectName,
+    purpose: Purpose,
+    chunks: Vec<Chunk>,
+    /// A body small enough for the journal frame, kept until commit.
+    held: Option<Piece>,
+    ended: bool,
+    content_bytes: u64,
+    commit: Option<CommitCall>,
+    touched_ms: u64,
+}
+
+impl PutStream {
+    /// The body that rides in the journal frame, if it does.
+    pub(super) fn take_held(&mut self) -> Option<Piece> {
+        self.held.take()
+    }
+
+    fn is_durable(&self) -> bool {
+        self.chunks
+            .iter()
+            .all(|chunk| matches!(chunk.state, ChunkState::Durable))
+    }
+
+    fn content(&self) -> Content {
+        let mut content = Content {
+            is_inline: self.held.is_some(),
+            ..Content::default()
+        };
+        for chunk in &self.chunks {
+            let Some((digest, stored_len)) = chunk.stored else {
+                continue;
+            };
+            content.entries.push(ManifestEntry {
+                kind: EntryKind::Chunk,
+                digest,
+                stored_bytes: stored_len,
+                plain_bytes: ByteCount::new(chunk.plain_len as u64),
+                key: crate::fact::manifest_key(&chunk.key),
+                count: 1,
+            });
+            content.cited.push(StoredEntry {
+                kind: EntryKind::Chunk,
+                digest,
+                stored_bytes: stored_len,
+            });
+        }
+        content
+    }
+
+    /// The decision of a commit whose chunks are all durable.
+    pub(super) fn decide(
+        &self,
+        facts: &Facts<'_>,
+        view: &View<'_>,
+        (md5, checksums, conditions): (Option<[u8; 16]>, &[Checksum], &Conditions),
+        spilled: Option<&Content>,
+    ) -> Result<Outcome, Stop> {
+        let own;
+        let content = match spilled {
+            Some(content) => content,
+            None => {
+                own = self.content();
+                if own.entries.len() > MANIFEST_ENTRY_COUNT_MAX {
+                    return Err(Stop::Need(vec![Need::Lists(own)]));
+                }
+                &own
+            }
+        };
+        match &self.purpose {
+            Purpose::Object { metadata, lock } => {
+                let upload = Upload {
+                    name: &self.name,
+                    metadata,
+                    lock: *lock,
+                    content_bytes: self.content_bytes,
+                    md5,
+                    checksums,
+                    conditions,
+                    content,
+                    parts: Vec::new(),
+                };
+                object::commit(facts, view, &upload, None)
+            }
+            Purpose::Part { upload, number } => {
+                let part = multipart::Part {
+                    name: &self.name,
+                    upload: *upload,
+                    number: *number,
+                    content_bytes: self.content_bytes,
+                    md5,
+                    checksums,
+                    content,
+                };
+                multipart::part(facts, view, &part)
+            }
+        }
+    }
+}
+
+impl Engine {
+    /// Opens an upload stream for a request that may.
+    pub(super) fn open_put(&mut self, id: RequestId) -> Result<Answer, Refusal> {
+        let pending = self.pending.get_mut(&id).ok_or(Refusal::NoSuchStream)?;
+        let Command::OpenPut { name, purpose, .. } = &pending.command else {
+            return Err(Refusal::NoSuchStream);
+        };
+        let put = PutStream {
+            name: name.clone(),
+            purpose: purpose.clone(),
+            chunks: Vec::new(),
+            held: None,
+            ended: false,
+            content_bytes: 0,
+            commit: None,
+            touched_ms: self.now.monotonic_ms,
+        };
+        let stream = StreamId(self.number());
+        self.puts.insert(stream, put);
+        Ok(Answer::Stream(stream))
+    }
+
+    /// Takes the next piece of an upload.
+    pub(super) fn put_data(&mut self, stream: StreamId, piece: Piece) -> Result<(), Refusal> {
+        let full = CHUNK_PLAIN_BYTES_MAX as usize;
+        let now = self.now.monotonic_ms;
+        let put = self.puts.get_mut(&stream).ok_or(Refusal::NoSuchStream)?;
+        if put.commit.is_some() || put.ended || piece.len > full {
+            return Err(Refusal::NoSuchStream);
+        }
+        if piece.len == 0 {
+            return Ok(());
+        }
+        put.touched_ms = now;
+        put.content_bytes += piece.len as u64;
+        put.ended = piece.len < full;
+        if put.content_bytes > UPLOAD_BYTES_MAX {
+            self.abort_put(stream);
+            return Err(Refusal::TooLarge {
+                bytes_max: UPLOAD_BYTES_MAX,
+            });
+        }
+        let small = put.chunks.is_empty() && piece.len <= INLINE_BODY_BYTES_MAX as usize;
+        if small && put.ended && matches!(put.purpose, Purpose::Object { .. }) {
+            put.held = Some(piece);
+            return Ok(());
+        }
+        self.seal_piece(stream, piece);
+        Ok(())
+    }
+
+    fn seal_piece(&mut self, stream: StreamId, piece: Piece) {
+        let key = ChunkKey::random(&mut *self.world.entropy);
+        let Some(put) = self.puts.get_mut(&stream) else {
+            return;
+        };
+        let ordinal = put.chunks.len();
+        let job_key = ChunkKey::copy_of(key.expose());
+        put.chunks.push(Chunk {
+            key,
+            plain_len: piece.len,
+            stored: None,
+            state: ChunkState::Sealing,
+        });
+        let id = self.io.job_id();
+        self.jobs.insert(id, JobFor::Chunk(stream, ordinal));
+        self.io.job(Job::Seal {
+            id,
+            key: job_key,
+            buffer: piece.buffer,
+            plain_len: piece.len,
+        });
+    }
+
+    /// A chunk of an upload is sealed: it goes to the data lane.
+    pub(super) fn chunk_sealed(&mut self, stream: StreamId, ordinal: usize, sealed: SealedChunk) {
+        let Some(chunk) = self
+            .puts
+            .get_mut(&stream)
+            .and_then(|put| put.chunks.get_mut(ordinal))
+        else {
+            return;
+        };
+        chunk.stored = u32::try_from(sealed.stored_len)
+            .ok()
+            .map(|len| (sealed.digest, len));
+        chunk.state = ChunkState::Writing;
+        let ticket = self.lane.add(sealed);
+        self.tickets
+            .insert(ticket, TicketFor::Chunk(stream, ordinal));
+    }
+
+    /// A chunk is durable on every copy.
+    pub(super) fn chunk_durable(&mut self, ticket: Ticket, digest: Digest) {
+        match self.tickets.remove(&ticket) {
+            Some(TicketFor::Chunk(stream, ordinal)) => {
+                let Some(put) = self.puts.get_mut(&stream) else {
+                    return;
+                };
+                if let Some(chunk) = put.chunks.get_mut(ordinal) {
+                    chunk.state = ChunkState::Durable;
+                }
+                self.try_commit(stream);
+            }
+            Some(TicketFor::List(id, group, clear)) => self.list_durable(id, group, clear, digest),
+            None => {}
+        }
+    }
+
+    /// The client has sent everything.
+    pub(super) fn commit_put(
+        &mut self,
+        id: RequestId,
+        rights: Rights,
+        stream: StreamId,
+        md5: Option<[u8; 16]>,
+        checksums: Vec<Checksum>,
+        conditions: Conditions,
+    ) {
+        let now = self.now.monotonic_ms;
+        let Some(put) = self
+            .puts
+            .get_mut(&stream)
+            .filter(|put| put.commit.is_none())
+        else {
+            return self.io.reply(id, Err(Refusal::NoSuchStream));
+        };
+        put.touched_ms = now;
+        put.commit = Some(CommitCall {
+            id,
+            rights,
+            md5,
+            checksums,
+            conditions,
+        });
+        self.lane.hurry();
+        self.try_commit(stream);
+    }
+
+    fn try_commit(&mut self, stream: StreamId) {
+        let Some(put) = self.puts.get_mut(&stream).filter(|put| put.is_durable()) else {
+            return;
+        };
+        let Some(call) = put.commit.take() else {
+            return;
+        };
+        let CommitCall {
+            id,
+            rights,
+            md5,
+            checksums,
+            conditions,
+        } = call;
+        self.begin(
+            id,
+            rights,
+            Command::CommitPut {
+                stream,
+                md5,
+                checksums,
+                conditions,
+            },
+        );
+        if !self.pending.contains_key(&id) {
+            self.forget_put(stream);
+        }
+    }
+
+    /// The lane cannot take another segment: uploads that wait for it are refused.
+    pub(super) fn lane_full(&mut self) {
+        self.refuse_uploads(&Refusal::Full);
+    }
+
+    /// Refuses every upload in progress.
+    pub(super) fn refuse_uploads(&mut self, refusal: &Refusal) {
+        let waiting: Vec<StreamId> = self
+            .puts
+            .iter()
+            .filter(|(_, put)| !put.is_durable())
+            .map(|(stream, _)| *stream)
+            .collect();
+        for stream in waiting {
+            let call = self.puts.get_mut(&stream).and_then(|put| put.commit.take());
+            if let Some(call) = call {
+                self.io.reply(call.id, Err(refusal.clone()));
+            }
+            self.forget_put(stream);
+        }
+        let spilling: Vec<RequestId> = self.spills.keys().copied().collect();
+        for id in spilling {
+            self.finish(id, Err(refusal.clone()));
+        }
+        self.lane.forget_waiting();
+    }
+
+    /// The client gave up.
+    pub(super) fn abort_put(&mut self, stream: StreamId) {
+        // A commit that is being written goes on; its stream is forgotten when it ends.
+        let committing = self.pending.values().any(|pending| {
+            matches!(pending.command, Command::CommitPut { stream: other, .. } if other == stream)
+        });
+        if !committing {
+            let call = self.puts.get_mut(&stream).and_then(|put| put.commit.take());
+            if let Some(call) = call {
+                self.io.reply(call.id, Err(Refusal::NoSuchStream));
+            }
+            self.forget_put(stream);
+        }
+    }
+
+    pub(super) fn forget_put(&mut self, stream: StreamId) {
+        self.puts.remove(&stream);
+    }
+
+    /// Streams nobody has touched for long are forgotten.
+    pub(super) fn expire_streams(&mut self) {
+        let now = self.now.monotonic_ms;
+        let idle = |touched: u64| now.saturating_sub(touched) > STREAM_IDLE_MS_MAX;
+        let puts: Vec<StreamId> = self
+            .puts
+            .iter()
+            .filter(|(_, put)| idle(put.touched_ms))
+            .map(|(stream, _)| *stream)
+            .collect();
+        for stream in puts {
+            self.abort_put(stream);
+        }
+        let gets: Vec<StreamId> = self
+            .gets
+            .iter()
+            .filter(|(_, get)| idle(get.touched_ms))
+            .map(|(stream, _)| *stream)
+            .collect();
+        for stream in gets {
+            self.close_get(stream);
+        }
+    }
+}

@@ -1,0 +1,437 @@
+//! Records and facts: one decoder, used live and in replay, says what a record means for the index;
+//! and the translations between the media's words and the engine's.
+
+use std::collections::BTreeMap;
+
+use stele_format::label::VaultFlags;
+use stele_format::manifest::{
+    BucketBody, BucketKind as MediaKind, Checksum as MediaChecksum, ChecksumAlgorithm,
+    ChecksumType, ChunkKey as MediaKey, ConfigBody, Manifest,
+};
+use stele_format::record::{
+    Abandoned, Alloc, Body, EpochReason, EpochStart, Genesis, LockMode, Marker, Placed,
+    RecordHeader, ReleaseReason, SealNote,
+};
+use stele_format::units::{
+    DiskId, Epoch, LaneId, PoolId, SegmentId, UnitCount, UnixMillis, UploadId,
+};
+
+use crate::index::Fact;
+use crate::index::rows::{BucketRow, PartRow, RecordLocation, UploadRow, VersionRow};
+use crate::keys::message::open_message;
+use crate::keys::state::KeyState;
+use crate::policy::{BucketKind, Mode, Period, Retention};
+use crate::pool::Place;
+use crate::read::VerifiedRecord;
+use crate::request::{Checksum, Metadata};
+use crate::segment::SealedSegment;
+use crate::sequence::{LogHead, context_of};
+
+/// What a record's sealed attachment says.
+pub(crate) enum Opened {
+    /// Nothing was sealed.
+    Nothing,
+    /// A manifest.
+    Manifest(Box<Manifest>),
+    /// A body under the box key.
+    BoxKey(Vec<u8>),
+}
+
+/// Why a record's sealed attachment could not be opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum OpenFault {
+    /// The leaf was cut: destroyed.
+    #[error("the key of this record was cut")]
+    Cut,
+    /// It does not open or decode.
+    #[error("the sealed part of a record does not open under its key")]
+    Damaged,
+}
+
+/// Opens the sealed attachment of a record.
+pub(crate) fn open(
+    record: &VerifiedRecord,
+    keys: &KeyState,
+    pool: PoolId,
+) -> Result<Opened, OpenFault> {
+    let context = context_of(&record.header, pool);
+    let Some(sealed) = record.attachment(0) else {
+        return Ok(Opened::Nothing);
+    };
+    if record.header.sealed {
+        let plain =
+            open_message(&keys.box_key, &context, sealed).map_err(|_| OpenFault::Damaged)?;
+        return Ok(Opened::BoxKey(plain.to_vec()));
+    }
+    let leaf = keys
+        .tree
+        .leaf(record.header.key_index)
+        .ok_or(OpenFault::Cut)?;
+    let plain = open_message(leaf.secret(), &context, sealed).map_err(|_| OpenFault::Damaged)?;
+    let manifest = Manifest::decode(&plain).map_err(|_| OpenFault::Damaged)?;
+    Ok(Opened::Manifest(Box::new(manifest)))
+}
+
+/// Opens the manifest of a record.
+pub(crate) fn open_manifest(
+    record: &VerifiedRecord,
+    keys: &KeyState,
+    pool: PoolId,
+) -> Option<Manifest> {
+    match open(record, keys, pool) {
+        Ok(Opened::Manifest(manifest)) => Some(*manifest),
+        _ => None,
+    }
+}
+
+/// Opens a configuration value.
+pub(crate) fn open_config(
+    record: &VerifiedRecord,
+    keys: &KeyState,
+    pool: PoolId,
+) -> Option<Vec<u8>> {
+    let Ok(Opened::BoxKey(bytes)) = open(record, keys, pool) else {
+        return None;
+    };
+    ConfigBody::decode(&bytes)
+        .ok()
+        .map(|body| body.value.to_vec())
+}
+
+/// What a record means for the index.
+pub(crate) fn facts(
+    header: &RecordHeader,
+    body: &Body,
+    opened: Opened,
+    location: RecordLocation,
+) -> Vec<Fact> {
+    let fact = match (body, opened) {
+        (Body::Bucket, Opened::BoxKey(bytes)) => {
+            BucketBody::decode(&bytes).ok().map(|body| Fact::BucketPut {
+                id: header.bucket,
+                row: bucket_row(&body),
+            })
+        }
+        (Body::BucketDelete, _) => Some(Fact::BucketDeleted { id: header.bucket }),
+        (Body::Config, Opened::BoxKey(bytes)) => {
+            ConfigBody::decode(&bytes).ok().map(|body| Fact::ConfigPut {
+                name: body.name,
+                location,
+            })
+        }
+        (Body::Commit(_) | Body::DeleteMarker, Opened::Manifest(manifest)) => {
+            Some(version_added(header, *manifest, location, None))
+        }
+        (Body::Complete(_, upload), Opened::Manifest(manifest)) => {
+            Some(version_added(header, *manifest, location, Some(*upload)))
+        }
+        (Body::Retention, _) => Some(Fact::RetentionSet {
+            object: header.object,
+            version: header.version,
+            retention: retention_of(header),
+        }),
+        (Body::Hold, _) => Some(Fact::HoldSet {
+            object: header.object,
+            version: header.version,
+            on: header.hold,
+        }),
+        (Body::Release(release), _) => Some(Fact::Released {
+            object: header.object,
+            version: header.version,
+            reason: release_code(release.reason),
+        }),
+        (Body::Upload, Opened::Manifest(manifest)) => {
+            Some(upload_opened(header, *manifest, location))
+        }
+        (Body::Part(part), Opened::Manifest(manifest)) => {
+            Some(part_added(header, part.number, *manifest, location))
+        }
+        (Body::Abort, _) => Some(Fact::UploadAborted {
+            upload: UploadId::from(header.version),
+        }),
+        _ => None,
+    };
+    fact.into_iter().collect()
+}
+
+fn version_added(
+    header: &RecordHeader,
+    manifest: Manifest,
+    location: RecordLocation,
+    completes: Option<UploadId>,
+) -> Fact {
+    let marker = matches!(
+        manifest.kind,
+        stele_format::manifest::ManifestKind::DeleteMarker
+    );
+    let row = VersionRow {
+        version: header.version,
+        marker,
+        released: None,
+        content_bytes: manifest.content_bytes,
+        etag: manifest.etag,
+        modified: header.wall_ms,
+        retention: retention_of(header),
+        hold: header.hold.then_some(true),
+        key_index: header.key_index,
+        location,
+        parts: u32::try_from(manifest.part_sizes.len()).unwrap_or(u32::MAX),
+    };
+    Fact::VersionAdded {
+        bucket: header.bucket,
+        name: manifest.name,
+        object: header.object,
+        row,
+        completes,
+    }
+}
+
+fn upload_opened(header: &RecordHeader, manifest: Manifest, location: RecordLocation) -> Fact {
+    let wishes = manifest.lock_wishes;
+    let retention = wishes.and_then(|wishes| {
+        Some(Retention {
+            mode: Mode::from_code(wishes.mode.get())?,
+            until: wishes.until,
+        })
+    });
+    Fact::UploadOpened {
+        upload: UploadId::from(header.version),
+        row: UploadRow {
+            bucket: header.bucket,
+            object: None,
+            name: manifest.name,
+            started: header.wall_ms,
+            retention,
+            hold: wishes.filter(|wishes| wishes.hold).map(|_| true),
+            key_index: header.key_index,
+            location,
+        },
+    }
+}
+
+fn part_added(
+    header: &RecordHeader,
+    number: u16,
+    manifest: Manifest,
+    location: RecordLocation,
+) -> Fact {
+    let checksums = manifest
+        .checksums
+        .iter()
+        .map(|checksum| (checksum.algorithm.get(), checksum.value.clone()))
+        .collect();
+    Fact::PartAdded {
+        upload: UploadId::from(header.version),
+        number,
+        row: PartRow {
+            etag: manifest.etag,
+            content_bytes: manifest.content_bytes,
+            modified: header.wall_ms,
+            location,
+            key_index: header.key_index,
+            checksums,
+        },
+    }
+}
+
+/// Retention as a header states it.
+fn retention_of(header: &RecordHeader) -> Option<Retention> {
+    let mode = Mode::from_code(header.mode.get())?;
+    Some(Retention {
+        mode,
+        until: header.retain_until_ms,
+    })
+}
+
+/// The media's lock mode.
+pub(crate) fn lock_mode(retention: Option<Retention>) -> LockMode {
+    match retention.map(|retention| retention.mode) {
+        None => LockMode::None,
+        Some(Mode::Governance) => LockMode::Governance,
+        Some(Mode::Compliance) => LockMode::Compliance,
+    }
+}
+
+/// A chunk key as manifests hold it.
+pub(crate) fn manifest_key(key: &crate::keys::chunk::ChunkKey) -> MediaKey {
+    MediaKey::new(*key.expose())
+}
+
+/// Why a version was released, as rows keep it.
+pub(crate) const fn release_code(reason: ReleaseReason) -> u8 {
+    match reason {
+        ReleaseReason::ClientDelete => 0,
+        ReleaseReason::Overwritten => 1,
+        ReleaseReason::MarkerRemoved => 2,
+    }
+}
+
+/// A bucket row as its record's body.
+pub(crate) fn bucket_body(row: &BucketRow) -> BucketBody {
+    let (default_mode, default_days, default_years) = match row.default {
+        None => (LockMode::None, 0, 0),
+        Some((mode, period)) => {
+            let mode = match mode {
+                Mode::Governance => LockMode::Governance,
+                Mode::Compliance => LockMode::Compliance,
+            };
+            match period {
+                Period::Days(days) => (mode, days, 0),
+                Period::Years(years) => (mode, 0, years),
+            }
+        }
+    };
+    BucketBody {
+        name: row.name.clone(),
+        kind: match row.kind {
+            BucketKind::DefaultLocked => MediaKind::DefaultLocked,
+            BucketKind::ClientLocked => MediaKind::ClientLocked,
+            BucketKind::Plain => MediaKind::Plain,
+        },
+        default_mode,
+        default_days,
+        default_years,
+        created_ms: row.created,
+        owner: String::new(),
+    }
+}
+
+fn bucket_row(body: &BucketBody) -> BucketRow {
+    let period = match (body.default_days, body.default_years) {
+        (0, years) => Period::Years(years),
+        (days, _) => Period::Days(days),
+    };
+    BucketRow {
+        name: body.name.clone(),
+        kind: match body.kind {
+            MediaKind::DefaultLocked => BucketKind::DefaultLocked,
+            MediaKind::ClientLocked => BucketKind::ClientLocked,
+            MediaKind::Plain => BucketKind::Plain,
+        },
+        default: Mode::from_code(body.default_mode.get()).map(|mode| (mode, period)),
+        created: body.created_ms,
+        deleted: false,
+    }
+}
+
+/// A configuration value as its record's body.
+pub(crate) fn config_body(name: &str, value: &[u8]) -> ConfigBody {
+    ConfigBody {
+        name: name.to_owned(),
+        value: zeroize::Zeroizing::new(value.to_vec()),
+    }
+}
+
+/// A manifest that holds metadata and checksums and nothing else yet.
+pub(crate) fn manifest_of_metadata(metadata: &Metadata, checksums: &[Checksum]) -> Manifest {
+    Manifest {
+        content_headers: metadata.headers.iter().cloned().collect::<BTreeMap<_, _>>(),
+        user_metadata: metadata.user.clone(),
+        tags: metadata.tags.clone(),
+        storage_class: metadata.storage_class.clone(),
+        checksums: checksums.iter().filter_map(media_checksum).collect(),
+        ..Manifest::default()
+    }
+}
+
+fn media_checksum(checksum: &Checksum) -> Option<MediaChecksum> {
+    Some(MediaChecksum {
+        algorithm: ChecksumAlgorithm::new(checksum.algorithm)?,
+        coverage: if checksum.composite {
+            ChecksumType::Composite
+        } else {
+            ChecksumType::FullObject
+        },
+        value: checksum.value.clone(),
+    })
+}
+
+/// The metadata of a manifest.
+pub(crate) fn metadata_of(manifest: &Manifest) -> Metadata {
+    Metadata {
+        headers: manifest.content_headers.clone().into_iter().collect(),
+        user: manifest.user_metadata.clone(),
+        tags: manifest.tags.clone(),
+        storage_class: manifest.storage_class.clone(),
+    }
+}
+
+/// The checksums of a manifest.
+pub(crate) fn checksums_of(manifest: &Manifest) -> Vec<Checksum> {
+    manifest
+        .checksums
+        .iter()
+        .map(|checksum| Checksum {
+            algorithm: checksum.algorithm.get(),
+            composite: checksum.coverage == ChecksumType::Composite,
+            value: checksum.value.clone(),
+        })
+        .collect()
+}
+
+/// The first record of a pool.
+pub(crate) fn genesis_body(
+    disks: Vec<DiskId>,
+    unit_bytes: u32,
+    segment_units: u32,
+    flags: VaultFlags,
+    created: UnixMillis,
+) -> Body {
+    Body::Genesis(Genesis {
+        format: Genesis::FORMAT.to_owned(),
+        disks,
+        unit_bytes,
+        segment_units: UnitCount::new(segment_units),
+        flags,
+        created_ms: created,
+    })
+}
+
+/// The record that opens an epoch.
+pub(crate) fn epoch_body(previous: Epoch, reason: EpochReason, abandoned: Vec<Abandoned>) -> Body {
+    Body::Epoch(EpochStart {
+        previous,
+        reason,
+        abandoned,
+    })
+}
+
+/// The record that allocates a segment.
+pub(crate) fn alloc_body(segment: SegmentId, lane: LaneId, units: u32, places: &[Place]) -> Body {
+    let placements = places
+        .iter()
+        .map(|place| Placed {
+            disk: place.disk,
+            first_unit: place.first_unit,
+        })
+        .collect();
+    Body::Alloc(Alloc {
+        segment,
+        lane,
+        units: UnitCount::new(units),
+        placements,
+    })
+}
+
+/// The record that says a segment is sealed.
+pub(crate) fn seal_body(
+    segment: SegmentId,
+    lane: LaneId,
+    sealed: &SealedSegment,
+    log: Option<&LogHead>,
+) -> Body {
+    Body::Seal(SealNote {
+        segment,
+        lane,
+        units_kept: UnitCount::new(sealed.units_kept),
+        seal: sealed.digest,
+        log: log.map(|log| log.frontier.clone()),
+    })
+}
+
+/// The idle marker.
+pub(crate) fn marker_body(log: &LogHead) -> Body {
+    Body::Marker(Marker {
+        log: log.frontier.clone(),
+    })
+}

@@ -1,0 +1,573 @@
+//! The journal: drafts become records, records become frames, frames become true.
+//!
+//! Group commit by natural batching: while a frame is being flushed, drafts gather; the next frame
+//! takes them all. One frame is in flight; the next is built when a quorum of disks has flushed it,
+//! and states in `committed_through` that it is durable.
+//!
+//! **The durable moment** is in [`Journal::acknowledge`]: when the flush of a frame has completed on
+//! the quorum, its records are true and stay true; before that, they never happened.
+
+use std::collections::VecDeque;
+
+use stele_device::buffer::BufferMut;
+use stele_device::entropy::Entropy;
+use stele_format::digest::Digest;
+use stele_format::limits::{BLOCK_BYTES, FRAME_BYTES_MAX, FRAME_HEADER_BYTES, FRAME_RECORDS_MAX};
+use stele_format::record::{Body, RecordType};
+use stele_format::units::{ByteOffset, Epoch, LaneId, SegmentId, Sequence, UnixMillis};
+
+use crate::copies::Copies;
+use crate::draft::Draft;
+use crate::engine::DiskSlot;
+use crate::engine::io::Io;
+use crate::keys::chunk::BulkAead;
+use crate::keys::counter::KeyCounter;
+use crate::keys::state::KeyState;
+use crate::limits::IDLE_MARKER_MS;
+use crate::pool::{Place, Pool};
+use crate::segment::{FrameFacts, LogState, NewSegment, SegmentWriter};
+use crate::sequence::{LogHead, Sequenced, Sequencing, sequence};
+
+/// Copies of a journal segment.
+pub const JOURNAL_COPIES: usize = 3;
+/// Room kept at the end of a segment for the record that allocates the next one.
+const SWITCH_ROOM_BYTES: usize = 64 << 10;
+
+/// Where replay would begin, and the log there.
+#[derive(Debug, Clone)]
+pub struct JournalPosition {
+    /// The segment.
+    pub segment: SegmentId,
+    /// Offset of the next frame.
+    pub offset: ByteOffset,
+    /// Its sequence.
+    pub sequence: Sequence,
+    /// What its header names as its predecessor.
+    pub chain: Digest,
+    /// The compliance clock at the frame before it.
+    pub compliance: UnixMillis,
+    /// The log before it.
+    pub log: LogHead,
+}
+
+struct Flight {
+    sequence: Sequence,
+    records: Vec<Sequenced>,
+    after: JournalPosition,
+    marker_only: bool,
+}
+
+struct Prepared {
+    segment: SegmentId,
+    places: Vec<Place>,
+    durable: bool,
+}
+
+/// What the journal needs of its surroundings for one step.
+pub(crate) struct JournalContext<'a> {
+    pub(crate) pool: &'a mut Pool,
+    pub(crate) io: &'a mut Io,
+    pub(crate) keys: &'a KeyState,
+    pub(crate) entropy: &'a mut dyn Entropy,
+    pub(crate) aead: &'a dyn BulkAead,
+    pub(crate) monotonic_ms: u64,
+    pub(crate) compliance: UnixMillis,
+    pub(crate) wall: UnixMillis,
+}
+
+/// The journal.
+pub struct Journal {
+    writer: SegmentWriter,
+    prepared: Option<Prepared>,
+    pub(crate) copies: Copies,
+    own: VecDeque<Draft>,
+    queue: VecDeque<Draft>,
+    flight: Option<Flight>,
+    log: LogHead,
+    counter: KeyCounter,
+    acknowledged: Sequence,
+    applied: JournalPosition,
+    quiet_since_ms: Option<u64>,
+    payload: Vec<u8>,
+    full: bool,
+    switched: bool,
+    closed: bool,
+    bytes_since_snapshot: u64,
+}
+
+impl Journal {
+    /// A journal whose segment holds what recovery or creation has written into it.
+    pub(crate) fn new(
+        writer: SegmentWriter,
+        log: LogHead,
+        epoch: Epoch,
+        slots: &[DiskSlot],
+        compliance: UnixMillis,
+    ) -> Self {
+        let acknowledged = Sequence::new(writer.next_sequence().get() - 1);
+        let applied = JournalPosition {
+            segment: writer.id(),
+            offset: writer.next_offset(),
+            sequence: writer.next_sequence(),
+            chain: writer.chain(),
+            compliance,
+            log: log.clone(),
+        };
+        let mut copies = Copies::default();
+        copies.set_members(slots, acknowledged);
+        Self {
+            writer,
+            prepared: None,
+            copies,
+            own: VecDeque::new(),
+            queue: VecDeque::new(),
+            flight: None,
+            log,
+            counter: KeyCounter::new(epoch),
+            acknowledged,
+            applied,
+            quiet_since_ms: None,
+            payload: Vec::new(),
+            full: false,
+            switched: false,
+            closed: false,
+            bytes_since_snapshot: 0,
+        }
+    }
+
+    /// A journal that is only read: it has no disks and takes nothing.
+    pub(crate) fn read_only(pool: &Pool, position: &JournalPosition, epoch: Epoch) -> Self {
+        let places = pool
+            .members
+            .first()
+            .map(|member| Place {
+                disk: member.disk,
+                first_unit: stele_format::units::UnitIndex::ZERO,
+            })
+            .into_iter()
+            .collect();
+        let writer = SegmentWriter::new(NewSegment {
+            pool: pool.id,
+            segment: position.segment,
+            lane: LaneId::JOURNAL,
+            epoch,
+            unit_bytes: pool.unit_bytes,
+            units: 1,
+            first_sequence: position.sequence,
+            previous_segment: SegmentId::NONE,
+            previous_chain: position.chain,
+            compliance: position.compliance,
+            places,
+        });
+        let mut journal = Self::new(
+            writer,
+            position.log.clone(),
+            epoch,
+            &[],
+            position.compliance,
+        );
+        journal.closed = true;
+        journal
+    }
+
+    /// Queues a record of a request.
+    pub(crate) fn push(&mut self, draft: Draft) {
+        self.queue.push_back(draft);
+    }
+
+    /// Queues a record of the engine itself, before those of requests.
+    pub(crate) fn push_own(&mut self, draft: Draft) {
+        self.own.push_back(draft);
+    }
+
+    /// Highest frame acknowledged.
+    #[must_use]
+    pub fn acknowledged(&self) -> Sequence {
+        self.acknowledged
+    }
+
+    /// The log including what is in flight.
+    #[must_use]
+    pub fn log(&self) -> &LogHead {
+        &self.log
+    }
+
+    /// Position after the last frame whose records were handed out for applying.
+    #[must_use]
+    pub fn applied(&self) -> &JournalPosition {
+        &self.applied
+    }
+
+    /// The open segment.
+    #[must_use]
+    pub fn segment(&self) -> SegmentId {
+        self.writer.id()
+    }
+
+    /// The epoch keys are counted in.
+    #[must_use]
+    pub fn epoch(&self) -> Epoch {
+        self.counter.epoch()
+    }
+
+    /// Whether no further segment could be allocated.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.full
+    }
+
+    /// Bytes written since the last snapshot began.
+    #[must_use]
+    pub fn bytes_since_snapshot(&self) -> u64 {
+        self.bytes_since_snapshot
+    }
+
+    /// A snapshot begins.
+    pub fn snapshot_begins(&mut self) {
+        self.bytes_since_snapshot = 0;
+    }
+
+    /// Whether the segment was switched since this was last asked.
+    pub fn take_switched(&mut self) -> bool {
+        std::mem::take(&mut self.switched)
+    }
+
+    /// Whether nothing waits and nothing is in flight, on any disk.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.flight.is_none()
+            && self.own.is_empty()
+            && self.queue.is_empty()
+            && self.copies.is_idle()
+    }
+
+    /// Builds and submits the next frame if none is in flight and something waits.
+    pub(crate) fn pump(&mut self, context: &mut JournalContext<'_>) {
+        if self.flight.is_none() && !self.closed {
+            self.build(context);
+        }
+        self.copies.pump(context.io);
+    }
+
+    fn build(&mut self, context: &mut JournalContext<'_>) {
+        self.prepare_early(context);
+        self.count_epoch();
+        let (own, others, bytes) = self.select(self.payload_budget());
+        if own + others == 0 {
+            return;
+        }
+        if self.writer.fits(frame_bytes(bytes) + SWITCH_ROOM_BYTES) {
+            self.frame(own, others, context);
+        } else if self
+            .prepared
+            .as_ref()
+            .is_some_and(|prepared| prepared.durable)
+        {
+            self.switch(context);
+            let (own, others, _) = self.select(self.payload_budget());
+            self.frame(own, others, context);
+        } else {
+            self.prepare(context);
+            let (own, _, bytes) = self.select(SWITCH_ROOM_BYTES / 2);
+            if own > 0 && self.writer.fits(frame_bytes(bytes)) {
+                self.frame(own, 0, context);
+            }
+        }
+    }
+
+    fn payload_budget(&self) -> usize {
+        let eighth = usize::try_from(self.writer.capacity() / 8).unwrap_or(usize::MAX);
+        eighth.min(FRAME_BYTES_MAX as usize) - FRAME_HEADER_BYTES as usize
+    }
+
+    /// How many own and other drafts fit the budget, and their bytes at most. At least one is taken.
+    fn select(&self, budget: usize) -> (usize, usize, usize) {
+        let (mut own, mut others, mut bytes) = (0, 0, 0);
+        for draft in self.own.iter().chain(&self.queue) {
+            let more = draft.bytes_max();
+            let count = own + others;
+            if count > 0 && (bytes + more > budget || count >= usize::from(FRAME_RECORDS_MAX)) {
+                break;
+            }
+            bytes += more;
+            if own < self.own.len() {
+                own += 1
+            } else {
+                others += 1
+            }
+        }
+        (own, others, bytes)
+    }
+
+    fn frame(&mut self, own: usize, others: usize, context: &mut JournalContext<'_>) {
+        let drafts: Vec<Draft> = self
+            .own
+            .drain(..own)
+            .chain(self.queue.drain(..others))
+            .collect();
+        let marker_only = drafts.iter().all(|draft| draft.kind == RecordType::Marker);
+        let mut payload = std::mem::take(&mut self.payload);
+        payload.clear();
+        let mut with = Sequencing {
+            pool: context.pool.id,
+            keys: context.keys,
+            entropy: &mut *context.entropy,
+            aead: context.aead,
+            epoch: self.counter.epoch(),
+            compliance: context.compliance,
+            wall: context.wall,
+            segment: self.writer.id(),
+            payload_offset: self.writer.next_offset().get() + u64::from(FRAME_HEADER_BYTES),
+        };
+        let records: Vec<Sequenced> = drafts
+            .into_iter()
+            .map(|draft| {
+                sequence(
+                    draft,
+                    &mut self.log,
+                    &mut self.counter,
+                    &mut with,
+                    &mut payload,
+                )
+            })
+            .collect();
+        self.submit(&payload, records, marker_only, context);
+        self.payload = payload;
+    }
+
+    fn submit(
+        &mut self,
+        payload: &[u8],
+        records: Vec<Sequenced>,
+        marker_only: bool,
+        context: &mut JournalContext<'_>,
+    ) {
+        let mut frame = BufferMut::zeroed(frame_bytes(payload.len()));
+        let header_bytes = FRAME_HEADER_BYTES as usize;
+        frame[header_bytes..header_bytes + payload.len()].copy_from_slice(payload);
+        let facts = FrameFacts {
+            epoch: self.counter.epoch(),
+            record_count: u16::try_from(records.len()).unwrap_or(FRAME_RECORDS_MAX),
+            list: false,
+            committed_through: self.acknowledged,
+            compliance: context.compliance,
+        };
+        let placed = self
+            .writer
+            .place(frame, payload.len(), Digest::of(payload), facts);
+        self.bytes_since_snapshot += placed.bytes.len() as u64;
+        for place in &self.writer.places {
+            if let Some((slot, base)) = context.pool.locate_active(place) {
+                let offset = base + placed.write_offset;
+                let sequence = Some(placed.header.sequence);
+                self.copies.push(
+                    slot,
+                    offset,
+                    placed.bytes.clone(),
+                    sequence,
+                    context.monotonic_ms,
+                );
+            }
+        }
+        self.flight = Some(Flight {
+            sequence: placed.header.sequence,
+            records,
+            marker_only,
+            after: JournalPosition {
+                segment: self.writer.id(),
+                offset: self.writer.next_offset(),
+                sequence: self.writer.next_sequence(),
+                chain: self.writer.chain(),
+                compliance: context.compliance,
+                log: self.log.clone(),
+            },
+        });
+    }
+
+    /// Hands out the records of the frame in flight once a quorum of disks has flushed it.
+    pub(crate) fn acknowledge(&mut self, quorum: usize, now_ms: u64) -> Option<Vec<Sequenced>> {
+        let durable = self.copies.durable_through(quorum)?;
+        let flight = self.flight.take_if(|flight| flight.sequence <= durable)?;
+        // Here, and nowhere else, the frame's records become true.
+        self.acknowledged = flight.sequence;
+        self.applied = flight.after;
+        self.quiet_since_ms = (!flight.marker_only).then_some(now_ms);
+        Some(flight.records)
+    }
+
+    /// After a quiet while one marker frame closes the window in which the last acknowledged frame
+    /// has no other witness than itself.
+    pub(crate) fn tick(&mut self, now_ms: u64) {
+        let quiet =
+            !self.closed && self.flight.is_none() && self.own.is_empty() && self.queue.is_empty();
+        let due = self
+            .quiet_since_ms
+            .is_some_and(|since| now_ms.saturating_sub(since) >= IDLE_MARKER_MS);
+        if quiet && due {
+            self.quiet_since_ms = None;
+            self.push_own(Draft::of_engine(RecordType::Marker, marker(&self.log)));
+        }
+    }
+
+    /// The record that allocates a segment is durable.
+    pub(crate) fn allocated(&mut self, segment: SegmentId) {
+        if let Some(prepared) = self.prepared.as_mut().filter(|p| p.segment == segment) {
+            prepared.durable = true;
+        }
+    }
+
+    /// A disk is not believed any more.
+    pub(crate) fn expel(&mut self, slot: DiskSlot, pool: &Pool) {
+        self.copies.remove(slot);
+        let lost = |place: &Place| pool.locate_active(place).is_none();
+        if self
+            .prepared
+            .as_ref()
+            .is_some_and(|prepared| prepared.places.iter().any(lost))
+        {
+            self.prepared = None;
+        }
+    }
+
+    /// Takes every queued draft of a request back, because nothing can be written any more.
+    pub(crate) fn give_up(&mut self) -> Vec<Draft> {
+        self.own.clear();
+        self.queue.drain(..).collect()
+    }
+
+    /// Origins of what is in flight when nothing can be acknowledged any more.
+    pub(crate) fn give_up_flight(&mut self) -> Vec<Sequenced> {
+        self.flight
+            .take()
+            .map(|flight| flight.records)
+            .unwrap_or_default()
+    }
+
+    /// Writes footer and seal of the open segment, on a clean stop.
+    pub(crate) fn close(&mut self, context: &mut JournalContext<'_>) {
+        self.closed = true;
+        self.own.clear();
+        let sealed = self.writer.seal(&log_state(&self.log));
+        self.push_seal(&sealed, context);
+        context
+            .pool
+            .trim(self.writer.id(), sealed.units_kept, sealed.data_end.get());
+        self.copies.pump(context.io);
+    }
+
+    fn push_seal(
+        &mut self,
+        sealed: &crate::segment::SealedSegment,
+        context: &mut JournalContext<'_>,
+    ) {
+        for place in &self.writer.places {
+            if let Some((slot, base)) = context.pool.locate_active(place) {
+                for (offset, bytes) in [&sealed.footer, &sealed.block] {
+                    let at = base + offset;
+                    self.copies
+                        .push(slot, at, bytes.clone(), None, context.monotonic_ms);
+                }
+            }
+        }
+    }
+
+    /// Moves on to the prepared segment.
+    fn switch(&mut self, context: &mut JournalContext<'_>) {
+        let Some(prepared) = self.prepared.take() else {
+            return;
+        };
+        let log = log_state(&self.log);
+        let sealed = self.writer.seal(&log);
+        self.push_seal(&sealed, context);
+        let id = self.writer.id();
+        context
+            .pool
+            .trim(id, sealed.units_kept, sealed.data_end.get());
+        let body = seal_body(id, LaneId::JOURNAL, &sealed, Some(&self.log));
+        self.own
+            .push_front(Draft::of_engine(RecordType::Seal, body));
+        if let Some(info) = context.pool.segments.get_mut(&prepared.segment) {
+            info.first_sequence = self.writer.next_sequence();
+        }
+        let slots: Vec<DiskSlot> = prepared
+            .places
+            .iter()
+            .filter_map(|place| context.pool.active_slot(place.disk))
+            .collect();
+        self.writer = SegmentWriter::new(NewSegment {
+            pool: context.pool.id,
+            segment: prepared.segment,
+            lane: LaneId::JOURNAL,
+            epoch: self.counter.epoch(),
+            unit_bytes: context.pool.unit_bytes,
+            units: context.pool.segment_units,
+            first_sequence: self.writer.next_sequence(),
+            previous_segment: id,
+            previous_chain: self.writer.lane_chain(),
+            compliance: context.compliance,
+            places: prepared.places,
+        });
+        self.copies.set_members(&slots, self.acknowledged);
+        self.switched = true;
+    }
+
+    /// Past half of a segment its successor is allocated.
+    fn prepare_early(&mut self, context: &mut JournalContext<'_>) {
+        if self.writer.next_offset().get() > self.writer.capacity() / 2 {
+            self.prepare(context);
+        }
+    }
+
+    fn prepare(&mut self, context: &mut JournalContext<'_>) {
+        if self.prepared.is_some() {
+            return;
+        }
+        let Some(places) = context.pool.choose(JOURNAL_COPIES) else {
+            self.full = true;
+            return;
+        };
+        self.full = false;
+        let (epoch, next) = (self.counter.epoch(), self.writer.next_sequence());
+        let segment = context.pool.take(LaneId::JOURNAL, epoch, next, &places);
+        let units = context.pool.segment_units;
+        let body = alloc_body(segment, LaneId::JOURNAL, units, &places);
+        self.own
+            .push_back(Draft::of_engine(RecordType::Alloc, body));
+        self.prepared = Some(Prepared {
+            segment,
+            places,
+            durable: false,
+        });
+    }
+
+    /// When the key counter runs out, a new epoch begins without a restart.
+    fn count_epoch(&mut self) {
+        if self.counter.left() > 2 * u32::from(FRAME_RECORDS_MAX) {
+            return;
+        }
+        let previous = self.counter.epoch();
+        self.counter = KeyCounter::new(Epoch::new(previous.get() + 1));
+        let body = epoch_body(
+            previous,
+            stele_format::record::EpochReason::CounterFull,
+            Vec::new(),
+        );
+        self.own
+            .push_front(Draft::of_engine(RecordType::Epoch, body));
+    }
+}
+
+fn frame_bytes(payload: usize) -> usize {
+    (FRAME_HEADER_BYTES as usize + payload).next_multiple_of(BLOCK_BYTES as usize)
+}
+
+/// The log as seals repeat it.
+pub(crate) fn log_state(log: &LogHead) -> LogState {
+    Some(log.frontier.clone())
+}
+
+fn marker(log: &LogHead) -> Body {
+    crate::fact::marker_body(log)
+}
+
+pub(crate) use crate::fact::{alloc_body, epoch_body, seal_body};

@@ -1,0 +1,546 @@
+//! The data lane: sealed chunks into segments with two copies.
+//!
+//! A chunk is durable when its write completed and a later flush completed on every copy; only then
+//! may a record cite it. A segment is written only after the record that allocates it is durable. When
+//! a disk fails, the open segment is closed and every chunk not yet durable is written again
+//! elsewhere; a failed flush is never retried and believed.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use stele_device::buffer::{Buffer, BufferMut};
+use stele_device::disk::Op;
+use stele_format::digest::Digest;
+use stele_format::limits::{BLOCK_BYTES, FRAME_HEADER_BYTES};
+use stele_format::units::{Epoch, LaneId, SegmentId, Sequence, UnixMillis};
+
+use crate::engine::DiskSlot;
+use crate::engine::io::{Io, Purpose};
+use crate::flush::{FlushNumber, Flushes};
+use crate::index::rows::ChunkRow;
+use crate::limits::UNFLUSHED_CHUNK_COUNT_MAX;
+use crate::pool::{Place, Pool};
+use crate::segment::{FrameFacts, LogState, NewSegment, SealedSegment, SegmentWriter};
+
+/// The one data lane of a pool of up to three disks.
+pub const DATA_LANE: LaneId = LaneId::new(1);
+
+/// Copies of a data segment.
+pub const DATA_COPIES: usize = 2;
+
+/// A chunk given to the lane.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Ticket(pub u64);
+
+/// A sealed chunk (or a clear chunk list) with room for the frame header before it.
+pub struct SealedChunk {
+    /// The buffer.
+    pub buffer: BufferMut,
+    /// Stored bytes after the room for the header.
+    pub stored_len: usize,
+    /// Their digest.
+    pub digest: Digest,
+    /// A clear chunk list.
+    pub list: bool,
+}
+
+/// What happened in the lane that the engine must act on.
+#[derive(Debug)]
+pub enum LaneEvent {
+    /// A segment was allocated; say so in the journal, then call [`Lane::allocated`].
+    Allocate {
+        /// The segment.
+        segment: SegmentId,
+        /// Its places.
+        places: Vec<Place>,
+        /// Its units.
+        units: u32,
+    },
+    /// A chunk is durable on every copy.
+    Durable {
+        /// The chunk.
+        ticket: Ticket,
+        /// Its digest.
+        digest: Digest,
+        /// Where it lies.
+        row: ChunkRow,
+    },
+    /// A segment was closed and its seal is durable.
+    Sealed {
+        /// The segment.
+        segment: SegmentId,
+        /// Its seal.
+        sealed: Box<SealedSegment>,
+    },
+    /// No space for another segment.
+    Full,
+}
+
+enum CopyState {
+    Writing,
+    Written,
+    Flushing(FlushNumber),
+    Durable,
+}
+
+enum Content {
+    Chunk {
+        ticket: Ticket,
+        stored_len: usize,
+        digest: Digest,
+        list: bool,
+        frame: Buffer,
+        row: ChunkRow,
+    },
+    Seal {
+        sealed: Box<SealedSegment>,
+    },
+}
+
+struct Unflushed {
+    segment: SegmentId,
+    content: Content,
+    copies: BTreeMap<DiskSlot, CopyState>,
+}
+
+struct Prepared {
+    segment: SegmentId,
+    places: Vec<Place>,
+    durable: bool,
+}
+
+/// One data lane.
+pub struct Lane {
+    id: LaneId,
+    writer: Option<SegmentWriter>,
+    prepared: Option<Prepared>,
+    waiting: VecDeque<(Ticket, SealedChunk)>,
+    unflushed: BTreeMap<u64, Unflushed>,
+    writes: BTreeMap<u64, u64>,
+    next_number: u64,
+    next_sequence: Sequence,
+    previous_segment: SegmentId,
+    previous_chain: Digest,
+    urgent: bool,
+    full: bool,
+}
+
+/// What the lane needs of its surroundings for one step.
+pub(crate) struct LaneContext<'a> {
+    pub(crate) pool: &'a mut Pool,
+    pub(crate) io: &'a mut Io,
+    pub(crate) flushes: &'a mut Flushes,
+    pub(crate) epoch: Epoch,
+    pub(crate) compliance: UnixMillis,
+    pub(crate) events: &'a mut Vec<LaneEvent>,
+}
+
+impl Lane {
+    /// A lane that opens a new segment for its first chunk.
+    #[must_use]
+    pub fn new(id: LaneId, next_sequence: Sequence, previous: SegmentId) -> Self {
+        Self {
+            id,
+            writer: None,
+            prepared: None,
+            waiting: VecDeque::new(),
+            unflushed: BTreeMap::new(),
+            writes: BTreeMap::new(),
+            next_number: 0,
+            next_sequence,
+            previous_segment: previous,
+            previous_chain: Digest::ZERO,
+            urgent: false,
+            full: false,
+        }
+    }
+
+    /// Takes a chunk; it is written as soon as a segment is open.
+    pub fn add(&mut self, chunk: SealedChunk) -> Ticket {
+        let ticket = Ticket(self.number());
+        self.waiting.push_back((ticket, chunk));
+        ticket
+    }
+
+    /// Someone waits for durability: flush without waiting for more.
+    pub fn hurry(&mut self) {
+        self.urgent = true;
+    }
+
+    /// The record that allocates a segment is durable.
+    pub fn allocated(&mut self, segment: SegmentId) {
+        if let Some(prepared) = self.prepared.as_mut().filter(|p| p.segment == segment) {
+            prepared.durable = true;
+        }
+    }
+
+    /// Whether nothing waits to be written or flushed.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.waiting.is_empty() && self.unflushed.is_empty()
+    }
+
+    /// Data segments whose frames are not all durable and in the index.
+    #[must_use]
+    pub fn open_segments(&self) -> Vec<SegmentId> {
+        let mut open: Vec<SegmentId> = self
+            .writer
+            .iter()
+            .map(SegmentWriter::id)
+            .chain(self.prepared.iter().map(|prepared| prepared.segment))
+            .chain(self.unflushed.values().map(|unflushed| unflushed.segment))
+            .collect();
+        open.sort_unstable();
+        open.dedup();
+        open
+    }
+
+    /// Drops every chunk that waits for a segment: those who sent it have been refused.
+    pub fn forget_waiting(&mut self) {
+        self.waiting.clear();
+    }
+
+    fn number(&mut self) -> u64 {
+        self.next_number += 1;
+        self.next_number
+    }
+
+    /// Places what waits, asks for flushes and says what became durable.
+    pub(crate) fn pump(&mut self, context: &mut LaneContext<'_>) {
+        while let Some((_, chunk)) = self.waiting.front() {
+            let frame = frame_bytes(chunk.stored_len);
+            if !self
+                .writer
+                .as_ref()
+                .is_some_and(|writer| writer.fits(frame))
+                && !self.open_next(context)
+            {
+                break;
+            }
+            if let Some((ticket, chunk)) = self.waiting.pop_front() {
+                self.place(ticket, chunk, context);
+            }
+        }
+        self.prepare_early(context);
+        self.ask_for_flushes(context.flushes);
+        context.flushes.pump(context.io);
+    }
+
+    /// Opens the prepared segment, or asks for one.
+    fn open_next(&mut self, context: &mut LaneContext<'_>) -> bool {
+        match &self.prepared {
+            Some(prepared) if prepared.durable => {}
+            Some(_) => return false,
+            None => {
+                self.prepare(context);
+                return false;
+            }
+        }
+        self.close(context);
+        let Some(prepared) = self.prepared.take() else {
+            return false;
+        };
+        self.writer = Some(SegmentWriter::new(NewSegment {
+            pool: context.pool.id,
+            segment: prepared.segment,
+            lane: self.id,
+            epoch: context.epoch,
+            unit_bytes: context.pool.unit_bytes,
+            units: context.pool.segment_units,
+            first_sequence: self.next_sequence,
+            previous_segment: self.previous_segment,
+            previous_chain: self.previous_chain,
+            compliance: context.compliance,
+            places: prepared.places,
+        }));
+        true
+    }
+
+    fn prepare(&mut self, context: &mut LaneContext<'_>) {
+        let room = context.pool.has_room_for_data();
+        let Some(places) = context.pool.choose(DATA_COPIES).filter(|_| room) else {
+            if !self.full {
+                context.events.push(LaneEvent::Full);
+            }
+            self.full = true;
+            return;
+        };
+        self.full = false;
+        let segment = context
+            .pool
+            .take(self.id, context.epoch, self.next_sequence, &places);
+        context.events.push(LaneEvent::Allocate {
+            segment,
+            places: places.clone(),
+            units: context.pool.segment_units,
+        });
+        self.prepared = Some(Prepared {
+            segment,
+            places,
+            durable: false,
+        });
+    }
+
+    /// Past half of a segment its successor is allocated, so that no chunk waits for it.
+    fn prepare_early(&mut self, context: &mut LaneContext<'_>) {
+        let half_full = self
+            .writer
+            .as_ref()
+            .is_some_and(|w| w.next_offset().get() > w.capacity() / 2);
+        if half_full && self.prepared.is_none() && !self.full {
+            self.prepare(context);
+        }
+    }
+
+    fn place(&mut self, ticket: Ticket, chunk: SealedChunk, context: &mut LaneContext<'_>) {
+        let Some(writer) = self.writer.as_mut() else {
+            return;
+        };
+        let facts = FrameFacts {
+            epoch: context.epoch,
+            record_count: 0,
+            list: chunk.list,
+            committed_through: Sequence::default(),
+            compliance: context.compliance,
+        };
+        let placed = writer.place(chunk.buffer, chunk.stored_len, chunk.digest, facts);
+        let segment = writer.id();
+        let places = writer.places.clone();
+        self.next_sequence = writer.next_sequence();
+        let row = ChunkRow {
+            segment,
+            offset: placed.frame_offset,
+            total_bytes: placed.header.total_bytes,
+        };
+        let content = Content::Chunk {
+            ticket,
+            stored_len: chunk.stored_len,
+            digest: chunk.digest,
+            list: chunk.list,
+            frame: placed.bytes.clone(),
+            row,
+        };
+        self.write(
+            segment,
+            content,
+            &places,
+            &[(placed.write_offset, placed.bytes)],
+            context,
+        );
+    }
+
+    fn write(
+        &mut self,
+        segment: SegmentId,
+        content: Content,
+        places: &[Place],
+        pieces: &[(u64, Buffer)],
+        context: &mut LaneContext<'_>,
+    ) {
+        let key = self.number();
+        let mut copies = BTreeMap::new();
+        for place in places {
+            let Some((slot, base)) = context.pool.locate_active(place) else {
+                continue;
+            };
+            copies.insert(slot, CopyState::Writing);
+            for (offset, bytes) in pieces {
+                let number = self.number();
+                self.writes.insert(number, key);
+                let op = Op::Write {
+                    offset: base + offset,
+                    data: bytes.clone(),
+                };
+                context.io.submit(slot, op, Purpose::Lane(number));
+            }
+        }
+        self.unflushed.insert(
+            key,
+            Unflushed {
+                segment,
+                content,
+                copies,
+            },
+        );
+    }
+
+    /// Closes the open segment: footer and seal are written, the rest of its units is free.
+    pub(crate) fn close(&mut self, context: &mut LaneContext<'_>) {
+        let Some(writer) = self.writer.take() else {
+            return;
+        };
+        self.previous_segment = writer.id();
+        self.previous_chain = writer.lane_chain();
+        if writer.is_empty() {
+            context.pool.trim(writer.id(), 0, 0);
+            return;
+        }
+        let sealed = writer.seal(&LogState::None);
+        context
+            .pool
+            .trim(writer.id(), sealed.units_kept, sealed.data_end.get());
+        let pieces = [sealed.footer.clone(), sealed.block.clone()];
+        let content = Content::Seal {
+            sealed: Box::new(sealed),
+        };
+        self.write(writer.id(), content, &writer.places, &pieces, context);
+    }
+
+    /// A write completed on a disk.
+    pub fn written(&mut self, slot: DiskSlot, number: u64) {
+        let Some(key) = self.writes.remove(&number) else {
+            return;
+        };
+        let more = self.writes.values().filter(|other| **other == key).count();
+        let Some(unflushed) = self.unflushed.get_mut(&key) else {
+            return;
+        };
+        // A seal has two pieces a disk: it counts as written when the last of all is.
+        let single = matches!(unflushed.content, Content::Chunk { .. });
+        if single {
+            unflushed.copies.insert(slot, CopyState::Written);
+        } else if more == 0 {
+            for state in unflushed.copies.values_mut() {
+                *state = CopyState::Written;
+            }
+        }
+    }
+
+    fn ask_for_flushes(&mut self, flushes: &mut Flushes) {
+        let mut written: BTreeMap<DiskSlot, u32> = BTreeMap::new();
+        for unflushed in self.unflushed.values() {
+            for (slot, state) in &unflushed.copies {
+                if matches!(state, CopyState::Written) {
+                    *written.entry(*slot).or_default() += 1;
+                }
+            }
+        }
+        for (slot, count) in written {
+            if !self.urgent && count < UNFLUSHED_CHUNK_COUNT_MAX {
+                continue;
+            }
+            let number = flushes.want(slot);
+            for unflushed in self.unflushed.values_mut() {
+                if let Some(state) = unflushed.copies.get_mut(&slot)
+                    && matches!(state, CopyState::Written)
+                {
+                    *state = CopyState::Flushing(number);
+                }
+            }
+        }
+        if self.is_idle() {
+            self.urgent = false;
+        }
+    }
+
+    /// A flush completed on a disk: what it covered is durable there.
+    pub(crate) fn flushed(&mut self, slot: DiskSlot, context: &mut LaneContext<'_>) {
+        let mut durable = Vec::new();
+        for (key, unflushed) in &mut self.unflushed {
+            if let Some(state) = unflushed.copies.get_mut(&slot)
+                && let CopyState::Flushing(number) = state
+                && context.flushes.is_done(slot, *number)
+            {
+                *state = CopyState::Durable;
+            }
+            if unflushed
+                .copies
+                .values()
+                .all(|state| matches!(state, CopyState::Durable))
+            {
+                durable.push(*key);
+            }
+        }
+        for key in durable {
+            let Some(unflushed) = self.unflushed.remove(&key) else {
+                continue;
+            };
+            context.events.push(match unflushed.content {
+                Content::Chunk {
+                    ticket,
+                    digest,
+                    row,
+                    ..
+                } => LaneEvent::Durable {
+                    ticket,
+                    digest,
+                    row,
+                },
+                Content::Seal { sealed } => LaneEvent::Sealed {
+                    segment: unflushed.segment,
+                    sealed,
+                },
+            });
+        }
+    }
+
+    /// A disk is not believed any more: the open segment is closed on what remains, and chunks not
+    /// yet durable everywhere are written again in a new segment.
+    pub(crate) fn expel(&mut self, slot: DiskSlot, context: &mut LaneContext<'_>) {
+        let affected: Vec<u64> = self
+            .unflushed
+            .iter()
+            .filter(|(_, unflushed)| unflushed.copies.contains_key(&slot))
+            .map(|(key, _)| *key)
+            .collect();
+        let prepared_there = |prepared: &Prepared| {
+            prepared
+                .places
+                .iter()
+                .any(|place| context.pool.locate_active(place).is_none())
+        };
+        if self.prepared.as_ref().is_some_and(prepared_there) {
+            self.prepared = None;
+        }
+        let writer_there = |writer: &SegmentWriter| {
+            writer
+                .places
+                .iter()
+                .any(|place| context.pool.locate_active(place).is_none())
+        };
+        if self.writer.as_ref().is_some_and(writer_there) {
+            self.close(context);
+        }
+        for key in affected.into_iter().rev() {
+            let Some(mut unflushed) = self.unflushed.remove(&key) else {
+                continue;
+            };
+            match unflushed.content {
+                Content::Chunk {
+                    ticket,
+                    stored_len,
+                    digest,
+                    list,
+                    frame,
+                    ..
+                } => {
+                    let chunk = reframe(&frame, stored_len, digest, list);
+                    self.waiting.push_front((ticket, chunk));
+                }
+                Content::Seal { .. } => {
+                    unflushed.copies.remove(&slot);
+                    if !unflushed.copies.is_empty() {
+                        self.unflushed.insert(key, unflushed);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The chunk of a frame (perhaps with a segment header before it) in a buffer of its own.
+fn reframe(frame: &Buffer, stored_len: usize, digest: Digest, list: bool) -> SealedChunk {
+    let total = frame_bytes(stored_len);
+    let skip = frame.len() - total;
+    let mut buffer = BufferMut::zeroed(total);
+    buffer.copy_from_slice(&frame[skip..]);
+    SealedChunk {
+        buffer,
+        stored_len,
+        digest,
+        list,
+    }
+}
+
+fn frame_bytes(stored_len: usize) -> usize {
+    (FRAME_HEADER_BYTES as usize + stored_len).next_multiple_of(BLOCK_BYTES as usize)
+}

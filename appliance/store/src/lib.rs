@@ -1,0 +1,27 @@
+//! The engine of the vault: journal, lanes, recovery, index, keys and policy, without threads, clock,
+//! file system or randomness of its own.
+#![forbid(unsafe_code)]
+
+pub mod index;
+pub mod keys;
+pub mod policy;
+
+pub mod config;
+mod copies;
+mod draft;
+pub mod engine;
+mod fact;
+mod flush;
+pub mod job;
+mod journal;
+mod labels;
+mod lane;
+pub mod limits;
+pub mod pool;
+mod read;
+pub mod recovery;
+pub mod request;
+mod segment;
+mod sequence;
+mod snapshot;
+pub mod status;

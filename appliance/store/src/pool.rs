@@ -1,0 +1,425 @@
+//! The disks of the pool: members, their states, and which units of each are in use.
+//!
+//! Invariants: copies of a segment lie on distinct disks; a disk that is not active has no vote and is
+//! never written; the generation only grows; a unit is given out only while no segment holds it.
+
+use std::collections::BTreeMap;
+
+use stele_format::geometry::DiskGeometry;
+use stele_format::units::{
+    DiskId, Epoch, Generation, LaneId, PoolId, SegmentId, Sequence, UnitIndex,
+};
+
+use crate::engine::DiskSlot;
+use crate::limits::RESERVE_UNIT_DIVISOR;
+use crate::recovery::table::quorum;
+
+/// What the pool thinks of a disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MemberState {
+    /// Takes part: has a vote, is written.
+    Active,
+    /// Not here.
+    Absent,
+    /// Here, but missed writes; left alone until it is resynced.
+    Stale,
+    /// Failed a write or a flush while we ran; not believed any more.
+    Expelled,
+}
+
+/// One disk of the pool.
+#[derive(Debug, Clone)]
+pub struct Member {
+    /// Its identity; the label, never a device name.
+    pub disk: DiskId,
+    /// Its number in the pool, from 0.
+    pub ordinal: u16,
+    /// Where it is attached, if it is.
+    pub slot: Option<DiskSlot>,
+    /// What operators call it: file or serial; empty if it is not here.
+    pub name: String,
+    /// Its layout, if it is here.
+    pub geometry: Option<DiskGeometry>,
+    /// Its state.
+    pub state: MemberState,
+    /// The newest label generation it is known to have had.
+    pub last_generation: Generation,
+    /// Why it is not active, in words for an operator.
+    pub reason: Option<&'static str>,
+    units: UnitMap,
+}
+
+/// Where one copy of a segment lies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
+    /// The disk.
+    pub disk: DiskId,
+    /// First unit of the extent.
+    pub first_unit: UnitIndex,
+}
+
+/// Which units of a disk are in use.
+#[derive(Debug, Clone, Default)]
+struct UnitMap {
+    used: Vec<bool>,
+    free: u32,
+    next: usize,
+}
+
+impl UnitMap {
+    fn new(unit_count: u32) -> Self {
+        Self {
+            used: vec![false; unit_count as usize],
+            free: unit_count,
+            next: 0,
+        }
+    }
+
+    fn mark(&mut self, first: u32, count: u32, used: bool) {
+        for unit in first..first.saturating_add(count) {
+            if let Some(flag) = self.used.get_mut(unit as usize)
+                && *flag != used
+            {
+                *flag = used;
+                self.free = if used { self.free - 1 } else { self.free + 1 };
+            }
+        }
+    }
+
+    /// First fit from where the last one ended, then from the start: old blank units are used last.
+    fn find(&self, count: u32) -> Option<u32> {
+        let count = count as usize;
+        let fits = |from: usize, to: usize| {
+            let mut run = 0;
+            for (unit, used) in self.used.iter().enumerate().take(to).skip(from) {
+                run = if *used { 0 } else { run + 1 };
+                if run == count {
+                    return u32::try_from(unit + 1 - count).ok();
+                }
+            }
+            None
+        };
+        fits(self.next.min(self.used.len()), self.used.len()).or_else(|| fits(0, self.used.len()))
+    }
+}
+
+/// A segment the pool knows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SegmentInfo {
+    /// Its lane.
+    pub lane: LaneId,
+    /// The epoch that wrote it.
+    pub epoch: Epoch,
+    /// Units it holds on each disk.
+    pub units: u32,
+    /// Its first frame's sequence.
+    pub first_sequence: Sequence,
+    /// End of its frames if it is closed; none while it is open.
+    pub data_end: Option<u64>,
+    /// Where its copies lie.
+    pub places: Vec<Place>,
+}
+
+/// The pool.
+#[derive(Debug, Clone)]
+pub struct Pool {
+    /// Its id.
+    pub id: PoolId,
+    /// Its disks by ordinal.
+    pub members: Vec<Member>,
+    /// Newest label generation written.
+    pub generation: Generation,
+    /// Bytes per unit.
+    pub unit_bytes: u32,
+    /// Units of a full segment.
+    pub segment_units: u32,
+    /// Flags of the static label.
+    pub flags: u32,
+    /// Every segment known.
+    pub segments: BTreeMap<SegmentId, SegmentInfo>,
+    /// The next segment id never used.
+    pub next_segment: SegmentId,
+}
+
+impl Member {
+    /// A member whose geometry is known when its disk is here.
+    #[must_use]
+    pub fn new(disk: DiskId, ordinal: u16, geometry: Option<DiskGeometry>) -> Self {
+        let units = geometry
+            .as_ref()
+            .map_or_else(UnitMap::default, |g| UnitMap::new(g.unit_count().get()));
+        Self {
+            disk,
+            ordinal,
+            slot: None,
+            name: String::new(),
+            geometry,
+            state: MemberState::Absent,
+            last_generation: Generation::ZERO,
+            reason: None,
+            units,
+        }
+    }
+
+    /// Units not in use.
+    #[must_use]
+    pub fn free_units(&self) -> u32 {
+        self.units.free
+    }
+
+    /// Whether a segment holds this unit.
+    #[must_use]
+    pub fn holds(&self, unit: u32) -> bool {
+        self.units.used.get(unit as usize).copied().unwrap_or(false)
+    }
+
+    /// Units in all.
+    #[must_use]
+    pub fn unit_count(&self) -> u32 {
+        u32::try_from(self.units.used.len()).unwrap_or(u32::MAX)
+    }
+
+    /// One past the highest unit in use.
+    #[must_use]
+    pub fn units_high_water(&self) -> u32 {
+        let high = self
+            .units
+            .used
+            .iter()
+            .rposition(|used| *used)
+            .map_or(0, |unit| unit + 1);
+        u32::try_from(high).unwrap_or(u32::MAX)
+    }
+
+    fn is_active(&self) -> bool {
+        self.state == MemberState::Active
+    }
+}
+
+impl Pool {
+    /// Active members.
+    pub fn active(&self) -> impl Iterator<Item = &Member> {
+        self.members.iter().filter(|member| member.is_active())
+    }
+
+    /// The member with this identity.
+    #[must_use]
+    pub fn member(&self, disk: DiskId) -> Option<&Member> {
+        self.members.iter().find(|member| member.disk == disk)
+    }
+
+    /// The member attached at this slot.
+    #[must_use]
+    pub fn member_at(&self, slot: DiskSlot) -> Option<&Member> {
+        self.members.iter().find(|member| member.slot == Some(slot))
+    }
+
+    /// The member attached at this slot, to change it.
+    pub fn member_at_mut(&mut self, slot: DiskSlot) -> Option<&mut Member> {
+        self.members
+            .iter_mut()
+            .find(|member| member.slot == Some(slot))
+    }
+
+    /// The slot of an active disk.
+    #[must_use]
+    pub fn active_slot(&self, disk: DiskId) -> Option<DiskSlot> {
+        self.member(disk)
+            .filter(|member| member.is_active())
+            .and_then(|member| member.slot)
+    }
+
+    /// Disks that must take writes for the pool to take any: two, or one in a pool made of one.
+    #[must_use]
+    pub fn needed(&self) -> usize {
+        quorum(self.members.len())
+    }
+
+    /// Whether enough disks take part.
+    #[must_use]
+    pub fn has_quorum(&self) -> bool {
+        self.active().count() >= self.needed()
+    }
+
+    /// Names of the disks that do not take part, for an operator.
+    #[must_use]
+    pub fn missing_names(&self) -> String {
+        let names: Vec<String> = self
+            .members
+            .iter()
+            .filter(|member| !member.is_active())
+            .map(|member| format!("disk {} ({})", member.ordinal + 1, member.disk))
+            .collect();
+        if names.is_empty() {
+            "none".to_owned()
+        } else {
+            names.join(", ")
+        }
+    }
+
+    /// Byte offset on its disk of a place, if the disk is attached.
+    #[must_use]
+    pub fn locate(&self, place: &Place) -> Option<(DiskSlot, u64)> {
+        let member = self.member(place.disk)?;
+        let geometry = member.geometry.as_ref()?;
+        Some((member.slot?, geometry.unit_offset(place.first_unit)?.get()))
+    }
+
+    /// As [`Pool::locate`], but only on a disk that takes part.
+    #[must_use]
+    pub fn locate_active(&self, place: &Place) -> Option<(DiskSlot, u64)> {
+        self.locate(place)
+            .filter(|_| self.active_slot(place.disk).is_some())
+    }
+
+    /// Notes that a segment holds its units on every disk that is here.
+    pub fn hold(&mut self, places: &[Place], units: u32) {
+        self.mark(places, 0, units, true);
+    }
+
+    /// Gives the units of a closed segment beyond the kept ones back.
+    pub fn trim(&mut self, segment: SegmentId, units_kept: u32, data_end: u64) {
+        let Some(info) = self.segments.get_mut(&segment) else {
+            return;
+        };
+        let (places, held) = (info.places.clone(), info.units);
+        info.units = units_kept.min(held);
+        info.data_end = Some(data_end);
+        if units_kept < held {
+            self.mark(&places, units_kept, held - units_kept, false);
+        }
+    }
+
+    fn mark(&mut self, places: &[Place], skip: u32, count: u32, used: bool) {
+        for place in places {
+            if let Some(member) = self.members.iter_mut().find(|m| m.disk == place.disk) {
+                member
+                    .units
+                    .mark(place.first_unit.get() + skip, count, used);
+            }
+        }
+    }
+
+    /// Notes what the journal says of a closed segment; units are counted afterwards.
+    pub fn trim_known(&mut self, segment: SegmentId, units_kept: u32, data_end: Option<u64>) {
+        if let Some(info) = self.segments.get_mut(&segment) {
+            info.units = units_kept.min(info.units);
+            info.data_end = data_end.or(info.data_end).or(Some(0));
+        }
+    }
+
+    /// Forgets a segment that was never written, and frees its units.
+    pub fn drop_segment(&mut self, segment: SegmentId) {
+        if let Some(info) = self.segments.remove(&segment) {
+            self.mark(&info.places, 0, info.units, false);
+        }
+    }
+
+    /// Counts the units in use anew from the segments known. Where two overlap, the earlier one was
+    /// closed early and ends where the later begins.
+    pub fn count_units(&mut self) {
+        for member in &mut self.members {
+            member.units = UnitMap::new(member.unit_count());
+            let mut extents: Vec<(u32, u32)> = self
+                .segments
+                .values()
+                .flat_map(|info| info.places.iter().map(move |place| (place, info.units)))
+                .filter(|(place, _)| place.disk == member.disk)
+                .map(|(place, units)| (place.first_unit.get(), units))
+                .collect();
+            extents.sort_unstable();
+            for (at, (first, units)) in extents.iter().enumerate() {
+                let room = extents
+                    .get(at + 1)
+                    .map_or(u32::MAX, |(next, _)| next - first);
+                member.units.mark(*first, (*units).min(room), true);
+            }
+            member.units.next = member.units_high_water() as usize;
+        }
+    }
+
+    /// Picks places for a new segment: on the active disks with the most free units, at most
+    /// `copies` of them and at least the quorum. Nothing is taken yet.
+    #[must_use]
+    pub fn choose(&self, copies: usize) -> Option<Vec<Place>> {
+        let mut candidates: Vec<&Member> = self.active().collect();
+        candidates.sort_by_key(|m| (std::cmp::Reverse(m.units.free), m.ordinal));
+        let places: Vec<Place> = candidates
+            .into_iter()
+            .filter_map(|m| {
+                let first_unit = UnitIndex::new(m.units.find(self.segment_units)?);
+                Some(Place {
+                    disk: m.disk,
+                    first_unit,
+                })
+            })
+            .take(copies)
+            .collect();
+        (places.len() >= self.needed().min(copies)).then_some(places)
+    }
+
+    /// Takes a fresh segment id and the chosen places.
+    pub fn take(
+        &mut self,
+        lane: LaneId,
+        epoch: Epoch,
+        first: Sequence,
+        places: &[Place],
+    ) -> SegmentId {
+        let segment = self.next_segment;
+        self.next_segment = SegmentId::new(segment.get() + 1);
+        self.hold(places, self.segment_units);
+        for place in places {
+            if let Some(member) = self.members.iter_mut().find(|m| m.disk == place.disk) {
+                member.units.next = (place.first_unit.get() + self.segment_units) as usize;
+            }
+        }
+        let info = SegmentInfo {
+            lane,
+            epoch,
+            units: self.segment_units,
+            first_sequence: first,
+            data_end: None,
+            places: places.to_vec(),
+        };
+        self.segments.insert(segment, info);
+        segment
+    }
+
+    /// Whether new data may still take segments: the reserve is for journal, seals and epochs.
+    #[must_use]
+    pub fn has_room_for_data(&self) -> bool {
+        let roomy = |member: &&Member| {
+            let reserve = (member.unit_count() / RESERVE_UNIT_DIVISOR).max(3 * self.segment_units);
+            member.units.free >= reserve + self.segment_units
+        };
+        self.active().filter(roomy).count() >= self.needed()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::UnitMap;
+
+    #[test]
+    fn units_are_found_first_fit_and_wrap_around() {
+        let mut map = UnitMap::new(8);
+        assert_eq!(map.find(4), Some(0));
+        map.mark(0, 4, true);
+        map.next = 4;
+        assert_eq!(map.find(4), Some(4));
+        map.mark(4, 4, true);
+        map.next = 8;
+        assert_eq!(map.find(1), None);
+        map.mark(1, 2, false);
+        assert_eq!((map.find(2), map.find(3), map.free), (Some(1), None, 2));
+    }
+
+    #[test]
+    fn marking_twice_counts_once() {
+        let mut map = UnitMap::new(4);
+        map.mark(1, 2, true);
+        map.mark(0, 3, true);
+        assert_eq!(map.free, 1);
+    }
+}

@@ -1,0 +1,258 @@
+//! A new epoch: repairs, labels, and the first frame of a new segment.
+//!
+//! Order, and what a crash leaves at each step: (1) frames some copy lacks are written again, the same
+//! bytes in the same place: harmless; (2) labels of the new generation: the membership they state is
+//! true already, since every member holds all adopted frames; (3) the first frame of the epoch, in a
+//! segment never used: until it is durable on the quorum, the journal ends where it ended.
+
+use stele_device::buffer::BufferMut;
+use stele_device::disk::BlockingDisk;
+use stele_format::digest::Digest;
+use stele_format::limits::FRAME_HEADER_BYTES;
+use stele_format::record::{Abandoned, Body, EpochReason, MemberChange, RecordType};
+use stele_format::units::{Epoch, Generation, LaneId, SegmentId, Sequence};
+
+use super::replay::{Repair, Replayed};
+use super::{Disks, Opening};
+use crate::draft::Draft;
+use crate::engine::DiskSlot;
+use crate::engine::{LabelFacts, labels_of};
+use crate::fact::{alloc_body, epoch_body};
+use crate::journal::{JOURNAL_COPIES, Journal};
+use crate::keys::counter::KeyCounter;
+use crate::labels::write_blocking;
+use crate::pool::{MemberState, Pool};
+use crate::segment::{FrameFacts, NewSegment, PlacedFrame, SegmentWriter};
+use crate::sequence::{LogHead, Sequencing, sequence};
+
+/// What the first frame of an epoch says beside the epoch itself.
+pub(crate) struct Beginning {
+    pub(crate) previous_epoch: Epoch,
+    pub(crate) epoch: Epoch,
+    pub(crate) next_sequence: Sequence,
+    pub(crate) previous_segment: SegmentId,
+    pub(crate) previous_chain: Digest,
+    pub(crate) abandoned: Vec<Abandoned>,
+    pub(crate) members_changed: bool,
+    /// The first record of a pool.
+    pub(crate) genesis: Option<Body>,
+}
+
+/// Writes missing frames; a disk that fails is expelled.
+pub(super) fn repair(pool: &mut Pool, disks: &mut Disks, repairs: &[Repair]) {
+    let mut touched: Vec<DiskSlot> = Vec::new();
+    for repair in repairs {
+        if !is_active(pool, repair.slot) {
+            continue;
+        }
+        let Some(disk) = disks.get(repair.slot) else {
+            continue;
+        };
+        let data = BufferMut::padded(&repair.bytes).freeze();
+        match disk.write_at(repair.offset, data) {
+            Ok(()) => touched.push(repair.slot),
+            Err(_) => expel(pool, repair.slot),
+        }
+    }
+    touched.sort_unstable();
+    touched.dedup();
+    for slot in touched {
+        if let Some(disk) = disks.get(slot)
+            && disk.flush().is_err()
+        {
+            expel(pool, slot);
+        }
+    }
+}
+
+fn is_active(pool: &Pool, slot: DiskSlot) -> bool {
+    pool.member_at(slot)
+        .is_some_and(|member| member.state == MemberState::Active)
+}
+
+fn expel(pool: &mut Pool, slot: DiskSlot) {
+    if let Some(member) = pool.member_at_mut(slot) {
+        member.state = MemberState::Expelled;
+        member.reason = Some("a write or flush failed at start");
+    }
+}
+
+/// Opens the epoch; none when too few disks take the writes.
+pub(crate) fn begin(
+    opening: &mut Opening<'_>,
+    beginning: &Beginning,
+    log: &LogHead,
+    cutoffs: &[stele_format::label::EpochCutoff],
+) -> Option<Journal> {
+    while opening.pool.has_quorum() {
+        let places = opening.pool.choose(JOURNAL_COPIES)?;
+        let first = beginning.next_sequence;
+        let epoch = beginning.epoch;
+        let segment = opening.pool.take(LaneId::JOURNAL, epoch, first, &places);
+        if !write_labels(opening, beginning, segment, cutoffs) {
+            opening.pool.drop_segment(segment);
+            continue;
+        }
+        let mut writer = SegmentWriter::new(NewSegment {
+            pool: opening.pool.id,
+            segment,
+            lane: LaneId::JOURNAL,
+            epoch,
+            unit_bytes: opening.pool.unit_bytes,
+            units: opening.pool.segment_units,
+            first_sequence: first,
+            previous_segment: beginning.previous_segment,
+            previous_chain: beginning.previous_chain,
+            compliance: opening.compliance,
+            places: places.clone(),
+        });
+        let mut log = log.clone();
+        let frame = first_frame(opening, beginning, &mut writer, &mut log);
+        let failed = write_first(opening, &writer, &frame);
+        if failed.is_empty() {
+            let slots: Vec<DiskSlot> = places
+                .iter()
+                .filter_map(|place| opening.pool.active_slot(place.disk))
+                .collect();
+            return Some(Journal::new(writer, log, epoch, &slots, opening.compliance));
+        }
+        for slot in failed {
+            expel(opening.pool, slot);
+        }
+        // What was written of this segment stays and is named by nothing.
+    }
+    None
+}
+
+/// Labels on every active disk; false when a disk failed and membership changed.
+fn write_labels(
+    opening: &mut Opening<'_>,
+    beginning: &Beginning,
+    segment: SegmentId,
+    cutoffs: &[stele_format::label::EpochCutoff],
+) -> bool {
+    let pool = &mut *opening.pool;
+    pool.generation = Generation::new(pool.generation.get() + 1);
+    let facts = LabelFacts {
+        epoch: beginning.epoch,
+        watermark: Sequence::new(beginning.next_sequence.get() - 1),
+        journal_segment: segment,
+        clean_stop: false,
+        cutoffs,
+    };
+    let mut whole = true;
+    for (slot, label) in labels_of(pool, &facts) {
+        let geometry = pool.member_at(slot).and_then(|member| member.geometry);
+        let written = match (opening.disks.get(slot), geometry) {
+            (Some(disk), Some(geometry)) => write_blocking(disk, &geometry, &label).is_ok(),
+            _ => false,
+        };
+        if !written {
+            expel(pool, slot);
+            whole = false;
+        }
+    }
+    whole
+}
+
+fn first_frame(
+    opening: &mut Opening<'_>,
+    beginning: &Beginning,
+    writer: &mut SegmentWriter,
+    log: &mut LogHead,
+) -> PlacedFrame {
+    let mut drafts = Vec::new();
+    if let Some(genesis) = beginning.genesis.clone() {
+        drafts.push(Draft::of_engine(RecordType::Genesis, genesis));
+    }
+    let abandoned = beginning.abandoned.clone();
+    let body = epoch_body(beginning.previous_epoch, EpochReason::Start, abandoned);
+    drafts.push(Draft::of_engine(RecordType::Epoch, body));
+    let units = opening.pool.segment_units;
+    let body = alloc_body(writer.id(), LaneId::JOURNAL, units, &writer.places);
+    drafts.push(Draft::of_engine(RecordType::Alloc, body));
+    if beginning.members_changed {
+        drafts.push(Draft::of_engine(
+            RecordType::Member,
+            member_body(opening.pool),
+        ));
+    }
+    let count = u16::try_from(drafts.len()).unwrap_or(u16::MAX);
+    let mut counter = KeyCounter::new(beginning.epoch);
+    let mut payload = Vec::new();
+    let mut with = Sequencing {
+        pool: opening.pool.id,
+        keys: opening.keys,
+        entropy: &mut *opening.world.entropy,
+        aead: &*opening.world.aead,
+        epoch: beginning.epoch,
+        compliance: opening.compliance,
+        wall: opening.wall,
+        segment: writer.id(),
+        payload_offset: writer.next_offset().get() + u64::from(FRAME_HEADER_BYTES),
+    };
+    for draft in drafts {
+        sequence(draft, log, &mut counter, &mut with, &mut payload);
+    }
+    let header = FRAME_HEADER_BYTES as usize;
+    let mut frame = BufferMut::zeroed((header + payload.len()).next_multiple_of(4096));
+    frame[header..header + payload.len()].copy_from_slice(&payload);
+    let facts = FrameFacts {
+        epoch: beginning.epoch,
+        record_count: count,
+        list: false,
+        committed_through: Sequence::new(beginning.next_sequence.get() - 1),
+        compliance: opening.compliance,
+    };
+    writer.place(frame, payload.len(), Digest::of(&payload), facts)
+}
+
+fn member_body(pool: &Pool) -> Body {
+    use stele_format::label::MemberState as LabelState;
+    let state = |state| match state {
+        MemberState::Active => LabelState::Active,
+        MemberState::Absent => LabelState::Absent,
+        MemberState::Stale => LabelState::Stale,
+        MemberState::Expelled => LabelState::Expelled,
+    };
+    Body::Member(MemberChange {
+        generation: pool.generation,
+        members: pool
+            .members
+            .iter()
+            .map(|member| (member.disk, state(member.state)))
+            .collect(),
+    })
+}
+
+fn write_first(
+    opening: &mut Opening<'_>,
+    writer: &SegmentWriter,
+    frame: &PlacedFrame,
+) -> Vec<DiskSlot> {
+    let mut failed = Vec::new();
+    for place in &writer.places {
+        let Some((slot, base)) = opening.pool.locate_active(place) else {
+            continue;
+        };
+        let Some(disk) = opening.disks.get(slot) else {
+            continue;
+        };
+        let at = base + frame.write_offset;
+        if disk.write_durable_at(at, frame.bytes.clone()).is_err() {
+            failed.push(slot);
+        }
+    }
+    failed
+}
+
+/// What replay left open, as the epoch record names it.
+pub(super) fn abandoned_journal(replayed: &Replayed, units_kept: u32) -> Abandoned {
+    Abandoned {
+        segment: replayed.position.segment,
+        lane: LaneId::JOURNAL,
+        data_end: replayed.position.offset,
+        units_kept: stele_format::units::UnitCount::new(units_kept),
+        last_sequence: Sequence::new(replayed.position.sequence.get() - 1),
+    }
+}

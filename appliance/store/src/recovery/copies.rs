@@ -1,0 +1,225 @@
+//! The copies of one segment, read side by side.
+
+use stele_device::buffer::BufferMut;
+use stele_device::disk::BlockingDisk;
+use stele_format::frame::{FrameExpectation, FrameHeader};
+use stele_format::limits::{BLOCK_BYTES, FRAME_BYTES_MAX, FRAME_HEADER_BYTES};
+use stele_format::segment::FOOTER_MAGIC;
+use stele_format::units::{PoolId, SegmentId};
+
+use super::Disks;
+use super::table::Place as Evidence;
+use crate::engine::DiskSlot;
+use crate::pool::{Place, Pool, SegmentInfo};
+
+const BLOCK: usize = BLOCK_BYTES as usize;
+const SECTOR: usize = 512;
+const WINDOW: usize = 1 << 20;
+
+/// One copy: where it lies, and a window of its bytes.
+struct Copy {
+    slot: DiskSlot,
+    base: u64,
+    window: Option<(u64, BufferMut)>,
+}
+
+/// The copies of one segment that have a vote, and how many there should be.
+pub(super) struct SegmentCopies {
+    pool: PoolId,
+    pub(super) segment: SegmentId,
+    bytes: u64,
+    copies: Vec<Copy>,
+    absent: usize,
+}
+
+/// What one copy shows at an offset.
+pub(super) struct Shown {
+    pub(super) slot: DiskSlot,
+    pub(super) base: u64,
+    pub(super) evidence: Evidence,
+    pub(super) frame: Option<(FrameHeader, Vec<u8>)>,
+}
+
+impl SegmentCopies {
+    /// The copies on disks that take part.
+    pub(super) fn of(pool: &Pool, segment: SegmentId, info: &SegmentInfo) -> Self {
+        let locate = |place: &Place| pool.locate_active(place);
+        let copies: Vec<Copy> = info
+            .places
+            .iter()
+            .filter_map(locate)
+            .map(|(slot, base)| Copy {
+                slot,
+                base,
+                window: None,
+            })
+            .collect();
+        let bytes = u64::from(info.units) * u64::from(pool.unit_bytes);
+        let absent = info.places.len() - copies.len();
+        Self {
+            pool: pool.id,
+            segment,
+            bytes,
+            copies,
+            absent,
+        }
+    }
+
+    /// Bytes of the segment.
+    pub(super) fn len(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Reads the place of a frame on every copy.
+    pub(super) fn show(&mut self, disks: &mut Disks, expect: FrameExpectation) -> Vec<Shown> {
+        let bytes = self.bytes;
+        self.copies
+            .iter_mut()
+            .map(|copy| copy.show(disks, expect, bytes))
+            .collect()
+    }
+
+    /// The evidence of every copy, absent ones included.
+    pub(super) fn evidence(&self, shown: &[Shown]) -> Vec<Evidence> {
+        let mut all: Vec<Evidence> = shown.iter().map(|copy| copy.evidence).collect();
+        all.extend(std::iter::repeat_n(Evidence::Absent, self.absent));
+        all
+    }
+
+    /// Headers of frames that stand anywhere at or after an offset, on any copy, whatever chain they
+    /// claim: evidence of what was durable, and where to go on after damage.
+    pub(super) fn headers_from(&mut self, disks: &mut Disks, from: u64) -> Vec<FrameHeader> {
+        let mut found = Vec::new();
+        let (pool, segment, bytes) = (self.pool, self.segment, self.bytes);
+        for copy in &mut self.copies {
+            let mut offset = from;
+            while offset + BLOCK as u64 <= bytes {
+                let Some(block) = copy.bytes(disks, offset, BLOCK, bytes) else {
+                    offset += BLOCK as u64;
+                    continue;
+                };
+                let at = stele_format::units::ByteOffset::new(offset);
+                let expect = FrameExpectation::at(pool, segment, at);
+                let header = FrameHeader::decode(&block[..FRAME_HEADER_BYTES as usize])
+                    .ok()
+                    .and_then(|header| header.verify(expect).ok());
+                offset += match &header {
+                    Some(header) => u64::from(header.total_bytes).max(BLOCK as u64),
+                    None => BLOCK as u64,
+                };
+                found.extend(header);
+            }
+        }
+        found.sort_by_key(|header| header.segment_offset);
+        found
+    }
+
+    /// End of the last block from `from` on that is not blank, on any copy.
+    pub(super) fn used_end(&mut self, disks: &mut Disks, from: u64) -> u64 {
+        let bytes = self.bytes;
+        let mut end = from;
+        for copy in &mut self.copies {
+            let mut offset = from;
+            while offset < bytes {
+                let blank = copy
+                    .bytes(disks, offset, BLOCK, bytes)
+                    .is_some_and(|block| block.iter().all(|byte| *byte == 0));
+                offset += BLOCK as u64;
+                if !blank {
+                    end = end.max(offset);
+                }
+            }
+        }
+        end
+    }
+
+    /// A block of the first copy that can be read and satisfies the caller.
+    pub(super) fn find_block<T>(
+        &mut self,
+        disks: &mut Disks,
+        offset: u64,
+        bytes: usize,
+        accept: impl Fn(&[u8]) -> Option<T>,
+    ) -> Option<T> {
+        let limit = self.bytes;
+        self.copies.iter_mut().find_map(|copy| {
+            let block = copy.bytes(disks, offset, bytes, limit)?;
+            accept(block)
+        })
+    }
+}
+
+impl Copy {
+    /// Bytes of this copy, through its window.
+    fn bytes(&mut self, disks: &mut Disks, offset: u64, len: usize, limit: u64) -> Option<&[u8]> {
+        let end = offset.checked_add(len as u64).filter(|end| *end <= limit)?;
+        let inside = self
+            .window
+            .as_ref()
+            .is_some_and(|(start, window)| offset >= *start && end <= *start + window.len() as u64);
+        if !inside {
+            let wanted = (WINDOW.max(len) as u64).min(limit - offset);
+            let wanted = usize::try_from(wanted).ok()?;
+            let disk = disks.get(self.slot)?;
+            self.window = Some((offset, disk.read_at(self.base + offset, wanted).ok()?));
+        }
+        let (start, window) = self.window.as_ref()?;
+        let skip = usize::try_from(offset - start).ok()?;
+        window.get(skip..skip + len)
+    }
+
+    fn show(&mut self, disks: &mut Disks, expect: FrameExpectation, limit: u64) -> Shown {
+        let (slot, base) = (self.slot, self.base);
+        let (evidence, frame) = self.look(disks, expect, limit);
+        Shown {
+            slot,
+            base,
+            evidence,
+            frame,
+        }
+    }
+
+    fn look(
+        &mut self,
+        disks: &mut Disks,
+        expect: FrameExpectation,
+        limit: u64,
+    ) -> (Evidence, Option<(FrameHeader, Vec<u8>)>) {
+        let offset = expect.segment_offset.get();
+        if offset + BLOCK as u64 > limit {
+            return (Evidence::Blank, None);
+        }
+        let Some(block) = self.bytes(disks, offset, BLOCK, limit) else {
+            return (Evidence::Unreadable, None);
+        };
+        if block[..SECTOR].iter().all(|byte| *byte == 0) || block[..8] == FOOTER_MAGIC {
+            return (Evidence::Blank, None);
+        }
+        let header = FrameHeader::decode(&block[..FRAME_HEADER_BYTES as usize])
+            .ok()
+            .and_then(|header| header.verify(expect).ok());
+        let Some(header) = header else {
+            return (Evidence::Rotten, None);
+        };
+        let total = (header.total_bytes as usize).min(FRAME_BYTES_MAX as usize);
+        let Some(frame) = self.bytes(disks, offset, total, limit) else {
+            return (Evidence::Unreadable, None);
+        };
+        if header.check_payload(frame).is_ok() {
+            return (Evidence::Valid, Some((header, frame.to_vec())));
+        }
+        let used = FRAME_HEADER_BYTES as usize + header.payload_bytes as usize;
+        let whole = used / SECTOR * SECTOR;
+        let lost = frame[..whole]
+            .chunks(SECTOR)
+            .any(|s| s.iter().all(|byte| *byte == 0));
+        (
+            if lost {
+                Evidence::Torn
+            } else {
+                Evidence::Rotten
+            },
+            None,
+        )
+    }
+}

@@ -1,0 +1,166 @@
+//! Labels at start: which disks belong together, which of them take part.
+
+use std::collections::BTreeMap;
+
+use stele_device::disk::{BlockingDisk, Disk};
+use stele_format::label::{
+    DynamicLabel, LabelCopy, LabelCopyBytes, LabelReading, MemberState as LabelState, read_best,
+};
+use stele_format::limits::LABEL_COPY_BYTES;
+use stele_format::units::{ByteCount, DiskId};
+
+use super::{DiskReport, DiskVerdict, OpenError};
+use crate::engine::DiskSlot;
+use crate::pool::{Member, MemberState, Pool};
+
+/// What the labels of all disks say together.
+pub(super) struct LabelPicture {
+    pub(super) pool: Pool,
+    pub(super) newest: DynamicLabel,
+    pub(super) may_write: bool,
+    pub(super) reports: Vec<DiskReport>,
+}
+
+/// Reads the label of one disk, all four copies.
+pub(crate) fn read_label(disk: &mut dyn Disk) -> Option<LabelReading> {
+    let bytes = ByteCount::new(disk.identity().bytes);
+    let mut copies = Vec::new();
+    for copy in [LabelCopy::A, LabelCopy::B, LabelCopy::C, LabelCopy::D] {
+        let offset = copy.offset(bytes);
+        if let Ok(read) = disk.read_at(offset.get(), LABEL_COPY_BYTES as usize) {
+            copies.push((copy, offset, read));
+        }
+    }
+    let views: Vec<LabelCopyBytes<'_>> = copies
+        .iter()
+        .map(|(copy, offset, read)| LabelCopyBytes {
+            copy: *copy,
+            offset: *offset,
+            bytes: read,
+        })
+        .collect();
+    read_best(&views).ok()
+}
+
+/// Reads every label and decides who takes part.
+pub(super) fn read_all(disks: &mut [Option<Box<dyn Disk>>]) -> Result<LabelPicture, OpenError> {
+    let mut readings: Vec<(DiskSlot, String, LabelReading)> = Vec::new();
+    let mut reports = Vec::new();
+    for (number, disk) in disks.iter_mut().enumerate() {
+        let Some(disk) = disk else { continue };
+        let slot = DiskSlot(u16::try_from(number).unwrap_or(u16::MAX));
+        let name = disk.identity().name.clone();
+        match read_label(&mut **disk) {
+            Some(reading) => readings.push((slot, name, reading)),
+            None => reports.push(DiskReport {
+                slot: Some(slot),
+                name,
+                verdict: DiskVerdict::Unlabelled,
+            }),
+        }
+    }
+    let first = readings.first().ok_or(OpenError::NoLabel)?;
+    let pool_id = first.2.fixed.pool;
+    if let Some((_, name, _)) = readings.iter().find(|(_, _, r)| r.fixed.pool != pool_id) {
+        return Err(OpenError::ForeignDisk { disk: name.clone() });
+    }
+    if let Some((_, name, _)) = readings
+        .iter()
+        .find(|(_, _, r)| !r.fixed.features.may_open())
+    {
+        return Err(OpenError::NewerFormat { disk: name.clone() });
+    }
+    let may_write = readings
+        .iter()
+        .all(|(_, _, r)| r.fixed.features.may_write());
+    let newest = newest(&readings).ok_or(OpenError::NotFinished)?;
+    let pool = pool_of(&readings, &newest, &mut reports);
+    Ok(LabelPicture {
+        pool,
+        newest,
+        may_write,
+        reports,
+    })
+}
+
+/// The highest generation; among equal ones the member table most disks agree on.
+fn newest(readings: &[(DiskSlot, String, LabelReading)]) -> Option<DynamicLabel> {
+    let highest = readings
+        .iter()
+        .filter_map(|(_, _, reading)| reading.dynamic.as_ref())
+        .map(|label| label.generation)
+        .max()?;
+    let candidates: Vec<&DynamicLabel> = readings
+        .iter()
+        .filter_map(|(_, _, reading)| reading.dynamic.as_ref())
+        .filter(|label| label.generation == highest)
+        .collect();
+    let votes = |label: &DynamicLabel| {
+        candidates
+            .iter()
+            .filter(|other| other.members == label.members)
+            .count()
+    };
+    candidates
+        .iter()
+        .rev()
+        .max_by_key(|label| votes(label))
+        .map(|label| (*label).clone())
+}
+
+fn pool_of(
+    readings: &[(DiskSlot, String, LabelReading)],
+    newest: &DynamicLabel,
+    reports: &mut Vec<DiskReport>,
+) -> Pool {
+    let present: BTreeMap<DiskId, &(DiskSlot, String, LabelReading)> = readings
+        .iter()
+        .map(|reading| (reading.2.fixed.disk, reading))
+        .collect();
+    let mut members = Vec::new();
+    for (ordinal, named) in newest.members.iter().enumerate() {
+        let ordinal = u16::try_from(ordinal).unwrap_or(u16::MAX);
+        let found = present.get(&named.disk);
+        let geometry = found.map(|(_, _, reading)| reading.fixed.geometry);
+        let mut member = Member::new(named.disk, ordinal, geometry);
+        member.last_generation = named.last_generation;
+        let verdict = match (found, named.state) {
+            (None, _) => DiskVerdict::Missing,
+            (Some(_), LabelState::Active) => DiskVerdict::Active,
+            (Some(_), _) => DiskVerdict::Stale,
+        };
+        if let Some((slot, name, _)) = found {
+            member.slot = Some(*slot);
+            member.name.clone_from(name);
+        }
+        (member.state, member.reason) = match verdict {
+            DiskVerdict::Active => (MemberState::Active, None),
+            DiskVerdict::Stale => (
+                MemberState::Stale,
+                Some("it missed writes and is left alone until a resync"),
+            ),
+            _ => (MemberState::Absent, Some("it is not here")),
+        };
+        reports.push(DiskReport {
+            slot: member.slot,
+            name: member.name.clone(),
+            verdict,
+        });
+        members.push(member);
+    }
+    let geometry = readings
+        .first()
+        .map(|(_, _, reading)| reading.fixed.geometry);
+    Pool {
+        id: newest.pool,
+        members,
+        generation: newest.generation,
+        unit_bytes: geometry.map_or(0, |geometry| geometry.unit_bytes),
+        segment_units: geometry.map_or(0, |geometry| geometry.segment_units.get()),
+        flags: readings
+            .first()
+            .map_or(0, |(_, _, reading)| reading.fixed.flags.get()),
+        segments: BTreeMap::new(),
+        next_segment: newest.next_segment,
+    }
+}

@@ -1,0 +1,127 @@
+//! Data segments at start: where every chunk lies, from footers where a segment is sealed and from the
+//! frames themselves where it is not.
+
+use stele_format::frame::FrameHeader;
+use stele_format::limits::BLOCK_BYTES;
+use stele_format::segment::{Footer, SegmentExpectation, SegmentSeal};
+use stele_format::units::{ByteOffset, PoolId, SegmentId, Sequence};
+
+use super::Disks;
+use super::copies::SegmentCopies;
+use crate::index::rows::ChunkRow;
+use crate::index::{DirectRows, Fact, IndexStore, Memtable};
+use crate::pool::{Pool, SegmentInfo};
+
+const BLOCK: usize = BLOCK_BYTES as usize;
+
+/// What a data segment holds.
+pub(super) struct LaneSegment {
+    pub(super) data_end: u64,
+    pub(super) last_sequence: Sequence,
+    pub(super) sealed_units: Option<u32>,
+}
+
+/// Enters the chunks of a data segment into the index.
+pub(super) fn index_segment(
+    pool: &Pool,
+    disks: &mut Disks,
+    segment: SegmentId,
+    info: &SegmentInfo,
+    memtable: &mut Memtable,
+    index: &IndexStore,
+) -> LaneSegment {
+    let mut copies = SegmentCopies::of(pool, segment, info);
+    let mut place = |digest, offset: ByteOffset, total_bytes: u32| {
+        let fact = Fact::ChunkPlaced {
+            digest,
+            row: ChunkRow {
+                segment,
+                offset,
+                total_bytes,
+            },
+        };
+        let mut rows = DirectRows::new(memtable, index);
+        // Placing a chunk reads no row, so it cannot fail.
+        let placed = crate::index::apply(&fact, &mut rows);
+        debug_assert!(placed.is_ok());
+    };
+    if let Some((seal, footer)) =
+        sealed(&mut copies, disks, pool.id, segment, info, pool.unit_bytes)
+    {
+        for entry in &footer.entries {
+            let total = u32::try_from(entry.bytes().get()).unwrap_or(u32::MAX);
+            place(entry.payload_digest, entry.offset(), total);
+        }
+        return LaneSegment {
+            data_end: seal.data_end.get(),
+            last_sequence: seal.last_sequence,
+            sealed_units: Some(seal.units.get()),
+        };
+    }
+    let frames: Vec<FrameHeader> = copies
+        .headers_from(disks, u64::from(BLOCK_BYTES))
+        .into_iter()
+        .filter(|header| header.lane == info.lane)
+        .collect();
+    let mut data_end = 0;
+    let mut last_sequence = Sequence::ZERO;
+    for header in frames {
+        place(
+            header.payload_digest,
+            header.segment_offset,
+            header.total_bytes,
+        );
+        data_end = data_end.max(header.end_offset().get());
+        last_sequence = last_sequence.max(header.sequence);
+    }
+    LaneSegment {
+        data_end,
+        last_sequence,
+        sealed_units: None,
+    }
+}
+
+/// Seal and footer, if some copy has both intact. A segment that was closed early ends at any unit.
+fn sealed(
+    copies: &mut SegmentCopies,
+    disks: &mut Disks,
+    pool: PoolId,
+    segment: SegmentId,
+    info: &SegmentInfo,
+    unit_bytes: u32,
+) -> Option<(SegmentSeal, Footer)> {
+    (1..=info.units).rev().find_map(|units| {
+        let offset = u64::from(units) * u64::from(unit_bytes) - BLOCK as u64;
+        let expect = SegmentExpectation::new(pool, segment);
+        let seal = copies.find_block(disks, offset, BLOCK, |block| {
+            let seal = SegmentSeal::decode(block).ok()?.identify(&expect).ok()?;
+            (seal.own_offset().get() == offset).then_some(seal)
+        })?;
+        let bytes = (seal.footer_bytes as usize).next_multiple_of(BLOCK);
+        let footer = copies.find_block(disks, seal.footer_offset.get(), bytes, |bytes| {
+            Footer::decode(bytes.get(..seal.footer_bytes as usize)?)
+                .ok()?
+                .verify(&seal)
+                .ok()
+        })?;
+        Some((seal, footer))
+    })
+}
+
+/// Where a segment that was left open may be cut: its frames end here, and no copy holds anything in
+/// the units beyond.
+pub(super) fn units_kept(
+    pool: &Pool,
+    disks: &mut Disks,
+    segment: SegmentId,
+    info: &SegmentInfo,
+    data_end: u64,
+) -> u32 {
+    let mut copies = SegmentCopies::of(pool, segment, info);
+    let unit = u64::from(pool.unit_bytes);
+    let whole = data_end.div_ceil(unit) * unit;
+    let used = copies.used_end(disks, whole.min(copies.len()));
+    u32::try_from(used.max(data_end).div_ceil(unit))
+        .unwrap_or(info.units)
+        .clamp(1, info.units)
+}

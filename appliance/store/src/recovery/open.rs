@@ -1,0 +1,605 @@
+//! Opening a vault, step by step.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use stele_device::area::Area;
+use stele_device::disk::{Disk, DiskError};
+use stele_format::digest::Digest;
+use stele_format::limits::BLOCK_BYTES;
+use stele_format::record::Abandoned;
+use stele_format::units::{
+    BucketId, ByteOffset, DiskId, Epoch, SegmentId, Sequence, UnitCount, UnixMillis,
+};
+
+use super::begin::{self, Beginning, abandoned_journal};
+use super::labels::{LabelPicture, read_all, read_label};
+use super::lanes::{index_segment, units_kept};
+use super::replay::{Replay, Replayed};
+use super::{Disks, OpenError, OpenReport, Opened, Opening, scan};
+use crate::config::NewBucket;
+use crate::engine::{DiskSlot, Engine, Now, Parts, World};
+use crate::index::rows::{BucketRow, Table, TableRow};
+use crate::index::{FrozenRows, IndexOptions, IndexStore, Memtable, Scan};
+use crate::journal::JournalPosition;
+use crate::keys::copies::KeyDisk;
+use crate::keys::state::KeyState;
+use crate::lane::{DATA_LANE, Lane};
+use crate::limits::SNAPSHOT_ROW_COUNT;
+use crate::pool::{MemberState, Pool};
+use crate::request::ReadOnlyReason;
+use crate::sequence::LogHead;
+use crate::snapshot::SnapshotState;
+
+/// Opens one region of a disk for the index.
+pub type OpenArea<'a> = dyn FnMut(DiskSlot, u64, u64) -> Result<Box<dyn Area>, DiskError> + 'a;
+
+/// How to open a vault.
+#[derive(Debug, Clone, Copy)]
+pub struct OpenOptions {
+    /// Memory for index pages.
+    pub cache_bytes: usize,
+    /// Rows in memory before a snapshot.
+    pub snapshot_rows: usize,
+    /// What new buckets become.
+    pub new_bucket: NewBucket,
+}
+
+impl Default for OpenOptions {
+    fn default() -> Self {
+        Self {
+            cache_bytes: 64 << 20,
+            snapshot_rows: SNAPSHOT_ROW_COUNT,
+            new_bucket: NewBucket::default(),
+        }
+    }
+}
+
+/// Opens a vault on its disks.
+///
+/// # Errors
+/// [`OpenError`]; nothing was written then.
+pub fn open(
+    disks: Vec<Option<Box<dyn Disk>>>,
+    open_area: &mut OpenArea<'_>,
+    mut world: World,
+    options: &OpenOptions,
+    now: Now,
+) -> Result<Opened, OpenError> {
+    let mut disks = Disks(disks);
+    let LabelPicture {
+        mut pool,
+        newest,
+        may_write,
+        reports,
+    } = read_all(&mut disks.0)?;
+    let keys = load_keys(&pool, &mut disks, &world)?;
+    let index = open_index(&pool, &keys, open_area, options, newest.epoch)?;
+    let mut work = Work {
+        pool: &mut pool,
+        disks: &mut disks,
+        keys: &keys,
+        memtable: Memtable::new(),
+        index: index.store,
+        rows_max: options.snapshot_rows.max(1),
+        walked: 0,
+    };
+    let start = work.start(index.snapshot, newest.epoch, may_write)?;
+    let replayed = work.replay(start.position.clone(), newest.watermark, may_write)?;
+    let lanes = work.walk_lanes(&start);
+    let (memtable, index_store, walked) = (work.memtable, work.index, work.walked);
+    let buckets = load_buckets(&memtable, &index_store)?;
+    let report = OpenReport {
+        disks: reports,
+        frames: replayed.frames,
+        records: replayed.records,
+        repaired_frames: replayed.repairs.len() as u64,
+        index_rebuilt: start.rebuilt,
+        walked_segments: walked,
+    };
+    let compliance = replayed.position.compliance;
+    let mut opening = Opening {
+        pool: &mut pool,
+        disks: &mut disks,
+        keys: &keys,
+        world: &mut world,
+        compliance,
+        wall: now.wall,
+    };
+    let begun = go_on(&mut opening, &replayed, &lanes, &newest, may_write);
+    let lane = Lane::new(DATA_LANE, lanes.next_sequence, lanes.last_segment);
+    let parts = Parts {
+        pool,
+        journal: begun.journal,
+        lane,
+        memtable,
+        buckets,
+        keys,
+        world,
+        compliance,
+        now,
+        new_bucket: options.new_bucket,
+        snapshot_rows: options.snapshot_rows,
+        cutoffs: replayed.cutoffs,
+        read_only: begun.read_only,
+        index_usage: index_store.usage(),
+    };
+    Ok(Opened {
+        engine: Engine::new(parts),
+        index: index_store,
+        disks: disks.0,
+        report,
+    })
+}
+
+fn load_keys(pool: &Pool, disks: &mut Disks, world: &World) -> Result<KeyState, OpenError> {
+    let wanted: Vec<(DiskId, DiskSlot)> = pool
+        .members
+        .iter()
+        .filter(|member| member.state == MemberState::Active)
+        .filter_map(|member| Some((member.disk, member.slot?)))
+        .collect();
+    let mut given = Vec::new();
+    for (number, disk) in disks.0.iter_mut().enumerate() {
+        let Some(disk) = disk else { continue };
+        let found = wanted
+            .iter()
+            .find(|(_, slot)| usize::from(slot.0) == number);
+        let Some((id, _)) = found else { continue };
+        let Some(geometry) = pool.member(*id).and_then(|member| member.geometry.as_ref()) else {
+            continue;
+        };
+        given.push(KeyDisk::new(&mut **disk, *id, geometry));
+    }
+    Ok(crate::keys::copies::load(&*world.keys, pool.id, given)?.state)
+}
+
+struct FoundIndex {
+    store: IndexStore,
+    snapshot: Option<SnapshotState>,
+}
+
+fn open_index(
+    pool: &Pool,
+    keys: &KeyState,
+    open_area: &mut OpenArea<'_>,
+    options: &OpenOptions,
+    epoch: Epoch,
+) -> Result<FoundIndex, OpenError> {
+    let mut areas = Vec::new();
+    for member in pool.active() {
+        let (Some(slot), Some(geometry)) = (member.slot, &member.geometry) else {
+            continue;
+        };
+        let bytes = geometry.index_bytes.get();
+        if bytes == 0 {
+            continue;
+        }
+        if let Ok(area) = open_area(slot, geometry.index_offset().get(), bytes) {
+            areas.push(area);
+        }
+    }
+    if areas.is_empty() {
+        return Err(OpenError::NoIndexDisk {
+            missing: pool.missing_names(),
+        });
+    }
+    let start = u64::from(epoch.get()) + 1;
+    let how = IndexOptions {
+        cache_bytes: options.cache_bytes,
+        start,
+    };
+    match IndexStore::open(areas, keys.index_key.expose(), how) {
+        Ok(opened) => {
+            let snapshot = SnapshotState::decode(&opened.triple.meta);
+            let store = match &snapshot {
+                Some(_) => opened.store,
+                None => opened.store.recreate()?,
+            };
+            Ok(FoundIndex { store, snapshot })
+        }
+        Err(not_opened) => Ok(FoundIndex {
+            store: not_opened.create()?,
+            snapshot: None,
+        }),
+    }
+}
+
+/// Where replay begins, and what the snapshot leaves to be walked.
+struct Start {
+    position: JournalPosition,
+    covered: BTreeSet<SegmentId>,
+    rebuilt: bool,
+}
+
+/// What the data lane looks like.
+struct Lanes {
+    next_sequence: Sequence,
+    last_segment: SegmentId,
+    abandoned: Vec<Abandoned>,
+}
+
+struct Work<'a> {
+    pool: &'a mut Pool,
+    disks: &'a mut Disks,
+    keys: &'a KeyState,
+    memtable: Memtable,
+    index: IndexStore,
+    rows_max: usize,
+    walked: u64,
+}
+
+impl Work<'_> {
+    /// Learns the segments and decides where replay begins.
+    fn start(
+        &mut self,
+        snapshot: Option<SnapshotState>,
+        _epoch: Epoch,
+        _may_write: bool,
+    ) -> Result<Start, OpenError> {
+        let rebuilt = snapshot.is_none();
+        let mut covered = BTreeSet::new();
+        let mut position = None;
+        if let Some(snapshot) = snapshot {
+            self.pool.next_segment = self.pool.next_segment.max(snapshot.next_segment);
+            covered.extend(snapshot.segments.iter().map(|(id, _)| *id));
+            for open in &snapshot.open_segments {
+                covered.remove(open);
+            }
+            self.pool.segments = snapshot.segments.into_iter().collect();
+            position = Some(snapshot.position);
+        }
+        self.pool.count_units();
+        let high_water = self.high_water();
+        scan::scan(self.pool, self.disks, &high_water);
+        let position = match position {
+            Some(position) => {
+                self.refresh_headers(position.segment);
+                position
+            }
+            None => self.genesis_position()?,
+        };
+        Ok(Start {
+            position,
+            covered,
+            rebuilt,
+        })
+    }
+
+    fn high_water(&mut self) -> Vec<(DiskId, u32)> {
+        let slots: Vec<DiskSlot> = self
+            .pool
+            .active()
+            .filter_map(|member| member.slot)
+            .collect();
+        slots
+            .into_iter()
+            .filter_map(|slot| read_label(self.disks.get(slot)?)?.dynamic)
+            .map(|label| (label.disk, label.units_high_water.get()))
+            .collect()
+    }
+
+    /// A snapshot may have been taken between the allocation of a journal segment and its first
+    /// frame: what its header says counts.
+    fn refresh_headers(&mut self, from: SegmentId) {
+        let pool_id = self.pool.id;
+        let later: Vec<SegmentId> = self
+            .pool
+            .segments
+            .iter()
+            .filter(|(id, info)| **id > from && info.lane.is_journal())
+            .map(|(id, _)| *id)
+            .collect();
+        for id in later {
+            let Some(info) = self.pool.segments.get(&id).cloned() else {
+                continue;
+            };
+            let header = info.places.iter().find_map(|place| {
+                let (slot, base) = self.pool.locate_active(place)?;
+                let disk = self.disks.get(slot)?;
+                scan::read_header(disk, base, pool_id, place.disk).filter(|h| h.segment == id)
+            });
+            if let Some(info) = self.pool.segments.get_mut(&id) {
+                info.epoch = header.as_ref().map_or(Epoch::ZERO, |header| header.epoch);
+                info.first_sequence = header
+                    .as_ref()
+                    .map_or(Sequence::ZERO, |header| header.first_sequence);
+            }
+        }
+    }
+
+    /// The beginning of the journal.
+    fn genesis_position(&mut self) -> Result<JournalPosition, OpenError> {
+        let first = self
+            .pool
+            .segments
+            .iter()
+            .find(|(_, info)| info.lane.is_journal() && info.first_sequence == Sequence::FIRST)
+            .map(|(id, _)| *id);
+        let missing = self.pool.missing_names();
+        let segment = first.ok_or(OpenError::NoJournal { missing })?;
+        // A position before the segment, so that replay enters it by its header.
+        Ok(JournalPosition {
+            segment: SegmentId::new(segment.get() - 1),
+            offset: ByteOffset::new(u64::from(BLOCK_BYTES)),
+            sequence: Sequence::FIRST,
+            chain: Digest::ZERO,
+            compliance: UnixMillis::ZERO,
+            log: LogHead::default(),
+        })
+    }
+
+    fn replay(
+        &mut self,
+        from: JournalPosition,
+        watermark: Sequence,
+        may_write: bool,
+    ) -> Result<Replayed, OpenError> {
+        let mut total: Option<Replayed> = None;
+        let mut from = from;
+        let mut watermark = watermark;
+        loop {
+            let mut replay = Replay::new(
+                self.pool,
+                self.disks,
+                self.keys,
+                &mut self.memtable,
+                &self.index,
+                from,
+                watermark,
+            );
+            let writable = may_write;
+            let ended = replay.run(if writable { self.rows_max } else { usize::MAX })?;
+            let part = replay.finish();
+            let merged = match total.take() {
+                None => part,
+                Some(earlier) => earlier.then(part),
+            };
+            if ended {
+                return Ok(merged);
+            }
+            from = merged.position.clone();
+            watermark = merged.proven;
+            total = Some(merged);
+            self.commit_rows(&from);
+        }
+    }
+
+    /// Rows gathered in replay go to the file; on failure they stay in memory.
+    fn commit_rows(&mut self, position: &JournalPosition) {
+        let Some(rows) = self.memtable.freeze() else {
+            return;
+        };
+        // The segments are not all known yet: a snapshot taken now must not be started from.
+        let meta = crate::index::SnapshotMeta {
+            next: position.log.next,
+            ..crate::index::SnapshotMeta::default()
+        };
+        let frozen: &FrozenRows = &rows;
+        match self.index.commit(frozen, &meta) {
+            Ok(()) => {
+                drop(rows);
+                self.memtable.drop_frozen();
+            }
+            Err(_) => {
+                drop(rows);
+                self.memtable.unfreeze();
+                self.rows_max = usize::MAX;
+            }
+        }
+    }
+
+    /// Walks data segments the snapshot does not cover.
+    fn walk_lanes(&mut self, start: &Start) -> Lanes {
+        let segments: Vec<SegmentId> = self
+            .pool
+            .segments
+            .iter()
+            .filter(|(_, info)| !info.lane.is_journal())
+            .map(|(id, _)| *id)
+            .collect();
+        let mut lanes = Lanes {
+            next_sequence: Sequence::FIRST,
+            last_segment: SegmentId::NONE,
+            abandoned: Vec::new(),
+        };
+        for id in segments {
+            let Some(info) = self.pool.segments.get(&id).cloned() else {
+                continue;
+            };
+            lanes.last_segment = lanes.last_segment.max(id);
+            lanes.next_sequence = lanes.next_sequence.max(info.first_sequence);
+            if start.covered.contains(&id) && info.data_end.is_some() {
+                continue;
+            }
+            self.walked += 1;
+            let found = index_segment(
+                self.pool,
+                self.disks,
+                id,
+                &info,
+                &mut self.memtable,
+                &self.index,
+            );
+            let next = Sequence::new(found.last_sequence.get() + 1);
+            lanes.next_sequence = lanes.next_sequence.max(next);
+            self.close_segment(id, &info, &found, &mut lanes);
+        }
+        lanes
+    }
+
+    fn close_segment(
+        &mut self,
+        id: SegmentId,
+        info: &crate::pool::SegmentInfo,
+        found: &super::lanes::LaneSegment,
+        lanes: &mut Lanes,
+    ) {
+        if let Some(units) = found.sealed_units {
+            self.pool.trim_known(id, units, Some(found.data_end));
+            return;
+        }
+        if info.data_end.is_some_and(|end| end > 0) {
+            return;
+        }
+        if found.data_end == 0 && info.epoch == Epoch::ZERO {
+            // Allocated and never written.
+            self.pool.segments.remove(&id);
+            return;
+        }
+        let data_end = found.data_end.max(u64::from(BLOCK_BYTES));
+        let kept = units_kept(self.pool, self.disks, id, info, data_end);
+        self.pool.trim_known(id, kept, Some(data_end));
+        lanes.abandoned.push(Abandoned {
+            segment: id,
+            lane: info.lane,
+            data_end: ByteOffset::new(data_end),
+            units_kept: UnitCount::new(kept),
+            last_sequence: found.last_sequence,
+        });
+    }
+}
+
+fn load_buckets(
+    memtable: &Memtable,
+    index: &IndexStore,
+) -> Result<BTreeMap<BucketId, BucketRow>, OpenError> {
+    let mut buckets = BTreeMap::new();
+    let mut scan = Scan::prefix(Table::Buckets, Vec::new(), 1_000);
+    loop {
+        let merged = memtable.merge_scan(&scan, &index.scan(&scan)?);
+        for (key, value) in merged.rows {
+            let id: Option<[u8; 16]> = key.as_slice().try_into().ok();
+            if let (Some(id), Ok(row)) = (id, BucketRow::decode(&value)) {
+                buckets.insert(BucketId::new(id), row);
+            }
+        }
+        match merged.resume {
+            None => return Ok(buckets),
+            Some(resume) => scan.from = resume,
+        }
+    }
+}
+
+/// How opening ended.
+struct Begun {
+    journal: crate::journal::Journal,
+    read_only: Option<ReadOnlyReason>,
+}
+
+/// Repairs and opens a new epoch, or says why the vault is only read.
+fn go_on(
+    opening: &mut Opening<'_>,
+    replayed: &Replayed,
+    lanes: &Lanes,
+    newest: &stele_format::label::DynamicLabel,
+    may_write: bool,
+) -> Begun {
+    let too_few = |pool: &Pool| ReadOnlyReason::TooFewDisks {
+        present: u16::try_from(pool.active().count()).unwrap_or(u16::MAX),
+        needed: u16::try_from(pool.needed()).unwrap_or(u16::MAX),
+        missing: pool.missing_names(),
+    };
+    let refusal = match replayed.stuck {
+        _ if !may_write => Some(ReadOnlyReason::NewerFormat),
+        Some(stuck) => Some(ReadOnlyReason::JournalDamaged {
+            segment: stuck.segment.get(),
+            offset: stuck.offset,
+            missing: opening.pool.missing_names(),
+        }),
+        None if !opening.pool.has_quorum() => Some(too_few(opening.pool)),
+        None => None,
+    };
+    if let Some(read_only) = refusal {
+        return Begun {
+            journal: idle_journal(opening, replayed),
+            read_only: Some(read_only),
+        };
+    }
+    begin::repair(opening.pool, opening.disks, &replayed.repairs);
+    let abandoned = close_journal(opening, replayed, lanes);
+    opening.pool.count_units();
+    let states = |pool: &Pool| pool.members.iter().map(|m| m.state).collect::<Vec<_>>();
+    let was = newest
+        .members
+        .iter()
+        .map(|m| m.state == stele_format::label::MemberState::Active);
+    let is = states(opening.pool)
+        .into_iter()
+        .map(|state| state == MemberState::Active);
+    let members_changed = !was.eq(is);
+    let epoch = newest.epoch.max(replayed.epoch);
+    let beginning = Beginning {
+        previous_epoch: epoch,
+        epoch: Epoch::new(epoch.get() + 1),
+        next_sequence: replayed.position.sequence,
+        previous_segment: replayed.position.segment,
+        previous_chain: replayed.lane_chain,
+        abandoned,
+        members_changed,
+        genesis: None,
+    };
+    match begin::begin(
+        opening,
+        &beginning,
+        &replayed.position.log,
+        &replayed.cutoffs,
+    ) {
+        Some(journal) => Begun {
+            journal,
+            read_only: None,
+        },
+        None => {
+            let read_only = Some(too_few(opening.pool));
+            Begun {
+                journal: idle_journal(opening, replayed),
+                read_only,
+            }
+        }
+    }
+}
+
+/// Names every segment the last epoch left open.
+fn close_journal(opening: &mut Opening<'_>, replayed: &Replayed, lanes: &Lanes) -> Vec<Abandoned> {
+    let mut abandoned = lanes.abandoned.clone();
+    let last = replayed.position.segment;
+    let open: Vec<SegmentId> = opening
+        .pool
+        .segments
+        .iter()
+        .filter(|(id, info)| info.lane.is_journal() && (info.data_end.is_none() || **id == last))
+        .map(|(id, _)| *id)
+        .collect();
+    for id in open {
+        let Some(info) = opening.pool.segments.get(&id).cloned() else {
+            continue;
+        };
+        if id != last && info.epoch == Epoch::ZERO {
+            opening.pool.segments.remove(&id);
+            continue;
+        }
+        let data_end = if id == last {
+            replayed.position.offset.get()
+        } else {
+            u64::from(BLOCK_BYTES)
+        };
+        let kept = units_kept(opening.pool, opening.disks, id, &info, data_end);
+        opening.pool.trim_known(id, kept, Some(data_end));
+        abandoned.push(if id == last {
+            abandoned_journal(replayed, kept)
+        } else {
+            Abandoned {
+                segment: id,
+                lane: info.lane,
+                data_end: ByteOffset::new(data_end),
+                units_kept: UnitCount::new(kept),
+                last_sequence: Sequence::ZERO,
+            }
+        });
+    }
+    abandoned
+}
+
+/// A journal that is never written, for a vault that is only read.
+fn idle_journal(opening: &Opening<'_>, replayed: &Replayed) -> crate::journal::Journal {
+    crate::journal::Journal::read_only(opening.pool, &replayed.position, replayed.epoch)
+}

@@ -1,0 +1,470 @@
+//! Replay: the journal is read from a position, frame by frame, and applied to the index through the
+//! same `apply` as live records.
+//!
+//! Nothing is written here. Frames that some copy lacks are remembered for repair.
+
+use stele_format::digest::Digest;
+use stele_format::frame::{FrameExpectation, FrameHeader};
+use stele_format::label::EpochCutoff;
+use stele_format::limits::{BLOCK_BYTES, FRAME_HEADER_BYTES, RECORD_HEADER_BYTES};
+use stele_format::record::{Body, RecordReader};
+use stele_format::segment::{SegmentExpectation, SegmentHeader};
+use stele_format::units::{ByteOffset, Epoch, LaneId, LogIndex, SegmentId, Sequence, UnixMillis};
+
+use super::copies::{SegmentCopies, Shown};
+use super::table::{Place as Evidence, Verdict, decide};
+use super::{Disks, OpenError};
+use crate::engine::DiskSlot;
+use crate::fact::{self, OpenFault};
+use crate::index::rows::RecordLocation;
+use crate::index::{DirectRows, IndexStore, Memtable};
+use crate::journal::JournalPosition;
+use crate::keys::state::KeyState;
+use crate::pool::{Place, Pool, SegmentInfo};
+use crate::read::VerifiedRecord;
+
+/// A frame to be written again where a copy lacks it.
+pub(super) struct Repair {
+    pub(super) slot: DiskSlot,
+    pub(super) offset: u64,
+    pub(super) bytes: Vec<u8>,
+}
+
+/// Why the journal cannot be continued, only read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Stuck {
+    pub(super) segment: SegmentId,
+    pub(super) offset: u64,
+}
+
+/// What replay found.
+pub(super) struct Replayed {
+    pub(super) position: JournalPosition,
+    pub(super) lane_chain: Digest,
+    pub(super) epoch: Epoch,
+    pub(super) repairs: Vec<Repair>,
+    pub(super) stuck: Option<Stuck>,
+    pub(super) cutoffs: Vec<EpochCutoff>,
+    pub(super) frames: u64,
+    pub(super) records: u64,
+    pub(super) cut_records: u64,
+    /// Highest sequence any evidence proves durable.
+    pub(super) proven: Sequence,
+}
+
+/// Replay in progress.
+pub(super) struct Replay<'a> {
+    pub(super) pool: &'a mut Pool,
+    pub(super) disks: &'a mut Disks,
+    pub(super) keys: &'a KeyState,
+    pub(super) memtable: &'a mut Memtable,
+    pub(super) index: &'a IndexStore,
+    at: JournalPosition,
+    out: Replayed,
+    last: Option<FrameHeader>,
+    /// Digest of the last frame adopted, which the lane's next segment must name.
+    lane_chain: Digest,
+}
+
+/// How reading a segment ended.
+enum Reading {
+    Paused,
+    Elsewhere,
+    Ended,
+}
+
+impl<'a> Replay<'a> {
+    pub(super) fn new(
+        pool: &'a mut Pool,
+        disks: &'a mut Disks,
+        keys: &'a KeyState,
+        memtable: &'a mut Memtable,
+        index: &'a IndexStore,
+        from: JournalPosition,
+        watermark: Sequence,
+    ) -> Self {
+        let out = Replayed {
+            position: from.clone(),
+            lane_chain: from.chain,
+            epoch: Epoch::ZERO,
+            repairs: Vec::new(),
+            stuck: None,
+            cutoffs: Vec::new(),
+            frames: 0,
+            records: 0,
+            cut_records: 0,
+            proven: watermark,
+        };
+        let lane_chain = from.chain;
+        Self {
+            pool,
+            disks,
+            keys,
+            memtable,
+            index,
+            at: from,
+            out,
+            last: None,
+            lane_chain,
+        }
+    }
+
+    /// Reads on; true at the end of the journal, false when so many rows have gathered that they
+    /// should be committed first.
+    pub(super) fn run(&mut self, rows_max: usize) -> Result<bool, OpenError> {
+        loop {
+            if let Some((segment, header)) = self.successor() {
+                self.at.segment = segment;
+                self.at.offset = ByteOffset::new(u64::from(BLOCK_BYTES));
+                self.at.chain = header.digest();
+            }
+            let segment = self.at.segment;
+            let Some(info) = self.pool.segments.get(&segment).cloned() else {
+                return Ok(true);
+            };
+            let mut copies = SegmentCopies::of(self.pool, segment, &info);
+            match self.read_segment(&mut copies, rows_max)? {
+                Reading::Paused => return Ok(false),
+                Reading::Ended => return Ok(true),
+                Reading::Elsewhere => {}
+            }
+        }
+    }
+
+    pub(super) fn finish(mut self) -> Replayed {
+        self.out.position = self.at;
+        self.out.lane_chain = self.lane_chain;
+        if let Some(last) = &self.last {
+            self.out.epoch = self.out.epoch.max(last.epoch);
+        }
+        self.out
+    }
+
+    /// The segment in which the next frame was written after a switch or a restart: the newest whose
+    /// header says that it begins with it and continues the chain.
+    fn successor(&mut self) -> Option<(SegmentId, SegmentHeader)> {
+        let next = self.at.sequence;
+        let candidates: Vec<SegmentId> = self
+            .pool
+            .segments
+            .iter()
+            .rev()
+            .take_while(|(id, _)| **id > self.at.segment)
+            .filter(|(_, info)| info.lane.is_journal() && info.first_sequence == next)
+            .map(|(id, _)| *id)
+            .collect();
+        candidates.into_iter().find_map(|id| {
+            let header = self.header_of(id)?;
+            let continues = header.previous_chain == self.lane_chain;
+            (header.first_sequence == next && continues).then_some((id, header))
+        })
+    }
+
+    fn header_of(&mut self, segment: SegmentId) -> Option<SegmentHeader> {
+        let info = self.pool.segments.get(&segment).cloned()?;
+        let mut copies = SegmentCopies::of(self.pool, segment, &info);
+        let pool = self.pool.id;
+        copies.find_block(self.disks, 0, BLOCK_BYTES as usize, |block| {
+            let expect = SegmentExpectation::new(pool, segment);
+            SegmentHeader::decode(block).ok()?.verify(expect).ok()
+        })
+    }
+
+    /// A segment that was only allocated has no header and was never written.
+    fn was_written(info: &SegmentInfo) -> bool {
+        info.epoch > Epoch::ZERO
+    }
+
+    /// Reads frames of one segment.
+    fn read_segment(
+        &mut self,
+        copies: &mut SegmentCopies,
+        rows_max: usize,
+    ) -> Result<Reading, OpenError> {
+        loop {
+            if self.memtable.rows() >= rows_max {
+                return Ok(Reading::Paused);
+            }
+            if self.successor().is_some() {
+                return Ok(Reading::Elsewhere);
+            }
+            let expect = self.expectation();
+            let shown = copies.show(self.disks, expect);
+            let evidence = copies.evidence(&shown);
+            let valid = evidence.contains(&Evidence::Valid);
+            let proven = !valid && self.is_proven(copies);
+            match decide(&evidence, proven) {
+                Verdict::Adopt => self.adopt(shown)?,
+                Verdict::End => return Ok(Reading::Ended),
+                Verdict::Damaged | Verdict::CannotTell => {
+                    let stuck = Stuck {
+                        segment: copies.segment,
+                        offset: self.at.offset.get(),
+                    };
+                    self.out.stuck.get_or_insert(stuck);
+                    if !self.pass_over(copies) {
+                        return Ok(if self.jump() {
+                            Reading::Elsewhere
+                        } else {
+                            Reading::Ended
+                        });
+                    }
+                }
+            }
+        }
+    }
+
+    fn expectation(&self) -> FrameExpectation {
+        FrameExpectation {
+            lane: Some(LaneId::JOURNAL),
+            sequence: Some(self.at.sequence),
+            previous_header: Some(self.at.chain),
+            ..FrameExpectation::at(self.pool.id, self.at.segment, self.at.offset)
+        }
+    }
+
+    /// Whether anything proves that the next frame was acknowledged: what is known already, a later
+    /// segment, or any later frame on any copy.
+    fn is_proven(&mut self, copies: &mut SegmentCopies) -> bool {
+        let next = self.at.sequence;
+        if self.out.proven >= next {
+            return true;
+        }
+        let later_segment = self
+            .pool
+            .segments
+            .iter()
+            .filter(|(_, info)| info.lane.is_journal() && Self::was_written(info))
+            .any(|(_, info)| info.first_sequence > next);
+        if later_segment {
+            return true;
+        }
+        let from = self.at.offset.get();
+        copies
+            .headers_from(self.disks, from)
+            .iter()
+            .any(|header| header.sequence > next || header.committed_through >= next)
+    }
+
+    /// After damage, goes on at the next frame of the segment that can be read. Read-only from here.
+    fn pass_over(&mut self, copies: &mut SegmentCopies) -> bool {
+        let from = self.at.offset.get() + u64::from(BLOCK_BYTES);
+        let next = copies
+            .headers_from(self.disks, from)
+            .into_iter()
+            .find(|header| header.sequence > self.at.sequence);
+        let Some(next) = next else { return false };
+        self.at.offset = next.segment_offset;
+        self.at.sequence = next.sequence;
+        self.at.chain = next.previous_header;
+        self.at.log.next = LogIndex::MAX;
+        true
+    }
+
+    /// After damage to the end of a segment, goes on with the next that was written.
+    fn jump(&mut self) -> bool {
+        let later = self
+            .pool
+            .segments
+            .iter()
+            .filter(|(_, info)| info.lane.is_journal() && Self::was_written(info))
+            .filter(|(_, info)| info.first_sequence > self.at.sequence)
+            .min_by_key(|(_, info)| info.first_sequence)
+            .map(|(id, info)| (*id, info.first_sequence));
+        let Some((segment, first)) = later else {
+            return false;
+        };
+        let Some(header) = self.header_of(segment) else {
+            return false;
+        };
+        self.at.sequence = first;
+        self.lane_chain = header.previous_chain;
+        self.at.log.next = LogIndex::MAX;
+        true
+    }
+
+    fn adopt(&mut self, shown: Vec<Shown>) -> Result<(), OpenError> {
+        let mut found = None;
+        let mut lacking = Vec::new();
+        for copy in shown {
+            match copy.frame {
+                Some(frame) if found.is_none() => found = Some(frame),
+                Some(_) => {}
+                None => lacking.push((copy.slot, copy.base)),
+            }
+        }
+        let Some((header, frame)) = found else {
+            return Ok(());
+        };
+        let offset = self.at.offset.get();
+        for (slot, base) in lacking {
+            let bytes = frame.clone();
+            self.out.repairs.push(Repair {
+                slot,
+                offset: base + offset,
+                bytes,
+            });
+        }
+        self.apply_frame(&header, &frame)?;
+        self.out.proven = self.out.proven.max(header.committed_through);
+        self.out.frames += 1;
+        self.at.offset = header.end_offset();
+        self.at.sequence = Sequence::new(header.sequence.get() + 1);
+        self.at.chain = header.digest();
+        self.lane_chain = self.at.chain;
+        self.at.compliance = self.at.compliance.max(header.compliance_ms);
+        self.note_cutoff(&header);
+        self.last = Some(header);
+        Ok(())
+    }
+
+    /// The last frame of each epoch, for the labels.
+    fn note_cutoff(&mut self, header: &FrameHeader) {
+        let cutoff = EpochCutoff {
+            epoch: header.epoch,
+            last_sequence: header.sequence,
+            last_header: header.digest(),
+        };
+        match self.out.cutoffs.last_mut() {
+            Some(last) if last.epoch == header.epoch => *last = cutoff,
+            _ => self.out.cutoffs.push(cutoff),
+        }
+        if self.out.cutoffs.len() > stele_format::limits::CUTOFFS_MAX {
+            self.out.cutoffs.remove(0);
+        }
+    }
+
+    fn apply_frame(&mut self, header: &FrameHeader, frame: &[u8]) -> Result<(), OpenError> {
+        let start = FRAME_HEADER_BYTES as usize;
+        let payload = &frame[start..start + header.payload_bytes as usize];
+        let broken = |offset: usize| OpenError::BrokenRecord {
+            segment: header.segment,
+            offset: header.segment_offset.get() + (start + offset) as u64,
+        };
+        for view in RecordReader::new(payload, header.record_count) {
+            let view = view.map_err(|_| broken(0))?;
+            let at = view.offset();
+            let record = view.verify().map_err(|_| broken(at))?;
+            let bytes = &payload[at..at + RECORD_HEADER_BYTES as usize];
+            let log = &mut self.at.log;
+            if log.next == LogIndex::MAX {
+                // The first record after damage says where the log goes on.
+                log.next = record.header.log_index;
+                log.previous = record.header.previous_header;
+            }
+            if record.header.log_index != log.next || record.header.previous_header != log.previous
+            {
+                return Err(broken(at));
+            }
+            log.push(bytes);
+            let location = RecordLocation {
+                segment: header.segment,
+                offset: ByteOffset::new(header.segment_offset.get() + (start + at) as u64),
+                bytes: u32::try_from(record.header.total_bytes()).unwrap_or(u32::MAX),
+                header_digest: Digest::chain(bytes),
+            };
+            let verified = VerifiedRecord::of(&record).ok_or_else(|| broken(at))?;
+            self.apply_record(&verified, location)
+                .map_err(|()| broken(at))?;
+        }
+        Ok(())
+    }
+
+    fn apply_record(
+        &mut self,
+        record: &VerifiedRecord,
+        location: RecordLocation,
+    ) -> Result<(), ()> {
+        self.out.records += 1;
+        let compliance: UnixMillis = record.header.compliance_ms;
+        self.at.compliance = self.at.compliance.max(compliance);
+        match &record.body {
+            Body::Alloc(alloc) => self.note_alloc(alloc),
+            Body::Seal(seal) => {
+                self.pool
+                    .trim_known(seal.segment, seal.units_kept.get(), None);
+            }
+            Body::Epoch(epoch) => {
+                self.out.epoch = self.out.epoch.max(record.header.epoch);
+                for closed in &epoch.abandoned {
+                    let end = Some(closed.data_end.get());
+                    self.pool
+                        .trim_known(closed.segment, closed.units_kept.get(), end);
+                }
+            }
+            _ => {}
+        }
+        let opened = match fact::open(record, self.keys, self.pool.id) {
+            Ok(opened) => opened,
+            Err(OpenFault::Cut) => {
+                self.out.cut_records += 1;
+                return Ok(());
+            }
+            Err(OpenFault::Damaged) => return Err(()),
+        };
+        for fact in fact::facts(&record.header, &record.body, opened, location) {
+            let mut rows = DirectRows::new(self.memtable, self.index);
+            crate::index::apply(&fact, &mut rows).map_err(|_| ())?;
+        }
+        Ok(())
+    }
+
+    /// A segment was allocated; its header may or may not have reached the disks.
+    fn note_alloc(&mut self, alloc: &stele_format::record::Alloc) {
+        let next = SegmentId::new(alloc.segment.get() + 1);
+        self.pool.next_segment = self.pool.next_segment.max(next);
+        let places: Vec<Place> = alloc
+            .placements
+            .iter()
+            .map(|placed| Place {
+                disk: placed.disk,
+                first_unit: placed.first_unit,
+            })
+            .collect();
+        let info = self
+            .pool
+            .segments
+            .entry(alloc.segment)
+            .or_insert_with(|| SegmentInfo {
+                lane: alloc.lane,
+                epoch: Epoch::ZERO,
+                units: alloc.units.get(),
+                first_sequence: Sequence::ZERO,
+                data_end: None,
+                places: Vec::new(),
+            });
+        if info.epoch == Epoch::ZERO || info.places.len() < places.len() {
+            info.places = places;
+        }
+    }
+}
+
+impl Replayed {
+    /// This part followed by the next one.
+    pub(super) fn then(mut self, next: Replayed) -> Replayed {
+        self.repairs.extend(next.repairs);
+        for cutoff in next.cutoffs {
+            match self.cutoffs.last_mut() {
+                Some(last) if last.epoch == cutoff.epoch => *last = cutoff,
+                _ => self.cutoffs.push(cutoff),
+            }
+        }
+        let surplus = self
+            .cutoffs
+            .len()
+            .saturating_sub(stele_format::limits::CUTOFFS_MAX);
+        self.cutoffs.drain(..surplus);
+        Replayed {
+            position: next.position,
+            lane_chain: next.lane_chain,
+            epoch: self.epoch.max(next.epoch),
+            repairs: self.repairs,
+            stuck: self.stuck.or(next.stuck),
+            cutoffs: self.cutoffs,
+            frames: self.frames + next.frames,
+            records: self.records + next.records,
+            cut_records: self.cut_records + next.cut_records,
+            proven: self.proven.max(next.proven),
+        }
+    }
+}

@@ -1,0 +1,687 @@
+//! What the engine can be asked, and what it answers.
+//!
+//! Every mutating answer is given after its record and all earlier ones are flushed on the quorum and
+//! the index has applied them. Names are PHI: no `Debug` here prints one.
+
+use std::fmt;
+
+use stele_device::buffer::BufferMut;
+use stele_format::units::{BucketId, LogIndex, ObjectId, UnixMillis, UploadId, VersionId};
+
+use crate::policy::{BucketKind, Mode, Period, Retention, Right, Rights};
+
+/// Ties an answer to its question; chosen by the caller, unique while open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct RequestId(pub u64);
+
+/// Names an open upload or download inside the engine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct StreamId(pub u64);
+
+/// A bucket name and an object key.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ObjectName {
+    /// Bucket name.
+    pub bucket: String,
+    /// Object key, at most `KEY_BYTES_MAX` bytes.
+    pub key: Vec<u8>,
+}
+
+impl fmt::Debug for ObjectName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ObjectName(..)")
+    }
+}
+
+/// A piece of client data inside a buffer that has room for a frame header before it and a tag after.
+pub struct Piece {
+    /// The buffer.
+    pub buffer: BufferMut,
+    /// Where the data starts; `FRAME_HEADER_BYTES` for uploads.
+    pub start: usize,
+    /// How many bytes of data.
+    pub len: usize,
+}
+
+impl fmt::Debug for Piece {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Piece({} bytes)", self.len)
+    }
+}
+
+/// The lock a client asked for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct LockWish {
+    /// Mode and date.
+    pub retention: Option<Retention>,
+    /// Legal hold given explicitly.
+    pub hold: Option<bool>,
+}
+
+/// A verified checksum: algorithm number as in the manifest format, raw bytes.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Checksum {
+    /// 1 CRC-32, 2 CRC-32C, 3 SHA-1, 4 SHA-256, 5 CRC-64/NVME.
+    pub algorithm: u8,
+    /// Over part checksums instead of the content.
+    pub composite: bool,
+    /// The value.
+    pub value: Vec<u8>,
+}
+
+impl fmt::Debug for Checksum {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Checksum({})", self.algorithm)
+    }
+}
+
+/// Client metadata kept with a version.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Metadata {
+    /// Content headers, lower-case name and value.
+    pub headers: Vec<(String, String)>,
+    /// User metadata.
+    pub user: Vec<(String, String)>,
+    /// Tags.
+    pub tags: Vec<(String, String)>,
+    /// Storage class.
+    pub storage_class: String,
+}
+
+impl fmt::Debug for Metadata {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Metadata(..)")
+    }
+}
+
+/// A byte range as asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RangeWish {
+    /// First byte and last byte, included.
+    From(u64, Option<u64>),
+    /// The last so many bytes.
+    Suffix(u64),
+}
+
+/// Conditions on the current version, decided at sequencing.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Conditions {
+    /// ETag that must be current, or `*`.
+    pub if_match: Option<String>,
+    /// ETag that must not be current, or `*`.
+    pub if_none_match: Option<String>,
+}
+
+/// What an upload becomes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Purpose {
+    /// A version of an object.
+    Object {
+        /// Its metadata.
+        metadata: Metadata,
+        /// Its lock.
+        lock: LockWish,
+    },
+    /// A part of a multipart upload.
+    Part {
+        /// The upload.
+        upload: UploadId,
+        /// 1 to 10,000.
+        number: u16,
+    },
+}
+
+/// A part as the completing client names it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NamedPart {
+    /// Part number.
+    pub number: u16,
+    /// ETag.
+    pub etag: String,
+    /// Checksums repeated by the client.
+    pub checksums: Vec<Checksum>,
+}
+
+/// Where a listing starts and what it rolls up.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct ListWish {
+    /// Bucket name.
+    pub bucket: String,
+    /// Prefix of keys.
+    pub prefix: Vec<u8>,
+    /// Roll-up delimiter.
+    pub delimiter: Option<Vec<u8>>,
+    /// Only after this key.
+    pub after: Option<Vec<u8>>,
+    /// And this version or upload id (hex) of it.
+    pub after_version: Option<String>,
+    /// At most this many entries.
+    pub entries_max: u32,
+}
+
+impl fmt::Debug for ListWish {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ListWish(max {})", self.entries_max)
+    }
+}
+
+/// A question with the rights of the client who asks it.
+#[derive(Debug)]
+pub struct Request {
+    /// Ties the answer.
+    pub id: RequestId,
+    /// The client's special rights.
+    pub rights: Rights,
+    /// The question.
+    pub command: Command,
+}
+
+/// What can be asked. The answer's kind stands behind each.
+#[derive(Debug)]
+pub enum Command {
+    /// `Buckets`
+    ListBuckets,
+    /// `Bucket`
+    CreateBucket {
+        /// Name.
+        name: String,
+        /// Object Lock asked for at creation.
+        lock: bool,
+    },
+    /// `Bucket`
+    HeadBucket {
+        /// Name.
+        name: String,
+    },
+    /// `Done`
+    DeleteBucket {
+        /// Name.
+        name: String,
+    },
+    /// `Done`
+    SetDefaultRetention {
+        /// Bucket.
+        bucket: String,
+        /// New default; none clears.
+        default: Option<(Mode, Period)>,
+    },
+    /// `Stream`
+    OpenPut {
+        /// Object.
+        name: ObjectName,
+        /// Object or part.
+        purpose: Purpose,
+        /// Declared length.
+        content_bytes: Option<u64>,
+    },
+    /// `Done` when taken
+    PutData {
+        /// Stream.
+        stream: StreamId,
+        /// Plaintext; every piece but the last is `CHUNK_PLAIN_BYTES_MAX` long.
+        piece: Piece,
+    },
+    /// `Stored` when durable
+    CommitPut {
+        /// Stream.
+        stream: StreamId,
+        /// MD5 of the content if computed.
+        md5: Option<[u8; 16]>,
+        /// Checksums to keep.
+        checksums: Vec<Checksum>,
+        /// Conditions.
+        conditions: Conditions,
+    },
+    /// `Done`
+    AbortPut {
+        /// Stream.
+        stream: StreamId,
+    },
+    /// `Opened`
+    OpenGet {
+        /// Object.
+        name: ObjectName,
+        /// Version; none for the current one.
+        version: Option<VersionId>,
+        /// Bytes.
+        range: Option<RangeWish>,
+    },
+    /// `Data` or `End`
+    NextData {
+        /// Stream.
+        stream: StreamId,
+    },
+    /// `Done`
+    CloseGet {
+        /// Stream.
+        stream: StreamId,
+    },
+    /// `Object`
+    Head {
+        /// Object.
+        name: ObjectName,
+        /// Version; none for the current one.
+        version: Option<VersionId>,
+    },
+    /// `Deleted`
+    Delete {
+        /// Object.
+        name: ObjectName,
+        /// Version; none adds a marker.
+        version: Option<VersionId>,
+        /// Governance bypass asked for.
+        bypass: bool,
+    },
+    /// `Listing`
+    List(ListWish),
+    /// `VersionListing`
+    ListVersions(ListWish),
+    /// `Done`
+    SetRetention {
+        /// Object.
+        name: ObjectName,
+        /// Version; none for the current one.
+        version: Option<VersionId>,
+        /// New retention; none removes.
+        retention: Option<Retention>,
+        /// Governance bypass asked for.
+        bypass: bool,
+    },
+    /// `Done`
+    SetHold {
+        /// Object.
+        name: ObjectName,
+        /// Version; none for the current one.
+        version: Option<VersionId>,
+        /// ON or OFF.
+        on: bool,
+    },
+    /// `Upload`
+    CreateUpload {
+        /// Object.
+        name: ObjectName,
+        /// Metadata of the object to be.
+        metadata: Metadata,
+        /// Its lock.
+        lock: LockWish,
+    },
+    /// `Parts`
+    ListParts {
+        /// Object.
+        name: ObjectName,
+        /// Upload.
+        upload: UploadId,
+        /// After this number.
+        after: u16,
+        /// At most this many.
+        parts_max: u32,
+    },
+    /// `Uploads`
+    ListUploads(ListWish),
+    /// `Stored` when durable
+    CompleteUpload {
+        /// Object.
+        name: ObjectName,
+        /// Upload.
+        upload: UploadId,
+        /// Parts in order.
+        parts: Vec<NamedPart>,
+        /// Checksums of the object.
+        checksums: Vec<Checksum>,
+        /// Conditions.
+        conditions: Conditions,
+    },
+    /// `Done`
+    AbortUpload {
+        /// Object.
+        name: ObjectName,
+        /// Upload.
+        upload: UploadId,
+    },
+    /// `Done` when durable: a configuration value under the box key.
+    PutConfig {
+        /// Name, not secret.
+        name: String,
+        /// Value, secret.
+        value: Vec<u8>,
+    },
+    /// `Config`
+    GetConfig {
+        /// Name.
+        name: String,
+    },
+}
+
+/// A bucket.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BucketInfo {
+    /// Id.
+    pub id: BucketId,
+    /// Name.
+    pub name: String,
+    /// Kind.
+    pub kind: BucketKind,
+    /// Creation.
+    pub created: UnixMillis,
+    /// Default retention.
+    pub default: Option<(Mode, Period)>,
+}
+
+/// A version, as HEAD tells it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ObjectInfo {
+    /// Object.
+    pub object: ObjectId,
+    /// Version.
+    pub version: VersionId,
+    /// Whether its bucket shows versions.
+    pub versioned: bool,
+    /// Content length.
+    pub content_bytes: u64,
+    /// ETag.
+    pub etag: String,
+    /// Stored when.
+    pub modified: UnixMillis,
+    /// Metadata.
+    pub metadata: Metadata,
+    /// Checksums.
+    pub checksums: Vec<Checksum>,
+    /// Retention.
+    pub retention: Option<Retention>,
+    /// Hold; none if never set.
+    pub hold: Option<bool>,
+    /// Parts if multipart.
+    pub parts: Option<u32>,
+    /// Whether its bucket has Object Lock.
+    pub lock_enabled: bool,
+}
+
+/// A listed object.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ListedObject {
+    /// Key.
+    pub key: Vec<u8>,
+    /// ETag.
+    pub etag: String,
+    /// Content length.
+    pub content_bytes: u64,
+    /// Stored when.
+    pub modified: UnixMillis,
+}
+
+/// A listed version or marker.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ListedVersion {
+    /// Key.
+    pub key: Vec<u8>,
+    /// Version.
+    pub version: VersionId,
+    /// Delete marker.
+    pub marker: bool,
+    /// Current one.
+    pub current: bool,
+    /// ETag.
+    pub etag: String,
+    /// Content length.
+    pub content_bytes: u64,
+    /// Stored when.
+    pub modified: UnixMillis,
+}
+
+/// A listed upload.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ListedUpload {
+    /// Key.
+    pub key: Vec<u8>,
+    /// Upload.
+    pub upload: UploadId,
+    /// Began when.
+    pub started: UnixMillis,
+}
+
+/// A listed part.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListedPart {
+    /// Part number.
+    pub number: u16,
+    /// ETag.
+    pub etag: String,
+    /// Content length.
+    pub content_bytes: u64,
+    /// Stored when.
+    pub modified: UnixMillis,
+    /// Checksums.
+    pub checksums: Vec<Checksum>,
+}
+
+/// A page of a listing.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Page<Row> {
+    /// Rows.
+    pub rows: Vec<Row>,
+    /// Rolled-up prefixes.
+    pub common_prefixes: Vec<Vec<u8>>,
+    /// Where the next page starts.
+    pub next: Option<(Vec<u8>, Option<String>)>,
+}
+
+impl<Row> fmt::Debug for Page<Row> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "Page({} rows, {} prefixes)",
+            self.rows.len(),
+            self.common_prefixes.len()
+        )
+    }
+}
+
+/// What was stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stored {
+    /// Version; none for a part.
+    pub version: Option<VersionId>,
+    /// Whether its bucket shows versions.
+    pub versioned: bool,
+    /// ETag.
+    pub etag: String,
+    /// Checksums kept.
+    pub checksums: Vec<Checksum>,
+    /// The record that made it.
+    pub log_index: LogIndex,
+}
+
+/// An answer.
+#[derive(Debug)]
+pub enum Answer {
+    /// Done.
+    Done,
+    /// All buckets.
+    Buckets(Vec<BucketInfo>),
+    /// A bucket.
+    Bucket(BucketInfo),
+    /// An upload is open.
+    Stream(StreamId),
+    /// Durable.
+    Stored(Stored),
+    /// A download is open.
+    Opened {
+        /// Stream.
+        stream: StreamId,
+        /// Version.
+        info: Box<ObjectInfo>,
+        /// First byte and count.
+        range: (u64, u64),
+    },
+    /// A piece of content.
+    Data(Piece),
+    /// No more.
+    End,
+    /// A version.
+    Object(Box<ObjectInfo>),
+    /// DELETE was done.
+    Deleted {
+        /// A marker was made or removed.
+        marker: bool,
+        /// The marker made or the version named.
+        version: Option<VersionId>,
+        /// Whether the bucket shows versions.
+        versioned: bool,
+    },
+    /// Objects.
+    Listing(Page<ListedObject>),
+    /// Versions.
+    VersionListing(Page<ListedVersion>),
+    /// An upload began.
+    Upload(UploadId),
+    /// Parts, and whether more follow.
+    Parts(Vec<ListedPart>, bool),
+    /// Uploads.
+    Uploads(Page<ListedUpload>),
+    /// A configuration value.
+    Config(Option<Vec<u8>>),
+}
+
+/// Why not.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// No such bucket.
+    #[error("no such bucket")]
+    NoSuchBucket,
+    /// No such object or hidden by a marker.
+    #[error("no such key")]
+    NoSuchKey {
+        /// The marker that hides it.
+        marker: Option<VersionId>,
+    },
+    /// No such version.
+    #[error("no such version")]
+    NoSuchVersion,
+    /// The version is a delete marker.
+    #[error("the version is a delete marker")]
+    IsMarker {
+        /// The marker.
+        version: VersionId,
+    },
+    /// No such upload.
+    #[error("no such upload")]
+    NoSuchUpload,
+    /// The bucket is there.
+    #[error("the bucket exists already")]
+    BucketExists,
+    /// It shows versions, markers or uploads.
+    #[error("the bucket is not empty")]
+    BucketNotEmpty,
+    /// Too many buckets.
+    #[error("the vault holds as many buckets as it can ({buckets_max})")]
+    TooManyBuckets {
+        /// Limit.
+        buckets_max: u32,
+    },
+    /// A policy said no.
+    #[error(transparent)]
+    Policy(#[from] crate::policy::Refusal),
+    /// Range outside the content.
+    #[error("the range lies outside the {content_bytes} bytes")]
+    Range {
+        /// Length.
+        content_bytes: u64,
+    },
+    /// A condition failed.
+    #[error("a condition on the current version did not hold")]
+    Precondition,
+    /// A part is missing or differs.
+    #[error("part {number} is missing or differs from what was uploaded")]
+    Part {
+        /// Number.
+        number: u16,
+    },
+    /// Parts not ascending.
+    #[error("the parts are not in ascending order")]
+    PartOrder,
+    /// A part under 5 MiB that is not the last.
+    #[error("part {number} is smaller than 5 MiB")]
+    PartTooSmall {
+        /// Number.
+        number: u16,
+    },
+    /// Too large.
+    #[error("the content is larger than {bytes_max} bytes")]
+    TooLarge {
+        /// Limit.
+        bytes_max: u64,
+    },
+    /// A repeated checksum differs.
+    #[error("a checksum differs from what was stored")]
+    Checksum,
+    /// Metadata too large.
+    #[error("the metadata is larger than {bytes_max} bytes")]
+    MetadataTooLarge {
+        /// Limit.
+        bytes_max: u32,
+    },
+    /// Too much at once.
+    #[error("too many requests are being served; try again")]
+    Busy,
+    /// Full.
+    #[error("the vault is full: no space for new data")]
+    Full,
+    /// Read-only.
+    #[error("the vault is read-only: {0}")]
+    ReadOnly(ReadOnlyReason),
+    /// Index being rebuilt.
+    #[error("the vault is rebuilding its index; try again")]
+    Rebuilding,
+    /// No verified copy on any present disk.
+    #[error(
+        "stored bytes could not be verified on any present disk (segment {segment}, frame at byte {offset})"
+    )]
+    Damaged {
+        /// Segment.
+        segment: u64,
+        /// Byte offset in it.
+        offset: u64,
+    },
+    /// Stream not open or used out of order.
+    #[error("no such stream")]
+    NoSuchStream,
+    /// Stopping.
+    #[error("the vault is stopping")]
+    Stopping,
+}
+
+/// Why the pool takes no writes.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ReadOnlyReason {
+    /// Fewer disks than the quorum needs.
+    #[error("{present} of {needed} needed disks take writes; plug in {missing}")]
+    TooFewDisks {
+        /// Disks that take writes.
+        present: u16,
+        /// Disks needed.
+        needed: u16,
+        /// Names of the missing ones.
+        missing: String,
+    },
+    /// Committed journal bytes are unreadable on every present disk.
+    #[error(
+        "journal bytes of segment {segment} from byte {offset} are damaged on every present disk; plug in {missing}"
+    )]
+    JournalDamaged {
+        /// Segment.
+        segment: u64,
+        /// Offset.
+        offset: u64,
+        /// Names of missing disks.
+        missing: String,
+    },
+    /// A feature of the format this program may only read.
+    #[error("the pool uses a newer format feature; this program may only read it")]
+    NewerFormat,
+}
+
+impl From<Right> for Refusal {
+    fn from(right: Right) -> Self {
+        Refusal::Policy(crate::policy::Refusal::NeedsRight(right))
+    }
+}

@@ -1,0 +1,198 @@
+//! What a snapshot says beside rows: the journal position, the log there, and the segments known.
+//!
+//! Kept inside the index file, encrypted and committed in one transaction with the rows. It is a
+//! cache: when it does not decode, everything is rebuilt from the segments themselves.
+
+use minicbor::decode::Error as CborError;
+use minicbor::{Decoder, Encoder};
+use stele_format::digest::Digest;
+use stele_format::tree::Frontier;
+use stele_format::units::{DiskId, Epoch, LaneId, SegmentId, Sequence, UnitIndex, UnixMillis};
+
+use crate::index::SnapshotMeta;
+use crate::journal::JournalPosition;
+use crate::lane::Lane;
+use crate::pool::{Place, Pool, SegmentInfo};
+use crate::sequence::LogHead;
+
+const SNAPSHOT_VERSION: u8 = 1;
+
+/// The engine's part of a snapshot.
+#[derive(Debug, Clone)]
+pub(crate) struct SnapshotState {
+    pub(crate) position: JournalPosition,
+    pub(crate) next_segment: SegmentId,
+    /// Data segments whose frames the rows may not cover completely.
+    pub(crate) open_segments: Vec<SegmentId>,
+    pub(crate) segments: Vec<(SegmentId, SegmentInfo)>,
+}
+
+impl SnapshotState {
+    /// The state as of the last applied frame.
+    pub(crate) fn of(pool: &Pool, lane: &Lane, position: &JournalPosition) -> Self {
+        Self {
+            position: position.clone(),
+            next_segment: pool.next_segment,
+            open_segments: lane.open_segments(),
+            segments: pool
+                .segments
+                .iter()
+                .map(|(id, info)| (*id, info.clone()))
+                .collect(),
+        }
+    }
+
+    /// As the index stores it.
+    pub(crate) fn meta(&self) -> SnapshotMeta {
+        SnapshotMeta {
+            next: self.position.log.next,
+            segment: self.position.segment,
+            offset: self.position.offset,
+            frontier: self.position.log.frontier.encode(),
+            extra: self.encode(),
+        }
+    }
+
+    fn encode(&self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        let mut encoder = Encoder::new(&mut bytes);
+        let written = encoder.array(8).and_then(|e| {
+            e.u8(SNAPSHOT_VERSION)?.u64(self.position.sequence.get())?;
+            e.bytes(&self.position.chain.0)?
+                .bytes(&self.position.log.previous.0)?;
+            e.u64(self.position.compliance.get())?
+                .u64(self.next_segment.get())?;
+            e.array(self.open_segments.len() as u64)?;
+            for segment in &self.open_segments {
+                e.u64(segment.get())?;
+            }
+            e.array(self.segments.len() as u64)?;
+            for (id, info) in &self.segments {
+                e.array(7)?
+                    .u64(id.get())?
+                    .u16(info.lane.get())?
+                    .u32(info.epoch.get())?;
+                e.u32(info.units)?.u64(info.first_sequence.get())?;
+                match info.data_end {
+                    Some(end) => e.u64(end)?,
+                    None => e.null()?,
+                };
+                e.array(info.places.len() as u64)?;
+                for place in &info.places {
+                    e.array(2)?
+                        .bytes(place.disk.as_bytes())?
+                        .u32(place.first_unit.get())?;
+                }
+            }
+            Ok(e)
+        });
+        written.map(drop).expect("writing to memory cannot fail");
+        bytes
+    }
+
+    /// Reads what a snapshot said.
+    pub(crate) fn decode(meta: &SnapshotMeta) -> Option<Self> {
+        Self::read(meta).ok()
+    }
+
+    fn read(meta: &SnapshotMeta) -> Result<Self, CborError> {
+        let mut d = Decoder::new(&meta.extra);
+        expect_array(&mut d, 8)?;
+        if d.u8()? != SNAPSHOT_VERSION {
+            return Err(CborError::message("version"));
+        }
+        let sequence = Sequence::new(d.u64()?);
+        let chain = Digest(read_array(&mut d)?);
+        let previous = Digest(read_array(&mut d)?);
+        let compliance = UnixMillis::new(d.u64()?);
+        let next_segment = SegmentId::new(d.u64()?);
+        let open = read_count(&mut d)?;
+        let open_segments = (0..open)
+            .map(|_| Ok(SegmentId::new(d.u64()?)))
+            .collect::<Result<_, CborError>>()?;
+        let count = read_count(&mut d)?;
+        let segments = (0..count)
+            .map(|_| read_segment(&mut d))
+            .collect::<Result<_, CborError>>()?;
+        let frontier =
+            Frontier::decode(&meta.frontier).map_err(|_| CborError::message("frontier"))?;
+        let log = LogHead {
+            next: meta.next,
+            previous,
+            frontier,
+        };
+        if log.frontier.size() != log.next.get() {
+            return Err(CborError::message("log"));
+        }
+        let (segment, offset) = (meta.segment, meta.offset);
+        let position = JournalPosition {
+            segment,
+            offset,
+            sequence,
+            chain,
+            compliance,
+            log,
+        };
+        Ok(Self {
+            position,
+            next_segment,
+            open_segments,
+            segments,
+        })
+    }
+}
+
+fn read_segment(d: &mut Decoder<'_>) -> Result<(SegmentId, SegmentInfo), CborError> {
+    expect_array(d, 7)?;
+    let id = SegmentId::new(d.u64()?);
+    let lane = LaneId::new(d.u16()?);
+    let epoch = Epoch::new(d.u32()?);
+    let units = d.u32()?;
+    let first_sequence = Sequence::new(d.u64()?);
+    let data_end = if d.datatype()? == minicbor::data::Type::Null {
+        d.null()?;
+        None
+    } else {
+        Some(d.u64()?)
+    };
+    let count = read_count(d)?;
+    let places = (0..count)
+        .map(|_| {
+            expect_array(d, 2)?;
+            let disk = DiskId::new(read_array(d)?);
+            Ok(Place {
+                disk,
+                first_unit: UnitIndex::new(d.u32()?),
+            })
+        })
+        .collect::<Result<_, CborError>>()?;
+    Ok((
+        id,
+        SegmentInfo {
+            lane,
+            epoch,
+            units,
+            first_sequence,
+            data_end,
+            places,
+        },
+    ))
+}
+
+fn expect_array(d: &mut Decoder<'_>, len: u64) -> Result<(), CborError> {
+    if d.array()? == Some(len) {
+        Ok(())
+    } else {
+        Err(CborError::message("array"))
+    }
+}
+
+fn read_count(d: &mut Decoder<'_>) -> Result<u64, CborError> {
+    d.array()?.ok_or_else(|| CborError::message("array"))
+}
+
+fn read_array<const N: usize>(d: &mut Decoder<'_>) -> Result<[u8; N], CborError> {
+    d.bytes()?
+        .try_into()
+        .map_err(|_| CborError::message("bytes"))
+}

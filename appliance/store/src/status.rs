@@ -1,0 +1,186 @@
+//! What operators and tools may see: a plain read model, and alarms.
+
+use std::collections::VecDeque;
+
+use stele_format::units::{DiskId, PoolId, UnixMillis};
+
+use crate::engine::{Counters, Engine};
+use crate::index::{ApplyError, IndexUsage};
+use crate::policy::Right;
+use crate::pool::MemberState;
+use crate::request::ReadOnlyReason;
+
+/// Alarms kept for display.
+const ALARM_COUNT_MAX: usize = 64;
+
+/// One word for the pool.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PoolState {
+    /// Everything is as it should be.
+    Ok,
+    /// A disk is missing, stale or expelled; data has fewer copies than it should.
+    Degraded,
+    /// Nothing is written.
+    ReadOnly,
+}
+
+impl PoolState {
+    /// The word on screens.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            PoolState::Ok => "ok",
+            PoolState::Degraded => "degraded",
+            PoolState::ReadOnly => "readonly",
+        }
+    }
+}
+
+/// A disk as status shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DiskStatus {
+    /// Its number in the pool, from 1.
+    pub number: u16,
+    /// Its identity.
+    pub disk: DiskId,
+    /// File or serial; empty when it is not here.
+    pub name: String,
+    /// Its state.
+    pub state: MemberState,
+    /// Why it does not take part.
+    pub reason: Option<&'static str>,
+    /// Bytes not given to any segment.
+    pub free_bytes: u64,
+    /// Bytes for segments in all.
+    pub total_bytes: u64,
+}
+
+/// Everything at a glance.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Status {
+    /// The pool.
+    pub pool: PoolId,
+    /// One word.
+    pub state: PoolState,
+    /// Why nothing is written.
+    pub read_only: Option<ReadOnlyReason>,
+    /// Disks by number.
+    pub disks: Vec<DiskStatus>,
+    /// The running epoch.
+    pub epoch: u32,
+    /// Records in the log.
+    pub log_size: u64,
+    /// RFC 6962 root of the log.
+    pub log_root: [u8; 32],
+    /// Buckets clients see.
+    pub buckets: u32,
+    /// The compliance clock.
+    pub compliance: UnixMillis,
+    /// Whether the wall clock is too far from it to count.
+    pub wall_alarm: bool,
+    /// Whether new data is refused for want of space.
+    pub full: bool,
+    /// Counts since start.
+    pub counters: Counters,
+    /// The index file.
+    pub index: Option<IndexUsage>,
+    /// Flags of the pool: evaluation, simulated clock, single disk.
+    pub flags: u32,
+    /// Recent alarms, oldest first.
+    pub alarms: Vec<Alarm>,
+}
+
+/// Something an operator must know.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Alarm {
+    /// A client key used a special right.
+    RightUsed {
+        /// Which.
+        right: Right,
+        /// When, by the compliance clock.
+        at: UnixMillis,
+    },
+    /// The index contradicts the journal; it is rebuilt at the next start.
+    IndexContradiction {
+        /// Which rows, without names.
+        what: String,
+    },
+}
+
+/// The most recent alarms.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Alarms {
+    recent: VecDeque<Alarm>,
+}
+
+impl Alarms {
+    /// A special right was used.
+    pub(crate) fn right_used(&mut self, right: Right, at: UnixMillis) {
+        self.push(Alarm::RightUsed { right, at });
+    }
+
+    /// Index and journal contradict each other.
+    pub(crate) fn index_contradiction(&mut self, error: &ApplyError) {
+        self.push(Alarm::IndexContradiction { what: error.to_string() });
+    }
+
+    fn push(&mut self, alarm: Alarm) {
+        if self.recent.len() == ALARM_COUNT_MAX {
+            self.recent.pop_front();
+        }
+        self.recent.push_back(alarm);
+    }
+}
+
+impl Engine {
+    /// The read model of this moment.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        let all_active = self
+            .pool
+            .members
+            .iter()
+            .all(|m| m.state == MemberState::Active);
+        let state = match (&self.read_only, all_active) {
+            (Some(_), _) => PoolState::ReadOnly,
+            (None, false) => PoolState::Degraded,
+            (None, true) => PoolState::Ok,
+        };
+        let log = self.journal.log();
+        Status {
+            pool: self.pool.id,
+            state,
+            read_only: self.read_only.clone(),
+            disks: self.disk_status(),
+            epoch: self.journal.epoch().get(),
+            log_size: log.next.get(),
+            log_root: log.frontier.root().0,
+            buckets: u32::try_from(self.buckets.values().filter(|row| !row.deleted).count())
+                .unwrap_or(u32::MAX),
+            compliance: self.clock.latest(),
+            wall_alarm: self.time().wall_alarm,
+            full: !self.has_room(),
+            counters: self.counters,
+            index: self.index_usage.clone(),
+            flags: self.pool.flags,
+            alarms: self.alarms.recent.iter().cloned().collect(),
+        }
+    }
+
+    fn disk_status(&self) -> Vec<DiskStatus> {
+        let unit = u64::from(self.pool.unit_bytes);
+        self.pool
+            .members
+            .iter()
+            .map(|member| DiskStatus {
+                number: member.ordinal + 1,
+                disk: member.disk,
+                name: member.name.clone(),
+                state: member.state,
+                reason: member.reason,
+                free_bytes: u64::from(member.free_units()) * unit,
+                total_bytes: u64::from(member.unit_count()) * unit,
+            })
+            .collect()
+    }
+}
