@@ -13,7 +13,7 @@ use stele_format::segment::{SegmentHeader, SegmentSeal};
 use stele_format::units::{LaneId, SegmentId, Sequence, UnitIndex};
 
 use crate::limits::SECTOR_BYTES;
-use crate::media::{BLOCK, BLOCK_LEN, length};
+use crate::media::{self, BLOCK, BLOCK_LEN, length};
 use crate::pool::Pool;
 use crate::scan::{BadPlace, Class, CopyScan, Extent, Frame, class_against, scan_copy};
 use crate::seal::{self, SealFault};
@@ -86,6 +86,8 @@ pub struct SegmentFacts {
     pub frames: Vec<Reference>,
     /// Their number.
     pub frame_count: u64,
+    /// Payload of the first frame, or of the first that a record cites.
+    pub payload: Option<Digest>,
     /// Frames that verify and do not fit their segment or their predecessor.
     pub misfits: Vec<Misfit>,
     /// Bytes of frames that verify, over all copies.
@@ -213,11 +215,14 @@ impl Round {
     }
 
     fn looks_unfinished(&self) -> bool {
+        // Nobody writes a sealed segment any more, except a copy that lags; that is looked at again
+        // before it is called damage.
         let last = self.last_index();
-        self.copies.iter().any(|copy| {
-            let own = copy.scan.frames.last().map(|frame| frame.index);
-            !copy.scan.bad.is_empty() || own != last || copy.at.header.good().is_none()
-        })
+        self.seal.is_none()
+            && self.copies.iter().any(|copy| {
+                let own = copy.scan.frames.last().map(|frame| frame.index);
+                !copy.scan.bad.is_empty() || own != last || copy.at.header.good().is_none()
+            })
     }
 
     /// Leaves out what was written after the first reading began: copies are read one after the
@@ -260,7 +265,13 @@ impl Round {
             let source = pool.disks[copy.at.disk].source;
             let seal_faults = match &self.seal {
                 Some(seal) => seal::check(source, copy.extent, seal, &frames),
-                None => seal::dead_seals(source, copy.extent, length_of_unit(pool, copy)),
+                None => {
+                    let unit = length_of_unit(pool, copy);
+                    seal::dead_seals(source, copy.extent, unit, |block, offset| {
+                        let header = self.header.as_ref();
+                        media::segment_seal(block, pool.id, self.segment, header, offset).is_some()
+                    })
+                }
             };
             copies.push(CopyFacts {
                 disk: copy.at.disk,
@@ -284,6 +295,9 @@ impl Round {
             seal: self.seal,
             copies,
             frame_count: frames.len() as u64,
+            payload: frames
+                .first()
+                .map(|first| first.frame.header.payload_digest),
             frames,
             misfits: Vec::new(),
             bytes_verified,

@@ -5,7 +5,7 @@
 //! of the log and continue the header chain, and every tree that a marker or seal repeats must be
 //! the tree of the records read. Lost records end none of this: the next repeated tree goes on.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
 use stele_format::digest::Digest;
@@ -58,6 +58,8 @@ pub struct RecordFault {
 pub struct Log {
     /// Segments that ended.
     pub closed: HashMap<SegmentId, Closed>,
+    /// Journal segments beside the line: starts that failed before anything in them counted.
+    pub beside: HashSet<SegmentId>,
     /// Segments that got their place.
     pub allocs: BTreeMap<SegmentId, Alloc>,
     /// Highest frame proven durable on a quorum.
@@ -83,6 +85,16 @@ pub struct Log {
 }
 
 impl Log {
+    /// How a segment ended, if anything says so.
+    #[must_use]
+    pub fn ending(&self, segment: SegmentId) -> Option<Closed> {
+        let beside = self
+            .beside
+            .contains(&segment)
+            .then_some(Closed::Abandoned(0));
+        self.closed.get(&segment).cloned().or(beside)
+    }
+
     /// Records in the log.
     #[must_use]
     pub fn size(&self) -> u64 {
@@ -119,7 +131,11 @@ pub fn read(pool: &Pool<'_>, survey: &Survey, pause: Duration) -> (Log, Vec<Segm
         for reference in &facts.frames {
             log.proven = log.proven.max(reference.frame.header.committed_through);
         }
-        if let Some(place) = line.iter().position(|known| *known == segment) {
+        let place = line.iter().position(|known| *known == segment);
+        if place.is_none() {
+            log.beside.insert(segment);
+        }
+        if let Some(place) = place {
             let next = line.get(place + 1).and_then(|next| survey.header_of(*next));
             let until = next.map(|header| header.first_sequence);
             expected = log.read_segment(pool, &facts, &expected, until);

@@ -172,12 +172,19 @@ fn check_gaps(
 
 /// Blocks at unit ends that begin like a seal and are none: all that is left when no copy has one.
 #[must_use]
-pub fn dead_seals(source: &dyn Source, extent: Extent, unit_bytes: u64) -> Vec<SealFault> {
+pub fn dead_seals(
+    source: &dyn Source,
+    extent: Extent,
+    unit_bytes: u64,
+    verifies: impl Fn(&[u8], u64) -> bool,
+) -> Vec<SealFault> {
     let mut faults = Vec::new();
     let mut end = unit_bytes;
     while end <= extent.bytes {
+        // One that verifies was written by a running vault since it was looked for.
         if let Some(block) = read(source, extent, end - BLOCK, BLOCK_LEN)
             && block.starts_with(&SEAL_MAGIC)
+            && !verifies(&block, end - BLOCK)
         {
             // The digest stands in the last sector; without it the write was cut short.
             let torn = is_zero(&block[BLOCK_LEN - SECTOR_BYTES..]);

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use stele_format::label::MemberState;
 use stele_format::record::decode_chunk_list;
-use stele_format::units::{FrameIndex, LaneId, SegmentId, Sequence};
+use stele_format::units::{FrameIndex, LaneId, SegmentId, Sequence, UnitIndex};
 
 use crate::compare::{CopyFacts, Finding, SegmentFacts, examine};
 use crate::journal::{self, Closed, Log, read_frame_bytes};
@@ -39,7 +39,7 @@ pub fn verify(pool: &mut Pool<'_>, pause: Duration, ledger: &mut Ledger) {
     }
     for segment in survey.segments_of(false).collect::<Vec<_>>() {
         let mut facts = examine(pool, &survey, segment, pause);
-        tie_frames(pool, &facts, &mut log);
+        tie_frames(pool, &mut facts, &mut log);
         facts.frames = Vec::new();
         all.push(facts);
     }
@@ -115,7 +115,15 @@ fn seal_came_late(facts: &SegmentFacts, log: &Log) -> bool {
 }
 
 /// Enters the frames of a data segment as found, and the lists they hold.
-fn tie_frames(pool: &Pool<'_>, facts: &SegmentFacts, log: &mut Log) {
+fn tie_frames(pool: &Pool<'_>, facts: &mut SegmentFacts, log: &mut Log) {
+    let payloads = facts
+        .frames
+        .iter()
+        .map(|reference| reference.frame.header.payload_digest);
+    let cited = payloads
+        .into_iter()
+        .find(|payload| log.citations.is_cited(*payload));
+    facts.payload = cited.or(facts.payload);
     for reference in &facts.frames {
         let header = &reference.frame.header;
         log.citations
@@ -218,8 +226,13 @@ impl SegmentJudge<'_> {
         self.pool.disks[copy.disk].standing == Standing::Active
     }
 
-    fn closed(&self) -> Option<&Closed> {
-        self.evidence.log.closed.get(&self.facts.segment)
+    fn closed(&self) -> Option<Closed> {
+        self.evidence.log.ending(self.facts.segment)
+    }
+
+    /// No frame of the segment counts: it was given up as a whole.
+    fn is_given_up(&self) -> bool {
+        matches!(self.closed(), Some(Closed::Abandoned(end)) if end <= BLOCK)
     }
 
     /// No frame of the copy verifies although the copy is known from a record and others have it.
@@ -242,6 +255,7 @@ impl SegmentJudge<'_> {
         let unused = self.facts.frame_count == 0
             && copy.findings.is_empty()
             && !matches!(self.closed(), Some(Closed::Sealed(_)));
+        let unused = unused || self.is_given_up();
         let unfinished = class.is_unfinished() && copy.last_sequence.is_none();
         if unused || unfinished {
             self.note(copy.disk, "its first write was cut short");
@@ -268,7 +282,7 @@ impl SegmentJudge<'_> {
         let log = self.evidence.log;
         let journal = is_journal(self.facts);
         let ending = match self.closed() {
-            Some(Closed::Abandoned(end)) if finding.offset >= *end => Ending::BehindEnd,
+            Some(Closed::Abandoned(end)) if finding.offset >= end => Ending::BehindEnd,
             Some(Closed::Abandoned(_)) => Ending::BeforeEnd,
             Some(Closed::Sealed(_)) => Ending::Sealed,
             None if journal && self.facts.seal.is_some() => Ending::Sealed,
@@ -344,7 +358,8 @@ impl SegmentJudge<'_> {
     }
 
     fn judge_seal(&mut self, copy: &CopyFacts, fault: &SealFault) {
-        let abandoned = matches!(self.closed(), Some(Closed::Abandoned(_)));
+        let abandoned =
+            self.facts.seal.is_none() && matches!(self.closed(), Some(Closed::Abandoned(_)));
         if !fault.class.is_unfinished() && !abandoned {
             self.damage(copy.disk, None, fault.what.clone(), fault.good_copy);
         } else if self.is_active(copy) {
@@ -357,7 +372,7 @@ impl SegmentJudge<'_> {
 
     /// A SEAL record quotes the seal block, so the block must be that one.
     fn judge_sealing(&mut self) {
-        let Some(Closed::Sealed(quoted)) = self.closed().cloned() else {
+        let Some(Closed::Sealed(quoted)) = self.closed() else {
             return;
         };
         let what = match &self.facts.seal {
@@ -374,6 +389,11 @@ impl SegmentJudge<'_> {
         }
     }
 
+    fn is_copy_needed(&self, disk: usize, first: Sequence) -> bool {
+        let (copy, finding) = nothing_there(self.facts, disk, first);
+        self.meaning(&copy, &finding) == Meaning::Damage
+    }
+
     /// Present members that should hold a copy and show none anywhere.
     fn judge_absent_copies(&mut self) {
         let log = self.evidence.log;
@@ -388,7 +408,7 @@ impl SegmentJudge<'_> {
                 }
             }
         }
-        if self.facts.frame_count == 0 {
+        if self.facts.frame_count == 0 || self.is_given_up() {
             return;
         }
         let Some(header) = &self.facts.header else {
@@ -399,7 +419,7 @@ impl SegmentJudge<'_> {
                 continue;
             };
             let held = self.facts.copies.iter().any(|copy| copy.disk == position);
-            if !held && self.pool.disks[position].standing == Standing::Active {
+            if !held && self.is_copy_needed(position, header.first_sequence) {
                 let what = "the copy that should be here is missing".to_owned();
                 self.damage(position, None, what, true);
             }
@@ -411,6 +431,30 @@ impl SegmentJudge<'_> {
             ));
         }
     }
+}
+
+/// Nothing at all where a copy should be, as a finding to judge.
+fn nothing_there(facts: &SegmentFacts, disk: usize, sequence: Sequence) -> (CopyFacts, Finding) {
+    let copy = CopyFacts {
+        disk,
+        unit: UnitIndex::ZERO,
+        header: Header::Blank,
+        last_sequence: None,
+        header_class: Some(Class::Blank),
+        findings: Vec::new(),
+        seal_faults: Vec::new(),
+    };
+    let finding = Finding {
+        frame: 0,
+        offset: BLOCK,
+        sequence,
+        payload: facts.payload,
+        class: Class::Blank,
+        followed: false,
+        good_copy: true,
+        what: String::new(),
+    };
+    (copy, finding)
 }
 
 fn is_changed(fault: &SealFault) -> bool {

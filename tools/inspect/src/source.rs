@@ -265,11 +265,7 @@ impl<'a> Window<'a> {
     }
 }
 
-/// Whether every byte is zero.
-#[must_use]
-pub fn is_zero(bytes: &[u8]) -> bool {
-    bytes.iter().all(|byte| *byte == 0)
-}
+pub use stele_format::codec::is_blank as is_zero;
 
 #[cfg(test)]
 mod tests {

@@ -2,6 +2,14 @@
 //!
 //! Disks have 64 KiB units and segments of four units. Nothing here is the vault's own code.
 
+#![allow(
+    dead_code,
+    clippy::unwrap_used,
+    reason = "each test file uses its own part, and may stop on surprise"
+)]
+
+pub mod check;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -61,7 +69,9 @@ impl Open {
     }
 
     pub fn chain(&self) -> Digest {
-        self.frames.last().map_or(self.header.digest(), FrameHeader::digest)
+        self.frames
+            .last()
+            .map_or(self.header.digest(), FrameHeader::digest)
     }
 
     pub fn next_sequence(&self) -> Sequence {
@@ -93,7 +103,11 @@ pub struct Draft {
 
 impl Draft {
     pub fn of(body: Body) -> Self {
-        Self { body, attachments: Vec::new(), header: RecordHeader::default() }
+        Self {
+            body,
+            attachments: Vec::new(),
+            header: RecordHeader::default(),
+        }
     }
 }
 
@@ -109,6 +123,8 @@ pub struct Vault {
     /// Frames go to these disks only.
     pub writing: Vec<usize>,
     pub segments: BTreeMap<u64, Open>,
+    /// Every write since [`Vault::record`]: disk, offset, bytes.
+    pub writes: Option<Vec<(usize, usize, Vec<u8>)>>,
 }
 
 impl Vault {
@@ -125,6 +141,7 @@ impl Vault {
             committed: 0,
             writing: (0..disks).collect(),
             segments: BTreeMap::new(),
+            writes: None,
         };
         for disk in 0..disks {
             vault.write_static(disk, &vault.static_label(disk));
@@ -159,15 +176,25 @@ impl Vault {
     pub fn put(&mut self, disk: usize, at: u64, bytes: &[u8]) {
         let at = usize::try_from(at).unwrap();
         self.images[disk][at..at + bytes.len()].copy_from_slice(bytes);
+        if let Some(writes) = &mut self.writes {
+            writes.push((disk, at, bytes.to_vec()));
+        }
     }
 
     pub fn key_state(&mut self, disk: usize, generation: u64) {
         for copy in 0..2 {
-            let place = KeyStateExpectation { pool: POOL, disk: disk_id(disk), copy };
+            let place = KeyStateExpectation {
+                pool: POOL,
+                disk: disk_id(disk),
+                copy,
+            };
             let body = vec![0xa5; 700];
-            let bytes =
-                KeyStateHeader::encode(place, Generation::new(generation), &body).unwrap();
-            self.put(disk, geometry().keystate_offset(copy).unwrap().get(), &bytes);
+            let bytes = KeyStateHeader::encode(place, Generation::new(generation), &body).unwrap();
+            self.put(
+                disk,
+                geometry().keystate_offset(copy).unwrap().get(),
+                &bytes,
+            );
         }
     }
 
@@ -224,7 +251,11 @@ impl Vault {
             first_sequence: previous.map_or(Sequence::FIRST, Open::next_sequence),
             previous_segment: previous.map_or(SegmentId::NONE, Open::id),
             previous_chain: previous.map_or(Digest::ZERO, |open| {
-                if open.frames.is_empty() { open.header.previous_chain } else { open.chain() }
+                if open.frames.is_empty() {
+                    open.header.previous_chain
+                } else {
+                    open.chain()
+                }
             }),
             compliance_ms: UnixMillis::new(1),
             disks: SegmentDisks::new(&ids).unwrap(),
@@ -232,7 +263,13 @@ impl Vault {
         let unit = self.next_unit;
         self.next_segment += 1;
         self.next_unit += SEGMENT_UNITS;
-        let open = Open { header, disks: disks.to_vec(), unit, frames: Vec::new(), end: 4096 };
+        let open = Open {
+            header,
+            disks: disks.to_vec(),
+            unit,
+            frames: Vec::new(),
+            end: 4096,
+        };
         self.write(&open, 0, &open.header.encode());
         open
     }
@@ -288,8 +325,7 @@ impl Vault {
                 ..draft.header
             };
             let attachments: Vec<&[u8]> = draft.attachments.iter().map(Vec::as_slice).collect();
-            let header =
-                encode_record(header, &draft.body, &attachments, &mut payload).unwrap();
+            let header = encode_record(header, &draft.body, &attachments, &mut payload).unwrap();
             self.log.advance(&header).unwrap();
         }
         self.frame(open, &payload, count, false)
@@ -297,7 +333,12 @@ impl Vault {
 
     pub fn seal(&mut self, open: &Open) -> SegmentSeal {
         let entries: Vec<FooterEntry> = open.frames.iter().map(FooterEntry::of).collect();
-        let (footer, footer_digest) = Footer { segment: open.id(), entries }.encode().unwrap();
+        let (footer, footer_digest) = Footer {
+            segment: open.id(),
+            entries,
+        }
+        .encode()
+        .unwrap();
         let bytes = Footer::bytes_for(open.frames.len());
         let needed = open.end + footer.len() as u64 + 4096;
         let units = u32::try_from(needed.div_ceil(u64::from(UNIT))).unwrap();
@@ -353,12 +394,18 @@ impl Vault {
     }
 
     pub fn marker(&self) -> Draft {
-        Draft::of(Body::Marker(Marker { log: self.log.frontier().clone() }))
+        Draft::of(Body::Marker(Marker {
+            log: self.log.frontier().clone(),
+        }))
     }
 
     pub fn epoch_start(&self, abandoned: Vec<Abandoned>) -> Draft {
         let previous = Epoch::new(self.epoch.get() - 1);
-        Draft::of(Body::Epoch(EpochStart { previous, reason: EpochReason::Start, abandoned }))
+        Draft::of(Body::Epoch(EpochStart {
+            previous,
+            reason: EpochReason::Start,
+            abandoned,
+        }))
     }
 
     pub fn genesis(&self) -> Draft {
@@ -386,8 +433,15 @@ impl Vault {
             version: VersionId::new(index, [7; 8]),
             ..RecordHeader::default()
         };
-        let commit = Commit { placement, entries: stored.to_vec() };
-        Draft { body: Body::Commit(commit), attachments: vec![noise(900, index.get())], header }
+        let commit = Commit {
+            placement,
+            entries: stored.to_vec(),
+        };
+        Draft {
+            body: Body::Commit(commit),
+            attachments: vec![noise(900, index.get())],
+            header,
+        }
     }
 
     pub fn inline_commit(&self, place: u64, body: &[u8]) -> Draft {
@@ -423,7 +477,11 @@ impl Vault {
 
 pub fn entry(kind: EntryKind, stored: &[u8]) -> StoredEntry {
     let stored_bytes = u32::try_from(stored.len()).unwrap();
-    StoredEntry { kind, digest: Digest::of(stored), stored_bytes }
+    StoredEntry {
+        kind,
+        digest: Digest::of(stored),
+        stored_bytes,
+    }
 }
 
 /// Bytes that look like sealed ones: no sector of zeros.
@@ -459,8 +517,10 @@ pub fn sample(disks: usize) -> Vault {
     chunks.iter().for_each(|chunk| {
         vault.frame(&mut data, chunk, 0, false);
     });
-    let entries: Vec<StoredEntry> =
-        chunks.iter().map(|chunk| entry(EntryKind::Chunk, chunk)).collect();
+    let entries: Vec<StoredEntry> = chunks
+        .iter()
+        .map(|chunk| entry(EntryKind::Chunk, chunk))
+        .collect();
     let commit = vault.commit(0, Placement::DataLane, &entries);
     vault.records(&mut first, vec![commit]);
     let inline = vault.inline_commit(0, &noise(5000, 3));
@@ -479,7 +539,11 @@ pub fn sample(disks: usize) -> Vault {
     vault.frame(&mut open_data, &late, 0, false);
     let listed = stele_format::record::encode_chunk_list(&[entry(EntryKind::Chunk, &late)]);
     vault.frame(&mut open_data, &listed, 0, true);
-    let commit = vault.commit(0, Placement::DataLane, &[entry(EntryKind::ClearList, &listed)]);
+    let commit = vault.commit(
+        0,
+        Placement::DataLane,
+        &[entry(EntryKind::ClearList, &listed)],
+    );
     vault.records(&mut journal, vec![commit]);
     let inline = vault.inline_commit(0, &noise(300, 5));
     vault.records(&mut journal, vec![inline]);
