@@ -6,6 +6,7 @@ use stele_device::sim::disk::SimDiskHandle;
 use stele_device::sim::fault::Loss;
 use stele_device::sim::power::Power;
 use stele_format::units::LogIndex;
+use stele_store::index::message::MirrorState;
 use stele_store::index::{
     IndexError, IndexOptions, IndexStore, Memtable, NotOpened, SnapshotMeta, Table,
 };
@@ -200,6 +201,44 @@ fn a_power_cut_while_opening_changes_nothing() {
             drop(machine.open(2));
             machine.crash(loss);
             check_content(&machine.open(3).unwrap(), COMMIT_ROWS.len());
+        }
+    }
+}
+
+#[test]
+fn a_power_cut_while_a_mirror_catches_up_changes_nothing() {
+    let machine = Machine::new(2);
+    assert_eq!(run(&machine, 1), (true, COMMIT_ROWS.len()));
+    machine.disks[0].vanish();
+    let mut store = machine.open(2).unwrap();
+    commit(&mut store, 4).unwrap();
+    drop(store);
+    machine.disks[0].come_back();
+    machine.crash(Loss::By(9));
+    let images: Vec<_> = machine.disks.iter().map(SimDiskHandle::snapshot).collect();
+    let before = machine.power.steps();
+    machine.open(3).unwrap().resync().unwrap();
+    let steps = machine.power.steps() - before;
+    for cut in 0..=steps {
+        for loss in [Loss::All, Loss::Nothing, Loss::By(cut)] {
+            machine
+                .disks
+                .iter()
+                .zip(&images)
+                .for_each(|(disk, image)| disk.restore(image));
+            machine.power.cut_after(cut);
+            let done = machine
+                .open(3)
+                .is_ok_and(|mut store| store.resync().is_ok());
+            machine.crash(loss);
+            let mut store = machine.open(4).unwrap();
+            check_content(&store, COMMIT_ROWS.len());
+            commit(&mut store, 4).unwrap();
+            assert_eq!(store.usage().mirrors, [MirrorState::Active; 2], "{done}");
+            drop(store);
+            machine.disks[1].vanish();
+            check_content(&machine.open(5).unwrap(), COMMIT_ROWS.len());
+            machine.disks[1].come_back();
         }
     }
 }

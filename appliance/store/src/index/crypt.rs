@@ -1,9 +1,9 @@
 //! Encryption and checking of one index page.
 //!
-//! AES-256-XTS (IEEE 1619, whole blocks only) hides the content of a page; its tweak is the page's place, so equal pages differ.
-//! XTS works on 16-byte blocks that do not depend on each other, so a page torn between two writes
-//! is a mixture of old and new plaintext, which is what redb expects of a disk. XTS itself notices
-//! nothing: a keyed 64-bit tag of the ciphertext tells rot from content.
+//! AES-256-XTS (IEEE 1619, whole blocks only) hides the content of a page; its tweak is the page's
+//! place, so equal pages differ. XTS works on 16-byte blocks that do not depend on each other, so a
+//! page torn between two writes is a mixture of old and new plaintext, which is what redb expects of
+//! a disk. XTS itself notices nothing: a keyed 64-bit tag of the ciphertext tells rot from content.
 
 use aes::Aes256;
 use aes::cipher::{Array, BlockCipherDecrypt, BlockCipherEncrypt, KeyInit};

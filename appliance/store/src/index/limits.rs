@@ -37,6 +37,9 @@ pub const ENTRY_OVERHEAD_BYTES: usize = 96;
 /// hundred rows. 4 MiB hold about 5,000.
 pub const INDEX_AREA_BYTES_MIN: u64 = 256 * 1024;
 
+/// Largest file that a commit copies, unasked, to a mirror that missed writes. Reads wait meanwhile.
+pub const RESYNC_BYTES_MAX: u64 = 1024 * 1024 * 1024;
+
 /// Rows read at once by a listing that rolls keys up; it doubles while nothing is rolled up.
 pub const LIST_ROLLUP_ROWS_MIN: usize = 16;
 

@@ -20,6 +20,7 @@ pub mod bundle;
 pub mod codec;
 pub mod crypt;
 pub mod fact;
+mod header;
 pub mod keys;
 pub mod limits;
 pub mod list;

@@ -8,11 +8,6 @@
 //!   confirms writes, loses them and has no mirror beside it goes unnoticed until a scrub;
 //! - redb's super-header, the only bytes redb overwrites in place, lies in the header page, which
 //!   alternates between two places, so that it is always whole.
-//!
-//! Header page (plaintext, then encrypted like all pages): 0 magic, 8 version u16, 10 half u16,
-//! 12 mirrors u32, 16 sequence u64, 24 epoch u64, 32 file bytes u64, 512 super-header, 4064 digest.
-//! The *epoch* changes when the set of mirrors in use does, to a number no other start can choose: a
-//! mirror with another one than the newest is stale.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -21,23 +16,17 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use stele_device::area::Area;
 use stele_device::disk::DiskError;
 
-use crate::index::codec::{Malformed, Reader, Writer};
 use crate::index::crypt::{INDEX_KEY_BYTES, Page, PageCipher, TAG_BLANK};
-use crate::index::limits::{
-    HEADER_PAGES, MIRRORS_MAX, PAGE_BYTES, PENDING_PAGES_MAX, SUPER_HEADER_BYTES,
-};
+use crate::index::header::{Header, look_at_headers};
+use crate::index::limits::{MIRRORS_MAX, PAGE_BYTES, PENDING_PAGES_MAX, SUPER_HEADER_BYTES};
 use crate::index::message::MirrorState;
 use crate::index::mirror::{Geometry, Mirror};
 
-const MAGIC: [u8; 8] = *b"STELEIDX";
-const VERSION: u16 = 1;
-/// The half of the area in use. The other one is for replacing the key.
-const HALF: u16 = 0;
-const SUPER_HEADER_AT: usize = 512;
-const DIGEST_AT: usize = PAGE_BYTES - 32;
 const PAGE: u64 = PAGE_BYTES as u64;
 /// Epochs a start can begin, as bits.
 const EPOCH_BITS_PER_START: u32 = 20;
+
+pub use crate::index::header::Found;
 
 /// Why the file cannot do what redb asks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -57,73 +46,6 @@ pub enum PagesError {
     /// Outside the file, or not whole pages.
     #[error("access outside the pages of the index file")]
     Misplaced,
-}
-
-/// What the areas hold.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Found {
-    /// A file under this key.
-    File,
-    /// Nothing was ever written.
-    Blank,
-    /// Something else: another key, or not an index.
-    Foreign,
-}
-
-#[derive(Clone)]
-struct Header {
-    mirrors: u32,
-    sequence: u64,
-    epoch: u64,
-    file_bytes: u64,
-    super_header: [u8; SUPER_HEADER_BYTES],
-}
-
-impl Header {
-    fn encode(&self, cipher: &PageCipher) -> Box<Page> {
-        let mut out = Writer::new();
-        out.raw(&MAGIC).u16(VERSION).u16(HALF).u32(self.mirrors);
-        out.u64(self.sequence).u64(self.epoch).u64(self.file_bytes);
-        let fields = out.finish();
-        let mut page = Box::new([0; PAGE_BYTES]);
-        page[..fields.len()].copy_from_slice(&fields);
-        page[SUPER_HEADER_AT..SUPER_HEADER_AT + SUPER_HEADER_BYTES]
-            .copy_from_slice(&self.super_header);
-        let digest = cipher.digest(&page[..DIGEST_AT]);
-        page[DIGEST_AT..].copy_from_slice(&digest);
-        cipher.seal(self.place(), &mut page);
-        page
-    }
-
-    fn decode(cipher: &PageCipher, place: u64, page: &mut Page) -> Result<Self, Malformed> {
-        cipher.open(place, page);
-        if cipher.digest(&page[..DIGEST_AT]) != page[DIGEST_AT..] {
-            return Err(Malformed);
-        }
-        let mut from = Reader::new(page.as_slice());
-        if from.array()? != MAGIC || from.u16()? != VERSION || from.u16()? != HALF {
-            return Err(Malformed);
-        }
-        let mut header = Self {
-            mirrors: from.u32()?,
-            sequence: from.u64()?,
-            epoch: from.u64()?,
-            file_bytes: from.u64()?,
-            super_header: [0; SUPER_HEADER_BYTES],
-        };
-        let super_header = &page[SUPER_HEADER_AT..SUPER_HEADER_AT + SUPER_HEADER_BYTES];
-        header.super_header.copy_from_slice(super_header);
-        if header.place() == place {
-            Ok(header)
-        } else {
-            Err(Malformed)
-        }
-    }
-
-    /// Headers alternate between their two places.
-    const fn place(&self) -> u64 {
-        self.sequence % HEADER_PAGES
-    }
 }
 
 struct State {
@@ -160,7 +82,7 @@ impl fmt::Debug for Pages {
 }
 
 impl Pages {
-    /// Looks at the areas, whose smallest bounds the file. With [`Found::File`] the file is as it
+    /// Looks at the areas, whose smallest bounds the file; those beyond [`MIRRORS_MAX`] stay unused. With [`Found::File`] the file is as it
     /// was; else [`Pages::begin`] makes an empty one. `start` is a number no earlier start has used.
     #[must_use]
     pub fn look(
@@ -169,11 +91,11 @@ impl Pages {
         start: u64,
     ) -> (Self, Found) {
         let cipher = PageCipher::new(key);
-        let mut mirrors: Vec<Mirror> = areas.into_iter().map(Mirror::new).collect();
-        assert!(
-            mirrors.len() <= MIRRORS_MAX,
-            "an index has at most {MIRRORS_MAX} mirrors"
-        );
+        let mut mirrors: Vec<Mirror> = areas
+            .into_iter()
+            .take(MIRRORS_MAX)
+            .map(Mirror::new)
+            .collect();
         let half_pages = mirrors.iter().map(Mirror::area_bytes).min().unwrap_or(0) / 2 / PAGE;
         let (header, found) = look_at_headers(&cipher, &mut mirrors);
         let state = State {
@@ -257,6 +179,12 @@ impl Pages {
     #[must_use]
     pub fn mirror_states(&self) -> Vec<MirrorState> {
         self.lock().mirrors.iter().map(Mirror::state).collect()
+    }
+
+    /// Whether a mirror missed writes and can be brought up to date.
+    #[must_use]
+    pub fn has_stale_mirror(&self) -> bool {
+        self.mirror_states().contains(&MirrorState::Stale)
     }
 
     /// Pages rewritten from the other mirror.
@@ -388,17 +316,21 @@ impl Pages {
         }
     }
 
-    /// Copies the file to mirrors that are stale or failed and takes them in again.
+    /// Copies the file to mirrors that are stale and takes them in again.
     ///
     /// # Errors
-    /// [`PagesError::BadPage`] when the source is bad, [`PagesError::NoMirror`],
-    /// [`PagesError::Closed`]. A target that fails stays out and is no error.
+    /// [`PagesError::NoMirror`], [`PagesError::Closed`]. A target that fails stays out and is no
+    /// error.
     pub fn resync(&self) -> Result<(), PagesError> {
         self.sync()?;
         let mut state = self.open_state()?;
         for target in 0..state.mirrors.len() {
-            if !state.mirrors.get(target).is_some_and(Mirror::is_active) {
-                state.copy_to(&self.cipher, target)?;
+            if state
+                .mirrors
+                .get(target)
+                .is_some_and(|one| one.state() == MirrorState::Stale)
+            {
+                state.copy_to(&self.cipher, target);
             }
         }
         state.note_mirror_count();
@@ -644,7 +576,7 @@ impl State {
     }
 
     /// Copies every page of the file to a mirror that is not in use.
-    fn copy_to(&mut self, cipher: &PageCipher, target: usize) -> Result<(), PagesError> {
+    fn copy_to(&mut self, cipher: &PageCipher, target: usize) {
         let pages = self.header.file_bytes / PAGE;
         let mut result = Ok(());
         if let Some(mirror) = self.mirrors.get_mut(target) {
@@ -652,7 +584,8 @@ impl State {
             (0..Geometry::groups(pages)).for_each(|group| mirror.begin_group(group));
         }
         for page in 1..pages {
-            let Some(ciphertext) = self.fetch(cipher, page)? else {
+            // A page no commit uses may be torn since a power cut; it stays unknown to the target.
+            let Ok(Some(ciphertext)) = self.fetch(cipher, page) else {
                 continue;
             };
             let Some(mirror) = self.mirrors.get_mut(target) else {
@@ -676,62 +609,7 @@ impl State {
             };
             mirror.set_state(state);
         }
-        Ok(())
     }
-}
-
-/// Finds the newest header and sets the states of the mirrors by it. Mirrors that failed in this run
-/// are not believed again.
-fn look_at_headers(cipher: &PageCipher, mirrors: &mut [Mirror]) -> (Header, Found) {
-    let mut newest: Vec<Option<Header>> = Vec::with_capacity(mirrors.len());
-    let mut blank = true;
-    for mirror in mirrors.iter() {
-        let mut best: Option<Header> = None;
-        let failed = mirror.state() == MirrorState::Failed;
-        for place in (0..HEADER_PAGES).filter(|_| !failed) {
-            let Ok(mut page) = mirror.read_raw(place) else {
-                continue;
-            };
-            blank &= page.iter().all(|byte| *byte == 0);
-            if let Ok(header) = Header::decode(cipher, place, &mut page)
-                && best
-                    .as_ref()
-                    .is_none_or(|best| best.sequence < header.sequence)
-            {
-                best = Some(header);
-            }
-        }
-        newest.push(best);
-    }
-    let leader = newest
-        .iter()
-        .flatten()
-        .max_by_key(|header| (header.epoch, header.sequence));
-    let Some(header) = leader else {
-        let found = if blank { Found::Blank } else { Found::Foreign };
-        let super_header = [0; SUPER_HEADER_BYTES];
-        return (
-            Header {
-                mirrors: 0,
-                sequence: 0,
-                epoch: 0,
-                file_bytes: 0,
-                super_header,
-            },
-            found,
-        );
-    };
-    for (mirror, own) in mirrors.iter_mut().zip(&newest) {
-        let follows = own.as_ref().is_some_and(|own| own.epoch == header.epoch);
-        if mirror.state() != MirrorState::Failed {
-            mirror.set_state(if follows {
-                MirrorState::Active
-            } else {
-                MirrorState::Stale
-            });
-        }
-    }
-    (header.clone(), Found::File)
 }
 
 fn to_usize(value: u64) -> Result<usize, PagesError> {

@@ -19,7 +19,7 @@ use crate::index::backend::Backend;
 use crate::index::bundle::{Bundle, Scan, Scanned};
 use crate::index::codec::Malformed;
 use crate::index::crypt::INDEX_KEY_BYTES;
-use crate::index::limits::{EXTRA_BYTES_MAX, EXTRA_PIECE_BYTES};
+use crate::index::limits::{EXTRA_BYTES_MAX, EXTRA_PIECE_BYTES, RESYNC_BYTES_MAX};
 use crate::index::memtable::FrozenRows;
 use crate::index::message::{IndexError, IndexReply, IndexRequest, IndexUsage};
 use crate::index::meta::{Multiset, SnapshotMeta, Triple};
@@ -278,7 +278,7 @@ impl Drop for IndexStore {
 }
 
 impl IndexStore {
-    /// Makes an empty index on one or two areas, whatever they held.
+    /// Makes an empty index on one or two areas, whatever they held; further ones stay unused.
     ///
     /// # Errors
     /// As [`NotOpened::create`].
@@ -452,6 +452,7 @@ impl IndexStore {
         if meta.extra.len() > EXTRA_BYTES_MAX {
             return Err(IndexError::Full);
         }
+        self.take_mirrors_in();
         let mut result = self.try_commit(rows, meta);
         if result.is_err() && self.pages.was_full() {
             // redb doubles its file; near the end of the area that is too much, so it is given the
@@ -469,6 +470,19 @@ impl IndexStore {
         self.triple = result.inspect_err(|_| self.let_go())?;
         self.generation += 1;
         Ok(())
+    }
+
+    /// Brings a mirror that missed writes up to date, if that is quick. Failing to is no reason not to
+    /// commit on the other.
+    fn take_mirrors_in(&mut self) {
+        let quick = self
+            .pages
+            .len()
+            .is_ok_and(|bytes| bytes <= RESYNC_BYTES_MAX);
+        if quick && self.pages.has_stale_mirror() {
+            // A failure shows in the commit that follows.
+            let _ = self.pages.resync();
+        }
     }
 
     fn try_commit(&mut self, rows: &FrozenRows, meta: &SnapshotMeta) -> Result<Triple, IndexError> {
@@ -537,7 +551,8 @@ impl IndexStore {
         })
     }
 
-    /// Copies the file to a mirror that missed writes. Takes as long as writing the file does.
+    /// Copies the file to a mirror that missed writes. Takes as long as writing the file does; small
+    /// files are copied by the next commit anyway.
     ///
     /// # Errors
     /// [`IndexError::Damaged`].

@@ -4,6 +4,10 @@
 //! Both live only inside encrypted pages and can change with any release: another version means
 //! that the index is rebuilt. Rows hold object names: no `Debug` prints one.
 
+mod upload;
+
+pub use upload::{PartRow, UploadNameRow, UploadRow};
+
 use std::fmt;
 
 use stele_format::digest::Digest;
@@ -396,142 +400,6 @@ impl TableRow for VersionRow {
     }
 }
 
-/// A multipart upload that is neither completed nor aborted.
-#[derive(Clone, PartialEq, Eq)]
-pub struct UploadRow {
-    /// Bucket of the object to be.
-    pub bucket: BucketId,
-    /// The object, if the name had one when the upload began.
-    pub object: Option<ObjectId>,
-    /// Name of the object to be.
-    pub name: Vec<u8>,
-    /// When it began.
-    pub started: UnixMillis,
-    /// Retention the client wished.
-    pub retention: Option<Retention>,
-    /// Hold the client wished.
-    pub hold: Option<bool>,
-    /// The leaf that opens its manifest.
-    pub key_index: KeyIndex,
-    /// The record that holds its manifest.
-    pub location: RecordLocation,
-}
-
-impl fmt::Debug for UploadRow {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("UploadRow")
-            .field("bucket", &self.bucket)
-            .field("object", &self.object)
-            .field("started", &self.started)
-            .field("location", &self.location)
-            .finish_non_exhaustive()
-    }
-}
-
-impl TableRow for UploadRow {
-    const TABLE: Table = Table::Uploads;
-
-    fn write(&self, out: &mut Writer) {
-        out.raw(self.bucket.as_bytes());
-        match &self.object {
-            None => out.u8(0),
-            Some(object) => out.u8(1).raw(object.as_bytes()),
-        };
-        out.bytes(&self.name).u64(self.started.get());
-        write_retention(out, self.retention);
-        write_hold(out, self.hold);
-        out.u64(self.key_index.get());
-        self.location.write(out);
-    }
-
-    fn read(from: &mut Reader<'_>) -> Result<Self, Malformed> {
-        Ok(Self {
-            bucket: BucketId::from_bytes(from.array()?),
-            object: match from.u8()? {
-                0 => None,
-                1 => Some(ObjectId::from_bytes(from.array()?)),
-                _ => return Err(Malformed),
-            },
-            name: from.bytes()?.to_vec(),
-            started: UnixMillis::new(from.u64()?),
-            retention: read_retention(from)?,
-            hold: read_hold(from)?,
-            key_index: KeyIndex::new(from.u64()?),
-            location: RecordLocation::read(from)?,
-        })
-    }
-}
-
-/// What a listing of uploads shows beside the key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct UploadNameRow {
-    /// When the upload began.
-    pub started: UnixMillis,
-}
-
-impl TableRow for UploadNameRow {
-    const TABLE: Table = Table::UploadNames;
-
-    fn write(&self, out: &mut Writer) {
-        out.u64(self.started.get());
-    }
-
-    fn read(from: &mut Reader<'_>) -> Result<Self, Malformed> {
-        Ok(Self {
-            started: UnixMillis::new(from.u64()?),
-        })
-    }
-}
-
-/// An uploaded part.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PartRow {
-    /// ETag without quotes.
-    pub etag: String,
-    /// Plaintext length.
-    pub content_bytes: ByteCount,
-    /// When it was stored.
-    pub modified: UnixMillis,
-    /// The record that holds its manifest.
-    pub location: RecordLocation,
-    /// The leaf that opens its manifest.
-    pub key_index: KeyIndex,
-    /// Checksums the client sent: algorithm number and value.
-    pub checksums: Vec<(u8, Vec<u8>)>,
-}
-
-impl TableRow for PartRow {
-    const TABLE: Table = Table::Parts;
-
-    fn write(&self, out: &mut Writer) {
-        out.bytes(self.etag.as_bytes())
-            .u64(self.content_bytes.get())
-            .u64(self.modified.get());
-        self.location.write(out);
-        out.u64(self.key_index.get());
-        out.u16(u16::try_from(self.checksums.len()).expect("a part has a handful of checksums"));
-        for (kind, value) in &self.checksums {
-            out.u8(*kind).bytes(value);
-        }
-    }
-
-    fn read(from: &mut Reader<'_>) -> Result<Self, Malformed> {
-        Ok(Self {
-            etag: from.text()?,
-            content_bytes: ByteCount::new(from.u64()?),
-            modified: UnixMillis::new(from.u64()?),
-            location: RecordLocation::read(from)?,
-            key_index: KeyIndex::new(from.u64()?),
-            checksums: {
-                let count = from.u16()?;
-                (0..count)
-                    .map(|_| Ok((from.u8()?, from.bytes()?.to_vec())))
-                    .collect::<Result<_, Malformed>>()?
-            },
-        })
-    }
-}
-
 /// Where a stored chunk lies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ChunkRow {
@@ -628,5 +496,189 @@ fn read_hold(from: &mut Reader<'_>) -> Result<Option<bool>, Malformed> {
         1 => Ok(Some(false)),
         2 => Ok(Some(true)),
         _ => Err(Malformed),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn location() -> RecordLocation {
+        RecordLocation {
+            segment: SegmentId::new(3),
+            offset: ByteOffset::new(4096),
+            bytes: 777,
+            header_digest: Digest::of(b"header"),
+        }
+    }
+
+    /// Comes back from its bytes, and from no others.
+    fn check<R: TableRow + Clone + PartialEq + fmt::Debug>(row: &R) {
+        let bytes = row.encode();
+        assert_eq!(R::decode(&bytes).as_ref(), Ok(row));
+        let malformed = Err(RowError { table: R::TABLE });
+        for end in 0..bytes.len() {
+            assert_eq!(R::decode(&bytes[..end]), malformed, "cut at {end}");
+        }
+        let mut longer = bytes.clone();
+        longer.push(0);
+        assert_eq!(R::decode(&longer), malformed);
+        let mut newer = bytes;
+        newer[0] = ROW_VERSION + 1;
+        assert_eq!(R::decode(&newer), malformed);
+    }
+
+    fn retentions() -> [Option<Retention>; 3] {
+        let until = UnixMillis::new(99);
+        [
+            None,
+            Some(Retention {
+                mode: Mode::Governance,
+                until,
+            }),
+            Some(Retention {
+                mode: Mode::Compliance,
+                until,
+            }),
+        ]
+    }
+
+    #[test]
+    fn bucket_rows_come_back() {
+        let defaults = [
+            None,
+            Some((Mode::Compliance, Period::Days(30))),
+            Some((Mode::Governance, Period::Years(7))),
+        ];
+        for default in defaults {
+            for kind in [
+                BucketKind::DefaultLocked,
+                BucketKind::ClientLocked,
+                BucketKind::Plain,
+            ] {
+                let created = UnixMillis::new(5);
+                for deleted in [false, true] {
+                    check(&BucketRow {
+                        name: "backup".into(),
+                        kind,
+                        default,
+                        created,
+                        deleted,
+                    });
+                }
+            }
+        }
+    }
+
+    fn version_row(retention: Option<Retention>, hold: Option<bool>) -> VersionRow {
+        VersionRow {
+            version: VersionId::from_bytes([9; 16]),
+            marker: hold.is_none(),
+            released: hold.map(u8::from),
+            content_bytes: ByteCount::new(1 << 40),
+            etag: "0123456789abcdef-1".into(),
+            modified: UnixMillis::new(1),
+            retention,
+            hold,
+            key_index: KeyIndex::new(77),
+            location: location(),
+            parts: 10_000,
+        }
+    }
+
+    #[test]
+    fn version_and_name_rows_come_back() {
+        for retention in retentions() {
+            for hold in [None, Some(false), Some(true)] {
+                let row = version_row(retention, hold);
+                check(&row);
+                let object = ObjectId::from_bytes([4; 16]);
+                check(&NameRow {
+                    object,
+                    current: Some(Current::of(&row)),
+                });
+                check(&NameRow {
+                    object,
+                    current: None,
+                });
+            }
+        }
+    }
+
+    #[test]
+    fn upload_and_part_rows_come_back() {
+        for (retention, object) in retentions().into_iter().zip([None, Some([1; 16]), None]) {
+            check(&UploadRow {
+                bucket: BucketId::from_bytes([2; 16]),
+                object: object.map(ObjectId::from_bytes),
+                name: b"a/b\0c".to_vec(),
+                started: UnixMillis::new(8),
+                retention,
+                hold: retention.map(|_| true),
+                key_index: KeyIndex::new(6),
+                location: location(),
+            });
+        }
+        check(&UploadNameRow {
+            started: UnixMillis::new(4),
+        });
+        for checksums in [vec![], vec![(1, vec![1, 2, 3, 4]), (4, vec![0; 32])]] {
+            let (etag, content_bytes) = (String::new(), ByteCount::new(5));
+            let (modified, key_index) = (UnixMillis::new(6), KeyIndex::new(7));
+            let location = location();
+            check(&PartRow {
+                etag,
+                content_bytes,
+                modified,
+                location,
+                key_index,
+                checksums,
+            });
+        }
+    }
+
+    #[test]
+    fn small_rows_come_back() {
+        check(&ObjectRow {
+            bucket: BucketId::from_bytes([3; 16]),
+            name: vec![0xFF, 0],
+        });
+        let (segment, offset) = (SegmentId::new(1), ByteOffset::new(2));
+        check(&ChunkRow {
+            segment,
+            offset,
+            total_bytes: 3,
+        });
+        check(&ConfigRow {
+            location: location(),
+        });
+    }
+
+    #[test]
+    fn no_row_prints_a_name() {
+        let name = "jane-doe";
+        let bucket = BucketRow {
+            name: name.into(),
+            kind: BucketKind::Plain,
+            default: None,
+            created: UnixMillis::new(1),
+            deleted: false,
+        };
+        let upload = UploadRow {
+            bucket: BucketId::ZERO,
+            object: None,
+            name: name.into(),
+            started: UnixMillis::new(1),
+            retention: None,
+            hold: None,
+            key_index: KeyIndex::new(1),
+            location: location(),
+        };
+        let object = ObjectRow {
+            bucket: BucketId::ZERO,
+            name: name.into(),
+        };
+        let printed = format!("{bucket:?} {upload:?} {object:?}");
+        assert!(!printed.contains(name), "{printed}");
     }
 }
