@@ -8,6 +8,7 @@
 use core::convert::Infallible;
 
 use minicbor::{Decoder, Encoder};
+use zeroize::Zeroizing;
 
 use crate::codec::{DecodeError, Fault};
 use crate::digest::Digest;
@@ -402,6 +403,16 @@ impl MapWriter {
         if let Some(value) = value {
             write(&mut self.key(key), value);
         }
+    }
+
+    /// The same, after checking that the capacity given was enough.
+    pub(crate) fn finish_secret(self, capacity: usize) -> Zeroizing<Vec<u8>> {
+        let out = Zeroizing::new(self.finish());
+        debug_assert!(
+            out.len() <= capacity,
+            "a copy of the secret was left behind by growing"
+        );
+        out
     }
 
     pub(crate) fn finish(self) -> Vec<u8> {

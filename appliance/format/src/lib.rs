@@ -1,7 +1,7 @@
 //! The bytes of a Stele vault on media. Pure: no I/O, no clock, no keys, no unsafe code.
 //!
 //! ```text
-//! disk      label A | label B | key state 0 | key state 1 | index area | units ... | label C | label D
+//! disk      label A, B | key state 0, 1 | index area | units ... | label C, D
 //! segment   header | frame | frame | ... | footer | zeroes | seal          (a run of units)
 //! frame     header 256 | payload | zeroes to 4 KiB
 //! journal   payload = record, record, ...        record = header 192 | clear body | attachments

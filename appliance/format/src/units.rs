@@ -331,7 +331,7 @@ impl From<VersionId> for UploadId {
     }
 }
 
-/// A calendar month (UTC), counted from January 1970; at most 12 bits (May 2311).
+/// A calendar month (UTC), counted from January 1970; at most 12 bits (April 2311).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Month(u16);
 
@@ -355,12 +355,16 @@ impl Month {
     /// The month a time lies in, if the format can hold it.
     #[must_use]
     pub fn of(time: UnixMillis) -> Option<Self> {
-        let mut month = u16::try_from(time.get() / MILLIS_PER_MONTH_MAX).ok()?;
-        // The quotient by 31 days is never too late; a few steps make it exact.
-        while Self::new(month.checked_add(1)?)?.start() <= time {
-            month = month.checked_add(1)?;
+        // An average month gives the number to within one; start below it and step up.
+        let guess = time.get() / MILLIS_PER_MONTH_MEAN;
+        let mut month = Self(u16::try_from(guess).ok()?.saturating_sub(1));
+        loop {
+            let next = Self(month.0.checked_add(1)?);
+            if next.start() > time {
+                return Self::new(month.0);
+            }
+            month = next;
         }
-        Self::new(month)
     }
 
     /// The first millisecond of the month.
@@ -382,7 +386,8 @@ impl Month {
     }
 }
 
-const MILLIS_PER_MONTH_MAX: u64 = 31 * 86_400_000;
+/// A twelfth of a mean Gregorian year.
+const MILLIS_PER_MONTH_MEAN: u64 = 2_629_746_000;
 
 /// What a key leaf is for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]

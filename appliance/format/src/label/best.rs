@@ -84,7 +84,7 @@ fn pick_static(
     let mut newer: Option<LabelError> = None;
     let mut all_blank = true;
     for (place, bytes) in blocks(copies).filter(|(place, _)| place.block < LABEL_RING_FIRST) {
-        all_blank &= !bytes.is_empty() && is_blank(bytes);
+        all_blank &= is_blank_block(bytes);
         let label = StaticLabel::decode(bytes)
             .map_err(LabelError::from)
             .and_then(|unverified| unverified.verify(place));
@@ -109,6 +109,11 @@ fn pick_static(
     }
 }
 
+/// A whole block of zeroes; missing bytes are damage, not blank.
+fn is_blank_block(bytes: &[u8]) -> bool {
+    bytes.len() == BLOCK && is_blank(bytes)
+}
+
 /// An intact block of a format this reader does not know.
 fn is_newer(error: &LabelError) -> bool {
     matches!(
@@ -128,7 +133,7 @@ fn pick_dynamic(
     let ring = LABEL_RING_FIRST..LABEL_RING_FIRST + LABEL_RING_BLOCKS;
     let mut best: Option<DynamicLabel> = None;
     for (place, bytes) in blocks(copies).filter(|(place, _)| ring.contains(&place.block)) {
-        if !bytes.is_empty() && is_blank(bytes) {
+        if is_blank_block(bytes) {
             continue;
         }
         let label = DynamicLabel::decode(bytes)
@@ -156,7 +161,7 @@ fn check_reserved(copies: &[LabelCopyBytes<'_>], bad: &mut Vec<BadBlock>) {
         } else {
             Fault::Reserved
         };
-        if bytes.len() < BLOCK || !is_blank(bytes) {
+        if !is_blank_block(bytes) {
             let error = DecodeError::new("label", "reserved block", 0, what).into();
             bad.push(BadBlock { place, error });
         }

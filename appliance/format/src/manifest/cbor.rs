@@ -195,7 +195,12 @@ fn canonical<T>(
 #[must_use]
 pub fn encode_entry_list(entries: &[ManifestEntry]) -> Zeroizing<Vec<u8>> {
     let capacity = entries.len() * ENTRY_BYTES + 16;
-    Zeroizing::new(encode_value(capacity, |w| w.list(entries, write_entry)))
+    let out = Zeroizing::new(encode_value(capacity, |w| w.list(entries, write_entry)));
+    debug_assert!(
+        out.len() <= capacity,
+        "a copy of a key was left behind by growing"
+    );
+    out
 }
 
 /// Reads what `encode_entry_list` wrote.
@@ -235,7 +240,8 @@ impl Manifest {
     /// The plaintext that gets sealed.
     #[must_use]
     pub fn encode(&self) -> Zeroizing<Vec<u8>> {
-        let mut map = MapWriter::new(self.capacity());
+        let capacity = self.capacity();
+        let mut map = MapWriter::new(capacity);
         map.key(1).uint(self.kind.get());
         map.optional(2, some(&self.name), |w, name| {
             w.bytes(name);
@@ -274,7 +280,7 @@ impl Manifest {
         map.optional(14, self.md5, |w, md5| {
             w.bytes(&md5);
         });
-        Zeroizing::new(map.finish())
+        map.finish_secret(capacity)
     }
 
     /// Reads the opened plaintext.
@@ -339,7 +345,8 @@ impl BucketBody {
     /// The plaintext that gets sealed.
     #[must_use]
     pub fn encode(&self) -> Zeroizing<Vec<u8>> {
-        let mut map = MapWriter::new(128 + self.name.len() + self.owner.len());
+        let capacity = 128 + self.name.len() + self.owner.len();
+        let mut map = MapWriter::new(capacity);
         map.key(1).text(&self.name);
         map.key(2).uint(self.kind.get());
         map.key(3).uint(self.default_mode.get());
@@ -347,7 +354,7 @@ impl BucketBody {
         map.key(5).uint(self.default_years);
         map.key(6).uint(self.created_ms);
         map.key(7).text(&self.owner);
-        Zeroizing::new(map.finish())
+        map.finish_secret(capacity)
     }
 
     /// Reads the opened plaintext.
@@ -382,10 +389,11 @@ impl ConfigBody {
     /// The plaintext that gets sealed.
     #[must_use]
     pub fn encode(&self) -> Zeroizing<Vec<u8>> {
-        let mut map = MapWriter::new(64 + self.name.len() + self.value.len());
+        let capacity = 64 + self.name.len() + self.value.len();
+        let mut map = MapWriter::new(capacity);
         map.key(1).text(&self.name);
         map.key(2).bytes(&self.value);
-        Zeroizing::new(map.finish())
+        map.finish_secret(capacity)
     }
 
     /// Reads the opened plaintext.

@@ -1,6 +1,7 @@
 //! The golden files: how each is made and what reading it must say.
 
 mod documents;
+mod frames;
 mod framing;
 mod labels;
 
@@ -34,6 +35,7 @@ pub fn invalid(name: &str, bytes: impl Into<Vec<u8>>, expected: &str) -> Case {
 pub fn cases() -> Vec<Case> {
     let mut all = labels::cases();
     all.extend(framing::cases());
+    all.extend(frames::cases());
     all.extend(documents::cases());
     all
 }
