@@ -1,0 +1,279 @@
+//! A vault on simulated disks, driven step by step without threads.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use stele_device::disk::Disk;
+use stele_device::buffer::BufferMut;
+use stele_device::sim::disk::SimDiskHandle;
+use stele_device::sim::fault::Loss;
+use stele_device::sim::entropy::SimEntropy;
+use stele_device::sim::keyprovider::SimKeys;
+use stele_format::units::UnixMillis;
+use stele_store::engine::{Action, DiskSlot, Engine, Event, Now, World};
+use stele_store::index::IndexStore;
+use stele_store::keys::chunk::AwsLc;
+use stele_store::policy::Rights;
+use stele_store::recovery::{CreateParams, OpenOptions, OpenReport, create, open};
+use stele_store::request::{
+    Answer, Command, Conditions, LockWish, Metadata, ObjectName, Piece, Purpose, RangeWish,
+    Refusal, Request, RequestId, StreamId,
+};
+
+pub const DISK_BYTES: u64 = 96 << 20;
+pub const PARAMS: CreateParams = CreateParams {
+    unit_bytes: 256 << 10,
+    segment_units: 16,
+    keystate_bytes: 16 << 10,
+    index_bytes: 16 << 20,
+    simulated_clock: true,
+};
+
+/// Disks that outlive the process.
+pub struct Rig {
+    pub handles: Vec<Option<SimDiskHandle>>,
+    pub clock_ms: u64,
+    pub monotonic_ms: u64,
+    pub rights: Rights,
+    pub options: OpenOptions,
+    seed: u64,
+}
+
+/// A running engine.
+pub struct Running {
+    pub engine: Engine,
+    pub index: IndexStore,
+    pub disks: Vec<Option<Box<dyn Disk>>>,
+    pub report: OpenReport,
+    pub replies: BTreeMap<RequestId, Result<Answer, Refusal>>,
+    pub rights: Rights,
+    now: Now,
+    next: u64,
+}
+
+impl Rig {
+    pub fn create(disks: usize) -> Self {
+        let handles: Vec<Option<SimDiskHandle>> =
+            (0..disks).map(|n| Some(SimDiskHandle::new(DISK_BYTES, n as u64))).collect();
+        let mut rig = Self {
+            handles,
+            clock_ms: 1_700_000_000_000,
+            monotonic_ms: 1,
+            rights: Rights::default(),
+            options: OpenOptions { cache_bytes: 1 << 20, ..OpenOptions::default() },
+            seed: 7,
+        };
+        let opened: Vec<Box<dyn Disk>> = rig
+            .handles
+            .iter()
+            .flatten()
+            .map(|handle| Box::new(handle.open()) as Box<dyn Disk>)
+            .collect();
+        let mut world = rig.world();
+        create(opened, &PARAMS, &mut world, rig.now()).expect("a vault on blank disks");
+        rig
+    }
+
+    pub fn world(&mut self) -> World {
+        self.seed += 1;
+        World {
+            entropy: Box::new(SimEntropy::new(self.seed)),
+            keys: Box::new(SimKeys::new(42)),
+            aead: Arc::new(AwsLc),
+        }
+    }
+
+    pub fn now(&self) -> Now {
+        Now { wall: UnixMillis::new(self.clock_ms), monotonic_ms: self.monotonic_ms }
+    }
+
+    /// Power is lost: every sector not yet flushed may be kept, lost or torn.
+    pub fn crash(&self) {
+        self.handles.iter().flatten().for_each(|handle| handle.crash(Loss::Seeded));
+    }
+
+    pub fn start(&mut self) -> Running {
+        self.try_start().expect("the vault opens")
+    }
+
+    pub fn try_start(&mut self) -> Result<Running, stele_store::recovery::OpenError> {
+        let disks: Vec<Option<Box<dyn Disk>>> = self
+            .handles
+            .iter()
+            .map(|handle| handle.as_ref().map(|h| Box::new(h.open()) as Box<dyn Disk>))
+            .collect();
+        let world = self.world();
+        let now = self.now();
+        let handles = &self.handles;
+        let mut area = |slot: DiskSlot, offset: u64, bytes: u64| {
+            let handle = handles[usize::from(slot.0)].as_ref().expect("an attached disk");
+            Ok(Box::new(handle.area(offset, bytes)?) as Box<dyn stele_device::area::Area>)
+        };
+        let opened = open(disks, &mut area, world, &self.options, now)?;
+        Ok(Running {
+            engine: opened.engine,
+            index: opened.index,
+            disks: opened.disks,
+            report: opened.report,
+            replies: BTreeMap::new(),
+            rights: self.rights,
+            now,
+            next: 0,
+        })
+    }
+}
+
+impl Running {
+    /// Sends a command and runs until its answer.
+    pub fn ask(&mut self, command: Command) -> Result<Answer, Refusal> {
+        let id = self.send(command);
+        for _ in 0..10_000 {
+            if let Some(reply) = self.replies.remove(&id) {
+                return reply;
+            }
+            self.turn();
+        }
+        panic!("no answer to {id:?}");
+    }
+
+    pub fn send(&mut self, command: Command) -> RequestId {
+        self.next += 1;
+        let id = RequestId(self.next);
+        self.event(Event::Request(Request { id, rights: self.rights, command }));
+        id
+    }
+
+    pub fn event(&mut self, event: Event) {
+        let mut actions = Vec::new();
+        self.engine.step(self.now, event, &mut actions);
+        for action in actions {
+            self.act(action);
+        }
+    }
+
+    fn act(&mut self, action: Action) {
+        match action {
+            Action::Disk { slot, id, op } => {
+                let disk = self.disks[usize::from(slot.0)].as_mut().expect("an attached disk");
+                disk.submit(id, op);
+            }
+            Action::Job(job) => {
+                let done = job.run(&AwsLc);
+                self.event(Event::Job(done));
+            }
+            Action::Index(request) => {
+                let reply = self.index.execute(request);
+                self.event(Event::Index(reply));
+            }
+            Action::Reply { id, result } => {
+                self.replies.insert(id, result);
+            }
+        }
+    }
+
+    /// One round: every disk's completions, then a tick.
+    pub fn turn(&mut self) {
+        for slot in 0..self.disks.len() {
+            let mut done = Vec::new();
+            if let Some(disk) = &mut self.disks[slot] {
+                disk.poll(&mut done);
+            }
+            let slot = DiskSlot(u16::try_from(slot).expect("few disks"));
+            for done in done {
+                self.event(Event::Disk { slot, done });
+            }
+        }
+        self.now.monotonic_ms += 1;
+        self.event(Event::Tick);
+    }
+
+    pub fn settle(&mut self) {
+        for _ in 0..200 {
+            self.turn();
+        }
+    }
+
+    pub fn stop(mut self) {
+        self.event(Event::Stop);
+        for _ in 0..10_000 {
+            if self.engine.is_stopped() {
+                return;
+            }
+            self.turn();
+        }
+        panic!("the engine does not stop");
+    }
+
+    pub fn bucket(&mut self, name: &str, lock: bool) {
+        self.ask(Command::CreateBucket { name: name.to_owned(), lock }).expect("a new bucket");
+    }
+
+    pub fn open_put(&mut self, name: &ObjectName, purpose: Purpose) -> Result<StreamId, Refusal> {
+        let command =
+            Command::OpenPut { name: name.clone(), purpose, content_bytes: None };
+        match self.ask(command)? {
+            Answer::Stream(stream) => Ok(stream),
+            other => panic!("unexpected {other:?}"),
+        }
+    }
+
+    pub fn feed(&mut self, stream: StreamId, content: &[u8]) -> Result<(), Refusal> {
+        for chunk in content.chunks(1_044_480) {
+            let mut buffer = BufferMut::zeroed(1 << 20);
+            buffer[256..256 + chunk.len()].copy_from_slice(chunk);
+            let piece = Piece { buffer, start: 256, len: chunk.len() };
+            self.ask(Command::PutData { stream, piece })?;
+        }
+        Ok(())
+    }
+
+    pub fn commit(&mut self, stream: StreamId) -> Result<stele_store::request::Stored, Refusal> {
+        let command = Command::CommitPut {
+            stream,
+            md5: None,
+            checksums: Vec::new(),
+            conditions: Conditions::default(),
+        };
+        match self.ask(command)? {
+            Answer::Stored(stored) => Ok(stored),
+            other => panic!("unexpected {other:?}"),
+        }
+    }
+
+    pub fn put(&mut self, name: &ObjectName, content: &[u8]) -> stele_store::request::Stored {
+        let purpose =
+            Purpose::Object { metadata: Metadata::default(), lock: LockWish::default() };
+        let stream = self.open_put(name, purpose).expect("an upload may begin");
+        self.feed(stream, content).expect("data is taken");
+        self.commit(stream).expect("the upload is stored")
+    }
+
+    pub fn get(
+        &mut self,
+        name: &ObjectName,
+        version: Option<stele_format::units::VersionId>,
+        range: Option<RangeWish>,
+    ) -> Result<Vec<u8>, Refusal> {
+        let command = Command::OpenGet { name: name.clone(), version, range };
+        let Answer::Opened { stream, .. } = self.ask(command)? else { panic!("not opened") };
+        let mut content = Vec::new();
+        loop {
+            match self.ask(Command::NextData { stream })? {
+                Answer::Data(piece) => {
+                    content.extend_from_slice(&piece.buffer[piece.start..piece.start + piece.len]);
+                }
+                Answer::End => return Ok(content),
+                other => panic!("unexpected {other:?}"),
+            }
+        }
+    }
+}
+
+pub fn name(bucket: &str, key: &str) -> ObjectName {
+    ObjectName { bucket: bucket.to_owned(), key: key.as_bytes().to_vec() }
+}
+
+/// Bytes that depend on a seed.
+pub fn content(seed: u8, bytes: usize) -> Vec<u8> {
+    (0..bytes).map(|at| (at.wrapping_mul(31) >> 3) as u8 ^ seed).collect()
+}
