@@ -242,6 +242,12 @@ fn seals() -> Vec<Case> {
             "SegmentSeal.last_sequence@64 Value",
         ),
         case(
+            "no-first-sequence",
+            56,
+            &[0],
+            "SegmentSeal.first_sequence@56 Value",
+        ),
+        case(
             "data-end-misaligned",
             72,
             &[1],
