@@ -23,6 +23,7 @@ use tokio::time::timeout;
 use tracing::instrument::WithSubscriber;
 
 use crate::body::{BodyFault, Source};
+use crate::digest::DigestFault;
 use crate::guard::{BodyUse, Described, inspect};
 use crate::limits::{
     REFUSED_BODY_BYTES_MAX, REFUSED_BODY_MS_MAX, XML_BODIES_LARGE_MAX, XML_BODY_BYTES_MAX,
@@ -105,15 +106,23 @@ impl Front {
         source: &Source,
         empty: bool,
     ) -> Response<Body> {
-        let hidden = described.body == BodyUse::Upload || empty;
+        let upload = described.body == BodyUse::Upload;
+        if empty && !upload && described.payload.contradicts_nothing() {
+            return error_response(DigestFault::Payload.into());
+        }
+        let size = if empty {
+            Some(0)
+        } else {
+            described.content_bytes
+        };
         let context = Arc::new(RequestContext {
             described,
             source: source.clone(),
         });
         let document = Document::new(&context, &self.large_documents);
-        let body = match hidden {
+        let body = match upload {
             true => Body::empty(),
-            false => Body::http_body_unsync(document.body()),
+            false => Body::http_body_unsync(document.body(size)),
         };
         let mut request = head.map(|()| body);
         request.extensions_mut().insert(Arc::clone(&context));
@@ -147,6 +156,10 @@ fn finish(response: &mut Response<Body>, method: &Method, id: &str) {
         *response.body_mut() = Body::empty();
         response.headers_mut().remove(CONTENT_LENGTH);
         response.headers_mut().remove(CONTENT_TYPE);
+    }
+    if method == Method::HEAD {
+        // HTTP/1 drops the body of such an answer by itself, HTTP/2 would send it.
+        *response.body_mut() = Body::empty();
     }
     let partial = response.headers().contains_key(CONTENT_RANGE);
     if method == Method::HEAD && partial && response.status() == StatusCode::OK {
@@ -233,7 +246,7 @@ impl Document {
             .fault
     }
 
-    fn body(&self) -> DocumentBody {
+    fn body(&self, size: Option<u64>) -> DocumentBody {
         let (context, turns) = (Arc::clone(&self.context), Arc::clone(&self.turns));
         let outcome = Arc::clone(&self.outcome);
         let collect = async move {
@@ -245,6 +258,7 @@ impl Document {
         };
         DocumentBody {
             collect: Some(Box::pin(collect)),
+            size,
         }
     }
 }
@@ -298,6 +312,8 @@ type Collecting = Pin<Box<dyn Future<Output = Result<Bytes, BodyFault>> + Send>>
 
 struct DocumentBody {
     collect: Option<Collecting>,
+    /// Its length, if known beforehand.
+    size: Option<u64>,
 }
 
 impl HttpBody for DocumentBody {
@@ -321,6 +337,6 @@ impl HttpBody for DocumentBody {
     }
 
     fn size_hint(&self) -> SizeHint {
-        SizeHint::new()
+        self.size.map_or_else(SizeHint::new, SizeHint::with_exact)
     }
 }

@@ -4,6 +4,7 @@
 //! know could be a promise it does not keep (a lock, an encryption key, a checksum), so it is
 //! refused by name. What passes is described by a `Described`, which the handlers rely on.
 
+use aws_lc_rs::digest::{SHA256, digest};
 use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName};
 use hyper::http::request::Parts;
 use hyper::{Method, StatusCode};
@@ -33,6 +34,13 @@ pub(crate) enum Payload {
         /// Trailers follow.
         trailer: bool,
     },
+}
+
+impl Payload {
+    /// Whether it names a digest that no empty body has.
+    pub(crate) fn contradicts_nothing(self) -> bool {
+        matches!(self, Self::Whole(whole) if whole != digest(&SHA256, b"").as_ref())
+    }
 }
 
 /// What becomes of the body.

@@ -1,7 +1,7 @@
 //! The listener: connections in, requests to the front, a bounded stop.
 //!
 //! Invariants: at most `connections_max` connections are open; each handshake, each request head
-//! and each pause in a body has a deadline; after `serve` returns nothing of it runs any more.
+//! and each pause in a body has a deadline; after `serve` returns no connection is open any more.
 
 use std::future::Future;
 use std::io;

@@ -13,7 +13,7 @@ use hyper::body::{Body, Frame, SizeHint};
 use s3s::StdError;
 use tokio::sync::mpsc;
 
-use crate::limits::DOWNLOAD_AHEAD_PIECES;
+use crate::limits::{DOWNLOAD_AHEAD_PIECES, SLAB_PLAIN_BYTES_MAX};
 use crate::link::{Pending, settle};
 use crate::message::{Answer, Refusal, Request, StreamId};
 use crate::service::Caller;
@@ -68,7 +68,7 @@ async fn fetch(
     let mut asked: VecDeque<Pending> = VecDeque::new();
     let mut left = bytes;
     while left > 0 {
-        while asked.len() < DOWNLOAD_AHEAD_PIECES {
+        while wants_more(asked.len(), left) {
             let request = Request::NextData { stream };
             asked.push_back(caller.post(request).await.map_err(Broken::Refused)?);
         }
@@ -81,12 +81,21 @@ async fn fetch(
         };
         let piece = slab.into_bytes();
         let length = u64::try_from(piece.len()).map_err(|_| Broken::Length)?;
+        if length == 0 {
+            return Err(Broken::Length);
+        }
         left = left.checked_sub(length).ok_or(Broken::Length)?;
         if sender.send(Ok(piece)).await.is_err() {
             return Ok(());
         }
     }
     Ok(())
+}
+
+/// Whether to ask for one more piece: not if those asked for may be all that is left.
+fn wants_more(asked: usize, left: u64) -> bool {
+    let covered = u64::try_from(asked * SLAB_PLAIN_BYTES_MAX).unwrap_or(u64::MAX);
+    asked < DOWNLOAD_AHEAD_PIECES && covered < left
 }
 
 impl Body for Download {

@@ -172,6 +172,11 @@ async fn oversized_and_malformed_documents_are_refused() {
         .call(put(cdata.to_vec()))
         .await
         .refused(400, "MalformedXML");
+    let wrong = Call::bucket("PUT", "another").payload(&"0".repeat(64));
+    world
+        .call(wrong)
+        .await
+        .refused(400, "XAmzContentSHA256Mismatch");
     let wrong = put(b"<VersioningConfiguration/>".to_vec()).payload(&"0".repeat(64));
     world
         .call(wrong)

@@ -9,12 +9,13 @@ use stele_format::units::{UnixMillis, UploadId, VersionId};
 use stele_gateway::message::{
     Answer, BucketInfo, BucketKind, Checksum, Conditions, Envelope, LockMode, LockWish, Metadata,
     ObjectInfo, ObjectName, Period, Purpose, RangeWish, Refusal, Request, Retention,
-    RetentionDateFault, Right, Stored, StreamId,
+    RetentionDateFault, Stored, StreamId,
 };
 use stele_gateway::{Slab, SlabPool};
 use tokio::sync::mpsc;
 
 mod listing;
+mod locks;
 
 /// What tests look at and turn.
 #[derive(Default)]
@@ -25,7 +26,7 @@ pub struct State {
     pub objects: BTreeMap<(String, String), Vec<Version>>,
     uploads: BTreeMap<UploadId, Upload>,
     puts: BTreeMap<StreamId, Put>,
-    gets: BTreeMap<StreamId, (Vec<u8>, usize)>,
+    gets: BTreeMap<StreamId, Get>,
     next: u64,
     /// Commits that were asked for.
     pub commits: usize,
@@ -53,6 +54,14 @@ pub struct Version {
     pub info: ObjectInfo,
     pub content: Vec<u8>,
     pub marker: bool,
+}
+
+struct Get {
+    content: Vec<u8>,
+    /// Bytes given out.
+    given: usize,
+    /// Pieces given out.
+    pieces: usize,
 }
 
 struct Put {
@@ -493,7 +502,14 @@ impl State {
         );
         let bytes = |n: usize| u64::try_from(n).expect("small");
         let stream = StreamId(self.number());
-        self.gets.insert(stream, (content, 0));
+        self.gets.insert(
+            stream,
+            Get {
+                content,
+                given: 0,
+                pieces: 0,
+            },
+        );
         Ok(Answer::Opened {
             stream,
             info,
@@ -503,137 +519,19 @@ impl State {
 
     fn next_data(&mut self, stream: StreamId, mut slab: Slab) -> Result<Answer, Refusal> {
         let broken = self.break_download_after;
-        let (content, pieces) = self.gets.get_mut(&stream).ok_or(Refusal::NoSuchStream)?;
-        if content.is_empty() {
+        let get = self.gets.get_mut(&stream).ok_or(Refusal::NoSuchStream)?;
+        if get.given == get.content.len() {
             return Ok(Answer::End);
         }
-        if broken.is_some_and(|most| *pieces >= most) {
+        if broken.is_some_and(|most| get.pieces >= most) {
             return Err(Refusal::Damaged {
                 segment: 1,
                 frame: 2,
             });
         }
-        *pieces += 1;
-        let taken = slab.append(content);
-        content.drain(..taken);
+        get.pieces += 1;
+        get.given += slab.append(&get.content[get.given..]);
         Ok(Answer::Data(slab))
-    }
-
-    /// Whether the version may not be deleted or loosened.
-    fn locked(&self, version: &Version, bypass: bool) -> Result<(), Refusal> {
-        if version.info.hold == Some(true) {
-            return Err(Refusal::Held);
-        }
-        match version.info.retention {
-            Some(Retention { mode, until }) if until > now() => {
-                let bypassed = mode == LockMode::Governance && bypass && self.rights;
-                if bypassed {
-                    Ok(())
-                } else {
-                    Err(Refusal::Locked { mode, until })
-                }
-            }
-            _ => Ok(()),
-        }
-    }
-
-    fn delete(
-        &mut self,
-        name: ObjectName,
-        wanted: Option<VersionId>,
-        bypass: bool,
-    ) -> Result<Answer, Refusal> {
-        let versioned = self.bucket(&name.bucket)?.kind != BucketKind::Plain;
-        let place = (name.bucket.clone(), name.key.clone());
-        let Some(id) = wanted else {
-            if !versioned {
-                self.objects.remove(&place);
-                return Ok(Answer::Deleted {
-                    marker: false,
-                    version: None,
-                    versioned,
-                });
-            }
-            let version = self.version();
-            let stored = Version {
-                info: marker_info(version),
-                content: Vec::new(),
-                marker: true,
-            };
-            self.objects.entry(place).or_default().push(stored);
-            return Ok(Answer::Deleted {
-                marker: true,
-                version: Some(version),
-                versioned,
-            });
-        };
-        let versions = self.objects.get(&place).ok_or(Refusal::NoSuchVersion)?;
-        let found = versions.iter().find(|version| version.info.version == id);
-        let found = found.ok_or(Refusal::NoSuchVersion)?;
-        let marker = found.marker;
-        self.locked(found, bypass)?;
-        if let Some(versions) = self.objects.get_mut(&place) {
-            versions.retain(|version| version.info.version != id);
-        }
-        Ok(Answer::Deleted {
-            marker,
-            version: Some(id),
-            versioned,
-        })
-    }
-
-    fn set_retention(
-        &mut self,
-        name: &ObjectName,
-        wanted: Option<VersionId>,
-        retention: Option<Retention>,
-        bypass: bool,
-    ) -> Result<Answer, Refusal> {
-        let bypass = bypass && self.rights;
-        self.check_lock(
-            &name.bucket,
-            &LockWish {
-                retention,
-                hold: None,
-            },
-        )?;
-        let found = self.find_mut(name, wanted)?;
-        if !found.info.lock_enabled {
-            return Err(Refusal::NoLockOnBucket);
-        }
-        let kept = match (found.info.retention, retention) {
-            (None, _) => true,
-            (Some(old), Some(new)) => old.mode == new.mode && new.until >= old.until,
-            (Some(_), None) => false,
-        };
-        let loose = found
-            .info
-            .retention
-            .is_some_and(|old| old.mode == LockMode::Governance)
-            && bypass;
-        if !kept && !loose {
-            return Err(Refusal::Weaker);
-        }
-        found.info.retention = retention;
-        Ok(Answer::Done)
-    }
-
-    fn set_hold(
-        &mut self,
-        name: &ObjectName,
-        wanted: Option<VersionId>,
-        on: bool,
-    ) -> Result<Answer, Refusal> {
-        let rights = self.rights;
-        let found = self.find_mut(name, wanted)?;
-        if !found.info.lock_enabled {
-            return Err(Refusal::NoLockOnBucket);
-        }
-        if !on && found.info.hold == Some(true) && !rights {
-            return Err(Refusal::NeedsRight(Right::HoldOff));
-        }
-        found.info.hold = Some(on);
-        Ok(Answer::Done)
     }
 }
 

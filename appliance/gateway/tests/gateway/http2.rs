@@ -93,6 +93,10 @@ async fn objects_travel_over_http_2() {
         .header("content-md5", &crate::md5_base64(b"other"))
         .body("content");
     assert_eq!(send(&world, &mut sender, wrong).await.status(), 400);
+    for (key, status) in [("key", 200), ("missing", 404)] {
+        let head = send(&world, &mut sender, Call::object("HEAD", "locked", key)).await;
+        assert_eq!((head.status().as_u16(), head.body().len()), (status, 0));
+    }
     let list = Call::bucket("GET", "locked").query("list-type", "2");
     let listed = send(&world, &mut sender, list).await;
     assert!(String::from_utf8_lossy(listed.body()).contains("<KeyCount>1</KeyCount>"));
