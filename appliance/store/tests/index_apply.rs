@@ -1,5 +1,7 @@
 //! What facts do to rows, case by case.
 
+#![expect(clippy::unwrap_used, reason = "a test may stop on surprise")]
+
 use std::collections::BTreeMap;
 
 use stele_format::digest::Digest;

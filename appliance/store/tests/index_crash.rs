@@ -1,6 +1,8 @@
 //! Power cuts at every step of the index file: whatever is lost or torn, the file opens as one of
 //! the last two commits or says that it must be rebuilt, and the latter only before it was whole.
 
+#![expect(clippy::unwrap_used, reason = "a test may stop on surprise")]
+
 use stele_device::area::Area;
 use stele_device::sim::disk::SimDiskHandle;
 use stele_device::sim::fault::Loss;

@@ -1,6 +1,8 @@
 //! Faults of the disks below the index file: rot, lost writes, failing disks, disks that come back.
 //! The file answers rightly or says that it is damaged; it never answers wrongly.
 
+#![expect(clippy::unwrap_used, reason = "a test may stop on surprise")]
+
 use std::collections::BTreeMap;
 
 use stele_device::area::Area;

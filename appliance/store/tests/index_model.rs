@@ -2,6 +2,8 @@
 //! directly, with commits at random moments, must list as the model lists, and the file must equal
 //! the fold over all facts.
 
+#![expect(clippy::unwrap_used, reason = "a test may stop on surprise")]
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::collection::vec;

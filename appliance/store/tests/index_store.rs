@@ -1,5 +1,7 @@
 //! The index file as its owner sees it: opening, filling up, snapshots, bundles.
 
+#![expect(clippy::unwrap_used, reason = "a test may stop on surprise")]
+
 use stele_device::area::Area;
 use stele_device::sim::disk::SimDiskHandle;
 use stele_format::units::{ByteOffset, LogIndex, SegmentId};

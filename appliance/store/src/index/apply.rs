@@ -8,7 +8,7 @@ use std::fmt;
 
 use stele_format::units::{BucketId, ObjectId, UploadId, VersionId};
 
-use crate::index::bundle::{MergedScan, Scan};
+use crate::index::bundle::{MergedScan, Row, Scan};
 use crate::index::fact::Fact;
 use crate::index::keys;
 use crate::index::rows::{BucketRow, PartRow};
@@ -71,11 +71,7 @@ pub trait Rows {
     ///
     /// # Errors
     /// [`RowsError`].
-    fn scan_prefix(
-        &self,
-        table: Table,
-        prefix: Vec<u8>,
-    ) -> Result<Vec<(Vec<u8>, Vec<u8>)>, RowsError> {
+    fn scan_prefix(&self, table: Table, prefix: Vec<u8>) -> Result<Vec<Row>, RowsError> {
         let mut scan = Scan::prefix(table, prefix, PART_ROWS);
         let mut rows = Vec::new();
         loop {

@@ -25,7 +25,7 @@ fn to_io(error: PagesError) -> io::Error {
 
 impl redb::StorageBackend for Backend {
     fn len(&self) -> Result<u64, io::Error> {
-        self.pages.len().map_err(to_io)
+        self.pages.file_bytes().map_err(to_io)
     }
 
     fn read(&self, offset: u64, out: &mut [u8]) -> Result<(), io::Error> {

@@ -203,7 +203,7 @@ impl Pages {
     ///
     /// # Errors
     /// [`PagesError::Closed`].
-    pub fn len(&self) -> Result<u64, PagesError> {
+    pub fn file_bytes(&self) -> Result<u64, PagesError> {
         Ok(self.open_state()?.header.file_bytes)
     }
 

@@ -306,7 +306,7 @@ impl IndexStore {
             Found::Blank => Some(Why::Absent),
             Found::Foreign => Some(Why::KeyChanged),
             // Made, but cut off before redb wrote anything.
-            Found::File if pages.len().is_ok_and(|bytes| bytes == 0) => Some(Why::Absent),
+            Found::File if pages.file_bytes().is_ok_and(|bytes| bytes == 0) => Some(Why::Absent),
             Found::File => None,
         };
         if let Some(why) = why {
@@ -387,7 +387,7 @@ impl IndexStore {
     pub fn usage(&self) -> IndexUsage {
         IndexUsage {
             row_bytes: self.triple.row_bytes,
-            file_bytes: self.pages.len().unwrap_or(0),
+            file_bytes: self.pages.file_bytes().unwrap_or(0),
             capacity_bytes: self.pages.capacity_bytes(),
             mirrors: self.pages.mirror_states(),
             repaired_pages: self.pages.repaired_pages(),
@@ -477,7 +477,7 @@ impl IndexStore {
     fn take_mirrors_in(&mut self) {
         let quick = self
             .pages
-            .len()
+            .file_bytes()
             .is_ok_and(|bytes| bytes <= RESYNC_BYTES_MAX);
         if quick && self.pages.has_stale_mirror() {
             // A failure shows in the commit that follows.
@@ -498,7 +498,7 @@ impl IndexStore {
             return Err(IndexError::Damaged);
         }
         let capacity = self.pages.capacity_bytes();
-        let room = self.pages.len().is_ok_and(|bytes| bytes < capacity);
+        let room = self.pages.file_bytes().is_ok_and(|bytes| bytes < capacity);
         if room {
             let grown = self
                 .pages
