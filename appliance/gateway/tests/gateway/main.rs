@@ -11,6 +11,7 @@ mod http2;
 mod integrity;
 mod listings;
 mod locks;
+mod logs;
 mod multipart;
 mod objects;
 mod serving;
