@@ -87,3 +87,10 @@ pub const DELETE_AHEAD: usize = 32;
 pub const RETENTION_DAYS_MAX: u32 = 36_500;
 /// Longest default retention, years.
 pub const RETENTION_YEARS_MAX: u32 = 100;
+
+// A slab is a chunk of the format with its frame header in front.
+const _: () = {
+    use stele_format::limits::{CHUNK_PLAIN_BYTES_MAX, FRAME_HEADER_BYTES};
+    assert!(SLAB_FRONT_BYTES as u64 == FRAME_HEADER_BYTES as u64);
+    assert!(SLAB_PLAIN_BYTES_MAX as u64 == CHUNK_PLAIN_BYTES_MAX as u64);
+};
