@@ -18,6 +18,8 @@ pub const IDLE_MARKER_MS: u64 = 20;
 pub const UNFLUSHED_CHUNK_COUNT_MAX: u32 = 8;
 /// Index rows held in memory before a snapshot is taken.
 pub const SNAPSHOT_ROW_COUNT: usize = 50_000;
+/// Records replayed at a start after which that start takes a snapshot at once.
+pub const SNAPSHOT_RECORD_COUNT: u64 = 1_000;
 /// Journal bytes after which a snapshot is taken.
 pub const SNAPSHOT_JOURNAL_BYTES: u64 = 1 << 30;
 /// Smallest part other than the last, as S3 has it.

@@ -121,7 +121,9 @@ impl Alarms {
 
     /// Index and journal contradict each other.
     pub(crate) fn index_contradiction(&mut self, error: &ApplyError) {
-        self.push(Alarm::IndexContradiction { what: error.to_string() });
+        self.push(Alarm::IndexContradiction {
+            what: error.to_string(),
+        });
     }
 
     fn push(&mut self, alarm: Alarm) {

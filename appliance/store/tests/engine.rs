@@ -7,7 +7,9 @@ use stele_store::engine::Event;
 use stele_store::request::{Answer, Command, NamedPart, Purpose, RangeWish, Refusal};
 use support::{Rig, content, name};
 
-const SIZES: [usize; 8] = [0, 1, 4096, 131_072, 131_073, 1_044_480, 1_044_481, 3_000_000];
+const SIZES: [usize; 8] = [
+    0, 1, 4096, 131_072, 131_073, 1_044_480, 1_044_481, 3_000_000,
+];
 
 #[test]
 fn what_is_put_reads_back_at_once_after_a_clean_stop_and_after_a_crash() {
@@ -16,7 +18,7 @@ fn what_is_put_reads_back_at_once_after_a_clean_stop_and_after_a_crash() {
         let mut vault = rig.start();
         vault.bucket("b", false);
         for (seed, bytes) in SIZES.into_iter().enumerate() {
-            vault.put(&name("b", &format!("k{seed}")), &content(seed as u8, bytes));
+            vault.put(&name("b", &format!("k{seed}")), &content(seed, bytes));
         }
         check_all(&mut vault);
         if clean {
@@ -26,14 +28,20 @@ fn what_is_put_reads_back_at_once_after_a_clean_stop_and_after_a_crash() {
             rig.crash();
         }
         let mut vault = rig.start();
+        assert!(
+            !vault.report.index_rebuilt,
+            "the first start has left a snapshot"
+        );
         check_all(&mut vault);
     }
 }
 
 fn check_all(vault: &mut support::Running) {
     for (seed, bytes) in SIZES.into_iter().enumerate() {
-        let expected = content(seed as u8, bytes);
-        let got = vault.get(&name("b", &format!("k{seed}")), None, None).unwrap();
+        let expected = content(seed, bytes);
+        let got = vault
+            .get(&name("b", &format!("k{seed}")), None, None)
+            .unwrap();
         assert!(got == expected, "object of {bytes} bytes");
     }
     let range = Some(RangeWish::From(1_044_000, Some(2_100_000)));
@@ -48,7 +56,7 @@ fn a_vault_reads_and_writes_with_any_one_disk_missing() {
         let mut vault = rig.start();
         vault.bucket("b", false);
         for (seed, bytes) in SIZES.into_iter().enumerate() {
-            vault.put(&name("b", &format!("k{seed}")), &content(seed as u8, bytes));
+            vault.put(&name("b", &format!("k{seed}")), &content(seed, bytes));
         }
         vault.stop();
         let taken = rig.handles[missing].take();
@@ -59,7 +67,10 @@ fn a_vault_reads_and_writes_with_any_one_disk_missing() {
         rig.handles[missing] = taken;
         let mut vault = rig.start();
         check_all(&mut vault);
-        assert_eq!(vault.get(&name("b", "later"), None, None).unwrap(), b"later");
+        assert_eq!(
+            vault.get(&name("b", "later"), None, None).unwrap(),
+            b"later"
+        );
         assert_eq!(vault.engine.status().state.word(), "degraded");
         vault.stop();
     }
@@ -76,15 +87,23 @@ fn multipart_objects_read_back_after_a_crash() {
         metadata: stele_store::request::Metadata::default(),
         lock: stele_store::request::LockWish::default(),
     };
-    let Answer::Upload(upload) = vault.ask(create).unwrap() else { panic!() };
+    let Answer::Upload(upload) = vault.ask(create).unwrap() else {
+        panic!()
+    };
     let sizes = [5 << 20, 5 << 20, 1];
     let mut parts = Vec::new();
     for (index, bytes) in sizes.into_iter().enumerate() {
-        let number = index as u16 + 1;
-        let stream = vault.open_put(&object, Purpose::Part { upload, number }).unwrap();
-        vault.feed(stream, &content(number as u8, bytes)).unwrap();
+        let number = u16::try_from(index).unwrap() + 1;
+        let stream = vault
+            .open_put(&object, Purpose::Part { upload, number })
+            .unwrap();
+        vault.feed(stream, &content(index + 1, bytes)).unwrap();
         let stored = vault.commit(stream).unwrap();
-        parts.push(NamedPart { number, etag: stored.etag, checksums: Vec::new() });
+        parts.push(NamedPart {
+            number,
+            etag: stored.etag,
+            checksums: Vec::new(),
+        });
     }
     drop(vault);
     rig.crash();
@@ -100,7 +119,7 @@ fn multipart_objects_read_back_after_a_crash() {
     let expected: Vec<u8> = sizes
         .into_iter()
         .enumerate()
-        .flat_map(|(index, bytes)| content(index as u8 + 1, bytes))
+        .flat_map(|(index, bytes)| content(index + 1, bytes))
         .collect();
     assert!(vault.get(&object, None, None).unwrap() == expected);
     vault.stop();
@@ -121,12 +140,18 @@ fn deletes_hide_and_release_but_locked_versions_stay() {
     };
     let refused = vault.ask(delete(&locked, stored.version)).unwrap_err();
     assert!(matches!(refused, Refusal::Policy(_)), "{refused:?}");
-    let Answer::Deleted { marker: true, version: marker, .. } =
-        vault.ask(delete(&locked, None)).unwrap()
+    let Answer::Deleted {
+        marker: true,
+        version: marker,
+        ..
+    } = vault.ask(delete(&locked, None)).unwrap()
     else {
         panic!("no marker")
     };
-    assert!(matches!(vault.get(&locked, None, None), Err(Refusal::NoSuchKey { .. })));
+    assert!(matches!(
+        vault.get(&locked, None, None),
+        Err(Refusal::NoSuchKey { .. })
+    ));
     vault.ask(delete(&locked, marker)).unwrap();
     assert_eq!(vault.get(&locked, None, None).unwrap(), b"one");
     let free = name("free", "k");
@@ -135,7 +160,10 @@ fn deletes_hide_and_release_but_locked_versions_stay() {
     vault.ask(delete(&free, second.version)).unwrap();
     assert_eq!(vault.get(&free, None, None).unwrap(), b"first");
     assert_eq!(vault.get(&free, first.version, None).unwrap(), b"first");
-    assert_eq!(vault.get(&free, second.version, None).unwrap_err(), Refusal::NoSuchVersion);
+    assert_eq!(
+        vault.get(&free, second.version, None).unwrap_err(),
+        Refusal::NoSuchVersion
+    );
     vault.event(Event::Tick);
     vault.stop();
 }

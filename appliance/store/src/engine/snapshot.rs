@@ -8,7 +8,8 @@ use crate::snapshot::SnapshotState;
 impl Engine {
     /// Takes a snapshot when enough has changed.
     pub(super) fn maybe_snapshot(&mut self) {
-        let due = self.memtable.rows() >= self.snapshot_rows
+        let due = self.snapshot_wanted
+            || self.memtable.rows() >= self.snapshot_rows
             || self.journal.bytes_since_snapshot() >= SNAPSHOT_JOURNAL_BYTES;
         if due && self.read_only.is_none() {
             self.begin_snapshot();
@@ -24,6 +25,7 @@ impl Engine {
             return false;
         };
         let meta = SnapshotState::of(&self.pool, &self.lane, self.journal.applied()).meta();
+        self.snapshot_wanted = false;
         self.journal.snapshot_begins();
         self.committing = true;
         self.io

@@ -24,7 +24,7 @@ use crate::journal::JournalPosition;
 use crate::keys::copies::KeyDisk;
 use crate::keys::state::KeyState;
 use crate::lane::{DATA_LANE, Lane};
-use crate::limits::SNAPSHOT_ROW_COUNT;
+use crate::limits::{SNAPSHOT_RECORD_COUNT, SNAPSHOT_ROW_COUNT};
 use crate::pool::{MemberState, Pool};
 use crate::request::ReadOnlyReason;
 use crate::sequence::LogHead;
@@ -119,6 +119,7 @@ pub fn open(
         now,
         new_bucket: options.new_bucket,
         snapshot_rows: options.snapshot_rows,
+        snapshot_wanted: start.rebuilt || replayed.records >= SNAPSHOT_RECORD_COUNT,
         cutoffs: replayed.cutoffs,
         read_only: begun.read_only,
         index_usage: index_store.usage(),
@@ -500,7 +501,7 @@ fn go_on(
         missing: pool.missing_names(),
     };
     let refusal = match replayed.stuck {
-        _ if !may_write => Some(ReadOnlyReason::NewerFormat),
+        _ if !may_write || replayed.newer => Some(ReadOnlyReason::NewerFormat),
         Some(stuck) => Some(ReadOnlyReason::JournalDamaged {
             segment: stuck.segment.get(),
             offset: stuck.offset,

@@ -48,6 +48,8 @@ pub(super) struct Replayed {
     pub(super) frames: u64,
     pub(super) records: u64,
     pub(super) cut_records: u64,
+    /// A record of a type this program does not know and may not pass over.
+    pub(super) newer: bool,
     /// Highest sequence any evidence proves durable.
     pub(super) proven: Sequence,
 }
@@ -93,6 +95,7 @@ impl<'a> Replay<'a> {
             frames: 0,
             records: 0,
             cut_records: 0,
+            newer: false,
             proven: watermark,
         };
         let lane_chain = from.chain;
@@ -380,6 +383,7 @@ impl<'a> Replay<'a> {
         self.at.compliance = self.at.compliance.max(compliance);
         match &record.body {
             Body::Alloc(alloc) => self.note_alloc(alloc),
+            Body::Later(kind) if !kind.is_optional() => self.out.newer = true,
             Body::Seal(seal) => {
                 self.pool
                     .trim_known(seal.segment, seal.units_kept.get(), None);
@@ -464,6 +468,7 @@ impl Replayed {
             frames: self.frames + next.frames,
             records: self.records + next.records,
             cut_records: self.cut_records + next.cut_records,
+            newer: self.newer || next.newer,
             proven: self.proven.max(next.proven),
         }
     }

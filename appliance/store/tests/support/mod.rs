@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use stele_device::disk::Disk;
 use stele_device::buffer::BufferMut;
+use stele_device::disk::Disk;
 use stele_device::sim::disk::SimDiskHandle;
-use stele_device::sim::fault::Loss;
 use stele_device::sim::entropy::SimEntropy;
+use stele_device::sim::fault::Loss;
 use stele_device::sim::keyprovider::SimKeys;
 use stele_format::units::UnixMillis;
 use stele_store::engine::{Action, DiskSlot, Engine, Event, Now, World};
@@ -53,14 +53,18 @@ pub struct Running {
 
 impl Rig {
     pub fn create(disks: usize) -> Self {
-        let handles: Vec<Option<SimDiskHandle>> =
-            (0..disks).map(|n| Some(SimDiskHandle::new(DISK_BYTES, n as u64))).collect();
+        let handles: Vec<Option<SimDiskHandle>> = (0..disks)
+            .map(|n| Some(SimDiskHandle::new(DISK_BYTES, n as u64)))
+            .collect();
         let mut rig = Self {
             handles,
             clock_ms: 1_700_000_000_000,
             monotonic_ms: 1,
             rights: Rights::default(),
-            options: OpenOptions { cache_bytes: 1 << 20, ..OpenOptions::default() },
+            options: OpenOptions {
+                cache_bytes: 1 << 20,
+                ..OpenOptions::default()
+            },
             seed: 7,
         };
         let opened: Vec<Box<dyn Disk>> = rig
@@ -84,12 +88,18 @@ impl Rig {
     }
 
     pub fn now(&self) -> Now {
-        Now { wall: UnixMillis::new(self.clock_ms), monotonic_ms: self.monotonic_ms }
+        Now {
+            wall: UnixMillis::new(self.clock_ms),
+            monotonic_ms: self.monotonic_ms,
+        }
     }
 
     /// Power is lost: every sector not yet flushed may be kept, lost or torn.
     pub fn crash(&self) {
-        self.handles.iter().flatten().for_each(|handle| handle.crash(Loss::Seeded));
+        self.handles
+            .iter()
+            .flatten()
+            .for_each(|handle| handle.crash(Loss::Seeded));
     }
 
     pub fn start(&mut self) -> Running {
@@ -106,7 +116,9 @@ impl Rig {
         let now = self.now();
         let handles = &self.handles;
         let mut area = |slot: DiskSlot, offset: u64, bytes: u64| {
-            let handle = handles[usize::from(slot.0)].as_ref().expect("an attached disk");
+            let handle = handles[usize::from(slot.0)]
+                .as_ref()
+                .expect("an attached disk");
             Ok(Box::new(handle.area(offset, bytes)?) as Box<dyn stele_device::area::Area>)
         };
         let opened = open(disks, &mut area, world, &self.options, now)?;
@@ -139,7 +151,11 @@ impl Running {
     pub fn send(&mut self, command: Command) -> RequestId {
         self.next += 1;
         let id = RequestId(self.next);
-        self.event(Event::Request(Request { id, rights: self.rights, command }));
+        self.event(Event::Request(Request {
+            id,
+            rights: self.rights,
+            command,
+        }));
         id
     }
 
@@ -154,7 +170,9 @@ impl Running {
     fn act(&mut self, action: Action) {
         match action {
             Action::Disk { slot, id, op } => {
-                let disk = self.disks[usize::from(slot.0)].as_mut().expect("an attached disk");
+                let disk = self.disks[usize::from(slot.0)]
+                    .as_mut()
+                    .expect("an attached disk");
                 disk.submit(id, op);
             }
             Action::Job(job) => {
@@ -187,12 +205,6 @@ impl Running {
         self.event(Event::Tick);
     }
 
-    pub fn settle(&mut self) {
-        for _ in 0..200 {
-            self.turn();
-        }
-    }
-
     pub fn stop(mut self) {
         self.event(Event::Stop);
         for _ in 0..10_000 {
@@ -205,12 +217,19 @@ impl Running {
     }
 
     pub fn bucket(&mut self, name: &str, lock: bool) {
-        self.ask(Command::CreateBucket { name: name.to_owned(), lock }).expect("a new bucket");
+        self.ask(Command::CreateBucket {
+            name: name.to_owned(),
+            lock,
+        })
+        .expect("a new bucket");
     }
 
     pub fn open_put(&mut self, name: &ObjectName, purpose: Purpose) -> Result<StreamId, Refusal> {
-        let command =
-            Command::OpenPut { name: name.clone(), purpose, content_bytes: None };
+        let command = Command::OpenPut {
+            name: name.clone(),
+            purpose,
+            content_bytes: None,
+        };
         match self.ask(command)? {
             Answer::Stream(stream) => Ok(stream),
             other => panic!("unexpected {other:?}"),
@@ -221,7 +240,11 @@ impl Running {
         for chunk in content.chunks(1_044_480) {
             let mut buffer = BufferMut::zeroed(1 << 20);
             buffer[256..256 + chunk.len()].copy_from_slice(chunk);
-            let piece = Piece { buffer, start: 256, len: chunk.len() };
+            let piece = Piece {
+                buffer,
+                start: 256,
+                len: chunk.len(),
+            };
             self.ask(Command::PutData { stream, piece })?;
         }
         Ok(())
@@ -241,8 +264,10 @@ impl Running {
     }
 
     pub fn put(&mut self, name: &ObjectName, content: &[u8]) -> stele_store::request::Stored {
-        let purpose =
-            Purpose::Object { metadata: Metadata::default(), lock: LockWish::default() };
+        let purpose = Purpose::Object {
+            metadata: Metadata::default(),
+            lock: LockWish::default(),
+        };
         let stream = self.open_put(name, purpose).expect("an upload may begin");
         self.feed(stream, content).expect("data is taken");
         self.commit(stream).expect("the upload is stored")
@@ -254,8 +279,14 @@ impl Running {
         version: Option<stele_format::units::VersionId>,
         range: Option<RangeWish>,
     ) -> Result<Vec<u8>, Refusal> {
-        let command = Command::OpenGet { name: name.clone(), version, range };
-        let Answer::Opened { stream, .. } = self.ask(command)? else { panic!("not opened") };
+        let command = Command::OpenGet {
+            name: name.clone(),
+            version,
+            range,
+        };
+        let Answer::Opened { stream, .. } = self.ask(command)? else {
+            panic!("not opened")
+        };
         let mut content = Vec::new();
         loop {
             match self.ask(Command::NextData { stream })? {
@@ -270,10 +301,14 @@ impl Running {
 }
 
 pub fn name(bucket: &str, key: &str) -> ObjectName {
-    ObjectName { bucket: bucket.to_owned(), key: key.as_bytes().to_vec() }
+    ObjectName {
+        bucket: bucket.to_owned(),
+        key: key.as_bytes().to_vec(),
+    }
 }
 
 /// Bytes that depend on a seed.
-pub fn content(seed: u8, bytes: usize) -> Vec<u8> {
-    (0..bytes).map(|at| (at.wrapping_mul(31) >> 3) as u8 ^ seed).collect()
+pub fn content(seed: usize, bytes: usize) -> Vec<u8> {
+    let byte = |at: usize| u8::try_from((at.wrapping_mul(31) >> 3).wrapping_add(seed * 7) % 251);
+    (0..bytes).map(|at| byte(at).expect("below 251")).collect()
 }
