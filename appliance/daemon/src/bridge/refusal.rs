@@ -1,0 +1,77 @@
+//! Refusals, from the engine's words to the gateway's.
+
+use stele_format::limits::BLOCK_BYTES;
+use stele_gateway::message as gateway;
+use stele_gateway::message::RetentionDateFault;
+use stele_store::policy;
+use stele_store::request::Refusal;
+
+use super::mode_up;
+
+/// Translates a refusal.
+pub fn to_gateway(refusal: Refusal) -> gateway::Refusal {
+    match refusal {
+        Refusal::NoSuchBucket => gateway::Refusal::NoSuchBucket,
+        Refusal::NoSuchKey { marker } => gateway::Refusal::NoSuchKey { marker },
+        Refusal::NoSuchVersion => gateway::Refusal::NoSuchVersion,
+        Refusal::IsMarker { version } => gateway::Refusal::IsMarker { version },
+        Refusal::NoSuchUpload => gateway::Refusal::NoSuchUpload,
+        Refusal::BucketExists => gateway::Refusal::BucketExists,
+        Refusal::BucketNotEmpty => gateway::Refusal::BucketNotEmpty,
+        Refusal::TooManyBuckets { buckets_max } => gateway::Refusal::TooManyBuckets { buckets_max },
+        Refusal::Policy(refusal) => policy_up(refusal),
+        Refusal::Range { content_bytes } => gateway::Refusal::Range { content_bytes },
+        Refusal::Precondition => gateway::Refusal::Precondition,
+        Refusal::Part { number } => gateway::Refusal::Part { number },
+        Refusal::PartOrder => gateway::Refusal::PartOrder,
+        Refusal::PartTooSmall { number } => gateway::Refusal::PartTooSmall { number },
+        Refusal::TooLarge { bytes_max } => gateway::Refusal::TooLarge { bytes_max },
+        Refusal::Checksum => gateway::Refusal::Checksum,
+        Refusal::MetadataTooLarge { bytes_max } => gateway::Refusal::MetadataTooLarge { bytes_max },
+        Refusal::Busy => gateway::Refusal::Busy,
+        Refusal::Full => gateway::Refusal::Full,
+        Refusal::ReadOnly(reason) => gateway::Refusal::ReadOnly(reason.to_string()),
+        Refusal::Rebuilding => gateway::Refusal::Rebuilding,
+        Refusal::Damaged { segment, offset } => gateway::Refusal::Damaged {
+            segment,
+            frame: block_of(offset),
+        },
+        Refusal::NoSuchStream => gateway::Refusal::NoSuchStream,
+        Refusal::Stopping => gateway::Refusal::Stopping,
+    }
+}
+
+fn policy_up(refusal: policy::Refusal) -> gateway::Refusal {
+    match refusal {
+        policy::Refusal::Locked { mode, until } => gateway::Refusal::Locked {
+            mode: mode_up(mode),
+            until,
+        },
+        policy::Refusal::Held => gateway::Refusal::Held,
+        policy::Refusal::NeedsRight(right) => gateway::Refusal::NeedsRight(right_up(right)),
+        policy::Refusal::GovernanceToComplianceNeedsRight => {
+            gateway::Refusal::NeedsRight(gateway::Right::GovernanceBypass)
+        }
+        policy::Refusal::Weaker { .. } => gateway::Refusal::Weaker,
+        policy::Refusal::NoLockOnBucket => gateway::Refusal::NoLockOnBucket,
+        policy::Refusal::DatePast => gateway::Refusal::RetentionDate(RetentionDateFault::Past),
+        // The gateway refuses impossible periods by itself; what is left is one too long.
+        policy::Refusal::DateTooFar | policy::Refusal::PeriodInvalid => {
+            gateway::Refusal::RetentionDate(RetentionDateFault::TooFar)
+        }
+    }
+}
+
+fn right_up(right: policy::Right) -> gateway::Right {
+    match right {
+        policy::Right::GovernanceBypass => gateway::Right::GovernanceBypass,
+        policy::Right::HoldOff => gateway::Right::HoldOff,
+        policy::Right::LockAdmin => gateway::Right::LockAdmin,
+    }
+}
+
+/// The gateway names the place of damage by a small number, the engine by byte: what fits both is
+/// the number of the 4 KiB block in the segment at which the frame starts.
+fn block_of(offset: u64) -> u32 {
+    u32::try_from(offset / u64::from(BLOCK_BYTES)).unwrap_or(u32::MAX)
+}

@@ -1,0 +1,204 @@
+//! The command line: verbs and flags, parsed into complete values.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use stele_store::policy::{BucketKind, Right};
+
+/// Where a vault listens unless told otherwise.
+pub const LISTEN_DEFAULT: SocketAddr =
+    SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 8443);
+/// The vault of `stele` without a verb.
+pub const VAULT_DEFAULT: &str = "./vault";
+
+/// An immutable backup vault that speaks S3.
+#[derive(Debug, Parser)]
+#[command(name = "stele", version)]
+pub struct Cli {
+    /// What to do; without it, serve ./vault.
+    #[command(subcommand)]
+    pub verb: Option<Verb>,
+}
+
+/// What can be done.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Create an evaluation vault in a directory.
+    Create(CreateArgs),
+    /// Serve a vault; creates a default evaluation vault where the directory is missing or empty.
+    Serve(ServeArgs),
+    /// Say how a vault is, whether or not it is being served.
+    Status(StatusArgs),
+}
+
+/// `stele create`.
+#[derive(Debug, Args)]
+pub struct CreateArgs {
+    /// The vault's directory; must not exist or be empty.
+    pub dir: PathBuf,
+    /// Use this blank disk, or create this file, instead of three files in the directory; may be
+    /// repeated.
+    #[arg(long = "disk", value_name = "PATH")]
+    pub disks: Vec<PathBuf>,
+    /// Size of each new disk file, in bytes or with KiB, MiB, GiB, TiB [default: 16GiB].
+    #[arg(long, value_name = "N", value_parser = parse_bytes)]
+    pub disk_bytes: Option<u64>,
+    /// Let tests set the vault's clock; such a vault says so for ever.
+    #[arg(long)]
+    pub simulated_clock: bool,
+    /// Kind of the buckets that clients create without asking for Object Lock: default-locked,
+    /// client-locked or plain.
+    #[arg(long, value_name = "KIND", default_value = "default-locked", value_parser = parse_kind)]
+    pub client_buckets: BucketKind,
+    /// Special rights of the client key: any of governance-bypass, hold-off, lock-admin, with
+    /// commas.
+    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = parse_right)]
+    pub client_rights: Vec<Right>,
+}
+
+/// `stele serve`.
+#[derive(Debug, Args)]
+pub struct ServeArgs {
+    /// The vault's directory.
+    #[arg(long, value_name = "DIR")]
+    pub vault: PathBuf,
+    /// Address and port to listen on; port 0 lets the system choose.
+    #[arg(long, value_name = "ADDR", default_value_t = LISTEN_DEFAULT)]
+    pub listen: SocketAddr,
+}
+
+/// `stele status`.
+#[derive(Debug, Args)]
+pub struct StatusArgs {
+    /// The vault's directory.
+    #[arg(long, value_name = "DIR")]
+    pub vault: PathBuf,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Why a size is refused.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SizeError {
+    /// Not a number with a known unit.
+    #[error("not a size: bytes, or a number with KiB, MiB, GiB or TiB")]
+    Syntax,
+    /// More than 64 bits.
+    #[error("the size is too large")]
+    TooLarge,
+    /// Disks are made of blocks.
+    #[error("a disk's size is a multiple of 4096 bytes")]
+    Misaligned,
+}
+
+fn parse_bytes(text: &str) -> Result<u64, SizeError> {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at(digits);
+    if number.is_empty() {
+        return Err(SizeError::Syntax);
+    }
+    let factor: u64 = match unit.to_ascii_lowercase().as_str() {
+        "" | "b" => 1,
+        "k" | "kib" => 1 << 10,
+        "m" | "mib" => 1 << 20,
+        "g" | "gib" => 1 << 30,
+        "t" | "tib" => 1 << 40,
+        _ => return Err(SizeError::Syntax),
+    };
+    let number: u64 = number.parse().map_err(|_| SizeError::TooLarge)?;
+    let bytes = number.checked_mul(factor).ok_or(SizeError::TooLarge)?;
+    if !bytes.is_multiple_of(4096) {
+        return Err(SizeError::Misaligned);
+    }
+    Ok(bytes)
+}
+
+/// Not one of the words that exist.
+#[derive(Debug, thiserror::Error)]
+#[error("unknown; there are {0}")]
+struct UnknownWord(&'static str);
+
+fn parse_kind(text: &str) -> Result<BucketKind, UnknownWord> {
+    BucketKind::from_name(text).ok_or(UnknownWord("default-locked, client-locked and plain"))
+}
+
+fn parse_right(text: &str) -> Result<Right, UnknownWord> {
+    Right::from_name(text).ok_or(UnknownWord("governance-bypass, hold-off and lock-admin"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        use clap::CommandFactory;
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn sizes_take_binary_suffixes_and_refuse_everything_else() {
+        let check = |text: &str, expected: Result<u64, SizeError>| {
+            assert_eq!(parse_bytes(text), expected, "{text:?}");
+        };
+        check("4096", Ok(4096));
+        check("4GiB", Ok(4 << 30));
+        check("16g", Ok(16 << 30));
+        check("512MiB", Ok(512 << 20));
+        check("2TiB", Ok(2 << 40));
+        check("8KiB", Ok(8192));
+        check("4097", Err(SizeError::Misaligned));
+        check("", Err(SizeError::Syntax));
+        check("GiB", Err(SizeError::Syntax));
+        check("-4GiB", Err(SizeError::Syntax));
+        check("4 GiB", Err(SizeError::Syntax));
+        check("4GB", Err(SizeError::Syntax));
+        check("1.5GiB", Err(SizeError::Syntax));
+        check("99999999999999999999", Err(SizeError::TooLarge));
+        check("18446744073709551615GiB", Err(SizeError::TooLarge));
+    }
+
+    #[test]
+    fn rights_come_as_a_list() {
+        let cli = Cli::try_parse_from([
+            "stele",
+            "create",
+            "v",
+            "--client-rights",
+            "governance-bypass,hold-off",
+            "--client-buckets",
+            "plain",
+        ])
+        .expect("parses");
+        let Some(Verb::Create(args)) = cli.verb else {
+            panic!("another verb")
+        };
+        assert_eq!(
+            args.client_rights,
+            [Right::GovernanceBypass, Right::HoldOff]
+        );
+        assert_eq!(args.client_buckets, BucketKind::Plain);
+        for bad in ["root", "hold-off,", "Hold-Off"] {
+            let line = ["stele", "create", "v", "--client-rights", bad];
+            assert!(Cli::try_parse_from(line).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn serve_needs_a_vault_and_listens_on_loopback() {
+        let cli = Cli::try_parse_from(["stele", "serve", "--vault", "v"]).expect("parses");
+        let Some(Verb::Serve(args)) = cli.verb else {
+            panic!("another verb")
+        };
+        assert_eq!(args.listen.to_string(), "127.0.0.1:8443");
+        assert!(Cli::try_parse_from(["stele", "serve"]).is_err());
+        assert!(
+            Cli::try_parse_from(["stele"])
+                .expect("parses")
+                .verb
+                .is_none()
+        );
+    }
+}

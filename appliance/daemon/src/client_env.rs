@@ -1,0 +1,185 @@
+//! `client.env`: everything a client needs to speak to the vault, as lines a POSIX shell can source,
+//! and the two certificate files it names.
+//!
+//! Values keep their bytes: a path need not be UTF-8. What a shell could misread is quoted.
+
+use std::os::unix::ffi::OsStrExt;
+
+use zeroize::Zeroizing;
+
+use crate::error::Outcome;
+use crate::files;
+use crate::vault::Directory;
+
+/// The region the vault says it is in.
+pub const REGION: &str = "us-east-1";
+
+/// Where systems keep the certificate authorities they trust; the first that exists counts.
+const SYSTEM_ROOTS: [&str; 4] = [
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/cert.pem",
+    "/etc/ssl/ca-bundle.pem",
+];
+
+/// What clients are told.
+pub struct ClientFiles<'a> {
+    /// The access key id.
+    pub key_id: &'a str,
+    /// Its secret.
+    pub secret: &'a str,
+    /// The port the listener got.
+    pub port: u16,
+    /// Our certificate authority, PEM.
+    pub ca_pem: &'a str,
+}
+
+impl ClientFiles<'_> {
+    /// Replaces the certificate files, then `client.env`, which names them.
+    ///
+    /// # Errors
+    /// What the kernel reports; each file is either old or new.
+    pub fn write(&self, directory: &Directory) -> Outcome<()> {
+        files::replace(&directory.ca_file(), self.ca_pem.as_bytes(), 0o600)?;
+        files::replace(&directory.ca_bundle_file(), &self.bundle(), 0o600)?;
+        files::replace(&directory.client_env(), &self.text(directory), 0o600)
+    }
+
+    /// The URL clients use.
+    pub fn endpoint(port: u16) -> String {
+        format!("https://localhost:{port}")
+    }
+
+    /// Tools with one list of authorities for everything need the system's too.
+    fn bundle(&self) -> Vec<u8> {
+        let mut bundle = self.ca_pem.as_bytes().to_vec();
+        if let Some(roots) = SYSTEM_ROOTS
+            .iter()
+            .find_map(|path| std::fs::read(path).ok())
+        {
+            bundle.extend_from_slice(&roots);
+        }
+        bundle
+    }
+
+    fn text(&self, directory: &Directory) -> Zeroizing<Vec<u8>> {
+        let (ca, bundle) = (directory.ca_file(), directory.ca_bundle_file());
+        let endpoint = Self::endpoint(self.port);
+        let lines: [(&str, &[u8]); 7] = [
+            ("AWS_ACCESS_KEY_ID", self.key_id.as_bytes()),
+            ("AWS_SECRET_ACCESS_KEY", self.secret.as_bytes()),
+            ("AWS_CA_BUNDLE", ca.as_os_str().as_bytes()),
+            ("AWS_ENDPOINT_URL", endpoint.as_bytes()),
+            ("AWS_DEFAULT_REGION", REGION.as_bytes()),
+            ("SSL_CERT_FILE", bundle.as_os_str().as_bytes()),
+            ("RCLONE_CA_CERT", ca.as_os_str().as_bytes()),
+        ];
+        // Reserved first: a growing vector would leave copies of the secret behind.
+        let size: usize = lines
+            .iter()
+            .map(|(name, value)| name.len() + 4 * value.len() + 8)
+            .sum();
+        let mut text = Zeroizing::new(Vec::with_capacity(size));
+        for (name, value) in lines {
+            text.extend_from_slice(name.as_bytes());
+            text.push(b'=');
+            quote_into(value, &mut text);
+            text.push(b'\n');
+        }
+        text
+    }
+}
+
+/// A word as a POSIX shell reads it back.
+pub fn quote(word: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(word.len() + 2);
+    quote_into(word, &mut out);
+    out
+}
+
+fn quote_into(word: &[u8], out: &mut Vec<u8>) {
+    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"/._-+:=@%,".contains(byte);
+    if !word.is_empty() && word.iter().all(plain) {
+        out.extend_from_slice(word);
+        return;
+    }
+    out.push(b'\'');
+    for byte in word {
+        match byte {
+            b'\'' => out.extend_from_slice(b"'\\''"),
+            other => out.push(*other),
+        }
+    }
+    out.push(b'\'');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::ffi::OsStr;
+    use std::process::Command;
+
+    #[test]
+    fn words_are_quoted_only_when_a_shell_would_misread_them() {
+        let check = |word: &str, expected: &str| {
+            let quoted = quote(word.as_bytes());
+            assert_eq!(String::from_utf8_lossy(&quoted), expected, "{word:?}");
+        };
+        check("/srv/vault/ca.pem", "/srv/vault/ca.pem");
+        check("https://localhost:8443", "https://localhost:8443");
+        check("", "''");
+        check("a b", "'a b'");
+        check("it's", r"'it'\''s'");
+        check("$HOME", "'$HOME'");
+        check("~x", "'~x'");
+        check("a;b", "'a;b'");
+        check("\u{e4}", "'\u{e4}'");
+    }
+
+    #[test]
+    fn a_shell_reads_back_what_was_written() {
+        let temp = tempfile::tempdir().expect("a directory");
+        let name = OsStr::from_bytes(b"it's \xff a $(vault) \"here\" \\");
+        let dir = temp.path().join(name);
+        std::fs::create_dir(&dir).expect("made");
+        let directory = Directory::new(&dir).expect("named");
+        let client = ClientFiles {
+            key_id: "STELEKEY",
+            secret: "a+b/c=",
+            port: 8443,
+            ca_pem: "PEM\n",
+        };
+        client.write(&directory).expect("written");
+        let script = r#". "$1"; printf '%s|' "$AWS_ACCESS_KEY_ID" "$AWS_SECRET_ACCESS_KEY" \
+            "$AWS_CA_BUNDLE" "$AWS_ENDPOINT_URL" "$AWS_DEFAULT_REGION" "$SSL_CERT_FILE" \
+            "$RCLONE_CA_CERT""#;
+        let output = Command::new("sh")
+            .args(["-eu", "-c", script, "sh"])
+            .arg(directory.client_env())
+            .env_clear()
+            .output()
+            .expect("a shell");
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        let ca = directory.ca_file();
+        let bundle = directory.ca_bundle_file();
+        let mut expected = Vec::new();
+        for value in [
+            OsStr::new("STELEKEY"),
+            OsStr::new("a+b/c="),
+            ca.as_os_str(),
+            OsStr::new("https://localhost:8443"),
+            OsStr::new("us-east-1"),
+            bundle.as_os_str(),
+            ca.as_os_str(),
+        ] {
+            expected.extend_from_slice(value.as_bytes());
+            expected.push(b'|');
+        }
+        assert_eq!(output.stdout, expected);
+        assert!(std::fs::read(bundle).expect("read").starts_with(b"PEM\n"));
+    }
+}

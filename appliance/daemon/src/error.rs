@@ -1,0 +1,230 @@
+//! Everything that ends a verb, each as one sentence for the person at the terminal.
+//!
+//! No message carries a secret, an object name or anything a client sent.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use stele_device::linux::disk::OpenError;
+use stele_device::linux::keyfile::KeyFileError;
+use stele_store::request::Refusal;
+
+/// Why a verb failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// There is no vault in the directory.
+    #[error("{}: there is no vault", dir.display())]
+    NoVault {
+        /// The directory.
+        dir: PathBuf,
+    },
+    /// The directory holds something else.
+    #[error("{}: not empty and not a vault; it was left as it is", dir.display())]
+    Foreign {
+        /// The directory.
+        dir: PathBuf,
+    },
+    /// A file stands where the directory should be.
+    #[error("{}: not a directory", dir.display())]
+    NotADirectory {
+        /// The path.
+        dir: PathBuf,
+    },
+    /// Creation ended half way.
+    #[error(
+        "{}: creating a vault here was interrupted; remove this directory{} and create it again",
+        dir.display(), also_blank(disks)
+    )]
+    HalfWritten {
+        /// The directory.
+        dir: PathBuf,
+        /// Disks outside it that may have been written.
+        disks: Vec<PathBuf>,
+    },
+    /// Another process is creating it.
+    #[error("{}: a vault is being created here by {}", dir.display(), holder(*process))]
+    BeingCreated {
+        /// The directory.
+        dir: PathBuf,
+        /// The process, if it left its number.
+        process: Option<u32>,
+    },
+    /// A vault was to be created where one is.
+    #[error("{}: there is a vault already; it was left as it is", dir.display())]
+    VaultExists {
+        /// The directory.
+        dir: PathBuf,
+    },
+    /// Another process serves it.
+    #[error("{}: already served by {}", dir.display(), holder(*process))]
+    AlreadyServed {
+        /// The directory.
+        dir: PathBuf,
+        /// The process, if it left its number.
+        process: Option<u32>,
+    },
+    /// `client.env` and the printed lines could not name the directory.
+    #[error("the path of the vault directory holds a line break or another control character")]
+    DirectoryName,
+    /// The vault's list of disks is unreadable.
+    #[error("{}: damaged: {what}", path.display())]
+    Config {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        what: String,
+    },
+    /// A path that cannot be written into the vault's list of disks.
+    #[error("{}: the path of a disk must be UTF-8", path.display())]
+    DiskPath {
+        /// The disk.
+        path: PathBuf,
+    },
+    /// The same disk twice.
+    #[error("{}: named twice", path.display())]
+    DiskTwice {
+        /// The disk.
+        path: PathBuf,
+    },
+    /// Too many disks.
+    #[error("a vault has at most {disks_max} disks")]
+    DiskCount {
+        /// The limit.
+        disks_max: usize,
+    },
+    /// Too small a disk.
+    #[error("{bytes} bytes is too small for a disk; the least is {bytes_min} bytes")]
+    DiskSize {
+        /// As asked, or as it is.
+        bytes: u64,
+        /// The limit.
+        bytes_min: u64,
+    },
+    /// Something is on the disk.
+    #[error("{}: not blank (data at byte {offset}); it was left as it is", path.display())]
+    DiskNotBlank {
+        /// The disk.
+        path: PathBuf,
+        /// Where the first data is.
+        offset: u64,
+    },
+    /// A disk that cannot be opened.
+    #[error(transparent)]
+    Disk(#[from] OpenError),
+    /// None of the vault's disks is there.
+    #[error("none of the vault's disks can be opened; plug in {disks}")]
+    NoDisks {
+        /// Each with its reason.
+        disks: String,
+    },
+    /// A disk that cannot be read while it is looked at.
+    #[error("{}: {source}", path.display())]
+    DiskRead {
+        /// The disk.
+        path: PathBuf,
+        /// What it reports.
+        source: stele_device::disk::DiskError,
+    },
+    /// The key file cannot be used.
+    #[error("the vault's key cannot be used: {0}")]
+    KeyFile(#[from] KeyFileError),
+    /// Somebody listens there already.
+    #[error("{address}: the port is in use by another program; nothing was changed")]
+    PortBusy {
+        /// The address.
+        address: SocketAddr,
+    },
+    /// Any other reason not to listen.
+    #[error("{address}: cannot listen: {source}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What the kernel said.
+        source: std::io::Error,
+    },
+    /// The network face cannot start.
+    #[error("the S3 service cannot start: {0}")]
+    Gateway(#[from] stele_gateway::GatewayError),
+    /// A file of the vault directory.
+    #[error("{}: {source}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What the kernel said.
+        source: std::io::Error,
+    },
+    /// The engine refused to format the disks.
+    #[error("the vault cannot be created: {0}")]
+    Create(#[from] stele_store::recovery::CreateError),
+    /// The engine refused to open the disks.
+    #[error("the vault cannot be opened: {0}")]
+    Open(#[from] stele_store::recovery::OpenError),
+    /// The engine refused a question of the daemon itself.
+    #[error("the vault refused its own configuration: {0}")]
+    Refused(#[from] Refusal),
+    /// The engine gave an answer of the wrong kind, or none.
+    #[error("the engine gave no proper answer; this is a fault of the program")]
+    NoAnswer,
+    /// A configuration record cannot be understood.
+    #[error("the vault's configuration record {name} is damaged")]
+    Record {
+        /// Its name.
+        name: &'static str,
+    },
+    /// No certificate could be issued.
+    #[error("no certificate could be issued: {0}")]
+    Certificate(#[from] rcgen::Error),
+    /// The kernel gave no random bytes.
+    #[error("the kernel gives no random bytes")]
+    Entropy,
+    /// A thread ended that must not.
+    #[error("the thread {name} ended on a fault of the program; the next start recovers")]
+    ThreadDied {
+        /// Which.
+        name: &'static str,
+    },
+    /// A thread or the runtime could not be started.
+    #[error("a thread cannot be started: {0}")]
+    Thread(std::io::Error),
+    /// The control socket.
+    #[error("{}: {source}", path.display())]
+    Control {
+        /// The socket.
+        path: PathBuf,
+        /// What the kernel said.
+        source: std::io::Error,
+    },
+    /// The server on the other end of the control socket said no.
+    #[error("the server answers: {0}")]
+    ControlRefused(String),
+    /// The server speaks another language.
+    #[error("the server's answer cannot be understood; is it of another version?")]
+    ControlAnswer,
+}
+
+/// The result of a verb or of a part of one.
+pub type Outcome<T> = Result<T, Error>;
+
+fn holder(process: Option<u32>) -> String {
+    process.map_or_else(
+        || "another process".to_owned(),
+        |id| format!("process {id}"),
+    )
+}
+
+fn also_blank(disks: &[PathBuf]) -> String {
+    if disks.is_empty() {
+        return String::new();
+    }
+    let names: Vec<String> = disks
+        .iter()
+        .map(|disk| disk.display().to_string())
+        .collect();
+    format!(", blank {}", names.join(", "))
+}
+
+/// Attaches the path to what the kernel said.
+pub fn at(path: &std::path::Path) -> impl FnOnce(std::io::Error) -> Error {
+    let path = path.to_owned();
+    move |source| Error::File { path, source }
+}

@@ -1,0 +1,79 @@
+//! Every limit of the daemon, with its unit in its name.
+
+/// Buffers for uploads. With the gateway's slab size this bounds what clients can make the process
+/// hold for data on its way in: 64 MiB.
+pub const SLAB_COUNT: usize = 64;
+/// Requests that wait between gateway and engine.
+pub const ENVELOPE_QUEUE_COUNT_MAX: usize = 256;
+/// Requests taken from the gateway before the engine looks at disks and workers again.
+pub const ENVELOPE_BATCH_COUNT_MAX: usize = 64;
+/// Questions of the process itself and of the control socket that wait for the engine.
+pub const LOCAL_QUEUE_COUNT_MAX: usize = 16;
+/// Jobs that wait for a worker; what does not fit stays with the engine thread, whose own limits on
+/// requests and streams bound it.
+pub const JOB_QUEUE_COUNT_MAX: usize = 64;
+/// Finished jobs that wait for the engine thread; a worker with more to deliver waits.
+pub const JOB_RESULT_COUNT_MAX: usize = 64;
+/// Questions that wait for the index thread, and its answers that wait for the engine thread.
+pub const INDEX_QUEUE_COUNT_MAX: usize = 64;
+/// Fewest worker threads, also on a machine with one core.
+pub const WORKER_COUNT_MIN: usize = 2;
+/// Memory of the index's page cache, bytes.
+pub const INDEX_CACHE_BYTES: usize = 64 << 20;
+/// Longest time between two ticks of the engine while something is in flight.
+pub const TICK_BUSY_MS: u64 = 10;
+/// Longest time between two ticks of an idle engine.
+pub const TICK_IDLE_MS: u64 = 100;
+/// Pause before a question is asked again while the index is being rebuilt.
+pub const REBUILD_POLL_MS: u64 = 50;
+
+/// Disks of a vault that is created without `--disk`.
+pub const DISK_COUNT_DEFAULT: usize = 3;
+/// Size of a new disk file.
+pub const DISK_BYTES_DEFAULT: u64 = 16 << 30;
+/// Smallest disk a vault is created on: label, key state, index and room for a few segments.
+pub const DISK_BYTES_MIN: u64 = 512 << 20;
+/// Bytes of a unit, the step in which disk space is given out.
+pub const UNIT_BYTES: u32 = 4 << 20;
+/// Units of a segment.
+pub const SEGMENT_UNITS: u32 = 16;
+/// Bytes of one key-state copy.
+pub const KEYSTATE_BYTES: u32 = 16 << 20;
+/// Smallest index area on a disk large enough for it.
+pub const INDEX_BYTES_MIN: u64 = 512 << 20;
+/// The index area is one part in this many of its disk.
+pub const INDEX_DISK_DIVISOR: u64 = 16;
+/// On a small disk the index area takes at most one part in this many.
+pub const INDEX_SMALL_DISK_DIVISOR: u64 = 2;
+/// Bytes at the start of a disk that must be blank before a vault is created on it.
+pub const BLANK_HEAD_BYTES: u64 = 64 << 20;
+/// Bytes at the end of a disk that must be blank before a vault is created on it.
+pub const BLANK_TAIL_BYTES: u64 = 1 << 20;
+/// Longest configuration file of a vault directory that is read, bytes.
+pub const CONFIG_FILE_BYTES_MAX: u64 = 64 << 10;
+
+/// Attempts at the lock of a vault before it counts as held.
+pub const LOCK_ATTEMPT_COUNT_MAX: u32 = 5;
+/// Pause between them.
+pub const LOCK_ATTEMPT_PAUSE_MS: u64 = 10;
+
+/// Longest path the kernel takes for a Unix socket, bytes, without the final zero.
+pub const SOCKET_PATH_BYTES_MAX: usize = 107;
+/// Connections to the control socket served at once.
+pub const CONTROL_CONNECTION_COUNT_MAX: usize = 8;
+/// Bytes of a question on the control socket.
+pub const CONTROL_REQUEST_BYTES_MAX: u64 = 16 << 10;
+/// Bytes of an answer on the control socket.
+pub const CONTROL_REPLY_BYTES_MAX: u64 = 1 << 20;
+/// Time in which a question must arrive and its answer must be taken.
+pub const CONTROL_MS_MAX: u64 = 10_000;
+
+/// Life of a server certificate, days.
+pub const CERTIFICATE_DAYS: u64 = 3_650;
+/// A certificate with fewer days left is replaced at the next start.
+pub const CERTIFICATE_RENEW_DAYS: u64 = 30;
+/// A certificate is valid from this many days before it was issued, for clients with slow clocks.
+pub const CERTIFICATE_BACKDATE_DAYS: u64 = 1;
+
+/// Milliseconds of a day.
+pub const DAY_MS: u64 = 24 * 60 * 60 * 1_000;

@@ -1,0 +1,86 @@
+//! The binary `stele`: an immutable backup vault that speaks S3.
+//!
+//! One verb, one sentence when it fails, and an exit code: 0 done, 1 refused or failed, 2 wrong use.
+
+#![forbid(unsafe_code)]
+
+mod banner;
+mod bell;
+mod bridge;
+mod certificate;
+mod cli;
+mod client_env;
+mod clients;
+mod control;
+mod engine_thread;
+mod error;
+mod files;
+mod labels;
+mod limits;
+mod live;
+mod serve;
+mod status;
+mod supervisor;
+mod vault;
+mod watch;
+mod workers;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Parser;
+use nix::sys::stat::{Mode, umask};
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+
+use cli::{Cli, CreateArgs, LISTEN_DEFAULT, VAULT_DEFAULT, Verb};
+use error::Outcome;
+use vault::Directory;
+use vault::create::Options;
+
+fn main() -> ExitCode {
+    // Everything a vault leaves on this machine belongs to its owner alone.
+    umask(Mode::from_bits_truncate(0o077));
+    let cli = Cli::parse();
+    log_to_stderr();
+    match run(cli.verb) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("stele: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(verb: Option<Verb>) -> Outcome<()> {
+    match verb {
+        None => serve::serve(&PathBuf::from(VAULT_DEFAULT), LISTEN_DEFAULT),
+        Some(Verb::Serve(args)) => serve::serve(&args.vault, args.listen),
+        Some(Verb::Status(args)) => status::status(&args.vault, args.json),
+        Some(Verb::Create(args)) => create(args),
+    }
+}
+
+fn create(args: CreateArgs) -> Outcome<()> {
+    let directory = Directory::new(&args.dir)?;
+    let options = Options {
+        disks: args.disks,
+        disk_bytes: args.disk_bytes,
+        simulated_clock: args.simulated_clock,
+        client_buckets: args.client_buckets,
+        client_rights: args.client_rights,
+    };
+    let _lock = vault::create::create(&directory, &options)?;
+    banner::created(&directory);
+    Ok(())
+}
+
+/// Only what this program says itself is logged: libraries do not know which words are secret.
+fn log_to_stderr() {
+    let own = Targets::new().with_target("stele", LevelFilter::INFO);
+    let format = tracing_subscriber::fmt::layer()
+        .with_writer(std::io::stderr)
+        .with_target(false);
+    tracing_subscriber::registry().with(format).with(own).init();
+}

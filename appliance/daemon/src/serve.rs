@@ -1,0 +1,303 @@
+//! Serving a vault, from the first look at its directory to the clean stop.
+//!
+//! Order: look, lock, port, key, disks, engine, certificate, listener, control socket, `client.env`,
+//! banner, serve. Up to the engine nothing is changed, so every refusal before it leaves the vault
+//! as it was; after it, every way out stops the engine in order.
+
+use std::collections::HashMap;
+use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+
+use stele_device::clock::Clock;
+use stele_device::linux::clock::SystemClock;
+use stele_device::linux::disk::OpenMode;
+use stele_device::linux::keyfile::KeyFile;
+use stele_gateway::{EngineLink, Gateway, GatewayConfig, SlabPool};
+use tokio::runtime::Runtime;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use zeroize::Zeroizing;
+
+use crate::banner::{self, Facts};
+use crate::bell::Bell;
+use crate::certificate::{self, Identity};
+use crate::client_env::ClientFiles;
+use crate::clients::{self, Clients};
+use crate::control::protocol::Status;
+use crate::control::socket::{Answerer, ControlSocket};
+use crate::error::{Error, Outcome};
+use crate::limits::SLAB_COUNT;
+use crate::live::{Place, live_status};
+use crate::supervisor::{Link, Machine};
+use crate::vault::create::{Options, create};
+use crate::vault::disks::{Slot, open_all};
+use crate::vault::lock::Lock;
+use crate::vault::{Directory, State};
+
+/// Serves a vault until a signal asks to stop; makes a default evaluation vault where there is
+/// nothing.
+///
+/// # Errors
+/// Why it cannot be served, or that it ended by a fault.
+pub fn serve(dir: &Path, listen: SocketAddr) -> Outcome<()> {
+    let started = Instant::now();
+    let directory = Directory::new(dir)?;
+    let mut lock = take(&directory, listen)?;
+    // Looked at again: before the lock was ours, somebody else may have changed it.
+    let config = directory.existing()?;
+    let keys = KeyFile::open(&directory.key_file())?;
+    let runtime = Runtime::new().map_err(Error::Thread)?;
+    let signals = Signals::catch(&runtime)?;
+    let bell = Bell::default();
+    let disks = config.disks(directory.path());
+    let slots = open_all(&disks, OpenMode::Write, &bell.disk_waker())?;
+    require_any(&slots)?;
+    let place = Place::new(&directory, &slots);
+    lock.sign()?;
+    let mut machine = Machine::start(slots, keys, config.client_buckets(), &bell)?;
+    let served = face(&machine, &directory, listen, place, started, &runtime)
+        .and_then(|face| runtime.block_on(face.run(&mut machine, signals)));
+    // Connections and their tasks end before the engine they talk to.
+    drop(runtime);
+    let stopped = machine.stop();
+    served.and(stopped)
+}
+
+/// Locks an existing vault or makes a new one, with the port free at that moment.
+fn take(directory: &Directory, listen: SocketAddr) -> Outcome<Lock> {
+    match directory.state()? {
+        State::Vault(_) => {
+            let lock = Lock::take(&directory.lock_file())?;
+            require_free(listen)?;
+            Ok(lock)
+        }
+        State::Vacant => {
+            require_free(listen)?;
+            let lock = create(directory, &Options::default())?;
+            banner::created(directory);
+            Ok(lock)
+        }
+        State::Foreign => Err(Error::Foreign {
+            dir: directory.path().to_owned(),
+        }),
+        State::HalfWritten { disks } => Err(directory.half_written(disks)),
+    }
+}
+
+/// Refuses a port in use before anything is changed. The gateway takes it again later; should
+/// somebody be faster, that refusal comes later too and is as clear.
+fn require_free(listen: SocketAddr) -> Outcome<()> {
+    match TcpListener::bind(listen) {
+        Ok(_free_again) => Ok(()),
+        Err(source) if source.kind() == std::io::ErrorKind::AddrInUse => {
+            Err(Error::PortBusy { address: listen })
+        }
+        Err(source) => Err(Error::Listen {
+            address: listen,
+            source,
+        }),
+    }
+}
+
+/// Without a single disk there is nothing to ask the engine.
+fn require_any(slots: &[Slot]) -> Outcome<()> {
+    if slots.iter().any(|slot| slot.disk.is_ok()) {
+        return Ok(());
+    }
+    let faults = slots.iter().filter_map(|slot| {
+        slot.disk
+            .as_ref()
+            .err()
+            .map(|why| format!("{} ({why})", slot.path.display()))
+    });
+    Err(Error::NoDisks {
+        disks: faults.collect::<Vec<_>>().join(", "),
+    })
+}
+
+/// Everything that faces outward, ready to serve.
+struct Face {
+    gateway: Gateway,
+    control: ControlSocket,
+    answerer: Arc<Live>,
+}
+
+fn face(
+    machine: &Machine,
+    directory: &Directory,
+    listen: SocketAddr,
+    place: Place,
+    started: Instant,
+    runtime: &Runtime,
+) -> Outcome<Face> {
+    let link = machine.link();
+    let wall_ms = SystemClock.wall_ms();
+    let clients = load_clients(&link)?;
+    let identity = load_identity(&link, wall_ms)?;
+    let first = clients
+        .iter()
+        .next()
+        .ok_or(Error::Record {
+            name: clients::RECORD,
+        })?
+        .id
+        .clone();
+    let secrets = clients
+        .iter()
+        .map(|client| Ok((client.id.clone(), link.secret(&client.id)?)))
+        .collect::<Outcome<HashMap<String, Zeroizing<String>>>>()?;
+    let gateway = bind(machine, listen, &identity, &secrets)?;
+    let address = gateway.local_addr();
+    let files = ClientFiles {
+        key_id: &first,
+        secret: secrets
+            .get(&first)
+            .map(|secret| secret.as_str())
+            .unwrap_or_default(),
+        port: address.port(),
+        ca_pem: &identity.ca_pem,
+    };
+    let control = {
+        let _context = runtime.enter();
+        ControlSocket::bind(&directory.control_socket())?
+    };
+    // Whoever sees the new file finds everything else in its place.
+    files.write(directory)?;
+    let place = place.listening(address);
+    let status = live_status(&link.status_now()?, &place);
+    let facts = Facts {
+        directory,
+        address,
+        status: &status,
+        took: started.elapsed(),
+        report: machine.report(),
+    };
+    banner::serving(&facts);
+    Ok(Face {
+        gateway,
+        control,
+        answerer: Arc::new(Live { link, place }),
+    })
+}
+
+fn bind(
+    machine: &Machine,
+    listen: SocketAddr,
+    identity: &Identity,
+    secrets: &HashMap<String, Zeroizing<String>>,
+) -> Outcome<Gateway> {
+    let clients = stele_gateway::Clients::new();
+    clients.replace(
+        secrets
+            .iter()
+            .map(|(id, secret)| (id.clone(), secret.clone())),
+    );
+    let config = GatewayConfig::new(
+        listen,
+        vec![identity.certificate_der.clone()],
+        identity.private_key_der(),
+        clients,
+        SlabPool::new(SLAB_COUNT),
+    );
+    Ok(Gateway::bind(config, EngineLink::new(machine.envelopes()))?)
+}
+
+fn load_clients(link: &Link) -> Outcome<Clients> {
+    let value = link.get_config(clients::RECORD)?;
+    let value = value.ok_or(Error::Record {
+        name: clients::RECORD,
+    })?;
+    let clients = Clients::decode(&value)?;
+    link.set_clients(clients.clone())?;
+    Ok(clients)
+}
+
+/// The stored certificate, or a new one when it is missing, unreadable or about to expire. A new one
+/// that cannot be stored serves until the next start.
+fn load_identity(link: &Link, wall_ms: u64) -> Outcome<Identity> {
+    let stored = match link.get_config(certificate::RECORD) {
+        Ok(value) => value,
+        Err(Error::Refused(refusal)) => {
+            tracing::warn!(%refusal, "the stored certificate cannot be read");
+            None
+        }
+        Err(error) => return Err(error),
+    };
+    let stored = stored.and_then(|value| Identity::decode(&value).ok());
+    if let Some(identity) = stored.filter(|identity| !identity.expires_soon(wall_ms)) {
+        return Ok(identity);
+    }
+    let identity = Identity::issue(wall_ms)?;
+    tracing::info!("a new certificate was issued; clients need the new ca.pem");
+    match link.put_config(certificate::RECORD, &identity.encode()?) {
+        Ok(()) => {}
+        Err(Error::Refused(refusal)) => {
+            tracing::warn!(%refusal, "the new certificate cannot be stored");
+        }
+        Err(error) => return Err(error),
+    }
+    Ok(identity)
+}
+
+/// SIGTERM and SIGINT, caught from before the engine starts so that none is lost or ends it halfway.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn catch(runtime: &Runtime) -> Outcome<Signals> {
+        let _context = runtime.enter();
+        let catch = |kind| signal(kind).map_err(Error::Thread);
+        Ok(Signals {
+            terminate: catch(SignalKind::terminate())?,
+            interrupt: catch(SignalKind::interrupt())?,
+        })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+/// Answers the control socket.
+struct Live {
+    link: Link,
+    place: Place,
+}
+
+impl Answerer for Live {
+    async fn status(&self) -> Outcome<Status> {
+        Ok(live_status(&self.link.status().await?, &self.place))
+    }
+}
+
+impl Face {
+    /// Serves until a signal, then lets running requests finish.
+    async fn run(self, machine: &mut Machine, mut signals: Signals) -> Outcome<()> {
+        let Face {
+            gateway,
+            control,
+            answerer,
+        } = self;
+        let asked_to_stop = async move {
+            signals.next().await;
+            tracing::info!("stopping; running requests may finish");
+            tokio::spawn(async move {
+                signals.next().await;
+                // Leaving at once is as safe as a crash: the next start recovers.
+                tracing::warn!("stopping at once");
+                std::process::exit(1);
+            });
+        };
+        tokio::select! {
+            served = gateway.serve(asked_to_stop) => Ok(served?),
+            name = machine.death() => Err(Error::ThreadDied { name }),
+            () = control.serve(answerer) => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,272 @@
+//! The machine: engine, index, workers and their threads, started together and stopped in order.
+//!
+//! Every queue is bounded. Stopping: no more questions, the engine seals what is open, helpers end,
+//! disks are closed; only then is `stop` over.
+
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use stele_device::area::Area;
+use stele_device::disk::{Disk, DiskError};
+use stele_device::linux::area::FileArea;
+use stele_device::linux::clock::SystemClock;
+use stele_device::linux::entropy::OsEntropy;
+use stele_device::linux::keyfile::KeyFile;
+use stele_gateway::message::Envelope;
+use stele_store::config::NewBucket;
+use stele_store::engine::{DiskSlot, World};
+use stele_store::keys::chunk::AwsLc;
+use stele_store::policy::BucketKind;
+use stele_store::recovery::{self, OpenOptions, OpenReport, Opened};
+use stele_store::request::{Answer, Command, Refusal};
+use stele_store::status::Status;
+use tokio::sync::{mpsc, oneshot};
+use zeroize::Zeroizing;
+
+use crate::bell::Bell;
+use crate::clients::Clients;
+use crate::engine_thread::{EngineThread, Inbox, Local, now};
+use crate::error::{Error, Outcome};
+use crate::limits::{
+    ENVELOPE_QUEUE_COUNT_MAX, INDEX_CACHE_BYTES, LOCAL_QUEUE_COUNT_MAX, REBUILD_POLL_MS,
+};
+use crate::vault::disks::Slot;
+use crate::watch::{Deaths, Watch};
+use crate::workers::{start_index, start_workers};
+
+/// What the engine gets of the world outside.
+///
+/// # Errors
+/// When the kernel gives no random bytes.
+pub fn world(keys: KeyFile) -> Outcome<World> {
+    let entropy = OsEntropy::open().map_err(|_| Error::Entropy)?;
+    Ok(World {
+        entropy: Box::new(entropy),
+        keys: Box::new(keys),
+        aead: Arc::new(AwsLc),
+    })
+}
+
+/// What a bucket becomes that a client makes without asking for Object Lock.
+fn new_bucket(kind: BucketKind) -> NewBucket {
+    let usual = NewBucket::default();
+    let default = usual.default.filter(|_| kind == BucketKind::DefaultLocked);
+    NewBucket {
+        kind,
+        default,
+        ..usual
+    }
+}
+
+/// A running engine.
+pub struct Machine {
+    link: Link,
+    envelopes: mpsc::Sender<Envelope>,
+    thread: JoinHandle<()>,
+    deaths: Deaths,
+    report: OpenReport,
+}
+
+/// A way to ask the engine from inside the process. Clones ask the same engine.
+#[derive(Clone, Debug)]
+pub struct Link(mpsc::Sender<Local>);
+
+impl Machine {
+    /// Opens the pool on these disks and starts its threads. Recovery runs inside.
+    ///
+    /// # Errors
+    /// Why the engine refuses, or that a thread cannot be started.
+    pub fn start(
+        slots: Vec<Slot>,
+        keys: KeyFile,
+        client_buckets: BucketKind,
+        bell: &Bell,
+    ) -> Outcome<Machine> {
+        let paths: Vec<_> = slots.iter().map(|slot| slot.path.clone()).collect();
+        let disks: Vec<Option<Box<dyn Disk>>> =
+            slots.into_iter().map(|slot| slot.disk.ok()).collect();
+        let mut areas = |slot: DiskSlot, offset: u64, bytes: u64| {
+            let path = paths.get(usize::from(slot.0)).ok_or(DiskError::Gone)?;
+            let area = FileArea::open(path, offset, bytes, true).map_err(|_| DiskError::Gone)?;
+            Ok(Box::new(area) as Box<dyn Area>)
+        };
+        let options = OpenOptions {
+            cache_bytes: INDEX_CACHE_BYTES,
+            new_bucket: new_bucket(client_buckets),
+            ..OpenOptions::default()
+        };
+        let clock = SystemClock;
+        let opened = recovery::open(disks, &mut areas, world(keys)?, &options, now(&clock))?;
+        Machine::run(opened, bell)
+    }
+
+    fn run(opened: Opened, bell: &Bell) -> Outcome<Machine> {
+        let Opened {
+            engine,
+            disks,
+            index,
+            report,
+        } = opened;
+        let (watch, deaths) = Watch::new();
+        let (envelope_sender, envelopes) = mpsc::channel(ENVELOPE_QUEUE_COUNT_MAX);
+        let (local_sender, local) = mpsc::channel(LOCAL_QUEUE_COUNT_MAX);
+        let workers = start_workers(bell, &watch)?;
+        let index = start_index(index, bell, &watch)?;
+        let inbox = Inbox { envelopes, local };
+        let body = EngineThread::new(engine, disks, workers, index, inbox, bell.clone());
+        let guard = watch.guard("engine");
+        let run = move || {
+            let _guard = guard;
+            body.run();
+        };
+        let thread = std::thread::Builder::new()
+            .name("engine".to_owned())
+            .spawn(run);
+        let thread = thread.map_err(Error::Thread)?;
+        let link = Link(local_sender);
+        Ok(Machine {
+            link,
+            envelopes: envelope_sender,
+            thread,
+            deaths,
+            report,
+        })
+    }
+
+    /// A way to ask the engine.
+    pub fn link(&self) -> Link {
+        self.link.clone()
+    }
+
+    /// The gateway's way to ask.
+    pub fn envelopes(&self) -> mpsc::Sender<Envelope> {
+        self.envelopes.clone()
+    }
+
+    /// What recovery found.
+    pub fn report(&self) -> &OpenReport {
+        &self.report
+    }
+
+    /// Waits until a thread dies that must not, and names it.
+    pub async fn death(&mut self) -> &'static str {
+        match self.deaths.recv().await {
+            Some(name) => name,
+            // Every guard is gone without a panic: the engine has stopped in order.
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Stops in order.
+    ///
+    /// # Errors
+    /// `ThreadDied` when a thread ended by a fault instead.
+    pub fn stop(mut self) -> Outcome<()> {
+        // A closed queue means that the thread has died, which the join tells.
+        drop(self.link.0.blocking_send(Local::Stop));
+        let joined = self.thread.join();
+        if let Ok(name) = self.deaths.try_recv() {
+            return Err(Error::ThreadDied { name });
+        }
+        joined.map_err(|_| Error::ThreadDied { name: "engine" })
+    }
+}
+
+impl Link {
+    /// Asks and waits; not for use on the asynchronous runtime. Waits through a rebuild of the index.
+    ///
+    /// # Errors
+    /// The engine's refusal, or `NoAnswer` when its thread has died.
+    pub fn ask(&self, mut command: impl FnMut() -> Command) -> Outcome<Answer> {
+        loop {
+            let (reply, answer) = oneshot::channel();
+            self.send(Local::Ask {
+                command: command(),
+                reply,
+            })?;
+            match answer.blocking_recv().map_err(|_| Error::NoAnswer)? {
+                Err(Refusal::Rebuilding) => {
+                    std::thread::sleep(Duration::from_millis(REBUILD_POLL_MS));
+                }
+                result => return Ok(result?),
+            }
+        }
+    }
+
+    /// A configuration value; not for use on the asynchronous runtime.
+    ///
+    /// # Errors
+    /// As `ask`.
+    pub fn get_config(&self, name: &str) -> Outcome<Option<Vec<u8>>> {
+        match self.ask(|| Command::GetConfig {
+            name: name.to_owned(),
+        })? {
+            Answer::Config(value) => Ok(value),
+            _ => Err(Error::NoAnswer),
+        }
+    }
+
+    /// Stores a configuration value durably; not for use on the asynchronous runtime.
+    ///
+    /// # Errors
+    /// As `ask`.
+    pub fn put_config(&self, name: &str, value: &[u8]) -> Outcome<()> {
+        let command = || Command::PutConfig {
+            name: name.to_owned(),
+            value: value.to_owned(),
+        };
+        match self.ask(command)? {
+            Answer::Done => Ok(()),
+            _ => Err(Error::NoAnswer),
+        }
+    }
+
+    /// Tells the engine thread who may do what; not for use on the asynchronous runtime.
+    ///
+    /// # Errors
+    /// `NoAnswer` when the thread has died.
+    pub fn set_clients(&self, clients: Clients) -> Outcome<()> {
+        self.send(Local::Clients(clients))
+    }
+
+    /// The secret of an access key; not for use on the asynchronous runtime.
+    ///
+    /// # Errors
+    /// `NoAnswer` when the thread has died.
+    pub fn secret(&self, key_id: &str) -> Outcome<Zeroizing<String>> {
+        let (reply, answer) = oneshot::channel();
+        self.send(Local::Secret {
+            key_id: key_id.to_owned(),
+            reply,
+        })?;
+        answer.blocking_recv().map_err(|_| Error::NoAnswer)
+    }
+
+    /// How things are; not for use on the asynchronous runtime.
+    ///
+    /// # Errors
+    /// `NoAnswer` when the thread has died.
+    pub fn status_now(&self) -> Outcome<Status> {
+        let (reply, answer) = oneshot::channel();
+        self.send(Local::Status { reply })?;
+        answer.blocking_recv().map_err(|_| Error::NoAnswer)
+    }
+
+    /// How things are.
+    ///
+    /// # Errors
+    /// `NoAnswer` when the thread has died.
+    pub async fn status(&self) -> Outcome<Status> {
+        let (reply, answer) = oneshot::channel();
+        self.0
+            .send(Local::Status { reply })
+            .await
+            .map_err(|_| Error::NoAnswer)?;
+        answer.await.map_err(|_| Error::NoAnswer)
+    }
+
+    fn send(&self, message: Local) -> Outcome<()> {
+        self.0.blocking_send(message).map_err(|_| Error::NoAnswer)
+    }
+}

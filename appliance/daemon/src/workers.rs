@@ -1,0 +1,245 @@
+//! The threads beside the engine: workers for sealing and hashing, and the one that owns the index.
+//!
+//! The engine thread never waits for them: what does not fit into a queue stays in its own backlog.
+//! They may wait for the engine thread, which always empties their answers before it sleeps.
+
+use std::collections::VecDeque;
+use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, TrySendError, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+use stele_store::index::{IndexReply, IndexRequest, IndexStore};
+use stele_store::job::{Job, JobDone};
+use stele_store::keys::chunk::{AwsLc, BulkAead};
+
+use crate::bell::Bell;
+use crate::error::{Error, Outcome};
+use crate::limits::{
+    INDEX_QUEUE_COUNT_MAX, JOB_QUEUE_COUNT_MAX, JOB_RESULT_COUNT_MAX, WORKER_COUNT_MIN,
+};
+use crate::watch::Watch;
+
+/// Threads that take questions of one kind and give answers of another, in any order.
+pub struct Crew<Question, Reply> {
+    questions: SyncSender<Question>,
+    replies: Receiver<Reply>,
+    backlog: VecDeque<Question>,
+    waiting: usize,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl<Question: Send + 'static, Reply: Send + 'static> Crew<Question, Reply> {
+    fn new(queue_max: usize, replies_max: usize) -> (Self, Bench<Question, Reply>) {
+        let (questions, take) = sync_channel(queue_max);
+        let (give, replies) = sync_channel(replies_max);
+        let backlog = VecDeque::new();
+        let crew = Crew {
+            questions,
+            replies,
+            backlog,
+            waiting: 0,
+            threads: Vec::new(),
+        };
+        (
+            crew,
+            Bench {
+                take: Arc::new(Mutex::new(take)),
+                give,
+            },
+        )
+    }
+
+    fn start(
+        &mut self,
+        name: &'static str,
+        watch: &Watch,
+        run: impl FnOnce() + Send + 'static,
+    ) -> Outcome<()> {
+        let guard = watch.guard(name);
+        let body = move || {
+            let _guard = guard;
+            run();
+        };
+        let thread = std::thread::Builder::new()
+            .name(name.to_owned())
+            .spawn(body);
+        self.threads.push(thread.map_err(Error::Thread)?);
+        Ok(())
+    }
+
+    /// Asks. Never waits.
+    pub fn ask(&mut self, question: Question) {
+        self.waiting += 1;
+        self.backlog.push_back(question);
+        self.push();
+    }
+
+    /// The next answer, if there is one now.
+    pub fn reply(&mut self) -> Option<Reply> {
+        self.push();
+        match self.replies.try_recv() {
+            Ok(reply) => {
+                self.waiting -= 1;
+                Some(reply)
+            }
+            Err(TryRecvError::Empty | TryRecvError::Disconnected) => None,
+        }
+    }
+
+    /// Whether nothing asked is unanswered.
+    pub fn is_idle(&self) -> bool {
+        self.waiting == 0
+    }
+
+    fn push(&mut self) {
+        while let Some(question) = self.backlog.pop_front() {
+            match self.questions.try_send(question) {
+                Ok(()) => {}
+                // A crew that died has told so by its watch.
+                Err(TrySendError::Full(question) | TrySendError::Disconnected(question)) => {
+                    self.backlog.push_front(question);
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Lets every thread finish what it has and waits for their end.
+    pub fn stop(self) {
+        let Crew {
+            questions,
+            replies,
+            threads,
+            ..
+        } = self;
+        drop(questions);
+        // A thread that waits to hand over an answer nobody wants any more must not wait for ever.
+        drop(replies);
+        for thread in threads {
+            // One that panicked has told so by its watch.
+            drop(thread.join());
+        }
+    }
+}
+
+/// What a thread of a crew sees.
+struct Bench<Question, Reply> {
+    take: Arc<Mutex<Receiver<Question>>>,
+    give: SyncSender<Reply>,
+}
+
+impl<Question, Reply> Clone for Bench<Question, Reply> {
+    fn clone(&self) -> Self {
+        Bench {
+            take: Arc::clone(&self.take),
+            give: self.give.clone(),
+        }
+    }
+}
+
+impl<Question, Reply> Bench<Question, Reply> {
+    /// Works until the engine thread is gone.
+    fn work(&self, bell: &Bell, mut answer: impl FnMut(Question) -> Reply) {
+        loop {
+            let question = self
+                .take
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .recv();
+            let Ok(question) = question else { return };
+            if self.give.send(answer(question)).is_err() {
+                return;
+            }
+            bell.ring();
+        }
+    }
+}
+
+/// The workers: pure computation, as many as the machine has cores.
+///
+/// # Errors
+/// When a thread cannot be started.
+pub fn start_workers(bell: &Bell, watch: &Watch) -> Outcome<Crew<Job, JobDone>> {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let (mut crew, bench) = Crew::new(JOB_QUEUE_COUNT_MAX, JOB_RESULT_COUNT_MAX);
+    for _ in 0..cores.max(WORKER_COUNT_MIN) {
+        let (bench, bell) = (bench.clone(), bell.clone());
+        let run = move || {
+            let aead: &dyn BulkAead = &AwsLc;
+            bench.work(&bell, |job: Job| job.run(aead));
+        };
+        crew.start("worker", watch, run)?;
+    }
+    Ok(crew)
+}
+
+/// The index thread: one, because its questions are answered in order.
+///
+/// # Errors
+/// When the thread cannot be started.
+pub fn start_index(
+    mut index: IndexStore,
+    bell: &Bell,
+    watch: &Watch,
+) -> Outcome<Crew<IndexRequest, IndexReply>> {
+    let (mut crew, bench) = Crew::new(INDEX_QUEUE_COUNT_MAX, INDEX_QUEUE_COUNT_MAX);
+    let bell = bell.clone();
+    let run = move || bench.work(&bell, |request| index.execute(request));
+    crew.start("index", watch, run)?;
+    Ok(crew)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn doubling_crew(threads: usize) -> (Crew<u32, u32>, Bell) {
+        let (bell, watch) = (Bell::default(), Watch::new().0);
+        bell.listen();
+        let (mut crew, bench) = Crew::new(2, 2);
+        for _ in 0..threads {
+            let (bench, bell) = (bench.clone(), bell.clone());
+            crew.start("test", &watch, move || bench.work(&bell, |n: u32| n * 2))
+                .expect("started");
+        }
+        (crew, bell)
+    }
+
+    #[test]
+    fn more_questions_than_fit_the_queues_are_all_answered() {
+        let (mut crew, _bell) = doubling_crew(3);
+        (0..1000).for_each(|n| crew.ask(n));
+        let mut replies = Vec::new();
+        while !crew.is_idle() {
+            match crew.reply() {
+                Some(reply) => replies.push(reply),
+                None => std::thread::park(),
+            }
+        }
+        replies.sort_unstable();
+        assert_eq!(replies, (0..1000).map(|n| n * 2).collect::<Vec<_>>());
+        crew.stop();
+    }
+
+    #[test]
+    fn one_thread_answers_in_order() {
+        let (mut crew, _bell) = doubling_crew(1);
+        (0..100).for_each(|n| crew.ask(n));
+        let mut replies = Vec::new();
+        while !crew.is_idle() {
+            match crew.reply() {
+                Some(reply) => replies.push(reply),
+                None => std::thread::park(),
+            }
+        }
+        assert_eq!(replies, (0..100).map(|n| n * 2).collect::<Vec<_>>());
+        crew.stop();
+    }
+
+    #[test]
+    fn a_crew_with_unfetched_answers_can_be_stopped() {
+        let (mut crew, _bell) = doubling_crew(2);
+        (0..50).for_each(|n| crew.ask(n));
+        crew.stop();
+    }
+}
