@@ -55,8 +55,6 @@ struct State {
     first_epoch: u64,
     /// Whether the header in memory differs from the durable one.
     header_dirty: bool,
-    /// Whether the file grew since the last sync.
-    grown: bool,
     /// Whether anything was written since the last flush, also by an earlier run.
     unflushed: bool,
     /// Plaintext of pages not yet written out.
@@ -103,7 +101,6 @@ impl Pages {
             header,
             first_epoch: start << EPOCH_BITS_PER_START,
             header_dirty: false,
-            grown: false,
             unflushed: true,
             pending: BTreeMap::new(),
             repaired_pages: 0,
@@ -132,7 +129,7 @@ impl Pages {
             mirror.set_state(MirrorState::Active);
         }
         state.pending.clear();
-        (state.full, state.closed, state.grown) = (false, false, false);
+        (state.full, state.closed) = (false, false);
         state.header.file_bytes = 0;
         state.header.super_header = [0; SUPER_HEADER_BYTES];
         state.header.mirrors = 0;
@@ -154,7 +151,7 @@ impl Pages {
         state.header = header;
         state.pending.clear();
         (state.full, state.closed) = (false, false);
-        (state.grown, state.unflushed, state.header_dirty) = (false, true, false);
+        (state.unflushed, state.header_dirty) = (true, false);
         state.note_mirror_count();
         found == Found::File
     }
@@ -298,11 +295,6 @@ impl Pages {
         state.drain(&self.cipher)?;
         let cipher = &self.cipher;
         state.on_active(|mirror| mirror.write_tags(cipher))?;
-        if state.grown {
-            // The header must not speak of tag pages that could still be old garbage.
-            state.on_active(|mirror| mirror.flush())?;
-            state.grown = false;
-        }
         loop {
             if state.header_dirty {
                 state.write_header(cipher)?;
@@ -488,7 +480,7 @@ impl State {
                 }
             })?;
         }
-        (self.grown, self.unflushed) = (true, true);
+        self.unflushed = true;
         Ok(())
     }
 
