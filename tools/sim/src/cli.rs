@@ -1,0 +1,101 @@
+//! What can be asked on the command line.
+
+use std::fmt;
+use std::str::FromStr;
+
+use clap::Parser;
+
+use crate::plant::Plant;
+
+/// Simulates whole vaults from seeds: clients, power cuts and failing disks over the real engine,
+/// with an oracle that compares every acknowledged byte.
+#[derive(Debug, Parser)]
+#[command(name = "stele-sim", version, max_term_width = 100, after_help = EXIT_CODES)]
+pub struct Cli {
+    /// The seed; the first one where several are run.
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// Run these seeds instead of one, the last not included.
+    #[arg(long, value_name = "A..B", conflicts_with = "seed")]
+    pub seeds: Option<SeedRange>,
+    /// Events of work in each seed, besides those of starts and checks.
+    #[arg(long, default_value_t = 2_000)]
+    pub steps: u64,
+    /// Run seed after seed until so many crash recoveries were checked.
+    #[arg(long, value_name = "N")]
+    pub recoveries: Option<u64>,
+    /// End each seed after about so many crash recoveries.
+    #[arg(long, value_name = "N")]
+    pub crashes: Option<u64>,
+    /// Occasions (starts, stops, crashes) at which the disks are inspected offline, of a thousand.
+    #[arg(long, value_name = "N", default_value_t = 250)]
+    pub inspect: u64,
+    /// Print nothing but failures and the trace.
+    #[arg(long)]
+    pub quiet: bool,
+    /// Print everything that happens.
+    #[arg(long, conflicts_with = "quiet")]
+    pub show: bool,
+    /// Plant a bug, to see that it is found.
+    #[arg(long, value_name = "BUG")]
+    pub plant: Option<Plant>,
+}
+
+const EXIT_CODES: &str = "Exit status: 0 the oracle agrees with everything, 1 it does not, \
+                          2 the command was used wrongly.";
+
+/// Seeds from the first up to, not including, the last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SeedRange {
+    /// The first.
+    pub first: u64,
+    /// One past the last.
+    pub end: u64,
+}
+
+/// Why a text is no range of seeds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a range of seeds is written A..B with A below B")]
+pub struct NotARange;
+
+impl FromStr for SeedRange {
+    type Err = NotARange;
+
+    fn from_str(text: &str) -> Result<Self, NotARange> {
+        let (first, end) = text.split_once("..").ok_or(NotARange)?;
+        let number = |text: &str| text.parse::<u64>().map_err(|_| NotARange);
+        let range = SeedRange {
+            first: number(first)?,
+            end: number(end)?,
+        };
+        if range.first < range.end {
+            Ok(range)
+        } else {
+            Err(NotARange)
+        }
+    }
+}
+
+impl fmt::Display for SeedRange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}..{}", self.first, self.end)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::SeedRange;
+
+    #[test]
+    fn ranges_of_seeds_are_read_or_refused() {
+        for (text, expected) in [
+            ("1..9", Some(SeedRange { first: 1, end: 9 })),
+            ("9..9", None),
+            ("9", None),
+            ("a..b", None),
+            ("1..-2", None),
+        ] {
+            assert_eq!(text.parse::<SeedRange>().ok(), expected, "{text}");
+        }
+    }
+}

@@ -1,0 +1,346 @@
+//! One engine over simulated disks, one event at a time.
+//!
+//! Everything the engine wants done waits here until the seed picks it: operations on each disk,
+//! jobs and index requests each first in first out. No threads, no clock but the simulated one.
+//! When the power is cut, the machine is dead from that moment: what its disks had completed may
+//! still have been told and answered just before, nothing after.
+
+use std::collections::VecDeque;
+
+use stele_device::clock::Clock;
+use stele_device::disk::{Disk, DiskError, Done, OpId};
+use stele_device::sim::clock::SimClock;
+use stele_device::sim::power::Power;
+use stele_format::units::UnixMillis;
+use stele_store::engine::{Action, DiskSlot, Engine, Event, Now};
+use stele_store::index::{IndexRequest, IndexStore};
+use stele_store::job::{Job, JobDone};
+use stele_store::keys::chunk::AwsLc;
+use stele_store::policy::Rights;
+use stele_store::recovery::Opened;
+use stele_store::request::{Answer, Command, Refusal, Request, RequestId};
+
+use crate::context::Context;
+use crate::error::{Halt, Run, Violation};
+use crate::limits::{STUCK_MS, STUCK_TURN_COUNT};
+use crate::plant::Plant;
+
+/// An answer and whose it is.
+pub type Reply = (RequestId, Result<Answer, Refusal>);
+
+/// Where the next event comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Source {
+    Disk(usize),
+    Refused,
+    Job,
+    Index,
+    Tick,
+}
+
+/// A running process: engine, index and what they wait for.
+pub struct Machine {
+    engine: Engine,
+    index: IndexStore,
+    disks: Vec<Option<Box<dyn Disk>>>,
+    power: Power,
+    clock: SimClock,
+    jobs: VecDeque<Job>,
+    index_requests: VecDeque<IndexRequest>,
+    refused: VecDeque<(DiskSlot, OpId)>,
+    replies: VecDeque<Reply>,
+    open: std::collections::BTreeSet<RequestId>,
+    next_request: u64,
+    quiet_turns: u64,
+    quiet_since_ms: u64,
+    stopping: bool,
+}
+
+/// The time, as the engine receives it.
+#[must_use]
+pub fn now(clock: &SimClock) -> Now {
+    Now {
+        wall: UnixMillis::new(clock.wall_ms()),
+        monotonic_ms: clock.monotonic_ms(),
+    }
+}
+
+impl Machine {
+    /// Takes over what opening a pool yields.
+    #[must_use]
+    pub fn new(opened: Opened, power: Power, clock: SimClock, next_request: u64) -> Self {
+        let quiet_since_ms = clock.monotonic_ms();
+        Self {
+            engine: opened.engine,
+            index: opened.index,
+            disks: opened.disks,
+            power,
+            clock,
+            jobs: VecDeque::new(),
+            index_requests: VecDeque::new(),
+            refused: VecDeque::new(),
+            replies: VecDeque::new(),
+            open: std::collections::BTreeSet::new(),
+            next_request,
+            quiet_turns: 0,
+            quiet_since_ms,
+            stopping: false,
+        }
+    }
+
+    /// The engine, to look at.
+    #[must_use]
+    pub fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// The number the next question will have.
+    #[must_use]
+    pub fn next_request(&self) -> u64 {
+        self.next_request
+    }
+
+    /// Asks.
+    ///
+    /// # Errors
+    /// A broken promise.
+    pub fn submit(
+        &mut self,
+        context: &mut Context,
+        rights: Rights,
+        command: Command,
+    ) -> Run<RequestId> {
+        let id = RequestId(self.next_request);
+        self.next_request += 1;
+        self.open.insert(id);
+        context.trace_command(&command);
+        self.step(
+            context,
+            Event::Request(Request {
+                id,
+                rights,
+                command,
+            }),
+        )?;
+        Ok(id)
+    }
+
+    /// Asks for a clean stop.
+    ///
+    /// # Errors
+    /// A broken promise.
+    pub fn stop(&mut self, context: &mut Context) -> Run<()> {
+        self.stopping = true;
+        self.step(context, Event::Stop)
+    }
+
+    /// The next answer, if there is one.
+    pub fn reply(&mut self) -> Option<Reply> {
+        self.replies.pop_front()
+    }
+
+    /// Lets one event happen.
+    ///
+    /// # Errors
+    /// The power was cut, or a promise was broken. Answers given before are still to be taken.
+    pub fn turn(&mut self, context: &mut Context) -> Run<()> {
+        let source = self.choose(context);
+        self.clock.advance(self.passing_ms(context, source));
+        match source {
+            Source::Disk(slot) => self.take_disk(context, slot)?,
+            Source::Refused => self.take_refused(context)?,
+            Source::Job => self.take_job(context)?,
+            Source::Index => self.take_index(context)?,
+            Source::Tick => self.step(context, Event::Tick)?,
+        }
+        if !self.power.is_on() {
+            return Err(Halt::PowerCut);
+        }
+        self.watch()
+    }
+
+    fn choose(&self, context: &mut Context) -> Source {
+        let mut sources = Vec::with_capacity(self.disks.len() + 4);
+        for (slot, disk) in self.disks.iter().enumerate() {
+            if disk.as_ref().is_some_and(|disk| disk.in_flight() > 0) {
+                sources.push(Source::Disk(slot));
+            }
+        }
+        if !self.refused.is_empty() {
+            sources.push(Source::Refused);
+        }
+        if !self.jobs.is_empty() {
+            sources.push(Source::Job);
+        }
+        if !self.index_requests.is_empty() {
+            sources.push(Source::Index);
+        }
+        if sources.is_empty() || context.rng.permille(60) {
+            return Source::Tick;
+        }
+        context.rng.pick(&sources).copied().unwrap_or(Source::Tick)
+    }
+
+    /// Time is short while something goes on, and longer while all wait for time itself.
+    fn passing_ms(&self, context: &mut Context, source: Source) -> u64 {
+        match source {
+            Source::Tick => context.rng.below(12),
+            _ => context.rng.below(2),
+        }
+    }
+
+    fn take_disk(&mut self, context: &mut Context, slot: usize) -> Run<()> {
+        let mut done = Vec::new();
+        if let Some(Some(disk)) = self.disks.get_mut(slot) {
+            disk.poll(&mut done);
+        }
+        let dead = !self.power.is_on();
+        // A process dies with its machine, sometimes a moment after its last completion.
+        if dead && context.rng.permille(500) {
+            return Ok(());
+        }
+        let slot = DiskSlot(u16::try_from(slot).unwrap_or(u16::MAX));
+        for done in done {
+            if matches!(done.result, Err(DiskError::PowerLost)) {
+                continue;
+            }
+            self.step(context, Event::Disk { slot, done })?;
+        }
+        Ok(())
+    }
+
+    fn take_refused(&mut self, context: &mut Context) -> Run<()> {
+        let Some((slot, id)) = self.refused.pop_front() else {
+            return Ok(());
+        };
+        let done = Done {
+            id,
+            result: Err(DiskError::Gone),
+        };
+        self.step(context, Event::Disk { slot, done })
+    }
+
+    fn take_job(&mut self, context: &mut Context) -> Run<()> {
+        let Some(job) = self.jobs.pop_front() else {
+            return Ok(());
+        };
+        let mut done = job.run(&AwsLc);
+        if context.plant == Some(Plant::WrongBytes)
+            && let JobDone::Opened { buffer, .. } = &mut done
+            && let Some(byte) = buffer.get_mut(300)
+        {
+            *byte ^= 1;
+        }
+        self.step(context, Event::Job(done))
+    }
+
+    fn take_index(&mut self, context: &mut Context) -> Run<()> {
+        let Some(request) = self.index_requests.pop_front() else {
+            return Ok(());
+        };
+        let reply = self.index.execute(request);
+        if !self.power.is_on() {
+            return Ok(());
+        }
+        self.step(context, Event::Index(reply))
+    }
+
+    fn step(&mut self, context: &mut Context, event: Event) -> Run<()> {
+        context.trace.event(&event);
+        context.report.steps += 1;
+        let mut actions = Vec::new();
+        self.engine.step(now(&self.clock), event, &mut actions);
+        let dead = !self.power.is_on();
+        for action in actions {
+            context.trace.action(&action);
+            match action {
+                Action::Reply { id, result } => self.answer(context, id, result)?,
+                _ if dead => {}
+                Action::Disk { slot, id, op } => match self.disks.get_mut(usize::from(slot.0)) {
+                    Some(Some(disk)) => disk.submit(id, op),
+                    _ => self.refused.push_back((slot, id)),
+                },
+                Action::Job(job) => self.jobs.push_back(job),
+                Action::Index(request) => self.index_requests.push_back(request),
+            }
+        }
+        context.check_clock(self.engine.compliance().get())?;
+        Ok(())
+    }
+
+    fn answer(
+        &mut self,
+        context: &mut Context,
+        id: RequestId,
+        result: Result<Answer, Refusal>,
+    ) -> Run<()> {
+        context.report.answers += 1;
+        self.quiet_turns = 0;
+        self.quiet_since_ms = self.clock.monotonic_ms();
+        if !self.open.remove(&id) {
+            return Err(Violation::Answer {
+                deed: format!("question {}", id.0),
+                expected: "one answer".to_owned(),
+                got: "another".to_owned(),
+            }
+            .into());
+        }
+        self.replies.push_back((id, result));
+        Ok(())
+    }
+
+    /// Open questions must be answered some time.
+    fn watch(&mut self) -> Run<()> {
+        if self.open.is_empty() && !self.stopping {
+            self.quiet_turns = 0;
+            self.quiet_since_ms = self.clock.monotonic_ms();
+            return Ok(());
+        }
+        self.quiet_turns += 1;
+        let quiet_ms = self
+            .clock
+            .monotonic_ms()
+            .saturating_sub(self.quiet_since_ms);
+        if self.quiet_turns > STUCK_TURN_COUNT || quiet_ms > STUCK_MS {
+            let what = format!(
+                "oldest {:?}, stopping {}, engine idle {}",
+                self.open.first(),
+                self.stopping,
+                self.engine.is_idle()
+            );
+            return Err(Violation::Stuck {
+                waiting: self.open.len(),
+                what,
+            }
+            .into());
+        }
+        Ok(())
+    }
+
+    /// Asks with nothing else going on, and waits.
+    ///
+    /// # Errors
+    /// The power was cut, or a promise was broken.
+    pub fn ask(&mut self, context: &mut Context, command: Command) -> Run<Result<Answer, Refusal>> {
+        let id = self.submit(context, Rights::default(), command)?;
+        loop {
+            while let Some((answered, result)) = self.reply() {
+                if answered == id {
+                    return Ok(result);
+                }
+            }
+            self.turn(context)?;
+        }
+    }
+
+    /// Goes on until the clean stop is complete.
+    ///
+    /// # Errors
+    /// The power was cut, or a promise was broken, for example to stop at all.
+    pub fn run_down(&mut self, context: &mut Context) -> Run<()> {
+        while !self.engine.is_stopped() {
+            self.turn(context)?;
+        }
+        Ok(())
+    }
+}

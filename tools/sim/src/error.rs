@@ -1,0 +1,182 @@
+//! What a run can find wrong, and what stops it.
+
+use stele_format::units::{UploadId, VersionId};
+
+/// A promise that was broken. Says where; names of the simulation are no secrets.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Violation {
+    /// An acknowledged version cannot be found any more.
+    #[error("LOST: acknowledged version {version} of {place} is gone")]
+    Lost {
+        /// Bucket and key.
+        place: String,
+        /// The version.
+        version: VersionId,
+    },
+    /// A version that had been released is shown again.
+    #[error("released version {version} of {place} is back")]
+    Returned {
+        /// Bucket and key.
+        place: String,
+        /// The version.
+        version: VersionId,
+    },
+    /// A version, marker, upload or part that nobody asked for, or that is shown half.
+    #[error("{what} of {place} was never asked for")]
+    Unexpected {
+        /// Bucket and key.
+        place: String,
+        /// What it is.
+        what: String,
+    },
+    /// Bytes differ.
+    #[error("WRONG BYTES: version {version} of {place} differs at byte {offset}")]
+    Bytes {
+        /// Bucket and key.
+        place: String,
+        /// The version.
+        version: VersionId,
+        /// First wrong byte.
+        offset: u64,
+    },
+    /// Something said about a version is not what was said before.
+    #[error("version {version} of {place}: {what} was {believed}, now {found}")]
+    Attribute {
+        /// Bucket and key.
+        place: String,
+        /// The version.
+        version: VersionId,
+        /// Which attribute.
+        what: &'static str,
+        /// As acknowledged.
+        believed: String,
+        /// As found.
+        found: String,
+    },
+    /// A lock became weaker, or gave way when it must not.
+    #[error("LOCK BROKEN: {deed}: {why}")]
+    Lock {
+        /// What was done.
+        deed: String,
+        /// Why it must not have been.
+        why: &'static str,
+    },
+    /// An upload that was acknowledged is gone.
+    #[error("LOST: upload {upload} of {place} is gone")]
+    UploadLost {
+        /// Bucket and key.
+        place: String,
+        /// The upload.
+        upload: UploadId,
+    },
+    /// An acknowledged part is gone or another.
+    #[error("LOST: part {number} of upload {upload} is gone or another: {found}")]
+    PartLost {
+        /// The upload.
+        upload: UploadId,
+        /// The part.
+        number: u16,
+        /// What stands there.
+        found: String,
+    },
+    /// A bucket is gone, changed or came from nowhere.
+    #[error("bucket {bucket}: {what}")]
+    Bucket {
+        /// Its name.
+        bucket: String,
+        /// What is wrong.
+        what: String,
+    },
+    /// A listing contradicts what was acknowledged.
+    #[error("listing of {bucket}: {what}")]
+    Listing {
+        /// The bucket.
+        bucket: String,
+        /// What is wrong.
+        what: String,
+    },
+    /// A configuration value is not what was acknowledged.
+    #[error("configuration value {name} is not what was acknowledged")]
+    Config {
+        /// Its name.
+        name: String,
+    },
+    /// An answer that the rules exclude.
+    #[error("{deed}: expected {expected}, got {got}")]
+    Answer {
+        /// The question.
+        deed: String,
+        /// What would have been right.
+        expected: String,
+        /// The answer.
+        got: String,
+    },
+    /// Nothing happens any more although questions are open.
+    #[error("stuck: {waiting} questions are not answered ({what})")]
+    Stuck {
+        /// How many.
+        waiting: usize,
+        /// One of them.
+        what: String,
+    },
+    /// The pool does not open although at most one disk is at fault.
+    #[error("the pool does not open: {error}")]
+    Open {
+        /// What was said.
+        error: String,
+    },
+    /// A pool cannot be made on blank disks.
+    #[error("the pool cannot be made: {error}")]
+    Create {
+        /// What was said.
+        error: String,
+    },
+    /// The inspection contradicts what was done to the disks.
+    #[error("inspection {when}: {what}")]
+    Inspection {
+        /// At which point.
+        when: &'static str,
+        /// What is wrong.
+        what: String,
+    },
+    /// Index and journal contradict each other.
+    #[error("the index contradicts the journal: {what}")]
+    Index {
+        /// What the engine said.
+        what: String,
+    },
+    /// Compliance time ran ahead of true time or back.
+    #[error("compliance time is {compliance_ms}, after {before_ms}, at true time {true_ms}")]
+    Clock {
+        /// Now.
+        compliance_ms: u64,
+        /// The last one told.
+        before_ms: u64,
+        /// True time.
+        true_ms: u64,
+    },
+    /// The engine panicked.
+    #[error("panic: {message}")]
+    Panic {
+        /// Message and place.
+        message: String,
+    },
+}
+
+/// Why the machine stops.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Halt {
+    /// The power is off.
+    PowerCut,
+    /// A promise was broken.
+    Violation(Box<Violation>),
+}
+
+impl From<Violation> for Halt {
+    fn from(violation: Violation) -> Self {
+        Halt::Violation(Box::new(violation))
+    }
+}
+
+/// What becomes of anything that runs on the machine.
+pub type Run<T> = Result<T, Halt>;

@@ -1,0 +1,445 @@
+//! One pool from its creation to its end: sessions of work, each ended by a power cut, a kill or a
+//! clean stop, each begun by a start that the oracle checks to the last byte.
+
+use std::sync::Arc;
+
+use stele_device::disk::Disk;
+use stele_device::sim::entropy::SimEntropy;
+use stele_device::sim::keyprovider::SimKeys;
+use stele_store::engine::World;
+use stele_store::keys::chunk::AwsLc;
+use stele_store::recovery::{CreateParams, OpenOptions, create, open};
+use stele_store::status::Alarm;
+
+use crate::context::Context;
+use crate::driver::{Machine, now};
+use crate::error::{Halt, Run, Violation};
+use crate::hardware::Hardware;
+use crate::inspection;
+use crate::limits::{
+    CUT_START_COUNT_MAX, DAY_MS, INDEX_BYTES, INDEX_CACHE_BYTES, KEYSTATE_BYTES,
+    LIFE_CONTENT_BYTES_MAX, LIFE_RECOVERY_COUNT_MAX, LIFE_VERSION_COUNT_MAX,
+};
+use crate::oracle::{Oracle, survey};
+use crate::plant::Plant;
+use crate::swarm::{Budget, Swarm};
+use crate::workload::Workload;
+
+/// How a session ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ending {
+    /// In order.
+    Stop,
+    /// The process was killed, the power stayed on.
+    Kill,
+    /// The power failed.
+    Cut,
+}
+
+/// A pool and all around it.
+pub struct Life<'a> {
+    context: &'a mut Context,
+    swarm: Swarm,
+    hardware: Hardware,
+    oracle: Oracle,
+    workload: Workload,
+    key_seed: u64,
+    next_request: u64,
+    recoveries: u64,
+    /// Events of work left for the whole run.
+    steps_left: &'a mut u64,
+}
+
+impl<'a> Life<'a> {
+    /// A pool of the seed's choice, not yet made.
+    pub fn new(context: &'a mut Context, steps_left: &'a mut u64) -> Self {
+        let mut swarm = Swarm::draw(&mut context.rng);
+        if context.plant == Some(Plant::LyingFlush) {
+            // With two disks that lie, three must have none that tells the truth twice.
+            swarm = Swarm {
+                budget: Budget::Crashes,
+                victims: Vec::new(),
+                disks: 3,
+                ..swarm
+            };
+        }
+        context.new_pool();
+        context.report.pools += 1;
+        context.say(format_args!("pool: {swarm:?}"));
+        let hardware = Hardware::new(context, &swarm);
+        let lenient = swarm.budget == Budget::TwoDisks;
+        let must_serve = hardware.must_serve(&swarm);
+        let key_seed = context.rng.next();
+        Self {
+            context,
+            swarm,
+            hardware,
+            oracle: Oracle::new(lenient, must_serve),
+            workload: Workload::default(),
+            key_seed,
+            next_request: 1,
+            recoveries: 0,
+            steps_left,
+        }
+    }
+
+    /// Lives it.
+    ///
+    /// # Errors
+    /// The first broken promise.
+    pub fn live(mut self) -> Result<(), Violation> {
+        self.create()?;
+        let mut crashed = false;
+        while !self.is_over() {
+            let Some(machine) = self.start(crashed)? else {
+                return Ok(());
+            };
+            let ending = self.session(machine, crashed)?;
+            crashed = ending != Ending::Stop;
+        }
+        self.end(crashed)
+    }
+
+    fn is_over(&self) -> bool {
+        *self.steps_left == 0
+            || self.oracle.is_full()
+            || self.recoveries >= LIFE_RECOVERY_COUNT_MAX
+            || self.oracle.model.version_count() >= LIFE_VERSION_COUNT_MAX
+            || self.workload.content_bytes() >= LIFE_CONTENT_BYTES_MAX
+    }
+
+    fn world(&mut self) -> World {
+        World {
+            entropy: Box::new(SimEntropy::new(self.context.rng.next())),
+            keys: Box::new(SimKeys::new(self.key_seed)),
+            aead: Arc::new(AwsLc),
+        }
+    }
+
+    /// Makes the pool. A creation that the power cuts short may leave nothing that opens as a pool
+    /// half made; then the disks are made blank and it begins again.
+    fn create(&mut self) -> Result<(), Violation> {
+        if self.context.rng.permille(100) {
+            let steps = self.context.rng.magnitude(200);
+            self.hardware.power().cut_after(steps);
+        }
+        let made = self.try_create();
+        let cut = !self.hardware.power().is_on();
+        self.hardware.power().restore();
+        match made {
+            Ok(()) => Ok(()),
+            Err(_) if cut => {
+                self.hardware.cut(self.context);
+                self.context.report.fault("power cut while a pool is made");
+                self.context
+                    .say(format_args!("power cut while the pool is made"));
+                // It must open as nothing or as a whole.
+                let opened = self.open();
+                self.context
+                    .say(format_args!("then it opens: {}", opened.is_ok()));
+                drop(opened);
+                self.hardware = Hardware::new(self.context, &self.swarm);
+                self.try_create()
+                    .map_err(|error| Violation::Create { error })
+            }
+            Err(error) => Err(Violation::Create { error }),
+        }
+    }
+
+    fn try_create(&mut self) -> Result<(), String> {
+        let disks: Vec<Box<dyn Disk>> = self.hardware.open().into_iter().flatten().collect();
+        let params = CreateParams {
+            unit_bytes: self.swarm.unit_bytes,
+            segment_units: self.swarm.segment_units,
+            keystate_bytes: KEYSTATE_BYTES,
+            index_bytes: INDEX_BYTES,
+            simulated_clock: true,
+        };
+        let mut world = self.world();
+        let now = now(&self.context.clock);
+        create(disks, &params, &mut world, now)
+            .map(drop)
+            .map_err(|error| error.to_string())
+    }
+
+    fn open(&mut self) -> Result<Machine, String> {
+        let world = self.world();
+        let options = OpenOptions {
+            cache_bytes: INDEX_CACHE_BYTES,
+            snapshot_rows: self.swarm.snapshot_rows,
+            new_bucket: self.swarm.new_bucket,
+        };
+        let mut areas = self.hardware.areas();
+        let clock = self.context.clock.clone();
+        let opened = open(
+            self.hardware.open(),
+            &mut *areas,
+            world,
+            &options,
+            now(&clock),
+        )
+        .map_err(|error| error.to_string())?;
+        let report = &opened.report;
+        self.context.say(format_args!("opened: {report:?}"));
+        let power = self.hardware.power().clone();
+        Ok(Machine::new(opened, power, clock, self.next_request))
+    }
+
+    /// Starts the machine, through power cuts that strike during the start. None when the pool need
+    /// not open, with two disks at fault.
+    fn start(&mut self, crashed: bool) -> Result<Option<Machine>, Violation> {
+        let mut cuts = 0;
+        loop {
+            self.rest();
+            if crashed || cuts > 0 {
+                self.inspect("after a crash")?;
+            }
+            let at_work = self.context.rng.permille(300);
+            if at_work {
+                self.hardware.hurt_at_work(self.context, &self.swarm);
+            }
+            let cut =
+                cuts < CUT_START_COUNT_MAX && self.context.rng.permille(self.swarm.cuts_at_start);
+            if cut {
+                let steps = self.context.rng.magnitude(400);
+                self.hardware.power().cut_after(steps);
+            }
+            let opened = self.open();
+            if !self.hardware.power().is_on() {
+                self.context.say(format_args!("power cut at the start"));
+                self.context.report.cuts += 1;
+                self.context.report.cuts_at_start += 1;
+                cuts += 1;
+                self.hardware.cut(self.context);
+                self.hardware.settle();
+                drop(opened);
+                continue;
+            }
+            self.hardware.power().restore();
+            return match opened {
+                Ok(machine) => Ok(Some(machine)),
+                Err(error) if self.oracle.is_lenient() => {
+                    self.context.say(format_args!("does not open: {error}"));
+                    self.context.report.refused += 1;
+                    Ok(None)
+                }
+                Err(error) => Err(Violation::Open { error }),
+            };
+        }
+    }
+
+    /// The machine is off for a while, and the victims suffer.
+    fn rest(&mut self) {
+        let off_ms = match self.context.rng.below(6) {
+            0 => self.context.rng.magnitude(3 * DAY_MS),
+            _ => self.context.rng.magnitude(60_000),
+        };
+        self.context.reboot(off_ms);
+        self.hardware.hurt_at_rest(self.context, &self.swarm);
+    }
+
+    /// A start that is up: checks everything, works, and ends somehow.
+    fn session(&mut self, machine: Machine, crashed: bool) -> Result<Ending, Violation> {
+        let mut machine = machine;
+        let ended = self
+            .check(&mut machine, crashed)
+            .and_then(|()| self.work(&mut machine));
+        self.next_request = machine.next_request();
+        let ending = match ended {
+            Ok(ending) => ending,
+            Err(Halt::PowerCut) => Ending::Cut,
+            Err(Halt::Violation(violation)) => return Err(*violation),
+        };
+        let heard = self
+            .workload
+            .hear_last(&mut machine, self.context, &mut self.oracle);
+        if let Err(Halt::Violation(violation)) = heard {
+            return Err(*violation);
+        }
+        self.check_alarms(&machine)?;
+        self.context.say(format_args!("session ends: {ending:?}"));
+        self.part_with(machine, ending);
+        if ending == Ending::Stop {
+            self.inspect("after a clean stop")?;
+        }
+        Ok(ending)
+    }
+
+    fn check_alarms(&self, machine: &Machine) -> Result<(), Violation> {
+        let contradiction = machine
+            .engine()
+            .status()
+            .alarms
+            .into_iter()
+            .find_map(|alarm| match alarm {
+                Alarm::IndexContradiction { what } => Some(what),
+                _ => None,
+            });
+        match contradiction {
+            Some(what) if !self.oracle.is_lenient() => Err(Violation::Index { what }),
+            _ => Ok(()),
+        }
+    }
+
+    fn part_with(&mut self, machine: Machine, ending: Ending) {
+        match ending {
+            Ending::Stop => {
+                self.context.report.stops += 1;
+                self.oracle.ended();
+                drop(machine);
+                self.hardware.power().restore();
+            }
+            Ending::Kill => {
+                self.context.report.kills += 1;
+                self.oracle.crashes(self.context);
+                self.hardware.kill(machine);
+            }
+            Ending::Cut => {
+                self.context.report.cuts += 1;
+                self.oracle.crashes(self.context);
+                self.hardware.cut(self.context);
+                drop(machine);
+            }
+        }
+        self.hardware.settle();
+    }
+
+    /// After a start: settles what the crash left open, then compares every byte.
+    fn check(&mut self, machine: &mut Machine, crashed: bool) -> Run<()> {
+        if self.context.plant == Some(Plant::PhantomVersion) {
+            self.oracle.plant_phantom();
+        }
+        if self.context.rng.permille(80) {
+            let steps = self.context.rng.magnitude(1000);
+            self.hardware.power().cut_after(steps);
+        }
+        let survey = survey::take(machine, self.context, &self.oracle)?;
+        self.oracle.reconcile(self.context, &survey)?;
+        survey::read_all(machine, self.context, &self.oracle, &survey)?;
+        self.inspect("while running")?;
+        if crashed {
+            self.recoveries += 1;
+            if self.oracle.is_lenient() {
+                self.context.report.beyond += 1;
+            } else {
+                self.context.report.recoveries += 1;
+            }
+        }
+        Ok(())
+    }
+
+    /// Work until the seed or the power ends it.
+    fn work(&mut self, machine: &mut Machine) -> Run<Ending> {
+        self.workload = Workload::after(&self.workload);
+        self.hardware.hurt_at_work(self.context, &self.swarm);
+        if self.context.rng.permille(700) {
+            let steps = self.context.rng.magnitude(2 * self.swarm.session_turns);
+            self.hardware.power().cut_after(steps);
+        }
+        let turns = self.context.rng.magnitude(self.swarm.session_turns);
+        for _ in 0..turns.min(*self.steps_left) {
+            *self.steps_left -= 1;
+            self.turn(machine)?;
+        }
+        let ending = self.context.rng.below(1000);
+        if ending < self.swarm.stops {
+            self.stop(machine)?;
+            Ok(Ending::Stop)
+        } else if ending < self.swarm.stops + self.swarm.kills {
+            Ok(Ending::Kill)
+        } else {
+            Ok(Ending::Cut)
+        }
+    }
+
+    fn turn(&mut self, machine: &mut Machine) -> Run<()> {
+        if self.workload.len() < self.swarm.concurrency
+            && self.context.rng.permille(self.swarm.pressure)
+        {
+            self.workload
+                .begin(machine, self.context, &mut self.oracle, &self.swarm)?;
+        }
+        if self.context.rng.permille(5) {
+            self.hardware.hurt_now(self.context, &self.swarm);
+        }
+        if self.swarm.wall_jumps && self.context.rng.permille(10) {
+            self.jump_wall();
+        }
+        let turned = machine.turn(self.context);
+        if turned == Err(Halt::PowerCut) {
+            return turned;
+        }
+        self.workload
+            .hear(machine, self.context, &mut self.oracle, &self.swarm)?;
+        turned
+    }
+
+    fn jump_wall(&mut self) {
+        let far = self.context.rng.magnitude(40 * DAY_MS);
+        let true_ms = self.context.true_ms();
+        let wall = match self.context.rng.below(3) {
+            0 => true_ms,
+            1 => true_ms.saturating_sub(far),
+            _ => true_ms + far,
+        };
+        self.context.report.fault("wall clock set");
+        self.context.clock.jump_wall(wall);
+    }
+
+    /// A clean stop: what is under way is finished or refused.
+    fn stop(&mut self, machine: &mut Machine) -> Run<()> {
+        self.oracle.stops();
+        machine.stop(self.context)?;
+        while !machine.engine().is_stopped() {
+            let turned = machine.turn(self.context);
+            if turned == Err(Halt::PowerCut) {
+                return turned;
+            }
+            self.workload
+                .hear(machine, self.context, &mut self.oracle, &self.swarm)?;
+            turned?;
+        }
+        Ok(())
+    }
+
+    fn inspect(&mut self, when: &'static str) -> Result<(), Violation> {
+        if self.context.rng.permille(self.context.inspect_permille) {
+            inspection::check(self.context, &self.hardware, when)?;
+        }
+        Ok(())
+    }
+
+    /// The end: one more start, everything compared, a clean stop, the last inspection.
+    fn end(mut self, crashed: bool) -> Result<(), Violation> {
+        let Some(mut machine) = self.start(crashed)? else {
+            return Ok(());
+        };
+        self.hardware.settle();
+        let mut ended = self.check(&mut machine, crashed);
+        self.hardware.power().restore();
+        if ended == Err(Halt::PowerCut) {
+            self.oracle.crashes(self.context);
+            self.hardware.cut(self.context);
+            drop(machine);
+            self.swarm.cuts_at_start = 0;
+            return self.end_again();
+        }
+        if ended.is_ok() {
+            ended = self.stop(&mut machine);
+        }
+        if let Err(Halt::Violation(violation)) = ended {
+            return Err(*violation);
+        }
+        self.check_alarms(&machine)?;
+        self.part_with(machine, Ending::Stop);
+        self.context.say(format_args!("the end"));
+        inspection::check(self.context, &self.hardware, "at the end")?;
+        inspection::find_rot(self.context, &self.hardware)
+    }
+
+    /// The power failed in the last check: once more.
+    fn end_again(self) -> Result<(), Violation> {
+        self.context.report.cuts += 1;
+        self.end(true)
+    }
+}

@@ -1,0 +1,34 @@
+//! Every limit and size of the simulation, the unit in its name.
+
+/// Size of a simulated disk, bytes. Sparse: only what is written takes memory.
+pub const DISK_BYTES: u64 = 192 << 20;
+/// Size of one key-state copy, bytes.
+pub const KEYSTATE_BYTES: u32 = 64 << 10;
+/// Size of the index area of a disk, bytes.
+pub const INDEX_BYTES: u64 = 8 << 20;
+/// Cache of the index, bytes.
+pub const INDEX_CACHE_BYTES: usize = 1 << 20;
+
+/// Crash recoveries after which a pool is finished and a new one begins.
+pub const LIFE_RECOVERY_COUNT_MAX: u64 = 14;
+/// Versions after which a pool is finished: later checks would only get slower.
+pub const LIFE_VERSION_COUNT_MAX: usize = 160;
+/// Content written after which a pool is finished, bytes.
+pub const LIFE_CONTENT_BYTES_MAX: u64 = 40 << 20;
+/// Starts of one pool in a row that a power cut may interrupt.
+pub const CUT_START_COUNT_MAX: u64 = 6;
+
+/// Turns without any answer after which a machine with open questions counts as stuck.
+pub const STUCK_TURN_COUNT: u64 = 60_000;
+/// Simulated time without any answer after which a machine with open questions counts as stuck.
+pub const STUCK_MS: u64 = 120_000;
+
+/// Largest body of a plain upload, bytes.
+pub const BODY_BYTES_MAX: u64 = 3 << 20;
+/// Smallest part that may be followed by another, bytes.
+pub const PART_BYTES_MIN: u64 = 5 << 20;
+
+/// The wall clock of the first start, milliseconds since 1970.
+pub const FIRST_WALL_MS: u64 = 1_790_000_000_000;
+/// One day, milliseconds.
+pub const DAY_MS: u64 = 86_400_000;

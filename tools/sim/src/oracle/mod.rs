@@ -1,0 +1,336 @@
+//! The oracle: what the vault must hold and may say, by everything it has acknowledged.
+//!
+//! Answers are taken in the order in which the engine gives them, which is the order in which it
+//! applied what they acknowledge. So each answer, read or write, is compared with one state. A
+//! change whose answer a crash swallowed may have happened or not; the first survey after the crash
+//! finds out, and from then on it stays so.
+//!
+//! Outside the fault budget the oracle compares bytes only: whatever is delivered must be right.
+
+mod answer;
+pub mod deed;
+pub mod listing;
+pub mod model;
+mod reads;
+mod reconcile;
+pub mod rules;
+pub mod survey;
+
+use std::collections::BTreeMap;
+
+use stele_format::units::VersionId;
+use stele_store::policy::Rights;
+use stele_store::request::{Answer, ObjectInfo, Refusal, RequestId};
+
+use self::deed::{Asked, Deed, kind};
+use self::model::{Model, Place};
+use self::rules::Times;
+use crate::content::Body;
+use crate::context::Context;
+use crate::error::Violation;
+use crate::plant::Plant;
+
+/// Name of the metadata entry that carries an upload's number.
+pub const NUMBER: &str = "number";
+
+/// The oracle of one pool.
+pub struct Oracle {
+    /// What is acknowledged.
+    pub model: Model,
+    /// Questions under way.
+    asked: BTreeMap<RequestId, Asked>,
+    /// Changes that may or may not have happened.
+    unknown: Vec<Asked>,
+    /// Whether refusals that only a second fault explains are allowed, and things may be missing.
+    lenient: bool,
+    /// Whether the vault must take writes.
+    must_serve: bool,
+    /// The vault said that it is full.
+    full: bool,
+    /// Changes were refused in a way that leaves open what happens at the next start.
+    read_only: bool,
+    /// A clean stop was asked for.
+    stopping: bool,
+    /// Every body by the number in its metadata, for comparing bytes whatever else is known.
+    bodies: BTreeMap<u64, Body>,
+    /// The version each number turned out to be.
+    made: BTreeMap<VersionId, u64>,
+}
+
+impl Oracle {
+    /// The oracle of a new pool.
+    #[must_use]
+    pub fn new(lenient: bool, must_serve: bool) -> Self {
+        Self {
+            model: Model::default(),
+            asked: BTreeMap::new(),
+            unknown: Vec::new(),
+            lenient,
+            must_serve,
+            full: false,
+            read_only: false,
+            stopping: false,
+            bodies: BTreeMap::new(),
+            made: BTreeMap::new(),
+        }
+    }
+
+    /// Whether the vault said that it is full.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.full
+    }
+
+    /// Whether the vault stopped taking changes.
+    #[must_use]
+    pub fn is_read_only(&self) -> bool {
+        self.read_only
+    }
+
+    /// Whether only bytes are compared.
+    #[must_use]
+    pub fn is_lenient(&self) -> bool {
+        self.lenient
+    }
+
+    /// Whether answers can be compared with the model now.
+    fn is_blind(&self) -> bool {
+        self.lenient || !self.unknown.is_empty()
+    }
+
+    /// A clean stop was asked for: questions may be refused for that.
+    pub fn stops(&mut self) {
+        self.stopping = true;
+    }
+
+    /// A question was put.
+    pub fn asks(&mut self, context: &mut Context, id: RequestId, deed: Deed, rights: Rights) {
+        context.say(format_args!("{}: {deed}", id.0));
+        match &deed {
+            Deed::Put { content, .. } => {
+                self.bodies.insert(content.number, Body::of(*content));
+            }
+            Deed::Complete {
+                at, upload, parts, ..
+            } => self.remember_complete(at, *upload, parts),
+            _ => {}
+        }
+        self.asked.insert(
+            id,
+            Asked {
+                deed,
+                rights,
+                since_ms: context.compliance_ms(),
+            },
+        );
+    }
+
+    fn remember_complete(
+        &mut self,
+        at: &Place,
+        upload: stele_format::units::UploadId,
+        parts: &[(u16, String)],
+    ) {
+        let bucket = self.model.buckets.get(&at.bucket);
+        let Some(known) = bucket.and_then(|bucket| bucket.uploads.get(&upload)) else {
+            return;
+        };
+        let chosen = parts
+            .iter()
+            .filter_map(|(number, _)| known.parts.get(number));
+        if let Some(number) = known.number {
+            self.bodies
+                .insert(number, Body(chosen.map(|part| part.content).collect()));
+        }
+    }
+
+    /// A question was answered.
+    ///
+    /// # Errors
+    /// A broken promise.
+    pub fn hears(
+        &mut self,
+        context: &mut Context,
+        id: RequestId,
+        result: &Result<Answer, Refusal>,
+    ) -> Result<(), Violation> {
+        let Some(asked) = self.asked.remove(&id) else {
+            return Ok(());
+        };
+        let times = Times {
+            since_ms: asked.since_ms,
+            until_ms: context.compliance_ms(),
+        };
+        match result {
+            Ok(answer) => {
+                context.say(format_args!("{} done: {answer:?}", id.0));
+                self.succeeded(context, &asked, answer, times)
+            }
+            Err(refusal) => {
+                context.say(format_args!("{} refused: {refusal}", id.0));
+                context.report.refusal(kind(refusal).to_owned());
+                self.refused(context, asked, refusal, times)
+            }
+        }
+    }
+
+    fn refused(
+        &mut self,
+        context: &mut Context,
+        asked: Asked,
+        refusal: &Refusal,
+        times: Times,
+    ) -> Result<(), Violation> {
+        let name = kind(refusal);
+        let allowed = match name {
+            "Full" => {
+                self.full = true;
+                true
+            }
+            "Busy" => true,
+            "Stopping" => self.stopping,
+            "ReadOnly" => {
+                self.read_only = true;
+                if asked.deed.changes() {
+                    context.report.unknown += 1;
+                    self.unknown.push(asked.clone());
+                }
+                self.lenient || !self.must_serve
+            }
+            "Damaged" | "Rebuilding" => {
+                context.report.refused += 1;
+                self.lenient
+            }
+            "NoSuchStream" => self.full || self.read_only || self.lenient,
+            _ => self.is_blind() || rules::judge(&self.model, &asked, times).allows(name),
+        };
+        if allowed {
+            return Ok(());
+        }
+        let verdict = rules::judge(&self.model, &asked, times);
+        Err(Violation::Answer {
+            deed: asked.deed.to_string(),
+            expected: if verdict.must.is_empty() {
+                "success".to_owned()
+            } else {
+                verdict.must.join(" or ")
+            },
+            got: format!("{refusal:?}"),
+        })
+    }
+
+    fn succeeded(
+        &mut self,
+        context: &mut Context,
+        asked: &Asked,
+        answer: &Answer,
+        times: Times,
+    ) -> Result<(), Violation> {
+        if !self.is_blind() {
+            let verdict = rules::judge(&self.model, asked, times);
+            if !verdict.allows_success() {
+                let lock = verdict.must.iter().any(|kind| {
+                    matches!(
+                        *kind,
+                        "Locked" | "Held" | "Weaker" | "NeedsRight" | "Hardens"
+                    )
+                });
+                let deed = asked.deed.to_string();
+                return Err(if lock {
+                    Violation::Lock {
+                        deed,
+                        why: verdict.must[0],
+                    }
+                } else {
+                    let expected = verdict.must.join(" or ");
+                    Violation::Answer {
+                        deed,
+                        expected,
+                        got: format!("{answer:?}"),
+                    }
+                });
+            }
+        }
+        if asked.deed.changes() {
+            context.report.acknowledged += 1;
+            if context.plant == Some(Plant::ForgottenRelease)
+                && matches!(
+                    asked.deed,
+                    Deed::Delete {
+                        version: Some(_),
+                        ..
+                    }
+                )
+            {
+                return Ok(());
+            }
+            self.apply(asked, answer, times)
+        } else if self.is_blind() {
+            Ok(())
+        } else {
+            self.compare(asked, answer)
+        }
+    }
+
+    /// The machine is dead: what was not answered may have happened.
+    pub fn crashes(&mut self, context: &mut Context) {
+        for (_, asked) in std::mem::take(&mut self.asked) {
+            if asked.deed.changes() {
+                context.report.unknown += 1;
+                self.unknown.push(asked);
+            }
+        }
+        self.reset();
+    }
+
+    /// The process ended in order: what was not answered then was not done.
+    pub fn ended(&mut self) {
+        self.asked.clear();
+        self.reset();
+    }
+
+    fn reset(&mut self) {
+        self.read_only = false;
+        self.stopping = false;
+    }
+
+    /// The body a download will bring, by what its version says of itself.
+    #[must_use]
+    pub fn body_of(&self, at: &Place, info: &ObjectInfo) -> Option<Body> {
+        if let Some(version) = self.model.key(at).and_then(|key| key.version(info.version)) {
+            return Some(version.body.clone());
+        }
+        self.bodies.get(&number_of(info)?).cloned()
+    }
+
+    /// Believes in a version that was never stored, to see that it is missed.
+    pub fn plant_phantom(&mut self) {
+        let id = VersionId::from_bytes([0xee; 16]);
+        let keys = self
+            .model
+            .buckets
+            .values_mut()
+            .flat_map(|bucket| bucket.keys.values_mut());
+        if let Some(key) = keys.into_iter().next()
+            && let Some(version) = key.versions.first().cloned()
+        {
+            key.versions.push(model::Version { id, ..version });
+        }
+    }
+
+    /// An answer that does not fit its question.
+    fn strange(asked: &Asked, answer: &Answer) -> Violation {
+        Violation::Answer {
+            deed: asked.deed.to_string(),
+            expected: "an answer of its kind".to_owned(),
+            got: format!("{answer:?}"),
+        }
+    }
+}
+
+/// The number in a version's metadata.
+#[must_use]
+pub fn number_of(info: &ObjectInfo) -> Option<u64> {
+    let (_, value) = info.metadata.user.iter().find(|(name, _)| name == NUMBER)?;
+    value.parse().ok()
+}

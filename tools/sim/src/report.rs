@@ -1,0 +1,193 @@
+//! Counts of a run, and how they are printed.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// What happened, in numbers.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Report {
+    /// Seeds run.
+    pub seeds: u64,
+    /// Pools made.
+    pub pools: u64,
+    /// Events given to engines.
+    pub steps: u64,
+    /// Requests answered.
+    pub answers: u64,
+    /// Changes acknowledged.
+    pub acknowledged: u64,
+    /// Changes whose outcome a crash left open.
+    pub unknown: u64,
+    /// Of these, those that turned out to have happened.
+    pub happened: u64,
+    /// Starts after a power cut or a killed process that were checked to the last byte.
+    pub recoveries: u64,
+    /// Starts beyond the fault budget: nothing wrong, perhaps something refused.
+    pub beyond: u64,
+    /// Power cuts, those during a start included.
+    pub cuts: u64,
+    /// Power cuts during a start.
+    pub cuts_at_start: u64,
+    /// Processes killed while the power stayed on.
+    pub kills: u64,
+    /// Clean stops.
+    pub stops: u64,
+    /// Versions compared after starts and at ends.
+    pub versions_checked: u64,
+    /// Bytes of content compared.
+    pub bytes_checked: u64,
+    /// Inspections of the disks' images.
+    pub inspections: u64,
+    /// Reads and starts refused outside the fault budget, each by name.
+    pub refused: u64,
+    /// Faults by kind.
+    pub faults: BTreeMap<&'static str, u64>,
+    /// Refusals by kind.
+    pub refusals: BTreeMap<String, u64>,
+    /// Seeds that failed.
+    pub failed: u64,
+}
+
+impl Report {
+    /// Counts a fault.
+    pub fn fault(&mut self, kind: &'static str) {
+        *self.faults.entry(kind).or_default() += 1;
+    }
+
+    /// Counts a refusal.
+    pub fn refusal(&mut self, kind: String) {
+        *self.refusals.entry(kind).or_default() += 1;
+    }
+
+    /// Adds the counts of another run.
+    pub fn add(&mut self, other: &Report) {
+        let pairs = [
+            (&mut self.seeds, other.seeds),
+            (&mut self.pools, other.pools),
+            (&mut self.steps, other.steps),
+            (&mut self.answers, other.answers),
+            (&mut self.acknowledged, other.acknowledged),
+            (&mut self.unknown, other.unknown),
+            (&mut self.happened, other.happened),
+            (&mut self.recoveries, other.recoveries),
+            (&mut self.beyond, other.beyond),
+            (&mut self.cuts, other.cuts),
+            (&mut self.cuts_at_start, other.cuts_at_start),
+            (&mut self.kills, other.kills),
+            (&mut self.stops, other.stops),
+            (&mut self.versions_checked, other.versions_checked),
+            (&mut self.bytes_checked, other.bytes_checked),
+            (&mut self.inspections, other.inspections),
+            (&mut self.refused, other.refused),
+            (&mut self.failed, other.failed),
+        ];
+        for (into, more) in pairs {
+            *into += more;
+        }
+        for (kind, count) in &other.faults {
+            *self.faults.entry(kind).or_default() += count;
+        }
+        for (kind, count) in &other.refusals {
+            *self.refusals.entry(kind.clone()).or_default() += count;
+        }
+    }
+
+    /// Three in so many recoveries: with 95 % confidence the true rate of loss lies below, when
+    /// none was seen.
+    fn bound(&self) -> String {
+        if self.recoveries == 0 || self.failed > 0 {
+            return "no bound".to_owned();
+        }
+        let thousandths_of_millionth = 3_000_000_000 / self.recoveries;
+        let (whole, rest) = (
+            thousandths_of_millionth / 1000,
+            thousandths_of_millionth % 1000,
+        );
+        format!(
+            "95 % bound 3/{} = {whole}.{rest:03} per million recoveries",
+            self.recoveries
+        )
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(
+            f,
+            "seeds {}, pools {}, steps {}",
+            self.seeds, self.pools, self.steps
+        )?;
+        writeln!(
+            f,
+            "answers {}, changes acknowledged {}, left open by crashes {} ({} had happened)",
+            self.answers, self.acknowledged, self.unknown, self.happened
+        )?;
+        writeln!(
+            f,
+            "crash recoveries {} (power cuts {}, of them {} during a start; kills {}), \
+             clean stops {}; starts beyond the fault budget {}",
+            self.recoveries, self.cuts, self.cuts_at_start, self.kills, self.stops, self.beyond
+        )?;
+        writeln!(f, "faults: {}", list(self.faults.iter()))?;
+        writeln!(f, "refusals: {}", list(self.refusals.iter()))?;
+        writeln!(
+            f,
+            "versions checked {}, bytes {}, inspections {}; refused outside the budget {}",
+            self.versions_checked, self.bytes_checked, self.inspections, self.refused
+        )?;
+        write!(
+            f,
+            "seeds failed {}, lost 0 in the others; {}",
+            self.failed,
+            self.bound()
+        )
+    }
+}
+
+fn list<K: fmt::Display>(counts: impl Iterator<Item = (K, impl fmt::Display)>) -> String {
+    let items: Vec<String> = counts
+        .map(|(kind, count)| format!("{kind} {count}"))
+        .collect();
+    if items.is_empty() {
+        "none".to_owned()
+    } else {
+        items.join(", ")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Report;
+
+    #[test]
+    fn the_bound_is_three_in_n_and_a_failure_takes_it_away() {
+        let report = Report {
+            recoveries: 100_000,
+            ..Report::default()
+        };
+        assert!(report.to_string().contains("3/100000 = 30.000 per million"));
+        let failed = Report {
+            recoveries: 100_000,
+            failed: 1,
+            ..Report::default()
+        };
+        assert!(failed.to_string().contains("no bound"));
+    }
+
+    #[test]
+    fn counts_add_up() {
+        let mut one = Report {
+            steps: 1,
+            ..Report::default()
+        };
+        one.fault("rot");
+        let mut two = Report {
+            steps: 2,
+            recoveries: 3,
+            ..Report::default()
+        };
+        two.fault("rot");
+        two.add(&one);
+        assert_eq!((two.steps, two.recoveries, two.faults["rot"]), (3, 3, 2));
+    }
+}

@@ -1,0 +1,196 @@
+//! The character of one pool: how many disks, what load, which faults how often.
+//!
+//! Each pool draws its own, so that some are quiet where others are wild: a run in which everything
+//! happens all the time never shows what happens when one thing is left alone.
+
+use stele_store::config::NewBucket;
+use stele_store::policy::{BucketKind, Mode, Period};
+
+use crate::rng::Rng;
+
+/// Which faults a pool may see.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Budget {
+    /// Power cuts only.
+    Crashes,
+    /// Power cuts, and one disk that may do anything wrong.
+    OneDisk,
+    /// Power cuts, and two such disks: nothing may be wrong, something may be refused.
+    TwoDisks,
+}
+
+/// The character of a pool.
+#[derive(Debug, Clone)]
+pub struct Swarm {
+    /// Disks.
+    pub disks: u16,
+    /// Bytes of an allocation unit.
+    pub unit_bytes: u32,
+    /// Units of a segment.
+    pub segment_units: u32,
+    /// What CreateBucket without the lock header yields.
+    pub new_bucket: NewBucket,
+    /// Rows in memory before a snapshot.
+    pub snapshot_rows: usize,
+    /// What may go wrong.
+    pub budget: Budget,
+    /// The disks that may go wrong.
+    pub victims: Vec<u16>,
+    /// How often each kind of fault strikes at a start or while running, permille.
+    pub rates: Rates,
+    /// Operations under way at once, at most.
+    pub concurrency: usize,
+    /// Events of one session, at most.
+    pub session_turns: u64,
+    /// Sessions that end in a clean stop, permille.
+    pub stops: u64,
+    /// Sessions that end by killing the process, permille.
+    pub kills: u64,
+    /// Starts in which the power is cut again, permille.
+    pub cuts_at_start: u64,
+    /// Uploads larger than rides in the journal, permille.
+    pub large: u64,
+    /// Whether parts as large as S3 demands are uploaded.
+    pub long_parts: bool,
+    /// Whether the wall clock may be set.
+    pub wall_jumps: bool,
+    /// Share of requests that come with special rights, permille.
+    pub privileged: u64,
+    /// Requests that start while there is room, permille of turns.
+    pub pressure: u64,
+}
+
+/// How often each fault strikes, permille of opportunities.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Rates {
+    /// At a start: the disk is not there.
+    pub missing: u64,
+    /// At a start: flipped bits.
+    pub rot: u64,
+    /// At a start: blocks that cannot be read.
+    pub unreadable: u64,
+    /// At a start: the disk is as it was some time ago.
+    pub rollback: u64,
+    /// At a start: the disk is blank.
+    pub wipe: u64,
+    /// In a session: a write is acknowledged and never happens.
+    pub lost_write: u64,
+    /// In a session: a write lands elsewhere.
+    pub stray_write: u64,
+    /// In a session: reads come from elsewhere.
+    pub stray_read: u64,
+    /// In a session: flushes lie.
+    pub lie: u64,
+    /// In a session: writes fail.
+    pub fail_write: u64,
+    /// In a session: a flush fails.
+    pub fail_flush: u64,
+    /// In a session: the disk is pulled.
+    pub vanish: u64,
+    /// In a session: flipped bits under the running engine.
+    pub live_rot: u64,
+    /// In a session: the disk is out of room.
+    pub full: u64,
+}
+
+impl Rates {
+    /// Each kind is off, rare or frequent.
+    fn draw(rng: &mut Rng) -> Self {
+        let mut rate = |high: u64| match rng.below(4) {
+            0 | 1 => 0,
+            2 => high / 4,
+            _ => high,
+        };
+        Self {
+            missing: rate(300),
+            rot: rate(500),
+            unreadable: rate(300),
+            rollback: rate(120),
+            wipe: rate(60),
+            lost_write: rate(400),
+            stray_write: rate(200),
+            stray_read: rate(200),
+            lie: rate(200),
+            fail_write: rate(150),
+            fail_flush: rate(150),
+            vanish: rate(120),
+            live_rot: rate(300),
+            full: rate(80),
+        }
+    }
+}
+
+impl Swarm {
+    /// Draws the character of a pool.
+    #[must_use]
+    pub fn draw(rng: &mut Rng) -> Self {
+        let disks = *rng.pick(&[1, 2, 3, 3, 3, 3, 3, 3, 4, 5]).unwrap_or(&3);
+        let budget = draw_budget(rng, disks);
+        let victims = draw_victims(rng, disks, budget);
+        let segment_bytes = *rng.pick(&[2 << 20, 2 << 20, 4 << 20]).unwrap_or(&(2 << 20));
+        let unit_bytes = *rng
+            .pick(&[64 << 10, 64 << 10, 128 << 10, 256 << 10])
+            .unwrap_or(&65536);
+        Self {
+            disks,
+            unit_bytes,
+            segment_units: segment_bytes / unit_bytes,
+            new_bucket: draw_bucket(rng),
+            snapshot_rows: *rng.pick(&[8, 40, 150, 5_000]).unwrap_or(&150),
+            budget,
+            victims,
+            rates: if budget == Budget::Crashes {
+                Rates::default()
+            } else {
+                Rates::draw(rng)
+            },
+            concurrency: *rng.pick(&[1, 2, 4, 8, 16]).unwrap_or(&4),
+            session_turns: rng.between(60, 900),
+            stops: *rng.pick(&[0, 100, 300]).unwrap_or(&100),
+            kills: *rng.pick(&[0, 100, 400]).unwrap_or(&100),
+            cuts_at_start: *rng.pick(&[0, 100, 300, 500]).unwrap_or(&100),
+            large: *rng.pick(&[0, 0, 30, 150]).unwrap_or(&0),
+            long_parts: rng.permille(40),
+            wall_jumps: rng.permille(250),
+            privileged: *rng.pick(&[0, 200, 700]).unwrap_or(&200),
+            pressure: *rng.pick(&[60, 200, 500]).unwrap_or(&200),
+        }
+    }
+}
+
+fn draw_budget(rng: &mut Rng, disks: u16) -> Budget {
+    match (disks, rng.below(10)) {
+        (1, _) | (_, 0..=2) => Budget::Crashes,
+        (_, 3..=8) => Budget::OneDisk,
+        _ => Budget::TwoDisks,
+    }
+}
+
+fn draw_victims(rng: &mut Rng, disks: u16, budget: Budget) -> Vec<u16> {
+    let count = match budget {
+        Budget::Crashes => 0,
+        Budget::OneDisk => 1,
+        Budget::TwoDisks => 2,
+    };
+    let mut victims: Vec<u16> = (0..disks).collect();
+    while victims.len() > count {
+        victims.remove(rng.index(victims.len()));
+    }
+    victims
+}
+
+fn draw_bucket(rng: &mut Rng) -> NewBucket {
+    match rng.below(3) {
+        0 => NewBucket {
+            kind: BucketKind::Plain,
+            default: None,
+            floor_ms: 0,
+        },
+        1 => NewBucket {
+            kind: BucketKind::DefaultLocked,
+            default: Some((Mode::Governance, Period::Days(2))),
+            floor_ms: 0,
+        },
+        _ => NewBucket::default(),
+    }
+}

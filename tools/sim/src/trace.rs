@@ -1,0 +1,210 @@
+//! The running digest of a run: every event, every action, every answer, every choice that counts.
+//!
+//! Two runs of one seed must give the same digest; where they do not, something in the engine or
+//! here depends on more than the seed.
+
+use std::fmt;
+
+use stele_device::disk::{Done, Op};
+use stele_store::engine::{Action, Event};
+use stele_store::index::{IndexReply, IndexRequest};
+use stele_store::job::{Job, JobDone};
+
+/// The digest so far.
+pub struct Trace(blake3::Hasher);
+
+/// Lets `write!` feed the digest.
+struct Feed<'a>(&'a mut blake3::Hasher);
+
+impl fmt::Write for Feed<'_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.0.update(text.as_bytes());
+        Ok(())
+    }
+}
+
+impl Default for Trace {
+    fn default() -> Self {
+        Self(blake3::Hasher::new_derive_key("stele-sim 2026 trace v1"))
+    }
+}
+
+impl Trace {
+    /// Takes in something that can be shown. A separator keeps neighbours apart.
+    pub fn note(&mut self, what: fmt::Arguments<'_>) {
+        let fed = fmt::Write::write_fmt(&mut Feed(&mut self.0), what);
+        fed.expect("a digest takes everything");
+        self.0.update(b"\n");
+    }
+
+    /// Takes in numbers.
+    pub fn numbers(&mut self, tag: u8, numbers: &[u64]) {
+        self.0.update(&[tag]);
+        for number in numbers {
+            self.0.update(&number.to_le_bytes());
+        }
+    }
+
+    /// Takes in bytes.
+    pub fn bytes(&mut self, bytes: &[u8]) {
+        self.0.update(&(bytes.len() as u64).to_le_bytes());
+        self.0.update(bytes);
+    }
+
+    /// Takes in what is about to happen to the engine.
+    pub fn event(&mut self, event: &Event) {
+        match event {
+            Event::Request(request) => self.note(format_args!("ask {request:?}")),
+            Event::Disk { slot, done } => self.done(u64::from(slot.0), done),
+            Event::Job(done) => self.job_done(done),
+            Event::Index(reply) => self.index_reply(reply),
+            Event::Tick => self.numbers(b't', &[]),
+            Event::Stop => self.numbers(b's', &[]),
+        }
+    }
+
+    /// Takes in what the engine wants done.
+    pub fn action(&mut self, action: &Action) {
+        match action {
+            Action::Disk { slot, id, op } => self.op(u64::from(slot.0), id.0, op),
+            Action::Job(job) => self.job(job),
+            Action::Index(request) => self.index_request(request),
+            Action::Reply { id, result } => self.note(format_args!("answer {} {result:?}", id.0)),
+        }
+    }
+
+    fn done(&mut self, slot: u64, done: &Done) {
+        match &done.result {
+            Ok(Some(bytes)) => {
+                self.numbers(b'r', &[slot, done.id.0]);
+                self.bytes(bytes);
+            }
+            Ok(None) => self.numbers(b'd', &[slot, done.id.0]),
+            Err(error) => self.note(format_args!("fault {slot} {} {error:?}", done.id.0)),
+        }
+    }
+
+    fn op(&mut self, slot: u64, id: u64, op: &Op) {
+        match op {
+            Op::Read { offset, bytes } => {
+                self.numbers(b'R', &[slot, id, *offset, *bytes as u64]);
+            }
+            Op::Write { offset, data } => {
+                self.numbers(b'W', &[slot, id, *offset]);
+                self.bytes(data);
+            }
+            Op::WriteDurable { offset, data } => {
+                self.numbers(b'D', &[slot, id, *offset]);
+                self.bytes(data);
+            }
+            Op::Flush => self.numbers(b'F', &[slot, id]),
+            Op::Discard { offset, bytes } => self.numbers(b'X', &[slot, id, *offset, *bytes]),
+        }
+    }
+
+    fn job(&mut self, job: &Job) {
+        match job {
+            Job::Seal {
+                id,
+                buffer,
+                plain_len,
+                ..
+            } => {
+                self.numbers(b'S', &[id.0, *plain_len as u64]);
+                self.bytes(buffer);
+            }
+            Job::Open {
+                id,
+                digest,
+                stored_len,
+                plain_len,
+                ..
+            } => {
+                self.numbers(b'O', &[id.0, *stored_len as u64, *plain_len as u64]);
+                self.bytes(&digest.0);
+            }
+        }
+    }
+
+    fn job_done(&mut self, done: &JobDone) {
+        match done {
+            JobDone::Sealed {
+                id,
+                stored_len,
+                digest,
+                ..
+            } => {
+                self.numbers(b'e', &[id.0, *stored_len as u64]);
+                self.bytes(&digest.0);
+            }
+            JobDone::Opened { id, verified, .. } => {
+                self.numbers(b'o', &[id.0, u64::from(*verified)]);
+            }
+        }
+    }
+
+    fn index_request(&mut self, request: &IndexRequest) {
+        match request {
+            IndexRequest::Query { id, gets, scans } => {
+                self.numbers(b'Q', &[id.0, gets.len() as u64, scans.len() as u64]);
+                for (table, key) in gets {
+                    self.note(format_args!("{table:?}"));
+                    self.bytes(key);
+                }
+                for scan in scans {
+                    self.note(format_args!("{:?} {}", scan.table, scan.limit));
+                    self.bytes(&scan.from);
+                    self.bytes(scan.end.as_deref().unwrap_or_default());
+                }
+            }
+            IndexRequest::Commit { rows, meta } => {
+                self.note(format_args!("commit {rows:?} {meta:?}"));
+                self.bytes(&meta.extra);
+            }
+        }
+    }
+
+    fn index_reply(&mut self, reply: &IndexReply) {
+        match reply {
+            IndexReply::Answer { id, bundle } => self.note(format_args!("{} {bundle:?}", id.0)),
+            IndexReply::Committed { triple, usage } => {
+                self.numbers(b'c', &[triple.rows, triple.row_bytes]);
+                self.bytes(&triple.multiset);
+                self.note(format_args!("{usage:?}"));
+            }
+            IndexReply::Failed { query, error } => {
+                self.note(format_args!("index {query:?} {error:?}"));
+            }
+        }
+    }
+
+    /// The digest of everything so far.
+    #[must_use]
+    pub fn digest(&self) -> [u8; 32] {
+        *self.0.finalize().as_bytes()
+    }
+}
+
+/// As printed.
+#[must_use]
+pub fn hex(digest: &[u8; 32]) -> String {
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Trace, hex};
+
+    #[test]
+    fn order_and_boundaries_count() {
+        let digest = |parts: &[&[u8]]| {
+            let mut trace = Trace::default();
+            parts.iter().for_each(|part| trace.bytes(part));
+            hex(&trace.digest())
+        };
+        assert_eq!(digest(&[b"a", b"b"]), digest(&[b"a", b"b"]));
+        assert_ne!(digest(&[b"a", b"b"]), digest(&[b"b", b"a"]));
+        assert_ne!(digest(&[b"ab"]), digest(&[b"a", b"b"]));
+        assert_eq!(digest(&[]).len(), 64);
+    }
+}
