@@ -160,7 +160,7 @@ impl Round {
             .iter_mut()
             .filter(|copy| copy.header.good().is_none())
         {
-            *copy = Survey::look_for(pool, copy.disk, copy.unit, segment);
+            *copy = survey.look_for(pool, copy.disk, copy.unit, segment);
         }
         let header = copies.iter().find_map(|copy| copy.header.good().cloned());
         for copy in &mut copies {
@@ -186,7 +186,10 @@ impl Round {
             .filter_map(|at| {
                 let extent = bounded_extent(pool, survey, &at, header.as_ref())?;
                 let source = pool.disks[at.disk].source;
-                let scan = scan_copy(source, extent, pool.id, segment, seal.as_ref());
+                let scan = match at.header {
+                    Header::Taken => CopyScan::default(),
+                    _ => scan_copy(source, extent, pool.id, segment, seal.as_ref()),
+                };
                 Some(RoundCopy { at, extent, scan })
             })
             .collect();
@@ -264,6 +267,7 @@ impl Round {
             findings.sort_by_key(|finding| finding.offset);
             let source = pool.disks[copy.at.disk].source;
             let seal_faults = match &self.seal {
+                _ if copy.at.header == Header::Taken => Vec::new(),
                 Some(seal) => seal::check(source, copy.extent, seal, &frames),
                 None => {
                     let unit = length_of_unit(pool, copy);
@@ -308,7 +312,7 @@ impl Round {
 
     /// What the header block of a copy shows, when it does not verify.
     fn header_class(&self, pool: &Pool<'_>, copy: &RoundCopy) -> Option<Class> {
-        if copy.at.header.good().is_some() {
+        if matches!(copy.at.header, Header::Good(_) | Header::Taken) {
             return None;
         }
         let mut here = vec![0; BLOCK_LEN];
@@ -319,7 +323,9 @@ impl Round {
         Some(match &self.header {
             Some(header) => class_against(&header.encode(), &here),
             None if is_zero(&here) => Class::Blank,
-            // The digest stands in the last sector; without it the write was cut short.
+            // Magic and digest stand in the first and the last sector; without one of them the
+            // write was cut short.
+            None if is_zero(&here[..SECTOR_BYTES]) => Class::Torn,
             None if is_zero(&here[BLOCK_LEN - SECTOR_BYTES..]) => Class::Torn,
             None => Class::Rotten,
         })
@@ -358,6 +364,7 @@ impl Round {
 
     fn findings_of(&self, pool: &Pool<'_>, number: usize, frames: &[Reference]) -> Vec<Finding> {
         let copy = &self.copies[number];
+        let taken = copy.at.header == Header::Taken;
         let last = copy.scan.frames.last().map_or(0, |frame| frame.offset);
         let mut findings = Vec::new();
         let lacking = frames
@@ -375,7 +382,11 @@ impl Round {
                 offset: frame.offset,
                 sequence: frame.header.sequence,
                 payload: Some(frame.header.payload_digest),
-                class: self.class_here(pool, number, reference),
+                class: if taken {
+                    Class::Blank
+                } else {
+                    self.class_here(pool, number, reference)
+                },
                 followed: frame.offset < last,
                 good_copy: true,
                 what,

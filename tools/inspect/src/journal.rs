@@ -381,8 +381,9 @@ impl Log {
                     self.started = header.epoch;
                 }
                 for tail in &start.abandoned {
+                    // What was sealed once stays sealed: nothing of it may be given up later.
                     let end = Closed::Abandoned(tail.data_end.get());
-                    self.closed.insert(tail.segment, end);
+                    self.closed.entry(tail.segment).or_insert(end);
                 }
             }
             Body::Alloc(alloc) => self.take_alloc(alloc, place),

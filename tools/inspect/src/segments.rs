@@ -98,8 +98,9 @@ fn add_allocated(pool: &Pool<'_>, survey: &mut Survey, log: &Log) -> Vec<Segment
             if known || never_used {
                 continue;
             }
-            let copy = Survey::look_for(pool, disk, placed.first_unit, alloc.segment);
-            if !survey.segments.contains_key(&alloc.segment) && copy.header == Header::Blank {
+            let copy = survey.look_for(pool, disk, placed.first_unit, alloc.segment);
+            let unused = matches!(copy.header, Header::Blank | Header::Taken);
+            if !survey.segments.contains_key(&alloc.segment) && unused {
                 continue;
             }
             survey.add(alloc.segment, copy);
@@ -252,13 +253,11 @@ impl SegmentJudge<'_> {
         else {
             return;
         };
-        let unused = self.facts.frame_count == 0
-            && copy.findings.is_empty()
-            && !matches!(self.closed(), Some(Closed::Sealed(_)));
-        let unused = unused || self.is_given_up();
-        let unfinished = class.is_unfinished() && copy.last_sequence.is_none();
-        if unused || unfinished {
-            self.note(copy.disk, "its first write was cut short");
+        if self.is_header_unneeded(copy, class) {
+            self.note(
+                copy.disk,
+                "the segment header of this copy was never written",
+            );
             return;
         }
         let what = match &copy.header {
@@ -266,6 +265,26 @@ impl SegmentJudge<'_> {
             _ => "segment header: blank".to_owned(),
         };
         self.damage(copy.disk, None, what, self.facts.header.is_some());
+    }
+
+    /// Nothing acknowledged stands behind a header that is not there.
+    fn is_header_unneeded(&self, copy: &CopyFacts, class: Class) -> bool {
+        let sealed = matches!(self.closed(), Some(Closed::Sealed(_)));
+        let unused = self.facts.frame_count == 0 && copy.findings.is_empty() && !sealed;
+        if unused || self.is_given_up() {
+            return true;
+        }
+        // A copy that lagged when the vault stopped is given the frames it lacks at the next start,
+        // and not always the header before them.
+        let repaired = self.facts.header.is_some();
+        let log = &self.evidence.log;
+        let cited = self
+            .facts
+            .payload
+            .is_some_and(|payload| log.citations.is_cited(payload));
+        let journal = is_journal(self.facts) && self.facts.frame_count > 0;
+        class.is_unfinished()
+            && (repaired || copy.last_sequence.is_none() || !(sealed || cited || journal))
     }
 
     fn judge_finding(&mut self, copy: &CopyFacts, finding: &Finding) {

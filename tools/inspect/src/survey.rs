@@ -21,6 +21,8 @@ pub enum Header {
     Good(Box<SegmentHeader>),
     /// Nothing was ever written there.
     Blank,
+    /// A segment allocated later lies here, so this copy was given up before it held anything.
+    Taken,
     /// It does not verify, for this reason.
     Dead(String),
 }
@@ -31,7 +33,7 @@ impl Header {
     pub fn good(&self) -> Option<&SegmentHeader> {
         match self {
             Self::Good(header) => Some(header),
-            Self::Blank | Self::Dead(_) => None,
+            Self::Blank | Self::Taken | Self::Dead(_) => None,
         }
     }
 }
@@ -149,22 +151,25 @@ impl Survey {
 
     /// Looks at one place that a record names as a copy of `segment`.
     #[must_use]
-    pub fn look_for(pool: &Pool<'_>, disk: usize, unit: UnitIndex, segment: SegmentId) -> CopyAt {
+    pub fn look_for(
+        &self,
+        pool: &Pool<'_>,
+        disk: usize,
+        unit: UnitIndex,
+        segment: SegmentId,
+    ) -> CopyAt {
         let mut lane = None;
-        let header = match look_at_unit(pool, &pool.disks[disk], unit) {
+        let at = &pool.disks[disk];
+        let header = match look_at_unit(pool, at, unit) {
             UnitStart::Segment(found, header, named) if found == segment => {
                 lane = named;
                 header
             }
-            UnitStart::Segment(found, Header::Good(_), _) => {
-                Header::Dead(format!("segment {found} begins in its place"))
+            _ if self.is_taken(disk, unit, segment) => Header::Taken,
+            UnitStart::Nothing if extent_start(at, unit).is_some_and(|s| block_is_blank(at, s)) => {
+                Header::Blank
             }
-            UnitStart::Segment(_, header, _) => header,
-            UnitStart::Stray => Header::Dead("its header does not verify".to_owned()),
-            UnitStart::Nothing => match extent_start(&pool.disks[disk], unit) {
-                Some(start) if block_is_blank(&pool.disks[disk], start) => Header::Blank,
-                _ => Header::Dead("no header in its place".to_owned()),
-            },
+            _ => Header::Dead("it does not verify".to_owned()),
         };
         CopyAt {
             disk,
@@ -172,6 +177,19 @@ impl Survey {
             header,
             lane,
         }
+    }
+
+    /// Whether a segment newer than `segment` covers a unit.
+    fn is_taken(&self, disk: usize, unit: UnitIndex, segment: SegmentId) -> bool {
+        let newer = self
+            .segments
+            .range(segment..)
+            .filter(|(id, _)| **id > segment);
+        newer.flat_map(|(_, copies)| copies).any(|copy| {
+            let units = copy.header.good().map_or(1, |header| header.units.get());
+            let covered = copy.unit.get()..copy.unit.get().saturating_add(units);
+            copy.disk == disk && covered.contains(&unit.get())
+        })
     }
 }
 

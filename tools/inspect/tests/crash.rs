@@ -3,11 +3,11 @@
 mod support;
 
 use stele_format::label::{DynamicLabel, LabelCopy, MemberState};
-use stele_format::record::Abandoned;
+use stele_format::record::{Abandoned, EntryKind, Placement};
 use stele_format::units::{ByteOffset, Epoch, LaneId, Sequence, UnitCount};
 use stele_inspect::verdict::{Area, DiskState};
-use support::check::{blank, check, frame};
-use support::{DATA, Open, Vault, geometry, noise, sample};
+use support::check::{blank, check, frame, segment};
+use support::{DATA, Open, Vault, entry, geometry, noise, sample};
 
 /// The vault goes on with fewer disks and says so in the labels.
 fn go_on_without(vault: &mut Vault, left: usize) {
@@ -318,4 +318,69 @@ fn the_leftover_of_a_torn_label_write_stays_a_note_after_later_generations() {
     check("last sector never written", &vault, &[]);
     vault.flip(0, at + 50);
     check("and changed since", &vault, &[(0, Area::Label, None, None)]);
+}
+
+#[test]
+fn a_first_write_torn_on_every_copy_is_no_damage_while_nothing_cites_it() {
+    let mut vault = sample(3);
+    let mut journal = vault.segments[&3].clone();
+    let alloc = vault.alloc_next(DATA, &[0, 1]);
+    vault.records(&mut journal, vec![alloc]);
+    let mut data = vault.open(DATA, &[0, 1], None);
+    let chunk = noise(9000, 4321);
+    vault.frame(&mut data, &chunk, 0, false);
+    let mut torn = vault.clone();
+    blank(&mut torn, 0, data.start(), 512);
+    blank(&mut torn, 1, data.start(), 16_384);
+    check("header lost, frame kept on one disk", &torn, &[]);
+    blank(&mut torn, 0, data.frame_at(0) + 1024, 512);
+    check("header and payload torn", &torn, &[]);
+    let commit = vault.commit(0, Placement::DataLane, &[entry(EntryKind::Chunk, &chunk)]);
+    vault.records(&mut journal, vec![commit]);
+    blank(&mut vault, 0, data.start(), 512);
+    blank(&mut vault, 1, data.start(), 4096);
+    check(
+        "cited, but no header left",
+        &vault,
+        &[segment(0, 5), segment(1, 5)],
+    );
+}
+
+#[test]
+fn an_allocated_place_that_a_later_segment_took_was_given_up() {
+    let mut vault = sample(3);
+    let mut journal = vault.segments[&3].clone();
+    let alloc = vault.alloc_next(DATA, &[0, 1]);
+    vault.records(&mut journal, vec![alloc]);
+    vault.writing = vec![0];
+    let mut data = vault.open(DATA, &[0, 1], None);
+    vault.frame(&mut data, &noise(9000, 4321), 0, false);
+    vault.writing = vec![0, 1, 2];
+    vault.next_unit -= 2;
+    let alloc = vault.alloc_next(LaneId::JOURNAL, &[1, 2]);
+    vault.records(&mut journal, vec![alloc]);
+    let mut later = vault.open(LaneId::JOURNAL, &[1, 2], Some(&journal));
+    let marker = vault.marker();
+    vault.records(&mut later, vec![marker]);
+    check("taken from its third unit on", &vault, &[]);
+    let mut again = sample(3);
+    let mut journal = again.segments[&3].clone();
+    let first = again.alloc_next(DATA, &[0, 1]);
+    let unit = again.next_unit;
+    again.records(&mut journal, vec![first]);
+    again.writing = vec![0];
+    let mut data = again.open(DATA, &[0, 1], None);
+    let chunk = noise(9000, 4321);
+    again.frame(&mut data, &chunk, 0, false);
+    again.writing = vec![0, 1, 2];
+    again.next_unit = unit;
+    let alloc = again.alloc_next(LaneId::JOURNAL, &[1, 2]);
+    again.records(&mut journal, vec![alloc]);
+    let mut later = again.open(LaneId::JOURNAL, &[1, 2], Some(&journal));
+    let marker = again.marker();
+    again.records(&mut later, vec![marker]);
+    check("taken from its first unit on", &again, &[]);
+    let commit = again.commit(0, Placement::DataLane, &[entry(EntryKind::Chunk, &chunk)]);
+    again.records(&mut later, vec![commit]);
+    check("taken although cited", &again, &[frame(1, 5, 0)]);
 }
