@@ -49,6 +49,7 @@ fn new_pages_are_zero_also_where_others_were_before() {
     pages.sync().unwrap();
     // Once within what is gathered in memory, once with everything written out.
     for keep in [GROUP_PAGES + 7, 9] {
+        pages.write(last * PAGE, &filled(0)).unwrap();
         pages.set_len(keep * PAGE).unwrap();
         pages.set_len((last + 1) * PAGE).unwrap();
         for page in 1..=last {
