@@ -19,7 +19,7 @@ use crate::rules::{Case, Ending, Meaning, judge};
 use crate::scan::Class;
 use crate::seal::SealFault;
 use crate::survey::{Header, Survey, extent_of};
-use crate::verdict::{Area, Damage, Ledger};
+use crate::verdict::{Area, Damage, DiskState, Ledger};
 
 /// Verifies all segments of the pool and enters the result.
 pub fn verify(pool: &mut Pool<'_>, pause: Duration, ledger: &mut Ledger) {
@@ -72,6 +72,7 @@ fn apply_members(pool: &mut Pool<'_>, log: &Log, ledger: &mut Ledger) {
         if let Some(position) = pool.position(*disk).filter(|_| left) {
             let disk = &mut pool.disks[position];
             disk.standing = Standing::Left;
+            ledger.set_state(disk.entry, DiskState::Stale);
             ledger.note(
                 disk.entry,
                 "left the pool by a record newer than its labels",
