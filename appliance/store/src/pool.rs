@@ -167,12 +167,6 @@ impl Member {
         self.units.free
     }
 
-    /// Whether a segment holds this unit.
-    #[must_use]
-    pub fn holds(&self, unit: u32) -> bool {
-        self.units.used.get(unit as usize).copied().unwrap_or(false)
-    }
-
     /// Units in all.
     #[must_use]
     pub fn unit_count(&self) -> u32 {

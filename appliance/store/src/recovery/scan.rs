@@ -54,11 +54,11 @@ fn scan_disk(pool: &mut Pool, disks: &mut Disks, disk: DiskId, slot: DiskSlot, f
         return;
     };
     let (count, id) = (member.unit_count(), pool.id);
+    let taken = taken_units(pool, disk, count);
     let patience = 2 * pool.segment_units + 1;
     let mut last_used = floor;
-    for unit in 0..count {
-        let known = pool.member(disk).is_some_and(|member| member.holds(unit));
-        if known {
+    for (unit, taken) in (0..count).zip(taken) {
+        if taken {
             last_used = last_used.max(unit);
             continue;
         }
@@ -83,6 +83,27 @@ fn scan_disk(pool: &mut Pool, disks: &mut Disks, disk: DiskId, slot: DiskSlot, f
             );
         }
     }
+}
+
+/// Units in which no unknown segment can begin: all of a closed segment, but only the first of one
+/// that was open when the snapshot was taken, since later starts may have cut it short and given the
+/// rest to others.
+fn taken_units(pool: &Pool, disk: DiskId, count: u32) -> Vec<bool> {
+    let mut taken = vec![false; count as usize];
+    for info in pool.segments.values() {
+        let units = if info.data_end.is_some() {
+            info.units
+        } else {
+            1
+        };
+        for place in info.places.iter().filter(|place| place.disk == disk) {
+            let first = place.first_unit.get() as usize;
+            for flag in taken.iter_mut().skip(first).take(units as usize) {
+                *flag = true;
+            }
+        }
+    }
+    taken
 }
 
 /// Enters a segment, or one more copy of it. Its length ends at the next segment on the disk, since a
