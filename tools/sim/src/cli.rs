@@ -36,6 +36,9 @@ pub struct Cli {
     /// Print everything that happens.
     #[arg(long, conflicts_with = "quiet")]
     pub show: bool,
+    /// Write the disks of a failing seed into this directory.
+    #[arg(long, value_name = "DIR")]
+    pub images: Option<std::path::PathBuf>,
     /// Plant a bug, to see that it is found.
     #[arg(long, value_name = "BUG")]
     pub plant: Option<Plant>,

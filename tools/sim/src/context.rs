@@ -24,6 +24,8 @@ pub struct Context {
     pub show: bool,
     /// Occasions at which the disks are inspected, permille.
     pub inspect_permille: u64,
+    /// Where the disks of a failing run are written.
+    pub images: Option<std::path::PathBuf>,
     /// The clock of the machine.
     pub clock: SimClock,
     /// Milliseconds of power-on time of earlier starts plus those spent off.
@@ -45,6 +47,7 @@ impl Context {
             plant,
             show,
             inspect_permille,
+            images: None,
             clock: SimClock::new(crate::limits::FIRST_WALL_MS),
             true_before_ms: crate::limits::FIRST_WALL_MS,
             compliance_ms: 0,

@@ -273,6 +273,29 @@ impl Hardware {
         context.say(format_args!("fault: disk {number} cannot read {at}..{end}"));
     }
 
+    /// Writes every disk into a directory, sparse, for the offline tools.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn save(&self, directory: &std::path::Path) -> std::io::Result<()> {
+        use std::os::unix::fs::FileExt;
+        const PIECE: usize = 1 << 20;
+        std::fs::create_dir_all(directory)?;
+        for (number, slot) in self.slots.iter().enumerate() {
+            let file = std::fs::File::create(directory.join(format!("disk-{number}.disk")))?;
+            file.set_len(DISK_BYTES)?;
+            for at in (0..DISK_BYTES).step_by(PIECE) {
+                let piece = slot.handle.peek(at, PIECE);
+                for (block, from) in piece.chunks(4096).zip((at..).step_by(4096)) {
+                    if block.iter().any(|byte| *byte != 0) {
+                        file.write_all_at(block, from)?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// What may go wrong with the victims in the session that begins.
     pub fn hurt_at_work(&mut self, context: &mut Context, swarm: &Swarm) {
         let plants = context.plant;

@@ -88,6 +88,16 @@ impl<'a> Life<'a> {
     /// # Errors
     /// The first broken promise.
     pub fn live(mut self) -> Result<(), Violation> {
+        let lived = self.lives();
+        if let (Err(_), Some(directory)) = (&lived, &self.context.images)
+            && let Err(error) = self.hardware.save(directory)
+        {
+            eprintln!("the disks could not be written: {error}");
+        }
+        lived
+    }
+
+    fn lives(&mut self) -> Result<(), Violation> {
         self.create()?;
         let mut crashed = false;
         while !self.is_over() {
@@ -410,7 +420,7 @@ impl<'a> Life<'a> {
     }
 
     /// The end: one more start, everything compared, a clean stop, the last inspection.
-    fn end(mut self, crashed: bool) -> Result<(), Violation> {
+    fn end(&mut self, crashed: bool) -> Result<(), Violation> {
         let Some(mut machine) = self.start(crashed)? else {
             return Ok(());
         };
@@ -438,7 +448,7 @@ impl<'a> Life<'a> {
     }
 
     /// The power failed in the last check: once more.
-    fn end_again(self) -> Result<(), Violation> {
+    fn end_again(&mut self) -> Result<(), Violation> {
         self.context.report.cuts += 1;
         self.end(true)
     }

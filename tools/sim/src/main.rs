@@ -17,6 +17,7 @@ fn main() -> ExitCode {
         plant: cli.plant,
         show: cli.show,
         inspect_permille: cli.inspect,
+        images: cli.images.clone(),
         recoveries_max: cli.crashes.unwrap_or(u64::MAX),
     };
     let (report, trace) = run_seeds(&cli, &settings);

@@ -10,7 +10,7 @@ use crate::plant::Plant;
 use crate::report::Report;
 
 /// What a run may do.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Settings {
     /// Events of work.
     pub steps: u64,
@@ -20,6 +20,8 @@ pub struct Settings {
     pub show: bool,
     /// Occasions at which the disks are inspected, permille.
     pub inspect_permille: u64,
+    /// Where the disks of a failing run are written.
+    pub images: Option<std::path::PathBuf>,
     /// Crash recoveries after which the run ends, at the end of its pool.
     pub recoveries_max: u64,
 }
@@ -57,6 +59,7 @@ pub fn run(seed: u64, settings: &Settings) -> Outcome {
         ..
     } = *settings;
     let mut context = Context::new(seed, plant, show, inspect_permille);
+    context.images.clone_from(&settings.images);
     let mut steps_left = settings.steps;
     let lived = catch_unwind(AssertUnwindSafe(|| {
         lives(&mut context, &mut steps_left, settings)
