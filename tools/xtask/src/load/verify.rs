@@ -152,7 +152,10 @@ impl Check<'_> {
         if self.refused(&answer) {
             return Ok(());
         }
-        let (listed, promised) = (versions_of(&answer, key)?, self.book.listed(key));
+        let (listed, promised) = (
+            Listing::read(&answer, key)?,
+            Listing::of(self.book.listed(key)),
+        );
         ensure(listed == promised, || {
             format!("{key}: listed {listed:?}, acknowledged {promised:?}")
         })
@@ -184,30 +187,78 @@ impl Check<'_> {
     }
 }
 
-/// Versions and markers of exactly this name, newest first, as the server lists them.
-fn versions_of(answer: &Response, key: &str) -> Outcome<Vec<(String, bool)>> {
-    answer.expect(200)?;
-    let text = answer.text();
-    ensure(
-        element(&text, "IsTruncated").as_deref() != Some("true"),
-        || format!("{key} has more versions than one page lists"),
-    )?;
-    let mut found = Vec::new();
-    // The order between versions and markers is the order in the document.
-    for piece in text
-        .split("<Version>")
-        .flat_map(|piece| piece.split("<DeleteMarker>"))
-        .skip(1)
-    {
-        let of_key = elements(piece, "Key")
-            .first()
-            .is_some_and(|name| name == key);
-        if let (true, Some(id)) = (of_key, element(piece, "VersionId")) {
-            let at = piece.as_ptr().addr() - text.as_ptr().addr();
-            found.push((id, text[..at].ends_with("<DeleteMarker>")));
+/// All versions of one name. An answer may name versions and markers in two lists, so their common
+/// order shows only in what is latest.
+#[derive(Debug, PartialEq, Eq, Clone)]
+struct Listing {
+    /// Ids of versions with content, newest first.
+    versions: Vec<String>,
+    /// Ids of delete markers, newest first.
+    markers: Vec<String>,
+    latest: Option<String>,
+}
+
+impl Listing {
+    /// From ids and whether they are markers, newest first.
+    fn of(known: Vec<(String, bool)>) -> Listing {
+        let latest = known.first().map(|(id, _)| id.clone());
+        let (markers, versions): (Vec<_>, Vec<_>) = known.into_iter().partition(|(_, m)| *m);
+        let ids = |list: Vec<(String, bool)>| list.into_iter().map(|(id, _)| id).collect();
+        Listing {
+            versions: ids(versions),
+            markers: ids(markers),
+            latest,
         }
     }
-    Ok(found)
+
+    /// What the server lists under exactly this name.
+    fn read(answer: &Response, key: &str) -> Outcome<Listing> {
+        answer.expect(200)?;
+        let text = answer.text();
+        ensure(
+            element(&text, "IsTruncated").as_deref() != Some("true"),
+            || format!("{key} has more versions than one page lists"),
+        )?;
+        let mut listing = Listing {
+            versions: Vec::new(),
+            markers: Vec::new(),
+            latest: None,
+        };
+        for (kind, ids) in [
+            ("Version", &mut listing.versions),
+            ("DeleteMarker", &mut listing.markers),
+        ] {
+            for entry in elements(&text, kind) {
+                let Some(id) = element(&entry, "VersionId") else {
+                    continue;
+                };
+                if element(&entry, "Key").as_deref() != Some(key) {
+                    continue;
+                }
+                if element(&entry, "IsLatest").as_deref() == Some("true") {
+                    let before = listing.latest.replace(id.clone());
+                    ensure(before.is_none(), || {
+                        format!("{key} has two latest versions")
+                    })?;
+                }
+                ids.push(id);
+            }
+        }
+        Ok(listing)
+    }
+
+    /// The one version or marker that is here and not there, when that is the only difference.
+    fn one_more_than(&self, before: &Listing) -> Option<(String, bool)> {
+        let newest = self.latest.clone()?;
+        let without = |ids: &[String]| -> Vec<String> {
+            ids.iter().filter(|id| **id != newest).cloned().collect()
+        };
+        let marker = self.markers.first() == Some(&newest);
+        let same = without(&self.versions) == before.versions
+            && without(&self.markers) == before.markers
+            && before.latest.as_ref() != Some(&newest);
+        same.then_some((newest, marker))
+    }
 }
 
 /// Finds out whether the operation without an answer happened: entirely, or not at all.
@@ -225,7 +276,13 @@ fn settle(book: &mut Book, client: &mut Client, bucket: &str) -> Outcome {
         }
     };
     let answer = client.ask(bucket, &[("versions", ""), ("prefix", &key)])?;
-    let (listed, before) = (versions_of(&answer, &key)?, book.listed(&key));
+    let (listed, before) = (
+        Listing::read(&answer, &key)?,
+        Listing::of(book.listed(&key)),
+    );
+    let half = |known: &Listing| {
+        format!("{key}: one operation was under way; listed {listed:?}, known {known:?}")
+    };
     if listed == before {
         if let Doubt::Complete(open) = doubt {
             book.uploads.push(open);
@@ -234,19 +291,66 @@ fn settle(book: &mut Book, client: &mut Client, bucket: &str) -> Outcome {
     }
     if let Doubt::Release { version, .. } = &doubt {
         book.release(&key, version);
-        let after = book.listed(&key);
-        return ensure(listed == after, || half(&key, &listed, &after));
+        let after = Listing::of(book.listed(&key));
+        return ensure(listed == after, || half(&after));
     }
-    let new = listed
-        .first()
-        .filter(|_| listed.get(1..) == Some(before.as_slice()));
-    match new {
-        Some((version, marker)) if *marker == body.is_none() => book.add(&key, version, body),
-        _ => return Err(Failure::new(half(&key, &listed, &before))),
+    match listed.one_more_than(&before) {
+        Some((version, marker)) if marker == body.is_none() => book.add(&key, &version, body),
+        _ => return Err(Failure::new(half(&before))),
     }
     Ok(())
 }
 
-fn half(key: &str, listed: &[(String, bool)], known: &[(String, bool)]) -> String {
-    format!("{key}: one operation was under way; listed {listed:?}, known {known:?}")
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn listing(known: &[(&str, bool)]) -> Listing {
+        Listing::of(
+            known
+                .iter()
+                .map(|(id, marker)| ((*id).to_owned(), *marker))
+                .collect(),
+        )
+    }
+
+    fn answer(text: &str) -> Response {
+        Response {
+            status: 200,
+            headers: Vec::new(),
+            body: text.as_bytes().to_vec(),
+        }
+    }
+
+    #[test]
+    fn versions_and_markers_in_two_lists_are_read() {
+        let entry = |kind: &str, key: &str, id: &str, latest: bool| {
+            format!(
+                "<{kind}><Key>{key}</Key><VersionId>{id}</VersionId>\
+                 <IsLatest>{latest}</IsLatest></{kind}>"
+            )
+        };
+        let text = [
+            entry("DeleteMarker", "a", "3", true),
+            entry("Version", "a", "2", false),
+            entry("Version", "a", "1", false),
+            entry("Version", "ab", "9", true),
+        ]
+        .concat();
+        let read = Listing::read(&answer(&text), "a").unwrap();
+        assert_eq!(read, listing(&[("3", true), ("2", false), ("1", false)]));
+    }
+
+    #[test]
+    fn only_one_new_latest_entry_is_one_more() {
+        let before = listing(&[("2", false), ("1", true)]);
+        let more = listing(&[("3", true), ("2", false), ("1", true)]);
+        assert_eq!(more.one_more_than(&before), Some(("3".to_owned(), true)));
+        assert_eq!(before.one_more_than(&before), None);
+        assert_eq!(
+            listing(&[("3", false), ("1", true)]).one_more_than(&before),
+            None
+        );
+        assert_eq!(before.one_more_than(&more), None);
+    }
 }
