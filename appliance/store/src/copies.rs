@@ -121,6 +121,16 @@ impl Copies {
         through.get(quorum.saturating_sub(1)).copied()
     }
 
+    /// The highest frame flushed on every disk of the open segment.
+    #[must_use]
+    pub fn durable_everywhere(&self) -> Option<Sequence> {
+        self.copies
+            .values()
+            .filter(|c| c.member)
+            .map(|c| c.durable_through)
+            .min()
+    }
+
     /// Disks too far behind the others to stay.
     #[must_use]
     pub fn laggards(&self, acknowledged: Sequence, now_ms: u64) -> Vec<DiskSlot> {

@@ -87,6 +87,8 @@ pub struct Journal {
     counter: KeyCounter,
     acknowledged: Sequence,
     applied: JournalPosition,
+    /// Positions after acknowledged frames that some copy may still lack, and the last one before.
+    unsettled: VecDeque<JournalPosition>,
     quiet_since_ms: Option<u64>,
     payload: Vec<u8>,
     full: bool,
@@ -125,6 +127,7 @@ impl Journal {
             log,
             counter: KeyCounter::new(epoch),
             acknowledged,
+            unsettled: VecDeque::from([applied.clone()]),
             applied,
             quiet_since_ms: None,
             payload: Vec::new(),
@@ -391,8 +394,30 @@ impl Journal {
         // Here, and nowhere else, the frame's records become true.
         self.acknowledged = flight.sequence;
         self.applied = flight.after;
+        self.unsettled.push_back(self.applied.clone());
+        self.settle();
         self.quiet_since_ms = (!flight.marker_only).then_some(now_ms);
         Some(flight.records)
+    }
+
+    /// Forgets positions behind which every copy is complete, but for the last.
+    fn settle(&mut self) {
+        let Some(everywhere) = self.copies.durable_everywhere() else {
+            return;
+        };
+        while self
+            .unsettled
+            .get(1)
+            .is_some_and(|next| next.sequence.get() <= everywhere.get() + 1)
+        {
+            self.unsettled.pop_front();
+        }
+    }
+
+    /// The newest position before which every copy of the journal is complete.
+    #[must_use]
+    pub fn settled(&self) -> &JournalPosition {
+        self.unsettled.front().unwrap_or(&self.applied)
     }
 
     /// After a quiet while one marker frame closes the window in which the last acknowledged frame

@@ -371,7 +371,7 @@ impl Lane {
         self.previous_segment = writer.id();
         self.previous_chain = writer.lane_chain();
         if writer.is_empty() {
-            context.pool.trim(writer.id(), 0, 0);
+            context.pool.drop_segment(writer.id());
             return;
         }
         let sealed = writer.seal(&LogState::None);

@@ -171,7 +171,7 @@ impl SegmentWriter {
     /// Whether a frame of so many bytes fits before footer and seal.
     #[must_use]
     pub fn fits(&self, frame_bytes: usize) -> bool {
-        let footer = Footer::bytes_for(self.entries.len() + 1) as u64;
+        let footer = Footer::bytes_for(self.entries.len() + 1).next_multiple_of(BLOCK) as u64;
         self.next_offset + frame_bytes as u64 + footer + u64::from(BLOCK_BYTES) <= self.capacity()
     }
 
@@ -261,7 +261,7 @@ impl SegmentWriter {
             last_sequence: Sequence::new(self.next_sequence.get() - 1),
             data_end: ByteOffset::new(self.next_offset),
             footer_offset: ByteOffset::new(self.next_offset),
-            footer_bytes: u32::try_from(footer.len()).unwrap_or(u32::MAX),
+            footer_bytes: u32::try_from(Footer::bytes_for(self.entries.len())).unwrap_or(u32::MAX),
             footer_digest,
             chain_head: self.chain,
             log: log.clone(),

@@ -7,10 +7,12 @@ use minicbor::decode::Error as CborError;
 use minicbor::{Decoder, Encoder};
 use stele_format::digest::Digest;
 use stele_format::tree::Frontier;
-use stele_format::units::{DiskId, Epoch, LaneId, SegmentId, Sequence, UnitIndex, UnixMillis};
+use stele_format::units::{
+    DiskId, Epoch, LaneId, LogIndex, SegmentId, Sequence, UnitIndex, UnixMillis,
+};
 
 use crate::index::SnapshotMeta;
-use crate::journal::JournalPosition;
+use crate::journal::{Journal, JournalPosition};
 use crate::lane::Lane;
 use crate::pool::{Place, Pool, SegmentInfo};
 use crate::sequence::LogHead;
@@ -20,7 +22,10 @@ const SNAPSHOT_VERSION: u8 = 1;
 /// The engine's part of a snapshot.
 #[derive(Debug, Clone)]
 pub(crate) struct SnapshotState {
+    /// Where every copy of the journal is complete: replay reads from here.
     pub(crate) position: JournalPosition,
+    /// Records before this one are in the rows.
+    pub(crate) apply_from: LogIndex,
     pub(crate) next_segment: SegmentId,
     /// Data segments whose frames the rows may not cover completely.
     pub(crate) open_segments: Vec<SegmentId>,
@@ -29,9 +34,10 @@ pub(crate) struct SnapshotState {
 
 impl SnapshotState {
     /// The state as of the last applied frame.
-    pub(crate) fn of(pool: &Pool, lane: &Lane, position: &JournalPosition) -> Self {
+    pub(crate) fn of(pool: &Pool, lane: &Lane, journal: &Journal) -> Self {
         Self {
-            position: position.clone(),
+            position: journal.settled().clone(),
+            apply_from: journal.applied().log.next,
             next_segment: pool.next_segment,
             open_segments: lane.open_segments(),
             segments: pool
@@ -45,7 +51,7 @@ impl SnapshotState {
     /// As the index stores it.
     pub(crate) fn meta(&self) -> SnapshotMeta {
         SnapshotMeta {
-            next: self.position.log.next,
+            next: self.apply_from,
             segment: self.position.segment,
             offset: self.position.offset,
             frontier: self.position.log.frontier.encode(),
@@ -117,11 +123,11 @@ impl SnapshotState {
         let frontier =
             Frontier::decode(&meta.frontier).map_err(|_| CborError::message("frontier"))?;
         let log = LogHead {
-            next: meta.next,
+            next: LogIndex::new(frontier.size()),
             previous,
             frontier,
         };
-        if log.frontier.size() != log.next.get() {
+        if log.next > meta.next {
             return Err(CborError::message("log"));
         }
         let (segment, offset) = (meta.segment, meta.offset);
@@ -135,6 +141,7 @@ impl SnapshotState {
         };
         Ok(Self {
             position,
+            apply_from: meta.next,
             next_segment,
             open_segments,
             segments,

@@ -167,3 +167,41 @@ fn deletes_hide_and_release_but_locked_versions_stay() {
     vault.event(Event::Tick);
     vault.stop();
 }
+
+#[test]
+fn a_lost_index_is_rebuilt_from_the_journal_and_the_vault_goes_on() {
+    for missing in [None, Some(0), Some(1), Some(2)] {
+        let mut rig = Rig::create(3);
+        let mut vault = rig.start();
+        vault.bucket("b", false);
+        for (seed, bytes) in SIZES.into_iter().enumerate() {
+            vault.put(&name("b", &format!("k{seed}")), &content(seed, bytes));
+        }
+        vault.stop();
+        for handle in rig.handles.iter().take(2).flatten() {
+            // The index area begins behind labels and key state.
+            let noise = vec![0x5a_u8; 64 << 10];
+            (0..16).for_each(|part| {
+                handle.tamper((1 << 20) + (256 << 10) + part * (64 << 10), &noise)
+            });
+        }
+        if let Some(missing) = missing {
+            rig.handles[missing] = None;
+        }
+        // A rebuild that commits in steps, and is cut off before it is done.
+        rig.options.snapshot_rows = 3;
+        drop(rig.start());
+        rig.crash();
+        let mut vault = rig.start();
+        check_all(&mut vault);
+        vault.put(&name("b", "later"), b"later");
+        assert_eq!(
+            vault.get(&name("b", "later"), None, None).unwrap(),
+            b"later"
+        );
+        vault.stop();
+        let mut vault = rig.start();
+        assert!(!vault.report.index_rebuilt);
+        check_all(&mut vault);
+    }
+}

@@ -154,9 +154,9 @@ impl Engine {
     }
 
     fn index_is_full(&self) -> bool {
-        self.index_usage.as_ref().is_some_and(|usage| {
-            usage.row_bytes.saturating_mul(4) > usage.capacity_bytes.saturating_mul(3)
-        })
+        self.index_usage
+            .as_ref()
+            .is_some_and(|usage| usage.row_bytes.saturating_mul(4) > usage.capacity_bytes)
     }
 
     pub(crate) fn bucket_named(&self, name: &str) -> Option<stele_format::units::BucketId> {

@@ -24,7 +24,7 @@ impl Engine {
         let Some(rows) = self.memtable.freeze() else {
             return false;
         };
-        let meta = SnapshotState::of(&self.pool, &self.lane, self.journal.applied()).meta();
+        let meta = SnapshotState::of(&self.pool, &self.lane, &self.journal).meta();
         self.snapshot_wanted = false;
         self.journal.snapshot_begins();
         self.committing = true;

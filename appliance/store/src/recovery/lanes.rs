@@ -108,6 +108,16 @@ fn sealed(
     })
 }
 
+/// Whether no copy of a segment holds anything at all.
+pub(super) fn is_blank(
+    pool: &Pool,
+    disks: &mut Disks,
+    segment: SegmentId,
+    info: &SegmentInfo,
+) -> bool {
+    SegmentCopies::of(pool, segment, info).used_end(disks, 0) == 0
+}
+
 /// Where a segment that was left open may be cut: its frames end here, and no copy holds anything in
 /// the units beyond.
 pub(super) fn units_kept(

@@ -8,13 +8,13 @@ use stele_format::digest::Digest;
 use stele_format::limits::BLOCK_BYTES;
 use stele_format::record::Abandoned;
 use stele_format::units::{
-    BucketId, ByteOffset, DiskId, Epoch, SegmentId, Sequence, UnitCount, UnixMillis,
+    BucketId, ByteOffset, DiskId, Epoch, LogIndex, SegmentId, Sequence, UnitCount, UnixMillis,
 };
 
 use super::begin::{self, Beginning, abandoned_journal};
 use super::labels::{LabelPicture, read_all, read_label};
-use super::lanes::{index_segment, units_kept};
-use super::replay::{Replay, Replayed};
+use super::lanes::{index_segment, is_blank, units_kept};
+use super::replay::{From, Replay, Replayed};
 use super::{Disks, OpenError, OpenReport, Opened, Opening, scan};
 use crate::config::NewBucket;
 use crate::engine::{DiskSlot, Engine, Now, Parts, World};
@@ -25,7 +25,7 @@ use crate::keys::copies::KeyDisk;
 use crate::keys::state::KeyState;
 use crate::lane::{DATA_LANE, Lane};
 use crate::limits::{SNAPSHOT_RECORD_COUNT, SNAPSHOT_ROW_COUNT};
-use crate::pool::{MemberState, Pool};
+use crate::pool::{MemberState, Place, Pool, SegmentInfo};
 use crate::request::ReadOnlyReason;
 use crate::sequence::LogHead;
 use crate::snapshot::SnapshotState;
@@ -83,8 +83,8 @@ pub fn open(
         rows_max: options.snapshot_rows.max(1),
         walked: 0,
     };
-    let start = work.start(index.snapshot, newest.epoch, may_write)?;
-    let replayed = work.replay(start.position.clone(), newest.watermark, may_write)?;
+    let start = work.start(index.snapshot)?;
+    let replayed = work.replay(&start, newest.watermark, may_write)?;
     let lanes = work.walk_lanes(&start);
     let (memtable, index_store, walked) = (work.memtable, work.index, work.walked);
     let buckets = load_buckets(&memtable, &index_store)?;
@@ -166,6 +166,37 @@ fn open_index(
     options: &OpenOptions,
     epoch: Epoch,
 ) -> Result<FoundIndex, OpenError> {
+    let start = u64::from(epoch.get()) + 1;
+    let how = IndexOptions {
+        cache_bytes: options.cache_bytes,
+        start,
+    };
+    let key = keys.index_key.expose();
+    match IndexStore::open(index_areas(pool, open_area)?, key, how) {
+        Ok(opened) => match SnapshotState::decode(&opened.triple.meta) {
+            Some(snapshot) => Ok(FoundIndex {
+                store: opened.store,
+                snapshot: Some(snapshot),
+            }),
+            None => {
+                // Left by a rebuild that was cut off: begin again on empty areas.
+                drop(opened);
+                let store = IndexStore::create(index_areas(pool, open_area)?, key, how)?;
+                Ok(FoundIndex {
+                    store,
+                    snapshot: None,
+                })
+            }
+        },
+        Err(not_opened) => Ok(FoundIndex {
+            store: not_opened.create()?,
+            snapshot: None,
+        }),
+    }
+}
+
+/// The index areas of the disks that take part.
+fn index_areas(pool: &Pool, open_area: &mut OpenArea<'_>) -> Result<Vec<Box<dyn Area>>, OpenError> {
     let mut areas = Vec::new();
     for member in pool.active() {
         let (Some(slot), Some(geometry)) = (member.slot, &member.geometry) else {
@@ -180,34 +211,17 @@ fn open_index(
         }
     }
     if areas.is_empty() {
-        return Err(OpenError::NoIndexDisk {
-            missing: pool.missing_names(),
-        });
+        let missing = pool.missing_names();
+        return Err(OpenError::NoIndexDisk { missing });
     }
-    let start = u64::from(epoch.get()) + 1;
-    let how = IndexOptions {
-        cache_bytes: options.cache_bytes,
-        start,
-    };
-    match IndexStore::open(areas, keys.index_key.expose(), how) {
-        Ok(opened) => {
-            let snapshot = SnapshotState::decode(&opened.triple.meta);
-            let store = match &snapshot {
-                Some(_) => opened.store,
-                None => opened.store.recreate()?,
-            };
-            Ok(FoundIndex { store, snapshot })
-        }
-        Err(not_opened) => Ok(FoundIndex {
-            store: not_opened.create()?,
-            snapshot: None,
-        }),
-    }
+    Ok(areas)
 }
 
 /// Where replay begins, and what the snapshot leaves to be walked.
 struct Start {
     position: JournalPosition,
+    /// Records before this one are in the index already.
+    apply_from: LogIndex,
     covered: BTreeSet<SegmentId>,
     rebuilt: bool,
 }
@@ -231,36 +245,46 @@ struct Work<'a> {
 
 impl Work<'_> {
     /// Learns the segments and decides where replay begins.
-    fn start(
-        &mut self,
-        snapshot: Option<SnapshotState>,
-        _epoch: Epoch,
-        _may_write: bool,
-    ) -> Result<Start, OpenError> {
+    fn start(&mut self, snapshot: Option<SnapshotState>) -> Result<Start, OpenError> {
         let rebuilt = snapshot.is_none();
         let mut covered = BTreeSet::new();
+        let mut apply_from = LogIndex::ZERO;
         let mut position = None;
+        let mut unsure = BTreeMap::new();
         if let Some(snapshot) = snapshot {
             self.pool.next_segment = self.pool.next_segment.max(snapshot.next_segment);
             covered.extend(snapshot.segments.iter().map(|(id, _)| *id));
             for open in &snapshot.open_segments {
                 covered.remove(open);
             }
-            self.pool.segments = snapshot.segments.into_iter().collect();
+            // Segments that may have been allocated and never used: others may lie there by now.
+            let at = snapshot.position.segment;
+            let open = snapshot.open_segments;
+            let settled = |id: &SegmentId, info: &SegmentInfo| {
+                if info.lane.is_journal() {
+                    *id <= at
+                } else {
+                    !open.contains(id)
+                }
+            };
+            let known = snapshot.segments.into_iter();
+            let (sure, rest) = known.partition(|(id, info)| settled(id, info));
+            self.pool.segments = sure;
+            unsure = rest;
+            apply_from = snapshot.apply_from;
             position = Some(snapshot.position);
         }
         self.pool.count_units();
         let high_water = self.high_water();
         scan::scan(self.pool, self.disks, &high_water);
+        self.reenter(unsure);
         let position = match position {
-            Some(position) => {
-                self.refresh_headers(position.segment);
-                position
-            }
+            Some(position) => position,
             None => self.genesis_position()?,
         };
         Ok(Start {
             position,
+            apply_from,
             covered,
             rebuilt,
         })
@@ -279,31 +303,29 @@ impl Work<'_> {
             .collect()
     }
 
-    /// A snapshot may have been taken between the allocation of a journal segment and its first
-    /// frame: what its header says counts.
-    fn refresh_headers(&mut self, from: SegmentId) {
-        let pool_id = self.pool.id;
-        let later: Vec<SegmentId> = self
-            .pool
-            .segments
-            .iter()
-            .filter(|(id, info)| **id > from && info.lane.is_journal())
-            .map(|(id, _)| *id)
-            .collect();
-        for id in later {
-            let Some(info) = self.pool.segments.get(&id).cloned() else {
+    /// Enters segments whose header was not found, unless another one lies in their place by now.
+    fn reenter(&mut self, unsure: BTreeMap<SegmentId, SegmentInfo>) {
+        for (id, mut info) in unsure {
+            if let Some(found) = self.pool.segments.get_mut(&id) {
+                for place in info.places {
+                    if !found.places.contains(&place) {
+                        found.places.push(place);
+                    }
+                }
                 continue;
+            }
+            let taken = |place: &Place| {
+                self.pool.segments.values().any(|other| {
+                    other.places.iter().any(|there| {
+                        let (a, b) = (place.first_unit.get(), there.first_unit.get());
+                        there.disk == place.disk && a < b + other.units && b < a + info.units
+                    })
+                })
             };
-            let header = info.places.iter().find_map(|place| {
-                let (slot, base) = self.pool.locate_active(place)?;
-                let disk = self.disks.get(slot)?;
-                scan::read_header(disk, base, pool_id, place.disk).filter(|h| h.segment == id)
-            });
-            if let Some(info) = self.pool.segments.get_mut(&id) {
-                info.epoch = header.as_ref().map_or(Epoch::ZERO, |header| header.epoch);
-                info.first_sequence = header
-                    .as_ref()
-                    .map_or(Sequence::ZERO, |header| header.first_sequence);
+            if !info.places.iter().any(taken) {
+                info.epoch = Epoch::ZERO;
+                info.first_sequence = Sequence::ZERO;
+                self.pool.segments.insert(id, info);
             }
         }
     }
@@ -331,12 +353,13 @@ impl Work<'_> {
 
     fn replay(
         &mut self,
-        from: JournalPosition,
+        start: &Start,
         watermark: Sequence,
         may_write: bool,
     ) -> Result<Replayed, OpenError> {
         let mut total: Option<Replayed> = None;
-        let mut from = from;
+        let mut from = start.position.clone();
+        let mut lane_chain = from.chain;
         let mut watermark = watermark;
         loop {
             let mut replay = Replay::new(
@@ -345,8 +368,12 @@ impl Work<'_> {
                 self.keys,
                 &mut self.memtable,
                 &self.index,
-                from,
-                watermark,
+                From {
+                    position: from,
+                    lane_chain,
+                    watermark,
+                    apply_from: start.apply_from,
+                },
             );
             let writable = may_write;
             let ended = replay.run(if writable { self.rows_max } else { usize::MAX })?;
@@ -359,6 +386,7 @@ impl Work<'_> {
                 return Ok(merged);
             }
             from = merged.position.clone();
+            lane_chain = merged.lane_chain;
             watermark = merged.proven;
             total = Some(merged);
             self.commit_rows(&from);
@@ -431,7 +459,7 @@ impl Work<'_> {
     fn close_segment(
         &mut self,
         id: SegmentId,
-        info: &crate::pool::SegmentInfo,
+        info: &SegmentInfo,
         found: &super::lanes::LaneSegment,
         lanes: &mut Lanes,
     ) {
@@ -442,7 +470,7 @@ impl Work<'_> {
         if info.data_end.is_some_and(|end| end > 0) {
             return;
         }
-        if found.data_end == 0 && info.epoch == Epoch::ZERO {
+        if found.data_end == 0 && is_blank(self.pool, self.disks, id, info) {
             // Allocated and never written.
             self.pool.segments.remove(&id);
             return;
@@ -574,7 +602,7 @@ fn close_journal(opening: &mut Opening<'_>, replayed: &Replayed, lanes: &Lanes) 
         let Some(info) = opening.pool.segments.get(&id).cloned() else {
             continue;
         };
-        if id != last && info.epoch == Epoch::ZERO {
+        if id != last && is_blank(opening.pool, opening.disks, id, &info) {
             opening.pool.segments.remove(&id);
             continue;
         }

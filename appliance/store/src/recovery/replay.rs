@@ -54,6 +54,17 @@ pub(super) struct Replayed {
     pub(super) proven: Sequence,
 }
 
+/// Where replay begins.
+pub(super) struct From {
+    pub(super) position: JournalPosition,
+    /// Digest of the lane's last frame before it.
+    pub(super) lane_chain: Digest,
+    /// Highest frame the labels prove durable.
+    pub(super) watermark: Sequence,
+    /// Records before this one are in the index; they are read for the sake of lagging copies.
+    pub(super) apply_from: LogIndex,
+}
+
 /// Replay in progress.
 pub(super) struct Replay<'a> {
     pub(super) pool: &'a mut Pool,
@@ -66,6 +77,7 @@ pub(super) struct Replay<'a> {
     last: Option<FrameHeader>,
     /// Digest of the last frame adopted, which the lane's next segment must name.
     lane_chain: Digest,
+    apply_from: LogIndex,
 }
 
 /// How reading a segment ended.
@@ -82,12 +94,17 @@ impl<'a> Replay<'a> {
         keys: &'a KeyState,
         memtable: &'a mut Memtable,
         index: &'a IndexStore,
-        from: JournalPosition,
-        watermark: Sequence,
+        from: From,
     ) -> Self {
+        let From {
+            position: from,
+            lane_chain,
+            watermark,
+            apply_from,
+        } = from;
         let out = Replayed {
             position: from.clone(),
-            lane_chain: from.chain,
+            lane_chain,
             epoch: Epoch::ZERO,
             repairs: Vec::new(),
             stuck: None,
@@ -98,7 +115,6 @@ impl<'a> Replay<'a> {
             newer: false,
             proven: watermark,
         };
-        let lane_chain = from.chain;
         Self {
             pool,
             disks,
@@ -109,6 +125,7 @@ impl<'a> Replay<'a> {
             out,
             last: None,
             lane_chain,
+            apply_from,
         }
     }
 
@@ -300,7 +317,21 @@ impl<'a> Replay<'a> {
             return Ok(());
         };
         let offset = self.at.offset.get();
+        let first = offset == u64::from(BLOCK_BYTES) && !lacking.is_empty();
+        let segment_header = if first {
+            self.header_of(self.at.segment)
+        } else {
+            None
+        };
         for (slot, base) in lacking {
+            if let Some(block) = &segment_header {
+                let bytes = block.encode().to_vec();
+                self.out.repairs.push(Repair {
+                    slot,
+                    offset: base,
+                    bytes,
+                });
+            }
             let bytes = frame.clone();
             self.out.repairs.push(Repair {
                 slot,
@@ -397,6 +428,9 @@ impl<'a> Replay<'a> {
                 }
             }
             _ => {}
+        }
+        if record.header.log_index < self.apply_from {
+            return Ok(());
         }
         let opened = match fact::open(record, self.keys, self.pool.id) {
             Ok(opened) => opened,
