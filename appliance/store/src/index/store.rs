@@ -341,9 +341,11 @@ impl IndexStore {
     ///
     /// # Errors
     /// As [`NotOpened::create`].
-    pub fn recreate(mut self) -> Result<Self, IndexError> {
-        self.let_go();
-        Self::begin(Arc::clone(&self.pages), self.options)
+    pub fn recreate(self) -> Result<Self, IndexError> {
+        let (pages, options) = (Arc::clone(&self.pages), self.options);
+        // Letting go closes the pages, which the new store opens again.
+        drop(self);
+        Self::begin(pages, options)
     }
 
     fn begin(pages: Arc<Pages>, options: IndexOptions) -> Result<Self, IndexError> {
