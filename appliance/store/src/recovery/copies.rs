@@ -209,8 +209,8 @@ impl Copy {
             return (Evidence::Valid, Some((header, frame.to_vec())));
         }
         let used = FRAME_HEADER_BYTES as usize + header.payload_bytes as usize;
-        let whole = used / SECTOR * SECTOR;
-        let lost = frame[..whole]
+        // The last sector counts as far as it is used: what ends a record is never all zeros.
+        let lost = frame[..used.min(frame.len())]
             .chunks(SECTOR)
             .any(|s| s.iter().all(|byte| *byte == 0));
         (
