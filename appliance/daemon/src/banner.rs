@@ -92,7 +92,7 @@ fn warnings(facts: &Facts<'_>) -> String {
     );
     if facts.status.simulated_clock {
         text.push_str(
-            "This vault has a simulated clock: its retention dates can be made to pass.\n\n",
+            "This vault has a simulated clock: it is for tests, its retention dates prove nothing.\n\n",
         );
     }
     if facts.status.disks.len() == 1 {
@@ -114,14 +114,14 @@ fn examples(directory: &Directory) -> String {
         "To try it, paste into another shell:\n\n\
          \x20 set -a; . {env}; set +a\n\n\
          \x20 aws --endpoint-url \"$AWS_ENDPOINT_URL\" s3 mb s3://backups\n\
-         \x20 aws --endpoint-url \"$AWS_ENDPOINT_URL\" s3 cp /etc/os-release s3://backups/\n\
+         \x20 aws --endpoint-url \"$AWS_ENDPOINT_URL\" s3 cp /usr/lib/os-release s3://backups/\n\
          \x20 aws --endpoint-url \"$AWS_ENDPOINT_URL\" s3 ls s3://backups\n\n\
          \x20 export RESTIC_PASSWORD=evaluation RESTIC_REPOSITORY=\"s3:$AWS_ENDPOINT_URL/restic\"\n\
          \x20 restic --cacert \"$AWS_CA_BUNDLE\" init\n\
-         \x20 restic --cacert \"$AWS_CA_BUNDLE\" backup /etc/os-release\n\
+         \x20 restic --cacert \"$AWS_CA_BUNDLE\" backup /usr/lib/os-release\n\
          \x20 restic --cacert \"$AWS_CA_BUNDLE\" snapshots\n\n\
          \x20 env -u AWS_CA_BUNDLE rclone --s3-provider Other --s3-env-auth \
-         --s3-endpoint \"$AWS_ENDPOINT_URL\" copy /etc/os-release :s3:rclone\n\
+         --s3-endpoint \"$AWS_ENDPOINT_URL\" copy /usr/lib/os-release :s3:rclone\n\
          \x20 env -u AWS_CA_BUNDLE rclone --s3-provider Other --s3-env-auth \
          --s3-endpoint \"$AWS_ENDPOINT_URL\" ls :s3:rclone\n\n\
          Stop with Ctrl-C or SIGTERM.\n"
@@ -135,4 +135,103 @@ fn word(path: &Path) -> String {
 fn print(text: &str) {
     let mut out = std::io::stdout().lock();
     drop(out.write_all(text.as_bytes()).and_then(|()| out.flush()));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::control::protocol::DiskStatus;
+
+    fn disk(file: &str, state: &str, note: Option<&str>) -> DiskStatus {
+        DiskStatus {
+            file: file.to_owned(),
+            id: None,
+            state: state.to_owned(),
+            notes: note.map(str::to_owned).into_iter().collect(),
+            bytes: None,
+            free_bytes: None,
+            backend: None,
+        }
+    }
+
+    fn status(disks: Vec<DiskStatus>, simulated_clock: bool) -> Status {
+        Status {
+            serving: true,
+            process: Some(1),
+            version: "0".to_owned(),
+            endpoint: None,
+            directory: "/v".to_owned(),
+            state: "degraded".to_owned(),
+            reasons: vec!["1 of 2 disks do not take part".to_owned()],
+            pool: None,
+            evaluation: true,
+            simulated_clock,
+            disks,
+            alarms: Vec::new(),
+            log: None,
+            buckets: None,
+            index: None,
+            counters: None,
+            clock: None,
+        }
+    }
+
+    fn said(directory: &Directory, status: &Status, index_rebuilt: bool) -> String {
+        let report = OpenReport {
+            disks: Vec::new(),
+            frames: 0,
+            records: 7,
+            repaired_frames: 3,
+            index_rebuilt,
+            walked_segments: 0,
+        };
+        let address = SocketAddr::from(([0, 0, 0, 0], 9000));
+        let took = Duration::from_millis(1234);
+        text(&Facts {
+            directory,
+            address,
+            status,
+            took,
+            report: &report,
+        })
+    }
+
+    #[test]
+    fn a_start_says_what_this_is_and_how_it_stands() {
+        let temp = tempfile::tempdir().expect("a directory");
+        let directory = Directory::new(&temp.path().join("it's here")).expect("named");
+        let disks = vec![
+            disk("/a", "active", None),
+            disk("/b", "stale", Some("missed writes")),
+        ];
+        let text = said(&directory, &status(disks, false), true);
+        for part in [
+            "for evaluation only",
+            "https://localhost:9000 (listening on 0.0.0.0:9000)",
+            "degraded: 1 of 2 disks do not take part",
+            "/b: stale; missed writes",
+            "1.23 s, 7 records replayed, 3 frames completed from other copies, index rebuilt",
+            "The keys lie beside the data",
+            "Nothing can be freed before two operators are enrolled",
+            r"it'\''s here/client.env'; set +a",
+        ] {
+            assert!(text.contains(part), "{part} is missing in:\n{text}");
+        }
+        assert!(!text.contains("simulated"), "{text}");
+        assert!(!text.contains("one disk"), "{text}");
+    }
+
+    #[test]
+    fn single_disks_and_simulated_clocks_are_warned_of() {
+        let temp = tempfile::tempdir().expect("a directory");
+        let directory = Directory::new(temp.path()).expect("named");
+        let text = said(
+            &directory,
+            &status(vec![disk("/a", "active", None)], true),
+            false,
+        );
+        assert!(text.contains("has one disk"), "{text}");
+        assert!(text.contains("simulated clock"), "{text}");
+        assert!(!text.contains("rebuilt"), "{text}");
+    }
 }

@@ -44,7 +44,7 @@ pub struct CreateArgs {
     /// Size of each new disk file, in bytes or with KiB, MiB, GiB, TiB [default: 16GiB].
     #[arg(long, value_name = "N", value_parser = parse_bytes)]
     pub disk_bytes: Option<u64>,
-    /// Let tests set the vault's clock; such a vault says so for ever.
+    /// Mark the vault as one for tests, whose clock may be set; it says so for ever.
     #[arg(long)]
     pub simulated_clock: bool,
     /// Kind of the buckets that clients create without asking for Object Lock: default-locked,

@@ -25,6 +25,7 @@ mod vault;
 mod watch;
 mod workers;
 
+use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -81,6 +82,7 @@ fn log_to_stderr() {
     let own = Targets::new().with_target("stele", LevelFilter::INFO);
     let format = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
         .with_target(false);
     tracing_subscriber::registry().with(format).with(own).init();
 }

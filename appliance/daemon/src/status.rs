@@ -87,7 +87,7 @@ fn as_text(status: &Status) -> String {
         text.push_str("keys     in a file beside the data: an evaluation vault\n");
     }
     if status.simulated_clock {
-        text.push_str("clock    simulated: retention dates can be made to pass\n");
+        text.push_str("clock    simulated: a vault for tests, its retention dates prove nothing\n");
     }
     text
 }
