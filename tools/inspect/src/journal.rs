@@ -216,7 +216,12 @@ impl Log {
         if until.is_some_and(|until| until > next.sequence) {
             self.lose();
         } else if let Some(seal) = &facts.seal {
-            self.check_seal_tree(facts, seal.log.as_ref());
+            if after(seal.last_sequence) == next.sequence {
+                self.check_seal_tree(facts, seal.log.as_ref());
+            } else {
+                // The last frames are missing or damaged, which is said where they lie.
+                self.lose();
+            }
         }
         if let Some(frontier) = &self.frontier {
             self.segment_ends.insert(frontier.size(), frontier.clone());

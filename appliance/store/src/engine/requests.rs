@@ -40,7 +40,12 @@ impl Engine {
             rights,
             command,
         } = request;
-        if self.stop != StopState::Running {
+        // A stop takes nothing new in; open downloads go on as long as the engine runs.
+        let goes_on = matches!(
+            command,
+            Command::NextData { .. } | Command::CloseGet { .. } | Command::AbortPut { .. }
+        );
+        if self.stop != StopState::Running && !goes_on {
             return self.io.reply(id, Err(Refusal::Stopping));
         }
         match command {

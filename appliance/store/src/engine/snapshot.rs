@@ -74,6 +74,14 @@ impl Engine {
         loop {
             let next = match self.stop {
                 StopState::Running | StopState::Stopped => return,
+                // What cannot be written any more need not be closed.
+                _ if self.read_only.is_some() => {
+                    if self.committing || !self.pending.is_empty() {
+                        return;
+                    }
+                    self.abandon_uploads();
+                    StopState::Stopped
+                }
                 StopState::Draining if self.may_close() => {
                     self.abandon_uploads();
                     self.with_lane(|lane, context| {
@@ -84,13 +92,11 @@ impl Engine {
                     StopState::ClosingLane
                 }
                 StopState::ClosingLane if self.lane.is_idle() && self.journal.is_idle() => {
-                    if self.read_only.is_none() {
-                        self.with_journal(|journal, context| journal.close(context));
-                    }
+                    self.with_journal(|journal, context| journal.close(context));
                     StopState::ClosingJournal
                 }
                 StopState::ClosingJournal if self.journal.is_idle() && !self.committing => {
-                    if self.committed || self.read_only.is_some() || !self.begin_snapshot() {
+                    if self.committed || !self.begin_snapshot() {
                         if self.committed {
                             return;
                         }
@@ -110,15 +116,13 @@ impl Engine {
     }
 
     fn stop_labels(&mut self) -> StopState {
-        if self.read_only.is_none() {
-            self.start_label_update();
-        }
+        self.start_label_update();
         StopState::Label
     }
 
     /// Whether every request that writes has been answered.
     fn may_close(&self) -> bool {
-        self.read_only.is_some() || (self.pending.is_empty() && !self.relabelling)
+        self.pending.is_empty() && !self.relabelling
     }
 
     /// Uploads that were not committed end with us.
