@@ -31,20 +31,19 @@ pub const REBUILD_POLL_MS: u64 = 50;
 pub const DISK_COUNT_DEFAULT: usize = 3;
 /// Size of a new disk file.
 pub const DISK_BYTES_DEFAULT: u64 = 16 << 30;
-/// Smallest disk a vault is created on: label, key state, index and room for a few segments.
-pub const DISK_BYTES_MIN: u64 = 512 << 20;
+/// Smallest disk a vault is created on: label, key state, index, the segments the engine keeps in
+/// reserve, and a few for data.
+pub const DISK_BYTES_MIN: u64 = 1 << 30;
 /// Bytes of a unit, the step in which disk space is given out.
 pub const UNIT_BYTES: u32 = 4 << 20;
 /// Units of a segment.
 pub const SEGMENT_UNITS: u32 = 16;
 /// Bytes of one key-state copy.
 pub const KEYSTATE_BYTES: u32 = 16 << 20;
-/// Smallest index area on a disk large enough for it.
+/// Smallest index area.
 pub const INDEX_BYTES_MIN: u64 = 512 << 20;
 /// The index area is one part in this many of its disk.
 pub const INDEX_DISK_DIVISOR: u64 = 16;
-/// On a small disk the index area takes at most one part in this many.
-pub const INDEX_SMALL_DISK_DIVISOR: u64 = 2;
 /// Bytes at the start of a disk that must be blank before a vault is created on it.
 pub const BLANK_HEAD_BYTES: u64 = 64 << 20;
 /// Bytes at the end of a disk that must be blank before a vault is created on it.
