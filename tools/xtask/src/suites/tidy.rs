@@ -4,6 +4,7 @@
 //! which other one is a table here, and a new edge has to change it on purpose.
 
 use super::source::{code_only, has_word};
+use crate::command::Run;
 use crate::failure::{Failure, Outcome, ensure};
 use crate::suite::Ledger;
 use crate::workspace::Workspace;
@@ -13,7 +14,7 @@ use std::path::Path;
 const FILE_LINES_MAX: usize = 700;
 /// The files that may hold `unsafe`.
 const UNSAFE_FILES: [&str; 1] = ["appliance/device/src/linux/buffer.rs"];
-/// Directories that hold nothing of ours.
+/// Directories at the root that hold nothing of ours.
 const SKIPPED: [&str; 3] = ["target", ".git", "vault"];
 /// Documents every checkout has.
 const DOCUMENTS: [&str; 5] = [
@@ -100,6 +101,9 @@ pub fn cases(workspace: &Workspace, ledger: &mut Ledger) {
         });
     }
     ledger.case("tidy: documents", || documents(&workspace.root));
+    ledger.case("tidy: nothing of ours is ignored", || {
+        ignored(&workspace.root)
+    });
     ledger.case("tidy: walls between crates", || edges(&workspace.root));
 }
 
@@ -110,7 +114,7 @@ fn read(root: &Path, directory: &Path, out: &mut Vec<Source>) -> Outcome {
         let path = entry.path();
         let base = entry.file_name().to_string_lossy().into_owned();
         if entry.file_type()?.is_dir() {
-            if !SKIPPED.contains(&base.as_str()) {
+            if directory != root || !SKIPPED.contains(&base.as_str()) {
                 read(root, &path, out)?;
             }
             continue;
@@ -259,6 +263,32 @@ fn documents(root: &Path) -> Outcome {
         .collect();
     ensure(missing.is_empty(), || {
         format!("missing: {}", missing.join(", "))
+    })
+}
+
+/// A source file that git ignores is missing in every other checkout.
+fn ignored(root: &Path) -> Outcome {
+    if !root.join(".git").exists() {
+        return Ok(());
+    }
+    let list = [
+        "ls-files",
+        "--others",
+        "--ignored",
+        "--exclude-standard",
+        "--",
+        "*.rs",
+        "*.toml",
+    ];
+    let found = Run::new("git").directory(root).args(list).succeed()?;
+    let ours = |line: &&str| {
+        !SKIPPED
+            .iter()
+            .any(|name| line.starts_with(&format!("{name}/")))
+    };
+    let found: Vec<&str> = found.lines().filter(ours).collect();
+    ensure(found.is_empty(), || {
+        format!("ignored by git: {}", found.join(", "))
     })
 }
 
