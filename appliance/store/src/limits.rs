@@ -29,7 +29,7 @@ pub const UPLOAD_BYTES_MAX: u64 = 5 << 30;
 /// Largest metadata of one version, encoded.
 pub const METADATA_BYTES_MAX: u32 = 16 << 10;
 /// Entries of the chunk list that stay in the manifest; a longer list moves to list chunks.
-pub const MANIFEST_ENTRY_COUNT_MAX: usize = 512;
+pub const MANIFEST_ENTRY_COUNT_MAX: usize = 64;
 /// Entries in one list chunk.
 pub const LIST_ENTRY_COUNT_MAX: usize = 8_192;
 /// Share of a disk's units kept for journal, seals and epochs: one in this many.

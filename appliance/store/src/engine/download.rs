@@ -410,7 +410,8 @@ impl Engine {
                 self.io.reply(request, Ok(Answer::Data(piece)));
             }
             ReadFor::List { stream, entry } => {
-                let stored = entry.stored_bytes as usize;
+                let stored = (entry.stored_bytes as usize)
+                    .saturating_sub(stele_format::limits::TAG_BYTES as usize);
                 let entries = buffer
                     .get(header..header + stored)
                     .and_then(decode_entries_padded);

@@ -214,7 +214,13 @@ impl<'a> Replay<'a> {
             let valid = evidence.contains(&Evidence::Valid);
             let proven = !valid && self.is_proven(copies);
             match decide(&evidence, proven) {
-                Verdict::Adopt => self.adopt(shown)?,
+                Verdict::Adopt => {
+                    if self.adopt(shown)?
+                        && let Some(info) = self.pool.segments.get(&copies.segment)
+                    {
+                        *copies = SegmentCopies::of(self.pool, copies.segment, info);
+                    }
+                }
                 Verdict::End => return Ok(Reading::Ended),
                 Verdict::Damaged | Verdict::CannotTell => {
                     let stuck = Stuck {
@@ -303,7 +309,8 @@ impl<'a> Replay<'a> {
         true
     }
 
-    fn adopt(&mut self, shown: Vec<Shown>) -> Result<(), OpenError> {
+    /// Takes a frame in. True when it names copies of its segment that were not known before.
+    fn adopt(&mut self, shown: Vec<Shown>) -> Result<bool, OpenError> {
         let mut found = None;
         let mut lacking = Vec::new();
         for copy in shown {
@@ -314,32 +321,17 @@ impl<'a> Replay<'a> {
             }
         }
         let Some((header, frame)) = found else {
-            return Ok(());
+            return Ok(false);
         };
-        let offset = self.at.offset.get();
-        let first = offset == u64::from(BLOCK_BYTES) && !lacking.is_empty();
-        let segment_header = if first {
-            self.header_of(self.at.segment)
-        } else {
-            None
-        };
-        for (slot, base) in lacking {
-            if let Some(block) = &segment_header {
-                let bytes = block.encode().to_vec();
-                self.out.repairs.push(Repair {
-                    slot,
-                    offset: base,
-                    bytes,
-                });
-            }
-            let bytes = frame.clone();
-            self.out.repairs.push(Repair {
-                slot,
-                offset: base + offset,
-                bytes,
-            });
-        }
+        let known = self.places_of(self.at.segment);
         self.apply_frame(&header, &frame)?;
+        // A segment found by its headers lacks the copies whose header was never written; its own
+        // first frame names them all.
+        let named = self.places_of(self.at.segment);
+        let before = lacking.len();
+        lacking.extend(named.into_iter().filter(|copy| !known.contains(copy)));
+        let learned = lacking.len() > before;
+        self.repair_later(lacking, &frame);
         self.out.proven = self.out.proven.max(header.committed_through);
         self.out.frames += 1;
         self.at.offset = header.end_offset();
@@ -349,7 +341,44 @@ impl<'a> Replay<'a> {
         self.at.compliance = self.at.compliance.max(header.compliance_ms);
         self.note_cutoff(&header);
         self.last = Some(header);
-        Ok(())
+        Ok(learned)
+    }
+
+    /// Where the copies of a segment lie, on disks that take part.
+    fn places_of(&self, segment: SegmentId) -> Vec<(DiskSlot, u64)> {
+        let places = self.pool.segments.get(&segment).map(|info| &info.places);
+        let places = places.into_iter().flatten();
+        places
+            .filter_map(|place| self.pool.locate_active(place))
+            .collect()
+    }
+
+    /// Remembers the frame at hand for copies that lack it; with the first frame of a segment goes
+    /// its header.
+    fn repair_later(&mut self, lacking: Vec<(DiskSlot, u64)>, frame: &[u8]) {
+        let offset = self.at.offset.get();
+        let first = offset == u64::from(BLOCK_BYTES) && !lacking.is_empty();
+        let header = if first {
+            self.header_of(self.at.segment)
+        } else {
+            None
+        };
+        for (slot, base) in lacking {
+            if let Some(header) = &header {
+                let bytes = header.encode().to_vec();
+                self.out.repairs.push(Repair {
+                    slot,
+                    offset: base,
+                    bytes,
+                });
+            }
+            let (offset, bytes) = (base + offset, frame.to_vec());
+            self.out.repairs.push(Repair {
+                slot,
+                offset,
+                bytes,
+            });
+        }
     }
 
     /// The last frame of each epoch, for the labels.
