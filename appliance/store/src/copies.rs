@@ -9,7 +9,7 @@ use stele_format::units::Sequence;
 
 use crate::engine::DiskSlot;
 use crate::engine::io::{Io, Purpose};
-use crate::limits::{LAG_FRAME_COUNT_MAX, LAG_MS_MAX};
+use crate::limits::LAG_MS_MAX;
 
 /// One write waiting for its turn.
 struct Queued {
@@ -17,13 +17,14 @@ struct Queued {
     bytes: Buffer,
     /// The frame it carries; none for footers and seals.
     sequence: Option<Sequence>,
-    since_ms: u64,
 }
 
 /// One disk's copy.
 struct Copy {
     queue: VecDeque<Queued>,
-    writing: Option<(Option<Sequence>, u64)>,
+    writing: Option<Option<Sequence>>,
+    /// When the write in flight was first seen waiting.
+    seen_ms: Option<u64>,
     durable_through: Sequence,
     /// Whether it takes part in the open segment, so that its flushes count.
     member: bool,
@@ -45,6 +46,7 @@ impl Copies {
             self.copies.entry(*slot).or_insert_with(|| Copy {
                 queue: VecDeque::new(),
                 writing: None,
+                seen_ms: None,
                 durable_through,
                 member: true,
             });
@@ -54,20 +56,12 @@ impl Copies {
     }
 
     /// Queues a write for one disk.
-    pub fn push(
-        &mut self,
-        slot: DiskSlot,
-        offset: u64,
-        bytes: Buffer,
-        sequence: Option<Sequence>,
-        now_ms: u64,
-    ) {
+    pub fn push(&mut self, slot: DiskSlot, offset: u64, bytes: Buffer, sequence: Option<Sequence>) {
         if let Some(copy) = self.copies.get_mut(&slot) {
             copy.queue.push_back(Queued {
                 offset,
                 bytes,
                 sequence,
-                since_ms: now_ms,
             });
         }
     }
@@ -81,7 +75,7 @@ impl Copies {
             let Some(next) = copy.queue.pop_front() else {
                 continue;
             };
-            copy.writing = Some((next.sequence, next.since_ms));
+            copy.writing = Some(next.sequence);
             let purpose = next.sequence.map_or(Purpose::JournalSeal, Purpose::Frame);
             io.submit(
                 *slot,
@@ -96,9 +90,11 @@ impl Copies {
 
     /// A write of this disk is durable.
     pub fn finished(&mut self, slot: DiskSlot) {
-        if let Some(copy) = self.copies.get_mut(&slot)
-            && let Some((Some(sequence), _)) = copy.writing.take()
-        {
+        let Some(copy) = self.copies.get_mut(&slot) else {
+            return;
+        };
+        copy.seen_ms = None;
+        if let Some(Some(sequence)) = copy.writing.take() {
             copy.durable_through = copy.durable_through.max(sequence);
         }
     }
@@ -131,22 +127,27 @@ impl Copies {
             .min()
     }
 
-    /// Disks too far behind the others to stay.
+    /// Frames queued for the disk that is furthest behind.
     #[must_use]
-    pub fn laggards(&self, acknowledged: Sequence, now_ms: u64) -> Vec<DiskSlot> {
-        let late = |copy: &Copy| {
-            let waiting = copy.queue.iter().filter(|q| q.sequence.is_some()).count();
-            let since = copy.writing.map(|(_, since)| since);
-            copy.member
-                && copy.durable_through < acknowledged
-                && (waiting > LAG_FRAME_COUNT_MAX
-                    || since.is_some_and(|since| now_ms.saturating_sub(since) > LAG_MS_MAX))
-        };
-        self.copies
-            .iter()
-            .filter(|(_, copy)| late(copy))
-            .map(|(slot, _)| *slot)
-            .collect()
+    pub fn backlog(&self) -> usize {
+        let queues = self.copies.values().map(|copy| copy.queue.len());
+        queues.max().unwrap_or(0)
+    }
+
+    /// Disks whose write has made no progress for too long. Counted from the first look that saw it
+    /// in flight, so that a pause of the whole process accuses nobody.
+    pub fn hung(&mut self, now_ms: u64) -> Vec<DiskSlot> {
+        let mut hung = Vec::new();
+        for (slot, copy) in &mut self.copies {
+            if copy.writing.is_none() {
+                continue;
+            }
+            let since = *copy.seen_ms.get_or_insert(now_ms);
+            if now_ms.saturating_sub(since) > LAG_MS_MAX {
+                hung.push(*slot);
+            }
+        }
+        hung
     }
 
     /// Whether every queued write of every disk is durable.

@@ -23,7 +23,7 @@ use crate::engine::io::Io;
 use crate::keys::chunk::BulkAead;
 use crate::keys::counter::KeyCounter;
 use crate::keys::state::KeyState;
-use crate::limits::IDLE_MARKER_MS;
+use crate::limits::{IDLE_MARKER_MS, LAG_FRAME_COUNT_MAX};
 use crate::pool::{Place, Pool};
 use crate::segment::{FrameFacts, LogState, NewSegment, SegmentWriter};
 use crate::sequence::{LogHead, Sequenced, Sequencing, sequence};
@@ -70,7 +70,6 @@ pub(crate) struct JournalContext<'a> {
     pub(crate) keys: &'a KeyState,
     pub(crate) entropy: &'a mut dyn Entropy,
     pub(crate) aead: &'a dyn BulkAead,
-    pub(crate) monotonic_ms: u64,
     pub(crate) compliance: UnixMillis,
     pub(crate) wall: UnixMillis,
 }
@@ -246,7 +245,8 @@ impl Journal {
 
     /// Builds and submits the next frame if none is in flight and something waits.
     pub(crate) fn pump(&mut self, context: &mut JournalContext<'_>) {
-        if self.flight.is_none() && !self.closed {
+        let waits = self.copies.backlog() >= LAG_FRAME_COUNT_MAX;
+        if self.flight.is_none() && !self.closed && !waits {
             self.build(context);
         }
         self.copies.pump(context.io);
@@ -363,13 +363,8 @@ impl Journal {
             if let Some((slot, base)) = context.pool.locate_active(place) {
                 let offset = base + placed.write_offset;
                 let sequence = Some(placed.header.sequence);
-                self.copies.push(
-                    slot,
-                    offset,
-                    placed.bytes.clone(),
-                    sequence,
-                    context.monotonic_ms,
-                );
+                self.copies
+                    .push(slot, offset, placed.bytes.clone(), sequence);
             }
         }
         self.flight = Some(Flight {
@@ -454,6 +449,22 @@ impl Journal {
         }
     }
 
+    /// Whether no frame can be built any more for want of a segment.
+    #[must_use]
+    pub fn is_stuck(&self) -> bool {
+        let waits = !self.own.is_empty() || !self.queue.is_empty();
+        self.full && waits && self.flight.is_none() && self.prepared.is_none()
+    }
+
+    /// Takes the drafts of requests back that no segment has room for.
+    pub(crate) fn refused_for_space(&mut self) -> Vec<Draft> {
+        if self.is_stuck() {
+            self.queue.drain(..).collect()
+        } else {
+            Vec::new()
+        }
+    }
+
     /// Takes every queued draft of a request back, because nothing can be written any more.
     pub(crate) fn give_up(&mut self) -> Vec<Draft> {
         self.own.clear();
@@ -489,8 +500,7 @@ impl Journal {
             if let Some((slot, base)) = context.pool.locate_active(place) {
                 for (offset, bytes) in [&sealed.footer, &sealed.block] {
                     let at = base + offset;
-                    self.copies
-                        .push(slot, at, bytes.clone(), None, context.monotonic_ms);
+                    self.copies.push(slot, at, bytes.clone(), None);
                 }
             }
         }

@@ -115,7 +115,7 @@ pub struct Lane {
     prepared: Option<Prepared>,
     waiting: VecDeque<(Ticket, SealedChunk)>,
     unflushed: BTreeMap<u64, Unflushed>,
-    writes: BTreeMap<u64, u64>,
+    writes: BTreeMap<u64, (u64, DiskSlot)>,
     next_number: u64,
     next_sequence: Sequence,
     previous_segment: SegmentId,
@@ -258,7 +258,8 @@ impl Lane {
     fn prepare(&mut self, context: &mut LaneContext<'_>) {
         let room = context.pool.has_room_for_data();
         let Some(places) = context.pool.choose(DATA_COPIES).filter(|_| room) else {
-            if !self.full {
+            // Said whenever chunks wait: those who sent them are refused.
+            if !self.full || !self.waiting.is_empty() {
                 context.events.push(LaneEvent::Full);
             }
             self.full = true;
@@ -345,7 +346,7 @@ impl Lane {
             copies.insert(slot, CopyState::Writing);
             for (offset, bytes) in pieces {
                 let number = self.number();
-                self.writes.insert(number, key);
+                self.writes.insert(number, (key, slot));
                 let op = Op::Write {
                     offset: base + offset,
                     data: bytes.clone(),
@@ -387,21 +388,16 @@ impl Lane {
 
     /// A write completed on a disk.
     pub fn written(&mut self, slot: DiskSlot, number: u64) {
-        let Some(key) = self.writes.remove(&number) else {
+        let Some((key, _)) = self.writes.remove(&number) else {
             return;
         };
-        let more = self.writes.values().filter(|other| **other == key).count();
-        let Some(unflushed) = self.unflushed.get_mut(&key) else {
+        // A seal has two pieces a disk.
+        if self.writes.values().any(|other| *other == (key, slot)) {
             return;
-        };
-        // A seal has two pieces a disk: it counts as written when the last of all is.
-        let single = matches!(unflushed.content, Content::Chunk { .. });
-        if single {
-            unflushed.copies.insert(slot, CopyState::Written);
-        } else if more == 0 {
-            for state in unflushed.copies.values_mut() {
-                *state = CopyState::Written;
-            }
+        }
+        let copy = self.unflushed.get_mut(&key);
+        if let Some(state) = copy.and_then(|unflushed| unflushed.copies.get_mut(&slot)) {
+            *state = CopyState::Written;
         }
     }
 
@@ -434,14 +430,20 @@ impl Lane {
 
     /// A flush completed on a disk: what it covered is durable there.
     pub(crate) fn flushed(&mut self, slot: DiskSlot, context: &mut LaneContext<'_>) {
-        let mut durable = Vec::new();
-        for (key, unflushed) in &mut self.unflushed {
+        for unflushed in self.unflushed.values_mut() {
             if let Some(state) = unflushed.copies.get_mut(&slot)
                 && let CopyState::Flushing(number) = state
                 && context.flushes.is_done(slot, *number)
             {
                 *state = CopyState::Durable;
             }
+        }
+        self.report_durable(context);
+    }
+
+    fn report_durable(&mut self, context: &mut LaneContext<'_>) {
+        let mut durable = Vec::new();
+        for (key, unflushed) in &self.unflushed {
             if unflushed
                 .copies
                 .values()
@@ -476,6 +478,7 @@ impl Lane {
     /// A disk is not believed any more: the open segment is closed on what remains, and chunks not
     /// yet durable everywhere are written again in a new segment.
     pub(crate) fn expel(&mut self, slot: DiskSlot, context: &mut LaneContext<'_>) {
+        self.writes.retain(|_, (_, on)| *on != slot);
         let affected: Vec<u64> = self
             .unflushed
             .iter()
@@ -518,12 +521,13 @@ impl Lane {
                 }
                 Content::Seal { .. } => {
                     unflushed.copies.remove(&slot);
-                    if !unflushed.copies.is_empty() {
-                        self.unflushed.insert(key, unflushed);
-                    }
+                    self.unflushed.insert(key, unflushed);
                 }
             }
         }
+        self.unflushed
+            .retain(|_, unflushed| !unflushed.copies.is_empty());
+        self.report_durable(context);
     }
 }
 

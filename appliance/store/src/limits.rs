@@ -8,10 +8,10 @@ pub const REQUEST_COUNT_MAX: usize = 4_096;
 pub const STREAM_COUNT_MAX: usize = 1_024;
 /// Longest time an upload or download stream may be idle.
 pub const STREAM_IDLE_MS_MAX: u64 = 15 * 60 * 1_000;
-/// Journal frames a lagging copy may be behind before its disk leaves the pool.
+/// Journal frames a copy may be behind; then the journal waits for it.
 pub const LAG_FRAME_COUNT_MAX: usize = 64;
-/// Time a lagging copy may be behind before its disk leaves the pool.
-pub const LAG_MS_MAX: u64 = 2_000;
+/// Time a journal write may make no progress before its disk leaves the pool.
+pub const LAG_MS_MAX: u64 = 30_000;
 /// Quiet time after which an idle marker closes the window of the last acknowledged frame.
 pub const IDLE_MARKER_MS: u64 = 20;
 /// Chunks written but not flushed on a disk before the lane asks for a flush by itself.

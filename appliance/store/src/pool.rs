@@ -44,6 +44,8 @@ pub struct Member {
     pub state: MemberState,
     /// The newest label generation it is known to have had.
     pub last_generation: Generation,
+    /// The epoch its own label had when it was opened.
+    pub label_epoch: Epoch,
     /// Why it is not active, in words for an operator.
     pub reason: Option<&'static str>,
     units: UnitMap,
@@ -156,6 +158,7 @@ impl Member {
             geometry,
             state: MemberState::Absent,
             last_generation: Generation::ZERO,
+            label_epoch: Epoch::ZERO,
             reason: None,
             units,
         }
@@ -300,6 +303,24 @@ impl Pool {
             info.units = units_kept.min(info.units);
             info.data_end = data_end.or(info.data_end).or(Some(0));
         }
+    }
+
+    /// Whether a segment that was written holds units another one was only promised.
+    #[must_use]
+    pub fn is_overlaid(&self, segment: SegmentId) -> bool {
+        let Some(info) = self.segments.get(&segment) else {
+            return false;
+        };
+        let meets = |place: &Place, other: &SegmentInfo| {
+            other.places.iter().any(|there| {
+                let (a, b) = (place.first_unit.get(), there.first_unit.get());
+                there.disk == place.disk && a < b + other.units && b < a + info.units
+            })
+        };
+        self.segments
+            .iter()
+            .filter(|(id, other)| **id != segment && other.epoch > Epoch::ZERO)
+            .any(|(_, other)| info.places.iter().any(|place| meets(place, other)))
     }
 
     /// Forgets a segment that was never written, and frees its units.

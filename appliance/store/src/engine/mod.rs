@@ -161,6 +161,9 @@ pub struct Engine {
     pub(crate) admission: Admission,
     pub(crate) pending: BTreeMap<RequestId, Pending>,
     pub(crate) parked: BTreeSet<RequestId>,
+    /// Requests that hold their claim now and go on in the next round of [`Engine::pump`]: not at
+    /// once, since a long queue for one name would then answer one inside the other.
+    pub(crate) ready: std::collections::VecDeque<RequestId>,
     pub(crate) puts: BTreeMap<StreamId, PutStream>,
     pub(crate) gets: BTreeMap<StreamId, GetStream>,
     pub(crate) reads: BTreeMap<u64, ReadTask>,
@@ -248,6 +251,7 @@ impl Engine {
             admission: Admission::default(),
             pending: BTreeMap::new(),
             parked: BTreeSet::new(),
+            ready: std::collections::VecDeque::new(),
             puts: BTreeMap::new(),
             gets: BTreeMap::new(),
             reads: BTreeMap::new(),
@@ -371,7 +375,6 @@ impl Engine {
             keys: &self.keys,
             entropy: &mut *self.world.entropy,
             aead: &*self.world.aead,
-            monotonic_ms: self.now.monotonic_ms,
             compliance: self.clock.latest(),
             wall: self.now.wall,
         };
@@ -410,10 +413,19 @@ impl Engine {
 
     /// Lets everything that can go on go on.
     fn pump(&mut self) {
-        self.with_lane(|lane, context| lane.pump(context));
-        if self.read_only.is_none() {
-            self.with_journal(|journal, context| journal.pump(context));
-            self.acknowledge();
+        loop {
+            while let Some(id) = self.ready.pop_front() {
+                self.advance(id);
+            }
+            self.with_lane(|lane, context| lane.pump(context));
+            if self.read_only.is_none() {
+                self.with_journal(|journal, context| journal.pump(context));
+                self.acknowledge();
+                self.refuse_for_space();
+            }
+            if self.ready.is_empty() {
+                break;
+            }
         }
         if self.journal.take_switched() {
             self.start_label_update();
@@ -438,14 +450,18 @@ impl Engine {
         }
     }
 
+    /// Requests whose records no segment can take are refused.
+    fn refuse_for_space(&mut self) {
+        for draft in self.journal.refused_for_space() {
+            if let crate::draft::Origin::Request { id, .. } = draft.origin {
+                self.finish(id, Err(Refusal::Full));
+            }
+        }
+    }
+
     fn tick(&mut self) {
         self.journal.tick(self.now.monotonic_ms);
-        let acknowledged = self.journal.acknowledged();
-        for slot in self
-            .journal
-            .copies
-            .laggards(acknowledged, self.now.monotonic_ms)
-        {
+        for slot in self.journal.copies.hung(self.now.monotonic_ms) {
             self.expel_slow(slot);
         }
         self.expire_streams();

@@ -537,9 +537,7 @@ impl Engine {
         }
         self.spills.remove(&id);
         self.io.reply(id, result);
-        for next in self.admission.release(id) {
-            self.advance(next);
-        }
+        self.ready.extend(self.admission.release(id));
     }
 
     /// Whether any request has records in the journal that are not applied yet.

@@ -91,7 +91,7 @@ impl Engine {
                     });
                     StopState::ClosingLane
                 }
-                StopState::ClosingLane if self.lane.is_idle() && self.journal.is_idle() => {
+                StopState::ClosingLane if self.lane.is_idle() && self.journal_is_done() => {
                     self.with_journal(|journal, context| journal.close(context));
                     StopState::ClosingJournal
                 }
@@ -123,6 +123,12 @@ impl Engine {
     /// Whether every request that writes has been answered.
     fn may_close(&self) -> bool {
         self.pending.is_empty() && !self.relabelling
+    }
+
+    /// Whether the journal has written all it can.
+    fn journal_is_done(&self) -> bool {
+        let stuck = self.journal.is_stuck() && self.journal.copies.is_idle();
+        self.journal.is_idle() || stuck
     }
 
     /// Uploads that were not committed end with us.

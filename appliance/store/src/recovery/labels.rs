@@ -7,7 +7,7 @@ use stele_format::label::{
     DynamicLabel, LabelCopy, LabelCopyBytes, LabelReading, MemberState as LabelState, read_best,
 };
 use stele_format::limits::LABEL_COPY_BYTES;
-use stele_format::units::{ByteCount, DiskId};
+use stele_format::units::{ByteCount, DiskId, Epoch};
 
 use super::{DiskReport, DiskVerdict, OpenError};
 use crate::engine::DiskSlot;
@@ -124,8 +124,15 @@ fn pool_of(
         let geometry = found.map(|(_, _, reading)| reading.fixed.geometry);
         let mut member = Member::new(named.disk, ordinal, geometry);
         member.last_generation = named.last_generation;
+        let own = found.and_then(|(_, _, reading)| reading.dynamic.as_ref());
+        member.label_epoch = own.map_or(Epoch::ZERO, |label| label.epoch);
+        // Within an epoch a label update begins only when the one before is complete everywhere.
+        let behind = own.is_none_or(|label| {
+            label.epoch == newest.epoch && label.generation.get() + 1 < newest.generation.get()
+        });
         let verdict = match (found, named.state) {
             (None, _) => DiskVerdict::Missing,
+            (Some(_), LabelState::Active) if behind => DiskVerdict::Stale,
             (Some(_), LabelState::Active) => DiskVerdict::Active,
             (Some(_), _) => DiskVerdict::Stale,
         };

@@ -131,7 +131,9 @@ pub(super) fn units_kept(
     let unit = u64::from(pool.unit_bytes);
     let whole = data_end.div_ceil(unit) * unit;
     let used = copies.used_end(disks, whole.min(copies.len()));
-    u32::try_from(used.max(data_end).div_ceil(unit))
+    // At least one blank block stays behind the data, where the next frame would have been.
+    let end = used.max(data_end + u64::from(BLOCK_BYTES));
+    u32::try_from(end.div_ceil(unit))
         .unwrap_or(info.units)
         .clamp(1, info.units)
 }

@@ -15,7 +15,7 @@ use super::begin::{self, Beginning, abandoned_journal};
 use super::labels::{LabelPicture, read_all, read_label};
 use super::lanes::{index_segment, is_blank, units_kept};
 use super::replay::{From, Replay, Replayed};
-use super::{Disks, OpenError, OpenReport, Opened, Opening, scan};
+use super::{DiskVerdict, Disks, OpenError, OpenReport, Opened, Opening, scan};
 use crate::config::NewBucket;
 use crate::engine::{DiskSlot, Engine, Now, Parts, World};
 use crate::index::rows::{BucketRow, Table, TableRow};
@@ -70,7 +70,7 @@ pub fn open(
         mut pool,
         newest,
         may_write,
-        reports,
+        mut reports,
     } = read_all(&mut disks.0)?;
     let keys = load_keys(&pool, &mut disks, &world)?;
     let index = open_index(&pool, &keys, open_area, options, newest.epoch)?;
@@ -88,6 +88,12 @@ pub fn open(
     let lanes = work.walk_lanes(&start);
     let (memtable, index_store, walked) = (work.memtable, work.index, work.walked);
     let buckets = load_buckets(&memtable, &index_store)?;
+    for report in &mut reports {
+        let member = report.slot.and_then(|slot| pool.member_at(slot));
+        if member.is_some_and(|member| member.state == MemberState::Stale) {
+            report.verdict = DiskVerdict::Stale;
+        }
+    }
     let report = OpenReport {
         disks: reports,
         frames: replayed.frames,
@@ -261,11 +267,7 @@ impl Work<'_> {
             let at = snapshot.position.segment;
             let open = snapshot.open_segments;
             let settled = |id: &SegmentId, info: &SegmentInfo| {
-                if info.lane.is_journal() {
-                    *id <= at
-                } else {
-                    !open.contains(id)
-                }
+                *id == at || (info.data_end.is_some() && !open.contains(id))
             };
             let known = snapshot.segments.into_iter();
             let (sure, rest) = known.partition(|(id, info)| settled(id, info));
@@ -278,6 +280,7 @@ impl Work<'_> {
         let high_water = self.high_water();
         scan::scan(self.pool, self.disks, &high_water);
         self.reenter(unsure);
+        self.leave_out_stale();
         let position = match position {
             Some(position) => position,
             None => self.genesis_position()?,
@@ -288,6 +291,20 @@ impl Work<'_> {
             covered,
             rebuilt,
         })
+    }
+
+    /// The labels of an epoch are in force on every member before its first segment is written: a
+    /// disk whose label is older than any segment was away, or was put back to an older state.
+    fn leave_out_stale(&mut self) {
+        let proven = self.pool.segments.values().map(|info| info.epoch).max();
+        for member in &mut self.pool.members {
+            if member.state == MemberState::Active
+                && proven.is_some_and(|proven| member.label_epoch < proven)
+            {
+                member.state = MemberState::Stale;
+                member.reason = Some("it missed writes and is left alone until a resync");
+            }
+        }
     }
 
     fn high_water(&mut self) -> Vec<(DiskId, u32)> {
@@ -470,7 +487,8 @@ impl Work<'_> {
         if info.data_end.is_some_and(|end| end > 0) {
             return;
         }
-        if found.data_end == 0 && is_blank(self.pool, self.disks, id, info) {
+        let unused = info.epoch == Epoch::ZERO && self.pool.is_overlaid(id);
+        if found.data_end == 0 && (unused || is_blank(self.pool, self.disks, id, info)) {
             // Allocated and never written.
             self.pool.segments.remove(&id);
             return;
@@ -602,7 +620,8 @@ fn close_journal(opening: &mut Opening<'_>, replayed: &Replayed, lanes: &Lanes) 
         let Some(info) = opening.pool.segments.get(&id).cloned() else {
             continue;
         };
-        if id != last && is_blank(opening.pool, opening.disks, id, &info) {
+        let unused = info.epoch == Epoch::ZERO && opening.pool.is_overlaid(id);
+        if id != last && (unused || is_blank(opening.pool, opening.disks, id, &info)) {
             opening.pool.segments.remove(&id);
             continue;
         }

@@ -72,7 +72,7 @@ fn scan_disk(pool: &mut Pool, disks: &mut Disks, disk: DiskId, slot: DiskSlot, f
             return;
         };
         if let Some(header) = read_header(disk_io, offset.get(), id, disk) {
-            last_used = unit;
+            last_used = last_used.max(unit.saturating_add(header.units.get()));
             adopt(
                 pool,
                 &header,
