@@ -1,0 +1,232 @@
+//! The disks of a vault: which ones a new vault gets, and opening those of an old one.
+
+use std::path::{Path, PathBuf};
+
+use stele_device::disk::{Disk, Waker};
+use stele_device::linux::disk::{FileDisk, OpenError, OpenMode};
+
+use super::{Directory, blank::require_blank, resolve};
+use crate::error::{Error, Outcome};
+use crate::limits::{DISK_BYTES_DEFAULT, DISK_BYTES_MIN, DISK_COUNT_DEFAULT};
+
+/// A disk of a vault that is to be created.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewDisk {
+    /// Where it is or will be.
+    pub path: PathBuf,
+    /// How the vault's configuration names it.
+    pub name: PathBuf,
+    /// Whether a file has to be made.
+    pub make: bool,
+}
+
+/// A place for a disk, filled or not.
+pub struct Slot {
+    /// Where the disk should be.
+    pub path: PathBuf,
+    /// The disk, or why it is not there, in a sentence for the operator.
+    pub disk: Result<Box<dyn Disk>, String>,
+}
+
+/// The disks a new vault gets: the named ones, or three files in the directory.
+pub fn plan(directory: &Directory, wanted: &[PathBuf]) -> Vec<NewDisk> {
+    if wanted.is_empty() {
+        let file = |number: usize| PathBuf::from(format!("disk{number}.disk"));
+        return (1..=DISK_COUNT_DEFAULT)
+            .map(|number| NewDisk {
+                path: directory.path().join(file(number)),
+                name: file(number),
+                make: true,
+            })
+            .collect();
+    }
+    wanted
+        .iter()
+        .map(|path| {
+            let path = resolve(path);
+            let name = path
+                .strip_prefix(directory.path())
+                .unwrap_or(&path)
+                .to_owned();
+            NewDisk {
+                make: !path.exists(),
+                path,
+                name,
+            }
+        })
+        .collect()
+}
+
+impl NewDisk {
+    /// Refuses what cannot become a disk of the vault, before anything is changed.
+    ///
+    /// # Errors
+    /// A size out of bounds, a disk that is not blank or in use, or what the kernel reports.
+    pub fn check(&self, bytes_wanted: Option<u64>) -> Outcome<()> {
+        let bytes = if self.make {
+            bytes_wanted.unwrap_or(DISK_BYTES_DEFAULT)
+        } else {
+            let waker = stele_device::disk::no_waker();
+            let mut disk = FileDisk::open(&self.path, OpenMode::Write, waker)?;
+            require_blank(&self.path, &mut disk)?;
+            disk.identity().bytes
+        };
+        if bytes < DISK_BYTES_MIN {
+            return Err(Error::DiskSize {
+                bytes,
+                bytes_min: DISK_BYTES_MIN,
+            });
+        }
+        Ok(())
+    }
+
+    /// Opens the disk, making its file first if there is none.
+    ///
+    /// # Errors
+    /// What the kernel reports, or that something exists where a file was to be made.
+    pub fn open(&self, bytes_wanted: Option<u64>, waker: Waker) -> Outcome<Box<dyn Disk>> {
+        let mode = if self.make {
+            OpenMode::Create {
+                bytes: bytes_wanted.unwrap_or(DISK_BYTES_DEFAULT),
+            }
+        } else {
+            OpenMode::Write
+        };
+        Ok(Box::new(FileDisk::open(&self.path, mode, waker)?))
+    }
+}
+
+/// Opens the disks of an existing vault. One that is missing or cannot be read leaves its slot
+/// empty: the engine decides whether the others suffice.
+///
+/// # Errors
+/// When another process uses one of them.
+pub fn open_all(paths: &[PathBuf], mode: OpenMode, waker: &Waker) -> Outcome<Vec<Slot>> {
+    paths
+        .iter()
+        .map(|path| {
+            let disk = match FileDisk::open(path, mode, Waker::clone(waker)) {
+                Ok(disk) => Ok(Box::new(disk) as Box<dyn Disk>),
+                Err(error @ OpenError::InUse { .. }) => return Err(error.into()),
+                Err(error) => Err(without_path(path, &error)),
+            };
+            Ok(Slot {
+                path: path.clone(),
+                disk,
+            })
+        })
+        .collect()
+}
+
+/// The reason alone, for a line that names the disk already.
+fn without_path(path: &Path, error: &OpenError) -> String {
+    let text = error.to_string();
+    let prefix = format!("{}: ", path.display());
+    text.strip_prefix(&prefix).unwrap_or(&text).to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use stele_device::disk::no_waker;
+
+    fn directory() -> (tempfile::TempDir, Directory) {
+        let temp = tempfile::tempdir().expect("a directory");
+        let directory = Directory::new(&temp.path().join("vault")).expect("named");
+        (temp, directory)
+    }
+
+    #[test]
+    fn without_wishes_a_vault_gets_three_files_of_its_own() {
+        let (_temp, directory) = directory();
+        let disks = plan(&directory, &[]);
+        let names: Vec<_> = disks
+            .iter()
+            .map(|disk| disk.name.display().to_string())
+            .collect();
+        assert_eq!(names, ["disk1.disk", "disk2.disk", "disk3.disk"]);
+        assert!(
+            disks
+                .iter()
+                .all(|disk| disk.make && disk.path.starts_with(directory.path()))
+        );
+    }
+
+    #[test]
+    fn named_disks_are_kept_by_absolute_path_unless_they_lie_inside() {
+        let (temp, directory) = directory();
+        let base = temp.path().canonicalize().expect("exists");
+        std::fs::create_dir(directory.path()).expect("made");
+        std::fs::write(base.join("there"), "").expect("written");
+        let wanted = [
+            base.join("there"),
+            base.join("new"),
+            base.join("vault/in.disk"),
+        ];
+        let disks = plan(&directory, &wanted);
+        let seen: Vec<_> = disks
+            .iter()
+            .map(|disk| (disk.name.clone(), disk.make))
+            .collect();
+        let expected = [
+            (base.join("there"), false),
+            (base.join("new"), true),
+            (PathBuf::from("in.disk"), true),
+        ];
+        assert_eq!(seen, expected);
+    }
+
+    #[test]
+    fn unfit_disks_are_refused_and_left_as_they_are() {
+        let temp = tempfile::tempdir().expect("a directory");
+        let path = temp.path().join("d");
+        let disk = |make| NewDisk {
+            path: path.clone(),
+            name: path.clone(),
+            make,
+        };
+        let new = disk(true).check(Some(4096)).expect_err("too small");
+        assert!(matches!(new, Error::DiskSize { bytes: 4096, .. }), "{new}");
+        std::fs::write(&path, vec![0; 8192]).expect("written");
+        let small = disk(false).check(None).expect_err("too small");
+        assert!(
+            matches!(small, Error::DiskSize { bytes: 8192, .. }),
+            "{small}"
+        );
+        std::fs::write(&path, [vec![0; 5000], vec![1; 5000]].concat()).expect("written");
+        let used = disk(false).check(None).expect_err("not blank");
+        assert!(
+            matches!(used, Error::DiskNotBlank { offset: 5000, .. }),
+            "{used}"
+        );
+        let exists = disk(true)
+            .open(Some(1 << 20), no_waker())
+            .err()
+            .expect("exists");
+        assert!(
+            matches!(exists, Error::Disk(OpenError::Exists { .. })),
+            "{exists}"
+        );
+    }
+
+    #[test]
+    fn a_missing_disk_leaves_its_slot_empty_and_a_used_one_ends_the_start() {
+        let temp = tempfile::tempdir().expect("a directory");
+        let paths = [temp.path().join("a"), temp.path().join("b")];
+        let first = FileDisk::create(&paths[0], 1 << 20, no_waker()).expect("created");
+        let used = open_all(&paths, OpenMode::Write, &no_waker())
+            .err()
+            .expect("in use");
+        assert!(
+            matches!(used, Error::Disk(OpenError::InUse { .. })),
+            "{used}"
+        );
+        drop(first);
+        let slots = open_all(&paths, OpenMode::Write, &no_waker()).expect("opened");
+        assert!(slots[0].disk.is_ok());
+        assert_eq!(
+            slots[1].disk.as_ref().err().map(String::as_str),
+            Some("no such disk")
+        );
+    }
+}
