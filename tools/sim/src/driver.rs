@@ -13,7 +13,7 @@ use stele_device::sim::clock::SimClock;
 use stele_device::sim::power::Power;
 use stele_format::units::UnixMillis;
 use stele_store::engine::{Action, DiskSlot, Engine, Event, Now};
-use stele_store::index::{IndexRequest, IndexStore};
+use stele_store::index::{IndexReply, IndexRequest, IndexStore};
 use stele_store::job::{Job, JobDone};
 use stele_store::keys::chunk::AwsLc;
 use stele_store::policy::Rights;
@@ -241,6 +241,9 @@ impl Machine {
         let reply = self.index.execute(request);
         if !self.power.is_on() {
             return Ok(());
+        }
+        if let IndexReply::Failed { query, error } = &reply {
+            context.say(format_args!("index failed: {query:?} {error}"));
         }
         self.step(context, Event::Index(reply))
     }

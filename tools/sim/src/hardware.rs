@@ -15,6 +15,7 @@ use stele_store::engine::DiskSlot;
 use crate::context::Context;
 use crate::driver::Machine;
 use crate::limits::{DISK_BYTES, INDEX_BYTES, KEYSTATE_BYTES};
+use crate::plug::{Plugged, Pulse};
 use crate::swarm::{Budget, Rates, Swarm};
 
 /// Opens a region of a disk as an area.
@@ -99,16 +100,15 @@ impl Hardware {
         self.slots.iter().all(|slot| slot.present && !slot.blank)
     }
 
-    /// Opens every disk that is there.
+    /// Opens every disk that is there, for one process.
     #[must_use]
     pub fn open(&self) -> Vec<Option<Box<dyn Disk>>> {
-        self.slots
-            .iter()
-            .map(|slot| {
-                slot.present
-                    .then(|| Box::new(slot.handle.open()) as Box<dyn Disk>)
-            })
-            .collect()
+        let pulse = Pulse::default();
+        let open = |slot: &Slot| {
+            let plug = || Plugged::new(slot.handle.open(), pulse.clone());
+            slot.present.then(|| Box::new(plug()) as Box<dyn Disk>)
+        };
+        self.slots.iter().map(open).collect()
     }
 
     /// Opens areas of disks for the index.

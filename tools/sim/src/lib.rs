@@ -19,6 +19,7 @@ pub mod life;
 pub mod limits;
 pub mod oracle;
 pub mod plant;
+pub mod plug;
 pub mod report;
 pub mod rng;
 pub mod run;

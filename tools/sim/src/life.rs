@@ -202,7 +202,7 @@ impl<'a> Life<'a> {
         loop {
             self.rest();
             if crashed || cuts > 0 {
-                self.inspect("after a crash")?;
+                self.inspect("after a crash", false)?;
             }
             let at_work = self.context.rng.permille(300);
             if at_work {
@@ -258,7 +258,11 @@ impl<'a> Life<'a> {
         let ending = match ended {
             Ok(ending) => ending,
             Err(Halt::PowerCut) => Ending::Cut,
-            Err(Halt::Violation(violation)) => return Err(*violation),
+            Err(Halt::Violation(violation)) => {
+                let status = machine.engine().status();
+                self.context.say(format_args!("status: {status:?}"));
+                return Err(*violation);
+            }
         };
         let heard = self
             .workload
@@ -270,7 +274,7 @@ impl<'a> Life<'a> {
         self.context.say(format_args!("session ends: {ending:?}"));
         self.part_with(machine, ending);
         if ending == Ending::Stop {
-            self.inspect("after a clean stop")?;
+            self.inspect("after a clean stop", true)?;
         }
         Ok(ending)
     }
@@ -324,9 +328,10 @@ impl<'a> Life<'a> {
             self.hardware.power().cut_after(steps);
         }
         let survey = survey::take(machine, self.context, &self.oracle)?;
-        self.oracle.reconcile(self.context, &survey)?;
+        let read_only = machine.engine().status().read_only.is_some();
+        self.oracle.reconcile(self.context, &survey, read_only)?;
         survey::read_all(machine, self.context, &self.oracle, &survey)?;
-        self.inspect("while running")?;
+        self.inspect("while running", false)?;
         if crashed {
             self.recoveries += 1;
             if self.oracle.is_lenient() {
@@ -412,9 +417,9 @@ impl<'a> Life<'a> {
         Ok(())
     }
 
-    fn inspect(&mut self, when: &'static str) -> Result<(), Violation> {
+    fn inspect(&mut self, when: &'static str, stopped: bool) -> Result<(), Violation> {
         if self.context.rng.permille(self.context.inspect_permille) {
-            inspection::check(self.context, &self.hardware, when)?;
+            inspection::check(self.context, &self.hardware, when, stopped)?;
         }
         Ok(())
     }
@@ -443,7 +448,7 @@ impl<'a> Life<'a> {
         self.check_alarms(&machine)?;
         self.part_with(machine, Ending::Stop);
         self.context.say(format_args!("the end"));
-        inspection::check(self.context, &self.hardware, "at the end")?;
+        inspection::check(self.context, &self.hardware, "at the end", true)?;
         inspection::find_rot(self.context, &self.hardware)
     }
 

@@ -98,6 +98,12 @@ impl Oracle {
         self.lenient || !self.unknown.is_empty()
     }
 
+    /// Whether a download may end early.
+    #[must_use]
+    pub fn allows_broken_streams(&self) -> bool {
+        self.lenient || self.stopping
+    }
+
     /// A clean stop was asked for: questions may be refused for that.
     pub fn stops(&mut self) {
         self.stopping = true;

@@ -56,7 +56,12 @@ impl Oracle {
     ///
     /// # Errors
     /// Something acknowledged is gone or changed, or something shows that was never asked for.
-    pub fn reconcile(&mut self, context: &mut Context, survey: &Survey) -> Result<(), Violation> {
+    pub fn reconcile(
+        &mut self,
+        context: &mut Context,
+        survey: &Survey,
+        read_only: bool,
+    ) -> Result<(), Violation> {
         let left = std::mem::take(&mut self.unknown);
         let mut open = Open {
             left,
@@ -81,6 +86,11 @@ impl Oracle {
             }
         }
         context.report.happened += open.happened;
+        // A start that may not write has decided nothing: what it does not see may lie on a disk
+        // that is away, and may show when that is back.
+        if read_only {
+            self.unknown = open.left;
+        }
         self.compare_survey(survey)
     }
 

@@ -194,13 +194,13 @@ impl GetTask {
         oracle: &mut Oracle,
         heard: Heard,
     ) -> Run<Next> {
-        let Ok(answer) = heard else {
-            // A damaged chunk outside the budget; inside it the oracle would have to be told.
-            return if self.stream.is_some() && !oracle.is_lenient() {
-                Err(self.broken("data", "a refusal").into())
-            } else {
-                Ok(Next::Done)
-            };
+        let answer = match heard {
+            Ok(answer) => answer,
+            // Outside the budget a chunk may be unreadable; streams end when the vault stops.
+            Err(_) if self.stream.is_none() || oracle.allows_broken_streams() => {
+                return Ok(Next::Done);
+            }
+            Err(refusal) => return Err(self.broken("data", &format!("{refusal:?}")).into()),
         };
         match answer {
             Answer::Opened {
