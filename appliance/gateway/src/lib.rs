@@ -14,6 +14,7 @@
 
 pub mod limits;
 pub mod message;
+pub mod refusal;
 pub mod server;
 pub mod slab;
 

@@ -1,4 +1,4 @@
-//! redb's view of [`Pages`](crate::index::pages::Pages).
+//! redb's view of [`Pages`].
 
 use std::io;
 use std::sync::Arc;

@@ -1,6 +1,6 @@
 //! The puncturable key tree: one root seed gives every leaf key, and leaves can be cut for ever.
 //!
-//! A binary tree of depth 60; a node's seed gives its two children ([`super::derive`]), the seed at
+//! A binary tree of depth 60; a node's seed gives its two children (`keys/derive.rs`), the seed at
 //! depth 60 is the leaf key of that index. The tree keeps only seeds of subtrees that are still
 //! whole. A cut replaces the subtree around it by the siblings along the way, so that nothing kept
 //! leads to the cut leaves, and overwrites the seed that did.

@@ -1,0 +1,155 @@
+//! Why the engine says no, in the words the gateway translates for clients.
+
+use stele_format::units::{UnixMillis, VersionId};
+
+use crate::message::LockMode;
+
+/// The special client rights, each granted to a key by people.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Right {
+    /// Bypass governance retention.
+    GovernanceBypass,
+    /// Turn legal holds off.
+    HoldOff,
+    /// Lower or clear a bucket default.
+    LockAdmin,
+}
+
+/// Why the engine said no. Says what, why and until when, and nothing of names or content.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// No such bucket.
+    #[error("no such bucket")]
+    NoSuchBucket,
+    /// No such object, or its current version is a delete marker.
+    #[error("no such key")]
+    NoSuchKey {
+        /// The delete marker that hides it.
+        marker: Option<VersionId>,
+    },
+    /// No such version.
+    #[error("no such version")]
+    NoSuchVersion,
+    /// The named version is a delete marker, which cannot be read or locked.
+    #[error("the version is a delete marker")]
+    IsMarker {
+        /// The marker.
+        version: VersionId,
+    },
+    /// No such upload.
+    #[error("no such upload")]
+    NoSuchUpload,
+    /// The bucket is there already and is the caller's.
+    #[error("the bucket exists already")]
+    BucketExists,
+    /// The bucket still shows versions, markers or uploads.
+    #[error("the bucket is not empty")]
+    BucketNotEmpty,
+    /// More buckets than the vault keeps.
+    #[error("the vault holds as many buckets as it can ({buckets_max})")]
+    TooManyBuckets {
+        /// The limit.
+        buckets_max: u32,
+    },
+    /// Locked by retention.
+    #[error("the version is locked by {mode:?} retention until {until:?}")]
+    Locked {
+        /// Its mode.
+        mode: LockMode,
+        /// Until when.
+        until: UnixMillis,
+    },
+    /// Under legal hold.
+    #[error("the version is under legal hold")]
+    Held,
+    /// The client's key lacks a right.
+    #[error("the key lacks the right {0:?}")]
+    NeedsRight(Right),
+    /// Retention would become weaker.
+    #[error("retention can be extended, never shortened")]
+    Weaker,
+    /// The bucket has no Object Lock.
+    #[error("the bucket has no object lock")]
+    NoLockOnBucket,
+    /// A retain-until date in the past or more than 100 years ahead, or below the vault's floor.
+    #[error("the retain-until date is not acceptable: {0}")]
+    RetentionDate(RetentionDateFault),
+    /// The range lies outside the content.
+    #[error("the range lies outside the {content_bytes} bytes")]
+    Range {
+        /// Stored length.
+        content_bytes: u64,
+    },
+    /// A condition did not hold.
+    #[error("a condition on the current version did not hold")]
+    Precondition,
+    /// A named part is missing or differs.
+    #[error("part {number} is missing or differs from what was uploaded")]
+    Part {
+        /// Its number.
+        number: u16,
+    },
+    /// Parts are not in ascending order.
+    #[error("the parts are not in ascending order")]
+    PartOrder,
+    /// A part other than the last is under 5 MiB.
+    #[error("part {number} is smaller than 5 MiB")]
+    PartTooSmall {
+        /// Its number.
+        number: u16,
+    },
+    /// Larger than 5 TiB (an object) or 5 GiB (a single upload).
+    #[error("the content is larger than {bytes_max} bytes")]
+    TooLarge {
+        /// The limit.
+        bytes_max: u64,
+    },
+    /// A checksum the client repeated differs from the stored one.
+    #[error("a checksum differs from what was stored")]
+    Checksum,
+    /// Metadata larger than the manifest holds.
+    #[error("the metadata is larger than {bytes_max} bytes")]
+    MetadataTooLarge {
+        /// The limit.
+        bytes_max: u32,
+    },
+    /// Too much is going on; try again.
+    #[error("too many requests are being served; try again")]
+    Busy,
+    /// The pool is full.
+    #[error("the vault is full: no space for new data; the operator must add capacity")]
+    Full,
+    /// The pool accepts no writes now.
+    #[error("the vault is read-only: {0}")]
+    ReadOnly(String),
+    /// The index is being rebuilt.
+    #[error("the vault is rebuilding its index; try again")]
+    Rebuilding,
+    /// Stored bytes could not be verified on any present disk.
+    #[error(
+        "stored bytes of this version could not be verified on any present disk (segment {segment}, frame {frame})"
+    )]
+    Damaged {
+        /// Segment id.
+        segment: u64,
+        /// Frame in it.
+        frame: u32,
+    },
+    /// A stream that is not open, or was used out of order.
+    #[error("no such stream")]
+    NoSuchStream,
+    /// The engine is stopping.
+    #[error("the vault is stopping")]
+    Stopping,
+}
+
+/// What is wrong with a retain-until date.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum RetentionDateFault {
+    /// In the past.
+    #[error("it lies in the past")]
+    Past,
+    /// Too far ahead.
+    #[error("it lies more than 100 years ahead")]
+    TooFar,
+}
