@@ -19,12 +19,24 @@ pub enum Scope {
 }
 
 /// What a check found; everything else was a failure.
-#[derive(Default, Clone, Copy)]
+#[derive(Default, Clone)]
 pub struct Verified {
     /// Versions that came back identical, and deletions that still hold.
     pub right: u64,
     /// Versions that were refused (only where that is allowed).
     pub refused: u64,
+    /// How one of them was refused.
+    pub refusal: Option<String>,
+}
+
+impl std::fmt::Display for Verified {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} right, {} refused", self.right, self.refused)?;
+        match &self.refusal {
+            Some(refusal) => write!(f, ", one with: {refusal}"),
+            None => Ok(()),
+        }
+    }
 }
 
 /// A check of one book.
@@ -73,10 +85,11 @@ pub fn verify_all(
             .collect::<Outcome<Vec<Verified>>>()
     })?;
     Ok(results
-        .iter()
+        .into_iter()
         .fold(Verified::default(), |sum, one| Verified {
             right: sum.right + one.right,
             refused: sum.refused + one.refused,
+            refusal: sum.refusal.or(one.refusal),
         }))
 }
 
@@ -106,8 +119,15 @@ impl Check<'_> {
     /// True when the answer is a refusal that is allowed here; counts it.
     fn refused(&mut self, answer: &Response) -> bool {
         let refused = self.refusals && (500..600).contains(&answer.status);
-        self.found.refused += u64::from(refused);
+        if refused {
+            self.note(&answer.summary());
+        }
         refused
+    }
+
+    fn note(&mut self, refusal: &str) {
+        self.found.refused += 1;
+        self.found.refusal.get_or_insert_with(|| refusal.to_owned());
     }
 
     fn version(&mut self, key: &str, entry: &Entry) -> Outcome {
@@ -120,8 +140,8 @@ impl Check<'_> {
         let Some(body) = body else { return Ok(()) };
         let answer = match self.client.get(self.bucket, key, Some(version)) {
             // What is found damaged after the header is sent can only be cut off.
-            Err(_) if self.refusals => {
-                self.found.refused += 1;
+            Err(trouble) if self.refusals => {
+                self.note(&trouble.to_string());
                 return Ok(());
             }
             answer => answer?,

@@ -243,7 +243,7 @@ impl Starts<'_> {
                 .arg(&vault)
                 .into_command();
             let mut child = command.spawn()?;
-            std::thread::sleep(Duration::from_millis(step * step));
+            std::thread::sleep(Duration::from_millis(step * step * 5));
             child.kill()?;
             child.wait()?;
             if !vault.exists() || fingerprint(&vault)?.is_empty() {
