@@ -96,9 +96,14 @@ pub fn check(
         // One copy of a frame may lag. Where a hurt disk lacks the frame too, nobody can tell which
         // of the two did.
         let beside = report.damage.iter().any(|other| {
-            is_hurt(other) && (other.segment, other.frame) == (damage.segment, damage.frame)
+            is_hurt(other)
+                && other.segment == damage.segment
+                && (other.frame.is_none() || other.frame == damage.frame)
         });
-        if !(stopped || damage.area != Area::Segment) && beside && damage.good_copy {
+        let may_lag = damage.area == Area::Segment && !stopped && beside && damage.good_copy;
+        // A label write that a cut tore is known by its whole copies, which a hurt disk may have had.
+        let may_be_torn = damage.area == Area::Label && !hurt.is_empty();
+        if may_lag || may_be_torn {
             continue;
         }
         let what = format!(

@@ -77,7 +77,12 @@ impl Oracle {
                 }
             }
             (Deed::PutConfig { name, value }, Answer::Done) => {
-                self.model.configs.insert(name.clone(), value.clone());
+                let old = self.model.configs.insert(name.clone(), value.clone());
+                for asked in self.asked.values_mut() {
+                    if matches!(&asked.deed, Deed::GetConfig { name: of } if of == name) {
+                        asked.overtaken.push(old.clone());
+                    }
+                }
             }
             _ => return Err(Self::strange(asked, answer)),
         }

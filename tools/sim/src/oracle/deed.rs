@@ -189,6 +189,8 @@ pub struct Asked {
     pub rights: Rights,
     /// Compliance time when it was asked: decided not before.
     pub since_ms: u64,
+    /// Configuration values that were replaced since; an answer may still be one of them.
+    pub overtaken: Vec<Option<Vec<u8>>>,
 }
 
 impl Deed {

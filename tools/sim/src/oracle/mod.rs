@@ -127,6 +127,7 @@ impl Oracle {
                 deed,
                 rights,
                 since_ms: context.compliance_ms(),
+                overtaken: Vec::new(),
             },
         );
     }

@@ -28,10 +28,6 @@ pub(super) enum Task {
 }
 
 /// What an operation does next.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "one lives at a time, on the stack"
-)]
 pub(super) enum Next {
     /// Nothing.
     Done,
