@@ -58,16 +58,16 @@ enum Task {
         #[arg(long)]
         seed: Option<u64>,
     },
-    /// Check many simulated crash recoveries: the long form of the suite.
+    /// Run the simulator from many seeds: the long form of the suite.
     Sim {
         /// First seed.
         #[arg(long, default_value_t = 1)]
         seed: u64,
-        /// Crash recoveries, spread over the cores.
-        #[arg(long, default_value_t = 100_000)]
-        recoveries: u64,
-        /// Steps of each seed.
-        #[arg(long, default_value_t = 400)]
+        /// Number of seeds.
+        #[arg(long, default_value_t = 1000)]
+        runs: u64,
+        /// Steps of each run.
+        #[arg(long, default_value_t = 2000)]
         steps: u64,
     },
     /// Mutate golden media against every decoder: the long form of the share in `units`.
@@ -152,11 +152,7 @@ fn run(workspace: &Workspace, task: Task) -> Outcome {
             let seed = seed.unwrap_or_else(rng::fresh_seed);
             verdict(&[damage::run(workspace, &workspace.build()?, seed)])
         }
-        Task::Sim {
-            seed,
-            recoveries,
-            steps,
-        } => verdict(&[sim::long(workspace, seed, recoveries, steps)?]),
+        Task::Sim { seed, runs, steps } => sim::long(workspace, seed, runs, steps),
         Task::Fuzz {
             cases,
             seed,
