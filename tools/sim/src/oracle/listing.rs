@@ -111,10 +111,13 @@ pub fn versions<'a>(
     })
 }
 
+/// A key to sort by, and the upload under it.
+type Keyed<'a> = (Vec<u8>, (&'a [u8], UploadId));
+
 /// Open uploads by key, then by id.
 #[must_use]
 pub fn uploads<'a>(bucket: &'a Bucket, wish: &ListWish) -> Expected<(&'a [u8], UploadId)> {
-    let mut entries: Vec<(Vec<u8>, (&[u8], UploadId))> = bucket
+    let mut entries: Vec<Keyed<'a>> = bucket
         .uploads
         .iter()
         .map(|(id, upload)| (upload.key.clone(), (upload.key.as_slice(), *id)))

@@ -116,7 +116,6 @@ impl Verdict {
 }
 
 /// The version a question means: the named one, or the current one.
-#[must_use]
 pub fn find<'a>(
     model: &'a Model,
     at: &Place,

@@ -4,8 +4,12 @@ use stele_format::limits::{CHUNK_PLAIN_BYTES_MAX, INLINE_BODY_BYTES_MAX};
 use stele_format::units::{UnixMillis, UploadId, VersionId};
 use stele_store::policy::{Mode, Period, Retention, Rights};
 use stele_store::request::{
-    Checksum, Command, Conditions, ListWish, LockWish, Metadata, NamedPart, Purpose, RangeWish,
+    Checksum, Command, Conditions, LockWish, Metadata, NamedPart, Purpose, RangeWish,
 };
+
+mod listing;
+
+use listing::list;
 
 use super::Workload;
 use super::task::{Fate, GetTask, PutTask, Task, name_of};
@@ -609,83 +613,6 @@ fn abort(context: &mut Context, oracle: &Oracle, at: Place) -> Operation {
         command,
         Some(Deed::AbortUpload { at, upload }),
     )
-}
-
-fn wish(context: &mut Context, oracle: &Oracle, at: &Place) -> ListWish {
-    let rng = &mut context.rng;
-    let prefix = match rng.below(5) {
-        0 => b"a".to_vec(),
-        1 => b"locks/".to_vec(),
-        _ => Vec::new(),
-    };
-    let delimiter = rng.permille(400).then(|| b"/".to_vec());
-    let after = rng.permille(300).then(|| at.key.clone());
-    let with_version = after.is_some() && rng.permille(500);
-    let after_version = if with_version {
-        version(context, oracle, at)
-    } else {
-        None
-    };
-    let entries_max = match context.rng.below(3) {
-        0 => u32::try_from(context.rng.between(1, 5)).unwrap_or(1),
-        _ => 1000,
-    };
-    ListWish {
-        bucket: at.bucket.clone(),
-        prefix,
-        delimiter,
-        after,
-        after_version: after_version.map(|version| version.to_string()),
-        entries_max,
-    }
-}
-
-fn list(context: &mut Context, oracle: &Oracle, at: Place) -> Operation {
-    let mut wish = wish(context, oracle, &at);
-    match context.rng.below(5) {
-        0 | 1 => {
-            wish.after_version = None;
-            (
-                Task::Single,
-                Command::List(wish.clone()),
-                Some(Deed::List(wish)),
-            )
-        }
-        2 | 3 => (
-            Task::Single,
-            Command::ListVersions(wish.clone()),
-            Some(Deed::ListVersions(wish)),
-        ),
-        _ => {
-            wish.after_version = None;
-            let (at, upload) = upload(context, oracle, at);
-            if context.rng.permille(500) {
-                return (
-                    Task::Single,
-                    Command::ListUploads(wish.clone()),
-                    Some(Deed::ListUploads(wish)),
-                );
-            }
-            let after = u16::try_from(context.rng.below(3)).unwrap_or(0);
-            let parts_max = u32::try_from(context.rng.between(1, 4)).unwrap_or(1);
-            let command = Command::ListParts {
-                name: name_of(&at),
-                upload,
-                after,
-                parts_max,
-            };
-            (
-                Task::Single,
-                command,
-                Some(Deed::ListParts {
-                    at,
-                    upload,
-                    after,
-                    parts_max,
-                }),
-            )
-        }
-    }
 }
 
 fn config(context: &mut Context) -> Operation {

@@ -43,6 +43,10 @@ impl Workload {
 
     /// Operations under way.
     #[must_use]
+    #[expect(
+        clippy::len_without_is_empty,
+        reason = "a count for pacing, not a collection"
+    )]
     pub fn len(&self) -> usize {
         self.tasks.len()
     }

@@ -28,6 +28,10 @@ pub(super) enum Task {
 }
 
 /// What an operation does next.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one lives at a time, on the stack"
+)]
 pub(super) enum Next {
     /// Nothing.
     Done,
