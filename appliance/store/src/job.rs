@@ -4,6 +4,8 @@ use stele_device::buffer::BufferMut;
 use stele_format::digest::Digest;
 use stele_format::limits::FRAME_HEADER_BYTES;
 
+use crate::heal::Identity;
+use crate::heal::frames::{self, Run};
 use crate::keys::chunk::{self, BulkAead, ChunkKey};
 
 const HEADER: usize = FRAME_HEADER_BYTES as usize;
@@ -40,6 +42,17 @@ pub enum Job {
         /// Plaintext bytes.
         plain_len: usize,
     },
+    /// Judge frames as one copy gave them.
+    Judge(JudgeJob),
+}
+
+/// Frames of one copy to be judged, without keys.
+pub struct JudgeJob {
+    /// Ties the result.
+    pub(crate) id: JobId,
+    pub(crate) identity: Identity,
+    pub(crate) run: Run,
+    pub(crate) buffer: BufferMut,
 }
 
 /// What came of a job.
@@ -64,6 +77,15 @@ pub enum JobDone {
         /// Whether digest and tag verified; the content must not be used otherwise.
         verified: bool,
     },
+    /// Judged: which pieces verify.
+    Judged {
+        /// Which.
+        id: JobId,
+        /// The buffer as it was.
+        buffer: BufferMut,
+        /// One entry for each piece.
+        good: Vec<bool>,
+    },
 }
 
 impl std::fmt::Debug for Job {
@@ -71,6 +93,7 @@ impl std::fmt::Debug for Job {
         match self {
             Job::Seal { id, plain_len, .. } => write!(f, "Seal({id:?}, {plain_len} bytes)"),
             Job::Open { id, stored_len, .. } => write!(f, "Open({id:?}, {stored_len} bytes)"),
+            Job::Judge(job) => write!(f, "Judge({:?}, {} bytes)", job.id, job.run.bytes),
         }
     }
 }
@@ -80,6 +103,7 @@ impl std::fmt::Debug for JobDone {
         match self {
             JobDone::Sealed { id, stored_len, .. } => write!(f, "Sealed({id:?}, {stored_len})"),
             JobDone::Opened { id, verified, .. } => write!(f, "Opened({id:?}, {verified})"),
+            JobDone::Judged { id, good, .. } => write!(f, "Judged({id:?}, {good:?})"),
         }
     }
 }
@@ -120,6 +144,11 @@ impl Job {
                     verified,
                 }
             }
+            Job::Judge(job) => JobDone::Judged {
+                id: job.id,
+                good: frames::judge(&job.identity, &job.run, &job.buffer),
+                buffer: job.buffer,
+            },
         }
     }
 }

@@ -20,6 +20,7 @@ use crate::copies::Copies;
 use crate::draft::Draft;
 use crate::engine::DiskSlot;
 use crate::engine::io::Io;
+use crate::heal::frames::Framed;
 use crate::keys::chunk::BulkAead;
 use crate::keys::counter::KeyCounter;
 use crate::keys::state::KeyState;
@@ -92,6 +93,8 @@ pub struct Journal {
     payload: Vec<u8>,
     full: bool,
     switched: bool,
+    /// The open segment is to be closed as soon as its successor is allocated.
+    renew: bool,
     closed: bool,
     bytes_since_snapshot: u64,
 }
@@ -132,6 +135,7 @@ impl Journal {
             payload: Vec::new(),
             full: false,
             switched: false,
+            renew: false,
             closed: false,
             bytes_since_snapshot: 0,
         }
@@ -212,6 +216,19 @@ impl Journal {
         self.counter.epoch()
     }
 
+    /// Goes on in a new segment, on the disks that take part then.
+    pub(crate) fn renew(&mut self) {
+        self.renew = true;
+        // One that is prepared already may not lie on all of them; its place is free again at the next start.
+        self.prepared = None;
+    }
+
+    /// Whether footer and seal of every segment but the open one are durable on every copy.
+    pub(crate) fn is_sealed_everywhere(&self) -> bool {
+        let first = self.writer.header.first_sequence;
+        self.copies.durable_everywhere().is_none_or(|through| through >= first)
+    }
+
     /// Whether no further segment could be allocated.
     #[must_use]
     pub fn is_full(&self) -> bool {
@@ -234,6 +251,12 @@ impl Journal {
         std::mem::take(&mut self.switched)
     }
 
+    /// The frames of the open segment that every copy of it has flushed.
+    pub(crate) fn durable_frames(&self) -> Vec<Framed> {
+        let through = self.copies.durable_everywhere().unwrap_or_default();
+        self.writer.frames_through(through)
+    }
+
     /// Whether nothing waits and nothing is in flight, on any disk.
     #[must_use]
     pub fn is_idle(&self) -> bool {
@@ -254,6 +277,9 @@ impl Journal {
 
     fn build(&mut self, context: &mut JournalContext<'_>) {
         self.prepare_early(context);
+        if self.renew && self.prepared.as_ref().is_some_and(|prepared| prepared.durable) {
+            self.switch(context);
+        }
         self.count_epoch();
         let (own, others, bytes) = self.select(self.payload_budget());
         if own + others == 0 {
@@ -529,6 +555,7 @@ impl Journal {
             .iter()
             .filter_map(|place| context.pool.active_slot(place.disk))
             .collect();
+        self.renew = false;
         self.writer = SegmentWriter::new(NewSegment {
             pool: context.pool.id,
             segment: prepared.segment,
@@ -548,7 +575,7 @@ impl Journal {
 
     /// Past half of a segment its successor is allocated.
     fn prepare_early(&mut self, context: &mut JournalContext<'_>) {
-        if self.writer.next_offset().get() > self.writer.capacity() / 2 {
+        if self.renew || self.writer.next_offset().get() > self.writer.capacity() / 2 {
             self.prepare(context);
         }
     }
@@ -563,7 +590,9 @@ impl Journal {
         };
         self.full = false;
         let (epoch, next) = (self.counter.epoch(), self.writer.next_sequence());
-        let segment = context.pool.take(LaneId::JOURNAL, epoch, next, &places);
+        let segment = context
+            .pool
+            .take(LaneId::JOURNAL, epoch, next, &places, context.compliance);
         let units = context.pool.segment_units;
         let body = alloc_body(segment, LaneId::JOURNAL, units, &places);
         self.own

@@ -16,6 +16,7 @@ use stele_format::units::{Epoch, LaneId, SegmentId, Sequence, UnixMillis};
 use crate::engine::DiskSlot;
 use crate::engine::io::{Io, Purpose};
 use crate::flush::{FlushNumber, Flushes};
+use crate::heal::frames::Framed;
 use crate::index::rows::ChunkRow;
 use crate::limits::UNFLUSHED_CHUNK_COUNT_MAX;
 use crate::pool::{Place, Pool};
@@ -194,6 +195,14 @@ impl Lane {
         open
     }
 
+    /// The open segment and its frames, if all of them are durable on every copy.
+    pub(crate) fn durable_frames(&self) -> Option<(SegmentId, Vec<Framed>)> {
+        let writer = self.writer.as_ref()?;
+        let of_it = |unflushed: &Unflushed| unflushed.segment == writer.id();
+        (!self.unflushed.values().any(of_it))
+            .then(|| (writer.id(), writer.frames_through(writer.next_sequence())))
+    }
+
     /// Drops every chunk that waits for a segment: those who sent it have been refused.
     pub fn forget_waiting(&mut self) {
         self.waiting.clear();
@@ -268,7 +277,7 @@ impl Lane {
         self.full = false;
         let segment = context
             .pool
-            .take(self.id, context.epoch, self.next_sequence, &places);
+            .take(self.id, context.epoch, self.next_sequence, &places, context.compliance);
         context.events.push(LaneEvent::Allocate {
             segment,
             places: places.clone(),

@@ -12,6 +12,7 @@ mod draft;
 pub mod engine;
 mod fact;
 mod flush;
+pub mod heal;
 pub mod job;
 mod journal;
 mod labels;

@@ -36,3 +36,23 @@ pub const LIST_ENTRY_COUNT_MAX: usize = 8_192;
 pub const RESERVE_UNIT_DIVISOR: u32 = 50;
 /// Rows asked of the index in one page of a listing.
 pub const SCAN_ROW_COUNT: usize = 1_000;
+/// Bytes of a segment that healing reads at once from a copy; a longer frame is read whole.
+pub const HEAL_RUN_BYTES_MAX: usize = 1 << 20;
+/// Runs under way at once while a segment is healed.
+pub const HEAL_RUN_COUNT_MAX: usize = 4;
+/// What cannot be given back by any copy is named up to this count.
+pub const LOST_COUNT_MAX: usize = 1_000;
+/// A closed segment is read again for the first time so long after it was begun.
+pub const SCRUB_SETTLE_MS: u64 = 10 * 60 * 1_000;
+/// What is durable of an open segment is read again so long after the last time.
+pub const SCRUB_OPEN_MS: u64 = 12 * 3_600 * 1_000;
+/// A closed segment is read again so long after the last time.
+pub const SCRUB_INTERVAL_MS: u64 = 7 * 24 * 3_600 * 1_000;
+/// Quiet time after the last request of a client before healing takes its full rate.
+pub const CLIENT_QUIET_MS: u64 = 1_000;
+/// Rate of reading everything again while no client is at work.
+pub const SCRUB_IDLE_BYTES_PER_S: u64 = 128 << 20;
+/// The same beside clients.
+pub const SCRUB_BUSY_BYTES_PER_S: u64 = 8 << 20;
+/// Rate of filling a disk beside clients; without them it has no bound.
+pub const FILL_BUSY_BYTES_PER_S: u64 = 64 << 20;

@@ -6,13 +6,18 @@
 use std::collections::BTreeMap;
 
 use stele_format::geometry::DiskGeometry;
+use stele_format::label::{Features, StaticLabel, VaultFlags};
+use stele_format::record::Scrub;
 use stele_format::units::{
-    DiskId, Epoch, Generation, LaneId, PoolId, SegmentId, Sequence, UnitIndex,
+    ByteCount, DiskId, Epoch, Generation, LaneId, PoolId, SegmentId, Sequence, UnitIndex, UnixMillis,
 };
 
 use crate::engine::DiskSlot;
 use crate::limits::RESERVE_UNIT_DIVISOR;
 use crate::recovery::table::quorum;
+
+/// Disks that carry an index area, the first ones.
+pub const INDEX_DISK_COUNT: u16 = 2;
 
 /// What the pool thinks of a disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,6 +30,8 @@ pub enum MemberState {
     Stale,
     /// Failed a write or a flush while we ran; not believed any more.
     Expelled,
+    /// Here, and being filled with what it lacks; no vote until it has all of it.
+    Joining,
 }
 
 /// One disk of the pool.
@@ -120,6 +127,18 @@ pub struct SegmentInfo {
     pub data_end: Option<u64>,
     /// Where its copies lie.
     pub places: Vec<Place>,
+    /// The compliance clock when it was allocated; zero if that is not known.
+    pub written: UnixMillis,
+    /// The compliance clock when every copy was last read again; zero for never.
+    pub verified: UnixMillis,
+}
+
+impl SegmentInfo {
+    /// Whether it may hold anything: replay knows segments that were allocated and never begun.
+    #[must_use]
+    pub fn is_written(&self) -> bool {
+        self.epoch > Epoch::ZERO
+    }
 }
 
 /// The pool.
@@ -137,6 +156,8 @@ pub struct Pool {
     pub segment_units: u32,
     /// Flags of the static label.
     pub flags: u32,
+    /// When the pool was made.
+    pub created: UnixMillis,
     /// Every segment known.
     pub segments: BTreeMap<SegmentId, SegmentInfo>,
     /// The next segment id never used.
@@ -323,6 +344,13 @@ impl Pool {
             .any(|(_, other)| info.places.iter().any(|place| meets(place, other)))
     }
 
+    /// Every copy of a segment was read again at this time.
+    pub(crate) fn note_scrub(&mut self, scrub: &Scrub, at: UnixMillis) {
+        if let Some(info) = self.segments.get_mut(&scrub.segment) {
+            info.verified = info.verified.max(at);
+        }
+    }
+
     /// Forgets a segment that was never written, and frees its units.
     pub fn drop_segment(&mut self, segment: SegmentId) {
         if let Some(info) = self.segments.remove(&segment) {
@@ -333,24 +361,70 @@ impl Pool {
     /// Counts the units in use anew from the segments known. Where two overlap, the earlier one was
     /// closed early and ends where the later begins.
     pub fn count_units(&mut self) {
-        for member in &mut self.members {
-            member.units = UnitMap::new(member.unit_count());
-            let mut extents: Vec<(u32, u32)> = self
-                .segments
-                .values()
-                .flat_map(|info| info.places.iter().map(move |place| (place, info.units)))
-                .filter(|(place, _)| place.disk == member.disk)
-                .map(|(place, units)| (place.first_unit.get(), units))
-                .collect();
-            extents.sort_unstable();
-            for (at, (first, units)) in extents.iter().enumerate() {
-                let room = extents
-                    .get(at + 1)
-                    .map_or(u32::MAX, |(next, _)| next - first);
-                member.units.mark(*first, (*units).min(room), true);
-            }
-            member.units.next = member.units_high_water() as usize;
+        let disks: Vec<DiskId> = self.members.iter().map(|member| member.disk).collect();
+        disks.into_iter().for_each(|disk| self.count_units_of(disk));
+    }
+
+    /// As [`Pool::count_units`], for one disk.
+    pub fn count_units_of(&mut self, disk: DiskId) {
+        let extents = self.extents_on(disk);
+        let Some(member) = self.members.iter_mut().find(|member| member.disk == disk) else {
+            return;
+        };
+        member.units = UnitMap::new(member.unit_count());
+        for (at, (first, units)) in extents.iter().enumerate() {
+            let room = extents
+                .get(at + 1)
+                .map_or(u32::MAX, |(next, _)| next - first);
+            member.units.mark(*first, (*units).min(room), true);
         }
+        member.units.next = member.units_high_water() as usize;
+    }
+
+    /// First unit and units of every extent on a disk, in order.
+    fn extents_on(&self, disk: DiskId) -> Vec<(u32, u32)> {
+        let places = self
+            .segments
+            .values()
+            .flat_map(|info| info.places.iter().map(move |place| (place, info.units)));
+        let mut extents: Vec<(u32, u32)> = places
+            .filter(|(place, _)| place.disk == disk)
+            .map(|(place, units)| (place.first_unit.get(), units))
+            .collect();
+        extents.sort_unstable();
+        extents
+    }
+
+    /// Units a disk must have at least: room for all it holds or held, and for a segment.
+    #[must_use]
+    pub fn unit_count_needed(&self, disk: DiskId) -> u32 {
+        let ends = self.extents_on(disk).into_iter().map(|(first, units)| first + units);
+        ends.max().unwrap_or(0).max(self.segment_units)
+    }
+
+    /// The static label of a disk that joins; its size is that of another disk and is to be set.
+    #[must_use]
+    pub fn static_label(&self, ordinal: u16, disk: DiskId) -> Option<StaticLabel> {
+        let geometries = || self.members.iter().filter_map(|member| member.geometry);
+        let with_index = geometries().find(|geometry| geometry.index_bytes.get() > 0);
+        let geometry = if ordinal < INDEX_DISK_COUNT {
+            with_index.or_else(|| geometries().next())?
+        } else {
+            DiskGeometry {
+                index_bytes: ByteCount::new(0),
+                ..geometries().next()?
+            }
+        };
+        Some(StaticLabel {
+            pool: self.id,
+            disk,
+            disk_ordinal: ordinal,
+            disk_count: u16::try_from(self.members.len()).unwrap_or(u16::MAX),
+            geometry,
+            features: Features::default(),
+            created_ms: self.created,
+            flags: VaultFlags::new(self.flags)?,
+        })
     }
 
     /// Picks places for a new segment: on the active disks with the most free units, at most
@@ -380,6 +454,7 @@ impl Pool {
         epoch: Epoch,
         first: Sequence,
         places: &[Place],
+        compliance: UnixMillis,
     ) -> SegmentId {
         let segment = self.next_segment;
         self.next_segment = SegmentId::new(segment.get() + 1);
@@ -396,6 +471,8 @@ impl Pool {
             first_sequence: first,
             data_end: None,
             places: places.to_vec(),
+            written: compliance,
+            verified: UnixMillis::ZERO,
         };
         self.segments.insert(segment, info);
         segment

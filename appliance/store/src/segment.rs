@@ -13,6 +13,7 @@ use stele_format::units::{
     ByteOffset, Epoch, FrameIndex, LaneId, PoolId, SegmentId, Sequence, UnitCount, UnixMillis,
 };
 
+use crate::heal::frames::Framed;
 use crate::pool::Place;
 
 const BLOCK: usize = BLOCK_BYTES as usize;
@@ -160,6 +161,12 @@ impl SegmentWriter {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
+    }
+
+    /// Its frames up to a sequence.
+    pub(crate) fn frames_through(&self, last: Sequence) -> Vec<Framed> {
+        let count = self.entries.partition_point(|entry| entry.sequence <= last);
+        Framed::of_footer(self.entries.get(..count).unwrap_or_default())
     }
 
     /// Bytes of the whole segment as allocated.

@@ -17,7 +17,7 @@ use crate::lane::Lane;
 use crate::pool::{Place, Pool, SegmentInfo};
 use crate::sequence::LogHead;
 
-const SNAPSHOT_VERSION: u8 = 1;
+const SNAPSHOT_VERSION: u8 = 2;
 
 /// The engine's part of a snapshot.
 #[derive(Debug, Clone)]
@@ -74,7 +74,7 @@ impl SnapshotState {
             }
             e.array(self.segments.len() as u64)?;
             for (id, info) in &self.segments {
-                e.array(7)?
+                e.array(9)?
                     .u64(id.get())?
                     .u16(info.lane.get())?
                     .u32(info.epoch.get())?;
@@ -89,6 +89,7 @@ impl SnapshotState {
                         .bytes(place.disk.as_bytes())?
                         .u32(place.first_unit.get())?;
                 }
+                e.u64(info.written.get())?.u64(info.verified.get())?;
             }
             Ok(e)
         });
@@ -150,7 +151,7 @@ impl SnapshotState {
 }
 
 fn read_segment(d: &mut Decoder<'_>) -> Result<(SegmentId, SegmentInfo), CborError> {
-    expect_array(d, 7)?;
+    expect_array(d, 9)?;
     let id = SegmentId::new(d.u64()?);
     let lane = LaneId::new(d.u16()?);
     let epoch = Epoch::new(d.u32()?);
@@ -173,6 +174,8 @@ fn read_segment(d: &mut Decoder<'_>) -> Result<(SegmentId, SegmentInfo), CborErr
             })
         })
         .collect::<Result<_, CborError>>()?;
+    let written = UnixMillis::new(d.u64()?);
+    let verified = UnixMillis::new(d.u64()?);
     Ok((
         id,
         SegmentInfo {
@@ -182,6 +185,8 @@ fn read_segment(d: &mut Decoder<'_>) -> Result<(SegmentId, SegmentInfo), CborErr
             first_sequence,
             data_end,
             places,
+            written,
+            verified,
         },
     ))
 }

@@ -12,7 +12,7 @@ use crate::digest::Digest;
 use crate::label::{MemberState, VaultFlags};
 use crate::tree::Frontier;
 use crate::units::{
-    ByteOffset, DiskId, Epoch, Generation, LaneId, SegmentId, Sequence, UnitCount, UnitIndex,
+    ByteOffset, DiskId, Epoch, FrameIndex, Generation, LaneId, SegmentId, Sequence, UnitCount, UnitIndex,
     UnixMillis, UploadId,
 };
 
@@ -239,6 +239,30 @@ pub struct Snapshot {
     pub multiset: Digest,
 }
 
+/// What reading a copy of a segment again has shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CopyHealth {
+    /// All of it verified.
+    Whole,
+    /// Part of it was written again from another copy, and all of it is there now.
+    Repaired,
+    /// Part of it is on no copy any more.
+    Holed,
+}
+
+/// Every copy of a segment was read again, as far as its frames were durable.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Scrub {
+    /// Segment.
+    pub segment: SegmentId,
+    /// Lane.
+    pub lane: LaneId,
+    /// Copies, and what was found.
+    pub copies: Vec<(DiskId, CopyHealth)>,
+    /// Frames that no copy could give back, by their number in the segment; ascending.
+    pub lost: Vec<FrameIndex>,
+}
+
 /// What a record states.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Body {
@@ -282,6 +306,8 @@ pub enum Body {
     Loss(Loss),
     /// The index was made durable.
     Snapshot(Snapshot),
+    /// Every copy of a segment was read again.
+    Scrub(Scrub),
     /// A type that is reserved for later or may be skipped; its keys are not read.
     Later(RecordType),
 }
@@ -311,6 +337,7 @@ impl Body {
             Self::Member(_) => RecordType::Member,
             Self::Loss(_) => RecordType::Loss,
             Self::Snapshot(_) => RecordType::Snapshot,
+            Self::Scrub(_) => RecordType::Scrub,
             Self::Later(later) => *later,
         }
     }

@@ -81,6 +81,8 @@ record_types! {
     Loss = 19,
     /// The index was made durable.
     Snapshot = 20,
+    /// Every copy of a segment was read again.
+    Scrub = 21,
     /// Reserved: a manifest was sealed again under a later leaf.
     Rehome = 32,
     /// Reserved: an approved destruction.
@@ -109,7 +111,7 @@ impl RecordType {
     /// True when this version of the format defines a body for the type.
     #[must_use]
     pub const fn is_writable(self) -> bool {
-        self.get() <= Self::Snapshot.get()
+        self.get() <= Self::Scrub.get()
     }
 
     /// True when a reader may step over the record without knowing it.

@@ -278,6 +278,15 @@ pub fn bodies() -> Vec<(Body, Vec<Vec<u8>>)> {
             }),
             vec![],
         ),
+        (
+            Body::Scrub(Scrub {
+                segment: SEGMENT,
+                lane: LaneId::JOURNAL,
+                copies: vec![(DISK, CopyHealth::Whole), (DISK_B, CopyHealth::Holed)],
+                lost: vec![FrameIndex::new(3), FrameIndex::new(300)],
+            }),
+            vec![],
+        ),
     ]
 }
 

@@ -370,7 +370,7 @@ impl Engine {
         let Some(task) = self.reads.remove(&read) else {
             return;
         };
-        self.note_attempts(task.attempts);
+        self.note_attempts(task.segment, task.attempts);
         match task.purpose {
             ReadFor::Record {
                 request, location, ..
@@ -393,7 +393,7 @@ impl Engine {
         let Some(task) = self.reads.remove(&read) else {
             return;
         };
-        self.note_attempts(task.attempts);
+        self.note_attempts(task.segment, task.attempts);
         let header = FRAME_HEADER_BYTES as usize;
         match task.purpose {
             ReadFor::Chunk {
@@ -443,8 +443,9 @@ impl Engine {
         }
     }
 
-    fn note_attempts(&mut self, attempts: u32) {
+    fn note_attempts(&mut self, segment: u64, attempts: u32) {
         if attempts > 1 {
+            self.suspect_segment(stele_format::units::SegmentId::new(segment));
             self.counters.reads_repaired_from_other_copy += 1;
         }
     }
@@ -493,7 +494,12 @@ impl Engine {
                         self.chunk_sealed(stream, ordinal, sealed);
                     }
                     Some(JobFor::List(request, group)) => self.list_sealed(request, group, sealed),
-                    Some(JobFor::Read(_)) | None => {}
+                    Some(JobFor::Read(_) | JobFor::Heal(_)) | None => {}
+                }
+            }
+            JobDone::Judged { id, buffer, good } => {
+                if let Some(JobFor::Heal(token)) = self.jobs.remove(&id) {
+                    self.heal_judged(token, buffer, good);
                 }
             }
             JobDone::Opened {

@@ -38,6 +38,7 @@ impl Engine {
         }
         member.state = MemberState::Expelled;
         member.reason = Some(reason);
+        self.heal_forget(slot);
         self.journal.expel(slot, &self.pool);
         self.flushes.remove(slot);
         self.labels.remove(slot);
@@ -113,6 +114,7 @@ impl Engine {
             self.start_label_update();
         } else {
             self.relabelling = false;
+            self.labels_in_force();
         }
     }
 }
@@ -137,7 +139,7 @@ pub(crate) fn labels_of(pool: &Pool, facts: &LabelFacts<'_>) -> Vec<(DiskSlot, D
                 MemberState::Active => LabelState::Active,
                 MemberState::Absent => LabelState::Absent,
                 MemberState::Expelled => LabelState::Expelled,
-                MemberState::Stale => LabelState::Stale,
+                MemberState::Stale | MemberState::Joining => LabelState::Stale,
             },
             last_generation: if member.state == MemberState::Active {
                 pool.generation

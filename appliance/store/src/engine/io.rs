@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use stele_device::disk::{Op, OpId};
 use stele_format::units::Sequence;
 
-use super::{Action, DiskSlot};
+use super::{Action, DiskSlot, HealToken};
 use crate::job::{Job, JobId};
 use crate::request::RequestId;
 
@@ -24,6 +24,12 @@ pub(crate) enum Purpose {
     Label,
     /// A read for a request or a stream.
     Read(u64),
+    /// A read of a walk that heals.
+    HealRead(HealToken),
+    /// A write or flush of a walk that heals.
+    Heal(HealToken),
+    /// A key-state copy on a disk being filled.
+    Fill,
 }
 
 /// The engine's side of the disks and workers: submissions out, purposes back.

@@ -12,7 +12,9 @@ mod admission;
 pub(crate) mod commands;
 mod download;
 mod faults;
+mod heal;
 pub(crate) mod io;
+mod membership;
 mod requests;
 mod snapshot;
 mod spill;
@@ -20,6 +22,9 @@ mod streams;
 pub(crate) mod view;
 
 pub(crate) use faults::{LabelFacts, labels_of};
+pub use heal::HealRates;
+pub(crate) use heal::HealToken;
+pub use membership::{Attachment, DiskRefusal, FillProgress, Offer};
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -128,6 +133,8 @@ pub(crate) enum JobFor {
     List(RequestId, usize),
     /// A read.
     Read(u64),
+    /// Frames to be judged for healing.
+    Heal(HealToken),
 }
 
 /// Who waits for an index answer.
@@ -182,6 +189,8 @@ pub struct Engine {
     pub(crate) counters: Counters,
     pub(crate) alarms: crate::status::Alarms,
     pub(crate) index_usage: Option<crate::index::IndexUsage>,
+    pub(crate) healer: heal::Healer,
+    pub(crate) fill: Option<membership::Fill>,
 }
 
 /// How far a clean stop has come.
@@ -226,6 +235,7 @@ pub(crate) struct Parts {
     pub(crate) cutoffs: Vec<stele_format::label::EpochCutoff>,
     pub(crate) read_only: Option<ReadOnlyReason>,
     pub(crate) index_usage: crate::index::IndexUsage,
+    pub(crate) heal_rates: HealRates,
 }
 
 impl Engine {
@@ -269,6 +279,8 @@ impl Engine {
             counters: Counters::default(),
             alarms: crate::status::Alarms::default(),
             index_usage: Some(parts.index_usage),
+            healer: heal::Healer::new(parts.heal_rates),
+            fill: None,
         }
     }
 
@@ -277,7 +289,10 @@ impl Engine {
         self.now = now;
         self.clock.now(now.monotonic_ms);
         match event {
-            Event::Request(request) => self.request(request),
+            Event::Request(request) => {
+                self.healer.client_asked(now.monotonic_ms);
+                self.request(request);
+            }
             Event::Disk { slot, done } => self.disk(slot, done),
             Event::Job(done) => self.job_done(done),
             Event::Index(reply) => self.index_reply(reply),
@@ -337,6 +352,9 @@ impl Engine {
             .is_some_and(|member| member.state == crate::pool::MemberState::Active);
         match (purpose, done.result) {
             (Purpose::Read(read), result) => self.read_done(read, result.ok().flatten()),
+            (Purpose::HealRead(token), result) => self.heal_read(token, result.ok().flatten()),
+            (Purpose::Heal(token), result) => self.heal_written(slot, token, result.err()),
+            (Purpose::Fill, result) => self.key_copy_written(slot, result.err()),
             (_, _) if !believed => {}
             (_, Err(error)) => self.expel(slot, &error),
             (Purpose::Frame(_) | Purpose::JournalSeal, Ok(_)) => self.journal.copies.finished(slot),
@@ -430,6 +448,8 @@ impl Engine {
         if self.journal.take_switched() {
             self.start_label_update();
         }
+        self.pump_healing();
+        self.pump_fill();
         self.maybe_snapshot();
         self.continue_stop();
     }

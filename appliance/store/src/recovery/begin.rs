@@ -88,7 +88,10 @@ pub(crate) fn begin(
         let places = opening.pool.choose(JOURNAL_COPIES)?;
         let first = beginning.next_sequence;
         let epoch = beginning.epoch;
-        let segment = opening.pool.take(LaneId::JOURNAL, epoch, first, &places);
+        let compliance = opening.compliance;
+        let segment = opening
+            .pool
+            .take(LaneId::JOURNAL, epoch, first, &places, compliance);
         if !write_labels(opening, beginning, segment, cutoffs) {
             opening.pool.drop_segment(segment);
             continue;
@@ -207,12 +210,13 @@ fn first_frame(
     writer.place(frame, payload.len(), Digest::of(&payload), facts)
 }
 
-fn member_body(pool: &Pool) -> Body {
+/// The record that states who takes part.
+pub(crate) fn member_body(pool: &Pool) -> Body {
     use stele_format::label::MemberState as LabelState;
     let state = |state| match state {
         MemberState::Active => LabelState::Active,
         MemberState::Absent => LabelState::Absent,
-        MemberState::Stale => LabelState::Stale,
+        MemberState::Stale | MemberState::Joining => LabelState::Stale,
         MemberState::Expelled => LabelState::Expelled,
     };
     Body::Member(MemberChange {

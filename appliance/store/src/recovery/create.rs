@@ -96,6 +96,7 @@ pub fn create(
     world.entropy.fill(&mut pool_id);
     let mut disks = Disks(disks.into_iter().map(Some).collect());
     let mut pool = plan(&mut disks, params, PoolId::new(pool_id), world)?;
+    pool.created = now.wall;
     let keys = KeyState::fresh(&mut *world.entropy);
     save_keys(&pool, &mut disks, &keys, world)?;
     let genesis = genesis_body(
@@ -184,6 +185,7 @@ fn plan(
         unit_bytes: params.unit_bytes,
         segment_units: params.segment_units,
         flags: flags(params, count).get(),
+        created: stele_format::units::UnixMillis::ZERO,
         segments: std::collections::BTreeMap::new(),
         next_segment: SegmentId::new(1),
     })
@@ -232,7 +234,7 @@ fn write_static(
         let Some(disk) = disks.get(slot) else {
             continue;
         };
-        write_static_disk(disk, &label).map_err(|error| CreateError::Disk {
+        write_static_label(disk, &label).map_err(|error| CreateError::Disk {
             disk: member.name.clone(),
             error,
         })?;
@@ -240,7 +242,11 @@ fn write_static(
     Ok(())
 }
 
-fn write_static_disk(disk: &mut dyn Disk, label: &StaticLabel) -> Result<(), DiskError> {
+/// Writes the static label of one disk, in two halves like all labels, with a flush between.
+///
+/// # Errors
+/// The first failed write or flush.
+pub fn write_static_label(disk: &mut dyn Disk, label: &StaticLabel) -> Result<(), DiskError> {
     for half in [[LabelCopy::A, LabelCopy::C], [LabelCopy::B, LabelCopy::D]] {
         for copy in half {
             for block in 0..2 {

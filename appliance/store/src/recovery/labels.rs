@@ -22,7 +22,8 @@ pub(super) struct LabelPicture {
 }
 
 /// Reads the label of one disk, all four copies.
-pub(crate) fn read_label(disk: &mut dyn Disk) -> Option<LabelReading> {
+#[must_use]
+pub fn read_label(disk: &mut dyn Disk) -> Option<LabelReading> {
     let bytes = ByteCount::new(disk.identity().bytes);
     let mut copies = Vec::new();
     for copy in [LabelCopy::A, LabelCopy::B, LabelCopy::C, LabelCopy::D] {
@@ -167,6 +168,9 @@ fn pool_of(
         flags: readings
             .first()
             .map_or(0, |(_, _, reading)| reading.fixed.flags.get()),
+        created: readings
+            .first()
+            .map_or(stele_format::units::UnixMillis::ZERO, |(_, _, reading)| reading.fixed.created_ms),
         segments: BTreeMap::new(),
         next_segment: newest.next_segment,
     }

@@ -26,7 +26,9 @@ use crate::index::IndexStore;
 use crate::keys::state::KeyState;
 use crate::pool::Pool;
 
-pub use create::{CreateError, CreateParams, create};
+pub(crate) use begin::member_body;
+pub use create::{CreateError, CreateParams, create, write_static_label};
+pub use labels::read_label;
 pub use open::{OpenOptions, open};
 
 /// The disks by slot; none where a disk is missing.

@@ -17,7 +17,7 @@ use super::lanes::{index_segment, is_blank, units_kept};
 use super::replay::{From, Replay, Replayed};
 use super::{DiskVerdict, Disks, OpenError, OpenReport, Opened, Opening, scan};
 use crate::config::NewBucket;
-use crate::engine::{DiskSlot, Engine, Now, Parts, World};
+use crate::engine::{DiskSlot, Engine, HealRates, Now, Parts, World};
 use crate::index::rows::{BucketRow, Table, TableRow};
 use crate::index::{FrozenRows, IndexOptions, IndexStore, Memtable, Scan};
 use crate::journal::JournalPosition;
@@ -42,6 +42,8 @@ pub struct OpenOptions {
     pub snapshot_rows: usize,
     /// What new buckets become.
     pub new_bucket: NewBucket,
+    /// How fast healing may go.
+    pub heal_rates: HealRates,
 }
 
 impl Default for OpenOptions {
@@ -50,6 +52,7 @@ impl Default for OpenOptions {
             cache_bytes: 64 << 20,
             snapshot_rows: SNAPSHOT_ROW_COUNT,
             new_bucket: NewBucket::default(),
+            heal_rates: HealRates::default(),
         }
     }
 }
@@ -129,6 +132,7 @@ pub fn open(
         cutoffs: replayed.cutoffs,
         read_only: begun.read_only,
         index_usage: index_store.usage(),
+        heal_rates: options.heal_rates,
     };
     Ok(Opened {
         engine: Engine::new(parts),

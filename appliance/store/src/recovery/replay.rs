@@ -442,7 +442,8 @@ impl<'a> Replay<'a> {
         let compliance: UnixMillis = record.header.compliance_ms;
         self.at.compliance = self.at.compliance.max(compliance);
         match &record.body {
-            Body::Alloc(alloc) => self.note_alloc(alloc),
+            Body::Alloc(alloc) => self.note_alloc(alloc, compliance),
+            Body::Scrub(scrub) => self.pool.note_scrub(scrub, compliance),
             Body::Later(kind) if !kind.is_optional() => self.out.newer = true,
             Body::Seal(seal) => {
                 self.pool
@@ -477,7 +478,7 @@ impl<'a> Replay<'a> {
     }
 
     /// A segment was allocated; its header may or may not have reached the disks.
-    fn note_alloc(&mut self, alloc: &stele_format::record::Alloc) {
+    fn note_alloc(&mut self, alloc: &stele_format::record::Alloc, at: UnixMillis) {
         let next = SegmentId::new(alloc.segment.get() + 1);
         self.pool.next_segment = self.pool.next_segment.max(next);
         let places: Vec<Place> = alloc
@@ -499,6 +500,8 @@ impl<'a> Replay<'a> {
                 first_sequence: Sequence::ZERO,
                 data_end: None,
                 places: Vec::new(),
+                written: at,
+                verified: UnixMillis::ZERO,
             });
         if info.epoch == Epoch::ZERO || info.places.len() < places.len() {
             info.places = places;

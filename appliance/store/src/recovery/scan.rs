@@ -3,7 +3,7 @@
 use stele_device::disk::{BlockingDisk, Disk};
 use stele_format::limits::BLOCK_BYTES;
 use stele_format::segment::{SegmentExpectation, SegmentHeader};
-use stele_format::units::{DiskId, PoolId, SegmentId, UnitIndex};
+use stele_format::units::{DiskId, PoolId, SegmentId, UnitIndex, UnixMillis};
 
 use super::Disks;
 use crate::engine::DiskSlot;
@@ -118,6 +118,8 @@ fn adopt(pool: &mut Pool, header: &SegmentHeader, place: Place) {
         first_sequence: header.first_sequence,
         data_end: None,
         places: Vec::new(),
+        written: header.compliance_ms,
+        verified: UnixMillis::ZERO,
     });
     info.first_sequence = header.first_sequence;
     if !info.places.contains(&place) {

@@ -1,8 +1,8 @@
 //! Bodies to CBOR and back.
 
 use super::{
-    Abandoned, Alloc, Attachment, Body, Commit, EntryKind, EpochReason, EpochStart, Genesis, Loss,
-    Marker, MemberChange, Part, Placed, Placement, Release, ReleaseReason, SealNote, Snapshot,
+    Abandoned, Alloc, Attachment, Body, Commit, CopyHealth, EntryKind, EpochReason, EpochStart, Genesis, Loss,
+    Marker, MemberChange, Part, Placed, Placement, Release, ReleaseReason, Scrub, SealNote, Snapshot,
     StoredEntry,
 };
 use crate::cbor::{MapReader, MapWriter, Reader, Writer, encode_value, read_tree, write_tree};
@@ -14,7 +14,7 @@ use crate::limits::{
 };
 use crate::record::RecordType;
 use crate::units::{
-    ByteOffset, DiskId, Epoch, Generation, LaneId, SegmentId, Sequence, UnitCount, UnitIndex,
+    ByteOffset, DiskId, Epoch, FrameIndex, Generation, LaneId, SegmentId, Sequence, UnitCount, UnitIndex,
     UnixMillis, UploadId,
 };
 
@@ -78,6 +78,25 @@ impl EpochReason {
         match number {
             0 => Some(Self::Start),
             1 => Some(Self::CounterFull),
+            _ => None,
+        }
+    }
+}
+
+impl CopyHealth {
+    const fn get(self) -> u8 {
+        match self {
+            Self::Whole => 0,
+            Self::Repaired => 1,
+            Self::Holed => 2,
+        }
+    }
+
+    const fn new(number: u8) -> Option<Self> {
+        match number {
+            0 => Some(Self::Whole),
+            1 => Some(Self::Repaired),
+            2 => Some(Self::Holed),
             _ => None,
         }
     }
@@ -238,6 +257,7 @@ impl Body {
                 map.key(2).uint(body.rows);
                 map.key(3).bytes(body.multiset.as_bytes());
             }
+            Self::Scrub(body) => write_scrub(&mut map, body),
             Self::DeleteMarker
             | Self::Retention
             | Self::Hold
@@ -321,6 +341,7 @@ fn read_body(record_type: RecordType, map: &mut MapReader<'_, '_>) -> Result<Bod
             rows: map.required(2, |r| r.uint("rows"))?,
             multiset: Digest(map.required(3, |r| r.fixed("multiset"))?),
         }),
+        RecordType::Scrub => Body::Scrub(read_scrub(map)?),
         later => Body::Later(later),
     })
 }
@@ -472,4 +493,37 @@ fn read_member(map: &mut MapReader<'_, '_>) -> Result<MemberChange, DecodeError>
             })
         })?,
     })
+}
+
+fn write_scrub(map: &mut MapWriter, body: &Scrub) {
+    map.key(1).uint(body.segment);
+    map.key(2).uint(body.lane.get());
+    map.key(3).list(&body.copies, |w, (disk, health)| {
+        w.array(2).bytes(disk.as_bytes()).uint(health.get());
+    });
+    map.key(4).list(&body.lost, |w, frame| {
+        w.uint(frame.get());
+    });
+}
+
+fn read_scrub(map: &mut MapReader<'_, '_>) -> Result<Scrub, DecodeError> {
+    let body = Scrub {
+        segment: SegmentId::new(map.required(1, |r| r.uint("segment"))?),
+        lane: LaneId::new(map.required(2, |r| r.small("lane"))?),
+        copies: map.required(3, |r| {
+            r.list("copies", COPIES_MAX, |r| {
+                r.tuple("copy", 2)?;
+                let disk = DiskId::new(r.fixed("disk")?);
+                Ok((disk, r.variant("health", CopyHealth::new)?))
+            })
+        })?,
+        lost: map.required(4, |r| {
+            r.list("lost", LIST_MAX, |r| r.small("frame").map(FrameIndex::new))
+        })?,
+    };
+    if body.lost.is_sorted_by(|a, b| a < b) {
+        Ok(body)
+    } else {
+        map.refuse("lost", Fault::Value)
+    }
 }

@@ -1,0 +1,403 @@
+//! Healing while the vault serves: which segment is walked, at what pace, and what its outcome means.
+//!
+//! One walk at a time. A copy that a reader found bad comes first, then the filling of a disk, then
+//! what is due to be read again.
+
+use stele_device::buffer::BufferMut;
+use stele_device::disk::{DiskError, Op};
+use stele_format::record::{Body, CopyHealth, RecordType, Scrub};
+use stele_format::units::{DiskId, FrameIndex, SegmentId, UnixMillis};
+
+use super::io::Purpose;
+use super::{DiskSlot, Engine, JobFor, StopState};
+use crate::draft::Draft;
+use crate::heal::pace::{Pace, Rates};
+use crate::heal::schedule::{HealCounts, Schedule};
+use crate::heal::walk::{Ask, Extent, Mode, Walk};
+use crate::heal::{CopyAt, Identity, Outcome, Role};
+use crate::job::{Job, JudgeJob};
+use crate::limits::CLIENT_QUIET_MS;
+use crate::pool::{MemberState, SegmentInfo};
+
+/// Ties operations and jobs to the walk they are of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct HealToken {
+    walk: u64,
+    token: u64,
+}
+
+/// Rates of healing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HealRates {
+    /// Reading everything again.
+    pub scrub: Rates,
+    /// Filling a disk.
+    pub fill: Rates,
+}
+
+impl Default for HealRates {
+    fn default() -> Self {
+        Self {
+            scrub: Rates::SCRUB,
+            fill: Rates::FILL,
+        }
+    }
+}
+
+/// A walk under way.
+struct Running {
+    number: u64,
+    walk: Walk,
+    /// The disk it fills.
+    fills: Option<DiskId>,
+}
+
+/// Everything about healing that the engine remembers.
+#[derive(Default)]
+pub(crate) struct Healer {
+    rates: HealRates,
+    running: Option<Running>,
+    schedule: Schedule,
+    scrub_pace: Pace,
+    fill_pace: Pace,
+    client_ms: Option<u64>,
+}
+
+impl Healer {
+    pub(crate) fn new(rates: HealRates) -> Self {
+        Self {
+            rates,
+            ..Self::default()
+        }
+    }
+
+    /// Counts since start.
+    pub(crate) fn counts(&self) -> &HealCounts {
+        &self.schedule.counts
+    }
+
+    /// A client asked for something.
+    pub(crate) fn client_asked(&mut self, now_ms: u64) {
+        self.client_ms = Some(now_ms);
+    }
+
+    /// The segment being read.
+    pub(crate) fn segment(&self) -> Option<SegmentId> {
+        self.running.as_ref().map(|running| running.walk.identity().segment)
+    }
+
+    fn is_busy(&self, now_ms: u64) -> bool {
+        self.client_ms
+            .is_some_and(|asked| now_ms.saturating_sub(asked) < CLIENT_QUIET_MS)
+    }
+}
+
+impl Engine {
+    /// A reader met a copy that does not verify.
+    pub(super) fn suspect_segment(&mut self, segment: SegmentId) {
+        if self.healer.segment() != Some(segment) {
+            self.healer.schedule.suspect(segment);
+        }
+    }
+
+    /// Begins and advances walks as far as the pace allows.
+    pub(super) fn pump_healing(&mut self) {
+        if self.read_only.is_some() || self.stop != StopState::Running || self.relabelling {
+            return;
+        }
+        loop {
+            if self.healer.running.is_none() && !self.begin_walk() {
+                return;
+            }
+            self.advance_walk();
+            match self.healer.running.as_mut().map(|running| running.walk.finished()) {
+                Some(Some(outcome)) => self.conclude_walk(&outcome),
+                _ => return,
+            }
+        }
+    }
+
+    fn begin_walk(&mut self) -> bool {
+        let now_ms = self.now.monotonic_ms;
+        let (segment, fills) = match self.next_to_fill() {
+            Some((segment, disk)) => (segment, Some(disk)),
+            None => {
+                let open = self.open_frames().map(|(segment, _)| segment).collect::<Vec<_>>();
+                let now = self.clock.latest();
+                let next = self.healer.schedule.next(&self.pool, &open, now, now_ms);
+                match next {
+                    Some(segment) => (segment, None),
+                    None => return false,
+                }
+            }
+        };
+        let Some(walk) = self.walk_of(segment, fills) else {
+            match fills {
+                // Nothing of it can be read now: the disk gets what there is of the others.
+                Some(_) => self.filled(segment, false, 0),
+                None => self.healer.schedule.postpone(now_ms),
+            }
+            return false;
+        };
+        let number = self.number();
+        self.healer.running = Some(Running {
+            number,
+            walk,
+            fills,
+        });
+        true
+    }
+
+    /// Segments that are open, with the frames of them that are durable on every copy.
+    fn open_frames(&self) -> impl Iterator<Item = (SegmentId, Vec<crate::heal::frames::Framed>)> {
+        let journal = (self.journal.segment(), self.journal.durable_frames());
+        let lane = self.lane.durable_frames();
+        std::iter::once(journal).chain(lane).filter(|(_, frames)| !frames.is_empty())
+    }
+
+    fn walk_of(&self, segment: SegmentId, fills: Option<DiskId>) -> Option<Walk> {
+        let info = self.pool.segments.get(&segment)?;
+        let identity = Identity {
+            pool: self.pool.id,
+            segment,
+            lane: info.lane,
+            unit_bytes: self.pool.unit_bytes,
+            units: info.units,
+        };
+        let extent = self.extent_of(segment, info)?;
+        let copies = self.copies_of(info, fills);
+        let member = copies.iter().any(|copy| copy.role == Role::Member);
+        let mode = if fills.is_some() { Mode::Fill } else { Mode::Scrub };
+        member.then(|| Walk::new(identity, mode, extent, copies))
+    }
+
+    /// What of a segment may be read again; none while something of it is still being written.
+    fn extent_of(&self, segment: SegmentId, info: &SegmentInfo) -> Option<Extent> {
+        let Some(data_end) = info.data_end else {
+            let (_, frames) = self.open_frames().find(|(open, _)| *open == segment)?;
+            return Some(Extent::Open { frames });
+        };
+        let under_way = if info.lane.is_journal() {
+            !self.journal.is_sealed_everywhere()
+        } else {
+            self.lane.open_segments().contains(&segment)
+        };
+        (!under_way).then_some(Extent::Closed { data_end })
+    }
+
+    fn copies_of(&self, info: &SegmentInfo, fills: Option<DiskId>) -> Vec<CopyAt> {
+        let role = |disk: DiskId| {
+            let member = self.pool.member(disk)?;
+            match member.state {
+                MemberState::Active => Some(Role::Member),
+                MemberState::Joining if fills == Some(disk) => Some(Role::Target),
+                MemberState::Stale => Some(Role::Witness),
+                MemberState::Joining | MemberState::Absent | MemberState::Expelled => None,
+            }
+        };
+        let mut copies: Vec<CopyAt> = info
+            .places
+            .iter()
+            .filter_map(|place| {
+                let (slot, base) = self.pool.locate(place)?;
+                Some(CopyAt {
+                    disk: place.disk,
+                    slot,
+                    base,
+                    role: role(place.disk)?,
+                })
+            })
+            .collect();
+        copies.sort_by_key(|copy| match copy.role {
+            Role::Member => 0,
+            Role::Witness => 1,
+            Role::Target => 2,
+        });
+        copies
+    }
+
+    fn advance_walk(&mut self) {
+        let now_ms = self.now.monotonic_ms;
+        let busy = self.healer.is_busy(now_ms);
+        let Healer {
+            rates,
+            running: Some(running),
+            scrub_pace,
+            fill_pace,
+            ..
+        } = &mut self.healer
+        else {
+            return;
+        };
+        let (pace, rates) = match running.fills {
+            Some(_) => (fill_pace, &rates.fill),
+            None => (scrub_pace, &rates.scrub),
+        };
+        loop {
+            let bytes = running.walk.next_bytes();
+            if bytes == 0 || !pace.take(rates, busy, now_ms, bytes) {
+                break;
+            }
+            running.walk.go_on();
+        }
+        self.submit_asks();
+    }
+
+    fn submit_asks(&mut self) {
+        let Some(running) = self.healer.running.as_mut() else {
+            return;
+        };
+        let (number, identity) = (running.number, *running.walk.identity());
+        let asks = running.walk.take_asks();
+        let copies = running.walk.copies().to_vec();
+        for ask in asks {
+            let of = |token| HealToken {
+                walk: number,
+                token,
+            };
+            let (copy, op, purpose) = match ask {
+                Ask::Read {
+                    token,
+                    copy,
+                    offset,
+                    bytes,
+                } => (copy, Op::Read { offset, bytes }, Purpose::HealRead(of(token))),
+                Ask::Write {
+                    token,
+                    copy,
+                    offset,
+                    data,
+                } => (copy, Op::Write { offset, data }, Purpose::Heal(of(token))),
+                Ask::Flush { token, copy } => (copy, Op::Flush, Purpose::Heal(of(token))),
+                Ask::Judge { token, run, buffer } => {
+                    let id = self.io.job_id();
+                    self.jobs.insert(id, JobFor::Heal(of(token)));
+                    self.io.job(Job::Judge(JudgeJob {
+                        id,
+                        identity,
+                        run,
+                        buffer,
+                    }));
+                    continue;
+                }
+            };
+            let Some(copy) = copies.get(copy) else {
+                continue;
+            };
+            self.io.submit(copy.slot, at(op, copy.base), purpose);
+        }
+    }
+
+    fn walk_with(&mut self, token: HealToken) -> Option<&mut Walk> {
+        let running = self.healer.running.as_mut()?;
+        (running.number == token.walk).then_some(&mut running.walk)
+    }
+
+    /// A read of a walk has ended.
+    pub(super) fn heal_read(&mut self, token: HealToken, bytes: Option<BufferMut>) {
+        if let Some(walk) = self.walk_with(token) {
+            walk.read_done(token.token, bytes);
+        }
+        self.submit_asks();
+    }
+
+    /// A write or flush of a walk has ended.
+    pub(super) fn heal_written(&mut self, slot: DiskSlot, token: HealToken, error: Option<DiskError>) {
+        if let Some(error) = error {
+            return self.fail_member(slot, &error);
+        }
+        if let Some(walk) = self.walk_with(token) {
+            walk.done(token.token);
+        }
+        self.submit_asks();
+    }
+
+    /// A worker has judged a run.
+    pub(super) fn heal_judged(&mut self, token: HealToken, buffer: BufferMut, good: Vec<bool>) {
+        if let Some(walk) = self.walk_with(token) {
+            walk.judged(token.token, buffer, good);
+        }
+        self.submit_asks();
+    }
+
+    /// A disk is not believed any more: the walk goes on without it.
+    pub(super) fn heal_forget(&mut self, slot: DiskSlot) {
+        if let Some(running) = self.healer.running.as_mut() {
+            running.walk.forget(slot);
+        }
+        self.submit_asks();
+    }
+
+    fn conclude_walk(&mut self, outcome: &Outcome) {
+        let Some(running) = self.healer.running.take() else {
+            return;
+        };
+        let identity = *running.walk.identity();
+        self.healer.schedule.record(identity.segment, outcome);
+        if let Some(disk) = running.fills {
+            let whole = outcome.whole.contains(&disk);
+            return self.filled(identity.segment, whole, outcome.repaired_bytes);
+        }
+        if outcome.complete {
+            let body = Body::Scrub(scrub_of(&identity, outcome, running.walk.copies()));
+            self.journal.push_own(Draft::of_engine(RecordType::Scrub, body));
+            // Until the record is durable the segment is not looked at again.
+            if let Some(info) = self.pool.segments.get_mut(&identity.segment) {
+                info.verified = info.verified.max(self.clock.latest());
+            }
+        } else {
+            self.healer.schedule.postpone(self.now.monotonic_ms);
+        }
+    }
+
+    /// Age of the oldest byte that was not read again since it was written or last read.
+    pub(crate) fn oldest_unverified_ms(&self) -> u64 {
+        let now: UnixMillis = self.clock.latest();
+        crate::heal::schedule::oldest_unverified_ms(&self.pool, now)
+    }
+}
+
+fn scrub_of(identity: &Identity, outcome: &Outcome, copies: &[CopyAt]) -> Scrub {
+    let mut lost: Vec<FrameIndex> = outcome
+        .lost
+        .iter()
+        .filter_map(|lost| lost.frame.map(FrameIndex::new))
+        .collect();
+    lost.sort_unstable();
+    lost.dedup();
+    lost.truncate(usize::from(u8::MAX));
+    let health = match (outcome.lost.is_empty(), outcome.repaired) {
+        (false, _) => CopyHealth::Holed,
+        (true, 0) => CopyHealth::Whole,
+        (true, _) => CopyHealth::Repaired,
+    };
+    let of = |copy: &&CopyAt| outcome.whole.contains(&copy.disk);
+    let copies = copies.iter().filter(of).map(|copy| {
+        let repaired = outcome.repaired_on.contains(&copy.disk);
+        match health {
+            CopyHealth::Repaired if !repaired => (copy.disk, CopyHealth::Whole),
+            health => (copy.disk, health),
+        }
+    });
+    Scrub {
+        segment: identity.segment,
+        lane: identity.lane,
+        copies: copies.collect(),
+        lost,
+    }
+}
+
+/// The same operation, its offset counted from the start of the disk.
+fn at(op: Op, base: u64) -> Op {
+    match op {
+        Op::Read { offset, bytes } => Op::Read {
+            offset: base + offset,
+            bytes,
+        },
+        Op::Write { offset, data } => Op::Write {
+            offset: base + offset,
+            data,
+        },
+        other => other,
+    }
+}

@@ -1,0 +1,391 @@
+//! Disks that join while the vault serves: one that comes back after it missed writes, a new one in
+//! the place of a lost one, and a new one beside the others.
+//!
+//! A disk that takes a lost one's place takes its identity too: every copy it must hold has the same
+//! bytes in the same units, so nothing else in the pool changes, and whatever a crash leaves of it is
+//! a stale disk like any other. It has no vote until all of that is flushed and the labels of every
+//! member say so.
+
+use std::collections::VecDeque;
+
+use stele_device::disk::{DiskError, Op};
+use stele_format::geometry::DiskGeometry;
+use stele_format::limits::KEYSTATE_COPIES;
+use stele_format::units::{DiskId, SegmentId};
+
+use super::io::Purpose;
+use super::{Action, DiskSlot, Engine, Now};
+use crate::draft::Draft;
+use crate::pool::{Member, MemberState};
+use crate::recovery::member_body;
+
+/// Why a disk cannot join.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum DiskRefusal {
+    /// No disk has this number.
+    #[error("the vault has no disk {number}")]
+    NoSuchDisk {
+        /// The number asked for, from 1.
+        number: u16,
+    },
+    /// It takes part.
+    #[error("disk {number} takes part in the vault and is not to be replaced")]
+    Healthy {
+        /// Its number.
+        number: u16,
+    },
+    /// One disk at a time.
+    #[error("disk {number} is being filled; wait until it takes part")]
+    Filling {
+        /// Its number.
+        number: u16,
+    },
+    /// Nothing is written.
+    #[error("the vault is read-only: first plug in what is missing, then restart it")]
+    ReadOnly,
+    /// It cannot hold what it must.
+    #[error("the disk is too small by {missing_bytes} bytes for what it must hold")]
+    TooSmall {
+        /// How much is missing.
+        missing_bytes: u64,
+    },
+    /// The number of disks cannot grow.
+    #[error("this vault takes no further disks")]
+    CountFixed,
+}
+
+/// A disk given to the running engine. The driver has opened it at `slot` and has written or read
+/// its static label.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attachment {
+    /// Where it is attached.
+    pub slot: DiskSlot,
+    /// What operators call it.
+    pub name: String,
+    /// Its identity as its static label states it.
+    pub disk: DiskId,
+    /// Its layout.
+    pub geometry: DiskGeometry,
+}
+
+/// What a disk must be to join, and be labelled with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Offer {
+    /// The label it gets, but for the size of the disk.
+    pub label: stele_format::label::StaticLabel,
+    /// Units it must have at least.
+    pub unit_count_min: u32,
+}
+
+/// How far a disk has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// Key-state copies written so far.
+    Keys(u16),
+    Segments,
+    Activating,
+}
+
+/// A disk being filled.
+pub(crate) struct Fill {
+    disk: DiskId,
+    slot: DiskSlot,
+    stage: Stage,
+    queue: VecDeque<SegmentId>,
+    holed: u64,
+    progress: FillProgress,
+    started_ms: u64,
+}
+
+/// How far the filling of a disk has come.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct FillProgress {
+    /// Segments compared or copied.
+    pub segments_done: u64,
+    /// Segments in all.
+    pub segments: u64,
+    /// Bytes of those done.
+    pub bytes_done: u64,
+    /// Bytes of all.
+    pub bytes: u64,
+    /// Bytes that had to be written.
+    pub bytes_written: u64,
+    /// Time it has taken.
+    pub elapsed_ms: u64,
+}
+
+impl FillProgress {
+    /// Time it will still take at the speed so far; none before there is one.
+    #[must_use]
+    pub fn remaining_ms(&self) -> Option<u64> {
+        let left = self.bytes.saturating_sub(self.bytes_done);
+        let spent = u128::from(self.elapsed_ms) * u128::from(left);
+        u64::try_from(spent.checked_div(u128::from(self.bytes_done))?).ok()
+    }
+}
+
+impl Engine {
+    /// What a disk must be to take the place of disk `number` (from 1), or of none.
+    ///
+    /// # Errors
+    /// Why no disk can join there now.
+    pub fn offer(&mut self, number: Option<u16>) -> Result<Offer, DiskRefusal> {
+        self.may_join()?;
+        let members = &self.pool.members;
+        let (ordinal, disk, unit_count_min) = match number {
+            Some(number) => {
+                let member = members
+                    .iter()
+                    .find(|member| member.ordinal + 1 == number)
+                    .ok_or(DiskRefusal::NoSuchDisk { number })?;
+                if member.state == MemberState::Active {
+                    return Err(DiskRefusal::Healthy { number });
+                }
+                (member.ordinal, member.disk, self.pool.unit_count_needed(member.disk))
+            }
+            None => {
+                if members.len() == 1 || members.len() >= stele_format::limits::MEMBERS_MAX {
+                    return Err(DiskRefusal::CountFixed);
+                }
+                let ordinal = u16::try_from(members.len()).unwrap_or(u16::MAX);
+                let mut id = [0; 16];
+                self.world.entropy.fill(&mut id);
+                (ordinal, DiskId::new(id), self.pool.segment_units)
+            }
+        };
+        let label = self.pool.static_label(ordinal, disk);
+        let label = label.ok_or(DiskRefusal::ReadOnly)?;
+        Ok(Offer {
+            label,
+            unit_count_min,
+        })
+    }
+
+    /// One disk at a time, and only while the pool takes writes.
+    fn may_join(&self) -> Result<(), DiskRefusal> {
+        match &self.fill {
+            _ if self.read_only.is_some() => Err(DiskRefusal::ReadOnly),
+            Some(fill) => Err(DiskRefusal::Filling {
+                number: self.pool.member(fill.disk).map_or(0, |member| member.ordinal + 1),
+            }),
+            None => Ok(()),
+        }
+    }
+
+    /// Takes a disk that joins; it is filled from here on. Appends what is to be done.
+    ///
+    /// # Errors
+    /// Why it cannot join; the pool is as it was then.
+    pub fn attach(
+        &mut self,
+        now: Now,
+        attachment: Attachment,
+        actions: &mut Vec<Action>,
+    ) -> Result<(), DiskRefusal> {
+        self.now = now;
+        self.take_in(attachment)?;
+        self.pump();
+        self.io.drain(actions);
+        Ok(())
+    }
+
+    fn take_in(&mut self, attachment: Attachment) -> Result<(), DiskRefusal> {
+        self.may_join()?;
+        let ordinal = match self.pool.member(attachment.disk) {
+            Some(member) if member.state == MemberState::Active => {
+                let number = member.ordinal + 1;
+                return Err(DiskRefusal::Healthy { number });
+            }
+            Some(member) => usize::from(member.ordinal),
+            None => self.pool.members.len(),
+        };
+        let needed = self.pool.unit_count_needed(attachment.disk);
+        let has = attachment.geometry.unit_count().get();
+        if has < needed {
+            let unit = u64::from(self.pool.unit_bytes);
+            return Err(DiskRefusal::TooSmall {
+                missing_bytes: u64::from(needed - has) * unit,
+            });
+        }
+        let number = u16::try_from(ordinal).unwrap_or(u16::MAX);
+        let mut member = Member::new(attachment.disk, number, Some(attachment.geometry));
+        member.slot = Some(attachment.slot);
+        member.name = attachment.name;
+        member.state = MemberState::Joining;
+        member.reason = Some("it is being filled");
+        if let Some(old) = self.pool.members.get_mut(ordinal) {
+            member.last_generation = old.last_generation;
+            *old = member;
+        } else {
+            self.pool.members.push(member);
+        }
+        self.pool.count_units_of(attachment.disk);
+        self.begin_fill(attachment.disk, attachment.slot);
+        Ok(())
+    }
+
+    fn begin_fill(&mut self, disk: DiskId, slot: DiskSlot) {
+        let on_it = |info: &crate::pool::SegmentInfo| info.places.iter().any(|place| place.disk == disk);
+        let unit = u64::from(self.pool.unit_bytes);
+        let mut queue = VecDeque::new();
+        let mut bytes = 0;
+        for (id, info) in self.pool.segments.iter().filter(|(_, info)| info.is_written() && on_it(info)) {
+            queue.push_back(*id);
+            bytes += u64::from(info.units) * unit;
+        }
+        self.fill = Some(Fill {
+            disk,
+            slot,
+            stage: Stage::Keys(0),
+            progress: FillProgress {
+                segments: queue.len() as u64,
+                bytes,
+                ..FillProgress::default()
+            },
+            queue,
+            holed: 0,
+            started_ms: self.now.monotonic_ms,
+        });
+        if self.pool.segments.get(&self.journal.segment()).is_some_and(on_it) {
+            // What is appended to it goes to the others only: it is copied once it is closed.
+            self.journal.renew();
+        }
+        self.write_key_copy();
+    }
+
+    /// Writes the next copy of the key state, or goes on to the segments.
+    fn write_key_copy(&mut self) {
+        let Some(fill) = self.fill.as_mut() else {
+            return;
+        };
+        let Stage::Keys(copy) = fill.stage else {
+            return;
+        };
+        if copy == KEYSTATE_COPIES {
+            fill.stage = Stage::Segments;
+            return;
+        }
+        let (disk, slot) = (fill.disk, fill.slot);
+        let geometry = self.pool.member(disk).and_then(|member| member.geometry);
+        let sealed = self.keys.seal(&*self.world.keys, self.pool.id);
+        let image = match (sealed, geometry) {
+            (Ok(sealed), Some(geometry)) => sealed.image(self.pool.id, disk, &geometry, copy).ok(),
+            _ => None,
+        };
+        let Some((offset, data)) = image else {
+            return self.fail_fill("its key state could not be sealed");
+        };
+        let op = Op::WriteDurable {
+            offset: offset.get(),
+            data,
+        };
+        self.io.submit(slot, op, Purpose::Fill);
+    }
+
+    /// A key-state copy is durable on the disk being filled.
+    pub(super) fn key_copy_written(&mut self, slot: DiskSlot, error: Option<DiskError>) {
+        if let Some(error) = error {
+            return self.fail_member(slot, &error);
+        }
+        if let Some(fill) = self.fill.as_mut().filter(|fill| fill.slot == slot)
+            && let Stage::Keys(copy) = fill.stage
+        {
+            fill.stage = Stage::Keys(copy + 1);
+            self.write_key_copy();
+        }
+    }
+
+    /// The next segment of the disk being filled.
+    pub(super) fn next_to_fill(&self) -> Option<(SegmentId, DiskId)> {
+        let fill = self.fill.as_ref().filter(|fill| fill.stage == Stage::Segments)?;
+        let closed = |segment: &&SegmentId| {
+            let info = self.pool.segments.get(segment);
+            info.is_none_or(|info| info.data_end.is_some())
+        };
+        Some((*fill.queue.iter().find(closed)?, fill.disk))
+    }
+
+    /// A segment is on the disk being filled, as far as any copy could give it.
+    pub(super) fn filled(&mut self, segment: SegmentId, whole: bool, bytes_written: u64) {
+        let unit = u64::from(self.pool.unit_bytes);
+        let Some(fill) = self.fill.as_mut() else {
+            return;
+        };
+        fill.queue.retain(|queued| *queued != segment);
+        fill.holed += u64::from(!whole);
+        fill.progress.segments_done += 1;
+        fill.progress.bytes_written += bytes_written;
+        if let Some(info) = self.pool.segments.get_mut(&segment) {
+            fill.progress.bytes_done += u64::from(info.units) * unit;
+            if bytes_written > 0 {
+                // The new copy is to be read again soon.
+                info.verified = stele_format::units::UnixMillis::ZERO;
+            }
+        }
+    }
+
+    /// Lets the filled disk take part once nothing is left to copy.
+    pub(super) fn pump_fill(&mut self) {
+        let ready = |fill: &&mut Fill| fill.stage == Stage::Segments && fill.queue.is_empty();
+        if self.relabelling || self.labels.is_running() || self.read_only.is_some() {
+            return;
+        }
+        let Some(fill) = self.fill.as_mut().filter(ready) else {
+            return;
+        };
+        fill.stage = Stage::Activating;
+        let (disk, epoch) = (fill.disk, self.journal.epoch());
+        if let Some(member) = self.pool.members.iter_mut().find(|member| member.disk == disk) {
+            member.state = MemberState::Active;
+            member.reason = None;
+            member.label_epoch = epoch;
+        }
+        self.relabelling = true;
+        self.start_label_update();
+    }
+
+    /// Every member's label says who takes part.
+    pub(super) fn labels_in_force(&mut self) {
+        let active = |fill: &mut Fill| fill.stage == Stage::Activating;
+        if self.fill.take_if(active).is_none() {
+            return;
+        }
+        let body = member_body(&self.pool);
+        self.journal
+            .push_own(Draft::of_engine(stele_format::record::RecordType::Member, body));
+        // The open segment lies on the others: the next one is on the new disk too.
+        self.journal.renew();
+    }
+
+    /// A write to this disk failed.
+    pub(super) fn fail_member(&mut self, slot: DiskSlot, error: &DiskError) {
+        let joining = self
+            .pool
+            .member_at(slot)
+            .is_some_and(|member| member.state == MemberState::Joining);
+        if joining {
+            self.fail_fill("it failed while it was being filled");
+        } else {
+            self.expel(slot, error);
+        }
+    }
+
+    fn fail_fill(&mut self, reason: &'static str) {
+        let Some(fill) = self.fill.take() else {
+            return;
+        };
+        if let Some(member) = self.pool.members.iter_mut().find(|member| member.disk == fill.disk) {
+            member.state = MemberState::Expelled;
+            member.reason = Some(reason);
+        }
+        self.heal_forget(fill.slot);
+    }
+
+    /// The disk being filled, and how far it has come.
+    pub(crate) fn fill_progress(&self) -> Option<(DiskId, FillProgress)> {
+        let fill = self.fill.as_ref()?;
+        let mut progress = fill.progress;
+        progress.elapsed_ms = self.now.monotonic_ms.saturating_sub(fill.started_ms);
+        Some((fill.disk, progress))
+    }
+}

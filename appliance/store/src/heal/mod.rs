@@ -1,0 +1,89 @@
+//! Healing: segments are read again from every copy, judged without keys, and what does not verify is
+//! written again from a copy that does.
+//!
+//! One [`walk`](walk::Walk) over one segment serves scrub, read-repair, and the copying that brings a
+//! disk back into the pool: they differ in which copies are judged and which may be written.
+//!
+//! Invariants: only bytes that verify are written, and only where a copy of the same segment belongs;
+//! nothing at or above the write head of an open segment is touched; a disk that is filled gets seal
+//! and footer of a segment only after everything before them was flushed there, so that a whole seal
+//! on it proves a whole copy.
+
+pub(crate) mod frames;
+pub(crate) mod pace;
+pub(crate) mod roots;
+pub(crate) mod schedule;
+pub(crate) mod walk;
+
+use stele_format::units::{DiskId, LaneId, PoolId, SegmentId};
+
+use crate::engine::DiskSlot;
+
+/// Which segment is walked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Identity {
+    pub(crate) pool: PoolId,
+    pub(crate) segment: SegmentId,
+    pub(crate) lane: LaneId,
+    pub(crate) unit_bytes: u32,
+    /// Units it holds on each disk.
+    pub(crate) units: u32,
+}
+
+impl Identity {
+    /// Bytes of its extents.
+    pub(crate) fn bytes(&self) -> u64 {
+        u64::from(self.units) * u64::from(self.unit_bytes)
+    }
+}
+
+/// What may be done with a copy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// Judged, and written where it does not verify: a disk that takes part.
+    Member,
+    /// Read only where nothing else verifies: a disk without a vote.
+    Witness,
+    /// Written where it does not verify, its state said by none yet: a disk that is being filled.
+    Target,
+}
+
+/// One copy of the segment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct CopyAt {
+    pub(crate) disk: DiskId,
+    pub(crate) slot: DiskSlot,
+    /// Byte offset of the segment on the disk.
+    pub(crate) base: u64,
+    pub(crate) role: Role,
+}
+
+/// Something of a segment that no copy could give back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lost {
+    /// The segment.
+    pub segment: SegmentId,
+    /// The frame by its number in the segment; none for header, footer or seal.
+    pub frame: Option<u32>,
+    /// Byte offset in the segment.
+    pub offset: u64,
+}
+
+/// What a walk found and did.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Outcome {
+    /// Bytes read and judged good, over all copies.
+    pub(crate) verified_bytes: u64,
+    /// Bytes written again.
+    pub(crate) repaired_bytes: u64,
+    /// Frames and roots written again, over all copies.
+    pub(crate) repaired: u64,
+    /// Copies on which something was written again.
+    pub(crate) repaired_on: Vec<DiskId>,
+    /// What no copy could give back.
+    pub(crate) lost: Vec<Lost>,
+    /// Copies that hold the whole segment now.
+    pub(crate) whole: Vec<DiskId>,
+    /// Whether every copy that takes part was read to its end; a walk that a failing disk cut short was not.
+    pub(crate) complete: bool,
+}

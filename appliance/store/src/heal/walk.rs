@@ -1,0 +1,521 @@
+//! One segment, read from its copies, judged, and written where it does not verify.
+//!
+//! A state machine without I/O of its own: it asks for reads, judgements, writes and flushes by token,
+//! and is told what came of them. Phases: roots (header, seal), footer, or discovery of frames where
+//! nothing seals the segment; then runs of frames, a few at a time; then flushes, and last the roots
+//! of copies that lack them.
+
+mod runs;
+
+use std::collections::BTreeMap;
+
+use stele_device::buffer::{Buffer, BufferMut};
+use stele_format::limits::BLOCK_BYTES;
+use stele_format::segment::SegmentSeal;
+
+use super::frames::{self, Discovery, Framed, Piece, Run};
+use super::{CopyAt, Identity, Lost, Outcome, Role, roots};
+use runs::Runs;
+
+const BLOCK: usize = BLOCK_BYTES as usize;
+
+/// What a walk wants done. Offsets are in the segment.
+#[derive(Debug)]
+pub(crate) enum Ask {
+    Read {
+        token: u64,
+        copy: usize,
+        offset: u64,
+        bytes: usize,
+    },
+    Write {
+        token: u64,
+        copy: usize,
+        offset: u64,
+        data: Buffer,
+    },
+    Flush {
+        token: u64,
+        copy: usize,
+    },
+    Judge {
+        token: u64,
+        run: Run,
+        buffer: BufferMut,
+    },
+}
+
+/// Which copies are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mode {
+    /// Every copy that takes part.
+    Scrub,
+    /// One copy, others only where it does not verify: to fill targets.
+    Fill,
+}
+
+/// What is known of the segment beforehand.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Extent {
+    /// Closed; its frames end here.
+    Closed {
+        /// Offset behind the last frame.
+        data_end: u64,
+    },
+    /// Open: these frames are durable on every copy given, and nothing behind them is looked at.
+    Open {
+        /// The frames.
+        frames: Vec<Framed>,
+    },
+}
+
+/// What a token stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum For {
+    Header(usize),
+    Seal(usize),
+    Footer(usize),
+    Discovery(usize),
+    Run { number: u64, copy: usize },
+    Write(usize),
+    Flush(usize),
+}
+
+#[derive(Debug)]
+enum Phase {
+    Roots,
+    Footers(roots::Sealed),
+    Discovery(Discovery),
+    Runs,
+    /// Everything but roots is written and being flushed.
+    Settling,
+    /// Roots are written and being flushed.
+    Sealing,
+    Done,
+}
+
+/// The root structures as each copy gave them, and the one of each that verifies.
+#[derive(Debug, Default)]
+struct RootSet {
+    headers: Vec<Option<Vec<u8>>>,
+    seals: Vec<Option<Vec<u8>>>,
+    footers: Vec<Option<Vec<u8>>>,
+    header: Option<Vec<u8>>,
+    seal: Option<(SegmentSeal, Vec<u8>)>,
+    footer: Option<Vec<u8>>,
+}
+
+/// A walk under way.
+#[derive(Debug)]
+pub(crate) struct Walk {
+    identity: Identity,
+    mode: Mode,
+    extent: Extent,
+    copies: Vec<CopyAt>,
+    /// Copies whose disk failed are left out from then on.
+    live: Vec<bool>,
+    dirty: Vec<bool>,
+    phase: Phase,
+    roots: RootSet,
+    runs: Runs,
+    tokens: BTreeMap<u64, For>,
+    next_token: u64,
+    asks: Vec<Ask>,
+    out: Outcome,
+}
+
+impl Walk {
+    /// Begins a walk. Members come before witnesses in `copies`; targets may stand anywhere.
+    pub(crate) fn new(identity: Identity, mode: Mode, extent: Extent, copies: Vec<CopyAt>) -> Self {
+        let count = copies.len();
+        let mut walk = Self {
+            identity,
+            mode,
+            extent,
+            copies,
+            live: vec![true; count],
+            dirty: vec![false; count],
+            phase: Phase::Roots,
+            roots: RootSet {
+                headers: vec![None; count],
+                seals: vec![None; count],
+                footers: vec![None; count],
+                ..RootSet::default()
+            },
+            runs: Runs::default(),
+            tokens: BTreeMap::new(),
+            next_token: 0,
+            asks: Vec::new(),
+            out: Outcome::default(),
+        };
+        walk.begin();
+        walk
+    }
+
+    /// The segment.
+    pub(crate) fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    /// The copies, as given.
+    pub(crate) fn copies(&self) -> &[CopyAt] {
+        &self.copies
+    }
+
+    /// What is to be done.
+    pub(crate) fn take_asks(&mut self) -> Vec<Ask> {
+        std::mem::take(&mut self.asks)
+    }
+
+    /// The result, once nothing is left to do.
+    pub(crate) fn finished(&mut self) -> Option<Outcome> {
+        matches!(self.phase, Phase::Done).then(|| std::mem::take(&mut self.out))
+    }
+
+    /// Bytes that will be read at most when the next run is asked for; 0 when the walk waits for nothing
+    /// but what it has asked.
+    pub(crate) fn next_bytes(&self) -> u64 {
+        match self.phase {
+            Phase::Runs => self.runs.next_bytes(self.readers_at_first()),
+            _ => 0,
+        }
+    }
+
+    /// Asks for the next run.
+    pub(crate) fn go_on(&mut self) {
+        if matches!(self.phase, Phase::Runs) && self.runs.may_begin() {
+            self.begin_run();
+        }
+    }
+
+    fn begin(&mut self) {
+        let seal_at = self.identity.bytes() - u64::from(BLOCK_BYTES);
+        let closed = matches!(self.extent, Extent::Closed { .. });
+        for copy in 0..self.copies.len() {
+            self.read(copy, 0, BLOCK, For::Header(copy));
+            if closed {
+                self.read(copy, seal_at, BLOCK, For::Seal(copy));
+            }
+        }
+        self.advance();
+    }
+
+    fn token(&mut self, meaning: For) -> u64 {
+        self.next_token += 1;
+        self.tokens.insert(self.next_token, meaning);
+        self.next_token
+    }
+
+    fn read(&mut self, copy: usize, offset: u64, bytes: usize, meaning: For) {
+        let token = self.token(meaning);
+        self.asks.push(Ask::Read {
+            token,
+            copy,
+            offset,
+            bytes,
+        });
+    }
+
+    fn write(&mut self, copy: usize, offset: u64, data: Buffer) {
+        self.out.repaired += 1;
+        self.out.repaired_bytes += data.len() as u64;
+        self.dirty[copy] = true;
+        let disk = self.copies[copy].disk;
+        if !self.out.repaired_on.contains(&disk) {
+            self.out.repaired_on.push(disk);
+        }
+        let token = self.token(For::Write(copy));
+        self.asks.push(Ask::Write {
+            token,
+            copy,
+            offset,
+            data,
+        });
+    }
+
+    /// A read has ended; without bytes when the disk could not give them.
+    pub(crate) fn read_done(&mut self, token: u64, bytes: Option<BufferMut>) {
+        match self.tokens.remove(&token) {
+            Some(For::Header(copy)) => self.roots.headers[copy] = bytes.map(|bytes| bytes.to_vec()),
+            Some(For::Seal(copy)) => self.roots.seals[copy] = bytes.map(|bytes| bytes.to_vec()),
+            Some(For::Footer(copy)) => self.roots.footers[copy] = bytes.map(|bytes| bytes.to_vec()),
+            Some(For::Discovery(copy)) => self.discovered(copy, bytes),
+            Some(For::Run { number, copy }) => self.run_read(number, copy, bytes),
+            _ => {}
+        }
+        self.advance();
+    }
+
+    /// A write or flush has succeeded.
+    pub(crate) fn done(&mut self, token: u64) {
+        if let Some(For::Flush(copy)) = self.tokens.remove(&token) {
+            self.dirty[copy] = false;
+        }
+        self.advance();
+    }
+
+    /// A worker has judged a run.
+    pub(crate) fn judged(&mut self, token: u64, buffer: BufferMut, good: Vec<bool>) {
+        if let Some(For::Run { number, copy }) = self.tokens.remove(&token) {
+            self.runs.judged(number, copy, buffer.freeze(), good);
+            self.settle_run(number);
+        }
+        self.advance();
+    }
+
+    /// A disk is not believed any more: its copy is left out.
+    pub(crate) fn forget(&mut self, slot: crate::engine::DiskSlot) {
+        for copy in 0..self.copies.len() {
+            if self.copies[copy].slot != slot || !self.live[copy] {
+                continue;
+            }
+            self.live[copy] = false;
+            self.dirty[copy] = false;
+            let of_copy = |meaning: &For| match meaning {
+                For::Header(c) | For::Seal(c) | For::Footer(c) | For::Write(c) | For::Flush(c) => *c == copy,
+                For::Discovery(c) | For::Run { copy: c, .. } => *c == copy,
+            };
+            let open: Vec<(u64, For)> = self
+                .tokens
+                .iter()
+                .filter(|(_, meaning)| of_copy(meaning))
+                .map(|(token, meaning)| (*token, *meaning))
+                .collect();
+            for (token, meaning) in open {
+                match meaning {
+                    For::Write(_) | For::Flush(_) => drop(self.tokens.remove(&token)),
+                    _ => self.read_done(token, None),
+                }
+            }
+        }
+        self.advance();
+    }
+
+    /// Goes on to the next phase when nothing of the present one is open.
+    fn advance(&mut self) {
+        while self.tokens.is_empty() {
+            match std::mem::replace(&mut self.phase, Phase::Done) {
+                Phase::Roots => self.choose_roots(),
+                Phase::Footers(sealed) => self.choose_footer(sealed),
+                Phase::Discovery(found) => self.discover(found),
+                Phase::Runs => {
+                    if self.runs.may_begin() {
+                        // The pace decides when the next run is asked for.
+                        self.phase = Phase::Runs;
+                        return;
+                    }
+                    self.phase = Phase::Settling;
+                    self.flush_dirty();
+                }
+                Phase::Settling => {
+                    self.write_roots();
+                    self.phase = Phase::Sealing;
+                }
+                Phase::Sealing if self.dirty.iter().any(|dirty| *dirty) => {
+                    self.flush_dirty();
+                    self.phase = Phase::Sealing;
+                }
+                Phase::Sealing => return self.conclude(),
+                Phase::Done => return,
+            }
+        }
+    }
+
+    fn flush_dirty(&mut self) {
+        for copy in 0..self.copies.len() {
+            if self.dirty[copy] {
+                let token = self.token(For::Flush(copy));
+                self.asks.push(Ask::Flush { token, copy });
+            }
+        }
+    }
+
+    fn choose_roots(&mut self) {
+        let identity = self.identity;
+        let good = |block: &&Vec<u8>| roots::header(&identity, block).is_some();
+        let header = self.sources(&self.roots.headers).find(good).cloned();
+        self.roots.header = header;
+        let found = |block: &Vec<u8>| roots::seal(&identity, block);
+        let sealed = self.sources(&self.roots.seals).find_map(found);
+        match (&self.extent, sealed) {
+            (Extent::Open { frames }, _) => {
+                let frames = frames.clone();
+                self.start_runs(frames, None);
+            }
+            (Extent::Closed { .. }, Some(sealed)) => {
+                let (offset, bytes) = roots::footer_place(&sealed.seal);
+                for copy in self.live_copies() {
+                    self.read(copy, offset, bytes, For::Footer(copy));
+                }
+                self.phase = Phase::Footers(sealed);
+            }
+            (Extent::Closed { data_end }, None) => {
+                let chain = self.roots.header.as_ref();
+                let chain = chain.and_then(|block| roots::header(&identity, block));
+                self.phase = Phase::Discovery(Discovery::new(chain.map(|h| h.digest()), *data_end));
+            }
+        }
+    }
+
+    /// What copies that count gave, members first.
+    fn sources<'a>(&'a self, of: &'a [Option<Vec<u8>>]) -> impl Iterator<Item = &'a Vec<u8>> {
+        let counts = |copy: &CopyAt| copy.role != Role::Target;
+        let given = self.copies.iter().zip(of);
+        given.filter_map(move |(copy, bytes)| bytes.as_ref().filter(|_| counts(copy)))
+    }
+
+    fn live_copies(&self) -> Vec<usize> {
+        (0..self.copies.len()).filter(|copy| self.live[*copy]).collect()
+    }
+
+    fn choose_footer(&mut self, sealed: roots::Sealed) {
+        let found = |bytes: &Vec<u8>| Some((roots::footer(&sealed.seal, bytes)?, bytes.clone()));
+        let footer = self.sources(&self.roots.footers).find_map(found);
+        let seal = sealed.seal.clone();
+        let data_end = seal.data_end.get();
+        self.roots.seal = Some((sealed.seal, sealed.bytes));
+        match footer {
+            Some((footer, bytes)) => {
+                self.roots.footer = Some(bytes);
+                if self.mode == Mode::Fill && self.targets_are_whole() {
+                    self.phase = Phase::Sealing;
+                    return;
+                }
+                let frames = Framed::of_footer(&footer.entries);
+                self.start_runs(frames, Some(&seal));
+            }
+            None => {
+                // The seal says where the frames end; their own headers say the rest.
+                let chain = self.roots.header.as_ref();
+                let chain = chain.and_then(|block| roots::header(&self.identity, block));
+                self.phase = Phase::Discovery(Discovery::new(chain.map(|h| h.digest()), data_end));
+            }
+        }
+    }
+
+    /// Whether every target has header, footer and seal already: then it has all before them too.
+    fn targets_are_whole(&self) -> bool {
+        let whole = |copy: usize| {
+            self.roots.headers[copy] == self.roots.header
+                && self.roots.footers[copy] == self.roots.footer
+                && self.roots.seals[copy].as_ref() == self.roots.seal.as_ref().map(|(_, bytes)| bytes)
+        };
+        let target = |copy: &usize| self.copies[*copy].role == Role::Target && self.live[*copy];
+        self.roots.header.is_some() && (0..self.copies.len()).filter(target).all(whole)
+    }
+
+    /// Reads on for headers, from the first copy that can give the next one.
+    fn discover(&mut self, found: Discovery) {
+        match found.wants() {
+            Some((offset, bytes)) => {
+                let first = self.live_copies().into_iter().find(|c| self.copies[*c].role != Role::Target);
+                match first {
+                    Some(copy) => {
+                        self.read(copy, offset, bytes, For::Discovery(copy));
+                        self.phase = Phase::Discovery(found);
+                    }
+                    None => self.start_discovered(found.frames),
+                }
+            }
+            None => self.start_discovered(found.frames),
+        }
+    }
+
+    fn discovered(&mut self, copy: usize, bytes: Option<BufferMut>) {
+        let identity = self.identity;
+        let Phase::Discovery(found) = &mut self.phase else {
+            return;
+        };
+        if bytes.is_some_and(|bytes| found.take(&identity, &bytes)) {
+            return;
+        }
+        let Some((offset, bytes)) = found.wants() else {
+            return;
+        };
+        let next = (copy + 1..self.copies.len())
+            .find(|copy| self.live[*copy] && self.copies[*copy].role != Role::Target);
+        match next {
+            Some(copy) => self.read(copy, offset, bytes, For::Discovery(copy)),
+            None => {
+                let number = u32::try_from(found.frames.len()).unwrap_or(u32::MAX);
+                let frames = std::mem::take(&mut found.frames);
+                self.lose(Some(number), offset);
+                self.start_discovered(frames);
+            }
+        }
+    }
+
+    /// Frames that were found by their headers; with a seal they give the footer back too.
+    fn start_discovered(&mut self, frames: Vec<Framed>) {
+        let Some((seal, _)) = self.roots.seal.clone() else {
+            return self.start_runs(frames, None);
+        };
+        match roots::footer_of(&seal, &frames) {
+            Some(bytes) => self.roots.footer = Some(bytes),
+            None => self.lose(None, seal.footer_offset.get()),
+        }
+        self.start_runs(frames, Some(&seal));
+    }
+
+    fn start_runs(&mut self, frames: Vec<Framed>, seal: Option<&SegmentSeal>) {
+        let gap = seal.map(|seal| roots::gap(&self.identity, seal));
+        let (offset, bytes) = gap.unwrap_or((0, 0));
+        let pieces = frames.into_iter().map(Piece::Frame);
+        self.runs = Runs::new(frames::runs(pieces.chain(frames::zeros(offset, bytes))));
+        self.phase = Phase::Runs;
+    }
+
+    fn lose(&mut self, frame: Option<u32>, offset: u64) {
+        self.out.lost.push(Lost {
+            segment: self.identity.segment,
+            frame,
+            offset,
+        });
+    }
+
+    /// Roots that a copy lacks or that do not verify there. A target with a hole gets no seal.
+    fn write_roots(&mut self) {
+        let seal_at = self.identity.bytes() - u64::from(BLOCK_BYTES);
+        let seal = self.roots.seal.clone();
+        let footer_at = seal.as_ref().map_or(0, |(seal, _)| seal.footer_offset.get());
+        let whole = self.out.lost.is_empty();
+        for copy in self.live_copies() {
+            let role = self.copies[copy].role;
+            if role == Role::Witness || (role == Role::Target && !whole) {
+                continue;
+            }
+            let footer = self.roots.footer.clone();
+            let wanted = [
+                (0, self.roots.header.clone(), self.roots.headers[copy].clone()),
+                (footer_at, footer, self.roots.footers[copy].clone()),
+                (seal_at, seal.as_ref().map(|(_, b)| b.clone()), self.roots.seals[copy].clone()),
+            ];
+            for (offset, good, found) in wanted {
+                match good {
+                    Some(good) if found.as_ref() != Some(&good) => {
+                        self.write(copy, offset, BufferMut::padded(&good).freeze());
+                    }
+                    Some(good) => self.out.verified_bytes += good.len() as u64,
+                    None => {}
+                }
+            }
+        }
+    }
+
+    fn conclude(&mut self) {
+        if self.roots.header.is_none() {
+            self.lose(None, 0);
+        }
+        let members = |copy: &CopyAt| copy.role != Role::Witness;
+        let live = self.copies.iter().zip(&self.live);
+        self.out.complete = live.clone().all(|(copy, live)| *live || !members(copy));
+        self.out.whole = live
+            .filter(|(copy, live)| **live && members(copy))
+            .map(|(copy, _)| copy.disk)
+            .collect();
+        self.phase = Phase::Done;
+    }
+}
+
+#[cfg(test)]
+mod tests;

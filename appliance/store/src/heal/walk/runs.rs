@@ -1,0 +1,229 @@
+//! Runs of a walk: read, judged, repaired, a few at a time.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use stele_device::buffer::{Buffer, BufferMut};
+
+use super::{Ask, For, Mode, Walk};
+use crate::heal::frames::{Piece, Run};
+use crate::heal::Role;
+use crate::limits::HEAL_RUN_COUNT_MAX;
+
+/// What one copy gave of a run.
+#[derive(Debug, Clone)]
+enum Given {
+    NotAsked,
+    Waiting,
+    /// The disk could not give it.
+    Nothing,
+    Judged {
+        bytes: Buffer,
+        good: Vec<bool>,
+    },
+}
+
+#[derive(Debug)]
+struct OpenRun {
+    run: Run,
+    given: Vec<Given>,
+}
+
+/// Runs still to come, and those under way.
+#[derive(Debug, Default)]
+pub(super) struct Runs {
+    waiting: VecDeque<Run>,
+    open: BTreeMap<u64, OpenRun>,
+    next_number: u64,
+}
+
+impl Runs {
+    pub(super) fn new(waiting: VecDeque<Run>) -> Self {
+        Self {
+            waiting,
+            ..Self::default()
+        }
+    }
+
+    pub(super) fn may_begin(&self) -> bool {
+        !self.waiting.is_empty() && self.open.len() < HEAL_RUN_COUNT_MAX
+    }
+
+    pub(super) fn next_bytes(&self, readers: usize) -> u64 {
+        match self.waiting.front() {
+            Some(run) if self.may_begin() => (run.bytes * readers.max(1)) as u64,
+            _ => 0,
+        }
+    }
+
+    pub(super) fn judged(&mut self, number: u64, copy: usize, bytes: Buffer, good: Vec<bool>) {
+        if let Some(open) = self.open.get_mut(&number) {
+            open.given[copy] = Given::Judged { bytes, good };
+        }
+    }
+}
+
+impl OpenRun {
+    fn is_waiting(&self) -> bool {
+        self.given.iter().any(|given| matches!(given, Given::Waiting))
+    }
+
+    /// The first copy that gave this piece right.
+    fn good(&self, piece: usize) -> Option<&Buffer> {
+        self.given.iter().find_map(|given| match given {
+            Given::Judged { bytes, good } if good.get(piece) == Some(&true) => Some(bytes),
+            _ => None,
+        })
+    }
+
+    /// Whether some frame was given right by no copy so far.
+    fn lacks(&self) -> bool {
+        let frame = |piece: &Piece| matches!(piece, Piece::Frame(_));
+        let pieces = self.run.pieces.iter().enumerate();
+        pieces.into_iter().any(|(at, piece)| frame(piece) && self.good(at).is_none())
+    }
+}
+
+impl Walk {
+    /// How many copies a run is read from before anything is known to be bad.
+    pub(super) fn readers_at_first(&self) -> usize {
+        let members = |copy: &usize| self.live[*copy] && self.copies[*copy].role == Role::Member;
+        let count = (0..self.copies.len()).filter(members).count();
+        match self.mode {
+            Mode::Scrub => count,
+            Mode::Fill => count.min(1),
+        }
+    }
+
+    pub(super) fn begin_run(&mut self) {
+        let Some(run) = self.runs.waiting.pop_front() else {
+            return;
+        };
+        let number = self.runs.next_number;
+        self.runs.next_number += 1;
+        let readers = self.readers_at_first();
+        let given = vec![Given::NotAsked; self.copies.len()];
+        self.runs.open.insert(number, OpenRun { run, given });
+        let mut members: Vec<usize> = (0..self.copies.len())
+            .filter(|copy| self.live[*copy] && self.copies[*copy].role == Role::Member)
+            .collect();
+        // A fill spreads its reads over the disks.
+        let turn = usize::try_from(number).unwrap_or(0) % members.len().max(1);
+        members.rotate_left(turn);
+        for copy in members.into_iter().take(readers) {
+            self.read_run(number, copy);
+        }
+        self.settle_run(number);
+    }
+
+    fn read_run(&mut self, number: u64, copy: usize) {
+        let Some(open) = self.runs.open.get_mut(&number) else {
+            return;
+        };
+        open.given[copy] = Given::Waiting;
+        let (offset, bytes) = (open.run.offset, open.run.bytes);
+        self.read(copy, offset, bytes, For::Run { number, copy });
+    }
+
+    pub(super) fn run_read(&mut self, number: u64, copy: usize, bytes: Option<BufferMut>) {
+        let Some(open) = self.runs.open.get_mut(&number) else {
+            return;
+        };
+        match bytes {
+            Some(buffer) => {
+                let run = open.run.clone();
+                let token = self.token(For::Run { number, copy });
+                self.asks.push(Ask::Judge { token, run, buffer });
+            }
+            None => {
+                open.given[copy] = Given::Nothing;
+                self.settle_run(number);
+            }
+        }
+    }
+
+    /// Once every copy asked has answered: asks one more if something is still lacking, else writes
+    /// what is to be written.
+    pub(super) fn settle_run(&mut self, number: u64) {
+        let Some(open) = self.runs.open.get(&number) else {
+            return;
+        };
+        if open.is_waiting() {
+            return;
+        }
+        if open.lacks() {
+            let next = (0..self.copies.len()).find(|copy| {
+                self.live[*copy]
+                    && self.copies[*copy].role != Role::Target
+                    && matches!(open.given[*copy], Given::NotAsked)
+            });
+            if let Some(copy) = next {
+                return self.read_run(number, copy);
+            }
+        }
+        if let Some(open) = self.runs.open.remove(&number) {
+            self.count(&open);
+            self.repair(&open);
+        }
+    }
+
+    fn count(&mut self, open: &OpenRun) {
+        for given in &open.given {
+            if let Given::Judged { good, .. } = given {
+                let pieces = open.run.pieces.iter().zip(good);
+                let bytes = pieces.filter(|(_, good)| **good).map(|(piece, _)| piece.bytes() as u64);
+                self.out.verified_bytes += bytes.sum::<u64>();
+            }
+        }
+    }
+
+    fn repair(&mut self, open: &OpenRun) {
+        for (at, piece) in open.run.pieces.iter().enumerate() {
+            if let (Piece::Frame(frame), None) = (piece, open.good(at)) {
+                self.lose(Some(frame.number), frame.offset);
+            }
+        }
+        for copy in self.live_copies() {
+            let bad: Vec<usize> = match (self.copies[copy].role, &open.given[copy]) {
+                (Role::Target, _) | (Role::Member, Given::Nothing) => (0..open.run.pieces.len()).collect(),
+                (Role::Member, Given::Judged { good, .. }) => {
+                    (0..good.len()).filter(|at| !good[*at]).collect()
+                }
+                _ => continue,
+            };
+            self.write_pieces(copy, open, &bad);
+        }
+    }
+
+    /// Writes pieces of a run, neighbours from the same copy in one go.
+    fn write_pieces(&mut self, copy: usize, open: &OpenRun, bad: &[usize]) {
+        let mut at = 0;
+        while at < bad.len() {
+            let piece = &open.run.pieces[bad[at]];
+            let range = open.run.range(piece);
+            let Some(source) = open.good(bad[at]) else {
+                if matches!(piece, Piece::Zeros { .. }) {
+                    let data = BufferMut::zeroed(piece.bytes()).freeze();
+                    self.write(copy, piece.offset(), data);
+                }
+                at += 1;
+                continue;
+            };
+            let mut end = range.end;
+            let mut last = at;
+            while let Some(next) = bad.get(last + 1)
+                && *next == bad[last] + 1
+                && open.good(*next).is_some_and(|other| same(other, source))
+            {
+                last += 1;
+                end = open.run.range(&open.run.pieces[*next]).end;
+            }
+            self.write(copy, piece.offset(), source.slice(range.start..end));
+            at = last + 1;
+        }
+    }
+}
+
+/// Whether two handles share their memory.
+fn same(a: &Buffer, b: &Buffer) -> bool {
+    std::ptr::eq(a.as_ptr(), b.as_ptr())
+}
