@@ -86,7 +86,7 @@ impl Engine {
                     self.abandon_uploads();
                     self.with_lane(|lane, context| {
                         lane.close(context);
-                        lane.hurry();
+                        lane.hurry_all();
                         lane.pump(context);
                     });
                     StopState::ClosingLane

@@ -12,6 +12,7 @@ use stele_device::sim::keyprovider::SimKeys;
 use stele_format::units::UnixMillis;
 use stele_store::engine::{Action, DiskSlot, Engine, Event, Now, World};
 use stele_store::index::IndexStore;
+use stele_store::job::Job;
 use stele_store::keys::chunk::AwsLc;
 use stele_store::policy::Rights;
 use stele_store::recovery::{CreateParams, OpenOptions, OpenReport, create, open};
@@ -47,6 +48,8 @@ pub struct Running {
     pub report: OpenReport,
     pub replies: BTreeMap<RequestId, Result<Answer, Refusal>>,
     pub rights: Rights,
+    /// While set, workers are busy: jobs gather here until [`Running::work`].
+    pub busy: Option<Vec<Job>>,
     now: Now,
     next: u64,
 }
@@ -129,6 +132,7 @@ impl Rig {
             report: opened.report,
             replies: BTreeMap::new(),
             rights: self.rights,
+            busy: None,
             now,
             next: 0,
         })
@@ -175,10 +179,10 @@ impl Running {
                     .expect("an attached disk");
                 disk.submit(id, op);
             }
-            Action::Job(job) => {
-                let done = job.run(&AwsLc);
-                self.event(Event::Job(done));
-            }
+            Action::Job(job) => match &mut self.busy {
+                Some(jobs) => jobs.push(job),
+                None => self.event(Event::Job(job.run(&AwsLc))),
+            },
             Action::Index(request) => {
                 let reply = self.index.execute(request);
                 self.event(Event::Index(reply));
@@ -186,6 +190,13 @@ impl Running {
             Action::Reply { id, result } => {
                 self.replies.insert(id, result);
             }
+        }
+    }
+
+    /// The workers do what has gathered, and are busy no more.
+    pub fn work(&mut self) {
+        for job in self.busy.take().unwrap_or_default() {
+            self.event(Event::Job(job.run(&AwsLc)));
         }
     }
 
@@ -238,13 +249,7 @@ impl Running {
 
     pub fn feed(&mut self, stream: StreamId, content: &[u8]) -> Result<(), Refusal> {
         for chunk in content.chunks(1_044_480) {
-            let mut buffer = BufferMut::zeroed(1 << 20);
-            buffer[256..256 + chunk.len()].copy_from_slice(chunk);
-            let piece = Piece {
-                buffer,
-                start: 256,
-                len: chunk.len(),
-            };
+            let piece = piece(chunk);
             self.ask(Command::PutData { stream, piece })?;
         }
         Ok(())
@@ -297,6 +302,17 @@ impl Running {
                 other => panic!("unexpected {other:?}"),
             }
         }
+    }
+}
+
+/// At most a whole chunk of an upload.
+pub fn piece(chunk: &[u8]) -> Piece {
+    let mut buffer = BufferMut::zeroed(1 << 20);
+    buffer[256..256 + chunk.len()].copy_from_slice(chunk);
+    Piece {
+        buffer,
+        start: 256,
+        len: chunk.len(),
     }
 }
 
