@@ -46,9 +46,7 @@ impl Engine {
         }
         self.memtable.drop_frozen();
         self.committed = false;
-        for id in std::mem::take(&mut self.parked) {
-            self.advance(id);
-        }
+        self.ready.extend(std::mem::take(&mut self.parked));
     }
 
     /// The index file could not take the snapshot; the journal still holds everything.

@@ -202,6 +202,13 @@ impl Running {
 
     /// One round: every disk's completions, then a tick.
     pub fn turn(&mut self) {
+        self.complete();
+        self.now.monotonic_ms += 1;
+        self.event(Event::Tick);
+    }
+
+    /// Every disk's completions, and no tick.
+    pub fn complete(&mut self) {
         for slot in 0..self.disks.len() {
             let mut done = Vec::new();
             if let Some(disk) = &mut self.disks[slot] {
@@ -212,8 +219,6 @@ impl Running {
                 self.event(Event::Disk { slot, done });
             }
         }
-        self.now.monotonic_ms += 1;
-        self.event(Event::Tick);
     }
 
     pub fn stop(mut self) {
