@@ -5,7 +5,7 @@
 //! a disk fails, the open segment is closed and every chunk not yet durable is written again
 //! elsewhere; a failed flush is never retried and believed.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use stele_device::buffer::{Buffer, BufferMut};
 use stele_device::disk::Op;
@@ -103,6 +103,16 @@ struct Unflushed {
     copies: BTreeMap<DiskSlot, CopyState>,
 }
 
+impl Unflushed {
+    /// The chunk it is, unless it closes a segment.
+    fn ticket(&self) -> Option<Ticket> {
+        match &self.content {
+            Content::Chunk { ticket, .. } => Some(*ticket),
+            Content::Seal { .. } => None,
+        }
+    }
+}
+
 struct Prepared {
     segment: SegmentId,
     places: Vec<Place>,
@@ -121,7 +131,9 @@ pub struct Lane {
     next_sequence: Sequence,
     previous_segment: SegmentId,
     previous_chain: Digest,
-    urgent: bool,
+    /// Chunks somebody waits for: a disk that has written one flushes without waiting for more. Kept
+    /// by chunk, so that it cannot be lost between the wish and the write.
+    wanted: BTreeSet<Ticket>,
     full: bool,
 }
 
@@ -150,7 +162,7 @@ impl Lane {
             next_sequence,
             previous_segment: previous,
             previous_chain: Digest::ZERO,
-            urgent: false,
+            wanted: BTreeSet::new(),
             full: false,
         }
     }
@@ -162,9 +174,16 @@ impl Lane {
         ticket
     }
 
-    /// Someone waits for durability: flush without waiting for more.
-    pub fn hurry(&mut self) {
-        self.urgent = true;
+    /// Somebody waits for this chunk: it is flushed as soon as it is written.
+    pub fn hurry(&mut self, ticket: Ticket) {
+        self.wanted.insert(ticket);
+    }
+
+    /// No more chunks come: all that are here are flushed as soon as they are written.
+    pub fn hurry_all(&mut self) {
+        let waiting = self.waiting.iter().map(|(ticket, _)| *ticket);
+        let unflushed = self.unflushed.values().filter_map(Unflushed::ticket);
+        self.wanted.extend(waiting.chain(unflushed));
     }
 
     /// The record that allocates a segment is durable.
@@ -205,7 +224,9 @@ impl Lane {
 
     /// Drops every chunk that waits for a segment: those who sent it have been refused.
     pub fn forget_waiting(&mut self) {
-        self.waiting.clear();
+        for (ticket, _) in self.waiting.drain(..) {
+            self.wanted.remove(&ticket);
+        }
     }
 
     fn number(&mut self) -> u64 {
@@ -411,16 +432,22 @@ impl Lane {
     }
 
     fn ask_for_flushes(&mut self, flushes: &mut Flushes) {
-        let mut written: BTreeMap<DiskSlot, u32> = BTreeMap::new();
+        let mut written: BTreeMap<DiskSlot, (u32, bool)> = BTreeMap::new();
         for unflushed in self.unflushed.values() {
+            // A seal is rare, and the lane is not at rest before it is durable.
+            let now = unflushed
+                .ticket()
+                .is_none_or(|ticket| self.wanted.contains(&ticket));
             for (slot, state) in &unflushed.copies {
                 if matches!(state, CopyState::Written) {
-                    *written.entry(*slot).or_default() += 1;
+                    let (count, wanted) = written.entry(*slot).or_default();
+                    *count += 1;
+                    *wanted |= now;
                 }
             }
         }
-        for (slot, count) in written {
-            if !self.urgent && count < UNFLUSHED_CHUNK_COUNT_MAX {
+        for (slot, (count, wanted)) in written {
+            if !wanted && count < UNFLUSHED_CHUNK_COUNT_MAX {
                 continue;
             }
             let number = flushes.want(slot);
@@ -431,9 +458,6 @@ impl Lane {
                     *state = CopyState::Flushing(number);
                 }
             }
-        }
-        if self.is_idle() {
-            self.urgent = false;
         }
     }
 
@@ -465,6 +489,9 @@ impl Lane {
             let Some(unflushed) = self.unflushed.remove(&key) else {
                 continue;
             };
+            if let Some(ticket) = unflushed.ticket() {
+                self.wanted.remove(&ticket);
+            }
             context.events.push(match unflushed.content {
                 Content::Chunk {
                     ticket,

@@ -2,9 +2,10 @@
 
 use std::collections::VecDeque;
 
-use stele_format::units::{DiskId, PoolId, UnixMillis};
+use stele_format::units::{DiskId, PoolId, SegmentId, UnixMillis};
 
-use crate::engine::{Counters, Engine};
+use crate::engine::{Counters, Engine, FillProgress};
+use crate::heal::schedule::HealCounts;
 use crate::index::{ApplyError, IndexUsage};
 use crate::policy::Right;
 use crate::pool::MemberState;
@@ -88,6 +89,22 @@ pub struct Status {
     pub flags: u32,
     /// Recent alarms, oldest first.
     pub alarms: Vec<Alarm>,
+    /// Healing.
+    pub heal: HealStatus,
+}
+
+/// How healing stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HealStatus {
+    /// Counts since start, and what is lost.
+    pub counts: HealCounts,
+    /// The segment being read again.
+    pub segment: Option<SegmentId>,
+    /// Age of the oldest byte that was not read again since it was written or last read,
+    /// milliseconds.
+    pub oldest_unverified_ms: u64,
+    /// The disk being filled, by its number from 1, and how far it has come.
+    pub fill: Option<(u16, FillProgress)>,
 }
 
 /// Something an operator must know.
@@ -166,6 +183,19 @@ impl Engine {
             index: self.index_usage.clone(),
             flags: self.pool.flags,
             alarms: self.alarms.recent.iter().cloned().collect(),
+            heal: self.heal_status(),
+        }
+    }
+
+    fn heal_status(&self) -> HealStatus {
+        let number = |disk| self.pool.member(disk).map_or(0, |member| member.ordinal + 1);
+        HealStatus {
+            counts: self.healer.counts().clone(),
+            segment: self.healer.segment(),
+            oldest_unverified_ms: self.oldest_unverified_ms(),
+            fill: self
+                .fill_progress()
+                .map(|(disk, progress)| (number(disk), progress)),
         }
     }
 

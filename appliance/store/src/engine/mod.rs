@@ -430,18 +430,23 @@ impl Engine {
     }
 
     /// Lets everything that can go on go on.
+    ///
+    /// A round is followed by another only if it made a frame true or let requests go on. Both end: a
+    /// frame submitted here is flushed by a later event, and no request is taken in.
     fn pump(&mut self) {
         loop {
             while let Some(id) = self.ready.pop_front() {
                 self.advance(id);
             }
             self.with_lane(|lane, context| lane.pump(context));
+            let mut progress = false;
             if self.read_only.is_none() {
                 self.with_journal(|journal, context| journal.pump(context));
-                self.acknowledge();
+                progress = self.acknowledge();
                 self.refuse_for_space();
             }
-            if self.ready.is_empty() {
+            self.maybe_snapshot();
+            if !progress && self.ready.is_empty() {
                 break;
             }
         }
@@ -450,17 +455,16 @@ impl Engine {
         }
         self.pump_healing();
         self.pump_fill();
-        self.maybe_snapshot();
         self.continue_stop();
     }
 
-    /// Hands durable records on, frame by frame.
-    fn acknowledge(&mut self) {
+    /// Hands durable records on, frame by frame; says whether there were any.
+    fn acknowledge(&mut self) -> bool {
         let quorum = self.pool.needed();
-        while !self.relabelling {
-            let Some(records) = self.journal.acknowledge(quorum, self.now.monotonic_ms) else {
-                return;
-            };
+        let before = self.counters.frames;
+        while !self.relabelling
+            && let Some(records) = self.journal.acknowledge(quorum, self.now.monotonic_ms)
+        {
             self.counters.frames += 1;
             self.counters.records += records.len() as u64;
             for record in records {
@@ -468,6 +472,7 @@ impl Engine {
             }
             self.with_journal(|journal, context| journal.pump(context));
         }
+        self.counters.frames > before
     }
 
     /// Requests whose records no segment can take are refused.

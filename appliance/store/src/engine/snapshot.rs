@@ -46,9 +46,7 @@ impl Engine {
         }
         self.memtable.drop_frozen();
         self.committed = false;
-        for id in std::mem::take(&mut self.parked) {
-            self.advance(id);
-        }
+        self.ready.extend(std::mem::take(&mut self.parked));
     }
 
     /// The index file could not take the snapshot; the journal still holds everything.
@@ -86,7 +84,7 @@ impl Engine {
                     self.abandon_uploads();
                     self.with_lane(|lane, context| {
                         lane.close(context);
-                        lane.hurry();
+                        lane.hurry_all();
                         lane.pump(context);
                     });
                     StopState::ClosingLane

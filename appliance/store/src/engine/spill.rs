@@ -74,11 +74,15 @@ impl Engine {
                 digest,
                 list: true,
             };
-            let ticket = self.lane.add(chunk);
-            self.tickets
-                .insert(ticket, TicketFor::List(id, group, true));
+            self.add_list(chunk, TicketFor::List(id, group, true));
         }
-        self.lane.hurry();
+    }
+
+    /// A list chunk goes to the data lane; a request always waits for it.
+    fn add_list(&mut self, chunk: SealedChunk, list: TicketFor) {
+        let ticket = self.lane.add(chunk);
+        self.lane.hurry(ticket);
+        self.tickets.insert(ticket, list);
     }
 
     /// A list chunk is sealed.
@@ -93,10 +97,7 @@ impl Engine {
         slot.sealed = u32::try_from(sealed.stored_len)
             .ok()
             .map(|len| (sealed.digest, len));
-        let ticket = self.lane.add(sealed);
-        self.tickets
-            .insert(ticket, TicketFor::List(id, group, false));
-        self.lane.hurry();
+        self.add_list(sealed, TicketFor::List(id, group, false));
     }
 
     /// A list chunk is durable; when all are, the request goes on.

@@ -34,7 +34,7 @@ pub(crate) enum TicketFor {
 
 enum ChunkState {
     Sealing,
-    Writing,
+    Writing(Ticket),
     Durable,
 }
 
@@ -230,18 +230,21 @@ impl Engine {
 
     /// A chunk of an upload is sealed: it goes to the data lane.
     pub(super) fn chunk_sealed(&mut self, stream: StreamId, ordinal: usize, sealed: SealedChunk) {
-        let Some(chunk) = self
-            .puts
-            .get_mut(&stream)
-            .and_then(|put| put.chunks.get_mut(ordinal))
-        else {
+        let Some(put) = self.puts.get_mut(&stream) else {
+            return;
+        };
+        let committing = put.commit.is_some();
+        let Some(chunk) = put.chunks.get_mut(ordinal) else {
             return;
         };
         chunk.stored = u32::try_from(sealed.stored_len)
             .ok()
             .map(|len| (sealed.digest, len));
-        chunk.state = ChunkState::Writing;
         let ticket = self.lane.add(sealed);
+        chunk.state = ChunkState::Writing(ticket);
+        if committing {
+            self.lane.hurry(ticket);
+        }
         self.tickets
             .insert(ticket, TicketFor::Chunk(stream, ordinal));
     }
@@ -289,7 +292,12 @@ impl Engine {
             checksums,
             conditions,
         });
-        self.lane.hurry();
+        // Chunks still with a worker are hurried when they come to the lane.
+        for chunk in &put.chunks {
+            if let ChunkState::Writing(ticket) = chunk.state {
+                self.lane.hurry(ticket);
+            }
+        }
         self.try_commit(stream);
     }
 

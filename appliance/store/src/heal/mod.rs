@@ -10,9 +10,9 @@
 //! on it proves a whole copy.
 
 pub(crate) mod frames;
-pub(crate) mod pace;
+pub mod pace;
 pub(crate) mod roots;
-pub(crate) mod schedule;
+pub mod schedule;
 pub(crate) mod walk;
 
 use stele_format::units::{DiskId, LaneId, PoolId, SegmentId};

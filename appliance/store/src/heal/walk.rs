@@ -516,6 +516,3 @@ impl Walk {
         self.phase = Phase::Done;
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -9,12 +9,17 @@ use stele_device::sim::disk::SimDiskHandle;
 use stele_device::sim::entropy::SimEntropy;
 use stele_device::sim::fault::Loss;
 use stele_device::sim::keyprovider::SimKeys;
-use stele_format::units::UnixMillis;
-use stele_store::engine::{Action, DiskSlot, Engine, Event, Now, World};
+use stele_format::units::{ByteCount, UnixMillis};
+use stele_store::engine::{
+    Action, Attachment, DiskRefusal, DiskSlot, Engine, Event, Now, World,
+};
 use stele_store::index::IndexStore;
+use stele_store::job::Job;
 use stele_store::keys::chunk::AwsLc;
 use stele_store::policy::Rights;
-use stele_store::recovery::{CreateParams, OpenOptions, OpenReport, create, open};
+use stele_store::recovery::{
+    CreateParams, OpenOptions, OpenReport, create, open, read_label, write_static_label,
+};
 use stele_store::request::{
     Answer, Command, Conditions, LockWish, Metadata, ObjectName, Piece, Purpose, RangeWish,
     Refusal, Request, RequestId, StreamId,
@@ -47,6 +52,8 @@ pub struct Running {
     pub report: OpenReport,
     pub replies: BTreeMap<RequestId, Result<Answer, Refusal>>,
     pub rights: Rights,
+    /// While set, workers are busy: jobs gather here until [`Running::work`].
+    pub busy: Option<Vec<Job>>,
     now: Now,
     next: u64,
 }
@@ -129,6 +136,7 @@ impl Rig {
             report: opened.report,
             replies: BTreeMap::new(),
             rights: self.rights,
+            busy: None,
             now,
             next: 0,
         })
@@ -175,10 +183,10 @@ impl Running {
                     .expect("an attached disk");
                 disk.submit(id, op);
             }
-            Action::Job(job) => {
-                let done = job.run(&AwsLc);
-                self.event(Event::Job(done));
-            }
+            Action::Job(job) => match &mut self.busy {
+                Some(jobs) => jobs.push(job),
+                None => self.event(Event::Job(job.run(&AwsLc))),
+            },
             Action::Index(request) => {
                 let reply = self.index.execute(request);
                 self.event(Event::Index(reply));
@@ -189,8 +197,65 @@ impl Running {
         }
     }
 
+    /// The workers do what has gathered, and are busy no more.
+    pub fn work(&mut self) {
+        for job in self.busy.take().unwrap_or_default() {
+            self.event(Event::Job(job.run(&AwsLc)));
+        }
+    }
+
+    /// Time passes with nothing going on.
+    pub fn pass(&mut self, ms: u64) {
+        self.now.monotonic_ms += ms;
+        self.now.wall = UnixMillis::new(self.now.wall.get() + ms);
+        self.event(Event::Tick);
+    }
+
+    /// Gives the running engine a disk for the place of disk `number` (from 1), or for a new one, as a
+    /// driver does: with a static label, unless it has that very one.
+    pub fn attach(&mut self, number: Option<u16>, handle: &SimDiskHandle) -> Result<(), DiskRefusal> {
+        let offer = self.engine.offer(number)?;
+        let mut disk: Box<dyn Disk> = Box::new(handle.open());
+        let mut label = offer.label;
+        label.geometry.disk_bytes = ByteCount::new(disk.identity().bytes);
+        let known = read_label(&mut *disk).is_some_and(|read| read.fixed.disk == label.disk);
+        if !known {
+            write_static_label(&mut *disk, &label).expect("a disk that takes writes");
+        }
+        let slot = DiskSlot(u16::try_from(self.disks.len()).expect("few disks"));
+        self.disks.push(Some(disk));
+        let attachment = Attachment {
+            slot,
+            name: format!("late-{}", slot.0),
+            disk: label.disk,
+            geometry: label.geometry,
+        };
+        let mut actions = Vec::new();
+        let result = self.engine.attach(self.now, attachment, &mut actions);
+        actions.into_iter().for_each(|action| self.act(action));
+        result
+    }
+
+    /// Runs until this holds.
+    pub fn until(&mut self, what: &str, holds: impl Fn(&Engine) -> bool) {
+        for _ in 0..200_000 {
+            if holds(&self.engine) {
+                return;
+            }
+            self.turn();
+        }
+        panic!("never: {what}; {:?}", self.engine.status());
+    }
+
     /// One round: every disk's completions, then a tick.
     pub fn turn(&mut self) {
+        self.complete();
+        self.now.monotonic_ms += 1;
+        self.event(Event::Tick);
+    }
+
+    /// Every disk's completions, and no tick.
+    pub fn complete(&mut self) {
         for slot in 0..self.disks.len() {
             let mut done = Vec::new();
             if let Some(disk) = &mut self.disks[slot] {
@@ -201,8 +266,6 @@ impl Running {
                 self.event(Event::Disk { slot, done });
             }
         }
-        self.now.monotonic_ms += 1;
-        self.event(Event::Tick);
     }
 
     pub fn stop(mut self) {
@@ -238,13 +301,7 @@ impl Running {
 
     pub fn feed(&mut self, stream: StreamId, content: &[u8]) -> Result<(), Refusal> {
         for chunk in content.chunks(1_044_480) {
-            let mut buffer = BufferMut::zeroed(1 << 20);
-            buffer[256..256 + chunk.len()].copy_from_slice(chunk);
-            let piece = Piece {
-                buffer,
-                start: 256,
-                len: chunk.len(),
-            };
+            let piece = piece(chunk);
             self.ask(Command::PutData { stream, piece })?;
         }
         Ok(())
@@ -297,6 +354,17 @@ impl Running {
                 other => panic!("unexpected {other:?}"),
             }
         }
+    }
+}
+
+/// At most a whole chunk of an upload.
+pub fn piece(chunk: &[u8]) -> Piece {
+    let mut buffer = BufferMut::zeroed(1 << 20);
+    buffer[256..256 + chunk.len()].copy_from_slice(chunk);
+    Piece {
+        buffer,
+        start: 256,
+        len: chunk.len(),
     }
 }
 

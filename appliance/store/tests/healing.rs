@@ -1,0 +1,275 @@
+//! Healing from outside: what rots is written again, what was lost is filled again, and neither a
+//! crash nor a second failing disk in between costs a byte.
+#![expect(clippy::unwrap_used, reason = "tests stop at the first surprise")]
+
+mod support;
+
+use stele_device::sim::disk::SimDiskHandle;
+use stele_store::engine::DiskRefusal;
+use stele_store::pool::MemberState;
+use support::{DISK_BYTES, Rig, Running, content, name};
+
+/// Inline, one chunk, several chunks.
+const SIZES: [usize; 4] = [1, 100_000, 300_000, 3_000_000];
+const HOUR_MS: u64 = 3_600_000;
+
+/// A vault that holds something, stopped.
+fn filled() -> Rig {
+    let mut rig = Rig::create(3);
+    let mut vault = rig.start();
+    vault.bucket("b", false);
+    put_all(&mut vault, 0);
+    vault.stop();
+    rig
+}
+
+fn put_all(vault: &mut Running, round: usize) {
+    for (number, bytes) in SIZES.into_iter().enumerate() {
+        let seed = 10 * round + number;
+        vault.put(&name("b", &format!("k{seed}")), &content(seed, bytes));
+    }
+}
+
+fn check_all(vault: &mut Running, rounds: usize) {
+    for round in 0..rounds {
+        for (number, bytes) in SIZES.into_iter().enumerate() {
+            let seed = 10 * round + number;
+            let got = vault.get(&name("b", &format!("k{seed}")), None, None).unwrap();
+            assert!(got == content(seed, bytes), "object {seed}");
+        }
+    }
+}
+
+/// Every used byte behind the index area, and what to compare it with later.
+fn extents(handle: &SimDiskHandle) -> Vec<u8> {
+    let start = 32 << 20;
+    handle.peek(start, usize::try_from(DISK_BYTES - start - (512 << 10)).unwrap())
+}
+
+/// Flips a bit in every `stride`th used block of the segments.
+fn rot(handle: &SimDiskHandle, stride: usize) -> usize {
+    let start = 32 << 20;
+    let bytes = extents(handle);
+    let used = bytes
+        .chunks(4096)
+        .enumerate()
+        .filter(|(_, block)| block.iter().any(|byte| *byte != 0));
+    let hit: Vec<usize> = used.map(|(number, _)| number).step_by(stride).collect();
+    for block in &hit {
+        handle.rot(start + *block as u64 * 4096 + 777, 4);
+    }
+    hit.len()
+}
+
+fn is_ok(vault: &Running) -> bool {
+    vault.engine.status().state.word() == "ok"
+}
+
+#[test]
+fn rot_on_one_disk_is_found_and_written_again_without_a_reader() {
+    for victim in 0..3 {
+        let mut rig = filled();
+        let mut vault = rig.start();
+        let handle = rig.handles[victim].clone().unwrap();
+        let before = extents(&handle);
+        assert!(rot(&handle, 3) > 10);
+        vault.pass(HOUR_MS);
+        vault.until("a pass over every closed segment", |engine| {
+            let heal = engine.status().heal;
+            heal.segment.is_none() && heal.counts.segments >= 3
+        });
+        let heal = vault.engine.status().heal;
+        assert!(heal.counts.repaired > 0 && heal.counts.lost.is_empty(), "{heal:?}");
+        check_all(&mut vault, 1);
+        vault.stop();
+        let after = extents(&handle);
+        let differs = before.iter().zip(&after).filter(|(a, b)| a != b && **a != 0).count();
+        assert_eq!(differs, 0, "every byte that was there is there again");
+    }
+}
+
+#[test]
+fn a_copy_that_a_reader_finds_bad_is_written_again_at_once() {
+    let mut rig = filled();
+    let mut vault = rig.start();
+    let handle = rig.handles[0].clone().unwrap();
+    rot(&handle, 1);
+    check_all(&mut vault, 1);
+    vault.until("repair", |engine| engine.status().heal.counts.repaired > 0);
+    vault.until("nothing left to do", |engine| engine.status().heal.segment.is_none());
+    assert!(vault.engine.status().heal.counts.lost.is_empty());
+    vault.stop();
+}
+
+#[test]
+fn what_rots_on_every_copy_is_named_and_the_rest_stays_right() {
+    let mut rig = filled();
+    let mut vault = rig.start();
+    // Data lies on two of three disks: the same blocks go bad on all.
+    for handle in rig.handles.iter().flatten() {
+        rot(handle, 1);
+    }
+    vault.pass(HOUR_MS);
+    vault.until("a pass", |engine| engine.status().heal.counts.segments >= 2);
+    let heal = vault.engine.status().heal;
+    assert!(!heal.counts.lost.is_empty());
+    assert_eq!(heal.counts.repaired, 0, "nothing is written from what does not verify");
+}
+
+#[test]
+fn a_lost_disk_is_replaced_and_holds_all_the_lost_one_held() {
+    for lost in 0..3 {
+        let mut rig = filled();
+        rig.handles[lost] = None;
+        let mut vault = rig.start();
+        put_all(&mut vault, 1);
+        assert!(!is_ok(&vault));
+        let fresh = SimDiskHandle::new(DISK_BYTES, 99);
+        let number = u16::try_from(lost).unwrap() + 1;
+        vault.attach(Some(number), &fresh).unwrap();
+        // The vault serves meanwhile.
+        put_all(&mut vault, 2);
+        vault.until("the new disk takes part", |engine| {
+            engine.status().state.word() == "ok" && engine.status().heal.fill.is_none()
+        });
+        put_all(&mut vault, 3);
+        check_all(&mut vault, 4);
+        vault.stop();
+        rig.handles[lost] = Some(fresh);
+        // Now any other may go.
+        for other in (0..3).filter(|other| *other != lost) {
+            let taken = rig.handles[other].take();
+            let mut vault = rig.start();
+            check_all(&mut vault, 4);
+            vault.stop();
+            rig.handles[other] = taken;
+            let mut vault = rig.start();
+            let returned = rig.handles[other].clone().unwrap();
+            vault.attach(Some(u16::try_from(other).unwrap() + 1), &returned).unwrap();
+            vault.until("the returned disk takes part", |engine| {
+                engine.status().state.word() == "ok"
+            });
+            check_all(&mut vault, 4);
+            vault.stop();
+        }
+        let mut vault = rig.start();
+        assert!(is_ok(&vault), "{:?}", vault.engine.status());
+        check_all(&mut vault, 4);
+        vault.stop();
+    }
+}
+
+#[test]
+fn a_disk_that_comes_back_is_given_only_what_it_lacks() {
+    let mut rig = filled();
+    let away = rig.handles[2].take();
+    let mut vault = rig.start();
+    put_all(&mut vault, 1);
+    vault.stop();
+    rig.handles[2] = away;
+    let mut vault = rig.start();
+    let handle = rig.handles[2].clone().unwrap();
+    vault.attach(Some(3), &handle).unwrap();
+    vault.until("it is filled", |engine| engine.status().heal.fill.is_some_and(|(_, p)| p.segments_done > 0));
+    let mut written = 0;
+    for _ in 0..100_000 {
+        match vault.engine.status().heal.fill {
+            Some((3, progress)) => written = progress.bytes_written,
+            _ => break,
+        }
+        vault.turn();
+    }
+    vault.until("it takes part", |engine| engine.status().state.word() == "ok");
+    assert!(written < 1 << 20, "{written} bytes were written to a disk that held nearly all");
+    check_all(&mut vault, 2);
+    vault.stop();
+}
+
+#[test]
+fn a_crash_anywhere_while_a_disk_is_filled_loses_nothing() {
+    for turns in [0, 1, 2, 3, 5, 8, 13, 21, 34, 55, 89, 144, 233, 377] {
+        let mut rig = filled();
+        rig.handles[1] = None;
+        let mut vault = rig.start();
+        let fresh = SimDiskHandle::with("fresh", DISK_BYTES, 5, &rig.handles[0].as_ref().unwrap().power());
+        vault.attach(Some(2), &fresh).unwrap();
+        (0..turns).for_each(|_| vault.turn());
+        drop(vault);
+        rig.crash();
+        fresh.crash(stele_device::sim::fault::Loss::Seeded);
+        rig.handles[1] = Some(fresh.clone());
+        let mut vault = rig.start();
+        check_all(&mut vault, 1);
+        if !is_ok(&vault) {
+            let joining = vault.attach(Some(2), &fresh);
+            assert_eq!(joining, Ok(()), "after {turns} turns");
+            vault.until("it takes part", |engine| engine.status().state.word() == "ok");
+        }
+        put_all(&mut vault, 1);
+        vault.stop();
+        rig.handles[0] = None;
+        let mut vault = rig.start();
+        check_all(&mut vault, 2);
+        vault.stop();
+    }
+}
+
+#[test]
+fn a_second_disk_pulled_while_one_is_filled_costs_nothing_that_was_acknowledged() {
+    for turns in [1, 4, 20, 60] {
+        let mut rig = filled();
+        rig.handles[0] = None;
+        let mut vault = rig.start();
+        let fresh = SimDiskHandle::new(DISK_BYTES, 11);
+        vault.attach(Some(1), &fresh).unwrap();
+        (0..turns).for_each(|_| vault.turn());
+        let pulled = rig.handles[1].clone().unwrap();
+        pulled.vanish();
+        (0..400).for_each(|_| vault.turn());
+        drop(vault);
+        pulled.come_back();
+        rig.handles[0] = Some(fresh.clone());
+        let mut vault = rig.start();
+        check_all(&mut vault, 1);
+        vault.stop();
+    }
+}
+
+#[test]
+fn a_pool_takes_a_further_disk_and_uses_it() {
+    let mut rig = filled();
+    let mut vault = rig.start();
+    let fresh = SimDiskHandle::new(DISK_BYTES, 12);
+    vault.attach(None, &fresh).unwrap();
+    vault.until("four disks", |engine| {
+        let disks = engine.status().disks;
+        disks.len() == 4 && disks.iter().all(|disk| disk.state == MemberState::Active)
+    });
+    put_all(&mut vault, 1);
+    vault.stop();
+    rig.handles.push(Some(fresh));
+    let mut vault = rig.start();
+    assert!(is_ok(&vault));
+    put_all(&mut vault, 2);
+    check_all(&mut vault, 3);
+    vault.stop();
+    assert!(extents(rig.handles[3].as_ref().unwrap()).iter().any(|byte| *byte != 0));
+}
+
+#[test]
+fn disks_that_cannot_join_are_refused_by_reason() {
+    let mut rig = filled();
+    let mut vault = rig.start();
+    let fresh = SimDiskHandle::new(DISK_BYTES, 13);
+    let healthy = Err(DiskRefusal::Healthy { number: 2 });
+    assert_eq!(vault.attach(Some(2), &fresh), healthy);
+    assert_eq!(vault.attach(Some(9), &fresh), Err(DiskRefusal::NoSuchDisk { number: 9 }));
+    vault.stop();
+    rig.handles[1] = None;
+    let mut vault = rig.start();
+    let small = SimDiskHandle::new(DISK_BYTES / 2, 14);
+    assert!(matches!(vault.attach(Some(2), &small), Err(DiskRefusal::TooSmall { .. })));
+    vault.attach(Some(2), &fresh).unwrap();
+    let second = SimDiskHandle::new(DISK_BYTES, 15);
+    assert_eq!(vault.attach(None, &second), Err(DiskRefusal::Filling { number: 2 }));
+}

@@ -1,0 +1,102 @@
+//! Uploads and downloads among slow workers, full disks and clients that give up.
+
+use stele_store::request::{Answer, Command, Conditions, LockWish, Metadata, Purpose};
+
+use crate::support::{Rig, Running, content, name, piece};
+
+fn object() -> Purpose {
+    Purpose::Object {
+        metadata: Metadata::default(),
+        lock: LockWish::default(),
+    }
+}
+
+fn commit(stream: stele_store::request::StreamId) -> Command {
+    Command::CommitPut {
+        stream,
+        md5: None,
+        checksums: Vec::new(),
+        conditions: Conditions::default(),
+    }
+}
+
+/// Disk completions and ticks alone.
+fn turns(vault: &mut Running) {
+    for _ in 0..200 {
+        vault.turn();
+    }
+}
+
+#[test]
+fn a_commit_that_overtakes_the_sealing_of_its_only_chunk_is_answered_without_more_traffic() {
+    let mut rig = Rig::create(3);
+    let mut vault = rig.start();
+    vault.bucket("b", false);
+    let object_name = name("b", "k");
+    let bytes = content(3, 200 << 10);
+    let stream = vault.open_put(&object_name, object()).unwrap();
+    vault.busy = Some(Vec::new());
+    vault
+        .ask(Command::PutData {
+            stream,
+            piece: piece(&bytes),
+        })
+        .unwrap();
+    let waiting = vault.send(commit(stream));
+    turns(&mut vault);
+    assert!(!vault.replies.contains_key(&waiting), "nothing is sealed");
+    vault.work();
+    turns(&mut vault);
+    let answer = vault.replies.remove(&waiting);
+    assert!(matches!(answer, Some(Ok(Answer::Stored(_)))), "{answer:?}");
+    assert!(vault.get(&object_name, None, None).unwrap() == bytes);
+    vault.stop();
+}
+
+/// A vault with one of its three disks away: the quorum's last completion is the last event.
+fn on_two_disks(rig: &mut Rig) -> Running {
+    rig.handles[2] = None;
+    rig.start()
+}
+
+#[test]
+fn chunks_are_written_in_the_step_that_makes_their_segment_durable() {
+    let mut rig = Rig::create(3);
+    let mut vault = on_two_disks(&mut rig);
+    vault.bucket("b", false);
+    let stream = vault.open_put(&name("b", "k"), object()).unwrap();
+    vault.feed(stream, &content(3, 200 << 10)).unwrap();
+    let waiting = vault.send(commit(stream));
+    for _ in 0..20 {
+        vault.complete();
+    }
+    let answer = vault.replies.remove(&waiting);
+    assert!(matches!(answer, Some(Ok(Answer::Stored(_)))), "{answer:?}");
+}
+
+#[test]
+fn a_request_that_waited_for_a_snapshot_goes_on_in_the_step_that_takes_it_over() {
+    let mut rig = Rig::create(3);
+    rig.options.snapshot_rows = 1;
+    let mut vault = on_two_disks(&mut rig);
+    let bucket = |name: &str| Command::SetDefaultRetention {
+        bucket: name.to_owned(),
+        default: None,
+    };
+    vault.rights.lock_admin = true;
+    for name in ["a", "b", "c"] {
+        vault.bucket(name, true);
+    }
+    let sent = ["a", "b"].map(|name| vault.send(bucket(name)));
+    // The first record's row is being committed while the second is on its way to the disks.
+    while !vault.replies.contains_key(&sent[0]) {
+        vault.complete();
+    }
+    let last = vault.send(bucket("c"));
+    assert!(!vault.replies.contains_key(&sent[1]), "still being written");
+    for _ in 0..20 {
+        vault.complete();
+    }
+    let answer = vault.replies.remove(&last);
+    assert!(matches!(answer, Some(Ok(Answer::Done))), "{answer:?}");
+}
