@@ -226,7 +226,9 @@ impl Journal {
     /// Whether footer and seal of every segment but the open one are durable on every copy.
     pub(crate) fn is_sealed_everywhere(&self) -> bool {
         let first = self.writer.header.first_sequence;
-        self.copies.durable_everywhere().is_none_or(|through| through >= first)
+        self.copies
+            .durable_everywhere()
+            .is_none_or(|through| through >= first)
     }
 
     /// Whether no further segment could be allocated.
@@ -277,7 +279,12 @@ impl Journal {
 
     fn build(&mut self, context: &mut JournalContext<'_>) {
         self.prepare_early(context);
-        if self.renew && self.prepared.as_ref().is_some_and(|prepared| prepared.durable) {
+        if self.renew
+            && self
+                .prepared
+                .as_ref()
+                .is_some_and(|prepared| prepared.durable)
+        {
             self.switch(context);
         }
         self.count_epoch();

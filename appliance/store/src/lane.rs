@@ -296,9 +296,13 @@ impl Lane {
             return;
         };
         self.full = false;
-        let segment = context
-            .pool
-            .take(self.id, context.epoch, self.next_sequence, &places, context.compliance);
+        let segment = context.pool.take(
+            self.id,
+            context.epoch,
+            self.next_sequence,
+            &places,
+            context.compliance,
+        );
         context.events.push(LaneEvent::Allocate {
             segment,
             places: places.clone(),

@@ -9,7 +9,8 @@ use stele_format::geometry::DiskGeometry;
 use stele_format::label::{Features, StaticLabel, VaultFlags};
 use stele_format::record::Scrub;
 use stele_format::units::{
-    ByteCount, DiskId, Epoch, Generation, LaneId, PoolId, SegmentId, Sequence, UnitIndex, UnixMillis,
+    ByteCount, DiskId, Epoch, Generation, LaneId, PoolId, SegmentId, Sequence, UnitIndex,
+    UnixMillis,
 };
 
 use crate::engine::DiskSlot;
@@ -398,7 +399,10 @@ impl Pool {
     /// Units a disk must have at least: room for all it holds or held, and for a segment.
     #[must_use]
     pub fn unit_count_needed(&self, disk: DiskId) -> u32 {
-        let ends = self.extents_on(disk).into_iter().map(|(first, units)| first + units);
+        let ends = self
+            .extents_on(disk)
+            .into_iter()
+            .map(|(first, units)| first + units);
         ends.max().unwrap_or(0).max(self.segment_units)
     }
 

@@ -188,7 +188,11 @@ impl Engine {
     }
 
     fn heal_status(&self) -> HealStatus {
-        let number = |disk| self.pool.member(disk).map_or(0, |member| member.ordinal + 1);
+        let number = |disk| {
+            self.pool
+                .member(disk)
+                .map_or(0, |member| member.ordinal + 1)
+        };
         HealStatus {
             counts: self.healer.counts().clone(),
             segment: self.healer.segment(),

@@ -7,7 +7,7 @@ mod support;
 use stele_device::sim::disk::SimDiskHandle;
 use stele_store::engine::DiskRefusal;
 use stele_store::pool::MemberState;
-use support::{DISK_BYTES, Rig, Running, content, name};
+use support::{DISK_BYTES, PARAMS, Rig, Running, content, name};
 
 /// Inline, one chunk, several chunks.
 const SIZES: [usize; 4] = [1, 100_000, 300_000, 3_000_000];
@@ -34,29 +34,40 @@ fn check_all(vault: &mut Running, rounds: usize) {
     for round in 0..rounds {
         for (number, bytes) in SIZES.into_iter().enumerate() {
             let seed = 10 * round + number;
-            let got = vault.get(&name("b", &format!("k{seed}")), None, None).unwrap();
+            let got = vault
+                .get(&name("b", &format!("k{seed}")), None, None)
+                .unwrap();
             assert!(got == content(seed, bytes), "object {seed}");
         }
     }
 }
 
-/// Every used byte behind the index area, and what to compare it with later.
-fn extents(handle: &SimDiskHandle) -> Vec<u8> {
-    let start = 32 << 20;
-    handle.peek(start, usize::try_from(DISK_BYTES - start - (512 << 10)).unwrap())
+/// Where the units of a disk begin: the first two have an index area.
+fn units_start(number: usize) -> u64 {
+    let keys = (1 << 20) + 2 * u64::from(PARAMS.keystate_bytes);
+    let index = keys.next_multiple_of(u64::from(PARAMS.unit_bytes));
+    index + if number < 2 { PARAMS.index_bytes } else { 0 }
+}
+
+/// All units of a disk.
+fn units(rig: &Rig, number: usize) -> Vec<u8> {
+    let start = units_start(number);
+    let bytes = usize::try_from(DISK_BYTES - start - (512 << 10)).unwrap();
+    rig.handles[number].as_ref().unwrap().peek(start, bytes)
 }
 
 /// Flips a bit in every `stride`th used block of the segments.
-fn rot(handle: &SimDiskHandle, stride: usize) -> usize {
-    let start = 32 << 20;
-    let bytes = extents(handle);
+fn rot(rig: &Rig, number: usize, stride: usize) -> usize {
+    let start = units_start(number);
+    let bytes = units(rig, number);
     let used = bytes
         .chunks(4096)
         .enumerate()
         .filter(|(_, block)| block.iter().any(|byte| *byte != 0));
     let hit: Vec<usize> = used.map(|(number, _)| number).step_by(stride).collect();
+    let handle = rig.handles[number].as_ref().unwrap();
     for block in &hit {
-        handle.rot(start + *block as u64 * 4096 + 777, 4);
+        handle.rot(start + *block as u64 * 4096 + 77, 4);
     }
     hit.len()
 }
@@ -70,20 +81,26 @@ fn rot_on_one_disk_is_found_and_written_again_without_a_reader() {
     for victim in 0..3 {
         let mut rig = filled();
         let mut vault = rig.start();
-        let handle = rig.handles[victim].clone().unwrap();
-        let before = extents(&handle);
-        assert!(rot(&handle, 3) > 10);
-        vault.pass(HOUR_MS);
+        let before = units(&rig, victim);
+        assert!(rot(&rig, victim, 3) > 10);
+        vault.pass(13 * HOUR_MS);
         vault.until("a pass over every closed segment", |engine| {
             let heal = engine.status().heal;
-            heal.segment.is_none() && heal.counts.segments >= 3
+            heal.segment.is_none() && heal.counts.segments >= 4
         });
         let heal = vault.engine.status().heal;
-        assert!(heal.counts.repaired > 0 && heal.counts.lost.is_empty(), "{heal:?}");
+        assert!(
+            heal.counts.repaired > 0 && heal.counts.lost.is_empty(),
+            "{heal:?}"
+        );
         check_all(&mut vault, 1);
         vault.stop();
-        let after = extents(&handle);
-        let differs = before.iter().zip(&after).filter(|(a, b)| a != b && **a != 0).count();
+        let after = units(&rig, victim);
+        let differs = before
+            .iter()
+            .zip(&after)
+            .filter(|(a, b)| a != b && **a != 0)
+            .count();
         assert_eq!(differs, 0, "every byte that was there is there again");
     }
 }
@@ -92,11 +109,14 @@ fn rot_on_one_disk_is_found_and_written_again_without_a_reader() {
 fn a_copy_that_a_reader_finds_bad_is_written_again_at_once() {
     let mut rig = filled();
     let mut vault = rig.start();
-    let handle = rig.handles[0].clone().unwrap();
-    rot(&handle, 1);
-    check_all(&mut vault, 1);
+    rot(&rig, 2, 1);
+    (0..4).for_each(|_| check_all(&mut vault, 1));
+    let counters = vault.engine.status().counters;
+    assert!(counters.reads_repaired_from_other_copy > 0, "{counters:?}");
     vault.until("repair", |engine| engine.status().heal.counts.repaired > 0);
-    vault.until("nothing left to do", |engine| engine.status().heal.segment.is_none());
+    vault.until("nothing left to do", |engine| {
+        engine.status().heal.segment.is_none()
+    });
     assert!(vault.engine.status().heal.counts.lost.is_empty());
     vault.stop();
 }
@@ -106,14 +126,17 @@ fn what_rots_on_every_copy_is_named_and_the_rest_stays_right() {
     let mut rig = filled();
     let mut vault = rig.start();
     // Data lies on two of three disks: the same blocks go bad on all.
-    for handle in rig.handles.iter().flatten() {
-        rot(handle, 1);
+    for disk in 0..3 {
+        rot(&rig, disk, 1);
     }
     vault.pass(HOUR_MS);
     vault.until("a pass", |engine| engine.status().heal.counts.segments >= 2);
     let heal = vault.engine.status().heal;
     assert!(!heal.counts.lost.is_empty());
-    assert_eq!(heal.counts.repaired, 0, "nothing is written from what does not verify");
+    assert_eq!(
+        heal.counts.repaired, 0,
+        "nothing is written from what does not verify"
+    );
 }
 
 #[test]
@@ -145,7 +168,9 @@ fn a_lost_disk_is_replaced_and_holds_all_the_lost_one_held() {
             rig.handles[other] = taken;
             let mut vault = rig.start();
             let returned = rig.handles[other].clone().unwrap();
-            vault.attach(Some(u16::try_from(other).unwrap() + 1), &returned).unwrap();
+            vault
+                .attach(Some(u16::try_from(other).unwrap() + 1), &returned)
+                .unwrap();
             vault.until("the returned disk takes part", |engine| {
                 engine.status().state.word() == "ok"
             });
@@ -170,7 +195,13 @@ fn a_disk_that_comes_back_is_given_only_what_it_lacks() {
     let mut vault = rig.start();
     let handle = rig.handles[2].clone().unwrap();
     vault.attach(Some(3), &handle).unwrap();
-    vault.until("it is filled", |engine| engine.status().heal.fill.is_some_and(|(_, p)| p.segments_done > 0));
+    vault.until("it is filled", |engine| {
+        engine
+            .status()
+            .heal
+            .fill
+            .is_some_and(|(_, p)| p.segments_done > 0)
+    });
     let mut written = 0;
     for _ in 0..100_000 {
         match vault.engine.status().heal.fill {
@@ -179,8 +210,13 @@ fn a_disk_that_comes_back_is_given_only_what_it_lacks() {
         }
         vault.turn();
     }
-    vault.until("it takes part", |engine| engine.status().state.word() == "ok");
-    assert!(written < 1 << 20, "{written} bytes were written to a disk that held nearly all");
+    vault.until("it takes part", |engine| {
+        engine.status().state.word() == "ok"
+    });
+    assert!(
+        written < 1 << 20,
+        "{written} bytes were written to a disk that held nearly all"
+    );
     check_all(&mut vault, 2);
     vault.stop();
 }
@@ -191,7 +227,12 @@ fn a_crash_anywhere_while_a_disk_is_filled_loses_nothing() {
         let mut rig = filled();
         rig.handles[1] = None;
         let mut vault = rig.start();
-        let fresh = SimDiskHandle::with("fresh", DISK_BYTES, 5, &rig.handles[0].as_ref().unwrap().power());
+        let fresh = SimDiskHandle::with(
+            "fresh",
+            DISK_BYTES,
+            5,
+            &rig.handles[0].as_ref().unwrap().power(),
+        );
         vault.attach(Some(2), &fresh).unwrap();
         (0..turns).for_each(|_| vault.turn());
         drop(vault);
@@ -203,7 +244,9 @@ fn a_crash_anywhere_while_a_disk_is_filled_loses_nothing() {
         if !is_ok(&vault) {
             let joining = vault.attach(Some(2), &fresh);
             assert_eq!(joining, Ok(()), "after {turns} turns");
-            vault.until("it takes part", |engine| engine.status().state.word() == "ok");
+            vault.until("it takes part", |engine| {
+                engine.status().state.word() == "ok"
+            });
         }
         put_all(&mut vault, 1);
         vault.stop();
@@ -253,7 +296,7 @@ fn a_pool_takes_a_further_disk_and_uses_it() {
     put_all(&mut vault, 2);
     check_all(&mut vault, 3);
     vault.stop();
-    assert!(extents(rig.handles[3].as_ref().unwrap()).iter().any(|byte| *byte != 0));
+    assert!(units(&rig, 3).iter().any(|byte| *byte != 0));
 }
 
 #[test]
@@ -263,13 +306,22 @@ fn disks_that_cannot_join_are_refused_by_reason() {
     let fresh = SimDiskHandle::new(DISK_BYTES, 13);
     let healthy = Err(DiskRefusal::Healthy { number: 2 });
     assert_eq!(vault.attach(Some(2), &fresh), healthy);
-    assert_eq!(vault.attach(Some(9), &fresh), Err(DiskRefusal::NoSuchDisk { number: 9 }));
+    assert_eq!(
+        vault.attach(Some(9), &fresh),
+        Err(DiskRefusal::NoSuchDisk { number: 9 })
+    );
     vault.stop();
     rig.handles[1] = None;
     let mut vault = rig.start();
-    let small = SimDiskHandle::new(DISK_BYTES / 2, 14);
-    assert!(matches!(vault.attach(Some(2), &small), Err(DiskRefusal::TooSmall { .. })));
+    let small = SimDiskHandle::new(20 << 20, 14);
+    assert!(matches!(
+        vault.attach(Some(2), &small),
+        Err(DiskRefusal::TooSmall { .. })
+    ));
     vault.attach(Some(2), &fresh).unwrap();
     let second = SimDiskHandle::new(DISK_BYTES, 15);
-    assert_eq!(vault.attach(None, &second), Err(DiskRefusal::Filling { number: 2 }));
+    assert_eq!(
+        vault.attach(None, &second),
+        Err(DiskRefusal::Filling { number: 2 })
+    );
 }

@@ -12,8 +12,8 @@ use crate::digest::Digest;
 use crate::label::{MemberState, VaultFlags};
 use crate::tree::Frontier;
 use crate::units::{
-    ByteOffset, DiskId, Epoch, FrameIndex, Generation, LaneId, SegmentId, Sequence, UnitCount, UnitIndex,
-    UnixMillis, UploadId,
+    ByteOffset, DiskId, Epoch, FrameIndex, Generation, LaneId, SegmentId, Sequence, UnitCount,
+    UnitIndex, UnixMillis, UploadId,
 };
 
 /// Digest and length of stored bytes behind a clear body.

@@ -19,16 +19,16 @@ use stele_format::manifest::{
     LockWishes, Manifest, ManifestEntry, ManifestKind,
 };
 use stele_format::record::{
-    Abandoned, Alloc, Body, Commit, EntryKind, EpochReason, EpochStart, Genesis, LockMode, LogWalk,
-    Loss, Marker, MemberChange, Part, Placed, Placement, RecordHeader, Release, ReleaseReason,
-    SealNote, Snapshot, StoredEntry, encode_record,
+    Abandoned, Alloc, Body, Commit, CopyHealth, EntryKind, EpochReason, EpochStart, Genesis,
+    LockMode, LogWalk, Loss, Marker, MemberChange, Part, Placed, Placement, RecordHeader, Release,
+    ReleaseReason, Scrub, SealNote, Snapshot, StoredEntry, encode_record,
 };
 use stele_format::segment::{Footer, FooterEntry, SegmentDisks, SegmentHeader, SegmentSeal};
 use stele_format::tree::{Frontier, leaf_hash};
 use stele_format::units::{
-    BucketId, ByteCount, ByteOffset, DiskId, Epoch, Generation, KeyClass, KeyIndex, KeyIndexParts,
-    LaneId, LogIndex, Month, ObjectId, PoolId, SegmentId, Sequence, UnitCount, UnitIndex,
-    UnixMillis, UploadId, VersionId,
+    BucketId, ByteCount, ByteOffset, DiskId, Epoch, FrameIndex, Generation, KeyClass, KeyIndex,
+    KeyIndexParts, LaneId, LogIndex, Month, ObjectId, PoolId, SegmentId, Sequence, UnitCount,
+    UnitIndex, UnixMillis, UploadId, VersionId,
 };
 
 pub const POOL: PoolId = PoolId::new([0x11; 16]);

@@ -83,7 +83,9 @@ impl Healer {
 
     /// The segment being read.
     pub(crate) fn segment(&self) -> Option<SegmentId> {
-        self.running.as_ref().map(|running| running.walk.identity().segment)
+        self.running
+            .as_ref()
+            .map(|running| running.walk.identity().segment)
     }
 
     fn is_busy(&self, now_ms: u64) -> bool {
@@ -110,7 +112,12 @@ impl Engine {
                 return;
             }
             self.advance_walk();
-            match self.healer.running.as_mut().map(|running| running.walk.finished()) {
+            match self
+                .healer
+                .running
+                .as_mut()
+                .map(|running| running.walk.finished())
+            {
                 Some(Some(outcome)) => self.conclude_walk(&outcome),
                 _ => return,
             }
@@ -122,7 +129,10 @@ impl Engine {
         let (segment, fills) = match self.next_to_fill() {
             Some((segment, disk)) => (segment, Some(disk)),
             None => {
-                let open = self.open_frames().map(|(segment, _)| segment).collect::<Vec<_>>();
+                let open = self
+                    .open_frames()
+                    .map(|(segment, _)| segment)
+                    .collect::<Vec<_>>();
                 let now = self.clock.latest();
                 let next = self.healer.schedule.next(&self.pool, &open, now, now_ms);
                 match next {
@@ -152,7 +162,9 @@ impl Engine {
     fn open_frames(&self) -> impl Iterator<Item = (SegmentId, Vec<crate::heal::frames::Framed>)> {
         let journal = (self.journal.segment(), self.journal.durable_frames());
         let lane = self.lane.durable_frames();
-        std::iter::once(journal).chain(lane).filter(|(_, frames)| !frames.is_empty())
+        std::iter::once(journal)
+            .chain(lane)
+            .filter(|(_, frames)| !frames.is_empty())
     }
 
     fn walk_of(&self, segment: SegmentId, fills: Option<DiskId>) -> Option<Walk> {
@@ -167,7 +179,11 @@ impl Engine {
         let extent = self.extent_of(segment, info)?;
         let copies = self.copies_of(info, fills);
         let member = copies.iter().any(|copy| copy.role == Role::Member);
-        let mode = if fills.is_some() { Mode::Fill } else { Mode::Scrub };
+        let mode = if fills.is_some() {
+            Mode::Fill
+        } else {
+            Mode::Scrub
+        };
         member.then(|| Walk::new(identity, mode, extent, copies))
     }
 
@@ -261,7 +277,11 @@ impl Engine {
                     copy,
                     offset,
                     bytes,
-                } => (copy, Op::Read { offset, bytes }, Purpose::HealRead(of(token))),
+                } => (
+                    copy,
+                    Op::Read { offset, bytes },
+                    Purpose::HealRead(of(token)),
+                ),
                 Ask::Write {
                     token,
                     copy,
@@ -302,7 +322,12 @@ impl Engine {
     }
 
     /// A write or flush of a walk has ended.
-    pub(super) fn heal_written(&mut self, slot: DiskSlot, token: HealToken, error: Option<DiskError>) {
+    pub(super) fn heal_written(
+        &mut self,
+        slot: DiskSlot,
+        token: HealToken,
+        error: Option<DiskError>,
+    ) {
         if let Some(error) = error {
             return self.fail_member(slot, &error);
         }
@@ -340,7 +365,8 @@ impl Engine {
         }
         if outcome.complete {
             let body = Body::Scrub(scrub_of(&identity, outcome, running.walk.copies()));
-            self.journal.push_own(Draft::of_engine(RecordType::Scrub, body));
+            self.journal
+                .push_own(Draft::of_engine(RecordType::Scrub, body));
             // Until the record is durable the segment is not looked at again.
             if let Some(info) = self.pool.segments.get_mut(&identity.segment) {
                 info.verified = info.verified.max(self.clock.latest());

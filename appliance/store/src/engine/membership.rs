@@ -141,7 +141,11 @@ impl Engine {
                 if member.state == MemberState::Active {
                     return Err(DiskRefusal::Healthy { number });
                 }
-                (member.ordinal, member.disk, self.pool.unit_count_needed(member.disk))
+                (
+                    member.ordinal,
+                    member.disk,
+                    self.pool.unit_count_needed(member.disk),
+                )
             }
             None => {
                 if members.len() == 1 || members.len() >= stele_format::limits::MEMBERS_MAX {
@@ -166,7 +170,10 @@ impl Engine {
         match &self.fill {
             _ if self.read_only.is_some() => Err(DiskRefusal::ReadOnly),
             Some(fill) => Err(DiskRefusal::Filling {
-                number: self.pool.member(fill.disk).map_or(0, |member| member.ordinal + 1),
+                number: self
+                    .pool
+                    .member(fill.disk)
+                    .map_or(0, |member| member.ordinal + 1),
             }),
             None => Ok(()),
         }
@@ -225,11 +232,17 @@ impl Engine {
     }
 
     fn begin_fill(&mut self, disk: DiskId, slot: DiskSlot) {
-        let on_it = |info: &crate::pool::SegmentInfo| info.places.iter().any(|place| place.disk == disk);
+        let on_it =
+            |info: &crate::pool::SegmentInfo| info.places.iter().any(|place| place.disk == disk);
         let unit = u64::from(self.pool.unit_bytes);
         let mut queue = VecDeque::new();
         let mut bytes = 0;
-        for (id, info) in self.pool.segments.iter().filter(|(_, info)| info.is_written() && on_it(info)) {
+        for (id, info) in self
+            .pool
+            .segments
+            .iter()
+            .filter(|(_, info)| info.is_written() && on_it(info))
+        {
             queue.push_back(*id);
             bytes += u64::from(info.units) * unit;
         }
@@ -246,7 +259,12 @@ impl Engine {
             holed: 0,
             started_ms: self.now.monotonic_ms,
         });
-        if self.pool.segments.get(&self.journal.segment()).is_some_and(on_it) {
+        if self
+            .pool
+            .segments
+            .get(&self.journal.segment())
+            .is_some_and(on_it)
+        {
             // What is appended to it goes to the others only: it is copied once it is closed.
             self.journal.renew();
         }
@@ -297,7 +315,10 @@ impl Engine {
 
     /// The next segment of the disk being filled.
     pub(super) fn next_to_fill(&self) -> Option<(SegmentId, DiskId)> {
-        let fill = self.fill.as_ref().filter(|fill| fill.stage == Stage::Segments)?;
+        let fill = self
+            .fill
+            .as_ref()
+            .filter(|fill| fill.stage == Stage::Segments)?;
         let closed = |segment: &&SegmentId| {
             let info = self.pool.segments.get(segment);
             info.is_none_or(|info| info.data_end.is_some())
@@ -335,7 +356,12 @@ impl Engine {
         };
         fill.stage = Stage::Activating;
         let (disk, epoch) = (fill.disk, self.journal.epoch());
-        if let Some(member) = self.pool.members.iter_mut().find(|member| member.disk == disk) {
+        if let Some(member) = self
+            .pool
+            .members
+            .iter_mut()
+            .find(|member| member.disk == disk)
+        {
             member.state = MemberState::Active;
             member.reason = None;
             member.label_epoch = epoch;
@@ -351,8 +377,10 @@ impl Engine {
             return;
         }
         let body = member_body(&self.pool);
-        self.journal
-            .push_own(Draft::of_engine(stele_format::record::RecordType::Member, body));
+        self.journal.push_own(Draft::of_engine(
+            stele_format::record::RecordType::Member,
+            body,
+        ));
         // The open segment lies on the others: the next one is on the new disk too.
         self.journal.renew();
     }
@@ -374,7 +402,12 @@ impl Engine {
         let Some(fill) = self.fill.take() else {
             return;
         };
-        if let Some(member) = self.pool.members.iter_mut().find(|member| member.disk == fill.disk) {
+        if let Some(member) = self
+            .pool
+            .members
+            .iter_mut()
+            .find(|member| member.disk == fill.disk)
+        {
             member.state = MemberState::Expelled;
             member.reason = Some(reason);
         }

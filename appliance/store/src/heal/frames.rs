@@ -46,7 +46,6 @@ impl Framed {
             payload: header.payload_digest,
         }
     }
-
 }
 
 /// A part of a segment that verifies or not as a whole.
@@ -92,7 +91,8 @@ pub(crate) struct Run {
 impl Run {
     /// Where a piece lies in the bytes of the run.
     pub(crate) fn range(&self, piece: &Piece) -> std::ops::Range<usize> {
-        let start = usize::try_from(piece.offset().saturating_sub(self.offset)).unwrap_or(usize::MAX);
+        let start =
+            usize::try_from(piece.offset().saturating_sub(self.offset)).unwrap_or(usize::MAX);
         start..start.saturating_add(piece.bytes())
     }
 }
@@ -180,7 +180,9 @@ impl Discovery {
     /// Where the next header should be, and how much to read there; none when all were found.
     pub(crate) fn wants(&self) -> Option<(u64, usize)> {
         let left = self.end.saturating_sub(self.next);
-        let bytes = usize::try_from(left).unwrap_or(usize::MAX).min(HEAL_RUN_BYTES_MAX);
+        let bytes = usize::try_from(left)
+            .unwrap_or(usize::MAX)
+            .min(HEAL_RUN_BYTES_MAX);
         (bytes >= BLOCK_BYTES as usize).then_some((self.next, bytes))
     }
 
@@ -190,7 +192,9 @@ impl Discovery {
         while let Ok(at) = usize::try_from(self.next - start)
             && let Some(bytes) = bytes.get(at..at + FRAME_HEADER_BYTES as usize)
             && let Some(header) = header_at(identity, self.next, bytes)
-            && self.chain.is_none_or(|chain| chain == header.previous_header)
+            && self
+                .chain
+                .is_none_or(|chain| chain == header.previous_header)
             && header.end_offset().get() <= self.end
             && header.total_bytes <= FRAME_BYTES_MAX
         {

@@ -39,7 +39,11 @@ pub(crate) struct Pace {
 impl Pace {
     /// Takes the bytes of a run if the budget is not used up.
     pub(crate) fn take(&mut self, rates: &Rates, busy: bool, now_ms: u64, bytes: u64) -> bool {
-        let rate = if busy { rates.busy_bytes_per_s } else { rates.idle_bytes_per_s };
+        let rate = if busy {
+            rates.busy_bytes_per_s
+        } else {
+            rates.idle_bytes_per_s
+        };
         if rate == u64::MAX {
             return true;
         }
@@ -64,7 +68,10 @@ mod tests {
     /// Bytes passed in ten simulated seconds, asked for every millisecond.
     fn passed(rates: Rates, busy: bool, run: u64) -> u64 {
         let mut pace = Pace::default();
-        (0..10_000).filter(|now| pace.take(&rates, busy, *now, run)).count() as u64 * run
+        (0..10_000)
+            .filter(|now| pace.take(&rates, busy, *now, run))
+            .count() as u64
+            * run
     }
 
     #[test]

@@ -40,10 +40,7 @@ pub(crate) fn seal(identity: &Identity, block: &[u8]) -> Option<Sealed> {
 
 /// The footer in these bytes, if it is the one this seal names.
 pub(crate) fn footer(seal: &SegmentSeal, bytes: &[u8]) -> Option<Footer> {
-    let exact = bytes.get(..seal.footer_bytes as usize)?;
-    let padding = bytes.get(seal.footer_bytes as usize..)?;
-    let footer = Footer::decode(exact).ok()?.verify(seal).ok()?;
-    padding.iter().all(|byte| *byte == 0).then_some(footer)
+    Footer::decode(bytes).ok()?.verify(seal).ok()
 }
 
 /// The footer as it was written, from the frames themselves, if it is the one this seal names.
@@ -75,5 +72,8 @@ pub(crate) fn footer_place(seal: &SegmentSeal) -> (u64, usize) {
 pub(crate) fn gap(identity: &Identity, seal: &SegmentSeal) -> (u64, u64) {
     let (offset, bytes) = footer_place(seal);
     let start = offset + bytes as u64;
-    (start, (identity.bytes() - u64::from(BLOCK_BYTES)).saturating_sub(start))
+    (
+        start,
+        (identity.bytes() - u64::from(BLOCK_BYTES)).saturating_sub(start),
+    )
 }

@@ -272,7 +272,9 @@ impl Walk {
             self.live[copy] = false;
             self.dirty[copy] = false;
             let of_copy = |meaning: &For| match meaning {
-                For::Header(c) | For::Seal(c) | For::Footer(c) | For::Write(c) | For::Flush(c) => *c == copy,
+                For::Header(c) | For::Seal(c) | For::Footer(c) | For::Write(c) | For::Flush(c) => {
+                    *c == copy
+                }
                 For::Discovery(c) | For::Run { copy: c, .. } => *c == copy,
             };
             let open: Vec<(u64, For)> = self
@@ -365,7 +367,9 @@ impl Walk {
     }
 
     fn live_copies(&self) -> Vec<usize> {
-        (0..self.copies.len()).filter(|copy| self.live[*copy]).collect()
+        (0..self.copies.len())
+            .filter(|copy| self.live[*copy])
+            .collect()
     }
 
     fn choose_footer(&mut self, sealed: roots::Sealed) {
@@ -398,7 +402,8 @@ impl Walk {
         let whole = |copy: usize| {
             self.roots.headers[copy] == self.roots.header
                 && self.roots.footers[copy] == self.roots.footer
-                && self.roots.seals[copy].as_ref() == self.roots.seal.as_ref().map(|(_, bytes)| bytes)
+                && self.roots.seals[copy].as_ref()
+                    == self.roots.seal.as_ref().map(|(_, bytes)| bytes)
         };
         let target = |copy: &usize| self.copies[*copy].role == Role::Target && self.live[*copy];
         self.roots.header.is_some() && (0..self.copies.len()).filter(target).all(whole)
@@ -408,7 +413,10 @@ impl Walk {
     fn discover(&mut self, found: Discovery) {
         match found.wants() {
             Some((offset, bytes)) => {
-                let first = self.live_copies().into_iter().find(|c| self.copies[*c].role != Role::Target);
+                let first = self
+                    .live_copies()
+                    .into_iter()
+                    .find(|c| self.copies[*c].role != Role::Target);
                 match first {
                     Some(copy) => {
                         self.read(copy, offset, bytes, For::Discovery(copy));
@@ -477,7 +485,9 @@ impl Walk {
     fn write_roots(&mut self) {
         let seal_at = self.identity.bytes() - u64::from(BLOCK_BYTES);
         let seal = self.roots.seal.clone();
-        let footer_at = seal.as_ref().map_or(0, |(seal, _)| seal.footer_offset.get());
+        let footer_at = seal
+            .as_ref()
+            .map_or(0, |(seal, _)| seal.footer_offset.get());
         let whole = self.out.lost.is_empty();
         for copy in self.live_copies() {
             let role = self.copies[copy].role;
@@ -486,9 +496,17 @@ impl Walk {
             }
             let footer = self.roots.footer.clone();
             let wanted = [
-                (0, self.roots.header.clone(), self.roots.headers[copy].clone()),
+                (
+                    0,
+                    self.roots.header.clone(),
+                    self.roots.headers[copy].clone(),
+                ),
                 (footer_at, footer, self.roots.footers[copy].clone()),
-                (seal_at, seal.as_ref().map(|(_, b)| b.clone()), self.roots.seals[copy].clone()),
+                (
+                    seal_at,
+                    seal.as_ref().map(|(_, b)| b.clone()),
+                    self.roots.seals[copy].clone(),
+                ),
             ];
             for (offset, good, found) in wanted {
                 match good {

@@ -170,7 +170,9 @@ fn pool_of(
             .map_or(0, |(_, _, reading)| reading.fixed.flags.get()),
         created: readings
             .first()
-            .map_or(stele_format::units::UnixMillis::ZERO, |(_, _, reading)| reading.fixed.created_ms),
+            .map_or(stele_format::units::UnixMillis::ZERO, |(_, _, reading)| {
+                reading.fixed.created_ms
+            }),
         segments: BTreeMap::new(),
         next_segment: newest.next_segment,
     }

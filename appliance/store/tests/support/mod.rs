@@ -1,4 +1,5 @@
 //! A vault on simulated disks, driven step by step without threads.
+#![allow(dead_code, reason = "each test binary uses its own part of the rig")]
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,9 +11,7 @@ use stele_device::sim::entropy::SimEntropy;
 use stele_device::sim::fault::Loss;
 use stele_device::sim::keyprovider::SimKeys;
 use stele_format::units::{ByteCount, UnixMillis};
-use stele_store::engine::{
-    Action, Attachment, DiskRefusal, DiskSlot, Engine, Event, Now, World,
-};
+use stele_store::engine::{Action, Attachment, DiskRefusal, DiskSlot, Engine, Event, Now, World};
 use stele_store::index::IndexStore;
 use stele_store::job::Job;
 use stele_store::keys::chunk::AwsLc;
@@ -213,7 +212,11 @@ impl Running {
 
     /// Gives the running engine a disk for the place of disk `number` (from 1), or for a new one, as a
     /// driver does: with a static label, unless it has that very one.
-    pub fn attach(&mut self, number: Option<u16>, handle: &SimDiskHandle) -> Result<(), DiskRefusal> {
+    pub fn attach(
+        &mut self,
+        number: Option<u16>,
+        handle: &SimDiskHandle,
+    ) -> Result<(), DiskRefusal> {
         let offer = self.engine.offer(number)?;
         let mut disk: Box<dyn Disk> = Box::new(handle.open());
         let mut label = offer.label;

@@ -1,9 +1,9 @@
 //! Bodies to CBOR and back.
 
 use super::{
-    Abandoned, Alloc, Attachment, Body, Commit, CopyHealth, EntryKind, EpochReason, EpochStart, Genesis, Loss,
-    Marker, MemberChange, Part, Placed, Placement, Release, ReleaseReason, Scrub, SealNote, Snapshot,
-    StoredEntry,
+    Abandoned, Alloc, Attachment, Body, Commit, CopyHealth, EntryKind, EpochReason, EpochStart,
+    Genesis, Loss, Marker, MemberChange, Part, Placed, Placement, Release, ReleaseReason, Scrub,
+    SealNote, Snapshot, StoredEntry,
 };
 use crate::cbor::{MapReader, MapWriter, Reader, Writer, encode_value, read_tree, write_tree};
 use crate::codec::{DecodeError, Fault};
@@ -14,8 +14,8 @@ use crate::limits::{
 };
 use crate::record::RecordType;
 use crate::units::{
-    ByteOffset, DiskId, Epoch, FrameIndex, Generation, LaneId, SegmentId, Sequence, UnitCount, UnitIndex,
-    UnixMillis, UploadId,
+    ByteOffset, DiskId, Epoch, FrameIndex, Generation, LaneId, SegmentId, Sequence, UnitCount,
+    UnitIndex, UnixMillis, UploadId,
 };
 
 const NOUN: &str = "Body";

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, VecDeque};
 use stele_device::buffer::{Buffer, BufferMut};
 
 use super::{Ask, For, Mode, Walk};
-use crate::heal::frames::{Piece, Run};
 use crate::heal::Role;
+use crate::heal::frames::{Piece, Run};
 use crate::limits::HEAL_RUN_COUNT_MAX;
 
 /// What one copy gave of a run.
@@ -64,7 +64,9 @@ impl Runs {
 
 impl OpenRun {
     fn is_waiting(&self) -> bool {
-        self.given.iter().any(|given| matches!(given, Given::Waiting))
+        self.given
+            .iter()
+            .any(|given| matches!(given, Given::Waiting))
     }
 
     /// The first copy that gave this piece right.
@@ -79,7 +81,9 @@ impl OpenRun {
     fn lacks(&self) -> bool {
         let frame = |piece: &Piece| matches!(piece, Piece::Frame(_));
         let pieces = self.run.pieces.iter().enumerate();
-        pieces.into_iter().any(|(at, piece)| frame(piece) && self.good(at).is_none())
+        pieces
+            .into_iter()
+            .any(|(at, piece)| frame(piece) && self.good(at).is_none())
     }
 }
 
@@ -170,7 +174,9 @@ impl Walk {
         for given in &open.given {
             if let Given::Judged { good, .. } = given {
                 let pieces = open.run.pieces.iter().zip(good);
-                let bytes = pieces.filter(|(_, good)| **good).map(|(piece, _)| piece.bytes() as u64);
+                let bytes = pieces
+                    .filter(|(_, good)| **good)
+                    .map(|(piece, _)| piece.bytes() as u64);
                 self.out.verified_bytes += bytes.sum::<u64>();
             }
         }
@@ -184,7 +190,9 @@ impl Walk {
         }
         for copy in self.live_copies() {
             let bad: Vec<usize> = match (self.copies[copy].role, &open.given[copy]) {
-                (Role::Target, _) | (Role::Member, Given::Nothing) => (0..open.run.pieces.len()).collect(),
+                (Role::Target, _) | (Role::Member, Given::Nothing) => {
+                    (0..open.run.pieces.len()).collect()
+                }
                 (Role::Member, Given::Judged { good, .. }) => {
                     (0..good.len()).filter(|at| !good[*at]).collect()
                 }
