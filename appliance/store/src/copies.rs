@@ -7,6 +7,7 @@ use stele_device::buffer::Buffer;
 use stele_device::disk::Op;
 use stele_format::units::Sequence;
 
+use crate::ahead::Ahead;
 use crate::engine::DiskSlot;
 use crate::engine::io::{Io, Purpose};
 use crate::limits::LAG_MS_MAX;
@@ -66,13 +67,17 @@ impl Copies {
         }
     }
 
-    /// Starts the next write on every disk that has none in flight.
-    pub(crate) fn pump(&mut self, io: &mut Io) {
+    /// Starts the next write on every disk that has none in flight and no zeros in its way.
+    pub(crate) fn pump(&mut self, io: &mut Io, ahead: &Ahead) {
         for (slot, copy) in &mut self.copies {
             if copy.writing.is_some() {
                 continue;
             }
-            let Some(next) = copy.queue.pop_front() else {
+            let clear = |next: &mut Queued| {
+                let end = next.offset + next.bytes.len() as u64;
+                ahead.is_clear(*slot, next.offset, end)
+            };
+            let Some(next) = copy.queue.pop_front_if(clear) else {
                 continue;
             };
             copy.writing = Some(next.sequence);

@@ -49,7 +49,7 @@ pub enum Job {
 /// Frames of one copy to be judged, without keys.
 pub struct JudgeJob {
     /// Ties the result.
-    pub(crate) id: JobId,
+    pub id: JobId,
     pub(crate) identity: Identity,
     pub(crate) run: Run,
     pub(crate) buffer: BufferMut,

@@ -16,6 +16,7 @@ use stele_format::limits::{BLOCK_BYTES, FRAME_BYTES_MAX, FRAME_HEADER_BYTES, FRA
 use stele_format::record::{Body, RecordType};
 use stele_format::units::{ByteOffset, Epoch, LaneId, SegmentId, Sequence, UnixMillis};
 
+use crate::ahead::Ahead;
 use crate::copies::Copies;
 use crate::draft::Draft;
 use crate::engine::DiskSlot;
@@ -80,6 +81,7 @@ pub struct Journal {
     writer: SegmentWriter,
     prepared: Option<Prepared>,
     pub(crate) copies: Copies,
+    pub(crate) ahead: Ahead,
     own: VecDeque<Draft>,
     queue: VecDeque<Draft>,
     flight: Option<Flight>,
@@ -123,6 +125,7 @@ impl Journal {
             writer,
             prepared: None,
             copies,
+            ahead: Ahead::new(0),
             own: VecDeque::new(),
             queue: VecDeque::new(),
             flight: None,
@@ -174,6 +177,11 @@ impl Journal {
         );
         journal.closed = true;
         journal
+    }
+
+    /// Keeps zeros written so many bytes ahead of the head; 0 for not at all.
+    pub(crate) fn keep_ahead(&mut self, bytes: u64) {
+        self.ahead = Ahead::new(bytes);
     }
 
     /// Queues a record of a request.
@@ -266,20 +274,28 @@ impl Journal {
             && self.own.is_empty()
             && self.queue.is_empty()
             && self.copies.is_idle()
+            && self.ahead.is_idle()
     }
 
     /// Builds and submits the next frame if none is in flight and something waits.
     pub(crate) fn pump(&mut self, context: &mut JournalContext<'_>) {
         let waits = self.copies.backlog() >= LAG_FRAME_COUNT_MAX;
+        if !self.closed {
+            let (head, capacity) = (self.writer.next_offset().get(), self.writer.capacity());
+            let places = &self.writer.places;
+            self.ahead
+                .extend(head, capacity, places, context.pool, context.io);
+        }
         if self.flight.is_none() && !self.closed && !waits {
             self.build(context);
         }
-        self.copies.pump(context.io);
+        self.copies.pump(context.io, &self.ahead);
     }
 
     fn build(&mut self, context: &mut JournalContext<'_>) {
         self.prepare_early(context);
         if self.renew
+            && self.ahead.is_idle()
             && self
                 .prepared
                 .as_ref()
@@ -299,6 +315,10 @@ impl Journal {
             .as_ref()
             .is_some_and(|prepared| prepared.durable)
         {
+            // Units are given back in which zeros may still be in flight.
+            if !self.ahead.is_idle() {
+                return;
+            }
             self.switch(context);
             let (own, others, _) = self.select(self.payload_budget());
             self.frame(own, others, context);
@@ -472,6 +492,7 @@ impl Journal {
     /// A disk is not believed any more.
     pub(crate) fn expel(&mut self, slot: DiskSlot, pool: &Pool) {
         self.copies.remove(slot);
+        self.ahead.forget(slot);
         let lost = |place: &Place| pool.locate_active(place).is_none();
         if self
             .prepared
@@ -521,7 +542,7 @@ impl Journal {
         context
             .pool
             .trim(self.writer.id(), sealed.units_kept, sealed.data_end.get());
-        self.copies.pump(context.io);
+        self.copies.pump(context.io, &self.ahead);
     }
 
     fn push_seal(
@@ -577,6 +598,7 @@ impl Journal {
             places: prepared.places,
         });
         self.copies.set_members(&slots, self.acknowledged);
+        self.ahead.restart(self.writer.next_offset().get());
         self.switched = true;
     }
 

@@ -6,6 +6,7 @@ pub mod index;
 pub mod keys;
 pub mod policy;
 
+mod ahead;
 pub mod config;
 mod copies;
 mod draft;

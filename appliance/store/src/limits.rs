@@ -36,6 +36,10 @@ pub const LIST_ENTRY_COUNT_MAX: usize = 8_192;
 pub const RESERVE_UNIT_DIVISOR: u32 = 50;
 /// Rows asked of the index in one page of a listing.
 pub const SCAN_ROW_COUNT: usize = 1_000;
+/// Zeros kept written ahead of the journal's head on disks that are files, bytes.
+pub const AHEAD_BYTES: u64 = 8 << 20;
+/// Bytes of one write of zeros.
+pub const AHEAD_PIECE_BYTES_MAX: usize = 1 << 20;
 /// Bytes of a segment that healing reads at once from a copy; a longer frame is read whole.
 pub const HEAL_RUN_BYTES_MAX: usize = 1 << 20;
 /// Runs under way at once while a segment is healed.

@@ -178,6 +178,8 @@ impl<'a> Life<'a> {
             cache_bytes: INDEX_CACHE_BYTES,
             snapshot_rows: self.swarm.snapshot_rows,
             new_bucket: self.swarm.new_bucket,
+            heal: self.swarm.heal_plan(),
+            ahead_bytes: self.swarm.ahead_bytes,
         };
         let mut areas = self.hardware.areas();
         let clock = self.context.clock.clone();

@@ -4,6 +4,9 @@
 //! happens all the time never shows what happens when one thing is left alone.
 
 use stele_store::config::NewBucket;
+use stele_store::engine::HealPlan;
+use stele_store::heal::pace;
+use stele_store::heal::schedule::Due;
 use stele_store::policy::{BucketKind, Mode, Period};
 
 use crate::rng::Rng;
@@ -58,6 +61,10 @@ pub struct Swarm {
     pub privileged: u64,
     /// Requests that start while there is room, permille of turns.
     pub pressure: u64,
+    /// Time after which segments are read again, milliseconds; none for not at all.
+    pub scrub_ms: Option<u64>,
+    /// Zeros kept ahead of the journal's head, bytes.
+    pub ahead_bytes: u64,
 }
 
 /// How often each fault strikes, permille of opportunities.
@@ -121,6 +128,21 @@ impl Rates {
 }
 
 impl Swarm {
+    /// How the engine heals.
+    #[must_use]
+    pub fn heal_plan(&self) -> HealPlan {
+        let due_ms = self.scrub_ms.unwrap_or(u64::MAX);
+        HealPlan {
+            scrub: pace::Rates::UNBOUNDED,
+            fill: pace::Rates::UNBOUNDED,
+            due: Due {
+                settle_ms: due_ms,
+                open_ms: due_ms,
+                interval_ms: due_ms,
+            },
+        }
+    }
+
     /// Draws the character of a pool.
     #[must_use]
     pub fn draw(rng: &mut Rng) -> Self {
@@ -154,6 +176,8 @@ impl Swarm {
             wall_jumps: rng.permille(250),
             privileged: *rng.pick(&[0, 200, 700]).unwrap_or(&200),
             pressure: *rng.pick(&[60, 200, 500]).unwrap_or(&200),
+            scrub_ms: *rng.pick(&[None, Some(20), Some(400)]).unwrap_or(&None),
+            ahead_bytes: *rng.pick(&[0, 0, 64 << 10, 512 << 10]).unwrap_or(&0),
         }
     }
 }

@@ -123,6 +123,7 @@ impl Trace {
                 self.numbers(b'O', &[id.0, *stored_len as u64, *plain_len as u64]);
                 self.bytes(&digest.0);
             }
+            Job::Judge(job) => self.numbers(b'J', &[job.id.0]),
         }
     }
 
@@ -139,6 +140,10 @@ impl Trace {
             }
             JobDone::Opened { id, verified, .. } => {
                 self.numbers(b'o', &[id.0, u64::from(*verified)]);
+            }
+            JobDone::Judged { id, good, .. } => {
+                let right = good.iter().filter(|good| **good).count();
+                self.numbers(b'j', &[id.0, right as u64, good.len() as u64]);
             }
         }
     }

@@ -12,7 +12,7 @@ use super::io::Purpose;
 use super::{DiskSlot, Engine, JobFor, StopState};
 use crate::draft::Draft;
 use crate::heal::pace::{Pace, Rates};
-use crate::heal::schedule::{HealCounts, Schedule};
+use crate::heal::schedule::{Due, HealCounts, Schedule};
 use crate::heal::walk::{Ask, Extent, Mode, Walk};
 use crate::heal::{CopyAt, Identity, Outcome, Role};
 use crate::job::{Job, JudgeJob};
@@ -26,20 +26,23 @@ pub(crate) struct HealToken {
     token: u64,
 }
 
-/// Rates of healing.
+/// How fast healing goes, and when what is to be read again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct HealRates {
+pub struct HealPlan {
     /// Reading everything again.
     pub scrub: Rates,
     /// Filling a disk.
     pub fill: Rates,
+    /// When segments are due.
+    pub due: Due,
 }
 
-impl Default for HealRates {
+impl Default for HealPlan {
     fn default() -> Self {
         Self {
             scrub: Rates::SCRUB,
             fill: Rates::FILL,
+            due: Due::default(),
         }
     }
 }
@@ -55,7 +58,7 @@ struct Running {
 /// Everything about healing that the engine remembers.
 #[derive(Default)]
 pub(crate) struct Healer {
-    rates: HealRates,
+    plan: HealPlan,
     running: Option<Running>,
     schedule: Schedule,
     scrub_pace: Pace,
@@ -64,9 +67,10 @@ pub(crate) struct Healer {
 }
 
 impl Healer {
-    pub(crate) fn new(rates: HealRates) -> Self {
+    pub(crate) fn new(plan: HealPlan) -> Self {
         Self {
-            rates,
+            plan,
+            schedule: Schedule::new(plan.due),
             ..Self::default()
         }
     }
@@ -236,7 +240,7 @@ impl Engine {
         let now_ms = self.now.monotonic_ms;
         let busy = self.healer.is_busy(now_ms);
         let Healer {
-            rates,
+            plan,
             running: Some(running),
             scrub_pace,
             fill_pace,
@@ -246,8 +250,8 @@ impl Engine {
             return;
         };
         let (pace, rates) = match running.fills {
-            Some(_) => (fill_pace, &rates.fill),
-            None => (scrub_pace, &rates.scrub),
+            Some(_) => (fill_pace, &plan.fill),
+            None => (scrub_pace, &plan.scrub),
         };
         loop {
             let bytes = running.walk.next_bytes();

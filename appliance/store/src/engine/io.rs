@@ -14,6 +14,8 @@ use crate::request::RequestId;
 pub(crate) enum Purpose {
     /// A journal frame, written and flushed.
     Frame(Sequence),
+    /// Zeros ahead of the journal's head.
+    Ahead(u64),
     /// Footer and seal of a journal segment.
     JournalSeal,
     /// A write of the data lane.

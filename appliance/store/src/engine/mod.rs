@@ -22,7 +22,7 @@ mod streams;
 pub(crate) mod view;
 
 pub(crate) use faults::{LabelFacts, labels_of};
-pub use heal::HealRates;
+pub use heal::HealPlan;
 pub(crate) use heal::HealToken;
 pub use membership::{Attachment, DiskRefusal, FillProgress, Offer};
 
@@ -235,12 +235,14 @@ pub(crate) struct Parts {
     pub(crate) cutoffs: Vec<stele_format::label::EpochCutoff>,
     pub(crate) read_only: Option<ReadOnlyReason>,
     pub(crate) index_usage: crate::index::IndexUsage,
-    pub(crate) heal_rates: HealRates,
+    pub(crate) heal_plan: HealPlan,
+    pub(crate) ahead_bytes: u64,
 }
 
 impl Engine {
     /// An engine over what opening found.
-    pub(crate) fn new(parts: Parts) -> Self {
+    pub(crate) fn new(mut parts: Parts) -> Self {
+        parts.journal.keep_ahead(parts.ahead_bytes);
         Self {
             pool: parts.pool,
             io: Io::default(),
@@ -279,7 +281,7 @@ impl Engine {
             counters: Counters::default(),
             alarms: crate::status::Alarms::default(),
             index_usage: Some(parts.index_usage),
-            healer: heal::Healer::new(parts.heal_rates),
+            healer: heal::Healer::new(parts.heal_plan),
             fill: None,
         }
     }
@@ -358,6 +360,7 @@ impl Engine {
             (_, _) if !believed => {}
             (_, Err(error)) => self.expel(slot, &error),
             (Purpose::Frame(_) | Purpose::JournalSeal, Ok(_)) => self.journal.copies.finished(slot),
+            (Purpose::Ahead(number), Ok(_)) => self.journal.ahead.finished(number),
             (Purpose::Lane(number), Ok(_)) => self.lane.written(slot, number),
             (Purpose::LaneFlush(number), Ok(_)) => self.lane_flushed(slot, number),
             (Purpose::Label, Ok(_)) => self.label_step(slot),

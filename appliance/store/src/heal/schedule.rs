@@ -29,23 +29,54 @@ pub(crate) struct Schedule {
     suspects: BTreeSet<SegmentId>,
     /// Nothing was due; looked at again from then on.
     quiet_until_ms: u64,
+    due: Due,
     pub(crate) counts: HealCounts,
 }
 
 /// Pause before the segments are searched again for one that is due.
 const SEARCH_PAUSE_MS: u64 = 5_000;
 
-/// When a segment must be read again, by the compliance clock.
-fn due_at(info: &SegmentInfo) -> UnixMillis {
-    let (written, verified) = (info.written.get(), info.verified.get());
-    UnixMillis::new(match (info.data_end, verified) {
-        (None, _) => written.max(verified).saturating_add(SCRUB_OPEN_MS),
-        (Some(_), 0) => written.saturating_add(SCRUB_SETTLE_MS),
-        (Some(_), _) => verified.saturating_add(SCRUB_INTERVAL_MS),
-    })
+/// When segments are due to be read again, by the compliance clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Due {
+    /// A closed segment for the first time, after it was begun.
+    pub settle_ms: u64,
+    /// What is durable of an open segment, after the last time.
+    pub open_ms: u64,
+    /// A closed segment, after the last time.
+    pub interval_ms: u64,
+}
+
+impl Default for Due {
+    fn default() -> Self {
+        Self {
+            settle_ms: SCRUB_SETTLE_MS,
+            open_ms: SCRUB_OPEN_MS,
+            interval_ms: SCRUB_INTERVAL_MS,
+        }
+    }
+}
+
+impl Due {
+    fn at(&self, info: &SegmentInfo) -> UnixMillis {
+        let (written, verified) = (info.written.get(), info.verified.get());
+        UnixMillis::new(match (info.data_end, verified) {
+            (None, _) => written.max(verified).saturating_add(self.open_ms),
+            (Some(_), 0) => written.saturating_add(self.settle_ms),
+            (Some(_), _) => verified.saturating_add(self.interval_ms),
+        })
+    }
 }
 
 impl Schedule {
+    /// With its own idea of when something is due.
+    pub(crate) fn new(due: Due) -> Self {
+        Self {
+            due,
+            ..Self::default()
+        }
+    }
+
     /// A copy of this segment was seen not to verify: it is read again at once.
     pub(crate) fn suspect(&mut self, segment: SegmentId) {
         self.suspects.insert(segment);
@@ -72,17 +103,17 @@ impl Schedule {
             info.is_written() && (info.data_end.is_some() || open.contains(id))
         };
         let written = pool.segments.iter().filter(readable);
-        let (due, segment) = written.map(|(id, info)| (due_at(info), *id)).min()?;
+        let (due, segment) = written.map(|(id, info)| (self.due.at(info), *id)).min()?;
         if due <= now {
             return Some(segment);
         }
-        self.quiet_until_ms = now_ms.saturating_add(SEARCH_PAUSE_MS);
+        self.quiet_until_ms = now_ms.saturating_add(SEARCH_PAUSE_MS.min(self.due.settle_ms));
         None
     }
 
     /// The due segment cannot be read now: another look after a pause.
     pub(crate) fn postpone(&mut self, now_ms: u64) {
-        self.quiet_until_ms = now_ms.saturating_add(SEARCH_PAUSE_MS);
+        self.quiet_until_ms = now_ms.saturating_add(SEARCH_PAUSE_MS.min(self.due.settle_ms));
     }
 
     /// Counts what a walk found.

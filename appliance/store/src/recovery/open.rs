@@ -17,14 +17,14 @@ use super::lanes::{index_segment, is_blank, units_kept};
 use super::replay::{From, Replay, Replayed};
 use super::{DiskVerdict, Disks, OpenError, OpenReport, Opened, Opening, scan};
 use crate::config::NewBucket;
-use crate::engine::{DiskSlot, Engine, HealRates, Now, Parts, World};
+use crate::engine::{DiskSlot, Engine, HealPlan, Now, Parts, World};
 use crate::index::rows::{BucketRow, Table, TableRow};
 use crate::index::{FrozenRows, IndexOptions, IndexStore, Memtable, Scan};
 use crate::journal::JournalPosition;
 use crate::keys::copies::KeyDisk;
 use crate::keys::state::KeyState;
 use crate::lane::{DATA_LANE, Lane};
-use crate::limits::{SNAPSHOT_RECORD_COUNT, SNAPSHOT_ROW_COUNT};
+use crate::limits::{AHEAD_BYTES, SNAPSHOT_RECORD_COUNT, SNAPSHOT_ROW_COUNT};
 use crate::pool::{MemberState, Place, Pool, SegmentInfo};
 use crate::request::ReadOnlyReason;
 use crate::sequence::LogHead;
@@ -42,8 +42,10 @@ pub struct OpenOptions {
     pub snapshot_rows: usize,
     /// What new buckets become.
     pub new_bucket: NewBucket,
-    /// How fast healing may go.
-    pub heal_rates: HealRates,
+    /// How fast healing goes, and when.
+    pub heal: HealPlan,
+    /// Zeros kept written ahead of the journal's head, bytes; for disks that are files.
+    pub ahead_bytes: u64,
 }
 
 impl Default for OpenOptions {
@@ -52,7 +54,8 @@ impl Default for OpenOptions {
             cache_bytes: 64 << 20,
             snapshot_rows: SNAPSHOT_ROW_COUNT,
             new_bucket: NewBucket::default(),
-            heal_rates: HealRates::default(),
+            heal: HealPlan::default(),
+            ahead_bytes: AHEAD_BYTES,
         }
     }
 }
@@ -132,7 +135,8 @@ pub fn open(
         cutoffs: replayed.cutoffs,
         read_only: begun.read_only,
         index_usage: index_store.usage(),
-        heal_rates: options.heal_rates,
+        heal_plan: options.heal,
+        ahead_bytes: options.ahead_bytes,
     };
     Ok(Opened {
         engine: Engine::new(parts),
