@@ -23,6 +23,8 @@ pub(crate) struct GetStream {
     /// A list chunk is being opened; requests wait behind it.
     expanding: bool,
     waiting: VecDeque<RequestId>,
+    /// Why a piece could not be had. The stream ends there: what came next would hide the gap.
+    refused: Option<Refusal>,
     pub(super) touched_ms: u64,
 }
 
@@ -35,6 +37,7 @@ enum ReadFor {
     },
     Chunk {
         request: RequestId,
+        stream: StreamId,
         entry: ManifestEntry,
         skip: usize,
         take: usize,
@@ -69,6 +72,7 @@ impl Engine {
             download,
             expanding: false,
             waiting: VecDeque::new(),
+            refused: None,
             touched_ms: self.now.monotonic_ms,
         };
         self.gets.insert(stream, get);
@@ -96,26 +100,29 @@ impl Engine {
             return self.io.reply(id, Err(Refusal::NoSuchStream));
         };
         get.touched_ms = now;
+        if let Some(refusal) = get.refused.clone() {
+            return self.io.reply(id, Err(refusal));
+        }
         if get.expanding {
             return get.waiting.push_back(id);
         }
         let location = get.download.location;
         match get.download.next() {
             Piecework::End => self.io.reply(id, Ok(Answer::End)),
-            Piecework::Damaged => {
-                self.refuse_read(id, location.segment.get(), location.offset.get())
-            }
+            Piecework::Damaged => self.break_off(stream, id, damaged(&location)),
             Piecework::Inline {
                 entry,
                 sealed,
                 skip,
                 take,
-            } => {
-                self.open_inline(id, &entry, &sealed, skip, take, location);
-            }
+            } => match self.open_inline(&entry, &sealed, skip, take) {
+                Some(piece) => self.io.reply(id, Ok(Answer::Data(piece))),
+                None => self.break_off(stream, id, damaged(&location)),
+            },
             Piecework::Chunk { entry, skip, take } => {
                 let purpose = ReadFor::Chunk {
                     request: id,
+                    stream,
                     entry,
                     skip,
                     take,
@@ -130,38 +137,35 @@ impl Engine {
         }
     }
 
-    fn refuse_read(&mut self, id: RequestId, segment: u64, offset: u64) {
+    /// A piece of a download cannot be had, and so nothing after it.
+    fn break_off(&mut self, stream: StreamId, id: RequestId, refusal: Refusal) {
         self.counters.reads_refused += 1;
-        self.io.reply(id, Err(Refusal::Damaged { segment, offset }));
+        if let Some(get) = self.gets.get_mut(&stream) {
+            get.refused.get_or_insert_with(|| refusal.clone());
+        }
+        self.io.reply(id, Err(refusal));
     }
 
     fn open_inline(
-        &mut self,
-        id: RequestId,
+        &self,
         entry: &ManifestEntry,
         sealed: &[u8],
         skip: usize,
         take: usize,
-        location: RecordLocation,
-    ) {
+    ) -> Option<Piece> {
         let header = FRAME_HEADER_BYTES as usize;
         let block = BLOCK_BYTES as usize;
         let mut buffer = BufferMut::zeroed((header + sealed.len()).next_multiple_of(block));
         buffer[header..header + sealed.len()].copy_from_slice(sealed);
         let key = ChunkKey::copy_of(entry.key.expose());
-        let plain = usize::try_from(entry.plain_bytes.get()).unwrap_or(usize::MAX);
+        let plain = usize::try_from(entry.plain_bytes.get()).ok()?;
         let text = &mut buffer[header..header + sealed.len()];
-        match crate::keys::chunk::open_chunk(&*self.world.aead, &key, text, plain) {
-            Ok(()) => {
-                let piece = Piece {
-                    buffer,
-                    start: header + skip,
-                    len: take,
-                };
-                self.io.reply(id, Ok(Answer::Data(piece)));
-            }
-            Err(_) => self.refuse_read(id, location.segment.get(), location.offset.get()),
-        }
+        crate::keys::chunk::open_chunk(&*self.world.aead, &key, text, plain).ok()?;
+        Some(Piece {
+            buffer,
+            start: header + skip,
+            len: take,
+        })
     }
 
     /// Finds where a chunk lies, by its digest.
@@ -432,13 +436,17 @@ impl Engine {
         };
         get.expanding = false;
         let waiting = std::mem::take(&mut get.waiting);
-        let good = entries.is_some();
-        get.download.expand(entries.unwrap_or_default());
-        for id in waiting {
-            if good {
-                self.next_data(id, stream)
-            } else {
-                self.refuse_read(id, segment, offset)
+        match entries {
+            Some(entries) => {
+                get.download.expand(entries);
+                for id in waiting {
+                    self.next_data(id, stream);
+                }
+            }
+            None => {
+                for id in waiting {
+                    self.break_off(stream, id, Refusal::Damaged { segment, offset });
+                }
             }
         }
     }
@@ -458,7 +466,12 @@ impl Engine {
             ReadFor::Record {
                 request, location, ..
             } => self.record_fetched(request, location, None),
-            ReadFor::Chunk { request, .. } => self.refuse_read(request, task.segment, task.offset),
+            ReadFor::Chunk {
+                request, stream, ..
+            } => {
+                let (segment, offset) = (task.segment, task.offset);
+                self.break_off(stream, request, Refusal::Damaged { segment, offset });
+            }
             ReadFor::List { stream, .. } => {
                 self.expanded(stream, None, (task.segment, task.offset));
             }
@@ -466,8 +479,7 @@ impl Engine {
                 request, location, ..
             } => {
                 self.counters.reads_refused += 1;
-                let (segment, offset) = (location.segment.get(), location.offset.get());
-                self.finish(request, Err(Refusal::Damaged { segment, offset }));
+                self.finish(request, Err(damaged(&location)));
             }
         }
     }
@@ -506,6 +518,14 @@ impl Engine {
                 }
             }
         }
+    }
+}
+
+/// The record itself cannot be had, or contradicts itself.
+fn damaged(location: &RecordLocation) -> Refusal {
+    Refusal::Damaged {
+        segment: location.segment.get(),
+        offset: location.offset.get(),
     }
 }
 

@@ -1,6 +1,6 @@
 //! Uploads and downloads among slow workers, full disks and clients that give up.
 
-use stele_store::request::{Answer, Command, Conditions, LockWish, Metadata, Purpose};
+use stele_store::request::{Answer, Command, Conditions, LockWish, Metadata, Purpose, Refusal};
 
 use crate::support::{Rig, Running, content, name, piece};
 
@@ -99,4 +99,31 @@ fn a_request_that_waited_for_a_snapshot_goes_on_in_the_step_that_takes_it_over()
     }
     let answer = vault.replies.remove(&last);
     assert!(matches!(answer, Some(Ok(Answer::Done))), "{answer:?}");
+}
+
+#[test]
+fn a_download_never_goes_on_after_a_piece_that_could_not_be_read() {
+    let mut rig = Rig::create(3);
+    let mut vault = rig.start();
+    vault.bucket("b", false);
+    vault.put(&name("b", "k"), &content(3, 3 << 20));
+    let chunks = rig.frames_of(false);
+    rig.rot_everywhere(&chunks[1], 5000);
+    let open = Command::OpenGet {
+        name: name("b", "k"),
+        version: None,
+        range: None,
+    };
+    let Ok(Answer::Opened { stream, .. }) = vault.ask(open) else {
+        panic!("not opened")
+    };
+    let next = |vault: &mut Running| vault.ask(Command::NextData { stream });
+    assert!(matches!(next(&mut vault), Ok(Answer::Data(_))));
+    let refused = next(&mut vault).unwrap_err();
+    assert!(matches!(refused, Refusal::Damaged { .. }), "{refused:?}");
+    for _ in 0..3 {
+        assert_eq!(next(&mut vault).unwrap_err(), refused);
+    }
+    vault.ask(Command::CloseGet { stream }).unwrap();
+    assert_eq!(next(&mut vault).unwrap_err(), Refusal::NoSuchStream);
 }

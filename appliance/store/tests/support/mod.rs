@@ -9,6 +9,7 @@ use stele_device::sim::disk::SimDiskHandle;
 use stele_device::sim::entropy::SimEntropy;
 use stele_device::sim::fault::Loss;
 use stele_device::sim::keyprovider::SimKeys;
+use stele_format::frame::FrameHeader;
 use stele_format::units::UnixMillis;
 use stele_store::engine::{Action, DiskSlot, Engine, Event, Now, World};
 use stele_store::index::IndexStore;
@@ -94,6 +95,38 @@ impl Rig {
         Now {
             wall: UnixMillis::new(self.clock_ms),
             monotonic_ms: self.monotonic_ms,
+        }
+    }
+
+    /// Every frame on a disk, by its place there.
+    fn frames(handle: &SimDiskHandle) -> impl Iterator<Item = (u64, FrameHeader)> {
+        (0..DISK_BYTES).step_by(4096).filter_map(|at| {
+            let header = FrameHeader::decode(&handle.peek(at, 256)).ok()?;
+            Some((at, *header.claims()))
+        })
+    }
+
+    /// The frames of journal or data lanes in order, each once.
+    pub fn frames_of(&self, journal: bool) -> Vec<FrameHeader> {
+        let mut frames: Vec<FrameHeader> = self
+            .handles
+            .iter()
+            .flatten()
+            .flat_map(Self::frames)
+            .map(|(_, frame)| frame)
+            .filter(|frame| frame.lane.is_journal() == journal)
+            .collect();
+        frames.sort_unstable_by_key(|frame| (frame.segment, frame.frame_index));
+        frames.dedup();
+        frames
+    }
+
+    /// A byte of a frame rots on every disk that holds it, `skip` bytes from its beginning.
+    pub fn rot_everywhere(&self, frame: &FrameHeader, skip: u64) {
+        for handle in self.handles.iter().flatten() {
+            for (at, _) in Self::frames(handle).filter(|(_, other)| other == frame) {
+                handle.rot(at + skip, 0xff);
+            }
         }
     }
 
