@@ -13,6 +13,7 @@ pub(crate) mod commands;
 mod download;
 mod faults;
 pub(crate) mod io;
+mod refused;
 mod requests;
 mod snapshot;
 mod spill;
@@ -45,6 +46,7 @@ use crate::request::{Answer, ReadOnlyReason, Refusal, Request, RequestId, Stream
 use admission::Admission;
 use download::{GetStream, ReadTask};
 use io::{Io, Purpose};
+use refused::RefusedStreams;
 use requests::Pending;
 use spill::Spill;
 use streams::PutStream;
@@ -165,6 +167,7 @@ pub struct Engine {
     /// once, since a long queue for one name would then answer one inside the other.
     pub(crate) ready: std::collections::VecDeque<RequestId>,
     pub(crate) puts: BTreeMap<StreamId, PutStream>,
+    pub(crate) refused: RefusedStreams,
     pub(crate) gets: BTreeMap<StreamId, GetStream>,
     pub(crate) reads: BTreeMap<u64, ReadTask>,
     pub(crate) spills: BTreeMap<RequestId, Spill>,
@@ -253,6 +256,7 @@ impl Engine {
             parked: BTreeSet::new(),
             ready: std::collections::VecDeque::new(),
             puts: BTreeMap::new(),
+            refused: RefusedStreams::default(),
             gets: BTreeMap::new(),
             reads: BTreeMap::new(),
             spills: BTreeMap::new(),

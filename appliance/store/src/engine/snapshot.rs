@@ -133,5 +133,6 @@ impl Engine {
     fn abandon_uploads(&mut self) {
         self.refuse_uploads(&crate::request::Refusal::Stopping);
         self.puts.clear();
+        self.refused.clear();
     }
 }

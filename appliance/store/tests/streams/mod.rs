@@ -1,8 +1,14 @@
 //! Uploads and downloads among slow workers, full disks and clients that give up.
 
-use stele_store::request::{Answer, Command, Conditions, LockWish, Metadata, Purpose, Refusal};
+use stele_format::limits::CHUNK_PLAIN_BYTES_MAX;
+use stele_store::request::{
+    Answer, Command, Conditions, LockWish, Metadata, Purpose, Refusal, StreamId,
+};
 
 use crate::support::{Rig, Running, content, name, piece};
+
+/// A whole chunk.
+const CHUNK: usize = CHUNK_PLAIN_BYTES_MAX as usize;
 
 fn object() -> Purpose {
     Purpose::Object {
@@ -11,7 +17,7 @@ fn object() -> Purpose {
     }
 }
 
-fn commit(stream: stele_store::request::StreamId) -> Command {
+fn commit(stream: StreamId) -> Command {
     Command::CommitPut {
         stream,
         md5: None,
@@ -126,4 +132,62 @@ fn a_download_never_goes_on_after_a_piece_that_could_not_be_read() {
     }
     vault.ask(Command::CloseGet { stream }).unwrap();
     assert_eq!(next(&mut vault).unwrap_err(), Refusal::NoSuchStream);
+}
+
+fn put_data(stream: StreamId, seed: usize, bytes: usize) -> Command {
+    Command::PutData {
+        stream,
+        piece: piece(&content(seed, bytes)),
+    }
+}
+
+#[test]
+fn an_upload_that_finds_the_vault_full_hears_so_until_it_is_aborted() {
+    let mut rig = Rig::create(3);
+    let mut vault = rig.start();
+    vault.bucket("b", false);
+    let stream = vault.open_put(&name("b", "k"), object()).unwrap();
+    let refused = (0..200)
+        .find_map(|seed| {
+            let answer = vault.ask(put_data(stream, seed, CHUNK)).err();
+            vault.turn();
+            answer
+        })
+        .expect("a full vault");
+    assert_eq!(refused, Refusal::Full);
+    let again = vault.ask(put_data(stream, 0, CHUNK)).unwrap_err();
+    assert_eq!(again, Refusal::Full);
+    let committed = vault.ask(commit(stream)).unwrap_err();
+    assert_eq!(committed, Refusal::Full);
+    // The answer to its commit is the last an upload hears.
+    let late = vault.ask(put_data(stream, 0, CHUNK)).unwrap_err();
+    assert_eq!(late, Refusal::NoSuchStream);
+}
+
+#[test]
+fn an_upload_whose_disks_went_away_hears_so_until_it_is_aborted() {
+    let mut rig = Rig::create(3);
+    let mut vault = rig.start();
+    vault.bucket("b", false);
+    let [waiting, between] = ["waits", "between"].map(|key| {
+        let stream = vault.open_put(&name("b", key), object()).unwrap();
+        vault.ask(put_data(stream, 1, CHUNK)).unwrap();
+        stream
+    });
+    turns(&mut vault);
+    vault.ask(put_data(waiting, 2, CHUNK)).unwrap();
+    for handle in rig.handles.iter().flatten().take(2) {
+        handle.vanish();
+    }
+    vault.ask(put_data(waiting, 3, CHUNK)).unwrap();
+    turns(&mut vault);
+    for stream in [waiting, between] {
+        for _ in 0..2 {
+            let refused = vault.ask(put_data(stream, 4, CHUNK)).unwrap_err();
+            assert!(matches!(refused, Refusal::ReadOnly(_)), "{refused:?}");
+        }
+        vault.ask(Command::AbortPut { stream }).unwrap();
+        let late = vault.ask(put_data(stream, 5, CHUNK)).unwrap_err();
+        assert_eq!(late, Refusal::NoSuchStream);
+    }
 }
