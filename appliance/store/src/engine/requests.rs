@@ -76,8 +76,9 @@ impl Engine {
 
     /// Takes a request in, and its claim.
     pub(super) fn begin(&mut self, id: RequestId, rights: Rights, command: Command) {
-        let streams = self.puts.len() + self.gets.len();
-        if self.pending.len() >= REQUEST_COUNT_MAX || streams >= STREAM_COUNT_MAX {
+        let opens = matches!(command, Command::OpenPut { .. } | Command::OpenGet { .. });
+        let streams_full = opens && self.puts.len() + self.gets.len() >= STREAM_COUNT_MAX;
+        if self.pending.len() >= REQUEST_COUNT_MAX || streams_full {
             return self.io.reply(id, Err(Refusal::Busy));
         }
         let claim = match self.claim_of(&command) {

@@ -1,6 +1,7 @@
 //! Uploads and downloads among slow workers, full disks and clients that give up.
 
 use stele_format::limits::CHUNK_PLAIN_BYTES_MAX;
+use stele_store::limits::STREAM_COUNT_MAX;
 use stele_store::request::{
     Answer, Command, Conditions, LockWish, Metadata, Purpose, Refusal, StreamId,
 };
@@ -190,4 +191,19 @@ fn an_upload_whose_disks_went_away_hears_so_until_it_is_aborted() {
         let late = vault.ask(put_data(stream, 5, CHUNK)).unwrap_err();
         assert_eq!(late, Refusal::NoSuchStream);
     }
+}
+
+#[test]
+fn a_vault_with_as_many_streams_as_it_takes_still_commits_them() {
+    let mut rig = Rig::create(3);
+    let mut vault = rig.start();
+    vault.bucket("b", false);
+    let streams: Vec<StreamId> = (0..STREAM_COUNT_MAX)
+        .map(|_| vault.open_put(&name("b", "k"), object()).unwrap())
+        .collect();
+    let refused = vault.open_put(&name("b", "k"), object()).unwrap_err();
+    assert_eq!(refused, Refusal::Busy);
+    vault.ask(put_data(streams[0], 1, 100)).unwrap();
+    vault.commit(streams[0]).unwrap();
+    assert!(vault.open_put(&name("b", "k"), object()).is_ok());
 }
