@@ -5,7 +5,7 @@
 //! a disk fails, the open segment is closed and every chunk not yet durable is written again
 //! elsewhere; a failed flush is never retried and believed.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 
 use stele_device::buffer::{Buffer, BufferMut};
 use stele_device::disk::Op;
@@ -118,6 +118,15 @@ struct Prepared {
     durable: bool,
 }
 
+/// What is wished of a chunk. Either way a disk that has written it flushes without waiting for more.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Wish {
+    /// Somebody waits for it.
+    Soon,
+    /// Nobody does any more: it must only not keep the lane from coming to rest.
+    Gone,
+}
+
 /// One data lane.
 pub struct Lane {
     id: LaneId,
@@ -130,9 +139,9 @@ pub struct Lane {
     next_sequence: Sequence,
     previous_segment: SegmentId,
     previous_chain: Digest,
-    /// Chunks somebody waits for: a disk that has written one flushes without waiting for more. Kept
-    /// by chunk, so that it cannot be lost between the wish and the write.
-    wanted: BTreeSet<Ticket>,
+    /// What is wished of chunks; most are in no hurry. Kept by chunk, so that a wish cannot be lost
+    /// between its saying and the write.
+    wishes: BTreeMap<Ticket, Wish>,
     full: bool,
 }
 
@@ -161,7 +170,7 @@ impl Lane {
             next_sequence,
             previous_segment: previous,
             previous_chain: Digest::ZERO,
-            wanted: BTreeSet::new(),
+            wishes: BTreeMap::new(),
             full: false,
         }
     }
@@ -175,14 +184,19 @@ impl Lane {
 
     /// Somebody waits for this chunk: it is flushed as soon as it is written.
     pub fn hurry(&mut self, ticket: Ticket) {
-        self.wanted.insert(ticket);
+        self.wishes.insert(ticket, Wish::Soon);
     }
 
-    /// No more chunks come: all that are here are flushed as soon as they are written.
-    pub fn hurry_all(&mut self) {
-        let waiting = self.waiting.iter().map(|(ticket, _)| *ticket);
-        let unflushed = self.unflushed.values().filter_map(Unflushed::ticket);
-        self.wanted.extend(waiting.chain(unflushed));
+    /// Nobody waits for this chunk any more. It is dropped; but if it is being written already, its
+    /// frame is finished, since later ones of the segment follow it.
+    pub fn forget(&mut self, ticket: Ticket) {
+        let waited = self.waiting.len();
+        self.waiting.retain(|(other, _)| *other != ticket);
+        if self.waiting.len() < waited {
+            self.wishes.remove(&ticket);
+        } else {
+            self.wishes.insert(ticket, Wish::Gone);
+        }
     }
 
     /// The record that allocates a segment is durable.
@@ -198,6 +212,12 @@ impl Lane {
         self.waiting.is_empty() && self.unflushed.is_empty()
     }
 
+    /// Chunks, writes and wishes it keeps.
+    #[must_use]
+    pub fn held(&self) -> usize {
+        self.waiting.len() + self.unflushed.len() + self.writes.len() + self.wishes.len()
+    }
+
     /// Data segments whose frames are not all durable and in the index.
     #[must_use]
     pub fn open_segments(&self) -> Vec<SegmentId> {
@@ -211,13 +231,6 @@ impl Lane {
         open.sort_unstable();
         open.dedup();
         open
-    }
-
-    /// Drops every chunk that waits for a segment: those who sent it have been refused.
-    pub fn forget_waiting(&mut self) {
-        for (ticket, _) in self.waiting.drain(..) {
-            self.wanted.remove(&ticket);
-        }
     }
 
     fn number(&mut self) -> u64 {
@@ -428,7 +441,7 @@ impl Lane {
             // A seal is rare, and the lane is not at rest before it is durable.
             let now = unflushed
                 .ticket()
-                .is_none_or(|ticket| self.wanted.contains(&ticket));
+                .is_none_or(|ticket| self.wishes.contains_key(&ticket));
             for (slot, state) in &unflushed.copies {
                 if matches!(state, CopyState::Written) {
                     let (count, wanted) = written.entry(*slot).or_default();
@@ -481,7 +494,7 @@ impl Lane {
                 continue;
             };
             if let Some(ticket) = unflushed.ticket() {
-                self.wanted.remove(&ticket);
+                self.wishes.remove(&ticket);
             }
             context.events.push(match unflushed.content {
                 Content::Chunk {
@@ -535,6 +548,9 @@ impl Lane {
                 continue;
             };
             match unflushed.content {
+                Content::Chunk { ticket, .. } if self.wishes.get(&ticket) == Some(&Wish::Gone) => {
+                    self.wishes.remove(&ticket);
+                }
                 Content::Chunk {
                     ticket,
                     stored_len,

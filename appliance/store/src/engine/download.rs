@@ -63,6 +63,26 @@ pub(crate) struct ReadTask {
     attempts: u32,
 }
 
+impl ReadTask {
+    /// The request that waits for it alone.
+    pub(super) fn request(&self) -> Option<RequestId> {
+        match self.purpose {
+            ReadFor::Record { request, .. }
+            | ReadFor::Chunk { request, .. }
+            | ReadFor::Config { request, .. } => Some(request),
+            ReadFor::List { .. } => None,
+        }
+    }
+
+    /// The download it belongs to.
+    fn stream(&self) -> Option<StreamId> {
+        match self.purpose {
+            ReadFor::Chunk { stream, .. } | ReadFor::List { stream, .. } => Some(stream),
+            ReadFor::Record { .. } | ReadFor::Config { .. } => None,
+        }
+    }
+}
+
 impl Engine {
     /// Opens a download.
     pub(super) fn open_get(&mut self, download: Download, info: Box<ObjectInfo>) -> Answer {
@@ -88,7 +108,14 @@ impl Engine {
         let Some(get) = self.gets.remove(&stream) else {
             return;
         };
-        for id in get.waiting {
+        let reading = self
+            .reads
+            .extract_if(.., |_, read| read.stream() == Some(stream));
+        let asked: Vec<RequestId> = reading
+            .filter_map(|(_, read)| read.request())
+            .chain(get.waiting)
+            .collect();
+        for id in asked {
             self.io.reply(id, Err(Refusal::NoSuchStream));
         }
     }
@@ -505,7 +532,7 @@ impl Engine {
                         self.chunk_sealed(stream, ordinal, sealed);
                     }
                     Some(JobFor::List(request, group)) => self.list_sealed(request, group, sealed),
-                    Some(JobFor::Read(_)) | None => {}
+                    Some(JobFor::Read(_) | JobFor::Nobody) | None => {}
                 }
             }
             JobDone::Opened {

@@ -130,6 +130,8 @@ pub(crate) enum JobFor {
     List(RequestId, usize),
     /// A read.
     Read(u64),
+    /// What it was for has ended.
+    Nobody,
 }
 
 /// Who waits for an index answer.
@@ -139,6 +141,8 @@ pub(crate) enum QueryFor {
     Request(RequestId),
     /// A chunk to be located.
     Read(u64),
+    /// What it was for has ended.
+    Nobody,
 }
 
 /// The engine.
@@ -425,9 +429,9 @@ impl Engine {
                 self.advance(id);
             }
             self.with_lane(|lane, context| lane.pump(context));
+            self.with_journal(|journal, context| journal.pump(context));
             let mut progress = false;
             if self.read_only.is_none() {
-                self.with_journal(|journal, context| journal.pump(context));
                 progress = self.acknowledge();
                 self.refuse_for_space();
             }

@@ -49,6 +49,11 @@ impl RefusedStreams {
             .retain(|_, refused| now_ms.saturating_sub(refused.touched_ms) <= STREAM_IDLE_MS_MAX);
     }
 
+    /// How many it remembers.
+    pub(crate) fn len(&self) -> usize {
+        self.streams.len()
+    }
+
     /// Forgets all.
     pub(super) fn clear(&mut self) {
         self.streams.clear();

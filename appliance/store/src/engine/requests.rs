@@ -416,7 +416,7 @@ impl Engine {
                     }
                 }
                 Some(QueryFor::Read(read)) => self.chunk_located(read, &bundle),
-                None => {}
+                Some(QueryFor::Nobody) | None => {}
             },
             IndexReply::Committed { usage, .. } => {
                 self.index_usage = Some(usage);
@@ -427,7 +427,7 @@ impl Engine {
             } => match self.queries.remove(&query) {
                 Some(QueryFor::Request(id)) => self.finish(id, Err(Refusal::Rebuilding)),
                 Some(QueryFor::Read(read)) => self.read_failed(read),
-                None => {}
+                Some(QueryFor::Nobody) | None => {}
             },
             IndexReply::Failed { query: None, .. } => self.snapshot_failed(),
         }
@@ -536,9 +536,22 @@ impl Engine {
         if let Command::CommitPut { stream, .. } = &pending.command {
             self.forget_put(*stream);
         }
-        self.spills.remove(&id);
+        self.forget_spill(id);
+        if pending.outstanding > 0 {
+            self.forget_fetches(id);
+        }
         self.io.reply(id, result);
         self.ready.extend(self.admission.release(id));
+    }
+
+    /// What a request still waited for when it ended concerns nobody; its number may come again.
+    fn forget_fetches(&mut self, id: RequestId) {
+        for owner in self.queries.values_mut() {
+            if *owner == QueryFor::Request(id) {
+                *owner = QueryFor::Nobody;
+            }
+        }
+        self.reads.retain(|_, read| read.request() != Some(id));
     }
 
     /// Whether any request has records in the journal that are not applied yet.

@@ -372,7 +372,6 @@ impl Engine {
         for id in spilling {
             self.finish(id, Err(refusal.clone()));
         }
-        self.lane.forget_waiting();
     }
 
     /// The client gave up.
@@ -391,8 +390,32 @@ impl Engine {
         }
     }
 
+    /// Forgets an upload and what of it is on its way to the disks. Workers finish what they have.
     pub(super) fn forget_put(&mut self, stream: StreamId) {
-        self.puts.remove(&stream);
+        let Some(put) = self.puts.remove(&stream) else {
+            return;
+        };
+        for chunk in put.chunks {
+            if let ChunkState::Writing(ticket) = chunk.state {
+                self.forget_chunk(ticket);
+            }
+        }
+    }
+
+    /// Nobody waits for a chunk of the lane any more.
+    pub(super) fn forget_chunk(&mut self, ticket: Ticket) {
+        self.tickets.remove(&ticket);
+        self.lane.forget(ticket);
+    }
+
+    /// Uploads that were not committed end with us.
+    pub(super) fn abandon_uploads(&mut self) {
+        self.refuse_uploads(&Refusal::Stopping);
+        let streams: Vec<StreamId> = self.puts.keys().copied().collect();
+        for stream in streams {
+            self.forget_put(stream);
+        }
+        self.refused.clear();
     }
 
     /// Streams nobody has touched for long are forgotten.

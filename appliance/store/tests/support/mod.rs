@@ -336,7 +336,10 @@ impl Running {
                 Answer::Data(piece) => {
                     content.extend_from_slice(&piece.buffer[piece.start..piece.start + piece.len]);
                 }
-                Answer::End => return Ok(content),
+                Answer::End => {
+                    self.ask(Command::CloseGet { stream })?;
+                    return Ok(content);
+                }
                 other => panic!("unexpected {other:?}"),
             }
         }
