@@ -5,7 +5,7 @@
 //! a disk fails, the open segment is closed and every chunk not yet durable is written again
 //! elsewhere; a failed flush is never retried and believed.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use stele_device::buffer::{Buffer, BufferMut};
 use stele_device::disk::Op;
@@ -91,9 +91,18 @@ enum Content {
         frame: Buffer,
         row: ChunkRow,
     },
+    /// A frame whose chunk is written again elsewhere; here it only goes before the seal.
+    Frame,
     Seal {
         sealed: Box<SealedSegment>,
     },
+}
+
+/// A segment that takes no more, until its frames are durable and its seal may be written.
+struct Closing {
+    segment: SegmentId,
+    sealed: Box<SealedSegment>,
+    places: Vec<Place>,
 }
 
 struct Unflushed {
@@ -103,11 +112,11 @@ struct Unflushed {
 }
 
 impl Unflushed {
-    /// The chunk it is, unless it closes a segment.
+    /// The chunk it is, if it is one.
     fn ticket(&self) -> Option<Ticket> {
         match &self.content {
             Content::Chunk { ticket, .. } => Some(*ticket),
-            Content::Seal { .. } => None,
+            Content::Frame | Content::Seal { .. } => None,
         }
     }
 }
@@ -134,6 +143,7 @@ pub struct Lane {
     prepared: Option<Prepared>,
     waiting: VecDeque<(Ticket, SealedChunk)>,
     unflushed: BTreeMap<u64, Unflushed>,
+    closing: Vec<Closing>,
     writes: BTreeMap<u64, (u64, DiskSlot)>,
     next_number: u64,
     next_sequence: Sequence,
@@ -165,6 +175,7 @@ impl Lane {
             prepared: None,
             waiting: VecDeque::new(),
             unflushed: BTreeMap::new(),
+            closing: Vec::new(),
             writes: BTreeMap::new(),
             next_number: 0,
             next_sequence,
@@ -209,13 +220,14 @@ impl Lane {
     /// Whether nothing waits to be written or flushed.
     #[must_use]
     pub fn is_idle(&self) -> bool {
-        self.waiting.is_empty() && self.unflushed.is_empty()
+        self.waiting.is_empty() && self.unflushed.is_empty() && self.closing.is_empty()
     }
 
-    /// Chunks, writes and wishes it keeps.
+    /// Chunks, seals, writes and wishes it keeps.
     #[must_use]
     pub fn held(&self) -> usize {
-        self.waiting.len() + self.unflushed.len() + self.writes.len() + self.wishes.len()
+        let on_their_way = self.waiting.len() + self.unflushed.len() + self.closing.len();
+        on_their_way + self.writes.len() + self.wishes.len()
     }
 
     /// Data segments whose frames are not all durable and in the index.
@@ -227,6 +239,7 @@ impl Lane {
             .map(SegmentWriter::id)
             .chain(self.prepared.iter().map(|prepared| prepared.segment))
             .chain(self.unflushed.values().map(|unflushed| unflushed.segment))
+            .chain(self.closing.iter().map(|closing| closing.segment))
             .collect();
         open.sort_unstable();
         open.dedup();
@@ -255,6 +268,7 @@ impl Lane {
             }
         }
         self.prepare_early(context);
+        self.seal_closed(context);
         self.ask_for_flushes(context.flushes);
         context.flushes.pump(context.io);
     }
@@ -388,17 +402,19 @@ impl Lane {
                 context.io.submit(slot, op, Purpose::Lane(number));
             }
         }
-        self.unflushed.insert(
-            key,
-            Unflushed {
-                segment,
-                content,
-                copies,
-            },
-        );
+        let unflushed = Unflushed {
+            segment,
+            content,
+            copies,
+        };
+        // What no disk takes is not written, and must not count as durable everywhere.
+        if !unflushed.copies.is_empty() {
+            self.unflushed.insert(key, unflushed);
+        }
     }
 
-    /// Closes the open segment: footer and seal are written, the rest of its units is free.
+    /// Closes the open segment: the rest of its units is free, and footer and seal follow when all
+    /// its frames are durable.
     pub(crate) fn close(&mut self, context: &mut LaneContext<'_>) {
         let Some(writer) = self.writer.take() else {
             return;
@@ -413,11 +429,27 @@ impl Lane {
         context
             .pool
             .trim(writer.id(), sealed.units_kept, sealed.data_end.get());
-        let pieces = [sealed.footer.clone(), sealed.block.clone()];
-        let content = Content::Seal {
+        self.closing.push(Closing {
+            segment: writer.id(),
             sealed: Box::new(sealed),
-        };
-        self.write(writer.id(), content, &writer.places, &pieces, context);
+            places: writer.places,
+        });
+    }
+
+    /// Writes the seals of closed segments that have no frame under way.
+    fn seal_closed(&mut self, context: &mut LaneContext<'_>) {
+        let busy: BTreeSet<SegmentId> = self.unflushed.values().map(|u| u.segment).collect();
+        let ready = |closing: &mut Closing| !busy.contains(&closing.segment);
+        let ready: Vec<Closing> = self.closing.extract_if(.., ready).collect();
+        for Closing {
+            segment,
+            sealed,
+            places,
+        } in ready
+        {
+            let pieces = [sealed.footer.clone(), sealed.block.clone()];
+            self.write(segment, Content::Seal { sealed }, &places, &pieces, context);
+        }
     }
 
     /// A write completed on a disk.
@@ -496,27 +528,29 @@ impl Lane {
             if let Some(ticket) = unflushed.ticket() {
                 self.wishes.remove(&ticket);
             }
-            context.events.push(match unflushed.content {
+            match unflushed.content {
                 Content::Chunk {
                     ticket,
                     digest,
                     row,
                     ..
-                } => LaneEvent::Durable {
+                } => context.events.push(LaneEvent::Durable {
                     ticket,
                     digest,
                     row,
-                },
-                Content::Seal { sealed } => LaneEvent::Sealed {
+                }),
+                Content::Frame => {}
+                Content::Seal { sealed } => context.events.push(LaneEvent::Sealed {
                     segment: unflushed.segment,
                     sealed,
-                },
-            });
+                }),
+            }
         }
     }
 
     /// A disk is not believed any more: the open segment is closed on what remains, and chunks not
-    /// yet durable everywhere are written again in a new segment.
+    /// yet durable everywhere are written again in a new segment. The frames they leave behind are
+    /// finished on the other copy, whose seal will name them.
     pub(crate) fn expel(&mut self, slot: DiskSlot, context: &mut LaneContext<'_>) {
         self.writes.retain(|_, (_, on)| *on != slot);
         let affected: Vec<u64> = self
@@ -544,28 +578,26 @@ impl Lane {
             self.close(context);
         }
         for key in affected.into_iter().rev() {
-            let Some(mut unflushed) = self.unflushed.remove(&key) else {
+            let Some(unflushed) = self.unflushed.get_mut(&key) else {
                 continue;
             };
-            match unflushed.content {
-                Content::Chunk { ticket, .. } if self.wishes.get(&ticket) == Some(&Wish::Gone) => {
-                    self.wishes.remove(&ticket);
+            unflushed.copies.remove(&slot);
+            if let Content::Chunk {
+                ticket,
+                stored_len,
+                digest,
+                list,
+                frame,
+                ..
+            } = &unflushed.content
+            {
+                if self.wishes.get(ticket) == Some(&Wish::Gone) {
+                    self.wishes.remove(ticket);
+                } else {
+                    let chunk = reframe(frame, *stored_len, *digest, *list);
+                    self.waiting.push_front((*ticket, chunk));
                 }
-                Content::Chunk {
-                    ticket,
-                    stored_len,
-                    digest,
-                    list,
-                    frame,
-                    ..
-                } => {
-                    let chunk = reframe(&frame, stored_len, digest, list);
-                    self.waiting.push_front((ticket, chunk));
-                }
-                Content::Seal { .. } => {
-                    unflushed.copies.remove(&slot);
-                    self.unflushed.insert(key, unflushed);
-                }
+                unflushed.content = Content::Frame;
             }
         }
         self.unflushed

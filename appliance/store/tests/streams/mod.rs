@@ -399,3 +399,53 @@ fn lists_that_workers_take_long_to_seal_are_flushed_without_more_traffic() {
     assert!(matches!(answer, Some(Ok(Answer::Stored(_)))), "{answer:?}");
     assert_at_rest(&mut vault);
 }
+
+#[test]
+fn a_data_segment_is_sealed_only_when_everything_before_the_seal_is_durable() {
+    let mut rig = Rig::create(3);
+    let mut vault = rig.start();
+    vault.bucket("b", false);
+    let stream = vault.open_put(&name("b", "k"), object()).unwrap();
+    // Past half of the first segment the second one is there to move on to.
+    for seed in 0..3 {
+        vault.ask(put_data(stream, seed, CHUNK)).unwrap();
+        turns(&mut vault);
+    }
+    for seed in 3..6 {
+        vault.ask(put_data(stream, seed, CHUNK)).unwrap();
+    }
+    assert_eq!(vault.seals, 0, "chunks are still being written");
+    // Written, but too few for a flush.
+    turns(&mut vault);
+    assert_eq!(vault.seals, 0, "chunks are not flushed");
+    vault.commit(stream).unwrap();
+    turns(&mut vault);
+    assert_eq!(vault.seals, 2);
+    assert_at_rest(&mut vault);
+}
+
+#[test]
+fn a_segment_that_lost_a_disk_is_sealed_only_when_the_other_has_all_its_frames() {
+    let mut rig = Rig::create(3);
+    let mut vault = rig.start();
+    vault.bucket("b", false);
+    let stream = vault.open_put(&name("b", "k"), object()).unwrap();
+    vault.ask(put_data(stream, 0, CHUNK)).unwrap();
+    turns(&mut vault);
+    let [lost, slow] = rig.disks_of(&rig.frames_of(false)[0])[..] else {
+        panic!("two copies")
+    };
+    let [lost, slow] = [lost, slow].map(|disk| rig.handles[disk].clone().unwrap());
+    lost.fail_writes_from(0);
+    slow.hang(true);
+    vault.ask(put_data(stream, 1, CHUNK)).unwrap();
+    turns(&mut vault);
+    assert_eq!(vault.seals, 0, "the other copy is being written");
+    slow.hang(false);
+    vault.commit(stream).unwrap();
+    assert_at_rest(&mut vault);
+    assert_eq!(vault.seals, 1);
+    let mut whole = content(0, CHUNK);
+    whole.extend(content(1, CHUNK));
+    assert!(vault.get(&name("b", "k"), None, None).unwrap() == whole);
+}

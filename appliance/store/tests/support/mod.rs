@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use stele_device::buffer::BufferMut;
-use stele_device::disk::Disk;
+use stele_device::disk::{Disk, Op};
 use stele_device::sim::disk::SimDiskHandle;
 use stele_device::sim::entropy::SimEntropy;
 use stele_device::sim::fault::Loss;
 use stele_device::sim::keyprovider::SimKeys;
 use stele_format::frame::FrameHeader;
+use stele_format::segment::SEAL_MAGIC;
 use stele_format::units::UnixMillis;
 use stele_store::engine::{Action, DiskSlot, Engine, Event, Now, World};
 use stele_store::index::IndexStore;
@@ -51,6 +52,8 @@ pub struct Running {
     pub rights: Rights,
     /// While set, workers are busy: jobs gather here until [`Running::work`].
     pub busy: Option<Vec<Job>>,
+    /// Seal blocks given to disks.
+    pub seals: usize,
     now: Now,
     next: u64,
 }
@@ -121,6 +124,16 @@ impl Rig {
         frames
     }
 
+    /// The disks that hold a frame.
+    pub fn disks_of(&self, frame: &FrameHeader) -> Vec<usize> {
+        let holds = |handle: &SimDiskHandle| Self::frames(handle).any(|(_, other)| other == *frame);
+        let disks = self.handles.iter().enumerate();
+        disks
+            .filter(|(_, handle)| handle.as_ref().is_some_and(holds))
+            .map(|(disk, _)| disk)
+            .collect()
+    }
+
     /// A byte of a frame rots on every disk that holds it, `skip` bytes from its beginning.
     pub fn rot_everywhere(&self, frame: &FrameHeader, skip: u64) {
         for handle in self.handles.iter().flatten() {
@@ -166,6 +179,7 @@ impl Rig {
             replies: BTreeMap::new(),
             rights: self.rights,
             busy: None,
+            seals: 0,
             now,
             next: 0,
         })
@@ -210,6 +224,9 @@ impl Running {
                 let disk = self.disks[usize::from(slot.0)]
                     .as_mut()
                     .expect("an attached disk");
+                if let Op::Write { data, .. } | Op::WriteDurable { data, .. } = &op {
+                    self.seals += usize::from(data.starts_with(&SEAL_MAGIC));
+                }
                 disk.submit(id, op);
             }
             Action::Job(job) => match &mut self.busy {
