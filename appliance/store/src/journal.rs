@@ -189,9 +189,12 @@ impl Journal {
         self.queue.push_back(draft);
     }
 
-    /// Queues a record of the engine itself, before those of requests.
+    /// Queues a record of the engine itself, before those of requests. A closed journal takes none:
+    /// what it says is found by recovery too.
     pub(crate) fn push_own(&mut self, draft: Draft) {
-        self.own.push_back(draft);
+        if !self.closed {
+            self.own.push_back(draft);
+        }
     }
 
     /// Highest frame acknowledged.
@@ -275,6 +278,16 @@ impl Journal {
             && self.queue.is_empty()
             && self.copies.is_idle()
             && self.ahead.is_idle()
+    }
+
+    /// Records that are not true yet.
+    #[must_use]
+    pub fn held(&self) -> usize {
+        let flying = self
+            .flight
+            .as_ref()
+            .map_or(0, |flight| flight.records.len());
+        self.own.len() + self.queue.len() + flying
     }
 
     /// Builds and submits the next frame if none is in flight and something waits.
@@ -519,8 +532,10 @@ impl Journal {
         }
     }
 
-    /// Takes every queued draft of a request back, because nothing can be written any more.
+    /// Takes every queued draft of a request back, because nothing can be made true any more. Frames
+    /// on their way to disks that remain go on: one more copy of the truth harms nobody.
     pub(crate) fn give_up(&mut self) -> Vec<Draft> {
+        self.closed = true;
         self.own.clear();
         self.queue.drain(..).collect()
     }

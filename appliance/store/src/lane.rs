@@ -92,9 +92,18 @@ enum Content {
         frame: Buffer,
         row: ChunkRow,
     },
+    /// A frame whose chunk is written again elsewhere; here it only goes before the seal.
+    Frame,
     Seal {
         sealed: Box<SealedSegment>,
     },
+}
+
+/// A segment that takes no more, until its frames are durable and its seal may be written.
+struct Closing {
+    segment: SegmentId,
+    sealed: Box<SealedSegment>,
+    places: Vec<Place>,
 }
 
 struct Unflushed {
@@ -104,11 +113,11 @@ struct Unflushed {
 }
 
 impl Unflushed {
-    /// The chunk it is, unless it closes a segment.
+    /// The chunk it is, if it is one.
     fn ticket(&self) -> Option<Ticket> {
         match &self.content {
             Content::Chunk { ticket, .. } => Some(*ticket),
-            Content::Seal { .. } => None,
+            Content::Frame | Content::Seal { .. } => None,
         }
     }
 }
@@ -119,6 +128,15 @@ struct Prepared {
     durable: bool,
 }
 
+/// What is wished of a chunk. Either way a disk that has written it flushes without waiting for more.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Wish {
+    /// Somebody waits for it.
+    Soon,
+    /// Nobody does any more: it must only not keep the lane from coming to rest.
+    Gone,
+}
+
 /// One data lane.
 pub struct Lane {
     id: LaneId,
@@ -126,14 +144,15 @@ pub struct Lane {
     prepared: Option<Prepared>,
     waiting: VecDeque<(Ticket, SealedChunk)>,
     unflushed: BTreeMap<u64, Unflushed>,
+    closing: Vec<Closing>,
     writes: BTreeMap<u64, (u64, DiskSlot)>,
     next_number: u64,
     next_sequence: Sequence,
     previous_segment: SegmentId,
     previous_chain: Digest,
-    /// Chunks somebody waits for: a disk that has written one flushes without waiting for more. Kept
-    /// by chunk, so that it cannot be lost between the wish and the write.
-    wanted: BTreeSet<Ticket>,
+    /// What is wished of chunks; most are in no hurry. Kept by chunk, so that a wish cannot be lost
+    /// between its saying and the write.
+    wishes: BTreeMap<Ticket, Wish>,
     full: bool,
 }
 
@@ -157,12 +176,13 @@ impl Lane {
             prepared: None,
             waiting: VecDeque::new(),
             unflushed: BTreeMap::new(),
+            closing: Vec::new(),
             writes: BTreeMap::new(),
             next_number: 0,
             next_sequence,
             previous_segment: previous,
             previous_chain: Digest::ZERO,
-            wanted: BTreeSet::new(),
+            wishes: BTreeMap::new(),
             full: false,
         }
     }
@@ -176,14 +196,19 @@ impl Lane {
 
     /// Somebody waits for this chunk: it is flushed as soon as it is written.
     pub fn hurry(&mut self, ticket: Ticket) {
-        self.wanted.insert(ticket);
+        self.wishes.insert(ticket, Wish::Soon);
     }
 
-    /// No more chunks come: all that are here are flushed as soon as they are written.
-    pub fn hurry_all(&mut self) {
-        let waiting = self.waiting.iter().map(|(ticket, _)| *ticket);
-        let unflushed = self.unflushed.values().filter_map(Unflushed::ticket);
-        self.wanted.extend(waiting.chain(unflushed));
+    /// Nobody waits for this chunk any more. It is dropped; but if it is being written already, its
+    /// frame is finished, since later ones of the segment follow it.
+    pub fn forget(&mut self, ticket: Ticket) {
+        let waited = self.waiting.len();
+        self.waiting.retain(|(other, _)| *other != ticket);
+        if self.waiting.len() < waited {
+            self.wishes.remove(&ticket);
+        } else {
+            self.wishes.insert(ticket, Wish::Gone);
+        }
     }
 
     /// The record that allocates a segment is durable.
@@ -196,7 +221,14 @@ impl Lane {
     /// Whether nothing waits to be written or flushed.
     #[must_use]
     pub fn is_idle(&self) -> bool {
-        self.waiting.is_empty() && self.unflushed.is_empty()
+        self.waiting.is_empty() && self.unflushed.is_empty() && self.closing.is_empty()
+    }
+
+    /// Chunks, seals, writes and wishes it keeps.
+    #[must_use]
+    pub fn held(&self) -> usize {
+        let on_their_way = self.waiting.len() + self.unflushed.len() + self.closing.len();
+        on_their_way + self.writes.len() + self.wishes.len()
     }
 
     /// Data segments whose frames are not all durable and in the index.
@@ -208,6 +240,7 @@ impl Lane {
             .map(SegmentWriter::id)
             .chain(self.prepared.iter().map(|prepared| prepared.segment))
             .chain(self.unflushed.values().map(|unflushed| unflushed.segment))
+            .chain(self.closing.iter().map(|closing| closing.segment))
             .collect();
         open.sort_unstable();
         open.dedup();
@@ -220,13 +253,6 @@ impl Lane {
         let of_it = |unflushed: &Unflushed| unflushed.segment == writer.id();
         (!self.unflushed.values().any(of_it))
             .then(|| (writer.id(), writer.frames_through(writer.next_sequence())))
-    }
-
-    /// Drops every chunk that waits for a segment: those who sent it have been refused.
-    pub fn forget_waiting(&mut self) {
-        for (ticket, _) in self.waiting.drain(..) {
-            self.wanted.remove(&ticket);
-        }
     }
 
     fn number(&mut self) -> u64 {
@@ -251,6 +277,7 @@ impl Lane {
             }
         }
         self.prepare_early(context);
+        self.seal_closed(context);
         self.ask_for_flushes(context.flushes);
         context.flushes.pump(context.io);
     }
@@ -388,17 +415,19 @@ impl Lane {
                 context.io.submit(slot, op, Purpose::Lane(number));
             }
         }
-        self.unflushed.insert(
-            key,
-            Unflushed {
-                segment,
-                content,
-                copies,
-            },
-        );
+        let unflushed = Unflushed {
+            segment,
+            content,
+            copies,
+        };
+        // What no disk takes is not written, and must not count as durable everywhere.
+        if !unflushed.copies.is_empty() {
+            self.unflushed.insert(key, unflushed);
+        }
     }
 
-    /// Closes the open segment: footer and seal are written, the rest of its units is free.
+    /// Closes the open segment: the rest of its units is free, and footer and seal follow when all
+    /// its frames are durable.
     pub(crate) fn close(&mut self, context: &mut LaneContext<'_>) {
         let Some(writer) = self.writer.take() else {
             return;
@@ -413,11 +442,27 @@ impl Lane {
         context
             .pool
             .trim(writer.id(), sealed.units_kept, sealed.data_end.get());
-        let pieces = [sealed.footer.clone(), sealed.block.clone()];
-        let content = Content::Seal {
+        self.closing.push(Closing {
+            segment: writer.id(),
             sealed: Box::new(sealed),
-        };
-        self.write(writer.id(), content, &writer.places, &pieces, context);
+            places: writer.places,
+        });
+    }
+
+    /// Writes the seals of closed segments that have no frame under way.
+    fn seal_closed(&mut self, context: &mut LaneContext<'_>) {
+        let busy: BTreeSet<SegmentId> = self.unflushed.values().map(|u| u.segment).collect();
+        let ready = |closing: &mut Closing| !busy.contains(&closing.segment);
+        let ready: Vec<Closing> = self.closing.extract_if(.., ready).collect();
+        for Closing {
+            segment,
+            sealed,
+            places,
+        } in ready
+        {
+            let pieces = [sealed.footer.clone(), sealed.block.clone()];
+            self.write(segment, Content::Seal { sealed }, &places, &pieces, context);
+        }
     }
 
     /// A write completed on a disk.
@@ -441,7 +486,7 @@ impl Lane {
             // A seal is rare, and the lane is not at rest before it is durable.
             let now = unflushed
                 .ticket()
-                .is_none_or(|ticket| self.wanted.contains(&ticket));
+                .is_none_or(|ticket| self.wishes.contains_key(&ticket));
             for (slot, state) in &unflushed.copies {
                 if matches!(state, CopyState::Written) {
                     let (count, wanted) = written.entry(*slot).or_default();
@@ -494,29 +539,31 @@ impl Lane {
                 continue;
             };
             if let Some(ticket) = unflushed.ticket() {
-                self.wanted.remove(&ticket);
+                self.wishes.remove(&ticket);
             }
-            context.events.push(match unflushed.content {
+            match unflushed.content {
                 Content::Chunk {
                     ticket,
                     digest,
                     row,
                     ..
-                } => LaneEvent::Durable {
+                } => context.events.push(LaneEvent::Durable {
                     ticket,
                     digest,
                     row,
-                },
-                Content::Seal { sealed } => LaneEvent::Sealed {
+                }),
+                Content::Frame => {}
+                Content::Seal { sealed } => context.events.push(LaneEvent::Sealed {
                     segment: unflushed.segment,
                     sealed,
-                },
-            });
+                }),
+            }
         }
     }
 
     /// A disk is not believed any more: the open segment is closed on what remains, and chunks not
-    /// yet durable everywhere are written again in a new segment.
+    /// yet durable everywhere are written again in a new segment. The frames they leave behind are
+    /// finished on the other copy, whose seal will name them.
     pub(crate) fn expel(&mut self, slot: DiskSlot, context: &mut LaneContext<'_>) {
         self.writes.retain(|_, (_, on)| *on != slot);
         let affected: Vec<u64> = self
@@ -544,25 +591,26 @@ impl Lane {
             self.close(context);
         }
         for key in affected.into_iter().rev() {
-            let Some(mut unflushed) = self.unflushed.remove(&key) else {
+            let Some(unflushed) = self.unflushed.get_mut(&key) else {
                 continue;
             };
-            match unflushed.content {
-                Content::Chunk {
-                    ticket,
-                    stored_len,
-                    digest,
-                    list,
-                    frame,
-                    ..
-                } => {
-                    let chunk = reframe(&frame, stored_len, digest, list);
-                    self.waiting.push_front((ticket, chunk));
+            unflushed.copies.remove(&slot);
+            if let Content::Chunk {
+                ticket,
+                stored_len,
+                digest,
+                list,
+                frame,
+                ..
+            } = &unflushed.content
+            {
+                if self.wishes.get(ticket) == Some(&Wish::Gone) {
+                    self.wishes.remove(ticket);
+                } else {
+                    let chunk = reframe(frame, *stored_len, *digest, *list);
+                    self.waiting.push_front((*ticket, chunk));
                 }
-                Content::Seal { .. } => {
-                    unflushed.copies.remove(&slot);
-                    self.unflushed.insert(key, unflushed);
-                }
+                unflushed.content = Content::Frame;
             }
         }
         self.unflushed

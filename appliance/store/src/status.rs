@@ -107,6 +107,34 @@ pub struct HealStatus {
     pub fill: Option<(u16, FillProgress)>,
 }
 
+/// What the engine keeps of work under way, by kind. All of it is zero when nothing goes on and no
+/// client has a stream open.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Load {
+    /// Requests not answered, wherever they wait.
+    pub requests: usize,
+    /// Open uploads.
+    pub uploads: usize,
+    /// Uploads given up whose clients do not know yet.
+    pub refused_uploads: usize,
+    /// Open downloads.
+    pub downloads: usize,
+    /// Reads of records and chunks.
+    pub reads: usize,
+    /// Requests whose chunk lists move to the data lane.
+    pub lists: usize,
+    /// Work that workers have.
+    pub jobs: usize,
+    /// Questions that the index has.
+    pub queries: usize,
+    /// Chunks on their way to the disks.
+    pub chunks: usize,
+    /// Records on their way to the disks.
+    pub records: usize,
+    /// Operations that disks have.
+    pub operations: usize,
+}
+
 /// Something an operator must know.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Alarm {
@@ -200,6 +228,27 @@ impl Engine {
             fill: self
                 .fill_progress()
                 .map(|(disk, progress)| (number(disk), progress)),
+        }
+    }
+
+    /// What is under way at this moment.
+    #[must_use]
+    pub fn load(&self) -> Load {
+        Load {
+            requests: self.pending.len()
+                + self.parked.len()
+                + self.ready.len()
+                + self.admission.len(),
+            uploads: self.puts.len(),
+            refused_uploads: self.refused.len(),
+            downloads: self.gets.len(),
+            reads: self.reads.len(),
+            lists: self.spills.len(),
+            jobs: self.jobs.len(),
+            queries: self.queries.len(),
+            chunks: self.tickets.len() + self.lane.held(),
+            records: self.journal.held(),
+            operations: self.io.held(),
         }
     }
 

@@ -53,6 +53,12 @@ impl Admission {
         true
     }
 
+    /// Claims held and waited for.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.held.len() + self.waiting.len()
+    }
+
     /// Gives a request's claim back and returns the requests that hold theirs now.
     pub fn release(&mut self, id: RequestId) -> Vec<RequestId> {
         self.waiting.retain(|(waiter, _)| *waiter != id);

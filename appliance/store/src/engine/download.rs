@@ -23,6 +23,8 @@ pub(crate) struct GetStream {
     /// A list chunk is being opened; requests wait behind it.
     expanding: bool,
     waiting: VecDeque<RequestId>,
+    /// Why a piece could not be had. The stream ends there: what came next would hide the gap.
+    refused: Option<Refusal>,
     pub(super) touched_ms: u64,
 }
 
@@ -35,6 +37,7 @@ enum ReadFor {
     },
     Chunk {
         request: RequestId,
+        stream: StreamId,
         entry: ManifestEntry,
         skip: usize,
         take: usize,
@@ -60,6 +63,26 @@ pub(crate) struct ReadTask {
     attempts: u32,
 }
 
+impl ReadTask {
+    /// The request that waits for it alone.
+    pub(super) fn request(&self) -> Option<RequestId> {
+        match self.purpose {
+            ReadFor::Record { request, .. }
+            | ReadFor::Chunk { request, .. }
+            | ReadFor::Config { request, .. } => Some(request),
+            ReadFor::List { .. } => None,
+        }
+    }
+
+    /// The download it belongs to.
+    fn stream(&self) -> Option<StreamId> {
+        match self.purpose {
+            ReadFor::Chunk { stream, .. } | ReadFor::List { stream, .. } => Some(stream),
+            ReadFor::Record { .. } | ReadFor::Config { .. } => None,
+        }
+    }
+}
+
 impl Engine {
     /// Opens a download.
     pub(super) fn open_get(&mut self, download: Download, info: Box<ObjectInfo>) -> Answer {
@@ -69,6 +92,7 @@ impl Engine {
             download,
             expanding: false,
             waiting: VecDeque::new(),
+            refused: None,
             touched_ms: self.now.monotonic_ms,
         };
         self.gets.insert(stream, get);
@@ -84,7 +108,14 @@ impl Engine {
         let Some(get) = self.gets.remove(&stream) else {
             return;
         };
-        for id in get.waiting {
+        let reading = self
+            .reads
+            .extract_if(.., |_, read| read.stream() == Some(stream));
+        let asked: Vec<RequestId> = reading
+            .filter_map(|(_, read)| read.request())
+            .chain(get.waiting)
+            .collect();
+        for id in asked {
             self.io.reply(id, Err(Refusal::NoSuchStream));
         }
     }
@@ -96,26 +127,29 @@ impl Engine {
             return self.io.reply(id, Err(Refusal::NoSuchStream));
         };
         get.touched_ms = now;
+        if let Some(refusal) = get.refused.clone() {
+            return self.io.reply(id, Err(refusal));
+        }
         if get.expanding {
             return get.waiting.push_back(id);
         }
         let location = get.download.location;
         match get.download.next() {
             Piecework::End => self.io.reply(id, Ok(Answer::End)),
-            Piecework::Damaged => {
-                self.refuse_read(id, location.segment.get(), location.offset.get())
-            }
+            Piecework::Damaged => self.break_off(stream, id, damaged(&location)),
             Piecework::Inline {
                 entry,
                 sealed,
                 skip,
                 take,
-            } => {
-                self.open_inline(id, &entry, &sealed, skip, take, location);
-            }
+            } => match self.open_inline(&entry, &sealed, skip, take) {
+                Some(piece) => self.io.reply(id, Ok(Answer::Data(piece))),
+                None => self.break_off(stream, id, damaged(&location)),
+            },
             Piecework::Chunk { entry, skip, take } => {
                 let purpose = ReadFor::Chunk {
                     request: id,
+                    stream,
                     entry,
                     skip,
                     take,
@@ -130,38 +164,35 @@ impl Engine {
         }
     }
 
-    fn refuse_read(&mut self, id: RequestId, segment: u64, offset: u64) {
+    /// A piece of a download cannot be had, and so nothing after it.
+    fn break_off(&mut self, stream: StreamId, id: RequestId, refusal: Refusal) {
         self.counters.reads_refused += 1;
-        self.io.reply(id, Err(Refusal::Damaged { segment, offset }));
+        if let Some(get) = self.gets.get_mut(&stream) {
+            get.refused.get_or_insert_with(|| refusal.clone());
+        }
+        self.io.reply(id, Err(refusal));
     }
 
     fn open_inline(
-        &mut self,
-        id: RequestId,
+        &self,
         entry: &ManifestEntry,
         sealed: &[u8],
         skip: usize,
         take: usize,
-        location: RecordLocation,
-    ) {
+    ) -> Option<Piece> {
         let header = FRAME_HEADER_BYTES as usize;
         let block = BLOCK_BYTES as usize;
         let mut buffer = BufferMut::zeroed((header + sealed.len()).next_multiple_of(block));
         buffer[header..header + sealed.len()].copy_from_slice(sealed);
         let key = ChunkKey::copy_of(entry.key.expose());
-        let plain = usize::try_from(entry.plain_bytes.get()).unwrap_or(usize::MAX);
+        let plain = usize::try_from(entry.plain_bytes.get()).ok()?;
         let text = &mut buffer[header..header + sealed.len()];
-        match crate::keys::chunk::open_chunk(&*self.world.aead, &key, text, plain) {
-            Ok(()) => {
-                let piece = Piece {
-                    buffer,
-                    start: header + skip,
-                    len: take,
-                };
-                self.io.reply(id, Ok(Answer::Data(piece)));
-            }
-            Err(_) => self.refuse_read(id, location.segment.get(), location.offset.get()),
-        }
+        crate::keys::chunk::open_chunk(&*self.world.aead, &key, text, plain).ok()?;
+        Some(Piece {
+            buffer,
+            start: header + skip,
+            len: take,
+        })
     }
 
     /// Finds where a chunk lies, by its digest.
@@ -432,13 +463,17 @@ impl Engine {
         };
         get.expanding = false;
         let waiting = std::mem::take(&mut get.waiting);
-        let good = entries.is_some();
-        get.download.expand(entries.unwrap_or_default());
-        for id in waiting {
-            if good {
-                self.next_data(id, stream)
-            } else {
-                self.refuse_read(id, segment, offset)
+        match entries {
+            Some(entries) => {
+                get.download.expand(entries);
+                for id in waiting {
+                    self.next_data(id, stream);
+                }
+            }
+            None => {
+                for id in waiting {
+                    self.break_off(stream, id, Refusal::Damaged { segment, offset });
+                }
             }
         }
     }
@@ -459,7 +494,12 @@ impl Engine {
             ReadFor::Record {
                 request, location, ..
             } => self.record_fetched(request, location, None),
-            ReadFor::Chunk { request, .. } => self.refuse_read(request, task.segment, task.offset),
+            ReadFor::Chunk {
+                request, stream, ..
+            } => {
+                let (segment, offset) = (task.segment, task.offset);
+                self.break_off(stream, request, Refusal::Damaged { segment, offset });
+            }
             ReadFor::List { stream, .. } => {
                 self.expanded(stream, None, (task.segment, task.offset));
             }
@@ -467,8 +507,7 @@ impl Engine {
                 request, location, ..
             } => {
                 self.counters.reads_refused += 1;
-                let (segment, offset) = (location.segment.get(), location.offset.get());
-                self.finish(request, Err(Refusal::Damaged { segment, offset }));
+                self.finish(request, Err(damaged(&location)));
             }
         }
     }
@@ -494,7 +533,7 @@ impl Engine {
                         self.chunk_sealed(stream, ordinal, sealed);
                     }
                     Some(JobFor::List(request, group)) => self.list_sealed(request, group, sealed),
-                    Some(JobFor::Read(_) | JobFor::Heal(_)) | None => {}
+                    Some(JobFor::Read(_) | JobFor::Heal(_) | JobFor::Nobody) | None => {}
                 }
             }
             JobDone::Judged { id, buffer, good } => {
@@ -512,6 +551,14 @@ impl Engine {
                 }
             }
         }
+    }
+}
+
+/// The record itself cannot be had, or contradicts itself.
+fn damaged(location: &RecordLocation) -> Refusal {
+    Refusal::Damaged {
+        segment: location.segment.get(),
+        offset: location.offset.get(),
     }
 }
 

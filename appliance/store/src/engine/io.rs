@@ -62,6 +62,11 @@ impl Io {
         self.open.is_empty()
     }
 
+    /// How many operations are in flight.
+    pub(crate) fn held(&self) -> usize {
+        self.open.len()
+    }
+
     /// A number for a job that is about to be given out.
     pub(crate) fn job_id(&mut self) -> JobId {
         self.next_job += 1;

@@ -15,6 +15,7 @@ mod faults;
 mod heal;
 pub(crate) mod io;
 mod membership;
+mod refused;
 mod requests;
 mod snapshot;
 mod spill;
@@ -50,6 +51,7 @@ use crate::request::{Answer, ReadOnlyReason, Refusal, Request, RequestId, Stream
 use admission::Admission;
 use download::{GetStream, ReadTask};
 use io::{Io, Purpose};
+use refused::RefusedStreams;
 use requests::Pending;
 use spill::Spill;
 use streams::PutStream;
@@ -135,6 +137,8 @@ pub(crate) enum JobFor {
     Read(u64),
     /// Frames to be judged for healing.
     Heal(HealToken),
+    /// What it was for has ended.
+    Nobody,
 }
 
 /// Who waits for an index answer.
@@ -144,6 +148,8 @@ pub(crate) enum QueryFor {
     Request(RequestId),
     /// A chunk to be located.
     Read(u64),
+    /// What it was for has ended.
+    Nobody,
 }
 
 /// The engine.
@@ -172,6 +178,7 @@ pub struct Engine {
     /// once, since a long queue for one name would then answer one inside the other.
     pub(crate) ready: std::collections::VecDeque<RequestId>,
     pub(crate) puts: BTreeMap<StreamId, PutStream>,
+    pub(crate) refused: RefusedStreams,
     pub(crate) gets: BTreeMap<StreamId, GetStream>,
     pub(crate) reads: BTreeMap<u64, ReadTask>,
     pub(crate) spills: BTreeMap<RequestId, Spill>,
@@ -265,6 +272,7 @@ impl Engine {
             parked: BTreeSet::new(),
             ready: std::collections::VecDeque::new(),
             puts: BTreeMap::new(),
+            refused: RefusedStreams::default(),
             gets: BTreeMap::new(),
             reads: BTreeMap::new(),
             spills: BTreeMap::new(),
@@ -442,9 +450,9 @@ impl Engine {
                 self.advance(id);
             }
             self.with_lane(|lane, context| lane.pump(context));
+            self.with_journal(|journal, context| journal.pump(context));
             let mut progress = false;
             if self.read_only.is_none() {
-                self.with_journal(|journal, context| journal.pump(context));
                 progress = self.acknowledge();
                 self.refuse_for_space();
             }

@@ -76,8 +76,9 @@ impl Engine {
 
     /// Takes a request in, and its claim.
     pub(super) fn begin(&mut self, id: RequestId, rights: Rights, command: Command) {
-        let streams = self.puts.len() + self.gets.len();
-        if self.pending.len() >= REQUEST_COUNT_MAX || streams >= STREAM_COUNT_MAX {
+        let opens = matches!(command, Command::OpenPut { .. } | Command::OpenGet { .. });
+        let streams_full = opens && self.puts.len() + self.gets.len() >= STREAM_COUNT_MAX;
+        if self.pending.len() >= REQUEST_COUNT_MAX || streams_full {
             return self.io.reply(id, Err(Refusal::Busy));
         }
         let claim = match self.claim_of(&command) {
@@ -415,7 +416,7 @@ impl Engine {
                     }
                 }
                 Some(QueryFor::Read(read)) => self.chunk_located(read, &bundle),
-                None => {}
+                Some(QueryFor::Nobody) | None => {}
             },
             IndexReply::Committed { usage, .. } => {
                 self.index_usage = Some(usage);
@@ -426,7 +427,7 @@ impl Engine {
             } => match self.queries.remove(&query) {
                 Some(QueryFor::Request(id)) => self.finish(id, Err(Refusal::Rebuilding)),
                 Some(QueryFor::Read(read)) => self.read_failed(read),
-                None => {}
+                Some(QueryFor::Nobody) | None => {}
             },
             IndexReply::Failed { query: None, .. } => self.snapshot_failed(),
         }
@@ -535,9 +536,22 @@ impl Engine {
         if let Command::CommitPut { stream, .. } = &pending.command {
             self.forget_put(*stream);
         }
-        self.spills.remove(&id);
+        self.forget_spill(id);
+        if pending.outstanding > 0 {
+            self.forget_fetches(id);
+        }
         self.io.reply(id, result);
         self.ready.extend(self.admission.release(id));
+    }
+
+    /// What a request still waited for when it ended concerns nobody; its number may come again.
+    fn forget_fetches(&mut self, id: RequestId) {
+        for owner in self.queries.values_mut() {
+            if *owner == QueryFor::Request(id) {
+                *owner = QueryFor::Nobody;
+            }
+        }
+        self.reads.retain(|_, read| read.request() != Some(id));
     }
 
     /// Whether any request has records in the journal that are not applied yet.

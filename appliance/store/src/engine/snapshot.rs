@@ -84,7 +84,6 @@ impl Engine {
                     self.abandon_uploads();
                     self.with_lane(|lane, context| {
                         lane.close(context);
-                        lane.hurry_all();
                         lane.pump(context);
                     });
                     StopState::ClosingLane
@@ -127,11 +126,5 @@ impl Engine {
     fn journal_is_done(&self) -> bool {
         let stuck = self.journal.is_stuck() && self.journal.copies.is_idle();
         self.journal.is_idle() || stuck
-    }
-
-    /// Uploads that were not committed end with us.
-    fn abandon_uploads(&mut self) {
-        self.refuse_uploads(&crate::request::Refusal::Stopping);
-        self.puts.clear();
     }
 }

@@ -12,7 +12,7 @@ use super::streams::TicketFor;
 use super::{Engine, JobFor};
 use crate::job::Job;
 use crate::keys::chunk::ChunkKey;
-use crate::lane::SealedChunk;
+use crate::lane::{SealedChunk, Ticket};
 use crate::limits::LIST_ENTRY_COUNT_MAX;
 use crate::read::Content;
 use crate::request::RequestId;
@@ -98,6 +98,28 @@ impl Engine {
             .ok()
             .map(|len| (sealed.digest, len));
         self.add_list(sealed, TicketFor::List(id, group, false));
+    }
+
+    /// Forgets the lists of a request that ends without them.
+    pub(super) fn forget_spill(&mut self, id: RequestId) {
+        if self.spills.remove(&id).is_none() {
+            return;
+        }
+        let of_it = |owner: &TicketFor| matches!(owner, TicketFor::List(of, ..) if *of == id);
+        let tickets: Vec<Ticket> = self
+            .tickets
+            .iter()
+            .filter(|(_, owner)| of_it(owner))
+            .map(|(ticket, _)| *ticket)
+            .collect();
+        for ticket in tickets {
+            self.forget_chunk(ticket);
+        }
+        for owner in self.jobs.values_mut() {
+            if matches!(owner, JobFor::List(of, _) if *of == id) {
+                *owner = JobFor::Nobody;
+            }
+        }
     }
 
     /// A list chunk is durable; when all are, the request goes on.

@@ -180,9 +180,15 @@ impl Engine {
     pub(super) fn put_data(&mut self, stream: StreamId, piece: Piece) -> Result<(), Refusal> {
         let full = CHUNK_PLAIN_BYTES_MAX as usize;
         let now = self.now.monotonic_ms;
-        let put = self.puts.get_mut(&stream).ok_or(Refusal::NoSuchStream)?;
+        let Some(put) = self.puts.get_mut(&stream) else {
+            return Err(self.refused.why(stream, now));
+        };
         if put.commit.is_some() || put.ended || piece.len > full {
             return Err(Refusal::NoSuchStream);
+        }
+        if let Some(reason) = self.read_only.clone() {
+            self.refuse_upload(stream, &Refusal::ReadOnly(reason));
+            return Err(self.refused.why(stream, now));
         }
         if piece.len == 0 {
             return Ok(());
@@ -191,10 +197,9 @@ impl Engine {
         put.content_bytes += piece.len as u64;
         put.ended = piece.len < full;
         if put.content_bytes > UPLOAD_BYTES_MAX {
-            self.abort_put(stream);
-            return Err(Refusal::TooLarge {
-                bytes_max: UPLOAD_BYTES_MAX,
-            });
+            let bytes_max = UPLOAD_BYTES_MAX;
+            self.refuse_upload(stream, &Refusal::TooLarge { bytes_max });
+            return Err(self.refused.why(stream, now));
         }
         let small = put.chunks.is_empty() && piece.len <= INLINE_BODY_BYTES_MAX as usize;
         if small && put.ended && matches!(put.purpose, Purpose::Object { .. }) {
@@ -277,13 +282,14 @@ impl Engine {
         conditions: Conditions,
     ) {
         let now = self.now.monotonic_ms;
-        let Some(put) = self
-            .puts
-            .get_mut(&stream)
-            .filter(|put| put.commit.is_none())
-        else {
-            return self.io.reply(id, Err(Refusal::NoSuchStream));
+        let Some(put) = self.puts.get_mut(&stream) else {
+            let why = self.refused.why(stream, now);
+            self.refused.forget(stream);
+            return self.io.reply(id, Err(why));
         };
+        if put.commit.is_some() {
+            return self.io.reply(id, Err(Refusal::NoSuchStream));
+        }
         put.touched_ms = now;
         put.commit = Some(CommitCall {
             id,
@@ -332,7 +338,23 @@ impl Engine {
 
     /// The lane cannot take another segment: uploads that wait for it are refused.
     pub(super) fn lane_full(&mut self) {
-        self.refuse_uploads(&Refusal::Full);
+        let why = self.read_only.clone().map(Refusal::ReadOnly);
+        self.refuse_uploads(&why.unwrap_or(Refusal::Full));
+    }
+
+    /// Gives an upload up. Its client hears why: now if it waits, else when it asks again.
+    fn refuse_upload(&mut self, stream: StreamId, refusal: &Refusal) {
+        let Some(put) = self.puts.get_mut(&stream) else {
+            return;
+        };
+        match put.commit.take() {
+            Some(call) => self.io.reply(call.id, Err(refusal.clone())),
+            None => {
+                let now = self.now.monotonic_ms;
+                self.refused.remember(stream, refusal.clone(), now);
+            }
+        }
+        self.forget_put(stream);
     }
 
     /// Refuses every upload in progress.
@@ -344,21 +366,17 @@ impl Engine {
             .map(|(stream, _)| *stream)
             .collect();
         for stream in waiting {
-            let call = self.puts.get_mut(&stream).and_then(|put| put.commit.take());
-            if let Some(call) = call {
-                self.io.reply(call.id, Err(refusal.clone()));
-            }
-            self.forget_put(stream);
+            self.refuse_upload(stream, refusal);
         }
         let spilling: Vec<RequestId> = self.spills.keys().copied().collect();
         for id in spilling {
             self.finish(id, Err(refusal.clone()));
         }
-        self.lane.forget_waiting();
     }
 
     /// The client gave up.
     pub(super) fn abort_put(&mut self, stream: StreamId) {
+        self.refused.forget(stream);
         // A commit that is being written goes on; its stream is forgotten when it ends.
         let committing = self.pending.values().any(|pending| {
             matches!(pending.command, Command::CommitPut { stream: other, .. } if other == stream)
@@ -372,13 +390,38 @@ impl Engine {
         }
     }
 
+    /// Forgets an upload and what of it is on its way to the disks. Workers finish what they have.
     pub(super) fn forget_put(&mut self, stream: StreamId) {
-        self.puts.remove(&stream);
+        let Some(put) = self.puts.remove(&stream) else {
+            return;
+        };
+        for chunk in put.chunks {
+            if let ChunkState::Writing(ticket) = chunk.state {
+                self.forget_chunk(ticket);
+            }
+        }
+    }
+
+    /// Nobody waits for a chunk of the lane any more.
+    pub(super) fn forget_chunk(&mut self, ticket: Ticket) {
+        self.tickets.remove(&ticket);
+        self.lane.forget(ticket);
+    }
+
+    /// Uploads that were not committed end with us.
+    pub(super) fn abandon_uploads(&mut self) {
+        self.refuse_uploads(&Refusal::Stopping);
+        let streams: Vec<StreamId> = self.puts.keys().copied().collect();
+        for stream in streams {
+            self.forget_put(stream);
+        }
+        self.refused.clear();
     }
 
     /// Streams nobody has touched for long are forgotten.
     pub(super) fn expire_streams(&mut self) {
         let now = self.now.monotonic_ms;
+        self.refused.expire(now);
         let idle = |touched: u64| now.saturating_sub(touched) > STREAM_IDLE_MS_MAX;
         let puts: Vec<StreamId> = self
             .puts

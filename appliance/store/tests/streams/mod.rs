@@ -1,8 +1,16 @@
 //! Uploads and downloads among slow workers, full disks and clients that give up.
 
-use stele_store::request::{Answer, Command, Conditions, LockWish, Metadata, Purpose};
+use stele_format::limits::CHUNK_PLAIN_BYTES_MAX;
+use stele_store::limits::STREAM_COUNT_MAX;
+use stele_store::request::{
+    Answer, Command, Conditions, LockWish, Metadata, NamedPart, Purpose, Refusal, StreamId,
+};
+use stele_store::status::Load;
 
 use crate::support::{Rig, Running, content, name, piece};
+
+/// A whole chunk.
+const CHUNK: usize = CHUNK_PLAIN_BYTES_MAX as usize;
 
 fn object() -> Purpose {
     Purpose::Object {
@@ -11,12 +19,20 @@ fn object() -> Purpose {
     }
 }
 
-fn commit(stream: stele_store::request::StreamId) -> Command {
+fn commit(stream: StreamId) -> Command {
     Command::CommitPut {
         stream,
         md5: None,
         checksums: Vec::new(),
         conditions: Conditions::default(),
+    }
+}
+
+fn open_get() -> Command {
+    Command::OpenGet {
+        name: name("b", "k"),
+        version: None,
+        range: None,
     }
 }
 
@@ -99,4 +115,337 @@ fn a_request_that_waited_for_a_snapshot_goes_on_in_the_step_that_takes_it_over()
     }
     let answer = vault.replies.remove(&last);
     assert!(matches!(answer, Some(Ok(Answer::Done))), "{answer:?}");
+}
+
+#[test]
+fn a_download_never_goes_on_after_a_piece_that_could_not_be_read() {
+    let mut rig = Rig::create(3);
+    let mut vault = rig.start();
+    vault.bucket("b", false);
+    vault.put(&name("b", "k"), &content(3, 3 << 20));
+    let chunks = rig.frames_of(false);
+    rig.rot_everywhere(&chunks[1], 5000);
+    let Ok(Answer::Opened { stream, .. }) = vault.ask(open_get()) else {
+        panic!("not opened")
+    };
+    let next = |vault: &mut Running| vault.ask(Command::NextData { stream });
+    assert!(matches!(next(&mut vault), Ok(Answer::Data(_))));
+    let refused = next(&mut vault).unwrap_err();
+    assert!(matches!(refused, Refusal::Damaged { .. }), "{refused:?}");
+    for _ in 0..3 {
+        assert_eq!(next(&mut vault).unwrap_err(), refused);
+    }
+    vault.ask(Command::CloseGet { stream }).unwrap();
+    assert_eq!(next(&mut vault).unwrap_err(), Refusal::NoSuchStream);
+}
+
+fn put_data(stream: StreamId, seed: usize, bytes: usize) -> Command {
+    Command::PutData {
+        stream,
+        piece: piece(&content(seed, bytes)),
+    }
+}
+
+#[test]
+fn an_upload_that_finds_the_vault_full_hears_so_until_it_is_aborted() {
+    let mut rig = Rig::create(3);
+    let mut vault = rig.start();
+    vault.bucket("b", false);
+    let stream = vault.open_put(&name("b", "k"), object()).unwrap();
+    let refused = (0..200)
+        .find_map(|seed| {
+            let answer = vault.ask(put_data(stream, seed, CHUNK)).err();
+            vault.turn();
+            answer
+        })
+        .expect("a full vault");
+    assert_eq!(refused, Refusal::Full);
+    let again = vault.ask(put_data(stream, 0, CHUNK)).unwrap_err();
+    assert_eq!(again, Refusal::Full);
+    let committed = vault.ask(commit(stream)).unwrap_err();
+    assert_eq!(committed, Refusal::Full);
+    // The answer to its commit is the last an upload hears.
+    let late = vault.ask(put_data(stream, 0, CHUNK)).unwrap_err();
+    assert_eq!(late, Refusal::NoSuchStream);
+}
+
+#[test]
+fn an_upload_whose_disks_went_away_hears_so_until_it_is_aborted() {
+    let mut rig = Rig::create(3);
+    let mut vault = rig.start();
+    vault.bucket("b", false);
+    let [waiting, between] = ["waits", "between"].map(|key| {
+        let stream = vault.open_put(&name("b", key), object()).unwrap();
+        vault.ask(put_data(stream, 1, CHUNK)).unwrap();
+        stream
+    });
+    turns(&mut vault);
+    vault.ask(put_data(waiting, 2, CHUNK)).unwrap();
+    for handle in rig.handles.iter().flatten().take(2) {
+        handle.vanish();
+    }
+    vault.ask(put_data(waiting, 3, CHUNK)).unwrap();
+    turns(&mut vault);
+    for stream in [waiting, between] {
+        for _ in 0..2 {
+            let refused = vault.ask(put_data(stream, 4, CHUNK)).unwrap_err();
+            assert!(matches!(refused, Refusal::ReadOnly(_)), "{refused:?}");
+        }
+        vault.ask(Command::AbortPut { stream }).unwrap();
+        let late = vault.ask(put_data(stream, 5, CHUNK)).unwrap_err();
+        assert_eq!(late, Refusal::NoSuchStream);
+    }
+}
+
+#[test]
+fn a_vault_with_as_many_streams_as_it_takes_still_commits_them() {
+    let mut rig = Rig::create(3);
+    let mut vault = rig.start();
+    vault.bucket("b", false);
+    let streams: Vec<StreamId> = (0..STREAM_COUNT_MAX)
+        .map(|_| vault.open_put(&name("b", "k"), object()).unwrap())
+        .collect();
+    let refused = vault.open_put(&name("b", "k"), object()).unwrap_err();
+    assert_eq!(refused, Refusal::Busy);
+    vault.ask(put_data(streams[0], 1, 100)).unwrap();
+    vault.commit(streams[0]).unwrap();
+    assert!(vault.open_put(&name("b", "k"), object()).is_ok());
+}
+
+/// Whatever was asked has ended, and nothing of it is kept.
+fn assert_at_rest(vault: &mut Running) {
+    turns(vault);
+    assert_eq!(vault.engine.load(), Load::default());
+    assert!(vault.engine.is_idle());
+}
+
+#[test]
+fn an_aborted_upload_leaves_nothing_behind_wherever_its_chunks_were() {
+    let mut rig = Rig::create(3);
+    let mut vault = rig.start();
+    vault.bucket("b", false);
+    assert_at_rest(&mut vault);
+    // With a worker; waiting for the first segment; being written; written and not flushed.
+    for case in 0..4 {
+        let stream = vault.open_put(&name("b", "k"), object()).unwrap();
+        vault.busy = (case == 0).then(Vec::new);
+        vault.ask(put_data(stream, case, CHUNK)).unwrap();
+        if case == 3 {
+            turns(&mut vault);
+        }
+        vault.ask(Command::AbortPut { stream }).unwrap();
+        vault.work();
+        assert_at_rest(&mut vault);
+        let written = rig.frames_of(false).len();
+        assert_eq!(written, case.saturating_sub(1), "case {case}");
+    }
+    vault.put(&name("b", "k"), &content(9, CHUNK));
+    assert_eq!(
+        vault.get(&name("b", "k"), None, None).unwrap(),
+        content(9, CHUNK)
+    );
+    assert_at_rest(&mut vault);
+}
+
+#[test]
+fn uploads_refused_for_space_leave_nothing_behind() {
+    let mut rig = Rig::create(3);
+    let mut vault = rig.start();
+    vault.bucket("b", false);
+    let streams = ["k", "l"].map(|key| vault.open_put(&name("b", key), object()).unwrap());
+    for seed in 0..70 {
+        for stream in streams {
+            let _refused = vault.ask(put_data(stream, seed, CHUNK));
+        }
+        vault.turn();
+    }
+    for stream in streams {
+        assert_eq!(vault.commit(stream), Err(Refusal::Full));
+    }
+    assert_at_rest(&mut vault);
+}
+
+#[test]
+fn uploads_refused_for_want_of_disks_leave_nothing_behind() {
+    let mut rig = Rig::create(3);
+    let mut vault = rig.start();
+    vault.bucket("b", false);
+    let [aborted, committed] = ["k", "l"].map(|key| {
+        let stream = vault.open_put(&name("b", key), object()).unwrap();
+        vault.ask(put_data(stream, 1, CHUNK)).unwrap();
+        vault.complete();
+        vault.ask(put_data(stream, 2, CHUNK)).unwrap();
+        stream
+    });
+    let waiting = vault.send(commit(committed));
+    for handle in rig.handles.iter().flatten().take(2) {
+        handle.vanish();
+    }
+    vault.ask(put_data(aborted, 3, CHUNK)).unwrap();
+    turns(&mut vault);
+    let answer = vault.replies.remove(&waiting);
+    assert!(
+        matches!(answer, Some(Err(Refusal::ReadOnly(_)))),
+        "{answer:?}"
+    );
+    vault.ask(Command::AbortPut { stream: aborted }).unwrap();
+    assert_at_rest(&mut vault);
+}
+
+#[test]
+fn a_download_closed_in_the_middle_leaves_nothing_behind() {
+    let mut rig = Rig::create(3);
+    let mut vault = rig.start();
+    vault.bucket("b", false);
+    vault.put(&name("b", "k"), &content(3, 3 * CHUNK));
+    // Read from a disk; opened by a worker.
+    for case in 0..2 {
+        let Ok(Answer::Opened { stream, .. }) = vault.ask(open_get()) else {
+            panic!("not opened")
+        };
+        vault.busy = Some(Vec::new());
+        let asked: Vec<_> = (0..2)
+            .map(|_| vault.send(Command::NextData { stream }))
+            .collect();
+        if case == 1 {
+            turns(&mut vault);
+        }
+        vault.ask(Command::CloseGet { stream }).unwrap();
+        for id in asked {
+            let answer = vault.replies.remove(&id);
+            assert!(
+                matches!(answer, Some(Err(Refusal::NoSuchStream))),
+                "{answer:?}"
+            );
+        }
+        vault.work();
+        assert_at_rest(&mut vault);
+    }
+}
+
+/// An object of so many chunks that their list moves to the data lane when it is completed.
+fn long_upload(vault: &mut Running) -> Command {
+    let create = Command::CreateUpload {
+        name: name("b", "k"),
+        metadata: Metadata::default(),
+        lock: LockWish::default(),
+    };
+    let Ok(Answer::Upload(upload)) = vault.ask(create) else {
+        panic!("no upload")
+    };
+    let part = |number: u16| {
+        let purpose = Purpose::Part { upload, number };
+        let stream = vault.open_put(&name("b", "k"), purpose).unwrap();
+        vault.feed(stream, &content(3, 6 * CHUNK)).unwrap();
+        NamedPart {
+            number,
+            etag: vault.commit(stream).unwrap().etag,
+            checksums: Vec::new(),
+        }
+    };
+    Command::CompleteUpload {
+        name: name("b", "k"),
+        upload,
+        parts: (1..=11).map(part).collect(),
+        checksums: Vec::new(),
+        conditions: Conditions::default(),
+    }
+}
+
+#[test]
+fn lists_on_their_way_to_disks_that_go_away_leave_nothing_behind() {
+    let mut rig = Rig::create(3);
+    let mut vault = rig.start();
+    vault.bucket("b", false);
+    let complete = long_upload(&mut vault);
+    vault.busy = Some(Vec::new());
+    let waiting = vault.send(complete);
+    for _ in 0..20 {
+        vault.complete();
+    }
+    assert_eq!(vault.engine.load().lists, 1, "{:?}", vault.engine.load());
+    for handle in rig.handles.iter().flatten().take(2) {
+        handle.vanish();
+    }
+    let other = vault.send(Command::CreateBucket {
+        name: "c".to_owned(),
+        lock: false,
+    });
+    turns(&mut vault);
+    for id in [waiting, other] {
+        let answer = vault.replies.remove(&id);
+        assert!(
+            matches!(answer, Some(Err(Refusal::ReadOnly(_)))),
+            "{answer:?}"
+        );
+    }
+    vault.work();
+    assert_at_rest(&mut vault);
+}
+
+#[test]
+fn lists_that_workers_take_long_to_seal_are_flushed_without_more_traffic() {
+    let mut rig = Rig::create(3);
+    let mut vault = rig.start();
+    vault.bucket("b", false);
+    let complete = long_upload(&mut vault);
+    vault.busy = Some(Vec::new());
+    let waiting = vault.send(complete);
+    turns(&mut vault);
+    assert!(!vault.replies.contains_key(&waiting), "nothing is sealed");
+    vault.work();
+    turns(&mut vault);
+    let answer = vault.replies.remove(&waiting);
+    assert!(matches!(answer, Some(Ok(Answer::Stored(_)))), "{answer:?}");
+    assert_at_rest(&mut vault);
+}
+
+#[test]
+fn a_data_segment_is_sealed_only_when_everything_before_the_seal_is_durable() {
+    let mut rig = Rig::create(3);
+    let mut vault = rig.start();
+    vault.bucket("b", false);
+    let stream = vault.open_put(&name("b", "k"), object()).unwrap();
+    // Past half of the first segment the second one is there to move on to.
+    for seed in 0..3 {
+        vault.ask(put_data(stream, seed, CHUNK)).unwrap();
+        turns(&mut vault);
+    }
+    for seed in 3..6 {
+        vault.ask(put_data(stream, seed, CHUNK)).unwrap();
+    }
+    assert_eq!(vault.seals, 0, "chunks are still being written");
+    // Written, but too few for a flush.
+    turns(&mut vault);
+    assert_eq!(vault.seals, 0, "chunks are not flushed");
+    vault.commit(stream).unwrap();
+    turns(&mut vault);
+    assert_eq!(vault.seals, 2);
+    assert_at_rest(&mut vault);
+}
+
+#[test]
+fn a_segment_that_lost_a_disk_is_sealed_only_when_the_other_has_all_its_frames() {
+    let mut rig = Rig::create(3);
+    let mut vault = rig.start();
+    vault.bucket("b", false);
+    let stream = vault.open_put(&name("b", "k"), object()).unwrap();
+    vault.ask(put_data(stream, 0, CHUNK)).unwrap();
+    turns(&mut vault);
+    let [lost, slow] = rig.disks_of(&rig.frames_of(false)[0])[..] else {
+        panic!("two copies")
+    };
+    let [lost, slow] = [lost, slow].map(|disk| rig.handles[disk].clone().unwrap());
+    lost.fail_writes_from(0);
+    slow.hang(true);
+    vault.ask(put_data(stream, 1, CHUNK)).unwrap();
+    turns(&mut vault);
+    assert_eq!(vault.seals, 0, "the other copy is being written");
+    slow.hang(false);
+    vault.commit(stream).unwrap();
+    assert_at_rest(&mut vault);
+    assert_eq!(vault.seals, 1);
+    let mut whole = content(0, CHUNK);
+    whole.extend(content(1, CHUNK));
+    assert!(vault.get(&name("b", "k"), None, None).unwrap() == whole);
 }

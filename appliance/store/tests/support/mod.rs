@@ -5,11 +5,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use stele_device::buffer::BufferMut;
-use stele_device::disk::Disk;
+use stele_device::disk::{Disk, Op};
 use stele_device::sim::disk::SimDiskHandle;
 use stele_device::sim::entropy::SimEntropy;
 use stele_device::sim::fault::Loss;
 use stele_device::sim::keyprovider::SimKeys;
+use stele_format::frame::FrameHeader;
+use stele_format::segment::SEAL_MAGIC;
 use stele_format::units::{ByteCount, UnixMillis};
 use stele_store::engine::{Action, Attachment, DiskRefusal, DiskSlot, Engine, Event, Now, World};
 use stele_store::index::IndexStore;
@@ -53,6 +55,8 @@ pub struct Running {
     pub rights: Rights,
     /// While set, workers are busy: jobs gather here until [`Running::work`].
     pub busy: Option<Vec<Job>>,
+    /// Seal blocks given to disks.
+    pub seals: usize,
     now: Now,
     next: u64,
 }
@@ -100,6 +104,48 @@ impl Rig {
         }
     }
 
+    /// Every frame on a disk, by its place there.
+    fn frames(handle: &SimDiskHandle) -> impl Iterator<Item = (u64, FrameHeader)> {
+        (0..DISK_BYTES).step_by(4096).filter_map(|at| {
+            let header = FrameHeader::decode(&handle.peek(at, 256)).ok()?;
+            Some((at, *header.claims()))
+        })
+    }
+
+    /// The frames of journal or data lanes in order, each once.
+    pub fn frames_of(&self, journal: bool) -> Vec<FrameHeader> {
+        let mut frames: Vec<FrameHeader> = self
+            .handles
+            .iter()
+            .flatten()
+            .flat_map(Self::frames)
+            .map(|(_, frame)| frame)
+            .filter(|frame| frame.lane.is_journal() == journal)
+            .collect();
+        frames.sort_unstable_by_key(|frame| (frame.segment, frame.frame_index));
+        frames.dedup();
+        frames
+    }
+
+    /// The disks that hold a frame.
+    pub fn disks_of(&self, frame: &FrameHeader) -> Vec<usize> {
+        let holds = |handle: &SimDiskHandle| Self::frames(handle).any(|(_, other)| other == *frame);
+        let disks = self.handles.iter().enumerate();
+        disks
+            .filter(|(_, handle)| handle.as_ref().is_some_and(holds))
+            .map(|(disk, _)| disk)
+            .collect()
+    }
+
+    /// A byte of a frame rots on every disk that holds it, `skip` bytes from its beginning.
+    pub fn rot_everywhere(&self, frame: &FrameHeader, skip: u64) {
+        for handle in self.handles.iter().flatten() {
+            for (at, _) in Self::frames(handle).filter(|(_, other)| other == frame) {
+                handle.rot(at + skip, 0xff);
+            }
+        }
+    }
+
     /// Power is lost: every sector not yet flushed may be kept, lost or torn.
     pub fn crash(&self) {
         self.handles
@@ -136,6 +182,7 @@ impl Rig {
             replies: BTreeMap::new(),
             rights: self.rights,
             busy: None,
+            seals: 0,
             now,
             next: 0,
         })
@@ -180,6 +227,9 @@ impl Running {
                 let disk = self.disks[usize::from(slot.0)]
                     .as_mut()
                     .expect("an attached disk");
+                if let Op::Write { data, .. } | Op::WriteDurable { data, .. } = &op {
+                    self.seals += usize::from(data.starts_with(&SEAL_MAGIC));
+                }
                 disk.submit(id, op);
             }
             Action::Job(job) => match &mut self.busy {
@@ -353,7 +403,10 @@ impl Running {
                 Answer::Data(piece) => {
                     content.extend_from_slice(&piece.buffer[piece.start..piece.start + piece.len]);
                 }
-                Answer::End => return Ok(content),
+                Answer::End => {
+                    self.ask(Command::CloseGet { stream })?;
+                    return Ok(content);
+                }
                 other => panic!("unexpected {other:?}"),
             }
         }
