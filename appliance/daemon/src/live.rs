@@ -217,6 +217,7 @@ fn word(state: MemberState) -> &'static str {
         MemberState::Absent => "absent",
         MemberState::Stale => "stale",
         MemberState::Expelled => "expelled",
+        MemberState::Joining => "joining",
     }
 }
 
