@@ -122,6 +122,14 @@ impl Unflushed {
     }
 }
 
+/// A write of one copy.
+struct InFlight {
+    key: u64,
+    slot: DiskSlot,
+    /// When it was first seen waiting.
+    seen_ms: Option<u64>,
+}
+
 struct Prepared {
     segment: SegmentId,
     places: Vec<Place>,
@@ -145,7 +153,7 @@ pub struct Lane {
     waiting: VecDeque<(Ticket, SealedChunk)>,
     unflushed: BTreeMap<u64, Unflushed>,
     closing: Vec<Closing>,
-    writes: BTreeMap<u64, (u64, DiskSlot)>,
+    writes: BTreeMap<u64, InFlight>,
     next_number: u64,
     next_sequence: Sequence,
     previous_segment: SegmentId,
@@ -407,7 +415,12 @@ impl Lane {
             copies.insert(slot, CopyState::Writing);
             for (offset, bytes) in pieces {
                 let number = self.number();
-                self.writes.insert(number, (key, slot));
+                let in_flight = InFlight {
+                    key,
+                    slot,
+                    seen_ms: None,
+                };
+                self.writes.insert(number, in_flight);
                 let op = Op::Write {
                     offset: base + offset,
                     data: bytes.clone(),
@@ -467,11 +480,15 @@ impl Lane {
 
     /// A write completed on a disk.
     pub fn written(&mut self, slot: DiskSlot, number: u64) {
-        let Some((key, _)) = self.writes.remove(&number) else {
+        let Some(InFlight { key, .. }) = self.writes.remove(&number) else {
             return;
         };
         // A seal has two pieces a disk.
-        if self.writes.values().any(|other| *other == (key, slot)) {
+        if self
+            .writes
+            .values()
+            .any(|other| other.key == key && other.slot == slot)
+        {
             return;
         }
         let copy = self.unflushed.get_mut(&key);
@@ -561,33 +578,48 @@ impl Lane {
         }
     }
 
+    /// How long the oldest write of each disk has been waited for, counted from the first look at it.
+    pub(crate) fn waits(&mut self, now_ms: u64) -> BTreeMap<DiskSlot, u64> {
+        let mut waits = BTreeMap::new();
+        for write in self.writes.values_mut() {
+            let since = *write.seen_ms.get_or_insert(now_ms);
+            let wait: &mut u64 = waits.entry(write.slot).or_default();
+            *wait = now_ms.saturating_sub(since).max(*wait);
+        }
+        waits
+    }
+
+    /// A disk is too slow: as if it were lost, but that it keeps what it has. What its copy of the
+    /// closed segment then lacks is written again when that segment is read again.
+    pub(crate) fn leave(&mut self, slot: DiskSlot, context: &mut LaneContext<'_>) {
+        self.expel(slot, context);
+    }
+
     /// A disk is not believed any more: the open segment is closed on what remains, and chunks not
     /// yet durable everywhere are written again in a new segment. The frames they leave behind are
     /// finished on the other copy, whose seal will name them.
     pub(crate) fn expel(&mut self, slot: DiskSlot, context: &mut LaneContext<'_>) {
-        self.writes.retain(|_, (_, on)| *on != slot);
+        self.writes.retain(|_, write| write.slot != slot);
         let affected: Vec<u64> = self
             .unflushed
             .iter()
             .filter(|(_, unflushed)| unflushed.copies.contains_key(&slot))
             .map(|(key, _)| *key)
             .collect();
-        let prepared_there = |prepared: &Prepared| {
-            prepared
-                .places
-                .iter()
-                .any(|place| context.pool.locate_active(place).is_none())
-        };
-        if self.prepared.as_ref().is_some_and(prepared_there) {
+        let disk = context.pool.member_at(slot).map(|member| member.disk);
+        let there = |places: &[Place]| places.iter().any(|place| Some(place.disk) == disk);
+        if self
+            .prepared
+            .as_ref()
+            .is_some_and(|prepared| there(&prepared.places))
+        {
             self.prepared = None;
         }
-        let writer_there = |writer: &SegmentWriter| {
-            writer
-                .places
-                .iter()
-                .any(|place| context.pool.locate_active(place).is_none())
-        };
-        if self.writer.as_ref().is_some_and(writer_there) {
+        if self
+            .writer
+            .as_ref()
+            .is_some_and(|writer| there(&writer.places))
+        {
             self.close(context);
         }
         for key in affected.into_iter().rev() {

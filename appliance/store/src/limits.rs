@@ -12,6 +12,12 @@ pub const STREAM_IDLE_MS_MAX: u64 = 15 * 60 * 1_000;
 pub const LAG_FRAME_COUNT_MAX: usize = 64;
 /// Time a journal write may make no progress before its disk leaves the pool.
 pub const LAG_MS_MAX: u64 = 30_000;
+/// Time a read may wait for one disk before another is asked too.
+pub const HEDGE_MS: u64 = 150;
+/// Time a write or flush of the data lane may take before the lane goes on without its disk.
+pub const LANE_SLOW_MS: u64 = 2_000;
+/// Time for which a disk that was slow is only used where no other is left.
+pub const SLOW_MS: u64 = 30_000;
 /// Quiet time after which an idle marker closes the window of the last acknowledged frame.
 pub const IDLE_MARKER_MS: u64 = 20;
 /// Chunks written but not flushed on a disk before the lane asks for a flush by itself.

@@ -14,7 +14,7 @@ use stele_format::units::{
 };
 
 use crate::engine::DiskSlot;
-use crate::limits::RESERVE_UNIT_DIVISOR;
+use crate::limits::{RESERVE_UNIT_DIVISOR, SLOW_MS};
 use crate::recovery::table::quorum;
 
 /// Disks that carry an index area, the first ones.
@@ -57,6 +57,8 @@ pub struct Member {
     /// Why it is not active, in words for an operator.
     pub reason: Option<&'static str>,
     units: UnitMap,
+    /// Until when it is only used where no other is left.
+    slow_until_ms: u64,
 }
 
 /// Where one copy of a segment lies.
@@ -163,6 +165,8 @@ pub struct Pool {
     pub segments: BTreeMap<SegmentId, SegmentInfo>,
     /// The next segment id never used.
     pub next_segment: SegmentId,
+    /// The monotonic clock of the present step.
+    pub now_ms: u64,
 }
 
 impl Member {
@@ -183,6 +187,7 @@ impl Member {
             label_epoch: Epoch::ZERO,
             reason: None,
             units,
+            slow_until_ms: 0,
         }
     }
 
@@ -238,6 +243,21 @@ impl Pool {
         self.members
             .iter_mut()
             .find(|member| member.slot == Some(slot))
+    }
+
+    /// Notes that a disk takes far longer than it should.
+    pub fn note_slow(&mut self, slot: DiskSlot) {
+        let until = self.now_ms.saturating_add(SLOW_MS);
+        if let Some(member) = self.member_at_mut(slot) {
+            member.slow_until_ms = until;
+        }
+    }
+
+    /// Whether a disk was slow a short while ago.
+    #[must_use]
+    pub fn is_slow(&self, slot: DiskSlot) -> bool {
+        self.member_at(slot)
+            .is_some_and(|member| member.slow_until_ms > self.now_ms)
     }
 
     /// The slot of an active disk.
@@ -436,7 +456,10 @@ impl Pool {
     #[must_use]
     pub fn choose(&self, copies: usize) -> Option<Vec<Place>> {
         let mut candidates: Vec<&Member> = self.active().collect();
-        candidates.sort_by_key(|m| (std::cmp::Reverse(m.units.free), m.ordinal));
+        candidates.sort_by_key(|m| {
+            let slow = m.slow_until_ms > self.now_ms;
+            (slow, std::cmp::Reverse(m.units.free), m.ordinal)
+        });
         let places: Vec<Place> = candidates
             .into_iter()
             .filter_map(|m| {

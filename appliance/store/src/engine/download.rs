@@ -13,6 +13,7 @@ use crate::index::rows::{ChunkRow, RecordLocation, Table, TableRow};
 use crate::index::{Bundle, IndexRequest, QueryId, keys};
 use crate::job::Job;
 use crate::keys::chunk::ChunkKey;
+use crate::limits::HEDGE_MS;
 use crate::pool::MemberState;
 use crate::read::{Download, Piecework, VerifiedRecord, window};
 use crate::request::{Answer, ObjectInfo, Piece, Refusal, RequestId, StreamId};
@@ -59,8 +60,14 @@ pub(crate) struct ReadTask {
     segment: u64,
     offset: u64,
     bytes: usize,
+    /// Copies not asked yet.
     sources: VecDeque<(DiskSlot, u64)>,
-    attempts: u32,
+    /// Copies asked that have not answered.
+    outstanding: u32,
+    /// Copies that did not verify or gave nothing.
+    failed: u32,
+    /// The copy asked last, and when.
+    asked: Option<(DiskSlot, u64)>,
 }
 
 impl ReadTask {
@@ -213,7 +220,9 @@ impl Engine {
             offset: 0,
             bytes: 0,
             sources: VecDeque::new(),
-            attempts: 0,
+            outstanding: 0,
+            failed: 0,
+            asked: None,
         };
         self.reads.insert(read, task);
         match known {
@@ -305,7 +314,9 @@ impl Engine {
                 offset,
                 bytes,
                 sources,
-                attempts: 0,
+                outstanding: 0,
+                failed: 0,
+                asked: None,
             },
         );
         self.submit_read(read);
@@ -324,27 +335,64 @@ impl Engine {
         let mut places: Vec<_> = info.places.iter().filter(usable).collect();
         let turn = usize::try_from(self.next_number).unwrap_or(0) % places.len().max(1);
         places.rotate_left(turn);
-        places.sort_by_key(|place| self.pool.active_slot(place.disk).is_none());
+        places.sort_by_key(|place| {
+            let slot = self.pool.active_slot(place.disk);
+            (
+                slot.is_none(),
+                slot.is_some_and(|slot| self.pool.is_slow(slot)),
+            )
+        });
         places
             .into_iter()
             .filter_map(|place| self.pool.locate(place))
             .collect()
     }
 
-    /// Submits a read to its next source; out of sources it has failed.
+    /// Submits a read to its next source; out of sources, and with nothing outstanding, it has failed.
     fn submit_read(&mut self, read: u64) {
         let Some(task) = self.reads.get_mut(&read) else {
             return;
         };
         let Some((slot, base)) = task.sources.pop_front() else {
-            return self.read_failed(read);
+            if task.outstanding == 0 {
+                self.read_failed(read);
+            }
+            return;
         };
-        task.attempts += 1;
+        task.outstanding += 1;
+        task.asked = Some((slot, self.now.monotonic_ms));
         let op = Op::Read {
             offset: base + task.offset,
             bytes: task.bytes,
         };
         self.io.submit(slot, op, Self::read_purpose(read));
+    }
+
+    /// A copy gave nothing, or nothing that verifies.
+    fn source_failed(&mut self, read: u64) {
+        if let Some(task) = self.reads.get_mut(&read) {
+            task.failed += 1;
+            task.outstanding = task.outstanding.saturating_sub(1);
+        }
+        self.submit_read(read);
+    }
+
+    /// Reads that wait long for one disk ask the next one too; the first that verifies wins.
+    pub(super) fn hedge_reads(&mut self) {
+        let now = self.now.monotonic_ms;
+        let late: Vec<(u64, DiskSlot)> = self
+            .reads
+            .iter()
+            .filter(|(_, task)| task.outstanding > 0 && !task.sources.is_empty())
+            .filter_map(|(read, task)| Some((*read, task.asked?)))
+            .filter(|(_, (_, asked_ms))| now.saturating_sub(*asked_ms) > HEDGE_MS)
+            .map(|(read, (slot, _))| (read, slot))
+            .collect();
+        for (read, slot) in late {
+            self.pool.note_slow(slot);
+            self.counters.reads_hedged += 1;
+            self.submit_read(read);
+        }
     }
 
     /// A disk answered a read.
@@ -353,7 +401,7 @@ impl Engine {
             return;
         };
         let Some(buffer) = buffer else {
-            return self.submit_read(read);
+            return self.source_failed(read);
         };
         match &task.purpose {
             ReadFor::Record { location, skip, .. } | ReadFor::Config { location, skip, .. } => {
@@ -363,7 +411,7 @@ impl Engine {
                     .and_then(|bytes| VerifiedRecord::verify(bytes, location));
                 match verified {
                     Some(record) => self.record_read(read, record),
-                    None => self.submit_read(read),
+                    None => self.source_failed(read),
                 }
             }
             ReadFor::Chunk { entry, .. } | ReadFor::List { entry, .. } => {
@@ -401,7 +449,7 @@ impl Engine {
         let Some(task) = self.reads.remove(&read) else {
             return;
         };
-        self.note_attempts(task.segment, task.attempts);
+        self.note_failed(task.segment, task.failed);
         match task.purpose {
             ReadFor::Record {
                 request, location, ..
@@ -419,12 +467,12 @@ impl Engine {
     /// A worker verified and opened a chunk, or found that it does not verify.
     pub(super) fn chunk_opened(&mut self, read: u64, buffer: BufferMut, verified: bool) {
         if !verified {
-            return self.submit_read(read);
+            return self.source_failed(read);
         }
         let Some(task) = self.reads.remove(&read) else {
             return;
         };
-        self.note_attempts(task.segment, task.attempts);
+        self.note_failed(task.segment, task.failed);
         let header = FRAME_HEADER_BYTES as usize;
         match task.purpose {
             ReadFor::Chunk {
@@ -478,8 +526,8 @@ impl Engine {
         }
     }
 
-    fn note_attempts(&mut self, segment: u64, attempts: u32) {
-        if attempts > 1 {
+    fn note_failed(&mut self, segment: u64, failed: u32) {
+        if failed > 0 {
             self.suspect_segment(stele_format::units::SegmentId::new(segment));
             self.counters.reads_repaired_from_other_copy += 1;
         }

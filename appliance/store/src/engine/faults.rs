@@ -10,6 +10,7 @@ use stele_format::units::{Generation, UnitCount};
 
 use super::{DiskSlot, Engine};
 use crate::draft::Origin;
+use crate::limits::{LAG_MS_MAX, LANE_SLOW_MS};
 use crate::pool::{MemberState, Pool};
 use crate::request::{ReadOnlyReason, Refusal};
 
@@ -27,6 +28,28 @@ impl Engine {
     /// This disk is too far behind the others.
     pub(super) fn expel_slow(&mut self, slot: DiskSlot) {
         self.expel_for(slot, "it was too slow");
+    }
+
+    /// The data lane goes on without a disk that takes too long, while others are quick; one that
+    /// does not answer at all is expelled.
+    pub(super) fn leave_slow_disks(&mut self) {
+        let now = self.now.monotonic_ms;
+        let mut waits = self.lane.waits(now);
+        for (slot, wait_ms) in self.flushes.waits(now) {
+            let wait = waits.entry(slot).or_default();
+            *wait = wait_ms.max(*wait);
+        }
+        for (slot, wait_ms) in waits {
+            let others = self.pool.active().filter_map(|member| member.slot);
+            let quick = others.filter(|other| *other != slot && !self.pool.is_slow(*other));
+            let enough = quick.count() >= self.pool.needed();
+            if wait_ms > LAG_MS_MAX {
+                self.expel_slow(slot);
+            } else if wait_ms > LANE_SLOW_MS && enough {
+                self.pool.note_slow(slot);
+                self.with_lane(|lane, context| lane.leave(slot, context));
+            }
+        }
     }
 
     fn expel_for(&mut self, slot: DiskSlot, reason: &'static str) {

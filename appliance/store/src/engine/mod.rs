@@ -221,6 +221,8 @@ pub struct Counters {
     pub records: u64,
     /// Reads answered from another copy because one did not verify.
     pub reads_repaired_from_other_copy: u64,
+    /// Reads that asked a second disk because the first was slow.
+    pub reads_hedged: u64,
     /// Reads no copy could answer.
     pub reads_refused: u64,
 }
@@ -298,6 +300,7 @@ impl Engine {
     pub fn step(&mut self, now: Now, event: Event, actions: &mut Vec<Action>) {
         self.now = now;
         self.clock.now(now.monotonic_ms);
+        self.pool.now_ms = now.monotonic_ms;
         match event {
             Event::Request(request) => {
                 self.healer.client_asked(now.monotonic_ms);
@@ -500,6 +503,8 @@ impl Engine {
         for slot in self.journal.copies.hung(self.now.monotonic_ms) {
             self.expel_slow(slot);
         }
+        self.hedge_reads();
+        self.leave_slow_disks();
         self.expire_streams();
     }
 }

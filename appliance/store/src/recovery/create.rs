@@ -188,6 +188,7 @@ fn plan(
         created: stele_format::units::UnixMillis::ZERO,
         segments: std::collections::BTreeMap::new(),
         next_segment: SegmentId::new(1),
+        now_ms: 0,
     })
 }
 

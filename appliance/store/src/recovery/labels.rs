@@ -175,5 +175,6 @@ fn pool_of(
             }),
         segments: BTreeMap::new(),
         next_segment: newest.next_segment,
+        now_ms: 0,
     }
 }
