@@ -301,7 +301,7 @@ mod tests {
         check(
             Refusal::Damaged {
                 segment: 1,
-                frame: 2,
+                place: "frame 2".into(),
             },
             500,
             "InternalError",

@@ -127,13 +127,13 @@ pub enum Refusal {
     Rebuilding,
     /// Stored bytes could not be verified on any present disk.
     #[error(
-        "stored bytes of this version could not be verified on any present disk (segment {segment}, frame {frame})"
+        "stored bytes of this version could not be verified on any present disk (segment {segment}, {place})"
     )]
     Damaged {
         /// Segment id.
         segment: u64,
-        /// Frame in it.
-        frame: u32,
+        /// Where in it, in the engine's words: mostly the number of a frame.
+        place: String,
     },
     /// A stream that is not open, or was used out of order.
     #[error("no such stream")]

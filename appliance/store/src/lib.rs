@@ -22,6 +22,7 @@ pub mod limits;
 pub mod pool;
 mod read;
 pub mod recovery;
+mod refusal;
 pub mod request;
 mod segment;
 mod sequence;

@@ -1,6 +1,5 @@
 //! Refusals, from the engine's words to the gateway's.
 
-use stele_format::limits::BLOCK_BYTES;
 use stele_gateway::message as gateway;
 use stele_gateway::message::RetentionDateFault;
 use stele_store::policy;
@@ -32,9 +31,9 @@ pub fn to_gateway(refusal: Refusal) -> gateway::Refusal {
         Refusal::Full => gateway::Refusal::Full,
         Refusal::ReadOnly(reason) => gateway::Refusal::ReadOnly(reason.to_string()),
         Refusal::Rebuilding => gateway::Refusal::Rebuilding,
-        Refusal::Damaged { segment, offset } => gateway::Refusal::Damaged {
+        Refusal::Damaged { segment, place } => gateway::Refusal::Damaged {
             segment,
-            frame: block_of(offset),
+            place: place.to_string(),
         },
         Refusal::NoSuchStream => gateway::Refusal::NoSuchStream,
         Refusal::Stopping => gateway::Refusal::Stopping,
@@ -68,10 +67,4 @@ fn right_up(right: policy::Right) -> gateway::Right {
         policy::Right::HoldOff => gateway::Right::HoldOff,
         policy::Right::LockAdmin => gateway::Right::LockAdmin,
     }
-}
-
-/// The gateway names the place of damage by a small number, the engine by byte: what fits both is
-/// the number of the 4 KiB block in the segment at which the frame starts.
-fn block_of(offset: u64) -> u32 {
-    u32::try_from(offset / u64::from(BLOCK_BYTES)).unwrap_or(u32::MAX)
 }

@@ -605,4 +605,16 @@ fn refusals_keep_their_meaning_and_numbers() {
         store::Refusal::NoSuchKey { marker },
         gateway::Refusal::NoSuchKey { marker },
     );
+    for (place, words) in [
+        (store::DamagePlace::Frame(3), "frame 3"),
+        (store::DamagePlace::Byte(8192), "at byte 8192"),
+    ] {
+        check(
+            store::Refusal::Damaged { segment: 12, place },
+            gateway::Refusal::Damaged {
+                segment: 12,
+                place: words.to_owned(),
+            },
+        );
+    }
 }

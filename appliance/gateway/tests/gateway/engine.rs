@@ -526,7 +526,7 @@ impl State {
         if broken.is_some_and(|most| get.pieces >= most) {
             return Err(Refusal::Damaged {
                 segment: 1,
-                frame: 2,
+                place: "frame 2".into(),
             });
         }
         get.pieces += 1;

@@ -1,21 +1,17 @@
-//! Reads: from any attached copy, believed only when they match the digest that points to them; a
-//! copy that does not verify is passed over for the next.
+//! Downloads: pieces of a version, one after the other, until one cannot be had.
 
 use std::collections::VecDeque;
 
 use stele_device::buffer::BufferMut;
-use stele_device::disk::Op;
 use stele_format::limits::{BLOCK_BYTES, FRAME_HEADER_BYTES};
-use stele_format::manifest::{ManifestEntry, decode_entry_list};
+use stele_format::manifest::ManifestEntry;
 
-use super::{DiskSlot, Engine, JobFor, QueryFor};
-use crate::index::rows::{ChunkRow, RecordLocation, Table, TableRow};
-use crate::index::{Bundle, IndexRequest, QueryId, keys};
-use crate::job::Job;
+use super::Engine;
+use super::damage::{Lost, Told};
+use super::reads::ReadFor;
+use crate::index::rows::RecordLocation;
 use crate::keys::chunk::ChunkKey;
-use crate::limits::HEDGE_MS;
-use crate::pool::MemberState;
-use crate::read::{Download, Piecework, VerifiedRecord, window};
+use crate::read::{Download, Piecework};
 use crate::request::{Answer, ObjectInfo, Piece, Refusal, RequestId, StreamId};
 
 /// A download in progress.
@@ -27,67 +23,6 @@ pub(crate) struct GetStream {
     /// Why a piece could not be had. The stream ends there: what came next would hide the gap.
     refused: Option<Refusal>,
     pub(super) touched_ms: u64,
-}
-
-/// What a read is for.
-enum ReadFor {
-    Record {
-        request: RequestId,
-        location: RecordLocation,
-        skip: usize,
-    },
-    Chunk {
-        request: RequestId,
-        stream: StreamId,
-        entry: ManifestEntry,
-        skip: usize,
-        take: usize,
-    },
-    List {
-        stream: StreamId,
-        entry: ManifestEntry,
-    },
-    Config {
-        request: RequestId,
-        location: RecordLocation,
-        skip: usize,
-    },
-}
-
-/// A read under way.
-pub(crate) struct ReadTask {
-    purpose: ReadFor,
-    segment: u64,
-    offset: u64,
-    bytes: usize,
-    /// Copies not asked yet.
-    sources: VecDeque<(DiskSlot, u64)>,
-    /// Copies asked that have not answered.
-    outstanding: u32,
-    /// Copies that did not verify or gave nothing.
-    failed: u32,
-    /// The copy asked last, and when.
-    asked: Option<(DiskSlot, u64)>,
-}
-
-impl ReadTask {
-    /// The request that waits for it alone.
-    pub(super) fn request(&self) -> Option<RequestId> {
-        match self.purpose {
-            ReadFor::Record { request, .. }
-            | ReadFor::Chunk { request, .. }
-            | ReadFor::Config { request, .. } => Some(request),
-            ReadFor::List { .. } => None,
-        }
-    }
-
-    /// The download it belongs to.
-    fn stream(&self) -> Option<StreamId> {
-        match self.purpose {
-            ReadFor::Chunk { stream, .. } | ReadFor::List { stream, .. } => Some(stream),
-            ReadFor::Record { .. } | ReadFor::Config { .. } => None,
-        }
-    }
 }
 
 impl Engine {
@@ -143,7 +78,9 @@ impl Engine {
         let location = get.download.location;
         match get.download.next() {
             Piecework::End => self.io.reply(id, Ok(Answer::End)),
-            Piecework::Damaged => self.break_off(stream, id, damaged(&location)),
+            Piecework::Damaged => {
+                self.name_damage(Told::Piece(id, stream), Lost::record(&location));
+            }
             Piecework::Inline {
                 entry,
                 sealed,
@@ -151,7 +88,7 @@ impl Engine {
                 take,
             } => match self.open_inline(&entry, &sealed, skip, take) {
                 Some(piece) => self.io.reply(id, Ok(Answer::Data(piece))),
-                None => self.break_off(stream, id, damaged(&location)),
+                None => self.name_damage(Told::Piece(id, stream), Lost::record(&location)),
             },
             Piecework::Chunk { entry, skip, take } => {
                 let purpose = ReadFor::Chunk {
@@ -172,12 +109,18 @@ impl Engine {
     }
 
     /// A piece of a download cannot be had, and so nothing after it.
-    fn break_off(&mut self, stream: StreamId, id: RequestId, refusal: Refusal) {
-        self.counters.reads_refused += 1;
+    pub(super) fn break_off(&mut self, stream: StreamId, asked: &[RequestId], refusal: &Refusal) {
         if let Some(get) = self.gets.get_mut(&stream) {
             get.refused.get_or_insert_with(|| refusal.clone());
         }
-        self.io.reply(id, Err(refusal));
+        for id in asked {
+            self.io.reply(*id, Err(refusal.clone()));
+        }
+    }
+
+    /// The record whose manifest a download follows.
+    pub(super) fn record_of(&self, stream: StreamId) -> Option<RecordLocation> {
+        self.gets.get(&stream).map(|get| get.download.location)
     }
 
     fn open_inline(
@@ -202,420 +145,25 @@ impl Engine {
         })
     }
 
-    /// Finds where a chunk lies, by its digest.
-    fn locate_chunk(&mut self, purpose: ReadFor) {
-        let entry = match &purpose {
-            ReadFor::Chunk { entry, .. } | ReadFor::List { entry, .. } => entry,
-            ReadFor::Record { .. } | ReadFor::Config { .. } => return,
-        };
-        let key = keys::chunk(&entry.digest);
-        let known = self
-            .memtable
-            .overlay_get(Table::Chunks, &key)
-            .map(|row| row.map(<[u8]>::to_vec));
-        let read = self.number();
-        let task = ReadTask {
-            purpose,
-            segment: 0,
-            offset: 0,
-            bytes: 0,
-            sources: VecDeque::new(),
-            outstanding: 0,
-            failed: 0,
-            asked: None,
-        };
-        self.reads.insert(read, task);
-        match known {
-            Some(row) => self.chunk_row(read, row.as_deref()),
-            None => {
-                let id = QueryId(self.number());
-                self.queries.insert(id, QueryFor::Read(read));
-                let gets = vec![(Table::Chunks, key)];
-                let query = IndexRequest::Query {
-                    id,
-                    gets,
-                    scans: Vec::new(),
-                };
-                self.io.action(super::Action::Index(query));
-            }
-        }
-    }
-
-    /// The index has answered where a chunk lies.
-    pub(super) fn chunk_located(&mut self, read: u64, bundle: &Bundle) {
-        let Some(task) = self.reads.get(&read) else {
-            return;
-        };
-        let entry = match &task.purpose {
-            ReadFor::Chunk { entry, .. } | ReadFor::List { entry, .. } => entry,
-            ReadFor::Record { .. } | ReadFor::Config { .. } => return,
-        };
-        let key = keys::chunk(&entry.digest);
-        let row = self
-            .memtable
-            .overlay_get(Table::Chunks, &key)
-            .or_else(|| bundle.get(Table::Chunks, &key))
-            .flatten()
-            .map(<[u8]>::to_vec);
-        self.chunk_row(read, row.as_deref());
-    }
-
-    fn chunk_row(&mut self, read: u64, row: Option<&[u8]>) {
-        let row = row.and_then(|bytes| ChunkRow::decode(bytes).ok());
-        let Some(row) = row else {
-            return self.read_failed(read);
-        };
-        let sources = self.sources(row.segment);
-        if let Some(task) = self.reads.get_mut(&read) {
-            task.segment = row.segment.get();
-            task.offset = row.offset.get();
-            task.bytes = usize::try_from(row.total_bytes).unwrap_or(usize::MAX);
-            task.sources = sources;
-        }
-        self.submit_read(read);
-    }
-
-    /// Reads a journal record for a deciding request.
-    pub(super) fn read_record(&mut self, request: RequestId, location: RecordLocation) {
-        let (_, _, skip) = window(&location);
-        self.start_record_read(
-            ReadFor::Record {
-                request,
-                location,
-                skip,
-            },
-            &location,
-        );
-    }
-
-    /// Reads a configuration value.
-    pub(super) fn config_read(&mut self, request: RequestId, location: RecordLocation) {
-        let (_, _, skip) = window(&location);
-        self.start_record_read(
-            ReadFor::Config {
-                request,
-                location,
-                skip,
-            },
-            &location,
-        );
-    }
-
-    fn start_record_read(&mut self, purpose: ReadFor, location: &RecordLocation) {
-        let (offset, bytes, _) = window(location);
-        let sources = self.sources(location.segment);
-        let segment = location.segment.get();
-        let read = self.number();
-        self.reads.insert(
-            read,
-            ReadTask {
-                purpose,
-                segment,
-                offset,
-                bytes,
-                sources,
-                outstanding: 0,
-                failed: 0,
-                asked: None,
-            },
-        );
-        self.submit_read(read);
-    }
-
-    /// Every attached copy of a segment; those that take part first, spread over the disks.
-    fn sources(&self, segment: stele_format::units::SegmentId) -> VecDeque<(DiskSlot, u64)> {
-        let Some(info) = self.pool.segments.get(&segment) else {
-            return VecDeque::new();
-        };
-        let usable = |place: &&crate::pool::Place| {
-            self.pool
-                .member(place.disk)
-                .is_some_and(|m| m.state != MemberState::Expelled)
-        };
-        let mut places: Vec<_> = info.places.iter().filter(usable).collect();
-        let turn = usize::try_from(self.next_number).unwrap_or(0) % places.len().max(1);
-        places.rotate_left(turn);
-        places.sort_by_key(|place| {
-            let slot = self.pool.active_slot(place.disk);
-            (
-                slot.is_none(),
-                slot.is_some_and(|slot| self.pool.is_slow(slot)),
-            )
-        });
-        places
-            .into_iter()
-            .filter_map(|place| self.pool.locate(place))
-            .collect()
-    }
-
-    /// Submits a read to its next source; out of sources, and with nothing outstanding, it has failed.
-    fn submit_read(&mut self, read: u64) {
-        let Some(task) = self.reads.get_mut(&read) else {
-            return;
-        };
-        let Some((slot, base)) = task.sources.pop_front() else {
-            if task.outstanding == 0 {
-                self.read_failed(read);
-            }
-            return;
-        };
-        task.outstanding += 1;
-        task.asked = Some((slot, self.now.monotonic_ms));
-        let op = Op::Read {
-            offset: base + task.offset,
-            bytes: task.bytes,
-        };
-        self.io.submit(slot, op, Self::read_purpose(read));
-    }
-
-    /// A copy gave nothing, or nothing that verifies.
-    fn source_failed(&mut self, read: u64) {
-        if let Some(task) = self.reads.get_mut(&read) {
-            task.failed += 1;
-            task.outstanding = task.outstanding.saturating_sub(1);
-        }
-        self.submit_read(read);
-    }
-
-    /// Reads that wait long for one disk ask the next one too; the first that verifies wins.
-    pub(super) fn hedge_reads(&mut self) {
-        let now = self.now.monotonic_ms;
-        let late: Vec<(u64, DiskSlot)> = self
-            .reads
-            .iter()
-            .filter(|(_, task)| task.outstanding > 0 && !task.sources.is_empty())
-            .filter_map(|(read, task)| Some((*read, task.asked?)))
-            .filter(|(_, (_, asked_ms))| now.saturating_sub(*asked_ms) > HEDGE_MS)
-            .map(|(read, (slot, _))| (read, slot))
-            .collect();
-        for (read, slot) in late {
-            self.pool.note_slow(slot);
-            self.counters.reads_hedged += 1;
-            self.submit_read(read);
-        }
-    }
-
-    /// A disk answered a read.
-    pub(super) fn read_done(&mut self, read: u64, buffer: Option<BufferMut>) {
-        let Some(task) = self.reads.get(&read) else {
-            return;
-        };
-        let Some(buffer) = buffer else {
-            return self.source_failed(read);
-        };
-        match &task.purpose {
-            ReadFor::Record { location, skip, .. } | ReadFor::Config { location, skip, .. } => {
-                let end = skip.saturating_add(location.bytes as usize);
-                let verified = buffer
-                    .get(*skip..end)
-                    .and_then(|bytes| VerifiedRecord::verify(bytes, location));
-                match verified {
-                    Some(record) => self.record_read(read, record),
-                    None => self.source_failed(read),
-                }
-            }
-            ReadFor::Chunk { entry, .. } | ReadFor::List { entry, .. } => {
-                let job = Job::Open {
-                    id: self.io.job_id(),
-                    key: ChunkKey::copy_of(entry.key.expose()),
-                    buffer,
-                    digest: entry.digest,
-                    stored_len: entry.stored_bytes as usize,
-                    plain_len: usize::try_from(entry.plain_bytes.get()).unwrap_or(usize::MAX),
-                };
-                self.give_open_job(read, job);
-            }
-        }
-    }
-
-    fn give_open_job(&mut self, read: u64, mut job: Job) {
-        // A list chunk's plaintext is the list, not what its entries add up to.
-        if let Some(ReadTask {
-            purpose: ReadFor::List { entry, .. },
-            ..
-        }) = self.reads.get(&read)
-            && let Job::Open { plain_len, .. } = &mut job
-        {
-            *plain_len = (entry.stored_bytes as usize)
-                .saturating_sub(stele_format::limits::TAG_BYTES as usize);
-        }
-        if let Job::Open { id, .. } = &job {
-            self.jobs.insert(*id, JobFor::Read(read));
-        }
-        self.io.job(job);
-    }
-
-    fn record_read(&mut self, read: u64, record: VerifiedRecord) {
-        let Some(task) = self.reads.remove(&read) else {
-            return;
-        };
-        self.note_failed(task.segment, task.failed);
-        match task.purpose {
-            ReadFor::Record {
-                request, location, ..
-            } => {
-                self.record_fetched(request, location, Some(record));
-            }
-            ReadFor::Config { request, .. } => {
-                let value = crate::fact::open_config(&record, &self.keys, self.pool.id);
-                self.finish(request, Ok(Answer::Config(value)));
-            }
-            ReadFor::Chunk { .. } | ReadFor::List { .. } => {}
-        }
-    }
-
-    /// A worker verified and opened a chunk, or found that it does not verify.
-    pub(super) fn chunk_opened(&mut self, read: u64, buffer: BufferMut, verified: bool) {
-        if !verified {
-            return self.source_failed(read);
-        }
-        let Some(task) = self.reads.remove(&read) else {
-            return;
-        };
-        self.note_failed(task.segment, task.failed);
-        let header = FRAME_HEADER_BYTES as usize;
-        match task.purpose {
-            ReadFor::Chunk {
-                request,
-                skip,
-                take,
-                ..
-            } => {
-                let piece = Piece {
-                    buffer,
-                    start: header + skip,
-                    len: take,
-                };
-                self.io.reply(request, Ok(Answer::Data(piece)));
-            }
-            ReadFor::List { stream, entry } => {
-                let stored = (entry.stored_bytes as usize)
-                    .saturating_sub(stele_format::limits::TAG_BYTES as usize);
-                let entries = buffer
-                    .get(header..header + stored)
-                    .and_then(decode_entries_padded);
-                self.expanded(stream, entries, (task.segment, task.offset));
-            }
-            ReadFor::Record { .. } | ReadFor::Config { .. } => {}
-        }
-    }
-
-    fn expanded(
-        &mut self,
-        stream: StreamId,
-        entries: Option<Vec<ManifestEntry>>,
-        (segment, offset): (u64, u64),
-    ) {
+    /// A list chunk was opened: its entries are next.
+    pub(super) fn expanded(&mut self, stream: StreamId, entries: Vec<ManifestEntry>) {
         let Some(get) = self.gets.get_mut(&stream) else {
             return;
         };
         get.expanding = false;
-        let waiting = std::mem::take(&mut get.waiting);
-        match entries {
-            Some(entries) => {
-                get.download.expand(entries);
-                for id in waiting {
-                    self.next_data(id, stream);
-                }
-            }
-            None => {
-                for id in waiting {
-                    self.break_off(stream, id, Refusal::Damaged { segment, offset });
-                }
-            }
+        get.download.expand(entries);
+        for id in std::mem::take(&mut get.waiting) {
+            self.next_data(id, stream);
         }
     }
 
-    fn note_failed(&mut self, segment: u64, failed: u32) {
-        if failed > 0 {
-            self.suspect_segment(stele_format::units::SegmentId::new(segment));
-            self.counters.reads_repaired_from_other_copy += 1;
-        }
-    }
-
-    /// No copy could be verified.
-    pub(super) fn read_failed(&mut self, read: u64) {
-        let Some(task) = self.reads.remove(&read) else {
+    /// A list chunk cannot be had.
+    pub(super) fn not_expanded(&mut self, stream: StreamId, refusal: &Refusal) {
+        let Some(get) = self.gets.get_mut(&stream) else {
             return;
         };
-        match task.purpose {
-            ReadFor::Record {
-                request, location, ..
-            } => self.record_fetched(request, location, None),
-            ReadFor::Chunk {
-                request, stream, ..
-            } => {
-                let (segment, offset) = (task.segment, task.offset);
-                self.break_off(stream, request, Refusal::Damaged { segment, offset });
-            }
-            ReadFor::List { stream, .. } => {
-                self.expanded(stream, None, (task.segment, task.offset));
-            }
-            ReadFor::Config {
-                request, location, ..
-            } => {
-                self.counters.reads_refused += 1;
-                self.finish(request, Err(damaged(&location)));
-            }
-        }
+        get.expanding = false;
+        let waiting = Vec::from(std::mem::take(&mut get.waiting));
+        self.break_off(stream, &waiting, refusal);
     }
-
-    /// A worker finished a job.
-    pub(super) fn job_done(&mut self, done: crate::job::JobDone) {
-        use crate::job::JobDone;
-        match done {
-            JobDone::Sealed {
-                id,
-                buffer,
-                stored_len,
-                digest,
-            } => {
-                let sealed = crate::lane::SealedChunk {
-                    buffer,
-                    stored_len,
-                    digest,
-                    list: false,
-                };
-                match self.jobs.remove(&id) {
-                    Some(JobFor::Chunk(stream, ordinal)) => {
-                        self.chunk_sealed(stream, ordinal, sealed);
-                    }
-                    Some(JobFor::List(request, group)) => self.list_sealed(request, group, sealed),
-                    Some(JobFor::Read(_) | JobFor::Heal(_) | JobFor::Nobody) | None => {}
-                }
-            }
-            JobDone::Judged { id, buffer, good } => {
-                if let Some(JobFor::Heal(token)) = self.jobs.remove(&id) {
-                    self.heal_judged(token, buffer, good);
-                }
-            }
-            JobDone::Opened {
-                id,
-                buffer,
-                verified,
-            } => {
-                if let Some(JobFor::Read(read)) = self.jobs.remove(&id) {
-                    self.chunk_opened(read, buffer, verified);
-                }
-            }
-        }
-    }
-}
-
-/// The record itself cannot be had, or contradicts itself.
-fn damaged(location: &RecordLocation) -> Refusal {
-    Refusal::Damaged {
-        segment: location.segment.get(),
-        offset: location.offset.get(),
-    }
-}
-
-/// The entries of an opened list chunk, whose plaintext is padded with zeros.
-fn decode_entries_padded(plain: &[u8]) -> Option<Vec<ManifestEntry>> {
-    let end = plain
-        .iter()
-        .rposition(|byte| *byte != 0)
-        .map_or(0, |last| last + 1);
-    // The list may itself end in zeros, at most the eight bytes of a number.
-    (end..=plain.len().min(end + 8)).find_map(|end| decode_entry_list(plain.get(..end)?).ok())
 }

@@ -10,11 +10,13 @@
 
 mod admission;
 pub(crate) mod commands;
+mod damage;
 mod download;
 mod faults;
 mod heal;
 pub(crate) mod io;
 mod membership;
+mod reads;
 mod refused;
 mod requests;
 mod snapshot;
@@ -49,8 +51,9 @@ use crate::pool::Pool;
 use crate::request::{Answer, ReadOnlyReason, Refusal, Request, RequestId, StreamId};
 
 use admission::Admission;
-use download::{GetStream, ReadTask};
+use download::GetStream;
 use io::{Io, Purpose};
+use reads::ReadTask;
 use refused::RefusedStreams;
 use requests::Pending;
 use spill::Spill;

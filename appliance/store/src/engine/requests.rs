@@ -6,6 +6,7 @@ use stele_format::record::Body;
 
 use super::admission::Claim;
 use super::commands::{After, Facts, Outcome, bucket, delete, list, lock, multipart, object};
+use super::damage::{Lost, Told};
 use super::io::Purpose;
 use super::view::{Gathered, Need, Stop, View, apply_live};
 use super::{Engine, QueryFor, StopState};
@@ -199,6 +200,9 @@ impl Engine {
             Ok(Outcome::Write(drafts, after)) => self.write(id, drafts, after),
             Err(Stop::Need(needs)) => self.fetch(id, needs),
             Err(Stop::Refuse(refusal)) => self.finish(id, Err(refusal)),
+            Err(Stop::Damaged(location)) => {
+                self.name_damage(Told::Request(id), Lost::record(&location));
+            }
             Err(Stop::Index(error)) => {
                 self.alarms.index_contradiction(&error);
                 self.finish(id, Err(Refusal::Rebuilding));
@@ -376,34 +380,20 @@ impl Engine {
         }
     }
 
-    /// A record a request wanted was read, or could not be verified on any disk.
+    /// A record a request wanted was read.
     pub(super) fn record_fetched(
         &mut self,
         id: RequestId,
         location: RecordLocation,
-        record: Option<VerifiedRecord>,
+        record: VerifiedRecord,
     ) {
         let Some(pending) = self.pending.get_mut(&id) else {
             return;
         };
-        match record {
-            Some(record) => {
-                let key = (location.segment, location.offset.get());
-                pending
-                    .gathered
-                    .records
-                    .insert(key, std::sync::Arc::new(record));
-                self.fetched(id);
-            }
-            None => {
-                self.counters.reads_refused += 1;
-                let refusal = Refusal::Damaged {
-                    segment: location.segment.get(),
-                    offset: location.offset.get(),
-                };
-                self.finish(id, Err(refusal));
-            }
-        }
+        let key = (location.segment, location.offset.get());
+        let record = std::sync::Arc::new(record);
+        pending.gathered.records.insert(key, record);
+        self.fetched(id);
     }
 
     pub(super) fn index_reply(&mut self, reply: IndexReply) {
@@ -426,7 +416,7 @@ impl Engine {
                 query: Some(query), ..
             } => match self.queries.remove(&query) {
                 Some(QueryFor::Request(id)) => self.finish(id, Err(Refusal::Rebuilding)),
-                Some(QueryFor::Read(read)) => self.read_failed(read),
+                Some(QueryFor::Read(read)) => self.chunk_not_located(read),
                 Some(QueryFor::Nobody) | None => {}
             },
             IndexReply::Failed { query: None, .. } => self.snapshot_failed(),

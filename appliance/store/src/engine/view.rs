@@ -37,6 +37,8 @@ pub(crate) enum Stop {
     Need(Vec<Need>),
     /// No.
     Refuse(Refusal),
+    /// This record does not open, although it verifies.
+    Damaged(RecordLocation),
     /// The index contradicts itself or the journal.
     Index(ApplyError),
 }

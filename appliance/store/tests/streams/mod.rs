@@ -1,9 +1,11 @@
 //! Uploads and downloads among slow workers, full disks and clients that give up.
 
+use stele_format::frame::FrameHeader;
 use stele_format::limits::CHUNK_PLAIN_BYTES_MAX;
 use stele_store::limits::STREAM_COUNT_MAX;
 use stele_store::request::{
-    Answer, Command, Conditions, LockWish, Metadata, NamedPart, Purpose, Refusal, StreamId,
+    Answer, Command, Conditions, DamagePlace, LockWish, Metadata, NamedPart, Purpose, RangeWish,
+    Refusal, StreamId,
 };
 use stele_store::status::Load;
 
@@ -448,4 +450,85 @@ fn a_segment_that_lost_a_disk_is_sealed_only_when_the_other_has_all_its_frames()
     let mut whole = content(0, CHUNK);
     whole.extend(content(1, CHUNK));
     assert!(vault.get(&name("b", "k"), None, None).unwrap() == whole);
+}
+
+fn damage(frame: &FrameHeader) -> Refusal {
+    Refusal::Damaged {
+        segment: frame.segment.get(),
+        place: DamagePlace::Frame(frame.frame_index.get()),
+    }
+}
+
+#[test]
+fn a_damaged_chunk_is_refused_by_the_number_of_its_frame() {
+    // Its own header tells the number, or the frame before, or its place behind the segment's header.
+    for (number, header) in [(1, true), (1, false), (0, false)] {
+        let mut rig = Rig::create(3);
+        let mut vault = rig.start();
+        vault.bucket("b", false);
+        vault.put(&name("b", "k"), &content(3, 3 * CHUNK));
+        let frame = rig.frames_of(false)[number];
+        rig.rot_everywhere(&frame, 5000);
+        if !header {
+            rig.rot_everywhere(&frame, 20);
+        }
+        let refused = vault.get(&name("b", "k"), None, None).err();
+        assert_eq!(refused, Some(damage(&frame)), "frame {number}, {header}");
+    }
+}
+
+#[test]
+fn a_damaged_chunk_among_lost_headers_is_refused_by_its_byte() {
+    let mut rig = Rig::create(3);
+    let mut vault = rig.start();
+    vault.bucket("b", false);
+    vault.put(&name("b", "k"), &content(3, 3 * CHUNK));
+    let frames = rig.frames_of(false);
+    rig.rot_everywhere(&frames[2], 5000);
+    for frame in &frames[1..3] {
+        rig.rot_everywhere(frame, 20);
+    }
+    let range = Some(RangeWish::Suffix(10));
+    let refused = vault.get(&name("b", "k"), None, range).err().unwrap();
+    let byte = frames[2].segment_offset.get();
+    let place = DamagePlace::Byte(byte);
+    let segment = frames[2].segment.get();
+    assert_eq!(refused, Refusal::Damaged { segment, place });
+    let text = format!("(segment {segment}, at byte {byte})");
+    assert!(refused.to_string().contains(&text), "{refused}");
+}
+
+#[test]
+fn a_damaged_record_is_refused_by_the_number_of_its_frame() {
+    let mut rig = Rig::create(3);
+    let mut vault = rig.start();
+    vault.bucket("b", false);
+    turns(&mut vault);
+    let before = rig.frames_of(true).len();
+    // The first goes alone; the others share the next frame, the last many blocks behind its start.
+    let streams = ["first", "large", "last"].map(|key| {
+        let stream = vault.open_put(&name("b", key), object()).unwrap();
+        vault.ask(put_data(stream, 3, 100 << 10)).unwrap();
+        stream
+    });
+    let sent = streams.map(|stream| vault.send(commit(stream)));
+    turns(&mut vault);
+    for id in sent {
+        assert!(
+            vault
+                .replies
+                .remove(&id)
+                .is_some_and(|answer| answer.is_ok())
+        );
+    }
+    let frame = rig.frames_of(true)[before + 1];
+    assert_eq!(frame.record_count, 2);
+    rig.rot_everywhere(&frame, u64::from(frame.total_bytes) - 8192);
+    let head = Command::Head {
+        name: name("b", "last"),
+        version: None,
+    };
+    assert_eq!(vault.ask(head).unwrap_err(), damage(&frame));
+    assert!(vault.get(&name("b", "large"), None, None).is_ok());
+    assert_at_rest(&mut vault);
 }

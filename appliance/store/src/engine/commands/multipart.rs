@@ -227,7 +227,7 @@ fn opened_upload(
     view.settle()?;
     let manifest = record
         .and_then(|record| fact::open_manifest(&record, facts.keys, facts.pool))
-        .ok_or(damaged(row.location))?;
+        .ok_or(Stop::Damaged(row.location))?;
     let lock = LockWish {
         retention: row.retention,
         hold: row.hold,
@@ -244,19 +244,12 @@ fn gather(facts: &Facts<'_>, view: &View<'_>, chosen: &[(u16, &PartRow)]) -> Res
     view.settle()?;
     let mut content = Content::default();
     for (record, location) in records {
-        let record = record.ok_or(damaged(location))?;
+        let record = record.ok_or(Stop::Damaged(location))?;
         let manifest =
-            fact::open_manifest(&record, facts.keys, facts.pool).ok_or(damaged(location))?;
+            fact::open_manifest(&record, facts.keys, facts.pool).ok_or(Stop::Damaged(location))?;
         content.append(Content::of_record(&manifest, record));
     }
     Ok(content)
-}
-
-fn damaged(location: crate::index::rows::RecordLocation) -> Refusal {
-    Refusal::Damaged {
-        segment: location.segment.get(),
-        offset: location.offset.get(),
-    }
 }
 
 /// Gives an upload up.

@@ -307,10 +307,7 @@ fn look(
     let found = find_version(facts, view, name, version)?;
     let record = view.record(&found.row.location);
     view.settle()?;
-    let damaged = || Refusal::Damaged {
-        segment: found.row.location.segment.get(),
-        offset: found.row.location.offset.get(),
-    };
+    let damaged = || Stop::Damaged(found.row.location);
     let record = record.ok_or_else(damaged)?;
     let manifest = fact::open_manifest(&record, facts.keys, facts.pool).ok_or_else(damaged)?;
     let info = ObjectInfo {

@@ -1,0 +1,167 @@
+//! Why the engine says no. Every refusal says what and why, and nothing of names or content.
+
+use std::fmt;
+
+use stele_format::units::VersionId;
+
+use crate::policy::Right;
+
+/// Why not.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// No such bucket.
+    #[error("no such bucket")]
+    NoSuchBucket,
+    /// No such object or hidden by a marker.
+    #[error("no such key")]
+    NoSuchKey {
+        /// The marker that hides it.
+        marker: Option<VersionId>,
+    },
+    /// No such version.
+    #[error("no such version")]
+    NoSuchVersion,
+    /// The version is a delete marker.
+    #[error("the version is a delete marker")]
+    IsMarker {
+        /// The marker.
+        version: VersionId,
+    },
+    /// No such upload.
+    #[error("no such upload")]
+    NoSuchUpload,
+    /// The bucket is there.
+    #[error("the bucket exists already")]
+    BucketExists,
+    /// It shows versions, markers or uploads.
+    #[error("the bucket is not empty")]
+    BucketNotEmpty,
+    /// Too many buckets.
+    #[error("the vault holds as many buckets as it can ({buckets_max})")]
+    TooManyBuckets {
+        /// Limit.
+        buckets_max: u32,
+    },
+    /// A policy said no.
+    #[error(transparent)]
+    Policy(#[from] crate::policy::Refusal),
+    /// Range outside the content.
+    #[error("the range lies outside the {content_bytes} bytes")]
+    Range {
+        /// Length.
+        content_bytes: u64,
+    },
+    /// A condition failed.
+    #[error("a condition on the current version did not hold")]
+    Precondition,
+    /// A part is missing or differs.
+    #[error("part {number} is missing or differs from what was uploaded")]
+    Part {
+        /// Number.
+        number: u16,
+    },
+    /// Parts not ascending.
+    #[error("the parts are not in ascending order")]
+    PartOrder,
+    /// A part under 5 MiB that is not the last.
+    #[error("part {number} is smaller than 5 MiB")]
+    PartTooSmall {
+        /// Number.
+        number: u16,
+    },
+    /// Too large.
+    #[error("the content is larger than {bytes_max} bytes")]
+    TooLarge {
+        /// Limit.
+        bytes_max: u64,
+    },
+    /// A repeated checksum differs.
+    #[error("a checksum differs from what was stored")]
+    Checksum,
+    /// Metadata too large.
+    #[error("the metadata is larger than {bytes_max} bytes")]
+    MetadataTooLarge {
+        /// Limit.
+        bytes_max: u32,
+    },
+    /// Too much at once.
+    #[error("too many requests are being served; try again")]
+    Busy,
+    /// Full.
+    #[error("the vault is full: no space for new data")]
+    Full,
+    /// Read-only.
+    #[error("the vault is read-only: {0}")]
+    ReadOnly(ReadOnlyReason),
+    /// Index being rebuilt.
+    #[error("the vault is rebuilding its index; try again")]
+    Rebuilding,
+    /// No verified copy on any present disk.
+    #[error("stored bytes could not be verified on any present disk (segment {segment}, {place})")]
+    Damaged {
+        /// Segment.
+        segment: u64,
+        /// Where in it.
+        place: DamagePlace,
+    },
+    /// Stream not open or used out of order.
+    #[error("no such stream")]
+    NoSuchStream,
+    /// Stopping.
+    #[error("the vault is stopping")]
+    Stopping,
+}
+
+/// Where damage lies in a segment, as `stele-inspect` names it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DamagePlace {
+    /// In this frame.
+    Frame(u32),
+    /// At this byte, where no copy shows which frame it is.
+    Byte(u64),
+}
+
+impl fmt::Display for DamagePlace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            DamagePlace::Frame(frame) => write!(f, "frame {frame}"),
+            DamagePlace::Byte(offset) => write!(f, "at byte {offset}"),
+        }
+    }
+}
+
+/// Why the pool takes no writes.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ReadOnlyReason {
+    /// Fewer disks than the quorum needs.
+    #[error("{present} of {needed} needed disks take writes; plug in {missing}")]
+    TooFewDisks {
+        /// Disks that take writes.
+        present: u16,
+        /// Disks needed.
+        needed: u16,
+        /// Names of the missing ones.
+        missing: String,
+    },
+    /// Committed journal bytes are unreadable on every present disk.
+    #[error(
+        "journal bytes of segment {segment} from byte {offset} are damaged on every present disk; plug in {missing}"
+    )]
+    JournalDamaged {
+        /// Segment.
+        segment: u64,
+        /// Offset.
+        offset: u64,
+        /// Names of missing disks.
+        missing: String,
+    },
+    /// A feature of the format this program may only read.
+    #[error("the pool uses a newer format feature; this program may only read it")]
+    NewerFormat,
+}
+
+impl From<Right> for Refusal {
+    fn from(right: Right) -> Self {
+        Refusal::Policy(crate::policy::Refusal::NeedsRight(right))
+    }
+}
