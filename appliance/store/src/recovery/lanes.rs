@@ -99,10 +99,7 @@ fn sealed(
         })?;
         let bytes = (seal.footer_bytes as usize).next_multiple_of(BLOCK);
         let footer = copies.find_block(disks, seal.footer_offset.get(), bytes, |bytes| {
-            Footer::decode(bytes.get(..seal.footer_bytes as usize)?)
-                .ok()?
-                .verify(&seal)
-                .ok()
+            Footer::decode(bytes).ok()?.verify(&seal).ok()
         })?;
         Some((seal, footer))
     })
