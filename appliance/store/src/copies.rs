@@ -9,7 +9,6 @@ use stele_format::units::Sequence;
 
 use crate::engine::DiskSlot;
 use crate::engine::io::{Io, Purpose};
-use crate::limits::LAG_MS_MAX;
 
 /// One write waiting for its turn.
 struct Queued {
@@ -23,8 +22,6 @@ struct Queued {
 struct Copy {
     queue: VecDeque<Queued>,
     writing: Option<Option<Sequence>>,
-    /// When the write in flight was first seen waiting.
-    seen_ms: Option<u64>,
     durable_through: Sequence,
     /// Whether it takes part in the open segment, so that its flushes count.
     member: bool,
@@ -46,7 +43,6 @@ impl Copies {
             self.copies.entry(*slot).or_insert_with(|| Copy {
                 queue: VecDeque::new(),
                 writing: None,
-                seen_ms: None,
                 durable_through,
                 member: true,
             });
@@ -93,7 +89,6 @@ impl Copies {
         let Some(copy) = self.copies.get_mut(&slot) else {
             return;
         };
-        copy.seen_ms = None;
         if let Some(Some(sequence)) = copy.writing.take() {
             copy.durable_through = copy.durable_through.max(sequence);
         }
@@ -132,22 +127,6 @@ impl Copies {
     pub fn backlog(&self) -> usize {
         let queues = self.copies.values().map(|copy| copy.queue.len());
         queues.max().unwrap_or(0)
-    }
-
-    /// Disks whose write has made no progress for too long. Counted from the first look that saw it
-    /// in flight, so that a pause of the whole process accuses nobody.
-    pub fn hung(&mut self, now_ms: u64) -> Vec<DiskSlot> {
-        let mut hung = Vec::new();
-        for (slot, copy) in &mut self.copies {
-            if copy.writing.is_none() {
-                continue;
-            }
-            let since = *copy.seen_ms.get_or_insert(now_ms);
-            if now_ms.saturating_sub(since) > LAG_MS_MAX {
-                hung.push(*slot);
-            }
-        }
-        hung
     }
 
     /// Whether every queued write of every disk is durable.

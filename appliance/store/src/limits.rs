@@ -10,8 +10,11 @@ pub const STREAM_COUNT_MAX: usize = 1_024;
 pub const STREAM_IDLE_MS_MAX: u64 = 15 * 60 * 1_000;
 /// Journal frames a copy may be behind; then the journal waits for it.
 pub const LAG_FRAME_COUNT_MAX: usize = 64;
-/// Time a journal write may make no progress before its disk leaves the pool.
+/// Time a disk may make no progress: with writes before it leaves the pool, with reads before another
+/// copy is read.
 pub const LAG_MS_MAX: u64 = 30_000;
+/// Most of the time between two looks at the disks that counts as waiting for them.
+pub const LOOK_MS_MAX: u64 = 1_000;
 /// Quiet time after which an idle marker closes the window of the last acknowledged frame.
 pub const IDLE_MARKER_MS: u64 = 20;
 /// Chunks written but not flushed on a disk before the lane asks for a flush by itself.

@@ -8,6 +8,8 @@ use stele_device::disk::DiskError;
 use stele_format::label::{DynamicLabel, LabelMember, MemberState as LabelState};
 use stele_format::units::{Generation, UnitCount};
 
+use super::io::Purpose;
+use super::watch::Kind;
 use super::{DiskSlot, Engine};
 use crate::draft::Origin;
 use crate::pool::{MemberState, Pool};
@@ -24,9 +26,18 @@ impl Engine {
         self.expel_for(slot, reason);
     }
 
-    /// This disk is too far behind the others.
-    pub(super) fn expel_slow(&mut self, slot: DiskSlot) {
-        self.expel_for(slot, "it was too slow");
+    /// This disk makes no progress: one that takes nothing leaves the pool, and what one does not
+    /// give is read from another.
+    pub(super) fn hung(&mut self, slot: DiskSlot, kind: Kind) {
+        let open = self.io.give_up(slot, kind);
+        if kind == Kind::Write {
+            return self.expel_for(slot, "it was too slow");
+        }
+        for purpose in open {
+            if let Purpose::Read(read) = purpose {
+                self.read_done(read, None);
+            }
+        }
     }
 
     fn expel_for(&mut self, slot: DiskSlot, reason: &'static str) {

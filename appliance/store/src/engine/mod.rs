@@ -21,6 +21,7 @@ mod snapshot;
 mod spill;
 mod streams;
 pub(crate) mod view;
+mod watch;
 
 pub(crate) use faults::{LabelFacts, labels_of};
 
@@ -477,8 +478,8 @@ impl Engine {
 
     fn tick(&mut self) {
         self.journal.tick(self.now.monotonic_ms);
-        for slot in self.journal.copies.hung(self.now.monotonic_ms) {
-            self.expel_slow(slot);
+        for (slot, kind) in self.io.hung(self.now.monotonic_ms) {
+            self.hung(slot, kind);
         }
         self.expire_streams();
     }

@@ -2,7 +2,7 @@
 
 use stele_format::frame::FrameHeader;
 use stele_format::limits::CHUNK_PLAIN_BYTES_MAX;
-use stele_store::limits::STREAM_COUNT_MAX;
+use stele_store::limits::{LAG_MS_MAX, STREAM_COUNT_MAX};
 use stele_store::request::{
     Answer, Command, Conditions, DamagePlace, LockWish, Metadata, NamedPart, Purpose, RangeWish,
     Refusal, StreamId,
@@ -531,4 +531,73 @@ fn a_damaged_record_is_refused_by_the_number_of_its_frame() {
     assert_eq!(vault.ask(head).unwrap_err(), damage(&frame));
     assert!(vault.get(&name("b", "large"), None, None).is_ok());
     assert_at_rest(&mut vault);
+}
+
+#[test]
+fn a_disk_that_hangs_on_a_chunk_leaves_the_pool_although_the_journal_rests() {
+    let mut rig = Rig::create(3);
+    let mut vault = rig.start();
+    vault.bucket("b", false);
+    let stream = vault.open_put(&name("b", "k"), object()).unwrap();
+    vault.ask(put_data(stream, 0, CHUNK)).unwrap();
+    turns(&mut vault);
+    let disks = rig.disks_of(&rig.frames_of(false)[0]);
+    rig.handles[disks[0]].as_ref().unwrap().hang(true);
+    vault.ask(put_data(stream, 1, CHUNK)).unwrap();
+    let waiting = vault.send(commit(stream));
+    turns(&mut vault);
+    assert_eq!(vault.engine.status().state.word(), "ok");
+    vault.pass(LAG_MS_MAX);
+    turns(&mut vault);
+    let answer = vault.replies.remove(&waiting);
+    assert!(matches!(answer, Some(Ok(Answer::Stored(_)))), "{answer:?}");
+    assert_eq!(vault.engine.status().state.word(), "degraded");
+    assert_at_rest(&mut vault);
+}
+
+#[test]
+fn a_pause_of_the_whole_process_accuses_no_disk() {
+    let mut rig = Rig::create(3);
+    let mut vault = rig.start();
+    vault.bucket("b", false);
+    let stream = vault.open_put(&name("b", "k"), object()).unwrap();
+    vault.ask(put_data(stream, 0, CHUNK)).unwrap();
+    let waiting = vault.send(commit(stream));
+    vault.pause(10 * LAG_MS_MAX);
+    turns(&mut vault);
+    assert!(
+        vault
+            .replies
+            .remove(&waiting)
+            .is_some_and(|answer| answer.is_ok())
+    );
+    assert_eq!(vault.engine.status().state.word(), "ok");
+}
+
+#[test]
+fn a_download_goes_on_from_another_disk_when_one_hangs() {
+    let mut rig = Rig::create(3);
+    let mut vault = rig.start();
+    vault.bucket("b", false);
+    vault.put(&name("b", "k"), &content(3, 2 * CHUNK));
+    turns(&mut vault);
+    let disks = rig.disks_of(&rig.frames_of(false)[0]);
+    for hung in disks {
+        let Ok(Answer::Opened { stream, .. }) = vault.ask(open_get()) else {
+            panic!("not opened")
+        };
+        rig.handles[hung].as_ref().unwrap().hang(true);
+        // Whichever copy is read first, one of a few reads comes to the disk that hangs.
+        for _ in 0..2 {
+            let waiting = vault.send(Command::NextData { stream });
+            turns(&mut vault);
+            vault.pass(LAG_MS_MAX);
+            turns(&mut vault);
+            let answer = vault.replies.remove(&waiting);
+            assert!(matches!(answer, Some(Ok(Answer::Data(_)))), "{answer:?}");
+        }
+        vault.ask(Command::CloseGet { stream }).unwrap();
+        rig.handles[hung].as_ref().unwrap().hang(false);
+        turns(&mut vault);
+    }
 }

@@ -257,6 +257,19 @@ impl Running {
         self.event(Event::Tick);
     }
 
+    /// Time passes without anybody looking, then a tick.
+    pub fn pause(&mut self, ms: u64) {
+        self.now.monotonic_ms += ms;
+        self.event(Event::Tick);
+    }
+
+    /// Time passes with ticks alone.
+    pub fn pass(&mut self, ms: u64) {
+        for _ in 0..ms / 100 {
+            self.pause(100);
+        }
+    }
+
     /// Every disk's completions, and no tick.
     pub fn complete(&mut self) {
         for slot in 0..self.disks.len() {
