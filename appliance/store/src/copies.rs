@@ -27,6 +27,12 @@ struct Copy {
     member: bool,
 }
 
+impl Copy {
+    fn is_busy(&self) -> bool {
+        self.writing.is_some() || !self.queue.is_empty()
+    }
+}
+
 /// All copies of the journal being written.
 #[derive(Default)]
 pub struct Copies {
@@ -47,8 +53,7 @@ impl Copies {
                 member: true,
             });
         }
-        self.copies
-            .retain(|_, copy| copy.member || copy.writing.is_some() || !copy.queue.is_empty());
+        self.copies.retain(|_, copy| copy.member || copy.is_busy());
     }
 
     /// Queues a write for one disk.
@@ -112,13 +117,20 @@ impl Copies {
         through.get(quorum.saturating_sub(1)).copied()
     }
 
-    /// The highest frame flushed on every disk of the open segment.
+    /// Disks of the open segment.
+    #[must_use]
+    pub fn members(&self) -> usize {
+        self.copies.values().filter(|copy| copy.member).count()
+    }
+
+    /// The highest frame up to which every disk has flushed what was queued for it: those of the open
+    /// segment, and those that left it and are not done with the one before.
     #[must_use]
     pub fn durable_everywhere(&self) -> Option<Sequence> {
         self.copies
             .values()
-            .filter(|c| c.member)
-            .map(|c| c.durable_through)
+            .filter(|copy| copy.member || copy.is_busy())
+            .map(|copy| copy.durable_through)
             .min()
     }
 
@@ -132,8 +144,54 @@ impl Copies {
     /// Whether every queued write of every disk is durable.
     #[must_use]
     pub fn is_idle(&self) -> bool {
-        self.copies
-            .values()
-            .all(|copy| copy.writing.is_none() && copy.queue.is_empty())
+        self.copies.values().all(|copy| !copy.is_busy())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use stele_device::buffer::BufferMut;
+    use stele_format::units::Sequence;
+
+    use super::Copies;
+    use crate::engine::DiskSlot;
+    use crate::engine::io::Io;
+
+    const DISKS: [DiskSlot; 4] = [DiskSlot(0), DiskSlot(1), DiskSlot(2), DiskSlot(3)];
+
+    fn frame(copies: &mut Copies, slots: &[DiskSlot], sequence: u64) {
+        let sequence = Some(Sequence::new(sequence));
+        for slot in slots {
+            let bytes = BufferMut::zeroed(4096).freeze();
+            copies.push(*slot, 0, bytes, sequence);
+        }
+    }
+
+    fn flush(copies: &mut Copies, slot: DiskSlot, writes: usize) {
+        for _ in 0..writes {
+            copies.pump(&mut Io::default());
+            copies.finished(slot);
+        }
+    }
+
+    #[test]
+    fn a_disk_that_left_the_segment_counts_until_it_has_written_what_was_queued_for_it() {
+        let mut copies = Copies::default();
+        copies.set_members(&DISKS[..3], Sequence::new(1));
+        frame(&mut copies, &DISKS[..3], 2);
+        frame(&mut copies, &DISKS[..3], 3);
+        flush(&mut copies, DISKS[0], 2);
+        flush(&mut copies, DISKS[1], 2);
+        copies.set_members(&[DISKS[0], DISKS[1], DISKS[3]], Sequence::new(3));
+        frame(&mut copies, &[DISKS[0], DISKS[1], DISKS[3]], 4);
+        for slot in [DISKS[0], DISKS[1], DISKS[3]] {
+            flush(&mut copies, slot, 1);
+        }
+        assert_eq!(copies.durable_through(2), Some(Sequence::new(4)));
+        assert_eq!(copies.durable_everywhere(), Some(Sequence::new(1)));
+        flush(&mut copies, DISKS[2], 1);
+        assert_eq!(copies.durable_everywhere(), Some(Sequence::new(2)));
+        flush(&mut copies, DISKS[2], 1);
+        assert_eq!(copies.durable_everywhere(), Some(Sequence::new(4)));
     }
 }

@@ -10,6 +10,8 @@ pub const STREAM_COUNT_MAX: usize = 1_024;
 pub const STREAM_IDLE_MS_MAX: u64 = 15 * 60 * 1_000;
 /// Journal frames a copy may be behind; then the journal waits for it.
 pub const LAG_FRAME_COUNT_MAX: usize = 64;
+/// Positions remembered for replay to begin at while some copy is behind.
+pub const UNSETTLED_COUNT_MAX: usize = 1_024;
 /// Time a disk may make no progress: with writes before it leaves the pool, with reads before another
 /// copy is read.
 pub const LAG_MS_MAX: u64 = 30_000;

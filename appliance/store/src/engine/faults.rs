@@ -53,7 +53,7 @@ impl Engine {
         self.flushes.remove(slot);
         self.labels.remove(slot);
         self.with_lane(|lane, context| lane.expel(slot, context));
-        if self.pool.has_quorum() {
+        if self.pool.has_quorum() && self.journal_disks() >= self.pool.needed() {
             self.relabelling = true;
             self.start_label_update();
         } else {
@@ -61,10 +61,17 @@ impl Engine {
         }
     }
 
+    /// Disks that take the journal. A pool of more than three may have others, but the record that
+    /// would move the journal to them needs the quorum here; the next start moves it.
+    fn journal_disks(&self) -> usize {
+        self.journal.copies.members()
+    }
+
     /// Fewer disks remain than the quorum needs: nothing is acknowledged any more.
     fn stop_writing(&mut self) {
+        let present = self.pool.active().count().min(self.journal_disks());
         let reason = ReadOnlyReason::TooFewDisks {
-            present: u16::try_from(self.pool.active().count()).unwrap_or(u16::MAX),
+            present: u16::try_from(present).unwrap_or(u16::MAX),
             needed: u16::try_from(self.pool.needed()).unwrap_or(u16::MAX),
             missing: self.pool.missing_names(),
         };

@@ -1,5 +1,7 @@
 //! A vault on simulated disks, driven step by step without threads.
 
+pub mod steps;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
