@@ -10,7 +10,6 @@ use stele_format::units::Sequence;
 use crate::ahead::Ahead;
 use crate::engine::DiskSlot;
 use crate::engine::io::{Io, Purpose};
-use crate::limits::LAG_MS_MAX;
 
 /// One write waiting for its turn.
 struct Queued {
@@ -24,11 +23,15 @@ struct Queued {
 struct Copy {
     queue: VecDeque<Queued>,
     writing: Option<Option<Sequence>>,
-    /// When the write in flight was first seen waiting.
-    seen_ms: Option<u64>,
     durable_through: Sequence,
     /// Whether it takes part in the open segment, so that its flushes count.
     member: bool,
+}
+
+impl Copy {
+    fn is_busy(&self) -> bool {
+        self.writing.is_some() || !self.queue.is_empty()
+    }
 }
 
 /// All copies of the journal being written.
@@ -47,13 +50,11 @@ impl Copies {
             self.copies.entry(*slot).or_insert_with(|| Copy {
                 queue: VecDeque::new(),
                 writing: None,
-                seen_ms: None,
                 durable_through,
                 member: true,
             });
         }
-        self.copies
-            .retain(|_, copy| copy.member || copy.writing.is_some() || !copy.queue.is_empty());
+        self.copies.retain(|_, copy| copy.member || copy.is_busy());
     }
 
     /// Queues a write for one disk.
@@ -98,7 +99,6 @@ impl Copies {
         let Some(copy) = self.copies.get_mut(&slot) else {
             return;
         };
-        copy.seen_ms = None;
         if let Some(Some(sequence)) = copy.writing.take() {
             copy.durable_through = copy.durable_through.max(sequence);
         }
@@ -122,13 +122,20 @@ impl Copies {
         through.get(quorum.saturating_sub(1)).copied()
     }
 
-    /// The highest frame flushed on every disk of the open segment.
+    /// Disks of the open segment.
+    #[must_use]
+    pub fn members(&self) -> usize {
+        self.copies.values().filter(|copy| copy.member).count()
+    }
+
+    /// The highest frame up to which every disk has flushed what was queued for it: those of the open
+    /// segment, and those that left it and are not done with the one before.
     #[must_use]
     pub fn durable_everywhere(&self) -> Option<Sequence> {
         self.copies
             .values()
-            .filter(|c| c.member)
-            .map(|c| c.durable_through)
+            .filter(|copy| copy.member || copy.is_busy())
+            .map(|copy| copy.durable_through)
             .min()
     }
 
@@ -139,27 +146,57 @@ impl Copies {
         queues.max().unwrap_or(0)
     }
 
-    /// Disks whose write has made no progress for too long. Counted from the first look that saw it
-    /// in flight, so that a pause of the whole process accuses nobody.
-    pub fn hung(&mut self, now_ms: u64) -> Vec<DiskSlot> {
-        let mut hung = Vec::new();
-        for (slot, copy) in &mut self.copies {
-            if copy.writing.is_none() {
-                continue;
-            }
-            let since = *copy.seen_ms.get_or_insert(now_ms);
-            if now_ms.saturating_sub(since) > LAG_MS_MAX {
-                hung.push(*slot);
-            }
-        }
-        hung
-    }
-
     /// Whether every queued write of every disk is durable.
     #[must_use]
     pub fn is_idle(&self) -> bool {
-        self.copies
-            .values()
-            .all(|copy| copy.writing.is_none() && copy.queue.is_empty())
+        self.copies.values().all(|copy| !copy.is_busy())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use stele_device::buffer::BufferMut;
+    use stele_format::units::Sequence;
+
+    use super::{Ahead, Copies};
+    use crate::engine::DiskSlot;
+    use crate::engine::io::Io;
+
+    const DISKS: [DiskSlot; 4] = [DiskSlot(0), DiskSlot(1), DiskSlot(2), DiskSlot(3)];
+
+    fn frame(copies: &mut Copies, slots: &[DiskSlot], sequence: u64) {
+        let sequence = Some(Sequence::new(sequence));
+        for slot in slots {
+            let bytes = BufferMut::zeroed(4096).freeze();
+            copies.push(*slot, 0, bytes, sequence);
+        }
+    }
+
+    fn flush(copies: &mut Copies, slot: DiskSlot, writes: usize) {
+        for _ in 0..writes {
+            copies.pump(&mut Io::default(), &Ahead::new(0));
+            copies.finished(slot);
+        }
+    }
+
+    #[test]
+    fn a_disk_that_left_the_segment_counts_until_it_has_written_what_was_queued_for_it() {
+        let mut copies = Copies::default();
+        copies.set_members(&DISKS[..3], Sequence::new(1));
+        frame(&mut copies, &DISKS[..3], 2);
+        frame(&mut copies, &DISKS[..3], 3);
+        flush(&mut copies, DISKS[0], 2);
+        flush(&mut copies, DISKS[1], 2);
+        copies.set_members(&[DISKS[0], DISKS[1], DISKS[3]], Sequence::new(3));
+        frame(&mut copies, &[DISKS[0], DISKS[1], DISKS[3]], 4);
+        for slot in [DISKS[0], DISKS[1], DISKS[3]] {
+            flush(&mut copies, slot, 1);
+        }
+        assert_eq!(copies.durable_through(2), Some(Sequence::new(4)));
+        assert_eq!(copies.durable_everywhere(), Some(Sequence::new(1)));
+        flush(&mut copies, DISKS[2], 1);
+        assert_eq!(copies.durable_everywhere(), Some(Sequence::new(2)));
+        flush(&mut copies, DISKS[2], 1);
+        assert_eq!(copies.durable_everywhere(), Some(Sequence::new(4)));
     }
 }

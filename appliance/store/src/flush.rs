@@ -15,8 +15,6 @@ pub struct FlushNumber(pub u64);
 #[derive(Default)]
 struct DiskFlush {
     running: Option<u64>,
-    /// When the running flush was first seen waiting.
-    seen_ms: Option<u64>,
     done: u64,
     wanted: u64,
     next: u64,
@@ -52,7 +50,6 @@ impl Flushes {
     pub fn finished(&mut self, slot: DiskSlot, number: u64) {
         if let Some(disk) = self.disks.get_mut(&slot) {
             disk.running = None;
-            disk.seen_ms = None;
             disk.done = disk.done.max(number);
         }
     }
@@ -63,20 +60,6 @@ impl Flushes {
         self.disks
             .get(&slot)
             .is_some_and(|disk| disk.done >= number.0)
-    }
-
-    /// How long each disk's running flush has been waited for, counted from the first look at it.
-    pub fn waits(&mut self, now_ms: u64) -> Vec<(DiskSlot, u64)> {
-        let running = self
-            .disks
-            .iter_mut()
-            .filter(|(_, disk)| disk.running.is_some());
-        running
-            .map(|(slot, disk)| {
-                let since = *disk.seen_ms.get_or_insert(now_ms);
-                (*slot, now_ms.saturating_sub(since))
-            })
-            .collect()
     }
 
     /// The disk is not believed any more.

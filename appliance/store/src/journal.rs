@@ -25,7 +25,7 @@ use crate::heal::frames::Framed;
 use crate::keys::chunk::BulkAead;
 use crate::keys::counter::KeyCounter;
 use crate::keys::state::KeyState;
-use crate::limits::{IDLE_MARKER_MS, LAG_FRAME_COUNT_MAX};
+use crate::limits::{IDLE_MARKER_MS, LAG_FRAME_COUNT_MAX, UNSETTLED_COUNT_MAX};
 use crate::pool::{Place, Pool};
 use crate::segment::{FrameFacts, LogState, NewSegment, SegmentWriter};
 use crate::sequence::{LogHead, Sequenced, Sequencing, sequence};
@@ -455,6 +455,9 @@ impl Journal {
         // Here, and nowhere else, the frame's records become true.
         self.acknowledged = flight.sequence;
         self.applied = flight.after;
+        if self.unsettled.len() >= UNSETTLED_COUNT_MAX {
+            thin(&mut self.unsettled);
+        }
         self.unsettled.push_back(self.applied.clone());
         self.settle();
         self.quiet_since_ms = (!flight.marker_only).then_some(now_ms);
@@ -665,6 +668,15 @@ impl Journal {
     }
 }
 
+/// Forgets every second entry, but not the first: replay may begin earlier than it must.
+fn thin<T>(entries: &mut VecDeque<T>) {
+    let mut keep = false;
+    entries.retain(|_| {
+        keep = !keep;
+        keep
+    });
+}
+
 fn frame_bytes(payload: usize) -> usize {
     (FRAME_HEADER_BYTES as usize + payload).next_multiple_of(BLOCK_BYTES as usize)
 }
@@ -679,3 +691,17 @@ fn marker(log: &LogHead) -> Body {
 }
 
 pub(crate) use crate::fact::{alloc_body, epoch_body, seal_body};
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+
+    use super::thin;
+
+    #[test]
+    fn thinning_keeps_the_first_entry_and_half_of_the_rest() {
+        let mut entries: VecDeque<u32> = (0..6).collect();
+        thin(&mut entries);
+        assert_eq!(entries, [0, 2, 4]);
+    }
+}

@@ -126,8 +126,6 @@ impl Unflushed {
 struct InFlight {
     key: u64,
     slot: DiskSlot,
-    /// When it was first seen waiting.
-    seen_ms: Option<u64>,
 }
 
 struct Prepared {
@@ -415,12 +413,7 @@ impl Lane {
             copies.insert(slot, CopyState::Writing);
             for (offset, bytes) in pieces {
                 let number = self.number();
-                let in_flight = InFlight {
-                    key,
-                    slot,
-                    seen_ms: None,
-                };
-                self.writes.insert(number, in_flight);
+                self.writes.insert(number, InFlight { key, slot });
                 let op = Op::Write {
                     offset: base + offset,
                     data: bytes.clone(),
@@ -576,17 +569,6 @@ impl Lane {
                 }),
             }
         }
-    }
-
-    /// How long the oldest write of each disk has been waited for, counted from the first look at it.
-    pub(crate) fn waits(&mut self, now_ms: u64) -> BTreeMap<DiskSlot, u64> {
-        let mut waits = BTreeMap::new();
-        for write in self.writes.values_mut() {
-            let since = *write.seen_ms.get_or_insert(now_ms);
-            let wait: &mut u64 = waits.entry(write.slot).or_default();
-            *wait = now_ms.saturating_sub(since).max(*wait);
-        }
-        waits
     }
 
     /// A disk is too slow: as if it were lost, but that it keeps what it has. What its copy of the

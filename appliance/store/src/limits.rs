@@ -10,14 +10,19 @@ pub const STREAM_COUNT_MAX: usize = 1_024;
 pub const STREAM_IDLE_MS_MAX: u64 = 15 * 60 * 1_000;
 /// Journal frames a copy may be behind; then the journal waits for it.
 pub const LAG_FRAME_COUNT_MAX: usize = 64;
-/// Time a journal write may make no progress before its disk leaves the pool.
+/// Positions remembered for replay to begin at while some copy is behind.
+pub const UNSETTLED_COUNT_MAX: usize = 1_024;
+/// Time a disk may make no progress: with writes before it leaves the pool, with reads before another
+/// copy is read.
 pub const LAG_MS_MAX: u64 = 30_000;
 /// Time a read may wait for one disk before another is asked too.
 pub const HEDGE_MS: u64 = 150;
-/// Time a write or flush of the data lane may take before the lane goes on without its disk.
+/// Time a disk may take nothing before the data lane goes on without it.
 pub const LANE_SLOW_MS: u64 = 2_000;
 /// Time for which a disk that was slow is only used where no other is left.
 pub const SLOW_MS: u64 = 30_000;
+/// Most of the time between two looks at the disks that counts as waiting for them.
+pub const LOOK_MS_MAX: u64 = 1_000;
 /// Quiet time after which an idle marker closes the window of the last acknowledged frame.
 pub const IDLE_MARKER_MS: u64 = 20;
 /// Chunks written but not flushed on a disk before the lane asks for a flush by itself.

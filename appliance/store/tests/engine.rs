@@ -1,6 +1,7 @@
 //! A vault from outside: what is acknowledged reads back, over restarts, crashes and lost disks.
 #![expect(clippy::unwrap_used, reason = "tests stop at the first surprise")]
 
+mod disks;
 mod streams;
 mod support;
 

@@ -83,7 +83,7 @@ fn rot_on_one_disk_is_found_and_written_again_without_a_reader() {
         let mut vault = rig.start();
         let before = units(&rig, victim);
         assert!(rot(&rig, victim, 3) > 10);
-        vault.pass(13 * HOUR_MS);
+        vault.sleep(13 * HOUR_MS);
         vault.until("a pass over every closed segment", |engine| {
             let heal = engine.status().heal;
             heal.segment.is_none() && heal.counts.segments >= 4
@@ -129,7 +129,7 @@ fn what_rots_on_every_copy_is_named_and_the_rest_stays_right() {
     for disk in 0..3 {
         rot(&rig, disk, 1);
     }
-    vault.pass(HOUR_MS);
+    vault.sleep(HOUR_MS);
     vault.until("a pass", |engine| engine.status().heal.counts.segments >= 2);
     let heal = vault.engine.status().heal;
     assert!(!heal.counts.lost.is_empty());

@@ -8,9 +8,11 @@ use stele_device::disk::DiskError;
 use stele_format::label::{DynamicLabel, LabelMember, MemberState as LabelState};
 use stele_format::units::{Generation, UnitCount};
 
+use super::io::Purpose;
+use super::watch::Kind;
 use super::{DiskSlot, Engine};
 use crate::draft::Origin;
-use crate::limits::{LAG_MS_MAX, LANE_SLOW_MS};
+use crate::limits::LANE_SLOW_MS;
 use crate::pool::{MemberState, Pool};
 use crate::request::{ReadOnlyReason, Refusal};
 
@@ -25,27 +27,28 @@ impl Engine {
         self.expel_for(slot, reason);
     }
 
-    /// This disk is too far behind the others.
-    pub(super) fn expel_slow(&mut self, slot: DiskSlot) {
-        self.expel_for(slot, "it was too slow");
+    /// This disk makes no progress: one that takes nothing leaves the pool, and what one does not
+    /// give is read from another.
+    pub(super) fn hung(&mut self, slot: DiskSlot, kind: Kind) {
+        let open = self.io.give_up(slot, kind);
+        if kind == Kind::Write {
+            return self.expel_for(slot, "it was too slow");
+        }
+        for purpose in open {
+            match purpose {
+                Purpose::Read(read) => self.read_done(read, None),
+                Purpose::HealRead(token) => self.heal_read(token, None),
+                _ => {}
+            }
+        }
     }
 
-    /// The data lane goes on without a disk that takes too long, while others are quick; one that
-    /// does not answer at all is expelled.
+    /// The data lane goes on without a disk that takes nothing for long, while others are quick.
     pub(super) fn leave_slow_disks(&mut self) {
-        let now = self.now.monotonic_ms;
-        let mut waits = self.lane.waits(now);
-        for (slot, wait_ms) in self.flushes.waits(now) {
-            let wait = waits.entry(slot).or_default();
-            *wait = wait_ms.max(*wait);
-        }
-        for (slot, wait_ms) in waits {
+        for (slot, wait_ms) in self.io.waits_to_write() {
             let others = self.pool.active().filter_map(|member| member.slot);
             let quick = others.filter(|other| *other != slot && !self.pool.is_slow(*other));
-            let enough = quick.count() >= self.pool.needed();
-            if wait_ms > LAG_MS_MAX {
-                self.expel_slow(slot);
-            } else if wait_ms > LANE_SLOW_MS && enough {
+            if wait_ms > LANE_SLOW_MS && quick.count() >= self.pool.needed() {
                 self.pool.note_slow(slot);
                 self.with_lane(|lane, context| lane.leave(slot, context));
             }
@@ -56,6 +59,9 @@ impl Engine {
         let Some(member) = self.pool.member_at_mut(slot) else {
             return;
         };
+        if member.state == MemberState::Joining {
+            return self.fail_fill(reason);
+        }
         if member.state != MemberState::Active {
             return;
         }
@@ -66,7 +72,7 @@ impl Engine {
         self.flushes.remove(slot);
         self.labels.remove(slot);
         self.with_lane(|lane, context| lane.expel(slot, context));
-        if self.pool.has_quorum() {
+        if self.pool.has_quorum() && self.journal_disks() >= self.pool.needed() {
             self.relabelling = true;
             self.start_label_update();
         } else {
@@ -74,10 +80,17 @@ impl Engine {
         }
     }
 
+    /// Disks that take the journal. A pool of more than three may have others, but the record that
+    /// would move the journal to them needs the quorum here; the next start moves it.
+    fn journal_disks(&self) -> usize {
+        self.journal.copies.members()
+    }
+
     /// Fewer disks remain than the quorum needs: nothing is acknowledged any more.
     fn stop_writing(&mut self) {
+        let present = self.pool.active().count().min(self.journal_disks());
         let reason = ReadOnlyReason::TooFewDisks {
-            present: u16::try_from(self.pool.active().count()).unwrap_or(u16::MAX),
+            present: u16::try_from(present).unwrap_or(u16::MAX),
             needed: u16::try_from(self.pool.needed()).unwrap_or(u16::MAX),
             missing: self.pool.missing_names(),
         };

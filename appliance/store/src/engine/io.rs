@@ -1,10 +1,11 @@
 //! Operations in flight: which disk, for what, and the actions of the current step.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use stele_device::disk::{Op, OpId};
 use stele_format::units::Sequence;
 
+use super::watch::{Kind, Watch};
 use super::{Action, DiskSlot, HealToken};
 use crate::job::{Job, JobId};
 use crate::request::RequestId;
@@ -34,12 +35,29 @@ pub(crate) enum Purpose {
     Fill,
 }
 
+impl Purpose {
+    fn kind(self) -> Kind {
+        match self {
+            Purpose::Read(_) | Purpose::HealRead(_) => Kind::Read,
+            Purpose::Frame(_)
+            | Purpose::Ahead(_)
+            | Purpose::Heal(_)
+            | Purpose::Fill
+            | Purpose::JournalSeal
+            | Purpose::Lane(_)
+            | Purpose::LaneFlush(_)
+            | Purpose::Label => Kind::Write,
+        }
+    }
+}
+
 /// The engine's side of the disks and workers: submissions out, purposes back.
 #[derive(Default)]
 pub(crate) struct Io {
     next_op: u64,
     next_job: u64,
     open: BTreeMap<OpId, (DiskSlot, Purpose)>,
+    watch: Watch,
     actions: Vec<Action>,
 }
 
@@ -54,7 +72,32 @@ impl Io {
 
     /// What a finished operation was for; none if it is not ours.
     pub(crate) fn finish(&mut self, id: OpId) -> Option<(DiskSlot, Purpose)> {
-        self.open.remove(&id)
+        let (slot, purpose) = self.open.remove(&id)?;
+        self.watch.finished(slot, purpose.kind());
+        Some((slot, purpose))
+    }
+
+    /// Disks that hang, and what they hang with.
+    /// How long each disk has been asked to take something without finishing anything of the kind.
+    pub(crate) fn waits_to_write(&self) -> Vec<(DiskSlot, u64)> {
+        self.watch.waited(Kind::Write)
+    }
+
+    pub(crate) fn hung(&mut self, now_ms: u64) -> Vec<(DiskSlot, Kind)> {
+        let busy: BTreeSet<(DiskSlot, Kind)> = self
+            .open
+            .values()
+            .map(|(slot, purpose)| (*slot, purpose.kind()))
+            .collect();
+        self.watch.look(&busy, now_ms)
+    }
+
+    /// Waits no longer for a disk. What it still finishes is nobody's.
+    pub(crate) fn give_up(&mut self, slot: DiskSlot, kind: Kind) -> Vec<Purpose> {
+        self.open
+            .extract_if(.., |_, (on, purpose)| *on == slot && purpose.kind() == kind)
+            .map(|(_, (_, purpose))| purpose)
+            .collect()
     }
 
     /// Whether anything is in flight.

@@ -387,18 +387,10 @@ impl Engine {
 
     /// A write to this disk failed.
     pub(super) fn fail_member(&mut self, slot: DiskSlot, error: &DiskError) {
-        let joining = self
-            .pool
-            .member_at(slot)
-            .is_some_and(|member| member.state == MemberState::Joining);
-        if joining {
-            self.fail_fill("it failed while it was being filled");
-        } else {
-            self.expel(slot, error);
-        }
+        self.expel(slot, error);
     }
 
-    fn fail_fill(&mut self, reason: &'static str) {
+    pub(super) fn fail_fill(&mut self, reason: &'static str) {
         let Some(fill) = self.fill.take() else {
             return;
         };

@@ -23,6 +23,7 @@ mod snapshot;
 mod spill;
 mod streams;
 pub(crate) mod view;
+mod watch;
 
 pub(crate) use faults::{LabelFacts, labels_of};
 pub use heal::HealPlan;
@@ -503,8 +504,8 @@ impl Engine {
 
     fn tick(&mut self) {
         self.journal.tick(self.now.monotonic_ms);
-        for slot in self.journal.copies.hung(self.now.monotonic_ms) {
-            self.expel_slow(slot);
+        for (slot, kind) in self.io.hung(self.now.monotonic_ms) {
+            self.hung(slot, kind);
         }
         self.hedge_reads();
         self.leave_slow_disks();

@@ -1,49 +1,14 @@
 //! Uploads and downloads among slow workers, full disks and clients that give up.
 
 use stele_format::frame::FrameHeader;
-use stele_format::limits::CHUNK_PLAIN_BYTES_MAX;
 use stele_store::limits::STREAM_COUNT_MAX;
 use stele_store::request::{
     Answer, Command, Conditions, DamagePlace, LockWish, Metadata, NamedPart, Purpose, RangeWish,
     Refusal, StreamId,
 };
-use stele_store::status::Load;
 
+use crate::support::steps::{CHUNK, assert_at_rest, commit, object, open_get, put_data, turns};
 use crate::support::{Rig, Running, content, name, piece};
-
-/// A whole chunk.
-const CHUNK: usize = CHUNK_PLAIN_BYTES_MAX as usize;
-
-fn object() -> Purpose {
-    Purpose::Object {
-        metadata: Metadata::default(),
-        lock: LockWish::default(),
-    }
-}
-
-fn commit(stream: StreamId) -> Command {
-    Command::CommitPut {
-        stream,
-        md5: None,
-        checksums: Vec::new(),
-        conditions: Conditions::default(),
-    }
-}
-
-fn open_get() -> Command {
-    Command::OpenGet {
-        name: name("b", "k"),
-        version: None,
-        range: None,
-    }
-}
-
-/// Disk completions and ticks alone.
-fn turns(vault: &mut Running) {
-    for _ in 0..200 {
-        vault.turn();
-    }
-}
 
 #[test]
 fn a_commit_that_overtakes_the_sealing_of_its_only_chunk_is_answered_without_more_traffic() {
@@ -141,13 +106,6 @@ fn a_download_never_goes_on_after_a_piece_that_could_not_be_read() {
     assert_eq!(next(&mut vault).unwrap_err(), Refusal::NoSuchStream);
 }
 
-fn put_data(stream: StreamId, seed: usize, bytes: usize) -> Command {
-    Command::PutData {
-        stream,
-        piece: piece(&content(seed, bytes)),
-    }
-}
-
 #[test]
 fn an_upload_that_finds_the_vault_full_hears_so_until_it_is_aborted() {
     let mut rig = Rig::create(3);
@@ -212,13 +170,6 @@ fn a_vault_with_as_many_streams_as_it_takes_still_commits_them() {
     vault.ask(put_data(streams[0], 1, 100)).unwrap();
     vault.commit(streams[0]).unwrap();
     assert!(vault.open_put(&name("b", "k"), object()).is_ok());
-}
-
-/// Whatever was asked has ended, and nothing of it is kept.
-fn assert_at_rest(vault: &mut Running) {
-    turns(vault);
-    assert_eq!(vault.engine.load(), Load::default());
-    assert!(vault.engine.is_idle());
 }
 
 #[test]
@@ -400,56 +351,6 @@ fn lists_that_workers_take_long_to_seal_are_flushed_without_more_traffic() {
     let answer = vault.replies.remove(&waiting);
     assert!(matches!(answer, Some(Ok(Answer::Stored(_)))), "{answer:?}");
     assert_at_rest(&mut vault);
-}
-
-#[test]
-fn a_data_segment_is_sealed_only_when_everything_before_the_seal_is_durable() {
-    let mut rig = Rig::create(3);
-    let mut vault = rig.start();
-    vault.bucket("b", false);
-    let stream = vault.open_put(&name("b", "k"), object()).unwrap();
-    // Past half of the first segment the second one is there to move on to.
-    for seed in 0..3 {
-        vault.ask(put_data(stream, seed, CHUNK)).unwrap();
-        turns(&mut vault);
-    }
-    for seed in 3..6 {
-        vault.ask(put_data(stream, seed, CHUNK)).unwrap();
-    }
-    assert_eq!(vault.seals, 0, "chunks are still being written");
-    // Written, but too few for a flush.
-    turns(&mut vault);
-    assert_eq!(vault.seals, 0, "chunks are not flushed");
-    vault.commit(stream).unwrap();
-    turns(&mut vault);
-    assert_eq!(vault.seals, 2);
-    assert_at_rest(&mut vault);
-}
-
-#[test]
-fn a_segment_that_lost_a_disk_is_sealed_only_when_the_other_has_all_its_frames() {
-    let mut rig = Rig::create(3);
-    let mut vault = rig.start();
-    vault.bucket("b", false);
-    let stream = vault.open_put(&name("b", "k"), object()).unwrap();
-    vault.ask(put_data(stream, 0, CHUNK)).unwrap();
-    turns(&mut vault);
-    let [lost, slow] = rig.disks_of(&rig.frames_of(false)[0])[..] else {
-        panic!("two copies")
-    };
-    let [lost, slow] = [lost, slow].map(|disk| rig.handles[disk].clone().unwrap());
-    lost.fail_writes_from(0);
-    slow.hang(true);
-    vault.ask(put_data(stream, 1, CHUNK)).unwrap();
-    turns(&mut vault);
-    assert_eq!(vault.seals, 0, "the other copy is being written");
-    slow.hang(false);
-    vault.commit(stream).unwrap();
-    assert_at_rest(&mut vault);
-    assert_eq!(vault.seals, 1);
-    let mut whole = content(0, CHUNK);
-    whole.extend(content(1, CHUNK));
-    assert!(vault.get(&name("b", "k"), None, None).unwrap() == whole);
 }
 
 fn damage(frame: &FrameHeader) -> Refusal {

@@ -1,6 +1,8 @@
 //! A vault on simulated disks, driven step by step without threads.
 #![allow(dead_code, reason = "each test binary uses its own part of the rig")]
 
+pub mod steps;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -253,8 +255,8 @@ impl Running {
         }
     }
 
-    /// Time passes with nothing going on.
-    pub fn pass(&mut self, ms: u64) {
+    /// Hours pass on both clocks with nothing going on.
+    pub fn sleep(&mut self, ms: u64) {
         self.now.monotonic_ms += ms;
         self.now.wall = UnixMillis::new(self.now.wall.get() + ms);
         self.event(Event::Tick);
@@ -305,6 +307,19 @@ impl Running {
         self.complete();
         self.now.monotonic_ms += 1;
         self.event(Event::Tick);
+    }
+
+    /// Time passes without anybody looking, then a tick.
+    pub fn pause(&mut self, ms: u64) {
+        self.now.monotonic_ms += ms;
+        self.event(Event::Tick);
+    }
+
+    /// Time passes with ticks alone.
+    pub fn pass(&mut self, ms: u64) {
+        for _ in 0..ms / 100 {
+            self.pause(100);
+        }
     }
 
     /// Every disk's completions, and no tick.
