@@ -12,6 +12,7 @@ mod draft;
 pub mod engine;
 mod fact;
 mod flush;
+mod frames;
 pub mod job;
 mod journal;
 mod labels;
