@@ -13,6 +13,7 @@ mod draft;
 pub mod engine;
 mod fact;
 mod flush;
+mod frames;
 pub mod heal;
 pub mod job;
 mod journal;

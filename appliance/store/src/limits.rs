@@ -33,6 +33,8 @@ pub const SNAPSHOT_ROW_COUNT: usize = 50_000;
 pub const SNAPSHOT_RECORD_COUNT: u64 = 1_000;
 /// Journal bytes after which a snapshot is taken.
 pub const SNAPSHOT_JOURNAL_BYTES: u64 = 1 << 30;
+/// Times in a row an index is made anew and filled from the journal before its disks are given up.
+pub const INDEX_ATTEMPT_COUNT_MAX: u32 = 3;
 /// Smallest part other than the last, as S3 has it.
 pub const PART_BYTES_MIN: u64 = 5 << 20;
 /// Largest object body in one upload, as S3 has it.

@@ -11,12 +11,15 @@
 mod begin;
 mod copies;
 mod create;
+mod go_on;
+mod index_file;
 mod labels;
 mod lanes;
 mod open;
 mod replay;
 mod scan;
 pub mod table;
+mod work;
 
 use stele_device::disk::{Disk, DiskError};
 use stele_format::units::{SegmentId, UnixMillis};

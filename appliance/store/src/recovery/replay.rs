@@ -6,8 +6,8 @@
 use stele_format::digest::Digest;
 use stele_format::frame::{FrameExpectation, FrameHeader};
 use stele_format::label::EpochCutoff;
-use stele_format::limits::{BLOCK_BYTES, FRAME_HEADER_BYTES, RECORD_HEADER_BYTES};
-use stele_format::record::{Body, RecordReader};
+use stele_format::limits::BLOCK_BYTES;
+use stele_format::record::Body;
 use stele_format::segment::{SegmentExpectation, SegmentHeader};
 use stele_format::units::{ByteOffset, Epoch, LaneId, LogIndex, SegmentId, Sequence, UnixMillis};
 
@@ -16,8 +16,9 @@ use super::table::{Place as Evidence, Verdict, decide};
 use super::{Disks, OpenError};
 use crate::engine::DiskSlot;
 use crate::fact::{self, OpenFault};
+use crate::frames::{self, BrokenRecord, PlacedRecord};
 use crate::index::rows::RecordLocation;
-use crate::index::{DirectRows, IndexStore, Memtable};
+use crate::index::{ApplyError, DirectRows, IndexStore, Memtable, RowsError};
 use crate::journal::JournalPosition;
 use crate::keys::state::KeyState;
 use crate::pool::{Place, Pool, SegmentInfo};
@@ -398,37 +399,9 @@ impl<'a> Replay<'a> {
     }
 
     fn apply_frame(&mut self, header: &FrameHeader, frame: &[u8]) -> Result<(), OpenError> {
-        let start = FRAME_HEADER_BYTES as usize;
-        let payload = &frame[start..start + header.payload_bytes as usize];
-        let broken = |offset: usize| OpenError::BrokenRecord {
-            segment: header.segment,
-            offset: header.segment_offset.get() + (start + offset) as u64,
-        };
-        for view in RecordReader::new(payload, header.record_count) {
-            let view = view.map_err(|_| broken(0))?;
-            let at = view.offset();
-            let record = view.verify().map_err(|_| broken(at))?;
-            let bytes = &payload[at..at + RECORD_HEADER_BYTES as usize];
-            let log = &mut self.at.log;
-            if log.next == LogIndex::MAX {
-                // The first record after damage says where the log goes on.
-                log.next = record.header.log_index;
-                log.previous = record.header.previous_header;
-            }
-            if record.header.log_index != log.next || record.header.previous_header != log.previous
-            {
-                return Err(broken(at));
-            }
-            log.push(bytes);
-            let location = RecordLocation {
-                segment: header.segment,
-                offset: ByteOffset::new(header.segment_offset.get() + (start + at) as u64),
-                bytes: u32::try_from(record.header.total_bytes()).unwrap_or(u32::MAX),
-                header_digest: Digest::chain(bytes),
-            };
-            let verified = VerifiedRecord::of(&record).ok_or_else(|| broken(at))?;
-            self.apply_record(&verified, location)
-                .map_err(|()| broken(at))?;
+        let records = frames::records(header, frame, &mut self.at.log).map_err(broken)?;
+        for PlacedRecord { record, location } in &records {
+            self.apply_record(record, *location)?;
         }
         Ok(())
     }
@@ -437,13 +410,38 @@ impl<'a> Replay<'a> {
         &mut self,
         record: &VerifiedRecord,
         location: RecordLocation,
-    ) -> Result<(), ()> {
+    ) -> Result<(), OpenError> {
         self.out.records += 1;
         let compliance: UnixMillis = record.header.compliance_ms;
         self.at.compliance = self.at.compliance.max(compliance);
+        self.note_engine_record(record);
+        if record.header.log_index < self.apply_from {
+            return Ok(());
+        }
+        let broken = || broken(BrokenRecord::at(&location));
+        let opened = match fact::open(record, self.keys, self.pool.id) {
+            Ok(opened) => opened,
+            Err(OpenFault::Cut) => {
+                self.out.cut_records += 1;
+                return Ok(());
+            }
+            Err(OpenFault::Damaged) => return Err(broken()),
+        };
+        for fact in fact::facts(&record.header, &record.body, opened, location) {
+            let mut rows = DirectRows::new(self.memtable, self.index);
+            crate::index::apply(&fact, &mut rows).map_err(|error| match error {
+                ApplyError::Rows(RowsError::File(error)) => OpenError::Index(error),
+                _ => broken(),
+            })?;
+        }
+        Ok(())
+    }
+
+    /// What a record says about segments and epochs.
+    fn note_engine_record(&mut self, record: &VerifiedRecord) {
         match &record.body {
-            Body::Alloc(alloc) => self.note_alloc(alloc, compliance),
-            Body::Scrub(scrub) => self.pool.note_scrub(scrub, compliance),
+            Body::Alloc(alloc) => self.note_alloc(alloc, record.header.compliance_ms),
+            Body::Scrub(scrub) => self.pool.note_scrub(scrub, record.header.compliance_ms),
             Body::Later(kind) if !kind.is_optional() => self.out.newer = true,
             Body::Seal(seal) => {
                 self.pool
@@ -459,22 +457,6 @@ impl<'a> Replay<'a> {
             }
             _ => {}
         }
-        if record.header.log_index < self.apply_from {
-            return Ok(());
-        }
-        let opened = match fact::open(record, self.keys, self.pool.id) {
-            Ok(opened) => opened,
-            Err(OpenFault::Cut) => {
-                self.out.cut_records += 1;
-                return Ok(());
-            }
-            Err(OpenFault::Damaged) => return Err(()),
-        };
-        for fact in fact::facts(&record.header, &record.body, opened, location) {
-            let mut rows = DirectRows::new(self.memtable, self.index);
-            crate::index::apply(&fact, &mut rows).map_err(|_| ())?;
-        }
-        Ok(())
     }
 
     /// A segment was allocated; its header may or may not have reached the disks.
@@ -506,6 +488,13 @@ impl<'a> Replay<'a> {
         if info.epoch == Epoch::ZERO || info.places.len() < places.len() {
             info.places = places;
         }
+    }
+}
+
+fn broken(at: BrokenRecord) -> OpenError {
+    OpenError::BrokenRecord {
+        segment: at.segment,
+        offset: at.offset,
     }
 }
 

@@ -1,0 +1,77 @@
+//! The index file at start: opened where it can be, made anew where not.
+
+use stele_device::area::Area;
+use stele_format::units::Epoch;
+
+use super::OpenError;
+use super::open::{OpenArea, OpenOptions};
+use crate::index::{IndexOptions, IndexStore};
+use crate::keys::state::KeyState;
+use crate::pool::Pool;
+use crate::snapshot::SnapshotState;
+
+/// The index as found on the disks, or an empty one.
+pub(super) struct FoundIndex {
+    pub(super) store: IndexStore,
+    /// What it covers, if it can be started from.
+    pub(super) snapshot: Option<SnapshotState>,
+}
+
+/// Opens the index of the disks that take part; makes an empty one where none can be used.
+pub(super) fn open_index(
+    pool: &Pool,
+    keys: &KeyState,
+    open_area: &mut OpenArea<'_>,
+    options: &OpenOptions,
+    epoch: Epoch,
+) -> Result<FoundIndex, OpenError> {
+    let start = u64::from(epoch.get()) + 1;
+    let how = IndexOptions {
+        cache_bytes: options.cache_bytes,
+        start,
+    };
+    let key = keys.index_key.expose();
+    match IndexStore::open(index_areas(pool, open_area)?, key, how) {
+        Ok(opened) => match SnapshotState::decode(&opened.triple.meta) {
+            Some(snapshot) => Ok(FoundIndex {
+                store: opened.store,
+                snapshot: Some(snapshot),
+            }),
+            None => {
+                // Left by a rebuild that was cut off: begin again on empty areas.
+                drop(opened);
+                let store = IndexStore::create(index_areas(pool, open_area)?, key, how)?;
+                Ok(FoundIndex {
+                    store,
+                    snapshot: None,
+                })
+            }
+        },
+        Err(not_opened) => Ok(FoundIndex {
+            store: not_opened.create()?,
+            snapshot: None,
+        }),
+    }
+}
+
+/// The index areas of the disks that take part.
+fn index_areas(pool: &Pool, open_area: &mut OpenArea<'_>) -> Result<Vec<Box<dyn Area>>, OpenError> {
+    let mut areas = Vec::new();
+    for member in pool.active() {
+        let (Some(slot), Some(geometry)) = (member.slot, &member.geometry) else {
+            continue;
+        };
+        let bytes = geometry.index_bytes.get();
+        if bytes == 0 {
+            continue;
+        }
+        if let Ok(area) = open_area(slot, geometry.index_offset().get(), bytes) {
+            areas.push(area);
+        }
+    }
+    if areas.is_empty() {
+        let missing = pool.missing_names();
+        return Err(OpenError::NoIndexDisk { missing });
+    }
+    Ok(areas)
+}

@@ -1,0 +1,361 @@
+//! Reading at start: segments, the journal behind the snapshot, data segments nobody told of.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use stele_format::digest::Digest;
+use stele_format::limits::BLOCK_BYTES;
+use stele_format::record::Abandoned;
+use stele_format::units::{
+    BucketId, ByteOffset, DiskId, Epoch, LogIndex, SegmentId, Sequence, UnitCount, UnixMillis,
+};
+
+use super::labels::read_label;
+use super::lanes::{LaneSegment, index_segment, is_blank, units_kept};
+use super::replay::{From, Replay, Replayed};
+use super::{Disks, OpenError, scan};
+use crate::engine::DiskSlot;
+use crate::index::rows::{BucketRow, Table, TableRow};
+use crate::index::{FrozenRows, IndexStore, Memtable, Scan};
+use crate::journal::JournalPosition;
+use crate::keys::state::KeyState;
+use crate::pool::{MemberState, Place, Pool, SegmentInfo};
+use crate::sequence::LogHead;
+use crate::snapshot::SnapshotState;
+
+/// Where replay begins, and what the snapshot leaves to be walked.
+struct Start {
+    position: JournalPosition,
+    /// Records before this one are in the index already.
+    apply_from: LogIndex,
+    covered: BTreeSet<SegmentId>,
+    rebuilt: bool,
+}
+
+/// What the data lane looks like.
+pub(super) struct Lanes {
+    pub(super) next_sequence: Sequence,
+    pub(super) last_segment: SegmentId,
+    pub(super) abandoned: Vec<Abandoned>,
+    /// Segments whose frames or footers were read.
+    pub(super) walked: u64,
+}
+
+/// What was read.
+pub(super) struct Read {
+    pub(super) replayed: Replayed,
+    pub(super) lanes: Lanes,
+    pub(super) buckets: BTreeMap<BucketId, BucketRow>,
+    /// Whether the index was filled from the beginning of the journal.
+    pub(super) rebuilt: bool,
+}
+
+/// Everything that reading takes; nothing is written but the index.
+pub(super) struct Work<'a> {
+    pub(super) pool: &'a mut Pool,
+    pub(super) disks: &'a mut Disks,
+    pub(super) keys: &'a KeyState,
+    pub(super) memtable: Memtable,
+    pub(super) index: IndexStore,
+    pub(super) how: Reading,
+}
+
+/// How to read.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Reading {
+    /// Highest frame the labels prove durable.
+    pub(super) watermark: Sequence,
+    /// Whether this program knows every feature it must respect to write.
+    pub(super) may_write: bool,
+    /// Rows gathered before they are committed.
+    pub(super) rows_max: usize,
+}
+
+impl Work<'_> {
+    /// Reads journal and data segments behind the snapshot, or all of them.
+    pub(super) fn read(&mut self, snapshot: Option<SnapshotState>) -> Result<Read, OpenError> {
+        let start = self.start(snapshot)?;
+        let replayed = self.replay(&start)?;
+        let lanes = self.walk_lanes(&start);
+        Ok(Read {
+            replayed,
+            lanes,
+            buckets: load_buckets(&self.memtable, &self.index)?,
+            rebuilt: start.rebuilt,
+        })
+    }
+
+    /// Learns the segments and decides where replay begins.
+    fn start(&mut self, snapshot: Option<SnapshotState>) -> Result<Start, OpenError> {
+        let rebuilt = snapshot.is_none();
+        let mut covered = BTreeSet::new();
+        let mut apply_from = LogIndex::ZERO;
+        let mut position = None;
+        let mut unsure = BTreeMap::new();
+        if let Some(snapshot) = snapshot {
+            self.pool.next_segment = self.pool.next_segment.max(snapshot.next_segment);
+            covered.extend(snapshot.segments.iter().map(|(id, _)| *id));
+            for open in &snapshot.open_segments {
+                covered.remove(open);
+            }
+            // Segments that may have been allocated and never used: others may lie there by now.
+            let at = snapshot.position.segment;
+            let open = snapshot.open_segments;
+            let settled = |id: &SegmentId, info: &SegmentInfo| {
+                *id == at || (info.data_end.is_some() && !open.contains(id))
+            };
+            let known = snapshot.segments.into_iter();
+            let (sure, rest) = known.partition(|(id, info)| settled(id, info));
+            self.pool.segments = sure;
+            unsure = rest;
+            apply_from = snapshot.apply_from;
+            position = Some(snapshot.position);
+        }
+        self.pool.count_units();
+        let high_water = self.high_water();
+        scan::scan(self.pool, self.disks, &high_water);
+        self.reenter(unsure);
+        self.leave_out_stale();
+        let position = match position {
+            Some(position) => position,
+            None => self.genesis_position()?,
+        };
+        Ok(Start {
+            position,
+            apply_from,
+            covered,
+            rebuilt,
+        })
+    }
+
+    /// The labels of an epoch are in force on every member before its first segment is written: a
+    /// disk whose label is older than any segment was away, or was put back to an older state.
+    fn leave_out_stale(&mut self) {
+        let proven = self.pool.segments.values().map(|info| info.epoch).max();
+        for member in &mut self.pool.members {
+            if member.state == MemberState::Active
+                && proven.is_some_and(|proven| member.label_epoch < proven)
+            {
+                member.state = MemberState::Stale;
+                member.reason = Some("it missed writes and is left alone until a resync");
+            }
+        }
+    }
+
+    fn high_water(&mut self) -> Vec<(DiskId, u32)> {
+        let slots: Vec<DiskSlot> = self
+            .pool
+            .active()
+            .filter_map(|member| member.slot)
+            .collect();
+        slots
+            .into_iter()
+            .filter_map(|slot| read_label(self.disks.get(slot)?)?.dynamic)
+            .map(|label| (label.disk, label.units_high_water.get()))
+            .collect()
+    }
+
+    /// Enters segments whose header was not found, unless another one lies in their place by now.
+    fn reenter(&mut self, unsure: BTreeMap<SegmentId, SegmentInfo>) {
+        for (id, mut info) in unsure {
+            if let Some(found) = self.pool.segments.get_mut(&id) {
+                for place in info.places {
+                    if !found.places.contains(&place) {
+                        found.places.push(place);
+                    }
+                }
+                continue;
+            }
+            let taken = |place: &Place| {
+                self.pool.segments.values().any(|other| {
+                    other.places.iter().any(|there| {
+                        let (a, b) = (place.first_unit.get(), there.first_unit.get());
+                        there.disk == place.disk && a < b + other.units && b < a + info.units
+                    })
+                })
+            };
+            if !info.places.iter().any(taken) {
+                info.epoch = Epoch::ZERO;
+                info.first_sequence = Sequence::ZERO;
+                self.pool.segments.insert(id, info);
+            }
+        }
+    }
+
+    /// The beginning of the journal.
+    fn genesis_position(&mut self) -> Result<JournalPosition, OpenError> {
+        let first = self
+            .pool
+            .segments
+            .iter()
+            .find(|(_, info)| info.lane.is_journal() && info.first_sequence == Sequence::FIRST)
+            .map(|(id, _)| *id);
+        let missing = self.pool.missing_names();
+        let segment = first.ok_or(OpenError::NoJournal { missing })?;
+        // A position before the segment, so that replay enters it by its header.
+        Ok(JournalPosition {
+            segment: SegmentId::new(segment.get() - 1),
+            offset: ByteOffset::new(u64::from(BLOCK_BYTES)),
+            sequence: Sequence::FIRST,
+            chain: Digest::ZERO,
+            compliance: UnixMillis::ZERO,
+            log: LogHead::default(),
+        })
+    }
+
+    fn replay(&mut self, start: &Start) -> Result<Replayed, OpenError> {
+        let mut total: Option<Replayed> = None;
+        let mut from = start.position.clone();
+        let mut lane_chain = from.chain;
+        let mut watermark = self.how.watermark;
+        loop {
+            let mut replay = Replay::new(
+                self.pool,
+                self.disks,
+                self.keys,
+                &mut self.memtable,
+                &self.index,
+                From {
+                    position: from,
+                    lane_chain,
+                    watermark,
+                    apply_from: start.apply_from,
+                },
+            );
+            let ended = replay.run(if self.how.may_write {
+                self.how.rows_max
+            } else {
+                usize::MAX
+            })?;
+            let part = replay.finish();
+            let merged = match total.take() {
+                None => part,
+                Some(earlier) => earlier.then(part),
+            };
+            if ended {
+                return Ok(merged);
+            }
+            from = merged.position.clone();
+            lane_chain = merged.lane_chain;
+            watermark = merged.proven;
+            total = Some(merged);
+            self.commit_rows(&from);
+        }
+    }
+
+    /// Rows gathered in replay go to the file; on failure they stay in memory.
+    fn commit_rows(&mut self, position: &JournalPosition) {
+        let Some(rows) = self.memtable.freeze() else {
+            return;
+        };
+        // The segments are not all known yet: a snapshot taken now must not be started from.
+        let meta = crate::index::SnapshotMeta {
+            next: position.log.next,
+            ..crate::index::SnapshotMeta::default()
+        };
+        let frozen: &FrozenRows = &rows;
+        match self.index.commit(frozen, &meta) {
+            Ok(()) => {
+                drop(rows);
+                self.memtable.drop_frozen();
+            }
+            Err(_) => {
+                drop(rows);
+                self.memtable.unfreeze();
+                self.how.rows_max = usize::MAX;
+            }
+        }
+    }
+
+    /// Walks data segments the snapshot does not cover.
+    fn walk_lanes(&mut self, start: &Start) -> Lanes {
+        let segments: Vec<SegmentId> = self
+            .pool
+            .segments
+            .iter()
+            .filter(|(_, info)| !info.lane.is_journal())
+            .map(|(id, _)| *id)
+            .collect();
+        let mut lanes = Lanes {
+            next_sequence: Sequence::FIRST,
+            last_segment: SegmentId::NONE,
+            abandoned: Vec::new(),
+            walked: 0,
+        };
+        for id in segments {
+            let Some(info) = self.pool.segments.get(&id).cloned() else {
+                continue;
+            };
+            lanes.last_segment = lanes.last_segment.max(id);
+            lanes.next_sequence = lanes.next_sequence.max(info.first_sequence);
+            if start.covered.contains(&id) && info.data_end.is_some() {
+                continue;
+            }
+            lanes.walked += 1;
+            let found = index_segment(
+                self.pool,
+                self.disks,
+                id,
+                &info,
+                &mut self.memtable,
+                &self.index,
+            );
+            let next = Sequence::new(found.last_sequence.get() + 1);
+            lanes.next_sequence = lanes.next_sequence.max(next);
+            self.close_segment(id, &info, &found, &mut lanes);
+        }
+        lanes
+    }
+
+    fn close_segment(
+        &mut self,
+        id: SegmentId,
+        info: &SegmentInfo,
+        found: &LaneSegment,
+        lanes: &mut Lanes,
+    ) {
+        if let Some(units) = found.sealed_units {
+            self.pool.trim_known(id, units, Some(found.data_end));
+            return;
+        }
+        if info.data_end.is_some_and(|end| end > 0) {
+            return;
+        }
+        let unused = info.epoch == Epoch::ZERO && self.pool.is_overlaid(id);
+        if found.data_end == 0 && (unused || is_blank(self.pool, self.disks, id, info)) {
+            // Allocated and never written.
+            self.pool.segments.remove(&id);
+            return;
+        }
+        let data_end = found.data_end.max(u64::from(BLOCK_BYTES));
+        let kept = units_kept(self.pool, self.disks, id, info, data_end);
+        self.pool.trim_known(id, kept, Some(data_end));
+        lanes.abandoned.push(Abandoned {
+            segment: id,
+            lane: info.lane,
+            data_end: ByteOffset::new(data_end),
+            units_kept: UnitCount::new(kept),
+            last_sequence: found.last_sequence,
+        });
+    }
+}
+
+fn load_buckets(
+    memtable: &Memtable,
+    index: &IndexStore,
+) -> Result<BTreeMap<BucketId, BucketRow>, OpenError> {
+    let mut buckets = BTreeMap::new();
+    let mut scan = Scan::prefix(Table::Buckets, Vec::new(), 1_000);
+    loop {
+        let merged = memtable.merge_scan(&scan, &index.scan(&scan)?);
+        for (key, value) in merged.rows {
+            let id: Option<[u8; 16]> = key.as_slice().try_into().ok();
+            if let (Some(id), Ok(row)) = (id, BucketRow::decode(&value)) {
+                buckets.insert(BucketId::new(id), row);
+            }
+        }
+        match merged.resume {
+            None => return Ok(buckets),
+            Some(resume) => scan.from = resume,
+        }
+    }
+}

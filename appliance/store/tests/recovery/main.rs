@@ -1,0 +1,7 @@
+//! What a start makes of disks that are not as they should be.
+#![expect(clippy::unwrap_used, reason = "tests stop at the first surprise")]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod index;
