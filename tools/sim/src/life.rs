@@ -178,6 +178,7 @@ impl<'a> Life<'a> {
             cache_bytes: INDEX_CACHE_BYTES,
             snapshot_rows: self.swarm.snapshot_rows,
             new_bucket: self.swarm.new_bucket,
+            ..OpenOptions::default()
         };
         let mut areas = self.hardware.areas();
         let clock = self.context.clock.clone();

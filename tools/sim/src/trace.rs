@@ -123,6 +123,7 @@ impl Trace {
                 self.numbers(b'O', &[id.0, *stored_len as u64, *plain_len as u64]);
                 self.bytes(&digest.0);
             }
+            Job::Judge(_) => self.note(format_args!("{job:?}")),
         }
     }
 
@@ -140,6 +141,7 @@ impl Trace {
             JobDone::Opened { id, verified, .. } => {
                 self.numbers(b'o', &[id.0, u64::from(*verified)]);
             }
+            JobDone::Judged { .. } => self.note(format_args!("{done:?}")),
         }
     }
 
