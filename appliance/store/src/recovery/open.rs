@@ -18,6 +18,7 @@ use super::replay::{From, Replay, Replayed};
 use super::{DiskVerdict, Disks, OpenError, OpenReport, Opened, Opening, scan};
 use crate::config::NewBucket;
 use crate::engine::{DiskSlot, Engine, HealRates, Now, Parts, World};
+use crate::index::message::MirrorState;
 use crate::index::rows::{BucketRow, Table, TableRow};
 use crate::index::{FrozenRows, IndexOptions, IndexStore, Memtable, Scan};
 use crate::journal::JournalPosition;
@@ -105,6 +106,9 @@ pub fn open(
         index_rebuilt: start.rebuilt,
         walked_segments: walked,
     };
+    let index_usage = index_store.usage();
+    // A commit brings a mirror up to date that missed writes.
+    let mirrors_behind = index_usage.mirrors.contains(&MirrorState::Stale);
     let compliance = replayed.position.compliance;
     let mut opening = Opening {
         pool: &mut pool,
@@ -128,10 +132,12 @@ pub fn open(
         now,
         new_bucket: options.new_bucket,
         snapshot_rows: options.snapshot_rows,
-        snapshot_wanted: start.rebuilt || replayed.records >= SNAPSHOT_RECORD_COUNT,
+        snapshot_wanted: start.rebuilt
+            || replayed.records >= SNAPSHOT_RECORD_COUNT
+            || mirrors_behind,
         cutoffs: replayed.cutoffs,
         read_only: begun.read_only,
-        index_usage: index_store.usage(),
+        index_usage,
         heal_rates: options.heal_rates,
     };
     Ok(Opened {
