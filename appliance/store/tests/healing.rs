@@ -163,6 +163,8 @@ fn a_lost_disk_is_replaced_and_holds_all_the_lost_one_held() {
         });
         put_all(&mut vault, 3);
         check_all(&mut vault, 4);
+        let counts = vault.engine.status().heal.counts;
+        assert_eq!(counts.repaired, 0, "nothing was bad: {counts:?}");
         vault.stop();
         rig.handles[lost] = Some(fresh);
         // Now any other may go.
