@@ -13,7 +13,7 @@ use stele_store::recovery::OpenReport;
 
 use crate::client_env::{ClientFiles, quote};
 use crate::control::protocol::Status;
-use crate::status::{disk_line, state_line};
+use crate::status::{disk_line, next_lines, state_line};
 use crate::vault::Directory;
 
 /// What there is to say about a start.
@@ -68,6 +68,9 @@ fn heading(facts: &Facts<'_>) -> String {
     );
     for disk in &status.disks {
         text.push_str(&format!("  disk     {}\n", disk_line(disk)));
+    }
+    for line in next_lines(status).lines() {
+        text.push_str(&format!("  {line}\n"));
     }
     let seconds = facts.took.as_secs_f64();
     let (records, repaired) = (facts.report.records, facts.report.repaired_frames);
@@ -140,13 +143,17 @@ fn print(text: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::control::protocol::DiskStatus;
+    use crate::control::protocol::{DiskStatus, NextStep};
+    use crate::status::health;
 
     fn disk(file: &str, state: &str, note: Option<&str>) -> DiskStatus {
         DiskStatus {
+            number: Some(1),
             file: file.to_owned(),
             id: None,
             state: state.to_owned(),
+            health: health(state, note, None),
+            fill: None,
             notes: note.map(str::to_owned).into_iter().collect(),
             bytes: None,
             free_bytes: None,
@@ -172,6 +179,12 @@ mod tests {
             buckets: None,
             index: None,
             counters: None,
+            healing: None,
+            next: vec![NextStep {
+                disk: Some(2),
+                what: "fill disk 2 with what it missed".to_owned(),
+                command: "stele disk resync --vault /v 2".to_owned(),
+            }],
             clock: None,
         }
     }
@@ -210,6 +223,7 @@ mod tests {
             "https://localhost:9000 (listening on 0.0.0.0:9000)",
             "degraded: 1 of 2 disks do not take part",
             "/b: stale; missed writes",
+            "  next     fill disk 2 with what it missed: stele disk resync --vault /v 2\n",
             "1.23 s, 7 records replayed, 3 frames completed from other copies, index rebuilt",
             "The keys lie beside the data",
             "Nothing can be freed before two operators are enrolled",

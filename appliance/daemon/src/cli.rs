@@ -30,6 +30,64 @@ pub enum Verb {
     Serve(ServeArgs),
     /// Say how a vault is, whether or not it is being served.
     Status(StatusArgs),
+    /// See, replace and add the disks of a vault that is being served.
+    #[command(subcommand)]
+    Disk(DiskVerb),
+}
+
+/// What can be done with the disks of a vault that is being served.
+#[derive(Debug, Subcommand)]
+pub enum DiskVerb {
+    /// Show the disks.
+    List(StatusArgs),
+    /// Put a blank disk in the place of a lost one and fill it.
+    Replace(ReplaceArgs),
+    /// Fill a disk that came back at its known path with what it missed.
+    Resync(NumberArgs),
+    /// Take a further blank disk.
+    Add(AddArgs),
+    /// Empty a disk so that it can leave the vault (not possible yet).
+    Drain(NumberArgs),
+}
+
+/// `stele disk replace`.
+#[derive(Debug, Args)]
+pub struct ReplaceArgs {
+    /// The vault's directory.
+    #[arg(long, value_name = "DIR")]
+    pub vault: PathBuf,
+    /// Number of the lost disk, as `stele disk list` shows it.
+    #[arg(value_parser = clap::value_parser!(u16).range(1..))]
+    pub number: u16,
+    /// The blank disk; where nothing is, a file is made.
+    pub path: PathBuf,
+    /// Size of the file that is made, in bytes or with KiB, MiB, GiB, TiB [default: as the others].
+    #[arg(long, value_name = "N", value_parser = parse_bytes)]
+    pub disk_bytes: Option<u64>,
+}
+
+/// `stele disk add`.
+#[derive(Debug, Args)]
+pub struct AddArgs {
+    /// The vault's directory.
+    #[arg(long, value_name = "DIR")]
+    pub vault: PathBuf,
+    /// The blank disk; where nothing is, a file is made.
+    pub path: PathBuf,
+    /// Size of the file that is made, in bytes or with KiB, MiB, GiB, TiB [default: as the others].
+    #[arg(long, value_name = "N", value_parser = parse_bytes)]
+    pub disk_bytes: Option<u64>,
+}
+
+/// `stele disk resync` and `stele disk drain`.
+#[derive(Debug, Args)]
+pub struct NumberArgs {
+    /// The vault's directory.
+    #[arg(long, value_name = "DIR")]
+    pub vault: PathBuf,
+    /// Number of the disk, as `stele disk list` shows it.
+    #[arg(value_parser = clap::value_parser!(u16).range(1..))]
+    pub number: u16,
 }
 
 /// `stele create`.
@@ -68,7 +126,7 @@ pub struct ServeArgs {
     pub listen: SocketAddr,
 }
 
-/// `stele status`.
+/// `stele status` and `stele disk list`.
 #[derive(Debug, Args)]
 pub struct StatusArgs {
     /// The vault's directory.

@@ -8,16 +8,19 @@
 //! - all actions of a round are carried out after all its events: what arrived together shares
 //!   frames and flushes.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::mpsc::SyncSender;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use stele_device::area::Area;
 use stele_device::clock::Clock;
 use stele_device::disk::{Disk, DiskError, Done, OpId};
 use stele_device::linux::clock::SystemClock;
-use stele_format::units::UnixMillis;
+use stele_format::geometry::DiskGeometry;
+use stele_format::units::{DiskId, UnixMillis};
 use stele_gateway::message as gateway;
-use stele_store::engine::{Action, DiskSlot, Engine, Event, Now};
+use stele_store::engine::{Action, Attachment, DiskRefusal, DiskSlot, Engine, Event, Now, Offer};
 use stele_store::index::{IndexReply, IndexRequest};
 use stele_store::job::{Job, JobDone};
 use stele_store::policy::Rights;
@@ -55,9 +58,47 @@ pub enum Local {
     },
     /// Who may do what from now on.
     Clients(Clients),
+    /// What a disk must be to join.
+    Offer {
+        /// In the place of which disk, from 1; none for a further one.
+        number: Option<u16>,
+        /// Where the answer goes.
+        reply: oneshot::Sender<Result<Offer, DiskRefusal>>,
+    },
+    /// A disk that joins.
+    Attach {
+        /// The disk.
+        arrival: Box<Arrival>,
+        /// Where the answer goes; a disk that is refused comes back.
+        reply: oneshot::Sender<Result<DiskSlot, Refused>>,
+    },
+    /// Give up the disk at this slot as soon as nothing is under way on it.
+    Release {
+        /// The slot.
+        slot: DiskSlot,
+        /// Where the disk goes.
+        reply: SyncSender<Box<dyn Disk>>,
+    },
+    /// A further mirror for the index.
+    Mirror(Box<dyn Area>),
     /// Finish what is open and end.
     Stop,
 }
+
+/// A disk that joins: open, and with its static label.
+pub struct Arrival {
+    /// What operators call it.
+    pub name: String,
+    /// Its identity as its label states it.
+    pub identity: DiskId,
+    /// Its layout.
+    pub geometry: DiskGeometry,
+    /// The disk.
+    pub disk: Box<dyn Disk>,
+}
+
+/// A disk that was refused, to be closed by whoever brought it.
+pub type Refused = (DiskRefusal, Box<dyn Disk>);
 
 /// The queues the thread is fed from.
 pub struct Inbox {
@@ -78,7 +119,10 @@ enum Asker {
 /// The engine and everything it acts on.
 pub struct EngineThread {
     engine: Engine,
+    /// By slot. A disk that joins gets a new one: what is late for an old slot must not reach it.
     disks: Vec<Option<Box<dyn Disk>>>,
+    /// Slots whose disk takes nothing more and goes to whoever waits for it.
+    leaving: BTreeMap<u16, SyncSender<Box<dyn Disk>>>,
     workers: Crew<Job, JobDone>,
     index: Crew<IndexRequest, IndexReply>,
     inbox: Inbox,
@@ -109,6 +153,7 @@ impl EngineThread {
         EngineThread {
             engine,
             disks,
+            leaving: BTreeMap::new(),
             workers,
             index,
             inbox,
@@ -181,6 +226,7 @@ impl EngineThread {
                 });
             }
         }
+        self.let_leave();
         while let Some((slot, id)) = self.refused.pop_front() {
             self.step(Event::Disk {
                 slot,
@@ -194,30 +240,77 @@ impl EngineThread {
         events
     }
 
+    /// Hands over disks that are given up and have answered everything.
+    fn let_leave(&mut self) {
+        let disks = &mut self.disks;
+        self.leaving.retain(|slot, reply| {
+            let disk = disks.get_mut(usize::from(*slot));
+            if matches!(&disk, Some(Some(disk)) if disk.in_flight() > 0) {
+                return true;
+            }
+            if let Some(disk) = disk.and_then(Option::take) {
+                // Nobody waits any more: it is closed here, with nothing left to wait for.
+                drop(reply.try_send(disk));
+            }
+            false
+        });
+    }
+
     fn take_local(&mut self, waker: &Waker) -> usize {
         let mut events = 0;
         while let Poll::Ready(message) = self.inbox.local.poll_recv(&mut Context::from_waker(waker))
         {
-            match message {
-                Some(Local::Ask { command, reply }) => {
-                    self.ask(command, Rights::default(), Asker::Local(reply));
-                }
-                // Whoever asked and left does not miss the answer.
-                Some(Local::Status { reply }) => drop(reply.send(self.engine.status())),
-                Some(Local::Secret { key_id, reply }) => {
-                    drop(reply.send(self.engine.client_secret(&key_id)));
-                }
-                Some(Local::Clients(clients)) => self.clients = clients,
-                Some(Local::Stop) => self.stop(),
-                None => {
-                    // The supervisor is gone: nobody could ask for the stop any more.
-                    self.stop();
-                    break;
-                }
-            }
+            let Some(message) = message else {
+                // The supervisor is gone: nobody could ask for the stop any more.
+                self.stop();
+                break;
+            };
+            self.local(message);
             events += 1;
         }
         events
+    }
+
+    /// Does what the process asks. Whoever asked and left does not miss the answer.
+    fn local(&mut self, message: Local) {
+        match message {
+            Local::Ask { command, reply } => {
+                self.ask(command, Rights::default(), Asker::Local(reply));
+            }
+            Local::Status { reply } => drop(reply.send(self.engine.status())),
+            Local::Secret { key_id, reply } => {
+                drop(reply.send(self.engine.client_secret(&key_id)));
+            }
+            Local::Clients(clients) => self.clients = clients,
+            Local::Offer { number, reply } => drop(reply.send(self.engine.offer(number))),
+            Local::Attach { arrival, reply } => drop(reply.send(self.attach(*arrival))),
+            Local::Release { slot, reply } => {
+                self.leaving.insert(slot.0, reply);
+            }
+            Local::Mirror(area) => self.index.ask(IndexRequest::Mirror(area)),
+            Local::Stop => self.stop(),
+        }
+    }
+
+    fn attach(&mut self, arrival: Arrival) -> Result<DiskSlot, Refused> {
+        let Ok(number) = u16::try_from(self.disks.len()) else {
+            return Err((DiskRefusal::CountFixed, arrival.disk));
+        };
+        let slot = DiskSlot(number);
+        let attachment = Attachment {
+            slot,
+            name: arrival.name,
+            disk: arrival.identity,
+            geometry: arrival.geometry,
+        };
+        let now = self.now();
+        match self.engine.attach(now, attachment, &mut self.actions) {
+            Ok(()) => {
+                self.disks.push(Some(arrival.disk));
+                Ok(slot)
+            }
+            Err(refusal) => Err((refusal, arrival.disk)),
+        }
     }
 
     fn take_envelopes(&mut self, waker: &Waker) -> usize {
@@ -292,7 +385,7 @@ impl EngineThread {
         for action in actions.drain(..) {
             match action {
                 Action::Disk { slot, id, op } => match self.disks.get_mut(usize::from(slot.0)) {
-                    Some(Some(disk)) => disk.submit(id, op),
+                    Some(Some(disk)) if !self.leaving.contains_key(&slot.0) => disk.submit(id, op),
                     _ => self.refused.push_back((slot, id)),
                 },
                 Action::Job(job) => self.workers.ask(job),

@@ -197,6 +197,34 @@ pub enum Error {
     /// The server on the other end of the control socket said no.
     #[error("the server answers: {0}")]
     ControlRefused(String),
+    /// The server does not let a disk join.
+    #[error("{0}")]
+    JoinRefused(String),
+    /// Why a disk does not join.
+    #[error(transparent)]
+    NotJoined(#[from] crate::join::refusal::NotJoined),
+    /// Too many wait to join.
+    #[error("other disks are waiting to join; run this again later")]
+    JoinBusy,
+    /// A verb needs the serving process.
+    #[error("{}: nothing serves this vault; serve it first with: {serve}", dir.display())]
+    NotServed {
+        /// The directory.
+        dir: PathBuf,
+        /// The command.
+        serve: String,
+    },
+    /// A disk was to leave the vault.
+    #[error(
+        "disk {number} cannot be drained: no disk can leave a vault yet; to exchange it, stop the \
+         vault, take the disk out, start the vault, and run: {replace}"
+    )]
+    Drain {
+        /// Which.
+        number: u16,
+        /// The command.
+        replace: String,
+    },
     /// The server speaks another language.
     #[error("the server's answer cannot be understood; is it of another version?")]
     ControlAnswer,

@@ -10,8 +10,10 @@ use stele_format::label::{
 use stele_format::limits::LABEL_COPY_BYTES;
 use stele_format::units::{ByteCount, Generation};
 
-use crate::control::protocol::{DiskStatus, LogStatus, Status};
+use crate::advice::Commands;
+use crate::control::protocol::{DiskStatus, LogStatus, NextStep, Status};
 use crate::error::Outcome;
+use crate::status::health;
 use crate::vault::Directory;
 use crate::vault::config::Config;
 use crate::vault::disks::{Slot, open_all};
@@ -63,7 +65,7 @@ pub fn status(directory: &Directory, config: &Config) -> Outcome<Status> {
         pool: newest.map(|reading| reading.fixed.pool.to_string()),
         evaluation: flags.contains(VaultFlags::EVALUATION),
         simulated_clock: flags.contains(VaultFlags::SIMULATED_CLOCK),
-        disks: seen.iter().map(|seen| disk_status(seen, newest)).collect(),
+        disks: disks(&seen, newest),
         log: label.map(|label| LogStatus {
             records: None,
             root: None,
@@ -74,6 +76,12 @@ pub fn status(directory: &Directory, config: &Config) -> Outcome<Status> {
         buckets: None,
         index: None,
         counters: None,
+        healing: None,
+        next: vec![NextStep {
+            disk: None,
+            what: "to see more, and to mend what can be mended, serve the vault".to_owned(),
+            command: Commands::new(directory.path()).serve(),
+        }],
         clock: None,
     })
 }
@@ -136,11 +144,24 @@ fn generation(reading: &LabelReading) -> Generation {
         .unwrap_or_default()
 }
 
+fn disks(seen: &[Seen], newest: Option<&LabelReading>) -> Vec<DiskStatus> {
+    let shown = seen.iter().map(|seen| {
+        let mut status = disk_status(seen, newest);
+        let note = status.notes.first().map(String::as_str);
+        status.health = health(&status.state, note, None);
+        status
+    });
+    shown.collect()
+}
+
 fn disk_status(seen: &Seen, newest: Option<&LabelReading>) -> DiskStatus {
     let mut status = DiskStatus {
+        number: None,
         file: seen.file.clone(),
         id: None,
         state: "unreadable".to_owned(),
+        health: String::new(),
+        fill: None,
         notes: Vec::new(),
         bytes: seen.bytes,
         free_bytes: None,
@@ -170,9 +191,11 @@ fn disk_status(seen: &Seen, newest: Option<&LabelReading>) -> DiskStatus {
         .as_ref()
         .map(|label| label.members.as_slice())
         .unwrap_or_default();
-    let member = members
+    let at = members
         .iter()
-        .find(|member| member.disk == reading.fixed.disk);
+        .position(|member| member.disk == reading.fixed.disk);
+    status.number = at.and_then(|at| u16::try_from(at + 1).ok());
+    let member = at.and_then(|at| members.get(at));
     let state = match member.map(|member| member.state) {
         Some(MemberState::Active) => "active",
         Some(MemberState::Expelled) => "expelled",

@@ -67,6 +67,17 @@ pub const CONTROL_REPLY_BYTES_MAX: u64 = 1 << 20;
 /// Time in which a question must arrive and its answer must be taken.
 pub const CONTROL_MS_MAX: u64 = 10_000;
 
+/// Time in which an act on disks must be answered: blank areas are read and labels flushed.
+pub const CONTROL_JOIN_MS_MAX: u64 = 300_000;
+/// Acts on disks that wait for the one under way.
+pub const JOIN_QUEUE_COUNT_MAX: usize = 4;
+/// Time between two looks at the disks that are being filled.
+pub const FILL_POLL_MS: u64 = 200;
+/// Time in which a disk that is let go of must finish what it was asked to do.
+pub const RELEASE_MS_MAX: u64 = 10_000;
+/// Lost frames that are named one by one in the text of a status.
+pub const LOST_SHOWN_COUNT_MAX: usize = 20;
+
 /// Life of a server certificate, days.
 pub const CERTIFICATE_DAYS: u64 = 3_650;
 /// A certificate with fewer days left is replaced at the next start.

@@ -7,51 +7,38 @@ use std::path::PathBuf;
 use stele_device::clock::Clock;
 use stele_device::linux::clock::SystemClock;
 use stele_format::label::VaultFlags;
+use stele_store::engine::FillProgress;
+use stele_store::heal::Lost;
 use stele_store::index::IndexUsage;
 use stele_store::index::message::MirrorState;
 use stele_store::pool::MemberState;
-use stele_store::status::{Alarm, DiskStatus as EngineDisk, Status as EngineStatus};
+use stele_store::status::{Alarm, DiskStatus as EngineDisk, HealStatus, Status as EngineStatus};
 
+use crate::advice::Commands;
+use crate::bays::{Bay, Bays, Seat, seats};
 use crate::client_env::ClientFiles;
 use crate::control::protocol::{
-    ClockStatus, CounterStatus, DiskStatus, IndexStatus, LogStatus, Status,
+    ClockStatus, CounterStatus, DiskStatus, FillStatus, HealingStatus, IndexStatus, LogStatus,
+    LostFrame, Status,
 };
-use crate::status::instant;
+use crate::status::{health, instant};
 use crate::vault::Directory;
-use crate::vault::disks::Slot;
 
 /// Where a vault is served: what the engine itself does not know.
 #[derive(Debug, Clone)]
 pub struct Place {
     directory: PathBuf,
     endpoint: Option<String>,
-    disks: Vec<DiskPlace>,
-}
-
-/// A disk of the vault's configuration.
-#[derive(Debug, Clone)]
-struct DiskPlace {
-    file: String,
-    /// Why it is not there.
-    fault: Option<String>,
-    backend: Option<&'static str>,
+    bays: Bays,
 }
 
 impl Place {
     /// The place of a vault with these disks.
-    pub fn new(directory: &Directory, slots: &[Slot]) -> Place {
-        let disks = slots
-            .iter()
-            .map(|slot| DiskPlace {
-                file: slot.path.display().to_string(),
-                fault: slot.disk.as_ref().err().cloned(),
-                backend: slot.disk.as_ref().ok().map(|disk| disk.identity().backend),
-            })
-            .collect();
+    pub fn new(directory: &Directory, bays: Bays) -> Place {
         Place {
             directory: directory.path().to_owned(),
             endpoint: None,
-            disks,
+            bays,
         }
     }
 
@@ -68,6 +55,8 @@ impl Place {
 pub fn live_status(engine: &EngineStatus, place: &Place) -> Status {
     let flags = VaultFlags::new(engine.flags).unwrap_or_default();
     let counters = engine.counters;
+    let disks = disks(engine, &place.bays.now());
+    let read_only = engine.read_only.is_some();
     Status {
         serving: true,
         process: Some(std::process::id()),
@@ -79,7 +68,8 @@ pub fn live_status(engine: &EngineStatus, place: &Place) -> Status {
         pool: Some(engine.pool.to_string()),
         evaluation: flags.contains(VaultFlags::EVALUATION),
         simulated_clock: flags.contains(VaultFlags::SIMULATED_CLOCK),
-        disks: disks(&engine.disks, &place.disks),
+        next: Commands::new(&place.directory).next(&disks, read_only),
+        disks,
         alarms: engine.alarms.iter().map(alarm).collect(),
         log: Some(LogStatus {
             records: Some(engine.log_size),
@@ -101,6 +91,7 @@ pub fn live_status(engine: &EngineStatus, place: &Place) -> Status {
             reads_from_other_copy: counters.reads_repaired_from_other_copy,
             reads_refused: counters.reads_refused,
         }),
+        healing: Some(healing(&engine.heal)),
         clock: Some(ClockStatus {
             compliance_ms: engine.compliance.get(),
             wall_ms: SystemClock.wall_ms(),
@@ -122,6 +113,12 @@ fn reasons(engine: &EngineStatus) -> Vec<String> {
             reasons.push(format!("{missing} of {all} disks do not take part"));
         }
         None => {}
+    }
+    let lost = engine.heal.counts.lost.len();
+    if lost > 0 {
+        reasons.push(format!(
+            "{lost} frames or parts of segments are on no disk any more"
+        ));
     }
     if engine.full {
         reasons.push("no room for new data".to_owned());
@@ -164,35 +161,48 @@ fn index(usage: &IndexUsage) -> IndexStatus {
     }
 }
 
-/// Every place of the configuration with the disk that is there or should be. The engine knows its
-/// disks by label and names only those that are here; one that is not is shown at the place where it
-/// was made, unless another disk is there now.
-fn disks(engine: &[EngineDisk], places: &[DiskPlace]) -> Vec<DiskStatus> {
-    let mut nameless: Vec<&EngineDisk> =
-        engine.iter().filter(|disk| disk.name.is_empty()).collect();
-    let mut shown: Vec<DiskStatus> = Vec::with_capacity(places.len());
-    for (number, place) in places.iter().enumerate() {
-        let here = engine.iter().find(|disk| disk.name == place.file);
-        let home = nameless
-            .iter()
-            .position(|disk| usize::from(disk.number) == number + 1);
-        let disk = match (here, home) {
-            (Some(disk), _) => Some(disk),
-            (None, Some(home)) => Some(nameless.remove(home)),
-            (None, None) => None,
-        };
-        shown.push(disk_status(place, disk, here.is_some()));
+fn healing(heal: &HealStatus) -> HealingStatus {
+    let counts = &heal.counts;
+    HealingStatus {
+        segments: counts.segments,
+        verified_bytes: counts.verified_bytes,
+        repaired: counts.repaired,
+        repaired_bytes: counts.repaired_bytes,
+        segment: heal.segment.map(|segment| segment.get()),
+        oldest_unverified_ms: heal.oldest_unverified_ms,
+        lost: counts.lost.iter().map(lost).collect(),
     }
-    for (place, status) in places.iter().zip(&mut shown) {
-        if status.id.is_none() && !nameless.is_empty() {
-            *status = disk_status(place, Some(nameless.remove(0)), false);
-        }
-    }
-    shown
 }
 
-fn disk_status(place: &DiskPlace, disk: Option<&EngineDisk>, here: bool) -> DiskStatus {
-    let (state, note) = match (disk, here, &place.fault) {
+fn lost(lost: &Lost) -> LostFrame {
+    LostFrame {
+        segment: lost.segment.get(),
+        frame: lost.frame,
+        offset: lost.offset,
+    }
+}
+
+/// Every place of the configuration with the disk that is there or should be.
+fn disks(engine: &EngineStatus, bays: &[Bay]) -> Vec<DiskStatus> {
+    let seats = seats(&engine.disks, bays);
+    let of = |(bay, seat): (&Bay, Seat)| {
+        let disk = seat.disk.and_then(|at| engine.disks.get(at));
+        let fill = engine
+            .heal
+            .fill
+            .filter(|(number, _)| disk.is_some_and(|disk| disk.number == *number));
+        disk_status(bay, disk, seat.here, fill.map(|(_, progress)| progress))
+    };
+    bays.iter().zip(seats).map(of).collect()
+}
+
+fn disk_status(
+    bay: &Bay,
+    disk: Option<&EngineDisk>,
+    here: bool,
+    fill: Option<FillProgress>,
+) -> DiskStatus {
+    let (state, note) = match (disk, here, &bay.fault) {
         (Some(disk), true, _) => (word(disk.state), disk.reason.map(str::to_owned)),
         (_, _, Some(fault)) => ("absent", Some(fault.clone())),
         (_, _, None) => (
@@ -200,14 +210,23 @@ fn disk_status(place: &DiskPlace, disk: Option<&EngineDisk>, here: bool) -> Disk
             Some("no label of this vault is readable on it".to_owned()),
         ),
     };
+    let fill = fill.map(|progress| FillStatus {
+        done_bytes: progress.bytes_done,
+        total_bytes: progress.bytes,
+        written_bytes: progress.bytes_written,
+        remaining_ms: progress.remaining_ms(),
+    });
     DiskStatus {
-        file: place.file.clone(),
+        number: disk.map(|disk| disk.number),
+        file: bay.file.clone(),
         id: disk.map(|disk| disk.disk.to_string()),
         state: state.to_owned(),
+        health: health(state, note.as_deref(), fill.as_ref()),
+        fill,
         notes: note.into_iter().collect(),
         bytes: disk.filter(|_| here).map(|disk| disk.total_bytes),
         free_bytes: disk.filter(|_| here).map(|disk| disk.free_bytes),
-        backend: place.backend.map(str::to_owned),
+        backend: bay.backend.map(str::to_owned),
     }
 }
 
@@ -226,71 +245,59 @@ mod tests {
     use super::*;
     use stele_format::units::DiskId;
 
-    fn engine_disk(number: u16, name: &str, state: MemberState) -> EngineDisk {
+    fn engine_disk(name: &str, state: MemberState) -> EngineDisk {
         EngineDisk {
-            number,
-            disk: DiskId::new([u8::try_from(number).expect("small"); 16]),
+            number: 2,
+            disk: DiskId::new([2; 16]),
             name: name.to_owned(),
             state,
-            reason: (state == MemberState::Stale).then_some("missed writes"),
+            reason: (state != MemberState::Active).then_some("a reason"),
             free_bytes: 1,
             total_bytes: 2,
         }
     }
 
-    fn place(file: &str, fault: Option<&str>) -> DiskPlace {
-        DiskPlace {
-            file: file.to_owned(),
+    fn bay(fault: Option<&str>) -> Bay {
+        Bay {
+            path: PathBuf::from("/d"),
+            file: "/d".to_owned(),
+            slot: None,
             fault: fault.map(str::to_owned),
             backend: None,
+            bytes: None,
+            id: None,
         }
     }
 
     #[test]
-    fn every_place_shows_the_disk_that_is_there_or_should_be() {
-        let check = |engine: &[EngineDisk], places: &[DiskPlace], expected: &[(&str, &str)]| {
-            let shown = disks(engine, places);
-            let seen: Vec<(String, &str)> = shown
-                .iter()
-                .map(|disk| {
-                    let id = disk.id.as_ref().map_or("-", |id| &id[..2]).to_owned();
-                    (id, disk.state.as_str())
-                })
-                .collect();
-            let expected: Vec<(String, &str)> = expected
-                .iter()
-                .map(|(id, state)| ((*id).to_owned(), *state))
-                .collect();
-            assert_eq!(seen, expected);
+    fn every_disk_has_a_word_for_programs_and_words_for_people() {
+        let check = |disk: Option<&EngineDisk>, fault: Option<&str>, state: &str, health: &str| {
+            let here = disk.is_some_and(|disk| !disk.name.is_empty());
+            let shown = disk_status(&bay(fault), disk, here, None);
+            assert_eq!(
+                (shown.state.as_str(), shown.health.as_str()),
+                (state, health)
+            );
+            assert_eq!(shown.number, disk.map(|disk| disk.number));
         };
-        let active = MemberState::Active;
-        let here = [engine_disk(1, "a", active), engine_disk(2, "b", active)];
-        let places = [place("a", None), place("b", None)];
-        check(&here, &places, &[("01", "active"), ("02", "active")]);
-        let swapped = [engine_disk(1, "b", active), engine_disk(2, "a", active)];
-        check(&swapped, &places, &[("02", "active"), ("01", "active")]);
-        let gone = [
-            engine_disk(1, "a", active),
-            engine_disk(2, "", MemberState::Absent),
-        ];
-        let missing = [place("a", None), place("b", Some("no such disk"))];
-        check(&gone, &missing, &[("01", "active"), ("02", "absent")]);
-        check(&gone, &places, &[("01", "active"), ("02", "unreadable")]);
-        let moved = [
-            engine_disk(1, "", MemberState::Absent),
-            engine_disk(2, "a", active),
-        ];
-        check(&moved, &missing, &[("02", "active"), ("01", "absent")]);
-        let stale = [
-            engine_disk(1, "a", active),
-            engine_disk(2, "b", MemberState::Stale),
-        ];
-        check(&stale, &places, &[("01", "active"), ("02", "stale")]);
-        let third = [place("a", None), place("b", None), place("c", None)];
+        let here = |state| engine_disk("/d", state);
+        check(Some(&here(MemberState::Active)), None, "active", "ok");
+        check(Some(&here(MemberState::Stale)), None, "stale", "stale");
         check(
-            &here,
-            &third,
-            &[("01", "active"), ("02", "active"), ("-", "unreadable")],
+            Some(&here(MemberState::Joining)),
+            None,
+            "joining",
+            "resyncing",
         );
+        check(
+            Some(&here(MemberState::Expelled)),
+            None,
+            "expelled",
+            "failed: a reason",
+        );
+        let gone = engine_disk("", MemberState::Absent);
+        check(Some(&gone), Some("no such disk"), "absent", "missing");
+        check(Some(&gone), None, "unreadable", "missing");
+        check(None, None, "unreadable", "missing");
     }
 }

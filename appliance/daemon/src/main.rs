@@ -4,7 +4,9 @@
 
 #![forbid(unsafe_code)]
 
+mod advice;
 mod banner;
+mod bays;
 mod bell;
 mod bridge;
 mod certificate;
@@ -12,9 +14,11 @@ mod cli;
 mod client_env;
 mod clients;
 mod control;
+mod disk;
 mod engine_thread;
 mod error;
 mod files;
+mod join;
 mod labels;
 mod limits;
 mod live;
@@ -60,6 +64,7 @@ fn run(verb: Option<Verb>) -> Outcome<()> {
         Some(Verb::Serve(args)) => serve::serve(&args.vault, args.listen),
         Some(Verb::Status(args)) => status::status(&args.vault, args.json),
         Some(Verb::Create(args)) => create(args),
+        Some(Verb::Disk(verb)) => disk::run(verb),
     }
 }
 

@@ -20,13 +20,15 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use zeroize::Zeroizing;
 
 use crate::banner::{self, Facts};
+use crate::bays::Bays;
 use crate::bell::Bell;
 use crate::certificate::{self, Identity};
 use crate::client_env::ClientFiles;
 use crate::clients::{self, Clients};
-use crate::control::protocol::Status;
+use crate::control::protocol::{Join, Joined, Status};
 use crate::control::socket::{Answerer, ControlSocket};
 use crate::error::{Error, Outcome};
+use crate::join::keeper::{Charge, Keeper, Orders};
 use crate::limits::SLAB_COUNT;
 use crate::live::{Place, live_status};
 use crate::supervisor::{Link, Machine};
@@ -53,13 +55,28 @@ pub fn serve(dir: &Path, listen: SocketAddr) -> Outcome<()> {
     let disks = config.disks(directory.path());
     let slots = open_all(&disks, OpenMode::Write, &bell.disk_waker())?;
     require_any(&slots)?;
-    let place = Place::new(&directory, &slots);
+    let bays = Bays::new(&slots);
+    let place = Place::new(&directory, bays.clone());
     lock.sign()?;
     let mut machine = Machine::start(slots, keys, config.client_buckets(), &bell)?;
-    let served = face(&machine, &directory, listen, place, started, &runtime)
+    let charge = Charge {
+        link: machine.link(),
+        bell,
+        directory: directory.clone(),
+        config,
+        bays,
+    };
+    let served = Keeper::start(charge, machine.watch()).and_then(|keeper| {
+        let orders = keeper.orders();
+        let served = face(
+            &machine, &directory, listen, place, orders, started, &runtime,
+        )
         .and_then(|face| runtime.block_on(face.run(&mut machine, signals)));
-    // Connections and their tasks end before the engine they talk to.
-    drop(runtime);
+        // Connections and their tasks end before the threads they talk to.
+        drop(runtime);
+        keeper.stop();
+        served
+    });
     let stopped = machine.stop();
     served.and(stopped)
 }
@@ -128,6 +145,7 @@ fn face(
     directory: &Directory,
     listen: SocketAddr,
     place: Place,
+    orders: Orders,
     started: Instant,
     runtime: &Runtime,
 ) -> Outcome<Face> {
@@ -177,7 +195,11 @@ fn face(
     Ok(Face {
         gateway,
         control,
-        answerer: Arc::new(Live { link, place }),
+        answerer: Arc::new(Live {
+            link,
+            place,
+            orders,
+        }),
     })
 }
 
@@ -268,11 +290,16 @@ impl Signals {
 struct Live {
     link: Link,
     place: Place,
+    orders: Orders,
 }
 
 impl Answerer for Live {
     async fn status(&self) -> Outcome<Status> {
         Ok(live_status(&self.link.status().await?, &self.place))
+    }
+
+    async fn join(&self, join: Join) -> Outcome<Joined> {
+        self.orders.join(join).await
     }
 }
 

@@ -3,10 +3,13 @@
 use std::io::Write;
 use std::path::Path;
 
-use crate::control::protocol::{DiskStatus, Status};
+use serde::Serialize;
+
+use crate::control::protocol::{DiskStatus, FillStatus, HealingStatus, NextStep, Status};
 use crate::control::socket::ask_status;
 use crate::error::Outcome;
 use crate::labels;
+use crate::limits::LOST_SHOWN_COUNT_MAX;
 use crate::vault::Directory;
 
 /// Prints how a vault is: asks the serving process, or reads the labels when there is none.
@@ -30,8 +33,9 @@ pub fn status(dir: &Path, json: bool) -> Outcome<()> {
     Ok(())
 }
 
-fn as_json(status: &Status) -> String {
-    let mut text = serde_json::to_string_pretty(status).expect("plain fields always serialize");
+/// As programs read it.
+pub fn as_json(value: &impl Serialize) -> String {
+    let mut text = serde_json::to_string_pretty(value).expect("plain fields always serialize");
     text.push('\n');
     text
 }
@@ -48,9 +52,8 @@ fn as_text(status: &Status) -> String {
     if let Some(pool) = &status.pool {
         text.push_str(&format!("id       {pool}\n"));
     }
-    for disk in &status.disks {
-        text.push_str(&format!("disk     {}\n", disk_line(disk)));
-    }
+    text.extend(status.disks.iter().map(disk_row));
+    text.push_str(&next_lines(status));
     if let Some(log) = &status.log {
         let records = log
             .records
@@ -72,6 +75,9 @@ fn as_text(status: &Status) -> String {
         text.push_str(&format!(
             "reads    {other} from another copy, {refused} refused\n"
         ));
+    }
+    if let Some(healing) = &status.healing {
+        text.push_str(&healing_lines(healing));
     }
     for alarm in &status.alarms {
         text.push_str(&format!("alarm    {alarm}\n"));
@@ -100,16 +106,98 @@ pub fn state_line(status: &Status) -> String {
     format!("{}: {}", status.state, status.reasons.join("; "))
 }
 
+/// A line about a disk, by its number.
+pub fn disk_row(disk: &DiskStatus) -> String {
+    let number = disk
+        .number
+        .map_or("?".to_owned(), |number| number.to_string());
+    format!("disk {number:<3} {}\n", disk_line(disk))
+}
+
 /// A disk with its state and what else is known of it.
 pub fn disk_line(disk: &DiskStatus) -> String {
-    let mut line = format!("{}: {}", disk.file, disk.state);
+    let mut line = format!("{}: {}", disk.file, disk.health);
     if let (Some(bytes), Some(free)) = (disk.bytes, disk.free_bytes) {
         line.push_str(&format!(", {} free of {}", size(free), size(bytes)));
     }
-    for note in &disk.notes {
+    for note in disk
+        .notes
+        .iter()
+        .filter(|note| !disk.health.contains(*note))
+    {
         line.push_str(&format!("; {note}"));
     }
     line
+}
+
+/// The state of a disk in words for people.
+pub fn health(state: &str, reason: Option<&str>, fill: Option<&FillStatus>) -> String {
+    match (state, reason) {
+        ("active", _) => "ok".to_owned(),
+        ("absent" | "unreadable", _) => "missing".to_owned(),
+        ("expelled", Some(reason)) => format!("failed: {reason}"),
+        ("expelled", None) => "failed".to_owned(),
+        ("joining", _) => fill.map_or_else(
+            || "resyncing".to_owned(),
+            |fill| format!("resyncing {}", share(fill)),
+        ),
+        (other, _) => other.to_owned(),
+    }
+}
+
+/// How much of a disk is filled, and when it will be.
+fn share(fill: &FillStatus) -> String {
+    let (done, total) = (fill.done_bytes, fill.total_bytes);
+    let percent = (u128::from(done) * 100)
+        .checked_div(u128::from(total))
+        .unwrap_or(0);
+    let left = fill
+        .remaining_ms
+        .map_or(String::new(), |ms| format!(", about {} left", duration(ms)));
+    format!("{percent} % ({} of {}{left})", size(done), size(total))
+}
+
+/// What to do next, a line each.
+pub fn next_lines(status: &Status) -> String {
+    let line = |step: &NextStep| format!("next     {}: {}\n", step.what, step.command);
+    status.next.iter().map(line).collect()
+}
+
+fn healing_lines(healing: &HealingStatus) -> String {
+    let mut text = format!(
+        "healing  {} verified and {} ({} pieces) repaired since the start",
+        size(healing.verified_bytes),
+        size(healing.repaired_bytes),
+        healing.repaired,
+    );
+    if let Some(segment) = healing.segment {
+        text.push_str(&format!("; reading segment {segment}"));
+    }
+    let age = duration(healing.oldest_unverified_ms);
+    text.push_str(&format!("; the oldest byte not read again is {age} old\n"));
+    for lost in healing.lost.iter().take(LOST_SHOWN_COUNT_MAX) {
+        let (segment, offset) = (lost.segment, lost.offset);
+        text.push_str(&match lost.frame {
+            Some(frame) => format!("lost     segment {segment}, frame {frame} (byte {offset})\n"),
+            None => format!("lost     segment {segment}, header, footer or seal (byte {offset})\n"),
+        });
+    }
+    let more = healing.lost.len().saturating_sub(LOST_SHOWN_COUNT_MAX);
+    if more > 0 {
+        text.push_str(&format!("lost     and {more} more, named by --json\n"));
+    }
+    text
+}
+
+/// A time span in round words.
+fn duration(ms: u64) -> String {
+    let seconds = ms.div_ceil(1_000);
+    match seconds {
+        0..120 => format!("{seconds} s"),
+        120..7_200 => format!("{} min", seconds / 60),
+        7_200..172_800 => format!("{} h", seconds / 3_600),
+        _ => format!("{} days", seconds / 86_400),
+    }
 }
 
 fn size(bytes: u64) -> String {
@@ -152,6 +240,7 @@ pub fn instant(ms: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::control::protocol::LostFrame;
 
     #[test]
     fn sizes_are_put_into_round_words() {
@@ -162,6 +251,66 @@ mod tests {
         check(16 << 30, "16.0 GiB");
         check((16 << 30) - 1, "15.9 GiB");
         check(u64::MAX, "16777215.9 TiB");
+    }
+
+    #[test]
+    fn time_spans_are_put_into_round_words() {
+        let check = |ms: u64, expected: &str| assert_eq!(duration(ms), expected);
+        check(0, "0 s");
+        check(1, "1 s");
+        check(119_000, "119 s");
+        check(120_000, "2 min");
+        check(7_199_000, "119 min");
+        check(7_200_000, "2 h");
+        check(3 * 86_400_000, "3 days");
+    }
+
+    #[test]
+    fn filling_is_told_with_its_share_and_the_time_left() {
+        let check = |done_bytes, remaining_ms, expected: &str| {
+            let fill = FillStatus {
+                done_bytes,
+                total_bytes: 3 << 30,
+                written_bytes: 0,
+                remaining_ms,
+            };
+            assert_eq!(
+                health("joining", Some("it is being filled"), Some(&fill)),
+                expected
+            );
+        };
+        check(0, None, "resyncing 0 % (0 bytes of 3.0 GiB)");
+        let half = "resyncing 43 % (1.3 GiB of 3.0 GiB, about 12 s left)";
+        check((3 << 30) * 439 / 1000, Some(11_500), half);
+    }
+
+    #[test]
+    fn what_is_lost_is_named_up_to_a_limit() {
+        let lost = |frame| LostFrame {
+            segment: 7,
+            frame,
+            offset: 4096,
+        };
+        let mut healing = HealingStatus {
+            segments: 1,
+            verified_bytes: 2 << 20,
+            repaired: 3,
+            repaired_bytes: 8192,
+            segment: Some(9),
+            oldest_unverified_ms: 90_000,
+            lost: vec![lost(Some(4)), lost(None)],
+        };
+        assert_eq!(
+            healing_lines(&healing),
+            "healing  2.0 MiB verified and 8.0 KiB (3 pieces) repaired since the start; reading segment \
+             9; the oldest byte not read again is 90 s old\n\
+             lost     segment 7, frame 4 (byte 4096)\n\
+             lost     segment 7, header, footer or seal (byte 4096)\n"
+        );
+        healing.lost = vec![lost(Some(1)); LOST_SHOWN_COUNT_MAX + 5];
+        let text = healing_lines(&healing);
+        assert_eq!(text.lines().count(), 1 + LOST_SHOWN_COUNT_MAX + 1);
+        assert!(text.ends_with("and 5 more, named by --json\n"), "{text}");
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! disks are closed; only then is `stop` over.
 
 use std::sync::Arc;
+use std::sync::mpsc::sync_channel;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ use stele_device::linux::entropy::OsEntropy;
 use stele_device::linux::keyfile::KeyFile;
 use stele_gateway::message::Envelope;
 use stele_store::config::NewBucket;
-use stele_store::engine::{DiskSlot, World};
+use stele_store::engine::{DiskRefusal, DiskSlot, Offer, World};
 use stele_store::keys::chunk::AwsLc;
 use stele_store::policy::BucketKind;
 use stele_store::recovery::{self, OpenOptions, OpenReport, Opened};
@@ -26,10 +27,11 @@ use zeroize::Zeroizing;
 
 use crate::bell::Bell;
 use crate::clients::Clients;
-use crate::engine_thread::{EngineThread, Inbox, Local, now};
+use crate::engine_thread::{Arrival, EngineThread, Inbox, Local, now};
 use crate::error::{Error, Outcome};
 use crate::limits::{
     ENVELOPE_QUEUE_COUNT_MAX, INDEX_CACHE_BYTES, LOCAL_QUEUE_COUNT_MAX, REBUILD_POLL_MS,
+    RELEASE_MS_MAX,
 };
 use crate::vault::disks::Slot;
 use crate::watch::{Deaths, Watch};
@@ -64,6 +66,7 @@ pub struct Machine {
     link: Link,
     envelopes: mpsc::Sender<Envelope>,
     thread: JoinHandle<()>,
+    watch: Watch,
     deaths: Deaths,
     report: OpenReport,
 }
@@ -129,9 +132,15 @@ impl Machine {
             link,
             envelopes: envelope_sender,
             thread,
+            watch,
             deaths,
             report,
         })
+    }
+
+    /// Notices the death of further threads.
+    pub fn watch(&self) -> &Watch {
+        &self.watch
     }
 
     /// A way to ask the engine.
@@ -264,6 +273,49 @@ impl Link {
             .await
             .map_err(|_| Error::NoAnswer)?;
         answer.await.map_err(|_| Error::NoAnswer)
+    }
+
+    /// What a disk must be to join; not for use on the asynchronous runtime.
+    ///
+    /// # Errors
+    /// `NoAnswer` when the thread has died.
+    pub fn offer(&self, number: Option<u16>) -> Outcome<Result<Offer, DiskRefusal>> {
+        let (reply, answer) = oneshot::channel();
+        self.send(Local::Offer { number, reply })?;
+        answer.blocking_recv().map_err(|_| Error::NoAnswer)
+    }
+
+    /// Gives the engine a disk; not for use on the asynchronous runtime. One that is refused is closed.
+    ///
+    /// # Errors
+    /// `NoAnswer` when the thread has died.
+    pub fn attach(&self, arrival: Arrival) -> Outcome<Result<DiskSlot, DiskRefusal>> {
+        let (reply, answer) = oneshot::channel();
+        let arrival = Box::new(arrival);
+        self.send(Local::Attach { arrival, reply })?;
+        let attached = answer.blocking_recv().map_err(|_| Error::NoAnswer)?;
+        Ok(attached.map_err(|(refusal, _disk)| refusal))
+    }
+
+    /// Takes a disk away from the engine thread; not for use on the asynchronous runtime. None when
+    /// what it was asked to do does not end in time, or it is gone already.
+    ///
+    /// # Errors
+    /// `NoAnswer` when the thread has died.
+    pub fn release(&self, slot: DiskSlot) -> Outcome<Option<Box<dyn Disk>>> {
+        let (reply, answer) = sync_channel(1);
+        self.send(Local::Release { slot, reply })?;
+        Ok(answer
+            .recv_timeout(Duration::from_millis(RELEASE_MS_MAX))
+            .ok())
+    }
+
+    /// Gives the index a further mirror; not for use on the asynchronous runtime.
+    ///
+    /// # Errors
+    /// `NoAnswer` when the thread has died.
+    pub fn add_mirror(&self, area: Box<dyn Area>) -> Outcome<()> {
+        self.send(Local::Mirror(area))
     }
 
     fn send(&self, message: Local) -> Outcome<()> {

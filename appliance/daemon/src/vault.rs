@@ -183,6 +183,11 @@ impl Directory {
         }
     }
 
+    /// How `vault.json` names a path: those inside the directory relative to it.
+    pub fn name_of(&self, path: &Path) -> PathBuf {
+        path.strip_prefix(&self.path).unwrap_or(path).to_owned()
+    }
+
     /// Makes the names in the directory survive a power cut.
     ///
     /// # Errors
@@ -197,6 +202,19 @@ pub fn resolve(path: &Path) -> PathBuf {
     if let Ok(path) = std::fs::canonicalize(path) {
         return path;
     }
+    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    match (
+        absolute.parent().map(std::fs::canonicalize),
+        absolute.file_name(),
+    ) {
+        (Some(Ok(parent)), Some(name)) => parent.join(name),
+        _ => absolute,
+    }
+}
+
+/// The absolute path of a disk as it was named: only links to its directory are followed, since a name
+/// like `/dev/disk/by-id/...` stays right where its target does not.
+pub fn located(path: &Path) -> PathBuf {
     let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     match (
         absolute.parent().map(std::fs::canonicalize),
@@ -292,6 +310,13 @@ mod tests {
         );
         check(
             &[("vault.json", r#"{"version":1,"disks":["a"]}"#)],
+            "damaged",
+        );
+        check(
+            &[(
+                "vault.json",
+                r#"{"version":1,"disks":["a"],"filling":[{"number":1,"disk":"b"}],"client_buckets":"plain"}"#,
+            )],
             "damaged",
         );
         check(&[("letter.txt", "hello")], "foreign");

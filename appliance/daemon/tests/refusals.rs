@@ -3,6 +3,7 @@
 mod common;
 
 use std::net::TcpListener;
+use std::path::Path;
 
 use common::{Place, Server, refuse, succeed, text};
 use nix::sys::signal::Signal;
@@ -191,6 +192,216 @@ fn blank_disks_in_place_of_the_vaults_are_not_formatted() {
     }
 }
 
+/// A sparse file.
+fn sparse(path: &Path, bytes: u64) {
+    std::fs::File::create(path)
+        .and_then(|file| file.set_len(bytes))
+        .expect("made");
+}
+
+/// What must not change of a file that is refused.
+fn state_of(path: &Path) -> Option<(u64, u64, std::time::SystemTime)> {
+    use std::os::unix::fs::MetadataExt;
+    let data = std::fs::metadata(path).ok()?;
+    Some((data.len(), data.blocks(), data.modified().ok()?))
+}
+
+#[test]
+fn a_disk_that_is_not_fit_is_named_with_its_number_and_left_as_it_is() {
+    let place = Place::with_vault();
+    let foreign = Place::with_vault();
+    assert!(Server::start(&place).end(Signal::SIGTERM).success());
+    let copied = std::process::Command::new("cp")
+        .arg("--sparse=always")
+        .args([place.file("disk1.disk"), place.beside("copy")])
+        .status();
+    assert!(copied.expect("cp runs").success());
+    std::fs::remove_file(place.file("disk2.disk")).expect("removed");
+    let server = Server::start(&place);
+    let config = std::fs::read(place.file("vault.json")).expect("read");
+    sparse(&place.beside("small"), 64 << 20);
+    sparse(&place.beside("empty"), 0);
+    sparse(&place.beside("used"), 1 << 30);
+    let used = std::fs::OpenOptions::new()
+        .write(true)
+        .open(place.beside("used"));
+    used.and_then(|file| std::os::unix::fs::FileExt::write_all_at(&file, b"x", 70_000))
+        .expect("written");
+    std::fs::create_dir(place.beside("dir")).expect("made");
+    std::fs::hard_link(place.file("disk1.disk"), place.beside("hard")).expect("linked");
+    std::os::unix::fs::symlink(place.file("disk3.disk"), place.beside("soft")).expect("linked");
+    let check = |path: &Path, more: &[&str], why: &[&str]| {
+        for (verb, subject) in [("replace", "disk 2"), ("add", "a further disk")] {
+            let before = state_of(path);
+            let number: &[&str] = if verb == "replace" { &["2"] } else { &[] };
+            let vault = ["disk", verb, "--vault", text(&place.vault)];
+            let said = refuse(&[&vault, number, &[text(path)], more].concat());
+            let begins = format!("{} does not become {subject}: ", path.display());
+            assert!(said.starts_with(&begins), "{said}");
+            for part in why {
+                assert!(said.contains(part), "{part}: {said}");
+            }
+            assert_eq!(state_of(path), before, "{said}");
+            let now = std::fs::read(place.file("vault.json")).expect("read");
+            assert_eq!(now, config, "{said}");
+        }
+    };
+    let named = "name a blank disk";
+    check(
+        &place.beside("used"),
+        &[],
+        &["not blank (data at byte 70000)", named],
+    );
+    check(
+        &place.file("disk1.disk"),
+        &[],
+        &["it is disk 1 of this vault", named],
+    );
+    check(
+        &place.beside("hard"),
+        &[],
+        &["it is disk 1 of this vault", named],
+    );
+    check(
+        &place.beside("soft"),
+        &[],
+        &["it is disk 3 of this vault", named],
+    );
+    check(
+        &place.beside("copy"),
+        &[],
+        &["it is disk 1 of this vault", named],
+    );
+    check(
+        &foreign.file("disk2.disk"),
+        &[],
+        &["belongs to another vault", named],
+    );
+    check(
+        &place.beside("small"),
+        &[],
+        &["it has 67108864 bytes and at least", "name a larger"],
+    );
+    check(
+        &place.beside("empty"),
+        &[],
+        &["it has 0 bytes and at least", "name a larger"],
+    );
+    let new = place.beside("new");
+    check(
+        &new,
+        &["--disk-bytes", "64MiB"],
+        &["at least", "name a larger"],
+    );
+    check(
+        &place.beside("no/such"),
+        &[],
+        &["its directory does not exist; make it"],
+    );
+    check(
+        &place.beside("dir"),
+        &[],
+        &["it is a directory; name a block device"],
+    );
+    check(
+        Path::new("/dev/null"),
+        &[],
+        &["neither a file nor a block device"],
+    );
+    check(
+        Path::new("/dev/no-such-disk"),
+        &[],
+        &["no such device; plug it in"],
+    );
+    assert!(server.end(Signal::SIGTERM).success());
+}
+
+#[test]
+fn disks_that_need_nothing_or_are_unknown_are_refused_with_what_to_run() {
+    let place = Place::with_vault();
+    assert!(Server::start(&place).end(Signal::SIGTERM).success());
+    std::fs::remove_file(place.file("disk2.disk")).expect("removed");
+    let server = Server::start(&place);
+    let vault = text(&place.vault);
+    let path = place.beside("new");
+    let check = |verb: &str, more: &[&str], why: &[&str]| {
+        let said = refuse(&[&["disk", verb, "--vault", vault], more].concat());
+        for part in why {
+            assert!(said.contains(part), "{part}: {said}");
+        }
+        assert!(!path.exists(), "{said}");
+    };
+    let new = text(&path);
+    check(
+        "replace",
+        &["1", new],
+        &["disk 1: disk 1 takes part", "stop the vault"],
+    );
+    check(
+        "replace",
+        &["9", new],
+        &["disk 9: the vault has no disk", "stele disk list"],
+    );
+    check(
+        "resync",
+        &["1"],
+        &["disk1.disk does not become disk 1: disk 1 takes part"],
+    );
+    check(
+        "resync",
+        &["9"],
+        &["the vault has no disk of that number", "stele disk list"],
+    );
+    let replace = "stele disk replace --vault";
+    check(
+        "resync",
+        &["2"],
+        &[
+            "disk2.disk does not become disk 2: no such disk",
+            replace,
+            " 2 PATH",
+        ],
+    );
+    check(
+        "drain",
+        &["1"],
+        &["disk 1 cannot be drained", replace, " 1 PATH"],
+    );
+    sparse(&place.file("disk2.disk"), 1 << 30);
+    check(
+        "resync",
+        &["2"],
+        &["it is blank", replace, " 2 /", "disk2.disk"],
+    );
+    assert_eq!(
+        state_of(&place.file("disk2.disk")).map(|state| state.1),
+        Some(0)
+    );
+    assert!(server.end(Signal::SIGTERM).success());
+}
+
+#[test]
+fn disks_of_a_vault_that_nothing_serves_are_left_alone() {
+    let place = Place::with_vault();
+    let before = place.fingerprint();
+    let vault = text(&place.vault);
+    let path = place.beside("new");
+    for rest in [
+        &["list"][..],
+        &["replace", "2", text(&path)],
+        &["resync", "2"],
+        &["add", text(&path)],
+    ] {
+        let (verb, more) = rest.split_first().expect("a verb");
+        let why = refuse(&[&["disk", verb, "--vault", vault], more].concat());
+        let serve =
+            format!("nothing serves this vault; serve it first with: stele serve --vault {vault}");
+        assert!(why.ends_with(&serve), "{why}");
+    }
+    assert!(!path.exists());
+    assert_eq!(place.fingerprint(), before);
+}
+
 #[test]
 fn wrong_use_ends_with_code_2() {
     let check = |args: &[&str]| {
@@ -203,6 +414,10 @@ fn wrong_use_ends_with_code_2() {
     check(&["create", "v", "--client-rights", "root"]);
     check(&["create", "v", "--disk-bytes", "many"]);
     check(&["serve", "--vault", "v", "--listen", "nowhere"]);
+    check(&["disk", "--vault", "v"]);
+    check(&["disk", "replace", "--vault", "v", "2"]);
+    check(&["disk", "replace", "--vault", "v", "0", "d"]);
+    check(&["disk", "add", "2"]);
     assert!(succeed(&["--version"]).starts_with("stele "));
 }
 

@@ -197,11 +197,9 @@ fn a_vault_with_one_disk_missing_is_served_and_says_so() {
     let status = place.status();
     assert_eq!(status["state"], "degraded");
     assert_eq!(status["disks"][1]["state"], "absent");
-    assert!(
-        server.said().contains("disk2.disk: absent"),
-        "{}",
-        server.said()
-    );
+    let said = server.said();
+    assert!(said.contains("disk2.disk: missing; no such disk"), "{said}");
+    assert!(said.contains("stele disk replace --vault"), "{said}");
     assert!(server.end(Signal::SIGTERM).success());
     std::fs::rename(&away, place.file("disk2.disk")).expect("moved back");
     let server = Server::start(&place);

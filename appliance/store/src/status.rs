@@ -21,6 +21,8 @@ pub enum PoolState {
     Ok,
     /// A disk is missing, stale or expelled; data has fewer copies than it should.
     Degraded,
+    /// Something was read again that no copy could give back.
+    Suspect,
     /// Nothing is written.
     ReadOnly,
 }
@@ -32,6 +34,7 @@ impl PoolState {
         match self {
             PoolState::Ok => "ok",
             PoolState::Degraded => "degraded",
+            PoolState::Suspect => "suspect",
             PoolState::ReadOnly => "readonly",
         }
     }
@@ -188,10 +191,12 @@ impl Engine {
             .members
             .iter()
             .all(|m| m.state == MemberState::Active);
-        let state = match (&self.read_only, all_active) {
-            (Some(_), _) => PoolState::ReadOnly,
-            (None, false) => PoolState::Degraded,
-            (None, true) => PoolState::Ok,
+        let whole = self.healer.counts().lost.is_empty();
+        let state = match (&self.read_only, whole, all_active) {
+            (Some(_), _, _) => PoolState::ReadOnly,
+            (None, false, _) => PoolState::Suspect,
+            (None, true, false) => PoolState::Degraded,
+            (None, true, true) => PoolState::Ok,
         };
         let log = self.journal.log();
         Status {

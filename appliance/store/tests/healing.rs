@@ -5,7 +5,8 @@
 mod support;
 
 use stele_device::sim::disk::SimDiskHandle;
-use stele_store::engine::DiskRefusal;
+use stele_store::engine::{DiskRefusal, Engine};
+use stele_store::index::message::MirrorState;
 use stele_store::pool::MemberState;
 use support::{DISK_BYTES, PARAMS, Rig, Running, content, name};
 
@@ -72,6 +73,10 @@ fn rot(rig: &Rig, number: usize, stride: usize) -> usize {
     hit.len()
 }
 
+fn is_whole(engine: &Engine) -> bool {
+    engine.status().state.word() == "ok"
+}
+
 fn is_ok(vault: &Running) -> bool {
     vault.engine.status().state.word() == "ok"
 }
@@ -133,6 +138,7 @@ fn what_rots_on_every_copy_is_named_and_the_rest_stays_right() {
     vault.until("a pass", |engine| engine.status().heal.counts.segments >= 2);
     let heal = vault.engine.status().heal;
     assert!(!heal.counts.lost.is_empty());
+    assert_eq!(vault.engine.status().state.word(), "suspect");
     assert_eq!(
         heal.counts.repaired, 0,
         "nothing is written from what does not verify"
@@ -157,6 +163,8 @@ fn a_lost_disk_is_replaced_and_holds_all_the_lost_one_held() {
         });
         put_all(&mut vault, 3);
         check_all(&mut vault, 4);
+        let counts = vault.engine.status().heal.counts;
+        assert_eq!(counts.repaired, 0, "nothing was bad: {counts:?}");
         vault.stop();
         rig.handles[lost] = Some(fresh);
         // Now any other may go.
@@ -182,6 +190,24 @@ fn a_lost_disk_is_replaced_and_holds_all_the_lost_one_held() {
         check_all(&mut vault, 4);
         vault.stop();
     }
+}
+
+#[test]
+fn the_index_of_a_replaced_disk_is_a_mirror_again_after_the_next_start() {
+    let mut rig = filled();
+    rig.handles[0] = None;
+    let mut vault = rig.start();
+    let fresh = SimDiskHandle::new(DISK_BYTES, 21);
+    vault.attach(Some(1), &fresh).unwrap();
+    vault.until("it takes part", is_whole);
+    drop(vault);
+    rig.crash();
+    rig.handles[0] = Some(fresh);
+    let mut vault = rig.start();
+    vault.until("two mirrors", |engine| {
+        let index = engine.status().index.unwrap();
+        index.mirrors == [MirrorState::Active, MirrorState::Active]
+    });
 }
 
 #[test]

@@ -9,9 +9,10 @@ use stele_device::area::Area;
 use stele_device::sim::disk::SimDiskHandle;
 use stele_device::sim::fault::{Loss, Span};
 use stele_format::units::LogIndex;
-use stele_store::index::message::MirrorState::{Active, Failed, Stale};
+use stele_store::index::message::MirrorState::{self, Active, Failed, Stale};
 use stele_store::index::{
-    IndexError, IndexOptions, IndexStore, Memtable, NotOpened, SnapshotMeta, Table, Why,
+    IndexError, IndexOptions, IndexReply, IndexRequest, IndexStore, Memtable, NotOpened,
+    SnapshotMeta, Table, Why,
 };
 
 const KEY: [u8; 64] = [0x33; 64];
@@ -210,6 +211,80 @@ fn a_mirror_that_fails_is_left_behind_and_not_believed_when_it_returns() {
         let store = open(&[&one], 3).unwrap();
         assert_eq!(store.triple().meta.next, LogIndex::new(5));
         read_all(&store).unwrap();
+    }
+}
+
+/// Offers a disk to the running index as a mirror, and says how the mirrors stand then.
+fn offer(store: &mut IndexStore, disk: &SimDiskHandle, bytes: u64) -> Vec<MirrorState> {
+    let area = Box::new(disk.area(0, bytes).unwrap());
+    match store.execute(IndexRequest::Mirror(area)) {
+        IndexReply::Mirrored { usage } => usage.mirrors,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_mirror_joins_a_running_index_in_the_place_of_one_that_is_missing_or_failed() {
+    let (one, two, three) = (disk(1), disk(2), disk(3));
+    let mut store = filled(&[&one], 2);
+    assert_eq!(
+        offer(&mut store, &two, AREA_BYTES / 2),
+        [Active],
+        "too small"
+    );
+    assert_eq!(offer(&mut store, &two, AREA_BYTES), [Active, Active]);
+    assert_eq!(
+        offer(&mut store, &three, AREA_BYTES),
+        [Active, Active],
+        "no place"
+    );
+    commit(&mut store, 2).unwrap();
+    one.fail_writes_from(0);
+    commit(&mut store, 3).unwrap();
+    assert_eq!(store.usage().mirrors, [Failed, Active]);
+    assert_eq!(offer(&mut store, &three, AREA_BYTES), [Active, Active]);
+    commit(&mut store, 4).unwrap();
+    read_all(&store).unwrap();
+    drop(store);
+    for alone in [&two, &three] {
+        alone.crash(Loss::All);
+        let store = open(&[alone], 2).unwrap();
+        assert_eq!(store.triple().meta.next, LogIndex::new(5));
+        read_all(&store).unwrap();
+    }
+}
+
+#[test]
+fn a_mirror_that_held_an_older_index_is_overwritten_when_it_joins() {
+    let (one, two) = (disk(1), disk(2));
+    drop(filled(&[&one, &two], 2));
+    let mut store = open(&[&one], 2).unwrap();
+    commit(&mut store, 2).unwrap();
+    assert_eq!(offer(&mut store, &two, AREA_BYTES), [Active, Active]);
+    drop(store);
+    let store = open(&[&two], 3).unwrap();
+    assert_eq!(store.triple().meta.next, LogIndex::new(3));
+    read_all(&store).unwrap();
+}
+
+#[test]
+fn a_crash_while_a_mirror_joins_leaves_the_other_in_charge() {
+    for writes in 0..60 {
+        let (one, two) = (disk(1), disk(2));
+        let mut store = filled(&[&one], 2);
+        let before = two.counters().writes;
+        two.fail_writes_from(before + writes);
+        let states = offer(&mut store, &two, AREA_BYTES);
+        drop(store);
+        two.set_plan(Default::default());
+        for disk in [&one, &two] {
+            disk.crash(Loss::All);
+        }
+        let store = open(&[&one, &two], 2).unwrap();
+        assert_eq!(store.triple().meta.next, LogIndex::new(2));
+        read_all(&store).unwrap();
+        let joined = states == [Active, Active];
+        assert!(!joined || store.usage().mirrors == states, "{states:?}");
     }
 }
 

@@ -166,6 +166,7 @@ impl Trace {
                 self.note(format_args!("commit {rows:?} {meta:?}"));
                 self.bytes(&meta.extra);
             }
+            IndexRequest::Mirror(_) => self.note(format_args!("{request:?}")),
         }
     }
 
@@ -177,6 +178,7 @@ impl Trace {
                 self.bytes(&triple.multiset);
                 self.note(format_args!("{usage:?}"));
             }
+            IndexReply::Mirrored { usage } => self.note(format_args!("{usage:?}")),
             IndexReply::Failed { query, error } => {
                 self.note(format_args!("index {query:?} {error:?}"));
             }

@@ -18,11 +18,49 @@ pub struct Question {
 }
 
 /// What can be asked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Ask {
     /// How the vault is.
     Status,
+    /// To let a disk join.
+    Join(Join),
+}
+
+/// A disk that is to join. Paths are absolute.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Join {
+    /// Put this disk in the place of a lost one.
+    Replace {
+        /// Number of the lost disk, from 1.
+        number: u16,
+        /// The disk.
+        path: String,
+        /// Size of the file to make where there is none.
+        bytes: Option<u64>,
+    },
+    /// Fill the disk at its known path with what it lacks.
+    Resync {
+        /// Its number, from 1.
+        number: u16,
+    },
+    /// Take a further disk.
+    Add {
+        /// The disk.
+        path: String,
+        /// Size of the file to make where there is none.
+        bytes: Option<u64>,
+    },
+}
+
+/// A disk that joins: it is being filled from now on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Joined {
+    /// Its number in the vault, from 1.
+    pub number: u16,
+    /// Its file or device.
+    pub file: String,
 }
 
 /// An answer.
@@ -31,6 +69,8 @@ pub enum Ask {
 pub enum Reply {
     /// How the vault is.
     Status(Box<Status>),
+    /// The disk joins.
+    Joined(Joined),
     /// Why there is no answer, as a sentence.
     Refused(String),
 }
@@ -78,21 +118,95 @@ pub struct Status {
     /// Counts since the start.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub counters: Option<CounterStatus>,
+    /// How far everything was read again, and what that found.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub healing: Option<HealingStatus>,
+    /// What the operator should do next, most urgent first; empty when there is nothing.
+    #[serde(default)]
+    pub next: Vec<NextStep>,
     /// The clocks.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub clock: Option<ClockStatus>,
 }
 
+/// Something for the operator to do. Several steps for the same disk are alternatives.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NextStep {
+    /// The disk it is about, by number.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub disk: Option<u16>,
+    /// What to do, as part of a sentence that the command ends.
+    pub what: String,
+    /// What to run then.
+    pub command: String,
+}
+
+/// How a disk is being filled.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FillStatus {
+    /// Bytes compared or copied so far.
+    pub done_bytes: u64,
+    /// Bytes in all.
+    pub total_bytes: u64,
+    /// Bytes that had to be written.
+    pub written_bytes: u64,
+    /// Time it will still take; absent before that can be told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub remaining_ms: Option<u64>,
+}
+
+/// How far everything was read again since the start.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HealingStatus {
+    /// Segments read to their end on every copy.
+    pub segments: u64,
+    /// Bytes read and judged good, over all copies.
+    pub verified_bytes: u64,
+    /// Frames, headers, footers and seals written again from another copy.
+    pub repaired: u64,
+    /// Bytes written again.
+    pub repaired_bytes: u64,
+    /// The segment being read now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub segment: Option<u64>,
+    /// Age of the oldest byte not read again since it was written or last read.
+    pub oldest_unverified_ms: u64,
+    /// What no copy could give back.
+    pub lost: Vec<LostFrame>,
+}
+
+/// Something that no copy could give back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LostFrame {
+    /// The segment.
+    pub segment: u64,
+    /// The frame by its number in the segment; absent for header, footer or seal.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub frame: Option<u32>,
+    /// Byte offset in the segment.
+    pub offset: u64,
+}
+
 /// One disk.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct DiskStatus {
+    /// Its number in the vault, from 1; absent when no disk is known to belong here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub number: Option<u16>,
     /// Its file or device.
     pub file: String,
     /// Its id from the label; absent when it cannot be read.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
-    /// `active`, `absent`, `stale`, `expelled`, or `unreadable`.
+    /// `active`, `absent`, `stale`, `expelled`, `joining`, or `unreadable`; `foreign` when nothing
+    /// serves and another vault's disk is there.
     pub state: String,
+    /// The same in words for people: `ok`, `missing`, `stale`, `failed: ...`, `resyncing 43 % (...)`.
+    #[serde(default)]
+    pub health: String,
+    /// How far it has been filled, while it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fill: Option<FillStatus>,
     /// More about it, as sentences.
     pub notes: Vec<String>,
     /// Size, bytes.

@@ -18,10 +18,10 @@ use tokio::net::UnixListener;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
-use super::protocol::{Ask, PROTOCOL, Question, Reply, Status};
+use super::protocol::{Ask, Join, Joined, PROTOCOL, Question, Reply, Status};
 use crate::error::{Error, Outcome};
 use crate::limits::{
-    CONTROL_CONNECTION_COUNT_MAX, CONTROL_MS_MAX, CONTROL_REPLY_BYTES_MAX,
+    CONTROL_CONNECTION_COUNT_MAX, CONTROL_JOIN_MS_MAX, CONTROL_MS_MAX, CONTROL_REPLY_BYTES_MAX,
     CONTROL_REQUEST_BYTES_MAX, SOCKET_PATH_BYTES_MAX,
 };
 
@@ -55,6 +55,9 @@ impl Address {
 pub trait Answerer: Send + Sync + 'static {
     /// How the vault is.
     fn status(&self) -> impl Future<Output = Outcome<Status>> + Send;
+
+    /// Lets a disk join.
+    fn join(&self, join: Join) -> impl Future<Output = Outcome<Joined>> + Send;
 }
 
 /// The serving end.
@@ -102,9 +105,8 @@ impl ControlSocket {
                     let answerer = Arc::clone(&answerer);
                     tokio::spawn(async move {
                         let _seat = seat;
-                        let limit = Duration::from_millis(CONTROL_MS_MAX);
                         // A client that is too slow or goes away loses its answer, nothing else.
-                        drop(timeout(limit, converse(stream, answerer)).await);
+                        drop(converse(stream, answerer).await);
                     });
                 }
                 Err(error) => {
@@ -129,36 +131,56 @@ async fn converse(
 ) -> std::io::Result<()> {
     let owner = Uid::effective().as_raw();
     let user = stream.peer_cred()?.uid();
+    let moment = Duration::from_millis(CONTROL_MS_MAX);
     let reply = if user == owner || user == 0 {
         let mut line = String::new();
         let (read, _) = stream.split();
         let mut limited = tokio::io::BufReader::new(read.take(CONTROL_REQUEST_BYTES_MAX));
-        limited.read_line(&mut line).await?;
-        answer(&line, &*answerer).await
+        timeout(moment, limited.read_line(&mut line)).await??;
+        match question(&line) {
+            Ok(ask) => timeout(limit(&ask), answer(ask, &*answerer)).await?,
+            Err(refused) => refused,
+        }
     } else {
         Reply::Refused("only the user who runs the vault may ask".to_owned())
     };
     let mut text = serde_json::to_vec(&reply)?;
     text.push(b'\n');
-    stream.write_all(&text).await?;
+    timeout(moment, stream.write_all(&text)).await??;
     stream.shutdown().await
 }
 
-async fn answer(line: &str, answerer: &impl Answerer) -> Reply {
+fn question(line: &str) -> Result<Ask, Reply> {
     let Ok(question) = serde_json::from_str::<Question>(line) else {
-        return Reply::Refused("the question cannot be understood".to_owned());
+        return Err(Reply::Refused(
+            "the question cannot be understood".to_owned(),
+        ));
     };
     if question.protocol != PROTOCOL {
         let asked = question.protocol;
         let text = format!("protocol {asked} was asked for; this is protocol {PROTOCOL}");
-        return Reply::Refused(text);
+        return Err(Reply::Refused(text));
     }
-    match question.ask {
-        Ask::Status => match answerer.status().await {
-            Ok(status) => Reply::Status(Box::new(status)),
-            Err(error) => Reply::Refused(error.to_string()),
-        },
-    }
+    Ok(question.ask)
+}
+
+async fn answer(ask: Ask, answerer: &impl Answerer) -> Reply {
+    let reply = match ask {
+        Ask::Status => {
+            let status = answerer.status().await;
+            status.map(|status| Reply::Status(Box::new(status)))
+        }
+        Ask::Join(join) => answerer.join(join).await.map(Reply::Joined),
+    };
+    reply.unwrap_or_else(|error| Reply::Refused(error.to_string()))
+}
+
+/// Time an answer may take.
+fn limit(ask: &Ask) -> Duration {
+    Duration::from_millis(match ask {
+        Ask::Status => CONTROL_MS_MAX,
+        Ask::Join(_) => CONTROL_JOIN_MS_MAX,
+    })
 }
 
 /// Asks the serving process how the vault is; none when nothing listens.
@@ -166,6 +188,28 @@ async fn answer(line: &str, answerer: &impl Answerer) -> Reply {
 /// # Errors
 /// A refusal, or an answer that cannot be understood.
 pub fn ask_status(path: &Path) -> Outcome<Option<Status>> {
+    match ask(path, Ask::Status)? {
+        None => Ok(None),
+        Some(Reply::Status(status)) => Ok(Some(*status)),
+        Some(Reply::Refused(why)) => Err(Error::ControlRefused(why)),
+        Some(Reply::Joined(_)) => Err(Error::ControlAnswer),
+    }
+}
+
+/// Asks the serving process to let a disk join; none when nothing listens.
+///
+/// # Errors
+/// Why it does not, or an answer that cannot be understood.
+pub fn ask_join(path: &Path, join: Join) -> Outcome<Option<Joined>> {
+    match ask(path, Ask::Join(join))? {
+        None => Ok(None),
+        Some(Reply::Joined(joined)) => Ok(Some(joined)),
+        Some(Reply::Refused(why)) => Err(Error::JoinRefused(why)),
+        Some(Reply::Status(_)) => Err(Error::ControlAnswer),
+    }
+}
+
+fn ask(path: &Path, ask: Ask) -> Outcome<Option<Reply>> {
     let failed = |source| Error::Control {
         path: path.to_owned(),
         source,
@@ -181,19 +225,18 @@ pub fn ask_status(path: &Path) -> Outcome<Option<Status>> {
     };
     let question = Question {
         protocol: PROTOCOL,
-        ask: Ask::Status,
+        ask,
     };
     let line = exchange(stream, &question).map_err(failed)?;
-    match serde_json::from_str(&line).map_err(|_| Error::ControlAnswer)? {
-        Reply::Status(status) => Ok(Some(*status)),
-        Reply::Refused(why) => Err(Error::ControlRefused(why)),
-    }
+    let reply = serde_json::from_str(&line).map_err(|_| Error::ControlAnswer)?;
+    Ok(Some(reply))
 }
 
 fn exchange(mut stream: UnixStream, question: &Question) -> std::io::Result<String> {
-    let limit = Some(Duration::from_millis(CONTROL_MS_MAX));
-    stream.set_read_timeout(limit)?;
-    stream.set_write_timeout(limit)?;
+    // The server itself keeps to the limit of the answer, and then to that of its delivery.
+    let moment = Duration::from_millis(CONTROL_MS_MAX);
+    stream.set_read_timeout(Some(limit(&question.ask) + moment))?;
+    stream.set_write_timeout(Some(moment))?;
     let mut text = serde_json::to_vec(question)?;
     text.push(b'\n');
     stream.write_all(&text)?;
@@ -211,6 +254,16 @@ mod tests {
     impl Answerer for Fixed {
         async fn status(&self) -> Outcome<Status> {
             Ok(sample())
+        }
+
+        async fn join(&self, join: Join) -> Outcome<Joined> {
+            match join {
+                Join::Resync { number } => Ok(Joined {
+                    number,
+                    file: "/d".to_owned(),
+                }),
+                _ => Err(Error::JoinBusy),
+            }
         }
     }
 
@@ -232,6 +285,8 @@ mod tests {
             buckets: None,
             index: None,
             counters: None,
+            healing: None,
+            next: Vec::new(),
             clock: None,
         }
     }
@@ -293,6 +348,30 @@ mod tests {
     }
 
     #[test]
+    fn a_disk_that_joins_is_told_from_one_that_does_not() {
+        let runtime = runtime();
+        let temp = tempfile::tempdir().expect("a directory");
+        let path = temp.path().join("control.sock");
+        let resync = Join::Resync { number: 2 };
+        assert!(matches!(ask_join(&path, resync.clone()), Ok(None)));
+        let socket = {
+            let _context = runtime.enter();
+            ControlSocket::bind(&path).expect("bound")
+        };
+        let _task = runtime.spawn(async move { socket.serve(Arc::new(Fixed)).await });
+        let joined = ask_join(&path, resync).expect("answered").expect("served");
+        assert_eq!(joined.number, 2);
+        let add = Join::Add {
+            path: "/d".to_owned(),
+            bytes: None,
+        };
+        match ask_join(&path, add) {
+            Err(Error::JoinRefused(why)) => assert_eq!(why, Error::JoinBusy.to_string()),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
     fn questions_that_make_no_sense_are_refused_in_words() {
         let runtime = runtime();
         let temp = tempfile::tempdir().expect("a directory");
@@ -304,7 +383,7 @@ mod tests {
         let _task = runtime.spawn(async move { socket.serve(Arc::new(Fixed)).await });
         let check = |line: &str, part: &str| match raw_reply(&path, line) {
             Reply::Refused(why) => assert!(why.contains(part), "{line}: {why}"),
-            Reply::Status(_) => panic!("{line} was answered"),
+            other => panic!("{line} was answered: {other:?}"),
         };
         check("\n", "cannot be understood");
         check("{\"protocol\":1}\n", "cannot be understood");

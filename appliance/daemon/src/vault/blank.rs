@@ -5,7 +5,7 @@
 
 use std::path::Path;
 
-use stele_device::disk::{BlockingDisk, Disk};
+use stele_device::disk::{BlockingDisk, Disk, DiskError};
 
 use crate::error::{Error, Outcome};
 use crate::limits::{BLANK_HEAD_BYTES, BLANK_TAIL_BYTES};
@@ -18,29 +18,33 @@ const STEP_BYTES: usize = 4 << 20;
 /// # Errors
 /// `DiskNotBlank` with the place of the first data, or what the disk reports.
 pub fn require_blank(path: &Path, disk: &mut dyn Disk) -> Outcome<()> {
+    let path = path.to_owned();
+    match first_mark(disk) {
+        Ok(None) => Ok(()),
+        Ok(Some(offset)) => Err(Error::DiskNotBlank { path, offset }),
+        Err(source) => Err(Error::DiskRead { path, source }),
+    }
+}
+
+/// Where the first data is, in the parts of the disk that must be blank.
+///
+/// # Errors
+/// What the disk reports.
+pub fn first_mark(disk: &mut dyn Disk) -> Result<Option<u64>, DiskError> {
     let bytes = disk.identity().bytes;
     let head_end = bytes.min(BLANK_HEAD_BYTES);
     let tail_start = bytes.saturating_sub(BLANK_TAIL_BYTES).max(head_end);
-    for (start, end) in [(0, head_end), (tail_start, bytes)] {
-        if let Some(offset) = first_data(path, disk, start, end)? {
-            return Err(Error::DiskNotBlank {
-                path: path.to_owned(),
-                offset,
-            });
-        }
+    match first_data(disk, 0, head_end)? {
+        Some(offset) => Ok(Some(offset)),
+        None => first_data(disk, tail_start, bytes),
     }
-    Ok(())
 }
 
-fn first_data(path: &Path, disk: &mut dyn Disk, start: u64, end: u64) -> Outcome<Option<u64>> {
+fn first_data(disk: &mut dyn Disk, start: u64, end: u64) -> Result<Option<u64>, DiskError> {
     let mut offset = start;
     while offset < end {
         let left = usize::try_from(end - offset).unwrap_or(usize::MAX);
-        let read = disk.read_at(offset, left.min(STEP_BYTES));
-        let buffer = read.map_err(|source| Error::DiskRead {
-            path: path.to_owned(),
-            source,
-        })?;
+        let buffer = disk.read_at(offset, left.min(STEP_BYTES))?;
         if let Some(place) = buffer.iter().position(|byte| *byte != 0) {
             let place = u64::try_from(place).unwrap_or(0);
             return Ok(Some(offset + place));

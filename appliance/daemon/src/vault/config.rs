@@ -1,4 +1,5 @@
-//! `vault.json`: which disks belong to the vault, and which kind of bucket clients get.
+//! `vault.json`: which disks belong to the vault, which of them are being filled, and which kind of
+//! bucket clients get.
 //!
 //! Clients, their rights and certificates lie in the vault's own log: a lost or edited file can hide
 //! disks and change what new buckets are, but it touches nothing stored and grants no right.
@@ -12,6 +13,7 @@ use stele_format::limits::MEMBERS_MAX;
 use stele_store::policy::BucketKind;
 
 use crate::error::{Error, Outcome, at};
+use crate::files;
 use crate::limits::CONFIG_FILE_BYTES_MAX;
 
 /// The only form there is so far.
@@ -23,7 +25,20 @@ const VERSION: u32 = 1;
 pub struct Config {
     version: u32,
     disks: Vec<String>,
+    /// Disks that do not hold yet what they should; filling them goes on at each start.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    filling: Vec<Filling>,
     client_buckets: String,
+}
+
+/// A disk that is being filled.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Filling {
+    /// Its number in the vault, from 1.
+    number: u16,
+    /// One of the disks.
+    disk: String,
 }
 
 impl Config {
@@ -51,6 +66,7 @@ impl Config {
         Ok(Config {
             version: VERSION,
             disks: names,
+            filling: Vec::new(),
             client_buckets: client_buckets.name().to_owned(),
         })
     }
@@ -67,6 +83,45 @@ impl Config {
             .map(PathBuf::from)
             .filter(|path| path.is_absolute())
             .collect()
+    }
+
+    /// The disks that are being filled, by number, resolved as by `disks`.
+    pub fn filling(&self, dir: &Path) -> Vec<(u16, PathBuf)> {
+        let entry = |filling: &Filling| (filling.number, dir.join(&filling.disk));
+        self.filling.iter().map(entry).collect()
+    }
+
+    /// The same with a disk put at place `at`, or behind the others, that is to be filled as disk
+    /// `number`.
+    ///
+    /// # Errors
+    /// As `new`.
+    pub fn with_filling(&self, at: Option<usize>, disk: &Path, number: u16) -> Outcome<Config> {
+        let mut disks: Vec<PathBuf> = self.disks.iter().map(PathBuf::from).collect();
+        match at.and_then(|at| disks.get_mut(at)) {
+            Some(place) => disk.clone_into(place),
+            None => disks.push(disk.to_owned()),
+        }
+        let mut config = Config::new(&disks, self.client_buckets())?;
+        config.filling.clone_from(&self.filling);
+        let kept =
+            |filling: &Filling| filling.number != number && config.disks.contains(&filling.disk);
+        config.filling.retain(kept);
+        let disk = disk.to_str().ok_or_else(|| Error::DiskPath {
+            path: disk.to_owned(),
+        })?;
+        config.filling.push(Filling {
+            number,
+            disk: disk.to_owned(),
+        });
+        Ok(config)
+    }
+
+    /// The same with disk `number` filled.
+    pub fn filled(&self, number: u16) -> Config {
+        let mut config = self.clone();
+        config.filling.retain(|filling| filling.number != number);
+        config
     }
 
     /// The kind of buckets that clients make without asking for Object Lock.
@@ -100,6 +155,16 @@ impl Config {
         if config.disks.is_empty() || config.disks.len() > MEMBERS_MAX {
             return Err(damaged(format!("it lists {} disks", config.disks.len())));
         }
+        if let Some(other) = config
+            .filling
+            .iter()
+            .find(|filling| !config.disks.contains(&filling.disk))
+        {
+            return Err(damaged(format!(
+                "it fills {}, which is none of its disks",
+                other.disk
+            )));
+        }
         if BucketKind::from_name(&config.client_buckets).is_none() {
             return Err(damaged("the kind of client buckets is unknown".to_owned()));
         }
@@ -111,11 +176,7 @@ impl Config {
     /// # Errors
     /// When anything exists there, or it cannot be written.
     pub fn write_new(&self, path: &Path) -> Outcome<()> {
-        let mut text = serde_json::to_string_pretty(self).map_err(|error| Error::Config {
-            path: path.to_owned(),
-            what: error.to_string(),
-        })?;
-        text.push('\n');
+        let text = self.text(path)?;
         let mut file = std::fs::OpenOptions::new()
             .write(true)
             .create_new(true)
@@ -125,6 +186,24 @@ impl Config {
         file.write_all(text.as_bytes())
             .and_then(|()| file.sync_all())
             .map_err(at(path))
+    }
+
+    /// Puts this in the place of an existing file: every reader sees the old or the new, also after a
+    /// power cut.
+    ///
+    /// # Errors
+    /// What the kernel reports; the old file is then untouched.
+    pub fn replace(&self, path: &Path) -> Outcome<()> {
+        files::replace(path, self.text(path)?.as_bytes(), 0o600)
+    }
+
+    fn text(&self, path: &Path) -> Outcome<String> {
+        let mut text = serde_json::to_string_pretty(self).map_err(|error| Error::Config {
+            path: path.to_owned(),
+            what: error.to_string(),
+        })?;
+        text.push('\n');
+        Ok(text)
     }
 }
 
@@ -151,6 +230,43 @@ mod tests {
             config.write_new(&path).is_err(),
             "an existing file was overwritten"
         );
+    }
+
+    #[test]
+    fn disks_that_are_filled_are_noted_until_they_are() {
+        let temp = tempfile::tempdir().expect("a directory");
+        let path = temp.path().join("vault.json");
+        let names = ["a", "b", "c"].map(PathBuf::from);
+        let config = Config::new(&names, BucketKind::Plain).expect("valid");
+        config.write_new(&path).expect("written");
+        let dir = Path::new("/v");
+        let check = |config: &Config, disks: &[&str], filling: &[(u16, &str)]| {
+            config.replace(&path).expect("replaced");
+            let read = Config::read(&path).expect("read").expect("there");
+            assert_eq!(&read, config);
+            let at = |name: &&str| dir.join(name);
+            let expected: Vec<PathBuf> = disks.iter().map(at).collect();
+            assert_eq!(read.disks(dir), expected);
+            let expected: Vec<(u16, PathBuf)> = filling
+                .iter()
+                .map(|(number, name)| (*number, at(name)))
+                .collect();
+            assert_eq!(read.filling(dir), expected);
+        };
+        let with = |config: &Config, at, name: &str, number| {
+            config.with_filling(at, Path::new(name), number)
+        };
+        let replaced = with(&config, Some(1), "/new", 2).expect("valid");
+        check(&replaced, &["a", "/new", "c"], &[(2, "/new")]);
+        let again = with(&replaced, Some(1), "newer", 2).expect("valid");
+        check(&again, &["a", "newer", "c"], &[(2, "newer")]);
+        let added = with(&again, None, "d", 4).expect("valid");
+        let both: &[(u16, &str)] = &[(2, "newer"), (4, "d")];
+        check(&added, &["a", "newer", "c", "d"], both);
+        check(&added.filled(2), &["a", "newer", "c", "d"], &[(4, "d")]);
+        check(&added.filled(2).filled(4), &["a", "newer", "c", "d"], &[]);
+        let twice = with(&config, Some(1), "c", 2);
+        assert!(matches!(twice, Err(Error::DiskTwice { .. })));
     }
 
     #[test]

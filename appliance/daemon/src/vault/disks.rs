@@ -44,14 +44,10 @@ pub fn plan(directory: &Directory, wanted: &[PathBuf]) -> Vec<NewDisk> {
         .iter()
         .map(|path| {
             let path = resolve(path);
-            let name = path
-                .strip_prefix(directory.path())
-                .unwrap_or(&path)
-                .to_owned();
             NewDisk {
                 make: !path.exists(),
+                name: directory.name_of(&path),
                 path,
-                name,
             }
         })
         .collect()

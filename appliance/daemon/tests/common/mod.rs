@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each test file uses its own part")]
 
+pub mod s3;
+
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -15,6 +17,8 @@ use nix::unistd::Pid;
 
 /// Size of test disks: small enough to look at, large enough for a vault.
 pub const DISK: &str = "1GiB";
+/// Looks at the status before what is waited for counts as never happening.
+const LOOK_COUNT_MAX: usize = 20_000;
 /// A start or stop that takes longer than this has failed.
 const PATIENCE: Duration = Duration::from_secs(120);
 
@@ -92,6 +96,28 @@ impl Place {
     pub fn status(&self) -> serde_json::Value {
         let json = succeed(&["status", "--vault", text(&self.vault), "--json"]);
         serde_json::from_str(&json).expect("JSON")
+    }
+
+    /// Looks at the status again and again until this holds, and gives it.
+    pub fn wait_for(
+        &self,
+        what: &str,
+        holds: impl Fn(&serde_json::Value) -> bool,
+    ) -> serde_json::Value {
+        for _ in 0..LOOK_COUNT_MAX {
+            let status = self.status();
+            if holds(&status) {
+                return status;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        panic!("never: {what}; {}", self.status());
+    }
+
+    /// `vault.json` as a value.
+    pub fn config(&self) -> serde_json::Value {
+        let text = std::fs::read_to_string(self.file("vault.json")).expect("read");
+        serde_json::from_str(&text).expect("JSON")
     }
 
     /// Why `stele serve` refuses.
@@ -216,6 +242,18 @@ impl Drop for Server {
 
 /// A request without a signature over TLS, trusting only the vault's own authority.
 pub fn unsigned_get(ca_pem: &str, address: SocketAddr, name: &str) -> std::io::Result<String> {
+    let request = b"GET / HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
+    let reply = exchange(ca_pem, address, name, &[request])?;
+    Ok(String::from_utf8_lossy(&reply).into_owned())
+}
+
+/// Sends bytes over TLS and reads until the other end closes.
+pub fn exchange(
+    ca_pem: &str,
+    address: SocketAddr,
+    name: &str,
+    parts: &[&[u8]],
+) -> std::io::Result<Vec<u8>> {
     use rustls::pki_types::pem::PemObject;
     use rustls::pki_types::{CertificateDer, ServerName};
     let mut roots = rustls::RootCertStore::empty();
@@ -231,13 +269,14 @@ pub fn unsigned_get(ca_pem: &str, address: SocketAddr, name: &str) -> std::io::R
     let connection =
         rustls::ClientConnection::new(std::sync::Arc::new(config), name).expect("a client");
     let mut stream = rustls::StreamOwned::new(connection, TcpStream::connect(address)?);
-    stream.write_all(b"GET / HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")?;
+    for part in parts {
+        stream.write_all(part)?;
+    }
     let mut reply = Vec::new();
     match stream.read_to_end(&mut reply) {
-        Err(error) if error.kind() != std::io::ErrorKind::UnexpectedEof => return Err(error),
-        Ok(_) | Err(_) => {}
+        Err(error) if error.kind() != std::io::ErrorKind::UnexpectedEof => Err(error),
+        Ok(_) | Err(_) => Ok(reply),
     }
-    Ok(String::from_utf8_lossy(&reply).into_owned())
 }
 
 /// `client.env` as a shell sees it.

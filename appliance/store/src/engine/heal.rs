@@ -365,7 +365,7 @@ impl Engine {
         self.healer.schedule.record(identity.segment, outcome);
         if let Some(disk) = running.fills {
             let whole = outcome.whole.contains(&disk);
-            return self.filled(identity.segment, whole, outcome.repaired_bytes);
+            return self.filled(identity.segment, whole, outcome.filled_bytes);
         }
         if outcome.complete {
             let body = Body::Scrub(scrub_of(&identity, outcome, running.walk.copies()));

@@ -412,6 +412,7 @@ impl Engine {
                 self.index_usage = Some(usage);
                 self.snapshot_committed();
             }
+            IndexReply::Mirrored { usage } => self.index_usage = Some(usage),
             IndexReply::Failed {
                 query: Some(query), ..
             } => match self.queries.remove(&query) {

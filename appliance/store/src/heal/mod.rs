@@ -76,7 +76,9 @@ pub(crate) struct Outcome {
     pub(crate) verified_bytes: u64,
     /// Bytes written again.
     pub(crate) repaired_bytes: u64,
-    /// Frames and roots written again, over all copies.
+    /// Bytes written to disks that are being filled.
+    pub(crate) filled_bytes: u64,
+    /// Frames and roots written again, over all copies that take part.
     pub(crate) repaired: u64,
     /// Copies on which something was written again.
     pub(crate) repaired_on: Vec<DiskId>,

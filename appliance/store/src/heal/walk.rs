@@ -217,12 +217,16 @@ impl Walk {
     }
 
     fn write(&mut self, copy: usize, offset: u64, data: Buffer) {
-        self.out.repaired += 1;
-        self.out.repaired_bytes += data.len() as u64;
         self.dirty[copy] = true;
-        let disk = self.copies[copy].disk;
-        if !self.out.repaired_on.contains(&disk) {
-            self.out.repaired_on.push(disk);
+        let CopyAt { disk, role, .. } = self.copies[copy];
+        if role == Role::Target {
+            self.out.filled_bytes += data.len() as u64;
+        } else {
+            self.out.repaired += 1;
+            self.out.repaired_bytes += data.len() as u64;
+            if !self.out.repaired_on.contains(&disk) {
+                self.out.repaired_on.push(disk);
+            }
         }
         let token = self.token(For::Write(copy));
         self.asks.push(Ask::Write {

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use stele_device::area::Area;
+
 use crate::index::bundle::{Bundle, Scan};
 use crate::index::memtable::FrozenRows;
 use crate::index::meta::{SnapshotMeta, Triple};
@@ -29,6 +31,8 @@ pub enum IndexRequest {
         /// What the snapshot covers.
         meta: SnapshotMeta,
     },
+    /// Take this area in as a further mirror, in the place of one that is missing or failed.
+    Mirror(Box<dyn Area>),
 }
 
 impl std::fmt::Debug for IndexRequest {
@@ -44,6 +48,7 @@ impl std::fmt::Debug for IndexRequest {
                 )
             }
             IndexRequest::Commit { rows, meta } => write!(f, "Commit({rows:?}, {meta:?})"),
+            IndexRequest::Mirror(area) => write!(f, "Mirror({} bytes)", area.len()),
         }
     }
 }
@@ -62,6 +67,11 @@ pub enum IndexReply {
     Committed {
         /// What the file states now.
         triple: Box<Triple>,
+        /// Room and mirrors.
+        usage: IndexUsage,
+    },
+    /// The area was looked at; the mirrors say whether it was taken in.
+    Mirrored {
         /// Room and mirrors.
         usage: IndexUsage,
     },

@@ -330,6 +330,26 @@ impl Pages {
         self.sync()
     }
 
+    /// Adds an area as a mirror that missed everything, in the place of one that is missing or failed;
+    /// [`Pages::resync`] takes it in. False when there is no such place or the area is too small.
+    pub fn add_mirror(&self, area: Box<dyn Area>) -> bool {
+        if Geometry::file_pages(area.len() / 2 / PAGE) < self.capacity_pages {
+            return false;
+        }
+        let mut mirror = Mirror::new(area);
+        mirror.set_state(MirrorState::Stale);
+        let mut state = self.lock();
+        let failed = |one: &&mut Mirror| one.state() == MirrorState::Failed;
+        if state.mirrors.len() < MIRRORS_MAX {
+            state.mirrors.push(mirror);
+        } else if let Some(failed) = state.mirrors.iter_mut().find(failed) {
+            *failed = mirror;
+        } else {
+            return false;
+        }
+        true
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         // A panic inside redb never happens while this lock is held by half-done work of ours.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)

@@ -429,6 +429,14 @@ impl IndexStore {
                 },
                 Err(error) => IndexReply::Failed { query: None, error },
             },
+            IndexRequest::Mirror(area) => {
+                if self.pages.add_mirror(area) {
+                    self.take_mirrors_in();
+                }
+                IndexReply::Mirrored {
+                    usage: self.usage(),
+                }
+            }
         }
     }
 

@@ -11,6 +11,7 @@ use super::work::{Read, Reading, Work};
 use super::{DiskVerdict, Disks, OpenError, OpenReport, Opened, Opening};
 use crate::config::NewBucket;
 use crate::engine::{DiskSlot, Engine, HealPlan, Now, Parts, World};
+use crate::index::message::MirrorState;
 use crate::index::{IndexStore, Memtable};
 use crate::keys::copies::KeyDisk;
 use crate::keys::state::KeyState;
@@ -96,6 +97,9 @@ pub fn open(
         index_rebuilt: read.rebuilt,
         walked_segments: read.lanes.walked,
     };
+    let index_usage = index.usage();
+    // A commit brings a mirror up to date that missed writes.
+    let mirrors_behind = index_usage.mirrors.contains(&MirrorState::Stale);
     let compliance = replayed.position.compliance;
     let mut opening = Opening {
         pool: &mut pool,
@@ -119,10 +123,12 @@ pub fn open(
         now,
         new_bucket: options.new_bucket,
         snapshot_rows: options.snapshot_rows,
-        snapshot_wanted: read.rebuilt || replayed.records >= SNAPSHOT_RECORD_COUNT,
+        snapshot_wanted: read.rebuilt
+            || replayed.records >= SNAPSHOT_RECORD_COUNT
+            || mirrors_behind,
         cutoffs: replayed.cutoffs,
         read_only: begun.read_only,
-        index_usage: index.usage(),
+        index_usage,
         heal_plan: options.heal,
         ahead_bytes: options.ahead_bytes,
     };

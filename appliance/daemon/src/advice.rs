@@ -1,0 +1,163 @@
+//! Commands for an operator to paste, and which of them a vault asks for.
+
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use crate::client_env::quote;
+use crate::control::protocol::{DiskStatus, NextStep};
+
+/// Writes commands about one vault.
+#[derive(Debug, Clone, Copy)]
+pub struct Commands<'a> {
+    vault: &'a Path,
+}
+
+impl<'a> Commands<'a> {
+    /// Commands about the vault in this directory.
+    pub fn new(vault: &'a Path) -> Commands<'a> {
+        Commands { vault }
+    }
+
+    /// Serves it.
+    pub fn serve(&self) -> String {
+        format!("stele serve --vault {}", word(self.vault))
+    }
+
+    /// Shows how it is.
+    pub fn status(&self) -> String {
+        format!("stele status --vault {}", word(self.vault))
+    }
+
+    /// Shows its disks.
+    pub fn list(&self) -> String {
+        format!("stele disk list --vault {}", word(self.vault))
+    }
+
+    /// Fills a disk at its known path.
+    pub fn resync(&self, number: u16) -> String {
+        format!("stele disk resync --vault {} {number}", word(self.vault))
+    }
+
+    /// Puts another disk in the place of one; without a path, the word PATH stands for it.
+    pub fn replace(&self, number: u16, path: Option<&Path>) -> String {
+        let path = path.map_or_else(|| "PATH".to_owned(), word);
+        let vault = word(self.vault);
+        format!("stele disk replace --vault {vault} {number} {path}")
+    }
+
+    /// What to do about the disks of a vault that is served, most urgent first. A vault that is
+    /// read-only takes no disk before it was started again with the missing ones.
+    pub fn next(&self, disks: &[DiskStatus], read_only: bool) -> Vec<NextStep> {
+        disks
+            .iter()
+            .filter_map(|disk| Some((disk.number?, disk)))
+            .flat_map(|(number, disk)| self.about(number, disk, read_only))
+            .collect()
+    }
+
+    fn about(&self, number: u16, disk: &DiskStatus, read_only: bool) -> Vec<NextStep> {
+        let step = |what: String, command: String| NextStep {
+            disk: Some(number),
+            what,
+            command,
+        };
+        let file = &disk.file;
+        match disk.state.as_str() {
+            "absent" | "unreadable" if read_only => vec![step(
+                format!("plug disk {number} in again at {file}, stop the vault, and start it"),
+                self.serve(),
+            )],
+            "absent" => vec![
+                step(
+                    format!("plug disk {number} in again at {file} and run"),
+                    self.resync(number),
+                ),
+                step(
+                    format!("or put a blank disk in the place of disk {number}"),
+                    self.replace(number, None),
+                ),
+            ],
+            "unreadable" => vec![
+                step(
+                    format!("what is at {file} is not disk {number}; if it is blank, make it so"),
+                    self.replace(number, Some(Path::new(file))),
+                ),
+                step(
+                    format!("or put another blank disk in the place of disk {number}"),
+                    self.replace(number, None),
+                ),
+            ],
+            "stale" if !read_only => vec![step(
+                format!("fill disk {number} with what it missed"),
+                self.resync(number),
+            )],
+            "expelled" if !read_only => vec![
+                step(
+                    format!("put a blank disk in the place of disk {number}"),
+                    self.replace(number, None),
+                ),
+                step(
+                    format!("or, if only its cable or room was at fault, fill disk {number} again"),
+                    self.resync(number),
+                ),
+            ],
+            _ => Vec::new(),
+        }
+    }
+}
+
+/// A path as a shell reads it back.
+fn word(path: &Path) -> String {
+    String::from_utf8_lossy(&quote(path.as_os_str().as_bytes())).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn disk(number: Option<u16>, state: &str) -> DiskStatus {
+        DiskStatus {
+            number,
+            file: "/v/a disk".to_owned(),
+            id: None,
+            state: state.to_owned(),
+            health: String::new(),
+            fill: None,
+            notes: Vec::new(),
+            bytes: None,
+            free_bytes: None,
+            backend: None,
+        }
+    }
+
+    #[test]
+    fn every_state_of_a_disk_asks_for_its_commands() {
+        let check = |state: &str, read_only: bool, expected: &[&str]| {
+            let vault = Path::new("/v");
+            let steps = Commands::new(vault).next(&[disk(Some(2), state)], read_only);
+            let commands: Vec<&str> = steps.iter().map(|step| step.command.as_str()).collect();
+            assert_eq!(commands, expected, "{state}");
+            assert!(steps.iter().all(|step| step.what.contains("disk 2")));
+        };
+        let resync = "stele disk resync --vault /v 2";
+        let replace = "stele disk replace --vault /v 2 PATH";
+        check("active", false, &[]);
+        check("joining", false, &[]);
+        check("absent", false, &[resync, replace]);
+        check("stale", false, &[resync]);
+        check("expelled", false, &[replace, resync]);
+        let here = "stele disk replace --vault /v 2 '/v/a disk'";
+        check("unreadable", false, &[here, replace]);
+        check("absent", true, &["stele serve --vault /v"]);
+        check("unreadable", true, &["stele serve --vault /v"]);
+        check("stale", true, &[]);
+        check("expelled", true, &[]);
+    }
+
+    #[test]
+    fn a_place_of_no_disk_asks_for_nothing() {
+        let vault = Path::new("/v");
+        let steps = Commands::new(vault).next(&[disk(None, "unreadable")], false);
+        assert_eq!(steps, []);
+    }
+}

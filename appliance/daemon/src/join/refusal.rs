@@ -1,0 +1,158 @@
+//! Why a disk does not join: one sentence that names the disk, its number, and what to do.
+
+use std::path::{Path, PathBuf};
+
+use stele_device::disk::DiskError;
+use stele_format::units::PoolId;
+use stele_store::engine::DiskRefusal;
+
+use crate::error::Error;
+
+/// A disk that does not join.
+#[derive(Debug, thiserror::Error)]
+#[error("{} does not become {}: {why}", named(path.as_deref()), numbered(*number))]
+pub struct NotJoined {
+    /// The disk; none when the vault knows no place for it.
+    pub path: Option<PathBuf>,
+    /// What it was to become; none for a further disk.
+    pub number: Option<u16>,
+    /// Why not.
+    pub why: Unfit,
+}
+
+fn named(path: Option<&Path>) -> String {
+    path.map_or_else(|| "nothing".to_owned(), |path| path.display().to_string())
+}
+
+fn numbered(number: Option<u16>) -> String {
+    number.map_or_else(
+        || "a further disk".to_owned(),
+        |number| format!("disk {number}"),
+    )
+}
+
+/// Why a disk is not fit, and what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum Unfit {
+    /// Nothing is there, and nothing is to be made.
+    #[error("no such disk; plug it in there, or put a blank one in its place: {replace}")]
+    Missing {
+        /// The command.
+        replace: String,
+    },
+    /// A device that is not there.
+    #[error("no such device; plug it in or name another one")]
+    NoDevice,
+    /// A file was to be made where no directory is.
+    #[error("its directory does not exist; make it or name another path")]
+    NoDirectory,
+    /// A directory.
+    #[error("it is a directory; name a block device, or a file to be made")]
+    Directory,
+    /// Neither a file nor a block device.
+    #[error("it is neither a file nor a block device; name another path")]
+    NotADisk,
+    /// Somebody else writes it.
+    #[error("another process uses it; end that process or name another disk")]
+    InUse,
+    /// The kernel says no.
+    #[error(
+        "it cannot be opened for reading and writing ({source}); mend that or name another disk"
+    )]
+    Unopenable {
+        /// What the kernel said.
+        source: std::io::Error,
+    },
+    /// It fails already.
+    #[error("it cannot be read ({0}); name another disk")]
+    Unreadable(DiskError),
+    /// It fails when it is labelled.
+    #[error("its label cannot be written ({0}); name another disk")]
+    Unwritable(DiskError),
+    /// Something is on it.
+    #[error(
+        "it is not blank (data at byte {offset}); nothing was written to it, name a blank disk"
+    )]
+    NotBlank {
+        /// Where the first data is.
+        offset: u64,
+    },
+    /// A disk that comes back holds nothing.
+    #[error("it is blank and holds nothing of that disk; to use it all the same, run: {replace}")]
+    Blank {
+        /// The command.
+        replace: String,
+    },
+    /// It is a disk of the vault.
+    #[error("it is disk {number} of this vault; nothing was written to it, name a blank disk")]
+    Taken {
+        /// Which.
+        number: u16,
+    },
+    /// It is the very disk.
+    #[error("it is that disk already; to fill it with what it lacks, run: {resync}")]
+    Itself {
+        /// The command.
+        resync: String,
+    },
+    /// Another disk should be there.
+    #[error(
+        "it is the place of disk {number}; name another path, or replace disk {number} with it"
+    )]
+    PlaceOf {
+        /// Which.
+        number: u16,
+    },
+    /// A disk of another vault.
+    #[error("it belongs to another vault (pool {0}); nothing was written to it, name a blank disk")]
+    Foreign(PoolId),
+    /// A label of this vault with an identity that no disk of it has.
+    #[error("it is a disk of this vault that nothing is known of; blank it or name another disk")]
+    Unknown,
+    /// It cannot hold what it must.
+    #[error("it has {bytes} bytes and at least {bytes_min} are needed; name a larger disk")]
+    TooSmall {
+        /// What it has.
+        bytes: u64,
+        /// What it must have.
+        bytes_min: u64,
+    },
+    /// There is no such number.
+    #[error("the vault has no disk of that number; to see its disks, run: {list}")]
+    NoSuchDisk {
+        /// The command.
+        list: String,
+    },
+    /// The old disk works.
+    #[error(
+        "disk {number} takes part in the vault and lacks nothing; to exchange it, stop the vault, \
+         take the disk out, and start the vault first"
+    )]
+    Healthy {
+        /// Which.
+        number: u16,
+    },
+    /// One at a time.
+    #[error("disk {number} is being filled; run this again when it is ok in: {status}")]
+    Filling {
+        /// Which.
+        number: u16,
+        /// The command.
+        status: String,
+    },
+    /// The number of disks cannot grow.
+    #[error("this vault takes no further disks; create one of three disks or more")]
+    CountFixed,
+    /// Any other reason of the engine.
+    #[error("{0}")]
+    Engine(DiskRefusal),
+    /// The old handle of the disk does not come free.
+    #[error("it is still busy with what it was asked to do; run this again later")]
+    Busy,
+    /// The note could not be taken.
+    #[error("the vault's list of disks cannot be written ({0}); nothing was written to the disk")]
+    Config(Box<Error>),
+    /// The engine is gone.
+    #[error("the vault is stopping; run this again when it is served")]
+    Stopping,
+}

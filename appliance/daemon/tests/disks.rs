@@ -1,0 +1,303 @@
+//! Disks are lost, come back, are replaced and added while the vault serves, with the verbs of `stele`
+//! and what `stele status` says alone; nothing that was acknowledged is lost.
+
+mod common;
+
+use std::path::Path;
+
+use common::s3::Client;
+use common::{Place, Server, run, succeed, text};
+use nix::sys::signal::Signal;
+use serde_json::Value;
+
+/// Bodies in the journal frame, of one chunk, and of several.
+const SIZES: [usize; 4] = [10, 100_000, 1_000_000, 5_000_000];
+
+fn content(seed: usize, bytes: usize) -> Vec<u8> {
+    let byte = |at: usize| u8::try_from((at.wrapping_mul(31) >> 3).wrapping_add(seed * 7) % 251);
+    (0..bytes).map(|at| byte(at).expect("below 251")).collect()
+}
+
+/// Stores the objects of one round.
+fn put_round(client: &Client, round: usize) {
+    for (number, bytes) in SIZES.into_iter().enumerate() {
+        let seed = 10 * round + number;
+        client.put(&format!("/data/k{seed}"), &content(seed, bytes));
+    }
+}
+
+/// Reads the objects of so many rounds.
+fn check_rounds(client: &Client, rounds: usize) {
+    for round in 0..rounds {
+        for (number, bytes) in SIZES.into_iter().enumerate() {
+            let seed = 10 * round + number;
+            let got = client.get(&format!("/data/k{seed}"));
+            assert!(got == content(seed, bytes), "object {seed}");
+        }
+    }
+}
+
+/// A vault that holds one round, stopped.
+fn filled() -> Place {
+    let place = Place::with_vault();
+    let server = Server::start(&place);
+    let client = Client::of(&place, &server);
+    client.put("/data", b"");
+    put_round(&client, 0);
+    assert!(server.end(Signal::SIGTERM).success());
+    place
+}
+
+fn disk_verb(place: &Place, verb: &str, more: &[&str]) -> String {
+    let vault = text(&place.vault);
+    succeed(&[&["disk", verb, "--vault", vault], more].concat())
+}
+
+/// The command the status asks for that begins so, run as printed, with a path in the place of `PATH`.
+fn run_next(status: &Value, begins: &str, path: &Path) {
+    let steps = status["next"].as_array().expect("a list");
+    let commands: Vec<&str> = steps
+        .iter()
+        .filter_map(|step| step["command"].as_str())
+        .collect();
+    let command = commands
+        .iter()
+        .find(|command| command.starts_with(begins))
+        .unwrap_or_else(|| panic!("{begins} is not among {commands:?}"));
+    let words = command.replace("PATH", text(path));
+    let words: Vec<&str> = words.split(' ').collect();
+    assert_eq!(words[0], "stele");
+    succeed(&words[1..]);
+}
+
+fn is_ok(status: &Value) -> bool {
+    let all = |disk: &Value| disk["health"] == "ok";
+    status["state"] == "ok" && status["disks"].as_array().expect("a list").iter().all(all)
+}
+
+fn wait_until_ok(place: &Place) -> Value {
+    place.wait_for("every disk takes part", is_ok)
+}
+
+fn has_both_mirrors(status: &Value) -> bool {
+    status["index"]["mirrors"] == serde_json::json!(["active", "active"])
+}
+
+#[test]
+fn a_lost_disk_is_replaced_by_the_printed_command_and_then_another_may_be_lost() {
+    for lost in ["disk1.disk", "disk3.disk"] {
+        let place = filled();
+        std::fs::remove_file(place.file(lost)).expect("removed");
+        let server = Server::start(&place);
+        let client = Client::of(&place, &server);
+        let status = place.status();
+        assert_eq!(status["state"], "degraded");
+        let fresh = place.beside("fresh.disk");
+        put_round(&client, 1);
+        run_next(&status, "stele disk replace", &fresh);
+        put_round(&client, 2);
+        let status = wait_until_ok(&place);
+        assert_eq!(status["next"], serde_json::json!([]));
+        let files: Vec<&str> = status["disks"]
+            .as_array()
+            .expect("a list")
+            .iter()
+            .filter_map(|disk| disk["file"].as_str())
+            .collect();
+        assert!(files.contains(&text(&fresh)), "{files:?}");
+        place.wait_for("the fill is struck out", |_| {
+            place.config().get("filling").is_none()
+        });
+        place.wait_for("the index is on two disks", has_both_mirrors);
+        check_rounds(&client, 3);
+        assert!(server.end(Signal::SIGTERM).success());
+        let server = Server::start(&place);
+        assert!(is_ok(&place.status()), "{}", place.status());
+        place.wait_for("the index is on two disks", has_both_mirrors);
+        assert!(server.end(Signal::SIGTERM).success());
+        std::fs::remove_file(place.file("disk2.disk")).expect("removed");
+        let server = Server::start(&place);
+        check_rounds(&Client::of(&place, &server), 3);
+        assert!(server.end(Signal::SIGTERM).success());
+    }
+}
+
+/// Replaces disk 2 and kills the server once something has been filled. Beside clients a fill is slow.
+fn kill_while_filling(place: &Place, server: Server, fresh: &Path) {
+    let client = Client::of(place, &server);
+    client.get("/data/k0");
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            // Until the server is gone.
+            while client.call("GET", "/data/k0", b"").is_some() {}
+        });
+        disk_verb(place, "replace", &["2", text(fresh)]);
+        place.wait_for("something is filled", |status| {
+            let fill = &status["disks"][1]["fill"];
+            fill["done_bytes"].as_u64().is_some_and(|bytes| bytes > 0) || is_ok(status)
+        });
+        server.kill();
+    });
+    let filling = place.config()["filling"].clone();
+    assert_eq!(filling[0]["number"], 2, "killed too late: {filling}");
+}
+
+#[test]
+fn a_fill_that_a_crash_cut_short_is_finished_by_the_next_start() {
+    let place = filled();
+    let server = Server::start(&place);
+    let client = Client::of(&place, &server);
+    for number in 0..24 {
+        client.put(&format!("/data/large{number}"), &content(number, 4 << 20));
+    }
+    assert!(server.end(Signal::SIGTERM).success());
+    std::fs::remove_file(place.file("disk2.disk")).expect("removed");
+    let server = Server::start(&place);
+    kill_while_filling(&place, server, &place.beside("fresh.disk"));
+    // Once more while the start goes on with it, or just after.
+    Server::start(&place).kill();
+    let server = Server::start(&place);
+    wait_until_ok(&place);
+    place.wait_for("the fill is struck out", |_| {
+        place.config().get("filling").is_none()
+    });
+    assert!(server.end(Signal::SIGTERM).success());
+    std::fs::remove_file(place.file("disk1.disk")).expect("removed");
+    let server = Server::start(&place);
+    let client = Client::of(&place, &server);
+    check_rounds(&client, 1);
+    for number in 0..24 {
+        let got = client.get(&format!("/data/large{number}"));
+        assert!(got == content(number, 4 << 20), "object {number}");
+    }
+    assert!(server.end(Signal::SIGTERM).success());
+}
+
+#[test]
+fn a_replacement_that_was_noted_and_not_labelled_is_gone_on_with() {
+    let place = filled();
+    std::fs::remove_file(place.file("disk2.disk")).expect("removed");
+    // As a crash leaves it between the note and the label.
+    std::fs::File::create(place.file("fresh.disk"))
+        .and_then(|file| file.set_len(1 << 30))
+        .expect("made");
+    let mut config = place.config();
+    config["disks"][1] = "fresh.disk".into();
+    config["filling"] = serde_json::json!([{"number": 2, "disk": "fresh.disk"}]);
+    std::fs::write(place.file("vault.json"), config.to_string()).expect("written");
+    let server = Server::start(&place);
+    wait_until_ok(&place);
+    place.wait_for("the fill is struck out", |_| {
+        place.config().get("filling").is_none()
+    });
+    assert!(server.end(Signal::SIGTERM).success());
+}
+
+#[test]
+fn a_disk_that_comes_back_is_filled_with_what_it_missed() {
+    for plugged_in_again_while_served in [false, true] {
+        let place = filled();
+        let away = place.beside("away.disk");
+        std::fs::rename(place.file("disk3.disk"), &away).expect("moved");
+        let server = Server::start(&place);
+        put_round(&Client::of(&place, &server), 1);
+        let (server, status) = if plugged_in_again_while_served {
+            let status = place.status();
+            std::fs::rename(&away, place.file("disk3.disk")).expect("moved back");
+            (server, status)
+        } else {
+            assert!(server.end(Signal::SIGTERM).success());
+            std::fs::rename(&away, place.file("disk3.disk")).expect("moved back");
+            let server = Server::start(&place);
+            let status = place.status();
+            assert_eq!(status["disks"][2]["health"], "stale");
+            (server, status)
+        };
+        run_next(&status, "stele disk resync", Path::new(""));
+        wait_until_ok(&place);
+        put_round(&Client::of(&place, &server), 2);
+        assert!(server.end(Signal::SIGTERM).success());
+        std::fs::remove_file(place.file("disk1.disk")).expect("removed");
+        let server = Server::start(&place);
+        check_rounds(&Client::of(&place, &server), 3);
+        assert!(server.end(Signal::SIGTERM).success());
+    }
+}
+
+#[test]
+fn a_blank_disk_at_the_place_of_a_lost_one_is_taken_there() {
+    let place = filled();
+    let path = place.file("disk2.disk");
+    std::fs::File::create(&path)
+        .and_then(|file| file.set_len(1 << 30))
+        .expect("made anew");
+    let server = Server::start(&place);
+    let status = place.status();
+    assert_eq!(status["disks"][1]["state"], "unreadable");
+    run_next(&status, "stele disk replace", Path::new("unused"));
+    wait_until_ok(&place);
+    check_rounds(&Client::of(&place, &server), 1);
+    assert!(server.end(Signal::SIGTERM).success());
+    let server = Server::start(&place);
+    assert!(is_ok(&place.status()));
+    assert!(server.end(Signal::SIGTERM).success());
+}
+
+#[test]
+fn a_vault_takes_further_disks_and_knows_them_again() {
+    let place = filled();
+    let server = Server::start(&place);
+    for number in [4, 5] {
+        let said = disk_verb(
+            &place,
+            "add",
+            &[text(&place.beside(&format!("{number}.disk")))],
+        );
+        assert!(said.starts_with(&format!("disk {number} is ")), "{said}");
+        let status = wait_until_ok(&place);
+        assert_eq!(status["disks"].as_array().map(Vec::len), Some(number));
+    }
+    put_round(&Client::of(&place, &server), 1);
+    assert!(server.end(Signal::SIGTERM).success());
+    let server = Server::start(&place);
+    assert!(is_ok(&place.status()), "{}", place.status());
+    check_rounds(&Client::of(&place, &server), 2);
+    let listed = disk_verb(&place, "list", &["--json"]);
+    let listed: Value = serde_json::from_str(&listed).expect("JSON");
+    let numbers: Vec<u64> = listed
+        .as_array()
+        .expect("a list")
+        .iter()
+        .filter_map(|disk| disk["number"].as_u64())
+        .collect();
+    assert_eq!(numbers, [1, 2, 3, 4, 5]);
+    let listed = disk_verb(&place, "list", &[]);
+    assert!(
+        listed.contains("disk 5   ") && listed.contains("5.disk: ok, "),
+        "{listed}"
+    );
+    assert!(server.end(Signal::SIGTERM).success());
+}
+
+#[test]
+fn a_replaced_disk_is_let_go_of() {
+    let place = filled();
+    let away = place.beside("away.disk");
+    std::fs::rename(place.file("disk3.disk"), &away).expect("moved");
+    let server = Server::start(&place);
+    put_round(&Client::of(&place, &server), 1);
+    assert!(server.end(Signal::SIGTERM).success());
+    std::fs::rename(&away, place.file("disk3.disk")).expect("moved back");
+    let server = Server::start(&place);
+    assert_eq!(place.status()["disks"][2]["health"], "stale");
+    disk_verb(&place, "replace", &["3", text(&place.beside("fresh.disk"))]);
+    wait_until_ok(&place);
+    // Nobody holds the old one any more.
+    let old = std::fs::File::open(place.file("disk3.disk")).expect("there");
+    old.try_lock().expect("free");
+    drop(old);
+    let again = run(&["disk", "replace", "--vault", text(&place.vault), "3", "x"]);
+    let said = String::from_utf8_lossy(&again.stderr).into_owned();
+    assert!(said.contains("lacks nothing"), "{said}");
+    assert!(server.end(Signal::SIGTERM).success());
+}
