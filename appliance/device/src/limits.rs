@@ -7,6 +7,9 @@ pub const BLOCK_BYTES: usize = 4096;
 /// What a disk is trusted to write whole or not at all when the power fails, bytes.
 pub const SECTOR_BYTES: usize = 512;
 
+/// What the kernel maps at once where it can, bytes. Pools start at a multiple of it.
+pub const HUGE_PAGE_BYTES: usize = 2 * 1024 * 1024;
+
 /// Longest single read or write, bytes. A longer one is refused as out of range, so that a damaged
 /// length read from media cannot make the machine reserve unbounded memory.
 pub const OP_BYTES_MAX: usize = 256 * 1024 * 1024;
