@@ -34,7 +34,7 @@ struct DiskPlace {
     file: String,
     /// Why it is not there.
     fault: Option<String>,
-    backend: Option<&'static str>,
+    backend: Option<String>,
 }
 
 impl Place {
@@ -45,7 +45,11 @@ impl Place {
             .map(|slot| DiskPlace {
                 file: slot.path.display().to_string(),
                 fault: slot.disk.as_ref().err().cloned(),
-                backend: slot.disk.as_ref().ok().map(|disk| disk.identity().backend),
+                backend: slot
+                    .disk
+                    .as_ref()
+                    .ok()
+                    .map(|disk| disk.identity().backend.clone()),
             })
             .collect();
         Place {
@@ -207,7 +211,7 @@ fn disk_status(place: &DiskPlace, disk: Option<&EngineDisk>, here: bool) -> Disk
         notes: note.into_iter().collect(),
         bytes: disk.filter(|_| here).map(|disk| disk.total_bytes),
         free_bytes: disk.filter(|_| here).map(|disk| disk.free_bytes),
-        backend: place.backend.map(str::to_owned),
+        backend: place.backend.clone(),
     }
 }
 

@@ -181,6 +181,8 @@ pub struct Pool(Arc<PoolShared>);
 struct PoolShared {
     slab_bytes: usize,
     slab_count_max: usize,
+    /// The addresses of all its memory, which lies in one piece.
+    place: Range<usize>,
     wipe: AtomicBool,
     state: Mutex<PoolState>,
     returned: Condvar,
@@ -207,11 +209,13 @@ impl Pool {
             "slab of {slab_bytes} bytes"
         );
         let mut free = AlignedMemory::pieces(slab_bytes, slab_count_max);
+        let start = free.first().map_or(0, |first| first.as_ptr().addr());
         // The first ones first: those that were never used stay untouched the longest.
         free.reverse();
         Pool(Arc::new(PoolShared {
             slab_bytes,
             slab_count_max,
+            place: start..start + slab_bytes * slab_count_max,
             wipe: AtomicBool::new(false),
             state: Mutex::new(PoolState {
                 free,
@@ -295,6 +299,12 @@ impl Pool {
     #[must_use]
     pub fn high_water(&self) -> usize {
         lock(&self.0.state).high_water
+    }
+
+    /// The addresses of all its memory. Until the last clone of the pool is dropped, nothing else
+    /// can be there.
+    pub(crate) fn place(&self) -> Range<usize> {
+        self.0.place.clone()
     }
 
     fn own(&self, memory: AlignedMemory, len: usize) -> BufferMut {

@@ -126,11 +126,12 @@ fn a_wiping_pool_shows_nothing_of_the_last_user() {
 #[test]
 fn the_slabs_of_a_pool_lie_side_by_side_from_the_start_of_a_huge_page() {
     let pool = Pool::new(3 * BLOCK_BYTES, 5);
+    let place = pool.place();
+    assert!(place.start.is_multiple_of(HUGE_PAGE_BYTES));
+    assert_eq!(place.len(), 15 * BLOCK_BYTES);
     let mut slabs: Vec<BufferMut> = std::iter::from_fn(|| pool.try_take()).collect();
     slabs.sort_by_key(|slab| address(slab));
-    let start = address(&slabs[0]);
-    assert!(start.is_multiple_of(HUGE_PAGE_BYTES));
-    let expected = (0..5).map(|number| start + number * 3 * BLOCK_BYTES);
+    let expected = (0..5).map(|number| place.start + number * 3 * BLOCK_BYTES);
     assert!(slabs.iter().map(|slab| address(slab)).eq(expected));
     for (slab, value) in slabs.iter_mut().zip(1..) {
         assert!(slab.len() == 3 * BLOCK_BYTES && slab.iter().all(|byte| *byte == 0));
@@ -139,6 +140,7 @@ fn the_slabs_of_a_pool_lie_side_by_side_from_the_start_of_a_huge_page() {
     for (slab, value) in slabs.iter().zip(1..) {
         assert!(slab.iter().all(|byte| *byte == value), "slab {value}");
     }
+    assert!(Pool::new(BLOCK_BYTES, 0).place().is_empty());
 }
 
 #[test]
