@@ -48,7 +48,7 @@ pub struct Bay {
     /// Why it is not there.
     pub fault: Option<String>,
     /// How it is read and written.
-    pub backend: Option<&'static str>,
+    pub backend: Option<String>,
     /// Its size.
     pub bytes: Option<u64>,
     /// What was opened.
@@ -69,7 +69,7 @@ impl Bays {
                 file: slot.path.display().to_string(),
                 slot: disk.is_ok().then_some(DiskSlot(number)),
                 fault: disk.err().cloned(),
-                backend: disk.ok().map(|disk| disk.identity().backend),
+                backend: disk.ok().map(|disk| disk.identity().backend.clone()),
                 bytes: disk.ok().map(|disk| disk.identity().bytes),
                 id: disk.ok().and_then(|_| FileId::of(&slot.path).ok()),
             }

@@ -226,7 +226,7 @@ fn disk_status(
         notes: note.into_iter().collect(),
         bytes: disk.filter(|_| here).map(|disk| disk.total_bytes),
         free_bytes: disk.filter(|_| here).map(|disk| disk.free_bytes),
-        backend: bay.backend.map(str::to_owned),
+        backend: bay.backend.clone(),
     }
 }
 

@@ -21,12 +21,18 @@ use crate::sync::{lock, wait};
 /// Memory with one owner, going back to its pool (if it has one) when dropped.
 struct Owned {
     memory: Option<AlignedMemory>,
+    /// How much of the memory shows.
+    len: usize,
     home: Option<Arc<PoolShared>>,
 }
 
 impl Owned {
     fn bytes(&self) -> &[u8] {
-        self.memory.as_deref().unwrap_or_default()
+        &self.memory.as_deref().unwrap_or_default()[..self.len]
+    }
+
+    fn bytes_mut(&mut self) -> &mut [u8] {
+        &mut self.memory.as_deref_mut().unwrap_or_default()[..self.len]
     }
 }
 
@@ -50,6 +56,7 @@ impl BufferMut {
     pub fn zeroed(bytes: usize) -> BufferMut {
         BufferMut(Owned {
             memory: Some(AlignedMemory::zeroed(bytes)),
+            len: bytes,
             home: None,
         })
     }
@@ -86,7 +93,7 @@ impl Deref for BufferMut {
 
 impl DerefMut for BufferMut {
     fn deref_mut(&mut self) -> &mut [u8] {
-        self.0.memory.as_deref_mut().unwrap_or_default()
+        self.0.bytes_mut()
     }
 }
 
@@ -165,7 +172,8 @@ impl fmt::Debug for Buffer {
 
 /// A bounded set of equal buffers; a clone is the same pool.
 ///
-/// Memory is reserved when first needed and then kept. A buffer taken from the pool holds whatever
+/// Its memory lies in one piece, on huge pages where the kernel has them. It is taken from the
+/// machine when a buffer is first used, and then kept. A buffer taken from the pool holds whatever
 /// its last user left in it: write before reading, and mind the length of what you wrote.
 #[derive(Clone)]
 pub struct Pool(Arc<PoolShared>);
@@ -173,6 +181,8 @@ pub struct Pool(Arc<PoolShared>);
 struct PoolShared {
     slab_bytes: usize,
     slab_count_max: usize,
+    /// The addresses of all its memory, which lies in one piece.
+    place: Range<usize>,
     wipe: AtomicBool,
     state: Mutex<PoolState>,
     returned: Condvar,
@@ -198,12 +208,17 @@ impl Pool {
             slab_bytes > 0 && slab_bytes.is_multiple_of(BLOCK_BYTES),
             "slab of {slab_bytes} bytes"
         );
+        let mut free = AlignedMemory::pieces(slab_bytes, slab_count_max);
+        let start = free.first().map_or(0, |first| first.as_ptr().addr());
+        // The first ones first: those that were never used stay untouched the longest.
+        free.reverse();
         Pool(Arc::new(PoolShared {
             slab_bytes,
             slab_count_max,
+            place: start..start + slab_bytes * slab_count_max,
             wipe: AtomicBool::new(false),
             state: Mutex::new(PoolState {
-                free: Vec::new(),
+                free,
                 in_use: 0,
                 high_water: 0,
                 notify: None,
@@ -226,10 +241,27 @@ impl Pool {
     /// A buffer, if the bound allows one now.
     #[must_use]
     pub fn try_take(&self) -> Option<BufferMut> {
+        self.try_take_short(self.0.slab_bytes)
+    }
+
+    /// A buffer that shows only its first `bytes` bytes, if the bound allows one now and its
+    /// buffers are that long.
+    ///
+    /// # Panics
+    /// When `bytes` is zero or not a multiple of the block size.
+    #[must_use]
+    pub fn try_take_short(&self, bytes: usize) -> Option<BufferMut> {
+        assert!(
+            bytes > 0 && bytes.is_multiple_of(BLOCK_BYTES),
+            "buffer of {bytes} bytes"
+        );
+        if bytes > self.0.slab_bytes {
+            return None;
+        }
         let mut state = lock(&self.0.state);
         let memory = self.0.take(&mut state)?;
         drop(state);
-        Some(self.own(memory))
+        Some(self.own(memory, bytes))
     }
 
     /// A buffer, sleeping until there is one. A pool bounded to zero buffers never wakes up.
@@ -239,7 +271,7 @@ impl Pool {
         loop {
             if let Some(memory) = self.0.take(&mut state) {
                 drop(state);
-                return self.own(memory);
+                return self.own(memory, self.0.slab_bytes);
             }
             state = wait(&self.0.returned, state);
         }
@@ -269,9 +301,16 @@ impl Pool {
         lock(&self.0.state).high_water
     }
 
-    fn own(&self, memory: AlignedMemory) -> BufferMut {
+    /// The addresses of all its memory. Until the last clone of the pool is dropped, nothing else
+    /// can be there.
+    pub(crate) fn place(&self) -> Range<usize> {
+        self.0.place.clone()
+    }
+
+    fn own(&self, memory: AlignedMemory, len: usize) -> BufferMut {
         BufferMut(Owned {
             memory: Some(memory),
+            len,
             home: Some(Arc::clone(&self.0)),
         })
     }
@@ -279,13 +318,7 @@ impl Pool {
 
 impl PoolShared {
     fn take(&self, state: &mut PoolState) -> Option<AlignedMemory> {
-        if state.in_use == self.slab_count_max {
-            return None;
-        }
-        let memory = match state.free.pop() {
-            Some(memory) => memory,
-            None => AlignedMemory::zeroed(self.slab_bytes),
-        };
+        let memory = state.free.pop()?;
         state.in_use += 1;
         state.high_water = state.high_water.max(state.in_use);
         Some(memory)

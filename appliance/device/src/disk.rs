@@ -189,7 +189,7 @@ pub struct DiskIdentity {
     /// Whether seeks cost time, if the kernel tells.
     pub rotational: Option<bool>,
     /// How it is accessed, for status screens.
-    pub backend: &'static str,
+    pub backend: String,
 }
 
 /// A disk. One owner drives it; it may hand the work to threads of its own.

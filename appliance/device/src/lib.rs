@@ -6,8 +6,8 @@
 //! that the fake cannot be kinder than the real one. Nothing here knows what Stele writes: a disk
 //! holds bytes, and an error never says anything about their content.
 //!
-//! Unsafe code exists in one file, `linux/buffer.rs`, which allocates memory aligned for direct
-//! I/O.
+//! Unsafe code exists in two files: `linux/buffer.rs` allocates memory aligned for direct I/O, and
+//! `linux/ring.rs` promises the kernel that memory stays where it is while a ring works on it.
 
 #![deny(unsafe_code)]
 

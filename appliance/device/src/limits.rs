@@ -7,12 +7,34 @@ pub const BLOCK_BYTES: usize = 4096;
 /// What a disk is trusted to write whole or not at all when the power fails, bytes.
 pub const SECTOR_BYTES: usize = 512;
 
+/// What the kernel maps at once where it can, bytes. Pools start at a multiple of it.
+pub const HUGE_PAGE_BYTES: usize = 2 * 1024 * 1024;
+
 /// Longest single read or write, bytes. A longer one is refused as out of range, so that a damaged
 /// length read from media cannot make the machine reserve unbounded memory.
 pub const OP_BYTES_MAX: usize = 256 * 1024 * 1024;
 
-/// Threads per disk that carry out reads, writes and discards.
+/// Shortest read whose memory comes from a pool for reads, bytes. Memory for shorter ones is cheaper
+/// to make than to bind a slab to it.
+pub const POOLED_READ_BYTES_MIN: usize = 64 * 1024;
+
+/// Threads per disk that carry out reads, writes and discards where there is no ring.
 pub const IO_THREADS_PER_DISK: usize = 4;
+
+/// Reads and writes of one disk that its ring has in flight; the rest waits in a queue.
+pub const RING_DEPTH: usize = 4;
+
+/// How often in a row a ring repeats an operation to which the kernel says "again".
+pub const RING_RETRIES_MAX: u32 = 100;
+
+/// Pause before a ring asks a kernel once more that had no memory for a moment, milliseconds.
+pub const RING_PAUSE_MS: u64 = 1;
+
+/// How often the lock of a disk is asked for before it counts as in use.
+pub const LOCK_TRIES: u32 = 100;
+
+/// Pause after each attempt that did not get the lock, milliseconds.
+pub const LOCK_PAUSE_MS: u64 = 10;
 
 /// Memory through which one area access moves its bytes at a time, bytes.
 pub const AREA_SCRATCH_BYTES: usize = 256 * 1024;

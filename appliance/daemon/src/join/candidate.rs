@@ -131,9 +131,9 @@ impl Candidate {
     }
 
     /// How it is reached, and its size.
-    pub fn facts(&self) -> (&'static str, u64) {
+    pub fn facts(&self) -> (String, u64) {
         let identity = self.disk.identity();
-        (identity.backend, identity.bytes)
+        (identity.backend.clone(), identity.bytes)
     }
 
     /// Writes its label, unless it has it already.

@@ -2,7 +2,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::{Buffer, BufferMut, Pool};
-use crate::limits::BLOCK_BYTES;
+use crate::limits::{BLOCK_BYTES, HUGE_PAGE_BYTES};
 
 fn address(bytes: &[u8]) -> usize {
     bytes.as_ptr().addr()
@@ -124,9 +124,51 @@ fn a_wiping_pool_shows_nothing_of_the_last_user() {
 }
 
 #[test]
+fn the_slabs_of_a_pool_lie_side_by_side_from_the_start_of_a_huge_page() {
+    let pool = Pool::new(3 * BLOCK_BYTES, 5);
+    let place = pool.place();
+    assert!(place.start.is_multiple_of(HUGE_PAGE_BYTES));
+    assert_eq!(place.len(), 15 * BLOCK_BYTES);
+    let mut slabs: Vec<BufferMut> = std::iter::from_fn(|| pool.try_take()).collect();
+    slabs.sort_by_key(|slab| address(slab));
+    let expected = (0..5).map(|number| place.start + number * 3 * BLOCK_BYTES);
+    assert!(slabs.iter().map(|slab| address(slab)).eq(expected));
+    for (slab, value) in slabs.iter_mut().zip(1..) {
+        assert!(slab.len() == 3 * BLOCK_BYTES && slab.iter().all(|byte| *byte == 0));
+        slab.fill(value);
+    }
+    for (slab, value) in slabs.iter().zip(1..) {
+        assert!(slab.iter().all(|byte| *byte == value), "slab {value}");
+    }
+    assert!(Pool::new(BLOCK_BYTES, 0).place().is_empty());
+}
+
+#[test]
+fn a_short_buffer_shows_its_first_bytes_and_brings_all_of_it_home() {
+    let pool = Pool::new(4 * BLOCK_BYTES, 1);
+    pool.try_take().expect("slab").fill(0x55);
+    let mut short = pool.try_take_short(BLOCK_BYTES).expect("slab");
+    assert_eq!(short.len(), BLOCK_BYTES);
+    short.fill(0x66);
+    let frozen = short.freeze();
+    assert_eq!(frozen.len(), BLOCK_BYTES);
+    let short = frozen.try_into_mut().expect("sole owner of the whole");
+    assert_eq!(short.len(), BLOCK_BYTES);
+    drop(short);
+    let whole = pool.try_take().expect("slab");
+    assert_eq!(whole.len(), 4 * BLOCK_BYTES);
+    assert!(whole[..BLOCK_BYTES].iter().all(|byte| *byte == 0x66));
+    assert!(whole[BLOCK_BYTES..].iter().all(|byte| *byte == 0x55));
+    drop(whole);
+    assert!(pool.try_take_short(5 * BLOCK_BYTES).is_none());
+    assert_eq!(pool.in_use(), 0);
+}
+
+#[test]
 fn a_slab_may_outlive_its_pool() {
     let pool = Pool::new(BLOCK_BYTES, 1);
     let mut slab = pool.try_take().expect("slab");
     drop(pool);
-    slab[0] = 1;
+    slab.fill(1);
+    assert!(slab.iter().all(|byte| *byte == 1));
 }

@@ -1,28 +1,41 @@
-//! Memory aligned for direct I/O: the only unsafe code of the appliance's device layer.
+//! Memory aligned for direct I/O: unsafe code, fenced.
 //!
-//! Invariants: `pointer` came from the global allocator with `layout`; all `layout.size()` bytes
-//! are initialised from the start and for ever; the memory is owned by exactly one value.
+//! Invariants: `pointer` and `bytes` name memory that its owner (the global allocator, or a mapping
+//! of which this is one of several disjoint pieces) keeps until this value is dropped; all of it is
+//! initialised from the start and for ever; it belongs to exactly one value.
 //! Running out of memory ends the process, as everywhere in Rust.
 
 #![expect(
     unsafe_code,
-    reason = "std offers no safe way to allocate with a chosen alignment"
+    reason = "std offers no safe way to allocate with a chosen alignment or on huge pages"
 )]
 
 use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
 use std::ops::{Deref, DerefMut};
 use std::ptr::NonNull;
+use std::sync::Arc;
 
-use crate::limits::BLOCK_BYTES;
+use nix::libc;
+
+use crate::limits::{BLOCK_BYTES, HUGE_PAGE_BYTES};
 
 /// Initialised bytes at an address that is a multiple of the block size.
 pub(crate) struct AlignedMemory {
     pointer: NonNull<u8>,
-    layout: Layout,
+    bytes: usize,
+    owner: Owner,
 }
 
-// SAFETY: the value owns its memory alone, holds no thread-bound state, and the global allocator
-// may free on another thread what it gave out on this one.
+enum Owner {
+    Allocator(Layout),
+    /// Held, not read: the mapping ends with its last piece.
+    Mapping {
+        _mapping: Arc<Mapping>,
+    },
+}
+
+// SAFETY: the value owns its memory alone, holds no thread-bound state, and allocator and kernel
+// take back on another thread what they gave out on this one.
 unsafe impl Send for AlignedMemory {}
 
 // SAFETY: through a shared reference the bytes can only be read.
@@ -34,24 +47,60 @@ impl AlignedMemory {
     /// # Panics
     /// When `bytes` is zero or not a multiple of the block size.
     pub(crate) fn zeroed(bytes: usize) -> AlignedMemory {
-        assert!(
-            bytes > 0 && bytes.is_multiple_of(BLOCK_BYTES),
-            "buffer of {bytes} bytes"
-        );
-        let layout = Layout::from_size_align(bytes, BLOCK_BYTES).expect("length fits the address");
-        // SAFETY: the layout has a size above zero, asserted above.
+        let layout = layout(bytes, BLOCK_BYTES);
+        // SAFETY: the layout has a size above zero.
         let pointer = unsafe { alloc_zeroed(layout) };
         match NonNull::new(pointer) {
-            Some(pointer) => AlignedMemory { pointer, layout },
+            Some(pointer) => AlignedMemory {
+                pointer,
+                bytes,
+                owner: Owner::Allocator(layout),
+            },
             None => handle_alloc_error(layout),
         }
     }
+
+    /// Equal pieces of zero bytes, one behind the other, on huge pages where the kernel has them: a
+    /// disk then takes a piece as one run of memory instead of page by page. Memory is taken from
+    /// the machine only when it is first touched.
+    ///
+    /// # Panics
+    /// When `piece_bytes` is zero or not a multiple of the block size.
+    pub(crate) fn pieces(piece_bytes: usize, count: usize) -> Vec<AlignedMemory> {
+        let piece = layout(piece_bytes, BLOCK_BYTES);
+        if count == 0 {
+            return Vec::new();
+        }
+        let total = piece_bytes.checked_mul(count);
+        let total = total.unwrap_or_else(|| handle_alloc_error(piece));
+        let mapping = Arc::new(Mapping::new(total));
+        (0..count)
+            .map(|number| AlignedMemory {
+                // SAFETY: the piece lies inside the mapping, which is `count` pieces long.
+                pointer: unsafe { mapping.start.add(number * piece_bytes) },
+                bytes: piece_bytes,
+                owner: Owner::Mapping {
+                    _mapping: Arc::clone(&mapping),
+                },
+            })
+            .collect()
+    }
+}
+
+fn layout(bytes: usize, align: usize) -> Layout {
+    assert!(
+        bytes > 0 && bytes.is_multiple_of(BLOCK_BYTES),
+        "buffer of {bytes} bytes"
+    );
+    Layout::from_size_align(bytes, align).expect("length fits the address")
 }
 
 impl Drop for AlignedMemory {
     fn drop(&mut self) {
-        // SAFETY: pointer and layout are those of the allocation, and nobody else frees it.
-        unsafe { dealloc(self.pointer.as_ptr(), self.layout) }
+        if let Owner::Allocator(layout) = self.owner {
+            // SAFETY: pointer and layout are those of the allocation, and nobody else frees it.
+            unsafe { dealloc(self.pointer.as_ptr(), layout) }
+        }
     }
 }
 
@@ -59,15 +108,69 @@ impl Deref for AlignedMemory {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
-        // SAFETY: the allocation is `size` bytes long, zeroed at birth, and lives as long as self;
-        // the shared borrow of self keeps writers out.
-        unsafe { std::slice::from_raw_parts(self.pointer.as_ptr(), self.layout.size()) }
+        // SAFETY: the memory is `bytes` long, zeroed at birth, and lives as long as self; the
+        // shared borrow of self keeps writers out.
+        unsafe { std::slice::from_raw_parts(self.pointer.as_ptr(), self.bytes) }
     }
 }
 
 impl DerefMut for AlignedMemory {
     fn deref_mut(&mut self) -> &mut [u8] {
         // SAFETY: as in `deref`, and the exclusive borrow of self makes this the only reference.
-        unsafe { std::slice::from_raw_parts_mut(self.pointer.as_ptr(), self.layout.size()) }
+        unsafe { std::slice::from_raw_parts_mut(self.pointer.as_ptr(), self.bytes) }
+    }
+}
+
+/// Memory straight from the kernel, starting where a huge page can start.
+struct Mapping {
+    start: NonNull<u8>,
+    /// What was mapped: more, so that a start could be chosen.
+    mapped: NonNull<libc::c_void>,
+    mapped_bytes: usize,
+}
+
+// SAFETY: the mapping is only ever taken back, by its last owner, on whatever thread that is.
+unsafe impl Send for Mapping {}
+
+// SAFETY: nothing can be done through a shared reference.
+unsafe impl Sync for Mapping {}
+
+impl Mapping {
+    fn new(bytes: usize) -> Mapping {
+        let wanted = layout(bytes, HUGE_PAGE_BYTES);
+        let mapped_bytes = bytes.saturating_add(HUGE_PAGE_BYTES);
+        // SAFETY: a new private mapping at a place of the kernel's choice touches nothing there is.
+        let mapped = unsafe {
+            libc::mmap(
+                std::ptr::null_mut(),
+                mapped_bytes,
+                libc::PROT_READ | libc::PROT_WRITE,
+                libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
+                -1,
+                0,
+            )
+        };
+        if mapped == libc::MAP_FAILED {
+            handle_alloc_error(wanted);
+        }
+        let mapped = NonNull::new(mapped).unwrap_or_else(|| handle_alloc_error(wanted));
+        let shift = mapped.cast::<u8>().align_offset(HUGE_PAGE_BYTES);
+        // SAFETY: the shift is less than a huge page, and so much more was mapped.
+        let start = unsafe { mapped.cast::<u8>().add(shift) };
+        // A kernel without huge pages says no; small ones serve too.
+        // SAFETY: the range lies inside the mapping, and this advice changes no content.
+        unsafe { libc::madvise(start.as_ptr().cast(), bytes, libc::MADV_HUGEPAGE) };
+        Mapping {
+            start,
+            mapped,
+            mapped_bytes,
+        }
+    }
+}
+
+impl Drop for Mapping {
+    fn drop(&mut self) {
+        // SAFETY: address and length are those of the mapping, and its last piece is gone.
+        unsafe { libc::munmap(self.mapped.as_ptr(), self.mapped_bytes) };
     }
 }

@@ -1,50 +1,89 @@
-//! A file or block device as a disk, by pread and pwrite on threads of its own.
+//! A file or block device as a disk.
 //!
-//! A few threads carry out reads, writes and discards. One more carries out flushes and durable
-//! writes, so that a commit never stands in a queue behind bulk data. What has gathered there
-//! while a flush ran shares the next one.
+//! Reads and writes go through a ring (`ring_thread`) or, where the kernel has none for us, are
+//! carried out by a few threads with pread and pwrite. One more thread carries out flushes and
+//! durable writes by plain system calls, so that a commit never stands in a queue behind bulk data.
+//! What has gathered there while a flush ran shares the next one.
 //!
-//! A flush covers completed writes because a write completes only after `pwrite` returned, and
-//! `fdatasync` reaches everything written to the file before it was called. After a failed flush
-//! the kernel may report the next one as good although data was dropped; therefore the first
-//! failure is remembered and every later write and flush fails with it. Reads go on.
+//! A flush covers completed writes because a write completes only after the kernel said that it is
+//! done, and `fdatasync` reaches everything written to the file before it was called. After a
+//! failed flush the kernel may report the next one as good although data was dropped; therefore
+//! the first failure is remembered and every later write and flush fails with it. Reads go on.
 //!
 //! Dropping the disk abandons what is queued, lets running operations end, and joins the threads.
 
-use std::collections::VecDeque;
-use std::fs::File;
-use std::os::unix::fs::FileExt;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, OnceLock};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 
-use nix::errno::Errno;
-use nix::fcntl::{FallocateFlags, fallocate};
-
-use super::open::{DiskFile, disk_error, open_disk, queue_facts};
-pub use super::open::{OpenError, OpenMode};
-use crate::buffer::{Buffer, BufferMut};
-use crate::disk::{Disk, DiskError, DiskIdentity, Done, Op, OpId, OpKind, Waker};
+use super::open::{DiskFile, open_disk, queue_facts};
+pub use super::open::{OpenError, OpenMode, RingDenied};
+use super::ring::transfer::{Request, What};
+use crate::buffer::Pool;
+use crate::disk::{Disk, DiskError, DiskIdentity, Done, Op, OpId, Waker};
 use crate::limits::IO_THREADS_PER_DISK;
-use crate::sync::{lock, wait};
+use ring_thread::{RingQueue, RingThread};
+use shared::Shared;
+
+mod ring_thread;
+mod shared;
+
+/// What carries out the reads and writes of a disk.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Backend {
+    /// A ring; threads where the kernel denies it.
+    #[default]
+    Auto,
+    /// A ring or nothing.
+    Ring,
+    /// Threads.
+    Threads,
+}
+
+/// What the opener of a disk may wish for. A ring saves the kernel work on each use of a pool's
+/// buffers; for that all memory of the pools (at most 1 GiB each) is taken at once and kept while
+/// the disk is open.
+#[derive(Clone, Debug, Default)]
+pub struct Wishes {
+    /// What carries out reads and writes.
+    pub backend: Backend,
+    /// Pools whose buffers will be written often.
+    pub write_pools: Vec<Pool>,
+    /// Where reads take their memory while there is some; several disks may share it.
+    pub read_pool: Option<Pool>,
+}
 
 /// A disk behind a path.
 pub struct FileDisk {
     identity: DiskIdentity,
     shared: Arc<Shared>,
+    ring: Option<Arc<RingQueue>>,
     threads: Vec<JoinHandle<()>>,
     in_flight: usize,
 }
 
 impl FileDisk {
-    /// Opens a file or block device and starts its threads. `waker` is called after each
-    /// completion becomes available.
+    /// Opens a file or block device in the best way there is and starts its threads. `waker` is
+    /// called after each completion becomes available.
     ///
     /// # Errors
     /// Says in one sentence why the path cannot serve as a disk, or that threads cannot start.
     pub fn open(path: &Path, mode: OpenMode, waker: Waker) -> Result<FileDisk, OpenError> {
-        FileDisk::start(open_disk(path, mode)?, path, waker)
+        FileDisk::open_as(path, mode, &Wishes::default(), waker)
+    }
+
+    /// Opens a file or block device as wished.
+    ///
+    /// # Errors
+    /// As `open`, and that a ring was insisted on and is denied.
+    pub fn open_as(
+        path: &Path,
+        mode: OpenMode,
+        wishes: &Wishes,
+        waker: Waker,
+    ) -> Result<FileDisk, OpenError> {
+        FileDisk::start(open_disk(path, mode)?, path, wishes, waker)
     }
 
     /// Creates a sparse file of `bytes` bytes, refusing to touch an existing one, and opens it.
@@ -55,32 +94,71 @@ impl FileDisk {
         FileDisk::open(path, OpenMode::Create { bytes }, waker)
     }
 
-    fn start(opened: DiskFile, path: &Path, waker: Waker) -> Result<FileDisk, OpenError> {
+    fn start(
+        opened: DiskFile,
+        path: &Path,
+        wishes: &Wishes,
+        waker: Waker,
+    ) -> Result<FileDisk, OpenError> {
         let (sector_bytes, rotational) = queue_facts(&opened.file);
+        let read_pool = wishes.read_pool.clone();
+        let pools: Vec<Pool> = wishes
+            .write_pools
+            .iter()
+            .chain(&read_pool)
+            .cloned()
+            .collect();
+        let shared = Arc::new(Shared::new(opened.file, read_pool, waker));
+        let ring = match wishes.backend {
+            Backend::Threads => None,
+            Backend::Auto | Backend::Ring => Some(RingThread::start(&shared, &pools)),
+        };
+        if let (Backend::Ring, Some(Err(reason))) = (wishes.backend, &ring) {
+            return Err(OpenError::Ring {
+                path: path.to_owned(),
+                reason: *reason,
+            });
+        }
         let identity = DiskIdentity {
             name: path.display().to_string(),
             bytes: opened.bytes,
             sector_bytes,
             rotational,
-            backend: opened.backend,
+            backend: describe(&ring, opened.direct),
         };
-        let shared = Arc::new(Shared::new(opened.file, waker));
+        FileDisk::assemble(shared, identity, ring.and_then(Result::ok)).map_err(|source| {
+            OpenError::Io {
+                path: path.to_owned(),
+                source,
+            }
+        })
+    }
+
+    /// Starts what a disk needs beside its ring, or instead of it.
+    fn assemble(
+        shared: Arc<Shared>,
+        identity: DiskIdentity,
+        ring: Option<RingThread>,
+    ) -> std::io::Result<FileDisk> {
         let mut disk = FileDisk {
             identity,
             shared,
-            threads: Vec::new(),
+            ring: ring.as_ref().map(|ring| Arc::clone(&ring.queue)),
+            threads: ring.into_iter().map(|ring| ring.thread).collect(),
             in_flight: 0,
         };
         // On failure the drop of `disk` ends the threads that did start.
-        disk.start_threads().map_err(|source| OpenError::Io {
-            path: path.to_owned(),
-            source,
-        })?;
+        disk.start_threads()?;
         Ok(disk)
     }
 
+    /// Beside a ring the bulk queue holds only discards, which would delay everything else there.
     fn start_threads(&mut self) -> std::io::Result<()> {
-        for _ in 0..IO_THREADS_PER_DISK {
+        let bulk = match self.ring {
+            Some(_) => 1,
+            None => IO_THREADS_PER_DISK,
+        };
+        for _ in 0..bulk {
             self.start_thread("disk-io", Shared::run_bulk)?;
         }
         self.start_thread("disk-commit", Shared::run_commits)
@@ -93,9 +171,38 @@ impl FileDisk {
         Ok(())
     }
 
-    fn hand_out(&mut self, from: &mut Vec<Done>, into: &mut Vec<Done>) {
+    fn submit_bulk(&self, id: OpId, op: Op) -> Result<(), DiskError> {
+        let request = |offset, what| Request { id, offset, what };
+        match (&self.ring, op) {
+            (Some(ring), Op::Read { offset, bytes }) => {
+                ring.push(request(offset, What::Read(bytes)))
+            }
+            (Some(ring), Op::Write { offset, data }) => {
+                ring.push(request(offset, What::Write(data)))
+            }
+            (_, op) => {
+                self.shared.bulk.push(id, op);
+                Ok(())
+            }
+        }
+    }
+
+    fn hand_out(&mut self, mut from: Vec<Done>, into: &mut Vec<Done>) {
         self.in_flight -= from.len();
-        into.append(from);
+        into.append(&mut from);
+    }
+}
+
+/// How the disk is accessed, for status screens.
+fn describe(ring: &Option<Result<RingThread, RingDenied>>, direct: bool) -> String {
+    let cache = if direct { "direct" } else { "buffered" };
+    match ring {
+        None => format!("threads, {cache}"),
+        Some(Err(reason)) => format!("threads, {cache}: {reason}"),
+        Some(Ok(ring)) => match ring.registration_refused {
+            None => format!("io_uring, {cache}"),
+            Some(errno) => format!("io_uring, {cache}: memory is not registered ({errno:?})"),
+        },
     }
 }
 
@@ -106,34 +213,28 @@ impl Disk for FileDisk {
 
     fn submit(&mut self, id: OpId, op: Op) {
         self.in_flight += 1;
-        if let Err(error) = op.check(self.identity.bytes) {
-            self.shared.complete(id, Err(error));
-            return;
-        }
-        match op {
-            Op::Flush | Op::WriteDurable { .. } => self.shared.commit.push(id, op),
-            Op::Read { .. } | Op::Write { .. } | Op::Discard { .. } => {
-                self.shared.bulk.push(id, op);
+        let refused = op.check(self.identity.bytes).and_then(|()| match op {
+            Op::Flush | Op::WriteDurable { .. } => {
+                self.shared.commit.push(id, op);
+                Ok(())
             }
+            Op::Read { .. } | Op::Write { .. } | Op::Discard { .. } => self.submit_bulk(id, op),
+        });
+        if let Err(error) = refused {
+            self.shared.complete(id, Err(error));
         }
     }
 
     fn poll(&mut self, done: &mut Vec<Done>) {
-        let mut there = std::mem::take(&mut *lock(&self.shared.done));
-        self.hand_out(&mut there, done);
+        let there = self.shared.take_done();
+        self.hand_out(there, done);
     }
 
     fn wait(&mut self, done: &mut Vec<Done>) {
-        if self.in_flight == 0 {
-            return;
+        if self.in_flight > 0 {
+            let there = self.shared.wait_done();
+            self.hand_out(there, done);
         }
-        let mut queue = lock(&self.shared.done);
-        while queue.is_empty() {
-            queue = wait(&self.shared.done_added, queue);
-        }
-        let mut there = std::mem::take(&mut *queue);
-        drop(queue);
-        self.hand_out(&mut there, done);
     }
 
     fn in_flight(&self) -> usize {
@@ -146,10 +247,16 @@ impl Drop for FileDisk {
         self.shared.stopping.store(true, Ordering::SeqCst);
         self.shared.bulk.wake_all();
         self.shared.commit.wake_all();
+        if let Some(ring) = &self.ring {
+            ring.stop();
+        }
         for thread in self.threads.drain(..) {
             // A panicked thread has nothing left to clean up.
             drop(thread.join());
         }
+        // A ring lets go of the file some time after it was closed, and the lock must not wait for
+        // that. Nothing is in flight any more. A file that was never locked is left as it is.
+        drop(self.shared.file.unlock());
     }
 }
 
@@ -161,174 +268,6 @@ impl std::fmt::Debug for FileDisk {
             self.identity.name, self.in_flight
         )
     }
-}
-
-/// Operations on their way to a thread.
-#[derive(Default)]
-struct Queue {
-    ops: Mutex<VecDeque<(OpId, Op)>>,
-    added: Condvar,
-}
-
-impl Queue {
-    fn push(&self, id: OpId, op: Op) {
-        lock(&self.ops).push_back((id, op));
-        self.added.notify_one();
-    }
-
-    /// Taking the lock first makes sure that no thread is between its look and its sleep.
-    fn wake_all(&self) {
-        drop(lock(&self.ops));
-        self.added.notify_all();
-    }
-
-    /// Sleeps for work; nothing once the disk is stopping.
-    fn take<T>(
-        &self,
-        stopping: &AtomicBool,
-        take: impl Fn(&mut VecDeque<(OpId, Op)>) -> Option<T>,
-    ) -> Option<T> {
-        let mut ops = lock(&self.ops);
-        loop {
-            if stopping.load(Ordering::SeqCst) {
-                return None;
-            }
-            if let Some(taken) = take(&mut ops) {
-                return Some(taken);
-            }
-            ops = wait(&self.added, ops);
-        }
-    }
-}
-
-/// What the owner and the threads have in common.
-struct Shared {
-    file: File,
-    waker: Waker,
-    bulk: Queue,
-    commit: Queue,
-    stopping: AtomicBool,
-    /// Why the first failing flush failed.
-    flush_failure: OnceLock<DiskError>,
-    done: Mutex<Vec<Done>>,
-    done_added: Condvar,
-}
-
-type Outcome = Result<Option<BufferMut>, DiskError>;
-
-impl Shared {
-    fn new(file: File, waker: Waker) -> Shared {
-        Shared {
-            file,
-            waker,
-            bulk: Queue::default(),
-            commit: Queue::default(),
-            stopping: AtomicBool::new(false),
-            flush_failure: OnceLock::new(),
-            done: Mutex::new(Vec::new()),
-            done_added: Condvar::new(),
-        }
-    }
-
-    fn complete(&self, id: OpId, result: Outcome) {
-        lock(&self.done).push(Done { id, result });
-        self.done_added.notify_one();
-        (self.waker)();
-    }
-
-    fn run_bulk(&self) {
-        while let Some((id, op)) = self.bulk.take(&self.stopping, VecDeque::pop_front) {
-            let result = match op {
-                Op::Read { offset, bytes } => self.read(offset, bytes).map(Some),
-                Op::Write { offset, data } => self.write(offset, data, OpKind::Write).map(no_bytes),
-                Op::Discard { offset, bytes } => self.discard(offset, bytes).map(no_bytes),
-                // Not queued here; correct all the same.
-                Op::WriteDurable { offset, data } => self
-                    .write(offset, data, OpKind::WriteDurable)
-                    .and_then(|()| self.flush())
-                    .map(no_bytes),
-                Op::Flush => self.flush().map(no_bytes),
-            };
-            self.complete(id, result);
-        }
-    }
-
-    /// Everything waiting shares one flush. That is sound: each of these operations was submitted
-    /// before the flush starts, and so was every write it must cover completed.
-    fn run_commits(&self) {
-        let all = |ops: &mut VecDeque<(OpId, Op)>| (!ops.is_empty()).then(|| std::mem::take(ops));
-        while let Some(batch) = self.commit.take(&self.stopping, all) {
-            let written: Vec<(OpId, Result<(), DiskError>)> = batch
-                .into_iter()
-                .map(|(id, op)| match op {
-                    Op::WriteDurable { offset, data } => {
-                        (id, self.write(offset, data, OpKind::WriteDurable))
-                    }
-                    Op::Read { .. } | Op::Write { .. } | Op::Discard { .. } | Op::Flush => {
-                        (id, Ok(()))
-                    }
-                })
-                .collect();
-            let flushed = if written.iter().any(|(_, result)| result.is_ok()) {
-                self.flush()
-            } else {
-                Ok(())
-            };
-            for (id, result) in written {
-                self.complete(id, result.and(flushed).map(no_bytes));
-            }
-        }
-    }
-
-    fn read(&self, offset: u64, bytes: usize) -> Result<BufferMut, DiskError> {
-        let mut buffer = BufferMut::zeroed(bytes);
-        self.file
-            .read_exact_at(&mut buffer, offset)
-            .map_err(|error| disk_error(&error, OpKind::Read))?;
-        Ok(buffer)
-    }
-
-    /// Lets go of the buffer before the completion shows, so that a pool sees it back in time.
-    fn write(&self, offset: u64, data: Buffer, op: OpKind) -> Result<(), DiskError> {
-        self.trusted()?;
-        let result = self.file.write_all_at(&data, offset);
-        drop(data);
-        result.map_err(|error| disk_error(&error, op))
-    }
-
-    fn flush(&self) -> Result<(), DiskError> {
-        self.trusted()?;
-        let result = self.file.sync_data();
-        result.map_err(|error| {
-            *self
-                .flush_failure
-                .get_or_init(|| disk_error(&error, OpKind::Flush))
-        })
-    }
-
-    fn trusted(&self) -> Result<(), DiskError> {
-        self.flush_failure.get().map_or(Ok(()), |error| Err(*error))
-    }
-
-    fn discard(&self, offset: u64, bytes: u64) -> Result<(), DiskError> {
-        self.trusted()?;
-        let out_of_range = |_| DiskError::OutOfRange;
-        let start = i64::try_from(offset).map_err(out_of_range)?;
-        let length = i64::try_from(bytes).map_err(out_of_range)?;
-        let flags = FallocateFlags::FALLOC_FL_PUNCH_HOLE | FallocateFlags::FALLOC_FL_KEEP_SIZE;
-        loop {
-            match fallocate(&self.file, flags, start, length) {
-                Ok(()) => return Ok(()),
-                Err(Errno::EINTR) => {}
-                Err(errno) => return Err(disk_error(&errno.into(), OpKind::Discard)),
-            }
-        }
-    }
-}
-
-/// The outcome of everything that is not a read.
-fn no_bytes(_: ()) -> Option<BufferMut> {
-    None
 }
 
 #[cfg(test)]

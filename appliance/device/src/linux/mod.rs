@@ -7,3 +7,4 @@ pub mod disk;
 pub mod entropy;
 pub mod keyfile;
 mod open;
+mod ring;

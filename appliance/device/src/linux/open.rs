@@ -7,18 +7,20 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{ErrorKind, Seek, SeekFrom};
 use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::libc;
 
 use crate::buffer::BufferMut;
 use crate::disk::{DiskError, OpKind};
-use crate::limits::{BLOCK, BLOCK_BYTES};
+use crate::limits::{BLOCK, BLOCK_BYTES, LOCK_PAUSE_MS, LOCK_TRIES};
 
-/// Shown when reads and writes go straight to the device.
-pub(crate) const BACKEND_DIRECT: &str = "pread/pwrite, O_DIRECT";
-/// Shown when they pass through the kernel's page cache.
-pub(crate) const BACKEND_CACHED: &str = "pread/pwrite, page cache";
+/// Why a ring cannot be had.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("io_uring is denied ({0:?})")]
+pub struct RingDenied(pub Errno);
 
 /// Why a disk cannot be opened.
 #[derive(Debug, thiserror::Error)]
@@ -54,6 +56,14 @@ pub enum OpenError {
         path: PathBuf,
         /// The size in question, bytes.
         bytes: u64,
+    },
+    /// A ring was insisted on and cannot be had.
+    #[error("{}: {reason}", path.display())]
+    Ring {
+        /// The disk.
+        path: PathBuf,
+        /// Why not.
+        reason: RingDenied,
     },
     /// An area was asked for that is unaligned or not inside the disk.
     #[error("{}: no area of {bytes} bytes at {offset}", path.display())]
@@ -93,7 +103,8 @@ pub enum OpenMode {
 pub(crate) struct DiskFile {
     pub(crate) file: File,
     pub(crate) bytes: u64,
-    pub(crate) backend: &'static str,
+    /// Whether reads and writes go past the page cache.
+    pub(crate) direct: bool,
 }
 
 /// Opens, locks and measures.
@@ -104,17 +115,27 @@ pub(crate) fn open_disk(path: &Path, mode: OpenMode) -> Result<DiskFile, OpenErr
     let writable = mode != OpenMode::ReadOnly;
     let opened = open_existing(path, writable)?;
     if writable {
-        match opened.file.try_lock() {
-            Ok(()) => {}
+        lock_file(&opened.file, path)?;
+    }
+    Ok(opened)
+}
+
+/// A process that was killed keeps its lock until the kernel has ended what its rings had in flight
+/// and taken them apart, some time after the process itself is gone. So a lock is waited for, a
+/// little. That it lasts so long is wanted: no write of the dead process comes later.
+fn lock_file(file: &File, path: &Path) -> Result<(), OpenError> {
+    for _ in 0..LOCK_TRIES {
+        match file.try_lock() {
+            Ok(()) => return Ok(()),
             Err(TryLockError::WouldBlock) => {
-                return Err(OpenError::InUse {
-                    path: path.to_owned(),
-                });
+                std::thread::sleep(Duration::from_millis(LOCK_PAUSE_MS));
             }
             Err(TryLockError::Error(source)) => return Err(io_error(path, source)),
         }
     }
-    Ok(opened)
+    Err(OpenError::InUse {
+        path: path.to_owned(),
+    })
 }
 
 /// Opens without locking and measures; direct where the file system can.
@@ -128,16 +149,16 @@ pub(crate) fn open_existing(path: &Path, writable: bool) -> Result<DiskFile, Ope
             path: path.to_owned(),
         });
     }
-    let direct = open_with(path, writable, OFlag::O_DIRECT).and_then(|file| {
+    let past_cache = open_with(path, writable, OFlag::O_DIRECT).and_then(|file| {
         probe(&file)?;
         Ok(file)
     });
-    let (mut file, backend) = match direct {
-        Ok(file) => (file, BACKEND_DIRECT),
+    let (mut file, direct) = match past_cache {
+        Ok(file) => (file, true),
         Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {
             let file = open_with(path, writable, OFlag::empty())
                 .map_err(|source| io_error(path, source))?;
-            (file, BACKEND_CACHED)
+            (file, false)
         }
         Err(source) => return Err(io_error(path, source)),
     };
@@ -154,7 +175,7 @@ pub(crate) fn open_existing(path: &Path, writable: bool) -> Result<DiskFile, Ope
     Ok(DiskFile {
         file,
         bytes,
-        backend,
+        direct,
     })
 }
 

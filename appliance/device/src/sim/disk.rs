@@ -52,7 +52,7 @@ impl SimDiskHandle {
             bytes,
             sector_bytes: u32::try_from(SECTOR_BYTES).ok(),
             rotational: Some(false),
-            backend: "sim",
+            backend: "sim".to_owned(),
         };
         let state = State::new(bytes, seed, power.clone());
         SimDiskHandle {

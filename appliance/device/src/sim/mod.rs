@@ -9,5 +9,5 @@ pub mod fault;
 mod image;
 pub mod keyprovider;
 pub mod power;
-mod rng;
+pub(crate) mod rng;
 mod state;

@@ -50,6 +50,19 @@ fn one_writer_at_a_time_and_readers_beside_it() {
     );
 }
 
+/// As after the death of a process whose ring the kernel has not taken apart yet.
+#[test]
+fn a_lock_that_goes_away_soon_is_waited_for() {
+    let (_directory, path) = place();
+    let dead = open_disk(&path, OpenMode::Create { bytes: 8192 }).expect("create");
+    let end = std::thread::spawn(move || {
+        std::thread::sleep(std::time::Duration::from_millis(30));
+        drop(dead);
+    });
+    open_disk(&path, OpenMode::Write).expect("waited for");
+    end.join().expect("ended");
+}
+
 #[test]
 fn what_is_no_disk_is_refused() {
     let (directory, path) = place();
