@@ -10,10 +10,12 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
+use stele_device::buffer::Pool;
 use stele_device::clock::Clock;
 use stele_device::linux::clock::SystemClock;
-use stele_device::linux::disk::OpenMode;
+use stele_device::linux::disk::{OpenMode, Wishes};
 use stele_device::linux::keyfile::KeyFile;
+use stele_gateway::limits::SLAB_BYTES;
 use stele_gateway::{EngineLink, Gateway, GatewayConfig, SlabPool};
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -27,7 +29,7 @@ use crate::clients::{self, Clients};
 use crate::control::protocol::Status;
 use crate::control::socket::{Answerer, ControlSocket};
 use crate::error::{Error, Outcome};
-use crate::limits::SLAB_COUNT;
+use crate::limits::{READ_SLAB_COUNT, SLAB_COUNT};
 use crate::live::{Place, live_status};
 use crate::supervisor::{Link, Machine};
 use crate::vault::create::{Options, create};
@@ -51,13 +53,21 @@ pub fn serve(dir: &Path, listen: SocketAddr) -> Outcome<()> {
     let signals = Signals::catch(&runtime)?;
     let bell = Bell::default();
     let disks = config.disks(directory.path());
-    let slots = open_all(&disks, OpenMode::Write, &bell.disk_waker())?;
+    let slabs = SlabPool::new(SLAB_COUNT);
+    let wishes = Wishes {
+        write_pools: vec![slabs.buffers()],
+        read_pool: Some(Pool::new(SLAB_BYTES, READ_SLAB_COUNT)),
+        ..Wishes::default()
+    };
+    let slots = open_all(&disks, OpenMode::Write, &wishes, &bell.disk_waker())?;
     require_any(&slots)?;
     let place = Place::new(&directory, &slots);
     lock.sign()?;
     let mut machine = Machine::start(slots, keys, config.client_buckets(), &bell)?;
-    let served = face(&machine, &directory, listen, place, started, &runtime)
-        .and_then(|face| runtime.block_on(face.run(&mut machine, signals)));
+    let served = face(
+        &machine, &directory, listen, place, slabs, started, &runtime,
+    )
+    .and_then(|face| runtime.block_on(face.run(&mut machine, signals)));
     // Connections and their tasks end before the engine they talk to.
     drop(runtime);
     let stopped = machine.stop();
@@ -128,6 +138,7 @@ fn face(
     directory: &Directory,
     listen: SocketAddr,
     place: Place,
+    slabs: SlabPool,
     started: Instant,
     runtime: &Runtime,
 ) -> Outcome<Face> {
@@ -147,7 +158,7 @@ fn face(
         .iter()
         .map(|client| Ok((client.id.clone(), link.secret(&client.id)?)))
         .collect::<Outcome<HashMap<String, Zeroizing<String>>>>()?;
-    let gateway = bind(machine, listen, &identity, &secrets)?;
+    let gateway = bind(machine, listen, &identity, &secrets, slabs)?;
     let address = gateway.local_addr();
     let files = ClientFiles {
         key_id: &first,
@@ -186,6 +197,7 @@ fn bind(
     listen: SocketAddr,
     identity: &Identity,
     secrets: &HashMap<String, Zeroizing<String>>,
+    slabs: SlabPool,
 ) -> Outcome<Gateway> {
     let clients = stele_gateway::Clients::new();
     clients.replace(
@@ -198,7 +210,7 @@ fn bind(
         vec![identity.certificate_der.clone()],
         identity.private_key_der(),
         clients,
-        SlabPool::new(SLAB_COUNT),
+        slabs,
     );
     Ok(Gateway::bind(config, EngineLink::new(machine.envelopes()))?)
 }

@@ -106,6 +106,9 @@ pub fn disk_line(disk: &DiskStatus) -> String {
     if let (Some(bytes), Some(free)) = (disk.bytes, disk.free_bytes) {
         line.push_str(&format!(", {} free of {}", size(free), size(bytes)));
     }
+    if let Some(backend) = &disk.backend {
+        line.push_str(&format!(" ({backend})"));
+    }
     for note in &disk.notes {
         line.push_str(&format!("; {note}"));
     }
@@ -162,6 +165,32 @@ mod tests {
         check(16 << 30, "16.0 GiB");
         check((16 << 30) - 1, "15.9 GiB");
         check(u64::MAX, "16777215.9 TiB");
+    }
+
+    #[test]
+    fn a_disk_is_shown_with_its_room_its_access_and_its_notes() {
+        let disk = DiskStatus {
+            file: "/v/a.disk".to_owned(),
+            id: None,
+            state: "stale".to_owned(),
+            notes: vec!["missed writes".to_owned()],
+            bytes: Some(16 << 30),
+            free_bytes: Some(15 << 30),
+            backend: Some("threads, buffered: io_uring is denied (EPERM)".to_owned()),
+        };
+        assert_eq!(
+            disk_line(&disk),
+            "/v/a.disk: stale, 15.0 GiB free of 16.0 GiB \
+             (threads, buffered: io_uring is denied (EPERM)); missed writes"
+        );
+        let absent = DiskStatus {
+            notes: Vec::new(),
+            bytes: None,
+            free_bytes: None,
+            backend: None,
+            ..disk
+        };
+        assert_eq!(disk_line(&absent), "/v/a.disk: stale");
     }
 
     #[test]
