@@ -3,7 +3,7 @@
 //! This is what the labels say, not what a start would decide: the engine judges more than labels.
 
 use stele_device::disk::{BlockingDisk, Disk, no_waker};
-use stele_device::linux::disk::OpenMode;
+use stele_device::linux::disk::{OpenMode, Wishes};
 use stele_format::label::{
     LabelCopy, LabelCopyBytes, LabelReading, MemberState, VaultFlags, read_best,
 };
@@ -28,7 +28,7 @@ const LABEL_COPY: usize = LABEL_COPY_BYTES as usize;
 /// Only when a disk cannot be looked at for a reason that is not the disk's.
 pub fn status(directory: &Directory, config: &Config) -> Outcome<Status> {
     let paths = config.disks(directory.path());
-    let slots = open_all(&paths, OpenMode::ReadOnly, &no_waker())?;
+    let slots = open_all(&paths, OpenMode::ReadOnly, &Wishes::default(), &no_waker())?;
     let seen: Vec<Seen> = slots.into_iter().map(look).collect();
     let newest = seen
         .iter()

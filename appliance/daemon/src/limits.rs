@@ -3,6 +3,9 @@
 /// Buffers for uploads. With the gateway's slab size this bounds what clients can make the process
 /// hold for data on its way in: 64 MiB.
 pub const SLAB_COUNT: usize = 64;
+/// Buffers for reads of all disks together, of the same size: 32 MiB. Reads beyond them get memory of
+/// their own, which costs far more time.
+pub const READ_SLAB_COUNT: usize = 32;
 /// Requests that wait between gateway and engine.
 pub const ENVELOPE_QUEUE_COUNT_MAX: usize = 256;
 /// Requests taken from the gateway before the engine looks at disks and workers again.

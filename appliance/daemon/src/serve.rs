@@ -10,10 +10,12 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
+use stele_device::buffer::Pool;
 use stele_device::clock::Clock;
 use stele_device::linux::clock::SystemClock;
-use stele_device::linux::disk::OpenMode;
+use stele_device::linux::disk::{OpenMode, Wishes};
 use stele_device::linux::keyfile::KeyFile;
+use stele_gateway::limits::SLAB_BYTES;
 use stele_gateway::{EngineLink, Gateway, GatewayConfig, SlabPool};
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -29,7 +31,7 @@ use crate::control::protocol::{Join, Joined, Status};
 use crate::control::socket::{Answerer, ControlSocket};
 use crate::error::{Error, Outcome};
 use crate::join::keeper::{Charge, Keeper, Orders};
-use crate::limits::SLAB_COUNT;
+use crate::limits::{READ_SLAB_COUNT, SLAB_COUNT};
 use crate::live::{Place, live_status};
 use crate::supervisor::{Link, Machine};
 use crate::vault::create::{Options, create};
@@ -53,7 +55,13 @@ pub fn serve(dir: &Path, listen: SocketAddr) -> Outcome<()> {
     let signals = Signals::catch(&runtime)?;
     let bell = Bell::default();
     let disks = config.disks(directory.path());
-    let slots = open_all(&disks, OpenMode::Write, &bell.disk_waker())?;
+    let slabs = SlabPool::new(SLAB_COUNT);
+    let wishes = Wishes {
+        write_pools: vec![slabs.buffers()],
+        read_pool: Some(Pool::new(SLAB_BYTES, READ_SLAB_COUNT)),
+        ..Wishes::default()
+    };
+    let slots = open_all(&disks, OpenMode::Write, &wishes, &bell.disk_waker())?;
     require_any(&slots)?;
     let bays = Bays::new(&slots);
     let place = Place::new(&directory, bays.clone());
@@ -69,7 +77,13 @@ pub fn serve(dir: &Path, listen: SocketAddr) -> Outcome<()> {
     let served = Keeper::start(charge, machine.watch()).and_then(|keeper| {
         let orders = keeper.orders();
         let served = face(
-            &machine, &directory, listen, place, orders, started, &runtime,
+            &machine,
+            &directory,
+            listen,
+            place,
+            (orders, slabs),
+            started,
+            &runtime,
         )
         .and_then(|face| runtime.block_on(face.run(&mut machine, signals)));
         // Connections and their tasks end before the threads they talk to.
@@ -145,7 +159,7 @@ fn face(
     directory: &Directory,
     listen: SocketAddr,
     place: Place,
-    orders: Orders,
+    (orders, slabs): (Orders, SlabPool),
     started: Instant,
     runtime: &Runtime,
 ) -> Outcome<Face> {
@@ -165,7 +179,7 @@ fn face(
         .iter()
         .map(|client| Ok((client.id.clone(), link.secret(&client.id)?)))
         .collect::<Outcome<HashMap<String, Zeroizing<String>>>>()?;
-    let gateway = bind(machine, listen, &identity, &secrets)?;
+    let gateway = bind(machine, listen, &identity, &secrets, slabs)?;
     let address = gateway.local_addr();
     let files = ClientFiles {
         key_id: &first,
@@ -208,6 +222,7 @@ fn bind(
     listen: SocketAddr,
     identity: &Identity,
     secrets: &HashMap<String, Zeroizing<String>>,
+    slabs: SlabPool,
 ) -> Outcome<Gateway> {
     let clients = stele_gateway::Clients::new();
     clients.replace(
@@ -220,7 +235,7 @@ fn bind(
         vec![identity.certificate_der.clone()],
         identity.private_key_der(),
         clients,
-        SlabPool::new(SLAB_COUNT),
+        slabs,
     );
     Ok(Gateway::bind(config, EngineLink::new(machine.envelopes()))?)
 }

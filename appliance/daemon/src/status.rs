@@ -120,6 +120,9 @@ pub fn disk_line(disk: &DiskStatus) -> String {
     if let (Some(bytes), Some(free)) = (disk.bytes, disk.free_bytes) {
         line.push_str(&format!(", {} free of {}", size(free), size(bytes)));
     }
+    if let Some(backend) = &disk.backend {
+        line.push_str(&format!(" ({backend})"));
+    }
     for note in disk
         .notes
         .iter()

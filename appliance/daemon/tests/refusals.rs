@@ -373,10 +373,9 @@ fn disks_that_need_nothing_or_are_unknown_are_refused_with_what_to_run() {
         &["2"],
         &["it is blank", replace, " 2 /", "disk2.disk"],
     );
-    assert_eq!(
-        state_of(&place.file("disk2.disk")).map(|state| state.1),
-        Some(0)
-    );
+    let before = state_of(&place.file("disk2.disk"));
+    check("resync", &["2"], &["it is blank", replace]);
+    assert_eq!(state_of(&place.file("disk2.disk")), before);
     assert!(server.end(Signal::SIGTERM).success());
 }
 

@@ -140,7 +140,7 @@ fn timed(work: impl FnOnce() -> Outcome<()>) -> Outcome<(Duration, Duration)> {
 /// Who moves one MiB after the other.
 #[derive(Clone, Copy)]
 enum Mover {
-    Disk { backend: Backend, registered: bool },
+    Disk { backend: Backend, told: bool },
     Fio { huge_pages: bool },
 }
 
@@ -150,25 +150,22 @@ const MOVERS: [(&str, Mover); 5] = [
     ("fio", Mover::Fio { huge_pages: false }),
     ("fio on huge pages", Mover::Fio { huge_pages: true }),
     ("disk with a ring", Mover::disk(RING, true)),
-    ("disk with a ring, not registered", Mover::disk(RING, false)),
+    (
+        "disk with a ring, not told of the pool",
+        Mover::disk(RING, false),
+    ),
     ("disk with threads", Mover::disk(Backend::Threads, true)),
 ];
 
 impl Mover {
-    const fn disk(backend: Backend, registered: bool) -> Mover {
-        Mover::Disk {
-            backend,
-            registered,
-        }
+    const fn disk(backend: Backend, told: bool) -> Mover {
+        Mover::Disk { backend, told }
     }
 
     fn run(self, path: &Path, reads: bool) -> Outcome<(Duration, Duration)> {
-        let (backend, registered) = match self {
+        let (backend, told) = match self {
             Mover::Fio { huge_pages } => return fio(path, reads, huge_pages),
-            Mover::Disk {
-                backend,
-                registered,
-            } => (backend, registered),
+            Mover::Disk { backend, told } => (backend, told),
         };
         let pool = Pool::new(MIB, AHEAD);
         // Untouched memory would be one and the same page of zeros, which any cache holds.
@@ -180,12 +177,12 @@ impl Mover {
             let wishes = Wishes {
                 backend,
                 write_pools: Vec::new(),
-                read_pool: registered.then(|| pool.clone()),
+                read_pool: told.then(|| pool.clone()),
             };
             let mut disk = FileDisk::open_as(path, OpenMode::Write, &wishes, no_waker())?;
             return timed(|| read_through(&mut disk));
         }
-        let pools = registered.then(|| pool.clone());
+        let pools = told.then(|| pool.clone());
         let mut disk = open(path, backend, pools.as_slice())?;
         timed(|| write_through(&mut disk, &pool))
     }

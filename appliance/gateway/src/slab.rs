@@ -120,6 +120,12 @@ impl SlabPool {
         self.pool.try_take().map(Slab::empty)
     }
 
+    /// Where the memory of the slabs comes from, for those who write it to disks.
+    #[must_use]
+    pub fn buffers(&self) -> Pool {
+        self.pool.clone()
+    }
+
     /// How many slabs are out now.
     #[must_use]
     pub fn in_use(&self) -> usize {

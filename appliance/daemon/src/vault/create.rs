@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use stele_device::clock::Clock;
 use stele_device::disk::Disk;
 use stele_device::linux::clock::SystemClock;
-use stele_device::linux::disk::OpenMode;
+use stele_device::linux::disk::{OpenMode, Wishes};
 use stele_device::linux::keyfile::KeyFile;
 use stele_store::policy::{BucketKind, Right};
 use stele_store::recovery::{self, CreateParams};
@@ -135,7 +135,12 @@ fn fill(
     let params = params(options, &open);
     recovery::create(open, &params, &mut world, now(&clock))?;
     let paths: Vec<PathBuf> = disks.iter().map(|disk| disk.path.clone()).collect();
-    let slots = open_all(&paths, OpenMode::Write, &bell.disk_waker())?;
+    let slots = open_all(
+        &paths,
+        OpenMode::Write,
+        &Wishes::default(),
+        &bell.disk_waker(),
+    )?;
     let keys = KeyFile::open(&key_file)?;
     let machine = Machine::start(slots, keys, options.client_buckets, &bell)?;
     let configured = configure(&machine, options, clock.wall_ms());

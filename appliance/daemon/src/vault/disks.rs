@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use stele_device::disk::{Disk, Waker};
-use stele_device::linux::disk::{FileDisk, OpenError, OpenMode};
+use stele_device::linux::disk::{FileDisk, OpenError, OpenMode, Wishes};
 
 use super::{Directory, blank::require_blank, resolve};
 use crate::error::{Error, Outcome};
@@ -97,11 +97,16 @@ impl NewDisk {
 ///
 /// # Errors
 /// When another process uses one of them.
-pub fn open_all(paths: &[PathBuf], mode: OpenMode, waker: &Waker) -> Outcome<Vec<Slot>> {
+pub fn open_all(
+    paths: &[PathBuf],
+    mode: OpenMode,
+    wishes: &Wishes,
+    waker: &Waker,
+) -> Outcome<Vec<Slot>> {
     paths
         .iter()
         .map(|path| {
-            let disk = match FileDisk::open(path, mode, Waker::clone(waker)) {
+            let disk = match FileDisk::open_as(path, mode, wishes, Waker::clone(waker)) {
                 Ok(disk) => Ok(Box::new(disk) as Box<dyn Disk>),
                 Err(error @ OpenError::InUse { .. }) => return Err(error.into()),
                 Err(error) => Err(without_path(path, &error)),
@@ -210,7 +215,7 @@ mod tests {
         let temp = tempfile::tempdir().expect("a directory");
         let paths = [temp.path().join("a"), temp.path().join("b")];
         let first = FileDisk::create(&paths[0], 1 << 20, no_waker()).expect("created");
-        let used = open_all(&paths, OpenMode::Write, &no_waker())
+        let used = open_all(&paths, OpenMode::Write, &Wishes::default(), &no_waker())
             .err()
             .expect("in use");
         assert!(
@@ -218,7 +223,8 @@ mod tests {
             "{used}"
         );
         drop(first);
-        let slots = open_all(&paths, OpenMode::Write, &no_waker()).expect("opened");
+        let slots =
+            open_all(&paths, OpenMode::Write, &Wishes::default(), &no_waker()).expect("opened");
         assert!(slots[0].disk.is_ok());
         assert_eq!(
             slots[1].disk.as_ref().err().map(String::as_str),
