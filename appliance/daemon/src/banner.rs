@@ -13,7 +13,7 @@ use stele_store::recovery::OpenReport;
 
 use crate::client_env::{ClientFiles, quote};
 use crate::control::protocol::Status;
-use crate::status::{disk_line, next_lines, state_line};
+use crate::status::{disk_row, next_lines, state_line};
 use crate::vault::Directory;
 
 /// What there is to say about a start.
@@ -67,7 +67,7 @@ fn heading(facts: &Facts<'_>) -> String {
         state_line(status),
     );
     for disk in &status.disks {
-        text.push_str(&format!("  disk     {}\n", disk_line(disk)));
+        text.push_str(&format!("  {}", disk_row(disk)));
     }
     for line in next_lines(status).lines() {
         text.push_str(&format!("  {line}\n"));

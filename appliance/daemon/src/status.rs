@@ -115,7 +115,7 @@ pub fn disk_row(disk: &DiskStatus) -> String {
 }
 
 /// A disk with its state and what else is known of it.
-pub fn disk_line(disk: &DiskStatus) -> String {
+fn disk_line(disk: &DiskStatus) -> String {
     let mut line = format!("{}: {}", disk.file, disk.health);
     if let (Some(bytes), Some(free)) = (disk.bytes, disk.free_bytes) {
         line.push_str(&format!(", {} free of {}", size(free), size(bytes)));
@@ -123,11 +123,9 @@ pub fn disk_line(disk: &DiskStatus) -> String {
     if let Some(backend) = &disk.backend {
         line.push_str(&format!(" ({backend})"));
     }
-    for note in disk
-        .notes
-        .iter()
-        .filter(|note| !disk.health.contains(*note))
-    {
+    // What the health says already need not be said twice.
+    let said = |note: &&String| disk.fill.is_some() || disk.health.contains(note.as_str());
+    for note in disk.notes.iter().filter(|note| !said(note)) {
         line.push_str(&format!("; {note}"));
     }
     line

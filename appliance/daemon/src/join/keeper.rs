@@ -180,13 +180,26 @@ impl Work {
                     drop(reply.send(self.join(&wish)));
                 }
                 Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => return,
+                // What takes part by now must not be filled again by the next start.
+                Err(RecvTimeoutError::Disconnected) => return self.strike_out_filled(),
             }
         }
     }
 
     /// Goes on with disks an earlier run left half filled, and strikes out those that take part.
     fn look_after_fillings(&mut self) {
+        self.strike_out_filled();
+        for (number, path) in self.config.filling(self.directory.path()) {
+            let Ok(status) = self.link.status_now() else {
+                return;
+            };
+            if status.heal.fill.is_none() && self.tried.insert(number) {
+                self.go_on(number, path);
+            }
+        }
+    }
+
+    fn strike_out_filled(&mut self) {
         let filling = self.config.filling(self.directory.path());
         if filling.is_empty() {
             return;
@@ -194,13 +207,10 @@ impl Work {
         let Ok(status) = self.link.status_now() else {
             return;
         };
-        for (number, path) in filling {
+        for (number, _) in filling {
             let disk = status.disks.iter().find(|disk| disk.number == number);
-            match disk.map(|disk| disk.state) {
-                Some(MemberState::Active) => self.note_filled(number),
-                Some(MemberState::Joining) => {}
-                _ if status.heal.fill.is_some() || !self.tried.insert(number) => {}
-                _ => self.go_on(number, path),
+            if disk.is_some_and(|disk| disk.state == MemberState::Active) {
+                self.note_filled(number);
             }
         }
     }
