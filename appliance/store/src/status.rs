@@ -186,11 +186,11 @@ impl Engine {
     /// The read model of this moment.
     #[must_use]
     pub fn status(&self) -> Status {
-        let all_active = self
-            .pool
-            .members
-            .iter()
-            .all(|m| m.state == MemberState::Active);
+        // A change of members counts once every label says so.
+        let members = &self.pool.members;
+        let all_active = !self.relabelling
+            && self.fill.is_none()
+            && members.iter().all(|m| m.state == MemberState::Active);
         let whole = self.healer.counts().lost.is_empty();
         let state = match (&self.read_only, whole, all_active) {
             (Some(_), _, _) => PoolState::ReadOnly,
