@@ -14,7 +14,7 @@ use stele_device::entropy::Entropy;
 use stele_format::digest::Digest;
 use stele_format::limits::{BLOCK_BYTES, FRAME_BYTES_MAX, FRAME_HEADER_BYTES, FRAME_RECORDS_MAX};
 use stele_format::record::{Body, RecordType};
-use stele_format::units::{ByteOffset, Epoch, LaneId, SegmentId, Sequence, UnixMillis};
+use stele_format::units::{Epoch, LaneId, SegmentId, Sequence, UnixMillis};
 
 use crate::ahead::Ahead;
 use crate::copies::Copies;
@@ -27,6 +27,8 @@ use crate::keys::counter::KeyCounter;
 use crate::keys::state::KeyState;
 use crate::limits::{IDLE_MARKER_MS, LAG_FRAME_COUNT_MAX, UNSETTLED_COUNT_MAX};
 use crate::pool::{Place, Pool};
+use crate::position;
+pub use crate::position::JournalPosition;
 use crate::segment::{FrameFacts, LogState, NewSegment, SegmentWriter};
 use crate::sequence::{LogHead, Sequenced, Sequencing, sequence};
 
@@ -34,23 +36,6 @@ use crate::sequence::{LogHead, Sequenced, Sequencing, sequence};
 pub const JOURNAL_COPIES: usize = 3;
 /// Room kept at the end of a segment for the record that allocates the next one.
 const SWITCH_ROOM_BYTES: usize = 64 << 10;
-
-/// Where replay would begin, and the log there.
-#[derive(Debug, Clone)]
-pub struct JournalPosition {
-    /// The segment.
-    pub segment: SegmentId,
-    /// Offset of the next frame.
-    pub offset: ByteOffset,
-    /// Its sequence.
-    pub sequence: Sequence,
-    /// What its header names as its predecessor.
-    pub chain: Digest,
-    /// The compliance clock at the frame before it.
-    pub compliance: UnixMillis,
-    /// The log before it.
-    pub log: LogHead,
-}
 
 struct Flight {
     sequence: Sequence,
@@ -456,7 +441,7 @@ impl Journal {
         self.acknowledged = flight.sequence;
         self.applied = flight.after;
         if self.unsettled.len() >= UNSETTLED_COUNT_MAX {
-            thin(&mut self.unsettled);
+            position::thin(&mut self.unsettled);
         }
         self.unsettled.push_back(self.applied.clone());
         self.settle();
@@ -668,15 +653,6 @@ impl Journal {
     }
 }
 
-/// Forgets every second entry, but not the first: replay may begin earlier than it must.
-fn thin<T>(entries: &mut VecDeque<T>) {
-    let mut keep = false;
-    entries.retain(|_| {
-        keep = !keep;
-        keep
-    });
-}
-
 fn frame_bytes(payload: usize) -> usize {
     (FRAME_HEADER_BYTES as usize + payload).next_multiple_of(BLOCK_BYTES as usize)
 }
@@ -691,17 +667,3 @@ fn marker(log: &LogHead) -> Body {
 }
 
 pub(crate) use crate::fact::{alloc_body, epoch_body, seal_body};
-
-#[cfg(test)]
-mod tests {
-    use std::collections::VecDeque;
-
-    use super::thin;
-
-    #[test]
-    fn thinning_keeps_the_first_entry_and_half_of_the_rest() {
-        let mut entries: VecDeque<u32> = (0..6).collect();
-        thin(&mut entries);
-        assert_eq!(entries, [0, 2, 4]);
-    }
-}

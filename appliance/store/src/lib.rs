@@ -21,6 +21,7 @@ mod labels;
 mod lane;
 pub mod limits;
 pub mod pool;
+mod position;
 mod read;
 pub mod recovery;
 mod refusal;
