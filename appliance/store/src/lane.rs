@@ -573,7 +573,14 @@ impl Lane {
 
     /// A disk is too slow: as if it were lost, but that it keeps what it has. What its copy of the
     /// closed segment then lacks is written again when that segment is read again.
+    /// It gets no seal: a seal says that everything before it is there.
     pub(crate) fn leave(&mut self, slot: DiskSlot, context: &mut LaneContext<'_>) {
+        let disk = context.pool.member_at(slot).map(|member| member.disk);
+        let on_it = |place: &Place| Some(place.disk) == disk;
+        if let Some(writer) = self.writer.as_mut().filter(|w| w.places.iter().any(on_it)) {
+            writer.places.retain(|place| !on_it(place));
+            self.close(context);
+        }
         self.expel(slot, context);
     }
 

@@ -305,7 +305,10 @@ impl SegmentJudge<'_> {
             Some(Closed::Abandoned(end)) if finding.offset >= end => Ending::BehindEnd,
             Some(Closed::Abandoned(_)) => Ending::BeforeEnd,
             Some(Closed::Sealed(_)) => Ending::Sealed,
-            None if journal && self.facts.seal.is_some() => Ending::Sealed,
+            // A seal is written after everything before it on its copy is durable.
+            None if self.facts.seal.is_some() && (journal || copy.seal_faults.is_empty()) => {
+                Ending::Sealed
+            }
             None => Ending::Open,
         };
         judge(&Case {

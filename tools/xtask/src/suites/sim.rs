@@ -11,6 +11,9 @@ use std::time::{Duration, Instant};
 const FIXED_SEEDS: [u64; 24] = [
     1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24,
 ];
+/// Seeds that failed once, with the steps they took: a flipped bit in a sealed segment that no record cites
+/// was not named by the verifier.
+const ONCE_FAILED: [(u64, u64); 2] = [(101_451, 400), (502_567, 400)];
 /// Steps of one run.
 const STEPS: u64 = 2_000;
 const RUN_DEADLINE: Duration = Duration::from_secs(900);
@@ -36,9 +39,10 @@ fn trace(output: &str) -> Option<String> {
 /// Runs the suite.
 pub fn run(workspace: &Workspace, programs: &Programs) -> Closed {
     let mut ledger = Ledger::open("sim", workspace.ci);
-    for seed in FIXED_SEEDS {
-        ledger.case(&format!("seed {seed}, {STEPS} steps"), || {
-            simulate(programs, seed, STEPS).map(drop)
+    let fixed = FIXED_SEEDS.into_iter().map(|seed| (seed, STEPS));
+    for (seed, steps) in fixed.chain(ONCE_FAILED) {
+        ledger.case(&format!("seed {seed}, {steps} steps"), || {
+            simulate(programs, seed, steps).map(drop)
         });
     }
     ledger.case("the same seed gives the same trace", || {
