@@ -1,7 +1,7 @@
 //! Healing: segments are read again from every copy, judged without keys, and what does not verify is
 //! written again from a copy that does.
 //!
-//! One [`walk`](walk::Walk) over one segment serves scrub, read-repair, and the copying that brings a
+//! One walk over one segment serves scrub, read-repair, and the copying that brings a
 //! disk back into the pool: they differ in which copies are judged and which may be written.
 //!
 //! Invariants: only bytes that verify are written, and only where a copy of the same segment belongs;
