@@ -278,7 +278,12 @@ impl DiskLabels {
             return self.is_torn_form_of(label, fault.copy, bytes, 0..8);
         }
         let Some(label) = elsewhere.get(&generation) else {
-            return false;
+            // No disk here has this generation. Nor had this one ever, if a copy of it shows another.
+            let faulty = self
+                .faults
+                .iter()
+                .filter(|other| other.block == fault.block);
+            return faulty.count() < LabelCopy::ALL.len();
         };
         let label = DynamicLabel {
             disk: self.fixed.disk,

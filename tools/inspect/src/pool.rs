@@ -139,11 +139,7 @@ pub fn open<'a>(
     let Some(id) = disks.first().map(|disk| disk.labels.pool()) else {
         return Ok(None);
     };
-    let newest = disks
-        .iter()
-        .filter_map(|d| d.labels.newest())
-        .max_by_key(|label| label.generation);
-    let newest = newest.cloned();
+    let newest = newest_label(&disks).cloned();
     let mut pool = Pool {
         id,
         disks,
@@ -154,6 +150,33 @@ pub fn open<'a>(
     report_labels(&pool, ledger);
     list_missing(&mut pool, ledger);
     Ok(Some(pool))
+}
+
+/// The label of the highest generation. Of different ones, which two starts left that were cut short,
+/// one that every present disk has which it calls active.
+fn newest_label<'p>(disks: &'p [PoolDisk<'_>]) -> Option<&'p DynamicLabel> {
+    let own = |disk: &'p PoolDisk<'_>| disk.labels.newest();
+    let highest = disks
+        .iter()
+        .filter_map(own)
+        .map(|label| label.generation)
+        .max()?;
+    let complete = |label: &DynamicLabel| {
+        let active = |disk: &PoolDisk<'_>| {
+            let mut members = label.members.iter();
+            members.any(|m| m.disk == disk.labels.disk() && m.state == MemberState::Active)
+        };
+        disks.iter().filter(|disk| active(disk)).all(|disk| {
+            own(disk).is_some_and(|other| {
+                other.generation == label.generation && other.members == label.members
+            })
+        })
+    };
+    let candidates = disks
+        .iter()
+        .filter_map(own)
+        .filter(|label| label.generation == highest);
+    candidates.max_by_key(|label| complete(label))
 }
 
 fn refuse(ledger: &mut Ledger, entry: usize, refusal: &Refusal) {

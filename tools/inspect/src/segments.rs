@@ -283,7 +283,11 @@ impl SegmentJudge<'_> {
             .facts
             .payload
             .is_some_and(|payload| log.citations.is_cited(payload));
-        let journal = is_journal(self.facts) && self.facts.frame_count > 0;
+        // Header and first frame are one write: of one that was cut short and that nothing proves durable
+        // the frame may be whole and the header not.
+        let first_only =
+            self.facts.frame_count == 1 && copy.last_sequence.is_some_and(|last| last > log.proven);
+        let journal = is_journal(self.facts) && self.facts.frame_count > 0 && !first_only;
         class.is_unfinished()
             && (repaired || copy.last_sequence.is_none() || !(sealed || cited || journal))
     }

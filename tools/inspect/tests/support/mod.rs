@@ -213,6 +213,7 @@ impl Vault {
         let members = (0..self.images.len()).map(|number| LabelMember {
             disk: disk_id(number),
             state: MemberState::Active,
+            voter: true,
             last_generation: Generation::new(self.generation),
         });
         let mut label = DynamicLabel {
