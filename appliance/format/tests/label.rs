@@ -262,6 +262,7 @@ fn a_label_takes_32_members_and_cutoffs_and_no_more() {
         .map(|i| LabelMember {
             disk: disk(i),
             state: MemberState::Stale,
+            voter: i % 2 == 0,
             last_generation: Generation::new(u64::from(i)),
         })
         .collect();

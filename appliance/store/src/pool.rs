@@ -50,6 +50,8 @@ pub struct Member {
     pub geometry: Option<DiskGeometry>,
     /// Its state.
     pub state: MemberState,
+    /// Whether it belongs to the membership in force: what the labels of all its members state.
+    pub voter: bool,
     /// The newest label generation it is known to have had.
     pub last_generation: Generation,
     /// The epoch its own label had when it was opened.
@@ -183,6 +185,7 @@ impl Member {
             name: String::new(),
             geometry,
             state: MemberState::Absent,
+            voter: false,
             last_generation: Generation::ZERO,
             label_epoch: Epoch::ZERO,
             reason: None,
@@ -268,16 +271,48 @@ impl Pool {
             .and_then(|member| member.slot)
     }
 
-    /// Disks that must take writes for the pool to take any: two, or one in a pool made of one.
+    /// Disks that must take a write for it to be acknowledged: two, or one in a pool made of one.
     #[must_use]
     pub fn needed(&self) -> usize {
         quorum(self.members.len())
     }
 
-    /// Whether enough disks take part.
+    /// Disks a start must have to write: more than half of the membership in force, since any two
+    /// such sets of disks share one, which knows what the other set did.
     #[must_use]
-    pub fn has_quorum(&self) -> bool {
-        self.active().count() >= self.needed()
+    pub fn needed_to_start(&self) -> usize {
+        self.needed().max(self.voters().count() / 2 + 1)
+    }
+
+    /// Whether a start may write with the disks that take part.
+    #[must_use]
+    pub fn may_start(&self) -> bool {
+        let voting = self.voters().filter(|member| member.is_active()).count();
+        self.active().count() >= self.needed() && 2 * voting > self.voters().count()
+    }
+
+    /// Whether the disks that take part may go on without those just lost: with half of the membership
+    /// in force every set that could start without us is too small.
+    #[must_use]
+    pub fn may_go_on(&self) -> bool {
+        let voting = self.voters().filter(|member| member.is_active()).count();
+        self.active().count() >= self.needed() && 2 * voting >= self.voters().count()
+    }
+
+    /// The membership in force.
+    fn voters(&self) -> impl Iterator<Item = &Member> {
+        self.members.iter().filter(|member| member.voter)
+    }
+
+    /// All that take part have a label that says so: that is the membership in force now. True when
+    /// it was another before.
+    pub fn bring_in_force(&mut self) -> bool {
+        let mut changed = false;
+        for member in &mut self.members {
+            changed |= member.voter != member.is_active();
+            member.voter = member.is_active();
+        }
+        changed
     }
 
     /// Names of the disks that do not take part, for an operator.

@@ -155,6 +155,11 @@ pub enum ReadOnlyReason {
         /// Names of missing disks.
         missing: String,
     },
+    /// No unit is left for the segment a new epoch needs.
+    #[error(
+        "the disks are full: no room is left for a further journal segment; all that is stored can be read"
+    )]
+    Full,
     /// A feature of the format this program may only read.
     #[error("the pool uses a newer format feature; this program may only read it")]
     NewerFormat,

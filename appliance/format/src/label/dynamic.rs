@@ -58,6 +58,9 @@ pub struct LabelMember {
     pub disk: DiskId,
     /// Standing.
     pub state: MemberState,
+    /// Belongs to the membership in force when this was written. A label that changes the membership
+    /// names the one before it here; the next generation, once all members have that label, the new one.
+    pub voter: bool,
     /// Newest generation known to be on that disk.
     pub last_generation: Generation,
 }
@@ -104,7 +107,8 @@ media_struct! {
     RawMember as "LabelMember", 32, {
         disk: [u8; 16],
         state: u8,
-        reserved: [u8; 7],
+        voter: u8,
+        reserved: [u8; 6],
         last_generation: U64,
     }
 }
@@ -224,6 +228,7 @@ impl DynamicLabel {
         for (to, from) in raw.members.iter_mut().zip(&self.members) {
             to.disk = from.disk.to_bytes();
             to.state = from.state.get();
+            to.voter = from.voter.into();
             to.last_generation = from.last_generation.get().into();
         }
         for (to, from) in raw.cutoffs.iter_mut().zip(&self.cutoffs) {
@@ -296,12 +301,14 @@ fn decode_members(raw: &RawDynamic) -> Result<Vec<LabelMember>, DecodeError> {
             refuse!(RawDynamic.members, Value);
         };
         require!(is_blank(&entry.reserved), RawDynamic.members, Reserved);
+        require!(entry.voter <= 1, RawDynamic.members, Value);
         let twice = members.iter().any(|member| member.disk == disk);
         require!(!twice && !disk.is_zero(), RawDynamic.members, Value);
         let last_generation = Generation::new(entry.last_generation.get());
         members.push(LabelMember {
             disk,
             state,
+            voter: entry.voter == 1,
             last_generation,
         });
     }

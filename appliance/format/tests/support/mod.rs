@@ -69,6 +69,7 @@ pub fn dynamic_label(generation: u64) -> DynamicLabel {
     let member = |disk, state| LabelMember {
         disk,
         state,
+        voter: true,
         last_generation: Generation::new(62),
     };
     DynamicLabel {

@@ -12,6 +12,7 @@ use super::io::Purpose;
 use super::watch::Kind;
 use super::{DiskSlot, Engine};
 use crate::draft::Origin;
+use crate::journal::JOURNAL_COPIES;
 use crate::limits::LANE_SLOW_MS;
 use crate::pool::{MemberState, Pool};
 use crate::request::{ReadOnlyReason, Refusal};
@@ -72,7 +73,7 @@ impl Engine {
         self.flushes.remove(slot);
         self.labels.remove(slot);
         self.with_lane(|lane, context| lane.expel(slot, context));
-        if self.pool.has_quorum() && self.journal_disks() >= self.pool.needed() {
+        if self.pool.may_go_on() && self.journal_disks() >= self.pool.needed() {
             self.relabelling = true;
             self.start_label_update();
         } else {
@@ -84,6 +85,14 @@ impl Engine {
     /// would move the journal to them needs the quorum here; the next start moves it.
     fn journal_disks(&self) -> usize {
         self.journal.copies.members()
+    }
+
+    /// A journal that lost a disk goes on in a segment on as many disks as it should be on, if there are
+    /// others.
+    fn widen_journal(&mut self) {
+        if self.journal_disks() < JOURNAL_COPIES.min(self.pool.active().count()) {
+            self.journal.renew();
+        }
     }
 
     /// Fewer disks remain than the quorum needs: nothing is acknowledged any more.
@@ -147,10 +156,19 @@ impl Engine {
             return;
         }
         if self.label_again {
+            return self.start_label_update();
+        }
+        self.relabelling = false;
+        if self.read_only.is_some() {
+            // A disk that the labels call active was lost meanwhile: they never came in force.
+            return;
+        }
+        let changed = self.pool.bring_in_force();
+        self.labels_in_force();
+        if changed {
+            self.widen_journal();
+            // So that a start needs half of the new membership, not of the one before.
             self.start_label_update();
-        } else {
-            self.relabelling = false;
-            self.labels_in_force();
         }
     }
 }
@@ -177,6 +195,7 @@ pub(crate) fn labels_of(pool: &Pool, facts: &LabelFacts<'_>) -> Vec<(DiskSlot, D
                 MemberState::Expelled => LabelState::Expelled,
                 MemberState::Stale | MemberState::Joining => LabelState::Stale,
             },
+            voter: member.voter,
             last_generation: if member.state == MemberState::Active {
                 pool.generation
             } else {

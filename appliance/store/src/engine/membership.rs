@@ -222,6 +222,7 @@ impl Engine {
         member.reason = Some("it is being filled");
         if let Some(old) = self.pool.members.get_mut(ordinal) {
             member.last_generation = old.last_generation;
+            member.voter = old.voter;
             *old = member;
         } else {
             self.pool.members.push(member);

@@ -3,7 +3,9 @@
 //! Order, and what a crash leaves at each step: (1) frames some copy lacks are written again, the same
 //! bytes in the same place: harmless; (2) labels of the new generation: the membership they state is
 //! true already, since every member holds all adopted frames; (3) the first frame of the epoch, in a
-//! segment never used: until it is durable on the quorum, the journal ends where it ended.
+//! segment never used: until it is durable on the quorum, the journal ends where it ended; (4) labels
+//! once more: the membership is in force, and the first frame is durable, so a later start that does
+//! not find it knows that something is missing. Nothing is acknowledged before.
 
 use stele_device::buffer::BufferMut;
 use stele_device::disk::BlockingDisk;
@@ -38,9 +40,9 @@ pub(crate) struct Beginning {
     pub(crate) genesis: Option<Body>,
 }
 
-/// Writes missing frames; a disk that fails is expelled.
+/// Writes missing frames; a disk that fails is expelled. Each is durable before the next, so that what a
+/// power cut leaves on a disk is a beginning of the journal as ever.
 pub(super) fn repair(pool: &mut Pool, disks: &mut Disks, repairs: &[Repair]) {
-    let mut touched: Vec<DiskSlot> = Vec::new();
     for repair in repairs {
         if !is_active(pool, repair.slot) {
             continue;
@@ -49,18 +51,8 @@ pub(super) fn repair(pool: &mut Pool, disks: &mut Disks, repairs: &[Repair]) {
             continue;
         };
         let data = BufferMut::padded(&repair.bytes).freeze();
-        match disk.write_at(repair.offset, data) {
-            Ok(()) => touched.push(repair.slot),
-            Err(_) => expel(pool, repair.slot),
-        }
-    }
-    touched.sort_unstable();
-    touched.dedup();
-    for slot in touched {
-        if let Some(disk) = disks.get(slot)
-            && disk.flush().is_err()
-        {
-            expel(pool, slot);
+        if disk.write_durable_at(repair.offset, data).is_err() {
+            expel(pool, repair.slot);
         }
     }
 }
@@ -84,7 +76,7 @@ pub(crate) fn begin(
     log: &LogHead,
     cutoffs: &[stele_format::label::EpochCutoff],
 ) -> Option<Journal> {
-    while opening.pool.has_quorum() {
+    while opening.pool.may_start() {
         let places = opening.pool.choose(JOURNAL_COPIES)?;
         let first = beginning.next_sequence;
         let epoch = beginning.epoch;
@@ -92,7 +84,14 @@ pub(crate) fn begin(
         let segment = opening
             .pool
             .take(LaneId::JOURNAL, epoch, first, &places, compliance);
-        if !write_labels(opening, beginning, segment, cutoffs) {
+        let mut facts = LabelFacts {
+            epoch,
+            watermark: Sequence::new(first.get() - 1),
+            journal_segment: segment,
+            clean_stop: false,
+            cutoffs,
+        };
+        if !write_labels(opening, &facts) {
             opening.pool.drop_segment(segment);
             continue;
         }
@@ -112,7 +111,8 @@ pub(crate) fn begin(
         let mut log = log.clone();
         let frame = first_frame(opening, beginning, &mut writer, &mut log);
         let failed = write_first(opening, &writer, &frame);
-        if failed.is_empty() {
+        facts.watermark = first;
+        if failed.is_empty() && confirm(opening, &facts) {
             let slots: Vec<DiskSlot> = places
                 .iter()
                 .filter_map(|place| opening.pool.active_slot(place.disk))
@@ -127,24 +127,18 @@ pub(crate) fn begin(
     None
 }
 
+/// The membership and the first frame are true on every disk that takes part: labels that say so.
+fn confirm(opening: &mut Opening<'_>, facts: &LabelFacts<'_>) -> bool {
+    opening.pool.bring_in_force();
+    write_labels(opening, facts)
+}
+
 /// Labels on every active disk; false when a disk failed and membership changed.
-fn write_labels(
-    opening: &mut Opening<'_>,
-    beginning: &Beginning,
-    segment: SegmentId,
-    cutoffs: &[stele_format::label::EpochCutoff],
-) -> bool {
+fn write_labels(opening: &mut Opening<'_>, facts: &LabelFacts<'_>) -> bool {
     let pool = &mut *opening.pool;
     pool.generation = Generation::new(pool.generation.get() + 1);
-    let facts = LabelFacts {
-        epoch: beginning.epoch,
-        watermark: Sequence::new(beginning.next_sequence.get() - 1),
-        journal_segment: segment,
-        clean_stop: false,
-        cutoffs,
-    };
     let mut whole = true;
-    for (slot, label) in labels_of(pool, &facts) {
+    for (slot, label) in labels_of(pool, facts) {
         let geometry = pool.member_at(slot).and_then(|member| member.geometry);
         let written = match (opening.disks.get(slot), geometry) {
             (Some(disk), Some(geometry)) => write_blocking(disk, &geometry, &label).is_ok(),

@@ -114,6 +114,18 @@ impl SegmentCopies {
         found
     }
 
+    /// Whether each copy of a segment was begun: header and first frame are one write.
+    pub(super) fn beginnings(&mut self, disks: &mut Disks) -> Vec<Evidence> {
+        let limit = self.bytes;
+        let mut all: Vec<Evidence> = self
+            .copies
+            .iter_mut()
+            .map(|copy| copy.beginning(disks, limit))
+            .collect();
+        all.extend(std::iter::repeat_n(Evidence::Absent, self.absent));
+        all
+    }
+
     /// End of the last block from `from` on that is not blank, on any copy.
     pub(super) fn used_end(&mut self, disks: &mut Disks, from: u64) -> u64 {
         let bytes = self.bytes;
@@ -160,12 +172,27 @@ impl Copy {
         if !inside {
             let wanted = (WINDOW.max(len) as u64).min(limit - offset);
             let wanted = usize::try_from(wanted).ok()?;
-            let disk = disks.get(self.slot)?;
-            self.window = Some((offset, disk.read_at(self.base + offset, wanted).ok()?));
+            let (disk, at) = (disks.get(self.slot)?, self.base + offset);
+            // A bad block elsewhere in the window says nothing about these bytes.
+            let read = disk.read_at(at, wanted).or_else(|_| disk.read_at(at, len));
+            self.window = Some((offset, read.ok()?));
         }
         let (start, window) = self.window.as_ref()?;
         let skip = usize::try_from(offset - start).ok()?;
         window.get(skip..skip + len)
+    }
+
+    /// A header ends in its digest and a frame begins with its magic: sectors that are never zero.
+    fn beginning(&mut self, disks: &mut Disks, limit: u64) -> Evidence {
+        let Some(blocks) = self.bytes(disks, 0, 2 * BLOCK, limit) else {
+            return Evidence::Unreadable;
+        };
+        let blank = |at: usize| blocks[at..at + SECTOR].iter().all(|byte| *byte == 0);
+        match [0, BLOCK - SECTOR, BLOCK].map(blank) {
+            [true, true, true] => Evidence::Blank,
+            [false, false, false] => Evidence::Rotten,
+            _ => Evidence::Torn,
+        }
     }
 
     fn show(&mut self, disks: &mut Disks, expect: FrameExpectation, limit: u64) -> Shown {

@@ -176,6 +176,7 @@ fn plan(
         member.slot = Some(DiskSlot(ordinal));
         member.name = name;
         member.state = MemberState::Active;
+        member.voter = true;
         members.push(member);
     }
     Ok(Pool {

@@ -30,7 +30,7 @@ pub(super) fn go_on(
 ) -> Begun {
     let too_few = |pool: &Pool| ReadOnlyReason::TooFewDisks {
         present: u16::try_from(pool.active().count()).unwrap_or(u16::MAX),
-        needed: u16::try_from(pool.needed()).unwrap_or(u16::MAX),
+        needed: u16::try_from(pool.needed_to_start()).unwrap_or(u16::MAX),
         missing: pool.missing_names(),
     };
     let refusal = match replayed.stuck {
@@ -40,7 +40,7 @@ pub(super) fn go_on(
             offset: stuck.offset,
             missing: opening.pool.missing_names(),
         }),
-        None if !opening.pool.has_quorum() => Some(too_few(opening.pool)),
+        None if !opening.pool.may_start() => Some(too_few(opening.pool)),
         None => None,
     };
     if let Some(read_only) = refusal {
@@ -80,7 +80,11 @@ pub(super) fn go_on(
             read_only: None,
         },
         None => {
-            let read_only = Some(too_few(opening.pool));
+            let read_only = Some(if opening.pool.may_start() {
+                ReadOnlyReason::Full
+            } else {
+                too_few(opening.pool)
+            });
             Begun {
                 journal: idle_journal(opening, replayed),
                 read_only,

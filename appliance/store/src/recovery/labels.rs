@@ -1,6 +1,6 @@
 //! Labels at start: which disks belong together, which of them take part.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use stele_device::disk::{BlockingDisk, Disk};
 use stele_format::label::{
@@ -9,9 +9,13 @@ use stele_format::label::{
 use stele_format::limits::LABEL_COPY_BYTES;
 use stele_format::units::{ByteCount, DiskId, Epoch};
 
+use super::newest::{Newest, newest};
 use super::{DiskReport, DiskVerdict, OpenError};
 use crate::engine::DiskSlot;
 use crate::pool::{Member, MemberState, Pool};
+
+/// A label with the disk it was read from.
+type NamedReading = (DiskSlot, String, LabelReading);
 
 /// What the labels of all disks say together.
 pub(super) struct LabelPicture {
@@ -45,7 +49,7 @@ pub fn read_label(disk: &mut dyn Disk) -> Option<LabelReading> {
 
 /// Reads every label and decides who takes part.
 pub(super) fn read_all(disks: &mut [Option<Box<dyn Disk>>]) -> Result<LabelPicture, OpenError> {
-    let mut readings: Vec<(DiskSlot, String, LabelReading)> = Vec::new();
+    let mut readings: Vec<NamedReading> = Vec::new();
     let mut reports = Vec::new();
     for (number, disk) in disks.iter_mut().enumerate() {
         let Some(disk) = disk else { continue };
@@ -74,7 +78,16 @@ pub(super) fn read_all(disks: &mut [Option<Box<dyn Disk>>]) -> Result<LabelPictu
     let may_write = readings
         .iter()
         .all(|(_, _, r)| r.fixed.features.may_write());
-    let newest = newest(&readings).ok_or(OpenError::NotFinished)?;
+    keep_newest_of_each(&mut readings, &mut reports);
+    let labels: Vec<&DynamicLabel> = readings
+        .iter()
+        .filter_map(|(_, _, reading)| reading.dynamic.as_ref())
+        .collect();
+    let newest = match newest(&labels) {
+        Newest::One(label) => label.clone(),
+        Newest::None => return Err(OpenError::NotFinished),
+        Newest::CannotTell { missing } => return Err(OpenError::TwoMemberships { missing }),
+    };
     let pool = pool_of(&readings, &newest, &mut reports);
     Ok(LabelPicture {
         pool,
@@ -84,37 +97,33 @@ pub(super) fn read_all(disks: &mut [Option<Box<dyn Disk>>]) -> Result<LabelPictu
     })
 }
 
-/// The highest generation; among equal ones the member table most disks agree on.
-fn newest(readings: &[(DiskSlot, String, LabelReading)]) -> Option<DynamicLabel> {
-    let highest = readings
-        .iter()
-        .filter_map(|(_, _, reading)| reading.dynamic.as_ref())
-        .map(|label| label.generation)
-        .max()?;
-    let candidates: Vec<&DynamicLabel> = readings
-        .iter()
-        .filter_map(|(_, _, reading)| reading.dynamic.as_ref())
-        .filter(|label| label.generation == highest)
-        .collect();
-    let votes = |label: &DynamicLabel| {
-        candidates
-            .iter()
-            .filter(|other| other.members == label.members)
-            .count()
-    };
-    candidates
-        .iter()
-        .rev()
-        .max_by_key(|label| votes(label))
-        .map(|label| (*label).clone())
+/// Of disks with one identity only the one with the newest label takes part: the others are what it
+/// was before, or what it took the place of.
+fn keep_newest_of_each(readings: &mut Vec<NamedReading>, reports: &mut Vec<DiskReport>) {
+    let generation =
+        |(_, _, reading): &NamedReading| reading.dynamic.as_ref().map(|l| l.generation);
+    readings.sort_by_key(|reading| std::cmp::Reverse(generation(reading)));
+    let mut seen = BTreeSet::new();
+    readings.retain(|(slot, name, reading)| {
+        let first = seen.insert(reading.fixed.disk);
+        if !first {
+            reports.push(DiskReport {
+                slot: Some(*slot),
+                name: name.clone(),
+                verdict: DiskVerdict::Stale,
+            });
+        }
+        first
+    });
+    readings.sort_by_key(|(slot, _, _)| *slot);
 }
 
 fn pool_of(
-    readings: &[(DiskSlot, String, LabelReading)],
+    readings: &[NamedReading],
     newest: &DynamicLabel,
     reports: &mut Vec<DiskReport>,
 ) -> Pool {
-    let present: BTreeMap<DiskId, &(DiskSlot, String, LabelReading)> = readings
+    let present: BTreeMap<DiskId, &NamedReading> = readings
         .iter()
         .map(|reading| (reading.2.fixed.disk, reading))
         .collect();
@@ -125,6 +134,7 @@ fn pool_of(
         let geometry = found.map(|(_, _, reading)| reading.fixed.geometry);
         let mut member = Member::new(named.disk, ordinal, geometry);
         member.last_generation = named.last_generation;
+        member.voter = named.voter;
         let own = found.and_then(|(_, _, reading)| reading.dynamic.as_ref());
         member.label_epoch = own.map_or(Epoch::ZERO, |label| label.epoch);
         // Within an epoch a label update begins only when the one before is complete everywhere.

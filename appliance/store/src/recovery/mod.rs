@@ -11,10 +11,12 @@
 mod begin;
 mod copies;
 mod create;
+mod entrance;
 mod go_on;
 mod index_file;
 mod labels;
 mod lanes;
+mod newest;
 mod open;
 mod replay;
 mod scan;
@@ -118,6 +120,15 @@ pub enum OpenError {
     /// Creation was interrupted.
     #[error("the vault was never completely created; remove it and create it again")]
     NotFinished,
+    /// Two starts were cut short, and what is here does not tell which of them was the last.
+    #[error(
+        "two starts of the vault that were cut short named different disks, and the disks that are here do not tell \
+         which one counts; plug in {missing}"
+    )]
+    TwoMemberships {
+        /// Which to plug in.
+        missing: String,
+    },
     /// A disk of another pool is among them.
     #[error("disk {disk} belongs to another vault; nothing was written to it")]
     ForeignDisk {

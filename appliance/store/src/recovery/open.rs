@@ -73,6 +73,7 @@ pub fn open(
     let index = open_index(&pool, &keys, open_area, options, newest.epoch)?;
     let how = Reading {
         watermark: newest.watermark,
+        label_epoch: newest.epoch,
         may_write,
         rows_max: options.snapshot_rows.max(1),
     };

@@ -3,15 +3,18 @@
 //!
 //! Nothing is written here. Frames that some copy lacks are remembered for repair.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use stele_format::digest::Digest;
 use stele_format::frame::{FrameExpectation, FrameHeader};
 use stele_format::label::EpochCutoff;
 use stele_format::limits::BLOCK_BYTES;
 use stele_format::record::Body;
-use stele_format::segment::{SegmentExpectation, SegmentHeader};
+use stele_format::segment::{FIRST_FRAME_OFFSET, SegmentExpectation, SegmentHeader};
 use stele_format::units::{ByteOffset, Epoch, LaneId, LogIndex, SegmentId, Sequence, UnixMillis};
 
 use super::copies::{SegmentCopies, Shown};
+use super::entrance::{Before, Entrance, rebuild_header};
 use super::table::{Place as Evidence, Verdict, decide};
 use super::{Disks, OpenError};
 use crate::engine::DiskSlot;
@@ -79,6 +82,10 @@ pub(super) struct Replay<'a> {
     /// Digest of the last frame adopted, which the lane's next segment must name.
     lane_chain: Digest,
     apply_from: LogIndex,
+    /// Journal segments found on the disks, by their first frame.
+    begins: BTreeMap<Sequence, BTreeSet<SegmentId>>,
+    /// The header of the segment at hand, where no copy has it.
+    lost_header: Option<SegmentHeader>,
 }
 
 /// How reading a segment ended.
@@ -116,7 +123,13 @@ impl<'a> Replay<'a> {
             newer: false,
             proven: watermark,
         };
+        let mut begins: BTreeMap<Sequence, BTreeSet<SegmentId>> = BTreeMap::new();
+        for (id, info) in pool.segments.iter().filter(|(_, i)| i.lane.is_journal()) {
+            begins.entry(info.first_sequence).or_default().insert(*id);
+        }
         Self {
+            begins,
+            lost_header: None,
             pool,
             disks,
             keys,
@@ -134,14 +147,16 @@ impl<'a> Replay<'a> {
     /// should be committed first.
     pub(super) fn run(&mut self, rows_max: usize) -> Result<bool, OpenError> {
         loop {
-            if let Some((segment, header)) = self.successor() {
-                self.at.segment = segment;
-                self.at.offset = ByteOffset::new(u64::from(BLOCK_BYTES));
-                self.at.chain = header.digest();
+            if let Some(entrance) = self.successor() {
+                self.at.segment = entrance.segment;
+                self.at.offset = FIRST_FRAME_OFFSET;
+                self.at.chain = entrance.chain;
+                self.lost_header = entrance.lost_header;
             }
             let segment = self.at.segment;
             let Some(info) = self.pool.segments.get(&segment).cloned() else {
-                return Ok(true);
+                let missing = self.pool.missing_names();
+                return Err(OpenError::NoJournal { missing });
             };
             let mut copies = SegmentCopies::of(self.pool, segment, &info);
             match self.read_segment(&mut copies, rows_max)? {
@@ -161,23 +176,35 @@ impl<'a> Replay<'a> {
         self.out
     }
 
-    /// The segment in which the next frame was written after a switch or a restart: the newest whose
-    /// header says that it begins with it and continues the chain.
-    fn successor(&mut self) -> Option<(SegmentId, SegmentHeader)> {
+    /// The segment in which the next frame was written after a switch or a restart: the newest that
+    /// begins with it and continues the chain.
+    fn successor(&mut self) -> Option<Entrance> {
         let next = self.at.sequence;
-        let candidates: Vec<SegmentId> = self
-            .pool
-            .segments
-            .iter()
-            .rev()
-            .take_while(|(id, _)| **id > self.at.segment)
-            .filter(|(_, info)| info.lane.is_journal() && info.first_sequence == next)
-            .map(|(id, _)| *id)
-            .collect();
-        candidates.into_iter().find_map(|id| {
-            let header = self.header_of(id)?;
-            let continues = header.previous_chain == self.lane_chain;
-            (header.first_sequence == next && continues).then_some((id, header))
+        let later = self.begins.get(&next).into_iter().flatten().rev();
+        let later: Vec<SegmentId> = later.copied().filter(|id| *id > self.at.segment).collect();
+        later.into_iter().find_map(|id| self.entrance(id))
+    }
+
+    fn entrance(&mut self, segment: SegmentId) -> Option<Entrance> {
+        if let Some(header) = self.header_of(segment) {
+            let continues = header.previous_chain == self.lane_chain
+                && header.first_sequence == self.at.sequence;
+            return continues.then(|| Entrance {
+                segment,
+                chain: header.digest(),
+                lost_header: None,
+            });
+        }
+        let info = self.pool.segments.get(&segment).cloned()?;
+        let before = Before {
+            segment: self.at.segment,
+            chain: self.lane_chain,
+        };
+        let header = rebuild_header(self.pool, self.disks, segment, &info, &before)?;
+        Some(Entrance {
+            segment,
+            chain: header.digest(),
+            lost_header: Some(header),
         })
     }
 
@@ -222,13 +249,12 @@ impl<'a> Replay<'a> {
                         *copies = SegmentCopies::of(self.pool, copies.segment, info);
                     }
                 }
-                Verdict::End => return Ok(Reading::Ended),
+                Verdict::End => {
+                    self.rule_out_successors();
+                    return Ok(Reading::Ended);
+                }
                 Verdict::Damaged | Verdict::CannotTell => {
-                    let stuck = Stuck {
-                        segment: copies.segment,
-                        offset: self.at.offset.get(),
-                    };
-                    self.out.stuck.get_or_insert(stuck);
+                    self.note_stuck(copies.segment, self.at.offset);
                     if !self.pass_over(copies) {
                         return Ok(if self.jump() {
                             Reading::Elsewhere
@@ -237,6 +263,33 @@ impl<'a> Replay<'a> {
                         });
                     }
                 }
+            }
+        }
+    }
+
+    fn note_stuck(&mut self, segment: SegmentId, offset: ByteOffset) {
+        self.out.stuck.get_or_insert(Stuck {
+            segment,
+            offset: offset.get(),
+        });
+    }
+
+    /// Where the journal ends, a segment may have been allocated for it to go on in. It ends only if
+    /// that segment was never begun, by the same table that judges every frame.
+    fn rule_out_successors(&mut self) {
+        let allocated = self
+            .pool
+            .segments
+            .iter()
+            .filter(|(id, info)| **id > self.at.segment && info.lane.is_journal())
+            .filter(|(_, info)| !Self::was_written(info) && info.data_end.is_none())
+            .map(|(id, info)| (*id, info.clone()))
+            .collect::<Vec<_>>();
+        for (segment, info) in allocated {
+            let mut copies = SegmentCopies::of(self.pool, segment, &info);
+            let evidence = copies.beginnings(self.disks);
+            if decide(&evidence, false) != Verdict::End {
+                self.note_stuck(segment, ByteOffset::ZERO);
             }
         }
     }
@@ -354,26 +407,32 @@ impl<'a> Replay<'a> {
             .collect()
     }
 
-    /// Remembers the frame at hand for copies that lack it; with the first frame of a segment goes
-    /// its header.
+    /// Remembers the frame at hand for copies that lack it; with the first frame of a segment goes its
+    /// header.
     fn repair_later(&mut self, lacking: Vec<(DiskSlot, u64)>, frame: &[u8]) {
         let offset = self.at.offset.get();
-        let first = offset == u64::from(BLOCK_BYTES) && !lacking.is_empty();
-        let header = if first {
-            self.header_of(self.at.segment)
-        } else {
-            None
-        };
+        if self.at.offset == FIRST_FRAME_OFFSET {
+            self.repair_header_later(&lacking);
+        }
         for (slot, base) in lacking {
-            if let Some(header) = &header {
-                let bytes = header.encode().to_vec();
-                self.out.repairs.push(Repair {
-                    slot,
-                    offset: base,
-                    bytes,
-                });
-            }
             let (offset, bytes) = (base + offset, frame.to_vec());
+            self.out.repairs.push(Repair {
+                slot,
+                offset,
+                bytes,
+            });
+        }
+    }
+
+    fn repair_header_later(&mut self, lacking: &[(DiskSlot, u64)]) {
+        let (header, copies) = match self.lost_header.take() {
+            Some(header) => (Some(header), self.places_of(self.at.segment)),
+            None if lacking.is_empty() => return,
+            None => (self.header_of(self.at.segment), lacking.to_vec()),
+        };
+        let Some(header) = header else { return };
+        for (slot, offset) in copies {
+            let bytes = header.encode().to_vec();
             self.out.repairs.push(Repair {
                 slot,
                 offset,
@@ -471,6 +530,7 @@ impl<'a> Replay<'a> {
                 first_unit: placed.first_unit,
             })
             .collect();
+        // The record decides where the copies lie; what was found by headers may be a stray write.
         let info = self
             .pool
             .segments
@@ -485,9 +545,7 @@ impl<'a> Replay<'a> {
                 written: at,
                 verified: UnixMillis::ZERO,
             });
-        if info.epoch == Epoch::ZERO || info.places.len() < places.len() {
-            info.places = places;
-        }
+        info.places = places;
     }
 }
 

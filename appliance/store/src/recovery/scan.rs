@@ -1,9 +1,16 @@
-//! Finding segments on the disks by their headers, where no snapshot tells of them.
+//! Finding segments on the disks by how they begin, where no snapshot tells of them: by their header,
+//! or where that is damaged by their first frame.
 
+use std::collections::BTreeSet;
+
+use stele_device::buffer::BufferMut;
 use stele_device::disk::{BlockingDisk, Disk};
-use stele_format::limits::BLOCK_BYTES;
-use stele_format::segment::{SegmentExpectation, SegmentHeader};
-use stele_format::units::{DiskId, PoolId, SegmentId, UnitIndex, UnixMillis};
+use stele_format::frame::{FrameExpectation, FrameHeader};
+use stele_format::limits::{BLOCK_BYTES, FRAME_HEADER_BYTES};
+use stele_format::segment::{FIRST_FRAME_OFFSET, SegmentExpectation, SegmentHeader};
+use stele_format::units::{
+    DiskId, Epoch, LaneId, PoolId, SegmentId, Sequence, UnitCount, UnitIndex, UnixMillis,
+};
 
 use super::Disks;
 use crate::engine::DiskSlot;
@@ -11,20 +18,69 @@ use crate::pool::{MemberState, Place, Pool, SegmentInfo};
 
 const BLOCK: usize = BLOCK_BYTES as usize;
 
-/// Reads the segment header at a place.
-pub(super) fn read_header(
-    disk: &mut dyn Disk,
-    offset: u64,
-    pool: PoolId,
-    id: DiskId,
-) -> Option<SegmentHeader> {
-    let block = disk.read_at(offset, BLOCK).ok()?;
-    let header = SegmentHeader::decode(&block).ok()?;
+/// How a segment begins, as far as it can be read.
+struct Beginning {
+    segment: SegmentId,
+    lane: LaneId,
+    epoch: Epoch,
+    units: Option<UnitCount>,
+    first_sequence: Sequence,
+    written: UnixMillis,
+    /// Whether the first frame can be read, too.
+    framed: bool,
+}
+
+/// Reads header and first frame header at a place.
+fn read_beginning(disk: &mut dyn Disk, offset: u64, pool: PoolId, id: DiskId) -> Option<Beginning> {
+    let [header, frame] = read_blocks(disk, offset);
+    let header = header.and_then(|block| header_in(&block, pool, id));
+    let frame = frame.and_then(|block| first_frame_in(&block, pool));
+    match (header, frame) {
+        (Some(header), frame) => Some(Beginning {
+            segment: header.segment,
+            lane: header.lane,
+            epoch: header.epoch,
+            units: Some(header.units),
+            first_sequence: header.first_sequence,
+            written: header.compliance_ms,
+            framed: frame.is_some_and(|frame| frame.segment == header.segment),
+        }),
+        (None, Some(frame)) => Some(Beginning {
+            segment: frame.segment,
+            lane: frame.lane,
+            epoch: frame.epoch,
+            units: None,
+            first_sequence: frame.sequence,
+            written: frame.compliance_ms,
+            framed: true,
+        }),
+        (None, None) => None,
+    }
+}
+
+/// The first two blocks at a place; one that cannot be read does not hide the other.
+fn read_blocks(disk: &mut dyn Disk, offset: u64) -> [Option<BufferMut>; 2] {
+    if let Ok(both) = disk.read_at(offset, 2 * BLOCK) {
+        let (first, second) = both.split_at(BLOCK);
+        return [first, second].map(|block| Some(BufferMut::padded(block)));
+    }
+    [offset, offset + BLOCK as u64].map(|at| disk.read_at(at, BLOCK).ok())
+}
+
+fn header_in(block: &[u8], pool: PoolId, disk: DiskId) -> Option<SegmentHeader> {
+    let header = SegmentHeader::decode(block).ok()?;
     let segment = header.claims().segment;
     let expect = SegmentExpectation {
-        disk: Some(id),
+        disk: Some(disk),
         ..SegmentExpectation::new(pool, segment)
     };
+    header.verify(expect).ok()
+}
+
+fn first_frame_in(block: &[u8], pool: PoolId) -> Option<FrameHeader> {
+    let header = FrameHeader::decode(block.get(..FRAME_HEADER_BYTES as usize)?).ok()?;
+    let segment = header.claims().segment;
+    let expect = FrameExpectation::at(pool, segment, FIRST_FRAME_OFFSET);
     header.verify(expect).ok()
 }
 
@@ -37,16 +93,23 @@ pub(super) fn scan(pool: &mut Pool, disks: &mut Disks, high_water: &[(DiskId, u3
         .filter(|member| member.state == MemberState::Active)
         .filter_map(|member| Some((member.disk, member.slot?)))
         .collect();
+    let known: BTreeSet<SegmentId> = pool.segments.keys().copied().collect();
     for (disk, slot) in members {
         let floor = high_water
             .iter()
             .find(|(id, _)| *id == disk)
             .map_or(0, |(_, high)| *high);
-        scan_disk(pool, disks, disk, slot, floor);
+        scan_disk(pool, disks, (disk, slot), floor, &known);
     }
 }
 
-fn scan_disk(pool: &mut Pool, disks: &mut Disks, disk: DiskId, slot: DiskSlot, floor: u32) {
+fn scan_disk(
+    pool: &mut Pool,
+    disks: &mut Disks,
+    (disk, slot): (DiskId, DiskSlot),
+    floor: u32,
+    known: &BTreeSet<SegmentId>,
+) {
     let Some(member) = pool.member(disk) else {
         return;
     };
@@ -71,16 +134,18 @@ fn scan_disk(pool: &mut Pool, disks: &mut Disks, disk: DiskId, slot: DiskSlot, f
         let Some(disk_io) = disks.get(slot) else {
             return;
         };
-        if let Some(header) = read_header(disk_io, offset.get(), id, disk) {
-            last_used = last_used.max(unit.saturating_add(header.units.get()));
-            adopt(
-                pool,
-                &header,
-                Place {
-                    disk,
-                    first_unit: UnitIndex::new(unit),
-                },
-            );
+        let Some(found) = read_beginning(disk_io, offset.get(), id, disk) else {
+            continue;
+        };
+        let units = found.units.map_or(1, UnitCount::get);
+        last_used = last_used.max(unit.saturating_add(units));
+        let place = Place {
+            disk,
+            first_unit: UnitIndex::new(unit),
+        };
+        // Where the snapshot says that a segment lies, it lies: another header of it is a stray write.
+        if !known.contains(&found.segment) {
+            adopt(pool, &found, place);
         }
     }
 }
@@ -107,22 +172,30 @@ fn taken_units(pool: &Pool, disk: DiskId, count: u32) -> Vec<bool> {
 }
 
 /// Enters a segment, or one more copy of it. Its length ends at the next segment on the disk, since a
-/// segment that was closed early has given its last units back.
-fn adopt(pool: &mut Pool, header: &SegmentHeader, place: Place) {
-    let segment = header.segment;
+/// segment that was closed early has given its last units back. On one disk it lies once: of two
+/// headers the one counts that a frame follows, until the record that allocated it is read.
+fn adopt(pool: &mut Pool, found: &Beginning, place: Place) {
+    let segment = found.segment;
+    let segment_units = pool.segment_units;
     pool.next_segment = pool.next_segment.max(SegmentId::new(segment.get() + 1));
     let info = pool.segments.entry(segment).or_insert_with(|| SegmentInfo {
-        lane: header.lane,
-        epoch: header.epoch,
-        units: header.units.get(),
-        first_sequence: header.first_sequence,
+        lane: found.lane,
+        epoch: found.epoch,
+        units: found.units.map_or(segment_units, UnitCount::get),
+        first_sequence: found.first_sequence,
         data_end: None,
         places: Vec::new(),
-        written: header.compliance_ms,
+        written: found.written,
         verified: UnixMillis::ZERO,
     });
-    info.first_sequence = header.first_sequence;
-    if !info.places.contains(&place) {
-        info.places.push(place);
+    info.first_sequence = found.first_sequence;
+    match info
+        .places
+        .iter_mut()
+        .find(|other| other.disk == place.disk)
+    {
+        Some(other) if found.framed => *other = place,
+        Some(_) => {}
+        None => info.places.push(place),
     }
 }

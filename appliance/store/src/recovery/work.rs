@@ -64,6 +64,8 @@ pub(super) struct Work<'a> {
 pub(super) struct Reading {
     /// Highest frame the labels prove durable.
     pub(super) watermark: Sequence,
+    /// Epoch of the newest label.
+    pub(super) label_epoch: Epoch,
     /// Whether this program knows every feature it must respect to write.
     pub(super) may_write: bool,
     /// Rows gathered before they are committed.
@@ -127,10 +129,13 @@ impl Work<'_> {
         })
     }
 
-    /// The labels of an epoch are in force on every member before its first segment is written: a
-    /// disk whose label is older than any segment was away, or was put back to an older state.
+    /// The labels of an epoch that a start begins are in force on every member before its first segment
+    /// is written: a disk whose label is older than any segment was away, or was put back to an older
+    /// state. Not so an epoch that begins because a key counter is full: segments may be ahead of all
+    /// labels.
     fn leave_out_stale(&mut self) {
         let proven = self.pool.segments.values().map(|info| info.epoch).max();
+        let proven = proven.map(|proven| proven.min(self.how.label_epoch));
         for member in &mut self.pool.members {
             if member.state == MemberState::Active
                 && proven.is_some_and(|proven| member.label_epoch < proven)
@@ -158,11 +163,7 @@ impl Work<'_> {
     fn reenter(&mut self, unsure: BTreeMap<SegmentId, SegmentInfo>) {
         for (id, mut info) in unsure {
             if let Some(found) = self.pool.segments.get_mut(&id) {
-                for place in info.places {
-                    if !found.places.contains(&place) {
-                        found.places.push(place);
-                    }
-                }
+                found.places = info.places;
                 continue;
             }
             let taken = |place: &Place| {

@@ -5,3 +5,5 @@
 mod support;
 
 mod index;
+mod journal;
+mod quorum;

@@ -139,6 +139,17 @@ impl Rig {
             .collect()
     }
 
+    /// Where a frame lies: disks, and offsets there.
+    pub fn places_of(&self, frame: &FrameHeader) -> Vec<(usize, u64)> {
+        let disks = self.handles.iter().enumerate();
+        let disks = disks.filter_map(|(disk, handle)| Some((disk, handle.as_ref()?)));
+        disks
+            .flat_map(|(disk, handle)| Self::frames(handle).map(move |(at, f)| (disk, at, f)))
+            .filter(|(_, _, other)| other == frame)
+            .map(|(disk, at, _)| (disk, at))
+            .collect()
+    }
+
     /// A byte of a frame rots on every disk that holds it, `skip` bytes from its beginning.
     pub fn rot_everywhere(&self, frame: &FrameHeader, skip: u64) {
         for handle in self.handles.iter().flatten() {

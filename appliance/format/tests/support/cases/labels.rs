@@ -173,8 +173,14 @@ fn dynamic() -> Vec<Case> {
             "DynamicLabel.members@104 Value",
         ),
         case(
-            "member-reserved",
+            "member-voter-2",
             121,
+            &[2],
+            "DynamicLabel.members@104 Value",
+        ),
+        case(
+            "member-reserved",
+            122,
             &[1],
             "DynamicLabel.members@104 Reserved",
         ),
