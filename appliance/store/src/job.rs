@@ -4,8 +4,8 @@ use stele_device::buffer::BufferMut;
 use stele_format::digest::Digest;
 use stele_format::limits::FRAME_HEADER_BYTES;
 
-use crate::heal::Identity;
 use crate::heal::frames::{self, Run};
+use crate::heal::{Identity, Judgement};
 use crate::keys::chunk::{self, BulkAead, ChunkKey};
 
 const HEADER: usize = FRAME_HEADER_BYTES as usize;
@@ -77,14 +77,14 @@ pub enum JobDone {
         /// Whether digest and tag verified; the content must not be used otherwise.
         verified: bool,
     },
-    /// Judged: which pieces verify.
+    /// Judged: what each piece is.
     Judged {
         /// Which.
         id: JobId,
         /// The buffer as it was.
         buffer: BufferMut,
         /// One entry for each piece.
-        good: Vec<bool>,
+        good: Vec<Judgement>,
     },
 }
 

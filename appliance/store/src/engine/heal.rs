@@ -14,7 +14,7 @@ use crate::draft::Draft;
 use crate::heal::pace::{Pace, Rates};
 use crate::heal::schedule::{Due, HealCounts, Schedule};
 use crate::heal::walk::{Ask, Extent, Mode, Walk};
-use crate::heal::{CopyAt, Identity, Outcome, Role};
+use crate::heal::{CopyAt, Identity, Judgement, Outcome, Role};
 use crate::job::{Job, JudgeJob};
 use crate::limits::CLIENT_QUIET_MS;
 use crate::pool::{MemberState, SegmentInfo};
@@ -342,7 +342,12 @@ impl Engine {
     }
 
     /// A worker has judged a run.
-    pub(super) fn heal_judged(&mut self, token: HealToken, buffer: BufferMut, good: Vec<bool>) {
+    pub(super) fn heal_judged(
+        &mut self,
+        token: HealToken,
+        buffer: BufferMut,
+        good: Vec<Judgement>,
+    ) {
         if let Some(walk) = self.walk_with(token) {
             walk.judged(token.token, buffer, good);
         }

@@ -9,11 +9,14 @@
 //! and footer of a segment only after everything before them was flushed there, so that a whole seal
 //! on it proves a whole copy.
 
+pub(crate) mod discovery;
 pub(crate) mod frames;
 pub mod pace;
 pub(crate) mod roots;
 pub mod schedule;
 pub(crate) mod walk;
+
+pub use frames::Judgement;
 
 use stele_format::units::{DiskId, LaneId, PoolId, SegmentId};
 
