@@ -351,6 +351,10 @@ impl Engine {
     }
 
     fn give_open_job(&mut self, read: u64, mut job: Job) {
+        // The disk has done its part: what takes long from here on are the workers.
+        if let Some(task) = self.reads.get_mut(&read) {
+            task.asked = None;
+        }
         // A list chunk's plaintext is the list, not what its entries add up to.
         if let Some(ReadTask {
             purpose: ReadFor::List { entry, .. },

@@ -164,6 +164,11 @@ impl Walk {
         &self.copies
     }
 
+    /// Whether the segment was open when the walk began.
+    pub(crate) fn was_open(&self) -> bool {
+        matches!(self.extent, Extent::Open { .. })
+    }
+
     /// What is to be done.
     pub(crate) fn take_asks(&mut self) -> Vec<Ask> {
         std::mem::take(&mut self.asks)

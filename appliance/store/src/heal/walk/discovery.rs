@@ -102,9 +102,13 @@ impl Walk {
 
     /// Whether a frame that no copy ever held whole is one that nobody was told of: of an upload that a
     /// power cut ended. Not so behind a seal, which says that all before it was flushed, and not in the
-    /// journal, whose end is known to the frame.
+    /// journal, whose end is known to the frame. A disk without a vote may merely have missed it.
     pub(super) fn may_be_unfinished(&self) -> bool {
         let closed = matches!(self.extent, Extent::Closed { .. });
-        closed && self.roots.seal.is_none() && !self.identity.lane.is_journal()
+        let votes = |copy: usize| self.live[copy] && self.copies[copy].role == Role::Member;
+        closed
+            && self.roots.seal.is_none()
+            && !self.identity.lane.is_journal()
+            && (0..self.copies.len()).any(votes)
     }
 }
