@@ -4,8 +4,8 @@ use stele_device::buffer::BufferMut;
 use stele_format::digest::Digest;
 use stele_format::limits::FRAME_HEADER_BYTES;
 
-use crate::heal::frames::{self, Run};
-use crate::heal::{Identity, Judgement};
+use crate::heal::Identity;
+use crate::heal::frames::{self, Judgement, Run};
 use crate::keys::chunk::{self, BulkAead, ChunkKey};
 
 const HEADER: usize = FRAME_HEADER_BYTES as usize;
@@ -83,8 +83,10 @@ pub enum JobDone {
         id: JobId,
         /// The buffer as it was.
         buffer: BufferMut,
-        /// One entry for each piece.
-        good: Vec<Judgement>,
+        /// For each piece whether it verifies.
+        good: Vec<bool>,
+        /// For each piece whether it was never written whole.
+        torn: Vec<bool>,
     },
 }
 
@@ -144,11 +146,16 @@ impl Job {
                     verified,
                 }
             }
-            Job::Judge(job) => JobDone::Judged {
-                id: job.id,
-                good: frames::judge(&job.identity, &job.run, &job.buffer),
-                buffer: job.buffer,
-            },
+            Job::Judge(job) => {
+                let judged = frames::judge(&job.identity, &job.run, &job.buffer);
+                let are = |what: Judgement| judged.iter().map(|piece| *piece == what).collect();
+                JobDone::Judged {
+                    id: job.id,
+                    good: are(Judgement::Good),
+                    torn: are(Judgement::Torn),
+                    buffer: job.buffer,
+                }
+            }
         }
     }
 }

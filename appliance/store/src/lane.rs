@@ -253,6 +253,11 @@ impl Lane {
         open
     }
 
+    /// The open segment.
+    pub(crate) fn segment(&self) -> Option<SegmentId> {
+        self.writer.as_ref().map(SegmentWriter::id)
+    }
+
     /// Whether this is the open segment, and all its frames are durable on every copy.
     pub(crate) fn is_durable(&self, segment: SegmentId) -> bool {
         let open = self.writer.as_ref();

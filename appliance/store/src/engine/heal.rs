@@ -11,10 +11,11 @@ use stele_format::units::{DiskId, FrameIndex, SegmentId, UnixMillis};
 use super::io::Purpose;
 use super::{DiskSlot, Engine, JobFor, StopState};
 use crate::draft::Draft;
+use crate::heal::frames::Judgement;
 use crate::heal::pace::{Pace, Rates};
 use crate::heal::schedule::{Due, HealCounts, Schedule};
 use crate::heal::walk::{Ask, Extent, Mode, Walk};
-use crate::heal::{CopyAt, Identity, Judgement, Outcome, Role};
+use crate::heal::{CopyAt, Identity, Outcome, Role};
 use crate::job::{Job, JudgeJob};
 use crate::limits::CLIENT_QUIET_MS;
 use crate::pool::{MemberState, SegmentInfo};
@@ -454,7 +455,9 @@ impl Engine {
     /// Age of the oldest byte that was not read again since it was written or last read.
     pub(crate) fn oldest_unverified_ms(&self) -> u64 {
         let now: UnixMillis = self.clock.latest();
-        crate::heal::schedule::oldest_unverified_ms(&self.pool, now)
+        let mut open = vec![self.journal.segment()];
+        open.extend(self.lane.segment());
+        crate::heal::schedule::oldest_unverified_ms(&self.pool, &open, now)
     }
 }
 

@@ -133,13 +133,25 @@ pub(crate) fn zeros(offset: u64, bytes: u64) -> impl Iterator<Item = Piece> {
 
 /// What a piece is as one copy gave it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Judgement {
+pub(crate) enum Judgement {
     /// It verifies.
     Good,
     /// Some of its sectors were never written: no flush of it ever completed there.
     Torn,
     /// Anything else.
     Bad,
+}
+
+impl Judgement {
+    /// What a worker said of each piece.
+    pub(crate) fn of(good: &[bool], torn: &[bool]) -> Vec<Self> {
+        let judged = |(good, torn): (&bool, &bool)| match (good, torn) {
+            (true, _) => Self::Good,
+            (false, true) => Self::Torn,
+            (false, false) => Self::Bad,
+        };
+        good.iter().zip(torn).map(judged).collect()
+    }
 }
 
 /// Judges each piece of a run as one copy gave it.

@@ -16,8 +16,6 @@ pub(crate) mod roots;
 pub mod schedule;
 pub(crate) mod walk;
 
-pub use frames::Judgement;
-
 use stele_format::units::{DiskId, LaneId, PoolId, SegmentId};
 
 use crate::engine::DiskSlot;

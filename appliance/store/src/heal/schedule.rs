@@ -152,11 +152,17 @@ impl Schedule {
     }
 }
 
-/// Age of the oldest byte not read again since, in milliseconds of the compliance clock.
-pub(crate) fn oldest_unverified_ms(pool: &Pool, now: UnixMillis) -> u64 {
-    let written = pool.segments.values().filter(|info| info.is_written());
-    let since = written.map(|info| info.written.max(info.verified)).min();
-    since.map_or(0, |since| now.get().saturating_sub(since.get()))
+/// Age of the oldest byte not read again since, in milliseconds of the compliance clock. Of segments that
+/// are not closed those in `open` hold something; others were allocated and not begun.
+pub(crate) fn oldest_unverified_ms(pool: &Pool, open: &[SegmentId], now: UnixMillis) -> u64 {
+    let holds = |(id, info): &(&SegmentId, &SegmentInfo)| {
+        info.is_written() && (info.data_end.is_some() || open.contains(id))
+    };
+    let written = pool.segments.iter().filter(holds);
+    let since = written.map(|(_, info)| info.written.max(info.verified));
+    since
+        .min()
+        .map_or(0, |since| now.get().saturating_sub(since.get()))
 }
 
 #[cfg(test)]
@@ -165,7 +171,7 @@ mod tests {
 
     use stele_format::units::{Epoch, Generation, LaneId, PoolId, SegmentId, Sequence, UnixMillis};
 
-    use super::Schedule;
+    use super::{Schedule, oldest_unverified_ms};
     use crate::pool::{Pool, SegmentInfo};
 
     fn closed(written: u64) -> SegmentInfo {
@@ -208,6 +214,18 @@ mod tests {
         assert_eq!(due(9), Some(SegmentId::new(1)));
         assert_eq!(due(1), Some(SegmentId::new(2)));
         assert_eq!(schedule.due(&pool, UnixMillis::new(1), |_, _| true), None);
+    }
+
+    #[test]
+    fn a_segment_that_was_not_begun_holds_nothing_unverified() {
+        let open = SegmentInfo {
+            data_end: None,
+            ..closed(2)
+        };
+        let pool = pool([(1, closed(5)), (2, open)]);
+        let age = |open: &[SegmentId]| oldest_unverified_ms(&pool, open, UnixMillis::new(10));
+        assert_eq!(age(&[]), 5);
+        assert_eq!(age(&[SegmentId::new(2)]), 8);
     }
 
     #[test]
