@@ -59,6 +59,17 @@ impl Ahead {
         !self.in_flight.values().any(meets)
     }
 
+    /// The number of the newest piece asked for.
+    pub(crate) fn newest(&self) -> u64 {
+        self.next_number
+    }
+
+    /// Whether no piece up to this number is in flight on a disk.
+    pub(crate) fn is_done(&self, slot: DiskSlot, number: u64) -> bool {
+        let open = |(of, piece): (&u64, &InFlight)| *of <= number && piece.slot == slot;
+        !self.in_flight.iter().any(open)
+    }
+
     /// Asks for what is missing ahead of the head, once half of the window is used up.
     pub(crate) fn extend(
         &mut self,

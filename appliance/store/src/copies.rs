@@ -45,6 +45,10 @@ impl Copies {
     pub fn set_members(&mut self, slots: &[DiskSlot], durable_through: Sequence) {
         for (slot, copy) in &mut self.copies {
             copy.member = slots.contains(slot);
+            // One that has written all it was given lacks nothing that it should have.
+            if !copy.is_busy() {
+                copy.durable_through = copy.durable_through.max(durable_through);
+            }
         }
         for slot in slots {
             self.copies.entry(*slot).or_insert_with(|| Copy {
@@ -139,11 +143,25 @@ impl Copies {
             .min()
     }
 
-    /// Frames queued for the disk that is furthest behind.
+    /// Disks of the open segment, and how many frames are queued for each.
+    pub fn backlogs(&self) -> impl Iterator<Item = (DiskSlot, usize)> {
+        let members = self.copies.iter().filter(|(_, copy)| copy.member);
+        members.map(|(slot, copy)| (*slot, copy.queue.len()))
+    }
+
+    /// Whether a disk has not written all it was given.
     #[must_use]
-    pub fn backlog(&self) -> usize {
-        let queues = self.copies.values().map(|copy| copy.queue.len());
-        queues.max().unwrap_or(0)
+    pub fn is_busy(&self, slot: DiskSlot) -> bool {
+        self.copies.get(&slot).is_some_and(Copy::is_busy)
+    }
+
+    /// Disks of the open segment, but for some, that have flushed all up to a frame.
+    #[must_use]
+    pub fn durable_count(&self, through: Sequence, without: &[DiskSlot]) -> usize {
+        let counts = |(slot, copy): &(&DiskSlot, &Copy)| {
+            copy.member && copy.durable_through >= through && !without.contains(slot)
+        };
+        self.copies.iter().filter(counts).count()
     }
 
     /// Whether every queued write of every disk is durable.

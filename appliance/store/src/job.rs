@@ -5,7 +5,7 @@ use stele_format::digest::Digest;
 use stele_format::limits::FRAME_HEADER_BYTES;
 
 use crate::heal::Identity;
-use crate::heal::frames::{self, Run};
+use crate::heal::frames::{self, Judgement, Run};
 use crate::keys::chunk::{self, BulkAead, ChunkKey};
 
 const HEADER: usize = FRAME_HEADER_BYTES as usize;
@@ -77,14 +77,16 @@ pub enum JobDone {
         /// Whether digest and tag verified; the content must not be used otherwise.
         verified: bool,
     },
-    /// Judged: which pieces verify.
+    /// Judged: what each piece is.
     Judged {
         /// Which.
         id: JobId,
         /// The buffer as it was.
         buffer: BufferMut,
-        /// One entry for each piece.
+        /// For each piece whether it verifies.
         good: Vec<bool>,
+        /// For each piece whether it was never written whole.
+        torn: Vec<bool>,
     },
 }
 
@@ -144,11 +146,16 @@ impl Job {
                     verified,
                 }
             }
-            Job::Judge(job) => JobDone::Judged {
-                id: job.id,
-                good: frames::judge(&job.identity, &job.run, &job.buffer),
-                buffer: job.buffer,
-            },
+            Job::Judge(job) => {
+                let judged = frames::judge(&job.identity, &job.run, &job.buffer);
+                let are = |what: Judgement| judged.iter().map(|piece| *piece == what).collect();
+                JobDone::Judged {
+                    id: job.id,
+                    good: are(Judgement::Good),
+                    torn: are(Judgement::Torn),
+                    buffer: job.buffer,
+                }
+            }
         }
     }
 }

@@ -7,6 +7,8 @@
 //! **The durable moment** is in [`Journal::acknowledge`]: when the flush of a frame has completed on
 //! the quorum, its records are true and stay true; before that, they never happened.
 
+mod next;
+
 use std::collections::VecDeque;
 
 use stele_device::buffer::BufferMut;
@@ -17,15 +19,17 @@ use stele_format::record::{Body, RecordType};
 use stele_format::units::{Epoch, LaneId, SegmentId, Sequence, UnixMillis};
 
 use crate::ahead::Ahead;
+use crate::away::Away;
 use crate::copies::Copies;
 use crate::draft::Draft;
 use crate::engine::DiskSlot;
 use crate::engine::io::Io;
+use crate::fact::epoch_body;
 use crate::heal::frames::Framed;
 use crate::keys::chunk::BulkAead;
 use crate::keys::counter::KeyCounter;
 use crate::keys::state::KeyState;
-use crate::limits::{IDLE_MARKER_MS, LAG_FRAME_COUNT_MAX, UNSETTLED_COUNT_MAX};
+use crate::limits::{IDLE_MARKER_MS, UNSETTLED_COUNT_MAX};
 use crate::pool::{Place, Pool};
 use crate::position;
 pub use crate::position::JournalPosition;
@@ -44,12 +48,6 @@ struct Flight {
     marker_only: bool,
 }
 
-struct Prepared {
-    segment: SegmentId,
-    places: Vec<Place>,
-    durable: bool,
-}
-
 /// What the journal needs of its surroundings for one step.
 pub(crate) struct JournalContext<'a> {
     pub(crate) pool: &'a mut Pool,
@@ -64,9 +62,11 @@ pub(crate) struct JournalContext<'a> {
 /// The journal.
 pub struct Journal {
     writer: SegmentWriter,
-    prepared: Option<Prepared>,
+    prepared: Option<next::Prepared>,
     pub(crate) copies: Copies,
     pub(crate) ahead: Ahead,
+    away: Away,
+    owed: Vec<next::Owed>,
     own: VecDeque<Draft>,
     queue: VecDeque<Draft>,
     flight: Option<Flight>,
@@ -111,6 +111,8 @@ impl Journal {
             prepared: None,
             copies,
             ahead: Ahead::new(0),
+            away: Away::default(),
+            owed: Vec::new(),
             own: VecDeque::new(),
             queue: VecDeque::new(),
             flight: None,
@@ -212,13 +214,6 @@ impl Journal {
         self.counter.epoch()
     }
 
-    /// Goes on in a new segment, on the disks that take part then.
-    pub(crate) fn renew(&mut self) {
-        self.renew = true;
-        // One that is prepared already may not lie on all of them; its place is free again at the next start.
-        self.prepared = None;
-    }
-
     /// Whether footer and seal of every segment but the open one are durable on every copy.
     pub(crate) fn is_sealed_everywhere(&self) -> bool {
         let first = self.writer.header.first_sequence;
@@ -255,6 +250,13 @@ impl Journal {
         self.writer.frames_through(through)
     }
 
+    /// Whether there are any of these.
+    pub(crate) fn has_durable_frames(&self) -> bool {
+        let first = self.writer.header.first_sequence;
+        let through = self.copies.durable_everywhere();
+        !self.writer.is_empty() && through.is_some_and(|through| through >= first)
+    }
+
     /// Whether nothing waits and nothing is in flight, on any disk.
     #[must_use]
     pub fn is_idle(&self) -> bool {
@@ -277,14 +279,15 @@ impl Journal {
 
     /// Builds and submits the next frame if none is in flight and something waits.
     pub(crate) fn pump(&mut self, context: &mut JournalContext<'_>) {
-        let waits = self.copies.backlog() >= LAG_FRAME_COUNT_MAX;
+        self.give_back(context.pool);
         if !self.closed {
+            self.leave_laggards(context);
             let (head, capacity) = (self.writer.next_offset().get(), self.writer.capacity());
             let places = &self.writer.places;
             self.ahead
                 .extend(head, capacity, places, context.pool, context.io);
         }
-        if self.flight.is_none() && !self.closed && !waits {
+        if self.flight.is_none() && !self.closed && !self.must_wait() {
             self.build(context);
         }
         self.copies.pump(context.io, &self.ahead);
@@ -293,7 +296,6 @@ impl Journal {
     fn build(&mut self, context: &mut JournalContext<'_>) {
         self.prepare_early(context);
         if self.renew
-            && self.ahead.is_idle()
             && self
                 .prepared
                 .as_ref()
@@ -313,10 +315,6 @@ impl Journal {
             .as_ref()
             .is_some_and(|prepared| prepared.durable)
         {
-            // Units are given back in which zeros may still be in flight.
-            if !self.ahead.is_idle() {
-                return;
-            }
             self.switch(context);
             let (own, others, _) = self.select(self.payload_budget());
             self.frame(own, others, context);
@@ -471,7 +469,8 @@ impl Journal {
 
     /// After a quiet while one marker frame closes the window in which the last acknowledged frame
     /// has no other witness than itself.
-    pub(crate) fn tick(&mut self, now_ms: u64) {
+    pub(crate) fn tick(&mut self, now_ms: u64, pool: &mut Pool) {
+        self.take_back(now_ms, pool);
         let quiet =
             !self.closed && self.flight.is_none() && self.own.is_empty() && self.queue.is_empty();
         let due = self
@@ -480,27 +479,6 @@ impl Journal {
         if quiet && due {
             self.quiet_since_ms = None;
             self.push_own(Draft::of_engine(RecordType::Marker, marker(&self.log)));
-        }
-    }
-
-    /// The record that allocates a segment is durable.
-    pub(crate) fn allocated(&mut self, segment: SegmentId) {
-        if let Some(prepared) = self.prepared.as_mut().filter(|p| p.segment == segment) {
-            prepared.durable = true;
-        }
-    }
-
-    /// A disk is not believed any more.
-    pub(crate) fn expel(&mut self, slot: DiskSlot, pool: &Pool) {
-        self.copies.remove(slot);
-        self.ahead.forget(slot);
-        let lost = |place: &Place| pool.locate_active(place).is_none();
-        if self
-            .prepared
-            .as_ref()
-            .is_some_and(|prepared| prepared.places.iter().any(lost))
-        {
-            self.prepared = None;
         }
     }
 
@@ -563,79 +541,6 @@ impl Journal {
         }
     }
 
-    /// Moves on to the prepared segment.
-    fn switch(&mut self, context: &mut JournalContext<'_>) {
-        let Some(prepared) = self.prepared.take() else {
-            return;
-        };
-        let log = log_state(&self.log);
-        let sealed = self.writer.seal(&log);
-        self.push_seal(&sealed, context);
-        let id = self.writer.id();
-        context
-            .pool
-            .trim(id, sealed.units_kept, sealed.data_end.get());
-        let body = seal_body(id, LaneId::JOURNAL, &sealed, Some(&self.log));
-        self.own
-            .push_front(Draft::of_engine(RecordType::Seal, body));
-        if let Some(info) = context.pool.segments.get_mut(&prepared.segment) {
-            info.first_sequence = self.writer.next_sequence();
-        }
-        let slots: Vec<DiskSlot> = prepared
-            .places
-            .iter()
-            .filter_map(|place| context.pool.active_slot(place.disk))
-            .collect();
-        self.renew = false;
-        self.writer = SegmentWriter::new(NewSegment {
-            pool: context.pool.id,
-            segment: prepared.segment,
-            lane: LaneId::JOURNAL,
-            epoch: self.counter.epoch(),
-            unit_bytes: context.pool.unit_bytes,
-            units: context.pool.segment_units,
-            first_sequence: self.writer.next_sequence(),
-            previous_segment: id,
-            previous_chain: self.writer.lane_chain(),
-            compliance: context.compliance,
-            places: prepared.places,
-        });
-        self.copies.set_members(&slots, self.acknowledged);
-        self.ahead.restart(self.writer.next_offset().get());
-        self.switched = true;
-    }
-
-    /// Past half of a segment its successor is allocated.
-    fn prepare_early(&mut self, context: &mut JournalContext<'_>) {
-        if self.renew || self.writer.next_offset().get() > self.writer.capacity() / 2 {
-            self.prepare(context);
-        }
-    }
-
-    fn prepare(&mut self, context: &mut JournalContext<'_>) {
-        if self.prepared.is_some() {
-            return;
-        }
-        let Some(places) = context.pool.choose(JOURNAL_COPIES) else {
-            self.full = true;
-            return;
-        };
-        self.full = false;
-        let (epoch, next) = (self.counter.epoch(), self.writer.next_sequence());
-        let segment = context
-            .pool
-            .take(LaneId::JOURNAL, epoch, next, &places, context.compliance);
-        let units = context.pool.segment_units;
-        let body = alloc_body(segment, LaneId::JOURNAL, units, &places);
-        self.own
-            .push_back(Draft::of_engine(RecordType::Alloc, body));
-        self.prepared = Some(Prepared {
-            segment,
-            places,
-            durable: false,
-        });
-    }
-
     /// When the key counter runs out, a new epoch begins without a restart.
     fn count_epoch(&mut self) {
         if self.counter.left() > 2 * u32::from(FRAME_RECORDS_MAX) {
@@ -665,5 +570,3 @@ pub(crate) fn log_state(log: &LogHead) -> LogState {
 fn marker(log: &LogHead) -> Body {
     crate::fact::marker_body(log)
 }
-
-pub(crate) use crate::fact::{alloc_body, epoch_body, seal_body};

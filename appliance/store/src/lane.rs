@@ -253,12 +253,27 @@ impl Lane {
         open
     }
 
-    /// The open segment and its frames, if all of them are durable on every copy.
-    pub(crate) fn durable_frames(&self) -> Option<(SegmentId, Vec<Framed>)> {
-        let writer = self.writer.as_ref()?;
-        let of_it = |unflushed: &Unflushed| unflushed.segment == writer.id();
-        (!self.unflushed.values().any(of_it))
-            .then(|| (writer.id(), writer.frames_through(writer.next_sequence())))
+    /// The open segment.
+    pub(crate) fn segment(&self) -> Option<SegmentId> {
+        self.writer.as_ref().map(SegmentWriter::id)
+    }
+
+    /// Whether this is the open segment, and all its frames are durable on every copy.
+    pub(crate) fn is_durable(&self, segment: SegmentId) -> bool {
+        let open = self.writer.as_ref();
+        open.is_some_and(|writer| writer.id() == segment && !writer.is_empty())
+            && !self
+                .unflushed
+                .values()
+                .any(|unflushed| unflushed.segment == segment)
+    }
+
+    /// The frames of the open segment.
+    pub(crate) fn frames(&self) -> Vec<Framed> {
+        let writer = self.writer.as_ref();
+        writer.map_or_else(Vec::new, |writer| {
+            writer.frames_through(writer.next_sequence())
+        })
     }
 
     fn number(&mut self) -> u64 {
@@ -573,13 +588,17 @@ impl Lane {
 
     /// A disk is too slow: as if it were lost, but that it keeps what it has. What its copy of the
     /// closed segment then lacks is written again when that segment is read again.
-    /// It gets no seal: a seal says that everything before it is there.
+    /// It gets no seal, nor one of a segment closed before that still waits for its own: a seal says
+    /// that everything before it is there.
     pub(crate) fn leave(&mut self, slot: DiskSlot, context: &mut LaneContext<'_>) {
         let disk = context.pool.member_at(slot).map(|member| member.disk);
         let on_it = |place: &Place| Some(place.disk) == disk;
         if let Some(writer) = self.writer.as_mut().filter(|w| w.places.iter().any(on_it)) {
             writer.places.retain(|place| !on_it(place));
             self.close(context);
+        }
+        for closing in &mut self.closing {
+            closing.places.retain(|place| !on_it(place));
         }
         self.expel(slot, context);
     }
@@ -601,8 +620,9 @@ impl Lane {
             .prepared
             .as_ref()
             .is_some_and(|prepared| there(&prepared.places))
+            && let Some(prepared) = self.prepared.take()
         {
-            self.prepared = None;
+            context.pool.drop_segment(prepared.segment);
         }
         if self
             .writer

@@ -7,6 +7,7 @@ pub mod keys;
 pub mod policy;
 
 mod ahead;
+mod away;
 pub mod config;
 mod copies;
 mod draft;

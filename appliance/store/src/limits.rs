@@ -8,8 +8,12 @@ pub const REQUEST_COUNT_MAX: usize = 4_096;
 pub const STREAM_COUNT_MAX: usize = 1_024;
 /// Longest time an upload or download stream may be idle.
 pub const STREAM_IDLE_MS_MAX: u64 = 15 * 60 * 1_000;
-/// Journal frames a copy may be behind; then the journal waits for it.
+/// Journal frames a copy may be behind; then the journal goes on in a segment without it, or waits for it
+/// where no other disks have room.
 pub const LAG_FRAME_COUNT_MAX: usize = 64;
+/// Longest time the journal does without a disk that lagged and has caught up; the first time it is
+/// [`SLOW_MS`].
+pub const AWAY_MS_MAX: u64 = 64 * SLOW_MS;
 /// Positions remembered for replay to begin at while some copy is behind.
 pub const UNSETTLED_COUNT_MAX: usize = 1_024;
 /// Time a disk may make no progress: with writes before it leaves the pool, with reads before another

@@ -72,6 +72,15 @@ pub struct Place {
     pub first_unit: UnitIndex,
 }
 
+/// Units of one copy that its segment was given and did not need.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Surplus {
+    /// Where the copy lies.
+    pub place: Place,
+    skip: u32,
+    count: u32,
+}
+
 /// Which units of a disk are in use.
 #[derive(Debug, Clone, Default)]
 struct UnitMap {
@@ -143,6 +152,14 @@ impl SegmentInfo {
     #[must_use]
     pub fn is_written(&self) -> bool {
         self.epoch > Epoch::ZERO
+    }
+
+    /// Its frames end here. What was read again of it while it was open is not all of it.
+    fn close(&mut self, data_end: u64) {
+        if self.data_end.is_none() {
+            self.verified = UnixMillis::ZERO;
+        }
+        self.data_end = Some(data_end);
     }
 }
 
@@ -353,15 +370,31 @@ impl Pool {
 
     /// Gives the units of a closed segment beyond the kept ones back.
     pub fn trim(&mut self, segment: SegmentId, units_kept: u32, data_end: u64) {
-        let Some(info) = self.segments.get_mut(&segment) else {
-            return;
-        };
-        let (places, held) = (info.places.clone(), info.units);
-        info.units = units_kept.min(held);
-        info.data_end = Some(data_end);
-        if units_kept < held {
-            self.mark(&places, units_kept, held - units_kept, false);
+        for surplus in self.close(segment, units_kept, data_end) {
+            self.give_back(&surplus);
         }
+    }
+
+    /// Notes where a segment ends. What it holds beyond is still to be given back.
+    #[must_use]
+    pub fn close(&mut self, segment: SegmentId, units_kept: u32, data_end: u64) -> Vec<Surplus> {
+        let Some(info) = self.segments.get_mut(&segment) else {
+            return Vec::new();
+        };
+        let held = info.units;
+        info.units = units_kept.min(held);
+        info.close(data_end);
+        let surplus = |place: &Place| Surplus {
+            place: *place,
+            skip: units_kept,
+            count: held.saturating_sub(units_kept),
+        };
+        info.places.iter().map(surplus).collect()
+    }
+
+    /// Units that a closed segment held are free.
+    pub fn give_back(&mut self, surplus: &Surplus) {
+        self.mark(&[surplus.place], surplus.skip, surplus.count, false);
     }
 
     fn mark(&mut self, places: &[Place], skip: u32, count: u32, used: bool) {
@@ -378,7 +411,8 @@ impl Pool {
     pub fn trim_known(&mut self, segment: SegmentId, units_kept: u32, data_end: Option<u64>) {
         if let Some(info) = self.segments.get_mut(&segment) {
             info.units = units_kept.min(info.units);
-            info.data_end = data_end.or(info.data_end).or(Some(0));
+            let end = data_end.or(info.data_end).unwrap_or_default();
+            info.close(end);
         }
     }
 
@@ -490,7 +524,14 @@ impl Pool {
     /// `copies` of them and at least the quorum. Nothing is taken yet.
     #[must_use]
     pub fn choose(&self, copies: usize) -> Option<Vec<Place>> {
-        let mut candidates: Vec<&Member> = self.active().collect();
+        self.choose_without(copies, &[])
+    }
+
+    /// As [`Pool::choose`], but not on these disks.
+    #[must_use]
+    pub fn choose_without(&self, copies: usize, without: &[DiskSlot]) -> Option<Vec<Place>> {
+        let left = |member: &&Member| !member.slot.is_some_and(|slot| without.contains(&slot));
+        let mut candidates: Vec<&Member> = self.active().filter(left).collect();
         candidates.sort_by_key(|m| {
             let slow = m.slow_until_ms > self.now_ms;
             (slow, std::cmp::Reverse(m.units.free), m.ordinal)

@@ -13,6 +13,7 @@ use super::watch::Kind;
 use super::{DiskSlot, Engine};
 use crate::draft::Origin;
 use crate::journal::JOURNAL_COPIES;
+use crate::lane::DATA_COPIES;
 use crate::limits::LANE_SLOW_MS;
 use crate::pool::{MemberState, Pool};
 use crate::request::{ReadOnlyReason, Refusal};
@@ -49,8 +50,13 @@ impl Engine {
         for (slot, wait_ms) in self.io.waits_to_write() {
             let others = self.pool.active().filter_map(|member| member.slot);
             let quick = others.filter(|other| *other != slot && !self.pool.is_slow(*other));
-            if wait_ms > LANE_SLOW_MS && quick.count() >= self.pool.needed() {
-                self.pool.note_slow(slot);
+            if wait_ms <= LANE_SLOW_MS || quick.count() < self.pool.needed() {
+                continue;
+            }
+            self.pool.note_slow(slot);
+            // Without room elsewhere it would only come back to the same disk, again and again.
+            let elsewhere = self.pool.choose_without(DATA_COPIES, &[slot]);
+            if elsewhere.is_some() {
                 self.with_lane(|lane, context| lane.leave(slot, context));
             }
         }
@@ -69,7 +75,7 @@ impl Engine {
         member.state = MemberState::Expelled;
         member.reason = Some(reason);
         self.heal_forget(slot);
-        self.journal.expel(slot, &self.pool);
+        self.journal.expel(slot, &mut self.pool);
         self.flushes.remove(slot);
         self.labels.remove(slot);
         self.with_lane(|lane, context| lane.expel(slot, context));
@@ -91,7 +97,7 @@ impl Engine {
     /// others.
     fn widen_journal(&mut self) {
         if self.journal_disks() < JOURNAL_COPIES.min(self.pool.active().count()) {
-            self.journal.renew();
+            self.journal.renew(&mut self.pool);
         }
     }
 

@@ -1,7 +1,7 @@
 //! Healing while the vault serves: which segment is walked, at what pace, and what its outcome means.
 //!
 //! One walk at a time. A copy that a reader found bad comes first, then the filling of a disk, then
-//! what is due to be read again.
+//! what is due to be read again. What cannot be read at the moment is passed over, not forgotten.
 
 use stele_device::buffer::BufferMut;
 use stele_device::disk::{DiskError, Op};
@@ -11,6 +11,7 @@ use stele_format::units::{DiskId, FrameIndex, SegmentId, UnixMillis};
 use super::io::Purpose;
 use super::{DiskSlot, Engine, JobFor, StopState};
 use crate::draft::Draft;
+use crate::heal::frames::Judgement;
 use crate::heal::pace::{Pace, Rates};
 use crate::heal::schedule::{Due, HealCounts, Schedule};
 use crate::heal::walk::{Ask, Extent, Mode, Walk};
@@ -129,27 +130,14 @@ impl Engine {
     }
 
     fn begin_walk(&mut self) -> bool {
-        let now_ms = self.now.monotonic_ms;
-        let (segment, fills) = match self.next_to_fill() {
-            Some((segment, disk)) => (segment, Some(disk)),
-            None => {
-                let open = self
-                    .open_frames()
-                    .map(|(segment, _)| segment)
-                    .collect::<Vec<_>>();
-                let now = self.clock.latest();
-                let next = self.healer.schedule.next(&self.pool, &open, now, now_ms);
-                match next {
-                    Some(segment) => (segment, None),
-                    None => return false,
-                }
-            }
+        let Some((segment, fills)) = self.next_to_walk() else {
+            return false;
         };
         let Some(walk) = self.walk_of(segment, fills) else {
             match fills {
-                // Nothing of it can be read now: the disk gets what there is of the others.
+                // No copy of it is here: the disk takes part without it.
                 Some(_) => self.filled(segment, false, 0),
-                None => self.healer.schedule.postpone(now_ms),
+                None => self.healer.schedule.postpone(self.now.monotonic_ms),
             }
             return false;
         };
@@ -162,13 +150,69 @@ impl Engine {
         true
     }
 
-    /// Segments that are open, with the frames of them that are durable on every copy.
-    fn open_frames(&self) -> impl Iterator<Item = (SegmentId, Vec<crate::heal::frames::Framed>)> {
-        let journal = (self.journal.segment(), self.journal.durable_frames());
-        let lane = self.lane.durable_frames();
-        std::iter::once(journal)
-            .chain(lane)
-            .filter(|(_, frames)| !frames.is_empty())
+    /// What to walk next, and the disk that is filled by it.
+    fn next_to_walk(&mut self) -> Option<(SegmentId, Option<DiskId>)> {
+        let now_ms = self.now.monotonic_ms;
+        if let Some(segment) = self.next_suspect() {
+            return Some((segment, None));
+        }
+        if let Some((segment, disk)) = self.next_to_fill() {
+            return Some((segment, Some(disk)));
+        }
+        if self.healer.schedule.is_quiet(now_ms) {
+            return None;
+        }
+        let unfinished = self.lane.open_segments();
+        let can_be_read = |id: SegmentId, info: &SegmentInfo| {
+            self.has_member(info) && self.is_readable(id, info, &unfinished)
+        };
+        let now = self.clock.latest();
+        let due = self.healer.schedule.due(&self.pool, now, can_be_read);
+        if due.is_none() {
+            self.healer.schedule.postpone(now_ms);
+        }
+        due.map(|segment| (segment, None))
+    }
+
+    fn next_suspect(&mut self) -> Option<SegmentId> {
+        let now_ms = self.now.monotonic_ms;
+        if !self.healer.schedule.has_suspects(now_ms) {
+            return None;
+        }
+        let mut schedule = std::mem::take(&mut self.healer.schedule);
+        let unfinished = self.lane.open_segments();
+        let segments = &self.pool.segments;
+        schedule.forget(|id| segments.contains_key(&id));
+        let found = schedule.take_suspect(now_ms, |id| {
+            let info = segments.get(&id);
+            info.is_some_and(|info| {
+                self.has_member(info) && self.is_readable(id, info, &unfinished)
+            })
+        });
+        self.healer.schedule = schedule;
+        found
+    }
+
+    /// Whether a copy lies on a disk that takes part.
+    fn has_member(&self, info: &SegmentInfo) -> bool {
+        let mut places = info.places.iter();
+        places.any(|place| self.pool.locate_active(place).is_some())
+    }
+
+    /// Whether something of a segment may be read again: not while it is being sealed, nor while of an
+    /// open one some copy lacks a frame. `unfinished` are the segments of the data lane.
+    pub(super) fn is_readable(
+        &self,
+        segment: SegmentId,
+        info: &SegmentInfo,
+        unfinished: &[SegmentId],
+    ) -> bool {
+        match info.data_end {
+            None if segment == self.journal.segment() => self.journal.has_durable_frames(),
+            None => self.lane.is_durable(segment),
+            Some(_) if info.lane.is_journal() => self.journal.is_sealed_everywhere(),
+            Some(_) => !unfinished.contains(&segment),
+        }
     }
 
     fn walk_of(&self, segment: SegmentId, fills: Option<DiskId>) -> Option<Walk> {
@@ -180,29 +224,31 @@ impl Engine {
             unit_bytes: self.pool.unit_bytes,
             units: info.units,
         };
-        let extent = self.extent_of(segment, info)?;
+        if !self.is_readable(segment, info, &self.lane.open_segments()) {
+            return None;
+        }
+        let extent = match info.data_end {
+            Some(data_end) => Extent::Closed { data_end },
+            None if segment == self.journal.segment() => Extent::Open {
+                frames: self.journal.durable_frames(),
+            },
+            None => Extent::Open {
+                frames: self.lane.frames(),
+            },
+        };
         let copies = self.copies_of(info, fills);
-        let member = copies.iter().any(|copy| copy.role == Role::Member);
-        let mode = if fills.is_some() {
-            Mode::Fill
-        } else {
-            Mode::Scrub
+        let mode = match fills {
+            Some(_) => Mode::Fill,
+            None => Mode::Scrub,
         };
-        member.then(|| Walk::new(identity, mode, extent, copies))
-    }
-
-    /// What of a segment may be read again; none while something of it is still being written.
-    fn extent_of(&self, segment: SegmentId, info: &SegmentInfo) -> Option<Extent> {
-        let Some(data_end) = info.data_end else {
-            let (_, frames) = self.open_frames().find(|(open, _)| *open == segment)?;
-            return Some(Extent::Open { frames });
+        // A disk without a vote says nothing of others, but what it gives is judged all the same.
+        let source = |copy: &CopyAt| match copy.role {
+            Role::Member => true,
+            Role::Witness => mode == Mode::Fill,
+            Role::Target => false,
         };
-        let under_way = if info.lane.is_journal() {
-            !self.journal.is_sealed_everywhere()
-        } else {
-            self.lane.open_segments().contains(&segment)
-        };
-        (!under_way).then_some(Extent::Closed { data_end })
+        let readable = copies.iter().any(source);
+        readable.then(|| Walk::new(identity, mode, extent, copies))
     }
 
     fn copies_of(&self, info: &SegmentInfo, fills: Option<DiskId>) -> Vec<CopyAt> {
@@ -342,11 +388,32 @@ impl Engine {
     }
 
     /// A worker has judged a run.
-    pub(super) fn heal_judged(&mut self, token: HealToken, buffer: BufferMut, good: Vec<bool>) {
+    pub(super) fn heal_judged(
+        &mut self,
+        token: HealToken,
+        buffer: BufferMut,
+        good: Vec<Judgement>,
+    ) {
         if let Some(walk) = self.walk_with(token) {
             walk.judged(token.token, buffer, good);
         }
         self.submit_asks();
+    }
+
+    /// A disk is not filled any more: nor is what was being read for it.
+    pub(super) fn heal_abandon(&mut self, disk: DiskId) {
+        let for_it = |running: &mut Running| running.fills == Some(disk);
+        drop(self.healer.running.take_if(for_it));
+    }
+
+    /// What a fill could not give a disk that takes part now is tried again.
+    pub(super) fn suspect_holes(&mut self, segments: &[SegmentId]) {
+        for segment in segments {
+            if let Some(info) = self.pool.segments.get_mut(segment) {
+                info.verified = UnixMillis::ZERO;
+            }
+            self.healer.schedule.suspect(*segment);
+        }
     }
 
     /// A disk is not believed any more: the walk goes on without it.
@@ -364,26 +431,33 @@ impl Engine {
         let identity = *running.walk.identity();
         self.healer.schedule.record(identity.segment, outcome);
         if let Some(disk) = running.fills {
-            let whole = outcome.whole.contains(&disk);
+            let whole = outcome.whole.contains(&disk) && outcome.lost.is_empty();
             return self.filled(identity.segment, whole, outcome.filled_bytes);
         }
-        if outcome.complete {
+        let info = self.pool.segments.get(&identity.segment);
+        let is_open = info.is_some_and(|info| info.data_end.is_none());
+        if !outcome.complete || running.walk.was_open() != is_open {
+            // It was closed meanwhile, or is not known to be read to its end: it is read again.
+            return self.healer.schedule.postpone(self.now.monotonic_ms);
+        }
+        // The reserve of a full vault is not for these.
+        if self.pool.has_room_for_data() && !self.journal.is_full() {
             let body = Body::Scrub(scrub_of(&identity, outcome, running.walk.copies()));
             self.journal
                 .push_own(Draft::of_engine(RecordType::Scrub, body));
-            // Until the record is durable the segment is not looked at again.
-            if let Some(info) = self.pool.segments.get_mut(&identity.segment) {
-                info.verified = info.verified.max(self.clock.latest());
-            }
-        } else {
-            self.healer.schedule.postpone(self.now.monotonic_ms);
+        }
+        // Until the record is durable the segment is not looked at again.
+        if let Some(info) = self.pool.segments.get_mut(&identity.segment) {
+            info.verified = info.verified.max(self.clock.latest());
         }
     }
 
     /// Age of the oldest byte that was not read again since it was written or last read.
     pub(crate) fn oldest_unverified_ms(&self) -> u64 {
         let now: UnixMillis = self.clock.latest();
-        crate::heal::schedule::oldest_unverified_ms(&self.pool, now)
+        let mut open = vec![self.journal.segment()];
+        open.extend(self.lane.segment());
+        crate::heal::schedule::oldest_unverified_ms(&self.pool, &open, now)
     }
 }
 

@@ -92,7 +92,8 @@ pub(crate) struct Fill {
     slot: DiskSlot,
     stage: Stage,
     queue: VecDeque<SegmentId>,
-    holed: u64,
+    /// Segments of which it could not be given all.
+    holed: Vec<SegmentId>,
     progress: FillProgress,
     started_ms: u64,
 }
@@ -238,11 +239,16 @@ impl Engine {
         let unit = u64::from(self.pool.unit_bytes);
         let mut queue = VecDeque::new();
         let mut bytes = 0;
+        let in_use = self.segments_in_use();
+        // One that was allocated and given up is neither closed nor in use; nothing is in it.
+        let counts = |id: &SegmentId, info: &crate::pool::SegmentInfo| {
+            info.is_written() && (info.data_end.is_some() || in_use.contains(id))
+        };
         for (id, info) in self
             .pool
             .segments
             .iter()
-            .filter(|(_, info)| info.is_written() && on_it(info))
+            .filter(|(id, info)| counts(id, info) && on_it(info))
         {
             queue.push_back(*id);
             bytes += u64::from(info.units) * unit;
@@ -257,7 +263,7 @@ impl Engine {
                 ..FillProgress::default()
             },
             queue,
-            holed: 0,
+            holed: Vec::new(),
             started_ms: self.now.monotonic_ms,
         });
         if self
@@ -267,7 +273,7 @@ impl Engine {
             .is_some_and(on_it)
         {
             // What is appended to it goes to the others only: it is copied once it is closed.
-            self.journal.renew();
+            self.journal.renew(&mut self.pool);
         }
         self.write_key_copy();
     }
@@ -314,17 +320,32 @@ impl Engine {
         }
     }
 
-    /// The next segment of the disk being filled.
-    pub(super) fn next_to_fill(&self) -> Option<(SegmentId, DiskId)> {
+    /// Segments that are open or allocated to be.
+    fn segments_in_use(&self) -> Vec<SegmentId> {
+        let mut in_use = self.lane.open_segments();
+        in_use.push(self.journal.segment());
+        in_use.extend(self.journal.prepared());
+        in_use
+    }
+
+    /// The next segment of the disk being filled; one that is still being written or sealed waits.
+    pub(super) fn next_to_fill(&mut self) -> Option<(SegmentId, DiskId)> {
         let fill = self
             .fill
-            .as_ref()
+            .as_mut()
             .filter(|fill| fill.stage == Stage::Segments)?;
-        let closed = |segment: &&SegmentId| {
+        // One that is no more was never begun.
+        let segments = &self.pool.segments;
+        fill.queue.retain(|segment| segments.contains_key(segment));
+        let fill = self.fill.as_ref()?;
+        let unfinished = self.lane.open_segments();
+        let can_be_read = |segment: &&SegmentId| {
             let info = self.pool.segments.get(segment);
-            info.is_none_or(|info| info.data_end.is_some())
+            info.is_some_and(|info| {
+                info.data_end.is_some() && self.is_readable(**segment, info, &unfinished)
+            })
         };
-        Some((*fill.queue.iter().find(closed)?, fill.disk))
+        Some((*fill.queue.iter().find(can_be_read)?, fill.disk))
     }
 
     /// A segment is on the disk being filled, as far as any copy could give it.
@@ -334,7 +355,9 @@ impl Engine {
             return;
         };
         fill.queue.retain(|queued| *queued != segment);
-        fill.holed += u64::from(!whole);
+        if !whole {
+            fill.holed.push(segment);
+        }
         fill.progress.segments_done += 1;
         fill.progress.bytes_written += bytes_written;
         if let Some(info) = self.pool.segments.get_mut(&segment) {
@@ -374,16 +397,17 @@ impl Engine {
     /// Every member's label says who takes part.
     pub(super) fn labels_in_force(&mut self) {
         let active = |fill: &mut Fill| fill.stage == Stage::Activating;
-        if self.fill.take_if(active).is_none() {
+        let Some(fill) = self.fill.take_if(active) else {
             return;
-        }
+        };
+        self.suspect_holes(&fill.holed);
         let body = member_body(&self.pool);
         self.journal.push_own(Draft::of_engine(
             stele_format::record::RecordType::Member,
             body,
         ));
         // The open segment lies on the others: the next one is on the new disk too.
-        self.journal.renew();
+        self.journal.renew(&mut self.pool);
     }
 
     /// A write to this disk failed.
@@ -404,6 +428,7 @@ impl Engine {
             member.state = MemberState::Expelled;
             member.reason = Some(reason);
         }
+        self.heal_abandon(fill.disk);
         self.heal_forget(fill.slot);
     }
 

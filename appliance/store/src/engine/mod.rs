@@ -503,7 +503,7 @@ impl Engine {
     }
 
     fn tick(&mut self) {
-        self.journal.tick(self.now.monotonic_ms);
+        self.journal.tick(self.now.monotonic_ms, &mut self.pool);
         for (slot, kind) in self.io.hung(self.now.monotonic_ms) {
             self.hung(slot, kind);
         }

@@ -11,6 +11,7 @@ use stele_format::units::SegmentId;
 
 use super::damage::{Lost, Told};
 use super::{DiskSlot, Engine, JobFor, QueryFor};
+use crate::heal::frames::Judgement;
 use crate::index::rows::{ChunkRow, RecordLocation, Table, TableRow};
 use crate::index::{Bundle, IndexRequest, QueryId, keys};
 use crate::job::Job;
@@ -351,6 +352,10 @@ impl Engine {
     }
 
     fn give_open_job(&mut self, read: u64, mut job: Job) {
+        // The disk has done its part: what takes long from here on are the workers.
+        if let Some(task) = self.reads.get_mut(&read) {
+            task.asked = None;
+        }
         // A list chunk's plaintext is the list, not what its entries add up to.
         if let Some(ReadTask {
             purpose: ReadFor::List { entry, .. },
@@ -479,9 +484,14 @@ impl Engine {
                     Some(JobFor::Read(_) | JobFor::Heal(_) | JobFor::Nobody) | None => {}
                 }
             }
-            JobDone::Judged { id, buffer, good } => {
+            JobDone::Judged {
+                id,
+                buffer,
+                good,
+                torn,
+            } => {
                 if let Some(JobFor::Heal(token)) = self.jobs.remove(&id) {
-                    self.heal_judged(token, buffer, good);
+                    self.heal_judged(token, buffer, Judgement::of(&good, &torn));
                 }
             }
             JobDone::Opened {

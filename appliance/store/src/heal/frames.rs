@@ -4,12 +4,15 @@ use std::collections::VecDeque;
 
 use stele_format::digest::Digest;
 use stele_format::frame::{FrameExpectation, FrameHeader};
-use stele_format::limits::{BLOCK_BYTES, FRAME_BYTES_MAX, FRAME_HEADER_BYTES};
+use stele_format::limits::FRAME_HEADER_BYTES;
 use stele_format::segment::FooterEntry;
 use stele_format::units::{ByteOffset, Sequence};
 
 use super::Identity;
 use crate::limits::HEAL_RUN_BYTES_MAX;
+
+/// What a disk writes in one go: after a power cut a sector is as before or as written.
+const SECTOR: usize = 512;
 
 /// A frame as the footer, or its own header on a copy that verified, describes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -128,80 +131,74 @@ pub(crate) fn zeros(offset: u64, bytes: u64) -> impl Iterator<Item = Piece> {
     })
 }
 
-/// Judges each piece of a run as one copy gave it.
-pub(crate) fn judge(identity: &Identity, run: &Run, bytes: &[u8]) -> Vec<bool> {
-    let verifies = |piece: &Piece| {
-        let Some(bytes) = bytes.get(run.range(piece)) else {
-            return false;
+/// What a piece is as one copy gave it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Judgement {
+    /// It verifies.
+    Good,
+    /// Some of its sectors were never written: no flush of it ever completed there.
+    Torn,
+    /// Anything else.
+    Bad,
+}
+
+impl Judgement {
+    /// What a worker said of each piece.
+    pub(crate) fn of(good: &[bool], torn: &[bool]) -> Vec<Self> {
+        let judged = |(good, torn): (&bool, &bool)| match (good, torn) {
+            (true, _) => Self::Good,
+            (false, true) => Self::Torn,
+            (false, false) => Self::Bad,
         };
-        match piece {
-            Piece::Frame(frame) => is_frame(identity, frame, bytes),
-            Piece::Zeros { .. } => bytes.iter().all(|byte| *byte == 0),
+        good.iter().zip(torn).map(judged).collect()
+    }
+}
+
+/// Judges each piece of a run as one copy gave it.
+pub(crate) fn judge(identity: &Identity, run: &Run, bytes: &[u8]) -> Vec<Judgement> {
+    let judged = |piece: &Piece| match (piece, bytes.get(run.range(piece))) {
+        (_, None) => Judgement::Bad,
+        (Piece::Frame(frame), Some(bytes)) => judge_frame(identity, frame, bytes),
+        (Piece::Zeros { .. }, Some(bytes)) if bytes.iter().all(|byte| *byte == 0) => {
+            Judgement::Good
         }
+        (Piece::Zeros { .. }, Some(_)) => Judgement::Bad,
     };
-    run.pieces.iter().map(verifies).collect()
+    run.pieces.iter().map(judged).collect()
 }
 
-fn is_frame(identity: &Identity, frame: &Framed, bytes: &[u8]) -> bool {
-    header_at(identity, frame.offset, bytes).is_some_and(|header| {
-        Framed::of_header(&header) == *frame && header.check_payload(bytes).is_ok()
-    })
+fn judge_frame(identity: &Identity, frame: &Framed, bytes: &[u8]) -> Judgement {
+    if is_blank(bytes) {
+        return Judgement::Torn;
+    }
+    let header = header_at(identity, frame.offset, bytes);
+    let Some(header) = header.filter(|header| Framed::of_header(header) == *frame) else {
+        return Judgement::Bad;
+    };
+    if header.check_payload(bytes).is_ok() {
+        return Judgement::Good;
+    }
+    let used = FRAME_HEADER_BYTES as usize + header.payload_bytes as usize;
+    // The last sector counts as far as it is used: what ends a chunk is never all zeros.
+    let mut sectors = bytes[..used.min(bytes.len())].chunks(SECTOR);
+    if sectors.any(|sector| sector.iter().all(|byte| *byte == 0)) {
+        Judgement::Torn
+    } else {
+        Judgement::Bad
+    }
 }
 
-fn header_at(identity: &Identity, offset: u64, bytes: &[u8]) -> Option<FrameHeader> {
+/// Whether nothing was ever written where a header, which lies in one sector, would begin.
+pub(crate) fn is_blank(bytes: &[u8]) -> bool {
+    bytes.iter().take(SECTOR).all(|byte| *byte == 0)
+}
+
+/// The frame header at the beginning of these bytes, if it is one of this place.
+pub(crate) fn header_at(identity: &Identity, offset: u64, bytes: &[u8]) -> Option<FrameHeader> {
     let expect = FrameExpectation {
         lane: Some(identity.lane),
         ..FrameExpectation::at(identity.pool, identity.segment, ByteOffset::new(offset))
     };
     let header = bytes.get(..FRAME_HEADER_BYTES as usize)?;
     FrameHeader::decode(header).ok()?.verify(expect).ok()
-}
-
-/// Finds frames by their headers, where no footer lists them: a segment that a crash left open.
-#[derive(Debug, Clone)]
-pub(crate) struct Discovery {
-    pub(crate) frames: Vec<Framed>,
-    chain: Option<Digest>,
-    next: u64,
-    end: u64,
-}
-
-impl Discovery {
-    /// Of the frames between the segment header, whose digest the first must quote if it is known, and `end`.
-    pub(crate) fn new(header: Option<Digest>, end: u64) -> Self {
-        Self {
-            frames: Vec::new(),
-            chain: header,
-            next: u64::from(BLOCK_BYTES),
-            end,
-        }
-    }
-
-    /// Where the next header should be, and how much to read there; none when all were found.
-    pub(crate) fn wants(&self) -> Option<(u64, usize)> {
-        let left = self.end.saturating_sub(self.next);
-        let bytes = usize::try_from(left)
-            .unwrap_or(usize::MAX)
-            .min(HEAL_RUN_BYTES_MAX);
-        (bytes >= BLOCK_BYTES as usize).then_some((self.next, bytes))
-    }
-
-    /// Takes what a copy gave at [`Discovery::wants`]. False when not even the first header is one.
-    pub(crate) fn take(&mut self, identity: &Identity, bytes: &[u8]) -> bool {
-        let start = self.next;
-        while let Ok(at) = usize::try_from(self.next - start)
-            && let Some(bytes) = bytes.get(at..at + FRAME_HEADER_BYTES as usize)
-            && let Some(header) = header_at(identity, self.next, bytes)
-            && self
-                .chain
-                .is_none_or(|chain| chain == header.previous_header)
-            && header.end_offset().get() <= self.end
-            && header.total_bytes <= FRAME_BYTES_MAX
-        {
-            self.chain = Some(header.digest());
-            self.next = header.end_offset().get();
-            self.frames.push(Framed::of_header(&header));
-        }
-        self.next > start
-    }
 }

@@ -9,6 +9,7 @@
 //! and footer of a segment only after everything before them was flushed there, so that a whole seal
 //! on it proves a whole copy.
 
+pub(crate) mod discovery;
 pub(crate) mod frames;
 pub mod pace;
 pub(crate) mod roots;

@@ -27,6 +27,8 @@ pub struct HealCounts {
 #[derive(Debug, Default)]
 pub(crate) struct Schedule {
     suspects: BTreeSet<SegmentId>,
+    /// None of the suspected could be read; looked at again from then on.
+    suspects_from_ms: u64,
     /// Nothing was due; looked at again from then on.
     quiet_until_ms: u64,
     due: Due,
@@ -35,6 +37,9 @@ pub(crate) struct Schedule {
 
 /// Pause before the segments are searched again for one that is due.
 const SEARCH_PAUSE_MS: u64 = 5_000;
+
+/// Pause before suspected segments are tried again of which none could be read.
+const SUSPECT_PAUSE_MS: u64 = 100;
 
 /// When segments are due to be read again, by the compliance clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,41 +82,59 @@ impl Schedule {
         }
     }
 
-    /// A copy of this segment was seen not to verify: it is read again at once.
+    /// A copy of this segment was seen not to verify: it is read again as soon as it can be.
     pub(crate) fn suspect(&mut self, segment: SegmentId) {
         self.suspects.insert(segment);
+        self.suspects_from_ms = 0;
     }
 
-    /// The segment to read next, if one is suspected or due. Of those not closed only the ones in
-    /// `open` can be read.
-    pub(crate) fn next(
+    /// Takes the first suspected segment that can be read now; the others stay suspected.
+    pub(crate) fn take_suspect(
         &mut self,
-        pool: &Pool,
-        open: &[SegmentId],
-        now: UnixMillis,
         now_ms: u64,
+        can_be_read: impl Fn(SegmentId) -> bool,
     ) -> Option<SegmentId> {
-        while let Some(segment) = self.suspects.pop_first() {
-            if pool.segments.contains_key(&segment) {
-                return Some(segment);
-            }
+        let found = self.suspects.iter().copied().find(|id| can_be_read(*id));
+        match found {
+            Some(segment) => drop(self.suspects.remove(&segment)),
+            None => self.suspects_from_ms = now_ms.saturating_add(SUSPECT_PAUSE_MS),
         }
-        if now_ms < self.quiet_until_ms {
-            return None;
-        }
-        let readable = |(id, info): &(&SegmentId, &SegmentInfo)| {
-            info.is_written() && (info.data_end.is_some() || open.contains(id))
-        };
-        let written = pool.segments.iter().filter(readable);
-        let (due, segment) = written.map(|(id, info)| (self.due.at(info), *id)).min()?;
-        if due <= now {
-            return Some(segment);
-        }
-        self.quiet_until_ms = now_ms.saturating_add(SEARCH_PAUSE_MS.min(self.due.settle_ms));
-        None
+        found
     }
 
-    /// The due segment cannot be read now: another look after a pause.
+    /// Whether a suspected segment is to be looked for now.
+    pub(crate) fn has_suspects(&self, now_ms: u64) -> bool {
+        !self.suspects.is_empty() && now_ms >= self.suspects_from_ms
+    }
+
+    /// A segment is no more.
+    pub(crate) fn forget(&mut self, known: impl Fn(SegmentId) -> bool) {
+        self.suspects.retain(|segment| known(*segment));
+    }
+
+    /// Whether nothing was due a short while ago.
+    pub(crate) fn is_quiet(&self, now_ms: u64) -> bool {
+        now_ms < self.quiet_until_ms
+    }
+
+    /// The segment that has been due for longest, of those that can be read now.
+    pub(crate) fn due(
+        &self,
+        pool: &Pool,
+        now: UnixMillis,
+        can_be_read: impl Fn(SegmentId, &SegmentInfo) -> bool,
+    ) -> Option<SegmentId> {
+        let due = |(id, info): (&SegmentId, &SegmentInfo)| (self.due.at(info), *id);
+        pool.segments
+            .iter()
+            .filter(|(id, info)| info.is_written() && can_be_read(**id, info))
+            .map(due)
+            .filter(|(due, _)| *due <= now)
+            .min()
+            .map(|(_, segment)| segment)
+    }
+
+    /// Nothing is due that can be read: another look after a pause.
     pub(crate) fn postpone(&mut self, now_ms: u64) {
         self.quiet_until_ms = now_ms.saturating_add(SEARCH_PAUSE_MS.min(self.due.settle_ms));
     }
@@ -129,9 +152,94 @@ impl Schedule {
     }
 }
 
-/// Age of the oldest byte not read again since, in milliseconds of the compliance clock.
-pub(crate) fn oldest_unverified_ms(pool: &Pool, now: UnixMillis) -> u64 {
-    let written = pool.segments.values().filter(|info| info.is_written());
-    let since = written.map(|info| info.written.max(info.verified)).min();
-    since.map_or(0, |since| now.get().saturating_sub(since.get()))
+/// Age of the oldest byte not read again since, in milliseconds of the compliance clock. Of segments that
+/// are not closed those in `open` hold something; others were allocated and not begun.
+pub(crate) fn oldest_unverified_ms(pool: &Pool, open: &[SegmentId], now: UnixMillis) -> u64 {
+    let holds = |(id, info): &(&SegmentId, &SegmentInfo)| {
+        info.is_written() && (info.data_end.is_some() || open.contains(id))
+    };
+    let written = pool.segments.iter().filter(holds);
+    let since = written.map(|(_, info)| info.written.max(info.verified));
+    since
+        .min()
+        .map_or(0, |since| now.get().saturating_sub(since.get()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use stele_format::units::{Epoch, Generation, LaneId, PoolId, SegmentId, Sequence, UnixMillis};
+
+    use super::{Schedule, oldest_unverified_ms};
+    use crate::pool::{Pool, SegmentInfo};
+
+    fn closed(written: u64) -> SegmentInfo {
+        SegmentInfo {
+            lane: LaneId::new(1),
+            epoch: Epoch::new(1),
+            units: 1,
+            first_sequence: Sequence::FIRST,
+            data_end: Some(8192),
+            places: Vec::new(),
+            written: UnixMillis::new(written),
+            verified: UnixMillis::ZERO,
+        }
+    }
+
+    fn pool(segments: impl IntoIterator<Item = (u64, SegmentInfo)>) -> Pool {
+        let segments = segments.into_iter();
+        Pool {
+            id: PoolId::default(),
+            members: Vec::new(),
+            generation: Generation::ZERO,
+            unit_bytes: 1 << 18,
+            segment_units: 1,
+            flags: 0,
+            created: UnixMillis::ZERO,
+            segments: segments
+                .map(|(id, info)| (SegmentId::new(id), info))
+                .collect::<BTreeMap<_, _>>(),
+            next_segment: SegmentId::new(9),
+            now_ms: 0,
+        }
+    }
+
+    #[test]
+    fn a_due_segment_that_cannot_be_read_holds_up_no_other() {
+        let pool = pool([(1, closed(0)), (2, closed(5)), (3, closed(7))]);
+        let schedule = Schedule::default();
+        let now = UnixMillis::new(1 << 40);
+        let due = |cannot: u64| schedule.due(&pool, now, |id, _| id.get() != cannot);
+        assert_eq!(due(9), Some(SegmentId::new(1)));
+        assert_eq!(due(1), Some(SegmentId::new(2)));
+        assert_eq!(schedule.due(&pool, UnixMillis::new(1), |_, _| true), None);
+    }
+
+    #[test]
+    fn a_segment_that_was_not_begun_holds_nothing_unverified() {
+        let open = SegmentInfo {
+            data_end: None,
+            ..closed(2)
+        };
+        let pool = pool([(1, closed(5)), (2, open)]);
+        let age = |open: &[SegmentId]| oldest_unverified_ms(&pool, open, UnixMillis::new(10));
+        assert_eq!(age(&[]), 5);
+        assert_eq!(age(&[SegmentId::new(2)]), 8);
+    }
+
+    #[test]
+    fn a_suspect_that_cannot_be_read_stays_one() {
+        let mut schedule = Schedule::default();
+        schedule.suspect(SegmentId::new(1));
+        schedule.suspect(SegmentId::new(2));
+        let second = schedule.take_suspect(0, |id| id.get() == 2);
+        assert_eq!(second, Some(SegmentId::new(2)));
+        assert_eq!(schedule.take_suspect(0, |id| id.get() == 2), None);
+        assert!(!schedule.has_suspects(0), "not at every turn");
+        assert!(schedule.has_suspects(1_000));
+        let first = schedule.take_suspect(1_000, |_| true);
+        assert_eq!(first, Some(SegmentId::new(1)));
+        assert!(!schedule.has_suspects(2_000));
+    }
 }

@@ -5,6 +5,7 @@
 //! nothing seals the segment; then runs of frames, a few at a time; then flushes, and last the roots
 //! of copies that lack them.
 
+mod discovery;
 mod runs;
 
 use std::collections::BTreeMap;
@@ -13,7 +14,8 @@ use stele_device::buffer::{Buffer, BufferMut};
 use stele_format::limits::BLOCK_BYTES;
 use stele_format::segment::SegmentSeal;
 
-use super::frames::{self, Discovery, Framed, Piece, Run};
+use super::discovery::Discovery;
+use super::frames::{self, Framed, Judgement, Piece, Run};
 use super::{CopyAt, Identity, Lost, Outcome, Role, roots};
 use runs::Runs;
 
@@ -162,6 +164,11 @@ impl Walk {
         &self.copies
     }
 
+    /// Whether the segment was open when the walk began.
+    pub(crate) fn was_open(&self) -> bool {
+        matches!(self.extent, Extent::Open { .. })
+    }
+
     /// What is to be done.
     pub(crate) fn take_asks(&mut self) -> Vec<Ask> {
         std::mem::take(&mut self.asks)
@@ -188,8 +195,12 @@ impl Walk {
         }
     }
 
+    fn seal_at(&self) -> u64 {
+        self.identity.bytes() - u64::from(BLOCK_BYTES)
+    }
+
     fn begin(&mut self) {
-        let seal_at = self.identity.bytes() - u64::from(BLOCK_BYTES);
+        let seal_at = self.seal_at();
         let closed = matches!(self.extent, Extent::Closed { .. });
         for copy in 0..self.copies.len() {
             self.read(copy, 0, BLOCK, For::Header(copy));
@@ -259,7 +270,7 @@ impl Walk {
     }
 
     /// A worker has judged a run.
-    pub(crate) fn judged(&mut self, token: u64, buffer: BufferMut, good: Vec<bool>) {
+    pub(crate) fn judged(&mut self, token: u64, buffer: BufferMut, good: Vec<Judgement>) {
         if let Some(For::Run { number, copy }) = self.tokens.remove(&token) {
             self.runs.judged(number, copy, buffer.freeze(), good);
             self.settle_run(number);
@@ -356,9 +367,8 @@ impl Walk {
                 self.phase = Phase::Footers(sealed);
             }
             (Extent::Closed { data_end }, None) => {
-                let chain = self.roots.header.as_ref();
-                let chain = chain.and_then(|block| roots::header(&identity, block));
-                self.phase = Phase::Discovery(Discovery::new(chain.map(|h| h.digest()), *data_end));
+                let data_end = *data_end;
+                self.discover_unsealed(data_end);
             }
         }
     }
@@ -392,12 +402,7 @@ impl Walk {
                 let frames = Framed::of_footer(&footer.entries);
                 self.start_runs(frames, Some(&seal));
             }
-            None => {
-                // The seal says where the frames end; their own headers say the rest.
-                let chain = self.roots.header.as_ref();
-                let chain = chain.and_then(|block| roots::header(&self.identity, block));
-                self.phase = Phase::Discovery(Discovery::new(chain.map(|h| h.digest()), data_end));
-            }
+            None => self.discover_sealed(data_end),
         }
     }
 
@@ -411,62 +416,6 @@ impl Walk {
         };
         let target = |copy: &usize| self.copies[*copy].role == Role::Target && self.live[*copy];
         self.roots.header.is_some() && (0..self.copies.len()).filter(target).all(whole)
-    }
-
-    /// Reads on for headers, from the first copy that can give the next one.
-    fn discover(&mut self, found: Discovery) {
-        match found.wants() {
-            Some((offset, bytes)) => {
-                let first = self
-                    .live_copies()
-                    .into_iter()
-                    .find(|c| self.copies[*c].role != Role::Target);
-                match first {
-                    Some(copy) => {
-                        self.read(copy, offset, bytes, For::Discovery(copy));
-                        self.phase = Phase::Discovery(found);
-                    }
-                    None => self.start_discovered(found.frames),
-                }
-            }
-            None => self.start_discovered(found.frames),
-        }
-    }
-
-    fn discovered(&mut self, copy: usize, bytes: Option<BufferMut>) {
-        let identity = self.identity;
-        let Phase::Discovery(found) = &mut self.phase else {
-            return;
-        };
-        if bytes.is_some_and(|bytes| found.take(&identity, &bytes)) {
-            return;
-        }
-        let Some((offset, bytes)) = found.wants() else {
-            return;
-        };
-        let next = (copy + 1..self.copies.len())
-            .find(|copy| self.live[*copy] && self.copies[*copy].role != Role::Target);
-        match next {
-            Some(copy) => self.read(copy, offset, bytes, For::Discovery(copy)),
-            None => {
-                let number = u32::try_from(found.frames.len()).unwrap_or(u32::MAX);
-                let frames = std::mem::take(&mut found.frames);
-                self.lose(Some(number), offset);
-                self.start_discovered(frames);
-            }
-        }
-    }
-
-    /// Frames that were found by their headers; with a seal they give the footer back too.
-    fn start_discovered(&mut self, frames: Vec<Framed>) {
-        let Some((seal, _)) = self.roots.seal.clone() else {
-            return self.start_runs(frames, None);
-        };
-        match roots::footer_of(&seal, &frames) {
-            Some(bytes) => self.roots.footer = Some(bytes),
-            None => self.lose(None, seal.footer_offset.get()),
-        }
-        self.start_runs(frames, Some(&seal));
     }
 
     fn start_runs(&mut self, frames: Vec<Framed>, seal: Option<&SegmentSeal>) {
@@ -485,42 +434,46 @@ impl Walk {
         });
     }
 
-    /// Roots that a copy lacks or that do not verify there. A target with a hole gets no seal.
+    /// Roots that a copy lacks or that do not verify there. A target with a hole gets only the header,
+    /// by which starts find it: its seal would say that it has no hole.
     fn write_roots(&mut self) {
-        let seal_at = self.identity.bytes() - u64::from(BLOCK_BYTES);
-        let seal = self.roots.seal.clone();
-        let footer_at = seal
-            .as_ref()
-            .map_or(0, |(seal, _)| seal.footer_offset.get());
+        let (seal, seal_at) = (self.roots.seal.clone(), self.seal_at());
+        let footer_at = seal.as_ref().map(|(seal, _)| seal.footer_offset.get());
         let whole = self.out.lost.is_empty();
         for copy in self.live_copies() {
             let role = self.copies[copy].role;
-            if role == Role::Witness || (role == Role::Target && !whole) {
+            if role == Role::Witness {
                 continue;
             }
-            let footer = self.roots.footer.clone();
-            let wanted = [
-                (
-                    0,
-                    self.roots.header.clone(),
-                    self.roots.headers[copy].clone(),
-                ),
-                (footer_at, footer, self.roots.footers[copy].clone()),
-                (
-                    seal_at,
-                    seal.as_ref().map(|(_, b)| b.clone()),
-                    self.roots.seals[copy].clone(),
-                ),
-            ];
-            for (offset, good, found) in wanted {
-                match good {
-                    Some(good) if found.as_ref() != Some(&good) => {
-                        self.write(copy, offset, BufferMut::padded(&good).freeze());
-                    }
-                    Some(good) => self.out.verified_bytes += good.len() as u64,
-                    None => {}
-                }
+            let roots = &self.roots;
+            let header = (0, roots.header.clone(), roots.headers[copy].clone());
+            let footer = (
+                footer_at.unwrap_or_default(),
+                roots.footer.clone(),
+                roots.footers[copy].clone(),
+            );
+            let seal = seal.as_ref().map(|(_, bytes)| bytes.clone());
+            let seal = (seal_at, seal, roots.seals[copy].clone());
+            self.write_root(copy, header);
+            if role != Role::Target || whole {
+                self.write_root(copy, footer);
+                self.write_root(copy, seal);
             }
+        }
+    }
+
+    /// Where a root lies, what it is, and what the copy gave of it.
+    fn write_root(
+        &mut self,
+        copy: usize,
+        (offset, good, found): (u64, Option<Vec<u8>>, Option<Vec<u8>>),
+    ) {
+        match good {
+            Some(good) if found.as_ref() != Some(&good) => {
+                self.write(copy, offset, BufferMut::padded(&good).freeze());
+            }
+            Some(good) => self.out.verified_bytes += good.len() as u64,
+            None => {}
         }
     }
 

@@ -1,7 +1,7 @@
 //! Data segments at start: where every chunk lies, from footers where a segment is sealed and from the
 //! frames themselves where it is not.
 
-use stele_format::frame::FrameHeader;
+use stele_format::frame::{FrameExpectation, FrameHeader};
 use stele_format::limits::BLOCK_BYTES;
 use stele_format::segment::{Footer, SegmentExpectation, SegmentSeal};
 use stele_format::units::{ByteOffset, PoolId, SegmentId, Sequence};
@@ -63,22 +63,33 @@ pub(super) fn index_segment(
         .into_iter()
         .filter(|header| header.lane == info.lane)
         .collect();
-    let mut data_end = 0;
     let mut last_sequence = Sequence::ZERO;
-    for header in frames {
+    for header in &frames {
         place(
             header.payload_digest,
             header.segment_offset,
             header.total_bytes,
         );
-        data_end = data_end.max(header.end_offset().get());
         last_sequence = last_sequence.max(header.sequence);
     }
+    let whole = frames
+        .iter()
+        .rev()
+        .find(|header| !is_unfinished(&mut copies, disks, header));
+    let data_end = whole.map_or(0, |header| header.end_offset().get());
     LaneSegment {
         data_end,
         last_sequence,
         sealed_units: None,
     }
+}
+
+/// Whether a power cut ended the writing of a frame: no copy was ever given all of it.
+fn is_unfinished(copies: &mut SegmentCopies, disks: &mut Disks, header: &FrameHeader) -> bool {
+    let mut expect = FrameExpectation::at(header.pool, header.segment, header.segment_offset);
+    expect.sequence = Some(header.sequence);
+    let shown = copies.show(disks, expect);
+    shown.iter().all(|copy| copy.evidence.votes_no())
 }
 
 /// Seal and footer, if some copy has both intact. A segment that was closed early ends at any unit.

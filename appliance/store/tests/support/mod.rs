@@ -13,6 +13,7 @@ use stele_device::sim::entropy::SimEntropy;
 use stele_device::sim::fault::Loss;
 use stele_device::sim::keyprovider::SimKeys;
 use stele_format::frame::FrameHeader;
+use stele_format::record::{Body, RecordReader};
 use stele_format::segment::SEAL_MAGIC;
 use stele_format::units::{ByteCount, UnixMillis};
 use stele_store::engine::{Action, Attachment, DiskRefusal, DiskSlot, Engine, Event, Now, World};
@@ -65,8 +66,14 @@ pub struct Running {
 
 impl Rig {
     pub fn create(disks: usize) -> Self {
-        let handles: Vec<Option<SimDiskHandle>> = (0..disks)
-            .map(|n| Some(SimDiskHandle::new(DISK_BYTES, n as u64)))
+        Self::create_with(&vec![DISK_BYTES; disks])
+    }
+
+    /// A vault on disks of these sizes.
+    pub fn create_with(disk_bytes: &[u64]) -> Self {
+        let handles: Vec<Option<SimDiskHandle>> = (0..)
+            .zip(disk_bytes)
+            .map(|(seed, bytes)| Some(SimDiskHandle::new(*bytes, seed)))
             .collect();
         let mut rig = Self {
             handles,
@@ -157,6 +164,41 @@ impl Rig {
                 handle.rot(at + skip, 0xff);
             }
         }
+    }
+
+    /// Where the copies of a frame lie: disk, and byte on it.
+    pub fn copies_of(&self, frame: &FrameHeader) -> Vec<(usize, u64)> {
+        let disks = self.handles.iter().enumerate();
+        disks
+            .filter_map(|(disk, handle)| Some((disk, handle.as_ref()?)))
+            .flat_map(|(disk, handle)| {
+                Self::frames(handle).map(move |(at, other)| (disk, at, other))
+            })
+            .filter(|(_, _, other)| other == frame)
+            .map(|(disk, at, _)| (disk, at))
+            .collect()
+    }
+
+    /// A sector of a frame was never written on any disk, `skip` bytes from the frame's beginning.
+    pub fn tear_everywhere(&self, frame: &FrameHeader, skip: u64) {
+        for (disk, at) in self.copies_of(frame) {
+            let handle = self.handles[disk].as_ref().expect("a disk that holds it");
+            handle.tamper(at + skip, &[0; 512]);
+        }
+    }
+
+    /// Bodies of the journal's records in order, each once.
+    pub fn records(&self) -> Vec<Body> {
+        let frames = self.frames_of(true);
+        let bodies = frames.iter().flat_map(|frame| {
+            let (disk, at) = self.copies_of(frame)[0];
+            let handle = self.handles[disk].as_ref().expect("a disk that holds it");
+            let payload = handle.peek(at + 256, frame.payload_bytes as usize);
+            RecordReader::new(&payload, frame.record_count)
+                .filter_map(|record| Some(record.ok()?.verify().ok()?.body().clone()))
+                .collect::<Vec<Body>>()
+        });
+        bodies.collect()
     }
 
     /// Power is lost: every sector not yet flushed may be kept, lost or torn.

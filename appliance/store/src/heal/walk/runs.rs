@@ -6,7 +6,7 @@ use stele_device::buffer::{Buffer, BufferMut};
 
 use super::{Ask, For, Mode, Walk};
 use crate::heal::Role;
-use crate::heal::frames::{Piece, Run};
+use crate::heal::frames::{Judgement, Piece, Run};
 use crate::limits::HEAL_RUN_COUNT_MAX;
 
 /// What one copy gave of a run.
@@ -18,7 +18,7 @@ enum Given {
     Nothing,
     Judged {
         bytes: Buffer,
-        good: Vec<bool>,
+        good: Vec<Judgement>,
     },
 }
 
@@ -55,7 +55,7 @@ impl Runs {
         }
     }
 
-    pub(super) fn judged(&mut self, number: u64, copy: usize, bytes: Buffer, good: Vec<bool>) {
+    pub(super) fn judged(&mut self, number: u64, copy: usize, bytes: Buffer, good: Vec<Judgement>) {
         if let Some(open) = self.open.get_mut(&number) {
             open.given[copy] = Given::Judged { bytes, good };
         }
@@ -72,9 +72,22 @@ impl OpenRun {
     /// The first copy that gave this piece right.
     fn good(&self, piece: usize) -> Option<&Buffer> {
         self.given.iter().find_map(|given| match given {
-            Given::Judged { bytes, good } if good.get(piece) == Some(&true) => Some(bytes),
+            Given::Judged { bytes, good } if good.get(piece) == Some(&Judgement::Good) => {
+                Some(bytes)
+            }
             _ => None,
         })
+    }
+
+    /// Whether every copy asked shows that it never held this piece whole.
+    fn is_torn(&self, piece: usize) -> bool {
+        let asked = |given: &&Given| !matches!(given, Given::NotAsked);
+        let torn = |given: &Given| match given {
+            Given::Judged { good, .. } => good.get(piece) == Some(&Judgement::Torn),
+            Given::NotAsked | Given::Waiting | Given::Nothing => false,
+        };
+        let mut asked = self.given.iter().filter(asked).peekable();
+        asked.peek().is_some() && asked.all(torn)
     }
 
     /// Whether some frame was given right by no copy so far.
@@ -175,7 +188,7 @@ impl Walk {
             if let Given::Judged { good, .. } = given {
                 let pieces = open.run.pieces.iter().zip(good);
                 let bytes = pieces
-                    .filter(|(_, good)| **good)
+                    .filter(|(_, good)| **good == Judgement::Good)
                     .map(|(piece, _)| piece.bytes() as u64);
                 self.out.verified_bytes += bytes.sum::<u64>();
             }
@@ -183,8 +196,11 @@ impl Walk {
     }
 
     fn repair(&mut self, open: &OpenRun) {
+        let may_be_unfinished = self.may_be_unfinished();
         for (at, piece) in open.run.pieces.iter().enumerate() {
-            if let (Piece::Frame(frame), None) = (piece, open.good(at)) {
+            if let (Piece::Frame(frame), None) = (piece, open.good(at))
+                && !(may_be_unfinished && open.is_torn(at))
+            {
                 self.lose(Some(frame.number), frame.offset);
             }
         }
@@ -193,9 +209,9 @@ impl Walk {
                 (Role::Target, _) | (Role::Member, Given::Nothing) => {
                     (0..open.run.pieces.len()).collect()
                 }
-                (Role::Member, Given::Judged { good, .. }) => {
-                    (0..good.len()).filter(|at| !good[*at]).collect()
-                }
+                (Role::Member, Given::Judged { good, .. }) => (0..good.len())
+                    .filter(|at| good[*at] != Judgement::Good)
+                    .collect(),
                 _ => continue,
             };
             self.write_pieces(copy, open, &bad);
