@@ -22,7 +22,7 @@ const START_MAX: Duration = Duration::from_secs(120);
 /// A clean stop that takes longer than this has failed.
 const STOP_MAX: Duration = Duration::from_secs(60);
 /// A verifier that takes longer than this has failed.
-const INSPECT_MAX: Duration = Duration::from_secs(900);
+pub const INSPECT_MAX: Duration = Duration::from_secs(900);
 
 /// A running server.
 pub struct Server {
