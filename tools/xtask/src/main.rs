@@ -101,6 +101,9 @@ enum Task {
         /// Put the table into docs/performance.md.
         #[arg(long)]
         write: bool,
+        /// Only a disk of ours beside bare system calls and fio.
+        #[arg(long, conflicts_with = "write")]
+        disk: bool,
     },
 }
 
@@ -185,7 +188,10 @@ fn run(workspace: &Workspace, task: Task) -> Outcome {
             ])
             .env("STELE_GOLDEN_REGENERATE", "1")
             .stream(),
-        Task::Bench { rounds, write } => bench::run(workspace, rounds, write),
+        Task::Bench {
+            rounds, disk: true, ..
+        } => bench::disk(workspace, rounds),
+        Task::Bench { rounds, write, .. } => bench::run(workspace, rounds, write),
     }
 }
 
