@@ -12,6 +12,10 @@ use stele_store::request::Refusal;
 /// Why a verb failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
+    /// A plan for power cuts that is none.
+    #[cfg(feature = "evil-disk")]
+    #[error(transparent)]
+    EvilPlan(stele_device::evil::PlanError),
     /// There is no vault in the directory.
     #[error("{}: there is no vault", dir.display())]
     NoVault {

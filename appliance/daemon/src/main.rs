@@ -17,11 +17,14 @@ mod control;
 mod disk;
 mod engine_thread;
 mod error;
+#[cfg(feature = "evil-disk")]
+mod evil;
 mod files;
 mod join;
 mod labels;
 mod limits;
 mod live;
+mod media;
 mod serve;
 mod status;
 mod supervisor;
@@ -49,6 +52,11 @@ fn main() -> ExitCode {
     umask(Mode::from_bits_truncate(0o077));
     let cli = Cli::parse();
     log_to_stderr();
+    #[cfg(feature = "evil-disk")]
+    if let Err(error) = evil::begin() {
+        eprintln!("stele: {error}");
+        return ExitCode::FAILURE;
+    }
     match run(cli.verb) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -10,7 +10,6 @@ use std::time::Duration;
 
 use stele_device::area::Area;
 use stele_device::disk::{Disk, DiskError};
-use stele_device::linux::area::FileArea;
 use stele_device::linux::clock::SystemClock;
 use stele_device::linux::entropy::OsEntropy;
 use stele_device::linux::keyfile::KeyFile;
@@ -33,6 +32,7 @@ use crate::limits::{
     ENVELOPE_QUEUE_COUNT_MAX, INDEX_CACHE_BYTES, LOCAL_QUEUE_COUNT_MAX, REBUILD_POLL_MS,
     RELEASE_MS_MAX,
 };
+use crate::media::open_area;
 use crate::vault::disks::Slot;
 use crate::watch::{Deaths, Watch};
 use crate::workers::{start_index, start_workers};
@@ -91,8 +91,7 @@ impl Machine {
             slots.into_iter().map(|slot| slot.disk.ok()).collect();
         let mut areas = |slot: DiskSlot, offset: u64, bytes: u64| {
             let path = paths.get(usize::from(slot.0)).ok_or(DiskError::Gone)?;
-            let area = FileArea::open(path, offset, bytes, true).map_err(|_| DiskError::Gone)?;
-            Ok(Box::new(area) as Box<dyn Area>)
+            open_area(path, offset, bytes).map_err(|_| DiskError::Gone)
         };
         let options = OpenOptions {
             cache_bytes: INDEX_CACHE_BYTES,

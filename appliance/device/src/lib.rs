@@ -17,6 +17,7 @@ pub mod clock;
 pub mod conformance;
 pub mod disk;
 pub mod entropy;
+pub mod evil;
 pub mod keyprovider;
 pub mod limits;
 pub mod linux;

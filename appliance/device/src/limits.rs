@@ -54,3 +54,12 @@ pub(crate) const BLOCK: u64 = 4096;
 const _: () = assert!(BLOCK_BYTES.is_power_of_two() && BLOCK_BYTES.is_multiple_of(SECTOR_BYTES));
 const _: () = assert!(OP_BYTES_MAX.is_multiple_of(BLOCK_BYTES));
 const _: () = assert!(AREA_SCRATCH_BYTES.is_multiple_of(BLOCK_BYTES));
+
+/// What an evil disk holds unflushed before it writes the oldest to its file, bytes.
+pub const EVIL_CACHE_BYTES_MAX: u64 = 128 * 1024 * 1024;
+
+/// Longest pause before a flush of an evil disk, microseconds.
+pub const EVIL_PAUSE_US_MAX: usize = 10_000;
+
+/// Threads per evil disk that carry out reads, writes and discards.
+pub const EVIL_THREADS_PER_DISK: usize = 2;

@@ -23,7 +23,7 @@ use failure::{Failure, Outcome, ensure};
 use std::process::ExitCode;
 use std::time::Instant;
 use suite::{Closed, Ledger};
-use suites::{clients, crash, damage, lints, sim, tidy, units};
+use suites::{clients, crash, damage, lints, powercut, sim, tidy, units};
 use workspace::{Programs, Workspace};
 
 /// Project tasks.
@@ -49,6 +49,15 @@ enum Task {
         #[arg(long, default_value_t = crash::ROUNDS_LONG)]
         rounds: u64,
         /// Seed of the load; a fresh one without it.
+        #[arg(long)]
+        seed: Option<u64>,
+    },
+    /// Cut the power of the server under load, many times: the long form of the suite.
+    Powercut {
+        /// Number of cuts.
+        #[arg(long, default_value_t = powercut::ROUNDS_LONG)]
+        rounds: u64,
+        /// Seed of plans and load; a fresh one without it.
         #[arg(long)]
         seed: Option<u64>,
     },
@@ -92,6 +101,9 @@ enum Task {
         /// Put the table into docs/performance.md.
         #[arg(long)]
         write: bool,
+        /// Only a disk of ours beside bare system calls and fio.
+        #[arg(long, conflicts_with = "write")]
+        disk: bool,
     },
 }
 
@@ -112,14 +124,16 @@ enum SuiteName {
     Sim,
     Damage,
     Crash,
+    Powercut,
     Clients,
 }
 
 /// Cheap ones first, so that most failures show early.
-const ORDER: [SuiteName; 6] = [
+const ORDER: [SuiteName; 7] = [
     SuiteName::Lints,
     SuiteName::Units,
     SuiteName::Crash,
+    SuiteName::Powercut,
     SuiteName::Damage,
     SuiteName::Clients,
     SuiteName::Sim,
@@ -148,6 +162,11 @@ fn run(workspace: &Workspace, task: Task) -> Outcome {
             let seed = seed.unwrap_or_else(rng::fresh_seed);
             verdict(&[crash::run(workspace, &workspace.build()?, rounds, seed)])
         }
+        Task::Powercut { rounds, seed } => {
+            let seed = seed.unwrap_or_else(rng::fresh_seed);
+            let programs = workspace.build()?;
+            verdict(&[powercut::run(workspace, &programs, rounds, seed)])
+        }
         Task::Damage { seed } => {
             let seed = seed.unwrap_or_else(rng::fresh_seed);
             verdict(&[damage::run(workspace, &workspace.build()?, seed)])
@@ -169,7 +188,10 @@ fn run(workspace: &Workspace, task: Task) -> Outcome {
             ])
             .env("STELE_GOLDEN_REGENERATE", "1")
             .stream(),
-        Task::Bench { rounds, write } => bench::run(workspace, rounds, write),
+        Task::Bench {
+            rounds, disk: true, ..
+        } => bench::disk(workspace, rounds),
+        Task::Bench { rounds, write, .. } => bench::run(workspace, rounds, write),
     }
 }
 
@@ -221,6 +243,7 @@ fn against_programs(workspace: &Workspace, programs: &Programs, name: SuiteName)
     let seed = rng::fresh_seed();
     match name {
         SuiteName::Crash => crash::run(workspace, programs, crash::ROUNDS_SHARE, seed),
+        SuiteName::Powercut => powercut::run(workspace, programs, powercut::ROUNDS_SHARE, seed),
         SuiteName::Damage => damage::run(workspace, programs, seed),
         SuiteName::Clients => clients::run(workspace, programs),
         SuiteName::Lints | SuiteName::Units | SuiteName::Sim => sim::run(workspace, programs),

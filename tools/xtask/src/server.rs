@@ -2,7 +2,7 @@
 //!
 //! A server is always ended with its handle; only its own process id is ever signalled.
 
-use crate::command::{quote, wait};
+use crate::command::{Run, quote, wait};
 use crate::failure::{Failure, Outcome, ensure};
 use crate::s3::{Client, Endpoint};
 use nix::sys::signal::{Signal, kill};
@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::net::TcpStream;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
@@ -20,6 +21,8 @@ use std::time::{Duration, Instant};
 const START_MAX: Duration = Duration::from_secs(120);
 /// A clean stop that takes longer than this has failed.
 const STOP_MAX: Duration = Duration::from_secs(60);
+/// A verifier that takes longer than this has failed.
+pub const INSPECT_MAX: Duration = Duration::from_secs(900);
 
 /// A running server.
 pub struct Server {
@@ -37,21 +40,43 @@ impl Server {
     /// Starts `stele serve` on a vault directory with a port the system chooses, and waits until
     /// it accepts connections.
     pub fn start(stele: &Path, vault: &Path) -> Outcome<Server> {
+        Server::launch(stele, vault, None).map_err(|stillborn| stillborn.failure)
+    }
+
+    /// Starts a build with evil disks under a plan for its power, and expects it to come up.
+    pub fn start_with(stele: &Path, vault: &Path, plan: &str) -> Outcome<Server> {
+        Server::launch(stele, vault, Some(plan)).map_err(|stillborn| stillborn.failure)
+    }
+
+    /// The same, but the plan may cut the power before it accepts: then there is none.
+    pub fn start_or_cut(stele: &Path, vault: &Path, plan: &str) -> Outcome<Option<Server>> {
+        match Server::launch(stele, vault, Some(plan)) {
+            Ok(server) => Ok(Some(server)),
+            Err(stillborn) if stillborn.status.is_some_and(cut) => Ok(None),
+            Err(stillborn) => Err(stillborn.failure),
+        }
+    }
+
+    fn launch(stele: &Path, vault: &Path, plan: Option<&str>) -> Result<Server, Stillborn> {
         let log = vault.with_extension("log");
         let env_file = vault.join("client.env");
         let before = inode(&env_file);
         let started = Instant::now();
-        let mut child = spawn(stele, vault, &log)?;
-        let variables = match wait_for(&mut child, &log, &env_file, before, started) {
-            Ok(variables) => variables,
+        let mut child = spawn(stele, vault, &log, plan)?;
+        let up = wait_for(&mut child, &log, &env_file, before, started).and_then(|variables| {
+            let endpoint = Arc::new(Endpoint::from_variables(&variables)?);
+            Ok((variables, endpoint))
+        });
+        let (variables, endpoint) = match up {
+            Ok(up) => up,
             Err(failure) => {
+                let status = child.try_wait().ok().flatten();
                 let _ = child.kill();
                 let _ = child.wait();
-                return Err(failure);
+                return Err(Stillborn { failure, status });
             }
         };
         let start_time = started.elapsed();
-        let endpoint = Arc::new(Endpoint::from_variables(&variables)?);
         Ok(Server {
             child,
             log,
@@ -85,6 +110,29 @@ impl Server {
         self.child.kill()?;
         self.child.wait()?;
         Ok(())
+    }
+
+    /// Asks evil disks to cut the power now.
+    pub fn cut(&self) -> Outcome {
+        let pid = i32::try_from(self.child.id()).map_err(|_| Failure::new("odd process id"))?;
+        kill(Pid::from_raw(pid), Signal::SIGUSR1)
+            .map_err(|error| Failure::new(format!("cannot signal the server: {error}")))
+    }
+
+    /// Whether the process ends by a power cut within this time. Fails when it ended otherwise.
+    pub fn was_cut(&mut self, patience: Duration) -> Outcome<bool> {
+        let end = Instant::now() + patience;
+        loop {
+            match self.child.try_wait()? {
+                Some(status) if cut(status) => return Ok(true),
+                Some(status) => {
+                    let text = format!("the server ended with {status}\n{}", self.said());
+                    return Err(Failure::new(text));
+                }
+                None if Instant::now() >= end => return Ok(false),
+                None => std::thread::sleep(Duration::from_millis(1)),
+            }
+        }
     }
 
     /// SIGTERM; fails unless the server then ends by itself with exit code 0.
@@ -130,6 +178,34 @@ impl Drop for Server {
     }
 }
 
+/// A server that never accepted.
+struct Stillborn {
+    failure: Failure,
+    /// How it ended, if it did by itself.
+    status: Option<ExitStatus>,
+}
+
+impl From<Failure> for Stillborn {
+    fn from(failure: Failure) -> Stillborn {
+        let status = None;
+        Stillborn { failure, status }
+    }
+}
+
+/// Whether a process ended as a power cut ends it.
+fn cut(status: ExitStatus) -> bool {
+    status.signal() == Some(Signal::SIGKILL as i32)
+}
+
+/// The offline verifier must find every disk clean.
+pub fn verify_disks(inspect: &Path, vault: &Path) -> Outcome {
+    let run = Run::new(inspect)
+        .arg("verify")
+        .arg(vault)
+        .deadline(INSPECT_MAX);
+    run.succeed().map(drop)
+}
+
 fn said(log: &Path) -> String {
     quote(&std::fs::read_to_string(log).unwrap_or_default())
 }
@@ -139,9 +215,10 @@ fn inode(path: &Path) -> Option<(u64, i64, i64)> {
     Some((data.ino(), data.mtime(), data.mtime_nsec()))
 }
 
-fn spawn(stele: &Path, vault: &Path, log: &Path) -> Outcome<Child> {
+fn spawn(stele: &Path, vault: &Path, log: &Path, plan: Option<&str>) -> Outcome<Child> {
     let output = File::create(log).map_err(|e| Failure::path("cannot create", log, &e))?;
     Command::new(stele)
+        .envs(plan.map(|plan| ("STELE_EVIL", plan)))
         .args(["serve", "--listen", "127.0.0.1:0", "--vault"])
         .arg(vault)
         .stdin(Stdio::null())

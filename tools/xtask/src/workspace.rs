@@ -73,6 +73,20 @@ impl Workspace {
         })
     }
 
+    /// Builds the server on evil disks and puts it into this directory; the plain one takes its usual
+    /// place again afterwards.
+    pub fn build_evil(&self, into: &Path) -> Outcome<PathBuf> {
+        let arguments = ["build", "--release", "--workspace", "--bins"];
+        self.cargo(&arguments)
+            .args(["--features", "stele-daemon/evil-disk"])
+            .stream()?;
+        let from = self.target.join("release").join("stele");
+        let to = into.join("stele-on-evil-disks");
+        std::fs::copy(&from, &to).map_err(|e| Failure::path("cannot copy", &from, &e))?;
+        self.build()?;
+        Ok(to)
+    }
+
     /// A fresh directory that disappears with its handle.
     pub fn scratch(&self, name: &str) -> Outcome<Scratch> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
@@ -121,6 +135,11 @@ impl Scratch {
     /// Its path.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Leaves it for a look afterwards.
+    pub fn keep(&mut self) {
+        self.keep = true;
     }
 
     /// A path inside it.

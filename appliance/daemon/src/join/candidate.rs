@@ -4,7 +4,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use stele_device::disk::{Disk, Waker};
-use stele_device::linux::disk::{FileDisk, OpenError, OpenMode};
+use stele_device::linux::disk::{OpenError, OpenMode, Wishes};
 use stele_format::geometry::DiskGeometry;
 use stele_format::label::{LabelReading, StaticLabel};
 use stele_format::limits::LABEL_COPY_BYTES;
@@ -13,6 +13,7 @@ use stele_store::engine::Offer;
 use stele_store::recovery::{read_label, write_static_label};
 
 use super::refusal::Unfit;
+use crate::media::open_disk;
 use crate::vault::blank::first_mark;
 
 /// What a disk must be.
@@ -72,19 +73,19 @@ impl Candidate {
         if !there {
             return Candidate::make(path, wanted, waker);
         }
-        let mut disk = match FileDisk::open(path, OpenMode::Write, waker) {
+        let mut disk = match open_disk(path, OpenMode::Write, &Wishes::default(), waker) {
             Ok(disk) => disk,
             Err(OpenError::Size { bytes, .. }) => return Err(wanted.too_small(bytes)),
             Err(error) => return Err(unopened(error)),
         };
         let bytes = disk.identity().bytes;
-        let known = match read_label(&mut disk) {
+        let known = match read_label(&mut *disk) {
             Some(reading) => Some(wanted.recognise(&reading)?),
             None => None,
         };
         let fitting = wanted.fit(bytes)?;
         if known.is_none() {
-            match first_mark(&mut disk) {
+            match first_mark(&mut *disk) {
                 Ok(None) if wanted.blank => {}
                 Ok(None) => {
                     let replace = wanted.replace.clone();
@@ -95,7 +96,7 @@ impl Candidate {
             }
         }
         Ok(Candidate {
-            disk: Box::new(disk),
+            disk,
             labelled: known.is_some(),
             label: known.unwrap_or(fitting),
             made: Made(None),
@@ -112,7 +113,7 @@ impl Candidate {
         }
         let label = wanted.fit(bytes)?;
         let mode = OpenMode::Create { bytes };
-        let opened = FileDisk::open(path, mode, waker);
+        let opened = open_disk(path, mode, &Wishes::default(), waker);
         // Nothing was there, so what is there now is ours, unless somebody else was faster.
         let made = match &opened {
             Err(OpenError::Exists { .. } | OpenError::Missing { .. }) => Made(None),
@@ -123,7 +124,7 @@ impl Candidate {
             other => unopened(other),
         })?;
         Ok(Candidate {
-            disk: Box::new(disk),
+            disk,
             label,
             labelled: false,
             made,

@@ -10,7 +10,6 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use stele_device::linux::area::FileArea;
 use stele_format::geometry::DiskGeometry;
 use stele_store::engine::{DiskRefusal, DiskSlot, Offer};
 use stele_store::pool::MemberState;
@@ -26,6 +25,7 @@ use crate::control::protocol::{Join, Joined};
 use crate::engine_thread::Arrival;
 use crate::error::{Error, Outcome};
 use crate::limits::{FILL_POLL_MS, JOIN_QUEUE_COUNT_MAX};
+use crate::media::open_area;
 use crate::supervisor::Link;
 use crate::vault::Directory;
 use crate::vault::config::Config;
@@ -247,8 +247,8 @@ impl Work {
             return;
         }
         // Without it the index has one mirror until the next start.
-        match FileArea::open(&path, offset, bytes, true) {
-            Ok(area) => drop(self.link.add_mirror(Box::new(area))),
+        match open_area(&path, offset, bytes) {
+            Ok(area) => drop(self.link.add_mirror(area)),
             Err(error) => tracing::warn!(%error, "the index is not mirrored on disk {number}"),
         }
     }

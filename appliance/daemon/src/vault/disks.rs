@@ -3,11 +3,12 @@
 use std::path::{Path, PathBuf};
 
 use stele_device::disk::{Disk, Waker};
-use stele_device::linux::disk::{FileDisk, OpenError, OpenMode, Wishes};
+use stele_device::linux::disk::{OpenError, OpenMode, Wishes};
 
 use super::{Directory, blank::require_blank, resolve};
 use crate::error::{Error, Outcome};
 use crate::limits::{DISK_BYTES_DEFAULT, DISK_BYTES_MIN, DISK_COUNT_DEFAULT};
+use crate::media::open_disk;
 
 /// A disk of a vault that is to be created.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,8 +64,9 @@ impl NewDisk {
             bytes_wanted.unwrap_or(DISK_BYTES_DEFAULT)
         } else {
             let waker = stele_device::disk::no_waker();
-            let mut disk = FileDisk::open(&self.path, OpenMode::Write, waker)?;
-            require_blank(&self.path, &mut disk)?;
+            let wishes = Wishes::default();
+            let mut disk = open_disk(&self.path, OpenMode::Write, &wishes, waker)?;
+            require_blank(&self.path, &mut *disk)?;
             disk.identity().bytes
         };
         if bytes < DISK_BYTES_MIN {
@@ -88,7 +90,7 @@ impl NewDisk {
         } else {
             OpenMode::Write
         };
-        Ok(Box::new(FileDisk::open(&self.path, mode, waker)?))
+        Ok(open_disk(&self.path, mode, &Wishes::default(), waker)?)
     }
 }
 
@@ -106,8 +108,8 @@ pub fn open_all(
     paths
         .iter()
         .map(|path| {
-            let disk = match FileDisk::open_as(path, mode, wishes, Waker::clone(waker)) {
-                Ok(disk) => Ok(Box::new(disk) as Box<dyn Disk>),
+            let disk = match open_disk(path, mode, wishes, Waker::clone(waker)) {
+                Ok(disk) => Ok(disk),
                 Err(error @ OpenError::InUse { .. }) => return Err(error.into()),
                 Err(error) => Err(without_path(path, &error)),
             };
@@ -130,6 +132,7 @@ fn without_path(path: &Path, error: &OpenError) -> String {
 mod tests {
     use super::*;
     use stele_device::disk::no_waker;
+    use stele_device::linux::disk::FileDisk;
 
     fn directory() -> (tempfile::TempDir, Directory) {
         let temp = tempfile::tempdir().expect("a directory");

@@ -6,5 +6,5 @@ pub mod clock;
 pub mod disk;
 pub mod entropy;
 pub mod keyfile;
-mod open;
+pub(crate) mod open;
 mod ring;

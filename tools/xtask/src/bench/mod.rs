@@ -94,6 +94,18 @@ pub fn run(workspace: &Workspace, rounds: u32, write: bool) -> Outcome {
     }
 }
 
+/// Measures a disk file of ours beside bare system calls and fio, on one and the same written file.
+pub fn disk(workspace: &Workspace, rounds: u32) -> Outcome {
+    let scratch = workspace.scratch("bench-disk")?;
+    let example = ["run", "--release", "--quiet", "--package", "stele-device"];
+    workspace
+        .cargo(&example)
+        .args(["--example", "disk_bench", "--"])
+        .arg(scratch.path())
+        .arg(rounds.to_string())
+        .stream()
+}
+
 fn memory(server: &Server) -> Outcome<String> {
     let status = std::fs::read_to_string(format!("/proc/{}/status", server.id()))?;
     let mib = |name: &str| {

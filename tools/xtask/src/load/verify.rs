@@ -293,19 +293,23 @@ impl Listing {
 
 /// Finds out whether the operation without an answer happened: entirely, or not at all.
 fn settle(book: &mut Book, client: &mut Client, bucket: &str) -> Outcome {
-    let Some(doubt) = book.doubt.take() else {
-        return Ok(());
-    };
-    let (key, body) = match &doubt {
-        Doubt::Nothing => return Ok(()),
-        Doubt::Put { key, body } => (key.clone(), Some(body.clone())),
-        Doubt::Delete { key } | Doubt::Release { key, .. } => (key.clone(), None),
-        Doubt::Complete(open) => {
+    let (key, body) = match &book.doubt {
+        None | Some(Doubt::Nothing) => {
+            book.doubt = None;
+            return Ok(());
+        }
+        Some(Doubt::Put { key, body }) => (key.clone(), Some(body.clone())),
+        Some(Doubt::Delete { key } | Doubt::Release { key, .. }) => (key.clone(), None),
+        Some(Doubt::Complete(open)) => {
             let body = super::Body::joined(open.parts.iter().map(|(_, body)| body));
             (open.key.clone(), Some(body))
         }
     };
+    // Without an answer the doubt stays.
     let answer = client.ask(bucket, &[("versions", ""), ("prefix", &key)])?;
+    let Some(doubt) = book.doubt.take() else {
+        return Ok(());
+    };
     let (listed, before) = (
         Listing::read(&answer, &key)?,
         Listing::of(book.listed(&key)),

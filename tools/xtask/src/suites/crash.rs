@@ -4,14 +4,13 @@
 //! and kills the server at a random moment. Versions under way at that moment may exist entirely
 //! or not at all. At the end everything is read back and the offline verifier must agree.
 
-use crate::command::Run;
 use crate::failure::{Failure, Outcome, ensure};
 use crate::load::{Book, Load, Scope, verify_all};
 use crate::rng::Rng;
-use crate::server::Server;
+use crate::server::{Server, verify_disks};
 use crate::suite::{Closed, Ledger};
 use crate::workspace::{Programs, Workspace};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -23,7 +22,6 @@ const LOAD_MS_MIN: u64 = 200;
 const LOAD_MS_MAX: u64 = 3000;
 /// Of the versions of earlier rounds this many in a hundred are read in each round.
 const OLDER_PERCENT: u64 = 5;
-const INSPECT_DEADLINE: Duration = Duration::from_secs(900);
 
 /// Rounds in the share that every test run takes.
 pub const ROUNDS_SHARE: u64 = 12;
@@ -78,24 +76,15 @@ fn cases(campaign: &mut Campaign, ledger: &mut Ledger, rounds: u64) {
     let vault = campaign.vault.clone();
     let inspect = campaign.programs.inspect.clone();
     ledger.case("stele-inspect after the last kill", || {
-        verify(&inspect, &vault)
+        verify_disks(&inspect, &vault)
     });
     ledger.case("every acknowledged version of all rounds", || {
         campaign.last()
     });
     ledger.case("stele-inspect after the clean stop", || {
-        verify(&inspect, &vault)
+        verify_disks(&inspect, &vault)
     });
     campaign.report();
-}
-
-/// The offline verifier must find every disk clean.
-fn verify(inspect: &Path, vault: &Path) -> Outcome {
-    let run = Run::new(inspect)
-        .arg("verify")
-        .arg(vault)
-        .deadline(INSPECT_DEADLINE);
-    run.succeed().map(drop)
 }
 
 impl Campaign<'_> {

@@ -30,7 +30,7 @@ const DOCUMENTS: [&str; 5] = [
 /// Texts that only one machine understands.
 const MACHINE_PATHS: [&str; 4] = ["/root/", "/home/", "/work/", "/Users/"];
 /// Which of our crates each crate may depend on.
-const EDGES: [(&str, &[&str]); 8] = [
+const EDGES: [(&str, &[&str]); 9] = [
     ("appliance/format", &[]),
     ("appliance/device", &[]),
     ("appliance/store", &["stele-format", "stele-device"]),
@@ -44,6 +44,7 @@ const EDGES: [(&str, &[&str]); 8] = [
             "stele-gateway",
         ],
     ),
+    ("tools/evil", &["stele-device"]),
     ("tools/inspect", &["stele-format"]),
     (
         "tools/sim",
