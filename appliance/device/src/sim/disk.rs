@@ -61,6 +61,18 @@ impl SimDiskHandle {
         }
     }
 
+    /// The name it was made with.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.identity.name
+    }
+
+    /// Whether reads of these bytes fail with `EIO`.
+    #[must_use]
+    pub fn is_unreadable(&self, offset: u64, bytes: usize) -> bool {
+        lock(&self.state).core.is_unreadable(offset, bytes)
+    }
+
     /// Opens the disk. Whoever had it open before is as good as dead.
     #[must_use]
     pub fn open(&self) -> SimDisk {

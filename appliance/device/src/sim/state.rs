@@ -491,6 +491,12 @@ impl Core {
         self.unreadable.extend(blocks);
     }
 
+    pub(crate) fn is_unreadable(&self, offset: u64, bytes: usize) -> bool {
+        let end = offset + byte_count(bytes);
+        let blocks = block_of(offset)..block_of(end.next_multiple_of(BLOCK));
+        self.unreadable.range(blocks).next().is_some()
+    }
+
     pub(crate) fn wipe(&mut self) {
         self.image = Image::default();
         self.overlay.clear();

@@ -13,6 +13,7 @@ use super::watch::Kind;
 use super::{DiskSlot, Engine};
 use crate::draft::Origin;
 use crate::limits::LANE_SLOW_MS;
+use crate::plants::{Plant, on};
 use crate::pool::{MemberState, Pool};
 use crate::request::{ReadOnlyReason, Refusal};
 
@@ -73,6 +74,9 @@ impl Engine {
         self.labels.remove(slot);
         self.with_lane(|lane, context| lane.expel(slot, context));
         if self.pool.has_quorum() && self.journal_disks() >= self.pool.needed() {
+            if on(Plant::ExpulsionUnlabelled) {
+                return;
+            }
             self.relabelling = true;
             self.start_label_update();
         } else {

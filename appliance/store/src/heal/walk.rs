@@ -15,6 +15,7 @@ use stele_format::segment::SegmentSeal;
 
 use super::frames::{self, Discovery, Framed, Piece, Run};
 use super::{CopyAt, Identity, Lost, Outcome, Role, roots};
+use crate::plants::{Plant, on};
 use runs::Runs;
 
 const BLOCK: usize = BLOCK_BYTES as usize;
@@ -228,6 +229,8 @@ impl Walk {
                 self.out.repaired_on.push(disk);
             }
         }
+        let astray = u64::from(on(Plant::RepairMisplaced) && role != Role::Target);
+        let offset = offset + astray * u64::from(BLOCK_BYTES);
         let token = self.token(For::Write(copy));
         self.asks.push(Ask::Write {
             token,
@@ -469,7 +472,10 @@ impl Walk {
         self.start_runs(frames, Some(&seal));
     }
 
-    fn start_runs(&mut self, frames: Vec<Framed>, seal: Option<&SegmentSeal>) {
+    fn start_runs(&mut self, mut frames: Vec<Framed>, seal: Option<&SegmentSeal>) {
+        if on(Plant::LastFrameUnscrubbed) && self.mode == Mode::Scrub {
+            frames.pop();
+        }
         let gap = seal.map(|seal| roots::gap(&self.identity, seal));
         let (offset, bytes) = gap.unwrap_or((0, 0));
         let pieces = frames.into_iter().map(Piece::Frame);

@@ -21,6 +21,7 @@ use crate::fact::{alloc_body, epoch_body};
 use crate::journal::{JOURNAL_COPIES, Journal};
 use crate::keys::counter::KeyCounter;
 use crate::labels::write_blocking;
+use crate::plants::{Plant, on};
 use crate::pool::{MemberState, Pool};
 use crate::segment::{FrameFacts, NewSegment, PlacedFrame, SegmentWriter};
 use crate::sequence::{LogHead, Sequencing, sequence};
@@ -42,7 +43,7 @@ pub(crate) struct Beginning {
 pub(super) fn repair(pool: &mut Pool, disks: &mut Disks, repairs: &[Repair]) {
     let mut touched: Vec<DiskSlot> = Vec::new();
     for repair in repairs {
-        if !is_active(pool, repair.slot) {
+        if !is_active(pool, repair.slot) || on(Plant::RepairForgotten) {
             continue;
         }
         let Some(disk) = disks.get(repair.slot) else {
