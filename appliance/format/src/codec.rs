@@ -172,8 +172,10 @@ impl EncodeError {
 /// True when every byte is zero: a place that was never written.
 #[must_use]
 pub fn is_blank(bytes: &[u8]) -> bool {
-    let (words, rest) = bytes.as_chunks::<8>();
-    words.iter().all(|word| u64::from_ne_bytes(*word) == 0) && rest.iter().all(|&byte| byte == 0)
+    // Groups without a branch inside become wide instructions.
+    let (groups, rest) = bytes.as_chunks::<256>();
+    let blank = |group: &[u8; 256]| group.iter().fold(0, |seen, byte| seen | byte) == 0;
+    groups.iter().all(blank) && rest.iter().all(|&byte| byte == 0)
 }
 
 /// Rounds up to whole blocks; `None` on overflow.

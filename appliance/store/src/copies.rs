@@ -10,6 +10,7 @@ use stele_format::units::Sequence;
 use crate::ahead::Ahead;
 use crate::engine::DiskSlot;
 use crate::engine::io::{Io, Purpose};
+use crate::plants::{Plant, on};
 
 /// One write waiting for its turn.
 struct Queued {
@@ -87,14 +88,13 @@ impl Copies {
             };
             copy.writing = Some(next.sequence);
             let purpose = next.sequence.map_or(Purpose::JournalSeal, Purpose::Frame);
-            io.submit(
-                *slot,
-                Op::WriteDurable {
-                    offset: next.offset,
-                    data: next.bytes,
-                },
-                purpose,
-            );
+            let (offset, data) = (next.offset, next.bytes);
+            let op = if on(Plant::FrameUnflushed) {
+                Op::Write { offset, data }
+            } else {
+                Op::WriteDurable { offset, data }
+            };
+            io.submit(*slot, op, purpose);
         }
     }
 

@@ -7,6 +7,7 @@ use stele_format::limits::FRAME_HEADER_BYTES;
 use crate::heal::Identity;
 use crate::heal::frames::{self, Judgement, Run};
 use crate::keys::chunk::{self, BulkAead, ChunkKey};
+use crate::plants::{Plant, on};
 
 const HEADER: usize = FRAME_HEADER_BYTES as usize;
 
@@ -171,5 +172,8 @@ fn open(
     let Some(stored) = buffer.get_mut(HEADER..HEADER + stored_len) else {
         return false;
     };
+    if on(Plant::HoleDelivered) && stored.iter().all(|byte| *byte == 0) {
+        return true;
+    }
     Digest::of(stored) == *digest && chunk::open_chunk(aead, key, stored, plain_len).is_ok()
 }

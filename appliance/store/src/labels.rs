@@ -12,6 +12,7 @@ use stele_format::label::{DynamicLabel, LabelCopy};
 
 use crate::engine::DiskSlot;
 use crate::engine::io::{Io, Purpose};
+use crate::plants::{Plant, on};
 
 /// Copies written in the first and in the second half.
 const HALVES: [[LabelCopy; 2]; 2] = [[LabelCopy::A, LabelCopy::C], [LabelCopy::B, LabelCopy::D]];
@@ -38,7 +39,9 @@ pub fn write_blocking(
             let (offset, bytes) = block(label, geometry, copy);
             disk.write_at(offset, bytes)?;
         }
-        disk.flush()?;
+        if !on(Plant::LabelUnflushed) {
+            disk.flush()?;
+        }
     }
     Ok(())
 }
@@ -105,6 +108,14 @@ impl LabelUpdate {
                     open: open - 1,
                 };
                 false
+            }
+            Step::Writing { half: 0, .. } if on(Plant::LabelUnflushed) => {
+                Self::write_half(io, slot, target, 1);
+                false
+            }
+            Step::Writing { .. } if on(Plant::LabelUnflushed) => {
+                self.targets.remove(&slot);
+                true
             }
             Step::Writing { half, .. } => {
                 target.step = Step::Flushing { half };

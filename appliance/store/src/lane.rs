@@ -19,6 +19,7 @@ use crate::flush::{FlushNumber, Flushes};
 use crate::heal::frames::Framed;
 use crate::index::rows::ChunkRow;
 use crate::limits::UNFLUSHED_CHUNK_COUNT_MAX;
+use crate::plants::{Plant, on};
 use crate::pool::{Place, Pool};
 use crate::segment::{FrameFacts, LogState, NewSegment, SealedSegment, SegmentWriter};
 
@@ -81,6 +82,12 @@ enum CopyState {
     Written,
     Flushing(FlushNumber),
     Durable,
+}
+
+impl CopyState {
+    fn is_taken_for_durable() -> bool {
+        on(Plant::ChunkUnflushed)
+    }
 }
 
 enum Content {
@@ -301,6 +308,9 @@ impl Lane {
         self.seal_closed(context);
         self.ask_for_flushes(context.flushes);
         context.flushes.pump(context.io);
+        if on(Plant::ChunkUnflushed) {
+            self.report_durable(context);
+        }
     }
 
     /// Opens the prepared segment, or asks for one.
@@ -473,7 +483,8 @@ impl Lane {
     /// Writes the seals of closed segments that have no frame under way.
     fn seal_closed(&mut self, context: &mut LaneContext<'_>) {
         let busy: BTreeSet<SegmentId> = self.unflushed.values().map(|u| u.segment).collect();
-        let ready = |closing: &mut Closing| !busy.contains(&closing.segment);
+        let ready =
+            |closing: &mut Closing| !busy.contains(&closing.segment) || on(Plant::SealBeforeFrames);
         let ready: Vec<Closing> = self.closing.extract_if(.., ready).collect();
         for Closing {
             segment,
@@ -551,11 +562,9 @@ impl Lane {
     fn report_durable(&mut self, context: &mut LaneContext<'_>) {
         let mut durable = Vec::new();
         for (key, unflushed) in &self.unflushed {
-            if unflushed
-                .copies
-                .values()
-                .all(|state| matches!(state, CopyState::Durable))
-            {
+            if unflushed.copies.values().all(|state| {
+                matches!(state, CopyState::Durable) || CopyState::is_taken_for_durable()
+            }) {
                 durable.push(*key);
             }
         }

@@ -21,6 +21,7 @@ mod journal;
 mod labels;
 mod lane;
 pub mod limits;
+pub mod plants;
 pub mod pool;
 mod position;
 mod read;

@@ -15,6 +15,7 @@ use stele_format::units::{
 
 use crate::engine::DiskSlot;
 use crate::limits::{RESERVE_UNIT_DIVISOR, SLOW_MS};
+use crate::plants::{Plant, on};
 use crate::recovery::table::quorum;
 
 /// Disks that carry an index area, the first ones.
@@ -56,6 +57,8 @@ pub struct Member {
     pub last_generation: Generation,
     /// The epoch its own label had when it was opened.
     pub label_epoch: Epoch,
+    /// One past the highest unit in use by its own label when it was opened.
+    pub label_units: u32,
     /// Why it is not active, in words for an operator.
     pub reason: Option<&'static str>,
     units: UnitMap,
@@ -205,6 +208,7 @@ impl Member {
             voter: false,
             last_generation: Generation::ZERO,
             label_epoch: Epoch::ZERO,
+            label_units: 0,
             reason: None,
             units,
             slow_until_ms: 0,
@@ -466,7 +470,8 @@ impl Pool {
             let room = extents
                 .get(at + 1)
                 .map_or(u32::MAX, |(next, _)| next - first);
-            member.units.mark(*first, (*units).min(room), true);
+            let kept = units.saturating_sub(u32::from(on(Plant::UnitGivenTwice)));
+            member.units.mark(*first, kept.min(room), true);
         }
         member.units.next = member.units_high_water() as usize;
     }

@@ -14,6 +14,7 @@ use stele_format::units::{
 use crate::index::SnapshotMeta;
 use crate::journal::{Journal, JournalPosition};
 use crate::lane::Lane;
+use crate::plants::{Plant, on};
 use crate::pool::{Place, Pool, SegmentInfo};
 use crate::sequence::LogHead;
 
@@ -35,9 +36,19 @@ pub(crate) struct SnapshotState {
 impl SnapshotState {
     /// The state as of the last applied frame.
     pub(crate) fn of(pool: &Pool, lane: &Lane, journal: &Journal) -> Self {
+        let settled = if on(Plant::SnapshotUnsettled) {
+            journal.applied()
+        } else {
+            journal.settled()
+        };
+        let applied = if on(Plant::SnapshotAhead) {
+            journal.log().next
+        } else {
+            journal.applied().log.next
+        };
         Self {
-            position: journal.settled().clone(),
-            apply_from: journal.applied().log.next,
+            position: settled.clone(),
+            apply_from: applied,
             next_segment: pool.next_segment,
             open_segments: lane.open_segments(),
             segments: pool

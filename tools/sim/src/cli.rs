@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use clap::Parser;
 
+use crate::dropped::Dropped;
 use crate::plant::Plant;
 
 /// Simulates whole vaults from seeds: clients, power cuts and failing disks over the real engine,
@@ -28,7 +29,7 @@ pub struct Cli {
     #[arg(long, value_name = "N")]
     pub crashes: Option<u64>,
     /// Occasions (starts, stops, crashes) at which the disks are inspected offline, of a thousand.
-    #[arg(long, value_name = "N", default_value_t = 250)]
+    #[arg(long, value_name = "N", default_value_t = 100)]
     pub inspect: u64,
     /// Print nothing but failures and the trace.
     #[arg(long)]
@@ -39,9 +40,27 @@ pub struct Cli {
     /// Write the disks of a failing seed into this directory.
     #[arg(long, value_name = "DIR")]
     pub images: Option<std::path::PathBuf>,
-    /// Plant a bug, to see that it is found.
-    #[arg(long, value_name = "BUG")]
+    /// Break the oracle or the simulated hardware, to see that it is found.
+    #[arg(long, value_name = "FLAW")]
     pub plant: Option<Plant>,
+    /// Switch on a bug of the engine, in a build with the feature `plants`; `list` names them.
+    #[arg(long, value_name = "BUG")]
+    pub bug: Option<String>,
+    /// Live only this pool of each seed.
+    #[arg(long, value_name = "N")]
+    pub life: Option<u64>,
+    /// Chances to leave out, as shrinking prints them.
+    #[arg(long, value_name = "A,B-C", conflicts_with = "seeds")]
+    pub drop: Option<Dropped>,
+    /// Make failing runs smaller: leave out operations and faults while they still fail.
+    #[arg(long)]
+    pub shrink: bool,
+    /// Stop at the first seed that fails, or after so many events in all.
+    #[arg(long, value_name = "EVENTS")]
+    pub until_found: Option<u64>,
+    /// In pools of four and five, let any subset of the disks be there at a start.
+    #[arg(long)]
+    pub subsets: bool,
 }
 
 const EXIT_CODES: &str = "Exit status: 0 the oracle agrees with everything, 1 it does not, \

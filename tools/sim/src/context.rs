@@ -4,10 +4,12 @@ use stele_device::clock::Clock;
 use stele_device::sim::clock::SimClock;
 use stele_store::request::Command;
 
+use crate::dropped::Dropped;
 use crate::error::Violation;
 use crate::plant::Plant;
 use crate::report::Report;
-use crate::rng::Rng;
+use crate::rng::{Rng, mix};
+use crate::run::Settings;
 use crate::trace::Trace;
 
 /// Shared by everything in the run of one seed.
@@ -18,12 +20,20 @@ pub struct Context {
     pub trace: Trace,
     /// Counts.
     pub report: Report,
+    seed: u64,
+    /// Chances so far: operations, faults and power cuts that could be left out.
+    chances: u64,
+    dropped: Dropped,
     /// A bug planted on purpose.
     pub plant: Option<Plant>,
     /// Whether to print what happens.
     pub show: bool,
     /// Occasions at which the disks are inspected, permille.
     pub inspect_permille: u64,
+    /// Questions refused for damage in the present check.
+    pub damaged: u64,
+    /// A disk does not do what it says just now, which the index cannot see.
+    pub index_at_risk: bool,
     /// Where the disks of a failing run are written.
     pub images: Option<std::path::PathBuf>,
     /// The clock of the machine.
@@ -36,9 +46,20 @@ pub struct Context {
 impl Context {
     /// The start of a run.
     #[must_use]
-    pub fn new(seed: u64, plant: Option<Plant>, show: bool, inspect_permille: u64) -> Self {
+    pub fn new(seed: u64, settings: &Settings) -> Self {
+        let Settings {
+            plant,
+            show,
+            inspect_permille,
+            ref images,
+            ref dropped,
+            ..
+        } = *settings;
         Self {
             rng: Rng::new(seed),
+            seed,
+            chances: 0,
+            dropped: dropped.clone(),
             trace: Trace::default(),
             report: Report {
                 seeds: 1,
@@ -47,18 +68,43 @@ impl Context {
             plant,
             show,
             inspect_permille,
-            images: None,
+            damaged: 0,
+            index_at_risk: false,
+            images: images.clone(),
             clock: SimClock::new(crate::limits::FIRST_WALL_MS),
             true_before_ms: crate::limits::FIRST_WALL_MS,
             compliance_ms: 0,
         }
     }
 
-    /// A new pool begins: with the wall clock right, as its creation requires.
-    pub fn new_pool(&mut self) {
-        let true_ms = self.true_ms();
-        self.clock.jump_wall(true_ms);
+    /// Pool number `life` begins, on its own source of chance and at the first moment of all: what went
+    /// before it changes nothing in it.
+    pub fn begin_life(&mut self, life: u64) {
+        self.rng = Rng::new(mix(self.seed) ^ life);
+        self.clock = SimClock::new(crate::limits::FIRST_WALL_MS);
+        self.true_before_ms = crate::limits::FIRST_WALL_MS;
         self.compliance_ms = 0;
+    }
+
+    /// One chance: something that may also be left out. It draws from a source of its own, so that what
+    /// it does or whether it is left out does not shift the draws of anything else.
+    pub fn chance<T>(&mut self, act: impl FnOnce(&mut Self) -> T) -> Option<T> {
+        let mut own = Rng::new(self.rng.next());
+        let number = self.chances;
+        self.chances += 1;
+        if self.dropped.contains(number) {
+            return None;
+        }
+        std::mem::swap(&mut self.rng, &mut own);
+        let done = act(self);
+        std::mem::swap(&mut self.rng, &mut own);
+        Some(done)
+    }
+
+    /// Chances so far.
+    #[must_use]
+    pub fn chances(&self) -> u64 {
+        self.chances
     }
 
     /// The machine was off for so long and starts again.

@@ -7,23 +7,26 @@
 
 use std::collections::VecDeque;
 
+use stele_device::area::Area;
 use stele_device::clock::Clock;
 use stele_device::disk::{Disk, DiskError, Done, OpId};
 use stele_device::sim::clock::SimClock;
+use stele_device::sim::disk::SimDiskHandle;
 use stele_device::sim::power::Power;
-use stele_format::units::UnixMillis;
-use stele_store::engine::{Action, DiskSlot, Engine, Event, Now};
+use stele_format::units::{ByteCount, UnixMillis};
+use stele_store::engine::{Action, Attachment, DiskRefusal, DiskSlot, Engine, Event, Now};
 use stele_store::index::{IndexReply, IndexRequest, IndexStore};
 use stele_store::job::{Job, JobDone};
 use stele_store::keys::chunk::AwsLc;
 use stele_store::policy::Rights;
-use stele_store::recovery::Opened;
+use stele_store::recovery::{Opened, read_label, write_static_label};
 use stele_store::request::{Answer, Command, Refusal, Request, RequestId};
 
 use crate::context::Context;
 use crate::error::{Halt, Run, Violation};
-use crate::limits::{STUCK_MS, STUCK_TURN_COUNT};
+use crate::limits::{LEAP_MS_MAX, SLOW_TURNS, STUCK_MS, STUCK_TURN_COUNT};
 use crate::plant::Plant;
+use crate::plug::{Plugged, Pulse};
 
 /// An answer and whose it is.
 pub type Reply = (RequestId, Result<Answer, Refusal>);
@@ -44,6 +47,11 @@ pub struct Machine {
     index: IndexStore,
     disks: Vec<Option<Box<dyn Disk>>>,
     power: Power,
+    pulse: Pulse,
+    /// The slot whose disk seldom gets a turn.
+    slow: Option<usize>,
+    /// Slots whose disks answer nothing now.
+    hung: Vec<usize>,
     clock: SimClock,
     jobs: VecDeque<Job>,
     index_requests: VecDeque<IndexRequest>,
@@ -68,13 +76,21 @@ pub fn now(clock: &SimClock) -> Now {
 impl Machine {
     /// Takes over what opening a pool yields.
     #[must_use]
-    pub fn new(opened: Opened, power: Power, clock: SimClock, next_request: u64) -> Self {
+    pub fn new(
+        opened: Opened,
+        (power, pulse): (Power, Pulse),
+        clock: SimClock,
+        next_request: u64,
+    ) -> Self {
         let quiet_since_ms = clock.monotonic_ms();
         Self {
             engine: opened.engine,
             index: opened.index,
             disks: opened.disks,
             power,
+            pulse,
+            slow: None,
+            hung: Vec::new(),
             clock,
             jobs: VecDeque::new(),
             index_requests: VecDeque::new(),
@@ -159,10 +175,92 @@ impl Machine {
         self.watch()
     }
 
+    /// Says whose disk is slow, if one is: it lags behind the others, which is no fault.
+    pub fn set_slow(&mut self, slot: Option<usize>) {
+        self.slow = slot;
+    }
+
+    /// Says which disks answer nothing now, by name.
+    pub fn set_hung<'a>(&mut self, names: impl Iterator<Item = &'a str>) {
+        let names: Vec<&str> = names.collect();
+        let is_hung = |disk: &dyn Disk| names.contains(&disk.identity().name.as_str());
+        let slots = self.disks.iter().enumerate();
+        self.hung = slots
+            .filter(|(_, disk)| disk.as_ref().is_some_and(|disk| is_hung(&**disk)))
+            .map(|(slot, _)| slot)
+            .collect();
+    }
+
+    /// Closes the disk of this name, so that it can be opened again; false while something is under way
+    /// on it.
+    pub fn let_go_of(&mut self, name: &str) -> bool {
+        let of_name = |disk: &dyn Disk| disk.identity().name == name;
+        for disk in &mut self.disks {
+            match disk {
+                Some(open) if of_name(&**open) && open.in_flight() > 0 => return false,
+                Some(open) if of_name(&**open) => *disk = None,
+                _ => {}
+            }
+        }
+        true
+    }
+
+    /// Gives the running engine a disk for the place of disk `number`, or as a further one, as the daemon
+    /// does: with a static label, unless it has that very one.
+    ///
+    /// # Errors
+    /// A broken promise, or the power was cut.
+    pub fn attach(
+        &mut self,
+        context: &mut Context,
+        number: Option<u16>,
+        handle: &SimDiskHandle,
+    ) -> Run<Result<(), DiskRefusal>> {
+        let offer = match self.engine.offer(number) {
+            Ok(offer) => offer,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
+        let mut disk: Box<dyn Disk> = Box::new(Plugged::new(handle.open(), self.pulse.clone()));
+        let mut label = offer.label;
+        label.geometry.disk_bytes = ByteCount::new(disk.identity().bytes);
+        let known = read_label(&mut *disk).is_some_and(|read| read.fixed.disk == label.disk);
+        if !known && write_static_label(&mut *disk, &label).is_err() {
+            // The power went, or the disk failed before it was anything.
+            return match self.power.is_on() {
+                true => Ok(Err(DiskRefusal::ReadOnly)),
+                false => Err(Halt::PowerCut),
+            };
+        }
+        if !self.power.is_on() {
+            return Err(Halt::PowerCut);
+        }
+        let slot = DiskSlot(u16::try_from(self.disks.len()).unwrap_or(u16::MAX));
+        let attachment = Attachment {
+            slot,
+            name: disk.identity().name.clone(),
+            disk: label.disk,
+            geometry: label.geometry,
+        };
+        self.disks.push(Some(disk));
+        let mut actions = Vec::new();
+        let given = self
+            .engine
+            .attach(now(&self.clock), attachment, &mut actions);
+        self.act(context, actions)?;
+        Ok(given)
+    }
+
+    /// Lets the index be mirrored on one more area.
+    pub fn add_mirror(&mut self, area: Box<dyn Area>) {
+        self.index_requests.push_back(IndexRequest::Mirror(area));
+    }
+
     fn choose(&self, context: &mut Context) -> Source {
         let mut sources = Vec::with_capacity(self.disks.len() + 4);
         for (slot, disk) in self.disks.iter().enumerate() {
-            if disk.as_ref().is_some_and(|disk| disk.in_flight() > 0) {
+            let waits = disk.as_ref().is_some_and(|disk| disk.in_flight() > 0);
+            let lags = self.slow == Some(slot) && context.rng.below(SLOW_TURNS) > 0;
+            if waits && !lags && !self.hung.contains(&slot) {
                 sources.push(Source::Disk(slot));
             }
         }
@@ -181,9 +279,20 @@ impl Machine {
         context.rng.pick(&sources).copied().unwrap_or(Source::Tick)
     }
 
+    /// Whether nothing can happen but that a disk answers again, or is given up.
+    fn waits_for_hung(&self) -> bool {
+        let mut disks = self.disks.iter().enumerate();
+        let answers = |slot: usize, disk: &Option<Box<dyn Disk>>| {
+            !self.hung.contains(&slot) && disk.as_ref().is_some_and(|disk| disk.in_flight() > 0)
+        };
+        let idle = self.jobs.is_empty() && self.index_requests.is_empty();
+        !self.hung.is_empty() && idle && !disks.any(|(slot, disk)| answers(slot, disk))
+    }
+
     /// Time is short while something goes on, and longer while all wait for time itself.
     fn passing_ms(&self, context: &mut Context, source: Source) -> u64 {
         match source {
+            Source::Tick if self.waits_for_hung() => context.rng.below(LEAP_MS_MAX),
             Source::Tick => context.rng.below(12),
             _ => context.rng.below(2),
         }
@@ -253,6 +362,13 @@ impl Machine {
         context.report.steps += 1;
         let mut actions = Vec::new();
         self.engine.step(now(&self.clock), event, &mut actions);
+        self.act(context, actions)?;
+        context.check_clock(self.engine.compliance().get())?;
+        Ok(())
+    }
+
+    /// Does what the engine wants done.
+    fn act(&mut self, context: &mut Context, actions: Vec<Action>) -> Run<()> {
         let dead = !self.power.is_on();
         for action in actions {
             context.trace.action(&action);
@@ -267,7 +383,6 @@ impl Machine {
                 Action::Index(request) => self.index_requests.push_back(request),
             }
         }
-        context.check_clock(self.engine.compliance().get())?;
         Ok(())
     }
 

@@ -125,6 +125,29 @@ pub enum Violation {
         /// What was said.
         error: String,
     },
+    /// A disk takes part that must have missed what others acknowledged.
+    #[error("disk {disk} missed writes and takes part all the same")]
+    Believed {
+        /// Its name.
+        disk: String,
+    },
+    /// Something was written to a disk that belongs to another pool.
+    #[error("a disk of another pool was written")]
+    ForeignWritten,
+    /// The vault takes writes with too few of the disks that its newest label names.
+    #[error("writes are taken with {present} of {active} disks that the newest label names")]
+    Minority {
+        /// Of these, how many are here.
+        present: usize,
+        /// Disks that take part by the newest label.
+        active: usize,
+    },
+    /// The verifier calls disks clean from which acknowledged bytes cannot be read.
+    #[error("the verifier finds nothing wrong while {refused} reads are refused")]
+    FalseVerdict {
+        /// Reads and questions refused for damage.
+        refused: u64,
+    },
     /// A pool cannot be made on blank disks.
     #[error("the pool cannot be made: {error}")]
     Create {
@@ -168,6 +191,8 @@ pub enum Violation {
 pub enum Halt {
     /// The power is off.
     PowerCut,
+    /// Nothing more can be asked of this process; the next start helps.
+    Restart,
     /// A promise was broken.
     Violation(Box<Violation>),
 }

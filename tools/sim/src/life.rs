@@ -3,13 +3,16 @@
 
 use std::sync::Arc;
 
+use stele_device::clock::Clock;
 use stele_device::disk::Disk;
+use stele_device::sim::disk::SimDiskHandle;
 use stele_device::sim::entropy::SimEntropy;
 use stele_device::sim::keyprovider::SimKeys;
 use stele_store::engine::World;
 use stele_store::keys::chunk::AwsLc;
+use stele_store::pool::MemberState;
 use stele_store::recovery::{CreateParams, OpenOptions, create, open};
-use stele_store::status::Alarm;
+use stele_store::status::{Alarm, Status};
 
 use crate::context::Context;
 use crate::driver::{Machine, now};
@@ -17,12 +20,14 @@ use crate::error::{Halt, Run, Violation};
 use crate::hardware::Hardware;
 use crate::inspection;
 use crate::limits::{
-    CUT_START_COUNT_MAX, DAY_MS, INDEX_BYTES, INDEX_CACHE_BYTES, KEYSTATE_BYTES,
-    LIFE_CONTENT_BYTES_MAX, LIFE_RECOVERY_COUNT_MAX, LIFE_VERSION_COUNT_MAX,
+    CUT_START_COUNT_MAX, DAY_MS, DISK_BYTES, FULL_CHECK_INTERVAL, INDEX_BYTES, INDEX_CACHE_BYTES,
+    KEYSTATE_BYTES, LIFE_CONTENT_BYTES_MAX, LIFE_RECOVERY_COUNT_MAX, LIFE_VERSION_COUNT_MAX,
+    READ_SHARE, SCRUB_TURN_COUNT_MAX,
 };
+use crate::oracle::reconcile::Circumstances;
 use crate::oracle::{Oracle, survey};
 use crate::plant::Plant;
-use crate::swarm::{Budget, Swarm};
+use crate::swarm::{Budget, Extras, Swarm};
 use crate::workload::Workload;
 
 /// How a session ended.
@@ -46,14 +51,18 @@ pub struct Life<'a> {
     key_seed: u64,
     next_request: u64,
     recoveries: u64,
+    /// Disks that were put out in this session, and what was acknowledged when that was seen.
+    left_out: Option<(Vec<u16>, u64)>,
+    /// The last start: every version is read to its last byte.
+    ending: bool,
     /// Events of work left for the whole run.
     steps_left: &'a mut u64,
 }
 
 impl<'a> Life<'a> {
     /// A pool of the seed's choice, not yet made.
-    pub fn new(context: &'a mut Context, steps_left: &'a mut u64) -> Self {
-        let mut swarm = Swarm::draw(&mut context.rng);
+    pub fn new(context: &'a mut Context, steps_left: &'a mut u64, extras: Extras) -> Self {
+        let mut swarm = Swarm::draw(&mut context.rng, extras);
         if context.plant == Some(Plant::LyingFlush) {
             // With two disks that lie, three must have none that tells the truth twice.
             swarm = Swarm {
@@ -63,11 +72,10 @@ impl<'a> Life<'a> {
                 ..swarm
             };
         }
-        context.new_pool();
         context.report.pools += 1;
         context.say(format_args!("pool: {swarm:?}"));
         let hardware = Hardware::new(context, &swarm);
-        let lenient = swarm.budget == Budget::TwoDisks;
+        let lenient = matches!(swarm.budget, Budget::TwoDisks | Budget::Subsets);
         let must_serve = hardware.must_serve(&swarm);
         let key_seed = context.rng.next();
         Self {
@@ -79,6 +87,8 @@ impl<'a> Life<'a> {
             key_seed,
             next_request: 1,
             recoveries: 0,
+            left_out: None,
+            ending: false,
             steps_left,
         }
     }
@@ -130,8 +140,7 @@ impl<'a> Life<'a> {
     /// half made; then the disks are made blank and it begins again.
     fn create(&mut self) -> Result<(), Violation> {
         if self.context.rng.permille(100) {
-            let steps = self.context.rng.magnitude(200);
-            self.hardware.power().cut_after(steps);
+            self.cut_within(200);
         }
         let made = self.try_create();
         let cut = !self.hardware.power().is_on();
@@ -156,15 +165,30 @@ impl<'a> Life<'a> {
         }
     }
 
-    fn try_create(&mut self) -> Result<(), String> {
-        let disks: Vec<Box<dyn Disk>> = self.hardware.open().into_iter().flatten().collect();
-        let params = CreateParams {
+    fn params(&self) -> CreateParams {
+        CreateParams {
             unit_bytes: self.swarm.unit_bytes,
             segment_units: self.swarm.segment_units,
             keystate_bytes: KEYSTATE_BYTES,
             index_bytes: INDEX_BYTES,
             simulated_clock: true,
-        };
+        }
+    }
+
+    fn options(&self) -> OpenOptions {
+        OpenOptions {
+            cache_bytes: INDEX_CACHE_BYTES,
+            snapshot_rows: self.swarm.snapshot_rows,
+            new_bucket: self.swarm.new_bucket,
+            heal: self.swarm.heal_plan(),
+            ahead_bytes: self.swarm.ahead_bytes,
+        }
+    }
+
+    fn try_create(&mut self) -> Result<(), String> {
+        let (disks, _) = self.hardware.open();
+        let disks: Vec<Box<dyn Disk>> = disks.into_iter().flatten().collect();
+        let params = self.params();
         let mut world = self.world();
         let now = now(&self.context.clock);
         create(disks, &params, &mut world, now)
@@ -174,27 +198,18 @@ impl<'a> Life<'a> {
 
     fn open(&mut self) -> Result<Machine, String> {
         let world = self.world();
-        let options = OpenOptions {
-            cache_bytes: INDEX_CACHE_BYTES,
-            snapshot_rows: self.swarm.snapshot_rows,
-            new_bucket: self.swarm.new_bucket,
-            heal: self.swarm.heal_plan(),
-            ahead_bytes: self.swarm.ahead_bytes,
-        };
+        let options = self.options();
         let mut areas = self.hardware.areas();
         let clock = self.context.clock.clone();
-        let opened = open(
-            self.hardware.open(),
-            &mut *areas,
-            world,
-            &options,
-            now(&clock),
-        )
-        .map_err(|error| error.to_string())?;
+        let (disks, pulse) = self.hardware.open();
+        let opened = open(disks, &mut *areas, world, &options, now(&clock))
+            .map_err(|error| error.to_string())?;
         let report = &opened.report;
         self.context.say(format_args!("opened: {report:?}"));
         let power = self.hardware.power().clone();
-        Ok(Machine::new(opened, power, clock, self.next_request))
+        let mut machine = Machine::new(opened, (power, pulse), clock, self.next_request);
+        machine.set_slow(self.swarm.slow);
+        Ok(machine)
     }
 
     /// Starts the machine, through power cuts that strike during the start. None when the pool need
@@ -210,12 +225,18 @@ impl<'a> Life<'a> {
             if at_work {
                 self.hardware.hurt_at_work(self.context, &self.swarm);
             }
+            if self.swarm.foreign && self.context.rng.permille(200) {
+                self.meet_foreign()?;
+            }
             let cut =
                 cuts < CUT_START_COUNT_MAX && self.context.rng.permille(self.swarm.cuts_at_start);
             if cut {
-                let steps = self.context.rng.magnitude(400);
-                self.hardware.power().cut_after(steps);
+                self.cut_within(400);
             }
+            let labels = match self.swarm.subsets {
+                true => self.hardware.label_picture(),
+                false => None,
+            };
             let opened = self.open();
             if !self.hardware.power().is_on() {
                 self.context.say(format_args!("power cut at the start"));
@@ -229,7 +250,16 @@ impl<'a> Life<'a> {
             }
             self.hardware.power().restore();
             return match opened {
-                Ok(machine) => Ok(Some(machine)),
+                Ok(machine) => {
+                    let status = machine.engine().status();
+                    // With two disks behind, nothing that is here need know.
+                    if self.swarm.budget != Budget::TwoDisks {
+                        self.hardware.check_members(&status)?;
+                    }
+                    check_majority(labels, &status)?;
+                    self.hardware.started(self.context, &status);
+                    Ok(Some(machine))
+                }
                 Err(error) if self.oracle.is_lenient() => {
                     self.context.say(format_args!("does not open: {error}"));
                     self.context.report.refused += 1;
@@ -240,6 +270,36 @@ impl<'a> Life<'a> {
         }
     }
 
+    /// Another pool's disk is plugged in beside ours: the start is refused by name, or goes on without it;
+    /// that disk stays as it is.
+    fn meet_foreign(&mut self) -> Result<(), Violation> {
+        let seed = self.context.rng.next();
+        let foreign = SimDiskHandle::new(DISK_BYTES, seed);
+        let params = self.params();
+        let mut world = self.world();
+        let now = now(&self.context.clock);
+        let made = create(vec![Box::new(foreign.open())], &params, &mut world, now);
+        made.map_err(|error| Violation::Create {
+            error: error.to_string(),
+        })?;
+        let before = foreign.digest();
+        let world = self.world();
+        let options = self.options();
+        let mut areas = self.hardware.areas();
+        let (mut disks, _) = self.hardware.open();
+        disks.push(Some(Box::new(foreign.open())));
+        let opened = open(disks, &mut *areas, world, &options, now);
+        self.context.report.fault("another pool's disk");
+        self.context
+            .say(format_args!("with another pool's disk: {}", opened.is_ok()));
+        drop(opened);
+        if foreign.digest() == before {
+            Ok(())
+        } else {
+            Err(Violation::ForeignWritten)
+        }
+    }
+
     /// The machine is off for a while, and the victims suffer.
     fn rest(&mut self) {
         let off_ms = match self.context.rng.below(6) {
@@ -247,6 +307,7 @@ impl<'a> Life<'a> {
             _ => self.context.rng.magnitude(60_000),
         };
         self.context.reboot(off_ms);
+        self.change_victims();
         self.hardware.hurt_at_rest(self.context, &self.swarm);
     }
 
@@ -260,6 +321,7 @@ impl<'a> Life<'a> {
         let ending = match ended {
             Ok(ending) => ending,
             Err(Halt::PowerCut) => Ending::Cut,
+            Err(Halt::Restart) => Ending::Kill,
             Err(Halt::Violation(violation)) => {
                 let status = machine.engine().status();
                 self.context.say(format_args!("status: {status:?}"));
@@ -274,6 +336,7 @@ impl<'a> Life<'a> {
         }
         self.check_alarms(&machine)?;
         self.context.say(format_args!("session ends: {ending:?}"));
+        self.note_health(&machine);
         self.part_with(machine, ending);
         if ending == Ending::Stop {
             self.inspect("after a clean stop", true)?;
@@ -326,13 +389,26 @@ impl<'a> Life<'a> {
             self.oracle.plant_phantom();
         }
         if self.context.rng.permille(80) {
-            let steps = self.context.rng.magnitude(1000);
-            self.hardware.power().cut_after(steps);
+            self.cut_within(1000);
         }
+        self.context.damaged = 0;
+        self.context.index_at_risk = self.hardware.is_planned();
         let survey = survey::take(machine, self.context, &self.oracle)?;
-        let read_only = machine.engine().status().read_only.is_some();
-        self.oracle.reconcile(self.context, &survey, read_only)?;
-        survey::read_all(machine, self.context, &self.oracle, &survey)?;
+        let circumstances = Circumstances {
+            read_only: machine.engine().status().read_only.is_some(),
+            forgetful: self.hardware.is_forgetful(),
+        };
+        self.oracle
+            .reconcile(self.context, &survey, circumstances)?;
+        let share = if self.ending || self.recoveries.is_multiple_of(FULL_CHECK_INTERVAL) {
+            1
+        } else {
+            READ_SHARE
+        };
+        survey::read_all(machine, self.context, &self.oracle, &survey, share)?;
+        if self.context.damaged > 0 && self.hardware.can_be_judged() {
+            inspection::check_refusals(self.context, &self.hardware, self.context.damaged)?;
+        }
         self.inspect("while running", false)?;
         if crashed {
             self.recoveries += 1;
@@ -349,14 +425,23 @@ impl<'a> Life<'a> {
     fn work(&mut self, machine: &mut Machine) -> Run<Ending> {
         self.workload = Workload::after(&self.workload);
         self.hardware.hurt_at_work(self.context, &self.swarm);
+        self.context.index_at_risk |= self.hardware.is_planned();
+        self.hardware
+            .begin_work(machine.engine().compliance().get());
+        self.left_out = None;
         if self.context.rng.permille(700) {
-            let steps = self.context.rng.magnitude(2 * self.swarm.session_turns);
-            self.hardware.power().cut_after(steps);
+            self.cut_within(2 * self.swarm.session_turns);
         }
         let turns = self.context.rng.magnitude(self.swarm.session_turns);
         for _ in 0..turns.min(*self.steps_left) {
             *self.steps_left -= 1;
             self.turn(machine)?;
+        }
+        if self.swarm.scrub_ms.is_some()
+            && self.hardware.wants_scrub()
+            && self.context.rng.permille(200)
+        {
+            self.scrub(machine)?;
         }
         let ending = self.context.rng.below(1000);
         if ending < self.swarm.stops {
@@ -373,12 +458,23 @@ impl<'a> Life<'a> {
         if self.workload.len() < self.swarm.concurrency
             && self.context.rng.permille(self.swarm.pressure)
         {
-            self.workload
-                .begin(machine, self.context, &mut self.oracle, &self.swarm)?;
+            let Self {
+                workload,
+                oracle,
+                swarm,
+                ..
+            } = self;
+            self.context
+                .chance(|context| workload.begin(machine, context, oracle, swarm))
+                .unwrap_or(Ok(()))?;
         }
         if self.context.rng.permille(5) {
-            self.hardware.hurt_now(self.context, &self.swarm);
+            let now_ms = self.context.clock.monotonic_ms();
+            self.hardware.hurt_now(self.context, &self.swarm, now_ms);
         }
+        self.hardware.wake(self.context.clock.monotonic_ms());
+        machine.set_hung(self.hardware.hung());
+        self.look_at_members(machine)?;
         if self.swarm.wall_jumps && self.context.rng.permille(10) {
             self.jump_wall();
         }
@@ -389,6 +485,103 @@ impl<'a> Life<'a> {
         self.workload
             .hear(machine, self.context, &mut self.oracle, &self.swarm)?;
         turned
+    }
+
+    /// Lets the power fail within so many steps of the disks.
+    fn cut_within(&mut self, steps_max: u64) {
+        let drawn = self
+            .context
+            .chance(|context| context.rng.magnitude(steps_max));
+        if let Some(steps) = drawn {
+            self.hardware.power().cut_after(steps);
+        }
+    }
+
+    /// The clients pause until everything was read again; then the verifier must agree.
+    fn scrub(&mut self, machine: &mut Machine) -> Run<()> {
+        for turn in 0..SCRUB_TURN_COUNT_MAX {
+            let turned = machine.turn(self.context);
+            if turned == Err(Halt::PowerCut) {
+                return turned;
+            }
+            self.workload
+                .hear(machine, self.context, &mut self.oracle, &self.swarm)?;
+            turned?;
+            if turn % 64 == 63 {
+                let status = machine.engine().status();
+                if self.hardware.note_scrubbed(self.context, &status) {
+                    return Ok(inspection::check(
+                        self.context,
+                        &self.hardware,
+                        "after scrubbing",
+                        false,
+                    )?);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Disks join, and those that fell out are noticed.
+    fn look_at_members(&mut self, machine: &mut Machine) -> Run<()> {
+        let joins = self.swarm.joins;
+        if joins > 0 {
+            let hardware = &mut self.hardware;
+            self.context
+                .chance(|context| match context.rng.permille(joins) {
+                    true => hardware.join(context, machine),
+                    false => Ok(()),
+                })
+                .unwrap_or(Ok(()))?;
+        }
+        let looks = self.hardware.is_hurt_now() || self.hardware.is_filling();
+        if !looks || !self.context.rng.permille(100) {
+            return Ok(());
+        }
+        let status = machine.engine().status();
+        self.hardware.note_filled(self.context, machine, &status);
+        if status.read_only.is_none() {
+            let out: Vec<u16> = status
+                .disks
+                .iter()
+                .filter(|disk| disk.state == MemberState::Expelled)
+                .map(|disk| disk.number)
+                .collect();
+            let acknowledged = self.context.report.acknowledged;
+            match &self.left_out {
+                // What was acknowledged since was so under a label that leaves them out.
+                Some((before, then)) if *before == out && acknowledged > *then => {
+                    out.iter()
+                        .for_each(|number| self.hardware.left_behind(*number));
+                }
+                Some((before, _)) if *before == out => {}
+                _ => self.left_out = Some((out, acknowledged)),
+            }
+        }
+        Ok(())
+    }
+
+    /// What the engine knows at the end of a session of the disks that were hurt.
+    fn note_health(&mut self, machine: &Machine) {
+        let status = machine.engine().status();
+        self.hardware.note_scrubbed(self.context, &status);
+        self.hardware.forget_fillings(self.context, &status);
+    }
+
+    /// When everything is whole, another disk may be the one that goes wrong.
+    fn change_victims(&mut self) {
+        if self.swarm.victims_change && self.hardware.is_whole() {
+            let disks = self.hardware.len();
+            let swarm = &mut self.swarm;
+            self.context.chance(|context| {
+                if context.rng.permille(500) {
+                    let victim = u16::try_from(context.rng.index(disks)).unwrap_or(0);
+                    swarm.victims = vec![victim];
+                    context.report.fault("(another disk is the victim)");
+                    context.say(format_args!("the victim is disk {victim}"));
+                }
+            });
+        }
     }
 
     fn jump_wall(&mut self) {
@@ -428,6 +621,7 @@ impl<'a> Life<'a> {
 
     /// The end: one more start, everything compared, a clean stop, the last inspection.
     fn end(&mut self, crashed: bool) -> Result<(), Violation> {
+        self.ending = true;
         let Some(mut machine) = self.start(crashed)? else {
             return Ok(());
         };
@@ -458,5 +652,15 @@ impl<'a> Life<'a> {
     fn end_again(&mut self) -> Result<(), Violation> {
         self.context.report.cuts += 1;
         self.end(true)
+    }
+}
+
+/// Writes are only taken with more than half of the disks that the newest label names as taking part.
+fn check_majority(labels: Option<(usize, usize)>, status: &Status) -> Result<(), Violation> {
+    match labels {
+        Some((present, active)) if status.read_only.is_none() && 2 * present <= active => {
+            Err(Violation::Minority { present, active })
+        }
+        _ => Ok(()),
     }
 }

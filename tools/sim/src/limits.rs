@@ -1,7 +1,7 @@
 //! Every limit and size of the simulation, the unit in its name.
 
 /// Size of a simulated disk, bytes. Sparse: only what is written takes memory.
-pub const DISK_BYTES: u64 = 192 << 20;
+pub const DISK_BYTES: u64 = 96 << 20;
 /// Size of one key-state copy, bytes.
 pub const KEYSTATE_BYTES: u32 = 64 << 10;
 /// Size of the index area of a disk, bytes.
@@ -17,6 +17,23 @@ pub const LIFE_VERSION_COUNT_MAX: usize = 160;
 pub const LIFE_CONTENT_BYTES_MAX: u64 = 40 << 20;
 /// Starts of one pool in a row that a power cut may interrupt.
 pub const CUT_START_COUNT_MAX: u64 = 6;
+
+/// After so many recoveries of a pool every version is read to its last byte; also at its end.
+pub const FULL_CHECK_INTERVAL: u64 = 4;
+/// After the other recoveries one of so many versions is.
+pub const READ_SHARE: u64 = 4;
+
+/// Disks of a pool, at most.
+pub const DISK_COUNT_MAX: usize = 5;
+/// Longest time a disk answers nothing, milliseconds: longer than the engine waits for it.
+pub const HUNG_MS_MAX: u64 = 60_000;
+/// Of so many turns in which it could, a slow disk takes one.
+pub const SLOW_TURNS: u64 = 25;
+/// Longest leap of time while all wait for a disk that answers nothing, milliseconds.
+pub const LEAP_MS_MAX: u64 = 600;
+
+/// Turns in which the clients pause for scrubbing, at most.
+pub const SCRUB_TURN_COUNT_MAX: u64 = 1_500;
 
 /// Turns without any answer after which a machine with open questions counts as stuck.
 pub const STUCK_TURN_COUNT: u64 = 60_000;

@@ -7,13 +7,26 @@ use clap::Parser;
 use stele_sim::cli::{Cli, SeedRange};
 use stele_sim::report::Report;
 use stele_sim::run::{Outcome, Settings, hush_panics, run};
+use stele_sim::shrink::shrink;
+use stele_sim::swarm::Extras;
 use stele_sim::trace::{Trace, hex};
+use stele_store::plants::Plant;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    if let Some(bug) = &cli.bug
+        && let Err(refusal) = switch_on(bug)
+    {
+        return refusal;
+    }
     hush_panics();
     let settings = Settings {
         steps: cli.steps,
+        life: cli.life,
+        dropped: cli.drop.clone().unwrap_or_default(),
+        extras: Extras {
+            subsets: cli.subsets,
+        },
         plant: cli.plant,
         show: cli.show,
         inspect_permille: cli.inspect,
@@ -32,16 +45,47 @@ fn main() -> ExitCode {
     }
 }
 
+/// Switches on a bug of the engine, or prints their names.
+fn switch_on(name: &str) -> Result<(), ExitCode> {
+    if name == "list" {
+        Plant::ALL
+            .iter()
+            .for_each(|plant| println!("{}", plant.name()));
+        return Err(ExitCode::SUCCESS);
+    }
+    let Some(plant) = Plant::named(name) else {
+        eprintln!("stele-sim: there is no bug {name}; --bug list names them");
+        return Err(ExitCode::from(2));
+    };
+    plant_bug(plant)
+}
+
+#[cfg(feature = "plants")]
+fn plant_bug(plant: Plant) -> Result<(), ExitCode> {
+    stele_store::plants::switch_on(plant);
+    Ok(())
+}
+
+#[cfg(not(feature = "plants"))]
+fn plant_bug(plant: Plant) -> Result<(), ExitCode> {
+    eprintln!(
+        "stele-sim: {} can only be switched on in a build with --features plants",
+        plant.name()
+    );
+    Err(ExitCode::from(2))
+}
+
 /// Runs every seed asked for. The trace of several is the digest of theirs.
 fn run_seeds(cli: &Cli, settings: &Settings) -> (Report, [u8; 32]) {
-    let single = cli.seeds.is_none() && cli.recoveries.is_none();
-    let range = match (cli.seeds, cli.recoveries) {
-        (Some(range), _) => range,
-        (None, Some(_)) => SeedRange {
+    let many = cli.recoveries.is_some() || cli.until_found.is_some();
+    let single = cli.seeds.is_none() && !many;
+    let range = match cli.seeds {
+        Some(range) => range,
+        None if many => SeedRange {
             first: cli.seed,
             end: u64::MAX,
         },
-        (None, None) => SeedRange {
+        None => SeedRange {
             first: cli.seed,
             end: cli.seed.saturating_add(1),
         },
@@ -52,39 +96,80 @@ fn run_seeds(cli: &Cli, settings: &Settings) -> (Report, [u8; 32]) {
     let mut last = traces.digest();
     for seed in range.first..range.end {
         let outcome = run(seed, settings);
-        tell(seed, cli, &outcome);
         report.add(&outcome.report);
+        tell(seed, cli, settings, &outcome, report.steps);
         traces.bytes(&outcome.trace);
         last = outcome.trace;
-        if report.recoveries >= enough {
+        let found = |events: u64| report.failed > 0 || report.steps >= events;
+        if report.recoveries >= enough || cli.until_found.is_some_and(found) {
             break;
         }
     }
     (report, if single { last } else { traces.digest() })
 }
 
-/// Says how a seed failed and how to see it fail again.
-fn tell(seed: u64, cli: &Cli, outcome: &Outcome) {
+/// Says how a seed failed and how to see it fail again, made smaller where that was asked for.
+fn tell(seed: u64, cli: &Cli, settings: &Settings, outcome: &Outcome, events: u64) {
     let Some(violation) = &outcome.violation else {
         return;
     };
-    println!(
-        "FAILED seed {seed} after {} events: {violation}",
-        outcome.report.steps
-    );
-    let plant = match cli.plant {
-        Some(plant) => format!(
-            " --plant {}",
-            clap::ValueEnum::to_possible_value(&plant)
-                .map_or_else(String::new, |value| value.get_name().to_owned())
-        ),
-        None => String::new(),
-    };
-    let crashes = cli
-        .crashes
-        .map_or_else(String::new, |crashes| format!(" --crashes {crashes}"));
-    println!(
-        "reproduce: stele-sim --seed {seed} --steps {} --inspect {}{crashes}{plant} --show",
-        cli.steps, cli.inspect
-    );
+    println!("FAILED seed {seed} after {events} events: {violation}");
+    println!("reproduce: {}", command(seed, cli, settings, outcome));
+    if cli.shrink
+        && let Some(smallest) = shrink(seed, settings, outcome)
+    {
+        println!(
+            "smallest: {} of {} chances left after {} runs: {}",
+            smallest.kept,
+            outcome.chances,
+            smallest.runs,
+            smallest
+                .outcome
+                .violation
+                .as_ref()
+                .map_or_else(String::new, ToString::to_string)
+        );
+        println!(
+            "reproduce: {}",
+            command(seed, cli, &smallest.settings, outcome)
+        );
+    }
+}
+
+/// The command that runs a seed again as it ran here.
+fn command(seed: u64, cli: &Cli, settings: &Settings, outcome: &Outcome) -> String {
+    let mut command = format!("stele-sim --seed {seed} --inspect {}", cli.inspect);
+    let mut add = |text: String| command.push_str(&text);
+    match settings.dropped.is_empty() {
+        // Pools are independent of each other: the one that failed is enough.
+        true => {
+            let (life, steps) = outcome.last_life;
+            add(format!(" --life {life} --steps {steps}"));
+        }
+        false => {
+            add(format!(
+                " --steps {} --drop {}",
+                settings.steps, settings.dropped
+            ));
+            if let Some(life) = settings.life {
+                add(format!(" --life {life}"));
+            }
+        }
+    }
+    if let Some(crashes) = cli.crashes {
+        add(format!(" --crashes {crashes}"));
+    }
+    if let Some(plant) = &cli.plant
+        && let Some(value) = clap::ValueEnum::to_possible_value(plant)
+    {
+        add(format!(" --plant {}", value.get_name()));
+    }
+    if let Some(bug) = &cli.bug {
+        add(format!(" --bug {bug}"));
+    }
+    if cli.subsets {
+        add(" --subsets".to_owned());
+    }
+    add(" --show".to_owned());
+    command
 }

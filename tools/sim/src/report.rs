@@ -32,10 +32,18 @@ pub struct Report {
     pub kills: u64,
     /// Clean stops.
     pub stops: u64,
-    /// Versions compared after starts and at ends.
+    /// Versions compared after starts and at ends: that they are there, and what is said of them.
     pub versions_checked: u64,
+    /// Of these, those whose every byte was read.
+    pub versions_read: u64,
     /// Bytes of content compared.
     pub bytes_checked: u64,
+    /// Pools beyond the fault budget in which something was missing and told of.
+    pub blurred: u64,
+    /// Disks that joined and took part.
+    pub filled: u64,
+    /// Disks that were hurt and found whole again by scrubbing.
+    pub healed: u64,
     /// Inspections of the disks' images.
     pub inspections: u64,
     /// Reads and starts refused outside the fault budget, each by name.
@@ -76,7 +84,11 @@ impl Report {
             (&mut self.kills, other.kills),
             (&mut self.stops, other.stops),
             (&mut self.versions_checked, other.versions_checked),
+            (&mut self.versions_read, other.versions_read),
             (&mut self.bytes_checked, other.bytes_checked),
+            (&mut self.blurred, other.blurred),
+            (&mut self.filled, other.filled),
+            (&mut self.healed, other.healed),
             (&mut self.inspections, other.inspections),
             (&mut self.refused, other.refused),
             (&mut self.failed, other.failed),
@@ -125,15 +137,30 @@ impl fmt::Display for Report {
         writeln!(
             f,
             "crash recoveries {} (power cuts {}, of them {} during a start; kills {}), \
-             clean stops {}; starts beyond the fault budget {}",
-            self.recoveries, self.cuts, self.cuts_at_start, self.kills, self.stops, self.beyond
+             clean stops {}; starts beyond the fault budget {}, pools that lost something and said so {}",
+            self.recoveries,
+            self.cuts,
+            self.cuts_at_start,
+            self.kills,
+            self.stops,
+            self.beyond,
+            self.blurred
         )?;
         writeln!(f, "faults: {}", list(self.faults.iter()))?;
+        writeln!(
+            f,
+            "disks that joined and took part {}, disks whole again by scrubbing {}",
+            self.filled, self.healed
+        )?;
         writeln!(f, "refusals: {}", list(self.refusals.iter()))?;
         writeln!(
             f,
-            "versions checked {}, bytes {}, inspections {}; refused outside the budget {}",
-            self.versions_checked, self.bytes_checked, self.inspections, self.refused
+            "versions checked {}, {} of them read, bytes {}, inspections {}; refused outside the budget {}",
+            self.versions_checked,
+            self.versions_read,
+            self.bytes_checked,
+            self.inspections,
+            self.refused
         )?;
         write!(
             f,

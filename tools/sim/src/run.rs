@@ -4,14 +4,22 @@ use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::context::Context;
+use crate::dropped::Dropped;
 use crate::error::Violation;
 use crate::life::Life;
 use crate::plant::Plant;
 use crate::report::Report;
+use crate::swarm::Extras;
 
 /// What a run may do.
 #[derive(Debug, Clone)]
 pub struct Settings {
+    /// The only pool to live, by number; none for all.
+    pub life: Option<u64>,
+    /// Chances left out.
+    pub dropped: Dropped,
+    /// Draws that are off unless asked for.
+    pub extras: Extras,
     /// Events of work.
     pub steps: u64,
     /// A bug planted on purpose.
@@ -26,6 +34,22 @@ pub struct Settings {
     pub recoveries_max: u64,
 }
 
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            life: None,
+            dropped: Dropped::default(),
+            extras: Extras::default(),
+            steps: 2_000,
+            plant: None,
+            show: false,
+            inspect_permille: 100,
+            images: None,
+            recoveries_max: u64::MAX,
+        }
+    }
+}
+
 /// What a run found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outcome {
@@ -35,6 +59,10 @@ pub struct Outcome {
     pub report: Report,
     /// The first broken promise.
     pub violation: Option<Violation>,
+    /// Chances there were.
+    pub chances: u64,
+    /// The pool it ended in, and the events of work that were left when that began.
+    pub last_life: (u64, u64),
 }
 
 thread_local! {
@@ -52,17 +80,10 @@ pub fn hush_panics() {
 /// Runs one seed.
 #[must_use]
 pub fn run(seed: u64, settings: &Settings) -> Outcome {
-    let Settings {
-        plant,
-        show,
-        inspect_permille,
-        ..
-    } = *settings;
-    let mut context = Context::new(seed, plant, show, inspect_permille);
-    context.images.clone_from(&settings.images);
-    let mut steps_left = settings.steps;
+    let mut context = Context::new(seed, settings);
+    let mut last_life = (0, 0);
     let lived = catch_unwind(AssertUnwindSafe(|| {
-        lives(&mut context, &mut steps_left, settings)
+        lives(&mut context, &mut last_life, settings)
     }));
     let violation = match lived {
         Ok(result) => result.err(),
@@ -76,18 +97,30 @@ pub fn run(seed: u64, settings: &Settings) -> Outcome {
     }
     Outcome {
         trace: context.trace.digest(),
+        chances: context.chances(),
         report: context.report,
         violation,
+        last_life,
     }
 }
 
 fn lives(
     context: &mut Context,
-    steps_left: &mut u64,
+    last_life: &mut (u64, u64),
     settings: &Settings,
 ) -> Result<(), Violation> {
-    while *steps_left > 0 && context.report.recoveries < settings.recoveries_max {
-        Life::new(context, steps_left).live()?;
+    let mut steps_left = settings.steps;
+    let first = settings.life.unwrap_or(0);
+    for life in first.. {
+        if steps_left == 0 || context.report.recoveries >= settings.recoveries_max {
+            break;
+        }
+        *last_life = (life, steps_left);
+        context.begin_life(life);
+        Life::new(context, &mut steps_left, settings.extras).live()?;
+        if settings.life.is_some() {
+            break;
+        }
     }
     Ok(())
 }

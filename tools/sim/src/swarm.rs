@@ -18,8 +18,17 @@ pub enum Budget {
     Crashes,
     /// Power cuts, and one disk that may do anything wrong.
     OneDisk,
-    /// Power cuts, and two such disks: nothing may be wrong, something may be refused.
+    /// Power cuts, and two such disks or all of them: nothing may be wrong, something may be refused by name.
     TwoDisks,
+    /// Power cuts, and disks that come and go: nothing is lost, something may be refused by name.
+    Subsets,
+}
+
+/// Draws that are off unless asked for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Extras {
+    /// In pools of four and five, any subset of the disks may be there at a start.
+    pub subsets: bool,
 }
 
 /// The character of a pool.
@@ -61,6 +70,18 @@ pub struct Swarm {
     pub privileged: u64,
     /// Requests that start while there is room, permille of turns.
     pub pressure: u64,
+    /// Disks join: turns in which one may, permille.
+    pub joins: u64,
+    /// The place in the machine whose disk is slow.
+    pub slow: Option<usize>,
+    /// Disks change places between starts.
+    pub swaps: bool,
+    /// Any subset of the disks is there at a start.
+    pub subsets: bool,
+    /// Another pool's disk is found among the disks at some starts.
+    pub foreign: bool,
+    /// The one that may go wrong changes when everything is whole again.
+    pub victims_change: bool,
     /// Time after which segments are read again, milliseconds; none for not at all.
     pub scrub_ms: Option<u64>,
     /// Zeros kept ahead of the journal's head, bytes.
@@ -74,6 +95,8 @@ pub struct Rates {
     pub missing: u64,
     /// At a start: flipped bits.
     pub rot: u64,
+    /// At a start, beyond the budget: bursts of rot where the youngest segment ends, on every victim.
+    pub head_rot: u64,
     /// At a start: blocks that cannot be read.
     pub unreadable: u64,
     /// At a start: the disk is as it was some time ago.
@@ -98,6 +121,10 @@ pub struct Rates {
     pub live_rot: u64,
     /// In a session: the disk is out of room.
     pub full: u64,
+    /// In a session: the disk answers nothing for some time.
+    pub hang: u64,
+    /// At a start: a disk that was lost and replaced is back.
+    pub lost_returns: u64,
 }
 
 impl Rates {
@@ -111,6 +138,7 @@ impl Rates {
         Self {
             missing: rate(300),
             rot: rate(500),
+            head_rot: rate(200),
             unreadable: rate(300),
             rollback: rate(120),
             wipe: rate(60),
@@ -123,6 +151,22 @@ impl Rates {
             vanish: rate(120),
             live_rot: rate(300),
             full: rate(80),
+            hang: rate(150),
+            lost_returns: rate(100),
+        }
+    }
+}
+
+impl Rates {
+    /// Without the faults that make a disk forget what it acknowledged: two of the others are always told.
+    fn without_forgetting(self) -> Self {
+        Self {
+            rollback: 0,
+            lost_returns: 0,
+            lost_write: 0,
+            stray_write: 0,
+            lie: 0,
+            ..self
         }
     }
 }
@@ -145,14 +189,21 @@ impl Swarm {
 
     /// Draws the character of a pool.
     #[must_use]
-    pub fn draw(rng: &mut Rng) -> Self {
+    pub fn draw(rng: &mut Rng, extras: Extras) -> Self {
         let disks = *rng.pick(&[1, 2, 3, 3, 3, 3, 3, 3, 4, 5]).unwrap_or(&3);
-        let budget = draw_budget(rng, disks);
+        let subsets = extras.subsets && disks >= 4;
+        let budget = match draw_budget(rng, disks) {
+            _ if subsets => Budget::Subsets,
+            budget => budget,
+        };
         let victims = draw_victims(rng, disks, budget);
-        let segment_bytes = *rng.pick(&[2 << 20, 2 << 20, 4 << 20]).unwrap_or(&(2 << 20));
         let unit_bytes = *rng
             .pick(&[64 << 10, 64 << 10, 128 << 10, 256 << 10])
             .unwrap_or(&65536);
+        // A chunk and all around it must fit.
+        let segment_bytes = *rng
+            .pick(&[5 << 18, 5 << 18, 5 << 18, 2 << 20, 4 << 20])
+            .unwrap_or(&(2 << 20));
         Self {
             disks,
             unit_bytes,
@@ -161,22 +212,31 @@ impl Swarm {
             snapshot_rows: *rng.pick(&[8, 40, 150, 5_000]).unwrap_or(&150),
             budget,
             victims,
-            rates: if budget == Budget::Crashes {
-                Rates::default()
-            } else {
-                Rates::draw(rng)
+            rates: match budget {
+                Budget::Crashes | Budget::Subsets => Rates::default(),
+                Budget::OneDisk => Rates::draw(rng),
+                Budget::TwoDisks if rng.permille(500) => Rates::draw(rng).without_forgetting(),
+                Budget::TwoDisks => Rates::draw(rng),
             },
+            joins: *rng.pick(&[0, 5, 30]).unwrap_or(&0),
+            slow: rng.permille(300).then(|| rng.index(usize::from(disks))),
+            swaps: rng.permille(300),
+            subsets,
+            foreign: rng.permille(50),
+            victims_change: budget == Budget::OneDisk && rng.permille(600),
             concurrency: *rng.pick(&[1, 2, 4, 8, 16]).unwrap_or(&4),
             session_turns: rng.between(60, 900),
             stops: *rng.pick(&[0, 100, 300]).unwrap_or(&100),
             kills: *rng.pick(&[0, 100, 400]).unwrap_or(&100),
             cuts_at_start: *rng.pick(&[0, 100, 300, 500]).unwrap_or(&100),
-            large: *rng.pick(&[0, 0, 30, 150]).unwrap_or(&0),
+            large: *rng.pick(&[0, 0, 60, 200]).unwrap_or(&0),
             long_parts: rng.permille(40),
             wall_jumps: rng.permille(250),
             privileged: *rng.pick(&[0, 200, 700]).unwrap_or(&200),
             pressure: *rng.pick(&[60, 200, 500]).unwrap_or(&200),
-            scrub_ms: *rng.pick(&[None, Some(20), Some(400)]).unwrap_or(&None),
+            scrub_ms: *rng
+                .pick(&[None, Some(20), Some(20), Some(400)])
+                .unwrap_or(&None),
             ahead_bytes: *rng.pick(&[0, 0, 64 << 10, 512 << 10]).unwrap_or(&0),
         }
     }
@@ -185,15 +245,16 @@ impl Swarm {
 fn draw_budget(rng: &mut Rng, disks: u16) -> Budget {
     match (disks, rng.below(10)) {
         (1, _) | (_, 0..=2) => Budget::Crashes,
-        (_, 3..=8) => Budget::OneDisk,
+        (_, 3..=7) => Budget::OneDisk,
         _ => Budget::TwoDisks,
     }
 }
 
 fn draw_victims(rng: &mut Rng, disks: u16, budget: Budget) -> Vec<u16> {
     let count = match budget {
-        Budget::Crashes => 0,
+        Budget::Crashes | Budget::Subsets => 0,
         Budget::OneDisk => 1,
+        Budget::TwoDisks if rng.permille(400) => usize::from(disks),
         Budget::TwoDisks => 2,
     };
     let mut victims: Vec<u16> = (0..disks).collect();

@@ -38,6 +38,7 @@ impl SimArea {
     /// Runs one access on a disk that is there and answers.
     fn access<T>(
         &self,
+        changes: bool,
         act: impl FnOnce(&mut State) -> Result<T, DiskError>,
     ) -> Result<T, DiskError> {
         let mut state = lock(&self.state);
@@ -47,7 +48,7 @@ impl SimArea {
         if state.hung {
             return Err(DiskError::Gone);
         }
-        state.begin()?;
+        state.begin(changes)?;
         act(&mut state)
     }
 
@@ -63,19 +64,23 @@ impl Area for SimArea {
 
     fn read(&self, offset: u64, into: &mut [u8]) -> Result<(), DiskError> {
         check_range(offset, byte_count(into.len()), self.bytes)?;
-        self.access(|state| state.read(self.start + offset, into))
+        self.access(false, |state| state.read(self.start + offset, into, false))
     }
 
     fn write(&self, offset: u64, from: &[u8]) -> Result<(), DiskError> {
         check_range(offset, byte_count(from.len()), self.bytes)?;
         let source = self.source();
-        self.access(|state| state.write(self.start + offset, from, source, OpKind::Write))
-            .map(drop)
+        self.access(true, |state| {
+            state.write(self.start + offset, from, source, OpKind::Write)
+        })
+        .map(drop)
     }
 
     fn flush(&self) -> Result<(), DiskError> {
         let source = self.source();
-        self.access(|state| state.core.flush(source, OpKind::Flush, |_| true))
+        self.access(true, |state| {
+            state.core.flush(source, OpKind::Flush, |_| true)
+        })
     }
 }
 

@@ -61,6 +61,18 @@ impl SimDiskHandle {
         }
     }
 
+    /// The name it was made with.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.identity.name
+    }
+
+    /// Whether reads of these bytes fail with `EIO`.
+    #[must_use]
+    pub fn is_unreadable(&self, offset: u64, bytes: usize) -> bool {
+        lock(&self.state).core.is_unreadable(offset, bytes)
+    }
+
     /// Opens the disk. Whoever had it open before is as good as dead.
     #[must_use]
     pub fn open(&self) -> SimDisk {
@@ -153,10 +165,28 @@ impl SimDiskHandle {
     /// When the range reaches beyond the end of the disk.
     #[must_use]
     pub fn peek(&self, offset: u64, bytes: usize) -> Vec<u8> {
-        self.assert_inside(offset, bytes);
         let mut content = vec![0; bytes];
-        lock(&self.state).core.peek(offset, &mut content);
+        self.peek_into(offset, &mut content);
         content
+    }
+
+    /// As [`SimDiskHandle::peek`], into a buffer of the caller's.
+    ///
+    /// # Panics
+    /// When the range reaches beyond the end of the disk.
+    pub fn peek_into(&self, offset: u64, into: &mut [u8]) {
+        self.assert_inside(offset, into.len());
+        lock(&self.state).core.peek(offset, into);
+    }
+
+    /// Whether reads of all these bytes would give zeros.
+    ///
+    /// # Panics
+    /// When the range reaches beyond the end of the disk.
+    #[must_use]
+    pub fn is_blank(&self, offset: u64, bytes: usize) -> bool {
+        self.assert_inside(offset, bytes);
+        lock(&self.state).core.is_blank(offset, bytes)
     }
 
     /// Makes every access fail as if the disk had been pulled; what was cached stays at risk.

@@ -15,10 +15,11 @@
 //! **Order.** Operations in flight are carried out, and complete, in an order the seed chooses, a
 //! few at a time.
 //!
-//! **Errors.** A failing write leaves each of its sectors old or new. A failing flush makes durable
-//! an arbitrary part of what it covered; *the rest stays visible to reads, is never made durable,
-//! and a later flush succeeds all the same*, which is what kernels do. A block marked unreadable
-//! fails until it is written again. A full disk refuses writes.
+//! **Errors.** A failing write leaves each of its sectors old or new, or has done nothing, or all of
+//! it. A failing flush makes durable an arbitrary part of what it covered, or nothing, or all; *the
+//! rest stays visible to reads, is never made durable, and a later flush succeeds all the same*,
+//! which is what kernels do. A block marked unreadable fails until it is written again. A full disk
+//! refuses writes.
 //!
 //! **Lies.** A lost write is acknowledged and never happens. A misdirected write lands elsewhere,
 //! a misdirected read comes from elsewhere. A lying flush acknowledges and does nothing. Rot flips
@@ -76,6 +77,18 @@ pub(crate) fn hits(span: &mut Option<Span>) -> bool {
     false
 }
 
+/// What an operation that fails has done all the same.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Kept {
+    /// Nothing.
+    Nothing,
+    /// An arbitrary part, sector by sector.
+    #[default]
+    Part,
+    /// All of it: only the answer is wrong.
+    All,
+}
+
 /// The faults a disk will show from now on. The default has none, and reorders.
 ///
 /// "Writes" are plain and durable writes and area writes, "flushes" include those of durable
@@ -86,8 +99,12 @@ pub struct Plan {
     pub reorder: bool,
     /// Writes that fail with `EIO`.
     pub fail_writes: Option<Span>,
+    /// What failing writes do.
+    pub failed_writes_keep: Kept,
     /// Flushes that fail with `EIO`.
     pub fail_flushes: Option<Span>,
+    /// What failing flushes make durable.
+    pub failed_flushes_keep: Kept,
     /// Flushes that say they worked and did nothing.
     pub lie_flushes: Option<Span>,
     /// Writes that are acknowledged and never happen.
@@ -108,7 +125,9 @@ impl Default for Plan {
         Plan {
             reorder: true,
             fail_writes: None,
+            failed_writes_keep: Kept::Part,
             fail_flushes: None,
+            failed_flushes_keep: Kept::Part,
             lie_flushes: None,
             lose_writes: None,
             misdirect_writes: None,

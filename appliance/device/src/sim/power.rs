@@ -1,8 +1,10 @@
 //! The mains: one switch for the disks of a simulated machine, so that a power cut can be placed
 //! before any single operation of any of them.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use crate::sync::lock;
 
 /// A power supply; a clone is the same supply.
 ///
@@ -15,6 +17,8 @@ pub struct Power(Arc<Meter>);
 struct Meter {
     left: AtomicU64,
     used: AtomicU64,
+    /// The steps that may have changed a disk, once somebody wants to know.
+    changes: Mutex<Option<Vec<u64>>>,
 }
 
 /// So many steps never happen.
@@ -33,6 +37,7 @@ impl Power {
         Power(Arc::new(Meter {
             left: AtomicU64::new(UNLIMITED),
             used: AtomicU64::new(0),
+            changes: Mutex::new(None),
         }))
     }
 
@@ -58,14 +63,28 @@ impl Power {
         self.0.used.load(Ordering::Relaxed)
     }
 
+    /// From now on, notes which steps may change a disk: between two others a cut leaves the same.
+    pub fn note_changes(&self) {
+        *lock(&self.0.changes) = Some(Vec::new());
+    }
+
+    /// The steps noted: how many had happened before each of them.
+    #[must_use]
+    pub fn take_changes(&self) -> Vec<u64> {
+        lock(&self.0.changes).take().unwrap_or_default()
+    }
+
     /// Uses one step, if there is one.
-    pub(crate) fn step(&self) -> bool {
+    pub(crate) fn step(&self, changes: bool) -> bool {
         match self.0.left.load(Ordering::Relaxed) {
             0 => return false,
             UNLIMITED => {}
             left => self.0.left.store(left - 1, Ordering::Relaxed),
         }
-        self.0.used.fetch_add(1, Ordering::Relaxed);
+        let before = self.0.used.fetch_add(1, Ordering::Relaxed);
+        if changes && let Some(noted) = lock(&self.0.changes).as_mut() {
+            noted.push(before);
+        }
         true
     }
 }

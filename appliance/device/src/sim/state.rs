@@ -13,7 +13,7 @@ use crate::buffer::BufferMut;
 use crate::disk::{DiskError, Op, OpId, OpKind, byte_count};
 use crate::limits::{BLOCK, BLOCK_BYTES};
 
-use super::fault::{Counters, Loss, Plan, hits};
+use super::fault::{Counters, Kept, Loss, Plan, hits};
 use super::image::{Image, Page, mix, page_bytes, page_of};
 use super::power::Power;
 use super::rng::SimRng;
@@ -124,7 +124,8 @@ impl State {
 
     /// Carries out one operation.
     pub(crate) fn execute(&mut self, pending: Pending) -> Outcome {
-        if let Err(error) = self.begin() {
+        let changes = pending.op.kind() != OpKind::Read;
+        if let Err(error) = self.begin(changes) {
             if error == DiskError::PowerLost {
                 self.core.leave_at_risk(&pending.op);
             }
@@ -133,7 +134,7 @@ impl State {
         match pending.op {
             Op::Read { offset, bytes } => {
                 let mut buffer = BufferMut::zeroed(bytes);
-                self.read(offset, &mut buffer)?;
+                self.read(offset, &mut buffer, true)?;
                 Ok(Some(buffer))
             }
             Op::Write { offset, data } => self
@@ -142,7 +143,7 @@ impl State {
             Op::WriteDurable { offset, data } => {
                 let kind = OpKind::WriteDurable;
                 let own = self.write(offset, &data, Source::Queue, kind)?;
-                self.begin()?;
+                self.begin(true)?;
                 let boundary = pending.boundary;
                 let covers = |serial| serial < boundary || Some(serial) == own;
                 self.core.flush(Source::Queue, kind, covers).map(|()| None)
@@ -163,18 +164,24 @@ impl State {
         }
     }
 
-    /// Uses a step of power on a disk that is there.
-    pub(crate) fn begin(&self) -> Result<(), DiskError> {
+    /// Uses a step of power on a disk that is there; `changes` says whether it may change the disk.
+    pub(crate) fn begin(&self, changes: bool) -> Result<(), DiskError> {
         if self.gone {
             Err(DiskError::Gone)
-        } else if self.power.step() {
+        } else if self.power.step(changes) {
             Ok(())
         } else {
             Err(DiskError::PowerLost)
         }
     }
 
-    pub(crate) fn read(&mut self, offset: u64, into: &mut [u8]) -> Result<(), DiskError> {
+    /// Reads; into a buffer of zeros, what was never written costs nothing.
+    pub(crate) fn read(
+        &mut self,
+        offset: u64,
+        into: &mut [u8],
+        zeroed: bool,
+    ) -> Result<(), DiskError> {
         let core = &mut self.core;
         core.counters.reads += 1;
         let mut first = block_of(offset);
@@ -196,7 +203,11 @@ impl State {
             });
         }
         for (block, part) in blocks.zip(into.chunks_exact_mut(BLOCK_BYTES)) {
-            part.copy_from_slice(page_bytes(core.visible(block)));
+            match core.visible(block) {
+                Some(page) => part.copy_from_slice(page),
+                None if zeroed => {}
+                None => part.fill(0),
+            }
         }
         Ok(())
     }
@@ -219,8 +230,17 @@ impl State {
         let pages = from.chunks_exact(BLOCK_BYTES).map(page_of).collect();
         if hits(&mut core.plan.fail_writes) {
             core.counters.faults += 1;
-            let pages = core.half(block_of(offset), pages);
-            core.store(block_of(offset), pages, source);
+            let first = block_of(offset);
+            match core.plan.failed_writes_keep {
+                Kept::Nothing => {}
+                Kept::Part => {
+                    let pages = core.half(first, pages);
+                    core.store(first, pages, source);
+                }
+                Kept::All => {
+                    core.store(first, pages, source);
+                }
+            }
             return Err(DiskError::Io { errno: EIO, op });
         }
         core.counters.written_bytes += length;
@@ -266,9 +286,11 @@ impl State {
 
 impl Core {
     fn visible(&self, block: usize) -> &Page {
-        self.overlay
-            .get(&block)
-            .unwrap_or_else(|| self.image.get(block))
+        if self.overlay.is_empty() {
+            return self.image.get(block);
+        }
+        let newest = self.overlay.get(&block);
+        newest.unwrap_or_else(|| self.image.get(block))
     }
 
     /// Each sector old or new, by the seed.
@@ -331,7 +353,11 @@ impl Core {
             for index in 0..self.unflushed.len() {
                 if covered(&self.unflushed[index]) {
                     let write = &mut self.unflushed[index];
-                    let sectors = self.rng.mask();
+                    let sectors = match self.plan.failed_flushes_keep {
+                        Kept::Nothing => 0,
+                        Kept::Part => self.rng.mask(),
+                        Kept::All => u8::MAX,
+                    };
                     let page = mix(self.image.get(write.block), &write.page, sectors);
                     self.image.set(write.block, page);
                     write.may_last = false;
@@ -444,15 +470,31 @@ impl Core {
             let start = within(position);
             let count = rest.len().min(BLOCK_BYTES - start);
             let (part, after) = rest.split_at_mut(count);
-            let page = page_bytes(self.visible(block_of(position)));
-            part.copy_from_slice(&page[start..start + count]);
+            match self.visible(block_of(position)) {
+                Some(page) => part.copy_from_slice(&page[start..start + count]),
+                None => part.fill(0),
+            }
             position += byte_count(count);
             rest = after;
         }
     }
 
+    /// Whether a read of these blocks would give zeros.
+    pub(crate) fn is_blank(&self, offset: u64, bytes: usize) -> bool {
+        let blocks = block_of(offset)..block_of(offset + byte_count(bytes).max(1) - 1) + 1;
+        blocks
+            .into_iter()
+            .all(|block| self.visible(block).is_none())
+    }
+
     pub(crate) fn mark_unreadable(&mut self, blocks: std::ops::Range<usize>) {
         self.unreadable.extend(blocks);
+    }
+
+    pub(crate) fn is_unreadable(&self, offset: u64, bytes: usize) -> bool {
+        let end = offset + byte_count(bytes);
+        let blocks = block_of(offset)..block_of(end.next_multiple_of(BLOCK));
+        self.unreadable.range(blocks).next().is_some()
     }
 
     pub(crate) fn wipe(&mut self) {

@@ -15,6 +15,7 @@ use crate::draft::Origin;
 use crate::journal::JOURNAL_COPIES;
 use crate::lane::DATA_COPIES;
 use crate::limits::LANE_SLOW_MS;
+use crate::plants::{Plant, on};
 use crate::pool::{MemberState, Pool};
 use crate::request::{ReadOnlyReason, Refusal};
 
@@ -80,6 +81,9 @@ impl Engine {
         self.labels.remove(slot);
         self.with_lane(|lane, context| lane.expel(slot, context));
         if self.pool.may_go_on() && self.journal_disks() >= self.pool.needed() {
+            if on(Plant::ExpulsionUnlabelled) {
+                return;
+            }
             self.relabelling = true;
             self.start_label_update();
         } else {

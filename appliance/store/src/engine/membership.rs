@@ -16,6 +16,7 @@ use stele_format::units::{DiskId, SegmentId};
 use super::io::Purpose;
 use super::{Action, DiskSlot, Engine, Now};
 use crate::draft::Draft;
+use crate::plants::{Plant, on};
 use crate::pool::{Member, MemberState};
 use crate::recovery::member_body;
 
@@ -371,7 +372,10 @@ impl Engine {
 
     /// Lets the filled disk take part once nothing is left to copy.
     pub(super) fn pump_fill(&mut self) {
-        let ready = |fill: &&mut Fill| fill.stage == Stage::Segments && fill.queue.is_empty();
+        let ready = |fill: &&mut Fill| {
+            let whole = fill.queue.is_empty() || on(Plant::JoinBeforeFilled);
+            fill.stage == Stage::Segments && whole
+        };
         if self.relabelling || self.labels.is_running() || self.read_only.is_some() {
             return;
         }

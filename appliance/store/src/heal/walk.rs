@@ -17,6 +17,7 @@ use stele_format::segment::SegmentSeal;
 use super::discovery::Discovery;
 use super::frames::{self, Framed, Judgement, Piece, Run};
 use super::{CopyAt, Identity, Lost, Outcome, Role, roots};
+use crate::plants::{Plant, on};
 use runs::Runs;
 
 const BLOCK: usize = BLOCK_BYTES as usize;
@@ -239,6 +240,8 @@ impl Walk {
                 self.out.repaired_on.push(disk);
             }
         }
+        let astray = u64::from(on(Plant::RepairMisplaced) && role != Role::Target);
+        let offset = offset + astray * u64::from(BLOCK_BYTES);
         let token = self.token(For::Write(copy));
         self.asks.push(Ask::Write {
             token,
@@ -418,7 +421,10 @@ impl Walk {
         self.roots.header.is_some() && (0..self.copies.len()).filter(target).all(whole)
     }
 
-    fn start_runs(&mut self, frames: Vec<Framed>, seal: Option<&SegmentSeal>) {
+    fn start_runs(&mut self, mut frames: Vec<Framed>, seal: Option<&SegmentSeal>) {
+        if on(Plant::LastFrameUnscrubbed) && self.mode == Mode::Scrub {
+            frames.pop();
+        }
         let gap = seal.map(|seal| roots::gap(&self.identity, seal));
         let (offset, bytes) = gap.unwrap_or((0, 0));
         let pieces = frames.into_iter().map(Piece::Frame);

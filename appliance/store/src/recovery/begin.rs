@@ -23,6 +23,7 @@ use crate::fact::{alloc_body, epoch_body};
 use crate::journal::{JOURNAL_COPIES, Journal};
 use crate::keys::counter::KeyCounter;
 use crate::labels::write_blocking;
+use crate::plants::{Plant, on};
 use crate::pool::{MemberState, Pool};
 use crate::segment::{FrameFacts, NewSegment, PlacedFrame, SegmentWriter};
 use crate::sequence::{LogHead, Sequencing, sequence};
@@ -44,7 +45,7 @@ pub(crate) struct Beginning {
 /// power cut leaves on a disk is a beginning of the journal as ever.
 pub(super) fn repair(pool: &mut Pool, disks: &mut Disks, repairs: &[Repair]) {
     for repair in repairs {
-        if !is_active(pool, repair.slot) {
+        if !is_active(pool, repair.slot) || on(Plant::RepairForgotten) {
             continue;
         }
         let Some(disk) = disks.get(repair.slot) else {

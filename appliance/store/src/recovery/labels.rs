@@ -12,6 +12,7 @@ use stele_format::units::{ByteCount, DiskId, Epoch};
 use super::newest::{Newest, newest};
 use super::{DiskReport, DiskVerdict, OpenError};
 use crate::engine::DiskSlot;
+use crate::plants::{Plant, on};
 use crate::pool::{Member, MemberState, Pool};
 
 /// A label with the disk it was read from.
@@ -137,10 +138,12 @@ fn pool_of(
         member.voter = named.voter;
         let own = found.and_then(|(_, _, reading)| reading.dynamic.as_ref());
         member.label_epoch = own.map_or(Epoch::ZERO, |label| label.epoch);
+        member.label_units = own.map_or(0, |label| label.units_high_water.get());
         // Within an epoch a label update begins only when the one before is complete everywhere.
         let behind = own.is_none_or(|label| {
             label.epoch == newest.epoch && label.generation.get() + 1 < newest.generation.get()
         });
+        let behind = behind && !on(Plant::StaleDiskBelieved);
         let verdict = match (found, named.state) {
             (None, _) => DiskVerdict::Missing,
             (Some(_), LabelState::Active) if behind => DiskVerdict::Stale,

@@ -14,6 +14,8 @@
 //! | C end | no | no | `> copies - quorum` | never acknowledged: the lane ends here |
 //! | D unknown | no | no | fewer | cannot tell: write nothing, ask for the missing disk |
 
+use crate::plants::{Plant, on};
+
 /// What one copy of the journal shows where the next frame should be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Place {
@@ -77,6 +79,7 @@ pub fn decide(places: &[Place], proven: bool) -> Verdict {
     let noes = places.iter().filter(|place| place.votes_no()).count();
     let never_acknowledged = noes + quorum(copies) > copies;
     match (valid, proven, never_acknowledged) {
+        (false, ..) if on(Plant::DamageTakenForEnd) => Verdict::End,
         (true, _, _) => Verdict::Adopt,
         (false, true, _) => Verdict::Damaged,
         (false, false, true) => Verdict::End,

@@ -9,15 +9,14 @@ use stele_format::units::{
     BucketId, ByteOffset, DiskId, Epoch, LogIndex, SegmentId, Sequence, UnitCount, UnixMillis,
 };
 
-use super::labels::read_label;
 use super::lanes::{LaneSegment, index_segment, is_blank, units_kept};
 use super::replay::{From, Replay, Replayed};
 use super::{Disks, OpenError, scan};
-use crate::engine::DiskSlot;
 use crate::index::rows::{BucketRow, Table, TableRow};
 use crate::index::{FrozenRows, IndexStore, Memtable, Scan};
 use crate::journal::JournalPosition;
 use crate::keys::state::KeyState;
+use crate::plants::{Plant, on};
 use crate::pool::{MemberState, Place, Pool, SegmentInfo};
 use crate::sequence::LogHead;
 use crate::snapshot::SnapshotState;
@@ -138,6 +137,7 @@ impl Work<'_> {
         let proven = proven.map(|proven| proven.min(self.how.label_epoch));
         for member in &mut self.pool.members {
             if member.state == MemberState::Active
+                && !on(Plant::StaleDiskBelieved)
                 && proven.is_some_and(|proven| member.label_epoch < proven)
             {
                 member.state = MemberState::Stale;
@@ -146,16 +146,11 @@ impl Work<'_> {
         }
     }
 
-    fn high_water(&mut self) -> Vec<(DiskId, u32)> {
-        let slots: Vec<DiskSlot> = self
-            .pool
-            .active()
-            .filter_map(|member| member.slot)
-            .collect();
-        slots
-            .into_iter()
-            .filter_map(|slot| read_label(self.disks.get(slot)?)?.dynamic)
-            .map(|label| (label.disk, label.units_high_water.get()))
+    /// One past the highest unit each disk that takes part had in use by its own label.
+    fn high_water(&self) -> Vec<(DiskId, u32)> {
+        let active = self.pool.active();
+        active
+            .map(|member| (member.disk, member.label_units))
             .collect()
     }
 

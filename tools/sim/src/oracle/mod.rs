@@ -12,7 +12,7 @@ pub mod deed;
 pub mod listing;
 pub mod model;
 mod reads;
-mod reconcile;
+pub mod reconcile;
 pub mod rules;
 pub mod survey;
 
@@ -43,6 +43,8 @@ pub struct Oracle {
     unknown: Vec<Asked>,
     /// Whether refusals that only a second fault explains are allowed, and things may be missing.
     lenient: bool,
+    /// Something was missing and told of: only bytes are compared from then on.
+    blurred: bool,
     /// Whether the vault must take writes.
     must_serve: bool,
     /// The vault said that it is full.
@@ -66,6 +68,7 @@ impl Oracle {
             asked: BTreeMap::new(),
             unknown: Vec::new(),
             lenient,
+            blurred: false,
             must_serve,
             full: false,
             read_only: false,
@@ -204,6 +207,7 @@ impl Oracle {
                 }
                 self.lenient || !self.must_serve
             }
+            "Rebuilding" if context.index_at_risk => true,
             "Damaged" | "Rebuilding" => {
                 context.report.refused += 1;
                 self.lenient

@@ -19,6 +19,15 @@ use crate::content::{Body, Content};
 use crate::context::Context;
 use crate::error::Violation;
 
+/// Under which circumstances a survey was taken.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Circumstances {
+    /// The vault takes no writes, and says why.
+    pub read_only: bool,
+    /// Some disk may have forgotten what it acknowledged: beyond the budget nothing can tell then.
+    pub forgetful: bool,
+}
+
 /// Changes of unknown outcome; those that are seen to have happened are taken out.
 struct Open {
     left: Vec<Asked>,
@@ -60,7 +69,7 @@ impl Oracle {
         &mut self,
         context: &mut Context,
         survey: &Survey,
-        read_only: bool,
+        circumstances: Circumstances,
     ) -> Result<(), Violation> {
         let left = std::mem::take(&mut self.unknown);
         let mut open = Open {
@@ -68,14 +77,41 @@ impl Oracle {
             happened: 0,
             now_ms: context.true_ms(),
         };
-        if self.lenient {
+        if self.blurred {
             self.model = self.rebuilt(survey);
             return Ok(());
         }
-        self.settle_buckets(&mut open, survey);
+        let settled = self.settle(&mut open, survey);
+        let Circumstances {
+            read_only,
+            forgetful,
+        } = circumstances;
+        let told = read_only || forgetful || survey.refused > 0;
+        match settled {
+            Err(_) if self.lenient && told => {
+                // What is missing is told, or cannot be: from here on bytes alone are compared.
+                context.report.blurred += 1;
+                self.blurred = true;
+                self.model = self.rebuilt(survey);
+                return Ok(());
+            }
+            settled => settled?,
+        }
+        context.report.happened += open.happened;
+        // A start that may not write has decided nothing: what it does not see may lie on a disk
+        // that is away, and may show when that is back.
+        if read_only {
+            self.unknown = open.left;
+        }
+        Ok(())
+    }
+
+    /// Settles every unknown outcome and compares the survey with what is known then.
+    fn settle(&mut self, open: &mut Open, survey: &Survey) -> Result<(), Violation> {
+        self.settle_buckets(open, survey);
         for seen in &survey.buckets {
-            self.settle_versions(&mut open, seen)?;
-            self.settle_uploads(&mut open, seen)?;
+            self.settle_versions(open, seen)?;
+            self.settle_uploads(open, seen)?;
         }
         for (name, value) in &survey.configs {
             let set = |deed: &Deed| matches!(deed, Deed::PutConfig { name: n, value: v } if n == name && Some(v) == value.as_ref());
@@ -84,12 +120,6 @@ impl Oracle {
             {
                 self.model.configs.insert(name.clone(), value.clone());
             }
-        }
-        context.report.happened += open.happened;
-        // A start that may not write has decided nothing: what it does not see may lie on a disk
-        // that is away, and may show when that is back.
-        if read_only {
-            self.unknown = open.left;
         }
         self.compare_survey(survey)
     }

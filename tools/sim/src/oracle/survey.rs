@@ -15,7 +15,7 @@ use super::model::Place;
 use crate::content::Body;
 use crate::context::Context;
 use crate::driver::Machine;
-use crate::error::{Run, Violation};
+use crate::error::{Halt, Run, Violation};
 
 /// A version as listed, and as HEAD tells it.
 pub struct Seen {
@@ -42,6 +42,8 @@ pub struct BucketSurvey {
 pub struct Survey {
     /// Buckets in the order listed.
     pub buckets: Vec<BucketSurvey>,
+    /// Questions that were refused.
+    pub refused: u64,
     /// Configuration values asked for.
     pub configs: BTreeMap<String, Option<Vec<u8>>>,
 }
@@ -52,6 +54,7 @@ struct Asking<'a> {
     context: &'a mut Context,
     lenient: bool,
     page: u32,
+    refused: u64,
 }
 
 impl Asking<'_> {
@@ -60,7 +63,14 @@ impl Asking<'_> {
         let deed = format!("{command:?}");
         match self.machine.ask(self.context, command)? {
             Ok(answer) => Ok(Some(answer)),
+            // A disk lies to the index just now: it can be made anew at the next start.
+            Err(Refusal::Rebuilding) if self.context.index_at_risk && !self.lenient => {
+                self.context.report.refusal("Rebuilding".to_owned());
+                Err(Halt::Restart)
+            }
             Err(refusal) if self.lenient => {
+                self.refused += 1;
+                self.context.damaged += u64::from(kind(&refusal) == "Damaged");
                 self.context.report.refused += 1;
                 self.context.report.refusal(kind(&refusal).to_owned());
                 Ok(None)
@@ -203,9 +213,11 @@ pub fn take(machine: &mut Machine, context: &mut Context, oracle: &Oracle) -> Ru
         context,
         lenient,
         page,
+        refused: 0,
     };
     let mut survey = Survey::default();
     let Some(Answer::Buckets(buckets)) = asking.ask(Command::ListBuckets)? else {
+        survey.refused = 1;
         return Ok(survey);
     };
     for info in buckets {
@@ -217,10 +229,12 @@ pub fn take(machine: &mut Machine, context: &mut Context, oracle: &Oracle) -> Ru
             survey.configs.insert(name, value);
         }
     }
+    survey.refused = asking.refused;
     Ok(survey)
 }
 
-/// Reads every version of a survey and compares all its bytes.
+/// Reads versions of a survey and compares all their bytes: every one where `share` is 1, else one of
+/// so many, by chance.
 ///
 /// # Errors
 /// The power was cut, a version cannot be read although at most one disk is at fault, or its bytes
@@ -230,6 +244,7 @@ pub fn read_all(
     context: &mut Context,
     oracle: &Oracle,
     survey: &Survey,
+    share: u64,
 ) -> Run<()> {
     for bucket in &survey.buckets {
         for seen in &bucket.versions {
@@ -237,7 +252,10 @@ pub fn read_all(
                 bucket: bucket.info.name.clone(),
                 key: seen.row.key.clone(),
             };
-            if let Some(info) = &seen.info {
+            if let Some(info) = &seen.info
+                && context.rng.below(share) == 0
+            {
+                context.report.versions_read += 1;
                 read(machine, context, oracle, &at, info)?;
             }
             context.report.versions_checked += 1;
@@ -260,6 +278,7 @@ fn read(
         context,
         lenient,
         page: 0,
+        refused: 0,
     };
     let name = ObjectName {
         bucket: at.bucket.clone(),

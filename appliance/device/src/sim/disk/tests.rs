@@ -12,6 +12,8 @@ use crate::disk::{BlockingDisk, Disk, DiskError, Done, Op, OpId, OpKind};
 use crate::sim::fault::{Loss, Plan, Span};
 use crate::sim::power::Power;
 
+mod kept;
+
 const SMALL_BYTES: u64 = 64 * 4096;
 
 fn block(value: u8) -> Buffer {

@@ -1,0 +1,353 @@
+//! What is done to disks behind the engine's back. Each fault is a chance that can be left out.
+
+use stele_device::sim::fault::{Kept, Plan, Span};
+
+use super::{Hardware, Taint};
+use crate::context::Context;
+use crate::limits::{DISK_BYTES, HUNG_MS_MAX, KEYSTATE_BYTES};
+use crate::plant::Plant;
+use crate::swarm::{Rates, Swarm};
+
+impl Hardware {
+    /// What happens to the disks while the machine is off.
+    pub fn hurt_at_rest(&mut self, context: &mut Context, swarm: &Swarm) {
+        for victim in &swarm.victims {
+            let number = usize::from(*victim);
+            let rates = swarm.rates;
+            self.may(context, rates.rot, |it, context| it.rot(context, number));
+            self.may(context, rates.unreadable, |it, context| {
+                it.unreadable(context, number);
+            });
+            self.keep_or_roll_back(context, number, rates.rollback);
+            self.may(context, rates.wipe, |it, context| it.wipe(context, number));
+            self.may(context, rates.lost_returns, |it, context| {
+                it.lost_returns(context, number);
+            });
+            self.may(context, rates.missing, |it, context| {
+                context.say(format_args!("fault: disk {number} is missing"));
+                context.report.fault("missing at a start");
+                it.slots[number].present = false;
+            });
+        }
+        if swarm.victims.len() > 1 {
+            self.may(context, swarm.rates.head_rot, |it, context| {
+                for victim in &swarm.victims {
+                    it.rot_at_head(context, usize::from(*victim));
+                }
+            });
+        }
+        if swarm.swaps {
+            self.swap_places(context);
+        }
+        if swarm.subsets {
+            self.take_subset(context);
+        }
+    }
+
+    /// So many times in a thousand, as a chance.
+    fn may(
+        &mut self,
+        context: &mut Context,
+        permille: u64,
+        act: impl FnOnce(&mut Self, &mut Context),
+    ) {
+        context.chance(|context| {
+            if context.rng.permille(permille) {
+                act(self, context);
+            }
+        });
+    }
+
+    fn swap_places(&mut self, context: &mut Context) {
+        let places = self.order.len();
+        context.chance(|context| {
+            if context.rng.permille(300) {
+                let (a, b) = (context.rng.index(places), context.rng.index(places));
+                self.order.swap(a, b);
+                context.report.fault("places swapped");
+                context.say(format_args!("places: {:?}", self.order));
+            }
+        });
+    }
+
+    fn take_subset(&mut self, context: &mut Context) {
+        for number in 0..self.slots.len() {
+            self.may(context, 250, |it, context| {
+                it.slots[number].present = false;
+                context.report.fault("left out of a start");
+                context.say(format_args!("disk {number} is left out"));
+            });
+        }
+    }
+
+    fn keep_or_roll_back(&mut self, context: &mut Context, number: usize, rate: u64) {
+        let starts = self.starts;
+        let slot = &mut self.slots[number];
+        context.chance(|context| {
+            if let Some((earlier, then)) = slot.earlier.take_if(|_| context.rng.permille(rate)) {
+                context.say(format_args!("fault: disk {number} is as it was earlier"));
+                context.report.fault("rolled back");
+                slot.handle.restore(&earlier);
+                slot.handle.set_plan(Plan::default());
+                slot.taint = Taint::ALL;
+                slot.forgetful = true;
+                // Within one start it cannot be told from one that was slow.
+                slot.behind |= then < starts;
+            } else if rate > 0 && !slot.blank && !slot.filling && context.rng.permille(300) {
+                slot.earlier = Some((slot.handle.snapshot(), starts));
+            }
+        });
+    }
+
+    fn wipe(&mut self, context: &mut Context, number: usize) {
+        context.say(format_args!("fault: disk {number} is blank"));
+        context.report.fault("wiped");
+        let slot = &mut self.slots[number];
+        slot.handle.wipe();
+        slot.blank = true;
+        slot.earlier = None;
+    }
+
+    /// The disk that was lost and replaced is back, in the place of its replacement.
+    fn lost_returns(&mut self, context: &mut Context, number: usize) {
+        let slot = &mut self.slots[number];
+        if let Some(lost) = slot.lost.take() {
+            context.say(format_args!("fault: the lost disk {number} is back"));
+            context.report.fault("lost disk back");
+            slot.name.clone_from(&lost.name().to_owned());
+            slot.handle = lost;
+            slot.taint = Taint::ALL;
+            slot.blank = false;
+            slot.behind = true;
+            (slot.filling, slot.copied) = (false, false);
+            slot.forgetful = true;
+            slot.earlier = None;
+        }
+    }
+
+    /// A place on the disk where it may hurt: any area, and of the extents mostly the used part.
+    fn place(&self, context: &mut Context, number: usize) -> u64 {
+        let geometry = &self.geometry;
+        let extents = geometry.extents_offset().get();
+        let index = geometry.index_offset().get();
+        let at = match context.rng.below(10) {
+            0 => context.rng.below(1 << 20),
+            1 => DISK_BYTES - 1 - context.rng.below(512 << 10),
+            2 => (1 << 20) + context.rng.below(u64::from(2 * KEYSTATE_BYTES)),
+            3 => index + context.rng.below(extents - index),
+            4 => extents + context.rng.below(DISK_BYTES - extents),
+            _ => self.used_place(context, number),
+        };
+        at.min(DISK_BYTES - 4096)
+    }
+
+    /// A place in the extents that holds something, found by trying.
+    fn used_place(&self, context: &mut Context, number: usize) -> u64 {
+        let extents = self.geometry.extents_offset().get();
+        let mut at = extents;
+        for _ in 0..40 {
+            let span = context.rng.magnitude(DISK_BYTES - extents - 4096);
+            at = extents + context.rng.below(span);
+            if !self.slots[number].handle.is_blank(at / 4096 * 4096, 4096) {
+                break;
+            }
+        }
+        at
+    }
+
+    /// Notes where on a disk something was hurt.
+    fn taint(&mut self, number: usize, from: u64, to: u64) {
+        // Only the first two disks have an index area; elsewhere the units begin earlier.
+        let first_unit = self.geometry.index_offset().get();
+        let taint = &mut self.slots[number].taint;
+        taint.roots |= from < self.geometry.extents_offset().get() || to > DISK_BYTES - (512 << 10);
+        taint.segments |= to > first_unit;
+        self.hurt_ms = u64::MAX;
+    }
+
+    pub(super) fn rot(&mut self, context: &mut Context, number: usize) {
+        for _ in 0..context.rng.magnitude(8) {
+            let at = self.place(context, number);
+            let length = context.rng.magnitude(3000).min(DISK_BYTES - at);
+            let burst = context.rng.permille(300);
+            let handle = &self.slots[number].handle;
+            if burst {
+                for offset in 0..length {
+                    let mask = context.rng.next().to_le_bytes()[0];
+                    handle.rot(at + offset, mask);
+                }
+            } else {
+                handle.rot(at, 1 << context.rng.below(8));
+            }
+            self.taint(number, at, at + length);
+            context
+                .report
+                .fault(if burst { "burst rot" } else { "bit rot" });
+            context.say(format_args!(
+                "fault: rot on disk {number} at {at}, burst {burst}"
+            ));
+        }
+    }
+
+    /// A burst where the youngest segment of a disk ends: mostly that of the journal.
+    fn rot_at_head(&mut self, context: &mut Context, number: usize) {
+        let unit = u64::from(self.geometry.unit_bytes);
+        let first = self.geometry.extents_offset().get();
+        let handle = self.slots[number].handle.clone();
+        let used = |at: &u64| !handle.is_blank(*at, 4096);
+        let count = (DISK_BYTES - first) / unit - 8;
+        let Some(start) = (0..count).rev().map(|at| first + at * unit).find(used) else {
+            return;
+        };
+        let blocks = (0..unit / 4096).rev().map(|at| start + at * 4096);
+        let last = blocks.into_iter().find(used).unwrap_or(start);
+        let back = 4096 * context.rng.below(4);
+        let at = last.saturating_sub(back).max(start);
+        for offset in 0..2048 {
+            let mask = context.rng.next().to_le_bytes()[0];
+            handle.rot(at + offset, mask);
+        }
+        self.taint(number, at, at + 2048);
+        context.report.fault("rot at the head");
+        context.say(format_args!("fault: rot on disk {number} at the head {at}"));
+    }
+
+    fn unreadable(&mut self, context: &mut Context, number: usize) {
+        let at = self.place(context, number) / 4096 * 4096;
+        let blocks = context.rng.magnitude(40);
+        let end = (at + blocks * 4096).min(DISK_BYTES);
+        self.slots[number].handle.fail_reads(at..end);
+        self.taint(number, at, end);
+        context.report.fault("unreadable blocks");
+        context.say(format_args!("fault: disk {number} cannot read {at}..{end}"));
+    }
+
+    /// What may go wrong with the victims in the session that begins.
+    pub fn hurt_at_work(&mut self, context: &mut Context, swarm: &Swarm) {
+        if context.plant == Some(Plant::LyingFlush) {
+            for slot in self.slots.iter().take(2) {
+                slot.handle
+                    .plan(|plan| plan.lie_flushes = Some(Span::from(0)));
+            }
+        }
+        if context.plant == Some(Plant::RotTwice) {
+            self.rot(context, 0);
+            self.rot(context, 1);
+        }
+        for victim in &swarm.victims {
+            let plan = context.chance(|context| draw_plan(context, &swarm.rates, *victim));
+            if let Some(plan) = plan.filter(|plan| *plan != Plan::default()) {
+                let slot = &mut self.slots[usize::from(*victim)];
+                // Lost, stray and half writes are damage that an inspection may see.
+                slot.taint = Taint::ALL;
+                slot.forgetful |= plan.lose_writes.is_some()
+                    || plan.misdirect_writes.is_some()
+                    || plan.lie_flushes.is_some();
+                slot.handle.set_plan(plan);
+                self.planned = true;
+                self.hurt_ms = u64::MAX;
+            }
+        }
+    }
+
+    /// What goes wrong with the victims in the middle of a session.
+    pub fn hurt_now(&mut self, context: &mut Context, swarm: &Swarm, now_ms: u64) {
+        for victim in &swarm.victims {
+            let number = usize::from(*victim);
+            self.may(context, swarm.rates.live_rot, |it, context| {
+                it.rot(context, number);
+            });
+            self.may(context, swarm.rates.vanish, |it, context| {
+                context.say(format_args!("fault: disk {number} is pulled"));
+                context.report.fault("pulled");
+                it.slots[number].taint = Taint::ALL;
+                it.slots[number].handle.vanish();
+                it.hurt_ms = u64::MAX;
+            });
+            self.may(context, swarm.rates.hang, |it, context| {
+                let for_ms = context.rng.magnitude(HUNG_MS_MAX);
+                context.say(format_args!("fault: disk {number} hangs for {for_ms} ms"));
+                context.report.fault("hung");
+                let slot = &mut it.slots[number];
+                slot.taint = Taint::ALL;
+                slot.handle.hang(true);
+                slot.hung_until_ms = Some(now_ms + for_ms);
+                it.hurt_ms = u64::MAX;
+            });
+        }
+    }
+
+    /// Lets disks answer again whose time has come.
+    pub fn wake(&mut self, now_ms: u64) {
+        for slot in &mut self.slots {
+            if slot
+                .hung_until_ms
+                .take_if(|until| *until <= now_ms)
+                .is_some()
+            {
+                slot.handle.hang(false);
+            }
+        }
+    }
+
+    /// Names of the disks that answer nothing now.
+    pub fn hung(&self) -> impl Iterator<Item = &str> {
+        let hung = self
+            .slots
+            .iter()
+            .filter(|slot| slot.hung_until_ms.is_some());
+        hung.map(|slot| slot.name.as_str())
+    }
+}
+
+fn draw_plan(context: &mut Context, rates: &Rates, victim: u16) -> Plan {
+    let mut plan = Plan::default();
+    let kinds: [(u64, &'static str); 7] = [
+        (rates.lost_write, "lost write"),
+        (rates.stray_write, "stray write"),
+        (rates.stray_read, "stray read"),
+        (rates.lie, "lying flush"),
+        (rates.fail_write, "failing write"),
+        (rates.fail_flush, "failing flush"),
+        (rates.full, "full"),
+    ];
+    for (rate, kind) in kinds {
+        if !context.rng.permille(rate) {
+            continue;
+        }
+        let after = context.rng.magnitude(400) - 1;
+        let span = match context.rng.below(3) {
+            0 => Span::once(after),
+            1 => Span {
+                after,
+                count: context.rng.magnitude(20),
+            },
+            _ => Span::from(after),
+        };
+        let kept = *context
+            .rng
+            .pick(&[Kept::Nothing, Kept::Part, Kept::All])
+            .unwrap_or(&Kept::Part);
+        match kind {
+            "lost write" => plan.lose_writes = Some(span),
+            "stray write" => plan.misdirect_writes = Some(span),
+            "stray read" => plan.misdirect_reads = Some(span),
+            "lying flush" => plan.lie_flushes = Some(span),
+            "failing write" => {
+                plan.fail_writes = Some(span);
+                plan.failed_writes_keep = kept;
+            }
+            "failing flush" => {
+                plan.fail_flushes = Some(span);
+                plan.failed_flushes_keep = kept;
+            }
+            _ => plan.room_bytes = Some(context.rng.magnitude(4 << 20)),
+        }
+        plan.misdirect_by = 4096 * context.rng.magnitude(4096);
+        context.report.fault(kind);
+        context.say(format_args!(
+            "fault: disk {victim} will show: {kind} {span:?}"
+        ));
+    }
+    plan
+}

@@ -1,0 +1,339 @@
+//! Disks that join a running vault, and what may be counted as whole again.
+
+use stele_format::label::{DynamicLabel, MemberState as LabelState};
+use stele_store::pool::MemberState;
+use stele_store::recovery::read_label;
+use stele_store::status::{DiskStatus, Status};
+
+use super::{Hardware, Slot};
+use crate::context::Context;
+use crate::driver::Machine;
+use crate::error::{Run, Violation};
+use crate::limits::DISK_COUNT_MAX;
+
+/// How a disk joins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum How {
+    /// The disk that missed writes, as it is.
+    Resync,
+    /// A blank one in its place.
+    Replace,
+    /// One more.
+    Add,
+}
+
+impl Hardware {
+    /// A start is up that may write: disks that are not members after all are put away.
+    pub fn started(&mut self, context: &mut Context, status: &Status) {
+        self.settle_copied(context, status);
+        self.members_active = all_active(status);
+        if status.read_only.is_none() {
+            self.starts += 1;
+        }
+        let members = status.disks.len();
+        while self.slots.len() > members {
+            let last = self.slots.len() - 1;
+            self.slots.pop();
+            self.order.retain(|at| *at != last);
+        }
+    }
+
+    /// No disk that must have missed something may take part.
+    ///
+    /// # Errors
+    /// One does.
+    pub fn check_members(&self, status: &Status) -> Result<(), Violation> {
+        for slot in self
+            .slots
+            .iter()
+            .filter(|slot| slot.behind && !slot.filling)
+        {
+            if is_active(status, slot.number) {
+                return Err(Violation::Believed {
+                    disk: slot.name.clone(),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// The work of a start begins; `now_ms` by the compliance clock.
+    pub fn begin_work(&mut self, now_ms: u64) {
+        self.hurt_ms = if self.planned { u64::MAX } else { now_ms };
+    }
+
+    /// This disk was put out of the pool, and others acknowledged without it.
+    pub fn left_behind(&mut self, number: u16) {
+        if let Some(slot) = self.slots.iter_mut().find(|slot| slot.number == number) {
+            slot.behind = true;
+        }
+    }
+
+    /// Lets some disk join that does not take part, or one more.
+    ///
+    /// # Errors
+    /// A broken promise.
+    pub fn join(&mut self, context: &mut Context, machine: &mut Machine) -> Run<()> {
+        let status = machine.engine().status();
+        if status.read_only.is_some() || status.heal.fill.is_some() {
+            return Ok(());
+        }
+        let outside = |disk: &&DiskStatus| disk.state != MemberState::Active;
+        let outside: Vec<(u16, MemberState)> = status
+            .disks
+            .iter()
+            .filter(outside)
+            .map(|disk| (disk.number, disk.state))
+            .collect();
+        match context.rng.pick(&outside).copied() {
+            Some((number, state)) => {
+                let Some(at) = self.slots.iter().position(|slot| slot.number == number) else {
+                    return Ok(());
+                };
+                let slot = &self.slots[at];
+                let there = state != MemberState::Absent && slot.present && !slot.blank;
+                let how = match there && context.rng.permille(600) {
+                    true => How::Resync,
+                    false => How::Replace,
+                };
+                self.give(context, machine, at, how)
+            }
+            None if self.slots.len() < DISK_COUNT_MAX
+                && self.slots.len() > 1
+                && context.rng.permille(100) =>
+            {
+                self.give(context, machine, self.slots.len(), How::Add)
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn give(
+        &mut self,
+        context: &mut Context,
+        machine: &mut Machine,
+        at: usize,
+        how: How,
+    ) -> Run<()> {
+        let number = u16::try_from(at + 1).unwrap_or(u16::MAX);
+        if how != How::Add && !machine.let_go_of(&self.slots[at].name) {
+            return Ok(());
+        }
+        match how {
+            How::Resync => {}
+            How::Replace => {
+                let lost = self.slots[at].handle.clone();
+                lost.come_back();
+                lost.hang(false);
+                let fresh = self.blank_disk(context, number);
+                self.slots[at] = Slot {
+                    lost: Some(lost),
+                    ..fresh
+                };
+            }
+            How::Add => {
+                let fresh = self.blank_disk(context, number);
+                self.slots.push(fresh);
+                self.order.push(at);
+            }
+        }
+        let slot = &mut self.slots[at];
+        let wanted = (how != How::Add).then_some(number);
+        let given = machine.attach(context, wanted, &slot.handle)?;
+        context.say(format_args!("join: {how:?} disk {number}: {given:?}"));
+        if given.is_ok() {
+            slot.filling = true;
+            context.report.fault(match how {
+                How::Resync => "(disk resynced)",
+                How::Replace => "(disk replaced)",
+                How::Add => "(disk added)",
+            });
+        } else if how == How::Add {
+            self.slots.pop();
+            self.order.pop();
+        }
+        Ok(())
+    }
+
+    /// Takes note of disks that were filled and take part now.
+    pub fn note_filled(&mut self, context: &mut Context, machine: &mut Machine, status: &Status) {
+        let (offset, bytes) = (
+            self.geometry.index_offset().get(),
+            self.geometry.index_bytes.get(),
+        );
+        for slot in self.slots.iter_mut().filter(|slot| slot.filling) {
+            // It takes part once the labels of all say so.
+            let under_way = status.heal.fill.is_some_and(|(of, _)| of == slot.number);
+            if under_way || !is_active(status, slot.number) {
+                continue;
+            }
+            self.ever_hurt |= slot.taint.any();
+            slot.filled(context);
+            if slot.number <= stele_store::pool::INDEX_DISK_COUNT
+                && let Ok(area) = slot.handle.area(offset, bytes)
+            {
+                machine.add_mirror(Box::new(area));
+            }
+        }
+    }
+
+    /// Disks that were not found to take part when their process ended must be given again; unless all
+    /// was copied, and only the labels were on their way.
+    pub fn forget_fillings(&mut self, context: &mut Context, status: &Status) {
+        for slot in self.slots.iter_mut().filter(|slot| slot.filling) {
+            let fill = status.heal.fill.filter(|(of, _)| *of == slot.number);
+            let progress = fill.map(|(_, progress)| progress);
+            let copied = progress.is_some_and(|fill| fill.segments_done == fill.segments);
+            if progress.is_none() && is_active(status, slot.number) {
+                self.ever_hurt |= slot.taint.any();
+                slot.filled(context);
+            } else if copied {
+                slot.copied = true;
+            } else {
+                slot.is_left_half_filled();
+            }
+        }
+    }
+
+    /// A start tells whether the labels of a disk that had everything came into force.
+    fn settle_copied(&mut self, context: &mut Context, status: &Status) {
+        for slot in self.slots.iter_mut().filter(|slot| slot.copied) {
+            match is_active(status, slot.number) {
+                true => {
+                    // What was done to it since its process ended is not made good.
+                    let taint = slot.taint;
+                    slot.filled(context);
+                    slot.taint = taint;
+                }
+                false => slot.is_left_half_filled(),
+            }
+        }
+    }
+
+    /// Everything was read again since the victims were last hurt, and nothing is lost: the segments of
+    /// all disks are whole.
+    pub fn note_scrubbed(&mut self, context: &mut Context, status: &Status) -> bool {
+        self.members_active = all_active(status);
+        let now_ms = status.compliance.get();
+        let since_ms = now_ms.saturating_sub(status.heal.oldest_unverified_ms);
+        let whole = since_ms > self.hurt_ms && status.heal.counts.lost.is_empty();
+        if !whole
+            || !self.members_active
+            || status.read_only.is_some()
+            || status.heal.fill.is_some()
+        {
+            return false;
+        }
+        for slot in self.slots.iter_mut().filter(|slot| slot.taint.segments) {
+            self.ever_hurt = true;
+            slot.taint.segments = false;
+            slot.forgetful = false;
+            context.report.healed += 1;
+            context.say(format_args!("disk {} was scrubbed and is whole", slot.name));
+        }
+        true
+    }
+
+    /// Whether scrubbing could find something to repair in this session.
+    #[must_use]
+    pub fn wants_scrub(&self) -> bool {
+        self.hurt_ms < u64::MAX && self.slots.iter().any(|slot| slot.taint.segments)
+    }
+
+    /// Whether something was done to a disk in this session.
+    #[must_use]
+    pub fn is_hurt_now(&self) -> bool {
+        self.hurt_ms == u64::MAX
+    }
+
+    /// Whether a disk was given to the engine to be filled.
+    #[must_use]
+    pub fn is_filling(&self) -> bool {
+        self.slots.iter().any(|slot| slot.filling)
+    }
+
+    /// Whether a disk has a plan of faults for this session.
+    #[must_use]
+    pub fn is_planned(&self) -> bool {
+        self.planned
+    }
+
+    /// Disks there are.
+    #[must_use]
+    #[expect(clippy::len_without_is_empty, reason = "a machine has disks")]
+    pub fn len(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// Whether an inspection sees all that the engine could read.
+    #[must_use]
+    pub fn can_be_judged(&self) -> bool {
+        !self.planned && self.hung().next().is_none() && self.readable().count() == self.len()
+    }
+
+    /// Of the disks that take part by the newest label, how many are here; in pools where any subset may
+    /// be. Disks that lag behind that label count as away.
+    #[must_use]
+    pub fn label_picture(&self) -> Option<(usize, usize)> {
+        let any = self.slots.iter().any(|slot| !slot.present);
+        if !any || self.slots.len() < 4 {
+            return None;
+        }
+        let here = self.slots.iter().filter(|slot| slot.present && !slot.blank);
+        let labels: Vec<DynamicLabel> = here
+            .filter_map(|slot| read_label(&mut slot.handle.open())?.dynamic)
+            .collect();
+        let newest = labels.iter().max_by_key(|label| label.generation)?;
+        let active = newest
+            .members
+            .iter()
+            .filter(|member| member.state == LabelState::Active);
+        let current = |disk| {
+            labels
+                .iter()
+                .any(|label| label.disk == disk && label.epoch == newest.epoch)
+        };
+        let present = active.clone().filter(|member| current(member.disk)).count();
+        Some((present, active.count()))
+    }
+
+    /// Whether nothing is wrong with any disk that a next fault elsewhere could add to.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        self.members_active && self.all_present() && self.slots.iter().all(|slot| !slot.taint.any())
+    }
+}
+
+fn all_active(status: &Status) -> bool {
+    let active = |disk: &DiskStatus| disk.state == MemberState::Active;
+    status.disks.iter().all(active)
+}
+
+impl Slot {
+    /// It was filled and takes part.
+    fn filled(&mut self, context: &mut Context) {
+        // A replacement has nothing but what it was given; another disk keeps its old labels.
+        self.taint.segments = false;
+        self.taint.roots &= !self.blank;
+        (self.filling, self.copied) = (false, false);
+        (self.behind, self.blank) = (false, false);
+        self.forgetful = false;
+        self.earlier = None;
+        context.report.filled += 1;
+        context.say(format_args!("disk {} takes part", self.name));
+    }
+
+    /// Its label is that of a member, its content is not yet.
+    fn is_left_half_filled(&mut self) {
+        (self.filling, self.copied) = (false, false);
+        (self.behind, self.blank) = (true, true);
+    }
+}
+
+fn is_active(status: &Status, number: u16) -> bool {
+    of_number(status, number).is_some_and(|member| member.state == MemberState::Active)
+}
+
+fn of_number(status: &Status, number: u16) -> Option<&DiskStatus> {
+    status.disks.iter().find(|disk| disk.number == number)
+}
