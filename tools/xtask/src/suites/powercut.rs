@@ -54,7 +54,6 @@ struct Tally {
     by_signal: u64,
     during_start: u64,
     during_check: u64,
-    half_completed: u64,
     acknowledged: u64,
     refused: u64,
     read_back: u64,
@@ -209,34 +208,17 @@ impl<'a> Campaign<'a> {
             When::choose(&mut self.rng)
         };
         let plan = when.plan(seed);
-        let starts_cut = self.tally.during_start;
         self.live_and_die(round, when, &plan)
             .map_err(|failure| failure.within(&plan))?;
         self.tally.rounds += 1;
-        let during_start = self.tally.during_start > starts_cut;
-        self.judge(during_start)
+        self.judge()
             .map_err(|failure| failure.within(&format!("{plan}, after the cut")))
     }
 
-    /// The verifier must find the disks clean. One exception is counted and told: a start completes
-    /// a copy that lags by several frames with one flush, and a cut in between can leave a later
-    /// frame without the earlier ones, which the verifier calls damaged. Each must be on another
-    /// disk; the next start completes them, and the end of the vault allows no exception.
-    fn judge(&mut self, during_start: bool) -> Outcome {
+    /// The verifier must find the disks clean.
+    fn judge(&self) -> Outcome {
         let run = Run::new(self.inspect).arg("verify").arg(&self.vault);
-        let done = run.deadline(INSPECT_MAX).finish()?;
-        let mut damage = done
-            .stdout
-            .lines()
-            .filter(|line| line.starts_with("damage: "));
-        let half_done = during_start
-            && done.status.code() == Some(1)
-            && damage.all(|line| line.ends_with("another disk holds a good copy"));
-        if half_done {
-            self.tally.half_completed += 1;
-            return Ok(());
-        }
-        done.expect_success()
+        run.deadline(INSPECT_MAX).finish()?.expect_success()
     }
 
     fn live_and_die(&mut self, round: u64, when: When, plan: &str) -> Outcome {
@@ -342,7 +324,6 @@ impl Tally {
             (&mut self.by_signal, other.by_signal),
             (&mut self.during_start, other.during_start),
             (&mut self.during_check, other.during_check),
-            (&mut self.half_completed, other.half_completed),
             (&mut self.acknowledged, other.acknowledged),
             (&mut self.refused, other.refused),
             (&mut self.read_back, other.read_back),
@@ -360,7 +341,6 @@ impl Tally {
             by_signal,
             during_start,
             during_check,
-            half_completed,
             acknowledged,
             refused,
             read_back,
@@ -369,7 +349,6 @@ impl Tally {
             "        {rounds} power cuts survived: {at_write} at a write, {at_flush} at a flush, \
              {by_signal} by signal; {during_start} of them during a start, {during_check} while \
              earlier rounds were read back\n        \
-             {half_completed} times the verifier called a copy damaged that a start was completing\n        \
              {acknowledged} operations acknowledged, {refused} refused with 503; \
              {read_back} times a version was read back and right"
         );
