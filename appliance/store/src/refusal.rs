@@ -145,7 +145,7 @@ pub enum ReadOnlyReason {
     },
     /// Committed journal bytes are unreadable on every present disk.
     #[error(
-        "journal bytes of segment {segment} from byte {offset} are damaged on every present disk; plug in {missing}"
+        "journal bytes of segment {segment} from byte {offset} are damaged or missing on every present disk; plug in {missing}"
     )]
     JournalDamaged {
         /// Segment.

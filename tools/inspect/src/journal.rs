@@ -123,6 +123,7 @@ pub fn read(pool: &Pool<'_>, survey: &Survey, pause: Duration) -> (Log, Vec<Segm
     let line = line_of(survey);
     let mut all = Vec::new();
     let mut expected = Start {
+        after: SegmentId::NONE,
         sequence: Sequence::FIRST,
         chain: Digest::ZERO,
     };
@@ -148,6 +149,8 @@ pub fn read(pool: &Pool<'_>, survey: &Survey, pause: Duration) -> (Log, Vec<Segm
 
 /// Where the next segment of the line must begin.
 struct Start {
+    /// The segment before it.
+    after: SegmentId,
     sequence: Sequence,
     chain: Digest,
 }
@@ -187,7 +190,9 @@ impl Log {
         if let Some(header) = &facts.header {
             let fits = header.first_sequence == expected.sequence
                 && header.previous_chain == expected.chain;
-            if !fits && !self.lost {
+            // The segment between may lie on disks that are not here.
+            let elsewhere = header.previous_segment != expected.after && !pool.is_whole();
+            if !fits && !self.lost && !elsewhere {
                 let what = "it does not continue the journal segment before it".to_owned();
                 self.segment_fault(facts, what);
             }
@@ -196,9 +201,11 @@ impl Log {
                 next = Start {
                     sequence: header.first_sequence,
                     chain: header.previous_chain,
+                    ..next
                 };
             }
         }
+        next.after = facts.segment;
         for reference in &facts.frames {
             let header = &reference.frame.header;
             if until.is_some_and(|until| header.sequence >= until) {
@@ -211,6 +218,7 @@ impl Log {
             next = Start {
                 sequence: after(header.sequence),
                 chain: header.digest(),
+                ..next
             };
         }
         if until.is_some_and(|until| until > next.sequence) {

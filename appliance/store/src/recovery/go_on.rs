@@ -30,7 +30,8 @@ pub(super) fn go_on(
 ) -> Begun {
     let too_few = |pool: &Pool| ReadOnlyReason::TooFewDisks {
         present: u16::try_from(pool.active().count()).unwrap_or(u16::MAX),
-        needed: u16::try_from(pool.needed_to_start()).unwrap_or(u16::MAX),
+        needed: u16::try_from(pool.needed_to_start().max(named(newest) / 2 + 1))
+            .unwrap_or(u16::MAX),
         missing: pool.missing_names(),
     };
     let refusal = match replayed.stuck {
@@ -40,7 +41,9 @@ pub(super) fn go_on(
             offset: stuck.offset,
             missing: opening.pool.missing_names(),
         }),
-        None if !opening.pool.may_start() => Some(too_few(opening.pool)),
+        None if !opening.pool.may_start() || !has_most(opening.pool, newest) => {
+            Some(too_few(opening.pool))
+        }
         None => None,
     };
     if let Some(read_only) = refusal {
@@ -91,6 +94,17 @@ pub(super) fn go_on(
             }
         }
     }
+}
+
+/// Active disks as the newest label names them, in force or not.
+fn named(newest: &DynamicLabel) -> usize {
+    let members = newest.members.iter();
+    members.filter(|m| m.state == LabelState::Active).count()
+}
+
+/// Whether more than half of these disks take part.
+fn has_most(pool: &Pool, newest: &DynamicLabel) -> bool {
+    2 * pool.active().count() > named(newest)
 }
 
 /// Names every segment the last epoch left open.
