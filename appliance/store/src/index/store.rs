@@ -417,10 +417,13 @@ impl IndexStore {
         match request {
             IndexRequest::Query { id, gets, scans } => match self.query(gets, scans) {
                 Ok(bundle) => IndexReply::Answer { id, bundle },
-                Err(error) => IndexReply::Failed {
-                    query: Some(id),
-                    error,
-                },
+                Err(error) => {
+                    self.give_up();
+                    IndexReply::Failed {
+                        query: Some(id),
+                        error,
+                    }
+                }
             },
             IndexRequest::Commit { rows, meta } => match self.commit(&rows, &meta) {
                 Ok(()) => IndexReply::Committed {
@@ -568,6 +571,26 @@ impl IndexStore {
     /// [`IndexError::Damaged`].
     pub fn resync(&mut self) -> Result<(), IndexError> {
         self.pages.resync().map_err(|_| IndexError::Damaged)
+    }
+
+    /// A page that no mirror can give: nothing is answered any more, and what lies on the mirrors states
+    /// nothing, so that the next start fills the index from the journal, whether or not it would have
+    /// come upon the page.
+    fn give_up(&mut self) {
+        if self.file.is_none() {
+            return;
+        }
+        self.let_go();
+        self.pages.begin();
+        let made = guarded(|| {
+            let mut file = File::open(&self.pages, self.options.cache_bytes)?;
+            let rows = FrozenRows::default();
+            file.commit(&rows, &SnapshotMeta::default(), Multiset::default())?;
+            Ok(file)
+        });
+        // Where even that fails the next start finds nothing it can open.
+        self.file = made.ok();
+        self.let_go();
     }
 
     fn file(&self) -> Result<&File, Failure> {
