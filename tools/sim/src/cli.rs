@@ -55,7 +55,7 @@ pub struct Cli {
     /// Make failing runs smaller: leave out operations and faults while they still fail.
     #[arg(long)]
     pub shrink: bool,
-    /// Stop at the first seed that fails, or after so many events in all.
+    /// Stop at the first seed that fails, or after so many events of work in all.
     #[arg(long, value_name = "EVENTS")]
     pub until_found: Option<u64>,
     /// In pools of four and five, let any subset of the disks be there at a start.

@@ -124,7 +124,12 @@ pub fn check(
                 && other.segment == damage.segment
                 && (other.frame.is_none() || other.frame == damage.frame)
         });
+        // A disk that is away or blank lacks it in any case.
+        let beside = beside || !hardware.all_present();
         let may_lag = damage.area == Area::Segment && !stopped && beside && damage.good_copy;
+        // A header that a cut tore, while the disk that has it whole is away.
+        let may_be_begun = damage.what.starts_with("segment header") && !hardware.all_present();
+        let may_lag = may_lag || (may_be_begun && !stopped);
         // A label write that a cut tore is known by its whole copies, which a hurt disk may have had.
         let may_be_torn = damage.area == Area::Label && hardware.was_ever_hurt();
         if may_lag || may_be_torn || is_late_seal(damage) {
@@ -204,7 +209,9 @@ pub fn find_rot(context: &mut Context, hardware: &Hardware) -> Result<(), Violat
                 .is_some_and(|found| found.file == *disk)
     });
     // With a single copy the flipped record is lost, and what depends on it is named too.
-    let others = report.damage.iter().filter(|damage| !is_late_seal(damage));
+    let torn = |damage: &Damage| damage.area == Area::Label && hardware.was_ever_hurt();
+    let others = report.damage.iter();
+    let others = others.filter(|damage| !is_late_seal(damage) && !torn(damage));
     let alone = others.count() == 1 || disks.len() == 1;
     if report.verdict == Verdict::Damage && named && alone {
         return Ok(());

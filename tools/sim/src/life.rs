@@ -53,6 +53,8 @@ pub struct Life<'a> {
     recoveries: u64,
     /// Disks that were put out in this session, and what was acknowledged when that was seen.
     left_out: Option<(Vec<u16>, u64)>,
+    /// Everything was read again before this session ended.
+    scrubbed: bool,
     /// The last start: every version is read to its last byte.
     ending: bool,
     /// Events of work left for the whole run.
@@ -88,6 +90,7 @@ impl<'a> Life<'a> {
             next_request: 1,
             recoveries: 0,
             left_out: None,
+            scrubbed: false,
             ending: false,
             steps_left,
         }
@@ -338,7 +341,9 @@ impl<'a> Life<'a> {
         self.context.say(format_args!("session ends: {ending:?}"));
         self.note_health(&machine);
         self.part_with(machine, ending);
-        if ending == Ending::Stop {
+        if std::mem::take(&mut self.scrubbed) && ending == Ending::Stop {
+            inspection::check(self.context, &self.hardware, "after scrubbing", true)?;
+        } else if ending == Ending::Stop {
             self.inspect("after a clean stop", true)?;
         }
         Ok(ending)
@@ -435,13 +440,18 @@ impl<'a> Life<'a> {
         let turns = self.context.rng.magnitude(self.swarm.session_turns);
         for _ in 0..turns.min(*self.steps_left) {
             *self.steps_left -= 1;
+            self.context.report.work += 1;
             self.turn(machine)?;
         }
-        if self.swarm.scrub_ms.is_some()
+        if self.swarm.budget == Budget::OneDisk
+            && self.swarm.scrub_ms.is_some()
             && self.hardware.wants_scrub()
-            && self.context.rng.permille(200)
+            && self.context.rng.permille(500)
+            && self.scrub(machine)?
         {
-            self.scrub(machine)?;
+            self.stop(machine)?;
+            self.scrubbed = true;
+            return Ok(Ending::Stop);
         }
         let ending = self.context.rng.below(1000);
         if ending < self.swarm.stops {
@@ -497,12 +507,14 @@ impl<'a> Life<'a> {
         }
     }
 
-    /// The clients pause until everything was read again; then the verifier must agree.
-    fn scrub(&mut self, machine: &mut Machine) -> Run<()> {
+    /// The clients pause until everything was read again; then the vault is stopped, and the verifier must
+    /// agree.
+    fn scrub(&mut self, machine: &mut Machine) -> Run<bool> {
         for turn in 0..SCRUB_TURN_COUNT_MAX {
+            self.context.report.work += 1;
             let turned = machine.turn(self.context);
             if turned == Err(Halt::PowerCut) {
-                return turned;
+                return Err(Halt::PowerCut);
             }
             self.workload
                 .hear(machine, self.context, &mut self.oracle, &self.swarm)?;
@@ -510,16 +522,11 @@ impl<'a> Life<'a> {
             if turn % 64 == 63 {
                 let status = machine.engine().status();
                 if self.hardware.note_scrubbed(self.context, &status) {
-                    return Ok(inspection::check(
-                        self.context,
-                        &self.hardware,
-                        "after scrubbing",
-                        false,
-                    )?);
+                    return Ok(true);
                 }
             }
         }
-        Ok(())
+        Ok(false)
     }
 
     /// Disks join, and those that fell out are noticed.
@@ -564,7 +571,10 @@ impl<'a> Life<'a> {
     /// What the engine knows at the end of a session of the disks that were hurt.
     fn note_health(&mut self, machine: &Machine) {
         let status = machine.engine().status();
-        self.hardware.note_scrubbed(self.context, &status);
+        // Beyond the budget a walk may have had nothing to go by.
+        if self.swarm.budget == Budget::OneDisk {
+            self.hardware.note_scrubbed(self.context, &status);
+        }
         self.hardware.forget_fillings(self.context, &status);
     }
 

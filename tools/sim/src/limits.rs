@@ -21,7 +21,7 @@ pub const CUT_START_COUNT_MAX: u64 = 6;
 /// After so many recoveries of a pool every version is read to its last byte; also at its end.
 pub const FULL_CHECK_INTERVAL: u64 = 4;
 /// After the other recoveries one of so many versions is.
-pub const READ_SHARE: u64 = 4;
+pub const READ_SHARE: u64 = 2;
 
 /// Disks of a pool, at most.
 pub const DISK_COUNT_MAX: usize = 5;
@@ -33,7 +33,7 @@ pub const SLOW_TURNS: u64 = 25;
 pub const LEAP_MS_MAX: u64 = 600;
 
 /// Turns in which the clients pause for scrubbing, at most.
-pub const SCRUB_TURN_COUNT_MAX: u64 = 1_500;
+pub const SCRUB_TURN_COUNT_MAX: u64 = 2_500;
 
 /// Turns without any answer after which a machine with open questions counts as stuck.
 pub const STUCK_TURN_COUNT: u64 = 60_000;

@@ -97,10 +97,10 @@ fn run_seeds(cli: &Cli, settings: &Settings) -> (Report, [u8; 32]) {
     for seed in range.first..range.end {
         let outcome = run(seed, settings);
         report.add(&outcome.report);
-        tell(seed, cli, settings, &outcome, report.steps);
+        tell(seed, cli, settings, &outcome, (report.steps, report.work));
         traces.bytes(&outcome.trace);
         last = outcome.trace;
-        let found = |events: u64| report.failed > 0 || report.steps >= events;
+        let found = |events: u64| report.failed > 0 || report.work >= events;
         if report.recoveries >= enough || cli.until_found.is_some_and(found) {
             break;
         }
@@ -109,11 +109,11 @@ fn run_seeds(cli: &Cli, settings: &Settings) -> (Report, [u8; 32]) {
 }
 
 /// Says how a seed failed and how to see it fail again, made smaller where that was asked for.
-fn tell(seed: u64, cli: &Cli, settings: &Settings, outcome: &Outcome, events: u64) {
+fn tell(seed: u64, cli: &Cli, settings: &Settings, outcome: &Outcome, (events, work): (u64, u64)) {
     let Some(violation) = &outcome.violation else {
         return;
     };
-    println!("FAILED seed {seed} after {events} events: {violation}");
+    println!("FAILED seed {seed} after {events} events, {work} of them work: {violation}");
     println!("reproduce: {}", command(seed, cli, settings, outcome));
     if cli.shrink
         && let Some(smallest) = shrink(seed, settings, outcome)

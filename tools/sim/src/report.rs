@@ -12,6 +12,8 @@ pub struct Report {
     pub pools: u64,
     /// Events given to engines.
     pub steps: u64,
+    /// Of these, those of work: besides starts and checks.
+    pub work: u64,
     /// Requests answered.
     pub answers: u64,
     /// Changes acknowledged.
@@ -73,6 +75,7 @@ impl Report {
             (&mut self.seeds, other.seeds),
             (&mut self.pools, other.pools),
             (&mut self.steps, other.steps),
+            (&mut self.work, other.work),
             (&mut self.answers, other.answers),
             (&mut self.acknowledged, other.acknowledged),
             (&mut self.unknown, other.unknown),
@@ -126,8 +129,8 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "seeds {}, pools {}, steps {}",
-            self.seeds, self.pools, self.steps
+            "seeds {}, pools {}, events {}, {} of them work",
+            self.seeds, self.pools, self.steps, self.work
         )?;
         writeln!(
             f,

@@ -229,7 +229,7 @@ impl Swarm {
             stops: *rng.pick(&[0, 100, 300]).unwrap_or(&100),
             kills: *rng.pick(&[0, 100, 400]).unwrap_or(&100),
             cuts_at_start: *rng.pick(&[0, 100, 300, 500]).unwrap_or(&100),
-            large: *rng.pick(&[0, 0, 60, 200]).unwrap_or(&0),
+            large: *rng.pick(&[0, 0, 100, 400]).unwrap_or(&0),
             long_parts: rng.permille(40),
             wall_jumps: rng.permille(250),
             privileged: *rng.pick(&[0, 200, 700]).unwrap_or(&200),

@@ -10,6 +10,7 @@ mod failure;
 mod fuzz;
 mod install;
 mod load;
+mod mutants;
 mod rng;
 mod s3;
 mod server;
@@ -79,6 +80,8 @@ enum Task {
         #[arg(long, default_value_t = 2000)]
         steps: u64,
     },
+    /// Switch on each of the engine's planted bugs and let the simulator find it.
+    Mutants,
     /// Mutate golden media against every decoder: the long form of the share in `units`.
     Fuzz {
         /// Cases per target.
@@ -172,6 +175,7 @@ fn run(workspace: &Workspace, task: Task) -> Outcome {
             verdict(&[damage::run(workspace, &workspace.build()?, seed)])
         }
         Task::Sim { seed, runs, steps } => sim::long(workspace, seed, runs, steps),
+        Task::Mutants => mutants::run(workspace),
         Task::Fuzz {
             cases,
             seed,

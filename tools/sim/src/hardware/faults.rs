@@ -31,8 +31,9 @@ impl Hardware {
         }
         if swarm.victims.len() > 1 {
             self.may(context, swarm.rates.head_rot, |it, context| {
+                let back = 4096 * context.rng.below(4);
                 for victim in &swarm.victims {
-                    it.rot_at_head(context, usize::from(*victim));
+                    it.rot_at_head(context, usize::from(*victim), back);
                 }
             });
         }
@@ -190,7 +191,7 @@ impl Hardware {
     }
 
     /// A burst where the youngest segment of a disk ends: mostly that of the journal.
-    fn rot_at_head(&mut self, context: &mut Context, number: usize) {
+    fn rot_at_head(&mut self, context: &mut Context, number: usize, back: u64) {
         let unit = u64::from(self.geometry.unit_bytes);
         let first = self.geometry.extents_offset().get();
         let handle = self.slots[number].handle.clone();
@@ -201,7 +202,6 @@ impl Hardware {
         };
         let blocks = (0..unit / 4096).rev().map(|at| start + at * 4096);
         let last = blocks.into_iter().find(used).unwrap_or(start);
-        let back = 4096 * context.rng.below(4);
         let at = last.saturating_sub(back).max(start);
         for offset in 0..2048 {
             let mask = context.rng.next().to_le_bytes()[0];

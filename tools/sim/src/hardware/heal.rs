@@ -125,6 +125,7 @@ impl Hardware {
                 let lost = self.slots[at].handle.clone();
                 lost.come_back();
                 lost.hang(false);
+                self.ever_hurt |= self.slots[at].taint.any();
                 let fresh = self.blank_disk(context, number);
                 self.slots[at] = Slot {
                     lost: Some(lost),
@@ -167,7 +168,6 @@ impl Hardware {
             if under_way || !is_active(status, slot.number) {
                 continue;
             }
-            self.ever_hurt |= slot.taint.any();
             slot.filled(context);
             if slot.number <= stele_store::pool::INDEX_DISK_COUNT
                 && let Ok(area) = slot.handle.area(offset, bytes)
@@ -180,12 +180,12 @@ impl Hardware {
     /// Disks that were not found to take part when their process ended must be given again; unless all
     /// was copied, and only the labels were on their way.
     pub fn forget_fillings(&mut self, context: &mut Context, status: &Status) {
+        self.members_active = all_active(status);
         for slot in self.slots.iter_mut().filter(|slot| slot.filling) {
             let fill = status.heal.fill.filter(|(of, _)| *of == slot.number);
             let progress = fill.map(|(_, progress)| progress);
             let copied = progress.is_some_and(|fill| fill.segments_done == fill.segments);
             if progress.is_none() && is_active(status, slot.number) {
-                self.ever_hurt |= slot.taint.any();
                 slot.filled(context);
             } else if copied {
                 slot.copied = true;
@@ -199,12 +199,7 @@ impl Hardware {
     fn settle_copied(&mut self, context: &mut Context, status: &Status) {
         for slot in self.slots.iter_mut().filter(|slot| slot.copied) {
             match is_active(status, slot.number) {
-                true => {
-                    // What was done to it since its process ended is not made good.
-                    let taint = slot.taint;
-                    slot.filled(context);
-                    slot.taint = taint;
-                }
+                true => slot.filled(context),
                 false => slot.is_left_half_filled(),
             }
         }
@@ -213,7 +208,6 @@ impl Hardware {
     /// Everything was read again since the victims were last hurt, and nothing is lost: the segments of
     /// all disks are whole.
     pub fn note_scrubbed(&mut self, context: &mut Context, status: &Status) -> bool {
-        self.members_active = all_active(status);
         let now_ms = status.compliance.get();
         let since_ms = now_ms.saturating_sub(status.heal.oldest_unverified_ms);
         let whole = since_ms > self.hurt_ms && status.heal.counts.lost.is_empty();
@@ -312,9 +306,7 @@ fn all_active(status: &Status) -> bool {
 impl Slot {
     /// It was filled and takes part.
     fn filled(&mut self, context: &mut Context) {
-        // A replacement has nothing but what it was given; another disk keeps its old labels.
-        self.taint.segments = false;
-        self.taint.roots &= !self.blank;
+        // Filling writes what is missing; what is rotten on a disk that was there before stays so.
         (self.filling, self.copied) = (false, false);
         (self.behind, self.blank) = (false, false);
         self.forgetful = false;

@@ -1,30 +1,54 @@
-//! The simulator from fixed seeds (fresh ones are for the long form): its oracle must agree, and the same seed must
-//! give the same trace.
+//! The simulator from fixed seeds (fresh ones are for the long form): its oracle must agree, the same seed must give
+//! the same trace, and a few planted bugs must be found.
 
 use crate::command::Run;
-use crate::failure::{Outcome, ensure};
+use crate::failure::{Failure, Outcome, ensure};
+use crate::mutants;
 use crate::suite::{Closed, Ledger};
 use crate::workspace::{Programs, Workspace};
+use std::path::Path;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-/// Seeds that are always run; a seed that once failed is added here.
-const FIXED_SEEDS: [u64; 24] = [
-    1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24,
-];
-/// Seeds that failed once, with the steps they took: a flipped bit in a sealed segment that no record cites
-/// was not named by the verifier.
-const ONCE_FAILED: [(u64, u64); 2] = [(101_451, 400), (502_567, 400)];
-/// Steps of one run.
+/// Seeds that are always run for long.
+const FIXED_SEEDS: std::ops::RangeInclusive<u64> = 1..=16;
+/// Steps of one of these.
 const STEPS: u64 = 2_000;
+/// Seeds that are always run briefly, many in a row.
+const BRIEF_SEEDS: [&str; 4] = ["1000..1150", "1150..1300", "1300..1450", "1450..1600"];
+/// Seeds that failed once, beside the simulator.
+const SEEDS_FILE: &str = "tools/sim/seeds.txt";
+/// Simulators at a time.
+const WORKERS: usize = 2;
 const RUN_DEADLINE: Duration = Duration::from_secs(900);
+
+/// One run of the simulator and what it is called.
+struct Job {
+    name: String,
+    args: Vec<String>,
+}
+
+impl Job {
+    fn new(name: impl Into<String>, args: &[&str]) -> Job {
+        Job {
+            name: name.into(),
+            args: args.iter().map(|arg| (*arg).to_owned()).collect(),
+        }
+    }
+}
 
 /// One simulator run; returns its trace.
 pub fn simulate(programs: &Programs, seed: u64, steps: u64) -> Outcome<String> {
     let (seed_text, steps_text) = (seed.to_string(), steps.to_string());
-    let finished = Run::new(&programs.sim)
-        .args(["--seed", &seed_text, "--steps", &steps_text])
-        .deadline(RUN_DEADLINE)
-        .finish()?;
+    traced(
+        &programs.sim,
+        &["--seed", &seed_text, "--steps", &steps_text],
+    )
+}
+
+fn traced<A: AsRef<std::ffi::OsStr>>(sim: &Path, args: &[A]) -> Outcome<String> {
+    let finished = Run::new(sim).args(args).deadline(RUN_DEADLINE).finish()?;
     finished.expect_success()?;
     trace(&finished.stdout).ok_or_else(|| finished.unexpected("a last line `trace <64 hex>`"))
 }
@@ -39,56 +63,114 @@ fn trace(output: &str) -> Option<String> {
 /// Runs the suite.
 pub fn run(workspace: &Workspace, programs: &Programs) -> Closed {
     let mut ledger = Ledger::open("sim", workspace.ci);
-    let fixed = FIXED_SEEDS.into_iter().map(|seed| (seed, STEPS));
-    for (seed, steps) in fixed.chain(ONCE_FAILED) {
-        ledger.case(&format!("seed {seed}, {steps} steps"), || {
-            simulate(programs, seed, steps).map(drop)
-        });
+    let mut jobs = Vec::new();
+    let read = ledger.case("the seeds that failed once are read", || {
+        jobs = jobs_of(workspace)?;
+        Ok(())
+    });
+    if read {
+        let results = in_parallel(&jobs, |job| traced(&programs.sim, &job.args).map(drop));
+        for (job, result) in jobs.iter().zip(results) {
+            ledger.case(&job.name, || result);
+        }
     }
     ledger.case("the same seed gives the same trace", || {
-        let first = simulate(programs, FIXED_SEEDS[0], STEPS)?;
-        let second = simulate(programs, FIXED_SEEDS[0], STEPS)?;
-        let other = simulate(programs, FIXED_SEEDS[1], STEPS)?;
-        ensure(first == second, || format!("{first} and then {second}"))?;
-        ensure(first != other, || {
+        let runs = in_parallel(&[1, 1, 2], |seed| simulate(programs, *seed, STEPS));
+        let traces = runs.into_iter().collect::<Outcome<Vec<String>>>()?;
+        ensure(traces[0] == traces[1], || format!("{traces:?}"))?;
+        ensure(traces[0] != traces[2], || {
             "another seed gives the same trace too".to_owned()
         })
     });
+    planted(workspace, &mut ledger);
     ledger.close()
 }
 
-/// The long form: `runs` seeds from `seed` on, on every core; stops at nothing, names each failure.
-pub fn long(workspace: &Workspace, seed: u64, runs: u64, steps: u64) -> Outcome {
-    let programs = workspace.build()?;
-    let workers = std::thread::available_parallelism().map_or(1, usize::from);
-    let next = std::sync::atomic::AtomicU64::new(0);
-    let failures = std::sync::Mutex::new(Vec::new());
-    let started = Instant::now();
+fn planted(workspace: &Workspace, ledger: &mut Ledger) {
+    let mut program = None;
+    ledger.case("a simulator with planted bugs is built", || {
+        program = Some(mutants::build(workspace)?);
+        Ok(())
+    });
+    if let Some(program) = program {
+        let results = in_parallel(&mutants::SHARE, |bug| mutants::catch(&program, bug));
+        for (bug, result) in mutants::SHARE.iter().zip(results) {
+            ledger.case(&format!("planted bug {bug} is found"), || result);
+        }
+    }
+}
+
+fn jobs_of(workspace: &Workspace) -> Outcome<Vec<Job>> {
+    let path = workspace.root.join(SEEDS_FILE);
+    let text =
+        std::fs::read_to_string(&path).map_err(|e| Failure::path("cannot read", &path, &e))?;
+    let mut jobs = seeds_of(&text);
+    ensure(!jobs.is_empty(), || format!("{SEEDS_FILE} names no seed"))?;
+    for range in BRIEF_SEEDS {
+        let args = ["--seeds", range, "--steps", "400", "--quiet"];
+        jobs.push(Job::new(format!("seeds {range}, 400 steps each"), &args));
+    }
+    for seed in FIXED_SEEDS {
+        let (seed, steps) = (seed.to_string(), STEPS.to_string());
+        let args = ["--seed", &seed, "--steps", &steps];
+        jobs.push(Job::new(format!("seed {seed}, {steps} steps"), &args));
+    }
+    Ok(jobs)
+}
+
+/// The runs that a file of seeds names: arguments, then a comment; whole lines may be comments.
+fn seeds_of(text: &str) -> Vec<Job> {
+    let lines = text.lines().filter_map(|line| {
+        let args = line.split('#').next().unwrap_or_default();
+        let args: Vec<&str> = args.split_whitespace().collect();
+        (!args.is_empty()).then(|| Job::new(format!("once failed: {}", args.join(" ")), &args))
+    });
+    lines.collect()
+}
+
+/// Does something with each, a few at a time; the results in order.
+fn in_parallel<T: Sync, R: Send>(of: &[T], act: impl Fn(&T) -> R + Sync) -> Vec<R> {
+    let next = AtomicUsize::new(0);
+    let done: Mutex<Vec<(usize, R)>> = Mutex::new(Vec::new());
     std::thread::scope(|scope| {
-        for _ in 0..workers {
+        for _ in 0..WORKERS {
             scope.spawn(|| {
                 loop {
-                    let index = next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-                    if index >= runs {
-                        return;
-                    }
-                    let seed = seed.wrapping_add(index);
-                    if let Err(failure) = simulate(&programs, seed, steps) {
-                        println!("FAILED  seed {seed}: {failure}");
-                        failures.lock().expect("no worker panics").push(seed);
-                    }
+                    let at = next.fetch_add(1, Ordering::Relaxed);
+                    let Some(item) = of.get(at) else { return };
+                    let result = act(item);
+                    done.lock().expect("no worker panics").push((at, result));
                 }
             });
         }
     });
-    let failures = failures.into_inner().expect("no worker panics");
+    let mut done = done.into_inner().expect("no worker panics");
+    done.sort_by_key(|(at, _)| *at);
+    done.into_iter().map(|(_, result)| result).collect()
+}
+
+/// The long form: `runs` seeds from `seed` on, a few at a time; stops at nothing, names each failure.
+pub fn long(workspace: &Workspace, seed: u64, runs: u64, steps: u64) -> Outcome {
+    let programs = workspace.build()?;
+    let seeds: Vec<u64> = (0..runs).map(|index| seed.wrapping_add(index)).collect();
+    let started = Instant::now();
+    let results = in_parallel(&seeds, |seed| {
+        let result = simulate(&programs, *seed, steps);
+        if let Err(failure) = &result {
+            println!("FAILED  seed {seed}: {failure}");
+        }
+        result.is_ok()
+    });
+    let failures: Vec<u64> = seeds
+        .iter()
+        .zip(results)
+        .filter(|(_, good)| !good)
+        .map(|(seed, _)| *seed)
+        .collect();
     let seconds = started.elapsed().as_secs_f64();
     println!("{runs} runs of {steps} steps from seed {seed} in {seconds:.0} s");
     let failed = failures.len();
-    println!(
-        "sim: {} passed, {failed} failed",
-        runs.saturating_sub(failed.try_into().unwrap_or(runs))
-    );
+    println!("sim: {} passed, {failed} failed", seeds.len() - failed);
     ensure(failures.is_empty(), || {
         format!("failing seeds: {failures:?}")
     })
@@ -104,5 +186,21 @@ mod tests {
         assert_eq!(trace(&format!("steps 5\ntrace {hex}\n")), Some(hex.clone()));
         assert_eq!(trace(&format!("trace {hex}\nmore\n")), None);
         assert_eq!(trace("trace 12\n"), None);
+    }
+
+    #[test]
+    fn a_file_of_seeds_gives_the_arguments_before_each_comment() {
+        let jobs = seeds_of("# head\n\n--seed 7 --steps 9 # why\n--seed 8\n");
+        let args: Vec<&[String]> = jobs.iter().map(|job| job.args.as_slice()).collect();
+        assert_eq!(
+            args,
+            [&["--seed", "7", "--steps", "9"][..], &["--seed", "8"][..]]
+        );
+    }
+
+    #[test]
+    fn results_come_in_order_whoever_is_first() {
+        let numbers: Vec<u64> = (0..50).collect();
+        assert_eq!(in_parallel(&numbers, |number| number * 2)[49], 98);
     }
 }

@@ -58,6 +58,9 @@ const EDGES: [(&str, &[&str]); 9] = [
     ("tools/xtask", &["stele-format"]),
 ];
 
+/// Crates that know the planted bugs.
+const PLANTERS: [&str; 2] = ["appliance/store", "tools/sim"];
+
 /// A text file of the checkout.
 struct Source {
     /// Path from the root, with `/`.
@@ -109,6 +112,9 @@ pub fn cases(workspace: &Workspace, ledger: &mut Ledger) {
         ignored(&workspace.root)
     });
     ledger.case("tidy: walls between crates", || edges(&workspace.root));
+    ledger.case("tidy: no planted bugs in what is served", || {
+        planted(&workspace.root)
+    });
 }
 
 fn read(root: &Path, directory: &Path, out: &mut Vec<Source>) -> Outcome {
@@ -312,6 +318,20 @@ fn edges(root: &Path) -> Outcome {
                 format!("{crate_path} must not depend on {name}")
             })?;
         }
+    }
+    Ok(())
+}
+
+/// The feature with the engine's planted bugs is named by the store, which has it, and by the simulator alone.
+fn planted(root: &Path) -> Outcome {
+    let manifests = EDGES.iter().map(|(crate_path, _)| *crate_path).chain(["."]);
+    for crate_path in manifests.filter(|path| !PLANTERS.contains(path)) {
+        let manifest = root.join(crate_path).join("Cargo.toml");
+        let text = std::fs::read_to_string(&manifest)
+            .map_err(|e| Failure::path("cannot read", &manifest, &e))?;
+        ensure(!has_word(&text, "plants"), || {
+            format!("{crate_path}/Cargo.toml must not name the feature `plants`")
+        })?;
     }
     Ok(())
 }
