@@ -18,7 +18,7 @@ use stele_device::clock::Clock;
 use stele_device::disk::{Disk, DiskError, Done, OpId};
 use stele_device::linux::clock::SystemClock;
 use stele_format::geometry::DiskGeometry;
-use stele_format::units::{DiskId, UnixMillis};
+use stele_format::units::{DiskId, Generation, UnixMillis};
 use stele_gateway::message as gateway;
 use stele_store::engine::{Action, Attachment, DiskRefusal, DiskSlot, Engine, Event, Now, Offer};
 use stele_store::index::{IndexReply, IndexRequest};
@@ -93,6 +93,8 @@ pub struct Arrival {
     pub identity: DiskId,
     /// Its layout.
     pub geometry: DiskGeometry,
+    /// The newest generation its label has.
+    pub generation: Generation,
     /// The disk.
     pub disk: Box<dyn Disk>,
 }
@@ -302,6 +304,7 @@ impl EngineThread {
             name: arrival.name,
             disk: arrival.identity,
             geometry: arrival.geometry,
+            generation: arrival.generation,
         };
         let now = self.now();
         match self.engine.attach(now, attachment, &mut self.actions) {

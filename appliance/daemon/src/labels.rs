@@ -5,7 +5,7 @@
 use stele_device::disk::{BlockingDisk, Disk, no_waker};
 use stele_device::linux::disk::{OpenMode, Wishes};
 use stele_format::label::{
-    LabelCopy, LabelCopyBytes, LabelReading, MemberState, VaultFlags, read_best,
+    DynamicLabel, LabelCopy, LabelCopyBytes, LabelReading, MemberState, VaultFlags, read_best,
 };
 use stele_format::limits::LABEL_COPY_BYTES;
 use stele_format::units::{ByteCount, Generation};
@@ -33,7 +33,7 @@ pub fn status(directory: &Directory, config: &Config) -> Outcome<Status> {
     let newest = seen
         .iter()
         .filter_map(|seen| seen.reading.as_ref().ok())
-        .max_by_key(|reading| generation(reading));
+        .max_by_key(|reading| rank(reading));
     let holder = Lock::holder(&directory.lock_file());
     let mut reasons = Vec::new();
     match holder.and_then(|holder| holder.number) {
@@ -136,12 +136,9 @@ fn read_label(disk: &mut dyn Disk, bytes: u64) -> Result<LabelReading, String> {
     read_best(&copies).map_err(|error| error.to_string())
 }
 
-fn generation(reading: &LabelReading) -> Generation {
-    reading
-        .dynamic
-        .as_ref()
-        .map(|label| label.generation)
-        .unwrap_or_default()
+fn rank(reading: &LabelReading) -> (Generation, Generation) {
+    let label = reading.dynamic.as_ref();
+    label.map(DynamicLabel::rank).unwrap_or_default()
 }
 
 fn disks(seen: &[Seen], newest: Option<&LabelReading>) -> Vec<DiskStatus> {

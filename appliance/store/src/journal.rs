@@ -73,6 +73,7 @@ pub struct Journal {
     flight: Option<Flight>,
     log: LogHead,
     counter: KeyCounter,
+    started: Epoch,
     acknowledged: Sequence,
     applied: JournalPosition,
     /// Positions after acknowledged frames that some copy may still lack, and the last one before.
@@ -119,6 +120,7 @@ impl Journal {
             flight: None,
             log,
             counter: KeyCounter::new(epoch),
+            started: epoch,
             acknowledged,
             unsettled: VecDeque::from([applied.clone()]),
             applied,
@@ -213,6 +215,12 @@ impl Journal {
     #[must_use]
     pub fn epoch(&self) -> Epoch {
         self.counter.epoch()
+    }
+
+    /// The epoch the last start began. Labels state it: an epoch that begins because keys ran out is no
+    /// change of what takes part.
+    pub(crate) fn started(&self) -> Epoch {
+        self.started
     }
 
     /// Whether footer and seal of every segment but the open one are durable on every copy.

@@ -55,8 +55,6 @@ pub struct Member {
     pub voter: bool,
     /// The newest label generation it is known to have had.
     pub last_generation: Generation,
-    /// The epoch its own label had when it was opened.
-    pub label_epoch: Epoch,
     /// One past the highest unit in use by its own label when it was opened.
     pub label_units: u32,
     /// Why it is not active, in words for an operator.
@@ -173,8 +171,10 @@ pub struct Pool {
     pub id: PoolId,
     /// Its disks by ordinal.
     pub members: Vec<Member>,
-    /// Newest label generation written.
+    /// Newest label generation written, or seen on any disk.
     pub generation: Generation,
+    /// Newest label generation known to be on every disk that it calls active.
+    pub in_force: Generation,
     /// Bytes per unit.
     pub unit_bytes: u32,
     /// Units of a full segment.
@@ -207,7 +207,6 @@ impl Member {
             state: MemberState::Absent,
             voter: false,
             last_generation: Generation::ZERO,
-            label_epoch: Epoch::ZERO,
             label_units: 0,
             reason: None,
             units,
@@ -329,6 +328,7 @@ impl Pool {
     /// it was another before.
     pub fn bring_in_force(&mut self) -> bool {
         let mut changed = false;
+        self.in_force = self.generation;
         for member in &mut self.members {
             changed |= member.voter != member.is_active();
             member.voter = member.is_active();

@@ -1,8 +1,8 @@
 //! The disks given, sorted into members of one pool, and what the newest labels say of them.
 //!
-//! The highest generation over all disks speaks for the pool. A disk is stale when those labels no
-//! longer count it as active, or when it missed more than the one label write that a crash can cut
-//! short; it is still read, but nothing is expected of it that it never claimed to have.
+//! The label that knows of the newest generation in force speaks for the pool, of several the newest. A
+//! disk is stale when that label does not count it as active, or when it missed the one in force; it is
+//! still read, but nothing is expected of it that it never claimed to have.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -87,11 +87,12 @@ impl Pool<'_> {
         self.missing.is_empty()
     }
 
-    /// Highest journal frame that any label proves durable.
+    /// Highest journal frame that any label of a disk that is not left out proves durable.
     #[must_use]
     pub fn watermark(&self) -> Sequence {
         self.disks
             .iter()
+            .filter(|disk| disk.standing == Standing::Active)
             .map(|disk| disk.labels.watermark())
             .max()
             .unwrap_or(Sequence::ZERO)
@@ -152,15 +153,12 @@ pub fn open<'a>(
     Ok(Some(pool))
 }
 
-/// The label of the highest generation. Of different ones, which two starts left that were cut short,
-/// one that every present disk has which it calls active.
+/// The label that counts: the one that knows of the newest generation in force, then the newest. Of
+/// different ones of that rank, which two starts left that were cut short, one that every present disk
+/// has which it calls active.
 fn newest_label<'p>(disks: &'p [PoolDisk<'_>]) -> Option<&'p DynamicLabel> {
     let own = |disk: &'p PoolDisk<'_>| disk.labels.newest();
-    let highest = disks
-        .iter()
-        .filter_map(own)
-        .map(|label| label.generation)
-        .max()?;
+    let highest = disks.iter().filter_map(own).map(DynamicLabel::rank).max()?;
     let complete = |label: &DynamicLabel| {
         let active = |disk: &PoolDisk<'_>| {
             let mut members = label.members.iter();
@@ -168,15 +166,18 @@ fn newest_label<'p>(disks: &'p [PoolDisk<'_>]) -> Option<&'p DynamicLabel> {
         };
         disks.iter().filter(|disk| active(disk)).all(|disk| {
             own(disk).is_some_and(|other| {
-                other.generation == label.generation && other.members == label.members
+                other.rank() == label.rank()
+                    && other.epoch == label.epoch
+                    && other.members == label.members
             })
         })
     };
-    let candidates = disks
+    let mut candidates = disks
         .iter()
         .filter_map(own)
-        .filter(|label| label.generation == highest);
-    candidates.max_by_key(|label| complete(label))
+        .filter(|label| label.rank() == highest);
+    let first = candidates.clone().next();
+    candidates.find(|label| complete(label)).or(first)
 }
 
 fn refuse(ledger: &mut Ledger, entry: usize, refusal: &Refusal) {
@@ -212,10 +213,9 @@ fn settle_standings(pool: &mut Pool<'_>, ledger: &mut Ledger) {
     for disk in &mut pool.disks {
         let own = disk.labels.generation();
         let id = disk.labels.disk();
-        let behind = newest.generation.get().saturating_sub(own.get());
         let member = newest.members.iter().find(|member| member.disk == id);
         let active = member.is_some_and(|member| member.state == MemberState::Active);
-        if !active || behind > 1 {
+        if !active || own < newest.in_force {
             disk.standing = Standing::Left;
             ledger.set_state(disk.entry, DiskState::Stale);
             let state = member.map_or("not a member any more", |m| member_word(m.state));
@@ -223,10 +223,10 @@ fn settle_standings(pool: &mut Pool<'_>, ledger: &mut Ledger) {
                 disk.entry,
                 format!("stale: generation {own} of {}, {state}", newest.generation),
             );
-        } else if behind == 1 {
+        } else if own < newest.generation {
             ledger.note(
                 disk.entry,
-                "its label is one generation behind: a write was cut short",
+                "its label is behind that of another disk: a write was cut short",
             );
         }
     }
@@ -244,10 +244,8 @@ pub fn member_word(state: MemberState) -> &'static str {
 }
 
 fn report_labels(pool: &Pool<'_>, ledger: &mut Ledger) {
-    let newest = pool
-        .newest
-        .as_ref()
-        .map_or(Generation::ZERO, |label| label.generation);
+    let own = pool.disks.iter().map(|disk| disk.labels.generation());
+    let newest = own.max().unwrap_or(Generation::ZERO);
     let mut everywhere: BTreeMap<Generation, DynamicLabel> = BTreeMap::new();
     for disk in &pool.disks {
         for (generation, label) in &disk.labels.generations {

@@ -286,7 +286,7 @@ fn a_label_write_cut_short_is_a_note() {
     let report = check("one disk began the next generation", &half, &[]);
     assert_eq!(report.totals.generation, 3);
     assert!(
-        report.disks[1].notes[0].contains("one generation behind"),
+        report.disks[1].notes[0].contains("behind that of another disk"),
         "{report:#?}"
     );
 

@@ -13,7 +13,7 @@ use stele_device::disk::{Disk, DiskError, Done, OpId};
 use stele_device::sim::clock::SimClock;
 use stele_device::sim::disk::SimDiskHandle;
 use stele_device::sim::power::Power;
-use stele_format::units::{ByteCount, UnixMillis};
+use stele_format::units::{ByteCount, Generation, UnixMillis};
 use stele_store::engine::{Action, Attachment, DiskRefusal, DiskSlot, Engine, Event, Now};
 use stele_store::index::{IndexReply, IndexRequest, IndexStore};
 use stele_store::job::{Job, JobDone};
@@ -223,7 +223,9 @@ impl Machine {
         let mut disk: Box<dyn Disk> = Box::new(Plugged::new(handle.open(), self.pulse.clone()));
         let mut label = offer.label;
         label.geometry.disk_bytes = ByteCount::new(disk.identity().bytes);
-        let known = read_label(&mut *disk).is_some_and(|read| read.fixed.disk == label.disk);
+        let reading = read_label(&mut *disk).filter(|read| read.fixed.disk == label.disk);
+        let known = reading.is_some();
+        let newest = reading.and_then(|reading| reading.dynamic);
         if !known && write_static_label(&mut *disk, &label).is_err() {
             // The power went, or the disk failed before it was anything.
             return match self.power.is_on() {
@@ -240,6 +242,7 @@ impl Machine {
             name: disk.identity().name.clone(),
             disk: label.disk,
             geometry: label.geometry,
+            generation: newest.map_or(Generation::ZERO, |label| label.generation),
         };
         self.disks.push(Some(disk));
         let mut actions = Vec::new();

@@ -8,7 +8,7 @@ use stele_device::linux::disk::{OpenError, OpenMode, Wishes};
 use stele_format::geometry::DiskGeometry;
 use stele_format::label::{LabelReading, StaticLabel};
 use stele_format::limits::LABEL_COPY_BYTES;
-use stele_format::units::{ByteCount, DiskId};
+use stele_format::units::{ByteCount, DiskId, Generation};
 use stele_store::engine::Offer;
 use stele_store::recovery::{read_label, write_static_label};
 
@@ -35,6 +35,7 @@ pub struct Candidate {
     disk: Box<dyn Disk>,
     /// What it has or is to get.
     label: StaticLabel,
+    generation: Generation,
     labelled: bool,
     made: Made,
 }
@@ -79,10 +80,10 @@ impl Candidate {
             Err(error) => return Err(unopened(error)),
         };
         let bytes = disk.identity().bytes;
-        let known = match read_label(&mut *disk) {
-            Some(reading) => Some(wanted.recognise(&reading)?),
-            None => None,
-        };
+        let reading = read_label(&mut *disk);
+        let known = reading.as_ref().map(|reading| wanted.recognise(reading));
+        let known = known.transpose()?;
+        let newest = reading.and_then(|reading| reading.dynamic);
         let fitting = wanted.fit(bytes)?;
         if known.is_none() {
             match first_mark(&mut *disk) {
@@ -97,6 +98,7 @@ impl Candidate {
         }
         Ok(Candidate {
             disk,
+            generation: newest.map_or(Generation::ZERO, |label| label.generation),
             labelled: known.is_some(),
             label: known.unwrap_or(fitting),
             made: Made(None),
@@ -126,6 +128,7 @@ impl Candidate {
         Ok(Candidate {
             disk,
             label,
+            generation: Generation::ZERO,
             labelled: false,
             made,
         })
@@ -135,6 +138,11 @@ impl Candidate {
     pub fn facts(&self) -> (String, u64) {
         let identity = self.disk.identity();
         (identity.backend.clone(), identity.bytes)
+    }
+
+    /// The newest generation its label has.
+    pub fn generation(&self) -> Generation {
+        self.generation
     }
 
     /// Writes its label, unless it has it already.

@@ -469,12 +469,14 @@ impl Work {
     ) -> Result<DiskGeometry, Unfit> {
         let (backend, bytes) = candidate.facts();
         let file = path.display().to_string();
+        let generation = candidate.generation();
         let (label, disk, made) = candidate.into_parts();
         let geometry = label.geometry;
         let arrival = Arrival {
             name: file.clone(),
             identity: label.disk,
             geometry,
+            generation,
             disk,
         };
         let attached = self.link.attach(arrival).map_err(|_| Unfit::Stopping)?;

@@ -1,7 +1,7 @@
 //! The mains: one switch for the disks of a simulated machine, so that a power cut can be placed
 //! before any single operation of any of them.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use crate::sync::lock;
@@ -17,6 +17,8 @@ pub struct Power(Arc<Meter>);
 struct Meter {
     left: AtomicU64,
     used: AtomicU64,
+    /// Whether a step found the power off.
+    refused: AtomicBool,
     /// The steps that may have changed a disk, once somebody wants to know.
     changes: Mutex<Option<Vec<u64>>>,
 }
@@ -37,6 +39,7 @@ impl Power {
         Power(Arc::new(Meter {
             left: AtomicU64::new(UNLIMITED),
             used: AtomicU64::new(0),
+            refused: AtomicBool::new(false),
             changes: Mutex::new(None),
         }))
     }
@@ -49,6 +52,12 @@ impl Power {
     /// Switches on, for good.
     pub fn restore(&self) {
         self.0.left.store(UNLIMITED, Ordering::Relaxed);
+        self.0.refused.store(false, Ordering::Relaxed);
+    }
+
+    /// Whether a step found the power off: who submits anything now is not there any more.
+    pub(crate) fn has_refused(&self) -> bool {
+        self.0.refused.load(Ordering::Relaxed)
     }
 
     /// Whether the next step would happen.
@@ -77,7 +86,10 @@ impl Power {
     /// Uses one step, if there is one.
     pub(crate) fn step(&self, changes: bool) -> bool {
         match self.0.left.load(Ordering::Relaxed) {
-            0 => return false,
+            0 => {
+                self.0.refused.store(true, Ordering::Relaxed);
+                return false;
+            }
             UNLIMITED => {}
             left => self.0.left.store(left - 1, Ordering::Relaxed),
         }

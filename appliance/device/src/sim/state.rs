@@ -44,6 +44,8 @@ pub(crate) struct Pending {
     pub(crate) op: Op,
     /// Writes with a lower serial had completed when it was submitted.
     pub(crate) boundary: u64,
+    /// Submitted by what a power cut has ended: nothing of it gets anywhere.
+    pub(crate) dead: bool,
 }
 
 /// Everything a snapshot holds.
@@ -103,7 +105,13 @@ impl State {
     /// Queues an operation that passed the checks.
     pub(crate) fn submit(&mut self, id: OpId, op: Op) {
         let boundary = self.core.next_serial;
-        self.pending.push(Pending { id, op, boundary });
+        let dead = self.power.has_refused();
+        self.pending.push(Pending {
+            id,
+            op,
+            boundary,
+            dead,
+        });
     }
 
     /// Takes the operations to be carried out now: at least `at_least`, as far as there are any.
@@ -126,7 +134,7 @@ impl State {
     pub(crate) fn execute(&mut self, pending: Pending) -> Outcome {
         let changes = pending.op.kind() != OpKind::Read;
         if let Err(error) = self.begin(changes) {
-            if error == DiskError::PowerLost {
+            if error == DiskError::PowerLost && !pending.dead {
                 self.core.leave_at_risk(&pending.op);
             }
             return Err(error);
@@ -267,7 +275,8 @@ impl State {
 
     /// Gives up on everything in flight; the disk may still have got some of it.
     pub(crate) fn time_out(&mut self) {
-        for pending in std::mem::take(&mut self.pending) {
+        let pending = std::mem::take(&mut self.pending).into_iter();
+        for pending in pending.filter(|pending| !pending.dead) {
             self.core.leave_at_risk(&pending.op);
         }
     }

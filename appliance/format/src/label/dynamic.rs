@@ -85,7 +85,10 @@ pub struct DynamicLabel {
     pub disk: DiskId,
     /// Number of this write; only grows.
     pub generation: Generation,
-    /// Epoch in force.
+    /// The newest generation that came in force, as far as the writer knew: every disk that it called
+    /// active had it. Lower than `generation`.
+    pub in_force: Generation,
+    /// Epoch of the start that wrote this.
     pub epoch: Epoch,
     /// Newest journal frame known durable on the quorum when this was written.
     pub watermark: Sequence,
@@ -143,7 +146,8 @@ media_struct! {
         cutoff_count: U16,
         members: [RawMember; MEMBERS_MAX],
         cutoffs: [RawCutoff; CUTOFFS_MAX],
-        reserved_b: [u8; 1400],
+        in_force: U64,
+        reserved_b: [u8; 1392],
         digest: [u8; 32],
     }
 }
@@ -157,6 +161,13 @@ pub(super) const STRUCTURES: [crate::codec::Structure; 3] = [
 const FLAG_CLEAN_STOP: u32 = 1;
 
 impl DynamicLabel {
+    /// Which of two labels of one pool counts: the one that knows of the newer membership in force, then
+    /// the newer one.
+    #[must_use]
+    pub fn rank(&self) -> (Generation, Generation) {
+        (self.in_force, self.generation)
+    }
+
     /// Ring slot of a generation.
     #[must_use]
     pub fn slot(generation: Generation) -> u16 {
@@ -217,6 +228,7 @@ impl DynamicLabel {
         raw.pool = self.pool.to_bytes();
         raw.disk = self.disk.to_bytes();
         raw.generation = self.generation.get().into();
+        raw.in_force = self.in_force.get().into();
         raw.watermark = self.watermark.get().into();
         raw.next_segment = self.next_segment.get().into();
         raw.journal_segment = self.journal_segment.get().into();
@@ -256,6 +268,12 @@ impl DynamicLabel {
             RawDynamic.slot,
             Value
         );
+        let in_force = Generation::new(raw.in_force.get());
+        require!(
+            in_force < generation || in_force.is_zero(),
+            RawDynamic.in_force,
+            Value
+        );
         require!(
             raw.flags.get() & !FLAG_CLEAN_STOP == 0,
             RawDynamic.flags,
@@ -265,6 +283,7 @@ impl DynamicLabel {
             pool: PoolId::new(raw.pool),
             disk: DiskId::new(raw.disk),
             generation,
+            in_force,
             epoch: Epoch::new(raw.epoch.get()),
             watermark: Sequence::new(raw.watermark.get()),
             next_segment: SegmentId::new(raw.next_segment.get()),

@@ -76,6 +76,7 @@ pub fn dynamic_label(generation: u64) -> DynamicLabel {
         pool: POOL,
         disk: DISK,
         generation: Generation::new(generation),
+        in_force: Generation::new(generation - 1),
         epoch: EPOCH,
         watermark: Sequence::new(41),
         next_segment: SegmentId::new(9),

@@ -150,7 +150,7 @@ impl Engine {
 
     fn make_labels(&self, clean: bool) -> Vec<(DiskSlot, DynamicLabel)> {
         let facts = LabelFacts {
-            epoch: self.journal.epoch(),
+            epoch: self.journal.started(),
             watermark: self.journal.acknowledged(),
             journal_segment: self.journal.segment(),
             clean_stop: clean,
@@ -219,6 +219,7 @@ pub(crate) fn labels_of(pool: &Pool, facts: &LabelFacts<'_>) -> Vec<(DiskSlot, D
                 pool: pool.id,
                 disk: member.disk,
                 generation: pool.generation,
+                in_force: pool.in_force,
                 epoch: facts.epoch,
                 watermark: facts.watermark,
                 next_segment: pool.next_segment,

@@ -11,7 +11,7 @@ use std::collections::VecDeque;
 use stele_device::disk::{DiskError, Op};
 use stele_format::geometry::DiskGeometry;
 use stele_format::limits::KEYSTATE_COPIES;
-use stele_format::units::{DiskId, SegmentId};
+use stele_format::units::{DiskId, Generation, SegmentId};
 
 use super::io::Purpose;
 use super::{Action, DiskSlot, Engine, Now};
@@ -67,6 +67,8 @@ pub struct Attachment {
     pub disk: DiskId,
     /// Its layout.
     pub geometry: DiskGeometry,
+    /// The newest generation its label has; zero on a disk that has none.
+    pub generation: Generation,
 }
 
 /// What a disk must be to join, and be labelled with.
@@ -229,6 +231,8 @@ impl Engine {
         } else {
             self.pool.members.push(member);
         }
+        // A generation is never written twice.
+        self.pool.generation = self.pool.generation.max(attachment.generation);
         self.pool.count_units_of(attachment.disk);
         self.begin_fill(attachment.disk, attachment.slot);
         Ok(())
@@ -383,7 +387,7 @@ impl Engine {
             return;
         };
         fill.stage = Stage::Activating;
-        let (disk, epoch) = (fill.disk, self.journal.epoch());
+        let disk = fill.disk;
         if let Some(member) = self
             .pool
             .members
@@ -392,7 +396,6 @@ impl Engine {
         {
             member.state = MemberState::Active;
             member.reason = None;
-            member.label_epoch = epoch;
         }
         self.relabelling = true;
         self.start_label_update();

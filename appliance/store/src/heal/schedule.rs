@@ -193,6 +193,7 @@ mod tests {
             id: PoolId::default(),
             members: Vec::new(),
             generation: Generation::ZERO,
+            in_force: Generation::ZERO,
             unit_bytes: 1 << 18,
             segment_units: 1,
             flags: 0,

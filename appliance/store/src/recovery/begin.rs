@@ -12,7 +12,7 @@ use stele_device::disk::BlockingDisk;
 use stele_format::digest::Digest;
 use stele_format::limits::FRAME_HEADER_BYTES;
 use stele_format::record::{Abandoned, Body, EpochReason, MemberChange, RecordType};
-use stele_format::units::{Epoch, Generation, LaneId, SegmentId, Sequence};
+use stele_format::units::{DiskId, Epoch, Generation, LaneId, SegmentId, Sequence};
 
 use super::replay::{Repair, Replayed};
 use super::{Disks, Opening};
@@ -36,9 +36,27 @@ pub(crate) struct Beginning {
     pub(crate) previous_segment: SegmentId,
     pub(crate) previous_chain: Digest,
     pub(crate) abandoned: Vec<Abandoned>,
-    pub(crate) members_changed: bool,
+    /// Disks that take part by the newest label; none in a pool that is made.
+    pub(crate) named: Option<Vec<DiskId>>,
     /// The first record of a pool.
     pub(crate) genesis: Option<Body>,
+}
+
+impl Beginning {
+    /// Whether more than half of those that the newest label names take part.
+    pub(crate) fn has_most(&self, pool: &Pool) -> bool {
+        pool.active().count() >= self.most()
+    }
+
+    /// More than half of the disks that the newest label names.
+    pub(crate) fn most(&self) -> usize {
+        self.named.as_ref().map_or(0, Vec::len) / 2 + 1
+    }
+
+    fn members_changed(&self, pool: &Pool) -> bool {
+        let now: Vec<DiskId> = pool.active().map(|member| member.disk).collect();
+        self.named.as_ref().is_some_and(|named| *named != now)
+    }
 }
 
 /// Writes missing frames; a disk that fails is expelled. Each is durable before the next, so that what a
@@ -77,7 +95,7 @@ pub(crate) fn begin(
     log: &LogHead,
     cutoffs: &[stele_format::label::EpochCutoff],
 ) -> Option<Journal> {
-    while opening.pool.may_start() {
+    while opening.pool.may_start() && beginning.has_most(opening.pool) {
         let places = opening.pool.choose(JOURNAL_COPIES)?;
         let first = beginning.next_sequence;
         let epoch = beginning.epoch;
@@ -169,7 +187,7 @@ fn first_frame(
     let units = opening.pool.segment_units;
     let body = alloc_body(writer.id(), LaneId::JOURNAL, units, &writer.places);
     drafts.push(Draft::of_engine(RecordType::Alloc, body));
-    if beginning.members_changed {
+    if beginning.members_changed(opening.pool) {
         drafts.push(Draft::of_engine(
             RecordType::Member,
             member_body(opening.pool),

@@ -121,7 +121,7 @@ pub fn create(
         previous_segment: SegmentId::NONE,
         previous_chain: Digest::ZERO,
         abandoned: Vec::new(),
-        members_changed: false,
+        named: None,
         genesis: Some(genesis),
     };
     begin::begin(&mut opening, &beginning, &LogHead::default(), &[])
@@ -183,6 +183,7 @@ fn plan(
         id,
         members,
         generation: Generation::ZERO,
+        in_force: Generation::ZERO,
         unit_bytes: params.unit_bytes,
         segment_units: params.segment_units,
         flags: flags(params, count).get(),

@@ -10,7 +10,7 @@ use stele_format::frame::{FrameExpectation, FrameHeader};
 use stele_format::limits::{BLOCK_BYTES, FRAME_BYTES_MAX, FRAME_HEADER_BYTES};
 use stele_format::record::{Body, RecordReader};
 use stele_format::segment::{FIRST_FRAME_OFFSET, SegmentDisks, SegmentHeader};
-use stele_format::units::{DiskId, LaneId, SegmentId, UnitCount};
+use stele_format::units::{DiskId, Epoch, LaneId, SegmentId, UnitCount};
 
 use super::Disks;
 use crate::pool::{Pool, SegmentInfo};
@@ -64,7 +64,7 @@ pub(super) fn rebuild_header(
     })?;
     let known: Vec<DiskId> = info.places.iter().map(|place| place.disk).collect();
     let own = allocated_in(&first, &payload, segment);
-    let header = SegmentHeader {
+    let mut header = SegmentHeader {
         pool: pool.id,
         segment,
         lane: LaneId::JOURNAL,
@@ -77,7 +77,12 @@ pub(super) fn rebuild_header(
         compliance_ms: first.compliance_ms,
         disks: SegmentDisks::new(&own.unwrap_or(known))?,
     };
-    (header.digest() == first.previous_header).then_some(header)
+    // A key counter may have run full between the header and the first frame.
+    let epochs = [first.epoch.get(), first.epoch.get().saturating_sub(1)];
+    epochs.into_iter().find_map(|epoch| {
+        header.epoch = Epoch::new(epoch);
+        (header.digest() == first.previous_header).then_some(header.clone())
+    })
 }
 
 /// The disks of a segment whose first frame allocates it, as that of an epoch does.

@@ -1,17 +1,18 @@
 //! From what was read to a vault that is served: a new epoch, or why it is only read.
 
-use stele_format::label::{DynamicLabel, MemberState as LabelState};
+use stele_format::label::MemberState as LabelState;
 use stele_format::limits::BLOCK_BYTES;
 use stele_format::record::Abandoned;
 use stele_format::units::{ByteOffset, Epoch, SegmentId, Sequence, UnitCount};
 
 use super::Opening;
 use super::begin::{self, Beginning, abandoned_journal};
+use super::labels::LabelEvidence;
 use super::lanes::{is_blank, units_kept};
 use super::replay::Replayed;
 use super::work::Lanes;
 use crate::journal::Journal;
-use crate::pool::{MemberState, Pool};
+use crate::pool::Pool;
 use crate::request::ReadOnlyReason;
 
 /// How opening ended.
@@ -25,86 +26,75 @@ pub(super) fn go_on(
     opening: &mut Opening<'_>,
     replayed: &Replayed,
     lanes: &Lanes,
-    newest: &DynamicLabel,
-    may_write: bool,
+    labels: &LabelEvidence,
 ) -> Begun {
-    let too_few = |pool: &Pool| ReadOnlyReason::TooFewDisks {
-        present: u16::try_from(pool.active().count()).unwrap_or(u16::MAX),
-        needed: u16::try_from(pool.needed_to_start().max(named(newest) / 2 + 1))
-            .unwrap_or(u16::MAX),
-        missing: pool.missing_names(),
-    };
-    let refusal = match replayed.stuck {
-        _ if !may_write || replayed.newer => Some(ReadOnlyReason::NewerFormat),
-        Some(stuck) => Some(ReadOnlyReason::JournalDamaged {
-            segment: stuck.segment.get(),
-            offset: stuck.offset,
-            missing: opening.pool.missing_names(),
-        }),
-        None if !opening.pool.may_start() || !has_most(opening.pool, newest) => {
-            Some(too_few(opening.pool))
-        }
-        None => None,
-    };
-    if let Some(read_only) = refusal {
+    let mut beginning = beginning(replayed, labels);
+    if let Some(read_only) = refusal(opening.pool, replayed, &beginning, labels.may_write) {
         return Begun {
             journal: idle_journal(opening, replayed),
             read_only: Some(read_only),
         };
     }
     begin::repair(opening.pool, opening.disks, &replayed.repairs);
-    let abandoned = close_journal(opening, replayed, lanes);
+    beginning.abandoned = close_journal(opening, replayed, lanes);
     opening.pool.count_units();
-    let states = |pool: &Pool| pool.members.iter().map(|m| m.state).collect::<Vec<_>>();
-    let was = newest.members.iter().map(|m| m.state == LabelState::Active);
-    let is = states(opening.pool)
-        .into_iter()
-        .map(|state| state == MemberState::Active);
-    let members_changed = !was.eq(is);
-    let epoch = newest.epoch.max(replayed.epoch);
-    let beginning = Beginning {
+    let log = &replayed.position.log;
+    match begin::begin(opening, &beginning, log, &replayed.cutoffs) {
+        Some(journal) => Begun {
+            journal,
+            read_only: None,
+        },
+        None => Begun {
+            journal: idle_journal(opening, replayed),
+            read_only: too_few(opening.pool, &beginning).or(Some(ReadOnlyReason::Full)),
+        },
+    }
+}
+
+/// The epoch that a start begins after all that was read.
+fn beginning(replayed: &Replayed, labels: &LabelEvidence) -> Beginning {
+    let epoch = labels.epoch.max(replayed.epoch);
+    let members = labels.newest.members.iter();
+    let active = members.filter(|member| member.state == LabelState::Active);
+    Beginning {
         previous_epoch: epoch,
         epoch: Epoch::new(epoch.get() + 1),
         next_sequence: replayed.position.sequence,
         previous_segment: replayed.position.segment,
         previous_chain: replayed.lane_chain,
-        abandoned,
-        members_changed,
+        abandoned: Vec::new(),
+        named: Some(active.map(|member| member.disk).collect()),
         genesis: None,
-    };
-    match begin::begin(
-        opening,
-        &beginning,
-        &replayed.position.log,
-        &replayed.cutoffs,
-    ) {
-        Some(journal) => Begun {
-            journal,
-            read_only: None,
-        },
-        None => {
-            let read_only = Some(if opening.pool.may_start() {
-                ReadOnlyReason::Full
-            } else {
-                too_few(opening.pool)
-            });
-            Begun {
-                journal: idle_journal(opening, replayed),
-                read_only,
-            }
-        }
     }
 }
 
-/// Active disks as the newest label names them, in force or not.
-fn named(newest: &DynamicLabel) -> usize {
-    let members = newest.members.iter();
-    members.filter(|m| m.state == LabelState::Active).count()
+fn refusal(
+    pool: &Pool,
+    replayed: &Replayed,
+    beginning: &Beginning,
+    may_write: bool,
+) -> Option<ReadOnlyReason> {
+    match replayed.stuck {
+        _ if !may_write || replayed.newer => Some(ReadOnlyReason::NewerFormat),
+        Some(stuck) => Some(ReadOnlyReason::JournalDamaged {
+            segment: stuck.segment.get(),
+            offset: stuck.offset,
+            missing: pool.missing_names(),
+        }),
+        None => too_few(pool, beginning),
+    }
 }
 
-/// Whether more than half of these disks take part.
-fn has_most(pool: &Pool, newest: &DynamicLabel) -> bool {
-    2 * pool.active().count() > named(newest)
+fn too_few(pool: &Pool, beginning: &Beginning) -> Option<ReadOnlyReason> {
+    if pool.may_start() && beginning.has_most(pool) {
+        return None;
+    }
+    let needed = pool.needed_to_start().max(beginning.most());
+    Some(ReadOnlyReason::TooFewDisks {
+        present: u16::try_from(pool.active().count()).unwrap_or(u16::MAX),
+        needed: u16::try_from(needed).unwrap_or(u16::MAX),
+        missing: pool.missing_names(),
+    })
 }
 
 /// Names every segment the last epoch left open.

@@ -7,7 +7,7 @@ use stele_format::label::{
     DynamicLabel, LabelCopy, LabelCopyBytes, LabelReading, MemberState as LabelState, read_best,
 };
 use stele_format::limits::LABEL_COPY_BYTES;
-use stele_format::units::{ByteCount, DiskId, Epoch};
+use stele_format::units::{ByteCount, DiskId, Epoch, Generation, SegmentId, Sequence};
 
 use super::newest::{Newest, newest};
 use super::{DiskReport, DiskVerdict, OpenError};
@@ -21,9 +21,20 @@ type NamedReading = (DiskSlot, String, LabelReading);
 /// What the labels of all disks say together.
 pub(super) struct LabelPicture {
     pub(super) pool: Pool,
-    pub(super) newest: DynamicLabel,
-    pub(super) may_write: bool,
+    pub(super) evidence: LabelEvidence,
     pub(super) reports: Vec<DiskReport>,
+}
+
+/// What the labels prove about the journal.
+pub(super) struct LabelEvidence {
+    /// The label that counts.
+    pub(super) newest: DynamicLabel,
+    /// Highest frame known durable on the quorum.
+    pub(super) watermark: Sequence,
+    /// Highest epoch that any start may have begun.
+    pub(super) epoch: Epoch,
+    /// Whether this program knows every feature it must respect to write.
+    pub(super) may_write: bool,
 }
 
 /// Reads the label of one disk, all four copies.
@@ -79,6 +90,7 @@ pub(super) fn read_all(disks: &mut [Option<Box<dyn Disk>>]) -> Result<LabelPictu
     let may_write = readings
         .iter()
         .all(|(_, _, r)| r.fixed.features.may_write());
+    let highest = highest(&readings);
     keep_newest_of_each(&mut readings, &mut reports);
     let labels: Vec<&DynamicLabel> = readings
         .iter()
@@ -89,21 +101,60 @@ pub(super) fn read_all(disks: &mut [Option<Box<dyn Disk>>]) -> Result<LabelPictu
         Newest::None => return Err(OpenError::NotFinished),
         Newest::CannotTell { missing } => return Err(OpenError::TwoMemberships { missing }),
     };
-    let pool = pool_of(&readings, &newest, &mut reports);
-    Ok(LabelPicture {
-        pool,
+    let mut pool = pool_of(&readings, &newest, &mut reports);
+    pool.generation = highest.generation;
+    pool.next_segment = highest.next_segment;
+    let evidence = LabelEvidence {
+        watermark: watermark(&pool, &readings),
+        epoch: highest.epoch,
         newest,
         may_write,
+    };
+    Ok(LabelPicture {
+        pool,
+        evidence,
         reports,
     })
+}
+
+/// What labels number, at its highest: nothing of it is given twice, whichever label counts.
+struct Highest {
+    generation: Generation,
+    epoch: Epoch,
+    next_segment: SegmentId,
+}
+
+fn highest(readings: &[NamedReading]) -> Highest {
+    let labels = readings.iter().filter_map(|(_, _, r)| r.dynamic.as_ref());
+    let start = Highest {
+        generation: Generation::ZERO,
+        epoch: Epoch::ZERO,
+        next_segment: SegmentId::NONE,
+    };
+    labels.fold(start, |highest, label| Highest {
+        generation: highest.generation.max(label.generation),
+        epoch: highest.epoch.max(label.epoch),
+        next_segment: highest.next_segment.max(label.next_segment),
+    })
+}
+
+/// The highest watermark on a disk that takes part.
+fn watermark(pool: &Pool, readings: &[NamedReading]) -> Sequence {
+    let takes_part = |slot| {
+        pool.member_at(slot)
+            .is_some_and(|member| member.state == MemberState::Active)
+    };
+    let labels = readings.iter().filter(|(slot, _, _)| takes_part(*slot));
+    let labels = labels.filter_map(|(_, _, reading)| reading.dynamic.as_ref());
+    let marks = labels.map(|label| label.watermark);
+    marks.max().unwrap_or(Sequence::ZERO)
 }
 
 /// Of disks with one identity only the one with the newest label takes part: the others are what it
 /// was before, or what it took the place of.
 fn keep_newest_of_each(readings: &mut Vec<NamedReading>, reports: &mut Vec<DiskReport>) {
-    let generation =
-        |(_, _, reading): &NamedReading| reading.dynamic.as_ref().map(|l| l.generation);
-    readings.sort_by_key(|reading| std::cmp::Reverse(generation(reading)));
+    let rank = |(_, _, reading): &NamedReading| reading.dynamic.as_ref().map(DynamicLabel::rank);
+    readings.sort_by_key(|reading| std::cmp::Reverse(rank(reading)));
     let mut seen = BTreeSet::new();
     readings.retain(|(slot, name, reading)| {
         let first = seen.insert(reading.fixed.disk);
@@ -137,12 +188,9 @@ fn pool_of(
         member.last_generation = named.last_generation;
         member.voter = named.voter;
         let own = found.and_then(|(_, _, reading)| reading.dynamic.as_ref());
-        member.label_epoch = own.map_or(Epoch::ZERO, |label| label.epoch);
         member.label_units = own.map_or(0, |label| label.units_high_water.get());
-        // Within an epoch a label update begins only when the one before is complete everywhere.
-        let behind = own.is_none_or(|label| {
-            label.epoch == newest.epoch && label.generation.get() + 1 < newest.generation.get()
-        });
+        // Every disk that the label in force calls active had it.
+        let behind = own.is_none_or(|label| label.generation < newest.in_force);
         let behind = behind && !on(Plant::StaleDiskBelieved);
         let verdict = match (found, named.state) {
             (None, _) => DiskVerdict::Missing,
@@ -176,6 +224,7 @@ fn pool_of(
         id: newest.pool,
         members,
         generation: newest.generation,
+        in_force: newest.in_force,
         unit_bytes: geometry.map_or(0, |geometry| geometry.unit_bytes),
         segment_units: geometry.map_or(0, |geometry| geometry.segment_units.get()),
         flags: readings

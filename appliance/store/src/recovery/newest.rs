@@ -1,11 +1,12 @@
 //! Which label of a pool counts: a decision table.
 //!
-//! The highest generation counts. Two disks can carry different labels of one generation when two
-//! starts with different disks were both cut short while they wrote them. Nothing is written under a
-//! label before every disk it calls active has it: a label is *refuted* when one of those disks is
-//! here and carries another one.
+//! The label that knows of the newest generation in force counts, and among these the highest
+//! generation: a start that was cut while it wrote its labels has brought nothing in force, however
+//! often it was tried. Two disks can carry different labels of one such rank when two starts with
+//! different disks were both cut there. Nothing is written under a label before every disk it calls
+//! active has it: a label is *refuted* when one of those disks is here and carries another one.
 //!
-//! | different labels of the highest generation | not refuted | which counts |
+//! | different labels of the highest rank | not refuted | which counts |
 //! |---|---|---|
 //! | one | any | it |
 //! | several | one | that one |
@@ -31,11 +32,11 @@ pub(super) enum Newest<'a> {
 
 /// The table, on the label of each disk that is here.
 pub(super) fn newest<'a>(labels: &[&'a DynamicLabel]) -> Newest<'a> {
-    let Some(highest) = labels.iter().map(|label| label.generation).max() else {
+    let Some(highest) = labels.iter().map(|label| label.rank()).max() else {
         return Newest::None;
     };
     let mut different: Vec<&DynamicLabel> = Vec::new();
-    for label in labels.iter().filter(|label| label.generation == highest) {
+    for label in labels.iter().filter(|label| label.rank() == highest) {
         if !different.iter().any(|other| says_the_same(other, label)) {
             different.push(label);
         }
@@ -54,7 +55,7 @@ pub(super) fn newest<'a>(labels: &[&'a DynamicLabel]) -> Newest<'a> {
 }
 
 fn says_the_same(one: &DynamicLabel, other: &DynamicLabel) -> bool {
-    one.generation == other.generation && one.epoch == other.epoch && one.members == other.members
+    one.rank() == other.rank() && one.epoch == other.epoch && one.members == other.members
 }
 
 /// Whether a disk that the label calls active is here and does not have it.
@@ -93,7 +94,7 @@ mod tests {
     }
 
     /// A label of a pool of five disks.
-    fn label(number: u8, generation: u64, active: &[u8]) -> DynamicLabel {
+    fn label(number: u8, rank: (u64, u64), active: &[u8]) -> DynamicLabel {
         let member = |of: u8| LabelMember {
             disk: disk(of),
             state: if active.contains(&of) {
@@ -102,12 +103,13 @@ mod tests {
                 MemberState::Absent
             },
             voter: true,
-            last_generation: Generation::new(generation),
+            last_generation: Generation::new(rank.1),
         };
         DynamicLabel {
             pool: PoolId::new([9; 16]),
             disk: disk(number),
-            generation: Generation::new(generation),
+            generation: Generation::new(rank.1),
+            in_force: Generation::new(rank.0),
             epoch: Epoch::new(3),
             watermark: Sequence::ZERO,
             next_segment: SegmentId::new(1),
@@ -120,23 +122,48 @@ mod tests {
     }
 
     /// The active disks of the label that counts, or none if nobody can tell.
-    fn check(labels: &[(u8, u64, &[u8])], expected: Option<&[u8]>) {
+    fn check_ranked(labels: &[(u8, (u64, u64), &[u8])], expected: Option<&[u8]>) {
         let made: Vec<DynamicLabel> = labels
             .iter()
-            .map(|(number, generation, active)| label(*number, *generation, active))
+            .map(|(number, rank, active)| label(*number, *rank, active))
             .collect();
         let found = match newest(&made.iter().collect::<Vec<_>>()) {
             Newest::One(found) => Some(found.members.clone()),
             Newest::CannotTell { .. } => None,
             Newest::None => panic!("there are labels"),
         };
-        let expected = expected.map(|active| label(0, 0, active).members);
+        let expected = expected.map(|active| label(0, (0, 0), active).members);
         let active = |members: Vec<LabelMember>| -> Vec<DiskId> {
             let of = members.iter();
             let of = of.filter(|member| member.state == MemberState::Active);
             of.map(|member| member.disk).collect()
         };
         assert_eq!(found.map(active), expected.map(active), "{labels:?}");
+    }
+
+    /// As [`check_ranked`], all with one generation in force.
+    fn check(labels: &[(u8, u64, &[u8])], expected: Option<&[u8]>) {
+        let ranked = labels.iter();
+        let ranked =
+            ranked.map(|(number, generation, active)| (*number, (6, *generation), *active));
+        check_ranked(&ranked.collect::<Vec<_>>(), expected);
+    }
+
+    #[test]
+    fn a_label_that_knows_of_a_newer_one_in_force_counts_however_often_others_were_begun() {
+        const ALL: &[u8] = &[0, 1, 2, 3, 4];
+        const A: &[u8] = &[0, 1, 2];
+        const B: &[u8] = &[2, 3, 4];
+        check_ranked(&[(0, (6, 11), A), (2, (7, 8), B), (3, (7, 8), B)], Some(B));
+        check_ranked(
+            &[(0, (6, 11), A), (1, (6, 6), ALL), (3, (7, 8), B)],
+            Some(B),
+        );
+        // Neither is known to have come in force: the last attempt, also where it is refuted.
+        check_ranked(
+            &[(0, (6, 11), A), (1, (6, 6), ALL), (3, (6, 8), B)],
+            Some(A),
+        );
     }
 
     #[test]
@@ -159,7 +186,7 @@ mod tests {
 
     #[test]
     fn where_nobody_can_tell_the_disk_that_knows_is_named() {
-        let made = [label(0, 8, &[0, 1, 2]), label(3, 8, &[2, 3])];
+        let made = [label(0, (6, 8), &[0, 1, 2]), label(3, (6, 8), &[2, 3])];
         let Newest::CannotTell { missing } = newest(&made.iter().collect::<Vec<_>>()) else {
             panic!("either may have been in force")
         };

@@ -8,7 +8,7 @@ use super::go_on::go_on;
 use super::index_file::{FoundIndex, open_index};
 use super::labels::{LabelPicture, read_all};
 use super::work::{Read, Reading, Work};
-use super::{DiskVerdict, Disks, OpenError, OpenReport, Opened, Opening};
+use super::{Disks, OpenError, OpenReport, Opened, Opening};
 use crate::config::NewBucket;
 use crate::engine::{DiskSlot, Engine, HealPlan, Now, Parts, World};
 use crate::index::message::MirrorState;
@@ -65,16 +65,14 @@ pub fn open(
     let mut disks = Disks(disks);
     let LabelPicture {
         mut pool,
-        newest,
-        may_write,
-        mut reports,
+        evidence,
+        reports,
     } = read_all(&mut disks.0)?;
     let keys = load_keys(&pool, &mut disks, &world)?;
-    let index = open_index(&pool, &keys, open_area, options, newest.epoch)?;
+    let index = open_index(&pool, &keys, open_area, options, evidence.epoch)?;
     let how = Reading {
-        watermark: newest.watermark,
-        label_epoch: newest.epoch,
-        may_write,
+        watermark: evidence.watermark,
+        may_write: evidence.may_write,
         rows_max: options.snapshot_rows.max(1),
     };
     let found = read(&mut pool, &mut disks, &keys, index, how)?;
@@ -83,12 +81,6 @@ pub fn open(
         memtable,
         index,
     } = found;
-    for report in &mut reports {
-        let member = report.slot.and_then(|slot| pool.member_at(slot));
-        if member.is_some_and(|member| member.state == MemberState::Stale) {
-            report.verdict = DiskVerdict::Stale;
-        }
-    }
     let replayed = read.replayed;
     let report = OpenReport {
         disks: reports,
@@ -110,7 +102,7 @@ pub fn open(
         compliance,
         wall: now.wall,
     };
-    let begun = go_on(&mut opening, &replayed, &read.lanes, &newest, may_write);
+    let begun = go_on(&mut opening, &replayed, &read.lanes, &evidence);
     let lane = Lane::new(DATA_LANE, read.lanes.next_sequence, read.lanes.last_segment);
     let parts = Parts {
         pool,

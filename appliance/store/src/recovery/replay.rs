@@ -284,6 +284,8 @@ impl<'a> Replay<'a> {
             .iter()
             .filter(|(id, info)| **id > self.at.segment && info.lane.is_journal())
             .filter(|(_, info)| !Self::was_written(info) && info.data_end.is_none())
+            // Its units were given to another since, so it was never begun.
+            .filter(|(id, _)| !self.pool.is_overlaid(**id))
             .map(|(id, info)| (*id, info.clone()))
             .collect::<Vec<_>>();
         for (segment, info) in allocated {

@@ -16,8 +16,7 @@ use crate::index::rows::{BucketRow, Table, TableRow};
 use crate::index::{FrozenRows, IndexStore, Memtable, Scan};
 use crate::journal::JournalPosition;
 use crate::keys::state::KeyState;
-use crate::plants::{Plant, on};
-use crate::pool::{MemberState, Place, Pool, SegmentInfo};
+use crate::pool::{Place, Pool, SegmentInfo};
 use crate::sequence::LogHead;
 use crate::snapshot::SnapshotState;
 
@@ -63,8 +62,6 @@ pub(super) struct Work<'a> {
 pub(super) struct Reading {
     /// Highest frame the labels prove durable.
     pub(super) watermark: Sequence,
-    /// Epoch of the newest label.
-    pub(super) label_epoch: Epoch,
     /// Whether this program knows every feature it must respect to write.
     pub(super) may_write: bool,
     /// Rows gathered before they are committed.
@@ -115,7 +112,6 @@ impl Work<'_> {
         let high_water = self.high_water();
         scan::scan(self.pool, self.disks, &high_water);
         self.reenter(unsure);
-        self.leave_out_stale();
         let position = match position {
             Some(position) => position,
             None => self.genesis_position()?,
@@ -126,24 +122,6 @@ impl Work<'_> {
             covered,
             rebuilt,
         })
-    }
-
-    /// The labels of an epoch that a start begins are in force on every member before its first segment
-    /// is written: a disk whose label is older than any segment was away, or was put back to an older
-    /// state. Not so an epoch that begins because a key counter is full: segments may be ahead of all
-    /// labels.
-    fn leave_out_stale(&mut self) {
-        let proven = self.pool.segments.values().map(|info| info.epoch).max();
-        let proven = proven.map(|proven| proven.min(self.how.label_epoch));
-        for member in &mut self.pool.members {
-            if member.state == MemberState::Active
-                && !on(Plant::StaleDiskBelieved)
-                && proven.is_some_and(|proven| member.label_epoch < proven)
-            {
-                member.state = MemberState::Stale;
-                member.reason = Some("it missed writes and is left alone until a resync");
-            }
-        }
     }
 
     /// One past the highest unit each disk that takes part had in use by its own label.

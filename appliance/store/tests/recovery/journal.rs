@@ -7,6 +7,7 @@ use stele_format::units::{Epoch, Generation};
 use stele_store::recovery::{OpenError, read_label};
 use stele_store::request::{Command, Refusal};
 
+use crate::quorum::cut_starts;
 use crate::support::steps::turns;
 use crate::support::{Rig, Running, content, name};
 
@@ -189,8 +190,19 @@ fn segments_of_an_epoch_that_no_label_knows_yet_make_no_disk_stale() {
             handle.tamper(offset, &earlier.encode(&geometry, copy).unwrap());
         }
     }
-    let mut vault = rig.start();
-    assert_eq!(vault.engine.status().state.word(), "ok");
-    read_back(&mut vault);
-    assert!(!is_read_only(&mut vault));
+    let all: Vec<SimDiskHandle> = rig.handles.iter().flatten().cloned().collect();
+    let then: Vec<_> = all.iter().map(SimDiskHandle::snapshot).collect();
+    // None, or one that reached the first or the second disk with its labels, was cut before.
+    for cut_before in [0, 3, 6, 9, 14] {
+        all.iter()
+            .zip(&then)
+            .for_each(|(disk, was)| disk.restore(was));
+        assert!(cut_starts(&mut rig, &all, &[0, 1, 2], &[cut_before]));
+        let mut vault = rig.start();
+        assert_eq!(vault.engine.status().state.word(), "ok", "{cut_before}");
+        read_back(&mut vault);
+        assert!(!is_read_only(&mut vault));
+        drop(vault);
+        rig.crash();
+    }
 }

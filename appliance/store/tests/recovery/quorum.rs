@@ -1,7 +1,8 @@
-//! Which disks may go on: two sets of disks that know nothing of each other never both do.
+//! Which disks may go on: whatever was acknowledged, a set that knows nothing of it takes no writes.
 
 use stele_device::sim::disk::SimDiskHandle;
-use stele_store::recovery::{DiskVerdict, OpenError};
+use stele_device::sim::fault::Loss;
+use stele_store::recovery::{DiskVerdict, OpenError, read_label};
 use stele_store::request::{Command, ReadOnlyReason, Refusal};
 
 use crate::support::steps::turns;
@@ -77,6 +78,139 @@ fn a_start_writes_only_with_more_than_half_of_the_membership_in_force() {
         5,
         &[(&[0, 1, 2, 3], true), (&[0, 1, 2], true), (&[0, 1], true)],
     );
+}
+
+/// Starts with some of the disks, again and again, cut before the `step`th step that changes a disk; whether
+/// the last one was cut.
+pub fn cut_starts(rig: &mut Rig, all: &[SimDiskHandle], present: &[usize], steps: &[u64]) -> bool {
+    let mut cut = false;
+    for step in steps {
+        let before: Vec<_> = all.iter().map(SimDiskHandle::snapshot).collect();
+        rig.power.note_changes();
+        let from = rig.power.steps();
+        drop(start_with(rig, all, present));
+        let changes = rig.power.take_changes();
+        all.iter()
+            .zip(&before)
+            .for_each(|(disk, was)| disk.restore(was));
+        let at = changes.get(usize::try_from(*step).unwrap());
+        cut = at.is_some();
+        if let Some(at) = at {
+            rig.power.cut_after(at - from);
+            drop(start_with(rig, all, present));
+            rig.power.restore();
+        }
+        all.iter().for_each(|disk| disk.crash(Loss::Nothing));
+    }
+    cut
+}
+
+/// Some starts with the first set of disks are cut at every step in turn, so many times; what a start with
+/// the second set then acknowledges is known to every later one that takes writes.
+fn check_cut(
+    disks: usize,
+    first: &[usize],
+    times: usize,
+    second: &[usize],
+    later: &[(&[usize], bool)],
+) {
+    let mut rig = Rig::create(disks);
+    rig.start().stop();
+    let all: Vec<SimDiskHandle> = rig.handles.iter().flatten().cloned().collect();
+    let fresh: Vec<_> = all.iter().map(SimDiskHandle::snapshot).collect();
+    for step in 0.. {
+        all.iter()
+            .zip(&fresh)
+            .for_each(|(disk, was)| disk.restore(was));
+        if !cut_starts(&mut rig, &all, first, &vec![step; times]) {
+            assert!(
+                step > 20,
+                "a start of {first:?} changes more than {step} times"
+            );
+            break;
+        }
+        let what = format!("{times} starts of {first:?} cut before change {step}, then {second:?}");
+        let mut vault = match start_with(&mut rig, &all, second) {
+            Ok(vault) => vault,
+            Err(OpenError::NoIndexDisk { .. }) => continue,
+            Err(error) => panic!("{what}: {error}"),
+        };
+        // It may be bound by what the cut ones wrote: then it takes nothing.
+        let acknowledged = create_bucket(&mut vault, "acknowledged").is_ok();
+        let disks = vault.report.disks.iter();
+        let active = disks.filter(|disk| disk.verdict == DiskVerdict::Active);
+        let whole = active.count() == second.len();
+        drop(vault);
+        rig.crash();
+        let then: Vec<_> = all.iter().map(SimDiskHandle::snapshot).collect();
+        for (present, writes) in later {
+            all.iter()
+                .zip(&then)
+                .for_each(|(disk, was)| disk.restore(was));
+            let what = format!("{what}, then {present:?}");
+            let mut vault = match start_with(&mut rig, &all, present) {
+                Ok(vault) => vault,
+                Err(OpenError::NoIndexDisk { .. }) if !*writes => continue,
+                Err(error) => panic!("{what}: {error}"),
+            };
+            let again = create_bucket(&mut vault, "acknowledged");
+            if acknowledged {
+                assert!(again.is_err(), "{what}: acknowledged, and gone");
+            }
+            if whole {
+                let taken = create_bucket(&mut vault, "other").is_ok();
+                assert_eq!(taken, *writes, "{what}");
+            }
+        }
+    }
+}
+
+/// Two sets of four disks of seven that share one, each with an index and two copies of the journal.
+fn halves_of_seven() -> (Vec<usize>, Vec<usize>) {
+    let mut rig = Rig::create(7);
+    rig.start().stop();
+    let newest = *rig.frames_of(true).last().unwrap();
+    let mut journal = rig.disks_of(&newest);
+    journal.sort_unstable_by_key(|disk| if *disk == 1 { usize::MAX } else { *disk });
+    let shared = journal.remove(1);
+    let others = (0..7).filter(|disk| *disk != shared && !journal.contains(disk));
+    let (mut others, one): (Vec<usize>, Vec<usize>) = others.partition(|disk| *disk != 1);
+    others.extend(one);
+    (
+        vec![others[0], others[1], journal[0], shared],
+        vec![others[2], others[3], journal[1], shared],
+    )
+}
+
+#[test]
+fn starts_that_are_cut_do_not_outrank_what_is_in_force() {
+    let (first, second) = halves_of_seven();
+    let all: Vec<usize> = (0..7).collect();
+    let later: &[(&[usize], bool)] = &[(&first, false), (&second, true), (&all, true)];
+    for times in [1, 3] {
+        check_cut(7, &first, times, &second, later);
+    }
+    let later: &[(&[usize], bool)] = &[(&[0, 1], false), (&[1, 2], true), (&[0, 1, 2], true)];
+    check_cut(3, &[0, 1, 2], 3, &[1, 2], later);
+    let later: &[(&[usize], bool)] = &[(&[0, 1], true), (&[1, 2], true), (&[0, 2], true)];
+    check_cut(3, &[0, 1], 3, &[0, 1, 2], later);
+}
+
+#[test]
+fn two_starts_cut_in_their_labels_ask_for_the_disk_that_knows() {
+    let mut rig = Rig::create(5);
+    rig.start().stop();
+    let all: Vec<SimDiskHandle> = rig.handles.iter().flatten().cloned().collect();
+    let fifth = read_label(&mut all[4].open()).unwrap().fixed.disk;
+    // Six changes make a label. Either start reached the fifth disk last.
+    assert!(cut_starts(&mut rig, &all, &[0, 2, 4], &[12]));
+    assert!(cut_starts(&mut rig, &all, &[1, 3, 4], &[12]));
+    let error = start_with(&mut rig, &all, &[0, 1, 2, 3]).map(|_| ());
+    let named = matches!(&error, Err(OpenError::TwoMemberships { missing }) if *missing == format!("disk {fifth}"));
+    assert!(named, "{error:?}");
+    // It knows neither of the two, so neither came in force, and the vault goes on.
+    let mut vault = start_with(&mut rig, &all, &[0, 1, 2, 3, 4]).unwrap();
+    assert_eq!(create_bucket(&mut vault, "b"), Ok(()));
 }
 
 #[test]

@@ -12,10 +12,11 @@ use stele_device::sim::disk::SimDiskHandle;
 use stele_device::sim::entropy::SimEntropy;
 use stele_device::sim::fault::Loss;
 use stele_device::sim::keyprovider::SimKeys;
+use stele_device::sim::power::Power;
 use stele_format::frame::FrameHeader;
 use stele_format::record::{Body, RecordReader};
 use stele_format::segment::SEAL_MAGIC;
-use stele_format::units::{ByteCount, UnixMillis};
+use stele_format::units::{ByteCount, Generation, UnixMillis};
 use stele_store::engine::{Action, Attachment, DiskRefusal, DiskSlot, Engine, Event, Now, World};
 use stele_store::index::IndexStore;
 use stele_store::job::Job;
@@ -41,6 +42,8 @@ pub const PARAMS: CreateParams = CreateParams {
 /// Disks that outlive the process.
 pub struct Rig {
     pub handles: Vec<Option<SimDiskHandle>>,
+    /// What all disks hang on.
+    pub power: Power,
     pub clock_ms: u64,
     pub monotonic_ms: u64,
     pub rights: Rights,
@@ -71,12 +74,14 @@ impl Rig {
 
     /// A vault on disks of these sizes.
     pub fn create_with(disk_bytes: &[u64]) -> Self {
-        let handles: Vec<Option<SimDiskHandle>> = (0..)
-            .zip(disk_bytes)
-            .map(|(seed, bytes)| Some(SimDiskHandle::new(*bytes, seed)))
-            .collect();
+        let power = Power::new();
+        let disk = |(seed, bytes): (u64, &u64)| {
+            SimDiskHandle::with(&format!("sim-{seed:x}"), *bytes, seed, &power)
+        };
+        let handles = (0..).zip(disk_bytes).map(disk).map(Some).collect();
         let mut rig = Self {
             handles,
+            power,
             clock_ms: 1_700_000_000_000,
             monotonic_ms: 1,
             rights: Rights::default(),
@@ -326,7 +331,9 @@ impl Running {
         let mut disk: Box<dyn Disk> = Box::new(handle.open());
         let mut label = offer.label;
         label.geometry.disk_bytes = ByteCount::new(disk.identity().bytes);
-        let known = read_label(&mut *disk).is_some_and(|read| read.fixed.disk == label.disk);
+        let reading = read_label(&mut *disk).filter(|read| read.fixed.disk == label.disk);
+        let known = reading.is_some();
+        let newest = reading.and_then(|reading| reading.dynamic);
         if !known {
             write_static_label(&mut *disk, &label).expect("a disk that takes writes");
         }
@@ -337,6 +344,7 @@ impl Running {
             name: format!("late-{}", slot.0),
             disk: label.disk,
             geometry: label.geometry,
+            generation: newest.map_or(Generation::ZERO, |label| label.generation),
         };
         let mut actions = Vec::new();
         let result = self.engine.attach(self.now, attachment, &mut actions);

@@ -220,6 +220,7 @@ impl Vault {
             pool: POOL,
             disk: disk_id(disk),
             generation: Generation::new(self.generation),
+            in_force: Generation::new(self.generation.saturating_sub(1)),
             epoch: self.epoch,
             watermark: Sequence::new(self.committed),
             next_segment: SegmentId::new(self.next_segment),

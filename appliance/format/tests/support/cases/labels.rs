@@ -215,10 +215,16 @@ fn dynamic() -> Vec<Case> {
             "DynamicLabel.cutoffs@1128 Reserved",
         ),
         case(
-            "reserved-end",
+            "in-force-not-lower",
             2664,
+            &[63],
+            "DynamicLabel.in_force@2664 Value",
+        ),
+        case(
+            "reserved-end",
+            2672,
             &[1],
-            "DynamicLabel.reserved_b@2664 Reserved",
+            "DynamicLabel.reserved_b@2672 Reserved",
         ),
         case(
             "other-disk",
