@@ -22,6 +22,8 @@ struct Copy {
     slot: DiskSlot,
     base: u64,
     window: Option<(u64, BufferMut)>,
+    /// Before this no window is read.
+    narrow_until: u64,
 }
 
 /// The copies of one segment that have a vote, and how many there should be.
@@ -53,6 +55,7 @@ impl SegmentCopies {
                 slot,
                 base,
                 window: None,
+                narrow_until: 0,
             })
             .collect();
         let bytes = u64::from(info.units) * u64::from(pool.unit_bytes);
@@ -182,16 +185,31 @@ impl Copy {
             .as_ref()
             .is_some_and(|(start, window)| offset >= *start && end <= *start + window.len() as u64);
         if !inside {
-            let wanted = (WINDOW.max(len) as u64).min(limit - offset);
-            let wanted = usize::try_from(wanted).ok()?;
-            let (disk, at) = (disks.get(self.slot)?, self.base + offset);
-            // A bad block elsewhere in the window says nothing about these bytes.
-            let read = disk.read_at(at, wanted).or_else(|_| disk.read_at(at, len));
-            self.window = Some((offset, read.ok()?));
+            self.window = Some((offset, self.read(disks, offset, len, limit)?));
         }
         let (start, window) = self.window.as_ref()?;
         let skip = usize::try_from(offset - start).ok()?;
         window.get(skip..skip + len)
+    }
+
+    /// Reads a window, or less where that fails: a bad block elsewhere in it says nothing about these
+    /// bytes. What lies before its end is not tried as a window again: bad blocks are slow.
+    fn read(
+        &mut self,
+        disks: &mut Disks,
+        offset: u64,
+        len: usize,
+        limit: u64,
+    ) -> Option<BufferMut> {
+        let (disk, at) = (disks.get(self.slot)?, self.base + offset);
+        let wide = (WINDOW.max(len) as u64).min(limit - offset);
+        if offset >= self.narrow_until {
+            match disk.read_at(at, usize::try_from(wide).ok()?) {
+                Ok(window) => return Some(window),
+                Err(_) => self.narrow_until = offset + wide,
+            }
+        }
+        disk.read_at(at, len).ok()
     }
 
     /// A header ends in its digest and a frame begins with its magic: sectors that are never zero.
