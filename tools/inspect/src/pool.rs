@@ -153,31 +153,34 @@ pub fn open<'a>(
     Ok(Some(pool))
 }
 
-/// The label that counts: the one that knows of the newest generation in force, then the newest. Of
-/// different ones of that rank, which two starts left that were cut short, one that every present disk
-/// has which it calls active.
+/// The label that counts: the one that knows of the newest generation in force, then the newest, but for
+/// the first one of a start that did not reach all disks it calls active. Of different ones of one rank,
+/// which two starts left that were cut short, one that every present disk has which it calls active.
 fn newest_label<'p>(disks: &'p [PoolDisk<'_>]) -> Option<&'p DynamicLabel> {
     let own = |disk: &'p PoolDisk<'_>| disk.labels.newest();
-    let highest = disks.iter().filter_map(own).map(DynamicLabel::rank).max()?;
     let complete = |label: &DynamicLabel| {
         let active = |disk: &PoolDisk<'_>| {
             let mut members = label.members.iter();
             members.any(|m| m.disk == disk.labels.disk() && m.state == MemberState::Active)
         };
-        disks.iter().filter(|disk| active(disk)).all(|disk| {
-            own(disk).is_some_and(|other| {
-                other.rank() == label.rank()
-                    && other.epoch == label.epoch
-                    && other.members == label.members
-            })
+        let mut others = disks.iter().filter(|disk| active(disk)).filter_map(own);
+        others.all(|other| {
+            let same = other.rank() == label.rank()
+                && other.epoch == label.epoch
+                && other.members == label.members;
+            same || other.generation < label.in_force
         })
     };
-    let mut candidates = disks
-        .iter()
-        .filter_map(own)
-        .filter(|label| label.rank() == highest);
-    let first = candidates.clone().next();
-    candidates.find(|label| complete(label)).or(first)
+    let labels: Vec<&DynamicLabel> = disks.iter().filter_map(own).collect();
+    let mut left = labels.clone();
+    left.retain(|label| !label.begins || complete(label));
+    if left.is_empty() {
+        left = labels;
+    }
+    let highest = left.iter().map(|label| label.rank()).max()?;
+    left.retain(|label| label.rank() == highest);
+    let whole = left.iter().find(|label| complete(label));
+    whole.or(left.first()).copied()
 }
 
 fn refuse(ledger: &mut Ledger, entry: usize, refusal: &Refusal) {

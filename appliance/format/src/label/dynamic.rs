@@ -98,6 +98,8 @@ pub struct DynamicLabel {
     pub units_high_water: UnitCount,
     /// The writer stopped in order.
     pub clean_stop: bool,
+    /// The first label of a start: nothing is acknowledged before the next one is in force.
+    pub begins: bool,
     /// Newest open journal segment, or none.
     pub journal_segment: SegmentId,
     /// Disks of the pool, at most `MEMBERS_MAX`.
@@ -159,6 +161,7 @@ pub(super) const STRUCTURES: [crate::codec::Structure; 3] = [
 ];
 
 const FLAG_CLEAN_STOP: u32 = 1;
+const FLAG_BEGINS: u32 = 2;
 
 impl DynamicLabel {
     /// Which of two labels of one pool counts: the one that knows of the newer membership in force, then
@@ -234,7 +237,9 @@ impl DynamicLabel {
         raw.journal_segment = self.journal_segment.get().into();
         raw.epoch = self.epoch.get().into();
         raw.units_high_water = self.units_high_water.get().into();
-        raw.flags = if self.clean_stop { FLAG_CLEAN_STOP } else { 0 }.into();
+        let flag = |set, flag| if set { flag } else { 0 };
+        let flags = flag(self.clean_stop, FLAG_CLEAN_STOP) | flag(self.begins, FLAG_BEGINS);
+        raw.flags = flags.into();
         raw.member_count = u16::try_from(self.members.len()).unwrap_or(0).into();
         raw.cutoff_count = u16::try_from(self.cutoffs.len()).unwrap_or(0).into();
         for (to, from) in raw.members.iter_mut().zip(&self.members) {
@@ -275,7 +280,7 @@ impl DynamicLabel {
             Value
         );
         require!(
-            raw.flags.get() & !FLAG_CLEAN_STOP == 0,
+            raw.flags.get() & !(FLAG_CLEAN_STOP | FLAG_BEGINS) == 0,
             RawDynamic.flags,
             Value
         );
@@ -288,7 +293,8 @@ impl DynamicLabel {
             watermark: Sequence::new(raw.watermark.get()),
             next_segment: SegmentId::new(raw.next_segment.get()),
             units_high_water: UnitCount::new(raw.units_high_water.get()),
-            clean_stop: raw.flags.get() == FLAG_CLEAN_STOP,
+            clean_stop: raw.flags.get() & FLAG_CLEAN_STOP != 0,
+            begins: raw.flags.get() & FLAG_BEGINS != 0,
             journal_segment: SegmentId::new(raw.journal_segment.get()),
             members: decode_members(&raw)?,
             cutoffs: decode_cutoffs(&raw)?,

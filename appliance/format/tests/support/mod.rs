@@ -82,6 +82,7 @@ pub fn dynamic_label(generation: u64) -> DynamicLabel {
         next_segment: SegmentId::new(9),
         units_high_water: UnitCount::new(12),
         clean_stop: false,
+        begins: false,
         journal_segment: SEGMENT,
         members: vec![
             member(DISK, MemberState::Active),

@@ -154,6 +154,7 @@ impl Engine {
             watermark: self.journal.acknowledged(),
             journal_segment: self.journal.segment(),
             clean_stop: clean,
+            begins: false,
             cutoffs: &self.cutoffs,
         };
         labels_of(&self.pool, &facts)
@@ -189,6 +190,7 @@ pub(crate) struct LabelFacts<'a> {
     pub(crate) watermark: stele_format::units::Sequence,
     pub(crate) journal_segment: stele_format::units::SegmentId,
     pub(crate) clean_stop: bool,
+    pub(crate) begins: bool,
     pub(crate) cutoffs: &'a [stele_format::label::EpochCutoff],
 }
 
@@ -225,6 +227,7 @@ pub(crate) fn labels_of(pool: &Pool, facts: &LabelFacts<'_>) -> Vec<(DiskSlot, D
                 next_segment: pool.next_segment,
                 units_high_water: UnitCount::new(member.units_high_water()),
                 clean_stop: facts.clean_stop,
+                begins: facts.begins,
                 journal_segment: facts.journal_segment,
                 members: members.clone(),
                 cutoffs: facts.cutoffs.to_vec(),

@@ -108,6 +108,7 @@ pub(crate) fn begin(
             watermark: Sequence::new(first.get() - 1),
             journal_segment: segment,
             clean_stop: false,
+            begins: true,
             cutoffs,
         };
         if !write_labels(opening, &facts) {
@@ -131,6 +132,7 @@ pub(crate) fn begin(
         let frame = first_frame(opening, beginning, &mut writer, &mut log);
         let failed = write_first(opening, &writer, &frame);
         facts.watermark = first;
+        facts.begins = false;
         if failed.is_empty() && confirm(opening, &facts) {
             let slots: Vec<DiskSlot> = places
                 .iter()

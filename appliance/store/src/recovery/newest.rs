@@ -2,11 +2,12 @@
 //!
 //! The label that knows of the newest generation in force counts, and among these the highest
 //! generation: a start that was cut while it wrote its labels has brought nothing in force, however
-//! often it was tried. Two disks can carry different labels of one such rank when two starts with
-//! different disks were both cut there. Nothing is written under a label before every disk it calls
-//! active has it: a label is *refuted* when one of those disks is here and carries another one.
+//! often it was tried. Nothing is written under a label before every disk it calls active has it: a label
+//! is *refuted* when one of those disks is here and carries another one. The first label of a start is
+//! left out then, as if it had not been written. Two disks can carry different labels of one rank when
+//! two starts with different disks were both cut there.
 //!
-//! | different labels of the highest rank | not refuted | which counts |
+//! | different labels of the highest rank that is left | not refuted | which counts |
 //! |---|---|---|
 //! | one | any | it |
 //! | several | one | that one |
@@ -32,11 +33,16 @@ pub(super) enum Newest<'a> {
 
 /// The table, on the label of each disk that is here.
 pub(super) fn newest<'a>(labels: &[&'a DynamicLabel]) -> Newest<'a> {
-    let Some(highest) = labels.iter().map(|label| label.rank()).max() else {
+    let mut left: Vec<&DynamicLabel> = labels.to_vec();
+    left.retain(|label| !(label.begins && is_refuted(label, labels)));
+    if left.is_empty() {
+        left = labels.to_vec();
+    }
+    let Some(highest) = left.iter().map(|label| label.rank()).max() else {
         return Newest::None;
     };
     let mut different: Vec<&DynamicLabel> = Vec::new();
-    for label in labels.iter().filter(|label| label.rank() == highest) {
+    for label in left.iter().filter(|label| label.rank() == highest) {
         if !different.iter().any(|other| says_the_same(other, label)) {
             different.push(label);
         }
@@ -58,12 +64,14 @@ fn says_the_same(one: &DynamicLabel, other: &DynamicLabel) -> bool {
     one.rank() == other.rank() && one.epoch == other.epoch && one.members == other.members
 }
 
-/// Whether a disk that the label calls active is here and does not have it.
+/// Whether a disk that the label calls active is here and does not have it. One that missed what the
+/// label knows to be in force proves nothing: it is an old copy.
 fn is_refuted(label: &DynamicLabel, labels: &[&DynamicLabel]) -> bool {
+    let refutes =
+        |other: &DynamicLabel| other.generation >= label.in_force && !says_the_same(label, other);
     active(label).any(|disk| {
-        labels
-            .iter()
-            .any(|other| other.disk == disk && !says_the_same(label, other))
+        let mut of_it = labels.iter().filter(|other| other.disk == disk);
+        of_it.any(|other| refutes(other))
     })
 }
 
@@ -115,6 +123,7 @@ mod tests {
             next_segment: SegmentId::new(1),
             units_high_water: UnitCount::new(0),
             clean_stop: false,
+            begins: false,
             journal_segment: SegmentId::new(1),
             members: (0..5).map(member).collect(),
             cutoffs: Vec::new(),
@@ -182,6 +191,32 @@ mod tests {
         check(&[(0, 8, A), (1, 7, ALL), (3, 8, B), (4, 7, ALL)], Some(A));
         // Either may have been.
         check(&[(0, 8, A), (1, 8, A), (3, 8, B), (4, 8, B)], None);
+    }
+
+    #[test]
+    fn the_first_label_of_a_start_is_left_out_where_a_disk_shows_that_it_was_cut() {
+        const ALL: &[u8] = &[0, 1, 2];
+        let begun = |number| DynamicLabel {
+            begins: true,
+            ..label(number, (6, 8), &[0, 1])
+        };
+        let counts = |labels: &[DynamicLabel]| match newest(&labels.iter().collect::<Vec<_>>()) {
+            Newest::One(found) => found.generation.get(),
+            other => panic!("{other:?}"),
+        };
+        let before = |number| label(number, (6, 7), ALL);
+        assert_eq!(counts(&[begun(0), before(1), before(2)]), 7);
+        // Complete, or not known not to be.
+        assert_eq!(counts(&[begun(0), begun(1), before(2)]), 8);
+        assert_eq!(counts(&[begun(0), before(2)]), 8);
+        // An old copy of a disk proves nothing.
+        assert_eq!(counts(&[begun(0), label(1, (4, 5), ALL), before(2)]), 8);
+        // Only such ones are here.
+        let other = DynamicLabel {
+            begins: true,
+            ..label(1, (6, 9), &[0, 1])
+        };
+        assert_eq!(counts(&[begun(0), other]), 9);
     }
 
     #[test]

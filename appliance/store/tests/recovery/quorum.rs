@@ -197,6 +197,17 @@ fn starts_that_are_cut_do_not_outrank_what_is_in_force() {
 }
 
 #[test]
+fn a_start_cut_in_its_labels_does_not_bind_the_next_one_that_sees_it_was() {
+    let mut rig = Rig::create(3);
+    rig.start().stop();
+    let all: Vec<SimDiskHandle> = rig.handles.iter().flatten().cloned().collect();
+    // It reached the first disk, and the third was away.
+    assert!(cut_starts(&mut rig, &all, &[0, 1], &[6]));
+    let vault = start_with(&mut rig, &all, &[0, 1, 2]).unwrap();
+    assert_eq!(vault.engine.status().state.word(), "ok");
+}
+
+#[test]
 fn two_starts_cut_in_their_labels_ask_for_the_disk_that_knows() {
     let mut rig = Rig::create(5);
     rig.start().stop();

@@ -226,6 +226,7 @@ impl Vault {
             next_segment: SegmentId::new(self.next_segment),
             units_high_water: UnitCount::new(self.next_unit),
             clean_stop: false,
+            begins: false,
             journal_segment: SegmentId::NONE,
             members: members.collect(),
             cutoffs: Vec::<EpochCutoff>::new(),
