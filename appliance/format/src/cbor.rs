@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 
 use crate::codec::{DecodeError, Fault};
 use crate::digest::Digest;
-use crate::limits::CBOR_DEPTH_MAX;
+use crate::limits::{CBOR_DEPTH_MAX, COUNTING_MAX};
 use crate::tree::{Frontier, TreeHash};
 
 const MAJOR_UINT: u8 = 0;
@@ -178,7 +178,12 @@ impl<'b> Reader<'b> {
     }
 
     pub(crate) fn uint(&mut self, field: &'static str) -> Result<u64, DecodeError> {
-        self.typed(field, Decoder::u64)
+        let at = self.decoder.position();
+        let value = self.typed(field, Decoder::u64)?;
+        if value > COUNTING_MAX {
+            return Err(DecodeError::new(self.noun, field, at, Fault::Limit));
+        }
+        Ok(value)
     }
 
     /// An integer of a smaller type.

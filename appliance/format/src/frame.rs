@@ -370,6 +370,9 @@ impl FrameHeader {
         require!(!self.sequence.is_zero(), RawFrame.sequence, Value);
         require!(!self.epoch.is_zero(), RawFrame.epoch, Value);
         require!(self.epoch.in_range(), RawFrame.epoch, Limit);
+        require!(self.segment.in_range(), RawFrame.segment, Limit);
+        require!(self.sequence.in_range(), RawFrame.sequence, Limit);
+        require!(self.compliance_ms.in_range(), RawFrame.compliance_ms, Limit);
         require!(
             self.record_count <= FRAME_RECORDS_MAX,
             RawFrame.record_count,

@@ -137,11 +137,13 @@ impl KeyStateHeader {
             RawKeyState.body_bytes,
             Limit
         );
+        let generation = Generation::new(raw.generation.get());
+        require!(generation.in_range(), RawKeyState.generation, Limit);
         Ok(Unverified::of(Self {
             pool: PoolId::new(raw.pool),
             disk: DiskId::new(raw.disk),
             copy: raw.copy.get(),
-            generation: Generation::new(raw.generation.get()),
+            generation,
             body_bytes,
             body_digest: Digest(raw.body_digest),
         }))

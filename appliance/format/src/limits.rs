@@ -76,6 +76,9 @@ pub const COPIES_MAX: usize = 4;
 pub const FRONTIER_NODES_MAX: usize = 64;
 /// Most records of a log; far beyond any disk, so that sizes read from media cannot overflow.
 pub const LOG_RECORDS_MAX: u64 = 1 << 60;
+/// Highest number that counts something, and highest time: no writer gets near it, so that a reader may go
+/// on counting from what it has read.
+pub const COUNTING_MAX: u64 = 1 << 62;
 /// Highest epoch: the key index keeps 20 bits for it.
 pub const EPOCH_MAX: u32 = (1 << 20) - 1;
 /// Highest counter within a key index.

@@ -25,7 +25,7 @@ use crate::codec::{
     refuse, require, size32,
 };
 use crate::digest::Digest;
-use crate::limits::{ATTACHMENTS_MAX, CLEAR_BYTES_MAX, FRAME_BYTES_MAX};
+use crate::limits::{ATTACHMENTS_MAX, CLEAR_BYTES_MAX, FRAME_BYTES_MAX, LOG_RECORDS_MAX};
 use crate::tree::{TreeHash, leaf_hash};
 use crate::units::{
     BucketId, Epoch, KeyClass, KeyIndex, LogIndex, ObjectId, UnixMillis, VersionId,
@@ -302,6 +302,22 @@ impl RecordHeader {
     fn check(&self) -> Result<(), DecodeError> {
         require!(!self.epoch.is_zero(), RawRecord.epoch, Value);
         require!(self.epoch.in_range(), RawRecord.epoch, Limit);
+        require!(
+            self.log_index.get() < LOG_RECORDS_MAX,
+            RawRecord.log_index,
+            Limit
+        );
+        require!(
+            self.compliance_ms.in_range(),
+            RawRecord.compliance_ms,
+            Limit
+        );
+        require!(self.wall_ms.in_range(), RawRecord.wall_ms, Limit);
+        require!(
+            self.retain_until_ms.in_range(),
+            RawRecord.retain_until_ms,
+            Limit
+        );
         let retained = self.mode != LockMode::None;
         require!(
             retained != self.retain_until_ms.is_zero(),

@@ -260,6 +260,17 @@ impl SegmentHeader {
         };
         require!(!value.segment.is_zero(), RawHeader.segment, Value);
         require!(value.epoch.in_range(), RawHeader.epoch, Limit);
+        require!(value.segment.in_range(), RawHeader.segment, Limit);
+        require!(
+            value.first_sequence.in_range(),
+            RawHeader.first_sequence,
+            Limit
+        );
+        require!(
+            value.compliance_ms.in_range(),
+            RawHeader.compliance_ms,
+            Limit
+        );
         require!(!value.epoch.is_zero(), RawHeader.epoch, Value);
         require!(!value.units.is_zero(), RawHeader.units, Value);
         require!(

@@ -5,7 +5,7 @@
 
 use core::fmt;
 
-use crate::limits::{EPOCH_MAX, KEY_COUNTER_MAX, KEY_MONTH_MAX};
+use crate::limits::{COUNTING_MAX, EPOCH_MAX, KEY_COUNTER_MAX, KEY_MONTH_MAX};
 
 macro_rules! number {
     ($(#[$doc:meta])* $name:ident: $int:ty, max $max:expr) => {
@@ -35,6 +35,12 @@ macro_rules! number {
             #[must_use]
             pub const fn is_zero(self) -> bool {
                 self.0 == 0
+            }
+
+            /// True when it is no higher than the format allows.
+            #[must_use]
+            pub const fn in_range(self) -> bool {
+                self.checked_add(0).is_some()
             }
 
             /// The value after this one, unless this is the highest.
@@ -90,19 +96,19 @@ macro_rules! number {
 
 number! {
     /// Number of a segment in the pool; the first is 1, 0 means none. Never used twice.
-    SegmentId: u64, max u64::MAX
+    SegmentId: u64, max COUNTING_MAX
 }
 number! {
     /// Number of a frame in its lane; the first is 1, 0 means none.
-    Sequence: u64, max u64::MAX
+    Sequence: u64, max COUNTING_MAX
 }
 number! {
     /// Number of a record in the journal, from 0.
-    LogIndex: u64, max u64::MAX
+    LogIndex: u64, max COUNTING_MAX
 }
 number! {
     /// Number of a label or key-state write; only grows.
-    Generation: u64, max u64::MAX
+    Generation: u64, max COUNTING_MAX
 }
 number! {
     /// A place in bytes, from the start of what the field names (disk or segment).
@@ -114,7 +120,7 @@ number! {
 }
 number! {
     /// Milliseconds since 1970-01-01 UTC; 0 means none where a field says so.
-    UnixMillis: u64, max u64::MAX
+    UnixMillis: u64, max COUNTING_MAX
 }
 number! {
     /// One start of the writer; at most 20 bits. The first is 1, 0 means none.
@@ -162,14 +168,6 @@ impl LaneId {
     #[must_use]
     pub const fn is_journal(self) -> bool {
         self.0 == 0
-    }
-}
-
-impl Epoch {
-    /// True when the value fits the 20 bits that media have for it.
-    #[must_use]
-    pub const fn in_range(self) -> bool {
-        self.0 <= EPOCH_MAX
     }
 }
 

@@ -18,6 +18,7 @@ use stele_format::frame::{FrameDraft, FrameError, FrameHeader, SegmentWalk};
 use stele_format::fuzz::{Mutator, refit_block};
 use stele_format::keystate::KeyStateHeader;
 use stele_format::label::{LabelCopy, StaticLabel};
+use stele_format::limits::{COUNTING_MAX, LOG_RECORDS_MAX};
 use stele_format::manifest::{
     Checksum, ChecksumAlgorithm, ChecksumType, ChunkKey, LockWishes, Manifest, ManifestEntry,
     ManifestKind, decode_entry_list, encode_entry_list,
@@ -221,7 +222,7 @@ fn entry() -> impl Strategy<Value = ManifestEntry> {
         any::<[u8; 32]>(),
         any::<[u8; 32]>(),
         any::<u32>(),
-        any::<u64>(),
+        0..=COUNTING_MAX,
         1..u32::MAX,
         any::<bool>(),
     )
@@ -261,7 +262,7 @@ fn any_manifest() -> impl Strategy<Value = Manifest> {
     let described = (
         (0..5_u8).prop_map(|kind| ManifestKind::new(kind).unwrap()),
         vec(any::<u8>(), 0..64),
-        any::<u64>(),
+        0..=COUNTING_MAX,
         text(),
         pairs(),
         pairs(),
@@ -270,8 +271,8 @@ fn any_manifest() -> impl Strategy<Value = Manifest> {
     let rest = (
         vec(checksum(), 0..4),
         vec(entry(), 0..30),
-        option::of((0..3_u8, any::<u64>(), any::<bool>())),
-        vec(any::<u64>(), 0..30),
+        option::of((0..3_u8, 0..=COUNTING_MAX, any::<bool>())),
+        vec(0..=COUNTING_MAX, 0..30),
         text(),
         option::of(1..10_001_u16),
         option::of(any::<[u8; 16]>()),
@@ -317,7 +318,7 @@ proptest! {
     #[test]
     fn frames_read_back(
         payload in vec(any::<u8>(), 1..9000), records in 1..4097_u16, journal: bool,
-        sequence in 2..u64::MAX,
+        sequence in 2..COUNTING_MAX,
     ) {
         let lane = LaneId::new(u16::from(!journal));
         let mut header = segment_header(lane);
@@ -338,7 +339,7 @@ proptest! {
 
     #[test]
     fn record_headers_read_back(
-        index in 1..u64::MAX, wall: u64, until in 1..u64::MAX, mode in 0..3_u8, hold: bool,
+        index in 1..LOG_RECORDS_MAX, wall in 0..=COUNTING_MAX, until in 1..=COUNTING_MAX, mode in 0..3_u8, hold: bool,
         sealed: bool, clear in 1..262_145_u32, attached in 0..4_194_305_u32, fill: u8,
     ) {
         let mode = LockMode::new(mode).unwrap();

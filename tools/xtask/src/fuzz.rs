@@ -57,9 +57,46 @@ pub fn cases(
     }
 }
 
+/// The target that opens whole vaults on forged journals and labels.
+const REPLAY: &str = "replay";
+/// For so many inputs of a decoder one vault is opened.
+const DECODED_PER_REPLAY: u64 = 100;
+
+/// Opens forged vaults, unless another target is named.
+pub fn replay(
+    workspace: &Workspace,
+    ledger: &mut Ledger,
+    decoded: u64,
+    seed: u64,
+    only: Option<&str>,
+) {
+    if only.is_some_and(|only| only != REPLAY) {
+        return;
+    }
+    let count = decoded.div_ceil(DECODED_PER_REPLAY);
+    ledger.case(
+        &format!("fuzz: {REPLAY}, {count} vaults, seed {seed}"),
+        || {
+            let example = [
+                "run",
+                "--quiet",
+                "--release",
+                "-p",
+                "stele-store",
+                "--example",
+                "replay_fuzz",
+            ];
+            let run = workspace.cargo(&example);
+            run.args(["--".to_owned(), count.to_string(), seed.to_string()])
+                .stream()
+        },
+    );
+}
+
 /// The names that can be chosen.
 pub fn names() -> Vec<&'static str> {
-    TARGETS.iter().map(|(name, _)| *name).collect()
+    let decoders = TARGETS.iter().map(|(name, _)| *name);
+    decoders.chain([REPLAY]).collect()
 }
 
 /// A golden file: its name and content.

@@ -205,13 +205,9 @@ fn fuzzing(workspace: &Workspace, cases: u64, seed: Option<u64>, target: Option<
         format!("no such target; there are {}", known.join(", "))
     })?;
     let mut ledger = Ledger::open("fuzz", workspace.ci);
-    fuzz::cases(
-        workspace,
-        &mut ledger,
-        cases,
-        seed.unwrap_or_else(rng::fresh_seed),
-        target,
-    );
+    let seed = seed.unwrap_or_else(rng::fresh_seed);
+    fuzz::cases(workspace, &mut ledger, cases, seed, target);
+    fuzz::replay(workspace, &mut ledger, cases, seed, target);
     verdict(&[ledger.close()])
 }
 

@@ -300,6 +300,18 @@ impl DynamicLabel {
             cutoffs: decode_cutoffs(&raw)?,
         };
         require!(value.epoch.in_range(), RawDynamic.epoch, Limit);
+        require!(value.generation.in_range(), RawDynamic.generation, Limit);
+        require!(value.watermark.in_range(), RawDynamic.watermark, Limit);
+        require!(
+            value.next_segment.in_range(),
+            RawDynamic.next_segment,
+            Limit
+        );
+        require!(
+            value.journal_segment.in_range(),
+            RawDynamic.journal_segment,
+            Limit
+        );
         require!(!value.pool.is_zero(), RawDynamic.pool, Value);
         require!(!value.disk.is_zero(), RawDynamic.disk, Value);
         let offset = ByteOffset::new(raw.own_offset.get());
@@ -330,6 +342,7 @@ fn decode_members(raw: &RawDynamic) -> Result<Vec<LabelMember>, DecodeError> {
         let twice = members.iter().any(|member| member.disk == disk);
         require!(!twice && !disk.is_zero(), RawDynamic.members, Value);
         let last_generation = Generation::new(entry.last_generation.get());
+        require!(last_generation.in_range(), RawDynamic.members, Limit);
         members.push(LabelMember {
             disk,
             state,
@@ -353,6 +366,8 @@ fn decode_cutoffs(raw: &RawDynamic) -> Result<Vec<EpochCutoff>, DecodeError> {
         let epoch = Epoch::new(entry.epoch.get());
         let after_last = cutoffs.last().is_none_or(|last| last.epoch < epoch);
         require!(after_last && epoch.in_range(), RawDynamic.cutoffs, Value);
+        let last_sequence = Sequence::new(entry.last_sequence.get());
+        require!(last_sequence.in_range(), RawDynamic.cutoffs, Limit);
         require!(is_blank(&entry.reserved), RawDynamic.cutoffs, Reserved);
         let last_sequence = Sequence::new(entry.last_sequence.get());
         cutoffs.push(EpochCutoff {

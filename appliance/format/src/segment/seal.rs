@@ -391,6 +391,7 @@ impl SegmentSeal {
         };
         require!(!value.segment.is_zero(), RawSeal.segment, Value);
         require!(value.epoch.in_range(), RawSeal.epoch, Limit);
+        require!(value.segment.in_range(), RawSeal.segment, Limit);
         require!(
             unit_bytes_allowed(value.unit_bytes),
             RawSeal.unit_bytes,

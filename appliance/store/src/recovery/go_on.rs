@@ -81,6 +81,7 @@ fn refusal(
             offset: stuck.offset,
             missing: pool.missing_names(),
         }),
+        None if !beginning.epoch.in_range() => Some(ReadOnlyReason::EpochsUsedUp),
         None => too_few(pool, beginning),
     }
 }

@@ -35,6 +35,7 @@ pub fn run(workspace: &Workspace) -> Closed {
         }
     }
     fuzz::cases(workspace, &mut ledger, SMOKE_CASES, SMOKE_SEED, None);
+    fuzz::replay(workspace, &mut ledger, SMOKE_CASES, SMOKE_SEED, None);
     ledger.close()
 }
 
