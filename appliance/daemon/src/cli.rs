@@ -121,6 +121,9 @@ pub struct ServeArgs {
     /// The vault's directory.
     #[arg(long, value_name = "DIR")]
     pub vault: PathBuf,
+    /// Memory for pages of the index; more makes large vaults faster.
+    #[arg(long, value_name = "N", value_parser = parse_bytes)]
+    pub index_cache_bytes: Option<u64>,
     /// Address and port to listen on; port 0 lets the system choose.
     #[arg(long, value_name = "ADDR", default_value_t = LISTEN_DEFAULT)]
     pub listen: SocketAddr,

@@ -8,6 +8,8 @@
 //! - all actions of a round are carried out after all its events: what arrived together shares
 //!   frames and flushes.
 
+mod rebuild;
+
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::mpsc::SyncSender;
 use std::task::{Context, Poll, Waker};
@@ -29,10 +31,13 @@ use stele_store::status::Status;
 use tokio::sync::{mpsc, oneshot};
 use zeroize::Zeroizing;
 
+use self::rebuild::Rebuilt;
 use crate::bell::Bell;
 use crate::bridge;
 use crate::clients::Clients;
 use crate::limits::{ENVELOPE_BATCH_COUNT_MAX, TICK_BUSY_MS, TICK_IDLE_MS};
+use crate::opener::Opener;
+use crate::watch::Watch;
 use crate::workers::Crew;
 
 /// What the process itself asks of the engine thread.
@@ -140,6 +145,10 @@ pub struct EngineThread {
     refused: VecDeque<(DiskSlot, OpId)>,
     last_tick_ms: u64,
     stopping: bool,
+    opener: Opener,
+    watch: Watch,
+    /// How often the index was made anew.
+    rebuilds: u32,
 }
 
 impl EngineThread {
@@ -150,7 +159,7 @@ impl EngineThread {
         workers: Crew<Job, JobDone>,
         index: Crew<IndexRequest, IndexReply>,
         inbox: Inbox,
-        bell: Bell,
+        (bell, opener, watch): (Bell, Opener, Watch),
     ) -> EngineThread {
         EngineThread {
             engine,
@@ -169,6 +178,9 @@ impl EngineThread {
             refused: VecDeque::new(),
             last_tick_ms: 0,
             stopping: false,
+            opener,
+            watch,
+            rebuilds: 0,
         }
     }
 
@@ -176,14 +188,24 @@ impl EngineThread {
     pub fn run(mut self) {
         self.bell.listen();
         let waker = self.bell.task_waker();
-        while !self.engine.is_stopped() {
-            let worked = self.round(&waker);
-            if !worked && !self.engine.is_stopped() {
-                std::thread::park_timeout(self.sleep());
+        loop {
+            self.serve(&waker);
+            if self.engine.is_stopped() || self.rebuild(&waker) == Rebuilt::Ending {
+                break;
             }
         }
         self.workers.stop();
         self.index.stop();
+    }
+
+    /// Works until the engine has stopped, or must be started again.
+    fn serve(&mut self, waker: &Waker) {
+        while !self.engine.is_stopped() && (self.stopping || !self.engine.is_index_lost()) {
+            let worked = self.round(waker);
+            if !worked && !self.engine.is_stopped() {
+                std::thread::park_timeout(self.sleep());
+            }
+        }
     }
 
     /// Takes one helping from every queue, then acts. False when there was nothing at all.

@@ -193,14 +193,16 @@ fn disk_status(seen: &Seen, newest: Option<&LabelReading>) -> DiskStatus {
         .position(|member| member.disk == reading.fixed.disk);
     status.number = at.and_then(|at| u16::try_from(at + 1).ok());
     let member = at.and_then(|at| members.get(at));
+    let generation = |reading: &LabelReading| rank(reading).1;
+    let (own, best) = (generation(reading), generation(newest));
+    let missed = own < rank(newest).0;
     let state = match member.map(|member| member.state) {
-        Some(MemberState::Active) => "active",
+        Some(MemberState::Active) if !missed => "active",
         Some(MemberState::Expelled) => "expelled",
         // It is here now, but the pool went on without it.
-        Some(MemberState::Absent | MemberState::Stale) | None => "stale",
+        Some(MemberState::Active | MemberState::Absent | MemberState::Stale) | None => "stale",
     };
     state.clone_into(&mut status.state);
-    let (own, best) = (generation(reading), generation(newest));
     if own != best {
         status.notes.push(format!(
             "its label has generation {own}, the newest has {best}"

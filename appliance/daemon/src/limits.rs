@@ -81,6 +81,15 @@ pub const RELEASE_MS_MAX: u64 = 10_000;
 /// Lost frames that are named one by one in the text of a status.
 pub const LOST_SHOWN_COUNT_MAX: usize = 20;
 
+/// Time between two looks while the index is made anew.
+pub const REBUILD_TICK_MS: u64 = 50;
+/// Pause before an index that was made anew is made anew again; it doubles each time.
+pub const REBUILD_PAUSE_MS: u64 = 5_000;
+/// Longest such pause.
+pub const REBUILD_PAUSE_MS_MAX: u64 = 300_000;
+/// A start that takes longer than this says how far it is, again and again.
+pub const START_TOLD_MS: u64 = 5_000;
+
 /// Life of a server certificate, days.
 pub const CERTIFICATE_DAYS: u64 = 3_650;
 /// A certificate with fewer days left is replaced at the next start.

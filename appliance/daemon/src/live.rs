@@ -120,6 +120,11 @@ fn reasons(engine: &EngineStatus) -> Vec<String> {
             "{lost} frames or parts of segments are on no disk any more"
         ));
     }
+    if let Some((done, frames)) = engine.rebuilding {
+        reasons.push(format!(
+            "the index is being made anew, clients are told to come back: {done} of {frames} journal frames replayed"
+        ));
+    }
     if engine.full {
         reasons.push("no room for new data".to_owned());
     }
@@ -135,9 +140,11 @@ fn alarm(alarm: &Alarm) -> String {
             format!("a client used the right {right} at {}", instant(at.get()))
         }
         Alarm::IndexContradiction { what } => {
-            format!(
-                "index and journal contradict each other ({what}); restart to rebuild the index"
-            )
+            format!("index and journal contradict each other ({what}); the index was made anew")
+        }
+        Alarm::IndexRebuilt { at } => {
+            let at = instant(at.get());
+            format!("the index could not be used and was made anew from the journal at {at}")
         }
     }
 }

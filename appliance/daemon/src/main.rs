@@ -25,6 +25,7 @@ mod labels;
 mod limits;
 mod live;
 mod media;
+mod opener;
 mod serve;
 mod status;
 mod supervisor;
@@ -68,8 +69,8 @@ fn main() -> ExitCode {
 
 fn run(verb: Option<Verb>) -> Outcome<()> {
     match verb {
-        None => serve::serve(&PathBuf::from(VAULT_DEFAULT), LISTEN_DEFAULT),
-        Some(Verb::Serve(args)) => serve::serve(&args.vault, args.listen),
+        None => serve::serve(&PathBuf::from(VAULT_DEFAULT), LISTEN_DEFAULT, None),
+        Some(Verb::Serve(args)) => serve::serve(&args.vault, args.listen, args.index_cache_bytes),
         Some(Verb::Status(args)) => status::status(&args.vault, args.json),
         Some(Verb::Create(args)) => create(args),
         Some(Verb::Disk(verb)) => disk::run(verb),

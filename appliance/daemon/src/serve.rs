@@ -33,6 +33,7 @@ use crate::error::{Error, Outcome};
 use crate::join::keeper::{Charge, Keeper, Orders};
 use crate::limits::{READ_SLAB_COUNT, SLAB_COUNT};
 use crate::live::{Place, live_status};
+use crate::opener::Opener;
 use crate::supervisor::{Link, Machine};
 use crate::vault::create::{Options, create};
 use crate::vault::disks::{Slot, open_all};
@@ -44,13 +45,14 @@ use crate::vault::{Directory, State};
 ///
 /// # Errors
 /// Why it cannot be served, or that it ended by a fault.
-pub fn serve(dir: &Path, listen: SocketAddr) -> Outcome<()> {
+pub fn serve(dir: &Path, listen: SocketAddr, index_cache_bytes: Option<u64>) -> Outcome<()> {
     let started = Instant::now();
     let directory = Directory::new(dir)?;
     let mut lock = take(&directory, listen)?;
     // Looked at again: before the lock was ours, somebody else may have changed it.
     let config = directory.existing()?;
-    let keys = KeyFile::open(&directory.key_file())?;
+    // Refused early where it is missing; it is opened again with the pool.
+    KeyFile::open(&directory.key_file())?;
     let runtime = Runtime::new().map_err(Error::Thread)?;
     let signals = Signals::catch(&runtime)?;
     let bell = Bell::default();
@@ -66,7 +68,13 @@ pub fn serve(dir: &Path, listen: SocketAddr) -> Outcome<()> {
     let bays = Bays::new(&slots);
     let place = Place::new(&directory, bays.clone());
     lock.sign()?;
-    let mut machine = Machine::start(slots, keys, config.client_buckets(), &bell)?;
+    let opener = Opener {
+        key_file: directory.key_file(),
+        bays: bays.clone(),
+        client_buckets: config.client_buckets(),
+        index_cache_bytes,
+    };
+    let mut machine = Machine::start(slots, opener, &bell)?;
     let charge = Charge {
         link: machine.link(),
         bell,

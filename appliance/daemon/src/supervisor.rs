@@ -3,22 +3,16 @@
 //! Every queue is bounded. Stopping: no more questions, the engine seals what is open, helpers end,
 //! disks are closed; only then is `stop` over.
 
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::sync_channel;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use stele_device::area::Area;
-use stele_device::disk::{Disk, DiskError};
-use stele_device::linux::clock::SystemClock;
-use stele_device::linux::entropy::OsEntropy;
-use stele_device::linux::keyfile::KeyFile;
+use stele_device::disk::Disk;
 use stele_gateway::message::Envelope;
-use stele_store::config::NewBucket;
-use stele_store::engine::{DiskRefusal, DiskSlot, Offer, World};
-use stele_store::keys::chunk::AwsLc;
-use stele_store::policy::BucketKind;
-use stele_store::recovery::{self, OpenOptions, OpenReport, Opened};
+use stele_store::engine::{DiskRefusal, DiskSlot, Offer};
+use stele_store::recovery::{OpenReport, Opened, Progress};
 use stele_store::request::{Answer, Command, Refusal};
 use stele_store::status::Status;
 use tokio::sync::{mpsc, oneshot};
@@ -26,40 +20,15 @@ use zeroize::Zeroizing;
 
 use crate::bell::Bell;
 use crate::clients::Clients;
-use crate::engine_thread::{Arrival, EngineThread, Inbox, Local, now};
+use crate::engine_thread::{Arrival, EngineThread, Inbox, Local};
 use crate::error::{Error, Outcome};
 use crate::limits::{
-    ENVELOPE_QUEUE_COUNT_MAX, INDEX_CACHE_BYTES, LOCAL_QUEUE_COUNT_MAX, REBUILD_POLL_MS,
-    RELEASE_MS_MAX,
+    ENVELOPE_QUEUE_COUNT_MAX, LOCAL_QUEUE_COUNT_MAX, REBUILD_POLL_MS, RELEASE_MS_MAX, START_TOLD_MS,
 };
-use crate::media::open_area;
+use crate::opener::Opener;
 use crate::vault::disks::Slot;
 use crate::watch::{Deaths, Watch};
 use crate::workers::{start_index, start_workers};
-
-/// What the engine gets of the world outside.
-///
-/// # Errors
-/// When the kernel gives no random bytes.
-pub fn world(keys: KeyFile) -> Outcome<World> {
-    let entropy = OsEntropy::open().map_err(|_| Error::Entropy)?;
-    Ok(World {
-        entropy: Box::new(entropy),
-        keys: Box::new(keys),
-        aead: Arc::new(AwsLc),
-    })
-}
-
-/// What a bucket becomes that a client makes without asking for Object Lock.
-fn new_bucket(kind: BucketKind) -> NewBucket {
-    let usual = NewBucket::default();
-    let default = usual.default.filter(|_| kind == BucketKind::DefaultLocked);
-    NewBucket {
-        kind,
-        default,
-        ..usual
-    }
-}
 
 /// A running engine.
 pub struct Machine {
@@ -80,30 +49,14 @@ impl Machine {
     ///
     /// # Errors
     /// Why the engine refuses, or that a thread cannot be started.
-    pub fn start(
-        slots: Vec<Slot>,
-        keys: KeyFile,
-        client_buckets: BucketKind,
-        bell: &Bell,
-    ) -> Outcome<Machine> {
-        let paths: Vec<_> = slots.iter().map(|slot| slot.path.clone()).collect();
-        let disks: Vec<Option<Box<dyn Disk>>> =
-            slots.into_iter().map(|slot| slot.disk.ok()).collect();
-        let mut areas = |slot: DiskSlot, offset: u64, bytes: u64| {
-            let path = paths.get(usize::from(slot.0)).ok_or(DiskError::Gone)?;
-            open_area(path, offset, bytes).map_err(|_| DiskError::Gone)
-        };
-        let options = OpenOptions {
-            cache_bytes: INDEX_CACHE_BYTES,
-            new_bucket: new_bucket(client_buckets),
-            ..OpenOptions::default()
-        };
-        let clock = SystemClock;
-        let opened = recovery::open(disks, &mut areas, world(keys)?, &options, now(&clock))?;
-        Machine::run(opened, bell)
+    pub fn start(slots: Vec<Slot>, opener: Opener, bell: &Bell) -> Outcome<Machine> {
+        let disks = slots.into_iter().map(|slot| slot.disk.ok()).collect();
+        let progress = Progress::default();
+        let opened = told(&progress.clone(), || opener.open(disks, false, progress))?;
+        Machine::run(opened, opener, bell)
     }
 
-    fn run(opened: Opened, bell: &Bell) -> Outcome<Machine> {
+    fn run(opened: Opened, opener: Opener, bell: &Bell) -> Outcome<Machine> {
         let Opened {
             engine,
             disks,
@@ -116,7 +69,14 @@ impl Machine {
         let workers = start_workers(bell, &watch)?;
         let index = start_index(index, bell, &watch)?;
         let inbox = Inbox { envelopes, local };
-        let body = EngineThread::new(engine, disks, workers, index, inbox, bell.clone());
+        let body = EngineThread::new(
+            engine,
+            disks,
+            workers,
+            index,
+            inbox,
+            (bell.clone(), opener, watch.clone()),
+        );
         let guard = watch.guard("engine");
         let run = move || {
             let _guard = guard;
@@ -179,6 +139,27 @@ impl Machine {
         }
         joined.map_err(|_| Error::ThreadDied { name: "engine" })
     }
+}
+
+/// Says in the log from time to time how far a long start has come.
+fn told<T>(progress: &Progress, open: impl FnOnce() -> T) -> T {
+    let over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let teller = scope.spawn(|| {
+            loop {
+                std::thread::park_timeout(Duration::from_millis(START_TOLD_MS));
+                if over.load(Ordering::Acquire) {
+                    return;
+                }
+                let (done, frames) = progress.frames();
+                tracing::info!(done, frames, "the journal is being replayed");
+            }
+        });
+        let opened = open();
+        over.store(true, Ordering::Release);
+        teller.thread().unpark();
+        opened
+    })
 }
 
 impl Link {

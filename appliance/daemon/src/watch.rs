@@ -19,6 +19,12 @@ impl Watch {
         (Watch(sender), receiver)
     }
 
+    /// Reports that a thread can do its work no more.
+    pub fn tell(&self, name: &'static str) {
+        // Full means that a death is reported already.
+        let _ = self.0.try_send(name);
+    }
+
     /// A guard for the thread of this name to hold while it runs.
     pub fn guard(&self, name: &'static str) -> Guard {
         Guard {

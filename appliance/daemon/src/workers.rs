@@ -49,6 +49,11 @@ impl<Question: Send + 'static, Reply: Send + 'static> Crew<Question, Reply> {
         )
     }
 
+    /// A crew without threads, that is never asked.
+    pub fn ended() -> Self {
+        Self::new(0, 0).0
+    }
+
     fn start(
         &mut self,
         name: &'static str,

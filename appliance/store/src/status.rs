@@ -88,6 +88,8 @@ pub struct Status {
     pub counters: Counters,
     /// The index file.
     pub index: Option<IndexUsage>,
+    /// While the index is made anew: journal frames replayed, and how many there are at least.
+    pub rebuilding: Option<(u64, u64)>,
     /// Flags of the pool: evaluation, simulated clock, single disk.
     pub flags: u32,
     /// Recent alarms, oldest first.
@@ -148,10 +150,15 @@ pub enum Alarm {
         /// When, by the compliance clock.
         at: UnixMillis,
     },
-    /// The index contradicts the journal; it is rebuilt at the next start.
+    /// The index contradicts the journal; it is made anew.
     IndexContradiction {
         /// Which rows, without names.
         what: String,
+    },
+    /// The index could answer no more and was made anew.
+    IndexRebuilt {
+        /// When, by the compliance clock.
+        at: UnixMillis,
     },
 }
 
@@ -172,6 +179,11 @@ impl Alarms {
         self.push(Alarm::IndexContradiction {
             what: error.to_string(),
         });
+    }
+
+    /// The index was made anew.
+    pub(crate) fn index_rebuilt(&mut self, at: UnixMillis) {
+        self.push(Alarm::IndexRebuilt { at });
     }
 
     fn push(&mut self, alarm: Alarm) {
@@ -214,6 +226,7 @@ impl Engine {
             full: !self.has_room(),
             counters: self.counters,
             index: self.index_usage.clone(),
+            rebuilding: None,
             flags: self.pool.flags,
             alarms: self.alarms.recent.iter().cloned().collect(),
             heal: self.heal_status(),

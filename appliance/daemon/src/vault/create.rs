@@ -19,6 +19,7 @@ use super::config::Config;
 use super::disks::{NewDisk, open_all, plan};
 use super::lock::Lock;
 use super::{Directory, State};
+use crate::bays::Bays;
 use crate::bell::Bell;
 use crate::certificate::{self, Identity};
 use crate::clients::{self, Clients};
@@ -27,7 +28,8 @@ use crate::error::{Error, Outcome, at};
 use crate::limits::{
     INDEX_BYTES_MIN, INDEX_DISK_DIVISOR, KEYSTATE_BYTES, SEGMENT_UNITS, UNIT_BYTES,
 };
-use crate::supervisor::{Machine, world};
+use crate::opener::{Opener, world};
+use crate::supervisor::Machine;
 
 /// What may be chosen at creation and never changes.
 #[derive(Debug, Clone)]
@@ -141,8 +143,13 @@ fn fill(
         &Wishes::default(),
         &bell.disk_waker(),
     )?;
-    let keys = KeyFile::open(&key_file)?;
-    let machine = Machine::start(slots, keys, options.client_buckets, &bell)?;
+    let opener = Opener {
+        key_file,
+        bays: Bays::new(&slots),
+        client_buckets: options.client_buckets,
+        index_cache_bytes: None,
+    };
+    let machine = Machine::start(slots, opener, &bell)?;
     let configured = configure(&machine, options, clock.wall_ms());
     let stopped = machine.stop();
     configured.and(stopped)

@@ -162,13 +162,23 @@ impl Server {
         Server::start_at(place, "127.0.0.1:0")
     }
 
+    /// As [`Server::start`], with further arguments.
+    pub fn start_with(place: &Place, more: &[&str]) -> Server {
+        Server::spawn(place, "127.0.0.1:0", more)
+    }
+
     /// Starts `stele serve` and waits until it accepts.
     pub fn start_at(place: &Place, listen: &str) -> Server {
+        Server::spawn(place, listen, &[])
+    }
+
+    fn spawn(place: &Place, listen: &str, more: &[&str]) -> Server {
         let log = place.beside("log");
         let file = std::fs::File::create(&log).expect("created");
         let env_file = place.file("client.env");
         drop(std::fs::remove_file(&env_file));
         let mut child = stele(&["serve", "--vault", text(&place.vault), "--listen", listen])
+            .args(more)
             .stdout(file.try_clone().expect("cloned"))
             .stderr(file)
             .spawn()

@@ -41,6 +41,9 @@ pub enum DiskRefusal {
         /// Its number.
         number: u16,
     },
+    /// The index is being made anew.
+    #[error("the index is being made anew; ask again when `stele status` no longer says so")]
+    Rebuilding,
     /// Nothing is written.
     #[error("the vault is read-only: first plug in what is missing, then restart it")]
     ReadOnly,

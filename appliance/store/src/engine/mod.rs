@@ -200,6 +200,7 @@ pub struct Engine {
     pub(crate) counters: Counters,
     pub(crate) alarms: crate::status::Alarms,
     pub(crate) index_usage: Option<crate::index::IndexUsage>,
+    pub(crate) index_lost: bool,
     pub(crate) healer: heal::Healer,
     pub(crate) fill: Option<membership::Fill>,
 }
@@ -295,6 +296,7 @@ impl Engine {
             counters: Counters::default(),
             alarms: crate::status::Alarms::default(),
             index_usage: Some(parts.index_usage),
+            index_lost: false,
             healer: heal::Healer::new(parts.heal_plan),
             fill: None,
         }
@@ -324,6 +326,21 @@ impl Engine {
     #[must_use]
     pub fn is_stopped(&self) -> bool {
         self.stop == StopState::Stopped
+    }
+
+    /// Whether the index can answer no more, or contradicts the journal. Only another start, which makes
+    /// it anew, gives the vault back to its clients.
+    #[must_use]
+    pub fn is_index_lost(&self) -> bool {
+        self.index_lost
+    }
+
+    /// Takes over from the engine whose index was lost: its alarms, and its numbers, so that nobody who
+    /// still has one of a stream of that engine is taken for the owner of another.
+    pub fn take_over_from(&mut self, before: &Engine) {
+        self.next_number = self.next_number.max(before.next_number);
+        self.alarms = before.alarms.clone();
+        self.alarms.index_rebuilt(self.clock.latest());
     }
 
     /// Whether the engine has anything under way.

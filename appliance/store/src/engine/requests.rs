@@ -205,6 +205,7 @@ impl Engine {
             }
             Err(Stop::Index(error)) => {
                 self.alarms.index_contradiction(&error);
+                self.index_lost = true;
                 self.finish(id, Err(Refusal::Rebuilding));
             }
         }
@@ -415,11 +416,14 @@ impl Engine {
             IndexReply::Mirrored { usage } => self.index_usage = Some(usage),
             IndexReply::Failed {
                 query: Some(query), ..
-            } => match self.queries.remove(&query) {
-                Some(QueryFor::Request(id)) => self.finish(id, Err(Refusal::Rebuilding)),
-                Some(QueryFor::Read(read)) => self.chunk_not_located(read),
-                Some(QueryFor::Nobody) | None => {}
-            },
+            } => {
+                self.index_lost = true;
+                match self.queries.remove(&query) {
+                    Some(QueryFor::Request(id)) => self.finish(id, Err(Refusal::Rebuilding)),
+                    Some(QueryFor::Read(read)) => self.chunk_not_located(read),
+                    Some(QueryFor::Nobody) | None => {}
+                }
+            }
             IndexReply::Failed { query: None, .. } => self.snapshot_failed(),
         }
     }

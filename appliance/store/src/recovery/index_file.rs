@@ -31,6 +31,12 @@ pub(super) fn open_index(
         start,
     };
     let key = keys.index_key.expose();
+    if options.new_index {
+        return Ok(FoundIndex {
+            store: IndexStore::create(index_areas(pool, open_area)?, key, how)?,
+            snapshot: None,
+        });
+    }
     match IndexStore::open(index_areas(pool, open_area)?, key, how) {
         Ok(opened) => match SnapshotState::decode(&opened.triple.meta) {
             Some(snapshot) => Ok(FoundIndex {

@@ -18,6 +18,7 @@ mod labels;
 mod lanes;
 mod newest;
 mod open;
+mod progress;
 mod replay;
 mod scan;
 pub mod table;
@@ -35,6 +36,7 @@ pub(crate) use begin::member_body;
 pub use create::{CreateError, CreateParams, create, write_static_label};
 pub use labels::read_label;
 pub use open::{OpenOptions, open};
+pub use progress::Progress;
 
 /// The disks by slot; none where a disk is missing.
 pub(crate) struct Disks(pub(crate) Vec<Option<Box<dyn Disk>>>);

@@ -7,6 +7,7 @@ use stele_format::units::DiskId;
 use super::go_on::go_on;
 use super::index_file::{FoundIndex, open_index};
 use super::labels::{LabelPicture, read_all};
+use super::progress::Progress;
 use super::work::{Read, Reading, Work};
 use super::{Disks, OpenError, OpenReport, Opened, Opening};
 use crate::config::NewBucket;
@@ -25,7 +26,7 @@ use crate::pool::{MemberState, Pool};
 pub type OpenArea<'a> = dyn FnMut(DiskSlot, u64, u64) -> Result<Box<dyn Area>, DiskError> + 'a;
 
 /// How to open a vault.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct OpenOptions {
     /// Memory for index pages.
     pub cache_bytes: usize,
@@ -37,6 +38,10 @@ pub struct OpenOptions {
     pub heal: HealPlan,
     /// Zeros kept written ahead of the journal's head, bytes; for disks that are files.
     pub ahead_bytes: u64,
+    /// Whether to make the index anew from the whole journal, whatever it states.
+    pub new_index: bool,
+    /// Told how far it has come.
+    pub progress: Progress,
 }
 
 impl Default for OpenOptions {
@@ -47,6 +52,8 @@ impl Default for OpenOptions {
             new_bucket: NewBucket::default(),
             heal: HealPlan::default(),
             ahead_bytes: AHEAD_BYTES,
+            new_index: false,
+            progress: Progress::default(),
         }
     }
 }
@@ -74,8 +81,9 @@ pub fn open(
         watermark: evidence.watermark,
         may_write: evidence.may_write,
         rows_max: options.snapshot_rows.max(1),
+        progress: options.progress.clone(),
     };
-    let found = read(&mut pool, &mut disks, &keys, index, how)?;
+    let found = read(&mut pool, &mut disks, &keys, index, &how)?;
     let Found {
         read,
         memtable,
@@ -148,7 +156,7 @@ fn read(
     disks: &mut Disks,
     keys: &KeyState,
     found: FoundIndex,
-    how: Reading,
+    how: &Reading,
 ) -> Result<Found, OpenError> {
     let untouched = pool.clone();
     let FoundIndex {
@@ -165,7 +173,7 @@ fn read(
             keys,
             memtable: Memtable::new(),
             index,
-            how,
+            how: how.clone(),
         };
         let result = work.read(snapshot.take());
         let memtable = work.memtable;

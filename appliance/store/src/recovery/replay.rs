@@ -15,6 +15,7 @@ use stele_format::units::{ByteOffset, Epoch, LaneId, LogIndex, SegmentId, Sequen
 
 use super::copies::{SegmentCopies, Shown};
 use super::entrance::{Before, Entrance, rebuild_header};
+use super::progress::Progress;
 use super::table::{Place as Evidence, Verdict, decide};
 use super::{Disks, OpenError};
 use crate::engine::DiskSlot;
@@ -68,6 +69,8 @@ pub(super) struct From {
     pub(super) watermark: Sequence,
     /// Records before this one are in the index; they are read for the sake of lagging copies.
     pub(super) apply_from: LogIndex,
+    /// Told of every frame.
+    pub(super) progress: Progress,
 }
 
 /// Replay in progress.
@@ -83,6 +86,7 @@ pub(super) struct Replay<'a> {
     /// Digest of the last frame adopted, which the lane's next segment must name.
     lane_chain: Digest,
     apply_from: LogIndex,
+    progress: Progress,
     /// Journal segments found on the disks, by their first frame.
     begins: BTreeMap<Sequence, BTreeSet<SegmentId>>,
     /// The header of the segment at hand, where no copy has it.
@@ -110,6 +114,7 @@ impl<'a> Replay<'a> {
             lane_chain,
             watermark,
             apply_from,
+            progress,
         } = from;
         let out = Replayed {
             position: from.clone(),
@@ -130,6 +135,7 @@ impl<'a> Replay<'a> {
         }
         Self {
             begins,
+            progress,
             lost_header: None,
             pool,
             disks,
@@ -391,6 +397,7 @@ impl<'a> Replay<'a> {
         self.repair_later(lacking, &frame);
         self.out.proven = self.out.proven.max(header.committed_through);
         self.out.frames += 1;
+        self.progress.frame_done();
         self.at.offset = header.end_offset();
         self.at.sequence = Sequence::new(header.sequence.get() + 1);
         self.at.chain = header.digest();

@@ -10,6 +10,7 @@ use stele_format::units::{
 };
 
 use super::lanes::{LaneSegment, index_segment, is_blank, units_kept};
+use super::progress::Progress;
 use super::replay::{From, Replay, Replayed};
 use super::{Disks, OpenError, scan};
 use crate::index::rows::{BucketRow, Table, TableRow};
@@ -58,7 +59,7 @@ pub(super) struct Work<'a> {
 }
 
 /// How to read.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct Reading {
     /// Highest frame the labels prove durable.
     pub(super) watermark: Sequence,
@@ -66,6 +67,8 @@ pub(super) struct Reading {
     pub(super) may_write: bool,
     /// Rows gathered before they are committed.
     pub(super) rows_max: usize,
+    /// Told of every frame.
+    pub(super) progress: Progress,
 }
 
 impl Work<'_> {
@@ -181,6 +184,9 @@ impl Work<'_> {
         let mut from = start.position.clone();
         let mut lane_chain = from.chain;
         let mut watermark = self.how.watermark;
+        let first = start.position.sequence.get();
+        let frames = (watermark.get() + 1).saturating_sub(first);
+        self.how.progress.begin(frames);
         loop {
             let mut replay = Replay::new(
                 self.pool,
@@ -193,6 +199,7 @@ impl Work<'_> {
                     lane_chain,
                     watermark,
                     apply_from: start.apply_from,
+                    progress: self.how.progress.clone(),
                 },
             );
             let ended = replay.run(if self.how.may_write {

@@ -1,0 +1,205 @@
+//! An index that can answer no more: the engine is started again on the same disks, which makes the index
+//! anew from the journal. There is one recovery, that of every start, and a crash in it is a crash in a
+//! start. Clients are told to come back; streams that were open are gone.
+
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+
+use stele_device::disk::Disk;
+use stele_gateway::message as gateway;
+use stele_store::engine::DiskRefusal;
+use stele_store::recovery::{Opened, Progress};
+use stele_store::request::Refusal;
+
+use super::{Asker, EngineThread, Local};
+use crate::error::Outcome;
+use crate::limits::{
+    ENVELOPE_BATCH_COUNT_MAX, REBUILD_PAUSE_MS, REBUILD_PAUSE_MS_MAX, REBUILD_TICK_MS,
+    RELEASE_MS_MAX,
+};
+use crate::workers::{Crew, start_index};
+
+/// How a rebuild ended.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Rebuilt {
+    /// The engine serves again.
+    Serving,
+    /// The process is to end.
+    Ending,
+}
+
+impl EngineThread {
+    /// Starts the engine again with a new index, and answers everybody meanwhile.
+    pub(super) fn rebuild(&mut self, waker: &Waker) -> Rebuilt {
+        tracing::warn!("the index cannot be used; it is made anew from the journal");
+        let started = Instant::now();
+        self.refuse_everybody();
+        self.come_to_rest();
+        std::mem::replace(&mut self.index, Crew::ended()).stop();
+        let progress = Progress::default();
+        if self.pause(waker, &progress) == Rebuilt::Ending {
+            return Rebuilt::Ending;
+        }
+        self.rebuilds += 1;
+        let opened = match self.open_again(&progress) {
+            Ok(opened) => opened,
+            Err(error) => return self.end(&error),
+        };
+        let opened = loop {
+            if self.answer(waker, &progress) == Rebuilt::Ending {
+                return Rebuilt::Ending;
+            }
+            match opened.try_recv() {
+                Ok(opened) => break opened,
+                Err(std::sync::mpsc::TryRecvError::Empty) => {
+                    std::thread::park_timeout(Duration::from_millis(REBUILD_TICK_MS));
+                }
+                // It died, and has told so by its watch.
+                Err(std::sync::mpsc::TryRecvError::Disconnected) => return Rebuilt::Ending,
+            }
+        };
+        match opened.and_then(|opened| self.take(opened)) {
+            Ok(()) => {
+                tracing::info!(took = ?started.elapsed(), "the index was made anew");
+                Rebuilt::Serving
+            }
+            Err(error) => self.end(&error),
+        }
+    }
+
+    fn end(&self, error: &crate::error::Error) -> Rebuilt {
+        tracing::error!(%error, "the index could not be made anew");
+        self.watch.tell("engine");
+        Rebuilt::Ending
+    }
+
+    fn take(&mut self, mut opened: Opened) -> Outcome<()> {
+        opened.engine.take_over_from(&self.engine);
+        self.engine = opened.engine;
+        self.disks = opened.disks;
+        self.index = start_index(opened.index, &self.bell, &self.watch)?;
+        Ok(())
+    }
+
+    /// Whoever waits for an answer of the old engine gets one.
+    fn refuse_everybody(&mut self) {
+        for (_, asker) in self.askers.drain() {
+            match asker {
+                Asker::Gateway(sender) => {
+                    drop(sender.send(Err(gateway::Refusal::Rebuilding)));
+                }
+                Asker::Local(sender) => drop(sender.send(Err(Refusal::Rebuilding))),
+                Asker::Nobody => {}
+            }
+        }
+        self.actions.clear();
+        self.orphans.clear();
+        self.refused.clear();
+    }
+
+    /// Waits for what is under way, and believes none of it. A disk that does not end in time is given
+    /// up, as one that is not there.
+    fn come_to_rest(&mut self) {
+        let deadline = Instant::now() + Duration::from_millis(RELEASE_MS_MAX);
+        let mut done = Vec::new();
+        loop {
+            let mut busy = false;
+            for disk in self.disks.iter_mut().flatten() {
+                disk.poll(&mut done);
+                busy |= disk.in_flight() > 0;
+            }
+            done.clear();
+            while self.workers.reply().is_some() {}
+            while self.index.reply().is_some() {}
+            busy |= !self.workers.is_idle() || !self.index.is_idle();
+            if !busy || Instant::now() >= deadline {
+                break;
+            }
+            std::thread::park_timeout(Duration::from_millis(REBUILD_TICK_MS));
+        }
+        self.let_leave();
+        for place in &mut self.disks {
+            if place.as_ref().is_some_and(|disk| disk.in_flight() > 0)
+                && let Some(hung) = place.take()
+            {
+                // Closing it may take as long as it hangs.
+                std::thread::spawn(move || drop(hung));
+            }
+        }
+    }
+
+    /// An index that was lost again soon after it was made is not made again at once.
+    fn pause(&mut self, waker: &Waker, progress: &Progress) -> Rebuilt {
+        let doublings = self.rebuilds.saturating_sub(1).min(16);
+        let pause = match self.rebuilds {
+            0 => 0,
+            _ => (REBUILD_PAUSE_MS << doublings).min(REBUILD_PAUSE_MS_MAX),
+        };
+        let until = Instant::now() + Duration::from_millis(pause);
+        while Instant::now() < until {
+            if self.answer(waker, progress) == Rebuilt::Ending {
+                return Rebuilt::Ending;
+            }
+            std::thread::park_timeout(Duration::from_millis(REBUILD_TICK_MS));
+        }
+        Rebuilt::Serving
+    }
+
+    /// Opens the pool on a thread of its own.
+    fn open_again(&mut self, progress: &Progress) -> Outcome<Receiver<Outcome<Opened>>> {
+        let disks: Vec<Option<Box<dyn Disk>>> = std::mem::take(&mut self.disks);
+        let (sender, receiver) = sync_channel(1);
+        let (opener, bell, progress) = (self.opener.clone(), self.bell.clone(), progress.clone());
+        let guard = self.watch.guard("engine");
+        let run = move || {
+            let _guard = guard;
+            // Nobody waits any more if the process ends meanwhile.
+            drop(sender.send(opener.open(disks, true, progress)));
+            bell.ring();
+        };
+        std::thread::Builder::new()
+            .name("rebuild".to_owned())
+            .spawn(run)
+            .map_err(crate::error::Error::Thread)?;
+        Ok(receiver)
+    }
+
+    /// Answers what came in: not now, and how far it is.
+    fn answer(&mut self, waker: &Waker, progress: &Progress) -> Rebuilt {
+        let mut context = Context::from_waker(waker);
+        for _ in 0..ENVELOPE_BATCH_COUNT_MAX {
+            match self.inbox.envelopes.poll_recv(&mut context) {
+                Poll::Ready(Some(envelope)) => {
+                    drop(envelope.answer.send(Err(gateway::Refusal::Rebuilding)));
+                }
+                Poll::Ready(None) | Poll::Pending => break,
+            }
+        }
+        while let Poll::Ready(message) = self.inbox.local.poll_recv(&mut context) {
+            let Some(message) = message else {
+                return Rebuilt::Ending;
+            };
+            match message {
+                Local::Ask { reply, .. } => drop(reply.send(Err(Refusal::Rebuilding))),
+                Local::Status { reply } => {
+                    let mut status = self.engine.status();
+                    status.rebuilding = Some(progress.frames());
+                    drop(reply.send(status));
+                }
+                Local::Offer { reply, .. } => drop(reply.send(Err(DiskRefusal::Rebuilding))),
+                Local::Attach { arrival, reply } => {
+                    drop(reply.send(Err((DiskRefusal::Rebuilding, arrival.disk))));
+                }
+                // The disk is in use by the start; the mirror is one of the index that is gone.
+                Local::Release { .. } | Local::Mirror(_) => {}
+                Local::Stop => {
+                    tracing::info!("stopping; the next start makes the index anew");
+                    return Rebuilt::Ending;
+                }
+                other @ (Local::Secret { .. } | Local::Clients(_)) => self.local(other),
+            }
+        }
+        Rebuilt::Serving
+    }
+}

@@ -1,0 +1,89 @@
+//! How the pool of this vault is opened, the first time and whenever its index must be made anew.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use stele_device::disk::{Disk, DiskError};
+use stele_device::linux::clock::SystemClock;
+use stele_device::linux::entropy::OsEntropy;
+use stele_device::linux::keyfile::KeyFile;
+use stele_store::config::NewBucket;
+use stele_store::engine::{DiskSlot, World};
+use stele_store::keys::chunk::AwsLc;
+use stele_store::policy::BucketKind;
+use stele_store::recovery::{self, OpenOptions, Opened, Progress};
+
+use crate::bays::Bays;
+use crate::engine_thread::now;
+use crate::error::{Error, Outcome};
+use crate::limits::INDEX_CACHE_BYTES;
+use crate::media::open_area;
+
+/// Everything an opening needs beside the disks. A clone opens the same vault.
+#[derive(Debug, Clone)]
+pub struct Opener {
+    /// The key file.
+    pub key_file: PathBuf,
+    /// Where the disks are.
+    pub bays: Bays,
+    /// What a bucket becomes that a client makes without asking for Object Lock.
+    pub client_buckets: BucketKind,
+    /// Memory for pages of the index, if it is not the usual amount.
+    pub index_cache_bytes: Option<u64>,
+}
+
+impl Opener {
+    /// Opens the pool on these disks. Recovery runs inside.
+    ///
+    /// # Errors
+    /// Why the engine refuses.
+    pub fn open(
+        &self,
+        disks: Vec<Option<Box<dyn Disk>>>,
+        new_index: bool,
+        progress: Progress,
+    ) -> Outcome<Opened> {
+        let bays = self.bays.now();
+        let mut areas = |slot: DiskSlot, offset: u64, bytes: u64| {
+            let bay = bays.iter().find(|bay| bay.slot == Some(slot));
+            let path = &bay.ok_or(DiskError::Gone)?.path;
+            open_area(path, offset, bytes).map_err(|_| DiskError::Gone)
+        };
+        let wanted = self.index_cache_bytes.map(usize::try_from);
+        let cache_bytes = wanted.map_or(INDEX_CACHE_BYTES, |bytes| bytes.unwrap_or(usize::MAX));
+        let options = OpenOptions {
+            cache_bytes,
+            new_bucket: new_bucket(self.client_buckets),
+            new_index,
+            progress,
+            ..OpenOptions::default()
+        };
+        let world = world(KeyFile::open(&self.key_file)?)?;
+        let now = now(&SystemClock);
+        Ok(recovery::open(disks, &mut areas, world, &options, now)?)
+    }
+}
+
+/// What the engine gets of the world outside.
+///
+/// # Errors
+/// When the kernel gives no random bytes.
+pub fn world(keys: KeyFile) -> Outcome<World> {
+    let entropy = OsEntropy::open().map_err(|_| Error::Entropy)?;
+    Ok(World {
+        entropy: Box::new(entropy),
+        keys: Box::new(keys),
+        aead: Arc::new(AwsLc),
+    })
+}
+
+/// What a bucket becomes that a client makes without asking for Object Lock.
+fn new_bucket(kind: BucketKind) -> NewBucket {
+    let usual = NewBucket::default();
+    let default = usual.default.filter(|_| kind == BucketKind::DefaultLocked);
+    NewBucket {
+        kind,
+        default,
+        ..usual
+    }
+}
