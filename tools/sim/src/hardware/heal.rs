@@ -9,7 +9,7 @@ use super::{Hardware, Slot};
 use crate::context::Context;
 use crate::driver::Machine;
 use crate::error::{Run, Violation};
-use crate::limits::DISK_COUNT_MAX;
+use crate::limits::{DISK_BYTES, DISK_COUNT_MAX};
 
 /// How a disk joins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -210,15 +210,17 @@ impl Hardware {
     pub fn note_scrubbed(&mut self, context: &mut Context, status: &Status) -> bool {
         let now_ms = status.compliance.get();
         let since_ms = now_ms.saturating_sub(status.heal.oldest_unverified_ms);
-        let whole = since_ms > self.hurt_ms && status.heal.counts.lost.is_empty();
-        if !whole
-            || !self.members_active
-            || status.read_only.is_some()
-            || status.heal.fill.is_some()
-        {
+        if since_ms <= self.hurt_ms || !self.can_be_scrubbed(status) {
             return false;
         }
-        for slot in self.slots.iter_mut().filter(|slot| slot.taint.segments) {
+        // Blocks that nothing lies on are not read, and so not written again: a disk keeps those it cannot read.
+        let from = self.geometry.index_offset().get();
+        let reads = |slot: &Slot| {
+            let bytes = usize::try_from(DISK_BYTES - from).unwrap_or(usize::MAX);
+            !slot.handle.is_unreadable(from, bytes)
+        };
+        let hurt = self.slots.iter_mut().filter(|slot| slot.taint.segments);
+        for slot in hurt.filter(|slot| reads(slot)) {
             self.ever_hurt = true;
             slot.taint.segments = false;
             slot.forgetful = false;
@@ -226,6 +228,16 @@ impl Hardware {
             context.say(format_args!("disk {} was scrubbed and is whole", slot.name));
         }
         true
+    }
+
+    /// Whether reading everything again can show that all is whole.
+    #[must_use]
+    pub fn can_be_scrubbed(&self, status: &Status) -> bool {
+        self.members_active
+            && all_active(status)
+            && status.heal.counts.lost.is_empty()
+            && status.read_only.is_none()
+            && status.heal.fill.is_none()
     }
 
     /// Whether scrubbing could find something to repair in this session.
