@@ -1,8 +1,6 @@
 //! Disks that join a running vault, and what may be counted as whole again.
 
-use stele_format::label::{DynamicLabel, MemberState as LabelState};
 use stele_store::pool::MemberState;
-use stele_store::recovery::read_label;
 use stele_store::status::{DiskStatus, Status};
 
 use super::{Hardware, Slot};
@@ -274,33 +272,8 @@ impl Hardware {
     /// Whether an inspection sees all that the engine could read.
     #[must_use]
     pub fn can_be_judged(&self) -> bool {
-        !self.planned && self.hung().next().is_none() && self.readable().count() == self.len()
-    }
-
-    /// Of the disks that take part by the newest label, how many are here; in pools where any subset may
-    /// be. Disks that lag behind that label count as away.
-    #[must_use]
-    pub fn label_picture(&self) -> Option<(usize, usize)> {
-        let any = self.slots.iter().any(|slot| !slot.present);
-        if !any || self.slots.len() < 4 {
-            return None;
-        }
-        let here = self.slots.iter().filter(|slot| slot.present && !slot.blank);
-        let labels: Vec<DynamicLabel> = here
-            .filter_map(|slot| read_label(&mut slot.handle.open())?.dynamic)
-            .collect();
-        let newest = labels.iter().max_by_key(|label| label.generation)?;
-        let active = newest
-            .members
-            .iter()
-            .filter(|member| member.state == LabelState::Active);
-        let current = |disk| {
-            labels
-                .iter()
-                .any(|label| label.disk == disk && label.epoch == newest.epoch)
-        };
-        let present = active.clone().filter(|member| current(member.disk)).count();
-        Some((present, active.count()))
+        let all = self.opened_all && self.readable().count() == self.len();
+        !self.planned && self.hung().next().is_none() && all
     }
 
     /// Whether nothing is wrong with any disk that a next fault elsewhere could add to.
@@ -328,7 +301,7 @@ impl Slot {
     }
 
     /// Its label is that of a member, its content is not yet.
-    fn is_left_half_filled(&mut self) {
+    pub(super) fn is_left_half_filled(&mut self) {
         (self.filling, self.copied) = (false, false);
         (self.behind, self.blank) = (true, true);
     }
