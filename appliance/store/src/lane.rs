@@ -127,6 +127,11 @@ impl Unflushed {
             Content::Frame | Content::Seal { .. } => None,
         }
     }
+
+    /// Whether it is the first chunk of its segment, before which the segment header stands.
+    fn is_first(&self) -> bool {
+        matches!(&self.content, Content::Chunk { row, .. } if row.offset.get() == u64::from(BLOCK_BYTES))
+    }
 }
 
 /// A write of one copy.
@@ -561,10 +566,16 @@ impl Lane {
 
     fn report_durable(&mut self, context: &mut LaneContext<'_>) {
         let mut durable = Vec::new();
+        // The segment header is written with the first frame: nothing may be cited that has none before it.
+        let mut without_header = BTreeSet::new();
         for (key, unflushed) in &self.unflushed {
-            if unflushed.copies.values().all(|state| {
+            let flushed = unflushed.copies.values().all(|state| {
                 matches!(state, CopyState::Durable) || CopyState::is_taken_for_durable()
-            }) {
+            });
+            if !flushed && unflushed.is_first() {
+                without_header.insert(unflushed.segment);
+            }
+            if flushed && !without_header.contains(&unflushed.segment) {
                 durable.push(*key);
             }
         }

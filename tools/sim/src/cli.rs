@@ -6,13 +6,18 @@ use std::str::FromStr;
 use clap::Parser;
 
 use crate::dropped::Dropped;
+use crate::life::enumeration::Fault;
 use crate::plant::Plant;
 
 /// Simulates whole vaults from seeds: clients, power cuts and failing disks over the real engine,
 /// with an oracle that compares every acknowledged byte.
 #[derive(Debug, Parser)]
 #[command(name = "stele-sim", version, max_term_width = 100, after_help = EXIT_CODES)]
+#[command(args_conflicts_with_subcommands = true)]
 pub struct Cli {
+    /// Something else than running seeds.
+    #[command(subcommand)]
+    pub task: Option<Task>,
     /// The seed; the first one where several are run.
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
@@ -63,6 +68,92 @@ pub struct Cli {
     pub subsets: bool,
 }
 
+/// Something else than running seeds.
+#[derive(Debug, clap::Subcommand)]
+pub enum Task {
+    /// Crashes one trace at every event of it, with every single fault of a list.
+    Enumerate(Enumerate),
+}
+
+/// What is crashed, where and how.
+#[derive(Debug, clap::Args)]
+pub struct Enumerate {
+    /// The seed of the trace.
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// Operations of the trace.
+    #[arg(long, default_value_t = 200)]
+    pub operations: u64,
+    /// The first event to crash at.
+    #[arg(long, default_value_t = 0)]
+    pub from: u64,
+    /// One past the last event to crash at.
+    #[arg(long, default_value_t = u64::MAX, hide_default_value = true)]
+    pub to: u64,
+    /// Crash only at every N-th event, beginning with number I.
+    #[arg(long, value_name = "I/N", default_value = "0/1")]
+    pub share: Share,
+    /// Only these faults.
+    #[arg(long, value_delimiter = ',')]
+    pub only: Vec<Fault>,
+    /// Interrupt starts at each of their steps after every N-th event of the share.
+    #[arg(long, value_name = "N", default_value_t = 8)]
+    pub cut_again_every: u64,
+    /// Interrupt the starts after these too, after every N-th event of the share.
+    #[arg(long, value_name = "N", default_value_t = 256)]
+    pub cut_twice_every: u64,
+    /// Crashes after which the disks are inspected offline, of a thousand.
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    pub inspect: u64,
+    /// Print everything that happens.
+    #[arg(long)]
+    pub show: bool,
+    /// Write the disks of a failing copy into this directory.
+    #[arg(long, value_name = "DIR")]
+    pub images: Option<std::path::PathBuf>,
+    /// Switch on a bug of the engine, in a build with the feature `plants`.
+    #[arg(long, value_name = "BUG")]
+    pub bug: Option<String>,
+}
+
+/// One of so many shares.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Share {
+    /// Which, from 0.
+    pub number: u64,
+    /// Of how many.
+    pub of: u64,
+}
+
+/// Why a text is no share.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a share is written I/N with I below N")]
+pub struct NotAShare;
+
+impl FromStr for Share {
+    type Err = NotAShare;
+
+    fn from_str(text: &str) -> Result<Self, NotAShare> {
+        let (number, of) = text.split_once('/').ok_or(NotAShare)?;
+        let parse = |text: &str| text.parse::<u64>().map_err(|_| NotAShare);
+        let share = Share {
+            number: parse(number)?,
+            of: parse(of)?,
+        };
+        if share.number < share.of {
+            Ok(share)
+        } else {
+            Err(NotAShare)
+        }
+    }
+}
+
+impl fmt::Display for Share {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.number, self.of)
+    }
+}
+
 const EXIT_CODES: &str = "Exit status: 0 the oracle agrees with everything, 1 it does not, \
                           2 the command was used wrongly.";
 
@@ -106,7 +197,7 @@ impl fmt::Display for SeedRange {
 
 #[cfg(test)]
 mod tests {
-    use super::SeedRange;
+    use super::{SeedRange, Share};
 
     #[test]
     fn ranges_of_seeds_are_read_or_refused() {
@@ -118,6 +209,23 @@ mod tests {
             ("1..-2", None),
         ] {
             assert_eq!(text.parse::<SeedRange>().ok(), expected, "{text}");
+        }
+    }
+    #[test]
+    fn shares_are_read_or_refused() {
+        for (text, expected) in [
+            ("0/1", Some((0, 1))),
+            ("6/7", Some((6, 7))),
+            ("7/7", None),
+            ("0/0", None),
+            ("7", None),
+        ] {
+            let read = text.parse::<Share>().ok();
+            assert_eq!(
+                read.map(|share| (share.number, share.of)),
+                expected,
+                "{text}"
+            );
         }
     }
 }

@@ -77,6 +77,31 @@ impl Context {
         }
     }
 
+    /// For a copy of the machine as it is now: the same moment, and a source of chance of its own.
+    #[must_use]
+    pub fn fork(&self, seed: u64) -> Self {
+        let monotonic_ms = self.clock.monotonic_ms();
+        let clock = SimClock::new(self.clock.wall_ms().saturating_sub(monotonic_ms));
+        clock.advance(monotonic_ms);
+        Self {
+            rng: Rng::new(seed),
+            seed: self.seed,
+            chances: 0,
+            dropped: Dropped::default(),
+            trace: Trace::default(),
+            report: Report::default(),
+            plant: self.plant,
+            show: self.show,
+            inspect_permille: self.inspect_permille,
+            damaged: 0,
+            index_at_risk: false,
+            images: self.images.clone(),
+            clock,
+            true_before_ms: self.true_before_ms,
+            compliance_ms: self.compliance_ms,
+        }
+    }
+
     /// Pool number `life` begins, on its own source of chance and at the first moment of all: what went
     /// before it changes nothing in it.
     pub fn begin_life(&mut self, life: u64) {

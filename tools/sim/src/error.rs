@@ -134,12 +134,12 @@ pub enum Violation {
     /// Something was written to a disk that belongs to another pool.
     #[error("a disk of another pool was written")]
     ForeignWritten,
-    /// The vault takes writes with too few of the disks that its newest label names.
-    #[error("writes are taken with {present} of {active} disks that the newest label names")]
+    /// The vault takes writes with too few of the disks that the last label in force names.
+    #[error("writes are taken with {present} of {active} disks that the last label in force names")]
     Minority {
         /// Of these, how many are here.
         present: usize,
-        /// Disks that take part by the newest label.
+        /// Disks that take part by that label.
         active: usize,
     },
     /// The verifier calls disks clean from which acknowledged bytes cannot be read.

@@ -4,8 +4,12 @@
 //! starts. Only the disks named by the pool's budget are ever hurt; all disks lose and tear what was not
 //! flushed when the power is cut, since that is no fault but what disks do.
 
+mod copy;
 mod faults;
 mod heal;
+mod labels;
+
+pub use copy::Condition;
 
 use stele_device::area::Area;
 use stele_device::disk::{Disk, DiskError};
@@ -48,6 +52,7 @@ impl Taint {
 }
 
 /// A disk and what was done to it.
+#[derive(Clone)]
 pub struct Slot {
     handle: SimDiskHandle,
     name: String,
@@ -103,6 +108,8 @@ pub struct Hardware {
     members_active: bool,
     /// Some disk was hurt at some time.
     ever_hurt: bool,
+    /// The running process found every disk when it began.
+    opened_all: bool,
 }
 
 impl Hardware {
@@ -126,6 +133,7 @@ impl Hardware {
             planned: false,
             members_active: true,
             ever_hurt: false,
+            opened_all: true,
         };
         for number in 1..=swarm.disks {
             let slot = hardware.blank_disk(context, number);
@@ -200,7 +208,8 @@ impl Hardware {
 
     /// Opens every disk that is there, for one process.
     #[must_use]
-    pub fn open(&self) -> (Vec<Option<Box<dyn Disk>>>, Pulse) {
+    pub fn open(&mut self) -> (Vec<Option<Box<dyn Disk>>>, Pulse) {
+        self.opened_all = self.slots.iter().all(|slot| slot.present);
         let pulse = Pulse::default();
         let open = |slot: &Slot| {
             let plug = || Plugged::new(slot.handle.open(), pulse.clone());

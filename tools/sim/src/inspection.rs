@@ -251,7 +251,8 @@ fn sealed_frames(hardware: &Hardware, handle: &SimDiskHandle) -> Vec<Target> {
     targets
 }
 
-fn segment_at(handle: &SimDiskHandle, at: u64) -> Option<SegmentHeader> {
+/// The header of the segment that begins there, if one does.
+pub fn segment_at(handle: &SimDiskHandle, at: u64) -> Option<SegmentHeader> {
     let block = handle.peek(at, BLOCK_BYTES as usize);
     let header = SegmentHeader::decode(&block).ok()?;
     let expect = SegmentExpectation::new(header.claims().pool, header.claims().segment);

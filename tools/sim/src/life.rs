@@ -1,6 +1,8 @@
 //! One pool from its creation to its end: sessions of work, each ended by a power cut, a kill or a
 //! clean stop, each begun by a start that the oracle checks to the last byte.
 
+pub mod enumeration;
+
 use std::sync::Arc;
 
 use stele_device::clock::Clock;
@@ -74,6 +76,11 @@ impl<'a> Life<'a> {
                 ..swarm
             };
         }
+        Self::of(context, steps_left, swarm)
+    }
+
+    /// A pool of this character, not yet made.
+    fn of(context: &'a mut Context, steps_left: &'a mut u64, swarm: Swarm) -> Self {
         context.report.pools += 1;
         context.say(format_args!("pool: {swarm:?}"));
         let hardware = Hardware::new(context, &swarm);
@@ -102,12 +109,19 @@ impl<'a> Life<'a> {
     /// The first broken promise.
     pub fn live(mut self) -> Result<(), Violation> {
         let lived = self.lives();
-        if let (Err(_), Some(directory)) = (&lived, &self.context.images)
+        if lived.is_err() {
+            self.save();
+        }
+        lived
+    }
+
+    /// Writes the disks of a failing run, if that was asked for.
+    fn save(&self) {
+        if let Some(directory) = &self.context.images
             && let Err(error) = self.hardware.save(directory)
         {
             eprintln!("the disks could not be written: {error}");
         }
-        lived
     }
 
     fn lives(&mut self) -> Result<(), Violation> {
@@ -240,6 +254,7 @@ impl<'a> Life<'a> {
                 true => self.hardware.label_picture(),
                 false => None,
             };
+            self.hardware.note_activations();
             let opened = self.open();
             if !self.hardware.power().is_on() {
                 self.context.say(format_args!("power cut at the start"));
@@ -396,6 +411,11 @@ impl<'a> Life<'a> {
         if self.context.rng.permille(80) {
             self.cut_within(1000);
         }
+        self.compare(machine, crashed)
+    }
+
+    /// Everything the vault shows against everything it has acknowledged.
+    fn compare(&mut self, machine: &mut Machine, crashed: bool) -> Run<()> {
         self.context.damaged = 0;
         self.context.index_at_risk = self.hardware.is_planned();
         let survey = survey::take(machine, self.context, &self.oracle)?;
@@ -524,6 +544,9 @@ impl<'a> Life<'a> {
                 if self.hardware.note_scrubbed(self.context, &status) {
                     return Ok(true);
                 }
+                if !self.hardware.can_be_scrubbed(&status) {
+                    return Ok(false);
+                }
             }
         }
         Ok(false)
@@ -542,7 +565,7 @@ impl<'a> Life<'a> {
                 .unwrap_or(Ok(()))?;
         }
         let looks = self.hardware.is_hurt_now() || self.hardware.is_filling();
-        if !looks || !self.context.rng.permille(100) {
+        if !looks || !self.context.rng.permille(300) {
             return Ok(());
         }
         let status = machine.engine().status();
@@ -665,7 +688,7 @@ impl<'a> Life<'a> {
     }
 }
 
-/// Writes are only taken with more than half of the disks that the newest label names as taking part.
+/// Writes are only taken with more than half of the disks that take part by the last label in force.
 fn check_majority(labels: Option<(usize, usize)>, status: &Status) -> Result<(), Violation> {
     match labels {
         Some((present, active)) if status.read_only.is_none() && 2 * present <= active => {

@@ -49,3 +49,8 @@ pub const PART_BYTES_MIN: u64 = 5 << 20;
 pub const FIRST_WALL_MS: u64 = 1_790_000_000_000;
 /// One day, milliseconds.
 pub const DAY_MS: u64 = 86_400_000;
+
+/// A disk that lags in an enumeration is as it was so many events ago.
+pub const LAGGING_EVENT_COUNT: usize = 40;
+/// Events of an enumerated trace, at most.
+pub const TRACE_EVENT_COUNT_MAX: u64 = 100_000;

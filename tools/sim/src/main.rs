@@ -4,7 +4,8 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use stele_sim::cli::{Cli, SeedRange};
+use stele_sim::cli::{Cli, Enumerate, SeedRange, Task};
+use stele_sim::life::enumeration::{Extent, enumerate};
 use stele_sim::report::Report;
 use stele_sim::run::{Outcome, Settings, hush_panics, run};
 use stele_sim::shrink::shrink;
@@ -14,6 +15,9 @@ use stele_store::plants::Plant;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    if let Some(Task::Enumerate(wanted)) = &cli.task {
+        return enumeration(wanted);
+    }
     if let Some(bug) = &cli.bug
         && let Err(refusal) = switch_on(bug)
     {
@@ -42,6 +46,56 @@ fn main() -> ExitCode {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE
+    }
+}
+
+/// Counts through one trace.
+fn enumeration(wanted: &Enumerate) -> ExitCode {
+    if let Some(Err(refusal)) = wanted.bug.as_deref().map(switch_on) {
+        return refusal;
+    }
+    hush_panics();
+    let settings = Settings {
+        show: wanted.show,
+        inspect_permille: wanted.inspect,
+        images: wanted.images.clone(),
+        ..Settings::default()
+    };
+    let extent = Extent {
+        operations: wanted.operations,
+        from: wanted.from,
+        to: wanted.to,
+        share: (wanted.share.number, wanted.share.of),
+        only: wanted.only.clone(),
+        cut_again_every: wanted.cut_again_every.max(1),
+        cut_twice_every: wanted.cut_twice_every.max(1),
+    };
+    let found = match enumerate(wanted.seed, &extent, &settings) {
+        Ok(found) => found,
+        Err(violation) => {
+            println!(
+                "FAILED the trace of seed {} itself: {violation}",
+                wanted.seed
+            );
+            return ExitCode::FAILURE;
+        }
+    };
+    for (event, fault, violation) in &found.failures {
+        println!("FAILED at event {event}, {fault}: {violation}");
+        println!(
+            "reproduce: stele-sim enumerate --seed {} --operations {} --from {event} --to {} --only {fault} \
+             --cut-again-every 1 --cut-twice-every 1 --inspect {} --show",
+            wanted.seed,
+            wanted.operations,
+            event + 1,
+            wanted.inspect
+        );
+    }
+    println!("{found}");
+    println!("trace {}", hex(&found.trace));
+    match found.failures.is_empty() {
+        true => ExitCode::SUCCESS,
+        false => ExitCode::FAILURE,
     }
 }
 

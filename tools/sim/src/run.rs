@@ -82,16 +82,8 @@ pub fn hush_panics() {
 pub fn run(seed: u64, settings: &Settings) -> Outcome {
     let mut context = Context::new(seed, settings);
     let mut last_life = (0, 0);
-    let lived = catch_unwind(AssertUnwindSafe(|| {
-        lives(&mut context, &mut last_life, settings)
-    }));
-    let violation = match lived {
-        Ok(result) => result.err(),
-        Err(_) => {
-            let message = LAST_PANIC.with(|last| last.borrow().replace('\n', " "));
-            Some(Violation::Panic { message })
-        }
-    };
+    let lived = caught(|| lives(&mut context, &mut last_life, settings));
+    let violation = lived.err();
     if violation.is_some() {
         context.report.failed = 1;
     }
@@ -102,6 +94,17 @@ pub fn run(seed: u64, settings: &Settings) -> Outcome {
         violation,
         last_life,
     }
+}
+
+/// What came of something in which the engine may panic.
+///
+/// # Errors
+/// Its own, or the panic.
+pub fn caught<T>(act: impl FnOnce() -> Result<T, Violation>) -> Result<T, Violation> {
+    catch_unwind(AssertUnwindSafe(act)).unwrap_or_else(|_| {
+        let message = LAST_PANIC.with(|last| last.borrow().replace('\n', " "));
+        Err(Violation::Panic { message })
+    })
 }
 
 fn lives(

@@ -62,6 +62,8 @@ pub struct Swarm {
     pub cuts_at_start: u64,
     /// Uploads larger than rides in the journal, permille.
     pub large: u64,
+    /// Operations that are uploads whatever else clients like to do, permille.
+    pub uploads: u64,
     /// Whether parts as large as S3 demands are uploaded.
     pub long_parts: bool,
     /// Whether the wall clock may be set.
@@ -97,6 +99,8 @@ pub struct Rates {
     pub rot: u64,
     /// At a start, beyond the budget: bursts of rot where the youngest segment ends, on every victim.
     pub head_rot: u64,
+    /// At a start: written blocks read as zeros.
+    pub hole: u64,
     /// At a start: blocks that cannot be read.
     pub unreadable: u64,
     /// At a start: the disk is as it was some time ago.
@@ -138,7 +142,8 @@ impl Rates {
         Self {
             missing: rate(300),
             rot: rate(500),
-            head_rot: rate(200),
+            head_rot: rate(600),
+            hole: rate(500),
             unreadable: rate(300),
             rollback: rate(120),
             wipe: rate(60),
@@ -146,9 +151,9 @@ impl Rates {
             stray_write: rate(200),
             stray_read: rate(200),
             lie: rate(200),
-            fail_write: rate(150),
-            fail_flush: rate(150),
-            vanish: rate(120),
+            fail_write: rate(300),
+            fail_flush: rate(300),
+            vanish: rate(200),
             live_rot: rate(300),
             full: rate(80),
             hang: rate(150),
@@ -165,6 +170,7 @@ impl Rates {
             lost_returns: 0,
             lost_write: 0,
             stray_write: 0,
+            hole: 0,
             lie: 0,
             ..self
         }
@@ -215,7 +221,7 @@ impl Swarm {
             rates: match budget {
                 Budget::Crashes | Budget::Subsets => Rates::default(),
                 Budget::OneDisk => Rates::draw(rng),
-                Budget::TwoDisks if rng.permille(500) => Rates::draw(rng).without_forgetting(),
+                Budget::TwoDisks if rng.permille(700) => Rates::draw(rng).without_forgetting(),
                 Budget::TwoDisks => Rates::draw(rng),
             },
             joins: *rng.pick(&[0, 5, 30]).unwrap_or(&0),
@@ -229,7 +235,8 @@ impl Swarm {
             stops: *rng.pick(&[0, 100, 300]).unwrap_or(&100),
             kills: *rng.pick(&[0, 100, 400]).unwrap_or(&100),
             cuts_at_start: *rng.pick(&[0, 100, 300, 500]).unwrap_or(&100),
-            large: *rng.pick(&[0, 0, 100, 400]).unwrap_or(&0),
+            large: *rng.pick(&[0, 100, 400, 900]).unwrap_or(&0),
+            uploads: *rng.pick(&[0, 0, 500]).unwrap_or(&0),
             long_parts: rng.permille(40),
             wall_jumps: rng.permille(250),
             privileged: *rng.pick(&[0, 200, 700]).unwrap_or(&200),
@@ -244,7 +251,8 @@ impl Swarm {
 
 fn draw_budget(rng: &mut Rng, disks: u16) -> Budget {
     match (disks, rng.below(10)) {
-        (1, _) | (_, 0..=2) => Budget::Crashes,
+        (1, 0..=4) | (_, 0..=2) => Budget::Crashes,
+        (1, _) => Budget::TwoDisks,
         (_, 3..=7) => Budget::OneDisk,
         _ => Budget::TwoDisks,
     }
@@ -254,7 +262,7 @@ fn draw_victims(rng: &mut Rng, disks: u16, budget: Budget) -> Vec<u16> {
     let count = match budget {
         Budget::Crashes | Budget::Subsets => 0,
         Budget::OneDisk => 1,
-        Budget::TwoDisks if rng.permille(400) => usize::from(disks),
+        Budget::TwoDisks if rng.permille(600) => usize::from(disks),
         Budget::TwoDisks => 2,
     };
     let mut victims: Vec<u16> = (0..disks).collect();

@@ -80,6 +80,15 @@ enum Task {
         #[arg(long, default_value_t = 2000)]
         steps: u64,
     },
+    /// Crash one simulated trace at every event of it, with every single fault of a list.
+    SimEnumerate {
+        /// Seed of the trace.
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+        /// Operations of the trace.
+        #[arg(long, default_value_t = 200)]
+        operations: u64,
+    },
     /// Switch on each of the engine's planted bugs and let the simulator find it.
     Mutants,
     /// Mutate golden media against every decoder: the long form of the share in `units`.
@@ -175,6 +184,7 @@ fn run(workspace: &Workspace, task: Task) -> Outcome {
             verdict(&[damage::run(workspace, &workspace.build()?, seed)])
         }
         Task::Sim { seed, runs, steps } => sim::long(workspace, seed, runs, steps),
+        Task::SimEnumerate { seed, operations } => sim::enumerate(workspace, seed, operations),
         Task::Mutants => mutants::run(workspace),
         Task::Fuzz {
             cases,

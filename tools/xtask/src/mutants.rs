@@ -5,6 +5,7 @@
 
 use crate::command::Run;
 use crate::failure::{Failure, Outcome, ensure};
+use crate::suites::sim::KEEP_MEMORY;
 use crate::workspace::Workspace;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -141,9 +142,11 @@ fn look_for(program: &Path, bug: &str) -> Outcome<Found> {
 }
 
 fn simulator(program: &Path) -> Run {
-    Run::new(program)
+    let run = Run::new(program)
         .args(["--steps", "400", "--inspect", "500", "--quiet"])
-        .deadline(RUN_DEADLINE)
+        .deadline(RUN_DEADLINE);
+    let keep = KEEP_MEMORY.iter();
+    keep.fold(run, |run, (name, value)| run.env(name, value))
 }
 
 /// What the line says that tells of a failing seed.

@@ -216,6 +216,13 @@ impl SimDiskHandle {
         SimSnapshot(lock(&self.state).core.clone())
     }
 
+    /// As [`SimDiskHandle::snapshot`], with what is queued among the writes that a crash may keep, lose or
+    /// tear: for crashing a copy while this disk goes on.
+    #[must_use]
+    pub fn snapshot_at_a_cut(&self) -> SimSnapshot {
+        SimSnapshot(lock(&self.state).at_a_cut())
+    }
+
     /// Puts the disk (or another of the same size) into that condition and ends all that is open
     /// on it. What was queued at the time is not part of it.
     pub fn restore(&self, snapshot: &SimSnapshot) {

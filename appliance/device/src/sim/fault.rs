@@ -149,6 +149,8 @@ pub enum Loss {
     Seeded,
     /// This seed decides.
     By(u64),
+    /// The last write is torn, everything before it survives.
+    LastTorn,
 }
 
 /// What a disk has been through since it was made.

@@ -281,6 +281,15 @@ impl State {
         }
     }
 
+    /// The condition in which a power cut would find the disk now: what is queued may be on its way.
+    pub(crate) fn at_a_cut(&self) -> Core {
+        let mut core = self.core.clone();
+        for pending in &self.pending {
+            core.leave_at_risk(&pending.op);
+        }
+        core
+    }
+
     /// The process dies, the power stays on: the kernel may or may not get to what was queued.
     pub(crate) fn abandon(&mut self) {
         for pending in std::mem::take(&mut self.pending) {
@@ -406,13 +415,16 @@ impl Core {
         self.counters.crashes += 1;
         let mut rng = match loss {
             Loss::By(seed) => SimRng::new(seed),
-            Loss::All | Loss::Nothing | Loss::Seeded => SimRng::new(self.rng.next()),
+            _ => SimRng::new(self.rng.next()),
         };
         let unflushed = std::mem::take(&mut self.unflushed);
         let mut style = match loss {
             Loss::All => Style::Lose,
             Loss::Nothing => Style::Keep,
             Loss::Seeded | Loss::By(_) => Style::choose(&mut rng, &unflushed),
+            Loss::LastTorn => unflushed
+                .last()
+                .map_or(Style::Keep, |last| Style::Oldest(last.serial)),
         };
         let mut current = None;
         let mut fate = Fate::Lost;

@@ -2,11 +2,14 @@
 
 use stele_device::sim::fault::{Kept, Plan, Span};
 
+use stele_format::units::{LaneId, SegmentId};
+
 use super::{Hardware, Taint};
 use crate::context::Context;
+use crate::inspection;
 use crate::limits::{DISK_BYTES, HUNG_MS_MAX, KEYSTATE_BYTES};
 use crate::plant::Plant;
-use crate::swarm::{Rates, Swarm};
+use crate::swarm::{Budget, Rates, Swarm};
 
 impl Hardware {
     /// What happens to the disks while the machine is off.
@@ -15,6 +18,7 @@ impl Hardware {
             let number = usize::from(*victim);
             let rates = swarm.rates;
             self.may(context, rates.rot, |it, context| it.rot(context, number));
+            self.may(context, rates.hole, |it, context| it.hole(context, number));
             self.may(context, rates.unreadable, |it, context| {
                 it.unreadable(context, number);
             });
@@ -29,12 +33,9 @@ impl Hardware {
                 it.slots[number].present = false;
             });
         }
-        if swarm.victims.len() > 1 {
+        if swarm.budget == Budget::TwoDisks {
             self.may(context, swarm.rates.head_rot, |it, context| {
-                let back = 4096 * context.rng.below(4);
-                for victim in &swarm.victims {
-                    it.rot_at_head(context, usize::from(*victim), back);
-                }
+                it.rot_at_head(context, &swarm.victims);
             });
         }
         if swarm.swaps {
@@ -143,7 +144,7 @@ impl Hardware {
     }
 
     /// A place in the extents that holds something, found by trying.
-    fn used_place(&self, context: &mut Context, number: usize) -> u64 {
+    pub(super) fn used_place(&self, context: &mut Context, number: usize) -> u64 {
         let extents = self.geometry.extents_offset().get();
         let mut at = extents;
         for _ in 0..40 {
@@ -157,7 +158,7 @@ impl Hardware {
     }
 
     /// Notes where on a disk something was hurt.
-    fn taint(&mut self, number: usize, from: u64, to: u64) {
+    pub(super) fn taint(&mut self, number: usize, from: u64, to: u64) {
         // Only the first two disks have an index area; elsewhere the units begin earlier.
         let first_unit = self.geometry.index_offset().get();
         let taint = &mut self.slots[number].taint;
@@ -190,26 +191,96 @@ impl Hardware {
         }
     }
 
-    /// A burst where the youngest segment of a disk ends: mostly that of the journal.
-    fn rot_at_head(&mut self, context: &mut Context, number: usize, back: u64) {
-        let unit = u64::from(self.geometry.unit_bytes);
-        let first = self.geometry.extents_offset().get();
-        let handle = self.slots[number].handle.clone();
-        let used = |at: &u64| !handle.is_blank(*at, 4096);
-        let count = (DISK_BYTES - first) / unit - 8;
-        let Some(start) = (0..count).rev().map(|at| first + at * unit).find(used) else {
+    /// A burst in one of the youngest frames of the journal, in the same place of every copy on a victim.
+    pub fn rot_at_head(&mut self, context: &mut Context, victims: &[u16]) {
+        let copies = |number: &u16| {
+            let number = usize::from(*number);
+            (
+                number,
+                self.segments(number, |lane| lane == LaneId::JOURNAL),
+            )
+        };
+        let copies: Vec<(usize, Vec<(SegmentId, u64)>)> = victims.iter().map(copies).collect();
+        let all = copies.iter().flat_map(|(_, copies)| copies);
+        let Some(newest) = all.map(|(segment, _)| *segment).max() else {
             return;
         };
-        let blocks = (0..unit / 4096).rev().map(|at| start + at * 4096);
-        let last = blocks.into_iter().find(used).unwrap_or(start);
-        let at = last.saturating_sub(back).max(start);
-        for offset in 0..2048 {
-            let mask = context.rng.next().to_le_bytes()[0];
-            handle.rot(at + offset, mask);
+        let mut within = None;
+        for (number, copies) in copies {
+            let Some((_, base)) = copies.iter().find(|(segment, _)| *segment == newest) else {
+                continue;
+            };
+            let place = *within.get_or_insert_with(|| {
+                let back = 4096 * (context.rng.magnitude(16) - 1);
+                self.last_used(number, *base).saturating_sub(back).max(4096)
+            });
+            for offset in 0..2048 {
+                let mask = context.rng.next().to_le_bytes()[0];
+                let handle = &self.slots[number].handle;
+                handle.rot(base + place + offset, mask);
+            }
+            self.taint(number, base + place, base + place + 2048);
+            context.report.fault("rot at the head");
+            context.say(format_args!(
+                "fault: rot on disk {number} at the head, {place} of {newest:?}"
+            ));
         }
-        self.taint(number, at, at + 2048);
-        context.report.fault("rot at the head");
-        context.say(format_args!("fault: rot on disk {number} at the head {at}"));
+    }
+
+    /// The segments of some lanes on a disk, and where they begin.
+    fn segments(&self, number: usize, wanted: impl Fn(LaneId) -> bool) -> Vec<(SegmentId, u64)> {
+        let handle = &self.slots[number].handle;
+        // Only the first two disks have an index area; elsewhere the units begin earlier.
+        let extents = self.geometry.extents_offset().get();
+        let first = match number {
+            0 | 1 => extents,
+            _ => self.geometry.index_offset().get(),
+        };
+        let unit = u64::from(self.geometry.unit_bytes);
+        let starts = (0..(DISK_BYTES - extents) / unit).map(|at| first + at * unit);
+        let used = starts.filter(|at| !handle.is_blank(*at, 4096));
+        used.filter_map(|at| Some((inspection::segment_at(handle, at)?, at)))
+            .filter(|(header, _)| wanted(header.lane))
+            .map(|(header, at)| (header.segment, at))
+            .collect()
+    }
+
+    /// The last written block of the segment that begins at `base`, from there.
+    fn last_used(&self, number: usize, base: u64) -> u64 {
+        let handle = &self.slots[number].handle;
+        let bytes =
+            u64::from(self.geometry.unit_bytes) * u64::from(self.geometry.segment_units.get());
+        let blocks = (0..bytes.min(DISK_BYTES - base) / 4096)
+            .rev()
+            .map(|at| at * 4096);
+        blocks
+            .into_iter()
+            .find(|at| !handle.is_blank(base + at, 4096))
+            .unwrap_or_default()
+    }
+
+    /// Written blocks of the extents read as zeros, as if they had been trimmed.
+    pub fn hole(&mut self, context: &mut Context, number: usize) {
+        const ZEROS: [u8; 4096] = [0; 4096];
+        let data = self.segments(number, |lane| lane != LaneId::JOURNAL);
+        let whole = context.rng.permille(500);
+        // All frames of a data segment, or anything.
+        let (at, blocks) = match context.rng.pick(&data) {
+            Some((_, base)) if whole => (base + 4096, context.rng.between(64, 512)),
+            _ => (
+                self.used_place(context, number) / 4096 * 4096,
+                context.rng.magnitude(64),
+            ),
+        };
+        let end = (at + 4096 * blocks).min(DISK_BYTES - (1 << 20));
+        let slot = &mut self.slots[number];
+        for block in (at..end).step_by(4096) {
+            slot.handle.tamper(block, &ZEROS);
+        }
+        slot.forgetful = true;
+        self.taint(number, at, end);
+        context.report.fault("hole");
+        context.say(format_args!("fault: disk {number} has a hole {at}..{end}"));
     }
 
     fn unreadable(&mut self, context: &mut Context, number: usize) {

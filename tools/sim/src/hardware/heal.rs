@@ -1,15 +1,13 @@
 //! Disks that join a running vault, and what may be counted as whole again.
 
-use stele_format::label::{DynamicLabel, MemberState as LabelState};
 use stele_store::pool::MemberState;
-use stele_store::recovery::read_label;
 use stele_store::status::{DiskStatus, Status};
 
 use super::{Hardware, Slot};
 use crate::context::Context;
 use crate::driver::Machine;
 use crate::error::{Run, Violation};
-use crate::limits::DISK_COUNT_MAX;
+use crate::limits::{DISK_BYTES, DISK_COUNT_MAX};
 
 /// How a disk joins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -210,15 +208,17 @@ impl Hardware {
     pub fn note_scrubbed(&mut self, context: &mut Context, status: &Status) -> bool {
         let now_ms = status.compliance.get();
         let since_ms = now_ms.saturating_sub(status.heal.oldest_unverified_ms);
-        let whole = since_ms > self.hurt_ms && status.heal.counts.lost.is_empty();
-        if !whole
-            || !self.members_active
-            || status.read_only.is_some()
-            || status.heal.fill.is_some()
-        {
+        if since_ms <= self.hurt_ms || !self.can_be_scrubbed(status) {
             return false;
         }
-        for slot in self.slots.iter_mut().filter(|slot| slot.taint.segments) {
+        // Blocks that nothing lies on are not read, and so not written again: a disk keeps those it cannot read.
+        let from = self.geometry.index_offset().get();
+        let reads = |slot: &Slot| {
+            let bytes = usize::try_from(DISK_BYTES - from).unwrap_or(usize::MAX);
+            !slot.handle.is_unreadable(from, bytes)
+        };
+        let hurt = self.slots.iter_mut().filter(|slot| slot.taint.segments);
+        for slot in hurt.filter(|slot| reads(slot)) {
             self.ever_hurt = true;
             slot.taint.segments = false;
             slot.forgetful = false;
@@ -226,6 +226,16 @@ impl Hardware {
             context.say(format_args!("disk {} was scrubbed and is whole", slot.name));
         }
         true
+    }
+
+    /// Whether reading everything again can show that all is whole.
+    #[must_use]
+    pub fn can_be_scrubbed(&self, status: &Status) -> bool {
+        self.members_active
+            && all_active(status)
+            && status.heal.counts.lost.is_empty()
+            && status.read_only.is_none()
+            && status.heal.fill.is_none()
     }
 
     /// Whether scrubbing could find something to repair in this session.
@@ -262,33 +272,8 @@ impl Hardware {
     /// Whether an inspection sees all that the engine could read.
     #[must_use]
     pub fn can_be_judged(&self) -> bool {
-        !self.planned && self.hung().next().is_none() && self.readable().count() == self.len()
-    }
-
-    /// Of the disks that take part by the newest label, how many are here; in pools where any subset may
-    /// be. Disks that lag behind that label count as away.
-    #[must_use]
-    pub fn label_picture(&self) -> Option<(usize, usize)> {
-        let any = self.slots.iter().any(|slot| !slot.present);
-        if !any || self.slots.len() < 4 {
-            return None;
-        }
-        let here = self.slots.iter().filter(|slot| slot.present && !slot.blank);
-        let labels: Vec<DynamicLabel> = here
-            .filter_map(|slot| read_label(&mut slot.handle.open())?.dynamic)
-            .collect();
-        let newest = labels.iter().max_by_key(|label| label.generation)?;
-        let active = newest
-            .members
-            .iter()
-            .filter(|member| member.state == LabelState::Active);
-        let current = |disk| {
-            labels
-                .iter()
-                .any(|label| label.disk == disk && label.epoch == newest.epoch)
-        };
-        let present = active.clone().filter(|member| current(member.disk)).count();
-        Some((present, active.count()))
+        let all = self.opened_all && self.readable().count() == self.len();
+        !self.planned && self.hung().next().is_none() && all
     }
 
     /// Whether nothing is wrong with any disk that a next fault elsewhere could add to.
@@ -316,7 +301,7 @@ impl Slot {
     }
 
     /// Its label is that of a member, its content is not yet.
-    fn is_left_half_filled(&mut self) {
+    pub(super) fn is_left_half_filled(&mut self) {
         (self.filling, self.copied) = (false, false);
         (self.behind, self.blank) = (true, true);
     }

@@ -34,6 +34,7 @@ use crate::plant::Plant;
 pub const NUMBER: &str = "number";
 
 /// The oracle of one pool.
+#[derive(Clone)]
 pub struct Oracle {
     /// What is acknowledged.
     pub model: Model,

@@ -81,11 +81,12 @@ impl Oracle {
             self.model = self.rebuilt(survey);
             return Ok(());
         }
-        let settled = self.settle(&mut open, survey);
         let Circumstances {
             read_only,
             forgetful,
         } = circumstances;
+        let before = read_only.then(|| (self.model.clone(), open.left.clone()));
+        let settled = self.settle(&mut open, survey);
         let told = read_only || forgetful || survey.refused > 0;
         match settled {
             Err(_) if self.lenient && told => {
@@ -97,11 +98,12 @@ impl Oracle {
             }
             settled => settled?,
         }
-        context.report.happened += open.happened;
-        // A start that may not write has decided nothing: what it does not see may lie on a disk
-        // that is away, and may show when that is back.
-        if read_only {
-            self.unknown = open.left;
+        // A start that may not write has decided nothing: what it does not see may lie on a disk that is away,
+        // and show when that is back; what it shows that was never acknowledged may lie on too few disks, and
+        // be gone when others are here.
+        match before {
+            Some((model, unknown)) => (self.model, self.unknown) = (model, unknown),
+            None => context.report.happened += open.happened,
         }
         Ok(())
     }

@@ -57,6 +57,9 @@ pub(super) fn operation(
         return create_bucket(context);
     }
     let at = place(context, oracle);
+    if context.rng.permille(swarm.uploads) {
+        return put(load, context, swarm, at, None);
+    }
     match context.rng.below(100) {
         0..=27 => put(load, context, swarm, at, None),
         28..=41 => get(context, oracle, at),
@@ -255,10 +258,12 @@ fn bytes(context: &mut Context, swarm: &Swarm) -> u64 {
     ];
     let rng = &mut context.rng;
     if rng.permille(swarm.large) {
-        return match rng.below(3) {
+        // Most of them are just large enough to lie in a data segment, so that many do.
+        return match rng.below(8) {
             0 => rng.pick(&large_edges).copied().unwrap_or(chunk),
             1 => rng.between(inline + 1, chunk),
-            _ => rng.between(chunk, BODY_BYTES_MAX),
+            2 => rng.between(chunk, BODY_BYTES_MAX),
+            _ => inline + rng.magnitude(64 << 10),
         };
     }
     match rng.below(20) {

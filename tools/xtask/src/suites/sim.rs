@@ -1,7 +1,7 @@
 //! The simulator from fixed seeds (fresh ones are for the long form): its oracle must agree, the same seed must give
 //! the same trace, and a few planted bugs must be found.
 
-use crate::command::Run;
+use crate::command::{Finished, Run};
 use crate::failure::{Failure, Outcome, ensure};
 use crate::mutants;
 use crate::suite::{Closed, Ledger};
@@ -17,6 +17,36 @@ const FIXED_SEEDS: std::ops::RangeInclusive<u64> = 1..=16;
 const STEPS: u64 = 2_000;
 /// Seeds that are always run briefly, many in a row.
 const BRIEF_SEEDS: [&str; 4] = ["1000..1150", "1150..1300", "1300..1450", "1450..1600"];
+/// Seeds run briefly in which any subset of four or five disks may be there at a start.
+const SUBSET_SEEDS: &str = "1600..1750";
+/// Traces of which one share is crashed at every event: 51 of some 3,200 events of each.
+const ENUMERATED: [&[&str]; 2] = [
+    &[
+        "enumerate",
+        "--seed",
+        "1",
+        "--share",
+        "7/64",
+        "--cut-twice-every",
+        "40",
+    ],
+    &[
+        "enumerate",
+        "--seed",
+        "2",
+        "--share",
+        "7/64",
+        "--cut-twice-every",
+        "40",
+    ],
+];
+/// Shares into which a whole enumeration is split.
+const SHARES: u64 = 16;
+/// Memory that is given back and taken anew for each copy of a machine costs more than the simulation.
+pub const KEEP_MEMORY: [(&str, &str); 2] = [
+    ("MALLOC_TRIM_THRESHOLD_", "1073741824"),
+    ("MALLOC_MMAP_THRESHOLD_", "1073741824"),
+];
 /// Seeds that failed once, beside the simulator.
 const SEEDS_FILE: &str = "tools/sim/seeds.txt";
 /// Simulators at a time.
@@ -48,9 +78,18 @@ pub fn simulate(programs: &Programs, seed: u64, steps: u64) -> Outcome<String> {
 }
 
 fn traced<A: AsRef<std::ffi::OsStr>>(sim: &Path, args: &[A]) -> Outcome<String> {
-    let finished = Run::new(sim).args(args).deadline(RUN_DEADLINE).finish()?;
-    finished.expect_success()?;
+    let finished = finished(sim, args)?;
     trace(&finished.stdout).ok_or_else(|| finished.unexpected("a last line `trace <64 hex>`"))
+}
+
+fn finished<A: AsRef<std::ffi::OsStr>>(sim: &Path, args: &[A]) -> Outcome<Finished> {
+    let run = Run::new(sim).args(args).deadline(RUN_DEADLINE);
+    let run = KEEP_MEMORY
+        .iter()
+        .fold(run, |run, (name, value)| run.env(name, value));
+    let finished = run.finish()?;
+    finished.expect_success()?;
+    Ok(finished)
 }
 
 /// The trace that the last line names.
@@ -110,6 +149,21 @@ fn jobs_of(workspace: &Workspace) -> Outcome<Vec<Job>> {
         let args = ["--seeds", range, "--steps", "400", "--quiet"];
         jobs.push(Job::new(format!("seeds {range}, 400 steps each"), &args));
     }
+    let args = [
+        "--seeds",
+        SUBSET_SEEDS,
+        "--steps",
+        "400",
+        "--subsets",
+        "--quiet",
+    ];
+    jobs.push(Job::new(
+        format!("seeds {SUBSET_SEEDS}, with subsets of the disks"),
+        &args,
+    ));
+    for args in ENUMERATED {
+        jobs.push(Job::new(args.join(" "), args));
+    }
     for seed in FIXED_SEEDS {
         let (seed, steps) = (seed.to_string(), STEPS.to_string());
         let args = ["--seed", &seed, "--steps", &steps];
@@ -147,6 +201,49 @@ fn in_parallel<T: Sync, R: Send>(of: &[T], act: impl Fn(&T) -> R + Sync) -> Vec<
     let mut done = done.into_inner().expect("no worker panics");
     done.sort_by_key(|(at, _)| *at);
     done.into_iter().map(|(_, result)| result).collect()
+}
+
+/// A whole enumeration: one trace crashed at every event, by shares.
+pub fn enumerate(workspace: &Workspace, seed: u64, operations: u64) -> Outcome {
+    let programs = workspace.build()?;
+    let (seed, operations) = (seed.to_string(), operations.to_string());
+    let shares: Vec<u64> = (0..SHARES).collect();
+    let started = Instant::now();
+    let results = in_parallel(&shares, |share| {
+        let share = format!("{share}/{SHARES}");
+        let of = [
+            "--seed",
+            &seed,
+            "--operations",
+            &operations,
+            "--share",
+            &share,
+        ];
+        let args = [&["enumerate"][..], &of].concat();
+        let recoveries = finished(&programs.sim, &args).and_then(|finished| {
+            println!("share {share}: {}", finished.stdout.trim_end());
+            recoveries(&finished.stdout).ok_or_else(|| finished.unexpected("a count of recoveries"))
+        });
+        if let Err(failure) = &recoveries {
+            println!("FAILED  share {share}: {failure}");
+        }
+        recoveries
+    });
+    let seconds = started.elapsed().as_secs_f64();
+    let failed = results.iter().filter(|result| result.is_err()).count();
+    let recoveries: u64 = results.into_iter().flatten().sum();
+    println!("{recoveries} crash recoveries of the trace of seed {seed} in {seconds:.0} s");
+    ensure(failed == 0, || {
+        format!("{failed} of {SHARES} shares failed")
+    })
+}
+
+/// How many crash recoveries an enumeration counted.
+fn recoveries(output: &str) -> Option<u64> {
+    let line = output
+        .lines()
+        .find_map(|line| line.strip_prefix("crash recoveries "))?;
+    line.split(' ').next()?.parse().ok()
 }
 
 /// The long form: `runs` seeds from `seed` on, a few at a time; stops at nothing, names each failure.
@@ -196,6 +293,14 @@ mod tests {
             args,
             [&["--seed", "7", "--steps", "9"][..], &["--seed", "8"][..]]
         );
+    }
+
+    #[test]
+    fn the_recoveries_of_an_enumeration_are_read_from_their_line() {
+        let output =
+            "events 9, crashed at 9: none 9\ncrash recoveries 3750 (power cuts 1)\ntrace 00\n";
+        assert_eq!(recoveries(output), Some(3750));
+        assert_eq!(recoveries("trace 00\n"), None);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! What failed operations leave, what counts as blank, and which steps change anything.
 
 use super::{block, firsts, small};
-use crate::disk::BlockingDisk;
+use crate::disk::{BlockingDisk, Disk, Op, OpId};
 use crate::sim::fault::{Kept, Loss, Span};
 
 #[test]
@@ -52,4 +52,38 @@ fn blank_is_what_was_never_written_or_written_with_zeros() {
     assert_eq!(bytes, [0, 1, 1]);
     disk.write_at(4096, block(0)).expect("write");
     assert!(handle.is_blank(0, 8192));
+}
+
+#[test]
+fn of_a_torn_last_write_all_before_it_survive() {
+    let mut torn = 0;
+    for seed in 0..8 {
+        let (handle, mut disk) = small(seed);
+        disk.write_at(0, block(1)).expect("write");
+        disk.write_at(4096, block(2)).expect("write");
+        handle.crash(Loss::LastTorn);
+        assert_eq!(handle.peek(0, 4096), [1; 4096]);
+        let sectors = handle.peek(4096, 4096);
+        torn += usize::from(sectors.contains(&0) && sectors.contains(&2));
+    }
+    assert!(torn > 4, "{torn} of 8");
+}
+
+#[test]
+fn a_copy_at_a_cut_holds_what_is_queued_and_the_disk_goes_on() {
+    let (handle, mut disk) = small(1);
+    let data = block(3);
+    disk.submit(OpId(1), Op::Write { offset: 0, data });
+    let (copy, _) = small(2);
+    copy.restore(&handle.snapshot_at_a_cut());
+    copy.crash(Loss::Nothing);
+    assert_eq!(copy.peek(0, 1), [3], "it may have been on its way");
+    copy.restore(&handle.snapshot_at_a_cut());
+    copy.crash(Loss::All);
+    assert_eq!((copy.peek(0, 1), handle.peek(0, 1)), (vec![0], vec![0]));
+    let mut done = Vec::new();
+    while done.is_empty() {
+        disk.wait(&mut done);
+    }
+    assert_eq!((handle.peek(0, 1), done.len()), (vec![3], 1));
 }
