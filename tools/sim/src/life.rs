@@ -199,6 +199,7 @@ impl<'a> Life<'a> {
             new_bucket: self.swarm.new_bucket,
             heal: self.swarm.heal_plan(),
             ahead_bytes: self.swarm.ahead_bytes,
+            ..OpenOptions::default()
         }
     }
 
