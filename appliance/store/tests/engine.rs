@@ -249,3 +249,25 @@ fn an_object_with_more_chunks_than_a_manifest_lists_reads_back() {
     let whole = vault.get(&object, None, None).unwrap();
     assert!(whole.len() == usize::from(pieces) * part.len() && whole.iter().all(|byte| *byte == 7));
 }
+
+#[test]
+fn objects_made_later_have_higher_ids() {
+    let mut rig = Rig::create(3);
+    let mut vault = rig.start();
+    vault.bucket("b", false);
+    let mut ids = Vec::new();
+    for number in 0..20 {
+        // The names do not come in this order.
+        let name = name("b", &format!("{}", number * 7 % 20));
+        vault.put(&name, b"");
+        vault.sleep(1);
+        match vault.ask(Command::Head {
+            name,
+            version: None,
+        }) {
+            Ok(Answer::Object(info)) => ids.push(*info.object.as_bytes()),
+            other => panic!("unexpected {other:?}"),
+        }
+    }
+    assert!(ids.is_sorted(), "{ids:02x?}");
+}
