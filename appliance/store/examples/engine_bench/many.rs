@@ -22,9 +22,12 @@ pub fn run(order: &Order) -> Outcome<()> {
     if long {
         // On three disks it would be three times the room.
         plan.disks = 1;
+        plan.disk_bytes = 640 << 30;
+    } else {
         plan.disk_bytes = 64 << 30;
-        plan.index_bytes = 32 << 30;
     }
+    // The share of a disk that the index gets.
+    plan.index_bytes = plan.disk_bytes / 16;
     plan.create()?;
     let mut vault = plan.start(&OpenOptions::default())?;
     bucket(&mut vault, "small")?;
