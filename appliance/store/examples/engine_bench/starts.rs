@@ -1,5 +1,8 @@
 //! Starts after a crash, by how many sealed segments the vault holds. The process that writes kills
-//! itself while a client still waits.
+//! itself while a client still waits for it.
+//!
+//! The first start comes when no snapshot was taken since the vault was made: it replays the whole
+//! journal. The second one comes after a clean stop, a start, a few objects and another crash.
 
 use std::path::{Path, PathBuf};
 use std::process::Command as Process;
@@ -9,12 +12,14 @@ use stele_store::recovery::OpenOptions;
 use stele_store::request::Command;
 
 use crate::load::{Puts, bucket};
-use crate::vault::Plan;
-use crate::{Order, Outcome, sample};
+use crate::vault::{Plan, Vault};
+use crate::{Order, Outcome, float, sample};
 
 /// Bodies that fill a segment of 1 MiB with one chunk each.
 const BODY_BYTES: usize = 700 << 10;
 const CLIENTS: u64 = 8;
+/// Of a process that stops cleanly instead.
+const STOP: u64 = u32::MAX as u64;
 
 fn plan(directory: &Path) -> Plan {
     Plan {
@@ -31,33 +36,37 @@ pub fn run(order: &Order) -> Outcome<()> {
             let directory = order.directory.join("starts");
             plan(&directory).create()?;
             child(&directory, count)?;
-            let first = child(&directory, 0)?;
-            let again = child(&directory, 0)?;
-            for (which, figures) in [("first", first), ("second", again)] {
-                for (what, value) in figures {
-                    let what = format!("{which} start, {count} segments: {what}");
-                    sample(&what, if what.ends_with("ms") { "ms" } else { "" }, value);
-                }
-            }
+            say("no snapshot", count, child(&directory, 0)?);
+            child(&directory, STOP)?;
+            child(&directory, 3)?;
+            say("snapshot", count, child(&directory, 0)?);
             std::fs::remove_dir_all(&directory)?;
         }
     }
     Ok(())
 }
 
+fn say(which: &str, count: u64, figures: Vec<(String, String, f64)>) {
+    for (what, unit, value) in figures {
+        sample(&format!("{which}, {count} segments: {what}"), &unit, value);
+    }
+}
+
 /// Lets another process start, put objects and die; what it measured.
-fn child(directory: &Path, puts: u64) -> Outcome<Vec<(String, f64)>> {
+fn child(directory: &Path, puts: u64) -> Outcome<Vec<(String, String, f64)>> {
     let output = Process::new(std::env::current_exe()?)
         .arg(directory)
         .args(["start", &puts.to_string()])
         .output()?;
     let text = String::from_utf8(output.stdout)?;
     let figure = |line: &str| {
-        let (what, value) = line.rsplit_once('\t')?;
-        Some((what.to_owned(), value.parse().ok()?))
+        let mut fields = line.split('\t').skip(1);
+        let (what, unit) = (fields.next()?, fields.next()?);
+        let value = fields.next()?.parse().ok()?;
+        Some((what.to_owned(), unit.to_owned(), value))
     };
-    let figures: Vec<(String, f64)> = text.lines().filter_map(figure).collect();
-    if figures.is_empty() {
+    let figures: Vec<_> = text.lines().filter_map(figure).collect();
+    if figures.len() < 5 {
         let complaint = String::from_utf8_lossy(&output.stderr);
         return Err(format!("a start failed: {complaint}").into());
     }
@@ -70,38 +79,44 @@ pub fn one(order: &Order) -> Outcome<()> {
     let count = u64::from(order.rounds);
     let started = Instant::now();
     let mut vault = plan(&directory).start(&OpenOptions::default())?;
-    let opened = started.elapsed();
+    sample("open", "ms", started.elapsed().as_secs_f64() * 1e3);
     vault.ask(Command::ListBuckets)?;
-    let answered = started.elapsed();
-    println!("open, ms\t{}", opened.as_secs_f64() * 1e3);
-    println!("first answer, ms\t{}", answered.as_secs_f64() * 1e3);
-    if count > 0 {
+    sample("first answer", "ms", started.elapsed().as_secs_f64() * 1e3);
+    sample("records replayed", "", float(vault.report.records));
+    sample("segments walked", "", float(vault.report.walked_segments));
+    if vault.engine.status().buckets == 0 {
         bucket(&mut vault, "bench")?;
     }
-    let puts = |first, count, bytes| Puts {
+    let first = vault.engine.status().log_size;
+    let written = puts(first, 1, 100).run(&mut vault)?;
+    sample(
+        "first durable PUT",
+        "ms",
+        written.elapsed.as_secs_f64() * 1e3,
+    );
+    if count == STOP {
+        vault.stop();
+        return Ok(());
+    }
+    puts(first + 1, count, BODY_BYTES).run(&mut vault)?;
+    die(vault, first + 1 + count)
+}
+
+fn puts(first: u64, count: u64, bytes: usize) -> Puts<'static> {
+    Puts {
         bucket: "bench",
         prefix: "starts/",
         first,
         count,
         bytes,
         clients: CLIENTS,
-    };
-    puts(0, count, BODY_BYTES).run(&mut vault)?;
-    let written = puts(count, 1, 100).run(&mut vault)?;
-    println!(
-        "first durable PUT, ms\t{}",
-        written.elapsed.as_secs_f64() * 1e3
-    );
-    println!("replayed records\t{}", crate::float(vault.report.records));
-    println!(
-        "walked segments\t{}",
-        crate::float(vault.report.walked_segments)
-    );
-    println!("segments\t{}", vault.engine.status().log_size);
-    let last = puts(count + 1, 1, BODY_BYTES);
-    vault.send(last.open(count + 1));
+    }
+}
+
+/// Ends with an upload under way. Nothing is closed, sealed or flushed by this.
+fn die(mut vault: Vault, number: u64) -> Outcome<()> {
+    vault.send(puts(number, 1, BODY_BYTES).open(number));
     vault.turn();
-    // Nothing is closed, sealed or flushed by this.
     nix::sys::signal::raise(nix::sys::signal::Signal::SIGKILL)?;
     Ok(())
 }
