@@ -268,8 +268,8 @@ fn starts(samples: &Samples) -> String {
         }
     };
     let lines = vec![
-        line("no snapshot", "no snapshot since"),
-        line("snapshot", "after a snapshot"),
+        line("filled", "killed while filling"),
+        line("stopped since", "killed later"),
     ];
     let points = lines.iter().flat_map(|line| &line.points);
     let highest = points.map(|point| point.high).fold(0.0, f64::max);
