@@ -103,11 +103,8 @@ impl Facts<'_> {
 
     /// A fresh opaque ETag.
     pub(crate) fn opaque_etag(&self, parts: u32) -> String {
-        let hex: String = self.random[1]
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
-        format!("{hex}-{parts}")
+        let number = u128::from_be_bytes(self.random[1]);
+        format!("{number:032x}-{parts}")
     }
 }
 
