@@ -63,7 +63,7 @@ pub const AHEAD_PIECE_BYTES_MAX: usize = 1 << 20;
 /// Bytes of a segment that healing reads at once from a copy; a longer frame is read whole.
 pub const HEAL_RUN_BYTES_MAX: usize = 1 << 20;
 /// Runs under way at once while a segment is healed.
-pub const HEAL_RUN_COUNT_MAX: usize = 4;
+pub const HEAL_RUN_COUNT_MAX: usize = 8;
 /// What cannot be given back by any copy is named up to this count.
 pub const LOST_COUNT_MAX: usize = 1_000;
 /// A closed segment is read again for the first time so long after it was begun.
