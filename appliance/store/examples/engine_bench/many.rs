@@ -12,8 +12,10 @@ use crate::{Order, Outcome, Size, float, median_us, mib, sample};
 
 const CLIENTS: u64 = 64;
 const PAGE: u32 = 1000;
-/// Pages listed per round, spread over the bucket.
+/// Pages listed in every round, spread over the bucket.
 const PAGES: u64 = 9;
+/// Pages listed per round one after the other.
+const STRETCH: u64 = 100;
 
 pub fn run(order: &Order) -> Outcome<()> {
     let (small, large) = order.pick((2_000, 4_000), (10_000, 1_000_000));
@@ -89,20 +91,36 @@ fn memory() -> Outcome<(f64, f64)> {
     Ok((of("VmRSS:")?, of("VmHWM:")?))
 }
 
+/// Two ways to list: the same few pages again and again, and page after page, each round in another
+/// part of the bucket, which a cache has not seen if the bucket is large.
 fn lists(vault: &mut Vault, order: &Order, small: u64, large: u64) -> Outcome<()> {
-    for _ in 0..order.rounds {
+    for round in 0..order.rounds {
         for (bucket, count) in [("small", small), ("large", large)] {
-            let mut times = Vec::new();
-            for page in 0..PAGES {
-                let first = (count - u64::from(PAGE)) / PAGES * page;
-                times.push(list(vault, bucket, first)?);
-            }
-            let most = times.iter().max().map_or(0.0, Duration::as_secs_f64);
+            let last = count - u64::from(PAGE) - 1;
+            let spread = (0..PAGES).map(|page| last / PAGES * page);
             let what = format!("LIST of {PAGE} among {count}");
-            sample(&what, "us", median_us(&mut times));
-            sample(&format!("{what}, slowest page"), "us", most * 1e6);
+            some(vault, bucket, spread, &what)?;
+            let begin = count / u64::from(order.rounds) * u64::from(round);
+            let after = (0..STRETCH).map(|page| (begin + page * u64::from(PAGE)) % last);
+            let what = format!("LIST of {PAGE}, page after page, among {count}");
+            some(vault, bucket, after, &what)?;
         }
     }
+    Ok(())
+}
+
+/// Lists pages by their first objects.
+fn some(
+    vault: &mut Vault,
+    bucket: &'static str,
+    pages: impl Iterator<Item = u64>,
+    what: &str,
+) -> Outcome<()> {
+    let times: Outcome<Vec<Duration>> = pages.map(|first| list(vault, bucket, first)).collect();
+    let mut times = times?;
+    let most = times.iter().max().map_or(0.0, Duration::as_secs_f64);
+    sample(what, "us", median_us(&mut times));
+    sample(&format!("{what}, slowest page"), "us", most * 1e6);
     Ok(())
 }
 

@@ -1,5 +1,6 @@
 //! What the engine has to reach, each as a ratio of two things measured in turn.
 
+use super::LONG;
 use super::samples::{Samples, Series};
 use crate::bench::table::median;
 
@@ -48,7 +49,7 @@ impl Goal {
 }
 
 /// All goals.
-pub const GOALS: [Goal; 13] = [
+pub const GOALS: [Goal; 16] = [
     Goal::ratio(
         "1 MiB writes with a flush at the end, four in flight, beside fio with the same flags",
         "disk",
@@ -144,7 +145,7 @@ pub const GOALS: [Goal; 13] = [
         unit: "MiB",
         ..Goal::ratio(
             "resident memory at most, up to 10,000,000 objects",
-            "objects, long",
+            LONG,
             "most resident up to 10000000 objects",
             &[],
             Side::AtMost,
@@ -152,10 +153,34 @@ pub const GOALS: [Goal; 13] = [
         )
     },
     Goal::ratio(
-        "LIST of 1000 keys among 1,000,000 beside the same among 10,000",
+        "LIST of 1000 keys among 1,000,000 beside the same among 10,000, the same pages again",
         "objects",
         "LIST of 1000 among 1000000",
         &["LIST of 1000 among 10000"],
+        Side::AtMost,
+        2.0,
+    ),
+    Goal::ratio(
+        "the same, page after page, which the cache holds of the small bucket alone",
+        "objects",
+        "LIST of 1000, page after page, among 1000000",
+        &["LIST of 1000, page after page, among 10000"],
+        Side::AtMost,
+        2.0,
+    ),
+    Goal::ratio(
+        "LIST of 1000 keys among 10,000,000 beside the same among 10,000, the same pages again",
+        LONG,
+        "LIST of 1000 among 10000000",
+        &["LIST of 1000 among 10000"],
+        Side::AtMost,
+        2.0,
+    ),
+    Goal::ratio(
+        "the same, page after page",
+        LONG,
+        "LIST of 1000, page after page, among 10000000",
+        &["LIST of 1000, page after page, among 10000"],
         Side::AtMost,
         2.0,
     ),

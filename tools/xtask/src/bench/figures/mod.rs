@@ -90,6 +90,15 @@ pub fn run(workspace: &Workspace, wishes: &Wishes) -> Outcome {
     Ok(())
 }
 
+/// Just enough to see that every part still works.
+pub fn smoke(workspace: &Workspace) -> Outcome {
+    let wishes = Wishes {
+        smoke: true,
+        ..Wishes::default()
+    };
+    run(workspace, &wishes)
+}
+
 impl Wishes {
     fn wants(&self, part: &str) -> bool {
         match self.parts.is_empty() {

@@ -1,5 +1,6 @@
 //! Which plots there are and what they show.
 
+use super::LONG;
 use super::goals::{Verdict, judge};
 use super::samples::{Samples, Series};
 use super::svg::{Axis, Bar, Bars, Chart, Line, Point};
@@ -13,13 +14,13 @@ pub fn of(part: &str) -> &'static [&'static str] {
         "rebuild" => &["rebuild.svg"],
         "starts" => &["starts.svg"],
         "objects" => &["memory.svg", "rate.svg", "lists.svg"],
-        _ => &["memory-long.svg", "rate-long.svg"],
+        _ => &["memory-long.svg", "rate-long.svg", "lists-long.svg"],
     }
 }
 
 /// All plots with their file names.
 pub fn all(samples: &Samples) -> Vec<(&'static str, String)> {
-    let long = "objects, long";
+    let long = LONG;
     vec![
         ("goals.svg", goals(samples)),
         ("sequential.svg", sequential(samples)),
@@ -62,7 +63,8 @@ pub fn all(samples: &Samples) -> Vec<(&'static str, String)> {
                 "Objects without content taken, 64 clients, three disks",
             ),
         ),
-        ("lists.svg", lists(samples)),
+        ("lists.svg", lists(samples, "objects")),
+        ("lists-long.svg", lists(samples, long)),
         (
             "memory-long.svg",
             growth(
@@ -187,9 +189,9 @@ fn rates(samples: &Samples, part: &str, title: &str) -> String {
     bars(title, "MiB/s", all.collect())
 }
 
-fn lists(samples: &Samples) -> String {
+fn lists(samples: &Samples, part: &str) -> String {
     let all = samples.0.iter().filter(|one| one.name.starts_with("LIST"));
-    let all = all.filter(|one| one.part == "objects");
+    let all = all.filter(|one| one.part == part && !one.name.contains("slowest"));
     let all = all.map(|one| bar(one, one.name.clone(), 1));
     bars("A page of a listing", "microseconds", all.collect())
 }
