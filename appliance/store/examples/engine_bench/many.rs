@@ -20,16 +20,13 @@ const STRETCH: u64 = 100;
 pub fn run(order: &Order) -> Outcome<()> {
     let (small, large) = order.pick((2_000, 4_000), (10_000, 1_000_000));
     let long = order.size == Size::Long;
-    let mut plan = Plan::usual(&order.directory);
-    if long {
+    let plan = Plan::usual(&order.directory);
+    let plan = if long {
         // On three disks it would be three times the room.
-        plan.disks = 1;
-        plan.disk_bytes = 640 << 30;
+        Plan { disks: 1, ..plan }.with_disks_of(640 << 30)
     } else {
-        plan.disk_bytes = 64 << 30;
-    }
-    // The share of a disk that the index gets.
-    plan.index_bytes = plan.disk_bytes / 16;
+        plan.with_disks_of(64 << 30)
+    };
     plan.create()?;
     let mut vault = plan.start(&OpenOptions::default())?;
     bucket(&mut vault, "small")?;

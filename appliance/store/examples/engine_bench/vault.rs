@@ -66,6 +66,15 @@ impl Plan {
         }
     }
 
+    /// With larger disks, of which the index gets its usual share.
+    pub fn with_disks_of(self, disk_bytes: u64) -> Plan {
+        Plan {
+            disk_bytes,
+            index_bytes: disk_bytes / 16,
+            ..self
+        }
+    }
+
     pub fn disk_path(&self, number: usize) -> PathBuf {
         self.directory.join(format!("disk{}.disk", number + 1))
     }
