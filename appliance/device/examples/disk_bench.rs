@@ -7,7 +7,8 @@
 //!
 //! Contestants take turns within each round; the table shows medians and, in brackets, the lowest
 //! and the highest round. `disk_bench DIRECTORY [ROUNDS [PART]]`, where the part is `writes`, `reads`
-//! or `appends`; run with `--release`.
+//! or `appends`, or `samples` for all of them as lines `sample<TAB>what<TAB>unit<TAB>value`; run with
+//! `--release`.
 
 #![forbid(unsafe_code)]
 
@@ -46,15 +47,29 @@ fn main() -> Outcome<()> {
     let path = PathBuf::from(directory).join("bench.disk");
     prewrite(&path)?;
     let outcome = match arguments.next().as_deref() {
-        Some("writes") => sequential(&path, rounds, false),
-        Some("reads") => sequential(&path, rounds, true),
-        Some("appends") => appends(&path, rounds),
-        _ => sequential(&path, rounds, false)
-            .and_then(|()| sequential(&path, rounds, true))
-            .and_then(|()| appends(&path, rounds)),
+        Some("writes") => sequential(&path, rounds, false, Shown::Table),
+        Some("reads") => sequential(&path, rounds, true, Shown::Table),
+        Some("appends") => appends(&path, rounds, Shown::Table),
+        Some("samples") => everything(&path, rounds, Shown::Samples),
+        _ => everything(&path, rounds, Shown::Table),
     };
     std::fs::remove_file(&path)?;
     outcome
+}
+
+/// How figures are printed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Shown {
+    /// For people.
+    Table,
+    /// For programs, each figure of each round.
+    Samples,
+}
+
+fn everything(path: &Path, rounds: usize, shown: Shown) -> Outcome<()> {
+    sequential(path, rounds, false, shown)?;
+    sequential(path, rounds, true, shown)?;
+    appends(path, rounds, shown)
 }
 
 /// A file whose blocks were all written once, so that no write changes where anything lies.
@@ -107,6 +122,15 @@ impl Series {
     fn median(&self) -> f64 {
         let sorted = self.sorted();
         sorted[sorted.len() / 2]
+    }
+
+    /// Each figure on a line.
+    fn print_samples(&self, what: &str, unit: &str) {
+        let (quantity, quantile) = unit.split_once(' ').unwrap_or((unit, ""));
+        let (name, comma) = (self.name, if quantile.is_empty() { "" } else { ", " });
+        for figure in &self.figures {
+            println!("sample\t{what}: {name}{comma}{quantile}\t{quantity}\t{figure}");
+        }
     }
 
     /// One line: median, range, and the median of the rounds' ratios to another contestant.
@@ -188,7 +212,7 @@ impl Mover {
     }
 }
 
-fn sequential(path: &Path, rounds: usize, reads: bool) -> Outcome<()> {
+fn sequential(path: &Path, rounds: usize, reads: bool, shown: Shown) -> Outcome<()> {
     let fio_there = Command::new("fio").arg("--version").output().is_ok();
     let mut rates = MOVERS.map(|(name, _)| Series::new(name));
     let mut costs = MOVERS.map(|(name, _)| Series::new(name));
@@ -211,6 +235,16 @@ fn sequential(path: &Path, rounds: usize, reads: bool) -> Outcome<()> {
             let cost = cpu.as_secs_f64() * 1e9 / (mib * 1_048_576.0);
             costs[place].figures.push(cost);
         }
+    }
+    if shown == Shown::Samples {
+        let what = if reads { "reads" } else { "writes" };
+        for series in &rates {
+            series.print_samples(&format!("1 MiB {what}"), "MiB/s");
+        }
+        for series in &costs {
+            series.print_samples(&format!("CPU of 1 MiB {what}"), "ns/B");
+        }
+        return Ok(());
     }
     let what = if reads {
         "reads"
@@ -294,7 +328,7 @@ fn fio(path: &Path, reads: bool, huge_pages: bool) -> Outcome<(Duration, Duratio
     Ok((Duration::from_secs_f64(wall), Duration::from_secs_f64(cpu)))
 }
 
-fn appends(path: &Path, rounds: usize) -> Outcome<()> {
+fn appends(path: &Path, rounds: usize, shown: Shown) -> Outcome<()> {
     for traffic in [false, true] {
         let names = [
             "bare pwrite + fdatasync",
@@ -315,6 +349,19 @@ fn appends(path: &Path, rounds: usize) -> Outcome<()> {
                 halves[place].figures.push(us(times.len() / 2));
                 worst[place].figures.push(us(times.len() * 99 / 100));
             }
+        }
+        if shown == Shown::Samples {
+            let when = if traffic {
+                "beside bulk writes"
+            } else {
+                "alone"
+            };
+            for (series, unit) in [(&halves, "us p50"), (&worst, "us p99")] {
+                for one in series {
+                    one.print_samples(&format!("append, {when}"), unit);
+                }
+            }
+            continue;
         }
         let beside = if traffic {
             "with bulk writes beside them"

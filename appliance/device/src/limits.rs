@@ -42,6 +42,9 @@ pub const AREA_SCRATCH_BYTES: usize = 256 * 1024;
 /// Scratch buffers an area keeps for reuse.
 pub const AREA_SCRATCH_COUNT_MAX: usize = 4;
 
+/// Random bytes fetched from the kernel ahead of their use.
+pub const ENTROPY_AHEAD_BYTES: usize = 512;
+
 /// Longest message a key provider seals, bytes. It seals key state, not data.
 pub const SEAL_BYTES_MAX: usize = 64 * 1024 * 1024;
 

@@ -37,6 +37,9 @@ pub const SNAPSHOT_ROW_COUNT: usize = 50_000;
 pub const SNAPSHOT_RECORD_COUNT: u64 = 1_000;
 /// Journal bytes after which a snapshot is taken.
 pub const SNAPSHOT_JOURNAL_BYTES: u64 = 1 << 30;
+/// Segments begun after which a snapshot is taken: those that no snapshot knows are read one by one at
+/// a start. The same number of them, read at a start, makes that start take one at once.
+pub const SNAPSHOT_SEGMENT_COUNT: u64 = 64;
 /// Times in a row an index is made anew and filled from the journal before its disks are given up.
 pub const INDEX_ATTEMPT_COUNT_MAX: u32 = 3;
 /// Smallest part other than the last, as S3 has it.
@@ -60,7 +63,7 @@ pub const AHEAD_PIECE_BYTES_MAX: usize = 1 << 20;
 /// Bytes of a segment that healing reads at once from a copy; a longer frame is read whole.
 pub const HEAL_RUN_BYTES_MAX: usize = 1 << 20;
 /// Runs under way at once while a segment is healed.
-pub const HEAL_RUN_COUNT_MAX: usize = 4;
+pub const HEAL_RUN_COUNT_MAX: usize = 8;
 /// What cannot be given back by any copy is named up to this count.
 pub const LOST_COUNT_MAX: usize = 1_000;
 /// A closed segment is read again for the first time so long after it was begun.

@@ -249,3 +249,60 @@ fn an_object_with_more_chunks_than_a_manifest_lists_reads_back() {
     let whole = vault.get(&object, None, None).unwrap();
     assert!(whole.len() == usize::from(pieces) * part.len() && whole.iter().all(|byte| *byte == 7));
 }
+
+#[test]
+fn objects_made_later_have_higher_ids() {
+    let mut rig = Rig::create(3);
+    let mut vault = rig.start();
+    vault.bucket("b", false);
+    let mut ids = Vec::new();
+    for number in 0..20 {
+        // The names do not come in this order.
+        let name = name("b", &format!("{}", number * 7 % 20));
+        vault.put(&name, b"");
+        vault.sleep(1);
+        match vault.ask(Command::Head {
+            name,
+            version: None,
+        }) {
+            Ok(Answer::Object(info)) => ids.push(*info.object.as_bytes()),
+            other => panic!("unexpected {other:?}"),
+        }
+    }
+    assert!(ids.is_sorted(), "{ids:02x?}");
+}
+
+#[test]
+fn a_start_after_a_crash_reads_few_segments_however_many_there_are() {
+    const EACH: u64 = 4;
+    let mut rig = Rig::create(3);
+    rig.options.snapshot_segments = EACH;
+    let mut vault = rig.start();
+    vault.bucket("b", false);
+    // While it runs: three objects fill a segment.
+    for seed in 0..36 {
+        vault.put(&name("b", &format!("k{seed}")), &content(seed, 1_000_000));
+    }
+    drop(vault);
+    rig.crash();
+    let vault = rig.start();
+    let walked = vault.report.walked_segments;
+    assert!(walked <= EACH + 1, "{walked} of at least nine");
+    drop(vault);
+    // By starts: each leaves a segment of its own.
+    for seed in 36..50 {
+        let mut vault = rig.start();
+        vault.put(&name("b", &format!("k{seed}")), &content(seed, 200_000));
+        drop(vault);
+        rig.crash();
+        let vault = rig.start();
+        let walked = vault.report.walked_segments;
+        assert!(walked <= EACH + 1, "{walked} after object {seed}");
+    }
+    let mut vault = rig.start();
+    for seed in 0..50 {
+        let bytes = if seed < 36 { 1_000_000 } else { 200_000 };
+        let got = vault.get(&name("b", &format!("k{seed}")), None, None);
+        assert!(got.unwrap() == content(seed, bytes), "object {seed}");
+    }
+}

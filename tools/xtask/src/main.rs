@@ -106,17 +106,35 @@ enum Task {
     /// Write the golden media of the format again (only while the format is a draft).
     Golden,
     /// Measure the vault beside the bare disk and the bare primitives.
-    Bench {
-        /// Interleaved runs of every measurement.
-        #[arg(long, default_value_t = 5)]
-        rounds: u32,
-        /// Put the table into docs/performance.md.
-        #[arg(long)]
-        write: bool,
-        /// Only a disk of ours beside bare system calls and fio.
-        #[arg(long, conflicts_with = "write")]
-        disk: bool,
-    },
+    Bench(BenchArguments),
+}
+
+#[derive(Args)]
+struct BenchArguments {
+    /// Interleaved runs of every measurement.
+    #[arg(long, default_value_t = 7)]
+    rounds: u32,
+    /// Put tables and plots into docs.
+    #[arg(long)]
+    write: bool,
+    /// Only a disk of ours beside bare system calls and fio.
+    #[arg(long, conflicts_with_all = ["write", "figures"])]
+    disk: bool,
+    /// What the engine has to reach, beside its yardsticks, instead of the vault over TLS.
+    #[arg(long)]
+    figures: bool,
+    /// With --figures: only this part; may be repeated.
+    #[arg(long = "part", requires = "figures")]
+    parts: Vec<String>,
+    /// With --figures: also what takes many minutes.
+    #[arg(long, requires = "figures")]
+    long: bool,
+    /// With --figures: just enough to see that everything works, in seconds; nothing is recorded.
+    #[arg(long, requires = "figures", conflicts_with_all = ["write", "long"])]
+    smoke: bool,
+    /// With --figures: measure nothing, only make tables and plots of what is recorded.
+    #[arg(long, requires = "figures", conflicts_with_all = ["write", "smoke", "long", "parts"])]
+    redraw: bool,
 }
 
 #[derive(Args)]
@@ -202,11 +220,29 @@ fn run(workspace: &Workspace, task: Task) -> Outcome {
             ])
             .env("STELE_GOLDEN_REGENERATE", "1")
             .stream(),
-        Task::Bench {
-            rounds, disk: true, ..
-        } => bench::disk(workspace, rounds),
-        Task::Bench { rounds, write, .. } => bench::run(workspace, rounds, write),
+        Task::Bench(arguments) => benchmark(workspace, arguments),
     }
+}
+
+fn benchmark(workspace: &Workspace, arguments: BenchArguments) -> Outcome {
+    let BenchArguments { rounds, write, .. } = arguments;
+    if arguments.disk {
+        return bench::disk(workspace, rounds);
+    }
+    if arguments.redraw {
+        return bench::figures::again(workspace);
+    }
+    if !arguments.figures {
+        return bench::run(workspace, rounds, write);
+    }
+    let wishes = bench::figures::Wishes {
+        rounds,
+        parts: arguments.parts,
+        long: arguments.long,
+        smoke: arguments.smoke,
+        write,
+    };
+    bench::figures::run(workspace, &wishes)
 }
 
 fn fuzzing(workspace: &Workspace, cases: u64, seed: Option<u64>, target: Option<&str>) -> Outcome {

@@ -36,7 +36,7 @@ use std::sync::Arc;
 use stele_device::disk::{Done, Op, OpId};
 use stele_device::entropy::Entropy;
 use stele_device::keyprovider::KeyProvider;
-use stele_format::units::{BucketId, UnixMillis};
+use stele_format::units::{BucketId, SegmentId, UnixMillis};
 
 use crate::flush::Flushes;
 use crate::index::rows::BucketRow;
@@ -196,6 +196,9 @@ pub struct Engine {
     pub(crate) snapshot_rows: usize,
     /// Replay was long or the index is new: a snapshot soon makes the next start short.
     pub(crate) snapshot_wanted: bool,
+    pub(crate) snapshot_segments: u64,
+    /// The next segment when the last snapshot was taken or the engine began.
+    pub(crate) snapshot_segment: SegmentId,
     pub(crate) stop: StopState,
     pub(crate) counters: Counters,
     pub(crate) alarms: crate::status::Alarms,
@@ -245,6 +248,7 @@ pub(crate) struct Parts {
     pub(crate) now: Now,
     pub(crate) new_bucket: crate::config::NewBucket,
     pub(crate) snapshot_rows: usize,
+    pub(crate) snapshot_segments: u64,
     pub(crate) snapshot_wanted: bool,
     pub(crate) cutoffs: Vec<stele_format::label::EpochCutoff>,
     pub(crate) read_only: Option<ReadOnlyReason>,
@@ -258,6 +262,7 @@ impl Engine {
     pub(crate) fn new(mut parts: Parts) -> Self {
         parts.journal.keep_ahead(parts.ahead_bytes);
         Self {
+            snapshot_segment: parts.pool.next_segment,
             pool: parts.pool,
             io: Io::default(),
             journal: parts.journal,
@@ -291,6 +296,7 @@ impl Engine {
             committing: false,
             committed: false,
             snapshot_rows: parts.snapshot_rows,
+            snapshot_segments: parts.snapshot_segments,
             snapshot_wanted: parts.snapshot_wanted,
             stop: StopState::Running,
             counters: Counters::default(),

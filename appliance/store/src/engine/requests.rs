@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use stele_format::record::Body;
+use stele_format::units::UnixMillis;
 
 use super::admission::Claim;
 use super::commands::{After, Facts, Outcome, bucket, delete, list, lock, multipart, object};
@@ -31,6 +32,8 @@ pub(crate) struct Pending {
     /// The version its first record made.
     made: Option<stele_format::units::VersionId>,
     random: [[u8; 16]; 2],
+    /// The compliance clock when it arrived.
+    asked: UnixMillis,
     after: Option<After>,
 }
 
@@ -102,6 +105,7 @@ impl Engine {
             spilled: None,
             made: None,
             random,
+            asked: self.clock.latest(),
             after: None,
         };
         self.pending.insert(id, pending);
@@ -229,6 +233,7 @@ impl Engine {
             time: self.time(),
             wall: self.now.wall,
             random: pending.random,
+            asked: pending.asked,
             new_bucket: self.new_bucket,
             used: std::cell::Cell::new(None),
         };

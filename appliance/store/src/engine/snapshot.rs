@@ -10,11 +10,17 @@ impl Engine {
     pub(super) fn maybe_snapshot(&mut self) {
         let due = self.snapshot_wanted
             || self.memtable.rows() >= self.snapshot_rows
-            || self.journal.bytes_since_snapshot() >= SNAPSHOT_JOURNAL_BYTES;
+            || self.journal.bytes_since_snapshot() >= SNAPSHOT_JOURNAL_BYTES
+            || self.segments_since_snapshot() >= self.snapshot_segments;
         if due && self.read_only.is_none() {
             self.begin_snapshot();
         }
         self.take_over_commit();
+    }
+
+    fn segments_since_snapshot(&self) -> u64 {
+        let next = self.pool.next_segment.get();
+        next.saturating_sub(self.snapshot_segment.get())
     }
 
     fn begin_snapshot(&mut self) -> bool {
@@ -26,6 +32,7 @@ impl Engine {
         };
         let meta = SnapshotState::of(&self.pool, &self.lane, &self.journal).meta();
         self.snapshot_wanted = false;
+        self.snapshot_segment = self.pool.next_segment;
         self.journal.snapshot_begins();
         self.committing = true;
         self.io

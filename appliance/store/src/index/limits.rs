@@ -21,6 +21,9 @@ pub const PENDING_PAGES_MAX: usize = 2048;
 /// Longest single write to an area, in pages.
 pub const WRITE_RUN_PAGES_MAX: usize = 256;
 
+/// Pages read at once where reads come one after the other, and how far apart two of those may lie.
+pub const READ_AHEAD_PAGES: u64 = 64;
+
 /// Tag pages kept in memory per mirror.
 pub const TAG_PAGES_MAX: usize = 1024;
 

@@ -11,7 +11,7 @@ use stele_device::disk::DiskError;
 
 use crate::index::crypt::{Page, PageCipher, TAG_BLANK};
 use crate::index::limits::{
-    GROUP_PAGES, HEADER_PAGES, PAGE_BYTES, TAG_PAGES_MAX, WRITE_RUN_PAGES_MAX,
+    GROUP_PAGES, HEADER_PAGES, PAGE_BYTES, READ_AHEAD_PAGES, TAG_PAGES_MAX, WRITE_RUN_PAGES_MAX,
 };
 use crate::index::message::MirrorState;
 
@@ -70,6 +70,29 @@ pub struct Mirror {
     area: Box<dyn Area>,
     state: MirrorState,
     tags: BTreeMap<u64, TagPage>,
+    ahead: ReadAhead,
+}
+
+/// Raw pages read together because reads came one after the other, as those of a listing do.
+#[derive(Default)]
+struct ReadAhead {
+    first: u64,
+    bytes: Vec<u8>,
+    /// Where the last page lay that was asked for.
+    last: u64,
+}
+
+impl ReadAhead {
+    fn page(&self, place: u64) -> Option<&[u8]> {
+        let skip = usize::try_from(place.checked_sub(self.first)?).ok()?;
+        let start = skip.checked_mul(PAGE_BYTES)?;
+        self.bytes.get(start..start.checked_add(PAGE_BYTES)?)
+    }
+
+    /// Something was written: nothing of it may be seen as it was before.
+    fn forget(&mut self) {
+        self.bytes.clear();
+    }
 }
 
 impl Mirror {
@@ -80,6 +103,7 @@ impl Mirror {
             area,
             state: MirrorState::Active,
             tags: BTreeMap::new(),
+            ahead: ReadAhead::default(),
         }
     }
 
@@ -111,6 +135,7 @@ impl Mirror {
     pub fn set_state(&mut self, state: MirrorState) {
         self.state = state;
         self.tags.clear();
+        self.ahead.forget();
     }
 
     /// Reads the raw page at a place.
@@ -127,8 +152,35 @@ impl Mirror {
     ///
     /// # Errors
     /// What the disk reports.
-    pub fn write_raw(&self, place: u64, bytes: &[u8]) -> Result<(), DiskError> {
+    pub fn write_raw(&mut self, place: u64, bytes: &[u8]) -> Result<(), DiskError> {
+        self.ahead.forget();
         self.area.write(place * PAGE, bytes)
+    }
+
+    /// The raw page at a place, read together with those behind it where the last one asked for lay
+    /// close before it.
+    fn read_on(&mut self, place: u64) -> Result<Box<Page>, DiskError> {
+        let last = std::mem::replace(&mut self.ahead.last, place);
+        let mut page = Box::new([0; PAGE_BYTES]);
+        if let Some(known) = self.ahead.page(place) {
+            page.copy_from_slice(known);
+            return Ok(page);
+        }
+        let goes_on = place > last && place - last <= READ_AHEAD_PAGES;
+        let end = (place + READ_AHEAD_PAGES).min(self.area.len() / PAGE);
+        let run = usize::try_from(end.saturating_sub(place)).unwrap_or(0) * PAGE_BYTES;
+        if !goes_on || run <= PAGE_BYTES {
+            return self.read_raw(place);
+        }
+        self.ahead.first = place;
+        self.ahead.bytes.resize(run, 0);
+        if self.area.read(place * PAGE, &mut self.ahead.bytes).is_err() {
+            // A bad page behind this one says nothing of it.
+            self.ahead.forget();
+            return self.read_raw(place);
+        }
+        page.copy_from_slice(&self.ahead.bytes[..PAGE_BYTES]);
+        Ok(page)
     }
 
     /// Makes everything written durable.
@@ -147,7 +199,7 @@ impl Mirror {
             return None;
         }
         let place = Geometry::place(page);
-        let ciphertext = self.read_raw(place).ok()?;
+        let ciphertext = self.read_on(place).ok()?;
         (cipher.tag(&ciphertext) == tag).then_some(ciphertext)
     }
 
@@ -214,6 +266,7 @@ impl Mirror {
     /// # Errors
     /// What the disk reports.
     pub fn write_tags(&mut self, cipher: &PageCipher) -> Result<(), DiskError> {
+        self.ahead.forget();
         for (&group, tag_page) in self.tags.iter_mut().filter(|(_, page)| page.dirty) {
             let place = Geometry::tag_place(group);
             let mut page = [0; PAGE_BYTES];
@@ -240,7 +293,7 @@ impl Mirror {
     ///
     /// # Errors
     /// What the disk reports.
-    pub fn write_pages(&self, pages: &[(u64, Box<Page>)]) -> Result<(), DiskError> {
+    pub fn write_pages(&mut self, pages: &[(u64, Box<Page>)]) -> Result<(), DiskError> {
         let mut run: Vec<u8> = Vec::new();
         let mut first = 0;
         let mut next = 0;
@@ -255,7 +308,7 @@ impl Mirror {
         self.write_run(first, &mut run)
     }
 
-    fn write_run(&self, first: u64, run: &mut Vec<u8>) -> Result<(), DiskError> {
+    fn write_run(&mut self, first: u64, run: &mut Vec<u8>) -> Result<(), DiskError> {
         if run.is_empty() {
             return Ok(());
         }
@@ -272,7 +325,86 @@ fn blank_tags() -> Box<[u64]> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::{Arc, Mutex};
+
     use super::*;
+    use crate::index::crypt::INDEX_KEY_BYTES;
+
+    /// An area in memory that counts how often it is read.
+    struct Counting {
+        bytes: Mutex<Vec<u8>>,
+        reads: Arc<AtomicUsize>,
+    }
+
+    impl Area for Counting {
+        fn len(&self) -> u64 {
+            self.bytes.lock().expect("one thread").len() as u64
+        }
+
+        fn read(&self, offset: u64, into: &mut [u8]) -> Result<(), DiskError> {
+            self.reads.fetch_add(1, Ordering::Relaxed);
+            let start = usize::try_from(offset).expect("small");
+            let bytes = self.bytes.lock().expect("one thread");
+            into.copy_from_slice(&bytes[start..start + into.len()]);
+            Ok(())
+        }
+
+        fn write(&self, offset: u64, from: &[u8]) -> Result<(), DiskError> {
+            let start = usize::try_from(offset).expect("small");
+            let mut bytes = self.bytes.lock().expect("one thread");
+            bytes[start..start + from.len()].copy_from_slice(from);
+            Ok(())
+        }
+
+        fn flush(&self) -> Result<(), DiskError> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn pages_asked_for_one_after_the_other_are_read_together_and_never_seen_as_they_were() {
+        let reads = Arc::new(AtomicUsize::new(0));
+        let area = Counting {
+            bytes: Mutex::new(vec![0; 1024 * PAGE_BYTES]),
+            reads: Arc::clone(&reads),
+        };
+        let mut mirror = Mirror::new(Box::new(area));
+        let cipher = PageCipher::new(&[7; INDEX_KEY_BYTES]);
+        mirror.begin_group(0);
+        let mut write = |mirror: &mut Mirror, page: u64, value: u8| {
+            let content = [value; PAGE_BYTES];
+            mirror.set_tag(&cipher, page, cipher.tag(&content));
+            mirror
+                .write_raw(Geometry::place(page), &content)
+                .expect("written");
+        };
+        (1..=200).for_each(|page| write(&mut mirror, page, 1));
+        for page in 1..=200 {
+            let read = mirror.read_page(&cipher, page).expect("written");
+            assert_eq!(read[0], 1);
+        }
+        let runs = reads.swap(0, Ordering::Relaxed);
+        assert!(runs <= 6, "{runs} reads of 200 pages");
+        // What was read ahead is written, and then read again.
+        mirror.read_page(&cipher, 1).expect("written");
+        mirror.read_page(&cipher, 2).expect("written");
+        write(&mut mirror, 3, 9);
+        let read = mirror
+            .read_page(&cipher, 3)
+            .expect("the new page, not the old one");
+        assert_eq!(read[0], 9);
+        // Far apart, each is read alone.
+        reads.store(0, Ordering::Relaxed);
+        for page in [1, 150, 300] {
+            mirror.read_page(&cipher, page);
+        }
+        assert_eq!(
+            reads.load(Ordering::Relaxed),
+            2,
+            "and page 300 was never written"
+        );
+    }
 
     #[test]
     fn every_file_page_has_a_place_of_its_own_inside_the_half() {

@@ -19,6 +19,7 @@ use crate::keys::state::KeyState;
 use crate::lane::{DATA_LANE, Lane};
 use crate::limits::{
     AHEAD_BYTES, INDEX_ATTEMPT_COUNT_MAX, SNAPSHOT_RECORD_COUNT, SNAPSHOT_ROW_COUNT,
+    SNAPSHOT_SEGMENT_COUNT,
 };
 use crate::pool::{MemberState, Pool};
 
@@ -32,6 +33,8 @@ pub struct OpenOptions {
     pub cache_bytes: usize,
     /// Rows in memory before a snapshot.
     pub snapshot_rows: usize,
+    /// Segments begun, or read at a start, before a snapshot.
+    pub snapshot_segments: u64,
     /// What new buckets become.
     pub new_bucket: NewBucket,
     /// How fast healing goes, and when.
@@ -49,6 +52,7 @@ impl Default for OpenOptions {
         Self {
             cache_bytes: 64 << 20,
             snapshot_rows: SNAPSHOT_ROW_COUNT,
+            snapshot_segments: SNAPSHOT_SEGMENT_COUNT,
             new_bucket: NewBucket::default(),
             heal: HealPlan::default(),
             ahead_bytes: AHEAD_BYTES,
@@ -124,8 +128,10 @@ pub fn open(
         now,
         new_bucket: options.new_bucket,
         snapshot_rows: options.snapshot_rows,
+        snapshot_segments: options.snapshot_segments,
         snapshot_wanted: read.rebuilt
             || replayed.records >= SNAPSHOT_RECORD_COUNT
+            || read.lanes.walked >= options.snapshot_segments
             || mirrors_behind,
         cutoffs: replayed.cutoffs,
         read_only: begun.read_only,

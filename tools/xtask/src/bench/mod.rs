@@ -4,6 +4,7 @@
 //! medians: neighbours on the machine then disturb all lines alike. Rates are wall time; server
 //! CPU per operation stands beside them because it depends less on the neighbours.
 
+pub mod figures;
 mod objects;
 mod primitives;
 mod raw;
@@ -88,7 +89,7 @@ pub fn run(workspace: &Workspace, rounds: u32, write: bool) -> Outcome {
     let text = table.markdown();
     println!("{text}");
     if write {
-        table::write(workspace, &text)
+        table::write(workspace, "bench", &text)
     } else {
         Ok(())
     }

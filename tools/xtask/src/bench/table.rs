@@ -5,9 +5,6 @@ use crate::failure::{Failure, Outcome};
 use crate::workspace::Workspace;
 use std::fmt::Write;
 
-const BEGIN: &str = "<!-- bench:begin -->";
-const END: &str = "<!-- bench:end -->";
-
 /// One measured thing.
 pub struct Line {
     /// What is measured.
@@ -50,7 +47,8 @@ pub fn median(values: &[f64]) -> f64 {
     }
 }
 
-fn rounded(value: f64) -> String {
+/// A number with about three digits.
+pub fn rounded(value: f64) -> String {
     match value {
         value if value >= 100.0 => format!("{value:.0}"),
         value if value >= 10.0 => format!("{value:.1}"),
@@ -109,22 +107,26 @@ impl Table {
     }
 }
 
-/// Replaces what stands between the markers of docs/performance.md.
-pub fn write(workspace: &Workspace, table: &str) -> Outcome {
+/// Replaces what stands between the markers of this name in docs/performance.md.
+pub fn write(workspace: &Workspace, name: &str, table: &str) -> Outcome {
     let path = workspace.root.join("docs/performance.md");
     let text =
         std::fs::read_to_string(&path).map_err(|e| Failure::path("cannot read", &path, &e))?;
-    let text = replaced(&text, table)
-        .ok_or_else(|| Failure::new(format!("{} has no {BEGIN} ... {END}", path.display())))?;
+    let text = replaced(&text, name, table)
+        .ok_or_else(|| Failure::new(format!("{} has no markers '{name}'", path.display())))?;
     std::fs::write(&path, text).map_err(|e| Failure::path("cannot write", &path, &e))?;
     println!("wrote {}", path.display());
     Ok(())
 }
 
-fn replaced(text: &str, table: &str) -> Option<String> {
-    let (before, rest) = text.split_once(BEGIN)?;
-    let (_, after) = rest.split_once(END)?;
-    Some(format!("{before}{BEGIN}\n{table}{END}{after}"))
+fn replaced(text: &str, name: &str, table: &str) -> Option<String> {
+    let (begin, end) = (
+        format!("<!-- {name}:begin -->"),
+        format!("<!-- {name}:end -->"),
+    );
+    let (before, rest) = text.split_once(&begin)?;
+    let (_, after) = rest.split_once(&end)?;
+    Some(format!("{before}{begin}\n{table}{end}{after}"))
 }
 
 #[cfg(test)]
@@ -140,11 +142,10 @@ mod tests {
 
     #[test]
     fn only_what_stands_between_the_markers_is_replaced() {
-        let text = format!("a\n{BEGIN}\nold\n{END}\nb\n");
-        assert_eq!(
-            replaced(&text, "new\n"),
-            Some(format!("a\n{BEGIN}\nnew\n{END}\nb\n"))
-        );
-        assert_eq!(replaced("no markers", "new"), None);
+        let other = "<!-- x:begin -->\nkept\n<!-- x:end -->";
+        let text =
+            |inside: &str| format!("{other}a\n<!-- y:begin -->\n{inside}\n<!-- y:end -->\nb\n");
+        assert_eq!(replaced(&text("old"), "y", "new\n"), Some(text("new")));
+        assert_eq!(replaced("no markers", "y", "new"), None);
     }
 }

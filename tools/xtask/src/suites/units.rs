@@ -1,8 +1,10 @@
-//! Every unit, integration and documentation test of the workspace, and the smoke form of fuzzing.
+//! Every unit, integration and documentation test of the workspace, and the smoke forms of fuzzing and
+//! of the benchmark.
 //!
 //! In the release profile, because that build is needed anyway and the largest dependency takes
 //! minutes; overflow checks are on there.
 
+use crate::bench::figures;
 use crate::command::wait;
 use crate::failure::{Failure, Outcome, ensure};
 use crate::fuzz;
@@ -36,6 +38,9 @@ pub fn run(workspace: &Workspace) -> Closed {
     }
     fuzz::cases(workspace, &mut ledger, SMOKE_CASES, SMOKE_SEED, None);
     fuzz::replay(workspace, &mut ledger, SMOKE_CASES, SMOKE_SEED, None);
+    ledger.case("figures: every part of the benchmark runs", || {
+        figures::smoke(workspace)
+    });
     ledger.close()
 }
 

@@ -12,7 +12,7 @@ pub(crate) mod object;
 
 use std::collections::BTreeMap;
 
-use stele_format::units::{BucketId, ObjectId, PoolId, VersionId};
+use stele_format::units::{BucketId, ObjectId, PoolId, UnixMillis, VersionId};
 
 use crate::draft::Draft;
 use crate::index::rows::BucketRow;
@@ -29,9 +29,11 @@ pub(crate) struct Facts<'a> {
     pub(crate) keys: &'a KeyState,
     pub(crate) buckets: &'a BTreeMap<BucketId, BucketRow>,
     pub(crate) time: EffectiveTime,
-    pub(crate) wall: stele_format::units::UnixMillis,
+    pub(crate) wall: UnixMillis,
     /// 128 random bits drawn once for this request, stable over attempts.
     pub(crate) random: [[u8; 16]; 2],
+    /// The compliance clock when this request arrived, stable over attempts.
+    pub(crate) asked: UnixMillis,
     pub(crate) new_bucket: crate::config::NewBucket,
     /// A special right the decision used; each use alarms.
     pub(crate) used: std::cell::Cell<Option<Right>>,
@@ -90,18 +92,19 @@ impl Facts<'_> {
         }
     }
 
-    /// A fresh object id.
+    /// A fresh object id: 48 bits of time, 80 random ones. Ids thus ascend, so that the rows of new
+    /// objects lie together in the index; under ids that are all random each new object would rewrite
+    /// pages of its own.
     pub(crate) fn fresh_object(&self) -> ObjectId {
-        ObjectId::new(self.random[0])
+        let mut id = self.random[0];
+        id[..6].copy_from_slice(&self.asked.get().to_be_bytes()[2..]);
+        ObjectId::new(id)
     }
 
     /// A fresh opaque ETag.
     pub(crate) fn opaque_etag(&self, parts: u32) -> String {
-        let hex: String = self.random[1]
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
-        format!("{hex}-{parts}")
+        let number = u128::from_be_bytes(self.random[1]);
+        format!("{number:032x}-{parts}")
     }
 }
 
