@@ -5,7 +5,7 @@
 use stele_device::disk::{BlockingDisk, Disk, no_waker};
 use stele_device::linux::disk::{OpenMode, Wishes};
 use stele_format::label::{
-    DynamicLabel, LabelCopy, LabelCopyBytes, LabelReading, MemberState, VaultFlags, read_best,
+    LabelCopy, LabelCopyBytes, LabelReading, MemberState, VaultFlags, read_best,
 };
 use stele_format::limits::LABEL_COPY_BYTES;
 use stele_format::units::{ByteCount, Generation};
@@ -33,7 +33,7 @@ pub fn status(directory: &Directory, config: &Config) -> Outcome<Status> {
     let newest = seen
         .iter()
         .filter_map(|seen| seen.reading.as_ref().ok())
-        .max_by_key(|reading| rank(reading));
+        .max_by_key(|reading| generation(reading));
     let holder = Lock::holder(&directory.lock_file());
     let mut reasons = Vec::new();
     match holder.and_then(|holder| holder.number) {
@@ -136,9 +136,9 @@ fn read_label(disk: &mut dyn Disk, bytes: u64) -> Result<LabelReading, String> {
     read_best(&copies).map_err(|error| error.to_string())
 }
 
-fn rank(reading: &LabelReading) -> (Generation, Generation) {
+fn generation(reading: &LabelReading) -> Generation {
     let label = reading.dynamic.as_ref();
-    label.map(DynamicLabel::rank).unwrap_or_default()
+    label.map(|label| label.generation).unwrap_or_default()
 }
 
 fn disks(seen: &[Seen], newest: Option<&LabelReading>) -> Vec<DiskStatus> {
@@ -193,9 +193,11 @@ fn disk_status(seen: &Seen, newest: Option<&LabelReading>) -> DiskStatus {
         .position(|member| member.disk == reading.fixed.disk);
     status.number = at.and_then(|at| u16::try_from(at + 1).ok());
     let member = at.and_then(|at| members.get(at));
-    let generation = |reading: &LabelReading| rank(reading).1;
     let (own, best) = (generation(reading), generation(newest));
-    let missed = own < rank(newest).0;
+    let missed = newest
+        .dynamic
+        .as_ref()
+        .is_some_and(|label| own < label.in_force);
     let state = match member.map(|member| member.state) {
         Some(MemberState::Active) if !missed => "active",
         Some(MemberState::Expelled) => "expelled",

@@ -12,7 +12,7 @@ use zerocopy::FromZeros;
 use zerocopy::little_endian::{U16, U32, U64};
 
 pub use self::best::{BadBlock, LabelCopyBytes, LabelReading, read_best};
-pub use self::dynamic::{DynamicLabel, EpochCutoff, LabelMember, MemberState};
+pub use self::dynamic::{DynamicLabel, EpochCutoff, LabelMember, LabelPhase, MemberState};
 use crate::codec::{
     DecodeError, FORMAT_VERSION, Unverified, is_blank, media_struct, read_block, refuse, require,
     seal_block,

@@ -9,8 +9,8 @@ mod support;
 
 use stele_format::codec::Fault;
 use stele_format::label::{
-    DynamicLabel, LabelCopy, LabelCopyBytes, LabelError, LabelMember, LabelReading, MemberState,
-    read_best,
+    DynamicLabel, LabelCopy, LabelCopyBytes, LabelError, LabelMember, LabelPhase, LabelReading,
+    MemberState, read_best,
 };
 use stele_format::units::{DiskId, Epoch, Generation, Sequence};
 use support::{dynamic_label, geometry, static_label};
@@ -221,6 +221,16 @@ fn a_newer_format_is_refused_as_such_though_other_blocks_are_known() {
         matches!(found, Err(LabelError::Decode(error)) if error.what == Fault::Feature),
         "{found:?}"
     );
+}
+
+#[test]
+fn a_promise_raises_the_generation_and_is_no_label() {
+    let mut promise = dynamic_label(NEW + 1);
+    promise.phase = LabelPhase::Promise;
+    let block = promise.encode(&geometry(), LabelCopy::A).unwrap();
+    let reading = with_block(promise.block(), &block).unwrap();
+    assert_eq!(reading.dynamic, Some(dynamic_label(NEW)));
+    assert_eq!(reading.highest, Generation::new(NEW + 1));
 }
 
 #[test]

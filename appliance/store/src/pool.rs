@@ -55,6 +55,8 @@ pub struct Member {
     pub voter: bool,
     /// The newest label generation it is known to have had.
     pub last_generation: Generation,
+    /// Generation of the newest label on it that is no promise, as far as a start needs it.
+    pub label: Generation,
     /// One past the highest unit in use by its own label when it was opened.
     pub label_units: u32,
     /// Why it is not active, in words for an operator.
@@ -207,6 +209,7 @@ impl Member {
             state: MemberState::Absent,
             voter: false,
             last_generation: Generation::ZERO,
+            label: Generation::ZERO,
             label_units: 0,
             reason: None,
             units,
@@ -324,11 +327,11 @@ impl Pool {
         self.members.iter().filter(|member| member.voter)
     }
 
-    /// All that take part have a label that says so: that is the membership in force now. True when
-    /// it was another before.
-    pub fn bring_in_force(&mut self) -> bool {
+    /// All that take part have the label of this generation, which says so: that is the membership in force
+    /// now. True when it was another before.
+    pub fn bring_in_force(&mut self, generation: Generation) -> bool {
         let mut changed = false;
-        self.in_force = self.generation;
+        self.in_force = generation;
         for member in &mut self.members {
             changed |= member.voter != member.is_active();
             member.voter = member.is_active();

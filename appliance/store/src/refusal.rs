@@ -160,11 +160,9 @@ pub enum ReadOnlyReason {
         "the disks are full: no room is left for a further journal segment; all that is stored can be read"
     )]
     Full,
-    /// The disks state the last epoch that the format has a number for.
-    #[error(
-        "the vault has had as many starts as its format can number; all that is stored can be read"
-    )]
-    EpochsUsedUp,
+    /// The disks state numbers next to the highest that the format has.
+    #[error("the vault has used up the numbers of its format; all that is stored can be read")]
+    NumbersUsedUp,
     /// A feature of the format this program may only read.
     #[error("the pool uses a newer format feature; this program may only read it")]
     NewerFormat,

@@ -9,7 +9,7 @@ use std::thread;
 use std::time::Duration;
 
 use stele_format::codec::{DecodeError, Fault};
-use stele_format::label::{DynamicLabel, LabelCopy, LabelPlace, StaticLabel};
+use stele_format::label::{DynamicLabel, LabelCopy, LabelPhase, LabelPlace, StaticLabel};
 use stele_format::limits::{LABEL_BLOCKS, LABEL_RING_BLOCKS, LABEL_RING_FIRST};
 use stele_format::units::{ByteCount, ByteOffset, DiskId, Generation, PoolId, Sequence};
 use thiserror::Error;
@@ -72,17 +72,19 @@ pub struct DiskLabels {
 }
 
 impl DiskLabels {
-    /// The newest dynamic label.
+    /// The newest dynamic label that is no promise.
     #[must_use]
     pub fn newest(&self) -> Option<&DynamicLabel> {
-        self.generations.last_key_value().map(|(_, label)| label)
+        let mut newest_first = self.generations.values().rev();
+        newest_first.find(|label| label.phase != LabelPhase::Promise)
     }
 
-    /// The newest generation, 0 without one.
+    /// The newest generation, promises included; 0 without one.
     #[must_use]
     pub fn generation(&self) -> Generation {
-        self.newest()
-            .map_or(Generation::ZERO, |label| label.generation)
+        self.generations
+            .last_key_value()
+            .map_or(Generation::ZERO, |(generation, _)| *generation)
     }
 
     /// The disk.

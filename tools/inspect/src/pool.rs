@@ -1,13 +1,12 @@
 //! The disks given, sorted into members of one pool, and what the newest labels say of them.
 //!
-//! The label that knows of the newest generation in force speaks for the pool, of several the newest. A
-//! disk is stale when that label does not count it as active, or when it missed the one in force; it is
-//! still read, but nothing is expected of it that it never claimed to have.
+//! The newest label speaks for the pool. A disk is stale when that label does not count it as active, or when
+//! it missed one that is known to have come in force; it is still read, but nothing is expected of it that it never claimed to have.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use stele_format::label::{DynamicLabel, LabelMember, MemberState};
+use stele_format::label::{DynamicLabel, LabelMember, LabelPhase, MemberState};
 use stele_format::units::{DiskId, Generation, PoolId, Sequence};
 use thiserror::Error;
 
@@ -153,34 +152,46 @@ pub fn open<'a>(
     Ok(Some(pool))
 }
 
-/// The label that counts: the one that knows of the newest generation in force, then the newest, but for
-/// the first one of a start that did not reach all disks it calls active. Of different ones of one rank,
-/// which two starts left that were cut short, one that every present disk has which it calls active.
+/// The label that counts: the newest but for promises, and for one that a start begins with and that did not
+/// reach all disks it calls active. Of different ones of one generation one that did.
 fn newest_label<'p>(disks: &'p [PoolDisk<'_>]) -> Option<&'p DynamicLabel> {
     let own = |disk: &'p PoolDisk<'_>| disk.labels.newest();
+    let labels: Vec<&DynamicLabel> = disks.iter().filter_map(own).collect();
+    let in_force = in_force(disks);
+    let reached = |label: &DynamicLabel, other: &DynamicLabel| {
+        let same = other.epoch == label.epoch && other.members == label.members;
+        let old_copy = other.generation < in_force;
+        old_copy
+            || other.generation > label.generation
+            || (other.generation == label.generation && same)
+    };
     let complete = |label: &DynamicLabel| {
-        let active = |disk: &PoolDisk<'_>| {
-            let mut members = label.members.iter();
-            members.any(|m| m.disk == disk.labels.disk() && m.state == MemberState::Active)
-        };
-        let mut others = disks.iter().filter(|disk| active(disk)).filter_map(own);
-        others.all(|other| {
-            let same = other.rank() == label.rank()
-                && other.epoch == label.epoch
-                && other.members == label.members;
-            same || other.generation < label.in_force
+        let mut active = label
+            .members
+            .iter()
+            .filter(|m| m.state == MemberState::Active);
+        active.all(|member| {
+            let of_it = disks.iter().find(|disk| disk.labels.disk() == member.disk);
+            of_it
+                .and_then(own)
+                .is_none_or(|other| reached(label, other))
         })
     };
-    let labels: Vec<&DynamicLabel> = disks.iter().filter_map(own).collect();
     let mut left = labels.clone();
-    left.retain(|label| !label.begins || complete(label));
+    left.retain(|label| label.phase != LabelPhase::Begin || complete(label));
     if left.is_empty() {
         left = labels;
     }
-    let highest = left.iter().map(|label| label.rank()).max()?;
-    left.retain(|label| label.rank() == highest);
+    let highest = left.iter().map(|label| label.generation).max()?;
+    left.retain(|label| label.generation == highest);
     let whole = left.iter().find(|label| complete(label));
     whole.or(left.first()).copied()
+}
+
+/// The newest generation that some label knows to have come in force.
+fn in_force(disks: &[PoolDisk<'_>]) -> Generation {
+    let labels = disks.iter().filter_map(|disk| disk.labels.newest());
+    labels.map(|label| label.in_force).max().unwrap_or_default()
 }
 
 fn refuse(ledger: &mut Ledger, entry: usize, refusal: &Refusal) {
@@ -210,15 +221,19 @@ fn settle_standings(pool: &mut Pool<'_>, ledger: &mut Ledger) {
     let Some(newest) = pool.newest.clone() else {
         return;
     };
+    let in_force = in_force(&pool.disks);
     ledger.totals.generation = newest.generation.get();
     ledger.totals.epoch = newest.epoch.get();
     ledger.totals.pool = Some(pool.id.to_string());
     for disk in &mut pool.disks {
-        let own = disk.labels.generation();
+        let own = disk
+            .labels
+            .newest()
+            .map_or(Generation::ZERO, |label| label.generation);
         let id = disk.labels.disk();
         let member = newest.members.iter().find(|member| member.disk == id);
         let active = member.is_some_and(|member| member.state == MemberState::Active);
-        if !active || own < newest.in_force {
+        if !active || own < in_force {
             disk.standing = Standing::Left;
             ledger.set_state(disk.entry, DiskState::Stale);
             let state = member.map_or("not a member any more", |m| member_word(m.state));

@@ -225,7 +225,6 @@ impl Machine {
         label.geometry.disk_bytes = ByteCount::new(disk.identity().bytes);
         let reading = read_label(&mut *disk).filter(|read| read.fixed.disk == label.disk);
         let known = reading.is_some();
-        let newest = reading.and_then(|reading| reading.dynamic);
         if !known && write_static_label(&mut *disk, &label).is_err() {
             // The power went, or the disk failed before it was anything.
             return match self.power.is_on() {
@@ -242,7 +241,7 @@ impl Machine {
             name: disk.identity().name.clone(),
             disk: label.disk,
             geometry: label.geometry,
-            generation: newest.map_or(Generation::ZERO, |label| label.generation),
+            generation: reading.map_or(Generation::ZERO, |read| read.highest),
         };
         self.disks.push(Some(disk));
         let mut actions = Vec::new();

@@ -83,7 +83,6 @@ impl Candidate {
         let reading = read_label(&mut *disk);
         let known = reading.as_ref().map(|reading| wanted.recognise(reading));
         let known = known.transpose()?;
-        let newest = reading.and_then(|reading| reading.dynamic);
         let fitting = wanted.fit(bytes)?;
         if known.is_none() {
             match first_mark(&mut *disk) {
@@ -98,7 +97,7 @@ impl Candidate {
         }
         Ok(Candidate {
             disk,
-            generation: newest.map_or(Generation::ZERO, |label| label.generation),
+            generation: reading.map_or(Generation::ZERO, |reading| reading.highest),
             labelled: known.is_some(),
             label: known.unwrap_or(fitting),
             made: Made(None),

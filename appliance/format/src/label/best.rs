@@ -1,12 +1,14 @@
 //! Picks a disk's label from whatever of its copies can be read.
 //!
-//! Invariants: any one intact static block is enough; the newest intact dynamic block wins; damage
-//! is counted, never guessed around; contradiction between intact blocks is refused.
+//! Invariants: any one intact static block is enough; the newest intact dynamic block that is no promise
+//! wins; damage is counted, never guessed around; contradiction between intact blocks is refused.
 
-use super::{DynamicLabel, LabelCopy, LabelError, LabelPlace, StaticLabel};
+use std::collections::BTreeMap;
+
+use super::{DynamicLabel, LabelCopy, LabelError, LabelPhase, LabelPlace, StaticLabel};
 use crate::codec::{DecodeError, Fault, is_blank};
 use crate::limits::{BLOCK, BLOCK_BYTES, LABEL_BLOCKS, LABEL_RING_BLOCKS, LABEL_RING_FIRST};
-use crate::units::ByteOffset;
+use crate::units::{ByteOffset, Generation};
 
 /// A label copy as it was read. A copy that could not be read at all is left out.
 #[derive(Clone, Copy, Debug)]
@@ -33,8 +35,10 @@ pub struct BadBlock {
 pub struct LabelReading {
     /// The part that never changes.
     pub fixed: StaticLabel,
-    /// The newest intact dynamic part; none on a disk that was never completed.
+    /// The newest intact dynamic part that is no promise; none on a disk that was never completed.
     pub dynamic: Option<DynamicLabel>,
+    /// The highest generation of any intact dynamic block, promises included; zero without one.
+    pub highest: Generation,
     /// Damaged blocks. One or two of the newest ring slot are what a power cut leaves.
     pub bad: Vec<BadBlock>,
 }
@@ -67,11 +71,12 @@ fn blocks<'a>(
 pub fn read_best(copies: &[LabelCopyBytes<'_>]) -> Result<LabelReading, LabelError> {
     let mut bad = Vec::new();
     let fixed = pick_static(copies, &mut bad)?;
-    let dynamic = pick_dynamic(copies, &fixed, &mut bad)?;
+    let (dynamic, highest) = pick_dynamic(copies, &fixed, &mut bad)?;
     check_reserved(copies, &mut bad);
     Ok(LabelReading {
         fixed,
         dynamic,
+        highest,
         bad,
     })
 }
@@ -129,9 +134,9 @@ fn pick_dynamic(
     copies: &[LabelCopyBytes<'_>],
     fixed: &StaticLabel,
     bad: &mut Vec<BadBlock>,
-) -> Result<Option<DynamicLabel>, LabelError> {
+) -> Result<(Option<DynamicLabel>, Generation), LabelError> {
     let ring = LABEL_RING_FIRST..LABEL_RING_FIRST + LABEL_RING_BLOCKS;
-    let mut best: Option<DynamicLabel> = None;
+    let mut known: BTreeMap<Generation, DynamicLabel> = BTreeMap::new();
     for (place, bytes) in blocks(copies).filter(|(place, _)| ring.contains(&place.block)) {
         if is_blank_block(bytes) {
             continue;
@@ -139,18 +144,22 @@ fn pick_dynamic(
         let label = DynamicLabel::decode(bytes)
             .map_err(LabelError::from)
             .and_then(|unverified| unverified.verify(fixed.pool, fixed.disk, place));
-        match (label, &best) {
-            (Err(error), _) => bad.push(BadBlock { place, error }),
-            (Ok(label), Some(before)) if label.generation < before.generation => {}
-            (Ok(label), Some(before)) if label.generation == before.generation => {
-                if label != *before {
+        match label {
+            Err(error) => bad.push(BadBlock { place, error }),
+            Ok(label) => {
+                let before = known
+                    .entry(label.generation)
+                    .or_insert_with(|| label.clone());
+                if *before != label {
                     return Err(LabelError::DynamicConflict(label.generation));
                 }
             }
-            (Ok(label), _) => best = Some(label),
         }
     }
-    Ok(best)
+    let highest = known.keys().next_back().copied().unwrap_or_default();
+    let mut newest_first = known.into_values().rev();
+    let best = newest_first.find(|label| label.phase != LabelPhase::Promise);
+    Ok((best, highest))
 }
 
 fn check_reserved(copies: &[LabelCopyBytes<'_>], bad: &mut Vec<BadBlock>) {

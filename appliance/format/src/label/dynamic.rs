@@ -51,6 +51,42 @@ impl MemberState {
     }
 }
 
+/// Why a label was written: the steps of a start, and what comes after.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum LabelPhase {
+    /// A change while the vault runs, or the last step of a start.
+    #[default]
+    Running,
+    /// First step of a start: only claims a generation, so that every later start that shares a disk with
+    /// this one goes on above it. It states no membership.
+    Promise,
+    /// Second step of a start: the membership it will have. Nothing is acknowledged before the third.
+    Begin,
+}
+
+impl LabelPhase {
+    /// The number on media.
+    #[must_use]
+    pub const fn get(self) -> u32 {
+        match self {
+            Self::Running => 0,
+            Self::Promise => 1,
+            Self::Begin => 2,
+        }
+    }
+
+    /// The phase with this number.
+    #[must_use]
+    pub const fn new(number: u32) -> Option<Self> {
+        match number {
+            0 => Some(Self::Running),
+            1 => Some(Self::Promise),
+            2 => Some(Self::Begin),
+            _ => None,
+        }
+    }
+}
+
 /// A disk of the pool as a label knows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LabelMember {
@@ -98,8 +134,8 @@ pub struct DynamicLabel {
     pub units_high_water: UnitCount,
     /// The writer stopped in order.
     pub clean_stop: bool,
-    /// The first label of a start: nothing is acknowledged before the next one is in force.
-    pub begins: bool,
+    /// Why it was written.
+    pub phase: LabelPhase,
     /// Newest open journal segment, or none.
     pub journal_segment: SegmentId,
     /// Disks of the pool, at most `MEMBERS_MAX`.
@@ -161,16 +197,11 @@ pub(super) const STRUCTURES: [crate::codec::Structure; 3] = [
 ];
 
 const FLAG_CLEAN_STOP: u32 = 1;
-const FLAG_BEGINS: u32 = 2;
+/// Where the phase lies among the flags, and its bits there.
+const PHASE_SHIFT: u32 = 1;
+const PHASE_MASK: u32 = 3;
 
 impl DynamicLabel {
-    /// Which of two labels of one pool counts: the one that knows of the newer membership in force, then
-    /// the newer one.
-    #[must_use]
-    pub fn rank(&self) -> (Generation, Generation) {
-        (self.in_force, self.generation)
-    }
-
     /// Ring slot of a generation.
     #[must_use]
     pub fn slot(generation: Generation) -> u16 {
@@ -237,9 +268,8 @@ impl DynamicLabel {
         raw.journal_segment = self.journal_segment.get().into();
         raw.epoch = self.epoch.get().into();
         raw.units_high_water = self.units_high_water.get().into();
-        let flag = |set, flag| if set { flag } else { 0 };
-        let flags = flag(self.clean_stop, FLAG_CLEAN_STOP) | flag(self.begins, FLAG_BEGINS);
-        raw.flags = flags.into();
+        let clean = if self.clean_stop { FLAG_CLEAN_STOP } else { 0 };
+        raw.flags = (clean | self.phase.get() << PHASE_SHIFT).into();
         raw.member_count = u16::try_from(self.members.len()).unwrap_or(0).into();
         raw.cutoff_count = u16::try_from(self.cutoffs.len()).unwrap_or(0).into();
         for (to, from) in raw.members.iter_mut().zip(&self.members) {
@@ -280,10 +310,13 @@ impl DynamicLabel {
             Value
         );
         require!(
-            raw.flags.get() & !(FLAG_CLEAN_STOP | FLAG_BEGINS) == 0,
+            raw.flags.get() & !(FLAG_CLEAN_STOP | PHASE_MASK << PHASE_SHIFT) == 0,
             RawDynamic.flags,
             Value
         );
+        let Some(phase) = LabelPhase::new(raw.flags.get() >> PHASE_SHIFT & PHASE_MASK) else {
+            refuse!(RawDynamic.flags, Value)
+        };
         let value = Self {
             pool: PoolId::new(raw.pool),
             disk: DiskId::new(raw.disk),
@@ -294,7 +327,7 @@ impl DynamicLabel {
             next_segment: SegmentId::new(raw.next_segment.get()),
             units_high_water: UnitCount::new(raw.units_high_water.get()),
             clean_stop: raw.flags.get() & FLAG_CLEAN_STOP != 0,
-            begins: raw.flags.get() & FLAG_BEGINS != 0,
+            phase,
             journal_segment: SegmentId::new(raw.journal_segment.get()),
             members: decode_members(&raw)?,
             cutoffs: decode_cutoffs(&raw)?,

@@ -12,7 +12,8 @@ use stele_format::frame::{FrameDraft, FrameHeader, SegmentWalk};
 use stele_format::geometry::DiskGeometry;
 use stele_format::keystate::{KeyStateExpectation, KeyStateHeader};
 use stele_format::label::{
-    DynamicLabel, EpochCutoff, Features, LabelMember, MemberState, StaticLabel, VaultFlags,
+    DynamicLabel, EpochCutoff, Features, LabelMember, LabelPhase, MemberState, StaticLabel,
+    VaultFlags,
 };
 use stele_format::manifest::{
     BucketBody, BucketKind, Checksum, ChecksumAlgorithm, ChecksumType, ChunkKey, ConfigBody,
@@ -82,7 +83,7 @@ pub fn dynamic_label(generation: u64) -> DynamicLabel {
         next_segment: SegmentId::new(9),
         units_high_water: UnitCount::new(12),
         clean_stop: false,
-        begins: false,
+        phase: LabelPhase::Running,
         journal_segment: SEGMENT,
         members: vec![
             member(DISK, MemberState::Active),

@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 #![expect(
     clippy::disallowed_methods,
+    clippy::disallowed_types,
     reason = "a benchmark has the world of its own: files, threads and time"
 )]
 

@@ -5,7 +5,7 @@
 //! until then nothing is acknowledged.
 
 use stele_device::disk::DiskError;
-use stele_format::label::{DynamicLabel, LabelMember, MemberState as LabelState};
+use stele_format::label::{DynamicLabel, LabelMember, LabelPhase, MemberState as LabelState};
 use stele_format::units::{Generation, UnitCount};
 
 use super::io::Purpose;
@@ -138,6 +138,7 @@ impl Engine {
         }
         self.label_again = false;
         self.pool.generation = Generation::new(self.pool.generation.get() + 1);
+        self.label_generation = self.pool.generation;
         let clean = self.stop != super::StopState::Running && self.journal.is_idle();
         let labels = self.make_labels(clean);
         for (slot, label) in labels {
@@ -154,7 +155,7 @@ impl Engine {
             watermark: self.journal.acknowledged(),
             journal_segment: self.journal.segment(),
             clean_stop: clean,
-            begins: false,
+            phase: LabelPhase::Running,
             cutoffs: &self.cutoffs,
         };
         labels_of(&self.pool, &facts)
@@ -174,7 +175,7 @@ impl Engine {
             // A disk that the labels call active was lost meanwhile: they never came in force.
             return;
         }
-        let changed = self.pool.bring_in_force();
+        let changed = self.pool.bring_in_force(self.label_generation);
         self.labels_in_force();
         if changed {
             self.widen_journal();
@@ -190,7 +191,7 @@ pub(crate) struct LabelFacts<'a> {
     pub(crate) watermark: stele_format::units::Sequence,
     pub(crate) journal_segment: stele_format::units::SegmentId,
     pub(crate) clean_stop: bool,
-    pub(crate) begins: bool,
+    pub(crate) phase: LabelPhase,
     pub(crate) cutoffs: &'a [stele_format::label::EpochCutoff],
 }
 
@@ -227,7 +228,7 @@ pub(crate) fn labels_of(pool: &Pool, facts: &LabelFacts<'_>) -> Vec<(DiskSlot, D
                 next_segment: pool.next_segment,
                 units_high_water: UnitCount::new(member.units_high_water()),
                 clean_stop: facts.clean_stop,
-                begins: facts.begins,
+                phase: facts.phase,
                 journal_segment: facts.journal_segment,
                 members: members.clone(),
                 cutoffs: facts.cutoffs.to_vec(),

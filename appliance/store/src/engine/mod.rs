@@ -36,7 +36,7 @@ use std::sync::Arc;
 use stele_device::disk::{Done, Op, OpId};
 use stele_device::entropy::Entropy;
 use stele_device::keyprovider::KeyProvider;
-use stele_format::units::{BucketId, SegmentId, UnixMillis};
+use stele_format::units::{BucketId, Generation, SegmentId, UnixMillis};
 
 use crate::flush::Flushes;
 use crate::index::rows::BucketRow;
@@ -165,6 +165,8 @@ pub struct Engine {
     pub(crate) flushes: Flushes,
     pub(crate) labels: LabelUpdate,
     pub(crate) label_again: bool,
+    /// Generation of the labels being written, or written last.
+    pub(crate) label_generation: Generation,
     /// A membership change is written but not yet in force: nothing is acknowledged.
     pub(crate) relabelling: bool,
     pub(crate) cutoffs: Vec<stele_format::label::EpochCutoff>,
@@ -270,6 +272,7 @@ impl Engine {
             flushes: Flushes::default(),
             labels: LabelUpdate::default(),
             label_again: false,
+            label_generation: Generation::ZERO,
             relabelling: false,
             cutoffs: parts.cutoffs,
             memtable: parts.memtable,

@@ -2,7 +2,8 @@
 //!
 //! Order, and what a crash leaves at each step: (1) frames some copy lacks are written again, the same
 //! bytes in the same place: harmless; (2) labels of the new generation: the membership they state is
-//! true already, since every member holds all adopted frames; (3) the first frame of the epoch, in a
+//! true already, since every member holds all adopted frames. A first round of them only claims a
+//! generation, so that of two starts the later one is known to be later by any disk they share; (3) the first frame of the epoch, in a
 //! segment never used: until it is durable on the quorum, the journal ends where it ended; (4) labels
 //! once more: the membership is in force, and the first frame is durable, so a later start that does
 //! not find it knows that something is missing. Nothing is acknowledged before.
@@ -10,6 +11,7 @@
 use stele_device::buffer::BufferMut;
 use stele_device::disk::BlockingDisk;
 use stele_format::digest::Digest;
+use stele_format::label::{DynamicLabel, LabelPhase};
 use stele_format::limits::FRAME_HEADER_BYTES;
 use stele_format::record::{Abandoned, Body, EpochReason, MemberChange, RecordType};
 use stele_format::units::{DiskId, Epoch, Generation, LaneId, SegmentId, Sequence};
@@ -95,22 +97,27 @@ pub(crate) fn begin(
     log: &LogHead,
     cutoffs: &[stele_format::label::EpochCutoff],
 ) -> Option<Journal> {
+    let first = beginning.next_sequence;
+    let epoch = beginning.epoch;
     while opening.pool.may_start() && beginning.has_most(opening.pool) {
+        let mut facts = LabelFacts {
+            epoch,
+            watermark: Sequence::new(first.get() - 1),
+            journal_segment: beginning.previous_segment,
+            clean_stop: false,
+            phase: LabelPhase::Promise,
+            cutoffs,
+        };
+        if !write_labels(opening, &facts) {
+            continue;
+        }
         let places = opening.pool.choose(JOURNAL_COPIES)?;
-        let first = beginning.next_sequence;
-        let epoch = beginning.epoch;
         let compliance = opening.compliance;
         let segment = opening
             .pool
             .take(LaneId::JOURNAL, epoch, first, &places, compliance);
-        let mut facts = LabelFacts {
-            epoch,
-            watermark: Sequence::new(first.get() - 1),
-            journal_segment: segment,
-            clean_stop: false,
-            begins: true,
-            cutoffs,
-        };
+        facts.phase = LabelPhase::Begin;
+        facts.journal_segment = segment;
         if !write_labels(opening, &facts) {
             opening.pool.drop_segment(segment);
             continue;
@@ -132,7 +139,7 @@ pub(crate) fn begin(
         let frame = first_frame(opening, beginning, &mut writer, &mut log);
         let failed = write_first(opening, &writer, &frame);
         facts.watermark = first;
-        facts.begins = false;
+        facts.phase = LabelPhase::Running;
         if failed.is_empty() && confirm(opening, &facts) {
             let slots: Vec<DiskSlot> = places
                 .iter()
@@ -150,14 +157,15 @@ pub(crate) fn begin(
 
 /// The membership and the first frame are true on every disk that takes part: labels that say so.
 fn confirm(opening: &mut Opening<'_>, facts: &LabelFacts<'_>) -> bool {
-    opening.pool.bring_in_force();
+    let generation = opening.pool.generation;
+    opening.pool.bring_in_force(generation);
     write_labels(opening, facts)
 }
 
 /// Labels on every active disk; false when a disk failed and membership changed.
 fn write_labels(opening: &mut Opening<'_>, facts: &LabelFacts<'_>) -> bool {
     let pool = &mut *opening.pool;
-    pool.generation = Generation::new(pool.generation.get() + 1);
+    pool.generation = next_generation(pool);
     let mut whole = true;
     for (slot, label) in labels_of(pool, facts) {
         let geometry = pool.member_at(slot).and_then(|member| member.geometry);
@@ -168,9 +176,26 @@ fn write_labels(opening: &mut Opening<'_>, facts: &LabelFacts<'_>) -> bool {
         if !written {
             expel(pool, slot);
             whole = false;
+        } else if facts.phase != LabelPhase::Promise
+            && let Some(member) = pool.member_at_mut(slot)
+        {
+            member.label = label.generation;
         }
     }
     whole
+}
+
+/// The next generation whose place in the ring holds the label of no disk: promises must not take it.
+fn next_generation(pool: &Pool) -> Generation {
+    let mut next = pool.generation.get() + 1;
+    let holds = |slot| {
+        pool.active()
+            .any(|member| DynamicLabel::slot(member.label) == slot)
+    };
+    while holds(DynamicLabel::slot(Generation::new(next))) {
+        next += 1;
+    }
+    Generation::new(next)
 }
 
 fn first_frame(

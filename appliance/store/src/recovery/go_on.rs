@@ -1,7 +1,7 @@
 //! From what was read to a vault that is served: a new epoch, or why it is only read.
 
 use stele_format::label::MemberState as LabelState;
-use stele_format::limits::BLOCK_BYTES;
+use stele_format::limits::{BLOCK_BYTES, COUNTING_MAX};
 use stele_format::record::Abandoned;
 use stele_format::units::{ByteOffset, Epoch, SegmentId, Sequence, UnitCount};
 
@@ -81,9 +81,18 @@ fn refusal(
             offset: stuck.offset,
             missing: pool.missing_names(),
         }),
-        None if !beginning.epoch.in_range() => Some(ReadOnlyReason::EpochsUsedUp),
+        None if !has_numbers(pool, beginning) => Some(ReadOnlyReason::NumbersUsedUp),
         None => too_few(pool, beginning),
     }
+}
+
+/// Whether what a start and a long run will number is far from the end. Only a forged disk is not.
+fn has_numbers(pool: &Pool, beginning: &Beginning) -> bool {
+    let far = |number: u64| number < COUNTING_MAX / 2;
+    beginning.epoch.in_range()
+        && far(pool.generation.get())
+        && far(pool.next_segment.get())
+        && far(beginning.next_sequence.get())
 }
 
 fn too_few(pool: &Pool, beginning: &Beginning) -> Option<ReadOnlyReason> {

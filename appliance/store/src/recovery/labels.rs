@@ -101,7 +101,7 @@ pub(super) fn read_all(disks: &mut [Option<Box<dyn Disk>>]) -> Result<LabelPictu
         Newest::None => return Err(OpenError::NotFinished),
         Newest::CannotTell { missing } => return Err(OpenError::TwoMemberships { missing }),
     };
-    let mut pool = pool_of(&readings, &newest, &mut reports);
+    let mut pool = pool_of(&readings, &newest, highest.in_force, &mut reports);
     pool.generation = highest.generation;
     pool.next_segment = highest.next_segment;
     let evidence = LabelEvidence {
@@ -119,23 +119,28 @@ pub(super) fn read_all(disks: &mut [Option<Box<dyn Disk>>]) -> Result<LabelPictu
 
 /// What labels number, at its highest: nothing of it is given twice, whichever label counts.
 struct Highest {
+    /// Promises included.
     generation: Generation,
+    in_force: Generation,
     epoch: Epoch,
     next_segment: SegmentId,
 }
 
 fn highest(readings: &[NamedReading]) -> Highest {
-    let labels = readings.iter().filter_map(|(_, _, r)| r.dynamic.as_ref());
-    let start = Highest {
-        generation: Generation::ZERO,
-        epoch: Epoch::ZERO,
-        next_segment: SegmentId::NONE,
-    };
-    labels.fold(start, |highest, label| Highest {
-        generation: highest.generation.max(label.generation),
-        epoch: highest.epoch.max(label.epoch),
-        next_segment: highest.next_segment.max(label.next_segment),
-    })
+    let labels = || readings.iter().filter_map(|(_, _, r)| r.dynamic.as_ref());
+    let generation = readings.iter().map(|(_, _, r)| r.highest).max();
+    Highest {
+        generation: generation.unwrap_or_default(),
+        in_force: labels()
+            .map(|label| label.in_force)
+            .max()
+            .unwrap_or_default(),
+        epoch: labels().map(|label| label.epoch).max().unwrap_or_default(),
+        next_segment: labels()
+            .map(|label| label.next_segment)
+            .max()
+            .unwrap_or_default(),
+    }
 }
 
 /// The highest watermark on a disk that takes part.
@@ -153,8 +158,9 @@ fn watermark(pool: &Pool, readings: &[NamedReading]) -> Sequence {
 /// Of disks with one identity only the one with the newest label takes part: the others are what it
 /// was before, or what it took the place of.
 fn keep_newest_of_each(readings: &mut Vec<NamedReading>, reports: &mut Vec<DiskReport>) {
-    let rank = |(_, _, reading): &NamedReading| reading.dynamic.as_ref().map(DynamicLabel::rank);
-    readings.sort_by_key(|reading| std::cmp::Reverse(rank(reading)));
+    let generation =
+        |(_, _, reading): &NamedReading| reading.dynamic.as_ref().map(|l| l.generation);
+    readings.sort_by_key(|reading| std::cmp::Reverse(generation(reading)));
     let mut seen = BTreeSet::new();
     readings.retain(|(slot, name, reading)| {
         let first = seen.insert(reading.fixed.disk);
@@ -173,6 +179,7 @@ fn keep_newest_of_each(readings: &mut Vec<NamedReading>, reports: &mut Vec<DiskR
 fn pool_of(
     readings: &[NamedReading],
     newest: &DynamicLabel,
+    in_force: Generation,
     reports: &mut Vec<DiskReport>,
 ) -> Pool {
     let present: BTreeMap<DiskId, &NamedReading> = readings
@@ -189,8 +196,9 @@ fn pool_of(
         member.voter = named.voter;
         let own = found.and_then(|(_, _, reading)| reading.dynamic.as_ref());
         member.label_units = own.map_or(0, |label| label.units_high_water.get());
-        // Every disk that the label in force calls active had it.
-        let behind = own.is_none_or(|label| label.generation < newest.in_force);
+        member.label = own.map_or(Generation::ZERO, |label| label.generation);
+        // Every disk that the generation in force calls active has had it.
+        let behind = own.is_none_or(|label| label.generation < in_force);
         let behind = behind && !on(Plant::StaleDiskBelieved);
         let verdict = match (found, named.state) {
             (None, _) => DiskVerdict::Missing,
@@ -224,7 +232,7 @@ fn pool_of(
         id: newest.pool,
         members,
         generation: newest.generation,
-        in_force: newest.in_force,
+        in_force,
         unit_bytes: geometry.map_or(0, |geometry| geometry.unit_bytes),
         segment_units: geometry.map_or(0, |geometry| geometry.segment_units.get()),
         flags: readings

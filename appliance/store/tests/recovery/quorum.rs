@@ -2,6 +2,8 @@
 
 use stele_device::sim::disk::SimDiskHandle;
 use stele_device::sim::fault::Loss;
+use stele_format::label::LabelCopy;
+use stele_format::units::Generation;
 use stele_store::recovery::{DiskVerdict, OpenError, read_label};
 use stele_store::request::{Command, ReadOnlyReason, Refusal};
 
@@ -201,27 +203,70 @@ fn a_start_cut_in_its_labels_does_not_bind_the_next_one_that_sees_it_was() {
     let mut rig = Rig::create(3);
     rig.start().stop();
     let all: Vec<SimDiskHandle> = rig.handles.iter().flatten().cloned().collect();
-    // It reached the first disk, and the third was away.
-    assert!(cut_starts(&mut rig, &all, &[0, 1], &[6]));
+    // Both promised; the label it begins with reached the first disk, and the third was away.
+    assert!(cut_starts(&mut rig, &all, &[0, 1], &[3 * LABEL_CHANGES]));
     let vault = start_with(&mut rig, &all, &[0, 1, 2]).unwrap();
     assert_eq!(vault.engine.status().state.word(), "ok");
 }
 
+/// Changes of the labels and the first frame of a start with so many disks, the segment on three of them.
+fn changes(disks: u64) -> u64 {
+    3 * LABEL_CHANGES * disks + 2 * 3
+}
+
+/// Four writes and two flushes.
+const LABEL_CHANGES: u64 = 6;
+
+/// An update of the labels was cut when it had reached one disk. A start with others is cut when its last
+/// labels have reached one of them, at every step of them in turn. What another start then acknowledges is
+/// known to every later one that writes.
 #[test]
-fn two_starts_cut_in_their_labels_ask_for_the_disk_that_knows() {
-    let mut rig = Rig::create(5);
+fn a_start_cut_in_its_last_labels_binds_all_that_share_a_disk_with_it() {
+    let (first, second) = halves_of_seven();
+    let mut rig = Rig::create(7);
     rig.start().stop();
     let all: Vec<SimDiskHandle> = rig.handles.iter().flatten().cloned().collect();
-    let fifth = read_label(&mut all[4].open()).unwrap().fixed.disk;
-    // Six changes make a label. Either start reached the fifth disk last.
-    assert!(cut_starts(&mut rig, &all, &[0, 2, 4], &[12]));
-    assert!(cut_starts(&mut rig, &all, &[1, 3, 4], &[12]));
-    let error = start_with(&mut rig, &all, &[0, 1, 2, 3]).map(|_| ());
-    let named = matches!(&error, Err(OpenError::TwoMemberships { missing }) if *missing == format!("disk {fifth}"));
-    assert!(named, "{error:?}");
-    // It knows neither of the two, so neither came in force, and the vault goes on.
-    let mut vault = start_with(&mut rig, &all, &[0, 1, 2, 3, 4]).unwrap();
-    assert_eq!(create_bucket(&mut vault, "b"), Ok(()));
+    let mut further = read_label(&mut all[first[0]].open()).unwrap();
+    let label = further.dynamic.as_mut().unwrap();
+    label.in_force = label.generation;
+    label.generation = Generation::new(label.generation.get() + 1);
+    for copy in LabelCopy::ALL {
+        let geometry = further.fixed.geometry;
+        let at = label.place(&geometry, copy).offset.get();
+        all[first[0]].tamper(at, &label.encode(&geometry, copy).unwrap());
+    }
+    let then: Vec<_> = all.iter().map(SimDiskHandle::snapshot).collect();
+    let shared = *second.last().unwrap();
+    let without: Vec<usize> = second
+        .iter()
+        .copied()
+        .filter(|disk| *disk != shared)
+        .collect();
+    let last_labels = changes(4) - LABEL_CHANGES * 4;
+    for step in 0..=changes(4) {
+        all.iter()
+            .zip(&then)
+            .for_each(|(disk, was)| disk.restore(was));
+        assert!(cut_starts(&mut rig, &all, &second, &[step]) || step >= changes(4));
+        let what = format!("{second:?} cut before change {step} (last labels {last_labels})");
+        let one = writes(&mut rig, &all, &first, &what);
+        let other = writes(&mut rig, &all, &without, &what);
+        assert!(
+            !(one && other),
+            "{what}: {first:?} and {without:?} both wrote"
+        );
+    }
+}
+
+/// Whether a start with these disks takes a write.
+fn writes(rig: &mut Rig, all: &[SimDiskHandle], present: &[usize], what: &str) -> bool {
+    let taken = match start_with(rig, all, present) {
+        Ok(mut vault) => create_bucket(&mut vault, "bucket").is_ok(),
+        Err(OpenError::NoIndexDisk { .. }) => false,
+        Err(error) => panic!("{what}: {error}"),
+    };
+    rig.crash();
+    taken
 }
 
 #[test]

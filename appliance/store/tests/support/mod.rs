@@ -333,7 +333,6 @@ impl Running {
         label.geometry.disk_bytes = ByteCount::new(disk.identity().bytes);
         let reading = read_label(&mut *disk).filter(|read| read.fixed.disk == label.disk);
         let known = reading.is_some();
-        let newest = reading.and_then(|reading| reading.dynamic);
         if !known {
             write_static_label(&mut *disk, &label).expect("a disk that takes writes");
         }
@@ -344,7 +343,7 @@ impl Running {
             name: format!("late-{}", slot.0),
             disk: label.disk,
             geometry: label.geometry,
-            generation: newest.map_or(Generation::ZERO, |label| label.generation),
+            generation: reading.map_or(Generation::ZERO, |read| read.highest),
         };
         let mut actions = Vec::new();
         let result = self.engine.attach(self.now, attachment, &mut actions);

@@ -18,8 +18,8 @@ use stele_format::frame::{FrameDraft, FrameHeader};
 use stele_format::geometry::DiskGeometry;
 use stele_format::keystate::{KeyStateExpectation, KeyStateHeader};
 use stele_format::label::{
-    DynamicLabel, EpochCutoff, Features, LabelCopy, LabelMember, MemberState, StaticLabel,
-    VaultFlags,
+    DynamicLabel, EpochCutoff, Features, LabelCopy, LabelMember, LabelPhase, MemberState,
+    StaticLabel, VaultFlags,
 };
 use stele_format::record::{
     Abandoned, Alloc, Body, Commit, EntryKind, EpochReason, EpochStart, Genesis, LogWalk, Marker,
@@ -226,7 +226,7 @@ impl Vault {
             next_segment: SegmentId::new(self.next_segment),
             units_high_water: UnitCount::new(self.next_unit),
             clean_stop: false,
-            begins: false,
+            phase: LabelPhase::Running,
             journal_segment: SegmentId::NONE,
             members: members.collect(),
             cutoffs: Vec::<EpochCutoff>::new(),

@@ -153,7 +153,7 @@ fn dynamic() -> Vec<Case> {
             &[0, 0, 0x10],
             "DynamicLabel.epoch@88 Limit",
         ),
-        case("unknown-flag", 96, &[4], "DynamicLabel.flags@96 Value"),
+        case("unknown-flag", 96, &[8], "DynamicLabel.flags@96 Value"),
         case(
             "33-members",
             100,
