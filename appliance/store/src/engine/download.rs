@@ -66,7 +66,8 @@ impl Engine {
     pub(super) fn next_data(&mut self, id: RequestId, stream: StreamId) {
         let now = self.now.monotonic_ms;
         let Some(get) = self.gets.get_mut(&stream) else {
-            return self.io.reply(id, Err(Refusal::NoSuchStream));
+            let why = self.refused.why(stream, now);
+            return self.io.reply(id, Err(why));
         };
         get.touched_ms = now;
         if let Some(refusal) = get.refused.clone() {

@@ -348,6 +348,8 @@ impl Engine {
     /// still has one of a stream of that engine is taken for the owner of another.
     pub fn take_over_from(&mut self, before: &Engine) {
         self.next_number = self.next_number.max(before.next_number);
+        self.refused.after(StreamId(self.next_number));
+        self.counters = before.counters;
         self.alarms = before.alarms.clone();
         self.alarms.index_rebuilt(self.clock.latest());
     }

@@ -15,6 +15,8 @@ struct Refused {
 #[derive(Default)]
 pub(crate) struct RefusedStreams {
     streams: BTreeMap<StreamId, Refused>,
+    /// Streams up to this one were opened before the index was made anew.
+    earlier: Option<StreamId>,
 }
 
 impl RefusedStreams {
@@ -34,8 +36,14 @@ impl RefusedStreams {
                 refused.touched_ms = now_ms;
                 refused.why.clone()
             }
+            None if Some(stream) <= self.earlier => Refusal::Rebuilding,
             None => Refusal::NoSuchStream,
         }
+    }
+
+    /// Streams up to this one belonged to an engine that is gone.
+    pub(super) fn after(&mut self, last: StreamId) {
+        self.earlier = Some(last);
     }
 
     /// The client will not ask again.
@@ -65,6 +73,14 @@ mod tests {
     use super::RefusedStreams;
     use crate::limits::{STREAM_COUNT_MAX, STREAM_IDLE_MS_MAX};
     use crate::request::{Refusal, StreamId};
+
+    #[test]
+    fn streams_of_an_engine_that_is_gone_are_told_from_streams_that_never_were() {
+        let mut refused = RefusedStreams::default();
+        refused.after(StreamId(7));
+        assert_eq!(refused.why(StreamId(7), 0), Refusal::Rebuilding);
+        assert_eq!(refused.why(StreamId(8), 0), Refusal::NoSuchStream);
+    }
 
     #[test]
     fn memory_is_bounded_and_the_oldest_goes_first() {
