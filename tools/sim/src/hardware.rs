@@ -63,6 +63,8 @@ pub struct Slot {
     taint: Taint,
     /// Its content is not that of a pool member, or not yet.
     blank: bool,
+    /// It was filled while two others were away, which may have had both copies of something.
+    partly: bool,
     /// Given to the engine to be filled, and not yet seen to take part.
     filling: bool,
     /// Its process ended when everything was copied to it and its label was perhaps in force.
@@ -108,8 +110,10 @@ pub struct Hardware {
     members_active: bool,
     /// Some disk was hurt at some time.
     ever_hurt: bool,
-    /// The running process found every disk when it began.
-    opened_all: bool,
+    /// The running process found every disk when it began, and nothing was planned for any.
+    opened_whole: bool,
+    /// Numbers of the disks that it did not find.
+    away: Vec<u16>,
 }
 
 impl Hardware {
@@ -133,7 +137,8 @@ impl Hardware {
             planned: false,
             members_active: true,
             ever_hurt: false,
-            opened_all: true,
+            opened_whole: true,
+            away: Vec::new(),
         };
         for number in 1..=swarm.disks {
             let slot = hardware.blank_disk(context, number);
@@ -157,6 +162,7 @@ impl Hardware {
             present: true,
             taint: Taint::default(),
             blank: true,
+            partly: false,
             filling: false,
             copied: false,
             behind: false,
@@ -209,7 +215,9 @@ impl Hardware {
     /// Opens every disk that is there, for one process.
     #[must_use]
     pub fn open(&mut self) -> (Vec<Option<Box<dyn Disk>>>, Pulse) {
-        self.opened_all = self.slots.iter().all(|slot| slot.present);
+        let away = self.slots.iter().filter(|slot| !slot.present);
+        self.away = away.map(|slot| slot.number).collect();
+        self.opened_whole = !self.planned && self.away.is_empty();
         let pulse = Pulse::default();
         let open = |slot: &Slot| {
             let plug = || Plugged::new(slot.handle.open(), pulse.clone());

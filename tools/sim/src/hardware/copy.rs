@@ -43,6 +43,7 @@ impl Hardware {
             order: self.order.clone(),
             geometry: self.geometry,
             power: power.clone(),
+            away: self.away.clone(),
             ..*self
         }
     }

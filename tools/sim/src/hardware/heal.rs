@@ -142,6 +142,7 @@ impl Hardware {
         context.say(format_args!("join: {how:?} disk {number}: {given:?}"));
         if given.is_ok() {
             slot.filling = true;
+            slot.partly = self.away.iter().filter(|away| **away != number).count() > 1;
             context.report.fault(match how {
                 How::Resync => "(disk resynced)",
                 How::Replace => "(disk replaced)",
@@ -272,7 +273,7 @@ impl Hardware {
     /// Whether an inspection sees all that the engine could read.
     #[must_use]
     pub fn can_be_judged(&self) -> bool {
-        let all = self.opened_all && self.readable().count() == self.len();
+        let all = self.opened_whole && self.readable().count() == self.len();
         !self.planned && self.hung().next().is_none() && all
     }
 
@@ -295,6 +296,7 @@ impl Slot {
         (self.filling, self.copied) = (false, false);
         (self.behind, self.blank) = (false, false);
         self.forgetful = false;
+        self.taint.segments |= std::mem::take(&mut self.partly);
         self.earlier = None;
         context.report.filled += 1;
         context.say(format_args!("disk {} takes part", self.name));

@@ -70,6 +70,8 @@ impl Asking<'_> {
             }
             Err(refusal) if self.lenient => {
                 self.refused += 1;
+                self.context
+                    .say(format_args!("refused: {deed}: {refusal:?}"));
                 self.context.damaged += u64::from(kind(&refusal) == "Damaged");
                 self.context.report.refused += 1;
                 self.context.report.refusal(kind(&refusal).to_owned());
