@@ -5,6 +5,11 @@
 //! `sample<TAB>what<TAB>unit<TAB>value`; `cargo xtask bench --figures` makes tables and plots of them.
 
 #![forbid(unsafe_code)]
+#![expect(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "the engine has no clock, file or thread of its own; what drives it has all of them"
+)]
 
 mod commits;
 mod load;

@@ -372,7 +372,7 @@ mod tests {
         let mut mirror = Mirror::new(Box::new(area));
         let cipher = PageCipher::new(&[7; INDEX_KEY_BYTES]);
         mirror.begin_group(0);
-        let mut write = |mirror: &mut Mirror, page: u64, value: u8| {
+        let write = |mirror: &mut Mirror, page: u64, value: u8| {
             let content = [value; PAGE_BYTES];
             mirror.set_tag(&cipher, page, cipher.tag(&content));
             mirror
