@@ -196,6 +196,8 @@ impl<'a> Life<'a> {
         OpenOptions {
             cache_bytes: INDEX_CACHE_BYTES,
             snapshot_rows: self.swarm.snapshot_rows,
+            // Segments of simulated disks are few: as often as the rows make one due, or never.
+            snapshot_segments: self.swarm.snapshot_rows as u64 / 8,
             new_bucket: self.swarm.new_bucket,
             heal: self.swarm.heal_plan(),
             ahead_bytes: self.swarm.ahead_bytes,

@@ -8,7 +8,7 @@
 #![expect(
     clippy::disallowed_methods,
     clippy::disallowed_types,
-    reason = "a benchmark has the world of its own: files, threads and time"
+    reason = "the engine has no clock, file or thread of its own; what drives it has all of them"
 )]
 
 mod commits;

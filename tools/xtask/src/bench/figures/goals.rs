@@ -15,6 +15,8 @@ pub enum Side {
 pub struct Goal {
     /// In words.
     pub text: &'static str,
+    /// In few words, for plots.
+    pub short: &'static str,
     /// The part that measures it.
     part: &'static str,
     /// What is judged.
@@ -30,6 +32,7 @@ pub struct Goal {
 impl Goal {
     const fn ratio(
         text: &'static str,
+        short: &'static str,
         part: &'static str,
         of: &'static str,
         beside: &'static [&'static str],
@@ -38,6 +41,7 @@ impl Goal {
     ) -> Goal {
         Goal {
             text,
+            short,
             part,
             of,
             beside,
@@ -52,6 +56,7 @@ impl Goal {
 pub const GOALS: [Goal; 16] = [
     Goal::ratio(
         "1 MiB writes with a flush at the end, four in flight, beside fio with the same flags",
+        "1 MiB writes / fio",
         "disk",
         "1 MiB writes: disk with a ring",
         &["1 MiB writes: fio"],
@@ -60,6 +65,7 @@ pub const GOALS: [Goal; 16] = [
     ),
     Goal::ratio(
         "the same beside fio on huge pages",
+        "1 MiB writes / fio on huge pages",
         "disk",
         "1 MiB writes: disk with a ring",
         &["1 MiB writes: fio on huge pages"],
@@ -68,6 +74,7 @@ pub const GOALS: [Goal; 16] = [
     ),
     Goal::ratio(
         "durable append of 4 KiB, median, beside bare pwrite and fdatasync",
+        "durable append / bare calls",
         "disk",
         "append, alone: disk with a ring, p50",
         &["append, alone: bare pwrite + fdatasync, p50"],
@@ -76,6 +83,7 @@ pub const GOALS: [Goal; 16] = [
     ),
     Goal::ratio(
         "the same beside bulk writes to the same file",
+        "the same beside bulk writes",
         "disk",
         "append, beside bulk writes: disk with a ring, p50",
         &["append, beside bulk writes: bare pwrite + fdatasync, p50"],
@@ -84,6 +92,7 @@ pub const GOALS: [Goal; 16] = [
     ),
     Goal::ratio(
         "commits per second by 64 clients beside one client, objects without content",
+        "64 clients / 1, no content",
         "commits",
         "commits of 0 B by 64",
         &["commits of 0 B by 1"],
@@ -92,6 +101,7 @@ pub const GOALS: [Goal; 16] = [
     ),
     Goal::ratio(
         "the same, objects of 1 KiB",
+        "64 clients / 1, 1 KiB",
         "commits",
         "commits of 1024 B by 64",
         &["commits of 1024 B by 1"],
@@ -100,6 +110,7 @@ pub const GOALS: [Goal; 16] = [
     ),
     Goal::ratio(
         "scrub without a budget, beside the slower of fio's sequential read and BLAKE3 on one core",
+        "scrub / reading or hashing",
         "scrub",
         "scrub",
         &["fio, one file read", "BLAKE3, one core"],
@@ -108,6 +119,7 @@ pub const GOALS: [Goal; 16] = [
     ),
     Goal::ratio(
         "filling a replaced disk, beside a bare sequential copy",
+        "filling a disk / bare copy",
         "rebuild",
         "rebuild",
         &["bare copy"],
@@ -116,6 +128,7 @@ pub const GOALS: [Goal; 16] = [
     ),
     Goal::ratio(
         "start after a crash with 1000 sealed segments beside one with 10",
+        "start, 1000 segments / 10",
         "starts",
         "filled, 1000 segments: first answer",
         &["filled, 10 segments: first answer"],
@@ -124,6 +137,7 @@ pub const GOALS: [Goal; 16] = [
     ),
     Goal::ratio(
         "the same, with a clean stop since they were written",
+        "start after a clean stop, 1000 / 10",
         "starts",
         "stopped since, 1000 segments: first answer",
         &["stopped since, 10 segments: first answer"],
@@ -134,6 +148,7 @@ pub const GOALS: [Goal; 16] = [
         unit: "MiB",
         ..Goal::ratio(
             "resident memory at most, up to 1,000,000 objects",
+            "memory at 1,000,000 objects",
             "objects",
             "most resident up to 1000000 objects",
             &[],
@@ -145,6 +160,7 @@ pub const GOALS: [Goal; 16] = [
         unit: "MiB",
         ..Goal::ratio(
             "resident memory at most, up to 10,000,000 objects",
+            "memory at 10,000,000 objects",
             LONG,
             "most resident up to 10000000 objects",
             &[],
@@ -154,6 +170,7 @@ pub const GOALS: [Goal; 16] = [
     },
     Goal::ratio(
         "LIST of 1000 keys among 1,000,000 beside the same among 10,000, the same pages again",
+        "LIST, 1,000,000 / 10,000",
         "objects",
         "LIST of 1000 among 1000000",
         &["LIST of 1000 among 10000"],
@@ -162,6 +179,7 @@ pub const GOALS: [Goal; 16] = [
     ),
     Goal::ratio(
         "the same, page after page, which the cache holds of the small bucket alone",
+        "page after page, 1,000,000 / 10,000",
         "objects",
         "LIST of 1000, page after page, among 1000000",
         &["LIST of 1000, page after page, among 10000"],
@@ -170,6 +188,7 @@ pub const GOALS: [Goal; 16] = [
     ),
     Goal::ratio(
         "LIST of 1000 keys among 10,000,000 beside the same among 10,000, the same pages again",
+        "LIST, 10,000,000 / 10,000",
         LONG,
         "LIST of 1000 among 10000000",
         &["LIST of 1000 among 10000"],
@@ -178,6 +197,7 @@ pub const GOALS: [Goal; 16] = [
     ),
     Goal::ratio(
         "the same, page after page",
+        "page after page, 10,000,000 / 10,000",
         LONG,
         "LIST of 1000, page after page, among 10000000",
         &["LIST of 1000, page after page, among 10000"],

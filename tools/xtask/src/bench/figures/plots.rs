@@ -101,7 +101,7 @@ fn goals(samples: &Samples) -> String {
         let (low, high) = verdict.range;
         let ends = [verdict.margin(low), verdict.margin(high)];
         Bar {
-            name: shorter(verdict.goal.text, 52),
+            name: verdict.goal.short.to_owned(),
             value: verdict.margin(verdict.value),
             low: ends[0].min(ends[1]),
             high: ends[0].max(ends[1]),
@@ -120,14 +120,6 @@ fn goals(samples: &Samples) -> String {
         around: Some(1.0),
     }
     .svg()
-}
-
-fn shorter(text: &str, chars: usize) -> String {
-    if text.chars().count() <= chars {
-        return text.to_owned();
-    }
-    let cut: String = text.chars().take(chars - 1).collect();
-    format!("{}\u{2026}", cut.trim_end())
 }
 
 fn bar(series: &Series, name: String, kind: usize) -> Bar {
