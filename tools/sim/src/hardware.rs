@@ -73,6 +73,8 @@ pub struct Slot {
     behind: bool,
     /// It may have lost, without a trace, what it had acknowledged.
     forgetful: bool,
+    /// A write may have gone where nothing lies, which scrubbing does not read.
+    astray: bool,
     /// An earlier condition to fall back to, and how many starts there had been then.
     earlier: Option<(SimSnapshot, u64)>,
     /// The disk it replaced.
@@ -167,6 +169,7 @@ impl Hardware {
             copied: false,
             behind: false,
             forgetful: false,
+            astray: false,
             earlier: None,
             lost: None,
             hung_until_ms: None,

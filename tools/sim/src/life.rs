@@ -196,7 +196,6 @@ impl<'a> Life<'a> {
         OpenOptions {
             cache_bytes: INDEX_CACHE_BYTES,
             snapshot_rows: self.swarm.snapshot_rows,
-            // Segments of simulated disks are few: as often as the rows make one due, or never.
             snapshot_segments: self.swarm.snapshot_rows as u64 / 8,
             new_bucket: self.swarm.new_bucket,
             heal: self.swarm.heal_plan(),
@@ -206,8 +205,7 @@ impl<'a> Life<'a> {
     }
 
     fn try_create(&mut self) -> Result<(), String> {
-        let (disks, _) = self.hardware.open();
-        let disks: Vec<Box<dyn Disk>> = disks.into_iter().flatten().collect();
+        let disks: Vec<Box<dyn Disk>> = self.hardware.open().0.into_iter().flatten().collect();
         let params = self.params();
         let mut world = self.world();
         let now = now(&self.context.clock);

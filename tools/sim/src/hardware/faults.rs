@@ -314,6 +314,7 @@ impl Hardware {
                 slot.forgetful |= plan.lose_writes.is_some()
                     || plan.misdirect_writes.is_some()
                     || plan.lie_flushes.is_some();
+                slot.astray |= plan.misdirect_writes.is_some();
                 slot.handle.set_plan(plan);
                 self.planned = true;
                 self.hurt_ms = u64::MAX;

@@ -212,11 +212,12 @@ impl Hardware {
         if since_ms <= self.hurt_ms || !self.can_be_scrubbed(status) {
             return false;
         }
-        // Blocks that nothing lies on are not read, and so not written again: a disk keeps those it cannot read.
+        // Blocks that nothing lies on are not read, and so not written again: a disk keeps those it cannot read,
+        // and what a write left there.
         let from = self.geometry.index_offset().get();
         let reads = |slot: &Slot| {
             let bytes = usize::try_from(DISK_BYTES - from).unwrap_or(usize::MAX);
-            !slot.handle.is_unreadable(from, bytes)
+            !slot.astray && !slot.handle.is_unreadable(from, bytes)
         };
         let hurt = self.slots.iter_mut().filter(|slot| slot.taint.segments);
         for slot in hurt.filter(|slot| reads(slot)) {
