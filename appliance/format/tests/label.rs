@@ -234,6 +234,20 @@ fn a_promise_raises_the_generation_and_is_no_label() {
 }
 
 #[test]
+fn a_damaged_block_is_mended_from_another_copy() {
+    let reading = with_block(dynamic_label(NEW).block(), &[7; BLOCK]).unwrap();
+    let mended: Vec<_> = reading.mendable().collect();
+    assert_eq!(mended.len(), 1);
+    assert_eq!(
+        (mended[0].0.copy, mended[0].1),
+        (LabelCopy::A, &dynamic_label(NEW))
+    );
+    // Nobody knows what belonged into a block that no copy has.
+    let reading = with_block(40, &[7; BLOCK]).unwrap();
+    assert_eq!(reading.mendable().count(), 0);
+}
+
+#[test]
 fn a_label_of_another_disk_does_not_count() {
     let mut other = dynamic_label(NEW + 1);
     other.disk = DiskId::new([0x29; 16]);

@@ -276,6 +276,16 @@ impl DiskLabels {
         let Some(generation) = newest_in_slot(own, slot) else {
             return false;
         };
+        let of_own = self.generation();
+        // A label that this disk has in no copy was never completed on it; of its newest one the second half
+        // may be missing. Once the ring has gone round, sectors are of the new label or of the old one, which
+        // nobody knows any more.
+        let went_round = generation.get() > u64::from(LABEL_RING_BLOCKS);
+        let second_half = LabelCopy::SECOND_PAIR.contains(&fault.copy);
+        let in_order = self.newest().is_some_and(|label| label.clean_stop);
+        if generation > of_own || (generation == of_own && went_round && second_half && !in_order) {
+            return true;
+        }
         if let Some(label) = self.generations.get(&generation) {
             return self.is_torn_form_of(label, fault.copy, bytes, 0..8);
         }

@@ -39,6 +39,8 @@ pub struct LabelReading {
     pub dynamic: Option<DynamicLabel>,
     /// The highest generation of any intact dynamic block, promises included; zero without one.
     pub highest: Generation,
+    /// Every intact dynamic label, each once.
+    pub ring: BTreeMap<Generation, DynamicLabel>,
     /// Damaged blocks. One or two of the newest ring slot are what a power cut leaves.
     pub bad: Vec<BadBlock>,
 }
@@ -63,6 +65,17 @@ fn blocks<'a>(
     })
 }
 
+impl LabelReading {
+    /// Damaged ring blocks of which another copy has what belongs there: where, and what.
+    pub fn mendable(&self) -> impl Iterator<Item = (LabelPlace, &DynamicLabel)> {
+        self.bad.iter().filter_map(|bad| {
+            let mut newest_first = self.ring.values().rev();
+            let label = newest_first.find(|label| label.block() == bad.place.block)?;
+            Some((bad.place, label))
+        })
+    }
+}
+
 /// Picks the label of a disk.
 ///
 /// # Errors
@@ -71,12 +84,15 @@ fn blocks<'a>(
 pub fn read_best(copies: &[LabelCopyBytes<'_>]) -> Result<LabelReading, LabelError> {
     let mut bad = Vec::new();
     let fixed = pick_static(copies, &mut bad)?;
-    let (dynamic, highest) = pick_dynamic(copies, &fixed, &mut bad)?;
+    let ring = read_ring(copies, &fixed, &mut bad)?;
+    let mut newest_first = ring.values().rev();
+    let dynamic = newest_first.find(|label| label.phase != LabelPhase::Promise);
     check_reserved(copies, &mut bad);
     Ok(LabelReading {
         fixed,
-        dynamic,
-        highest,
+        dynamic: dynamic.cloned(),
+        highest: ring.keys().next_back().copied().unwrap_or_default(),
+        ring,
         bad,
     })
 }
@@ -130,11 +146,11 @@ fn is_newer(error: &LabelError) -> bool {
     )
 }
 
-fn pick_dynamic(
+fn read_ring(
     copies: &[LabelCopyBytes<'_>],
     fixed: &StaticLabel,
     bad: &mut Vec<BadBlock>,
-) -> Result<(Option<DynamicLabel>, Generation), LabelError> {
+) -> Result<BTreeMap<Generation, DynamicLabel>, LabelError> {
     let ring = LABEL_RING_FIRST..LABEL_RING_FIRST + LABEL_RING_BLOCKS;
     let mut known: BTreeMap<Generation, DynamicLabel> = BTreeMap::new();
     for (place, bytes) in blocks(copies).filter(|(place, _)| ring.contains(&place.block)) {
@@ -156,10 +172,7 @@ fn pick_dynamic(
             }
         }
     }
-    let highest = known.keys().next_back().copied().unwrap_or_default();
-    let mut newest_first = known.into_values().rev();
-    let best = newest_first.find(|label| label.phase != LabelPhase::Promise);
-    Ok((best, highest))
+    Ok(known)
 }
 
 fn check_reserved(copies: &[LabelCopyBytes<'_>], bad: &mut Vec<BadBlock>) {

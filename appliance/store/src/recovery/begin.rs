@@ -16,6 +16,7 @@ use stele_format::limits::FRAME_HEADER_BYTES;
 use stele_format::record::{Abandoned, Body, EpochReason, MemberChange, RecordType};
 use stele_format::units::{DiskId, Epoch, Generation, LaneId, SegmentId, Sequence};
 
+use super::labels::mend;
 use super::replay::{Repair, Replayed};
 use super::{Disks, Opening};
 use crate::draft::Draft;
@@ -74,6 +75,16 @@ pub(super) fn repair(pool: &mut Pool, disks: &mut Disks, repairs: &[Repair]) {
         let data = BufferMut::padded(&repair.bytes).freeze();
         if disk.write_durable_at(repair.offset, data).is_err() {
             expel(pool, repair.slot);
+        }
+    }
+}
+
+/// Mends the labels of the disks that take part; one that fails is expelled.
+pub(super) fn mend_labels(pool: &mut Pool, disks: &mut Disks) {
+    let slots: Vec<DiskSlot> = pool.active().filter_map(|member| member.slot).collect();
+    for slot in slots {
+        if disks.get(slot).is_some_and(|disk| mend(disk).is_err()) {
+            expel(pool, slot);
         }
     }
 }
@@ -159,7 +170,11 @@ pub(crate) fn begin(
 fn confirm(opening: &mut Opening<'_>, facts: &LabelFacts<'_>) -> bool {
     let generation = opening.pool.generation;
     opening.pool.bring_in_force(generation);
-    write_labels(opening, facts)
+    let whole = write_labels(opening, facts);
+    if whole {
+        opening.pool.in_force = opening.pool.generation;
+    }
+    whole
 }
 
 /// Labels on every active disk; false when a disk failed and membership changed.

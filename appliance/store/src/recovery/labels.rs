@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use stele_device::disk::{BlockingDisk, Disk};
+use stele_device::buffer::BufferMut;
+use stele_device::disk::{BlockingDisk, Disk, DiskError};
 use stele_format::label::{
     DynamicLabel, LabelCopy, LabelCopyBytes, LabelReading, MemberState as LabelState, read_best,
 };
@@ -57,6 +58,24 @@ pub fn read_label(disk: &mut dyn Disk) -> Option<LabelReading> {
         })
         .collect();
     read_best(&views).ok()
+}
+
+/// Writes damaged label blocks of a disk again from its other copies: what a cut left half written would
+/// look like rot once the ring has gone round.
+///
+/// # Errors
+/// The first failed write or flush; the disk must not be believed then.
+pub(super) fn mend(disk: &mut dyn Disk) -> Result<(), DiskError> {
+    let Some(reading) = read_label(disk) else {
+        return Ok(());
+    };
+    for (place, label) in reading.mendable() {
+        let bytes = label.encode(&reading.fixed.geometry, place.copy);
+        let Ok(bytes) = bytes else { continue };
+        let data = BufferMut::padded(&bytes).freeze();
+        disk.write_durable_at(place.offset.get(), data)?;
+    }
+    Ok(())
 }
 
 /// Reads every label and decides who takes part.

@@ -206,3 +206,20 @@ fn segments_of_an_epoch_that_no_label_knows_yet_make_no_disk_stale() {
         rig.crash();
     }
 }
+
+#[test]
+fn a_damaged_label_block_is_written_again_at_a_start() {
+    let mut rig = with_object(3, false);
+    let handle = rig.handles[1].clone().unwrap();
+    let reading = read_label(&mut handle.open()).unwrap();
+    let label = reading.dynamic.unwrap();
+    let at = label
+        .place(&reading.fixed.geometry, LabelCopy::D)
+        .offset
+        .get();
+    handle.rot(at + 700, 0xff);
+    let damaged = |handle: &SimDiskHandle| read_label(&mut handle.open()).unwrap().bad.len();
+    assert_eq!(damaged(&handle), 1);
+    rig.start().stop();
+    assert_eq!(damaged(&handle), 0);
+}
