@@ -132,6 +132,11 @@ impl Engine {
 
     /// Writes the pool's state into the labels of all active disks.
     pub(super) fn start_label_update(&mut self) {
+        if self.read_only.is_some() {
+            // Who takes part is settled by the next start, with the disks that are there then.
+            self.label_again = false;
+            return;
+        }
         if self.labels.is_running() {
             self.label_again = true;
             return;
@@ -167,13 +172,13 @@ impl Engine {
         if self.labels.is_running() {
             return;
         }
-        if self.label_again {
-            return self.start_label_update();
-        }
-        self.relabelling = false;
+        self.relabelling &= self.label_again;
         if self.read_only.is_some() {
             // A disk that the labels call active was lost meanwhile: they never came in force.
             return;
+        }
+        if self.label_again {
+            return self.start_label_update();
         }
         let changed = self.pool.bring_in_force(self.label_generation);
         self.labels_in_force();

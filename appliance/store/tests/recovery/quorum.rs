@@ -7,7 +7,7 @@ use stele_format::units::Generation;
 use stele_store::recovery::{DiskVerdict, OpenError, read_label};
 use stele_store::request::{Command, ReadOnlyReason, Refusal};
 
-use crate::support::steps::turns;
+use crate::support::steps::{self, turns};
 use crate::support::{Rig, Running, content, name};
 
 /// Starts with some of the disks only.
@@ -291,6 +291,40 @@ fn a_running_vault_goes_on_with_half_of_its_disks_and_the_other_half_cannot() {
     vault.bucket("c", false);
     let kept = vault.get(&name("b", "k"), None, None).unwrap();
     assert!(kept == content(7, 10_000));
+}
+
+#[test]
+fn disks_lost_together_and_found_again_take_writes_again() {
+    for disks in [3, 4] {
+        let mut rig = Rig::create(disks);
+        let mut vault = rig.start();
+        vault.bucket("b", false);
+        vault.put(&name("b", "k"), &content(1, 10_000));
+        let last = *rig.frames_of(true).last().unwrap();
+        let journal = rig.disks_of(&last);
+        // As with one controller for all of them; a label update that begins meanwhile must not name what is left.
+        for disk in &journal {
+            rig.handles[*disk].as_ref().unwrap().vanish();
+        }
+        let put = name("b", "other");
+        if let Ok(stream) = vault.open_put(&put, steps::object()) {
+            drop(vault.feed(stream, &content(2, 10_000)));
+            vault.send(steps::commit(stream));
+        }
+        turns(&mut vault);
+        drop(vault);
+        rig.crash();
+        rig.handles
+            .iter()
+            .flatten()
+            .for_each(SimDiskHandle::come_back);
+        let mut vault = rig.start();
+        let written = create_bucket(&mut vault, "c");
+        let found = &vault.report.disks;
+        assert_eq!(written, Ok(()), "{disks} disks: {found:?}");
+        let kept = vault.get(&name("b", "k"), None, None).unwrap();
+        assert!(kept == content(1, 10_000));
+    }
 }
 
 #[test]
