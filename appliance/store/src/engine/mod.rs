@@ -344,12 +344,17 @@ impl Engine {
         self.index_lost
     }
 
-    /// Takes over from the engine whose index was lost: its alarms, and its numbers, so that nobody who
+    /// Takes over from the engine whose index was lost: its counts, alarms and clock, and its numbers, so that nobody who
     /// still has one of a stream of that engine is taken for the owner of another.
     pub fn take_over_from(&mut self, before: &Engine) {
         self.next_number = self.next_number.max(before.next_number);
         self.refused.after(StreamId(self.next_number));
         self.counters = before.counters;
+        // The journal states the clock of its last record; time went on since.
+        let mut clock = before.clock.clone();
+        if clock.now(self.now.monotonic_ms) > self.clock.latest() {
+            self.clock = clock;
+        }
         self.alarms = before.alarms.clone();
         self.alarms.index_rebuilt(self.clock.latest());
     }

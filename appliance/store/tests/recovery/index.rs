@@ -106,3 +106,20 @@ fn a_snapshot_that_contradicts_the_journal_is_discarded_and_nothing_is_lost() {
     vault.stop();
     assert!(!rig.start().report.index_rebuilt, "once was enough");
 }
+
+#[test]
+fn an_engine_that_takes_over_goes_on_with_the_clock() {
+    let mut rig = Rig::create(3);
+    let mut before = rig.start();
+    before.bucket("b", false);
+    before.sleep(3_600_000);
+    let told = before.engine.status().compliance;
+    rig.monotonic_ms = 3_700_000;
+    let mut after = rig.start();
+    assert!(
+        after.engine.status().compliance < told,
+        "the journal does not know of the hour"
+    );
+    after.engine.take_over_from(&before.engine);
+    assert!(after.engine.status().compliance >= told);
+}
