@@ -2,13 +2,11 @@
 
 use std::time::Instant;
 
-use stele_store::engine::{Engine, HealPlan};
-use stele_store::heal::pace::Rates;
+use stele_store::engine::Engine;
 use stele_store::heal::schedule::Due;
 use stele_store::pool::MemberState;
-use stele_store::recovery::OpenOptions;
 
-use crate::scrub::fill;
+use crate::scrub::{fill, healing_at_once};
 use crate::vault::Plan;
 use crate::yard::bare_copy;
 use crate::{Order, Outcome, mib, sample};
@@ -25,15 +23,7 @@ pub fn run(order: &Order) -> Outcome<()> {
     plan.create()?;
     let data_mib = order.pick(130, 1024);
     fill(&plan, data_mib)?;
-    let heal = HealPlan {
-        scrub: Rates::UNBOUNDED,
-        fill: Rates::UNBOUNDED,
-        due: NEVER,
-    };
-    let options = OpenOptions {
-        heal,
-        ..OpenOptions::default()
-    };
+    let options = healing_at_once(NEVER);
     let lost = plan.disk_path(2);
     for _ in 0..order.rounds {
         std::fs::remove_file(&lost)?;

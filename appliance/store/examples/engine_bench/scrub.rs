@@ -20,20 +20,25 @@ const DUE: Due = Due {
     interval_ms: 0,
 };
 
+/// Healing as fast as the disks go, when it is due.
+pub fn healing_at_once(due: Due) -> OpenOptions {
+    let heal = HealPlan {
+        scrub: Rates::UNBOUNDED,
+        fill: Rates::UNBOUNDED,
+        due,
+    };
+    OpenOptions {
+        heal,
+        ..OpenOptions::default()
+    }
+}
+
 pub fn run(order: &Order) -> Outcome<()> {
     let plan = Plan::usual(&order.directory);
     plan.create()?;
     let data_mib = order.pick(130, 1024);
     fill(&plan, data_mib)?;
-    let heal = HealPlan {
-        scrub: Rates::UNBOUNDED,
-        fill: Rates::UNBOUNDED,
-        due: DUE,
-    };
-    let options = OpenOptions {
-        heal,
-        ..OpenOptions::default()
-    };
+    let options = healing_at_once(DUE);
     let area = |number| {
         (
             plan.disk_path(number),
