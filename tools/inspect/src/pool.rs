@@ -258,6 +258,7 @@ pub fn member_word(state: MemberState) -> &'static str {
         MemberState::Absent => "absent",
         MemberState::Expelled => "expelled",
         MemberState::Stale => "stale",
+        MemberState::Drained => "drained",
     }
 }
 
