@@ -18,7 +18,7 @@ use crate::heal::walk::{Ask, Extent, Mode, Walk};
 use crate::heal::{CopyAt, Identity, Outcome, Role};
 use crate::job::{Job, JudgeJob};
 use crate::limits::CLIENT_QUIET_MS;
-use crate::pool::{MemberState, SegmentInfo};
+use crate::pool::{MemberState, Place, SegmentInfo};
 
 /// Ties operations and jobs to the walk they are of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,8 +52,20 @@ impl Default for HealPlan {
 struct Running {
     number: u64,
     walk: Walk,
-    /// The disk it fills.
-    fills: Option<DiskId>,
+    aim: Aim,
+}
+
+/// What a walk is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Aim {
+    /// To read every copy again.
+    Scrub,
+    /// To fill a disk that joins.
+    Fill(DiskId),
+    /// To write a copy to a new place.
+    Copy(Place),
+    /// To read every copy again, and the one at the new place.
+    Check(Place),
 }
 
 /// Everything about healing that the engine remembers.
@@ -130,34 +142,34 @@ impl Engine {
     }
 
     fn begin_walk(&mut self) -> bool {
-        let Some((segment, fills)) = self.next_to_walk() else {
+        let Some((segment, aim)) = self.next_to_walk() else {
             return false;
         };
-        let Some(walk) = self.walk_of(segment, fills) else {
-            match fills {
+        let Some(walk) = self.walk_of(segment, aim) else {
+            match aim {
                 // No copy of it is here: the disk takes part without it.
-                Some(_) => self.filled(segment, false, 0),
-                None => self.healer.schedule.postpone(self.now.monotonic_ms),
+                Aim::Fill(_) => self.filled(segment, false, 0),
+                Aim::Copy(_) | Aim::Check(_) => self.fail_drain("what it holds cannot be read"),
+                Aim::Scrub => self.healer.schedule.postpone(self.now.monotonic_ms),
             }
             return false;
         };
         let number = self.number();
-        self.healer.running = Some(Running {
-            number,
-            walk,
-            fills,
-        });
+        self.healer.running = Some(Running { number, walk, aim });
         true
     }
 
-    /// What to walk next, and the disk that is filled by it.
-    fn next_to_walk(&mut self) -> Option<(SegmentId, Option<DiskId>)> {
+    /// What to walk next, and what for.
+    fn next_to_walk(&mut self) -> Option<(SegmentId, Aim)> {
         let now_ms = self.now.monotonic_ms;
         if let Some(segment) = self.next_suspect() {
-            return Some((segment, None));
+            return Some((segment, Aim::Scrub));
         }
         if let Some((segment, disk)) = self.next_to_fill() {
-            return Some((segment, Some(disk)));
+            return Some((segment, Aim::Fill(disk)));
+        }
+        if let Some(next) = self.next_to_move() {
+            return Some(next);
         }
         if self.healer.schedule.is_quiet(now_ms) {
             return None;
@@ -171,7 +183,7 @@ impl Engine {
         if due.is_none() {
             self.healer.schedule.postpone(now_ms);
         }
-        due.map(|segment| (segment, None))
+        due.map(|segment| (segment, Aim::Scrub))
     }
 
     fn next_suspect(&mut self) -> Option<SegmentId> {
@@ -215,7 +227,7 @@ impl Engine {
         }
     }
 
-    fn walk_of(&self, segment: SegmentId, fills: Option<DiskId>) -> Option<Walk> {
+    fn walk_of(&self, segment: SegmentId, aim: Aim) -> Option<Walk> {
         let info = self.pool.segments.get(&segment)?;
         let identity = Identity {
             pool: self.pool.id,
@@ -236,10 +248,10 @@ impl Engine {
                 frames: self.lane.frames(),
             },
         };
-        let copies = self.copies_of(info, fills);
-        let mode = match fills {
-            Some(_) => Mode::Fill,
-            None => Mode::Scrub,
+        let copies = self.copies_of(info, aim);
+        let mode = match aim {
+            Aim::Fill(_) | Aim::Copy(_) => Mode::Fill,
+            Aim::Scrub | Aim::Check(_) => Mode::Scrub,
         };
         // A disk without a vote says nothing of others, but what it gives is judged all the same.
         let source = |copy: &CopyAt| match copy.role {
@@ -251,14 +263,17 @@ impl Engine {
         readable.then(|| Walk::new(identity, mode, extent, copies))
     }
 
-    fn copies_of(&self, info: &SegmentInfo, fills: Option<DiskId>) -> Vec<CopyAt> {
+    fn copies_of(&self, info: &SegmentInfo, aim: Aim) -> Vec<CopyAt> {
         let role = |disk: DiskId| {
             let member = self.pool.member(disk)?;
             match member.state {
                 MemberState::Active => Some(Role::Member),
-                MemberState::Joining if fills == Some(disk) => Some(Role::Target),
+                MemberState::Joining if aim == Aim::Fill(disk) => Some(Role::Target),
                 MemberState::Stale => Some(Role::Witness),
-                MemberState::Joining | MemberState::Absent | MemberState::Expelled => None,
+                MemberState::Joining
+                | MemberState::Absent
+                | MemberState::Expelled
+                | MemberState::Drained => None,
             }
         };
         let mut copies: Vec<CopyAt> = info
@@ -274,6 +289,21 @@ impl Engine {
                 })
             })
             .collect();
+        let new = match aim {
+            Aim::Copy(place) => Some((place, Role::Target)),
+            Aim::Check(place) => Some((place, Role::Member)),
+            Aim::Scrub | Aim::Fill(_) => None,
+        };
+        copies.extend(new.and_then(|(place, role)| {
+            let (slot, base) = self.pool.locate_active(&place)?;
+            let disk = place.disk;
+            Some(CopyAt {
+                disk,
+                slot,
+                base,
+                role,
+            })
+        }));
         copies.sort_by_key(|copy| match copy.role {
             Role::Member => 0,
             Role::Witness => 1,
@@ -295,9 +325,9 @@ impl Engine {
         else {
             return;
         };
-        let (pace, rates) = match running.fills {
-            Some(_) => (fill_pace, &plan.fill),
-            None => (scrub_pace, &plan.scrub),
+        let (pace, rates) = match running.aim {
+            Aim::Fill(_) | Aim::Copy(_) | Aim::Check(_) => (fill_pace, &plan.fill),
+            Aim::Scrub => (scrub_pace, &plan.scrub),
         };
         loop {
             let bytes = running.walk.next_bytes();
@@ -402,8 +432,14 @@ impl Engine {
 
     /// A disk is not filled any more: nor is what was being read for it.
     pub(super) fn heal_abandon(&mut self, disk: DiskId) {
-        let for_it = |running: &mut Running| running.fills == Some(disk);
+        let for_it = |running: &mut Running| running.aim == Aim::Fill(disk);
         drop(self.healer.running.take_if(for_it));
+    }
+
+    /// A drain ended early: so does what was being copied for it.
+    pub(super) fn heal_abandon_move(&mut self) {
+        let moves = |running: &mut Running| matches!(running.aim, Aim::Copy(_) | Aim::Check(_));
+        drop(self.healer.running.take_if(moves));
     }
 
     /// What a fill could not give a disk that takes part now is tried again.
@@ -430,9 +466,14 @@ impl Engine {
         };
         let identity = *running.walk.identity();
         self.healer.schedule.record(identity.segment, outcome);
-        if let Some(disk) = running.fills {
-            let whole = outcome.whole.contains(&disk) && outcome.lost.is_empty();
-            return self.filled(identity.segment, whole, outcome.filled_bytes);
+        match running.aim {
+            Aim::Fill(disk) => {
+                let whole = outcome.whole.contains(&disk) && outcome.lost.is_empty();
+                return self.filled(identity.segment, whole, outcome.filled_bytes);
+            }
+            Aim::Copy(to) => return self.copied(to, outcome),
+            Aim::Check(to) => return self.checked(to, outcome),
+            Aim::Scrub => {}
         }
         let info = self.pool.segments.get(&identity.segment);
         let is_open = info.is_some_and(|info| info.data_end.is_none());

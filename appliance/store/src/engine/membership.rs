@@ -44,6 +44,12 @@ pub enum DiskRefusal {
     /// The index is being made anew.
     #[error("the index is being made anew; ask again when `stele status` no longer says so")]
     Rebuilding,
+    /// One disk at a time.
+    #[error("disk {number} is being drained; wait until it is empty")]
+    Draining {
+        /// Its number.
+        number: u16,
+    },
     /// Nothing is written.
     #[error("the vault is read-only: first plug in what is missing, then restart it")]
     ReadOnly,
@@ -182,7 +188,15 @@ impl Engine {
                     .member(fill.disk)
                     .map_or(0, |member| member.ordinal + 1),
             }),
-            None => Ok(()),
+            None => match self.drain_progress() {
+                Some((disk, _)) => Err(DiskRefusal::Draining {
+                    number: self
+                        .pool
+                        .member(disk)
+                        .map_or(0, |member| member.ordinal + 1),
+                }),
+                None => Ok(()),
+            },
         }
     }
 
@@ -329,7 +343,7 @@ impl Engine {
     }
 
     /// Segments that are open or allocated to be.
-    fn segments_in_use(&self) -> Vec<SegmentId> {
+    pub(super) fn segments_in_use(&self) -> Vec<SegmentId> {
         let mut in_use = self.lane.open_segments();
         in_use.push(self.journal.segment());
         in_use.extend(self.journal.prepared());
@@ -407,10 +421,14 @@ impl Engine {
     /// Every member's label says who takes part.
     pub(super) fn labels_in_force(&mut self) {
         let active = |fill: &mut Fill| fill.stage == Stage::Activating;
-        let Some(fill) = self.fill.take_if(active) else {
+        let filled = self.fill.take_if(active);
+        let drained = self.drain_ended();
+        if let Some(fill) = &filled {
+            self.suspect_holes(&fill.holed);
+        }
+        if filled.is_none() && !drained {
             return;
-        };
-        self.suspect_holes(&fill.holed);
+        }
         let body = member_body(&self.pool);
         self.journal.push_own(Draft::of_engine(
             stele_format::record::RecordType::Member,

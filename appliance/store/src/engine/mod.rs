@@ -12,6 +12,7 @@ mod admission;
 pub(crate) mod commands;
 mod damage;
 mod download;
+mod drain;
 mod faults;
 mod heal;
 pub(crate) mod io;
@@ -25,6 +26,8 @@ mod streams;
 pub(crate) mod view;
 mod watch;
 
+pub(crate) use drain::DRAINED;
+pub use drain::DrainRefusal;
 pub(crate) use faults::{LabelFacts, labels_of};
 pub use heal::HealPlan;
 pub(crate) use heal::HealToken;
@@ -208,6 +211,7 @@ pub struct Engine {
     pub(crate) index_lost: bool,
     pub(crate) healer: heal::Healer,
     pub(crate) fill: Option<membership::Fill>,
+    pub(crate) drain: Option<drain::Drain>,
 }
 
 /// How far a clean stop has come.
@@ -308,6 +312,7 @@ impl Engine {
             index_lost: false,
             healer: heal::Healer::new(parts.heal_plan),
             fill: None,
+            drain: None,
         }
     }
 
@@ -506,6 +511,7 @@ impl Engine {
         }
         self.pump_healing();
         self.pump_fill();
+        self.pump_drain();
         self.continue_stop();
     }
 
