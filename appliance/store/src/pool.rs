@@ -273,6 +273,12 @@ impl Pool {
         self.members.iter().find(|member| member.disk == disk)
     }
 
+    /// The number of a member, from 1; zero of a disk that is none.
+    #[must_use]
+    pub fn number_of(&self, disk: DiskId) -> u16 {
+        self.member(disk).map_or(0, |member| member.ordinal + 1)
+    }
+
     /// The member attached at this slot.
     #[must_use]
     pub fn member_at(&self, slot: DiskSlot) -> Option<&Member> {

@@ -238,11 +238,7 @@ impl Engine {
     }
 
     fn heal_status(&self) -> HealStatus {
-        let number = |disk| {
-            self.pool
-                .member(disk)
-                .map_or(0, |member| member.ordinal + 1)
-        };
+        let number = |disk| self.pool.number_of(disk);
         HealStatus {
             counts: self.healer.counts().clone(),
             segment: self.healer.segment(),
@@ -287,7 +283,7 @@ impl Engine {
                 disk: member.disk,
                 name: member.name.clone(),
                 state: member.state,
-                reason: member.reason,
+                reason: self.reason_of(member),
                 free_bytes: u64::from(member.free_units()) * unit,
                 total_bytes: u64::from(member.unit_count()) * unit,
             })

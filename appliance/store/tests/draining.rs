@@ -242,6 +242,92 @@ fn run_drain(rig: &mut Rig, steps: Option<u64>) -> (u64, Vec<u64>) {
     (from, rig.power.take_changes())
 }
 
+/// Whether an operator is told that the disk may be pulled out.
+fn may_be_pulled(engine: &Engine) -> bool {
+    let status = engine.status();
+    let reason = status.disks[LEAVES].reason;
+    is_drained(engine)
+        && status.read_only.is_none()
+        && reason == Some("it was drained and may be pulled out")
+}
+
+/// Whether a start with only these disks writes.
+fn writes_with(rig: &mut Rig, here: &[usize]) -> bool {
+    let handles = rig.handles.clone();
+    let kept: Vec<_> = handles
+        .iter()
+        .flatten()
+        .map(|h| (h, h.snapshot()))
+        .collect();
+    for (at, handle) in rig.handles.iter_mut().enumerate() {
+        handle.take_if(|_| !here.contains(&at));
+    }
+    let mut vault = rig.start();
+    let writes = vault.engine.status().read_only.is_none();
+    if writes {
+        check_all(&mut vault, 2, "with some disks");
+    }
+    drop(vault);
+    kept.iter().for_each(|(handle, was)| handle.restore(was));
+    rig.handles.clone_from(&handles);
+    writes
+}
+
+#[test]
+fn of_four_disks_three_remain_and_more_than_half_of_those_in_force_decides() {
+    let mut rig = filled(4, 2);
+    let disks = all(&rig);
+    let fresh: Vec<_> = disks.iter().map(SimDiskHandle::snapshot).collect();
+    let (from, changes) = run_drain(&mut rig, None);
+    assert!(
+        !writes_with(&mut rig, &[0, LEAVES]),
+        "a drained disk has a vote"
+    );
+    let mut told = Vec::new();
+    for at in changes.iter().rev().take(60) {
+        disks
+            .iter()
+            .zip(&fresh)
+            .for_each(|(disk, was)| disk.restore(was));
+        let said = drain_until(&mut rig, at - from);
+        rig.power.restore();
+        disks.iter().for_each(|disk| disk.crash(Loss::All));
+        assert!(writes_with(&mut rig, &[0, 1, 2, LEAVES]), "all are here");
+        if said {
+            assert!(writes_with(&mut rig, &[0, 1, 2]), "without it");
+            for one in 0..LEAVES {
+                let two: Vec<usize> = (0..LEAVES).filter(|at| *at != one).collect();
+                assert!(writes_with(&mut rig, &two), "without it and disk {one}");
+            }
+            // Without the first two disks there is no index, and no start at all.
+            for one in 0..2 {
+                let drained_too = &[one, LEAVES];
+                assert!(!writes_with(&mut rig, &[one]), "one of three");
+                assert!(!writes_with(&mut rig, drained_too), "the drained one");
+            }
+        }
+        told.push(said);
+    }
+    assert!(told.contains(&true) && told.contains(&false), "{told:?}");
+}
+
+/// Drains until the power fails after so many steps; whether the disk might be pulled out by then.
+fn drain_until(rig: &mut Rig, steps: u64) -> bool {
+    let mut vault = rig.start();
+    turns(&mut vault);
+    rig.power.cut_after(steps);
+    vault.drain(NUMBER).unwrap();
+    let mut said = false;
+    for _ in 0..20_000 {
+        if !rig.power.is_on() {
+            return said;
+        }
+        said |= may_be_pulled(&vault.engine);
+        vault.turn();
+    }
+    panic!("the power stays on");
+}
+
 #[test]
 fn what_cannot_be_drained_is_refused_and_nothing_changes() {
     let mut rig = filled(3, 1);
@@ -259,7 +345,7 @@ fn what_cannot_be_drained_is_refused_and_nothing_changes() {
     vault.drain(NUMBER).unwrap();
     assert_eq!(vault.drain(5), Err(DrainRefusal::Busy { number: NUMBER }));
     vault.until("it is drained", is_drained);
-    let gone = DrainRefusal::NotActive { number: NUMBER };
+    let gone = DrainRefusal::Drained { number: NUMBER };
     assert_eq!(vault.drain(NUMBER), Err(gone));
     rig.handles[2].as_ref().unwrap().vanish();
     turns(&mut vault);

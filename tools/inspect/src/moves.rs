@@ -56,6 +56,12 @@ impl Moves {
         places
     }
 
+    /// Whether a copy has come to this disk.
+    #[must_use]
+    pub fn has_come(&self, segment: SegmentId, disk: DiskId) -> bool {
+        self.ended(segment).any(|moved| moved.to.disk == disk)
+    }
+
     /// Whether what a disk holds of a segment counts for nothing: it left, or has not come yet.
     #[must_use]
     pub fn is_aside(&self, segment: SegmentId, begun_on: &[DiskId], disk: DiskId) -> bool {

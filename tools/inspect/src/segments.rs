@@ -358,11 +358,16 @@ impl SegmentJudge<'_> {
     }
 
     /// Of three copies one may lag: its disk holds no later journal frame, the vault did not stop in
-    /// order, nothing was started since, and no other copy lacks the frame too.
+    /// order, nothing was started since, and no other copy lacks the frame too. One that moved was read back
+    /// at its new place before a record said so.
     fn may_lag(&self, copy: &CopyFacts, finding: &Finding) -> bool {
         let Some(header) = &self.facts.header else {
             return false;
         };
+        let disk = self.pool.disks[copy.disk].labels.disk();
+        if self.evidence.log.moves.has_come(self.facts.segment, disk) {
+            return false;
+        }
         let copies = header.disks.as_slice().len();
         let last = self
             .evidence

@@ -18,10 +18,12 @@ use crate::draft::Draft;
 use crate::heal::Outcome;
 use crate::journal::JOURNAL_COPIES;
 use crate::lane::DATA_COPIES;
-use crate::pool::{INDEX_DISK_COUNT, MemberState, Place, SegmentInfo};
+use crate::pool::{INDEX_DISK_COUNT, Member, MemberState, Place, SegmentInfo};
 
 /// Why a disk that was drained takes part no more.
 pub(crate) const DRAINED: &str = "it was drained and may be pulled out";
+/// The same before the labels of all other disks say so.
+const DRAINED_UNSAID: &str = "it was drained; leave it in until the labels of the others say so";
 
 /// Why a disk cannot be drained.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -44,6 +46,15 @@ pub enum DrainRefusal {
         /// Its number.
         number: u16,
     },
+    /// It is empty already.
+    #[error("disk {number} was drained already")]
+    Drained {
+        /// Its number.
+        number: u16,
+    },
+    /// The index is being made anew.
+    #[error("the index is being made anew; ask again when `stele status` no longer says so")]
+    Rebuilding,
     /// Nothing is written.
     #[error("the vault is read-only: first plug in what is missing, then restart it")]
     ReadOnly,
@@ -97,6 +108,8 @@ enum Stage {
     Ending(Move),
     /// The labels are to say that the disk takes part no more.
     Leaving,
+    /// They say so, and are to say next that a start needs more than half of those that remain.
+    Settling,
 }
 
 /// A disk being drained.
@@ -164,11 +177,13 @@ impl Engine {
         }
         let member = members.iter().find(|member| member.ordinal + 1 == number);
         let member = member.ok_or(DrainRefusal::NoSuchDisk { number })?;
+        if member.state == MemberState::Drained {
+            return Err(DrainRefusal::Drained { number });
+        }
         let active = self.pool.active_slot(member.disk);
         let slot = active.ok_or(DrainRefusal::NotActive { number })?;
-        let missing = |member: &&crate::pool::Member| {
-            !matches!(member.state, MemberState::Active | MemberState::Drained)
-        };
+        let missing =
+            |member: &&Member| !matches!(member.state, MemberState::Active | MemberState::Drained);
         if let Some(other) = members.iter().find(missing) {
             let number = other.ordinal + 1;
             return Err(DrainRefusal::OtherMissing { number });
@@ -381,10 +396,25 @@ impl Engine {
         self.start_label_update();
     }
 
-    /// Whether the labels in force say that the disk has left.
-    pub(super) fn drain_ended(&mut self) -> bool {
-        let leaving = |drain: &mut Drain| drain.stage == Stage::Leaving;
-        self.drain.take_if(leaving).is_some()
+    /// The labels of all that take part were written. True when they say for the first time that the disk
+    /// has left; it may be pulled out once they also say that a start does not count it any more.
+    pub(super) fn drain_ended(&mut self, members_changed: bool) -> bool {
+        let stage = self.drain.as_ref().map(|drain| drain.stage);
+        match stage {
+            Some(Stage::Leaving) if members_changed => self.set_stage(Stage::Settling),
+            Some(Stage::Leaving | Stage::Settling) => self.drain = None,
+            _ => {}
+        }
+        stage == Some(Stage::Leaving)
+    }
+
+    /// Why a disk takes no part, or what a drain left to be said of it.
+    pub(crate) fn reason_of(&self, member: &Member) -> Option<&'static str> {
+        let unsaid = member.voter || self.drain.as_ref().is_some_and(|d| d.disk == member.disk);
+        match member.state {
+            MemberState::Drained if unsaid => Some(DRAINED_UNSAID),
+            _ => member.reason,
+        }
     }
 
     /// A disk is not believed any more: what moves from it or to it stays where it is.
@@ -395,10 +425,10 @@ impl Engine {
         let to = match drain.stage {
             Stage::Beginning(step) | Stage::Copying(step) => Some(step.to),
             Stage::Checking(step) | Stage::Ending(step) => Some(step.to),
-            Stage::Next | Stage::Leaving => None,
+            Stage::Next | Stage::Leaving | Stage::Settling => None,
         };
         let target = to.and_then(|to| self.pool.member(to.disk)?.slot);
-        let leaves = drain.slot == slot && drain.stage != Stage::Leaving;
+        let leaves = drain.slot == slot;
         if leaves || target == Some(slot) {
             self.fail_drain("a disk failed meanwhile");
         }

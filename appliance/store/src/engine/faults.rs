@@ -183,7 +183,7 @@ impl Engine {
             return self.start_label_update();
         }
         let changed = self.pool.bring_in_force(self.label_generation);
-        self.labels_in_force();
+        self.labels_in_force(changed);
         if changed {
             self.widen_journal();
             // So that a start needs half of the new membership, not of the one before.

@@ -45,7 +45,7 @@ pub enum DiskRefusal {
     #[error("the index is being made anew; ask again when `stele status` no longer says so")]
     Rebuilding,
     /// One disk at a time.
-    #[error("disk {number} is being drained; wait until it is empty")]
+    #[error("disk {number} is being drained; wait until that is done")]
     Draining {
         /// Its number.
         number: u16,
@@ -182,19 +182,15 @@ impl Engine {
     fn may_join(&self) -> Result<(), DiskRefusal> {
         match &self.fill {
             _ if self.read_only.is_some() => Err(DiskRefusal::ReadOnly),
-            Some(fill) => Err(DiskRefusal::Filling {
-                number: self
-                    .pool
-                    .member(fill.disk)
-                    .map_or(0, |member| member.ordinal + 1),
-            }),
+            Some(fill) => {
+                let number = self.pool.number_of(fill.disk);
+                Err(DiskRefusal::Filling { number })
+            }
             None => match self.drain_progress() {
-                Some((disk, _)) => Err(DiskRefusal::Draining {
-                    number: self
-                        .pool
-                        .member(disk)
-                        .map_or(0, |member| member.ordinal + 1),
-                }),
+                Some((disk, _)) => {
+                    let number = self.pool.number_of(disk);
+                    Err(DiskRefusal::Draining { number })
+                }
                 None => Ok(()),
             },
         }
@@ -418,11 +414,11 @@ impl Engine {
         self.start_label_update();
     }
 
-    /// Every member's label says who takes part.
-    pub(super) fn labels_in_force(&mut self) {
+    /// Every member's label says who takes part, and whether that is another set than before.
+    pub(super) fn labels_in_force(&mut self, members_changed: bool) {
         let active = |fill: &mut Fill| fill.stage == Stage::Activating;
         let filled = self.fill.take_if(active);
-        let drained = self.drain_ended();
+        let drained = self.drain_ended(members_changed);
         if let Some(fill) = &filled {
             self.suspect_holes(&fill.holed);
         }
