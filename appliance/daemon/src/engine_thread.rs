@@ -18,6 +18,7 @@ use std::time::Duration;
 use stele_device::area::Area;
 use stele_device::clock::Clock;
 use stele_device::disk::{Disk, DiskError, Done, OpId};
+use stele_device::linger::linger;
 use stele_device::linux::clock::SystemClock;
 use stele_format::geometry::DiskGeometry;
 use stele_format::units::{DiskId, Generation, UnixMillis};
@@ -201,7 +202,7 @@ impl EngineThread {
     /// Works until the engine has stopped, or must be started again.
     fn serve(&mut self, waker: &Waker) {
         while !self.engine.is_stopped() && (self.stopping || !self.engine.is_index_lost()) {
-            let worked = self.round(waker);
+            let worked = linger(|| self.round(waker).then_some(())).is_some();
             if !worked && !self.engine.is_stopped() {
                 std::thread::park_timeout(self.sleep());
             }

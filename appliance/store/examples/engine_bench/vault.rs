@@ -15,11 +15,13 @@ use stele_device::area::Area;
 use stele_device::buffer::Pool;
 use stele_device::clock::Clock;
 use stele_device::disk::{Disk, DiskError, Waker};
+use stele_device::linger::linger;
 use stele_device::linux::area::FileArea;
 use stele_device::linux::clock::SystemClock;
 use stele_device::linux::disk::{FileDisk, OpenMode, Wishes};
 use stele_device::linux::entropy::OsEntropy;
 use stele_device::linux::keyfile::KeyFile;
+
 use stele_format::geometry::DiskGeometry;
 use stele_format::units::{ByteCount, Generation, UnitCount, UnixMillis};
 use stele_store::engine::{Action, Attachment, DiskSlot, Engine, Event, Now, World};
@@ -193,8 +195,12 @@ impl<Question: Send + 'static, Reply: Send + 'static> Crew<Question, Reply> {
             let (take, give, asker) = (Arc::clone(&take), give.clone(), asker.clone());
             std::thread::spawn(move || {
                 loop {
-                    let question = take.lock().unwrap_or_else(PoisonError::into_inner).recv();
-                    let Ok(question) = question else { return };
+                    let take = take.lock().unwrap_or_else(PoisonError::into_inner);
+                    let soon = linger(|| take.try_recv().ok());
+                    let Some(question) = soon.or_else(|| take.recv().ok()) else {
+                        return;
+                    };
+                    drop(take);
                     if give.send(work(question)).is_err() {
                         return;
                     }
@@ -303,6 +309,14 @@ impl Vault {
     /// One round: everything that has ended, then everything that is to be done. Sleeps when there
     /// was neither.
     pub fn turn(&mut self) {
+        let worked = linger(|| self.round().then_some(())).is_some();
+        if !worked && self.replies.is_empty() {
+            std::thread::park_timeout(Duration::from_millis(TICK_MS));
+        }
+    }
+
+    /// Whether there was anything.
+    fn round(&mut self) -> bool {
         let mut worked = self.take_disks();
         while let Ok(done) = self.workers.replies.try_recv() {
             worked = true;
@@ -319,9 +333,7 @@ impl Vault {
         }
         worked |= !self.actions.is_empty();
         self.act();
-        if !worked && self.replies.is_empty() {
-            std::thread::park_timeout(Duration::from_millis(TICK_MS));
-        }
+        worked || !self.replies.is_empty()
     }
 
     fn take_disks(&mut self) -> bool {
