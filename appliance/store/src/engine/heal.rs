@@ -55,6 +55,25 @@ struct Running {
     aim: Aim,
 }
 
+/// What a walk wants done, and where.
+struct Asked {
+    number: u64,
+    identity: Identity,
+    copies: Vec<CopyAt>,
+    asks: Vec<Ask>,
+}
+
+impl Running {
+    fn take_asks(&mut self) -> Asked {
+        Asked {
+            number: self.number,
+            identity: *self.walk.identity(),
+            copies: self.walk.copies().to_vec(),
+            asks: self.walk.take_asks(),
+        }
+    }
+}
+
 /// What a walk is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Aim {
@@ -73,6 +92,8 @@ pub(crate) enum Aim {
 pub(crate) struct Healer {
     plan: HealPlan,
     running: Option<Running>,
+    /// A fill that asks for no more runs: while its last ones are written and flushed, the next begins.
+    ending: Option<Running>,
     schedule: Schedule,
     scrub_pace: Pace,
     fill_pace: Pace,
@@ -105,6 +126,46 @@ impl Healer {
             .map(|running| running.walk.identity().segment)
     }
 
+    fn under_way(&mut self) -> impl Iterator<Item = &mut Running> {
+        self.ending.iter_mut().chain(self.running.as_mut())
+    }
+
+    /// The segment whose fill ends.
+    pub(super) fn ending(&self) -> Option<SegmentId> {
+        let ending = self.ending.as_ref()?;
+        Some(ending.walk.identity().segment)
+    }
+
+    /// Makes place for the next fill once this one asks for no more runs; says whether it did.
+    fn end_running(&mut self) -> bool {
+        let ends = |running: &mut Running| {
+            matches!(running.aim, Aim::Fill(_)) && running.walk.asks_for_no_more()
+        };
+        if self.ending.is_none() {
+            self.ending = self.running.take_if(ends);
+            return self.ending.is_some();
+        }
+        false
+    }
+
+    /// Takes a walk that has nothing left to do.
+    fn take_finished(&mut self) -> Option<(Running, Outcome)> {
+        for place in [&mut self.ending, &mut self.running] {
+            if let Some(running) = place
+                && let Some(outcome) = running.walk.finished()
+            {
+                return Some((place.take()?, outcome));
+            }
+        }
+        None
+    }
+
+    fn abandon(&mut self, ends: impl Fn(Aim) -> bool) {
+        for place in [&mut self.ending, &mut self.running] {
+            drop(place.take_if(|running| ends(running.aim)));
+        }
+    }
+
     fn is_busy(&self, now_ms: u64) -> bool {
         self.client_ms
             .is_some_and(|asked| now_ms.saturating_sub(asked) < CLIENT_QUIET_MS)
@@ -125,18 +186,13 @@ impl Engine {
             return;
         }
         loop {
-            if self.healer.running.is_none() && !self.begin_walk() {
-                return;
+            if self.healer.running.is_some() || self.begin_walk() {
+                self.advance_walk();
             }
-            self.advance_walk();
-            match self
-                .healer
-                .running
-                .as_mut()
-                .map(|running| running.walk.finished())
-            {
-                Some(Some(outcome)) => self.conclude_walk(&outcome),
-                _ => return,
+            match self.healer.take_finished() {
+                Some((walked, outcome)) => self.conclude_walk(&walked, &outcome),
+                None if self.healer.end_running() => {}
+                None => return,
             }
         }
     }
@@ -340,12 +396,19 @@ impl Engine {
     }
 
     fn submit_asks(&mut self) {
-        let Some(running) = self.healer.running.as_mut() else {
-            return;
-        };
-        let (number, identity) = (running.number, *running.walk.identity());
-        let asks = running.walk.take_asks();
-        let copies = running.walk.copies().to_vec();
+        let asked: Vec<Asked> = self.healer.under_way().map(Running::take_asks).collect();
+        for asked in asked {
+            self.submit(asked);
+        }
+    }
+
+    fn submit(&mut self, asked: Asked) {
+        let Asked {
+            number,
+            identity,
+            copies,
+            asks,
+        } = asked;
         for ask in asks {
             let of = |token| HealToken {
                 walk: number,
@@ -389,8 +452,9 @@ impl Engine {
     }
 
     fn walk_with(&mut self, token: HealToken) -> Option<&mut Walk> {
-        let running = self.healer.running.as_mut()?;
-        (running.number == token.walk).then_some(&mut running.walk)
+        let mut under_way = self.healer.under_way();
+        let running = under_way.find(|running| running.number == token.walk)?;
+        Some(&mut running.walk)
     }
 
     /// A read of a walk has ended.
@@ -432,14 +496,13 @@ impl Engine {
 
     /// A disk is not filled any more: nor is what was being read for it.
     pub(super) fn heal_abandon(&mut self, disk: DiskId) {
-        let for_it = |running: &mut Running| running.aim == Aim::Fill(disk);
-        drop(self.healer.running.take_if(for_it));
+        self.healer.abandon(|aim| aim == Aim::Fill(disk));
     }
 
     /// A drain ended early: so does what was being copied for it.
     pub(super) fn heal_abandon_move(&mut self) {
-        let moves = |running: &mut Running| matches!(running.aim, Aim::Copy(_) | Aim::Check(_));
-        drop(self.healer.running.take_if(moves));
+        self.healer
+            .abandon(|aim| matches!(aim, Aim::Copy(_) | Aim::Check(_)));
     }
 
     /// What a fill could not give a disk that takes part now is tried again.
@@ -454,16 +517,13 @@ impl Engine {
 
     /// A disk is not believed any more: the walk goes on without it.
     pub(super) fn heal_forget(&mut self, slot: DiskSlot) {
-        if let Some(running) = self.healer.running.as_mut() {
+        for running in self.healer.under_way() {
             running.walk.forget(slot);
         }
         self.submit_asks();
     }
 
-    fn conclude_walk(&mut self, outcome: &Outcome) {
-        let Some(running) = self.healer.running.take() else {
-            return;
-        };
+    fn conclude_walk(&mut self, running: &Running, outcome: &Outcome) {
         let identity = *running.walk.identity();
         self.healer.schedule.record(identity.segment, outcome);
         match running.aim {

@@ -357,7 +357,11 @@ impl Engine {
         fill.queue.retain(|segment| segments.contains_key(segment));
         let fill = self.fill.as_ref()?;
         let unfinished = self.lane.open_segments();
+        let ending = self.healer.ending();
         let can_be_read = |segment: &&SegmentId| {
+            if ending == Some(**segment) {
+                return false;
+            }
             let info = self.pool.segments.get(segment);
             info.is_some_and(|info| {
                 info.data_end.is_some() && self.is_readable(**segment, info, &unfinished)
