@@ -246,6 +246,7 @@ pub struct Vault {
     replies: VecDeque<(RequestId, Result<Answer, Refusal>)>,
     next_request: u64,
     last_tick_ms: u64,
+    received: bool,
 }
 
 impl Vault {
@@ -264,6 +265,7 @@ impl Vault {
             replies: VecDeque::new(),
             next_request: 0,
             last_tick_ms: 0,
+            received: false,
         }
     }
 
@@ -271,7 +273,7 @@ impl Vault {
     pub fn send(&mut self, command: Command) -> RequestId {
         self.next_request += 1;
         let id = RequestId(self.next_request);
-        self.step(Event::Request(Request {
+        self.receive(Event::Request(Request {
             id,
             rights: Rights::default(),
             command,
@@ -320,16 +322,19 @@ impl Vault {
         let mut worked = self.take_disks();
         while let Ok(done) = self.workers.replies.try_recv() {
             worked = true;
-            self.step(Event::Job(done));
+            self.receive(Event::Job(done));
         }
         while let Ok(reply) = self.index.replies.try_recv() {
             worked = true;
-            self.step(Event::Index(reply));
+            self.receive(Event::Index(reply));
         }
         let now_ms = SystemClock.monotonic_ms();
         if now_ms.saturating_sub(self.last_tick_ms) >= TICK_MS {
             self.last_tick_ms = now_ms;
-            self.step(Event::Tick);
+            self.receive(Event::Tick);
+        }
+        if std::mem::take(&mut self.received) {
+            self.engine.go_on(&mut self.actions);
         }
         worked |= !self.actions.is_empty();
         self.act();
@@ -346,14 +351,15 @@ impl Vault {
             let slot = slot_of(slot);
             for done in done.drain(..) {
                 worked = true;
-                self.step(Event::Disk { slot, done });
+                self.receive(Event::Disk { slot, done });
             }
         }
         worked
     }
 
-    fn step(&mut self, event: Event) {
-        self.engine.step(now(), event, &mut self.actions);
+    fn receive(&mut self, event: Event) {
+        self.engine.receive(now(), event);
+        self.received = true;
     }
 
     fn act(&mut self) {
@@ -396,7 +402,7 @@ impl Vault {
 
     /// Stops in order.
     pub fn stop(mut self) {
-        self.step(Event::Stop);
+        self.receive(Event::Stop);
         self.until(Engine::is_stopped);
     }
 }

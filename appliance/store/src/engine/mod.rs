@@ -316,8 +316,15 @@ impl Engine {
         }
     }
 
-    /// Takes one event; appends what is to be done.
+    /// Takes one event and goes on; appends what is to be done.
     pub fn step(&mut self, now: Now, event: Event, actions: &mut Vec<Action>) {
+        self.receive(now, event);
+        self.go_on(actions);
+    }
+
+    /// Takes one event. What comes of it is begun by [`Engine::go_on`]: a driver that hands over all
+    /// events there are before it goes on has them in one frame.
+    pub fn receive(&mut self, now: Now, event: Event) {
         self.now = now;
         self.clock.now(now.monotonic_ms);
         self.pool.now_ms = now.monotonic_ms;
@@ -332,6 +339,10 @@ impl Engine {
             Event::Tick => self.tick(),
             Event::Stop => self.begin_stop(),
         }
+    }
+
+    /// Lets everything go on that can; appends what is to be done.
+    pub fn go_on(&mut self, actions: &mut Vec<Action>) {
         self.pump();
         self.io.drain(actions);
     }
