@@ -18,6 +18,7 @@ use std::time::Duration;
 use stele_device::area::Area;
 use stele_device::clock::Clock;
 use stele_device::disk::{Disk, DiskError, Done, OpId};
+use stele_device::linger::linger;
 use stele_device::linux::clock::SystemClock;
 use stele_format::geometry::DiskGeometry;
 use stele_format::units::{DiskId, Generation, UnixMillis};
@@ -144,6 +145,8 @@ pub struct EngineThread {
     /// Operations for disks that are not there.
     refused: VecDeque<(DiskSlot, OpId)>,
     last_tick_ms: u64,
+    /// Events came in since the engine last went on.
+    received: bool,
     stopping: bool,
     opener: Opener,
     watch: Watch,
@@ -177,6 +180,7 @@ impl EngineThread {
             orphans: VecDeque::new(),
             refused: VecDeque::new(),
             last_tick_ms: 0,
+            received: false,
             stopping: false,
             opener,
             watch,
@@ -201,7 +205,7 @@ impl EngineThread {
     /// Works until the engine has stopped, or must be started again.
     fn serve(&mut self, waker: &Waker) {
         while !self.engine.is_stopped() && (self.stopping || !self.engine.is_index_lost()) {
-            let worked = self.round(waker);
+            let worked = linger(|| self.round(waker).then_some(())).is_some();
             if !worked && !self.engine.is_stopped() {
                 std::thread::park_timeout(self.sleep());
             }
@@ -213,11 +217,11 @@ impl EngineThread {
         let mut events = 0_usize;
         events += self.take_disks();
         while let Some(done) = self.workers.reply() {
-            self.step(Event::Job(done));
+            self.receive(Event::Job(done));
             events += 1;
         }
         while let Some(reply) = self.index.reply() {
-            self.step(Event::Index(reply));
+            self.receive(Event::Index(reply));
             events += 1;
         }
         while let Some(command) = self.orphans.pop_front() {
@@ -227,6 +231,9 @@ impl EngineThread {
         events += self.take_local(waker);
         events += self.take_envelopes(waker);
         self.tick_if_due();
+        if std::mem::take(&mut self.received) {
+            self.engine.go_on(&mut self.actions);
+        }
         self.act();
         events > 0 || !self.refused.is_empty() || !self.orphans.is_empty()
     }
@@ -244,7 +251,7 @@ impl EngineThread {
                 continue;
             };
             for done in done.drain(..) {
-                self.step(Event::Disk {
+                self.receive(Event::Disk {
                     slot: DiskSlot(slot),
                     done,
                 });
@@ -252,7 +259,7 @@ impl EngineThread {
         }
         self.let_leave();
         while let Some((slot, id)) = self.refused.pop_front() {
-            self.step(Event::Disk {
+            self.receive(Event::Disk {
                 slot,
                 done: Done {
                     id,
@@ -360,7 +367,7 @@ impl EngineThread {
         self.next_request += 1;
         self.askers.insert(self.next_request, asker);
         let id = RequestId(self.next_request);
-        self.step(Event::Request(Request {
+        self.receive(Event::Request(Request {
             id,
             rights,
             command,
@@ -370,13 +377,15 @@ impl EngineThread {
     fn stop(&mut self) {
         if !self.stopping {
             self.stopping = true;
-            self.step(Event::Stop);
+            self.receive(Event::Stop);
         }
     }
 
-    fn step(&mut self, event: Event) {
+    /// Takes an event in; the round goes on once all are.
+    fn receive(&mut self, event: Event) {
         let now = self.now();
-        self.engine.step(now, event, &mut self.actions);
+        self.engine.receive(now, event);
+        self.received = true;
     }
 
     fn now(&self) -> Now {
@@ -387,7 +396,7 @@ impl EngineThread {
         let monotonic_ms = self.clock.monotonic_ms();
         if monotonic_ms.saturating_sub(self.last_tick_ms) >= self.tick_ms() {
             self.last_tick_ms = monotonic_ms;
-            self.step(Event::Tick);
+            self.receive(Event::Tick);
         }
     }
 

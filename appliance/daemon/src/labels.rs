@@ -201,6 +201,7 @@ fn disk_status(seen: &Seen, newest: Option<&LabelReading>) -> DiskStatus {
     let state = match member.map(|member| member.state) {
         Some(MemberState::Active) if !missed => "active",
         Some(MemberState::Expelled) => "expelled",
+        Some(MemberState::Drained) => "drained",
         // It is here now, but the pool went on without it.
         Some(MemberState::Active | MemberState::Absent | MemberState::Stale) | None => "stale",
     };

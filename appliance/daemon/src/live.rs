@@ -244,6 +244,7 @@ fn word(state: MemberState) -> &'static str {
         MemberState::Stale => "stale",
         MemberState::Expelled => "expelled",
         MemberState::Joining => "joining",
+        MemberState::Drained => "drained",
     }
 }
 

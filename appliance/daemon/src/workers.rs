@@ -8,6 +8,7 @@ use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, TrySendError, sync_cha
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
+use stele_device::linger::linger;
 use stele_store::index::{IndexReply, IndexRequest, IndexStore};
 use stele_store::job::{Job, JobDone};
 use stele_store::keys::chunk::{AwsLc, BulkAead};
@@ -146,12 +147,12 @@ impl<Question, Reply> Bench<Question, Reply> {
     /// Works until the engine thread is gone.
     fn work(&self, bell: &Bell, mut answer: impl FnMut(Question) -> Reply) {
         loop {
-            let question = self
-                .take
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .recv();
-            let Ok(question) = question else { return };
+            let take = self.take.lock().unwrap_or_else(PoisonError::into_inner);
+            let soon = linger(|| take.try_recv().ok());
+            let Some(question) = soon.or_else(|| take.recv().ok()) else {
+                return;
+            };
+            drop(take);
             if self.give.send(answer(question)).is_err() {
                 return;
             }

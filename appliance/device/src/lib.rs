@@ -20,6 +20,7 @@ pub mod entropy;
 pub mod evil;
 pub mod keyprovider;
 pub mod limits;
+pub mod linger;
 pub mod linux;
 pub mod sim;
 mod sync;

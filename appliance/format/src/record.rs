@@ -15,8 +15,8 @@ use zerocopy::{FromZeros, IntoBytes};
 
 pub use self::body::{
     Abandoned, Alloc, Attachment, Body, Commit, CopyHealth, EntryKind, EpochReason, EpochStart,
-    Genesis, Loss, Marker, MemberChange, Part, Placed, Placement, Release, ReleaseReason, Scrub,
-    SealNote, Snapshot, StoredEntry, decode_chunk_list, encode_chunk_list,
+    Genesis, Loss, Marker, MemberChange, MoveStep, Part, Placed, Placement, Release, ReleaseReason,
+    Relocate, Scrub, SealNote, Snapshot, StoredEntry, decode_chunk_list, encode_chunk_list,
 };
 pub use self::kind::RecordType;
 pub use self::view::{LogWalk, Record, RecordReader, RecordView};

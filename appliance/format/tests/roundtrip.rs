@@ -52,8 +52,8 @@ fn every_body_reads_back_with_its_attachments() {
         log.advance(&record.header).unwrap();
     }
     assert!(read.next().is_none());
-    assert_eq!(log.next_index(), LogIndex::new(21));
-    assert_eq!(log.frontier().size(), 21);
+    assert_eq!(log.next_index(), LogIndex::new(22));
+    assert_eq!(log.frontier().size(), 22);
 }
 
 #[test]

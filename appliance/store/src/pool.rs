@@ -3,6 +3,8 @@
 //! Invariants: copies of a segment lie on distinct disks; a disk that is not active has no vote and is
 //! never written; the generation only grows; a unit is given out only while no segment holds it.
 
+mod moves;
+
 use std::collections::BTreeMap;
 
 use stele_format::geometry::DiskGeometry;
@@ -34,6 +36,8 @@ pub enum MemberState {
     Expelled,
     /// Here, and being filled with what it lacks; no vote until it has all of it.
     Joining,
+    /// All it held was copied to other disks, and it takes nothing more.
+    Drained,
 }
 
 /// One disk of the pool.
@@ -64,6 +68,8 @@ pub struct Member {
     units: UnitMap,
     /// Until when it is only used where no other is left.
     slow_until_ms: u64,
+    /// It is being drained: it takes no further segments.
+    pub leaving: bool,
 }
 
 /// Where one copy of a segment lies.
@@ -144,6 +150,9 @@ pub struct SegmentInfo {
     pub data_end: Option<u64>,
     /// Where its copies lie.
     pub places: Vec<Place>,
+    /// Places that are its own and do not count: what its copies left, and where a move began. They
+    /// are never given to another segment, since an old state of the journal may still name them.
+    pub aside: Vec<Place>,
     /// The compliance clock when it was allocated; zero if that is not known.
     pub written: UnixMillis,
     /// The compliance clock when every copy was last read again; zero for never.
@@ -155,6 +164,11 @@ impl SegmentInfo {
     #[must_use]
     pub fn is_written(&self) -> bool {
         self.epoch > Epoch::ZERO
+    }
+
+    /// Every place whose units are its own.
+    pub fn all_places(&self) -> impl Iterator<Item = &Place> {
+        self.places.iter().chain(&self.aside)
     }
 
     /// Its frames end here. What was read again of it while it was open is not all of it.
@@ -214,6 +228,7 @@ impl Member {
             reason: None,
             units,
             slow_until_ms: 0,
+            leaving: false,
         }
     }
 
@@ -256,6 +271,12 @@ impl Pool {
     #[must_use]
     pub fn member(&self, disk: DiskId) -> Option<&Member> {
         self.members.iter().find(|member| member.disk == disk)
+    }
+
+    /// The number of a member, from 1; zero of a disk that is none.
+    #[must_use]
+    pub fn number_of(&self, disk: DiskId) -> u16 {
+        self.member(disk).map_or(0, |member| member.ordinal + 1)
     }
 
     /// The member attached at this slot.
@@ -345,7 +366,7 @@ impl Pool {
         let names: Vec<String> = self
             .members
             .iter()
-            .filter(|member| !member.is_active())
+            .filter(|member| !member.is_active() && member.state != MemberState::Drained)
             .map(|member| format!("disk {} ({})", member.ordinal + 1, member.disk))
             .collect();
         if names.is_empty() {
@@ -484,7 +505,7 @@ impl Pool {
         let places = self
             .segments
             .values()
-            .flat_map(|info| info.places.iter().map(move |place| (place, info.units)));
+            .flat_map(|info| info.all_places().map(move |place| (place, info.units)));
         let mut extents: Vec<(u32, u32)> = places
             .filter(|(place, _)| place.disk == disk)
             .map(|(place, units)| (place.first_unit.get(), units))
@@ -538,7 +559,9 @@ impl Pool {
     /// As [`Pool::choose`], but not on these disks.
     #[must_use]
     pub fn choose_without(&self, copies: usize, without: &[DiskSlot]) -> Option<Vec<Place>> {
-        let left = |member: &&Member| !member.slot.is_some_and(|slot| without.contains(&slot));
+        let left = |member: &&Member| {
+            !member.leaving && !member.slot.is_some_and(|slot| without.contains(&slot))
+        };
         let mut candidates: Vec<&Member> = self.active().filter(left).collect();
         candidates.sort_by_key(|m| {
             let slow = m.slow_until_ms > self.now_ms;
@@ -556,6 +579,13 @@ impl Pool {
             .take(copies)
             .collect();
         (places.len() >= self.needed().min(copies)).then_some(places)
+    }
+
+    /// Units of a disk that data may take.
+    #[must_use]
+    pub fn spare_units(&self, member: &Member) -> u32 {
+        let reserve = (member.unit_count() / RESERVE_UNIT_DIVISOR).max(3 * self.segment_units);
+        member.units.free.saturating_sub(reserve)
     }
 
     /// Takes a fresh segment id and the chosen places.
@@ -582,6 +612,7 @@ impl Pool {
             first_sequence: first,
             data_end: None,
             places: places.to_vec(),
+            aside: Vec::new(),
             written: compliance,
             verified: UnixMillis::ZERO,
         };
@@ -592,10 +623,8 @@ impl Pool {
     /// Whether new data may still take segments: the reserve is for journal, seals and epochs.
     #[must_use]
     pub fn has_room_for_data(&self) -> bool {
-        let roomy = |member: &&Member| {
-            let reserve = (member.unit_count() / RESERVE_UNIT_DIVISOR).max(3 * self.segment_units);
-            member.units.free >= reserve + self.segment_units
-        };
+        let roomy =
+            |member: &&Member| !member.leaving && self.spare_units(member) >= self.segment_units;
         self.active().filter(roomy).count() >= self.needed()
     }
 }

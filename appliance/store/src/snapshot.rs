@@ -18,7 +18,7 @@ use crate::plants::{Plant, on};
 use crate::pool::{Place, Pool, SegmentInfo};
 use crate::sequence::LogHead;
 
-const SNAPSHOT_VERSION: u8 = 2;
+const SNAPSHOT_VERSION: u8 = 3;
 
 /// The engine's part of a snapshot.
 #[derive(Debug, Clone)]
@@ -85,7 +85,7 @@ impl SnapshotState {
             }
             e.array(self.segments.len() as u64)?;
             for (id, info) in &self.segments {
-                e.array(9)?
+                e.array(10)?
                     .u64(id.get())?
                     .u16(info.lane.get())?
                     .u32(info.epoch.get())?;
@@ -94,11 +94,13 @@ impl SnapshotState {
                     Some(end) => e.u64(end)?,
                     None => e.null()?,
                 };
-                e.array(info.places.len() as u64)?;
-                for place in &info.places {
-                    e.array(2)?
-                        .bytes(place.disk.as_bytes())?
-                        .u32(place.first_unit.get())?;
+                for places in [&info.places, &info.aside] {
+                    e.array(places.len() as u64)?;
+                    for place in places {
+                        e.array(2)?
+                            .bytes(place.disk.as_bytes())?
+                            .u32(place.first_unit.get())?;
+                    }
                 }
                 e.u64(info.written.get())?.u64(info.verified.get())?;
             }
@@ -162,7 +164,7 @@ impl SnapshotState {
 }
 
 fn read_segment(d: &mut Decoder<'_>) -> Result<(SegmentId, SegmentInfo), CborError> {
-    expect_array(d, 9)?;
+    expect_array(d, 10)?;
     let id = SegmentId::new(d.u64()?);
     let lane = LaneId::new(d.u16()?);
     let epoch = Epoch::new(d.u32()?);
@@ -174,17 +176,7 @@ fn read_segment(d: &mut Decoder<'_>) -> Result<(SegmentId, SegmentInfo), CborErr
     } else {
         Some(d.u64()?)
     };
-    let count = read_count(d)?;
-    let places = (0..count)
-        .map(|_| {
-            expect_array(d, 2)?;
-            let disk = DiskId::new(read_array(d)?);
-            Ok(Place {
-                disk,
-                first_unit: UnitIndex::new(d.u32()?),
-            })
-        })
-        .collect::<Result<_, CborError>>()?;
+    let (places, aside) = (read_places(d)?, read_places(d)?);
     let written = UnixMillis::new(d.u64()?);
     let verified = UnixMillis::new(d.u64()?);
     Ok((
@@ -196,10 +188,24 @@ fn read_segment(d: &mut Decoder<'_>) -> Result<(SegmentId, SegmentInfo), CborErr
             first_sequence,
             data_end,
             places,
+            aside,
             written,
             verified,
         },
     ))
+}
+
+fn read_places(d: &mut Decoder<'_>) -> Result<Vec<Place>, CborError> {
+    let count = read_count(d)?;
+    let places = (0..count).map(|_| {
+        expect_array(d, 2)?;
+        let disk = DiskId::new(read_array(d)?);
+        Ok(Place {
+            disk,
+            first_unit: UnitIndex::new(d.u32()?),
+        })
+    });
+    places.collect()
 }
 
 fn expect_array(d: &mut Decoder<'_>, len: u64) -> Result<(), CborError> {

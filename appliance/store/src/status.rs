@@ -110,6 +110,8 @@ pub struct HealStatus {
     pub oldest_unverified_ms: u64,
     /// The disk being filled, by its number from 1, and how far it has come.
     pub fill: Option<(u16, FillProgress)>,
+    /// The disk being drained, by its number from 1, and how far it has come.
+    pub drain: Option<(u16, FillProgress)>,
 }
 
 /// What the engine keeps of work under way, by kind. All of it is zero when nothing goes on and no
@@ -202,7 +204,9 @@ impl Engine {
         let members = &self.pool.members;
         let all_active = !self.relabelling
             && self.fill.is_none()
-            && members.iter().all(|m| m.state == MemberState::Active);
+            && members
+                .iter()
+                .all(|m| matches!(m.state, MemberState::Active | MemberState::Drained));
         let whole = self.healer.counts().lost.is_empty();
         let state = match (&self.read_only, whole, all_active) {
             (Some(_), _, _) => PoolState::ReadOnly,
@@ -234,17 +238,16 @@ impl Engine {
     }
 
     fn heal_status(&self) -> HealStatus {
-        let number = |disk| {
-            self.pool
-                .member(disk)
-                .map_or(0, |member| member.ordinal + 1)
-        };
+        let number = |disk| self.pool.number_of(disk);
         HealStatus {
             counts: self.healer.counts().clone(),
             segment: self.healer.segment(),
             oldest_unverified_ms: self.oldest_unverified_ms(),
             fill: self
                 .fill_progress()
+                .map(|(disk, progress)| (number(disk), progress)),
+            drain: self
+                .drain_progress()
                 .map(|(disk, progress)| (number(disk), progress)),
         }
     }
@@ -280,7 +283,7 @@ impl Engine {
                 disk: member.disk,
                 name: member.name.clone(),
                 state: member.state,
-                reason: member.reason,
+                reason: self.reason_of(member),
                 free_bytes: u64::from(member.free_units()) * unit,
                 total_bytes: u64::from(member.unit_count()) * unit,
             })

@@ -21,6 +21,7 @@ use stele_format::units::{
 
 use crate::compare::{Reference, SegmentFacts, examine};
 use crate::media::length;
+use crate::moves::Moves;
 use crate::pool::Pool;
 use crate::survey::{Survey, extent_of};
 use crate::ties::{Citations, CitedBy};
@@ -62,6 +63,8 @@ pub struct Log {
     pub beside: HashSet<SegmentId>,
     /// Segments that got their place.
     pub allocs: BTreeMap<SegmentId, Alloc>,
+    /// Copies that moved.
+    pub moves: Moves,
     /// Highest frame proven durable on a quorum.
     pub proven: Sequence,
     /// Chunks cited.
@@ -400,6 +403,7 @@ impl Log {
                 }
             }
             Body::Alloc(alloc) => self.take_alloc(alloc, place),
+            Body::Relocate(relocate) => self.moves.take(relocate),
             Body::Seal(note) => {
                 self.closed.insert(note.segment, Closed::Sealed(note.seal));
             }

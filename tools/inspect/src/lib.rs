@@ -12,6 +12,7 @@ pub mod keystate;
 pub mod labels;
 pub mod limits;
 pub mod media;
+pub mod moves;
 pub mod pool;
 pub mod report;
 pub mod rules;

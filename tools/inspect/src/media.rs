@@ -3,7 +3,7 @@
 use stele_format::frame::{FrameExpectation, FrameHeader};
 use stele_format::limits::{BLOCK_BYTES, FRAME_BYTES_MAX, FRAME_HEADER_BYTES};
 use stele_format::segment::{SegmentExpectation, SegmentHeader, SegmentSeal};
-use stele_format::units::{ByteOffset, DiskId, LaneId, PoolId, SegmentId};
+use stele_format::units::{ByteOffset, LaneId, PoolId, SegmentId};
 
 /// A block as a distance on a disk.
 pub const BLOCK: u64 = BLOCK_BYTES as u64;
@@ -49,13 +49,10 @@ pub fn first_frame_segment(bytes: &[u8], pool: PoolId) -> Option<(SegmentId, Lan
 ///
 /// # Errors
 /// What is wrong, in words.
-pub fn segment_header(block: &[u8], pool: PoolId, disk: DiskId) -> Result<SegmentHeader, String> {
+pub fn segment_header(block: &[u8], pool: PoolId) -> Result<SegmentHeader, String> {
     let header = SegmentHeader::decode(block).map_err(|error| error.to_string())?;
     let segment = header.claims().segment;
-    let expect = SegmentExpectation {
-        disk: Some(disk),
-        ..SegmentExpectation::new(pool, segment)
-    };
+    let expect = SegmentExpectation::new(pool, segment);
     header.verify(expect).map_err(|error| error.to_string())
 }
 

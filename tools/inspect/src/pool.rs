@@ -239,7 +239,12 @@ fn settle_standings(pool: &mut Pool<'_>, ledger: &mut Ledger) {
             let state = member.map_or("not a member any more", |m| member_word(m.state));
             ledger.note(
                 disk.entry,
-                format!("stale: generation {own} of {}, {state}", newest.generation),
+                match member.map(|member| member.state) {
+                    Some(MemberState::Drained) => {
+                        "drained: what it held lies on other disks".to_owned()
+                    }
+                    _ => format!("stale: generation {own} of {}, {state}", newest.generation),
+                },
             );
         } else if own < newest.generation {
             ledger.note(
@@ -258,6 +263,7 @@ pub fn member_word(state: MemberState) -> &'static str {
         MemberState::Absent => "absent",
         MemberState::Expelled => "expelled",
         MemberState::Stale => "stale",
+        MemberState::Drained => "drained",
     }
 }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use stele_format::label::MemberState;
 use stele_format::record::decode_chunk_list;
-use stele_format::units::{FrameIndex, LaneId, SegmentId, Sequence, UnitIndex};
+use stele_format::units::{DiskId, FrameIndex, LaneId, SegmentId, Sequence, UnitIndex};
 
 use crate::compare::{CopyFacts, Finding, SegmentFacts, examine};
 use crate::journal::{self, Closed, Log, read_frame_bytes};
@@ -18,7 +18,7 @@ use crate::pool::{Pool, Standing};
 use crate::rules::{Case, Ending, Meaning, judge};
 use crate::scan::Class;
 use crate::seal::SealFault;
-use crate::survey::{Header, Survey, extent_of};
+use crate::survey::{CopyAt, Header, Survey, extent_of};
 use crate::verdict::{Area, Damage, DiskState, Ledger};
 
 /// Verifies all segments of the pool and enters the result.
@@ -26,9 +26,13 @@ pub fn verify(pool: &mut Pool<'_>, pause: Duration, ledger: &mut Ledger) {
     let mut survey = Survey::of(pool);
     let (mut log, journal) = journal::read(pool, &survey, pause);
     apply_members(pool, &log, ledger);
-    let added = add_allocated(pool, &mut survey, &log);
+    let mut added = leave_out_moved(pool, &mut survey, &log);
+    added.extend(add_allocated(pool, &mut survey, &log));
     let mut all: Vec<SegmentFacts> = Vec::new();
     for facts in journal {
+        if !survey.segments.contains_key(&facts.segment) {
+            continue;
+        }
         // A copy that only its ALLOC record gave away is compared with the others after all.
         let again = added.contains(&facts.segment) || seal_came_late(&facts, &log);
         all.push(if again {
@@ -81,13 +85,34 @@ fn apply_members(pool: &mut Pool<'_>, log: &Log, ledger: &mut Ledger) {
     }
 }
 
+/// Leaves out what moved copies left behind, and what a move that was only begun has written. Returns
+/// the segments.
+fn leave_out_moved(pool: &Pool<'_>, survey: &mut Survey, log: &Log) -> Vec<SegmentId> {
+    let mut changed = Vec::new();
+    for segment in log.moves.segments() {
+        let begun_on: Vec<DiskId> = match (log.allocs.get(&segment), survey.header_of(segment)) {
+            (Some(alloc), _) => alloc.placements.iter().map(|placed| placed.disk).collect(),
+            (None, Some(header)) => header.disks.as_slice().to_vec(),
+            (None, None) => continue,
+        };
+        let aside = |copy: &CopyAt| {
+            let disk = pool.disks[copy.disk].labels.disk();
+            log.moves.is_aside(segment, &begun_on, disk)
+        };
+        if survey.leave_out(segment, aside) {
+            changed.push(segment);
+        }
+    }
+    changed
+}
+
 /// Adds copies that ALLOC records name and the survey did not see. Returns their segments.
 fn add_allocated(pool: &Pool<'_>, survey: &mut Survey, log: &Log) -> Vec<SegmentId> {
     let mut added = Vec::new();
     for alloc in log.allocs.values() {
         let never_used =
             matches!(log.closed.get(&alloc.segment), Some(Closed::Abandoned(end)) if *end <= BLOCK);
-        for placed in &alloc.placements {
+        for placed in log.moves.places(alloc.segment, &alloc.placements) {
             let Some(disk) = pool.position(placed.disk) else {
                 continue;
             };
@@ -333,11 +358,16 @@ impl SegmentJudge<'_> {
     }
 
     /// Of three copies one may lag: its disk holds no later journal frame, the vault did not stop in
-    /// order, nothing was started since, and no other copy lacks the frame too.
+    /// order, nothing was started since, and no other copy lacks the frame too. One that moved was read back
+    /// at its new place before a record said so.
     fn may_lag(&self, copy: &CopyFacts, finding: &Finding) -> bool {
         let Some(header) = &self.facts.header else {
             return false;
         };
+        let disk = self.pool.disks[copy.disk].labels.disk();
+        if self.evidence.log.moves.has_come(self.facts.segment, disk) {
+            return false;
+        }
         let copies = header.disks.as_slice().len();
         let last = self
             .evidence
@@ -441,7 +471,16 @@ impl SegmentJudge<'_> {
         let Some(header) = &self.facts.header else {
             return;
         };
-        for disk in header.disks.as_slice() {
+        let holders = log
+            .moves
+            .holders(self.facts.segment, header.disks.as_slice());
+        for copy in &self.facts.copies {
+            if !holders.contains(&self.pool.disks[copy.disk].labels.disk()) {
+                let what = "its header does not name this disk".to_owned();
+                self.damage(copy.disk, None, what, true);
+            }
+        }
+        for disk in &holders {
             let Some(position) = self.pool.position(*disk) else {
                 continue;
             };

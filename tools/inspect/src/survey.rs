@@ -124,6 +124,20 @@ impl Survey {
         copies.push(copy);
     }
 
+    /// Leaves out copies that count for nothing; the units are still known to be begun there.
+    pub fn leave_out(&mut self, segment: SegmentId, aside: impl Fn(&CopyAt) -> bool) -> bool {
+        let Some(copies) = self.segments.get_mut(&segment) else {
+            return false;
+        };
+        let before = copies.len();
+        copies.retain(|copy| !aside(copy));
+        let left_out = copies.len() < before;
+        if copies.is_empty() {
+            self.segments.remove(&segment);
+        }
+        left_out
+    }
+
     /// The header of a segment from any copy.
     #[must_use]
     pub fn header_of(&self, segment: SegmentId) -> Option<&SegmentHeader> {
@@ -232,7 +246,7 @@ fn look_at_unit(pool: &Pool<'_>, disk: &PoolDisk<'_>, unit: UnitIndex) -> UnitSt
             Header::Dead("it cannot be read".to_owned()),
         );
     }
-    match media::segment_header(block, pool.id, disk.labels.disk()) {
+    match media::segment_header(block, pool.id) {
         Ok(header) => UnitStart::Segment(header.segment, Header::Good(Box::new(header)), None),
         Err(_) if is_zero(block) => frame_behind(pool, disk, start, Header::Blank),
         Err(what) => match frame_behind(pool, disk, start, Header::Dead(what)) {

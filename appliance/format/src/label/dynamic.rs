@@ -24,6 +24,8 @@ pub enum MemberState {
     Expelled,
     /// Came back with an older generation.
     Stale,
+    /// Everything on it was copied to other disks; it may be pulled out.
+    Drained,
 }
 
 impl MemberState {
@@ -35,6 +37,7 @@ impl MemberState {
             Self::Absent => 2,
             Self::Expelled => 3,
             Self::Stale => 4,
+            Self::Drained => 5,
         }
     }
 
@@ -46,6 +49,7 @@ impl MemberState {
             2 => Some(Self::Absent),
             3 => Some(Self::Expelled),
             4 => Some(Self::Stale),
+            5 => Some(Self::Drained),
             _ => None,
         }
     }

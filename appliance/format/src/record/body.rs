@@ -263,6 +263,30 @@ pub struct Scrub {
     pub lost: Vec<FrameIndex>,
 }
 
+/// How far the move of a segment copy has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MoveStep {
+    /// The new place belongs to the segment from here on; the old copy still counts.
+    Begun,
+    /// The copy at the new place was flushed and read back, and counts instead of the old one.
+    Done,
+}
+
+/// A copy of a closed segment moves to another disk. Both places stay the segment's for good.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Relocate {
+    /// Segment.
+    pub segment: SegmentId,
+    /// Lane.
+    pub lane: LaneId,
+    /// The disk it leaves.
+    pub from: DiskId,
+    /// The new place.
+    pub to: Placed,
+    /// How far it has come.
+    pub step: MoveStep,
+}
+
 /// What a record states.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Body {
@@ -308,6 +332,8 @@ pub enum Body {
     Snapshot(Snapshot),
     /// Every copy of a segment was read again.
     Scrub(Scrub),
+    /// A copy of a segment moves.
+    Relocate(Relocate),
     /// A type that is reserved for later or may be skipped; its keys are not read.
     Later(RecordType),
 }
@@ -338,6 +364,7 @@ impl Body {
             Self::Loss(_) => RecordType::Loss,
             Self::Snapshot(_) => RecordType::Snapshot,
             Self::Scrub(_) => RecordType::Scrub,
+            Self::Relocate(_) => RecordType::Relocate,
             Self::Later(later) => *later,
         }
     }

@@ -99,7 +99,7 @@ record_types! {
     Clock = 38,
     /// Reserved: a segment was copied off site.
     Shipped = 39,
-    /// Reserved: a segment copy moved.
+    /// A copy of a closed segment moves to another disk.
     Relocate = 40,
     /// Reserved: a segment copy was freed.
     Trim = 41,
@@ -111,7 +111,7 @@ impl RecordType {
     /// True when this version of the format defines a body for the type.
     #[must_use]
     pub const fn is_writable(self) -> bool {
-        self.get() <= Self::Scrub.get()
+        self.get() <= Self::Scrub.get() || matches!(self, Self::Relocate)
     }
 
     /// True when a reader may step over the record without knowing it.

@@ -21,8 +21,8 @@ use stele_format::manifest::{
 };
 use stele_format::record::{
     Abandoned, Alloc, Body, Commit, CopyHealth, EntryKind, EpochReason, EpochStart, Genesis,
-    LockMode, LogWalk, Loss, Marker, MemberChange, Part, Placed, Placement, RecordHeader, Release,
-    ReleaseReason, Scrub, SealNote, Snapshot, StoredEntry, encode_record,
+    LockMode, LogWalk, Loss, Marker, MemberChange, MoveStep, Part, Placed, Placement, RecordHeader,
+    Release, ReleaseReason, Relocate, Scrub, SealNote, Snapshot, StoredEntry, encode_record,
 };
 use stele_format::segment::{Footer, FooterEntry, SegmentDisks, SegmentHeader, SegmentSeal};
 use stele_format::tree::{Frontier, leaf_hash};
@@ -288,6 +288,19 @@ pub fn bodies() -> Vec<(Body, Vec<Vec<u8>>)> {
                 lane: LaneId::JOURNAL,
                 copies: vec![(DISK, CopyHealth::Whole), (DISK_B, CopyHealth::Holed)],
                 lost: vec![FrameIndex::new(3), FrameIndex::new(300)],
+            }),
+            vec![],
+        ),
+        (
+            Body::Relocate(Relocate {
+                segment: DATA_SEGMENT,
+                lane: LaneId::new(1),
+                from: DISK_B,
+                to: Placed {
+                    disk: DISK_C,
+                    first_unit: UnitIndex::new(8),
+                },
+                step: MoveStep::Done,
             }),
             vec![],
         ),

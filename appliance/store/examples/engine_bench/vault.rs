@@ -15,11 +15,13 @@ use stele_device::area::Area;
 use stele_device::buffer::Pool;
 use stele_device::clock::Clock;
 use stele_device::disk::{Disk, DiskError, Waker};
+use stele_device::linger::linger;
 use stele_device::linux::area::FileArea;
 use stele_device::linux::clock::SystemClock;
 use stele_device::linux::disk::{FileDisk, OpenMode, Wishes};
 use stele_device::linux::entropy::OsEntropy;
 use stele_device::linux::keyfile::KeyFile;
+
 use stele_format::geometry::DiskGeometry;
 use stele_format::units::{ByteCount, Generation, UnitCount, UnixMillis};
 use stele_store::engine::{Action, Attachment, DiskSlot, Engine, Event, Now, World};
@@ -193,8 +195,12 @@ impl<Question: Send + 'static, Reply: Send + 'static> Crew<Question, Reply> {
             let (take, give, asker) = (Arc::clone(&take), give.clone(), asker.clone());
             std::thread::spawn(move || {
                 loop {
-                    let question = take.lock().unwrap_or_else(PoisonError::into_inner).recv();
-                    let Ok(question) = question else { return };
+                    let take = take.lock().unwrap_or_else(PoisonError::into_inner);
+                    let soon = linger(|| take.try_recv().ok());
+                    let Some(question) = soon.or_else(|| take.recv().ok()) else {
+                        return;
+                    };
+                    drop(take);
                     if give.send(work(question)).is_err() {
                         return;
                     }
@@ -240,6 +246,7 @@ pub struct Vault {
     replies: VecDeque<(RequestId, Result<Answer, Refusal>)>,
     next_request: u64,
     last_tick_ms: u64,
+    received: bool,
 }
 
 impl Vault {
@@ -258,6 +265,7 @@ impl Vault {
             replies: VecDeque::new(),
             next_request: 0,
             last_tick_ms: 0,
+            received: false,
         }
     }
 
@@ -265,7 +273,7 @@ impl Vault {
     pub fn send(&mut self, command: Command) -> RequestId {
         self.next_request += 1;
         let id = RequestId(self.next_request);
-        self.step(Event::Request(Request {
+        self.receive(Event::Request(Request {
             id,
             rights: Rights::default(),
             command,
@@ -303,25 +311,34 @@ impl Vault {
     /// One round: everything that has ended, then everything that is to be done. Sleeps when there
     /// was neither.
     pub fn turn(&mut self) {
+        let worked = linger(|| self.round().then_some(())).is_some();
+        if !worked && self.replies.is_empty() {
+            std::thread::park_timeout(Duration::from_millis(TICK_MS));
+        }
+    }
+
+    /// Whether there was anything.
+    fn round(&mut self) -> bool {
         let mut worked = self.take_disks();
         while let Ok(done) = self.workers.replies.try_recv() {
             worked = true;
-            self.step(Event::Job(done));
+            self.receive(Event::Job(done));
         }
         while let Ok(reply) = self.index.replies.try_recv() {
             worked = true;
-            self.step(Event::Index(reply));
+            self.receive(Event::Index(reply));
         }
         let now_ms = SystemClock.monotonic_ms();
         if now_ms.saturating_sub(self.last_tick_ms) >= TICK_MS {
             self.last_tick_ms = now_ms;
-            self.step(Event::Tick);
+            self.receive(Event::Tick);
+        }
+        if std::mem::take(&mut self.received) {
+            self.engine.go_on(&mut self.actions);
         }
         worked |= !self.actions.is_empty();
         self.act();
-        if !worked && self.replies.is_empty() {
-            std::thread::park_timeout(Duration::from_millis(TICK_MS));
-        }
+        worked || !self.replies.is_empty()
     }
 
     fn take_disks(&mut self) -> bool {
@@ -334,14 +351,15 @@ impl Vault {
             let slot = slot_of(slot);
             for done in done.drain(..) {
                 worked = true;
-                self.step(Event::Disk { slot, done });
+                self.receive(Event::Disk { slot, done });
             }
         }
         worked
     }
 
-    fn step(&mut self, event: Event) {
-        self.engine.step(now(), event, &mut self.actions);
+    fn receive(&mut self, event: Event) {
+        self.engine.receive(now(), event);
+        self.received = true;
     }
 
     fn act(&mut self) {
@@ -384,7 +402,7 @@ impl Vault {
 
     /// Stops in order.
     pub fn stop(mut self) {
-        self.step(Event::Stop);
+        self.receive(Event::Stop);
         self.until(Engine::is_stopped);
     }
 }

@@ -75,6 +75,7 @@ impl Engine {
         }
         member.state = MemberState::Expelled;
         member.reason = Some(reason);
+        self.drain_forget(slot);
         self.heal_forget(slot);
         self.journal.expel(slot, &mut self.pool);
         self.flushes.remove(slot);
@@ -114,6 +115,7 @@ impl Engine {
             missing: self.pool.missing_names(),
         };
         self.read_only = Some(reason.clone());
+        self.fail_drain("the vault became read-only");
         let refusal = Refusal::ReadOnly(reason);
         let queued = self.journal.give_up().into_iter().map(|draft| draft.origin);
         let flying = self
@@ -181,7 +183,7 @@ impl Engine {
             return self.start_label_update();
         }
         let changed = self.pool.bring_in_force(self.label_generation);
-        self.labels_in_force();
+        self.labels_in_force(changed);
         if changed {
             self.widen_journal();
             // So that a start needs half of the new membership, not of the one before.
@@ -211,6 +213,7 @@ pub(crate) fn labels_of(pool: &Pool, facts: &LabelFacts<'_>) -> Vec<(DiskSlot, D
                 MemberState::Active => LabelState::Active,
                 MemberState::Absent => LabelState::Absent,
                 MemberState::Expelled => LabelState::Expelled,
+                MemberState::Drained => LabelState::Drained,
                 MemberState::Stale | MemberState::Joining => LabelState::Stale,
             },
             voter: member.voter,

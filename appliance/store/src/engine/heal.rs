@@ -18,7 +18,7 @@ use crate::heal::walk::{Ask, Extent, Mode, Walk};
 use crate::heal::{CopyAt, Identity, Outcome, Role};
 use crate::job::{Job, JudgeJob};
 use crate::limits::CLIENT_QUIET_MS;
-use crate::pool::{MemberState, SegmentInfo};
+use crate::pool::{MemberState, Place, SegmentInfo};
 
 /// Ties operations and jobs to the walk they are of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,8 +52,39 @@ impl Default for HealPlan {
 struct Running {
     number: u64,
     walk: Walk,
-    /// The disk it fills.
-    fills: Option<DiskId>,
+    aim: Aim,
+}
+
+/// What a walk wants done, and where.
+struct Asked {
+    number: u64,
+    identity: Identity,
+    copies: Vec<CopyAt>,
+    asks: Vec<Ask>,
+}
+
+impl Running {
+    fn take_asks(&mut self) -> Asked {
+        Asked {
+            number: self.number,
+            identity: *self.walk.identity(),
+            copies: self.walk.copies().to_vec(),
+            asks: self.walk.take_asks(),
+        }
+    }
+}
+
+/// What a walk is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Aim {
+    /// To read every copy again.
+    Scrub,
+    /// To fill a disk that joins.
+    Fill(DiskId),
+    /// To write a copy to a new place.
+    Copy(Place),
+    /// To read every copy again, and the one at the new place.
+    Check(Place),
 }
 
 /// Everything about healing that the engine remembers.
@@ -61,6 +92,8 @@ struct Running {
 pub(crate) struct Healer {
     plan: HealPlan,
     running: Option<Running>,
+    /// A fill that asks for no more runs: while its last ones are written and flushed, the next begins.
+    ending: Option<Running>,
     schedule: Schedule,
     scrub_pace: Pace,
     fill_pace: Pace,
@@ -93,6 +126,46 @@ impl Healer {
             .map(|running| running.walk.identity().segment)
     }
 
+    fn under_way(&mut self) -> impl Iterator<Item = &mut Running> {
+        self.ending.iter_mut().chain(self.running.as_mut())
+    }
+
+    /// The segment whose fill ends.
+    pub(super) fn ending(&self) -> Option<SegmentId> {
+        let ending = self.ending.as_ref()?;
+        Some(ending.walk.identity().segment)
+    }
+
+    /// Makes place for the next fill once this one asks for no more runs; says whether it did.
+    fn end_running(&mut self) -> bool {
+        let ends = |running: &mut Running| {
+            matches!(running.aim, Aim::Fill(_)) && running.walk.asks_for_no_more()
+        };
+        if self.ending.is_none() {
+            self.ending = self.running.take_if(ends);
+            return self.ending.is_some();
+        }
+        false
+    }
+
+    /// Takes a walk that has nothing left to do.
+    fn take_finished(&mut self) -> Option<(Running, Outcome)> {
+        for place in [&mut self.ending, &mut self.running] {
+            if let Some(running) = place
+                && let Some(outcome) = running.walk.finished()
+            {
+                return Some((place.take()?, outcome));
+            }
+        }
+        None
+    }
+
+    fn abandon(&mut self, ends: impl Fn(Aim) -> bool) {
+        for place in [&mut self.ending, &mut self.running] {
+            drop(place.take_if(|running| ends(running.aim)));
+        }
+    }
+
     fn is_busy(&self, now_ms: u64) -> bool {
         self.client_ms
             .is_some_and(|asked| now_ms.saturating_sub(asked) < CLIENT_QUIET_MS)
@@ -113,51 +186,46 @@ impl Engine {
             return;
         }
         loop {
-            if self.healer.running.is_none() && !self.begin_walk() {
-                return;
+            if self.healer.running.is_some() || self.begin_walk() {
+                self.advance_walk();
             }
-            self.advance_walk();
-            match self
-                .healer
-                .running
-                .as_mut()
-                .map(|running| running.walk.finished())
-            {
-                Some(Some(outcome)) => self.conclude_walk(&outcome),
-                _ => return,
+            match self.healer.take_finished() {
+                Some((walked, outcome)) => self.conclude_walk(&walked, &outcome),
+                None if self.healer.end_running() => {}
+                None => return,
             }
         }
     }
 
     fn begin_walk(&mut self) -> bool {
-        let Some((segment, fills)) = self.next_to_walk() else {
+        let Some((segment, aim)) = self.next_to_walk() else {
             return false;
         };
-        let Some(walk) = self.walk_of(segment, fills) else {
-            match fills {
+        let Some(walk) = self.walk_of(segment, aim) else {
+            match aim {
                 // No copy of it is here: the disk takes part without it.
-                Some(_) => self.filled(segment, false, 0),
-                None => self.healer.schedule.postpone(self.now.monotonic_ms),
+                Aim::Fill(_) => self.filled(segment, false, 0),
+                Aim::Copy(_) | Aim::Check(_) => self.fail_drain("what it holds cannot be read"),
+                Aim::Scrub => self.healer.schedule.postpone(self.now.monotonic_ms),
             }
             return false;
         };
         let number = self.number();
-        self.healer.running = Some(Running {
-            number,
-            walk,
-            fills,
-        });
+        self.healer.running = Some(Running { number, walk, aim });
         true
     }
 
-    /// What to walk next, and the disk that is filled by it.
-    fn next_to_walk(&mut self) -> Option<(SegmentId, Option<DiskId>)> {
+    /// What to walk next, and what for.
+    fn next_to_walk(&mut self) -> Option<(SegmentId, Aim)> {
         let now_ms = self.now.monotonic_ms;
         if let Some(segment) = self.next_suspect() {
-            return Some((segment, None));
+            return Some((segment, Aim::Scrub));
         }
         if let Some((segment, disk)) = self.next_to_fill() {
-            return Some((segment, Some(disk)));
+            return Some((segment, Aim::Fill(disk)));
+        }
+        if let Some(next) = self.next_to_move() {
+            return Some(next);
         }
         if self.healer.schedule.is_quiet(now_ms) {
             return None;
@@ -171,7 +239,7 @@ impl Engine {
         if due.is_none() {
             self.healer.schedule.postpone(now_ms);
         }
-        due.map(|segment| (segment, None))
+        due.map(|segment| (segment, Aim::Scrub))
     }
 
     fn next_suspect(&mut self) -> Option<SegmentId> {
@@ -215,7 +283,7 @@ impl Engine {
         }
     }
 
-    fn walk_of(&self, segment: SegmentId, fills: Option<DiskId>) -> Option<Walk> {
+    fn walk_of(&self, segment: SegmentId, aim: Aim) -> Option<Walk> {
         let info = self.pool.segments.get(&segment)?;
         let identity = Identity {
             pool: self.pool.id,
@@ -236,10 +304,10 @@ impl Engine {
                 frames: self.lane.frames(),
             },
         };
-        let copies = self.copies_of(info, fills);
-        let mode = match fills {
-            Some(_) => Mode::Fill,
-            None => Mode::Scrub,
+        let copies = self.copies_of(info, aim);
+        let mode = match aim {
+            Aim::Fill(_) | Aim::Copy(_) => Mode::Fill,
+            Aim::Scrub | Aim::Check(_) => Mode::Scrub,
         };
         // A disk without a vote says nothing of others, but what it gives is judged all the same.
         let source = |copy: &CopyAt| match copy.role {
@@ -251,14 +319,17 @@ impl Engine {
         readable.then(|| Walk::new(identity, mode, extent, copies))
     }
 
-    fn copies_of(&self, info: &SegmentInfo, fills: Option<DiskId>) -> Vec<CopyAt> {
+    fn copies_of(&self, info: &SegmentInfo, aim: Aim) -> Vec<CopyAt> {
         let role = |disk: DiskId| {
             let member = self.pool.member(disk)?;
             match member.state {
                 MemberState::Active => Some(Role::Member),
-                MemberState::Joining if fills == Some(disk) => Some(Role::Target),
+                MemberState::Joining if aim == Aim::Fill(disk) => Some(Role::Target),
                 MemberState::Stale => Some(Role::Witness),
-                MemberState::Joining | MemberState::Absent | MemberState::Expelled => None,
+                MemberState::Joining
+                | MemberState::Absent
+                | MemberState::Expelled
+                | MemberState::Drained => None,
             }
         };
         let mut copies: Vec<CopyAt> = info
@@ -274,6 +345,21 @@ impl Engine {
                 })
             })
             .collect();
+        let new = match aim {
+            Aim::Copy(place) => Some((place, Role::Target)),
+            Aim::Check(place) => Some((place, Role::Member)),
+            Aim::Scrub | Aim::Fill(_) => None,
+        };
+        copies.extend(new.and_then(|(place, role)| {
+            let (slot, base) = self.pool.locate_active(&place)?;
+            let disk = place.disk;
+            Some(CopyAt {
+                disk,
+                slot,
+                base,
+                role,
+            })
+        }));
         copies.sort_by_key(|copy| match copy.role {
             Role::Member => 0,
             Role::Witness => 1,
@@ -295,9 +381,9 @@ impl Engine {
         else {
             return;
         };
-        let (pace, rates) = match running.fills {
-            Some(_) => (fill_pace, &plan.fill),
-            None => (scrub_pace, &plan.scrub),
+        let (pace, rates) = match running.aim {
+            Aim::Fill(_) | Aim::Copy(_) | Aim::Check(_) => (fill_pace, &plan.fill),
+            Aim::Scrub => (scrub_pace, &plan.scrub),
         };
         loop {
             let bytes = running.walk.next_bytes();
@@ -310,12 +396,19 @@ impl Engine {
     }
 
     fn submit_asks(&mut self) {
-        let Some(running) = self.healer.running.as_mut() else {
-            return;
-        };
-        let (number, identity) = (running.number, *running.walk.identity());
-        let asks = running.walk.take_asks();
-        let copies = running.walk.copies().to_vec();
+        let asked: Vec<Asked> = self.healer.under_way().map(Running::take_asks).collect();
+        for asked in asked {
+            self.submit(asked);
+        }
+    }
+
+    fn submit(&mut self, asked: Asked) {
+        let Asked {
+            number,
+            identity,
+            copies,
+            asks,
+        } = asked;
         for ask in asks {
             let of = |token| HealToken {
                 walk: number,
@@ -359,8 +452,9 @@ impl Engine {
     }
 
     fn walk_with(&mut self, token: HealToken) -> Option<&mut Walk> {
-        let running = self.healer.running.as_mut()?;
-        (running.number == token.walk).then_some(&mut running.walk)
+        let mut under_way = self.healer.under_way();
+        let running = under_way.find(|running| running.number == token.walk)?;
+        Some(&mut running.walk)
     }
 
     /// A read of a walk has ended.
@@ -402,8 +496,13 @@ impl Engine {
 
     /// A disk is not filled any more: nor is what was being read for it.
     pub(super) fn heal_abandon(&mut self, disk: DiskId) {
-        let for_it = |running: &mut Running| running.fills == Some(disk);
-        drop(self.healer.running.take_if(for_it));
+        self.healer.abandon(|aim| aim == Aim::Fill(disk));
+    }
+
+    /// A drain ended early: so does what was being copied for it.
+    pub(super) fn heal_abandon_move(&mut self) {
+        self.healer
+            .abandon(|aim| matches!(aim, Aim::Copy(_) | Aim::Check(_)));
     }
 
     /// What a fill could not give a disk that takes part now is tried again.
@@ -418,21 +517,23 @@ impl Engine {
 
     /// A disk is not believed any more: the walk goes on without it.
     pub(super) fn heal_forget(&mut self, slot: DiskSlot) {
-        if let Some(running) = self.healer.running.as_mut() {
+        for running in self.healer.under_way() {
             running.walk.forget(slot);
         }
         self.submit_asks();
     }
 
-    fn conclude_walk(&mut self, outcome: &Outcome) {
-        let Some(running) = self.healer.running.take() else {
-            return;
-        };
+    fn conclude_walk(&mut self, running: &Running, outcome: &Outcome) {
         let identity = *running.walk.identity();
         self.healer.schedule.record(identity.segment, outcome);
-        if let Some(disk) = running.fills {
-            let whole = outcome.whole.contains(&disk) && outcome.lost.is_empty();
-            return self.filled(identity.segment, whole, outcome.filled_bytes);
+        match running.aim {
+            Aim::Fill(disk) => {
+                let whole = outcome.whole.contains(&disk) && outcome.lost.is_empty();
+                return self.filled(identity.segment, whole, outcome.filled_bytes);
+            }
+            Aim::Copy(to) => return self.copied(to, outcome),
+            Aim::Check(to) => return self.checked(to, outcome),
+            Aim::Scrub => {}
         }
         let info = self.pool.segments.get(&identity.segment);
         let is_open = info.is_some_and(|info| info.data_end.is_none());

@@ -44,6 +44,12 @@ pub enum DiskRefusal {
     /// The index is being made anew.
     #[error("the index is being made anew; ask again when `stele status` no longer says so")]
     Rebuilding,
+    /// One disk at a time.
+    #[error("disk {number} is being drained; wait until that is done")]
+    Draining {
+        /// Its number.
+        number: u16,
+    },
     /// Nothing is written.
     #[error("the vault is read-only: first plug in what is missing, then restart it")]
     ReadOnly,
@@ -176,13 +182,17 @@ impl Engine {
     fn may_join(&self) -> Result<(), DiskRefusal> {
         match &self.fill {
             _ if self.read_only.is_some() => Err(DiskRefusal::ReadOnly),
-            Some(fill) => Err(DiskRefusal::Filling {
-                number: self
-                    .pool
-                    .member(fill.disk)
-                    .map_or(0, |member| member.ordinal + 1),
-            }),
-            None => Ok(()),
+            Some(fill) => {
+                let number = self.pool.number_of(fill.disk);
+                Err(DiskRefusal::Filling { number })
+            }
+            None => match self.drain_progress() {
+                Some((disk, _)) => {
+                    let number = self.pool.number_of(disk);
+                    Err(DiskRefusal::Draining { number })
+                }
+                None => Ok(()),
+            },
         }
     }
 
@@ -329,7 +339,7 @@ impl Engine {
     }
 
     /// Segments that are open or allocated to be.
-    fn segments_in_use(&self) -> Vec<SegmentId> {
+    pub(super) fn segments_in_use(&self) -> Vec<SegmentId> {
         let mut in_use = self.lane.open_segments();
         in_use.push(self.journal.segment());
         in_use.extend(self.journal.prepared());
@@ -347,7 +357,11 @@ impl Engine {
         fill.queue.retain(|segment| segments.contains_key(segment));
         let fill = self.fill.as_ref()?;
         let unfinished = self.lane.open_segments();
+        let ending = self.healer.ending();
         let can_be_read = |segment: &&SegmentId| {
+            if ending == Some(**segment) {
+                return false;
+            }
             let info = self.pool.segments.get(segment);
             info.is_some_and(|info| {
                 info.data_end.is_some() && self.is_readable(**segment, info, &unfinished)
@@ -404,13 +418,17 @@ impl Engine {
         self.start_label_update();
     }
 
-    /// Every member's label says who takes part.
-    pub(super) fn labels_in_force(&mut self) {
+    /// Every member's label says who takes part, and whether that is another set than before.
+    pub(super) fn labels_in_force(&mut self, members_changed: bool) {
         let active = |fill: &mut Fill| fill.stage == Stage::Activating;
-        let Some(fill) = self.fill.take_if(active) else {
+        let filled = self.fill.take_if(active);
+        let drained = self.drain_ended(members_changed);
+        if let Some(fill) = &filled {
+            self.suspect_holes(&fill.holed);
+        }
+        if filled.is_none() && !drained {
             return;
-        };
-        self.suspect_holes(&fill.holed);
+        }
         let body = member_body(&self.pool);
         self.journal.push_own(Draft::of_engine(
             stele_format::record::RecordType::Member,

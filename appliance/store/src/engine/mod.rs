@@ -12,6 +12,7 @@ mod admission;
 pub(crate) mod commands;
 mod damage;
 mod download;
+mod drain;
 mod faults;
 mod heal;
 pub(crate) mod io;
@@ -25,6 +26,8 @@ mod streams;
 pub(crate) mod view;
 mod watch;
 
+pub(crate) use drain::DRAINED;
+pub use drain::DrainRefusal;
 pub(crate) use faults::{LabelFacts, labels_of};
 pub use heal::HealPlan;
 pub(crate) use heal::HealToken;
@@ -208,6 +211,7 @@ pub struct Engine {
     pub(crate) index_lost: bool,
     pub(crate) healer: heal::Healer,
     pub(crate) fill: Option<membership::Fill>,
+    pub(crate) drain: Option<drain::Drain>,
 }
 
 /// How far a clean stop has come.
@@ -308,11 +312,19 @@ impl Engine {
             index_lost: false,
             healer: heal::Healer::new(parts.heal_plan),
             fill: None,
+            drain: None,
         }
     }
 
-    /// Takes one event; appends what is to be done.
+    /// Takes one event and goes on; appends what is to be done.
     pub fn step(&mut self, now: Now, event: Event, actions: &mut Vec<Action>) {
+        self.receive(now, event);
+        self.go_on(actions);
+    }
+
+    /// Takes one event. What comes of it is begun by [`Engine::go_on`]: a driver that hands over all
+    /// events there are before it goes on has them in one frame.
+    pub fn receive(&mut self, now: Now, event: Event) {
         self.now = now;
         self.clock.now(now.monotonic_ms);
         self.pool.now_ms = now.monotonic_ms;
@@ -327,6 +339,10 @@ impl Engine {
             Event::Tick => self.tick(),
             Event::Stop => self.begin_stop(),
         }
+    }
+
+    /// Lets everything go on that can; appends what is to be done.
+    pub fn go_on(&mut self, actions: &mut Vec<Action>) {
         self.pump();
         self.io.drain(actions);
     }
@@ -506,6 +522,7 @@ impl Engine {
         }
         self.pump_healing();
         self.pump_fill();
+        self.pump_drain();
         self.continue_stop();
     }
 

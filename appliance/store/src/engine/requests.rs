@@ -459,6 +459,7 @@ impl Engine {
                 self.journal.allocated(alloc.segment);
             }
             (Body::Alloc(alloc), _) => self.lane.allocated(alloc.segment),
+            (Body::Relocate(relocate), _) => self.relocated(relocate),
             (_, Origin::Request { id, last: true }) => self.answer(id, &record),
             _ => {}
         }

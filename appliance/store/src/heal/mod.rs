@@ -70,6 +70,13 @@ pub struct Lost {
     pub offset: u64,
 }
 
+impl Lost {
+    /// Whether it is footer or seal, without which every frame can still be read.
+    pub(crate) fn is_root(&self) -> bool {
+        self.frame.is_none() && self.offset > 0
+    }
+}
+
 /// What a walk found and did.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Outcome {

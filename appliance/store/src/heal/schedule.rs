@@ -182,6 +182,7 @@ mod tests {
             first_sequence: Sequence::FIRST,
             data_end: Some(8192),
             places: Vec::new(),
+            aside: Vec::new(),
             written: UnixMillis::new(written),
             verified: UnixMillis::ZERO,
         }

@@ -196,6 +196,15 @@ impl Walk {
         }
     }
 
+    /// Whether no run is left to be begun: what is under way ends by itself.
+    pub(crate) fn asks_for_no_more(&self) -> bool {
+        match self.phase {
+            Phase::Runs => self.runs.all_begun(),
+            Phase::Settling | Phase::Sealing | Phase::Done => true,
+            Phase::Roots | Phase::Footers(_) | Phase::Discovery(_) => false,
+        }
+    }
+
     fn seal_at(&self) -> u64 {
         self.identity.bytes() - u64::from(BLOCK_BYTES)
     }

@@ -273,6 +273,7 @@ pub(crate) fn member_body(pool: &Pool) -> Body {
         MemberState::Absent => LabelState::Absent,
         MemberState::Stale | MemberState::Joining => LabelState::Stale,
         MemberState::Expelled => LabelState::Expelled,
+        MemberState::Drained => LabelState::Drained,
     };
     Body::Member(MemberChange {
         generation: pool.generation,

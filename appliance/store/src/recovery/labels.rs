@@ -12,7 +12,7 @@ use stele_format::units::{ByteCount, DiskId, Epoch, Generation, SegmentId, Seque
 
 use super::newest::{Newest, newest};
 use super::{DiskReport, DiskVerdict, OpenError};
-use crate::engine::DiskSlot;
+use crate::engine::{DRAINED, DiskSlot};
 use crate::plants::{Plant, on};
 use crate::pool::{Member, MemberState, Pool};
 
@@ -220,6 +220,7 @@ fn pool_of(
         let behind = own.is_none_or(|label| label.generation < in_force);
         let behind = behind && !on(Plant::StaleDiskBelieved);
         let verdict = match (found, named.state) {
+            (_, LabelState::Drained) => DiskVerdict::Drained,
             (None, _) => DiskVerdict::Missing,
             (Some(_), LabelState::Active) if behind => DiskVerdict::Stale,
             (Some(_), LabelState::Active) => DiskVerdict::Active,
@@ -235,6 +236,7 @@ fn pool_of(
                 MemberState::Stale,
                 Some("it missed writes and is left alone until a resync"),
             ),
+            DiskVerdict::Drained => (MemberState::Drained, Some(DRAINED)),
             _ => (MemberState::Absent, Some("it is not here")),
         };
         reports.push(DiskReport {

@@ -69,6 +69,8 @@ pub enum DiskVerdict {
     Missing,
     /// Here, but it missed writes; left alone.
     Stale,
+    /// All it held is on other disks; left alone.
+    Drained,
     /// No label can be read on it; left alone.
     Unlabelled,
 }

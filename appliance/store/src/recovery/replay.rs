@@ -9,7 +9,7 @@ use stele_format::digest::Digest;
 use stele_format::frame::{FrameExpectation, FrameHeader};
 use stele_format::label::EpochCutoff;
 use stele_format::limits::BLOCK_BYTES;
-use stele_format::record::Body;
+use stele_format::record::{Body, MoveStep};
 use stele_format::segment::{FIRST_FRAME_OFFSET, SegmentExpectation, SegmentHeader};
 use stele_format::units::{ByteOffset, Epoch, LaneId, LogIndex, SegmentId, Sequence, UnixMillis};
 
@@ -514,6 +514,7 @@ impl<'a> Replay<'a> {
         match &record.body {
             Body::Alloc(alloc) => self.note_alloc(alloc, record.header.compliance_ms),
             Body::Scrub(scrub) => self.pool.note_scrub(scrub, record.header.compliance_ms),
+            Body::Relocate(relocate) => self.note_relocate(relocate),
             Body::Later(kind) if !kind.is_optional() => self.out.newer = true,
             Body::Seal(seal) => {
                 self.pool
@@ -528,6 +529,19 @@ impl<'a> Replay<'a> {
                 }
             }
             _ => {}
+        }
+    }
+
+    /// A copy moves. Where it was and where it goes stay the segment's: what is found there by headers
+    /// never belongs to another.
+    fn note_relocate(&mut self, relocate: &stele_format::record::Relocate) {
+        let to = Place {
+            disk: relocate.to.disk,
+            first_unit: relocate.to.first_unit,
+        };
+        match relocate.step {
+            MoveStep::Begun => self.pool.set_aside(relocate.segment, to),
+            MoveStep::Done => self.pool.relocate(relocate.segment, relocate.from, to),
         }
     }
 
@@ -555,6 +569,7 @@ impl<'a> Replay<'a> {
                 first_sequence: Sequence::ZERO,
                 data_end: None,
                 places: Vec::new(),
+                aside: Vec::new(),
                 written: at,
                 verified: UnixMillis::ZERO,
             });

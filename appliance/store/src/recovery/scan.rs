@@ -161,7 +161,7 @@ fn taken_units(pool: &Pool, disk: DiskId, count: u32) -> Vec<bool> {
         } else {
             1
         };
-        for place in info.places.iter().filter(|place| place.disk == disk) {
+        for place in info.all_places().filter(|place| place.disk == disk) {
             let first = place.first_unit.get() as usize;
             for flag in taken.iter_mut().skip(first).take(units as usize) {
                 *flag = true;
@@ -185,6 +185,7 @@ fn adopt(pool: &mut Pool, found: &Beginning, place: Place) {
         first_sequence: found.first_sequence,
         data_end: None,
         places: Vec::new(),
+        aside: Vec::new(),
         written: found.written,
         verified: UnixMillis::ZERO,
     });

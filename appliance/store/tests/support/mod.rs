@@ -17,7 +17,9 @@ use stele_format::frame::FrameHeader;
 use stele_format::record::{Body, RecordReader};
 use stele_format::segment::SEAL_MAGIC;
 use stele_format::units::{ByteCount, Generation, UnixMillis};
-use stele_store::engine::{Action, Attachment, DiskRefusal, DiskSlot, Engine, Event, Now, World};
+use stele_store::engine::{
+    Action, Attachment, DiskRefusal, DiskSlot, DrainRefusal, Engine, Event, Now, World,
+};
 use stele_store::index::IndexStore;
 use stele_store::job::Job;
 use stele_store::keys::chunk::AwsLc;
@@ -347,6 +349,14 @@ impl Running {
         };
         let mut actions = Vec::new();
         let result = self.engine.attach(self.now, attachment, &mut actions);
+        actions.into_iter().for_each(|action| self.act(action));
+        result
+    }
+
+    /// Begins to drain disk `number` (from 1).
+    pub fn drain(&mut self, number: u16) -> Result<(), DrainRefusal> {
+        let mut actions = Vec::new();
+        let result = self.engine.drain(self.now, number, &mut actions);
         actions.into_iter().for_each(|action| self.act(action));
         result
     }

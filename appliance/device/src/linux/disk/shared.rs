@@ -14,6 +14,7 @@ use nix::fcntl::{FallocateFlags, fallocate};
 use crate::buffer::{Buffer, BufferMut, Pool};
 use crate::disk::{DiskError, Done, Op, OpId, OpKind, Waker};
 use crate::limits::POOLED_READ_BYTES_MIN;
+use crate::linger::linger;
 use crate::linux::open::disk_error;
 use crate::sync::{lock, wait};
 
@@ -45,6 +46,10 @@ impl Queue {
         stopping: &AtomicBool,
         take: impl Fn(&mut VecDeque<(OpId, Op)>) -> Option<T>,
     ) -> Option<T> {
+        let soon = linger(|| take(&mut lock(&self.ops)));
+        if soon.is_some() && !stopping.load(Ordering::SeqCst) {
+            return soon;
+        }
         let mut ops = lock(&self.ops);
         loop {
             if stopping.load(Ordering::SeqCst) {
@@ -113,6 +118,10 @@ impl Shared {
 
     /// The completions there are, sleeping until there is one.
     pub(super) fn wait_done(&self) -> Vec<Done> {
+        let there = || Some(self.take_done()).filter(|done| !done.is_empty());
+        if let Some(done) = linger(there) {
+            return done;
+        }
         let mut done = lock(&self.done);
         while done.is_empty() {
             done = wait(&self.done_added, done);

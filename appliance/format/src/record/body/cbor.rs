@@ -2,8 +2,8 @@
 
 use super::{
     Abandoned, Alloc, Attachment, Body, Commit, CopyHealth, EntryKind, EpochReason, EpochStart,
-    Genesis, Loss, Marker, MemberChange, Part, Placed, Placement, Release, ReleaseReason, Scrub,
-    SealNote, Snapshot, StoredEntry,
+    Genesis, Loss, Marker, MemberChange, MoveStep, Part, Placed, Placement, Release, ReleaseReason,
+    Relocate, Scrub, SealNote, Snapshot, StoredEntry,
 };
 use crate::cbor::{MapReader, MapWriter, Reader, Writer, encode_value, read_tree, write_tree};
 use crate::codec::{DecodeError, Fault};
@@ -44,6 +44,23 @@ impl EntryKind {
             0 => Some(Self::Chunk),
             1 => Some(Self::ClearList),
             2 => Some(Self::SealedList),
+            _ => None,
+        }
+    }
+}
+
+impl MoveStep {
+    const fn get(self) -> u8 {
+        match self {
+            Self::Begun => 0,
+            Self::Done => 1,
+        }
+    }
+
+    const fn new(number: u8) -> Option<Self> {
+        match number {
+            0 => Some(Self::Begun),
+            1 => Some(Self::Done),
             _ => None,
         }
     }
@@ -258,6 +275,7 @@ impl Body {
                 map.key(3).bytes(body.multiset.as_bytes());
             }
             Self::Scrub(body) => write_scrub(&mut map, body),
+            Self::Relocate(body) => write_relocate(&mut map, body),
             Self::DeleteMarker
             | Self::Retention
             | Self::Hold
@@ -342,6 +360,7 @@ fn read_body(record_type: RecordType, map: &mut MapReader<'_, '_>) -> Result<Bod
             multiset: Digest(map.required(3, |r| r.fixed("multiset"))?),
         }),
         RecordType::Scrub => Body::Scrub(read_scrub(map)?),
+        RecordType::Relocate => Body::Relocate(read_relocate(map)?),
         later => Body::Later(later),
     })
 }
@@ -492,6 +511,33 @@ fn read_member(map: &mut MapReader<'_, '_>) -> Result<MemberChange, DecodeError>
                 Ok((disk, r.variant("state", MemberState::new)?))
             })
         })?,
+    })
+}
+
+fn write_relocate(map: &mut MapWriter, body: &Relocate) {
+    map.key(1).uint(body.segment);
+    map.key(2).uint(body.lane.get());
+    map.key(3).bytes(body.from.as_bytes());
+    map.key(4)
+        .array(2)
+        .bytes(body.to.disk.as_bytes())
+        .uint(body.to.first_unit.get());
+    map.key(5).uint(body.step.get());
+}
+
+fn read_relocate(map: &mut MapReader<'_, '_>) -> Result<Relocate, DecodeError> {
+    Ok(Relocate {
+        segment: SegmentId::new(map.required(1, |r| r.uint("segment"))?),
+        lane: LaneId::new(map.required(2, |r| r.small("lane"))?),
+        from: DiskId::new(map.required(3, |r| r.fixed("disk"))?),
+        to: map.required(4, |r| {
+            r.tuple("placement", 2)?;
+            Ok(Placed {
+                disk: DiskId::new(r.fixed("disk")?),
+                first_unit: UnitIndex::new(r.small("first_unit")?),
+            })
+        })?,
+        step: map.required(5, |r| r.variant("step", MoveStep::new))?,
     })
 }
 

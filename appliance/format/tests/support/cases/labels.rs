@@ -167,9 +167,9 @@ fn dynamic() -> Vec<Case> {
             "DynamicLabel.cutoff_count@102 Limit",
         ),
         case(
-            "member-state-5",
+            "member-state-6",
             120,
-            &[5],
+            &[6],
             "DynamicLabel.members@104 Value",
         ),
         case(

@@ -48,6 +48,10 @@ impl Runs {
         !self.waiting.is_empty() && self.open.len() < HEAL_RUN_COUNT_MAX
     }
 
+    pub(super) fn all_begun(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
     pub(super) fn next_bytes(&self, readers: usize) -> u64 {
         match self.waiting.front() {
             Some(run) if self.may_begin() => (run.bytes * readers.max(1)) as u64,
