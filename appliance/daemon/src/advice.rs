@@ -38,6 +38,11 @@ impl<'a> Commands<'a> {
         format!("stele disk resync --vault {} {number}", word(self.vault))
     }
 
+    /// Takes a further disk; the word PATH stands for it.
+    pub fn add(&self) -> String {
+        format!("stele disk add --vault {} PATH", word(self.vault))
+    }
+
     /// Puts another disk in the place of one; without a path, the word PATH stands for it.
     pub fn replace(&self, number: u16, path: Option<&Path>) -> String {
         let path = path.map_or_else(|| "PATH".to_owned(), word);
@@ -101,6 +106,12 @@ impl<'a> Commands<'a> {
                     self.resync(number),
                 ),
             ],
+            "drained" if !read_only && disk.free_bytes.is_some() => vec![step(
+                format!(
+                    "disk {number} may be pulled out at {file}; if another one is to take its place, run"
+                ),
+                self.replace(number, None),
+            )],
             _ => Vec::new(),
         }
     }

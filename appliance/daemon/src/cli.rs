@@ -30,7 +30,7 @@ pub enum Verb {
     Serve(ServeArgs),
     /// Say how a vault is, whether or not it is being served.
     Status(StatusArgs),
-    /// See, replace and add the disks of a vault that is being served.
+    /// See, replace, add and drain the disks of a vault that is being served.
     #[command(subcommand)]
     Disk(DiskVerb),
 }
@@ -46,7 +46,7 @@ pub enum DiskVerb {
     Resync(NumberArgs),
     /// Take a further blank disk.
     Add(AddArgs),
-    /// Empty a disk so that it can leave the vault (not possible yet).
+    /// Move everything off a disk so that it can be taken out.
     Drain(NumberArgs),
 }
 

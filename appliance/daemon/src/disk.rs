@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::advice::Commands;
 use crate::cli::DiskVerb;
 use crate::control::protocol::{Join, Status};
-use crate::control::socket::{ask_join, ask_status};
+use crate::control::socket::{ask_drain, ask_join, ask_status};
 use crate::error::{Error, Outcome};
 use crate::status::{as_json, disk_row, next_lines};
 use crate::vault::{Directory, located};
@@ -82,8 +82,14 @@ fn ask(vault: &Path, join: Join) -> Outcome<()> {
 
 fn drain(vault: &Path, number: u16) -> Outcome<()> {
     let directory = existing(vault)?;
-    let replace = Commands::new(directory.path()).replace(number, None);
-    Err(Error::Drain { number, replace })
+    let draining = ask_drain(&directory.control_socket(), number)?;
+    let draining = draining.ok_or_else(|| not_served(&directory))?;
+    let status = Commands::new(directory.path()).status();
+    print(&format!(
+        "what disk {} ({}) holds is being moved to the others; leave it in until it is shown as drained by:\n  {status}\n",
+        draining.number, draining.file,
+    ));
+    Ok(())
 }
 
 fn existing(vault: &Path) -> Outcome<Directory> {

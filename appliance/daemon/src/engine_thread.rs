@@ -23,7 +23,9 @@ use stele_device::linux::clock::SystemClock;
 use stele_format::geometry::DiskGeometry;
 use stele_format::units::{DiskId, Generation, UnixMillis};
 use stele_gateway::message as gateway;
-use stele_store::engine::{Action, Attachment, DiskRefusal, DiskSlot, Engine, Event, Now, Offer};
+use stele_store::engine::{
+    Action, Attachment, DiskRefusal, DiskSlot, DrainRefusal, Engine, Event, Now, Offer,
+};
 use stele_store::index::{IndexReply, IndexRequest};
 use stele_store::job::{Job, JobDone};
 use stele_store::policy::Rights;
@@ -77,6 +79,13 @@ pub enum Local {
         arrival: Box<Arrival>,
         /// Where the answer goes; a disk that is refused comes back.
         reply: oneshot::Sender<Result<DiskSlot, Refused>>,
+    },
+    /// Everything is to be moved off a disk.
+    Drain {
+        /// Its number, from 1.
+        number: u16,
+        /// Where the answer goes.
+        reply: oneshot::Sender<Result<(), DrainRefusal>>,
     },
     /// Give up the disk at this slot as soon as nothing is under way on it.
     Release {
@@ -315,6 +324,12 @@ impl EngineThread {
             Local::Clients(clients) => self.clients = clients,
             Local::Offer { number, reply } => drop(reply.send(self.engine.offer(number))),
             Local::Attach { arrival, reply } => drop(reply.send(self.attach(*arrival))),
+            Local::Drain { number, reply } => {
+                let now = self.now();
+                let begun = self.engine.drain(now, number, &mut self.actions);
+                // Whoever asked and left sees it in the status.
+                reply.send(begun).ok();
+            }
             Local::Release { slot, reply } => {
                 self.leaving.insert(slot.0, reply);
             }

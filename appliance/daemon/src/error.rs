@@ -201,13 +201,16 @@ pub enum Error {
     /// The server on the other end of the control socket said no.
     #[error("the server answers: {0}")]
     ControlRefused(String),
-    /// The server does not let a disk join.
+    /// The server does not let a disk join or leave.
     #[error("{0}")]
     JoinRefused(String),
     /// Why a disk does not join.
     #[error(transparent)]
     NotJoined(#[from] crate::join::refusal::NotJoined),
-    /// Too many wait to join.
+    /// Why a disk is not drained.
+    #[error(transparent)]
+    NotDrained(#[from] crate::join::refusal::NotDrained),
+    /// Too many wait to join or to leave.
     #[error("other disks are waiting to join; run this again later")]
     JoinBusy,
     /// A verb needs the serving process.
@@ -217,17 +220,6 @@ pub enum Error {
         dir: PathBuf,
         /// The command.
         serve: String,
-    },
-    /// A disk was to leave the vault.
-    #[error(
-        "disk {number} cannot be drained: no disk can leave a vault yet; to exchange it, stop the \
-         vault, take the disk out, start the vault, and run: {replace}"
-    )]
-    Drain {
-        /// Which.
-        number: u16,
-        /// The command.
-        replace: String,
     },
     /// The server speaks another language.
     #[error("the server's answer cannot be understood; is it of another version?")]

@@ -16,7 +16,7 @@ use crate::error::Outcome;
 use crate::status::health;
 use crate::vault::Directory;
 use crate::vault::config::Config;
-use crate::vault::disks::{Slot, open_all};
+use crate::vault::disks::{LET_GO, Slot, open_kept};
 use crate::vault::lock::Lock;
 
 /// Bytes of one label copy, as memory has it.
@@ -27,8 +27,8 @@ const LABEL_COPY: usize = LABEL_COPY_BYTES as usize;
 /// # Errors
 /// Only when a disk cannot be looked at for a reason that is not the disk's.
 pub fn status(directory: &Directory, config: &Config) -> Outcome<Status> {
-    let paths = config.disks(directory.path());
-    let slots = open_all(&paths, OpenMode::ReadOnly, &Wishes::default(), &no_waker())?;
+    let (dir, wishes) = (directory.path(), Wishes::default());
+    let slots = open_kept(config, dir, OpenMode::ReadOnly, &wishes, &no_waker())?;
     let seen: Vec<Seen> = slots.into_iter().map(look).collect();
     let newest = seen
         .iter()
@@ -167,6 +167,10 @@ fn disk_status(seen: &Seen, newest: Option<&LabelReading>) -> DiskStatus {
     let (reading, newest) = match (&seen.reading, newest) {
         (Ok(reading), Some(newest)) => (reading, newest),
         (Ok(_), None) => return status,
+        (Err(why), _) if why == LET_GO => {
+            "drained".clone_into(&mut status.state);
+            return status;
+        }
         (Err(why), _) => {
             if seen.missing {
                 "absent".clone_into(&mut status.state);
@@ -206,7 +210,12 @@ fn disk_status(seen: &Seen, newest: Option<&LabelReading>) -> DiskStatus {
         Some(MemberState::Active | MemberState::Absent | MemberState::Stale) | None => "stale",
     };
     state.clone_into(&mut status.state);
-    if own != best {
+    if let Some(member) = member.filter(|member| member.state == MemberState::Drained) {
+        status.notes.push(match member.voter {
+            true => "leave it in until the vault was served again".to_owned(),
+            false => "it may be pulled out".to_owned(),
+        });
+    } else if own != best {
         status.notes.push(format!(
             "its label has generation {own}, the newest has {best}"
         ));

@@ -104,7 +104,7 @@ fn reasons(engine: &EngineStatus) -> Vec<String> {
     let missing = engine
         .disks
         .iter()
-        .filter(|disk| disk.state != MemberState::Active)
+        .filter(|disk| !matches!(disk.state, MemberState::Active | MemberState::Drained))
         .count();
     match &engine.read_only {
         Some(reason) => reasons.push(format!("the vault is read-only: {reason}")),
@@ -194,22 +194,25 @@ fn disks(engine: &EngineStatus, bays: &[Bay]) -> Vec<DiskStatus> {
     let seats = seats(&engine.disks, bays);
     let of = |(bay, seat): (&Bay, Seat)| {
         let disk = seat.disk.and_then(|at| engine.disks.get(at));
-        let fill = engine
-            .heal
-            .fill
-            .filter(|(number, _)| disk.is_some_and(|disk| disk.number == *number));
-        disk_status(bay, disk, seat.here, fill.map(|(_, progress)| progress))
+        let of_it =
+            |(number, _): &(u16, FillProgress)| disk.is_some_and(|disk| disk.number == *number);
+        let drain = engine.heal.drain.filter(of_it);
+        let moved = engine.heal.fill.filter(of_it).or(drain);
+        let progress = moved.map(|(_, progress)| progress);
+        disk_status(bay, (disk, seat.here), progress, drain.is_some())
     };
     bays.iter().zip(seats).map(of).collect()
 }
 
 fn disk_status(
     bay: &Bay,
-    disk: Option<&EngineDisk>,
-    here: bool,
+    (disk, here): (Option<&EngineDisk>, bool),
     fill: Option<FillProgress>,
+    leaves: bool,
 ) -> DiskStatus {
     let (state, note) = match (disk, here, &bay.fault) {
+        (Some(disk), true, _) if leaves => ("draining", disk.reason.map(str::to_owned)),
+        (Some(disk), false, _) if disk.state == MemberState::Drained => ("drained", None),
         (Some(disk), true, _) => (word(disk.state), disk.reason.map(str::to_owned)),
         (_, _, Some(fault)) => ("absent", Some(fault.clone())),
         (_, _, None) => (
@@ -281,7 +284,7 @@ mod tests {
     fn every_disk_has_a_word_for_programs_and_words_for_people() {
         let check = |disk: Option<&EngineDisk>, fault: Option<&str>, state: &str, health: &str| {
             let here = disk.is_some_and(|disk| !disk.name.is_empty());
-            let shown = disk_status(&bay(fault), disk, here, None);
+            let shown = disk_status(&bay(fault), (disk, here), None, false);
             assert_eq!(
                 (shown.state.as_str(), shown.health.as_str()),
                 (state, health)
@@ -303,6 +306,12 @@ mod tests {
             "expelled",
             "failed: a reason",
         );
+        let drained = "drained: a reason";
+        check(Some(&here(MemberState::Drained)), None, "drained", drained);
+        let gone = engine_disk("", MemberState::Drained);
+        let taken_out = "drained, and not used any more";
+        check(Some(&gone), Some("no such disk"), "drained", taken_out);
+        check(Some(&gone), None, "drained", taken_out);
         let gone = engine_disk("", MemberState::Absent);
         check(Some(&gone), Some("no such disk"), "absent", "missing");
         check(Some(&gone), None, "unreadable", "missing");

@@ -27,7 +27,7 @@ use crate::bell::Bell;
 use crate::certificate::{self, Identity};
 use crate::client_env::ClientFiles;
 use crate::clients::{self, Clients};
-use crate::control::protocol::{Join, Joined, Status};
+use crate::control::protocol::{Draining, Join, Joined, Status};
 use crate::control::socket::{Answerer, ControlSocket};
 use crate::error::{Error, Outcome};
 use crate::join::keeper::{Charge, Keeper, Orders};
@@ -36,7 +36,7 @@ use crate::live::{Place, live_status};
 use crate::opener::Opener;
 use crate::supervisor::{Link, Machine};
 use crate::vault::create::{Options, create};
-use crate::vault::disks::{Slot, open_all};
+use crate::vault::disks::{Slot, open_kept};
 use crate::vault::lock::Lock;
 use crate::vault::{Directory, State};
 
@@ -56,14 +56,19 @@ pub fn serve(dir: &Path, listen: SocketAddr, index_cache_bytes: Option<u64>) -> 
     let runtime = Runtime::new().map_err(Error::Thread)?;
     let signals = Signals::catch(&runtime)?;
     let bell = Bell::default();
-    let disks = config.disks(directory.path());
     let slabs = SlabPool::new(SLAB_COUNT);
     let wishes = Wishes {
         write_pools: vec![slabs.buffers()],
         read_pool: Some(Pool::new(SLAB_BYTES, READ_SLAB_COUNT)),
         ..Wishes::default()
     };
-    let slots = open_all(&disks, OpenMode::Write, &wishes, &bell.disk_waker())?;
+    let slots = open_kept(
+        &config,
+        directory.path(),
+        OpenMode::Write,
+        &wishes,
+        &bell.disk_waker(),
+    )?;
     require_any(&slots)?;
     let bays = Bays::new(&slots);
     let place = Place::new(&directory, bays.clone());
@@ -323,6 +328,10 @@ impl Answerer for Live {
 
     async fn join(&self, join: Join) -> Outcome<Joined> {
         self.orders.join(join).await
+    }
+
+    async fn drain(&self, number: u16) -> Outcome<Draining> {
+        self.orders.drain(number).await
     }
 }
 

@@ -138,6 +138,12 @@ pub fn health(state: &str, reason: Option<&str>, fill: Option<&FillStatus>) -> S
         ("absent" | "unreadable", _) => "missing".to_owned(),
         ("expelled", Some(reason)) => format!("failed: {reason}"),
         ("expelled", None) => "failed".to_owned(),
+        ("drained", Some(reason)) => format!("drained: {reason}"),
+        ("drained", None) => "drained, and not used any more".to_owned(),
+        ("draining", _) => fill.map_or_else(
+            || "draining".to_owned(),
+            |fill| format!("draining {}", share(fill)),
+        ),
         ("joining", _) => fill.map_or_else(
             || "resyncing".to_owned(),
             |fill| format!("resyncing {}", share(fill)),
@@ -146,7 +152,7 @@ pub fn health(state: &str, reason: Option<&str>, fill: Option<&FillStatus>) -> S
     }
 }
 
-/// How much of a disk is filled, and when it will be.
+/// How much of a disk is filled or moved, and when all will be.
 fn share(fill: &FillStatus) -> String {
     let (done, total) = (fill.done_bytes, fill.total_bytes);
     let percent = (u128::from(done) * 100)

@@ -11,7 +11,7 @@ use std::time::Duration;
 use stele_device::area::Area;
 use stele_device::disk::Disk;
 use stele_gateway::message::Envelope;
-use stele_store::engine::{DiskRefusal, DiskSlot, Offer};
+use stele_store::engine::{DiskRefusal, DiskSlot, DrainRefusal, Offer};
 use stele_store::recovery::{OpenReport, Opened, Progress};
 use stele_store::request::{Answer, Command, Refusal};
 use stele_store::status::Status;
@@ -275,6 +275,16 @@ impl Link {
         self.send(Local::Attach { arrival, reply })?;
         let attached = answer.blocking_recv().map_err(|_| Error::NoAnswer)?;
         Ok(attached.map_err(|(refusal, _disk)| refusal))
+    }
+
+    /// Has everything moved off a disk, by its number from 1; not for use on the asynchronous runtime.
+    ///
+    /// # Errors
+    /// `NoAnswer` when the thread has died.
+    pub fn drain(&self, number: u16) -> Outcome<Result<(), DrainRefusal>> {
+        let (reply, answer) = oneshot::channel();
+        self.send(Local::Drain { number, reply })?;
+        answer.blocking_recv().map_err(|_| Error::NoAnswer)
     }
 
     /// Takes a disk away from the engine thread; not for use on the asynchronous runtime. None when

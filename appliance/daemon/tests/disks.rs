@@ -335,3 +335,125 @@ fn a_replaced_disk_is_let_go_of() {
     assert!(said.contains("lacks nothing"), "{said}");
     assert!(server.end(Signal::SIGTERM).success());
 }
+
+/// The refused drain names the command that makes it possible; run as printed.
+fn add_as_printed(place: &Place, path: &Path) {
+    let vault = text(&place.vault);
+    let why = refuse(&["disk", "drain", "--vault", vault, "3"]);
+    let (_, command) = why.split_once("add one first: ").expect("a command");
+    let words = command.replace("PATH", text(path));
+    let words: Vec<&str> = words.split(' ').collect();
+    assert_eq!(words[0], "stele");
+    succeed(&words[1..]);
+    wait_until_ok(place);
+}
+
+/// Drains disk 3, and kills the server once something has been moved. Beside clients that is slow.
+fn kill_while_draining(place: &Place, server: Server) {
+    let client = Client::of(place, &server);
+    client.get("/data/k0");
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            // Until the server is gone.
+            while client.call("GET", "/data/k0", b"").is_some() {}
+        });
+        let said = disk_verb(place, "drain", &["3"]);
+        let command = said.lines().nth(1).expect("a command").trim();
+        assert_eq!(
+            command,
+            format!("stele status --vault {}", text(&place.vault))
+        );
+        let status = place.wait_for("something is moved", |status| {
+            let moved = &status["disks"][2]["fill"]["done_bytes"];
+            moved.as_u64().is_some_and(|bytes| bytes > 0)
+        });
+        let disk = &status["disks"][2];
+        assert_eq!(disk["state"], "draining");
+        let health = disk["health"].as_str().expect("words");
+        assert!(
+            health.starts_with("draining ") && health.contains(" of "),
+            "{health}"
+        );
+        assert!(disk["fill"]["remaining_ms"].is_u64(), "{disk}");
+        server.kill();
+    });
+    assert_eq!(place.config()["draining"], 3, "killed too late");
+}
+
+fn is_drained(status: &Value) -> bool {
+    let disk = &status["disks"][2];
+    let health = disk["health"].as_str().unwrap_or_default();
+    disk["state"] == "drained" && health.contains("it may be pulled out")
+}
+
+#[test]
+fn a_disk_is_drained_across_a_crash_and_nothing_is_lost_with_it() {
+    let place = filled();
+    let server = Server::start(&place);
+    add_as_printed(&place, &place.beside("4.disk"));
+    let client = Client::of(&place, &server);
+    for number in 0..12 {
+        client.put(&format!("/data/large{number}"), &content(number, 4 << 20));
+    }
+    assert!(server.end(Signal::SIGTERM).success());
+    let server = Server::start(&place);
+    kill_while_draining(&place, server);
+    let server = Server::start(&place);
+    let status = place.wait_for("it is drained", is_drained);
+    assert_eq!(status["state"], "ok", "{status}");
+    place.wait_for("the drain is struck out", |_| {
+        place.config().get("draining").is_none()
+    });
+    let listed = disk_verb(&place, "list", &[]);
+    assert!(listed.contains("disk3.disk: drained: all"), "{listed}");
+    let again = run(&["disk", "drain", "--vault", text(&place.vault), "3"]);
+    let said = String::from_utf8_lossy(&again.stderr).into_owned();
+    assert!(said.contains("was done already"), "{said}");
+    // Pulled out while the vault serves.
+    std::fs::rename(place.file("disk3.disk"), place.beside("pulled")).expect("moved");
+    put_round(&Client::of(&place, &server), 1);
+    assert!(server.end(Signal::SIGTERM).success());
+    let server = Server::start(&place);
+    let status = place.status();
+    assert_eq!(
+        (&status["state"], &status["next"]),
+        (&"ok".into(), &serde_json::json!([]))
+    );
+    assert_eq!(
+        status["disks"][2]["health"],
+        "drained, and not used any more"
+    );
+    assert!(server.end(Signal::SIGTERM).success());
+    // And one more may be lost.
+    std::fs::remove_file(place.file("disk2.disk")).expect("removed");
+    let server = Server::start(&place);
+    let client = Client::of(&place, &server);
+    put_round(&client, 2);
+    check_rounds(&client, 3);
+    for number in 0..12 {
+        let got = client.get(&format!("/data/large{number}"));
+        assert!(got == content(number, 4 << 20), "object {number}");
+    }
+    assert!(server.end(Signal::SIGTERM).success());
+}
+
+#[test]
+fn another_disk_takes_the_place_of_a_drained_one_by_the_printed_command() {
+    let place = filled();
+    let server = Server::start(&place);
+    add_as_printed(&place, &place.beside("4.disk"));
+    disk_verb(&place, "drain", &["3"]);
+    let status = place.wait_for("it is drained", is_drained);
+    let fresh = place.beside("fresh.disk");
+    run_next(&status, "stele disk replace", &fresh);
+    let status = wait_until_ok(&place);
+    assert_eq!(status["disks"][2]["file"], text(&fresh));
+    put_round(&Client::of(&place, &server), 1);
+    // Drained again, with nothing on the way of a stop.
+    disk_verb(&place, "drain", &["3"]);
+    assert!(server.end(Signal::SIGTERM).success());
+    let server = Server::start(&place);
+    place.wait_for("it is drained", is_drained);
+    check_rounds(&Client::of(&place, &server), 2);
+    assert!(server.end(Signal::SIGTERM).success());
+}

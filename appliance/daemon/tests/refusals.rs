@@ -365,7 +365,31 @@ fn disks_that_need_nothing_or_are_unknown_are_refused_with_what_to_run() {
     check(
         "drain",
         &["1"],
-        &["disk 1 cannot be drained", replace, " 1 PATH"],
+        &[
+            "disk 1 (",
+            "disk1.disk) cannot be drained",
+            replace,
+            " 1 PATH",
+        ],
+    );
+    check(
+        "drain",
+        &["2"],
+        &["disk 2 (", "takes no part in the vault", "stele status"],
+    );
+    check(
+        "drain",
+        &["3"],
+        &["disk 3 (", "first do what is told by: stele status"],
+    );
+    check(
+        "drain",
+        &["9"],
+        &[
+            "disk 9 cannot be drained",
+            "no disk of that number",
+            "stele disk list",
+        ],
     );
     sparse(&place.file("disk2.disk"), 1 << 30);
     check(
@@ -389,6 +413,7 @@ fn disks_of_a_vault_that_nothing_serves_are_left_alone() {
         &["list"][..],
         &["replace", "2", text(&path)],
         &["resync", "2"],
+        &["drain", "3"],
         &["add", text(&path)],
     ] {
         let (verb, more) = rest.split_first().expect("a verb");

@@ -9,7 +9,7 @@ use stele_device::sim::fault::{Loss, Plan};
 use stele_format::geometry::DiskGeometry;
 use stele_format::record::{Body, MoveStep};
 use stele_format::units::{ByteCount, UnitCount};
-use stele_store::engine::{DrainRefusal, Engine};
+use stele_store::engine::{DRAINED, DrainRefusal, Engine};
 use stele_store::pool::MemberState;
 use support::steps::turns;
 use support::{DISK_BYTES, PARAMS, Rig, Running, content, name};
@@ -160,6 +160,31 @@ fn nothing_is_written_to_a_drained_disk_that_stays_attached() {
 }
 
 #[test]
+fn a_drained_disk_comes_back_as_it_is_and_is_drained_again() {
+    let mut rig = filled(5, 3);
+    let handle = rig.handles[LEAVES].clone().unwrap();
+    let mut vault = rig.start();
+    for round in [3, 4] {
+        vault.drain(NUMBER).unwrap();
+        vault.until("it is drained", is_drained);
+        vault.attach(Some(NUMBER), &handle).unwrap();
+        vault.until("it takes part", |engine| {
+            state(engine) == MemberState::Active && engine.status().heal.fill.is_none()
+        });
+        put_all(&mut vault, round);
+        vault.stop();
+        forget_index(&rig);
+        vault = rig.start();
+        assert!(vault.report.index_rebuilt);
+        check_all(&mut vault, round + 1, "with what it had");
+    }
+    vault.drain(NUMBER).unwrap();
+    vault.until("it is drained", is_drained);
+    vault.stop();
+    check_without(&mut rig, 5, "drained again");
+}
+
+#[test]
 fn a_drain_cut_at_any_step_goes_on_when_asked_again() {
     let mut rig = filled(5, 3);
     let disks = all(&rig);
@@ -246,9 +271,7 @@ fn run_drain(rig: &mut Rig, steps: Option<u64>) -> (u64, Vec<u64>) {
 fn may_be_pulled(engine: &Engine) -> bool {
     let status = engine.status();
     let reason = status.disks[LEAVES].reason;
-    is_drained(engine)
-        && status.read_only.is_none()
-        && reason == Some("it was drained and may be pulled out")
+    is_drained(engine) && status.read_only.is_none() && reason == Some(DRAINED)
 }
 
 /// Whether a start with only these disks writes.

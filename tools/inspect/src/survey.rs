@@ -60,6 +60,8 @@ pub struct Survey {
     pub strays: Vec<(usize, UnitIndex)>,
     /// Units at which segments begin, by disk, in order.
     starts: Vec<Vec<UnitIndex>>,
+    /// Copies that count for nothing, on units that are their segment's all the same.
+    aside: Vec<(SegmentId, CopyAt)>,
 }
 
 /// What stands at the start of a unit.
@@ -124,16 +126,17 @@ impl Survey {
         copies.push(copy);
     }
 
-    /// Leaves out copies that count for nothing; the units are still known to be begun there.
+    /// Leaves out copies that count for nothing; the units are still known to be begun there, and taken.
     pub fn leave_out(&mut self, segment: SegmentId, aside: impl Fn(&CopyAt) -> bool) -> bool {
-        let Some(copies) = self.segments.get_mut(&segment) else {
+        let Some(copies) = self.segments.remove(&segment) else {
             return false;
         };
-        let before = copies.len();
-        copies.retain(|copy| !aside(copy));
-        let left_out = copies.len() < before;
-        if copies.is_empty() {
-            self.segments.remove(&segment);
+        let (out, kept): (Vec<CopyAt>, Vec<CopyAt>) = copies.into_iter().partition(aside);
+        let left_out = !out.is_empty();
+        self.aside
+            .extend(out.into_iter().map(|copy| (segment, copy)));
+        if !kept.is_empty() {
+            self.segments.insert(segment, kept);
         }
         left_out
     }
@@ -199,7 +202,9 @@ impl Survey {
             .segments
             .range(segment..)
             .filter(|(id, _)| **id > segment);
-        newer.flat_map(|(_, copies)| copies).any(|copy| {
+        let aside = self.aside.iter().filter(|(id, _)| *id > segment);
+        let copies = newer.flat_map(|(_, copies)| copies);
+        copies.chain(aside.map(|(_, copy)| copy)).any(|copy| {
             let units = copy.header.good().map_or(1, |header| header.units.get());
             let covered = copy.unit.get()..copy.unit.get().saturating_add(units);
             copy.disk == disk && covered.contains(&unit.get())

@@ -6,10 +6,10 @@ mod support;
 
 use stele_format::label::MemberState;
 use stele_format::record::{Body, MoveStep, Placed, Relocate};
-use stele_format::units::{SegmentId, UnitIndex};
+use stele_format::units::{LaneId, SegmentId, UnitIndex};
 use stele_inspect::verdict::{DiskState, Verdict};
 use support::check::{blank, check, frame, segment};
-use support::{Draft, Open, SEGMENT_UNITS, UNIT, Vault, disk_id, noise, sample};
+use support::{DATA, Draft, Open, SEGMENT_UNITS, UNIT, Vault, disk_id, noise, sample};
 
 /// The disk that copies leave, and the one they go to, which holds nothing else.
 const FROM: usize = 1;
@@ -20,7 +20,7 @@ const DONE: &[MoveStep] = &[MoveStep::Begun, MoveStep::Done];
 /// Where a copy goes: other units than it came from.
 fn goes_to(open: &Open) -> Open {
     Open {
-        unit: 12 - open.unit,
+        unit: 16 - open.unit,
         ..open.clone()
     }
 }
@@ -77,6 +77,29 @@ fn a_copy_that_moved_counts_at_its_new_place_alone() {
     wipe_old(&mut vault, 1);
     wipe_old(&mut vault, 2);
     check("nothing is left where it was", &vault, &[]);
+}
+
+#[test]
+fn units_that_a_later_segment_took_are_its_own_also_when_it_moved() {
+    let mut vault = sample(4);
+    let mut journal = vault.segments[&3].clone();
+    let (unit, alloc) = (vault.next_unit, vault.alloc_next(DATA, &[0, FROM]));
+    vault.records(&mut journal, vec![alloc]);
+    // It has a copy on the first disk only, and was given up.
+    vault.writing = vec![0];
+    let mut data = vault.open(DATA, &[0, FROM], None);
+    vault.frame(&mut data, &noise(9000, 4321), 0, false);
+    vault.writing = vec![0, FROM, 2, TO];
+    vault.next_unit = unit;
+    let alloc = vault.alloc_next(LaneId::JOURNAL, &[FROM, 2]);
+    vault.records(&mut journal, vec![alloc]);
+    let mut later = vault.open(LaneId::JOURNAL, &[FROM, 2], Some(&journal));
+    for step_now in DONE {
+        let moves = step(&later, *step_now);
+        vault.records(&mut later, vec![moves]);
+    }
+    copy(&mut vault, &later);
+    check("the later one moved", &vault, &[]);
 }
 
 #[test]

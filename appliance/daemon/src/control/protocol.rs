@@ -25,6 +25,8 @@ pub enum Ask {
     Status,
     /// To let a disk join.
     Join(Join),
+    /// To move everything off the disk of this number, from 1.
+    Drain(u16),
 }
 
 /// A disk that is to join. Paths are absolute.
@@ -63,6 +65,15 @@ pub struct Joined {
     pub file: String,
 }
 
+/// A disk that leaves: what it holds is being moved from now on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Draining {
+    /// Its number in the vault, from 1.
+    pub number: u16,
+    /// Its file or device.
+    pub file: String,
+}
+
 /// An answer.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -71,6 +82,8 @@ pub enum Reply {
     Status(Box<Status>),
     /// The disk joins.
     Joined(Joined),
+    /// The disk is being drained.
+    Draining(Draining),
     /// Why there is no answer, as a sentence.
     Refused(String),
 }
@@ -141,10 +154,10 @@ pub struct NextStep {
     pub command: String,
 }
 
-/// How a disk is being filled.
+/// How a disk is being filled or drained.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FillStatus {
-    /// Bytes compared or copied so far.
+    /// Bytes compared, copied or moved so far.
     pub done_bytes: u64,
     /// Bytes in all.
     pub total_bytes: u64,
@@ -198,13 +211,14 @@ pub struct DiskStatus {
     /// Its id from the label; absent when it cannot be read.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
-    /// `active`, `absent`, `stale`, `expelled`, `joining`, or `unreadable`; `foreign` when nothing
-    /// serves and another vault's disk is there.
+    /// `active`, `draining`, `drained`, `absent`, `stale`, `expelled`, `joining`, or `unreadable`;
+    /// `foreign` when nothing serves and another vault's disk is there.
     pub state: String,
-    /// The same in words for people: `ok`, `missing`, `stale`, `failed: ...`, `resyncing 43 % (...)`.
+    /// The same in words for people: `ok`, `missing`, `stale`, `failed: ...`, `resyncing 43 % (...)`,
+    /// `draining 43 % (...)`, `drained: ...`.
     #[serde(default)]
     pub health: String,
-    /// How far it has been filled, while it is.
+    /// How far it has been filled or drained, while it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fill: Option<FillStatus>,
     /// More about it, as sentences.

@@ -18,7 +18,7 @@ use tokio::net::UnixListener;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
-use super::protocol::{Ask, Join, Joined, PROTOCOL, Question, Reply, Status};
+use super::protocol::{Ask, Draining, Join, Joined, PROTOCOL, Question, Reply, Status};
 use crate::error::{Error, Outcome};
 use crate::limits::{
     CONTROL_CONNECTION_COUNT_MAX, CONTROL_JOIN_MS_MAX, CONTROL_MS_MAX, CONTROL_REPLY_BYTES_MAX,
@@ -58,6 +58,9 @@ pub trait Answerer: Send + Sync + 'static {
 
     /// Lets a disk join.
     fn join(&self, join: Join) -> impl Future<Output = Outcome<Joined>> + Send;
+
+    /// Begins to move everything off a disk.
+    fn drain(&self, number: u16) -> impl Future<Output = Outcome<Draining>> + Send;
 }
 
 /// The serving end.
@@ -171,6 +174,7 @@ async fn answer(ask: Ask, answerer: &impl Answerer) -> Reply {
             status.map(|status| Reply::Status(Box::new(status)))
         }
         Ask::Join(join) => answerer.join(join).await.map(Reply::Joined),
+        Ask::Drain(number) => answerer.drain(number).await.map(Reply::Draining),
     };
     reply.unwrap_or_else(|error| Reply::Refused(error.to_string()))
 }
@@ -179,7 +183,7 @@ async fn answer(ask: Ask, answerer: &impl Answerer) -> Reply {
 fn limit(ask: &Ask) -> Duration {
     Duration::from_millis(match ask {
         Ask::Status => CONTROL_MS_MAX,
-        Ask::Join(_) => CONTROL_JOIN_MS_MAX,
+        Ask::Join(_) | Ask::Drain(_) => CONTROL_JOIN_MS_MAX,
     })
 }
 
@@ -192,7 +196,7 @@ pub fn ask_status(path: &Path) -> Outcome<Option<Status>> {
         None => Ok(None),
         Some(Reply::Status(status)) => Ok(Some(*status)),
         Some(Reply::Refused(why)) => Err(Error::ControlRefused(why)),
-        Some(Reply::Joined(_)) => Err(Error::ControlAnswer),
+        Some(Reply::Joined(_) | Reply::Draining(_)) => Err(Error::ControlAnswer),
     }
 }
 
@@ -205,7 +209,20 @@ pub fn ask_join(path: &Path, join: Join) -> Outcome<Option<Joined>> {
         None => Ok(None),
         Some(Reply::Joined(joined)) => Ok(Some(joined)),
         Some(Reply::Refused(why)) => Err(Error::JoinRefused(why)),
-        Some(Reply::Status(_)) => Err(Error::ControlAnswer),
+        Some(Reply::Status(_) | Reply::Draining(_)) => Err(Error::ControlAnswer),
+    }
+}
+
+/// Asks the serving process to drain a disk; none when nothing listens.
+///
+/// # Errors
+/// Why it does not, or an answer that cannot be understood.
+pub fn ask_drain(path: &Path, number: u16) -> Outcome<Option<Draining>> {
+    match ask(path, Ask::Drain(number))? {
+        None => Ok(None),
+        Some(Reply::Draining(draining)) => Ok(Some(draining)),
+        Some(Reply::Refused(why)) => Err(Error::JoinRefused(why)),
+        Some(Reply::Status(_) | Reply::Joined(_)) => Err(Error::ControlAnswer),
     }
 }
 
@@ -259,6 +276,16 @@ mod tests {
         async fn join(&self, join: Join) -> Outcome<Joined> {
             match join {
                 Join::Resync { number } => Ok(Joined {
+                    number,
+                    file: "/d".to_owned(),
+                }),
+                _ => Err(Error::JoinBusy),
+            }
+        }
+
+        async fn drain(&self, number: u16) -> Outcome<Draining> {
+            match number {
+                2 => Ok(Draining {
                     number,
                     file: "/d".to_owned(),
                 }),
@@ -361,6 +388,9 @@ mod tests {
         let _task = runtime.spawn(async move { socket.serve(Arc::new(Fixed)).await });
         let joined = ask_join(&path, resync).expect("answered").expect("served");
         assert_eq!(joined.number, 2);
+        let draining = ask_drain(&path, 2).expect("answered").expect("served");
+        assert_eq!((draining.number, draining.file.as_str()), (2, "/d"));
+        assert!(matches!(ask_drain(&path, 3), Err(Error::JoinRefused(_))));
         let add = Join::Add {
             path: "/d".to_owned(),
             bytes: None,

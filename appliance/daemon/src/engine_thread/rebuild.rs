@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use stele_device::disk::Disk;
 use stele_gateway::message as gateway;
-use stele_store::engine::DiskRefusal;
+use stele_store::engine::{DiskRefusal, DrainRefusal};
 use stele_store::recovery::{Opened, Progress};
 use stele_store::request::Refusal;
 
@@ -191,6 +191,7 @@ impl EngineThread {
                 Local::Attach { arrival, reply } => {
                     drop(reply.send(Err((DiskRefusal::Rebuilding, arrival.disk))));
                 }
+                Local::Drain { reply, .. } => drop(reply.send(Err(DrainRefusal::Rebuilding))),
                 // The disk is in use by the start; the mirror is one of the index that is gone.
                 Local::Release { .. } | Local::Mirror(_) => {}
                 Local::Stop => {

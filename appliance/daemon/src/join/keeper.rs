@@ -1,8 +1,10 @@
 //! The thread that lets disks join: all that may block on a disk that is not the vault's yet happens
 //! here, one disk after the other.
 //!
-//! It also goes on with what an earlier run left half filled, and notes in `vault.json` when a disk
-//! takes part.
+//! It also goes on with what an earlier run left half filled or half drained, and notes in `vault.json`
+//! when a disk takes part or has left.
+
+mod drains;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -11,17 +13,17 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use stele_format::geometry::DiskGeometry;
-use stele_store::engine::{DiskRefusal, DiskSlot, Offer};
+use stele_store::engine::{DiskRefusal, DiskSlot, DrainRefusal, Offer};
 use stele_store::pool::MemberState;
 use stele_store::status::{DiskStatus as EngineDisk, Status};
 use tokio::sync::oneshot;
 
 use super::candidate::{Candidate, Wanted};
-use super::refusal::{NotJoined, Unfit};
+use super::refusal::{NotDrained, NotJoined, Unfit};
 use crate::advice::Commands;
 use crate::bays::{Bay, Bays, FileId, seats};
 use crate::bell::Bell;
-use crate::control::protocol::{Join, Joined};
+use crate::control::protocol::{Draining, Join, Joined};
 use crate::engine_thread::Arrival;
 use crate::error::{Error, Outcome};
 use crate::limits::{FILL_POLL_MS, JOIN_QUEUE_COUNT_MAX};
@@ -32,9 +34,9 @@ use crate::vault::config::Config;
 use crate::watch::Watch;
 
 /// A wish and where its outcome goes.
-struct Order {
-    join: Join,
-    reply: oneshot::Sender<Result<Joined, NotJoined>>,
+enum Order {
+    Join(Join, oneshot::Sender<Result<Joined, NotJoined>>),
+    Drain(u16, oneshot::Sender<Result<Draining, NotDrained>>),
 }
 
 /// A way to the keeper. Clones lead to the same one.
@@ -48,12 +50,25 @@ impl Orders {
     /// Why it does not.
     pub async fn join(&self, join: Join) -> Outcome<Joined> {
         let (reply, answer) = oneshot::channel();
-        match self.0.try_send(Order { join, reply }) {
-            Ok(()) => {}
-            Err(TrySendError::Full(_)) => return Err(Error::JoinBusy),
-            Err(TrySendError::Disconnected(_)) => return Err(Error::NoAnswer),
-        }
+        self.send(Order::Join(join, reply))?;
         Ok(answer.await.map_err(|_| Error::NoAnswer)??)
+    }
+
+    /// Begins to move everything off a disk.
+    ///
+    /// # Errors
+    /// Why it cannot be drained.
+    pub async fn drain(&self, number: u16) -> Outcome<Draining> {
+        let (reply, answer) = oneshot::channel();
+        self.send(Order::Drain(number, reply))?;
+        Ok(answer.await.map_err(|_| Error::NoAnswer)??)
+    }
+
+    fn send(&self, order: Order) -> Outcome<()> {
+        self.0.try_send(order).map_err(|error| match error {
+            TrySendError::Full(_) => Error::JoinBusy,
+            TrySendError::Disconnected(_) => Error::NoAnswer,
+        })
     }
 }
 
@@ -141,6 +156,8 @@ struct Work {
     joining: BTreeMap<u16, (PathBuf, DiskGeometry)>,
     /// Fillings of an earlier run that need not be tried again.
     tried: BTreeSet<u16>,
+    /// Why a drain of an earlier run does not go on yet.
+    waits: Option<DrainRefusal>,
 }
 
 impl Work {
@@ -160,6 +177,7 @@ impl Work {
             bays,
             joining: BTreeMap::new(),
             tried: BTreeSet::new(),
+            waits: None,
         }
     }
 
@@ -167,18 +185,18 @@ impl Work {
     fn run(&mut self, orders: &Receiver<Order>) {
         loop {
             self.look_after_fillings();
-            let busy = !self.config.filling(self.directory.path()).is_empty();
+            self.look_after_drain();
+            let filling = !self.config.filling(self.directory.path()).is_empty();
+            let busy = filling || self.config.draining().is_some();
             let order = if busy {
                 orders.recv_timeout(Duration::from_millis(FILL_POLL_MS))
             } else {
                 orders.recv().map_err(|_| RecvTimeoutError::Disconnected)
             };
             match order {
-                Ok(Order { join, reply }) => {
-                    let wish = Wish::from(join);
-                    // Whoever asked and left sees the outcome in the status.
-                    drop(reply.send(self.join(&wish)));
-                }
+                // Whoever asked and left sees the outcome in the status.
+                Ok(Order::Join(join, reply)) => drop(reply.send(self.join(&Wish::from(join)))),
+                Ok(Order::Drain(number, reply)) => drop(reply.send(self.drain(number))),
                 Err(RecvTimeoutError::Timeout) => {}
                 // What takes part by now must not be filled again by the next start.
                 Err(RecvTimeoutError::Disconnected) => return self.strike_out_filled(),

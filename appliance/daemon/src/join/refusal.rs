@@ -1,10 +1,10 @@
-//! Why a disk does not join: one sentence that names the disk, its number, and what to do.
+//! Why a disk does not join or leave: one sentence that names the disk, its number, and what to do.
 
 use std::path::{Path, PathBuf};
 
 use stele_device::disk::DiskError;
 use stele_format::units::PoolId;
-use stele_store::engine::DiskRefusal;
+use stele_store::engine::{DiskRefusal, DrainRefusal};
 
 use crate::error::Error;
 
@@ -151,6 +151,105 @@ pub enum Unfit {
     Busy,
     /// The note could not be taken.
     #[error("the vault's list of disks cannot be written ({0}); nothing was written to the disk")]
+    Config(Box<Error>),
+    /// The engine is gone.
+    #[error("the vault is stopping; run this again when it is served")]
+    Stopping,
+}
+
+/// A disk that is not drained.
+#[derive(Debug, thiserror::Error)]
+#[error("disk {number}{} cannot be drained: {why}", in_brackets(file.as_deref()))]
+pub struct NotDrained {
+    /// Its number, from 1.
+    pub number: u16,
+    /// Where it is.
+    pub file: Option<String>,
+    /// Why not.
+    pub why: Undrained,
+}
+
+fn in_brackets(file: Option<&str>) -> String {
+    file.map_or_else(String::new, |file| format!(" ({file})"))
+}
+
+/// Why a disk cannot be drained, and what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum Undrained {
+    /// There is no such number.
+    #[error("the vault has no disk of that number; to see its disks, run: {list}")]
+    NoSuchDisk {
+        /// The command.
+        list: String,
+    },
+    /// It takes no part.
+    #[error("it takes no part in the vault; what it needs is told by: {status}")]
+    NotActive {
+        /// The command.
+        status: String,
+    },
+    /// It is empty.
+    #[error("that was done already; to see the disks, run: {list}")]
+    Already {
+        /// The command.
+        list: String,
+    },
+    /// One at a time.
+    #[error(
+        "disk {number} is being filled or drained; run this again when that is done by: {status}"
+    )]
+    Busy {
+        /// Which.
+        number: u16,
+        /// The command.
+        status: String,
+    },
+    /// Copies are missing already.
+    #[error("disk {number} takes no part; first do what is told by: {status}")]
+    OtherMissing {
+        /// Which.
+        number: u16,
+        /// The command.
+        status: String,
+    },
+    /// There is no other.
+    #[error("it is the only disk of the vault")]
+    Only,
+    /// Those that remain could not hold every copy.
+    #[error(
+        "the journal has a copy on each of three disks, and the vault has {disks} disks; add one \
+         first: {add}"
+    )]
+    TooFew {
+        /// Disks there are.
+        disks: u16,
+        /// The command.
+        add: String,
+    },
+    /// It carries the index.
+    #[error(
+        "the first two disks carry the index, which cannot move; to exchange it, stop the vault, take \
+         the disk out, start the vault, and run: {replace}"
+    )]
+    Index {
+        /// The command.
+        replace: String,
+    },
+    /// The others are too full.
+    #[error(
+        "the other disks lack room for what it holds ({missing_bytes} bytes); add one first: {add}"
+    )]
+    NoRoom {
+        /// How much is missing.
+        missing_bytes: u64,
+        /// The command.
+        add: String,
+    },
+    /// Any other reason of the engine.
+    #[error("{0}")]
+    Engine(DrainRefusal),
+    /// The note could not be taken.
+    #[error("the vault's list of disks cannot be written ({0}); nothing was moved")]
     Config(Box<Error>),
     /// The engine is gone.
     #[error("the vault is stopping; run this again when it is served")]

@@ -1,5 +1,5 @@
-//! `vault.json`: which disks belong to the vault, which of them are being filled, and which kind of
-//! bucket clients get.
+//! `vault.json`: which disks belong to the vault, which of them are being filled or drained, and which
+//! kind of bucket clients get.
 //!
 //! Clients, their rights and certificates lie in the vault's own log: a lost or edited file can hide
 //! disks and change what new buckets are, but it touches nothing stored and grants no right.
@@ -28,6 +28,12 @@ pub struct Config {
     /// Disks that do not hold yet what they should; filling them goes on at each start.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     filling: Vec<Filling>,
+    /// Number, from 1, of the disk that everything is moved off; that goes on at each start.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    draining: Option<u16>,
+    /// Disks that were drained: they keep their places in the list and are not opened any more.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    drained: Vec<String>,
     client_buckets: String,
 }
 
@@ -67,6 +73,8 @@ impl Config {
             version: VERSION,
             disks: names,
             filling: Vec::new(),
+            draining: None,
+            drained: Vec::new(),
             client_buckets: client_buckets.name().to_owned(),
         })
     }
@@ -104,12 +112,15 @@ impl Config {
         }
         let mut config = Config::new(&disks, self.client_buckets())?;
         config.filling.clone_from(&self.filling);
+        config.draining = self.draining.filter(|draining| *draining != number);
         let kept =
             |filling: &Filling| filling.number != number && config.disks.contains(&filling.disk);
         config.filling.retain(kept);
         let disk = disk.to_str().ok_or_else(|| Error::DiskPath {
             path: disk.to_owned(),
         })?;
+        let named = |drained: &&String| *drained != disk && config.disks.contains(drained);
+        config.drained = self.drained.iter().filter(named).cloned().collect();
         config.filling.push(Filling {
             number,
             disk: disk.to_owned(),
@@ -122,6 +133,36 @@ impl Config {
         let mut config = self.clone();
         config.filling.retain(|filling| filling.number != number);
         config
+    }
+
+    /// The disk that everything is moved off, by number.
+    pub fn draining(&self) -> Option<u16> {
+        self.draining
+    }
+
+    /// The same with nothing more to be moved: the disk at place `at`, if there is one, is drained.
+    #[must_use]
+    pub fn with_drained(&self, at: Option<usize>) -> Config {
+        let mut config = self.with_draining(None);
+        if let Some(disk) = at.and_then(|at| self.disks.get(at)) {
+            config.drained.push(disk.clone());
+        }
+        config
+    }
+
+    /// Whether the vault has let go of the disk at place `at`.
+    pub fn is_drained(&self, at: usize) -> bool {
+        let disk = self.disks.get(at);
+        disk.is_some_and(|disk| self.drained.contains(disk))
+    }
+
+    /// The same with everything to be moved off this disk, or off none.
+    #[must_use]
+    pub fn with_draining(&self, draining: Option<u16>) -> Config {
+        Config {
+            draining,
+            ..self.clone()
+        }
     }
 
     /// The kind of buckets that clients make without asking for Object Lock.
@@ -265,6 +306,20 @@ mod tests {
         check(&added, &["a", "newer", "c", "d"], both);
         check(&added.filled(2), &["a", "newer", "c", "d"], &[(4, "d")]);
         check(&added.filled(2).filled(4), &["a", "newer", "c", "d"], &[]);
+        let leaves = added.with_draining(Some(3));
+        check(&leaves, &["a", "newer", "c", "d"], both);
+        let replaced = |number| {
+            with(&leaves, Some(0), "x", number)
+                .expect("valid")
+                .draining()
+        };
+        assert_eq!((replaced(1), replaced(3)), (Some(3), None));
+        let left = leaves.with_drained(Some(2));
+        check(&left, &["a", "newer", "c", "d"], both);
+        assert_eq!((left.draining(), left.is_drained(2)), (None, true));
+        assert!(!left.is_drained(1) && !leaves.with_drained(None).is_drained(2));
+        let again = |name| with(&left, Some(2), name, 3).expect("valid");
+        assert!(!again("c").is_drained(2) && !again("e").is_drained(2));
         let twice = with(&config, Some(1), "c", 2);
         assert!(matches!(twice, Err(Error::DiskTwice { .. })));
     }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use stele_device::disk::{Disk, Waker};
 use stele_device::linux::disk::{OpenError, OpenMode, Wishes};
 
-use super::{Directory, blank::require_blank, resolve};
+use super::{Directory, blank::require_blank, config::Config, resolve};
 use crate::error::{Error, Outcome};
 use crate::limits::{DISK_BYTES_DEFAULT, DISK_BYTES_MIN, DISK_COUNT_DEFAULT};
 use crate::media::open_disk;
@@ -119,6 +119,40 @@ pub fn open_all(
             })
         })
         .collect()
+}
+
+/// Why the place of a disk that was drained is empty, whatever is there.
+pub const LET_GO: &str = "it was drained, and the vault uses it no more";
+
+/// Opens the disks of a vault as `open_all` does, but those that were drained: they are the vault's no
+/// more, and may be in use elsewhere.
+///
+/// # Errors
+/// As `open_all`.
+pub fn open_kept(
+    config: &Config,
+    dir: &Path,
+    mode: OpenMode,
+    wishes: &Wishes,
+    waker: &Waker,
+) -> Outcome<Vec<Slot>> {
+    let paths = config.disks(dir);
+    let kept = |(at, _): &(usize, &PathBuf)| !config.is_drained(*at);
+    let kept: Vec<PathBuf> = paths
+        .iter()
+        .enumerate()
+        .filter(kept)
+        .map(|(_, path)| path.clone())
+        .collect();
+    let mut opened = open_all(&kept, mode, wishes, waker)?.into_iter();
+    let slot = |(at, path)| match config.is_drained(at) {
+        true => Some(Slot {
+            path,
+            disk: Err(LET_GO.to_owned()),
+        }),
+        false => opened.next(),
+    };
+    Ok(paths.into_iter().enumerate().filter_map(slot).collect())
 }
 
 /// The reason alone, for a line that names the disk already.

@@ -20,10 +20,10 @@ use crate::journal::JOURNAL_COPIES;
 use crate::lane::DATA_COPIES;
 use crate::pool::{INDEX_DISK_COUNT, Member, MemberState, Place, SegmentInfo};
 
-/// Why a disk that was drained takes part no more.
-pub(crate) const DRAINED: &str = "it was drained and may be pulled out";
+/// Why a disk that was drained takes part no more, when it may be pulled out.
+pub const DRAINED: &str = "all it held is on other disks; it may be pulled out";
 /// The same before the labels of all other disks say so.
-const DRAINED_UNSAID: &str = "it was drained; leave it in until the labels of the others say so";
+const DRAINED_UNSAID: &str = "all it held is on other disks; leave it in until their labels say so";
 
 /// Why a disk cannot be drained.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -65,11 +65,11 @@ pub enum DrainRefusal {
         number: u16,
     },
     /// Those that remain are too few.
-    #[error("{disks} disks take part, and without disk {number} they would be too few")]
+    #[error("the vault has {disks} disks, and without disk {number} they would be too few")]
     TooFew {
         /// Its number.
         number: u16,
-        /// Disks that take part now.
+        /// Disks there are, drained ones aside.
         disks: u16,
     },
     /// It carries a mirror of the index.
@@ -182,19 +182,25 @@ impl Engine {
         }
         let active = self.pool.active_slot(member.disk);
         let slot = active.ok_or(DrainRefusal::NotActive { number })?;
-        let missing =
-            |member: &&Member| !matches!(member.state, MemberState::Active | MemberState::Drained);
+        let stays = |member: &&Member| member.state != MemberState::Drained;
+        let disks = members.iter().filter(stays).count();
+        let too_few = DrainRefusal::TooFew {
+            number,
+            disks: u16::try_from(disks).unwrap_or(u16::MAX),
+        };
+        if disks < JOURNAL_COPIES {
+            return Err(too_few);
+        }
+        if member.ordinal < INDEX_DISK_COUNT {
+            return Err(DrainRefusal::Index { number });
+        }
+        let missing = |member: &&Member| stays(member) && member.state != MemberState::Active;
         if let Some(other) = members.iter().find(missing) {
             let number = other.ordinal + 1;
             return Err(DrainRefusal::OtherMissing { number });
         }
-        let disks = self.pool.active().count();
-        if disks <= JOURNAL_COPIES {
-            let disks = u16::try_from(disks).unwrap_or(u16::MAX);
-            return Err(DrainRefusal::TooFew { number, disks });
-        }
-        if member.ordinal < INDEX_DISK_COUNT {
-            return Err(DrainRefusal::Index { number });
+        if disks == JOURNAL_COPIES {
+            return Err(too_few);
         }
         let missing_bytes = self.room_missing(member.disk);
         if missing_bytes > 0 || self.pool.choose_without(DATA_COPIES, &[slot]).is_none() {

@@ -26,8 +26,7 @@ mod streams;
 pub(crate) mod view;
 mod watch;
 
-pub(crate) use drain::DRAINED;
-pub use drain::DrainRefusal;
+pub use drain::{DRAINED, DrainRefusal};
 pub(crate) use faults::{LabelFacts, labels_of};
 pub use heal::HealPlan;
 pub(crate) use heal::HealToken;
