@@ -78,6 +78,11 @@ impl Draft {
         }
     }
 
+    /// Whether more records of the same request follow.
+    pub(crate) fn goes_on(&self) -> bool {
+        matches!(self.origin, Origin::Request { last: false, .. })
+    }
+
     /// An upper bound of the bytes it takes in a frame.
     pub(crate) fn bytes_max(&self) -> usize {
         const FIXED: usize = 1024;

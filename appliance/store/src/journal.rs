@@ -341,21 +341,25 @@ impl Journal {
         eighth.min(FRAME_BYTES_MAX as usize) - FRAME_HEADER_BYTES as usize
     }
 
-    /// How many own and other drafts fit the budget, and their bytes at most. At least one is taken.
+    /// How many own and other drafts fit the budget, and their bytes at most. At least one request's are taken.
+    ///
+    /// All records of a request go into one frame: a cut between two frames would leave half of it true,
+    /// and readers would see that half.
     fn select(&self, budget: usize) -> (usize, usize, usize) {
         let (mut own, mut others, mut bytes) = (0, 0, 0);
+        let (mut count, mut sum) = (0, 0);
         for draft in self.own.iter().chain(&self.queue) {
-            let more = draft.bytes_max();
-            let count = own + others;
-            if count > 0 && (bytes + more > budget || count >= usize::from(FRAME_RECORDS_MAX)) {
+            count += 1;
+            sum += draft.bytes_max();
+            if draft.goes_on() {
+                continue;
+            }
+            if own + others > 0 && (sum > budget || count > usize::from(FRAME_RECORDS_MAX)) {
                 break;
             }
-            bytes += more;
-            if own < self.own.len() {
-                own += 1
-            } else {
-                others += 1
-            }
+            own = count.min(self.own.len());
+            others = count - own;
+            bytes = sum;
         }
         (own, others, bytes)
     }

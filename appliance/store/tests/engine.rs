@@ -6,7 +6,11 @@ mod streams;
 mod support;
 
 use stele_store::engine::Event;
-use stele_store::request::{Answer, Command, NamedPart, Purpose, RangeWish, Refusal};
+use stele_store::policy::BucketKind;
+use stele_store::request::{
+    Answer, Command, ListWish, NamedPart, Purpose, RangeWish, Refusal, StreamId,
+};
+use support::steps::{commit, object};
 use support::{Rig, content, name};
 
 const SIZES: [usize; 8] = [
@@ -248,6 +252,61 @@ fn an_object_with_more_chunks_than_a_manifest_lists_reads_back() {
     vault.ask(complete).unwrap();
     let whole = vault.get(&object, None, None).unwrap();
     assert!(whole.len() == usize::from(pieces) * part.len() && whole.iter().all(|byte| *byte == 7));
+}
+
+/// Versions in the bucket `b`.
+fn version_count(vault: &mut support::Running) -> usize {
+    let wish = ListWish {
+        bucket: "b".to_owned(),
+        entries_max: 100,
+        ..ListWish::default()
+    };
+    match vault.ask(Command::ListVersions(wish)) {
+        Ok(Answer::VersionListing(page)) => page.rows.len(),
+        other => panic!("unexpected {other:?}"),
+    }
+}
+
+#[test]
+fn what_is_overwritten_in_a_plain_bucket_goes_in_the_moment_in_which_the_new_version_comes() {
+    const KEYS: usize = 8;
+    // At some of these sizes a frame has room for a new version and none for the release of the old one.
+    for bytes in (112_000..126_000).step_by(1_000) {
+        let mut rig = Rig::create(3);
+        rig.options.new_bucket.kind = BucketKind::Plain;
+        rig.options.new_bucket.default = None;
+        let mut vault = rig.start();
+        vault.bucket("b", false);
+        // Together they need several frames.
+        let uploads = |vault: &mut support::Running| -> Vec<StreamId> {
+            (0..KEYS)
+                .map(|key| {
+                    let stream = vault.open_put(&name("b", &format!("k{key}")), object());
+                    let stream = stream.unwrap();
+                    vault.feed(stream, &content(key, bytes)).unwrap();
+                    stream
+                })
+                .collect()
+        };
+        for stream in uploads(&mut vault) {
+            vault.commit(stream).unwrap();
+        }
+        for stream in uploads(&mut vault) {
+            vault.send(commit(stream));
+        }
+        for _ in 0..2 {
+            vault.complete();
+            assert_eq!(version_count(&mut vault), KEYS, "running, {bytes} bytes");
+        }
+        drop(vault);
+        rig.crash();
+        let mut vault = rig.start();
+        assert_eq!(
+            version_count(&mut vault),
+            KEYS,
+            "after a cut, {bytes} bytes"
+        );
+    }
 }
 
 #[test]

@@ -53,7 +53,7 @@ pub struct Life<'a> {
     key_seed: u64,
     next_request: u64,
     recoveries: u64,
-    /// Disks that were put out in this session, and what was acknowledged when that was seen.
+    /// Disks that were put out in this session, and the frames acknowledged when that was seen.
     left_out: Option<(Vec<u16>, u64)>,
     /// Everything was read again before this session ended.
     scrubbed: bool,
@@ -578,7 +578,7 @@ impl<'a> Life<'a> {
                 .filter(|disk| disk.state == MemberState::Expelled)
                 .map(|disk| disk.number)
                 .collect();
-            let acknowledged = self.context.report.acknowledged;
+            let acknowledged = status.counters.frames;
             match &self.left_out {
                 // What was acknowledged since was so under a label that leaves them out.
                 Some((before, then)) if *before == out && acknowledged > *then => {

@@ -14,8 +14,10 @@ pub struct Report {
     pub steps: u64,
     /// Of these, those of work: besides starts and checks.
     pub work: u64,
-    /// Requests answered.
+    /// Requests answered, those of checks included.
     pub answers: u64,
+    /// Of these, client operations: what was asked as one thing, not the pieces of a stream.
+    pub operations: u64,
     /// Changes acknowledged.
     pub acknowledged: u64,
     /// Changes whose outcome a crash left open.
@@ -77,6 +79,7 @@ impl Report {
             (&mut self.steps, other.steps),
             (&mut self.work, other.work),
             (&mut self.answers, other.answers),
+            (&mut self.operations, other.operations),
             (&mut self.acknowledged, other.acknowledged),
             (&mut self.unknown, other.unknown),
             (&mut self.happened, other.happened),
@@ -165,11 +168,59 @@ impl fmt::Display for Report {
             self.inspections,
             self.refused
         )?;
-        write!(
+        writeln!(
             f,
             "seeds failed {}, lost 0 in the others; {}",
             self.failed,
             self.bound()
+        )?;
+        write!(f, "{}", Totals::of(self))
+    }
+}
+
+/// What many runs come to together, in one line that programs can read.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Seeds run.
+    pub seeds: u64,
+    /// Client operations answered.
+    pub operations: u64,
+    /// Crash recoveries within the fault budget.
+    pub budgeted: u64,
+    /// Crash recoveries beyond it.
+    pub beyond: u64,
+    /// Versions read to their last byte.
+    pub versions_read: u64,
+    /// Seeds that failed.
+    pub failed: u64,
+}
+
+impl Totals {
+    /// Those of a report.
+    #[must_use]
+    pub fn of(report: &Report) -> Self {
+        Self {
+            seeds: report.seeds,
+            operations: report.operations,
+            budgeted: report.recoveries,
+            beyond: report.beyond,
+            versions_read: report.versions_read,
+            failed: report.failed,
+        }
+    }
+}
+
+impl fmt::Display for Totals {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "totals seeds={} operations={} budgeted={} beyond={} versions_read={} failed={}",
+            self.seeds,
+            self.operations,
+            self.budgeted,
+            self.beyond,
+            self.versions_read,
+            self.failed
         )
     }
 }
@@ -202,6 +253,24 @@ mod tests {
             ..Report::default()
         };
         assert!(failed.to_string().contains("no bound"));
+    }
+
+    #[test]
+    fn the_last_line_gives_the_totals_to_programs() {
+        let report = Report {
+            seeds: 1,
+            operations: 2,
+            recoveries: 3,
+            beyond: 4,
+            versions_read: 5,
+            failed: 6,
+            ..Report::default()
+        };
+        let text = report.to_string();
+        assert_eq!(
+            text.lines().last(),
+            Some("totals seeds=1 operations=2 budgeted=3 beyond=4 versions_read=5 failed=6")
+        );
     }
 
     #[test]

@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod bench;
+mod campaign;
 mod command;
 mod failure;
 mod fuzz;
@@ -71,8 +72,11 @@ enum Task {
     /// Run the simulator from many seeds: the long form of the suite.
     Sim {
         /// First seed.
-        #[arg(long, default_value_t = 1)]
+        #[arg(long, visible_alias = "from", default_value_t = 1)]
         seed: u64,
+        /// Seed after seed, of 400 steps each, until so many crash recoveries were checked; on all processors.
+        #[arg(long, value_name = "N", conflicts_with_all = ["runs", "steps"])]
+        recoveries: Option<u64>,
         /// Number of seeds.
         #[arg(long, default_value_t = 1000)]
         runs: u64,
@@ -201,7 +205,14 @@ fn run(workspace: &Workspace, task: Task) -> Outcome {
             let seed = seed.unwrap_or_else(rng::fresh_seed);
             verdict(&[damage::run(workspace, &workspace.build()?, seed)])
         }
-        Task::Sim { seed, runs, steps } => sim::long(workspace, seed, runs, steps),
+        Task::Sim {
+            seed,
+            recoveries: Some(recoveries),
+            ..
+        } => campaign::run(workspace, seed, recoveries),
+        Task::Sim {
+            seed, runs, steps, ..
+        } => sim::long(workspace, seed, runs, steps),
         Task::SimEnumerate { seed, operations } => sim::enumerate(workspace, seed, operations),
         Task::Mutants => mutants::run(workspace),
         Task::Fuzz {

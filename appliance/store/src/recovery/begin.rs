@@ -16,7 +16,7 @@ use stele_format::limits::FRAME_HEADER_BYTES;
 use stele_format::record::{Abandoned, Body, EpochReason, MemberChange, RecordType};
 use stele_format::units::{DiskId, Epoch, Generation, LaneId, SegmentId, Sequence};
 
-use super::labels::mend;
+use super::labels::Mend;
 use super::replay::{Repair, Replayed};
 use super::{Disks, Opening};
 use crate::draft::Draft;
@@ -79,12 +79,18 @@ pub(super) fn repair(pool: &mut Pool, disks: &mut Disks, repairs: &[Repair]) {
     }
 }
 
-/// Mends the labels of the disks that take part; one that fails is expelled.
-pub(super) fn mend_labels(pool: &mut Pool, disks: &mut Disks) {
-    let slots: Vec<DiskSlot> = pool.active().filter_map(|member| member.slot).collect();
-    for slot in slots {
-        if disks.get(slot).is_some_and(|disk| mend(disk).is_err()) {
-            expel(pool, slot);
+/// Writes damaged label blocks of the disks that take part again; a disk that fails is expelled.
+pub(super) fn mend_labels(pool: &mut Pool, disks: &mut Disks, mends: &[Mend]) {
+    for mend in mends {
+        if !is_active(pool, mend.slot) {
+            continue;
+        }
+        let Some(disk) = disks.get(mend.slot) else {
+            continue;
+        };
+        let data = BufferMut::padded(&mend.bytes).freeze();
+        if disk.write_durable_at(mend.offset, data).is_err() {
+            expel(pool, mend.slot);
         }
     }
 }

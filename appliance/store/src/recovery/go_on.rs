@@ -35,7 +35,7 @@ pub(super) fn go_on(
             read_only: Some(read_only),
         };
     }
-    begin::mend_labels(opening.pool, opening.disks);
+    begin::mend_labels(opening.pool, opening.disks, &labels.mends);
     begin::repair(opening.pool, opening.disks, &replayed.repairs);
     beginning.abandoned = close_journal(opening, replayed, lanes);
     opening.pool.count_units();

@@ -2,8 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use stele_device::buffer::BufferMut;
-use stele_device::disk::{BlockingDisk, Disk, DiskError};
+use stele_device::disk::{BlockingDisk, Disk};
 use stele_format::label::{
     DynamicLabel, LabelCopy, LabelCopyBytes, LabelReading, MemberState as LabelState, read_best,
 };
@@ -36,6 +35,8 @@ pub(super) struct LabelEvidence {
     pub(super) epoch: Epoch,
     /// Whether this program knows every feature it must respect to write.
     pub(super) may_write: bool,
+    /// Label blocks to write again before anything else is written.
+    pub(super) mends: Vec<Mend>,
 }
 
 /// Reads the label of one disk, all four copies.
@@ -60,22 +61,23 @@ pub fn read_label(disk: &mut dyn Disk) -> Option<LabelReading> {
     read_best(&views).ok()
 }
 
-/// Writes damaged label blocks of a disk again from its other copies: what a cut left half written would
+/// A damaged label block of which another copy has what belongs there: what a cut left half written would
 /// look like rot once the ring has gone round.
-///
-/// # Errors
-/// The first failed write or flush; the disk must not be believed then.
-pub(super) fn mend(disk: &mut dyn Disk) -> Result<(), DiskError> {
-    let Some(reading) = read_label(disk) else {
-        return Ok(());
-    };
-    for (place, label) in reading.mendable() {
-        let bytes = label.encode(&reading.fixed.geometry, place.copy);
-        let Ok(bytes) = bytes else { continue };
-        let data = BufferMut::padded(&bytes).freeze();
-        disk.write_durable_at(place.offset.get(), data)?;
-    }
-    Ok(())
+pub(super) struct Mend {
+    pub(super) slot: DiskSlot,
+    pub(super) offset: u64,
+    pub(super) bytes: Vec<u8>,
+}
+
+fn mends(slot: DiskSlot, reading: &LabelReading) -> impl Iterator<Item = Mend> {
+    reading.mendable().filter_map(move |(place, label)| {
+        let bytes = label.encode(&reading.fixed.geometry, place.copy).ok()?;
+        Some(Mend {
+            slot,
+            offset: place.offset.get(),
+            bytes: bytes.to_vec(),
+        })
+    })
 }
 
 /// Reads every label and decides who takes part.
@@ -110,6 +112,9 @@ pub(super) fn read_all(disks: &mut [Option<Box<dyn Disk>>]) -> Result<LabelPictu
         .iter()
         .all(|(_, _, r)| r.fixed.features.may_write());
     let highest = highest(&readings);
+    let damaged = readings.iter();
+    let mends = damaged.flat_map(|(slot, _, reading)| mends(*slot, reading));
+    let mends = mends.collect();
     keep_newest_of_each(&mut readings, &mut reports);
     let labels: Vec<&DynamicLabel> = readings
         .iter()
@@ -128,6 +133,7 @@ pub(super) fn read_all(disks: &mut [Option<Box<dyn Disk>>]) -> Result<LabelPictu
         epoch: highest.epoch,
         newest,
         may_write,
+        mends,
     };
     Ok(LabelPicture {
         pool,

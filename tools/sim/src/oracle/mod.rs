@@ -168,6 +168,9 @@ impl Oracle {
         let Some(asked) = self.asked.remove(&id) else {
             return Ok(());
         };
+        // An upload is one operation, counted when it is committed.
+        let begins = matches!(asked.deed, Deed::OpenPut { .. }) && result.is_ok();
+        context.report.operations += u64::from(!begins);
         let times = Times {
             since_ms: asked.since_ms,
             until_ms: context.compliance_ms(),

@@ -1,0 +1,275 @@
+//! `cargo xtask sim --recoveries N`: the simulator from seed after seed until so many crash recoveries were checked.
+//!
+//! One log for each range of seeds and a list of the seeds that failed are written into the target directory.
+//! Nothing is resumed: a run that was interrupted is begun again from another seed.
+
+use crate::command::Run;
+use crate::failure::{Failure, Outcome, ensure};
+use crate::suites::sim::KEEP_MEMORY;
+use crate::workspace::Workspace;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+/// Seeds of one log.
+const RANGE_SEEDS: u64 = 200;
+/// Events of work in each seed.
+const STEPS: &str = "400";
+/// Occasions at which the disks are inspected offline, of a thousand.
+const INSPECT_PERMILLE: &str = "10";
+/// Others come first on this machine.
+const NICENESS: &str = "10";
+const RANGE_DEADLINE: Duration = Duration::from_secs(4 * 3_600);
+/// Names of the counts in the simulator's line of totals, in the order of [`Totals`].
+const COUNTS: [&str; 6] = [
+    "seeds",
+    "operations",
+    "budgeted",
+    "beyond",
+    "versions_read",
+    "failed",
+];
+
+/// What the simulator counts, by [`COUNTS`].
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Totals([u64; COUNTS.len()]);
+
+impl Totals {
+    /// Those that a simulator printed.
+    fn read(output: &str) -> Option<Self> {
+        let line = output.lines().rev();
+        let line = line
+            .filter_map(|line| line.strip_prefix("totals "))
+            .next()?;
+        let mut totals = Self::default();
+        for (name, count) in COUNTS.iter().zip(&mut totals.0) {
+            let mut pairs = line.split(' ').filter_map(|pair| pair.split_once('='));
+            *count = pairs.find(|(key, _)| key == name)?.1.parse().ok()?;
+        }
+        Some(totals)
+    }
+
+    fn add(&mut self, other: Self) {
+        for (into, more) in self.0.iter_mut().zip(other.0) {
+            *into += more;
+        }
+    }
+
+    fn budgeted(self) -> u64 {
+        self.0[2]
+    }
+
+    fn failed(self) -> u64 {
+        self.0[5]
+    }
+
+    /// With 95 % confidence the true rate of failures lies below three in so many, when none was seen.
+    fn bound(self) -> String {
+        match (self.failed(), self.budgeted()) {
+            (0, budgeted @ 1..) => format!("95 % bound: one in {}", budgeted / 3),
+            (failed, _) => format!("no bound: {failed} seeds failed"),
+        }
+    }
+}
+
+impl fmt::Display for Totals {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("totals")?;
+        let pairs = COUNTS.iter().zip(self.0);
+        pairs
+            .into_iter()
+            .try_for_each(|(name, count)| write!(f, " {name}={count}"))
+    }
+}
+
+/// What all processes work on.
+struct State {
+    next: u64,
+    totals: Totals,
+    /// Failing seeds and how to see them fail again.
+    failures: Vec<String>,
+    /// Why no further range is begun, beside that it is enough.
+    broken: Option<Failure>,
+}
+
+/// A run.
+struct Campaign {
+    program: PathBuf,
+    logs: PathBuf,
+    recoveries: u64,
+    started: Instant,
+    state: Mutex<State>,
+}
+
+/// Runs seeds from `from` on until `recoveries` within the fault budget were checked; fails where a seed failed.
+pub fn run(workspace: &Workspace, from: u64, recoveries: u64) -> Outcome {
+    ensure(recoveries > 0, || "how many recoveries?".to_owned())?;
+    let build = ["build", "--release", "--package", "stele-sim"];
+    workspace.cargo(&build).stream()?;
+    let logs = workspace.target.join("sim-runs").join(from.to_string());
+    let fresh = || -> std::io::Result<()> {
+        if logs.exists() {
+            std::fs::remove_dir_all(&logs)?;
+        }
+        std::fs::create_dir_all(&logs)
+    };
+    fresh().map_err(|e| Failure::path("cannot make anew", &logs, &e))?;
+    println!("logs: {}", logs.display());
+    let campaign = Campaign {
+        program: workspace.target.join("release").join("stele-sim"),
+        logs,
+        recoveries,
+        started: Instant::now(),
+        state: Mutex::new(State {
+            next: from,
+            totals: Totals::default(),
+            failures: Vec::new(),
+            broken: None,
+        }),
+    };
+    let workers = std::thread::available_parallelism().map_or(1, usize::from);
+    std::thread::scope(|scope| {
+        for _ in 0..workers {
+            scope.spawn(|| campaign.work());
+        }
+    });
+    campaign.close()
+}
+
+impl Campaign {
+    /// One process after the other, until it is enough.
+    fn work(&self) {
+        while let Some(first) = self.next_range() {
+            let ran = self.run_range(first);
+            let mut state = self.state.lock().expect("no worker panics");
+            match ran {
+                Ok((totals, failures)) => {
+                    state.totals.add(totals);
+                    failures.iter().for_each(|failure| println!("{failure}"));
+                    state.failures.extend(failures);
+                    let seconds = self.started.elapsed().as_secs();
+                    println!("{seconds} s: {}", state.totals);
+                }
+                Err(failure) => state.broken = Some(failure),
+            }
+            if let Err(failure) = self.list(&state.failures) {
+                state.broken = Some(failure);
+            }
+        }
+    }
+
+    fn next_range(&self) -> Option<u64> {
+        let mut state = self.state.lock().expect("no worker panics");
+        let enough = state.totals.budgeted() >= self.recoveries || state.broken.is_some();
+        let first = state.next;
+        state.next = first.checked_add(RANGE_SEEDS)?;
+        (!enough).then_some(first)
+    }
+
+    fn run_range(&self, first: u64) -> Outcome<(Totals, Vec<String>)> {
+        let range = format!("{first}..{}", first + RANGE_SEEDS);
+        let run = Run::new("nice")
+            .args(["-n", NICENESS])
+            .arg(&self.program)
+            .args([
+                "--seeds",
+                &range,
+                "--steps",
+                STEPS,
+                "--inspect",
+                INSPECT_PERMILLE,
+            ])
+            .deadline(RANGE_DEADLINE);
+        let keep = KEEP_MEMORY.iter();
+        let finished = keep
+            .fold(run, |run, (name, value)| run.env(name, value))
+            .finish()?;
+        let log = self.logs.join(format!("{first}.log"));
+        write(&log, &finished.stdout)?;
+        // A range in which nothing was recovered would go on for ever.
+        let totals = Totals::read(&finished.stdout).filter(|totals| totals.budgeted() > 0);
+        let totals = totals.ok_or_else(|| finished.unexpected("a line of totals"))?;
+        Ok((totals, failures_in(&finished.stdout)))
+    }
+
+    fn list(&self, failures: &[String]) -> Outcome {
+        write(&self.logs.join("failures.txt"), &failures.concat())
+    }
+
+    fn close(self) -> Outcome {
+        let State {
+            totals,
+            failures,
+            broken,
+            ..
+        } = self.state.into_inner().expect("no worker panics");
+        println!("{totals}\n{}", totals.bound());
+        if let Some(failure) = broken {
+            return Err(failure);
+        }
+        ensure(failures.is_empty(), || {
+            format!(
+                "{} seeds failed: see {}",
+                failures.len(),
+                self.logs.join("failures.txt").display()
+            )
+        })
+    }
+}
+
+fn write(path: &Path, text: &str) -> Outcome {
+    std::fs::write(path, text).map_err(|e| Failure::path("cannot write", path, &e))
+}
+
+/// The seeds that failed, each with the line behind it that says how to see it fail again.
+fn failures_in(output: &str) -> Vec<String> {
+    let lines: Vec<&str> = output.lines().collect();
+    let failed = lines.iter().enumerate();
+    failed
+        .filter(|(_, line)| line.starts_with("FAILED seed "))
+        .map(|(at, line)| {
+            let again = lines.get(at + 1).unwrap_or(&"");
+            format!("{line}\n{again}\n")
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Totals, failures_in};
+
+    const OUTPUT: &str = "FAILED seed 7 after 9 events, 1 of them work: LOST\nreproduce: stele-sim --seed 7\nseeds 3\n\
+                          totals seeds=3 operations=40 budgeted=30 beyond=2 versions_read=9 failed=1\ntrace 00\n";
+
+    #[test]
+    fn the_totals_of_a_simulator_are_read_and_added_and_printed_as_they_were() {
+        let mut totals = Totals::read(OUTPUT).unwrap();
+        assert_eq!(totals, Totals([3, 40, 30, 2, 9, 1]));
+        totals.add(totals);
+        assert_eq!(
+            Totals::read(&totals.to_string()),
+            Some(Totals([6, 80, 60, 4, 18, 2]))
+        );
+        assert_eq!(Totals::read("totals seeds=3\n"), None);
+    }
+
+    #[test]
+    fn there_is_a_bound_only_where_nothing_failed() {
+        assert_eq!(
+            Totals([1, 0, 300, 0, 0, 0]).bound(),
+            "95 % bound: one in 100"
+        );
+        assert_eq!(
+            Totals([1, 0, 300, 0, 0, 2]).bound(),
+            "no bound: 2 seeds failed"
+        );
+    }
+
+    #[test]
+    fn a_failing_seed_is_listed_with_the_command_that_shows_it() {
+        let expected =
+            "FAILED seed 7 after 9 events, 1 of them work: LOST\nreproduce: stele-sim --seed 7\n";
+        assert_eq!(failures_in(OUTPUT), [expected]);
+    }
+}
