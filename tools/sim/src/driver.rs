@@ -14,7 +14,9 @@ use stele_device::sim::clock::SimClock;
 use stele_device::sim::disk::SimDiskHandle;
 use stele_device::sim::power::Power;
 use stele_format::units::{ByteCount, Generation, UnixMillis};
-use stele_store::engine::{Action, Attachment, DiskRefusal, DiskSlot, Engine, Event, Now};
+use stele_store::engine::{
+    Action, Attachment, DiskRefusal, DiskSlot, DrainRefusal, Engine, Event, Now,
+};
 use stele_store::index::{IndexReply, IndexRequest, IndexStore};
 use stele_store::job::{Job, JobDone};
 use stele_store::keys::chunk::AwsLc;
@@ -250,6 +252,17 @@ impl Machine {
             .attach(now(&self.clock), attachment, &mut actions);
         self.act(context, actions)?;
         Ok(given)
+    }
+
+    /// Has everything moved off a disk.
+    ///
+    /// # Errors
+    /// A broken promise, or the power was cut.
+    pub fn drain(&mut self, context: &mut Context, number: u16) -> Run<Result<(), DrainRefusal>> {
+        let mut actions = Vec::new();
+        let begun = self.engine.drain(now(&self.clock), number, &mut actions);
+        self.act(context, actions)?;
+        Ok(begun)
     }
 
     /// Lets the index be mirrored on one more area.
