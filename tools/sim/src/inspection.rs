@@ -3,6 +3,7 @@
 //! It must find nothing on disks that only saw power cuts, and may name no disk that was not hurt.
 //! Where bits of a sealed segment are flipped on purpose, it must name disk, segment and frame.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use stele_device::sim::disk::SimDiskHandle;
@@ -132,12 +133,13 @@ pub fn check(
         // A disk that is away or blank lacks it in any case.
         let beside = beside || !hardware.all_present();
         let may_lag = damage.area == Area::Segment && !stopped && beside && damage.good_copy;
+        let is_beyond = is_lacked_by_two(damage, report.damage.iter().filter(|d| is_hurt(d)));
         // A header that a cut tore, while the disk that has it whole is away.
         let may_be_begun = damage.what.starts_with("segment header") && !hardware.all_present();
         let may_lag = may_lag || (may_be_begun && !stopped);
         // A label write that a cut tore is known by its whole copies, which a hurt disk may have had.
         let may_be_torn = damage.area == Area::Label && hardware.was_ever_hurt();
-        if may_lag || may_be_torn || is_late_seal(damage) {
+        if may_lag || is_beyond || may_be_torn || is_late_seal(damage) {
             continue;
         }
         let what = format!(
@@ -159,6 +161,17 @@ pub fn check(
         return Err(Violation::Inspection { when, what });
     }
     Ok(())
+}
+
+/// Whether two hurt disks lack the same frame, which is beyond the budget: then it cannot be written again, nor
+/// can anybody tell whether the third copy lagged.
+fn is_lacked_by_two<'a>(damage: &Damage, hurt: impl Iterator<Item = &'a Damage>) -> bool {
+    let same = hurt.filter(|other| {
+        let frame = damage.area == Area::Segment && damage.frame.is_some();
+        frame && other.segment == damage.segment && other.frame == damage.frame
+    });
+    let disks: BTreeSet<usize> = same.map(|other| other.disk).collect();
+    disks.len() > 1
 }
 
 /// The record of a journal segment's seal may be durable before the seal is on the last of its disks; a cut

@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use stele_device::disk::BlockingDisk;
 use stele_format::digest::Digest;
 use stele_format::frame::{FrameExpectation, FrameHeader};
 use stele_format::label::EpochCutoff;
@@ -422,7 +423,7 @@ impl<'a> Replay<'a> {
     fn repair_later(&mut self, lacking: Vec<(DiskSlot, u64)>, frame: &[u8]) {
         let offset = self.at.offset.get();
         if self.at.offset == FIRST_FRAME_OFFSET {
-            self.repair_header_later(&lacking);
+            self.repair_header_later();
         }
         for (slot, base) in lacking {
             let (offset, bytes) = (base + offset, frame.to_vec());
@@ -434,20 +435,25 @@ impl<'a> Replay<'a> {
         }
     }
 
-    fn repair_header_later(&mut self, lacking: &[(DiskSlot, u64)]) {
-        let (header, copies) = match self.lost_header.take() {
-            Some(header) => (Some(header), self.places_of(self.at.segment)),
-            None if lacking.is_empty() => return,
-            None => (self.header_of(self.at.segment), lacking.to_vec()),
+    /// Header and first frame are one write: of one that was cut short the frame may be whole and the
+    /// header not.
+    fn repair_header_later(&mut self) {
+        let known = self.lost_header.take();
+        let Some(header) = known.or_else(|| self.header_of(self.at.segment)) else {
+            return;
         };
-        let Some(header) = header else { return };
-        for (slot, offset) in copies {
-            let bytes = header.encode().to_vec();
-            self.out.repairs.push(Repair {
-                slot,
-                offset,
-                bytes,
-            });
+        let bytes = header.encode().to_vec();
+        for (slot, offset) in self.places_of(self.at.segment) {
+            let disk = self.disks.get(slot);
+            let found = disk.and_then(|disk| disk.read_at(offset, bytes.len()).ok());
+            if found.is_none_or(|found| found[..] != bytes[..]) {
+                let bytes = bytes.clone();
+                self.out.repairs.push(Repair {
+                    slot,
+                    offset,
+                    bytes,
+                });
+            }
         }
     }
 
