@@ -30,6 +30,9 @@ use crate::limits::{LEAP_MS_MAX, SLOW_TURNS, STUCK_MS, STUCK_TURN_COUNT};
 use crate::plant::Plant;
 use crate::plug::{Plugged, Pulse};
 
+/// How often the engine receives another event before it goes on.
+const MORE_EVENTS_PERMILLE: u64 = 250;
+
 /// An answer and whose it is.
 pub type Reply = (RequestId, Result<Answer, Refusal>);
 
@@ -375,8 +378,14 @@ impl Machine {
     fn step(&mut self, context: &mut Context, event: Event) -> Run<()> {
         context.trace.event(&event);
         context.report.steps += 1;
+        let may_wait = !matches!(event, Event::Tick | Event::Stop);
+        self.engine.receive(now(&self.clock), event);
+        if may_wait && context.rng.permille(MORE_EVENTS_PERMILLE) {
+            // As in a driver that finds several at once: the engine goes on after another one.
+            return Ok(());
+        }
         let mut actions = Vec::new();
-        self.engine.step(now(&self.clock), event, &mut actions);
+        self.engine.go_on(&mut actions);
         self.act(context, actions)?;
         context.check_clock(self.engine.compliance().get())?;
         Ok(())
