@@ -72,11 +72,22 @@ pub struct DiskLabels {
 }
 
 impl DiskLabels {
-    /// The newest dynamic label that is no promise.
+    /// The dynamic labels that are no promises, newest first.
+    pub fn statements(&self) -> impl Iterator<Item = &DynamicLabel> {
+        let newest_first = self.generations.values().rev();
+        newest_first.filter(|label| label.phase != LabelPhase::Promise)
+    }
+
+    /// The newest of them.
     #[must_use]
     pub fn newest(&self) -> Option<&DynamicLabel> {
-        let mut newest_first = self.generations.values().rev();
-        newest_first.find(|label| label.phase != LabelPhase::Promise)
+        self.statements().next()
+    }
+
+    /// Whether no label but promises was ever written here.
+    #[must_use]
+    pub fn is_bare(&self) -> bool {
+        self.newest().is_none() && self.faults.is_empty()
     }
 
     /// The newest generation, promises included; 0 without one.

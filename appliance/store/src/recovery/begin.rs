@@ -41,14 +41,19 @@ pub(crate) struct Beginning {
     pub(crate) abandoned: Vec<Abandoned>,
     /// Disks that take part by the newest label; none in a pool that is made.
     pub(crate) named: Option<Vec<DiskId>>,
+    /// The disks of labels that were passed over: half of each must take part.
+    pub(crate) passed: Vec<Vec<DiskId>>,
     /// The first record of a pool.
     pub(crate) genesis: Option<Body>,
 }
 
 impl Beginning {
-    /// Whether more than half of those that the newest label names take part.
+    /// Whether more than half of those that the newest label names take part, and half of those of each
+    /// label that was passed over.
     pub(crate) fn has_most(&self, pool: &Pool) -> bool {
-        pool.active().count() >= self.most()
+        let takes_part = |disk: &&DiskId| pool.active_slot(**disk).is_some();
+        let half = |disks: &Vec<DiskId>| 2 * disks.iter().filter(takes_part).count() >= disks.len();
+        pool.active().count() >= self.most() && self.passed.iter().all(half)
     }
 
     /// More than half of the disks that the newest label names.

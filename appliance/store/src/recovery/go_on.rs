@@ -66,6 +66,7 @@ fn beginning(replayed: &Replayed, labels: &LabelEvidence) -> Beginning {
         previous_chain: replayed.lane_chain,
         abandoned: Vec::new(),
         named: Some(active.map(|member| member.disk).collect()),
+        passed: labels.passed.clone(),
         genesis: None,
     }
 }

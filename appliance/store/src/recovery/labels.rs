@@ -4,16 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use stele_device::buffer::BufferMut;
 use stele_device::disk::{BlockingDisk, Disk, DiskError};
-use stele_format::label::{
-    DynamicLabel, LabelCopy, LabelCopyBytes, LabelReading, MemberState as LabelState, read_best,
-};
+use stele_format::label::{DynamicLabel, LabelCopy, LabelCopyBytes, LabelReading, read_best};
 use stele_format::limits::LABEL_COPY_BYTES;
 use stele_format::units::{ByteCount, DiskId, Epoch, Generation, SegmentId, Sequence};
 
-use super::newest::{Newest, newest};
+use super::choice::{Choice, Membership, choose};
 use super::{DiskReport, DiskVerdict, OpenError};
 use crate::engine::DiskSlot;
-use crate::plants::{Plant, on};
 use crate::pool::{Member, MemberState, Pool};
 
 /// A label with the disk it was read from.
@@ -30,6 +27,8 @@ pub(super) struct LabelPicture {
 pub(super) struct LabelEvidence {
     /// The label that counts.
     pub(super) newest: DynamicLabel,
+    /// The disks of each label that was passed over for it.
+    pub(super) passed: Vec<Vec<DiskId>>,
     /// Highest frame known durable on the quorum.
     pub(super) watermark: Sequence,
     /// Highest epoch that any start may have begun.
@@ -111,22 +110,20 @@ pub(super) fn read_all(disks: &mut [Option<Box<dyn Disk>>]) -> Result<LabelPictu
         .all(|(_, _, r)| r.fixed.features.may_write());
     let highest = highest(&readings);
     keep_newest_of_each(&mut readings, &mut reports);
-    let labels: Vec<&DynamicLabel> = readings
-        .iter()
-        .filter_map(|(_, _, reading)| reading.dynamic.as_ref())
-        .collect();
-    let newest = match newest(&labels) {
-        Newest::One(label) => label.clone(),
-        Newest::None => return Err(OpenError::NotFinished),
-        Newest::CannotTell { missing } => return Err(OpenError::TwoMemberships { missing }),
+    let read: Vec<&LabelReading> = readings.iter().map(|(_, _, reading)| reading).collect();
+    let membership = match choose(&read) {
+        Choice::One(membership) => membership,
+        Choice::NotFinished => return Err(OpenError::NotFinished),
+        Choice::CannotTell { missing } => return Err(OpenError::TwoMemberships { missing }),
     };
-    let mut pool = pool_of(&readings, &newest, highest.in_force, &mut reports);
+    let mut pool = pool_of(&readings, &membership, &mut reports);
     pool.generation = highest.generation;
     pool.next_segment = highest.next_segment;
     let evidence = LabelEvidence {
         watermark: watermark(&pool, &readings),
         epoch: highest.epoch,
-        newest,
+        newest: membership.label,
+        passed: membership.passed,
         may_write,
     };
     Ok(LabelPicture {
@@ -140,7 +137,6 @@ pub(super) fn read_all(disks: &mut [Option<Box<dyn Disk>>]) -> Result<LabelPictu
 struct Highest {
     /// Promises included.
     generation: Generation,
-    in_force: Generation,
     epoch: Epoch,
     next_segment: SegmentId,
 }
@@ -150,10 +146,6 @@ fn highest(readings: &[NamedReading]) -> Highest {
     let generation = readings.iter().map(|(_, _, r)| r.highest).max();
     Highest {
         generation: generation.unwrap_or_default(),
-        in_force: labels()
-            .map(|label| label.in_force)
-            .max()
-            .unwrap_or_default(),
         epoch: labels().map(|label| label.epoch).max().unwrap_or_default(),
         next_segment: labels()
             .map(|label| label.next_segment)
@@ -197,10 +189,10 @@ fn keep_newest_of_each(readings: &mut Vec<NamedReading>, reports: &mut Vec<DiskR
 
 fn pool_of(
     readings: &[NamedReading],
-    newest: &DynamicLabel,
-    in_force: Generation,
+    membership: &Membership,
     reports: &mut Vec<DiskReport>,
 ) -> Pool {
+    let newest = &membership.label;
     let present: BTreeMap<DiskId, &NamedReading> = readings
         .iter()
         .map(|reading| (reading.2.fixed.disk, reading))
@@ -212,18 +204,14 @@ fn pool_of(
         let geometry = found.map(|(_, _, reading)| reading.fixed.geometry);
         let mut member = Member::new(named.disk, ordinal, geometry);
         member.last_generation = named.last_generation;
-        member.voter = named.voter;
+        member.voter = membership.voters.contains(&named.disk);
         let own = found.and_then(|(_, _, reading)| reading.dynamic.as_ref());
         member.label_units = own.map_or(0, |label| label.units_high_water.get());
         member.label = own.map_or(Generation::ZERO, |label| label.generation);
-        // Every disk that the generation in force calls active has had it.
-        let behind = own.is_none_or(|label| label.generation < in_force);
-        let behind = behind && !on(Plant::StaleDiskBelieved);
-        let verdict = match (found, named.state) {
-            (None, _) => DiskVerdict::Missing,
-            (Some(_), LabelState::Active) if behind => DiskVerdict::Stale,
-            (Some(_), LabelState::Active) => DiskVerdict::Active,
-            (Some(_), _) => DiskVerdict::Stale,
+        let verdict = match found {
+            None => DiskVerdict::Missing,
+            Some(_) if membership.takes_part(named.disk, own) => DiskVerdict::Active,
+            Some(_) => DiskVerdict::Stale,
         };
         if let Some((slot, name, _)) = found {
             member.slot = Some(*slot);
@@ -251,7 +239,7 @@ fn pool_of(
         id: newest.pool,
         members,
         generation: newest.generation,
-        in_force,
+        in_force: membership.in_force,
         unit_bytes: geometry.map_or(0, |geometry| geometry.unit_bytes),
         segment_units: geometry.map_or(0, |geometry| geometry.segment_units.get()),
         flags: readings
