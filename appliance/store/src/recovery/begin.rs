@@ -185,7 +185,10 @@ fn confirm(opening: &mut Opening<'_>, facts: &LabelFacts<'_>) -> bool {
 /// Labels on every active disk; false when a disk failed and membership changed.
 fn write_labels(opening: &mut Opening<'_>, facts: &LabelFacts<'_>) -> bool {
     let pool = &mut *opening.pool;
-    pool.generation = next_generation(pool);
+    pool.generation = match facts.phase {
+        LabelPhase::Promise => next_generation(pool),
+        LabelPhase::Begin | LabelPhase::Running => Generation::new(pool.generation.get() + 1),
+    };
     let mut whole = true;
     for (slot, label) in labels_of(pool, facts) {
         let geometry = pool.member_at(slot).and_then(|member| member.geometry);
@@ -205,7 +208,8 @@ fn write_labels(opening: &mut Opening<'_>, facts: &LabelFacts<'_>) -> bool {
     whole
 }
 
-/// The next generation whose place in the ring holds the label of no disk: promises must not take it.
+/// The next generation whose place in the ring holds the label of no disk: promises must not take it. The
+/// labels after a promise follow it without a gap, so that whoever saw the promise goes on above them.
 fn next_generation(pool: &Pool) -> Generation {
     let mut next = pool.generation.get() + 1;
     let holds = |slot| {
