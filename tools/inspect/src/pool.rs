@@ -241,17 +241,29 @@ fn report_labels(pool: &Pool<'_>, ledger: &mut Ledger) {
                 .or_insert_with(|| label.clone());
         }
     }
+    let labels = pool.disks.iter().filter_map(|disk| disk.labels.newest());
+    let held: Vec<u16> = labels
+        .map(|label| DynamicLabel::slot(label.generation))
+        .collect();
+    let pool_wide = PoolWide {
+        newest,
+        everywhere: &everywhere,
+        held: &held,
+    };
     for disk in &pool.disks {
-        report_disk_labels(disk, newest, &everywhere, ledger);
+        report_disk_labels(disk, &pool_wide, ledger);
     }
 }
 
-fn report_disk_labels(
-    disk: &PoolDisk<'_>,
+/// What all disks say of labels.
+struct PoolWide<'a> {
     newest: Generation,
-    everywhere: &BTreeMap<Generation, DynamicLabel>,
-    ledger: &mut Ledger,
-) {
+    everywhere: &'a BTreeMap<Generation, DynamicLabel>,
+    /// Ring slots of the newest labels.
+    held: &'a [u16],
+}
+
+fn report_disk_labels(disk: &PoolDisk<'_>, all: &PoolWide<'_>, ledger: &mut Ledger) {
     let labels = &disk.labels;
     let mut damage = |what: String| {
         let (segment, frame) = (None, None);
@@ -280,7 +292,7 @@ fn report_disk_labels(
     }
     let mut unfinished = 0_usize;
     for fault in &labels.faults {
-        if labels.is_unfinished_write(fault, newest, everywhere) {
+        if labels.is_unfinished_write(fault, all.newest, all.everywhere, all.held) {
             unfinished += 1;
         } else {
             damage(format!(

@@ -8,10 +8,11 @@ use std::time::Duration;
 
 use label_cases::{CASES, Case, Expected, rings};
 use stele_format::label::LabelCopy;
+use stele_format::limits::{LABEL_RING_BLOCKS, LABEL_RING_FIRST};
 use stele_format::units::DiskId;
 use stele_inspect::choice::choose;
 use stele_inspect::labels::{DiskLabels, read_labels};
-use support::{Vault, disk_id};
+use support::{Vault, disk_id, geometry};
 
 /// A pool whose disks show what the case says, and which of them are here.
 fn vault_of(case: &Case) -> (Vault, Vec<usize>) {
@@ -19,6 +20,12 @@ fn vault_of(case: &Case) -> (Vault, Vec<usize>) {
     let of = vault.label_of(0, &|_| {});
     let mut here = Vec::new();
     for (number, ring) in rings(case, &of, disk_id).iter().enumerate() {
+        for copy in LabelCopy::ALL {
+            for block in LABEL_RING_FIRST..LABEL_RING_FIRST + LABEL_RING_BLOCKS {
+                let at = geometry().label_block_offset(copy, block);
+                vault.put(number, at.get(), &[0; 4096]);
+            }
+        }
         for label in ring {
             for copy in LabelCopy::ALL {
                 vault.put_label(number, label, copy);
@@ -55,8 +62,9 @@ fn the_label_that_counts_is_that_of_the_table() {
                 let counts = choice.labels[0].generation.get();
                 assert_eq!(counts, generation, "{}", case.what);
                 let takes_part = |disk: &&DiskLabels| {
-                    let own = disk.newest().unwrap().generation;
-                    choice.is_active(disk.disk()) && own >= choice.in_force
+                    let own = disk.newest();
+                    let whole = own.is_some_and(|own| own.generation >= choice.in_force);
+                    choice.is_active(disk.disk()) && whole
                 };
                 let active = labels.iter().copied().filter(|disk| takes_part(disk));
                 let active: Vec<DiskId> = active.map(DiskLabels::disk).collect();
