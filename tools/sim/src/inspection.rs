@@ -139,7 +139,7 @@ pub fn check(
         let may_lag = may_lag || (may_be_begun && !stopped);
         // A label write that a cut tore is known by its whole copies, which a hurt disk may have had.
         let may_be_torn = damage.area == Area::Label && hardware.was_ever_hurt();
-        if may_lag || is_beyond || may_be_torn || is_late_seal(damage) {
+        if may_lag || is_beyond || may_be_torn {
             continue;
         }
         let what = format!(
@@ -172,12 +172,6 @@ fn is_lacked_by_two<'a>(damage: &Damage, hurt: impl Iterator<Item = &'a Damage>)
     });
     let disks: BTreeSet<usize> = same.map(|other| other.disk).collect();
     disks.len() > 1
-}
-
-/// The record of a journal segment's seal may be durable before the seal is on the last of its disks; a cut
-/// then leaves a copy without it until that segment is read again. Not settled yet: the verifier names it.
-fn is_late_seal(damage: &Damage) -> bool {
-    damage.area == Area::Segment && damage.what.starts_with("seal: lost")
 }
 
 /// A frame of a sealed segment.
@@ -230,7 +224,7 @@ pub fn find_rot(context: &mut Context, hardware: &Hardware) -> Result<(), Violat
     // With a single copy the flipped record is lost, and what depends on it is named too.
     let torn = |damage: &Damage| damage.area == Area::Label && hardware.was_ever_hurt();
     let others = report.damage.iter();
-    let others = others.filter(|damage| !is_late_seal(damage) && !torn(damage));
+    let others = others.filter(|damage| !torn(damage));
     let alone = others.count() == 1 || disks.len() == 1;
     if report.verdict == Verdict::Damage && named && alone {
         return Ok(());

@@ -44,6 +44,13 @@ pub(super) struct Stuck {
     pub(super) offset: u64,
 }
 
+/// Where the frames of a journal segment end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct SegmentEnd {
+    pub(super) offset: ByteOffset,
+    pub(super) last_sequence: Sequence,
+}
+
 /// What replay found.
 pub(super) struct Replayed {
     pub(super) position: JournalPosition,
@@ -51,6 +58,8 @@ pub(super) struct Replayed {
     pub(super) epoch: Epoch,
     pub(super) repairs: Vec<Repair>,
     pub(super) stuck: Option<Stuck>,
+    /// Where the frames of each segment ended that the journal went on from in another one.
+    pub(super) ends: BTreeMap<SegmentId, SegmentEnd>,
     pub(super) cutoffs: Vec<EpochCutoff>,
     pub(super) frames: u64,
     pub(super) records: u64,
@@ -123,6 +132,7 @@ impl<'a> Replay<'a> {
             epoch: Epoch::ZERO,
             repairs: Vec::new(),
             stuck: None,
+            ends: BTreeMap::new(),
             cutoffs: Vec::new(),
             frames: 0,
             records: 0,
@@ -156,6 +166,11 @@ impl<'a> Replay<'a> {
     pub(super) fn run(&mut self, rows_max: usize) -> Result<bool, OpenError> {
         loop {
             if let Some(entrance) = self.successor() {
+                let end = SegmentEnd {
+                    offset: self.at.offset,
+                    last_sequence: Sequence::new(self.at.sequence.get() - 1),
+                };
+                self.out.ends.insert(self.at.segment, end);
                 self.at.segment = entrance.segment;
                 self.at.offset = FIRST_FRAME_OFFSET;
                 self.at.chain = entrance.chain;
@@ -603,6 +618,7 @@ impl Replayed {
     /// This part followed by the next one.
     pub(super) fn then(mut self, next: Replayed) -> Replayed {
         self.repairs.extend(next.repairs);
+        self.ends.extend(next.ends);
         for cutoff in next.cutoffs {
             match self.cutoffs.last_mut() {
                 Some(last) if last.epoch == cutoff.epoch => *last = cutoff,
@@ -620,6 +636,7 @@ impl Replayed {
             epoch: self.epoch.max(next.epoch),
             repairs: self.repairs,
             stuck: self.stuck.or(next.stuck),
+            ends: self.ends,
             cutoffs: self.cutoffs,
             frames: self.frames + next.frames,
             records: self.records + next.records,
