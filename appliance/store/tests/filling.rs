@@ -185,6 +185,8 @@ fn what_a_fill_could_not_read_is_copied_as_soon_as_it_can_be_read() {
     });
     let source = rig.handles[source].clone().unwrap();
     source.hang(true);
+    // What the segment before had under way on the new disk is answered meanwhile.
+    (0..50).for_each(|_| vault.turn());
     vault.pass(LAG_MS_MAX + 2_000);
     source.hang(false);
     vault.until("it takes part", all_active);
