@@ -5,6 +5,7 @@ mod support;
 
 use stele_device::sim::disk::SimDiskHandle;
 use stele_format::geometry::DiskGeometry;
+use stele_format::record::{Body, MoveStep};
 use stele_format::units::{ByteCount, UnitCount};
 use stele_store::engine::Engine;
 use stele_store::pool::MemberState;
@@ -186,4 +187,24 @@ fn a_blank_disk_in_the_place_of_a_drained_one_is_not_filled_with_what_moved() {
         assert_eq!(vault.report.repaired_frames, 0, "{what}");
         check(&mut vault, 3, &what);
     }
+}
+#[test]
+fn a_disk_is_let_go_only_when_the_index_knows_where_all_is() {
+    let mut rig = filled(5, 3);
+    let mut vault = rig.start();
+    drain(&mut vault, 3);
+    drop(vault);
+    rig.crash();
+    let moved = |body: &&Body| matches!(body, Body::Relocate(r) if r.step == MoveStep::Done);
+    let moves = rig.records().iter().filter(moved).count() as u64;
+    rig.handles[3] = None;
+    let mut vault = rig.start();
+    assert!(moves > 1);
+    assert!(!vault.report.index_rebuilt);
+    assert!(
+        vault.report.records < moves,
+        "{} records read, {moves} copies moved",
+        vault.report.records
+    );
+    check(&mut vault, 3, "afterwards");
 }
