@@ -9,12 +9,13 @@ use stele_format::digest::Digest;
 use stele_format::frame::{FrameExpectation, FrameHeader};
 use stele_format::label::EpochCutoff;
 use stele_format::limits::BLOCK_BYTES;
-use stele_format::record::{Body, MoveStep};
+use stele_format::record::Body;
 use stele_format::segment::{FIRST_FRAME_OFFSET, SegmentExpectation, SegmentHeader};
 use stele_format::units::{ByteOffset, Epoch, LaneId, LogIndex, SegmentId, Sequence, UnixMillis};
 
 use super::copies::{SegmentCopies, Shown};
 use super::entrance::{Before, Entrance, rebuild_header};
+use super::moves;
 use super::progress::Progress;
 use super::scan::Found;
 use super::table::{Place as Evidence, Verdict, decide};
@@ -536,10 +537,14 @@ impl<'a> Replay<'a> {
 
     /// What a record says about segments and epochs.
     fn note_engine_record(&mut self, record: &VerifiedRecord) {
+        let known = record.header.log_index < self.apply_from;
         match &record.body {
-            Body::Alloc(alloc) => self.note_alloc(alloc, record.header.compliance_ms),
+            Body::Alloc(alloc) => {
+                let at = record.header.compliance_ms;
+                moves::note_alloc(self.pool, alloc, at, known);
+            }
             Body::Scrub(scrub) => self.pool.note_scrub(scrub, record.header.compliance_ms),
-            Body::Relocate(relocate) => self.note_relocate(relocate),
+            Body::Relocate(relocate) => moves::note_relocate(self.pool, relocate, known),
             Body::Later(kind) if !kind.is_optional() => self.out.newer = true,
             Body::Seal(seal) => {
                 self.pool
@@ -555,50 +560,6 @@ impl<'a> Replay<'a> {
             }
             _ => {}
         }
-    }
-
-    /// A copy moves. Where it was and where it goes stay the segment's: what is found there by headers
-    /// never belongs to another.
-    fn note_relocate(&mut self, relocate: &stele_format::record::Relocate) {
-        let to = Place {
-            disk: relocate.to.disk,
-            first_unit: relocate.to.first_unit,
-        };
-        match relocate.step {
-            MoveStep::Begun => self.pool.set_aside(relocate.segment, to),
-            MoveStep::Done => self.pool.relocate(relocate.segment, relocate.from, to),
-        }
-    }
-
-    /// A segment was allocated; its header may or may not have reached the disks.
-    fn note_alloc(&mut self, alloc: &stele_format::record::Alloc, at: UnixMillis) {
-        let next = SegmentId::new(alloc.segment.get() + 1);
-        self.pool.next_segment = self.pool.next_segment.max(next);
-        let places: Vec<Place> = alloc
-            .placements
-            .iter()
-            .map(|placed| Place {
-                disk: placed.disk,
-                first_unit: placed.first_unit,
-            })
-            .collect();
-        // The record decides where the copies lie; what was found by headers may be a stray write.
-        let info = self
-            .pool
-            .segments
-            .entry(alloc.segment)
-            .or_insert_with(|| SegmentInfo {
-                lane: alloc.lane,
-                epoch: Epoch::ZERO,
-                units: alloc.units.get(),
-                first_sequence: Sequence::ZERO,
-                data_end: None,
-                places: Vec::new(),
-                aside: Vec::new(),
-                written: at,
-                verified: UnixMillis::ZERO,
-            });
-        info.places = places;
     }
 }
 
