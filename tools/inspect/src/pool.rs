@@ -81,6 +81,14 @@ impl Pool<'_> {
             .position(|present| present.labels.disk() == disk)
     }
 
+    /// Whether the newest label says that all a disk held was moved off it, present or not.
+    #[must_use]
+    pub fn is_drained(&self, disk: DiskId) -> bool {
+        let members = self.newest.iter().flat_map(|label| &label.members);
+        let mut of_it = members.filter(|member| member.disk == disk);
+        of_it.any(|member| member.state == MemberState::Drained)
+    }
+
     /// Whether every member is present.
     #[must_use]
     pub fn is_whole(&self) -> bool {

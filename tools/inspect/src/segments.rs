@@ -485,6 +485,16 @@ impl SegmentJudge<'_> {
                 self.damage(copy.disk, None, what, true);
             }
         }
+        for disk in holders.iter().filter(|disk| self.pool.is_drained(**disk)) {
+            let what = "a copy still counts on a disk that the newest label calls drained";
+            match self.pool.position(*disk) {
+                Some(position) => self.damage(position, None, what.to_owned(), false),
+                None => {
+                    let entry = self.facts.copies.first().map_or(0, |copy| copy.disk);
+                    self.damage(entry, None, format!("{what}, which is not here"), false);
+                }
+            }
+        }
         for disk in &holders {
             let Some(position) = self.pool.position(*disk) else {
                 continue;

@@ -186,3 +186,17 @@ fn a_drained_disk_may_be_wiped_or_taken_out() {
     vault.flip(TO, new.frame_at(0) + 100);
     check("the new place counts", &vault, &[frame(TO, 2, 0)]);
 }
+
+#[test]
+fn a_copy_that_counts_on_a_drained_disk_is_damage() {
+    let mut vault = moved(&[1, 3, 4], DONE);
+    vault.writing = vec![0, 2, TO];
+    let journal = SegmentId::new(3);
+    vault.label(|label| {
+        label.journal_segment = journal;
+        label.members[FROM].state = MemberState::Drained;
+    });
+    check("it was left behind", &vault, &[segment(FROM, 2)]);
+    let without = vault.verify_disks(&[0, 2, TO]);
+    assert_eq!(without.verdict, Verdict::Damage, "{without:#?}");
+}

@@ -117,8 +117,18 @@ pub(crate) struct Drain {
     disk: DiskId,
     slot: DiskSlot,
     stage: Stage,
+    saved: Saved,
     progress: FillProgress,
     started_ms: u64,
+}
+
+/// Whether a snapshot of the index says where all is by now. Without one, a start would have to find out
+/// from records that name disks which are gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Saved {
+    No,
+    Begun,
+    Yes,
 }
 
 impl Engine {
@@ -148,6 +158,7 @@ impl Engine {
             disk,
             slot,
             stage: Stage::Next,
+            saved: Saved::No,
             progress: FillProgress {
                 segments,
                 bytes: units * u64::from(self.pool.unit_bytes),
@@ -262,8 +273,32 @@ impl Engine {
         let next = self.held_on(disk).find(closed).map(|(id, _)| *id);
         match next {
             Some(segment) => self.begin_move(segment),
-            None if self.held_on(disk).next().is_none() => self.let_go(),
+            None if self.held_on(disk).next().is_some() => {}
+            None if drain.saved == Saved::Yes => self.let_go(),
+            None if drain.saved == Saved::No => {
+                self.snapshot_wanted = true;
+                self.maybe_snapshot();
+            }
             None => {}
+        }
+    }
+
+    /// A snapshot is being taken of what is so now.
+    pub(super) fn drain_saving(&mut self) {
+        if let Some(drain) = self.drain.as_mut() {
+            drain.saved = Saved::Begun;
+        }
+    }
+
+    /// The index holds the snapshot, or could not take it. What moved meanwhile asks for another one.
+    pub(super) fn drain_saved(&mut self, held: bool) {
+        let begun = |drain: &&mut Drain| drain.saved == Saved::Begun;
+        let Some(drain) = self.drain.as_mut().filter(begun) else {
+            return;
+        };
+        drain.saved = if held { Saved::Yes } else { Saved::No };
+        if !held && drain.stage == Stage::Next {
+            self.fail_drain("the index could not note where all it held is now");
         }
     }
 
@@ -331,6 +366,7 @@ impl Engine {
         let bytes = units * u64::from(self.pool.unit_bytes);
         if let Some(drain) = self.drain.as_mut() {
             drain.stage = Stage::Next;
+            drain.saved = Saved::No;
             drain.progress.segments_done += 1;
             drain.progress.bytes_done += bytes;
             // What was open at the beginning is known by its size only now.

@@ -35,6 +35,7 @@ impl Engine {
         self.snapshot_segment = self.pool.next_segment;
         self.journal.snapshot_begins();
         self.committing = true;
+        self.drain_saving();
         self.io
             .action(Action::Index(IndexRequest::Commit { rows, meta }));
         true
@@ -45,6 +46,7 @@ impl Engine {
     pub(super) fn snapshot_committed(&mut self) {
         self.committing = false;
         self.committed = true;
+        self.drain_saved(true);
     }
 
     fn take_over_commit(&mut self) {
@@ -59,6 +61,7 @@ impl Engine {
     /// The index file could not take the snapshot; the journal still holds everything.
     pub(super) fn snapshot_failed(&mut self) {
         self.committing = false;
+        self.drain_saved(false);
         self.memtable.unfreeze();
         self.snapshot_rows = self.snapshot_rows.saturating_mul(2);
         if self.stop == StopState::Snapshot {

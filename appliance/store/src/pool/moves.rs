@@ -23,6 +23,10 @@ impl Pool {
         let Some(info) = self.segments.get_mut(&segment) else {
             return;
         };
+        // Copies lie on distinct disks.
+        if info.places.iter().any(|place| place.disk == to.disk) {
+            return;
+        }
         let leaves = |place: &&mut Place| place.disk == from;
         if let Some(place) = info.places.iter_mut().find(leaves) {
             let old = std::mem::replace(place, to);

@@ -8,6 +8,7 @@ use stele_format::segment::FOOTER_MAGIC;
 use stele_format::units::{PoolId, SegmentId};
 
 use super::Disks;
+use super::scan::begins_at;
 use super::table::Place as Evidence;
 use crate::engine::DiskSlot;
 use crate::plants::{Plant, on};
@@ -21,6 +22,8 @@ const WINDOW: usize = 1 << 20;
 struct Copy {
     slot: DiskSlot,
     base: u64,
+    /// Whether it is one of the copies that count; of another only a frame that verifies is believed.
+    votes: bool,
     window: Option<(u64, BufferMut)>,
     /// Before this no window is read.
     narrow_until: u64,
@@ -39,6 +42,7 @@ pub(super) struct SegmentCopies {
 pub(super) struct Shown {
     pub(super) slot: DiskSlot,
     pub(super) base: u64,
+    pub(super) votes: bool,
     pub(super) evidence: Evidence,
     pub(super) frame: Option<(FrameHeader, Vec<u8>)>,
 }
@@ -46,18 +50,7 @@ pub(super) struct Shown {
 impl SegmentCopies {
     /// The copies on disks that take part.
     pub(super) fn of(pool: &Pool, segment: SegmentId, info: &SegmentInfo) -> Self {
-        let locate = |place: &Place| pool.locate_active(place);
-        let copies: Vec<Copy> = info
-            .places
-            .iter()
-            .filter_map(locate)
-            .map(|(slot, base)| Copy {
-                slot,
-                base,
-                window: None,
-                narrow_until: 0,
-            })
-            .collect();
+        let copies = copies_at(pool, info.places.iter(), true);
         let bytes = u64::from(info.units) * u64::from(pool.unit_bytes);
         let absent = info.places.len() - copies.len();
         Self {
@@ -67,6 +60,39 @@ impl SegmentCopies {
             copies,
             absent,
         }
+    }
+
+    /// As [`SegmentCopies::of`], and what was found of the segment at other places: a copy may have
+    /// moved there, though the record that says so is yet to be read. Then a place that does not show
+    /// how the segment begins may be one that a copy left, on a disk that is another one by now: it
+    /// says nothing, and nothing is to be written there.
+    pub(super) fn with_found(
+        pool: &Pool,
+        disks: &mut Disks,
+        segment: SegmentId,
+        info: &SegmentInfo,
+        found: &[Place],
+    ) -> Self {
+        let mut all = Self::of(pool, segment, info);
+        let elsewhere = found.iter().filter(|place| !info.places.contains(place));
+        let witnesses = copies_at(pool, elsewhere, false);
+        if witnesses.is_empty() {
+            return all;
+        }
+        for copy in &mut all.copies {
+            let disk = disks.get(copy.slot);
+            copy.votes = disk.is_some_and(|disk| begins_at(disk, copy.base, pool.id, segment));
+        }
+        all.copies.sort_by_key(|copy| !copy.votes);
+        all.absent = info.places.len() - all.voting().count();
+        all.copies.extend(witnesses);
+        all
+    }
+
+    /// Where the copies that count lie.
+    pub(super) fn voting(&self) -> impl Iterator<Item = (DiskSlot, u64)> {
+        let copies = self.copies.iter().filter(|copy| copy.votes);
+        copies.map(|copy| (copy.slot, copy.base))
     }
 
     /// Bytes of the segment.
@@ -85,17 +111,33 @@ impl SegmentCopies {
 
     /// The evidence of every copy, absent ones included.
     pub(super) fn evidence(&self, shown: &[Shown]) -> Vec<Evidence> {
-        let mut all: Vec<Evidence> = shown.iter().map(|copy| copy.evidence).collect();
+        let counts = |copy: &&Shown| copy.votes || copy.evidence == Evidence::Valid;
+        let shown = shown.iter().filter(counts);
+        let mut all: Vec<Evidence> = shown.map(|copy| copy.evidence).collect();
         all.extend(std::iter::repeat_n(Evidence::Absent, self.absent));
         all
     }
 
     /// Headers of frames that stand anywhere at or after an offset, on any copy, whatever chain they
-    /// claim: evidence of what was durable, and where to go on after damage.
+    /// claim: where to go on after damage.
     pub(super) fn headers_from(&mut self, disks: &mut Disks, from: u64) -> Vec<FrameHeader> {
+        self.headers(disks, from, |_| true)
+    }
+
+    /// The same of the copies that count: evidence of what was durable.
+    pub(super) fn proofs_from(&mut self, disks: &mut Disks, from: u64) -> Vec<FrameHeader> {
+        self.headers(disks, from, |copy| copy.votes)
+    }
+
+    fn headers(
+        &mut self,
+        disks: &mut Disks,
+        from: u64,
+        of: impl Fn(&Copy) -> bool,
+    ) -> Vec<FrameHeader> {
         let mut found = Vec::new();
         let (pool, segment, bytes) = (self.pool, self.segment, self.bytes);
-        for copy in &mut self.copies {
+        for copy in self.copies.iter_mut().filter(|copy| of(copy)) {
             let mut offset = from;
             while offset + BLOCK as u64 <= bytes {
                 let Some(block) = copy.bytes(disks, offset, BLOCK, bytes) else {
@@ -176,6 +218,18 @@ impl SegmentCopies {
     }
 }
 
+fn copies_at<'a>(pool: &Pool, places: impl Iterator<Item = &'a Place>, votes: bool) -> Vec<Copy> {
+    let located = places.filter_map(|place| pool.locate_active(place));
+    let copy = |(slot, base)| Copy {
+        slot,
+        base,
+        votes,
+        window: None,
+        narrow_until: 0,
+    };
+    located.map(copy).collect()
+}
+
 impl Copy {
     /// Bytes of this copy, through its window.
     fn bytes(&mut self, disks: &mut Disks, offset: u64, len: usize, limit: u64) -> Option<&[u8]> {
@@ -226,11 +280,12 @@ impl Copy {
     }
 
     fn show(&mut self, disks: &mut Disks, expect: FrameExpectation, limit: u64) -> Shown {
-        let (slot, base) = (self.slot, self.base);
+        let (slot, base, votes) = (self.slot, self.base, self.votes);
         let (evidence, frame) = self.look(disks, expect, limit);
         Shown {
             slot,
             base,
+            votes,
             evidence,
             frame,
         }

@@ -13,7 +13,7 @@ use stele_format::segment::{FIRST_FRAME_OFFSET, SegmentDisks, SegmentHeader};
 use stele_format::units::{DiskId, Epoch, LaneId, SegmentId, UnitCount};
 
 use super::Disks;
-use crate::pool::{Pool, SegmentInfo};
+use crate::pool::{Place, Pool, SegmentInfo};
 use crate::read::VerifiedRecord;
 
 /// Where a segment is entered.
@@ -38,13 +38,13 @@ pub(super) fn rebuild_header(
     disks: &mut Disks,
     segment: SegmentId,
     info: &SegmentInfo,
+    found: &[Place],
     before: &Before,
 ) -> Option<SegmentHeader> {
-    let places = info
-        .places
-        .iter()
-        .filter_map(|place| pool.locate_active(place));
-    let places: Vec<_> = places.collect();
+    let places = info.places.iter().chain(found);
+    let places: Vec<_> = places
+        .filter_map(|place| pool.locate_active(place))
+        .collect();
     let (first, payload) = places.into_iter().find_map(|(slot, base)| {
         let disk = disks.get(slot)?;
         let at = base + FIRST_FRAME_OFFSET.get();

@@ -17,6 +17,7 @@ mod go_on;
 mod index_file;
 mod labels;
 mod lanes;
+mod moves;
 mod newest;
 mod open;
 mod progress;

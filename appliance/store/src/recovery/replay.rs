@@ -10,13 +10,15 @@ use stele_format::digest::Digest;
 use stele_format::frame::{FrameExpectation, FrameHeader};
 use stele_format::label::EpochCutoff;
 use stele_format::limits::BLOCK_BYTES;
-use stele_format::record::{Body, MoveStep};
+use stele_format::record::Body;
 use stele_format::segment::{FIRST_FRAME_OFFSET, SegmentExpectation, SegmentHeader};
 use stele_format::units::{ByteOffset, Epoch, LaneId, LogIndex, SegmentId, Sequence, UnixMillis};
 
 use super::copies::{SegmentCopies, Shown};
 use super::entrance::{Before, Entrance, rebuild_header};
+use super::moves;
 use super::progress::Progress;
+use super::scan::Found;
 use super::table::{Place as Evidence, Verdict, decide};
 use super::{Disks, OpenError};
 use crate::engine::DiskSlot;
@@ -33,6 +35,8 @@ use crate::read::VerifiedRecord;
 /// A frame to be written again where a copy lacks it.
 pub(super) struct Repair {
     pub(super) slot: DiskSlot,
+    /// Where the copy begins.
+    pub(super) base: u64,
     pub(super) offset: u64,
     pub(super) bytes: Vec<u8>,
 }
@@ -71,7 +75,7 @@ pub(super) struct Replayed {
 }
 
 /// Where replay begins.
-pub(super) struct From {
+pub(super) struct From<'a> {
     pub(super) position: JournalPosition,
     /// Digest of the lane's last frame before it.
     pub(super) lane_chain: Digest,
@@ -79,6 +83,8 @@ pub(super) struct From {
     pub(super) watermark: Sequence,
     /// Records before this one are in the index; they are read for the sake of lagging copies.
     pub(super) apply_from: LogIndex,
+    /// Where segments were found on the disks.
+    pub(super) found: &'a Found,
     /// Told of every frame.
     pub(super) progress: Progress,
 }
@@ -96,6 +102,7 @@ pub(super) struct Replay<'a> {
     /// Digest of the last frame adopted, which the lane's next segment must name.
     lane_chain: Digest,
     apply_from: LogIndex,
+    found: &'a Found,
     progress: Progress,
     /// Journal segments found on the disks, by their first frame.
     begins: BTreeMap<Sequence, BTreeSet<SegmentId>>,
@@ -117,13 +124,14 @@ impl<'a> Replay<'a> {
         keys: &'a KeyState,
         memtable: &'a mut Memtable,
         index: &'a IndexStore,
-        from: From,
+        from: From<'a>,
     ) -> Self {
         let From {
             position: from,
             lane_chain,
             watermark,
             apply_from,
+            found,
             progress,
         } = from;
         let out = Replayed {
@@ -158,6 +166,7 @@ impl<'a> Replay<'a> {
             last: None,
             lane_chain,
             apply_from,
+            found,
         }
     }
 
@@ -181,7 +190,7 @@ impl<'a> Replay<'a> {
                 let missing = self.pool.missing_names();
                 return Err(OpenError::NoJournal { missing });
             };
-            let mut copies = SegmentCopies::of(self.pool, segment, &info);
+            let mut copies = self.copies_of(segment, &info);
             match self.read_segment(&mut copies, rows_max)? {
                 Reading::Paused => return Ok(false),
                 Reading::Ended => return Ok(true),
@@ -209,10 +218,12 @@ impl<'a> Replay<'a> {
     }
 
     fn entrance(&mut self, segment: SegmentId) -> Option<Entrance> {
-        if let Some(header) = self.header_of(segment) {
-            let continues = header.previous_chain == self.lane_chain
-                && header.first_sequence == self.at.sequence;
-            return continues.then(|| Entrance {
+        let (chain, next) = (self.lane_chain, self.at.sequence);
+        let continues = |header: &SegmentHeader| {
+            header.previous_chain == chain && header.first_sequence == next
+        };
+        if let Some(header) = self.header_of(segment, continues) {
+            return Some(Entrance {
                 segment,
                 chain: header.digest(),
                 lost_header: None,
@@ -223,7 +234,8 @@ impl<'a> Replay<'a> {
             segment: self.at.segment,
             chain: self.lane_chain,
         };
-        let header = rebuild_header(self.pool, self.disks, segment, &info, &before)?;
+        let found = found_of(self.found, segment);
+        let header = rebuild_header(self.pool, self.disks, segment, &info, found, &before)?;
         Some(Entrance {
             segment,
             chain: header.digest(),
@@ -231,13 +243,23 @@ impl<'a> Replay<'a> {
         })
     }
 
-    fn header_of(&mut self, segment: SegmentId) -> Option<SegmentHeader> {
+    fn copies_of(&mut self, segment: SegmentId, info: &SegmentInfo) -> SegmentCopies {
+        let found = found_of(self.found, segment);
+        SegmentCopies::with_found(self.pool, self.disks, segment, info, found)
+    }
+
+    fn header_of(
+        &mut self,
+        segment: SegmentId,
+        accept: impl Fn(&SegmentHeader) -> bool,
+    ) -> Option<SegmentHeader> {
         let info = self.pool.segments.get(&segment).cloned()?;
-        let mut copies = SegmentCopies::of(self.pool, segment, &info);
+        let mut copies = self.copies_of(segment, &info);
         let pool = self.pool.id;
         copies.find_block(self.disks, 0, BLOCK_BYTES as usize, |block| {
             let expect = SegmentExpectation::new(pool, segment);
-            SegmentHeader::decode(block).ok()?.verify(expect).ok()
+            let header = SegmentHeader::decode(block).ok()?.verify(expect).ok()?;
+            accept(&header).then_some(header)
         })
     }
 
@@ -266,11 +288,7 @@ impl<'a> Replay<'a> {
             let proven = !valid && self.is_proven(copies);
             match decide(&evidence, proven) {
                 Verdict::Adopt => {
-                    if self.adopt(shown)?
-                        && let Some(info) = self.pool.segments.get(&copies.segment)
-                    {
-                        *copies = SegmentCopies::of(self.pool, copies.segment, info);
-                    }
+                    self.adopt(shown, copies)?;
                 }
                 Verdict::End => {
                     self.rule_out_successors();
@@ -346,7 +364,7 @@ impl<'a> Replay<'a> {
         }
         let from = self.at.offset.get();
         copies
-            .headers_from(self.disks, from)
+            .proofs_from(self.disks, from)
             .iter()
             .any(|header| header.sequence > next || header.committed_through >= next)
     }
@@ -379,7 +397,7 @@ impl<'a> Replay<'a> {
         let Some((segment, first)) = later else {
             return false;
         };
-        let Some(header) = self.header_of(segment) else {
+        let Some(header) = self.header_of(segment, |_| true) else {
             return false;
         };
         self.at.sequence = first;
@@ -388,29 +406,33 @@ impl<'a> Replay<'a> {
         true
     }
 
-    /// Takes a frame in. True when it names copies of its segment that were not known before.
-    fn adopt(&mut self, shown: Vec<Shown>) -> Result<bool, OpenError> {
+    /// Takes a frame in. It may name copies of its segment that were not known before.
+    fn adopt(&mut self, shown: Vec<Shown>, copies: &mut SegmentCopies) -> Result<(), OpenError> {
         let mut found = None;
         let mut lacking = Vec::new();
         for copy in shown {
             match copy.frame {
                 Some(frame) if found.is_none() => found = Some(frame),
-                Some(_) => {}
-                None => lacking.push((copy.slot, copy.base)),
+                None if copy.votes => lacking.push((copy.slot, copy.base)),
+                _ => {}
             }
         }
         let Some((header, frame)) = found else {
-            return Ok(false);
+            return Ok(());
         };
-        let known = self.places_of(self.at.segment);
+        let known = self.places_of(copies.segment);
         self.apply_frame(&header, &frame)?;
         // A segment found by its headers lacks the copies whose header was never written; its own
         // first frame names them all.
-        let named = self.places_of(self.at.segment);
-        let before = lacking.len();
-        lacking.extend(named.into_iter().filter(|copy| !known.contains(copy)));
-        let learned = lacking.len() > before;
-        self.repair_later(lacking, &frame);
+        if self.places_of(copies.segment) != known
+            && let Some(info) = self.pool.segments.get(&copies.segment).cloned()
+        {
+            let before: Vec<_> = copies.voting().collect();
+            *copies = self.copies_of(copies.segment, &info);
+            let named = copies.voting().filter(|copy| !before.contains(copy));
+            lacking.extend(named);
+        }
+        self.repair_later(lacking, &frame, copies);
         self.out.proven = self.out.proven.max(header.committed_through);
         self.out.frames += 1;
         self.progress.frame_done();
@@ -421,29 +443,32 @@ impl<'a> Replay<'a> {
         self.at.compliance = self.at.compliance.max(header.compliance_ms);
         self.note_cutoff(&header);
         self.last = Some(header);
-        Ok(learned)
+        Ok(())
     }
 
-    /// Where the copies of a segment lie, on disks that take part.
-    fn places_of(&self, segment: SegmentId) -> Vec<(DiskSlot, u64)> {
-        let places = self.pool.segments.get(&segment).map(|info| &info.places);
-        let places = places.into_iter().flatten();
-        places
-            .filter_map(|place| self.pool.locate_active(place))
-            .collect()
+    /// Where the copies of a segment lie, as far as records were read.
+    fn places_of(&self, segment: SegmentId) -> Vec<Place> {
+        let info = self.pool.segments.get(&segment);
+        info.map_or_else(Vec::new, |info| info.places.clone())
     }
 
     /// Remembers the frame at hand for copies that lack it; with the first frame of a segment goes its
     /// header.
-    fn repair_later(&mut self, lacking: Vec<(DiskSlot, u64)>, frame: &[u8]) {
+    fn repair_later(
+        &mut self,
+        lacking: Vec<(DiskSlot, u64)>,
+        frame: &[u8],
+        copies: &SegmentCopies,
+    ) {
         let offset = self.at.offset.get();
         if self.at.offset == FIRST_FRAME_OFFSET {
-            self.repair_header_later();
+            self.repair_header_later(copies);
         }
         for (slot, base) in lacking {
             let (offset, bytes) = (base + offset, frame.to_vec());
             self.out.repairs.push(Repair {
                 slot,
+                base,
                 offset,
                 bytes,
             });
@@ -452,20 +477,21 @@ impl<'a> Replay<'a> {
 
     /// Header and first frame are one write: of one that was cut short the frame may be whole and the
     /// header not.
-    fn repair_header_later(&mut self) {
+    fn repair_header_later(&mut self, copies: &SegmentCopies) {
         let known = self.lost_header.take();
-        let Some(header) = known.or_else(|| self.header_of(self.at.segment)) else {
+        let Some(header) = known.or_else(|| self.header_of(copies.segment, |_| true)) else {
             return;
         };
         let bytes = header.encode().to_vec();
-        for (slot, offset) in self.places_of(self.at.segment) {
+        for (slot, base) in copies.voting() {
             let disk = self.disks.get(slot);
-            let found = disk.and_then(|disk| disk.read_at(offset, bytes.len()).ok());
+            let found = disk.and_then(|disk| disk.read_at(base, bytes.len()).ok());
             if found.is_none_or(|found| found[..] != bytes[..]) {
                 let bytes = bytes.clone();
                 self.out.repairs.push(Repair {
                     slot,
-                    offset,
+                    base,
+                    offset: base,
                     bytes,
                 });
             }
@@ -532,10 +558,14 @@ impl<'a> Replay<'a> {
 
     /// What a record says about segments and epochs.
     fn note_engine_record(&mut self, record: &VerifiedRecord) {
+        let known = record.header.log_index < self.apply_from;
         match &record.body {
-            Body::Alloc(alloc) => self.note_alloc(alloc, record.header.compliance_ms),
+            Body::Alloc(alloc) => {
+                let at = record.header.compliance_ms;
+                moves::note_alloc(self.pool, alloc, at, known);
+            }
             Body::Scrub(scrub) => self.pool.note_scrub(scrub, record.header.compliance_ms),
-            Body::Relocate(relocate) => self.note_relocate(relocate),
+            Body::Relocate(relocate) => moves::note_relocate(self.pool, relocate, known),
             Body::Later(kind) if !kind.is_optional() => self.out.newer = true,
             Body::Seal(seal) => {
                 self.pool
@@ -552,50 +582,10 @@ impl<'a> Replay<'a> {
             _ => {}
         }
     }
+}
 
-    /// A copy moves. Where it was and where it goes stay the segment's: what is found there by headers
-    /// never belongs to another.
-    fn note_relocate(&mut self, relocate: &stele_format::record::Relocate) {
-        let to = Place {
-            disk: relocate.to.disk,
-            first_unit: relocate.to.first_unit,
-        };
-        match relocate.step {
-            MoveStep::Begun => self.pool.set_aside(relocate.segment, to),
-            MoveStep::Done => self.pool.relocate(relocate.segment, relocate.from, to),
-        }
-    }
-
-    /// A segment was allocated; its header may or may not have reached the disks.
-    fn note_alloc(&mut self, alloc: &stele_format::record::Alloc, at: UnixMillis) {
-        let next = SegmentId::new(alloc.segment.get() + 1);
-        self.pool.next_segment = self.pool.next_segment.max(next);
-        let places: Vec<Place> = alloc
-            .placements
-            .iter()
-            .map(|placed| Place {
-                disk: placed.disk,
-                first_unit: placed.first_unit,
-            })
-            .collect();
-        // The record decides where the copies lie; what was found by headers may be a stray write.
-        let info = self
-            .pool
-            .segments
-            .entry(alloc.segment)
-            .or_insert_with(|| SegmentInfo {
-                lane: alloc.lane,
-                epoch: Epoch::ZERO,
-                units: alloc.units.get(),
-                first_sequence: Sequence::ZERO,
-                data_end: None,
-                places: Vec::new(),
-                aside: Vec::new(),
-                written: at,
-                verified: UnixMillis::ZERO,
-            });
-        info.places = places;
-    }
+fn found_of(found: &Found, segment: SegmentId) -> &[Place] {
+    found.get(&segment).map_or(&[], Vec::as_slice)
 }
 
 /// Records that only a planted bug leaves out.
@@ -615,6 +605,17 @@ fn broken(at: BrokenRecord) -> OpenError {
 }
 
 impl Replayed {
+    /// Copies that moved later are not repaired where they were.
+    pub(super) fn forget_moved(&mut self, pool: &Pool) {
+        let places = pool.segments.values().flat_map(|info| &info.places);
+        let stay: BTreeSet<(u16, u64)> = places
+            .filter_map(|place| pool.locate_active(place))
+            .map(|(slot, base)| (slot.0, base))
+            .collect();
+        let stays = |repair: &Repair| stay.contains(&(repair.slot.0, repair.base));
+        self.repairs.retain(stays);
+    }
+
     /// This part followed by the next one.
     pub(super) fn then(mut self, next: Replayed) -> Replayed {
         self.repairs.extend(next.repairs);

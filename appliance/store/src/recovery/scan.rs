@@ -1,7 +1,7 @@
 //! Finding segments on the disks by how they begin, where no snapshot tells of them: by their header,
 //! or where that is damaged by their first frame.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use stele_device::buffer::BufferMut;
 use stele_device::disk::{BlockingDisk, Disk};
@@ -84,9 +84,26 @@ fn first_frame_in(block: &[u8], pool: PoolId) -> Option<FrameHeader> {
     header.verify(expect).ok()
 }
 
+/// Where segments were found by how they begin, whatever is said of them elsewhere.
+pub(super) type Found = BTreeMap<SegmentId, Vec<Place>>;
+
+/// Whether a segment begins at a place.
+pub(super) fn begins_at(
+    disk: &mut dyn Disk,
+    offset: u64,
+    pool: PoolId,
+    segment: SegmentId,
+) -> bool {
+    let [header, frame] = read_blocks(disk, offset);
+    let expect = SegmentExpectation::new(pool, segment);
+    let header = header.and_then(|block| SegmentHeader::decode(&block).ok()?.verify(expect).ok());
+    let framed = || frame.and_then(|block| first_frame_in(&block, pool));
+    header.is_some() || framed().is_some_and(|frame| frame.segment == segment)
+}
+
 /// Adds every segment found in units that no known segment holds. Units are given out in ascending
 /// order, so the search ends a good way past the highest unit known to be in use.
-pub(super) fn scan(pool: &mut Pool, disks: &mut Disks, high_water: &[(DiskId, u32)]) {
+pub(super) fn scan(pool: &mut Pool, disks: &mut Disks, high_water: &[(DiskId, u32)]) -> Found {
     let members: Vec<(DiskId, DiskSlot)> = pool
         .members
         .iter()
@@ -94,27 +111,36 @@ pub(super) fn scan(pool: &mut Pool, disks: &mut Disks, high_water: &[(DiskId, u3
         .filter_map(|member| Some((member.disk, member.slot?)))
         .collect();
     let known: BTreeSet<SegmentId> = pool.segments.keys().copied().collect();
+    let mut found = Found::new();
     for (disk, slot) in members {
         let floor = high_water
             .iter()
             .find(|(id, _)| *id == disk)
             .map_or(0, |(_, high)| *high);
-        scan_disk(pool, disks, (disk, slot), floor, &known);
+        for (beginning, place) in scan_disk(pool, disks, (disk, slot), floor) {
+            found.entry(beginning.segment).or_default().push(place);
+            // Where the snapshot says that a segment lies, it lies: another header of it is that of a
+            // copy which moved since, or a stray write.
+            if !known.contains(&beginning.segment) {
+                adopt(pool, &beginning, place);
+            }
+        }
     }
+    found
 }
 
 fn scan_disk(
-    pool: &mut Pool,
+    pool: &Pool,
     disks: &mut Disks,
     (disk, slot): (DiskId, DiskSlot),
     floor: u32,
-    known: &BTreeSet<SegmentId>,
-) {
+) -> Vec<(Beginning, Place)> {
+    let mut all = Vec::new();
     let Some(member) = pool.member(disk) else {
-        return;
+        return all;
     };
     let Some(geometry) = member.geometry else {
-        return;
+        return all;
     };
     let (count, id) = (member.unit_count(), pool.id);
     let taken = taken_units(pool, disk, count);
@@ -126,13 +152,13 @@ fn scan_disk(
             continue;
         }
         if unit > last_used.saturating_add(patience) {
-            return;
+            break;
         }
         let Some(offset) = geometry.unit_offset(UnitIndex::new(unit)) else {
-            return;
+            break;
         };
         let Some(disk_io) = disks.get(slot) else {
-            return;
+            break;
         };
         let Some(found) = read_beginning(disk_io, offset.get(), id, disk) else {
             continue;
@@ -143,11 +169,9 @@ fn scan_disk(
             disk,
             first_unit: UnitIndex::new(unit),
         };
-        // Where the snapshot says that a segment lies, it lies: another header of it is a stray write.
-        if !known.contains(&found.segment) {
-            adopt(pool, &found, place);
-        }
+        all.push((found, place));
     }
+    all
 }
 
 /// Units in which no unknown segment can begin: all of a closed segment, but only the first of one

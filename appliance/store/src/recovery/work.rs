@@ -12,6 +12,7 @@ use stele_format::units::{
 use super::lanes::{LaneSegment, index_segment, is_blank, units_kept};
 use super::progress::Progress;
 use super::replay::{From, Replay, Replayed};
+use super::scan::Found;
 use super::{Disks, OpenError, scan};
 use crate::index::rows::{BucketRow, Table, TableRow};
 use crate::index::{FrozenRows, IndexStore, Memtable, Scan};
@@ -28,6 +29,8 @@ struct Start {
     apply_from: LogIndex,
     covered: BTreeSet<SegmentId>,
     rebuilt: bool,
+    /// What was found on the disks where the snapshot knows of nothing.
+    found: Found,
 }
 
 /// What the data lane looks like.
@@ -113,7 +116,7 @@ impl Work<'_> {
         }
         self.pool.count_units();
         let high_water = self.high_water();
-        scan::scan(self.pool, self.disks, &high_water);
+        let found = scan::scan(self.pool, self.disks, &high_water);
         self.reenter(unsure);
         let position = match position {
             Some(position) => position,
@@ -124,6 +127,7 @@ impl Work<'_> {
             apply_from,
             covered,
             rebuilt,
+            found,
         })
     }
 
@@ -199,6 +203,7 @@ impl Work<'_> {
                     lane_chain,
                     watermark,
                     apply_from: start.apply_from,
+                    found: &start.found,
                     progress: self.how.progress.clone(),
                 },
             );
@@ -208,11 +213,12 @@ impl Work<'_> {
                 usize::MAX
             })?;
             let part = replay.finish();
-            let merged = match total.take() {
+            let mut merged = match total.take() {
                 None => part,
                 Some(earlier) => earlier.then(part),
             };
             if ended {
+                merged.forget_moved(self.pool);
                 return Ok(merged);
             }
             from = merged.position.clone();
