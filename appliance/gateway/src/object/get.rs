@@ -51,28 +51,30 @@ macro_rules! fill {
 }
 
 /// The conditions of a read.
-struct Wanted {
-    if_match: Option<ETagCondition>,
-    if_none_match: Option<ETagCondition>,
-    if_modified_since: Option<Timestamp>,
-    if_unmodified_since: Option<Timestamp>,
+pub(super) struct Wanted {
+    pub(super) if_match: Option<ETagCondition>,
+    pub(super) if_none_match: Option<ETagCondition>,
+    pub(super) if_modified_since: Option<Timestamp>,
+    pub(super) if_unmodified_since: Option<Timestamp>,
+}
+
+/// 412: a condition did not hold.
+pub(super) fn unmet() -> S3Error {
+    S3Error::with_message(
+        S3ErrorCode::PreconditionFailed,
+        "at least one of the preconditions you specified did not hold",
+    )
 }
 
 impl Wanted {
     /// Decides in the order of RFC 9110.
-    fn check(&self, info: &ObjectInfo) -> S3Result<()> {
+    pub(super) fn check(&self, info: &ObjectInfo) -> S3Result<()> {
         let tag = ETag::Strong(info.etag.clone());
-        let failed = || {
-            S3Error::with_message(
-                S3ErrorCode::PreconditionFailed,
-                "at least one of the preconditions you specified did not hold",
-            )
-        };
         match (&self.if_match, &self.if_unmodified_since) {
             (Some(ETagCondition::Any), _) => {}
             (Some(ETagCondition::ETag(wanted)), _) if wanted.strong_cmp(&tag) => {}
-            (Some(ETagCondition::ETag(_)), _) => return Err(failed()),
-            (None, Some(since)) if modified_after(info, since) => return Err(failed()),
+            (Some(ETagCondition::ETag(_)), _) => return Err(unmet()),
+            (None, Some(since)) if modified_after(info, since) => return Err(unmet()),
             _ => {}
         }
         let unchanged = match (&self.if_none_match, &self.if_modified_since) {
