@@ -1,14 +1,18 @@
 //! How a vault is while nothing serves it: read from the disks' labels, changing nothing.
 //!
-//! This is what the labels say, not what a start would decide: the engine judges more than labels.
+//! Who takes part is decided as by a start; whether it would write depends on more than labels.
+
+use std::cmp::Reverse;
+use std::collections::BTreeSet;
 
 use stele_device::disk::{BlockingDisk, Disk, no_waker};
 use stele_device::linux::disk::{OpenMode, Wishes};
 use stele_format::label::{
-    LabelCopy, LabelCopyBytes, LabelReading, MemberState, VaultFlags, read_best,
+    DynamicLabel, LabelCopy, LabelCopyBytes, LabelReading, MemberState, VaultFlags, read_best,
 };
 use stele_format::limits::LABEL_COPY_BYTES;
 use stele_format::units::{ByteCount, Generation};
+use stele_store::recovery::{Choice, Membership, choose};
 
 use crate::advice::Commands;
 use crate::control::protocol::{DiskStatus, LogStatus, NextStep, Status};
@@ -30,10 +34,8 @@ pub fn status(directory: &Directory, config: &Config) -> Outcome<Status> {
     let (dir, wishes) = (directory.path(), Wishes::default());
     let slots = open_kept(config, dir, OpenMode::ReadOnly, &wishes, &no_waker())?;
     let seen: Vec<Seen> = slots.into_iter().map(look).collect();
-    let newest = seen
-        .iter()
-        .filter_map(|seen| seen.reading.as_ref().ok())
-        .max_by_key(|reading| generation(reading));
+    let picture = Picture::of(&seen);
+    let newest = picture.newest;
     let holder = Lock::holder(&directory.lock_file());
     let mut reasons = Vec::new();
     match holder.and_then(|holder| holder.number) {
@@ -44,9 +46,14 @@ pub fn status(directory: &Directory, config: &Config) -> Outcome<Status> {
         }
         None => reasons.push("nothing serves this vault".to_owned()),
     }
-    let label = newest.and_then(|reading| reading.dynamic.as_ref());
+    let label = picture.label();
     if holder.is_none() && label.is_some_and(|label| !label.clean_stop) {
         reasons.push("the last run did not stop in order; the next start recovers".to_owned());
+    }
+    if let Choice::CannotTell { missing } = &picture.choice {
+        reasons.push(format!(
+            "two starts that were cut short named different disks; plug in {missing}"
+        ));
     }
     if newest.is_none() {
         reasons.push("no disk has a readable label".to_owned());
@@ -65,7 +72,7 @@ pub fn status(directory: &Directory, config: &Config) -> Outcome<Status> {
         pool: newest.map(|reading| reading.fixed.pool.to_string()),
         evaluation: flags.contains(VaultFlags::EVALUATION),
         simulated_clock: flags.contains(VaultFlags::SIMULATED_CLOCK),
-        disks: disks(&seen, newest),
+        disks: disks(&seen, &picture),
         log: label.map(|label| LogStatus {
             records: None,
             root: None,
@@ -84,6 +91,49 @@ pub fn status(directory: &Directory, config: &Config) -> Outcome<Status> {
         }],
         clock: None,
     })
+}
+
+/// What the labels say together.
+struct Picture<'a> {
+    /// The newest of all.
+    newest: Option<&'a LabelReading>,
+    choice: Choice,
+}
+
+impl<'a> Picture<'a> {
+    fn of(seen: &'a [Seen]) -> Self {
+        let mut readings: Vec<&LabelReading> = seen
+            .iter()
+            .filter_map(|seen| seen.reading.as_ref().ok())
+            .collect();
+        readings.sort_by_key(|reading| Reverse(generation(reading)));
+        let newest = readings.first().copied();
+        // Of disks with one identity only the newest takes part.
+        let mut known = BTreeSet::new();
+        readings.retain(|reading| {
+            let ours = newest.is_some_and(|newest| newest.fixed.pool == reading.fixed.pool);
+            ours && known.insert(reading.fixed.disk)
+        });
+        Self {
+            newest,
+            choice: choose(&readings),
+        }
+    }
+
+    fn membership(&self) -> Option<&Membership> {
+        match &self.choice {
+            Choice::One(membership) => Some(membership),
+            Choice::NotFinished | Choice::CannotTell { .. } => None,
+        }
+    }
+
+    /// The label that counts, or where nobody can tell the newest.
+    fn label(&self) -> Option<&DynamicLabel> {
+        let newest = self.newest.and_then(|reading| reading.dynamic.as_ref());
+        self.membership()
+            .map(|membership| &membership.label)
+            .or(newest)
+    }
 }
 
 /// One disk as its label shows it.
@@ -141,9 +191,9 @@ fn generation(reading: &LabelReading) -> Generation {
     label.map(|label| label.generation).unwrap_or_default()
 }
 
-fn disks(seen: &[Seen], newest: Option<&LabelReading>) -> Vec<DiskStatus> {
+fn disks(seen: &[Seen], picture: &Picture<'_>) -> Vec<DiskStatus> {
     let shown = seen.iter().map(|seen| {
-        let mut status = disk_status(seen, newest);
+        let mut status = disk_status(seen, picture);
         let note = status.notes.first().map(String::as_str);
         status.health = health(&status.state, note, None);
         status
@@ -151,7 +201,7 @@ fn disks(seen: &[Seen], newest: Option<&LabelReading>) -> Vec<DiskStatus> {
     shown.collect()
 }
 
-fn disk_status(seen: &Seen, newest: Option<&LabelReading>) -> DiskStatus {
+fn disk_status(seen: &Seen, picture: &Picture<'_>) -> DiskStatus {
     let mut status = DiskStatus {
         number: None,
         file: seen.file.clone(),
@@ -164,7 +214,7 @@ fn disk_status(seen: &Seen, newest: Option<&LabelReading>) -> DiskStatus {
         free_bytes: None,
         backend: None,
     };
-    let (reading, newest) = match (&seen.reading, newest) {
+    let (reading, newest) = match (&seen.reading, picture.newest) {
         (Ok(reading), Some(newest)) => (reading, newest),
         (Ok(_), None) => return status,
         (Err(why), _) if why == LET_GO => {
@@ -187,23 +237,21 @@ fn disk_status(seen: &Seen, newest: Option<&LabelReading>) -> DiskStatus {
             .push(format!("belongs to pool {}", reading.fixed.pool));
         return status;
     }
-    let members = newest
-        .dynamic
-        .as_ref()
-        .map(|label| label.members.as_slice())
-        .unwrap_or_default();
+    let label = picture.label();
+    let members = label.map(|label| label.members.as_slice());
+    let members = members.unwrap_or_default();
     let at = members
         .iter()
         .position(|member| member.disk == reading.fixed.disk);
     status.number = at.and_then(|at| u16::try_from(at + 1).ok());
     let member = at.and_then(|at| members.get(at));
-    let (own, best) = (generation(reading), generation(newest));
-    let missed = newest
-        .dynamic
-        .as_ref()
-        .is_some_and(|label| own < label.in_force);
+    let own = generation(reading);
+    let best = label.map_or(own, |label| label.generation);
+    let takes_part = picture.membership().is_none_or(|membership| {
+        membership.takes_part(reading.fixed.disk, reading.dynamic.as_ref())
+    });
     let state = match member.map(|member| member.state) {
-        Some(MemberState::Active) if !missed => "active",
+        Some(MemberState::Active) if takes_part => "active",
         Some(MemberState::Expelled) => "expelled",
         Some(MemberState::Drained) => "drained",
         // It is here now, but the pool went on without it.
@@ -226,4 +274,120 @@ fn disk_status(seen: &Seen, newest: Option<&LabelReading>) -> DiskStatus {
             .push(format!("{} damaged label blocks", reading.bad.len()));
     }
     status
+}
+
+#[cfg(test)]
+#[path = "../../format/tests/shared/label_cases.rs"]
+mod label_cases;
+
+#[cfg(test)]
+mod tests {
+    use stele_device::disk::Disk;
+    use stele_device::sim::disk::SimDiskHandle;
+    use stele_format::geometry::DiskGeometry;
+    use stele_format::label::{DynamicLabel, LabelCopy, LabelPhase, StaticLabel};
+    use stele_format::units::{
+        ByteCount, DiskId, Epoch, Generation, PoolId, SegmentId, Sequence, UnitCount, UnixMillis,
+    };
+
+    use super::label_cases::{CASES, Case, Expected, rings};
+    use super::{Picture, Seen, disks, read_label};
+
+    const DISK_BYTES: u64 = 96 << 20;
+
+    fn seen(case: &Case, number: usize, ring: &[DynamicLabel]) -> Seen {
+        let handle = SimDiskHandle::new(DISK_BYTES, 1);
+        let geometry = DiskGeometry {
+            disk_bytes: ByteCount::new(DISK_BYTES),
+            index_bytes: ByteCount::new(0),
+            keystate_bytes: 16 << 20,
+            unit_bytes: 4 << 20,
+            segment_units: UnitCount::new(2),
+        };
+        let fixed = StaticLabel {
+            pool: pool(),
+            disk: id(number),
+            disk_ordinal: 0,
+            disk_count: 5,
+            geometry,
+            features: stele_format::label::Features::default(),
+            created_ms: UnixMillis::ZERO,
+            flags: stele_format::label::VaultFlags::default(),
+        };
+        for copy in LabelCopy::ALL {
+            for block in 0..stele_format::limits::LABEL_RING_FIRST {
+                let at = geometry.label_block_offset(copy, block);
+                handle.tamper(at.get(), &fixed.encode(copy, block));
+            }
+            for label in ring {
+                let at = label.place(&geometry, copy).offset;
+                let bytes = label.encode(&geometry, copy).expect("a label that fits");
+                handle.tamper(at.get(), &bytes);
+            }
+        }
+        let mut disk: Box<dyn Disk> = Box::new(handle.open());
+        let missing = case.disks[number].is_empty();
+        let reading = read_label(&mut *disk, DISK_BYTES);
+        Seen {
+            file: format!("{number}"),
+            bytes: Some(DISK_BYTES),
+            reading: if missing {
+                Err("away".to_owned())
+            } else {
+                reading
+            },
+            missing,
+        }
+    }
+
+    fn pool() -> PoolId {
+        PoolId::new([9; 16])
+    }
+
+    fn id(number: usize) -> DiskId {
+        DiskId::new([u8::try_from(number + 1).expect("few disks"); 16])
+    }
+
+    #[test]
+    fn the_disks_that_take_part_are_those_of_the_table() {
+        let of = DynamicLabel {
+            pool: pool(),
+            disk: id(0),
+            generation: Generation::ZERO,
+            in_force: Generation::ZERO,
+            epoch: Epoch::new(3),
+            watermark: Sequence::ZERO,
+            next_segment: SegmentId::new(1),
+            units_high_water: UnitCount::new(0),
+            clean_stop: false,
+            phase: LabelPhase::Running,
+            journal_segment: SegmentId::new(1),
+            members: Vec::new(),
+            cutoffs: Vec::new(),
+        };
+        for case in CASES {
+            let rings = rings(case, &of, id);
+            let seen: Vec<Seen> = rings
+                .iter()
+                .enumerate()
+                .map(|(number, ring)| seen(case, number, ring))
+                .collect();
+            let picture = Picture::of(&seen);
+            let Expected::Counts {
+                generation,
+                take_part,
+                ..
+            } = case.expected
+            else {
+                assert!(picture.membership().is_none(), "{}", case.what);
+                continue;
+            };
+            let counts = picture.label().map(|label| label.generation.get());
+            assert_eq!(counts, Some(generation), "{}", case.what);
+            let shown = disks(&seen, &picture).into_iter().enumerate();
+            let active = shown.filter(|(_, disk)| disk.state == "active");
+            let active: Vec<usize> = active.map(|(number, _)| number).collect();
+            assert_eq!(active, take_part, "{}", case.what);
+        }
+    }
 }

@@ -5,25 +5,35 @@ use std::collections::{BTreeMap, VecDeque};
 
 use stele_device::buffer::Buffer;
 use stele_device::disk::Op;
-use stele_format::units::Sequence;
+use stele_format::units::{SegmentId, Sequence};
 
 use crate::ahead::Ahead;
 use crate::engine::DiskSlot;
 use crate::engine::io::{Io, Purpose};
 use crate::plants::{Plant, on};
 
+/// What a write carries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Carried {
+    /// A frame.
+    Frame(Sequence),
+    /// The footer of a segment.
+    Footer,
+    /// The seal of a segment: the last that is written of it.
+    Seal(SegmentId),
+}
+
 /// One write waiting for its turn.
 struct Queued {
     offset: u64,
     bytes: Buffer,
-    /// The frame it carries; none for footers and seals.
-    sequence: Option<Sequence>,
+    carried: Carried,
 }
 
 /// One disk's copy.
 struct Copy {
     queue: VecDeque<Queued>,
-    writing: Option<Option<Sequence>>,
+    writing: Option<Carried>,
     durable_through: Sequence,
     /// Whether it takes part in the open segment, so that its flushes count.
     member: bool,
@@ -32,6 +42,11 @@ struct Copy {
 impl Copy {
     fn is_busy(&self) -> bool {
         self.writing.is_some() || !self.queue.is_empty()
+    }
+
+    fn is_to_write(&self, carried: Carried) -> bool {
+        let waits = || self.queue.iter().any(|queued| queued.carried == carried);
+        self.writing == Some(carried) || waits()
     }
 }
 
@@ -63,12 +78,12 @@ impl Copies {
     }
 
     /// Queues a write for one disk.
-    pub fn push(&mut self, slot: DiskSlot, offset: u64, bytes: Buffer, sequence: Option<Sequence>) {
+    pub fn push(&mut self, slot: DiskSlot, offset: u64, bytes: Buffer, carried: Carried) {
         if let Some(copy) = self.copies.get_mut(&slot) {
             copy.queue.push_back(Queued {
                 offset,
                 bytes,
-                sequence,
+                carried,
             });
         }
     }
@@ -86,8 +101,11 @@ impl Copies {
             let Some(next) = copy.queue.pop_front_if(clear) else {
                 continue;
             };
-            copy.writing = Some(next.sequence);
-            let purpose = next.sequence.map_or(Purpose::JournalSeal, Purpose::Frame);
+            copy.writing = Some(next.carried);
+            let purpose = match next.carried {
+                Carried::Frame(sequence) => Purpose::Frame(sequence),
+                Carried::Footer | Carried::Seal(_) => Purpose::JournalSeal,
+            };
             let (offset, data) = (next.offset, next.bytes);
             let op = if on(Plant::FrameUnflushed) {
                 Op::Write { offset, data }
@@ -103,9 +121,16 @@ impl Copies {
         let Some(copy) = self.copies.get_mut(&slot) else {
             return;
         };
-        if let Some(Some(sequence)) = copy.writing.take() {
+        if let Some(Carried::Frame(sequence)) = copy.writing.take() {
             copy.durable_through = copy.durable_through.max(sequence);
         }
+    }
+
+    /// Whether the seal of a segment is not durable yet on some disk that was given it.
+    #[must_use]
+    pub fn is_sealing(&self, segment: SegmentId) -> bool {
+        let seal = Carried::Seal(segment);
+        self.copies.values().any(|copy| copy.is_to_write(seal))
     }
 
     /// The disk is not believed any more.
@@ -176,17 +201,17 @@ mod tests {
     use stele_device::buffer::BufferMut;
     use stele_format::units::Sequence;
 
-    use super::{Ahead, Copies};
+    use super::{Ahead, Carried, Copies};
     use crate::engine::DiskSlot;
     use crate::engine::io::Io;
 
     const DISKS: [DiskSlot; 4] = [DiskSlot(0), DiskSlot(1), DiskSlot(2), DiskSlot(3)];
 
     fn frame(copies: &mut Copies, slots: &[DiskSlot], sequence: u64) {
-        let sequence = Some(Sequence::new(sequence));
+        let frame = Carried::Frame(Sequence::new(sequence));
         for slot in slots {
             let bytes = BufferMut::zeroed(4096).freeze();
-            copies.push(*slot, 0, bytes, sequence);
+            copies.push(*slot, 0, bytes, frame);
         }
     }
 

@@ -20,7 +20,7 @@ use stele_format::units::{Epoch, LaneId, SegmentId, Sequence, UnixMillis};
 
 use crate::ahead::Ahead;
 use crate::away::Away;
-use crate::copies::Copies;
+use crate::copies::{Carried, Copies};
 use crate::draft::Draft;
 use crate::engine::DiskSlot;
 use crate::engine::io::Io;
@@ -68,6 +68,7 @@ pub struct Journal {
     pub(crate) ahead: Ahead,
     away: Away,
     owed: Vec<next::Owed>,
+    sealing: Vec<next::Sealing>,
     own: VecDeque<Draft>,
     queue: VecDeque<Draft>,
     flight: Option<Flight>,
@@ -115,6 +116,7 @@ impl Journal {
             ahead: Ahead::new(0),
             away: Away::default(),
             owed: Vec::new(),
+            sealing: Vec::new(),
             own: VecDeque::new(),
             queue: VecDeque::new(),
             flight: None,
@@ -312,6 +314,7 @@ impl Journal {
         {
             self.switch(context);
         }
+        self.note_sealed();
         self.count_epoch();
         let (own, others, bytes) = self.select(self.payload_budget());
         if own + others == 0 {
@@ -424,9 +427,8 @@ impl Journal {
         for place in &self.writer.places {
             if let Some((slot, base)) = context.pool.locate_active(place) {
                 let offset = base + placed.write_offset;
-                let sequence = Some(placed.header.sequence);
-                self.copies
-                    .push(slot, offset, placed.bytes.clone(), sequence);
+                let frame = Carried::Frame(placed.header.sequence);
+                self.copies.push(slot, offset, placed.bytes.clone(), frame);
             }
         }
         self.flight = Some(Flight {
@@ -533,6 +535,7 @@ impl Journal {
     pub(crate) fn close(&mut self, context: &mut JournalContext<'_>) {
         self.closed = true;
         self.own.clear();
+        self.sealing.clear();
         let sealed = self.writer.seal(&log_state(&self.log));
         self.push_seal(&sealed, context);
         context
@@ -541,19 +544,26 @@ impl Journal {
         self.copies.pump(context.io, &self.ahead);
     }
 
+    /// Queues footer and seal of the open segment; the disks that are given them.
     fn push_seal(
         &mut self,
         sealed: &crate::segment::SealedSegment,
         context: &mut JournalContext<'_>,
-    ) {
+    ) -> Vec<DiskSlot> {
+        let seal = Carried::Seal(self.writer.id());
+        let mut slots = Vec::new();
         for place in &self.writer.places {
-            if let Some((slot, base)) = context.pool.locate_active(place) {
-                for (offset, bytes) in [&sealed.footer, &sealed.block] {
-                    let at = base + offset;
-                    self.copies.push(slot, at, bytes.clone(), None);
-                }
+            let Some((slot, base)) = context.pool.locate_active(place) else {
+                continue;
+            };
+            for ((offset, bytes), what) in
+                [(&sealed.footer, Carried::Footer), (&sealed.block, seal)]
+            {
+                self.copies.push(slot, base + offset, bytes.clone(), what);
             }
+            slots.push(slot);
         }
+        slots
     }
 
     /// When the key counter runs out, a new epoch begins without a restart.

@@ -451,7 +451,7 @@ impl Pool {
             return false;
         };
         let meets = |place: &Place, other: &SegmentInfo| {
-            other.places.iter().any(|there| {
+            other.all_places().any(|there| {
                 let (a, b) = (place.first_unit.get(), there.first_unit.get());
                 there.disk == place.disk && a < b + other.units && b < a + info.units
             })

@@ -253,8 +253,7 @@ impl SegmentWriter {
         };
         let (footer, footer_digest) = footer.encode().expect("frames of a segment fit its footer");
         let unit = u64::from(self.header.unit_bytes);
-        let needed = self.next_offset + footer.len() as u64 + u64::from(BLOCK_BYTES);
-        let kept = needed.div_ceil(unit).max(1);
+        let kept = units_to_seal(self.next_offset, self.entries.len(), unit);
         let units_kept = u32::try_from(kept).unwrap_or(self.header.units.get());
         let seal = SegmentSeal {
             pool: self.header.pool,
@@ -285,6 +284,13 @@ impl SegmentWriter {
             digest: seal.digest(),
         }
     }
+}
+
+/// Units that a segment of so many frames keeps, whose last one ends there: room for footer and seal too.
+pub(crate) fn units_to_seal(data_end: u64, frame_count: usize, unit_bytes: u64) -> u64 {
+    let footer = Footer::bytes_for(frame_count).next_multiple_of(BLOCK);
+    let needed = data_end + footer as u64 + BLOCK as u64;
+    needed.div_ceil(unit_bytes).max(1)
 }
 
 /// What closing a segment writes and says.

@@ -7,10 +7,14 @@ mod support;
 use stele_device::sim::disk::SimDiskHandle;
 use stele_device::sim::fault::Plan;
 use stele_format::frame::FrameHeader;
+use stele_format::label::{LabelCopy, LabelCopyBytes, LabelPhase, read_best};
+use stele_format::limits::LABEL_COPY_BYTES;
+use stele_format::units::{ByteCount, Generation};
 use stele_store::engine::Engine;
 use stele_store::heal::pace::Rates;
 use stele_store::limits::LAG_MS_MAX;
 use stele_store::pool::MemberState;
+use stele_store::recovery::read_label;
 use support::steps::turns;
 use support::{DISK_BYTES, Rig, Running, content, name};
 
@@ -181,6 +185,8 @@ fn what_a_fill_could_not_read_is_copied_as_soon_as_it_can_be_read() {
     });
     let source = rig.handles[source].clone().unwrap();
     source.hang(true);
+    // What the segment before had under way on the new disk is answered meanwhile.
+    (0..50).for_each(|_| vault.turn());
     vault.pass(LAG_MS_MAX + 2_000);
     source.hang(false);
     vault.until("it takes part", all_active);
@@ -253,4 +259,65 @@ fn what_a_failed_fill_had_begun_takes_nothing_from_the_next_one() {
     vault.stop();
     rig.handles[2] = Some(second);
     assert_holds(&rig, 2, &held);
+}
+
+/// The newest label of a disk that is no promise, and its highest generation, while it is in use.
+fn generations(handle: &SimDiskHandle) -> (u64, u64) {
+    let read = LabelCopy::ALL.map(|copy| {
+        let offset = copy.offset(ByteCount::new(DISK_BYTES));
+        (
+            copy,
+            offset,
+            handle.peek(offset.get(), LABEL_COPY_BYTES as usize),
+        )
+    });
+    let copies = read.each_ref().map(|(copy, offset, bytes)| LabelCopyBytes {
+        copy: *copy,
+        offset: *offset,
+        bytes,
+    });
+    let reading = read_best(&copies).unwrap();
+    let label = reading.dynamic.map(|label| label.generation.get());
+    (label.unwrap_or_default(), reading.highest.get())
+}
+
+#[test]
+fn labels_do_not_leap_ahead_of_what_all_disks_that_take_part_know() {
+    let mut rig = filled(4);
+    let back = rig.handles[3].take().unwrap();
+    rig.start().stop();
+    // It has seen more starts than the others, all cut short.
+    let reading = read_label(&mut back.open()).unwrap();
+    let ahead = generations(rig.handles[0].as_ref().unwrap()).1 + 40;
+    let mut label = reading.dynamic.unwrap();
+    label.generation = Generation::new(ahead);
+    label.phase = LabelPhase::Promise;
+    let geometry = reading.fixed.geometry;
+    for copy in LabelCopy::ALL {
+        let at = label.place(&geometry, copy).offset.get();
+        back.tamper(at, &label.encode(&geometry, copy).unwrap());
+    }
+    let mut vault = rig.start();
+    vault.attach(number(3), &back).unwrap();
+    let members: Vec<SimDiskHandle> = rig.handles.iter().flatten().cloned().collect();
+    for _ in 0..20_000 {
+        vault.turn();
+        let known: Vec<(u64, u64)> = members.iter().map(generations).collect();
+        for (label, _) in &known {
+            let least = known.iter().map(|(_, highest)| *highest).min().unwrap();
+            assert!(*label <= least + 1, "{known:?}");
+        }
+        if generations(&members[0]).0 > ahead && all_active(&vault.engine) {
+            break;
+        }
+    }
+    assert!(
+        generations(&members[0]).0 > ahead,
+        "{:?}",
+        vault.engine.status()
+    );
+    check_all(&mut vault, 1);
+    vault.stop();
+    let mut vault = rig.start();
+    check_all(&mut vault, 1);
 }

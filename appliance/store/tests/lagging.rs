@@ -4,7 +4,9 @@
 mod support;
 
 use stele_device::sim::disk::SimDiskHandle;
+use stele_format::record::Body;
 use stele_format::segment::SegmentSeal;
+use stele_format::units::SegmentId;
 use stele_store::limits::{HEDGE_MS, LANE_SLOW_MS, SLOW_MS};
 use stele_store::pool::MemberState;
 use stele_store::request::{Answer, Command};
@@ -65,8 +67,8 @@ fn a_disk_that_the_data_lane_left_gets_no_seal_of_a_segment_closed_before() {
     }
     turns(&mut vault);
     let first = rig.frames_of(false)[0].segment;
-    let slow = rig.disks_of(&rig.frames_of(false)[0])[0];
-    let slow = rig.handles[slow].clone().unwrap();
+    let slow_at = rig.disks_of(&rig.frames_of(false)[0])[0];
+    let slow = rig.handles[slow_at].clone().unwrap();
     slow.hang(true);
     for seed in 2..4 {
         vault.ask(put_data(stream, seed, CHUNK)).unwrap();
@@ -81,16 +83,9 @@ fn a_disk_that_the_data_lane_left_gets_no_seal_of_a_segment_closed_before() {
     slow.hang(false);
     vault.commit(stream).unwrap();
     assert_at_rest(&mut vault);
-    let sealed = |handle: &SimDiskHandle| {
-        let mut blocks = (0..DISK_BYTES).step_by(4096);
-        blocks.any(|at| {
-            let seal = SegmentSeal::decode(&handle.peek(at, 4096));
-            seal.is_ok_and(|seal| seal.claims().segment == first)
-        })
-    };
-    let holders = rig.handles.iter().flatten().filter(|disk| sealed(disk));
-    assert_eq!(holders.count(), 1, "only one copy of it is whole");
-    assert!(!sealed(&slow));
+    let holders = sealed_on(&rig, first);
+    assert_eq!(holders.len(), 1, "only one copy of it is whole");
+    assert_ne!(holders[0], slow_at);
     let whole: Vec<u8> = (0..4).flat_map(|seed| content(seed, CHUNK)).collect();
     assert!(vault.get(&name("b", "k"), None, None).unwrap() == whole);
 }
@@ -267,4 +262,108 @@ fn a_disk_that_lags_for_ever_is_replaced_like_any_other() {
     });
     check_small(&mut vault, 0..160);
     vault.stop();
+}
+
+/// The disks that hold a seal of a segment.
+fn sealed_on(rig: &Rig, segment: SegmentId) -> Vec<usize> {
+    let sealed = |handle: &SimDiskHandle| {
+        let mut blocks = (0..DISK_BYTES).step_by(4096);
+        blocks.any(|at| {
+            let seal = SegmentSeal::decode(&handle.peek(at, 4096));
+            seal.is_ok_and(|seal| seal.claims().segment == segment)
+        })
+    };
+    let disks = (0..).zip(&rig.handles);
+    disks
+        .filter(|(_, handle)| handle.as_ref().is_some_and(sealed))
+        .map(|(disk, _)| disk)
+        .collect()
+}
+
+fn states_seal_of(rig: &Rig, segment: SegmentId) -> bool {
+    let records = rig.records();
+    let mut seals = records.iter().filter_map(|body| match body {
+        Body::Seal(seal) => Some(seal.segment),
+        _ => None,
+    });
+    seals.any(|sealed| sealed == segment)
+}
+
+/// A vault of five disks whose journal has left a segment because one disk of it hangs: that segment, and
+/// that disk.
+fn left_behind(rig: &mut Rig) -> (Running, SegmentId, usize) {
+    let mut vault = rig.start();
+    vault.bucket("b", false);
+    put_small(&mut vault, 0..1);
+    turns(&mut vault);
+    let left = *rig.frames_of(true).last().unwrap();
+    let slow = rig.disks_of(&left)[0];
+    rig.handles[slow].as_ref().unwrap().hang(true);
+    put_small(&mut vault, 1..150);
+    assert!(newest_on(rig).iter().all(|disk| *disk != slow));
+    (vault, left.segment, slow)
+}
+
+#[test]
+fn a_record_says_that_a_journal_segment_is_sealed_once_its_last_copy_is() {
+    let mut rig = Rig::create(5);
+    let (mut vault, left, slow) = left_behind(&mut rig);
+    assert_eq!(sealed_on(&rig, left).len(), 2, "the others have it");
+    assert!(!states_seal_of(&rig, left));
+    rig.handles[slow].as_ref().unwrap().hang(false);
+    turns(&mut vault);
+    assert_eq!(sealed_on(&rig, left).len(), 3);
+    assert!(states_seal_of(&rig, left));
+}
+
+#[test]
+fn a_disk_that_leaves_the_pool_does_not_hold_back_what_is_sealed_on_the_others() {
+    let mut rig = Rig::create(5);
+    let (mut vault, left, slow) = left_behind(&mut rig);
+    vault.until("it is put out", |engine| {
+        engine.status().disks[slow].state == MemberState::Expelled
+    });
+    turns(&mut vault);
+    assert!(states_seal_of(&rig, left));
+}
+
+#[test]
+fn a_journal_segment_that_a_cut_left_without_its_record_keeps_all_its_frames() {
+    let mut rig = Rig::create(5);
+    let (vault, left, slow) = left_behind(&mut rig);
+    drop(vault);
+    rig.crash();
+    rig.handles[slow].as_ref().unwrap().hang(false);
+    assert!(!states_seal_of(&rig, left));
+    let mut vault = rig.start();
+    assert_eq!(vault.engine.status().read_only, None);
+    let abandoned = |body: &Body| match body {
+        Body::Epoch(epoch) => epoch.abandoned.clone(),
+        _ => Vec::new(),
+    };
+    let records = rig.records();
+    let ends: Vec<_> = records.iter().flat_map(abandoned).collect();
+    let end = ends.iter().find(|end| end.segment == left).unwrap();
+    let frames = rig.frames_of(true);
+    let last = frames.iter().rfind(|frame| frame.segment == left).unwrap();
+    assert_eq!(end.data_end, last.end_offset());
+    assert_eq!(end.last_sequence, last.sequence);
+    // What is written from now on takes no unit of it.
+    for seed in 0..20 {
+        vault.put(&name("b", &format!("l{seed}")), &content(seed, 2 * CHUNK));
+    }
+    check_small(&mut vault, 0..150);
+    vault.sleep(24 * 3_600_000);
+    vault.until("all is read again", |engine| {
+        engine.status().heal.oldest_unverified_ms < 3_600_000
+    });
+    assert_eq!(vault.engine.status().state.word(), "ok");
+    vault.stop();
+    rig.options.new_index = true;
+    let mut vault = rig.start();
+    check_small(&mut vault, 0..150);
+    for seed in 0..20 {
+        let got = vault.get(&name("b", &format!("l{seed}")), None, None);
+        assert!(got.unwrap() == content(seed, 2 * CHUNK));
+    }
 }

@@ -224,15 +224,19 @@ impl Log {
                 ..next
             };
         }
-        if until.is_some_and(|until| until > next.sequence) {
-            self.lose();
-        } else if let Some(seal) = &facts.seal {
-            if after(seal.last_sequence) == next.sequence {
+        match &facts.seal {
+            Some(seal) if until.is_none_or(|until| until == after(seal.last_sequence)) => {
+                if after(seal.last_sequence) != next.sequence {
+                    // The last frames are missing or damaged, which is said where they lie.
+                    self.lose();
+                    next.sequence = after(seal.last_sequence);
+                    next.chain = seal.chain_head;
+                }
                 self.check_seal_tree(facts, seal.log.as_ref());
-            } else {
-                // The last frames are missing or damaged, which is said where they lie.
-                self.lose();
             }
+            _ if until.is_some_and(|until| until > next.sequence) => self.lose(),
+            Some(seal) if after(seal.last_sequence) != next.sequence => self.lose(),
+            _ => {}
         }
         if let Some(frontier) = &self.frontier {
             self.segment_ends.insert(frontier.size(), frontier.clone());
@@ -241,12 +245,17 @@ impl Log {
     }
 
     fn check_seal_tree(&mut self, facts: &SegmentFacts, tree: Option<&Frontier>) {
-        let (Some(tree), Some(own)) = (tree, &self.frontier) else {
-            return;
-        };
-        if tree != own {
-            let what = "its seal states another log size or root than its records give";
-            self.segment_fault(facts, what.to_owned());
+        match (tree, &self.frontier) {
+            (Some(tree), Some(own)) if tree != own => {
+                let what = "its seal states another log size or root than its records give";
+                self.segment_fault(facts, what.to_owned());
+            }
+            // Records before it are lost, and the log goes on from what it states.
+            (Some(tree), None) if self.next.is_none_or(|next| next.get() == tree.size()) => {
+                self.next = Some(LogIndex::new(tree.size()));
+                self.frontier = Some(tree.clone());
+            }
+            _ => {}
         }
     }
 

@@ -1,7 +1,8 @@
 //! The labels of one disk: four copies, each of two static blocks and a ring of dynamic ones.
 //!
 //! Every block must be blank where nothing was written yet, or verify. What neither is, is damage,
-//! unless it is the label write that a crash interrupted: the slot of the next generation, or a slot
+//! unless it is the label write that a crash interrupted: the slot of the next generation (promises leave out
+//! those whose slot holds the label of a disk), or a slot
 //! whose sectors are each either what the other copies say or never written.
 
 use std::collections::BTreeMap;
@@ -72,11 +73,22 @@ pub struct DiskLabels {
 }
 
 impl DiskLabels {
-    /// The newest dynamic label that is no promise.
+    /// The dynamic labels that are no promises, newest first.
+    pub fn statements(&self) -> impl Iterator<Item = &DynamicLabel> {
+        let newest_first = self.generations.values().rev();
+        newest_first.filter(|label| label.phase != LabelPhase::Promise)
+    }
+
+    /// The newest of them.
     #[must_use]
     pub fn newest(&self) -> Option<&DynamicLabel> {
-        let mut newest_first = self.generations.values().rev();
-        newest_first.find(|label| label.phase != LabelPhase::Promise)
+        self.statements().next()
+    }
+
+    /// Whether no label but promises was ever written here.
+    #[must_use]
+    pub fn is_bare(&self) -> bool {
+        self.newest().is_none() && self.faults.is_empty()
     }
 
     /// The newest generation, promises included; 0 without one.
@@ -253,13 +265,14 @@ impl DiskLabels {
     }
 
     /// Whether an interrupted label write explains a block, given the newest generation of the
-    /// pool and what other disks say of each generation.
+    /// pool, what other disks say of each generation, and the slots of the labels in force.
     #[must_use]
     pub fn is_unfinished_write(
         &self,
         fault: &BlockFault,
         newest: Generation,
         elsewhere: &BTreeMap<Generation, DynamicLabel>,
+        held: &[u16],
     ) -> bool {
         let ring = LABEL_RING_FIRST..LABEL_RING_FIRST + LABEL_RING_BLOCKS;
         let (Some(bytes), true) = (&fault.bytes, ring.contains(&fault.block)) else {
@@ -267,10 +280,7 @@ impl DiskLabels {
         };
         let slot = fault.block - LABEL_RING_FIRST;
         let own = self.generation().max(newest);
-        if own
-            .next()
-            .is_some_and(|next| DynamicLabel::slot(next) == slot)
-        {
+        if next_slots(own, held).any(|next| next == slot) {
             return true;
         }
         let Some(generation) = newest_in_slot(own, slot) else {
@@ -327,6 +337,14 @@ impl DiskLabels {
     }
 }
 
+/// Where the next label may go: behind slots that are held, which a promise leaves out, the first that is not.
+fn next_slots(newest: Generation, held: &[u16]) -> impl Iterator<Item = u16> {
+    let next = DynamicLabel::slot(Generation::new(newest.get() + 1));
+    let ring = (0..LABEL_RING_BLOCKS).map(move |more| (next + more) % LABEL_RING_BLOCKS);
+    let left_out = ring.clone().take_while(|slot| held.contains(slot)).count();
+    ring.take(left_out + 1)
+}
+
 /// The newest generation up to `newest` that goes to `slot`.
 fn newest_in_slot(newest: Generation, slot: u16) -> Option<Generation> {
     let ring = u64::from(LABEL_RING_BLOCKS);
@@ -349,8 +367,22 @@ pub fn copy_name(copy: LabelCopy) -> &'static str {
 
 #[cfg(test)]
 mod tests {
-    use super::newest_in_slot;
+    use super::{newest_in_slot, next_slots};
     use stele_format::units::Generation;
+
+    #[test]
+    fn the_next_label_goes_behind_slots_that_are_held() {
+        for (newest, held, expected) in [
+            (7, &[][..], &[8][..]),
+            (7, &[9], &[8]),
+            (7, &[8, 9], &[8, 9, 10]),
+            (58, &[59, 0], &[59, 0, 1]),
+            (67, &[8], &[8, 9]),
+        ] {
+            let found: Vec<u16> = next_slots(Generation::new(newest), held).collect();
+            assert_eq!(found, expected, "newest {newest} held {held:?}");
+        }
+    }
 
     #[test]
     fn a_slot_holds_the_newest_generation_that_fits_it() {

@@ -23,6 +23,11 @@ impl Moves {
         self.0.keys().copied()
     }
 
+    /// The places that copies of a segment moved to, or were to move to.
+    pub fn new_places(&self, segment: SegmentId) -> impl Iterator<Item = Placed> {
+        self.of(segment).iter().map(|moved| moved.to)
+    }
+
     fn of(&self, segment: SegmentId) -> &[Relocate] {
         self.0.get(&segment).map_or(&[], Vec::as_slice)
     }

@@ -6,10 +6,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use stele_format::label::{DynamicLabel, LabelMember, LabelPhase, MemberState};
+use stele_format::label::{DynamicLabel, LabelMember, MemberState};
 use stele_format::units::{DiskId, Generation, PoolId, Sequence};
 use thiserror::Error;
 
+use crate::choice::{Choice, choose};
 use crate::labels::{DiskLabels, Refusal, copy_name, read_labels};
 use crate::source::Source;
 use crate::verdict::{Area, Damage, DiskState, Ledger};
@@ -139,59 +140,27 @@ pub fn open<'a>(
     let Some(id) = disks.first().map(|disk| disk.labels.pool()) else {
         return Ok(None);
     };
-    let newest = newest_label(&disks).cloned();
+    let labels: Vec<&DiskLabels> = disks.iter().map(|disk| &disk.labels).collect();
+    let choice = choose(&labels);
+    let telling = choice.telling(&labels);
+    if !telling.is_empty() {
+        let named: Vec<String> = telling.iter().map(|disk| format!("disk {disk}")).collect();
+        let named = named.join(", ");
+        ledger.note_pool(format!(
+            "two starts that were cut short named different disks, and only {named} would tell which one counts"
+        ));
+    }
+    let newest = choice.labels.first().cloned();
     let mut pool = Pool {
         id,
         disks,
         newest,
         missing: Vec::new(),
     };
-    settle_standings(&mut pool, ledger);
+    settle_standings(&mut pool, &choice, ledger);
     report_labels(&pool, ledger);
     list_missing(&mut pool, ledger);
     Ok(Some(pool))
-}
-
-/// The label that counts: the newest but for promises, and for one that a start begins with and that did not
-/// reach all disks it calls active. Of different ones of one generation one that did.
-fn newest_label<'p>(disks: &'p [PoolDisk<'_>]) -> Option<&'p DynamicLabel> {
-    let own = |disk: &'p PoolDisk<'_>| disk.labels.newest();
-    let labels: Vec<&DynamicLabel> = disks.iter().filter_map(own).collect();
-    let in_force = in_force(disks);
-    let reached = |label: &DynamicLabel, other: &DynamicLabel| {
-        let same = other.epoch == label.epoch && other.members == label.members;
-        let old_copy = other.generation < in_force;
-        old_copy
-            || other.generation > label.generation
-            || (other.generation == label.generation && same)
-    };
-    let complete = |label: &DynamicLabel| {
-        let mut active = label
-            .members
-            .iter()
-            .filter(|m| m.state == MemberState::Active);
-        active.all(|member| {
-            let of_it = disks.iter().find(|disk| disk.labels.disk() == member.disk);
-            of_it
-                .and_then(own)
-                .is_none_or(|other| reached(label, other))
-        })
-    };
-    let mut left = labels.clone();
-    left.retain(|label| label.phase != LabelPhase::Begin || complete(label));
-    if left.is_empty() {
-        left = labels;
-    }
-    let highest = left.iter().map(|label| label.generation).max()?;
-    left.retain(|label| label.generation == highest);
-    let whole = left.iter().find(|label| complete(label));
-    whole.or(left.first()).copied()
-}
-
-/// The newest generation that some label knows to have come in force.
-fn in_force(disks: &[PoolDisk<'_>]) -> Generation {
-    let labels = disks.iter().filter_map(|disk| disk.labels.newest());
-    labels.map(|label| label.in_force).max().unwrap_or_default()
 }
 
 fn refuse(ledger: &mut Ledger, entry: usize, refusal: &Refusal) {
@@ -217,11 +186,11 @@ fn check_together(
     Ok(())
 }
 
-fn settle_standings(pool: &mut Pool<'_>, ledger: &mut Ledger) {
+fn settle_standings(pool: &mut Pool<'_>, choice: &Choice, ledger: &mut Ledger) {
     let Some(newest) = pool.newest.clone() else {
         return;
     };
-    let in_force = in_force(&pool.disks);
+    let in_force = choice.in_force;
     ledger.totals.generation = newest.generation.get();
     ledger.totals.epoch = newest.epoch.get();
     ledger.totals.pool = Some(pool.id.to_string());
@@ -232,7 +201,7 @@ fn settle_standings(pool: &mut Pool<'_>, ledger: &mut Ledger) {
             .map_or(Generation::ZERO, |label| label.generation);
         let id = disk.labels.disk();
         let member = newest.members.iter().find(|member| member.disk == id);
-        let active = member.is_some_and(|member| member.state == MemberState::Active);
+        let active = choice.is_active(id);
         if !active || own < in_force {
             disk.standing = Standing::Left;
             ledger.set_state(disk.entry, DiskState::Stale);
@@ -278,17 +247,29 @@ fn report_labels(pool: &Pool<'_>, ledger: &mut Ledger) {
                 .or_insert_with(|| label.clone());
         }
     }
+    let labels = pool.disks.iter().filter_map(|disk| disk.labels.newest());
+    let held: Vec<u16> = labels
+        .map(|label| DynamicLabel::slot(label.generation))
+        .collect();
+    let pool_wide = PoolWide {
+        newest,
+        everywhere: &everywhere,
+        held: &held,
+    };
     for disk in &pool.disks {
-        report_disk_labels(disk, newest, &everywhere, ledger);
+        report_disk_labels(disk, &pool_wide, ledger);
     }
 }
 
-fn report_disk_labels(
-    disk: &PoolDisk<'_>,
+/// What all disks say of labels.
+struct PoolWide<'a> {
     newest: Generation,
-    everywhere: &BTreeMap<Generation, DynamicLabel>,
-    ledger: &mut Ledger,
-) {
+    everywhere: &'a BTreeMap<Generation, DynamicLabel>,
+    /// Ring slots of the newest labels.
+    held: &'a [u16],
+}
+
+fn report_disk_labels(disk: &PoolDisk<'_>, all: &PoolWide<'_>, ledger: &mut Ledger) {
     let labels = &disk.labels;
     let mut damage = |what: String| {
         let (segment, frame) = (None, None);
@@ -317,7 +298,7 @@ fn report_disk_labels(
     }
     let mut unfinished = 0_usize;
     for fault in &labels.faults {
-        if labels.is_unfinished_write(fault, newest, everywhere) {
+        if labels.is_unfinished_write(fault, all.newest, all.everywhere, all.held) {
             unfinished += 1;
         } else {
             damage(format!(

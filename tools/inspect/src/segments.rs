@@ -90,6 +90,11 @@ fn apply_members(pool: &mut Pool<'_>, log: &Log, ledger: &mut Ledger) {
 fn leave_out_moved(pool: &Pool<'_>, survey: &mut Survey, log: &Log) -> Vec<SegmentId> {
     let mut changed = Vec::new();
     for segment in log.moves.segments() {
+        for place in log.moves.new_places(segment) {
+            if let Some(disk) = pool.position(place.disk) {
+                survey.note_move(disk, place.first_unit);
+            }
+        }
         let begun_on: Vec<DiskId> = match (log.allocs.get(&segment), survey.header_of(segment)) {
             (Some(alloc), _) => alloc.placements.iter().map(|placed| placed.disk).collect(),
             (None, Some(header)) => header.disks.as_slice().to_vec(),

@@ -62,6 +62,8 @@ pub struct Survey {
     starts: Vec<Vec<UnitIndex>>,
     /// Copies that count for nothing, on units that are their segment's all the same.
     aside: Vec<(SegmentId, CopyAt)>,
+    /// Places that copies moved to or were to move to, which no other segment is ever given.
+    moved_to: Vec<(usize, UnitIndex)>,
 }
 
 /// What stands at the start of a unit.
@@ -196,18 +198,24 @@ impl Survey {
         }
     }
 
-    /// Whether a segment newer than `segment` covers a unit.
+    /// A copy moved here, or was to.
+    pub fn note_move(&mut self, disk: usize, unit: UnitIndex) {
+        self.moved_to.push((disk, unit));
+    }
+
+    /// Whether a segment newer than `segment` covers a unit, or an older one that moved there.
     fn is_taken(&self, disk: usize, unit: UnitIndex, segment: SegmentId) -> bool {
-        let newer = self
-            .segments
-            .range(segment..)
-            .filter(|(id, _)| **id > segment);
-        let aside = self.aside.iter().filter(|(id, _)| *id > segment);
-        let copies = newer.flat_map(|(_, copies)| copies);
-        copies.chain(aside.map(|(_, copy)| copy)).any(|copy| {
+        let all = self.segments.iter();
+        let all = all.flat_map(|(id, copies)| copies.iter().map(move |copy| (*id, copy)));
+        let aside = self.aside.iter().map(|(id, copy)| (*id, copy));
+        let later = |(id, copy): &(SegmentId, &CopyAt)| {
+            let moved = self.moved_to.contains(&(copy.disk, copy.unit));
+            copy.disk == disk && (*id > segment || (moved && *id != segment))
+        };
+        all.chain(aside).filter(later).any(|(_, copy)| {
             let units = copy.header.good().map_or(1, |header| header.units.get());
             let covered = copy.unit.get()..copy.unit.get().saturating_add(units);
-            copy.disk == disk && covered.contains(&unit.get())
+            covered.contains(&unit.get())
         })
     }
 }

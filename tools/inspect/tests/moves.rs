@@ -103,6 +103,29 @@ fn units_that_a_later_segment_took_are_its_own_also_when_it_moved() {
 }
 
 #[test]
+fn units_that_an_older_segment_moved_to_are_its_own() {
+    let mut vault = sample(4);
+    let mut journal = vault.segments[&3].clone();
+    let older = vault.segments[&2].clone();
+    // A segment that was to have a copy there, and was given up.
+    let unit = goes_to(&older).unit;
+    let alloc = vault.alloc(vault.next_segment, DATA, unit, &[2, TO]);
+    vault.records(&mut journal, vec![alloc]);
+    let free = std::mem::replace(&mut vault.next_unit, unit);
+    vault.writing = vec![2];
+    let mut given_up = vault.open(DATA, &[2, TO], None);
+    vault.frame(&mut given_up, &noise(9000, 4321), 0, false);
+    vault.writing = vec![0, FROM, 2, TO];
+    vault.next_unit = free;
+    for step_now in DONE {
+        let moves = step(&older, *step_now);
+        vault.records(&mut journal, vec![moves]);
+    }
+    copy(&mut vault, &older);
+    check("the older one moved", &vault, &[]);
+}
+
+#[test]
 fn damage_in_a_copy_that_moved_is_found_where_it_is() {
     for (number, damaged) in [(1, 2), (2, 1)] {
         let mut vault = moved(&[1, 2], DONE);

@@ -14,7 +14,9 @@ use stele_device::sim::clock::SimClock;
 use stele_device::sim::disk::SimDiskHandle;
 use stele_device::sim::power::Power;
 use stele_format::units::{ByteCount, Generation, UnixMillis};
-use stele_store::engine::{Action, Attachment, DiskRefusal, DiskSlot, Engine, Event, Now};
+use stele_store::engine::{
+    Action, Attachment, DiskRefusal, DiskSlot, DrainRefusal, Engine, Event, Now,
+};
 use stele_store::index::{IndexReply, IndexRequest, IndexStore};
 use stele_store::job::{Job, JobDone};
 use stele_store::keys::chunk::AwsLc;
@@ -27,6 +29,9 @@ use crate::error::{Halt, Run, Violation};
 use crate::limits::{LEAP_MS_MAX, SLOW_TURNS, STUCK_MS, STUCK_TURN_COUNT};
 use crate::plant::Plant;
 use crate::plug::{Plugged, Pulse};
+
+/// How often the engine receives another event before it goes on.
+const MORE_EVENTS_PERMILLE: u64 = 250;
 
 /// An answer and whose it is.
 pub type Reply = (RequestId, Result<Answer, Refusal>);
@@ -252,6 +257,17 @@ impl Machine {
         Ok(given)
     }
 
+    /// Has everything moved off a disk.
+    ///
+    /// # Errors
+    /// A broken promise, or the power was cut.
+    pub fn drain(&mut self, context: &mut Context, number: u16) -> Run<Result<(), DrainRefusal>> {
+        let mut actions = Vec::new();
+        let begun = self.engine.drain(now(&self.clock), number, &mut actions);
+        self.act(context, actions)?;
+        Ok(begun)
+    }
+
     /// Lets the index be mirrored on one more area.
     pub fn add_mirror(&mut self, area: Box<dyn Area>) {
         self.index_requests.push_back(IndexRequest::Mirror(area));
@@ -362,8 +378,14 @@ impl Machine {
     fn step(&mut self, context: &mut Context, event: Event) -> Run<()> {
         context.trace.event(&event);
         context.report.steps += 1;
+        let may_wait = !matches!(event, Event::Tick | Event::Stop);
+        self.engine.receive(now(&self.clock), event);
+        if may_wait && context.rng.permille(MORE_EVENTS_PERMILLE) {
+            // As in a driver that finds several at once: the engine goes on after another one.
+            return Ok(());
+        }
         let mut actions = Vec::new();
-        self.engine.step(now(&self.clock), event, &mut actions);
+        self.engine.go_on(&mut actions);
         self.act(context, actions)?;
         context.check_clock(self.engine.compliance().get())?;
         Ok(())

@@ -5,11 +5,13 @@
 //! flushed when the power is cut, since that is no fault but what disks do.
 
 mod copy;
+mod drain;
 mod faults;
 mod heal;
 mod labels;
 
 pub use copy::Condition;
+pub use labels::check_majority;
 
 use stele_device::area::Area;
 use stele_device::disk::{Disk, DiskError};
@@ -71,6 +73,8 @@ pub struct Slot {
     copied: bool,
     /// It lacks what others acknowledged without it: it must not take part before it is filled.
     behind: bool,
+    /// The vault said that it may be pulled out.
+    drained: bool,
     /// It may have lost, without a trace, what it had acknowledged.
     forgetful: bool,
     /// A write may have gone where nothing lies, which scrubbing does not read.
@@ -116,6 +120,12 @@ pub struct Hardware {
     opened_whole: bool,
     /// Numbers of the disks that it did not find.
     away: Vec<u16>,
+    /// The disk that is to be drained, by number, until it is.
+    draining: Option<u16>,
+    /// Some copy may have moved: what it left is on the disk, and counts for nothing.
+    ever_moved: bool,
+    /// A process ended while labels were to say that a disk has left.
+    unsettled: bool,
 }
 
 impl Hardware {
@@ -141,6 +151,9 @@ impl Hardware {
             ever_hurt: false,
             opened_whole: true,
             away: Vec::new(),
+            draining: None,
+            ever_moved: false,
+            unsettled: false,
         };
         for number in 1..=swarm.disks {
             let slot = hardware.blank_disk(context, number);
@@ -168,6 +181,7 @@ impl Hardware {
             filling: false,
             copied: false,
             behind: false,
+            drained: false,
             forgetful: false,
             astray: false,
             earlier: None,
@@ -198,11 +212,11 @@ impl Hardware {
         })
     }
 
-    /// Whether every disk is plugged in and holds what the pool wrote.
+    /// Whether every disk that was not drained is plugged in and holds what the pool wrote.
     #[must_use]
     pub fn all_present(&self) -> bool {
         let whole = |slot: &Slot| slot.present && !slot.blank && !slot.filling && !slot.behind;
-        self.slots.iter().all(whole)
+        self.slots.iter().all(|slot| slot.drained || whole(slot))
     }
 
     /// Whether some disk was ever hurt.
@@ -307,7 +321,8 @@ impl Hardware {
     pub fn must_serve(&self, swarm: &Swarm) -> bool {
         match swarm.budget {
             Budget::Crashes => true,
-            Budget::OneDisk => swarm.disks >= 3,
+            // A change of members that a cut left on some disks binds the next start.
+            Budget::OneDisk => swarm.disks >= 3 && !self.unsettled,
             Budget::TwoDisks | Budget::Subsets => false,
         }
     }

@@ -1,6 +1,7 @@
 //! One pool from its creation to its end: sessions of work, each ended by a power cut, a kill or a
 //! clean stop, each begun by a start that the oracle checks to the last byte.
 
+mod drains;
 pub mod enumeration;
 
 use std::sync::Arc;
@@ -14,12 +15,12 @@ use stele_store::engine::World;
 use stele_store::keys::chunk::AwsLc;
 use stele_store::pool::MemberState;
 use stele_store::recovery::{CreateParams, OpenOptions, create, open};
-use stele_store::status::{Alarm, Status};
+use stele_store::status::Alarm;
 
 use crate::context::Context;
 use crate::driver::{Machine, now};
 use crate::error::{Halt, Run, Violation};
-use crate::hardware::Hardware;
+use crate::hardware::{Hardware, check_majority};
 use crate::inspection;
 use crate::limits::{
     CUT_START_COUNT_MAX, DAY_MS, DISK_BYTES, FULL_CHECK_INTERVAL, INDEX_BYTES, INDEX_CACHE_BYTES,
@@ -277,6 +278,8 @@ impl<'a> Life<'a> {
                     }
                     check_majority(labels, &status)?;
                     self.hardware.started(self.context, &status);
+                    let must_serve = self.hardware.must_serve(&self.swarm);
+                    self.oracle.must_serve(must_serve);
                     Ok(Some(machine))
                 }
                 Err(error) if self.oracle.is_lenient() => {
@@ -473,6 +476,9 @@ impl<'a> Life<'a> {
             self.stop(machine)?;
             self.scrubbed = true;
             return Ok(Ending::Stop);
+        }
+        if machine.engine().status().heal.drain.is_some() && self.context.rng.permille(700) {
+            self.see_drained(machine)?;
         }
         let ending = self.context.rng.below(1000);
         if ending < self.swarm.stops {
@@ -686,15 +692,5 @@ impl<'a> Life<'a> {
     fn end_again(&mut self) -> Result<(), Violation> {
         self.context.report.cuts += 1;
         self.end(true)
-    }
-}
-
-/// Writes are only taken with more than half of the disks that take part by the last label in force.
-fn check_majority(labels: Option<(usize, usize)>, status: &Status) -> Result<(), Violation> {
-    match labels {
-        Some((present, active)) if status.read_only.is_none() && 2 * present <= active => {
-            Err(Violation::Minority { present, active })
-        }
-        _ => Ok(()),
     }
 }

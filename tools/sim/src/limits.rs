@@ -54,3 +54,5 @@ pub const DAY_MS: u64 = 86_400_000;
 pub const LAGGING_EVENT_COUNT: usize = 40;
 /// Events of an enumerated trace, at most.
 pub const TRACE_EVENT_COUNT_MAX: u64 = 100_000;
+/// Events in which a drain is waited for at the end of a session.
+pub const DRAIN_TURN_COUNT_MAX: u64 = 5_000;

@@ -62,7 +62,7 @@ pub enum LabelPhase {
     #[default]
     Running,
     /// First step of a start: only claims a generation, so that every later start that shares a disk with
-    /// this one goes on above it. It states no membership.
+    /// this one goes on above it. It states no membership. A running writer that leaps ahead does so, too.
     Promise,
     /// Second step of a start: the membership it will have. Nothing is acknowledged before the third.
     Begin,

@@ -144,10 +144,16 @@ impl Engine {
             return;
         }
         self.label_again = false;
-        self.pool.generation = Generation::new(self.pool.generation.get() + 1);
-        self.label_generation = self.pool.generation;
+        let next = Generation::new(self.pool.generation.get() + 1);
+        // A disk that was taken in may have seen more: whoever does not see it must know that much first.
+        let leap = self.pool.generation > self.promised;
+        self.promising = leap.then(|| leaves_out(next, self.label_generation));
+        self.pool.generation = self.promising.unwrap_or(next);
+        if self.promising.is_none() {
+            self.label_generation = next;
+        }
         let clean = self.stop != super::StopState::Running && self.journal.is_idle();
-        let labels = self.make_labels(clean);
+        let labels = self.make_labels(clean && !leap);
         for (slot, label) in labels {
             let geometry = self.pool.member_at(slot).and_then(|member| member.geometry);
             if let Some(geometry) = geometry {
@@ -162,7 +168,10 @@ impl Engine {
             watermark: self.journal.acknowledged(),
             journal_segment: self.journal.segment(),
             clean_stop: clean,
-            phase: LabelPhase::Running,
+            phase: match self.promising {
+                Some(_) => LabelPhase::Promise,
+                None => LabelPhase::Running,
+            },
             cutoffs: &self.cutoffs,
         };
         labels_of(&self.pool, &facts)
@@ -174,12 +183,15 @@ impl Engine {
         if self.labels.is_running() {
             return;
         }
-        self.relabelling &= self.label_again;
+        let promised = self.promising.take();
+        self.promised = promised.unwrap_or(self.label_generation);
+        let again = self.label_again || promised.is_some();
+        self.relabelling &= again;
         if self.read_only.is_some() {
             // A disk that the labels call active was lost meanwhile: they never came in force.
             return;
         }
-        if self.label_again {
+        if again {
             return self.start_label_update();
         }
         let changed = self.pool.bring_in_force(self.label_generation);
@@ -190,6 +202,15 @@ impl Engine {
             self.start_label_update();
         }
     }
+}
+
+/// The generation, or the one after it if its place in the ring is that of the labels in force: a promise
+/// must not take it.
+fn leaves_out(next: Generation, in_force: Generation) -> Generation {
+    if DynamicLabel::slot(next) == DynamicLabel::slot(in_force) {
+        return Generation::new(next.get() + 1);
+    }
+    next
 }
 
 /// What labels state beside the pool.

@@ -244,7 +244,7 @@ impl Engine {
         } else {
             self.pool.members.push(member);
         }
-        // A generation is never written twice.
+        // A generation is never written twice. The next labels are promised first.
         self.pool.generation = self.pool.generation.max(attachment.generation);
         self.pool.count_units_of(attachment.disk);
         self.begin_fill(attachment.disk, attachment.slot);

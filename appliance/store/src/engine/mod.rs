@@ -167,8 +167,12 @@ pub struct Engine {
     pub(crate) flushes: Flushes,
     pub(crate) labels: LabelUpdate,
     pub(crate) label_again: bool,
-    /// Generation of the labels being written, or written last.
+    /// Generation of the labels being written, or written last, promises aside.
     pub(crate) label_generation: Generation,
+    /// Generation of the promises being written.
+    promising: Option<Generation>,
+    /// Highest generation that every disk that takes part has, promises included.
+    promised: Generation,
     /// A membership change is written but not yet in force: nothing is acknowledged.
     pub(crate) relabelling: bool,
     pub(crate) cutoffs: Vec<stele_format::label::EpochCutoff>,
@@ -268,6 +272,8 @@ impl Engine {
         parts.journal.keep_ahead(parts.ahead_bytes);
         Self {
             snapshot_segment: parts.pool.next_segment,
+            label_generation: parts.pool.generation,
+            promised: parts.pool.generation,
             pool: parts.pool,
             io: Io::default(),
             journal: parts.journal,
@@ -275,7 +281,7 @@ impl Engine {
             flushes: Flushes::default(),
             labels: LabelUpdate::default(),
             label_again: false,
-            label_generation: Generation::ZERO,
+            promising: None,
             relabelling: false,
             cutoffs: parts.cutoffs,
             memtable: parts.memtable,

@@ -1,7 +1,8 @@
 //! How the journal goes on in another segment: on other disks, without one that lags, or because the
 //! present one is full.
 //!
-//! Invariant: a segment is begun only when the record that allocates it is durable.
+//! Invariants: a segment is begun only when the record that allocates it is durable; a record says that one
+//! was sealed only when its seal is durable on every disk that it lies on and that is still believed.
 
 use stele_format::record::{Body, RecordType};
 use stele_format::units::{LaneId, SegmentId};
@@ -19,6 +20,13 @@ pub(super) struct Prepared {
     segment: SegmentId,
     places: Vec<Place>,
     pub(super) durable: bool,
+}
+
+/// A segment whose seal is being written, and the record that will say so.
+pub(super) struct Sealing {
+    segment: SegmentId,
+    record: Draft,
+    slots: Vec<DiskSlot>,
 }
 
 /// Units to be given back when the zeros asked for up to a number are not on their way any more.
@@ -108,6 +116,11 @@ impl Journal {
         self.copies.remove(slot);
         self.ahead.forget(slot);
         self.away.forget(slot);
+        // A segment that no disk is left of which was given its seal may be sealed nowhere.
+        self.sealing.retain_mut(|sealing| {
+            sealing.slots.retain(|given| *given != slot);
+            !sealing.slots.is_empty()
+        });
         // Its units are counted anew if it ever takes part again.
         self.owed.retain(|owed| owed.slot != slot);
         let lost = |place: &Place| pool.locate_active(place).is_none();
@@ -120,6 +133,14 @@ impl Journal {
         }
     }
 
+    /// Says of segments that they are sealed, once every disk that was given the seal has flushed it.
+    pub(super) fn note_sealed(&mut self) {
+        let copies = &self.copies;
+        let done = |sealing: &mut Sealing| !copies.is_sealing(sealing.segment);
+        let done = self.sealing.extract_if(.., done);
+        self.own.extend(done.map(|sealing| sealing.record));
+    }
+
     /// Moves on to the prepared segment.
     pub(super) fn switch(&mut self, context: &mut JournalContext<'_>) {
         let Some(prepared) = self.prepared.take() else {
@@ -127,18 +148,21 @@ impl Journal {
         };
         let log = log_state(&self.log);
         let sealed = self.writer.seal(&log);
-        self.push_seal(&sealed, context);
+        let slots = self.push_seal(&sealed, context);
         let id = self.writer.id();
         let surplus = context
             .pool
             .close(id, sealed.units_kept, sealed.data_end.get());
         self.owe(surplus, context.pool);
-        let body = seal_body(id, LaneId::JOURNAL, &sealed, Some(&self.log));
         // A scrub that read what was there so far would seem to have read all of it.
         self.own
             .retain(|draft| !matches!(&draft.body, Body::Scrub(scrub) if scrub.segment == id));
-        self.own
-            .push_front(Draft::of_engine(RecordType::Seal, body));
+        let body = seal_body(id, LaneId::JOURNAL, &sealed, Some(&self.log));
+        self.sealing.push(Sealing {
+            segment: id,
+            record: Draft::of_engine(RecordType::Seal, body),
+            slots,
+        });
         if let Some(info) = context.pool.segments.get_mut(&prepared.segment) {
             info.first_sequence = self.writer.next_sequence();
         }

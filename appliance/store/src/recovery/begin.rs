@@ -41,14 +41,19 @@ pub(crate) struct Beginning {
     pub(crate) abandoned: Vec<Abandoned>,
     /// Disks that take part by the newest label; none in a pool that is made.
     pub(crate) named: Option<Vec<DiskId>>,
+    /// The disks of labels that were passed over: half of each must take part.
+    pub(crate) passed: Vec<Vec<DiskId>>,
     /// The first record of a pool.
     pub(crate) genesis: Option<Body>,
 }
 
 impl Beginning {
-    /// Whether more than half of those that the newest label names take part.
+    /// Whether more than half of those that the newest label names take part, and half of those of each
+    /// label that was passed over.
     pub(crate) fn has_most(&self, pool: &Pool) -> bool {
-        pool.active().count() >= self.most()
+        let takes_part = |disk: &&DiskId| pool.active_slot(**disk).is_some();
+        let half = |disks: &Vec<DiskId>| 2 * disks.iter().filter(takes_part).count() >= disks.len();
+        pool.active().count() >= self.most() && self.passed.iter().all(half)
     }
 
     /// More than half of the disks that the newest label names.
@@ -186,7 +191,10 @@ fn confirm(opening: &mut Opening<'_>, facts: &LabelFacts<'_>) -> bool {
 /// Labels on every active disk; false when a disk failed and membership changed.
 fn write_labels(opening: &mut Opening<'_>, facts: &LabelFacts<'_>) -> bool {
     let pool = &mut *opening.pool;
-    pool.generation = next_generation(pool);
+    pool.generation = match facts.phase {
+        LabelPhase::Promise => next_generation(pool),
+        LabelPhase::Begin | LabelPhase::Running => Generation::new(pool.generation.get() + 1),
+    };
     let mut whole = true;
     for (slot, label) in labels_of(pool, facts) {
         let geometry = pool.member_at(slot).and_then(|member| member.geometry);
@@ -206,7 +214,8 @@ fn write_labels(opening: &mut Opening<'_>, facts: &LabelFacts<'_>) -> bool {
     whole
 }
 
-/// The next generation whose place in the ring holds the label of no disk: promises must not take it.
+/// The next generation whose place in the ring holds the label of no disk: promises must not take it. The
+/// labels after a promise follow it without a gap, so that whoever saw the promise goes on above them.
 fn next_generation(pool: &Pool) -> Generation {
     let mut next = pool.generation.get() + 1;
     let holds = |slot| {

@@ -122,6 +122,7 @@ pub fn create(
         previous_chain: Digest::ZERO,
         abandoned: Vec::new(),
         named: None,
+        passed: Vec::new(),
         genesis: Some(genesis),
     };
     begin::begin(&mut opening, &beginning, &LogHead::default(), &[])

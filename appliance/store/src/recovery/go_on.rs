@@ -9,11 +9,12 @@ use super::Opening;
 use super::begin::{self, Beginning, abandoned_journal};
 use super::labels::LabelEvidence;
 use super::lanes::{is_blank, units_kept};
-use super::replay::Replayed;
+use super::replay::{Replayed, SegmentEnd};
 use super::work::Lanes;
 use crate::journal::Journal;
-use crate::pool::Pool;
+use crate::pool::{Pool, SegmentInfo};
 use crate::request::ReadOnlyReason;
+use crate::segment::units_to_seal;
 
 /// How opening ended.
 pub(super) struct Begun {
@@ -65,6 +66,7 @@ fn beginning(replayed: &Replayed, labels: &LabelEvidence) -> Beginning {
         previous_chain: replayed.lane_chain,
         abandoned: Vec::new(),
         named: Some(active.map(|member| member.disk).collect()),
+        passed: labels.passed.clone(),
         genesis: None,
     }
 }
@@ -108,46 +110,78 @@ fn too_few(pool: &Pool, beginning: &Beginning) -> Option<ReadOnlyReason> {
     })
 }
 
-/// Names every segment the last epoch left open.
+/// Names every segment the last epoch left open, and those it went on from whose seal no record states.
 fn close_journal(opening: &mut Opening<'_>, replayed: &Replayed, lanes: &Lanes) -> Vec<Abandoned> {
     let mut abandoned = lanes.abandoned.clone();
     let last = replayed.position.segment;
-    let open: Vec<SegmentId> = opening
+    let open: Vec<(SegmentId, SegmentInfo)> = opening
         .pool
         .segments
         .iter()
         .filter(|(id, info)| info.lane.is_journal() && (info.data_end.is_none() || **id == last))
-        .map(|(id, _)| *id)
+        .map(|(id, info)| (*id, info.clone()))
         .collect();
-    for id in open {
-        let Some(info) = opening.pool.segments.get(&id).cloned() else {
-            continue;
-        };
+    for (id, info) in open {
+        let left = replayed.ends.get(&id).filter(|_| id != last);
         let unused = info.epoch == Epoch::ZERO && opening.pool.is_overlaid(id);
-        if id != last && (unused || is_blank(opening.pool, opening.disks, id, &info)) {
+        let counts = id == last || left.is_some();
+        if !counts && (unused || is_blank(opening.pool, opening.disks, id, &info)) {
             opening.pool.segments.remove(&id);
             continue;
         }
-        let data_end = if id == last {
-            replayed.position.offset.get()
-        } else {
-            u64::from(BLOCK_BYTES)
+        let tail = match left {
+            Some(end) => left_behind(opening.pool, id, &info, end),
+            None => tail(opening, replayed, id, &info),
         };
-        let kept = units_kept(opening.pool, opening.disks, id, &info, data_end);
-        opening.pool.trim_known(id, kept, Some(data_end));
-        abandoned.push(if id == last {
-            abandoned_journal(replayed, kept)
-        } else {
-            Abandoned {
-                segment: id,
-                lane: info.lane,
-                data_end: ByteOffset::new(data_end),
-                units_kept: UnitCount::new(kept),
-                last_sequence: Sequence::ZERO,
-            }
-        });
+        let end = Some(tail.data_end.get());
+        opening.pool.trim_known(id, tail.units_kept.get(), end);
+        abandoned.push(tail);
     }
     abandoned
+}
+
+/// The segment in which the journal ends, or one beside it: begun by a start that failed, and nothing in it
+/// counts.
+fn tail(
+    opening: &mut Opening<'_>,
+    replayed: &Replayed,
+    id: SegmentId,
+    info: &SegmentInfo,
+) -> Abandoned {
+    let last = id == replayed.position.segment;
+    let data_end = if last {
+        replayed.position.offset.get()
+    } else {
+        u64::from(BLOCK_BYTES)
+    };
+    let kept = units_kept(opening.pool, opening.disks, id, info, data_end);
+    if last {
+        return abandoned_journal(replayed, kept);
+    }
+    Abandoned {
+        segment: id,
+        lane: info.lane,
+        data_end: ByteOffset::new(data_end),
+        units_kept: UnitCount::new(kept),
+        last_sequence: Sequence::ZERO,
+    }
+}
+
+/// A segment whose seal was being written when the journal ended in a later one. The units that its seal
+/// does not keep were given back then, and may hold something else by now.
+fn left_behind(pool: &Pool, id: SegmentId, info: &SegmentInfo, end: &SegmentEnd) -> Abandoned {
+    let frames = (end.last_sequence.get() + 1).saturating_sub(info.first_sequence.get());
+    let most = end.offset.get() / u64::from(BLOCK_BYTES);
+    let frames = usize::try_from(frames.min(most)).unwrap_or(usize::MAX);
+    let kept = units_to_seal(end.offset.get(), frames, u64::from(pool.unit_bytes));
+    let kept = u32::try_from(kept).unwrap_or(u32::MAX).min(info.units);
+    Abandoned {
+        segment: id,
+        lane: info.lane,
+        data_end: end.offset,
+        units_kept: UnitCount::new(kept),
+        last_sequence: end.last_sequence,
+    }
 }
 
 /// A journal that is never written, for a vault that is only read.

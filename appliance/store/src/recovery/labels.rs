@@ -9,10 +9,9 @@ use stele_format::label::{
 use stele_format::limits::LABEL_COPY_BYTES;
 use stele_format::units::{ByteCount, DiskId, Epoch, Generation, SegmentId, Sequence};
 
-use super::newest::{Newest, newest};
+use super::choice::{Choice, Membership, choose};
 use super::{DiskReport, DiskVerdict, OpenError};
 use crate::engine::{DRAINED, DiskSlot};
-use crate::plants::{Plant, on};
 use crate::pool::{Member, MemberState, Pool};
 
 /// A label with the disk it was read from.
@@ -29,6 +28,8 @@ pub(super) struct LabelPicture {
 pub(super) struct LabelEvidence {
     /// The label that counts.
     pub(super) newest: DynamicLabel,
+    /// The disks of each label that was passed over for it.
+    pub(super) passed: Vec<Vec<DiskId>>,
     /// Highest frame known durable on the quorum.
     pub(super) watermark: Sequence,
     /// Highest epoch that any start may have begun.
@@ -116,22 +117,20 @@ pub(super) fn read_all(disks: &mut [Option<Box<dyn Disk>>]) -> Result<LabelPictu
     let mends = damaged.flat_map(|(slot, _, reading)| mends(*slot, reading));
     let mends = mends.collect();
     keep_newest_of_each(&mut readings, &mut reports);
-    let labels: Vec<&DynamicLabel> = readings
-        .iter()
-        .filter_map(|(_, _, reading)| reading.dynamic.as_ref())
-        .collect();
-    let newest = match newest(&labels) {
-        Newest::One(label) => label.clone(),
-        Newest::None => return Err(OpenError::NotFinished),
-        Newest::CannotTell { missing } => return Err(OpenError::TwoMemberships { missing }),
+    let read: Vec<&LabelReading> = readings.iter().map(|(_, _, reading)| reading).collect();
+    let membership = match choose(&read) {
+        Choice::One(membership) => membership,
+        Choice::NotFinished => return Err(OpenError::NotFinished),
+        Choice::CannotTell { missing } => return Err(OpenError::TwoMemberships { missing }),
     };
-    let mut pool = pool_of(&readings, &newest, highest.in_force, &mut reports);
+    let mut pool = pool_of(&readings, &membership, &mut reports);
     pool.generation = highest.generation;
     pool.next_segment = highest.next_segment;
     let evidence = LabelEvidence {
         watermark: watermark(&pool, &readings),
         epoch: highest.epoch,
-        newest,
+        newest: membership.label,
+        passed: membership.passed,
         may_write,
         mends,
     };
@@ -146,7 +145,6 @@ pub(super) fn read_all(disks: &mut [Option<Box<dyn Disk>>]) -> Result<LabelPictu
 struct Highest {
     /// Promises included.
     generation: Generation,
-    in_force: Generation,
     epoch: Epoch,
     next_segment: SegmentId,
 }
@@ -156,10 +154,6 @@ fn highest(readings: &[NamedReading]) -> Highest {
     let generation = readings.iter().map(|(_, _, r)| r.highest).max();
     Highest {
         generation: generation.unwrap_or_default(),
-        in_force: labels()
-            .map(|label| label.in_force)
-            .max()
-            .unwrap_or_default(),
         epoch: labels().map(|label| label.epoch).max().unwrap_or_default(),
         next_segment: labels()
             .map(|label| label.next_segment)
@@ -203,10 +197,10 @@ fn keep_newest_of_each(readings: &mut Vec<NamedReading>, reports: &mut Vec<DiskR
 
 fn pool_of(
     readings: &[NamedReading],
-    newest: &DynamicLabel,
-    in_force: Generation,
+    membership: &Membership,
     reports: &mut Vec<DiskReport>,
 ) -> Pool {
+    let newest = &membership.label;
     let present: BTreeMap<DiskId, &NamedReading> = readings
         .iter()
         .map(|reading| (reading.2.fixed.disk, reading))
@@ -218,18 +212,14 @@ fn pool_of(
         let geometry = found.map(|(_, _, reading)| reading.fixed.geometry);
         let mut member = Member::new(named.disk, ordinal, geometry);
         member.last_generation = named.last_generation;
-        member.voter = named.voter;
+        member.voter = membership.voters.contains(&named.disk);
         let own = found.and_then(|(_, _, reading)| reading.dynamic.as_ref());
         member.label_units = own.map_or(0, |label| label.units_high_water.get());
         member.label = own.map_or(Generation::ZERO, |label| label.generation);
-        // Every disk that the generation in force calls active has had it.
-        let behind = own.is_none_or(|label| label.generation < in_force);
-        let behind = behind && !on(Plant::StaleDiskBelieved);
         let verdict = match (found, named.state) {
             (_, LabelState::Drained) => DiskVerdict::Drained,
             (None, _) => DiskVerdict::Missing,
-            (Some(_), LabelState::Active) if behind => DiskVerdict::Stale,
-            (Some(_), LabelState::Active) => DiskVerdict::Active,
+            (Some(_), _) if membership.takes_part(named.disk, own) => DiskVerdict::Active,
             (Some(_), _) => DiskVerdict::Stale,
         };
         if let Some((slot, name, _)) = found {
@@ -259,7 +249,7 @@ fn pool_of(
         id: newest.pool,
         members,
         generation: newest.generation,
-        in_force,
+        in_force: membership.in_force,
         unit_bytes: geometry.map_or(0, |geometry| geometry.unit_bytes),
         segment_units: geometry.map_or(0, |geometry| geometry.segment_units.get()),
         flags: readings

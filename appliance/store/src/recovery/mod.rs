@@ -9,6 +9,7 @@
 //! verifies is served, nothing is written.
 
 mod begin;
+mod choice;
 mod copies;
 mod create;
 mod entrance;
@@ -33,6 +34,7 @@ use crate::keys::state::KeyState;
 use crate::pool::Pool;
 
 pub(crate) use begin::member_body;
+pub use choice::{Choice, Membership, choose};
 pub use create::{CreateError, CreateParams, create, write_static_label};
 pub use labels::read_label;
 pub use open::{OpenOptions, open};

@@ -5,8 +5,9 @@
 //! then. So every later start sees a promise of it, and goes on above.
 //!
 //! Nothing is written under a label before every disk it calls active has it: a label is *refuted* when one
-//! of those disks is here and has come less far. The label that a start begins with is left out then, as if it
-//! had not been written.
+//! of those disks is here and has come less far, or has no label at all. The label that a start begins with is left out then, as if it
+//! had not been written, and so is one that only adds disks to the voters it states: nothing was acknowledged
+//! under them, and they take nobody's vote away.
 //!
 //! | different labels of the highest generation that is left | not refuted | which counts |
 //! |---|---|---|
@@ -17,9 +18,21 @@
 //!
 //! Two labels of one generation are no work of starts as described; a disk that was put back to an earlier
 //! state can bring them about.
+//!
+//! Where the one that counts is the label that a start begins with, a disk that has nothing newer shows that
+//! this start acknowledged nothing: its last label would be on all of them. That one may be on others, though,
+//! and more than half of its disks could go on with it. So the label is *passed over* for the one before it only
+//! if at least half of its disks are here and go on: then no such half is left, and whoever sees it shares a disk
+//! with this start.
+//!
+//! A running label that all its active disks show was on all of them, so that the vault that wrote it went on
+//! with them alone: they are the voters, as they were for it.
 
 use stele_format::label::{DynamicLabel, LabelPhase, MemberState};
 use stele_format::units::DiskId;
+
+/// Labels of one disk that are no promises, newest first.
+pub(super) type Ring<'a> = Vec<&'a DynamicLabel>;
 
 /// The label that counts.
 #[derive(Debug, PartialEq, Eq)]
@@ -27,7 +40,12 @@ pub(super) enum Newest<'a> {
     /// No disk has a label.
     None,
     /// This one.
-    One(&'a DynamicLabel),
+    One {
+        /// It.
+        label: &'a DynamicLabel,
+        /// Labels passed over for it: of the disks of each, half must go on.
+        passed: Vec<&'a DynamicLabel>,
+    },
     /// One of several.
     CannotTell {
         /// Disks that would tell.
@@ -35,55 +53,135 @@ pub(super) enum Newest<'a> {
     },
 }
 
-/// The table, on the label of each disk that is here.
-pub(super) fn newest<'a>(labels: &[&'a DynamicLabel]) -> Newest<'a> {
-    let mut left: Vec<&DynamicLabel> = labels.to_vec();
-    left.retain(|label| label.phase != LabelPhase::Begin || !is_refuted(label, labels));
-    if left.is_empty() {
-        left = labels.to_vec();
+/// The newest labels of the disks that are here, and the disks that never had one.
+struct Here<'a> {
+    labels: Vec<&'a DynamicLabel>,
+    bare: &'a [DiskId],
+}
+
+/// The table, on the labels of each disk that is here; `bare` are those that never had one.
+pub(super) fn newest<'a>(rings: &[Ring<'a>], bare: &'a [DiskId]) -> Newest<'a> {
+    let labels: Vec<&DynamicLabel> = rings
+        .iter()
+        .filter_map(|ring| ring.first().copied())
+        .collect();
+    let here = Here { labels, bare };
+    let counts = |label: &&DynamicLabel| !takes_nothing(label) || !here.refutes(label);
+    let keep = |ring: &Ring<'a>| ring.iter().copied().filter(counts).collect();
+    let left: Vec<Ring<'a>> = rings.iter().map(keep).collect();
+    if left.iter().all(Vec::is_empty) {
+        return newest_of(rings, &here);
     }
-    let Some(highest) = left.iter().map(|label| label.generation).max() else {
+    newest_of(&left, &here)
+}
+
+/// The newest of those left, in the light of the newest of each disk.
+fn newest_of<'a>(left: &[Ring<'a>], here: &Here<'a>) -> Newest<'a> {
+    let firsts = || left.iter().filter_map(|ring| ring.first().copied());
+    let Some(highest) = firsts().map(|label| label.generation).max() else {
         return Newest::None;
     };
     let mut different: Vec<&DynamicLabel> = Vec::new();
-    for label in left.iter().filter(|label| label.generation == highest) {
+    for label in firsts().filter(|label| label.generation == highest) {
         if !different.iter().any(|other| says_the_same(other, label)) {
             different.push(label);
         }
     }
-    let standing: Vec<&DynamicLabel> = different
-        .iter()
-        .filter(|label| !is_refuted(label, labels))
-        .copied()
-        .collect();
-    match (different.as_slice(), standing.as_slice()) {
-        ([one], _) | (_, [one]) | ([one, ..], []) => Newest::One(one),
-        _ => Newest::CannotTell {
-            missing: missing(&standing, labels),
-        },
+    let refuted = |label: &&&DynamicLabel| here.refutes(label);
+    let standing: Vec<&DynamicLabel> = different.iter().filter(|l| !refuted(l)).copied().collect();
+    let label = match (different.as_slice(), standing.as_slice()) {
+        ([one], _) | (_, [one]) | ([one, ..], []) => *one,
+        _ => {
+            return Newest::CannotTell {
+                missing: missing(&standing, &here.labels),
+            };
+        }
+    };
+    pass_over(label, left, here).unwrap_or(Newest::One {
+        label,
+        passed: Vec::new(),
+    })
+}
+
+/// The label before this one, if that is of a start that acknowledged nothing and half of its disks go on.
+fn pass_over<'a>(
+    label: &'a DynamicLabel,
+    left: &[Ring<'a>],
+    here: &Here<'a>,
+) -> Option<Newest<'a>> {
+    let before = |ring: &Ring<'a>| -> Ring<'a> {
+        let older = ring
+            .iter()
+            .filter(|other| other.generation < label.generation);
+        older.copied().collect()
+    };
+    if label.phase != LabelPhase::Begin {
+        return None;
     }
+    let older: Vec<Ring<'a>> = left.iter().map(before).collect();
+    let Newest::One {
+        label: before,
+        mut passed,
+    } = newest_of(&older, here)
+    else {
+        return None;
+    };
+    let in_force = here.labels.iter().map(|other| other.in_force).max()?;
+    let goes_on = |disk: &DiskId| {
+        let mut of_it = here.labels.iter().filter(|other| other.disk == *disk);
+        let whole = of_it.any(|other| other.generation >= in_force);
+        whole && active(before).any(|active| active == *disk)
+    };
+    let count = active(label).filter(goes_on).count();
+    let half = 2 * count >= active(label).count();
+    passed.push(label);
+    (half && before.generation >= in_force).then_some(Newest::One {
+        label: before,
+        passed,
+    })
+}
+
+/// Whether nothing was acknowledged under a label that did not reach all its disks, and it takes no vote away.
+fn takes_nothing(label: &DynamicLabel) -> bool {
+    let mut members = label.members.iter();
+    let adds = members.any(|member| member.state == MemberState::Active && !member.voter);
+    let mut voters = label.members.iter().filter(|member| member.voter);
+    let keeps = voters.all(|member| member.state == MemberState::Active);
+    label.phase == LabelPhase::Begin || (adds && keeps)
+}
+
+/// Whether every disk that a running label calls active has it.
+pub(super) fn is_complete(label: &DynamicLabel, rings: &[Ring<'_>]) -> bool {
+    let has_it = |disk: DiskId| {
+        let mut labels = rings.iter().flatten().filter(|other| other.disk == disk);
+        labels.any(|other| says_the_same(other, label))
+    };
+    label.phase == LabelPhase::Running && active(label).all(has_it)
 }
 
 fn says_the_same(one: &DynamicLabel, other: &DynamicLabel) -> bool {
     one.generation == other.generation && one.epoch == other.epoch && one.members == other.members
 }
 
-/// Whether a disk that the label calls active is here and has not come so far. One that missed what is
-/// known to be in force proves nothing: it is an old copy.
-fn is_refuted(label: &DynamicLabel, labels: &[&DynamicLabel]) -> bool {
-    let in_force = labels.iter().map(|other| other.in_force).max();
-    let refutes = |other: &DynamicLabel| {
-        let behind = other.generation < label.generation;
-        let differs = other.generation == label.generation && !says_the_same(label, other);
-        Some(other.generation) >= in_force && (behind || differs)
-    };
-    active(label).any(|disk| {
-        let mut of_it = labels.iter().filter(|other| other.disk == disk);
-        of_it.any(|other| refutes(other))
-    })
+impl Here<'_> {
+    /// Whether a disk that the label calls active is here and has not come so far. One that missed what is
+    /// known to be in force proves nothing: it is an old copy.
+    fn refutes(&self, label: &DynamicLabel) -> bool {
+        let in_force = self.labels.iter().map(|other| other.in_force).max();
+        let refutes = |other: &DynamicLabel| {
+            let behind = other.generation < label.generation;
+            let differs = other.generation == label.generation && !says_the_same(label, other);
+            Some(other.generation) >= in_force && (behind || differs)
+        };
+        active(label).any(|disk| {
+            let mut of_it = self.labels.iter().filter(|other| other.disk == disk);
+            self.bare.contains(&disk) || of_it.any(|other| refutes(other))
+        })
+    }
 }
 
-fn active(label: &DynamicLabel) -> impl Iterator<Item = DiskId> {
+/// The disks that a label calls active.
+pub(super) fn active(label: &DynamicLabel) -> impl Iterator<Item = DiskId> {
     let members = label.members.iter();
     let active = members.filter(|member| member.state == MemberState::Active);
     active.map(|member| member.disk)
@@ -103,7 +201,7 @@ mod tests {
     use stele_format::label::{DynamicLabel, LabelMember, LabelPhase, MemberState};
     use stele_format::units::{DiskId, Epoch, Generation, PoolId, SegmentId, Sequence, UnitCount};
 
-    use super::{Newest, newest};
+    use super::{Newest, Ring, newest};
 
     fn disk(number: u8) -> DiskId {
         DiskId::new([number + 1; 16])
@@ -138,14 +236,19 @@ mod tests {
         }
     }
 
+    /// Disks with one label each.
+    fn rings(labels: &[DynamicLabel]) -> Vec<Ring<'_>> {
+        labels.iter().map(|label| vec![label]).collect()
+    }
+
     /// The active disks of the label that counts, or none if nobody can tell.
     fn check(labels: &[(u8, u64, &[u8])], expected: Option<&[u8]>) {
         let made: Vec<DynamicLabel> = labels
             .iter()
             .map(|(number, generation, active)| label(*number, (6, *generation), active))
             .collect();
-        let found = match newest(&made.iter().collect::<Vec<_>>()) {
-            Newest::One(found) => Some(found.members.clone()),
+        let found = match newest(&rings(&made), &[]) {
+            Newest::One { label, .. } => Some(label.members.clone()),
             Newest::CannotTell { .. } => None,
             Newest::None => panic!("there are labels"),
         };
@@ -183,18 +286,13 @@ mod tests {
             phase: LabelPhase::Begin,
             ..label(number, (6, generation), &[0, 1])
         };
-        let counts = |labels: &[DynamicLabel]| match newest(&labels.iter().collect::<Vec<_>>()) {
-            Newest::One(found) => found.generation.get(),
+        let counts = |labels: &[DynamicLabel]| match newest(&rings(labels), &[]) {
+            Newest::One { label, .. } => label.generation.get(),
             other => panic!("{other:?}"),
         };
         let before = |number| label(number, (6, 7), ALL);
         assert_eq!(counts(&[begun(0, 8), before(1), before(2)]), 7);
-        // Complete, or not known not to be.
-        assert_eq!(counts(&[begun(0, 8), begun(1, 8), before(2)]), 8);
-        assert_eq!(counts(&[begun(0, 8), before(2)]), 8);
-        // An old copy of a disk proves nothing.
-        assert_eq!(counts(&[begun(0, 8), label(1, (4, 5), ALL), before(2)]), 8);
-        // The second of two such starts was cut; the first reached both.
+        // The second of two such starts was cut; of the first nothing tells what was before.
         assert_eq!(
             counts(&[begun(0, 9), begun(1, 8), label(2, (4, 5), ALL)]),
             8
@@ -202,9 +300,37 @@ mod tests {
     }
 
     #[test]
+    fn the_label_a_start_begins_with_is_passed_over_if_half_of_its_disks_go_on() {
+        const ALL: &[u8] = &[0, 1, 2, 3, 4];
+        const FOUR: &[u8] = &[0, 1, 2, 3];
+        let begun = |number| DynamicLabel {
+            phase: LabelPhase::Begin,
+            ..label(number, (6, 8), FOUR)
+        };
+        let check = |labels: &[DynamicLabel], expected: u64, passed_over: usize| {
+            let rings = rings(labels);
+            let Newest::One { label, passed } = newest(&rings, &[]) else {
+                panic!("{labels:?}")
+            };
+            let found = (label.generation.get(), passed.len());
+            assert_eq!(found, (expected, passed_over), "{labels:?}");
+        };
+        let before = |number| label(number, (6, 7), ALL);
+        check(&[begun(0), begun(1), before(4)], 7, 1);
+        check(&[begun(0), begun(1), begun(2), begun(3), before(4)], 7, 1);
+        check(&[begun(0), before(4)], 8, 0);
+        // An old copy does not go on.
+        check(&[begun(0), label(1, (4, 5), ALL), before(4)], 8, 0);
+        // The one before must be known to have been in force.
+        check(&[begun(0), begun(1), label(4, (4, 5), ALL)], 8, 0);
+        // The last label of that start may have been on all of its disks.
+        check(&[begun(0), begun(1), label(2, (6, 9), FOUR)], 9, 0);
+    }
+
+    #[test]
     fn where_nobody_can_tell_the_disk_that_knows_is_named() {
         let made = [label(0, (6, 8), &[0, 1, 2]), label(3, (6, 8), &[2, 3])];
-        let Newest::CannotTell { missing } = newest(&made.iter().collect::<Vec<_>>()) else {
+        let Newest::CannotTell { missing } = newest(&rings(&made), &[]) else {
             panic!("either may have been in force")
         };
         assert_eq!(missing, format!("disk {}, disk {}", disk(1), disk(2)));

@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use stele_device::disk::BlockingDisk;
 use stele_format::digest::Digest;
 use stele_format::frame::{FrameExpectation, FrameHeader};
 use stele_format::label::EpochCutoff;
@@ -43,6 +44,13 @@ pub(super) struct Stuck {
     pub(super) offset: u64,
 }
 
+/// Where the frames of a journal segment end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct SegmentEnd {
+    pub(super) offset: ByteOffset,
+    pub(super) last_sequence: Sequence,
+}
+
 /// What replay found.
 pub(super) struct Replayed {
     pub(super) position: JournalPosition,
@@ -50,6 +58,8 @@ pub(super) struct Replayed {
     pub(super) epoch: Epoch,
     pub(super) repairs: Vec<Repair>,
     pub(super) stuck: Option<Stuck>,
+    /// Where the frames of each segment ended that the journal went on from in another one.
+    pub(super) ends: BTreeMap<SegmentId, SegmentEnd>,
     pub(super) cutoffs: Vec<EpochCutoff>,
     pub(super) frames: u64,
     pub(super) records: u64,
@@ -122,6 +132,7 @@ impl<'a> Replay<'a> {
             epoch: Epoch::ZERO,
             repairs: Vec::new(),
             stuck: None,
+            ends: BTreeMap::new(),
             cutoffs: Vec::new(),
             frames: 0,
             records: 0,
@@ -155,6 +166,11 @@ impl<'a> Replay<'a> {
     pub(super) fn run(&mut self, rows_max: usize) -> Result<bool, OpenError> {
         loop {
             if let Some(entrance) = self.successor() {
+                let end = SegmentEnd {
+                    offset: self.at.offset,
+                    last_sequence: Sequence::new(self.at.sequence.get() - 1),
+                };
+                self.out.ends.insert(self.at.segment, end);
                 self.at.segment = entrance.segment;
                 self.at.offset = FIRST_FRAME_OFFSET;
                 self.at.chain = entrance.chain;
@@ -422,7 +438,7 @@ impl<'a> Replay<'a> {
     fn repair_later(&mut self, lacking: Vec<(DiskSlot, u64)>, frame: &[u8]) {
         let offset = self.at.offset.get();
         if self.at.offset == FIRST_FRAME_OFFSET {
-            self.repair_header_later(&lacking);
+            self.repair_header_later();
         }
         for (slot, base) in lacking {
             let (offset, bytes) = (base + offset, frame.to_vec());
@@ -434,20 +450,25 @@ impl<'a> Replay<'a> {
         }
     }
 
-    fn repair_header_later(&mut self, lacking: &[(DiskSlot, u64)]) {
-        let (header, copies) = match self.lost_header.take() {
-            Some(header) => (Some(header), self.places_of(self.at.segment)),
-            None if lacking.is_empty() => return,
-            None => (self.header_of(self.at.segment), lacking.to_vec()),
+    /// Header and first frame are one write: of one that was cut short the frame may be whole and the
+    /// header not.
+    fn repair_header_later(&mut self) {
+        let known = self.lost_header.take();
+        let Some(header) = known.or_else(|| self.header_of(self.at.segment)) else {
+            return;
         };
-        let Some(header) = header else { return };
-        for (slot, offset) in copies {
-            let bytes = header.encode().to_vec();
-            self.out.repairs.push(Repair {
-                slot,
-                offset,
-                bytes,
-            });
+        let bytes = header.encode().to_vec();
+        for (slot, offset) in self.places_of(self.at.segment) {
+            let disk = self.disks.get(slot);
+            let found = disk.and_then(|disk| disk.read_at(offset, bytes.len()).ok());
+            if found.is_none_or(|found| found[..] != bytes[..]) {
+                let bytes = bytes.clone();
+                self.out.repairs.push(Repair {
+                    slot,
+                    offset,
+                    bytes,
+                });
+            }
         }
     }
 
@@ -597,6 +618,7 @@ impl Replayed {
     /// This part followed by the next one.
     pub(super) fn then(mut self, next: Replayed) -> Replayed {
         self.repairs.extend(next.repairs);
+        self.ends.extend(next.ends);
         for cutoff in next.cutoffs {
             match self.cutoffs.last_mut() {
                 Some(last) if last.epoch == cutoff.epoch => *last = cutoff,
@@ -614,6 +636,7 @@ impl Replayed {
             epoch: self.epoch.max(next.epoch),
             repairs: self.repairs,
             stuck: self.stuck.or(next.stuck),
+            ends: self.ends,
             cutoffs: self.cutoffs,
             frames: self.frames + next.frames,
             records: self.records + next.records,

@@ -10,6 +10,7 @@ use stele_store::index::{Memtable, Table, keys};
 use stele_store::keys::copies::{KeyDisk, load};
 use stele_store::request::{Answer, Command, LockWish, Metadata, Purpose};
 
+use crate::support::steps::turns;
 use crate::support::{DISK_BYTES, PARAMS, Rig, Running, content, name};
 
 /// Where things lie on the first two disks.
@@ -113,6 +114,9 @@ fn an_engine_that_takes_over_goes_on_with_the_clock() {
     let mut before = rig.start();
     before.bucket("b", false);
     before.sleep(3_600_000);
+    // No frame is on its way that would tell of the last millisecond.
+    turns(&mut before);
+    before.sleep(10);
     let told = before.engine.status().compliance;
     rig.monotonic_ms = 3_700_000;
     let mut after = rig.start();

@@ -88,6 +88,20 @@ fn a_segment_whose_header_is_lost_everywhere_is_found_by_its_frames_and_gets_it_
 }
 
 #[test]
+fn a_header_that_a_cut_left_half_written_before_a_whole_frame_is_written_again() {
+    for switched in [false, true] {
+        let mut rig = with_object(3, switched);
+        let (_, places) = newest_first(&rig);
+        let (disk, at) = places[1];
+        let handle = rig.handles[disk].clone().unwrap();
+        let was = handle.peek(at - BLOCK, 4096);
+        handle.tamper(at - BLOCK, &[0; 512]);
+        rig.start().stop();
+        assert!(handle.peek(at - BLOCK, 4096) == was, "{switched}");
+    }
+}
+
+#[test]
 fn a_segment_that_nothing_on_the_disks_shows_any_more_is_missed() {
     for (disks, switched) in [(1, false), (1, true), (2, false), (3, true)] {
         let mut rig = with_object(disks, switched);

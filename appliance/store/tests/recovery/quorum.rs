@@ -1,8 +1,8 @@
 //! Which disks may go on: whatever was acknowledged, a set that knows nothing of it takes no writes.
 
 use stele_device::sim::disk::SimDiskHandle;
-use stele_device::sim::fault::Loss;
-use stele_format::label::LabelCopy;
+use stele_device::sim::fault::{Loss, Plan};
+use stele_format::label::{LabelCopy, MemberState};
 use stele_format::units::Generation;
 use stele_store::recovery::{DiskVerdict, OpenError, read_label};
 use stele_store::request::{Command, ReadOnlyReason, Refusal};
@@ -370,4 +370,105 @@ fn a_vault_without_room_for_a_further_start_says_that_it_is_full() {
         rig.crash();
     }
     assert_eq!(reason, Some(ReadOnlyReason::Full));
+}
+
+/// A running vault of four disks loses two at once, and power is lost at every step of what it does then.
+/// Whenever both of the others know that they were all there was, they go on, and the lost ones never do.
+#[test]
+fn the_half_that_a_running_vault_went_on_with_goes_on_after_a_cut() {
+    let mut rig = Rig::create(4);
+    let mut vault = rig.start();
+    vault.bucket("b", false);
+    vault.stop();
+    let all: Vec<SimDiskHandle> = rig.handles.iter().flatten().cloned().collect();
+    let mut between = 0;
+    for step in 0..80 {
+        let fresh: Vec<_> = all.iter().map(SimDiskHandle::snapshot).collect();
+        let mut vault = start_with(&mut rig, &all, &[0, 1, 2, 3]).unwrap();
+        turns(&mut vault);
+        let newest = *rig.frames_of(true).last().unwrap();
+        let journal = rig.disks_of(&newest);
+        let spare = (0..4).find(|disk| !journal.contains(disk)).unwrap();
+        let (lost, kept) = ([spare, journal[2]], [journal[0], journal[1]]);
+        lost.iter().for_each(|disk| all[*disk].vanish());
+        rig.power.cut_after(step);
+        vault.send(steps::open_get());
+        let stream = Command::CreateBucket {
+            name: "c".to_owned(),
+            lock: false,
+        };
+        vault.send(stream);
+        turns(&mut vault);
+        drop(vault);
+        rig.power.restore();
+        all.iter().for_each(|disk| disk.crash(Loss::Nothing));
+        all.iter().for_each(SimDiskHandle::come_back);
+        let label = |disk: usize| read_label(&mut all[disk].open()).unwrap().dynamic.unwrap();
+        let (one, other) = (label(kept[0]), label(kept[1]));
+        let active = one
+            .members
+            .iter()
+            .filter(|m| m.state == MemberState::Active);
+        let voters = one.members.iter().filter(|member| member.voter);
+        let halved = one.members == other.members && active.count() == 2;
+        between += u32::from(halved && voters.count() == 4);
+        let then: Vec<_> = all.iter().map(SimDiskHandle::snapshot).collect();
+        let what = format!("cut after {step}");
+        assert!(!writes(&mut rig, &all, &lost, &what), "{what}: {lost:?}");
+        all.iter()
+            .zip(&then)
+            .for_each(|(disk, was)| disk.restore(was));
+        let index = kept.iter().any(|disk| *disk < 2);
+        let wrote = writes(&mut rig, &all, &kept, &what);
+        assert_eq!(wrote, halved && index, "{what}: {one:?}");
+        all.iter()
+            .zip(&fresh)
+            .for_each(|(disk, was)| disk.restore(was));
+    }
+    assert!(between > 0, "the cut between the two labels was among them");
+}
+
+/// A start of three of five disks is cut while it writes its last labels. A start with two of them and the
+/// others goes on, unless one of the two fails meanwhile: that one and the third would go on as well.
+#[test]
+fn a_start_that_passes_over_another_keeps_half_of_its_disks() {
+    let mut rig = Rig::create(5);
+    rig.start().stop();
+    let mut journal = rig.disks_of(rig.frames_of(true).last().unwrap());
+    journal.sort_unstable();
+    // It is the first to get each label, and the vault's index is on it and on another disk.
+    let last = (0..2).find(|disk| !journal.contains(disk)).unwrap();
+    let [_, one, two] = journal[..] else {
+        panic!("three copies")
+    };
+    assert!(last < one);
+    let all: Vec<SimDiskHandle> = rig.handles.iter().flatten().cloned().collect();
+    let fresh: Vec<_> = all.iter().map(SimDiskHandle::snapshot).collect();
+    let restore = |to: &Vec<_>| all.iter().zip(to).for_each(|(disk, was)| disk.restore(was));
+    let rest: Vec<usize> = (0..5).filter(|disk| *disk != last).collect();
+    let mut passed_over = 0;
+    for step in 6 * LABEL_CHANGES.. {
+        restore(&fresh);
+        if !cut_starts(&mut rig, &all, &[last, one, two], &[step]) {
+            break;
+        }
+        let then: Vec<_> = all.iter().map(SimDiskHandle::snapshot).collect();
+        for fails in [false, true] {
+            restore(&then);
+            let what = format!("cut before change {step}, disk {two} fails: {fails}");
+            if fails {
+                all[two].fail_writes_from(0);
+            }
+            let went_on = writes(&mut rig, &all, &rest, &what);
+            all[two].set_plan(Plan::default());
+            let other = writes(&mut rig, &all, &[last, two], &what);
+            assert!(!(went_on && other), "{what}: both wrote");
+            assert!(!(went_on && fails), "{what}: it lost half of those");
+            passed_over += u32::from(went_on);
+        }
+    }
+    assert!(
+        passed_over > 0,
+        "some cut left two disks with the first label only"
+    );
 }

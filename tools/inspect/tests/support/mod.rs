@@ -536,7 +536,7 @@ pub fn sample(disks: usize) -> Vault {
     let data_seal = vault.seal(&data);
     let data_note = vault.seal_note(&data_seal);
     let alloc = vault.alloc_next(DATA, &two);
-    vault.records(&mut journal, vec![note, data_note, alloc]);
+    vault.records(&mut journal, vec![data_note, note, alloc]);
     let mut open_data = vault.open(DATA, &two, Some(&data));
     let late = noise(7000, 99);
     vault.frame(&mut open_data, &late, 0, false);

@@ -25,8 +25,10 @@ impl Hardware {
     pub fn started(&mut self, context: &mut Context, status: &Status) {
         self.settle_copied(context, status);
         self.members_active = all_active(status);
+        self.note_drained(context, status);
         if status.read_only.is_none() {
             self.starts += 1;
+            self.unsettled = false;
         }
         let members = status.disks.len();
         while self.slots.len() > members {
@@ -73,10 +75,10 @@ impl Hardware {
     /// A broken promise.
     pub fn join(&mut self, context: &mut Context, machine: &mut Machine) -> Run<()> {
         let status = machine.engine().status();
-        if status.read_only.is_some() || status.heal.fill.is_some() {
+        if status.read_only.is_some() || status.heal.fill.is_some() || status.heal.drain.is_some() {
             return Ok(());
         }
-        let outside = |disk: &&DiskStatus| disk.state != MemberState::Active;
+        let outside = |disk: &&DiskStatus| !is_where_it_should_be(disk);
         let outside: Vec<(u16, MemberState)> = status
             .disks
             .iter()
@@ -102,7 +104,17 @@ impl Hardware {
             {
                 self.give(context, machine, self.slots.len(), How::Add)
             }
-            None => Ok(()),
+            None => match self.drained() {
+                Some(at) if context.rng.permille(150) => {
+                    let there = self.slots[at].present && !self.slots[at].blank;
+                    let how = if there { How::Resync } else { How::Replace };
+                    self.give(context, machine, at, how)
+                }
+                _ if self.draining.is_some() || context.rng.permille(500) => {
+                    self.drain(context, machine, &status)
+                }
+                _ => Ok(()),
+            },
         }
     }
 
@@ -142,6 +154,7 @@ impl Hardware {
         context.say(format_args!("join: {how:?} disk {number}: {given:?}"));
         if given.is_ok() {
             slot.filling = true;
+            slot.drained = false;
             slot.partly = self.away.iter().filter(|away| **away != number).count() > 1;
             context.report.fault(match how {
                 How::Resync => "(disk resynced)",
@@ -157,6 +170,7 @@ impl Hardware {
 
     /// Takes note of disks that were filled and take part now.
     pub fn note_filled(&mut self, context: &mut Context, machine: &mut Machine, status: &Status) {
+        self.note_drained(context, status);
         let (offset, bytes) = (
             self.geometry.index_offset().get(),
             self.geometry.index_bytes.get(),
@@ -180,6 +194,8 @@ impl Hardware {
     /// was copied, and only the labels were on their way.
     pub fn forget_fillings(&mut self, context: &mut Context, status: &Status) {
         self.members_active = all_active(status);
+        self.note_drained(context, status);
+        self.note_unsettled(status);
         for slot in self.slots.iter_mut().filter(|slot| slot.filling) {
             let fill = status.heal.fill.filter(|(of, _)| *of == slot.number);
             let progress = fill.map(|(_, progress)| progress);
@@ -217,7 +233,7 @@ impl Hardware {
         let from = self.geometry.index_offset().get();
         let reads = |slot: &Slot| {
             let bytes = usize::try_from(DISK_BYTES - from).unwrap_or(usize::MAX);
-            !slot.astray && !slot.handle.is_unreadable(from, bytes)
+            !slot.drained && !slot.astray && !slot.handle.is_unreadable(from, bytes)
         };
         let hurt = self.slots.iter_mut().filter(|slot| slot.taint.segments);
         for slot in hurt.filter(|slot| reads(slot)) {
@@ -243,7 +259,8 @@ impl Hardware {
     /// Whether scrubbing could find something to repair in this session.
     #[must_use]
     pub fn wants_scrub(&self) -> bool {
-        self.hurt_ms < u64::MAX && self.slots.iter().any(|slot| slot.taint.segments)
+        let can = |slot: &Slot| slot.taint.segments && !slot.drained;
+        self.hurt_ms < u64::MAX && self.slots.iter().any(can)
     }
 
     /// Whether something was done to a disk in this session.
@@ -252,10 +269,10 @@ impl Hardware {
         self.hurt_ms == u64::MAX
     }
 
-    /// Whether a disk was given to the engine to be filled.
+    /// Whether a disk was given to the engine to be filled or drained.
     #[must_use]
     pub fn is_filling(&self) -> bool {
-        self.slots.iter().any(|slot| slot.filling)
+        self.draining.is_some() || self.slots.iter().any(|slot| slot.filling)
     }
 
     /// Whether a disk has a plan of faults for this session.
@@ -274,20 +291,26 @@ impl Hardware {
     /// Whether an inspection sees all that the engine could read.
     #[must_use]
     pub fn can_be_judged(&self) -> bool {
-        let all = self.opened_whole && self.readable().count() == self.len();
+        let missed = self.slots.iter().filter(|slot| slot.drained && slot.blank);
+        let all = self.opened_whole && self.readable().count() + missed.count() == self.len();
         !self.planned && self.hung().next().is_none() && all
     }
 
     /// Whether nothing is wrong with any disk that a next fault elsewhere could add to.
     #[must_use]
     pub fn is_whole(&self) -> bool {
-        self.members_active && self.all_present() && self.slots.iter().all(|slot| !slot.taint.any())
+        let whole = |slot: &Slot| slot.drained || !slot.taint.any();
+        self.members_active && self.all_present() && self.slots.iter().all(whole)
     }
 }
 
 fn all_active(status: &Status) -> bool {
-    let active = |disk: &DiskStatus| disk.state == MemberState::Active;
-    status.disks.iter().all(active)
+    status.disks.iter().all(is_where_it_should_be)
+}
+
+/// It takes part, or was drained.
+fn is_where_it_should_be(disk: &DiskStatus) -> bool {
+    matches!(disk.state, MemberState::Active | MemberState::Drained)
 }
 
 impl Slot {

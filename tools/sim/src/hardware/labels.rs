@@ -3,8 +3,10 @@
 use stele_format::label::{DynamicLabel, MemberState};
 use stele_format::units::DiskId;
 use stele_store::recovery::read_label;
+use stele_store::status::Status;
 
 use super::{Hardware, Slot};
+use crate::error::Violation;
 
 impl Hardware {
     /// Of the disks that take part by the last label that was in force, how many are here; in pools where
@@ -93,4 +95,17 @@ fn was_in_force(label: &DynamicLabel, labels: &[DynamicLabel]) -> bool {
             same || own.generation > label.generation || no_voice
         })
     })
+}
+
+/// Writes are only taken with more than half of the disks that take part by the last label in force.
+///
+/// # Errors
+/// They are taken with fewer.
+pub fn check_majority(labels: Option<(usize, usize)>, status: &Status) -> Result<(), Violation> {
+    match labels {
+        Some((present, active)) if status.read_only.is_none() && 2 * present <= active => {
+            Err(Violation::Minority { present, active })
+        }
+        _ => Ok(()),
+    }
 }

@@ -79,6 +79,11 @@ impl Oracle {
         }
     }
 
+    /// Says whether the vault must take writes from now on.
+    pub fn must_serve(&mut self, must: bool) {
+        self.must_serve = must;
+    }
+
     /// Whether the vault said that it is full.
     #[must_use]
     pub fn is_full(&self) -> bool {

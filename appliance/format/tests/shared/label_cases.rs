@@ -1,0 +1,277 @@
+//! Which label of a pool counts, as a table of cases: what each disk that is here shows, and what follows.
+//!
+//! A start, the status of a vault that nothing serves, and the verifier decide it each for itself; their tests
+//! take their cases from here.
+
+use stele_format::label::{DynamicLabel, LabelMember, LabelPhase, MemberState};
+use stele_format::units::{DiskId, Generation};
+
+use LabelPhase::{Begin, Promise, Running};
+
+/// One label of a disk.
+#[derive(Debug, Clone, Copy)]
+pub struct Shown {
+    /// Its generation.
+    pub generation: u64,
+    /// The generation it knows to have come in force.
+    pub in_force: u64,
+    /// Why it was written.
+    pub phase: LabelPhase,
+    /// Disks it calls active, by number from 0.
+    pub active: &'static [usize],
+    /// Disks it calls voters.
+    pub voters: &'static [usize],
+}
+
+/// What follows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Expected {
+    /// The label of this generation counts.
+    Counts {
+        /// Which.
+        generation: u64,
+        /// Disks that are here and take part.
+        take_part: &'static [usize],
+        /// Whether they may write.
+        write: bool,
+    },
+    /// Only these disks would tell.
+    CannotTell {
+        /// Which.
+        missing: &'static [usize],
+    },
+}
+
+/// A case: the labels of each disk, newest last; none of a disk that is not here.
+#[derive(Debug, Clone, Copy)]
+pub struct Case {
+    /// What it is about.
+    pub what: &'static str,
+    /// Every disk of the pool.
+    pub disks: &'static [&'static [Shown]],
+    /// What follows.
+    pub expected: Expected,
+}
+
+const fn label(
+    phase: LabelPhase,
+    (generation, in_force): (u64, u64),
+    active: &'static [usize],
+    voters: &'static [usize],
+) -> Shown {
+    Shown {
+        generation,
+        in_force,
+        phase,
+        active,
+        voters,
+    }
+}
+
+const fn counts(generation: u64, take_part: &'static [usize], write: bool) -> Expected {
+    Expected::Counts {
+        generation,
+        take_part,
+        write,
+    }
+}
+
+/// What all disks of a pool of three, four or five had last.
+const ALL3: Shown = label(Running, (7, 6), &[0, 1, 2], &[0, 1, 2]);
+const ALL4: Shown = label(Running, (7, 6), &[0, 1, 2, 3], &[0, 1, 2, 3]);
+const ALL5: Shown = label(Running, (7, 6), &[0, 1, 2, 3, 4], &[0, 1, 2, 3, 4]);
+/// A start of two of three disks.
+const BEGUN: Shown = label(Begin, (9, 7), &[1, 2], &[0, 1, 2]);
+const BEGUN_ENDED: Shown = label(Running, (10, 9), &[1, 2], &[1, 2]);
+const PROMISED: Shown = label(Promise, (8, 7), &[1, 2], &[0, 1, 2]);
+/// A start of three of five disks.
+const OF_FIVE: Shown = label(Begin, (9, 7), &[0, 1, 2], &[0, 1, 2, 3, 4]);
+/// A disk that is here and never had a label of this kind.
+const BARE: Shown = label(Running, (0, 0), &[], &[]);
+/// Half of four disks, after the others were lost at once.
+const HALF: Shown = label(Running, (8, 7), &[0, 1], &[0, 1, 2, 3]);
+/// A fourth disk is to take part.
+const ADDED: Shown = label(Running, (8, 7), &[0, 1, 2, 3], &[0, 1, 2]);
+/// The last of five disks was put out.
+const PUT_OUT: Shown = label(Running, (8, 7), &[0, 1, 2, 3], &[0, 1, 2, 3, 4]);
+
+/// The table.
+pub const CASES: &[Case] = &[
+    Case {
+        what: "all disks say the same",
+        disks: &[&[ALL3], &[ALL3], &[ALL3]],
+        expected: counts(7, &[0, 1, 2], true),
+    },
+    Case {
+        what: "more than half is enough, half is not",
+        disks: &[&[ALL4], &[ALL4], &[], &[]],
+        expected: counts(7, &[0, 1], false),
+    },
+    Case {
+        what: "a promise states nothing",
+        disks: &[&[ALL3], &[ALL3, PROMISED], &[ALL3, PROMISED]],
+        expected: counts(7, &[0, 1, 2], true),
+    },
+    Case {
+        what: "a start that a cut ended when one disk had its label is as if it had not been",
+        disks: &[&[ALL3], &[ALL3, PROMISED, BEGUN], &[ALL3, PROMISED]],
+        expected: counts(7, &[0, 1, 2], true),
+    },
+    Case {
+        what: "a start that told nobody anything does not bind half of its disks",
+        disks: &[&[ALL3], &[ALL3, PROMISED, BEGUN], &[]],
+        expected: counts(7, &[0, 1], true),
+    },
+    Case {
+        what: "nor all of them",
+        disks: &[&[ALL3], &[ALL3, PROMISED, BEGUN], &[ALL3, PROMISED, BEGUN]],
+        expected: counts(7, &[0, 1, 2], true),
+    },
+    Case {
+        what: "it binds fewer, since the rest could go on",
+        disks: &[&[], &[], &[ALL5, OF_FIVE], &[ALL5], &[ALL5]],
+        expected: counts(9, &[2], false),
+    },
+    Case {
+        what: "a start that came to its last label binds",
+        disks: &[&[ALL3], &[], &[ALL3, PROMISED, BEGUN, BEGUN_ENDED]],
+        expected: counts(10, &[2], false),
+    },
+    Case {
+        what: "the disk that was away from it is stale when it is in force",
+        disks: &[&[ALL3], &[BEGUN, BEGUN_ENDED], &[BEGUN, BEGUN_ENDED]],
+        expected: counts(10, &[1, 2], true),
+    },
+    Case {
+        what: "the half that a vault went on with goes on after a cut",
+        disks: &[&[ALL4, HALF], &[ALL4, HALF], &[], &[]],
+        expected: counts(8, &[0, 1], true),
+    },
+    Case {
+        what: "the half that was lost does not",
+        disks: &[&[], &[], &[ALL4], &[ALL4]],
+        expected: counts(7, &[2, 3], false),
+    },
+    Case {
+        what: "one of the half binds the lost half",
+        disks: &[&[], &[ALL4, HALF], &[ALL4], &[ALL4]],
+        expected: counts(8, &[1], false),
+    },
+    Case {
+        what: "a half that not both disks show binds, and does not go on",
+        disks: &[&[ALL4, HALF], &[ALL4], &[ALL4], &[ALL4]],
+        expected: counts(8, &[0, 1], false),
+    },
+    Case {
+        what: "a start of the half remembers that it was all there was",
+        disks: &[
+            &[],
+            &[ALL4, HALF, label(Begin, (10, 8), &[0, 1], &[0, 1])],
+            &[ALL4],
+            &[ALL4],
+        ],
+        expected: counts(8, &[1], false),
+    },
+    Case {
+        what: "a disk that is added counts for nothing before all have the label that says so",
+        disks: &[&[ALL3, ADDED], &[], &[ALL3], &[]],
+        expected: counts(7, &[0, 2], true),
+    },
+    Case {
+        what: "nor if it is here and has no label",
+        disks: &[&[ALL3, ADDED], &[], &[ALL3, ADDED], &[BARE]],
+        expected: counts(7, &[0, 2], true),
+    },
+    Case {
+        what: "it counts if they may have it",
+        disks: &[&[ALL3, ADDED], &[ALL3, ADDED], &[], &[]],
+        expected: counts(8, &[0, 1], false),
+    },
+    Case {
+        what: "it takes part with those that have it",
+        disks: &[&[ALL3, ADDED], &[ALL3, ADDED], &[], &[ADDED]],
+        expected: counts(8, &[0, 1, 3], true),
+    },
+    Case {
+        what: "a label that puts a disk out binds although not all have it",
+        disks: &[&[ALL5, PUT_OUT], &[ALL5], &[ALL5], &[ALL5], &[ALL5]],
+        expected: counts(8, &[0, 1, 2, 3], true),
+    },
+    Case {
+        what: "a start of disks that put another out does not bring it back",
+        disks: &[
+            &[],
+            &[
+                ALL5,
+                PUT_OUT,
+                label(Begin, (10, 7), &[0, 1, 2], &[0, 1, 2, 3, 4]),
+            ],
+            &[
+                ALL5,
+                PUT_OUT,
+                label(Begin, (10, 7), &[0, 1, 2], &[0, 1, 2, 3, 4]),
+            ],
+            &[],
+            &[ALL5],
+        ],
+        expected: counts(8, &[1, 2], false),
+    },
+    Case {
+        what: "of two labels of one generation the one counts that may have been in force",
+        disks: &[
+            &[ALL5, label(Running, (8, 7), &[0, 1, 2], &[0, 1, 2])],
+            &[ALL5, label(Running, (8, 7), &[0, 1, 2], &[0, 1, 2])],
+            &[ALL5, label(Running, (8, 7), &[2, 3, 4], &[2, 3, 4])],
+            &[],
+            &[],
+        ],
+        expected: counts(8, &[2], false),
+    },
+    Case {
+        what: "of two that both may have been in force nobody can tell",
+        disks: &[
+            &[ALL5, label(Running, (8, 7), &[0, 1, 2], &[0, 1, 2])],
+            &[ALL5, label(Running, (8, 7), &[0, 1, 2], &[0, 1, 2])],
+            &[],
+            &[ALL5, label(Running, (8, 7), &[2, 3, 4], &[2, 3, 4])],
+            &[],
+        ],
+        expected: Expected::CannotTell { missing: &[2, 4] },
+    },
+];
+
+/// The labels of a case, those of each disk oldest first. What they do not say is taken from `of`, which has
+/// the id of the pool, and ids from `disk`.
+#[must_use]
+pub fn rings(
+    case: &Case,
+    of: &DynamicLabel,
+    disk: impl Fn(usize) -> DiskId,
+) -> Vec<Vec<DynamicLabel>> {
+    let made = |number: usize, shown: &Shown| DynamicLabel {
+        disk: disk(number),
+        generation: Generation::new(shown.generation),
+        in_force: Generation::new(shown.in_force),
+        phase: shown.phase,
+        members: (0..case.disks.len())
+            .map(|member| LabelMember {
+                disk: disk(member),
+                state: if shown.active.contains(&member) {
+                    MemberState::Active
+                } else {
+                    MemberState::Absent
+                },
+                voter: shown.voters.contains(&member),
+                last_generation: Generation::new(shown.generation),
+            })
+            .collect(),
+        ..of.clone()
+    };
+    let disks = case.disks.iter().enumerate();
+    disks
+        .map(|(number, ring)| {
+            let labels = ring.iter().filter(|shown| shown.generation > 0);
+            labels.map(|shown| made(number, shown)).collect()
+        })
+        .collect()
+}

@@ -1,0 +1,90 @@
+//! Which disks take part, by their labels alone: what a start goes by, and what tells of a vault that nothing
+//! serves.
+
+use stele_format::label::{DynamicLabel, LabelPhase, LabelReading, MemberState};
+use stele_format::units::{DiskId, Generation};
+
+use super::newest::{Newest, Ring, active, is_complete, newest};
+use crate::plants::{Plant, on};
+
+/// What the labels of all disks say together.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Choice {
+    /// No disk has a label: the vault was never completely made.
+    NotFinished,
+    /// Two starts were cut short, and only these disks would tell which of them counts.
+    CannotTell {
+        /// Which.
+        missing: String,
+    },
+    /// This membership counts.
+    One(Membership),
+}
+
+/// Who belongs to the pool, and who takes part.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Membership {
+    /// The label that counts.
+    pub label: DynamicLabel,
+    /// Newest generation known to be on every disk that it calls active.
+    pub in_force: Generation,
+    /// The membership in force: of these more than half must take part.
+    pub voters: Vec<DiskId>,
+    /// The disks of each label that was passed over: of these half must take part.
+    pub passed: Vec<Vec<DiskId>>,
+}
+
+impl Membership {
+    /// Whether a disk with this newest label takes part. One that has not had what is known to have come in
+    /// force missed writes.
+    #[must_use]
+    pub fn takes_part(&self, disk: DiskId, own: Option<&DynamicLabel>) -> bool {
+        let behind = own.is_none_or(|label| label.generation < self.in_force);
+        let named = self.label.members.iter();
+        let mut named = named.filter(|member| member.disk == disk);
+        let active = named.any(|member| member.state == MemberState::Active);
+        active && (!behind || on(Plant::StaleDiskBelieved))
+    }
+}
+
+/// Decides by the labels of the disks that are here, each disk once.
+#[must_use]
+pub fn choose(readings: &[&LabelReading]) -> Choice {
+    let rings: Vec<Ring<'_>> = readings.iter().map(|reading| ring(reading)).collect();
+    let bare = readings
+        .iter()
+        .filter(|r| r.dynamic.is_none() && r.bad.is_empty());
+    let bare: Vec<DiskId> = bare.map(|reading| reading.fixed.disk).collect();
+    let (label, passed) = match newest(&rings, &bare) {
+        Newest::One { label, passed } => (label, passed),
+        Newest::None => return Choice::NotFinished,
+        Newest::CannotTell { missing } => return Choice::CannotTell { missing },
+    };
+    let newest = readings.iter().filter_map(|r| r.dynamic.as_ref());
+    let known = newest.map(|label| label.in_force).max().unwrap_or_default();
+    // The vault that wrote it on all of them went on with them alone.
+    let complete = is_complete(label, &rings);
+    let stated = label.members.iter().filter(|member| member.voter);
+    Choice::One(Membership {
+        in_force: if complete {
+            known.max(label.generation)
+        } else {
+            known
+        },
+        voters: if complete {
+            active(label).collect()
+        } else {
+            stated.map(|member| member.disk).collect()
+        },
+        passed: passed.iter().map(|label| active(label).collect()).collect(),
+        label: label.clone(),
+    })
+}
+
+/// Labels of a disk that are no promises, newest first.
+fn ring(reading: &LabelReading) -> Ring<'_> {
+    let newest_first = reading.ring.values().rev();
+    newest_first
+        .filter(|label| label.phase != LabelPhase::Promise)
+        .collect()
+}

@@ -1,0 +1,175 @@
+//! Which label of a pool counts.
+//!
+//! The highest generation does, but for labels that were cut short and under which nothing was acknowledged:
+//! one that a start begins with, and one that only adds disks to the voters it names, where a disk that should
+//! have it shows that it never came so far; and one that a start begins with, if at least half of its disks are
+//! here and belong to the pool without it. They are looked behind, on the disks that carry them.
+
+use stele_format::label::{DynamicLabel, LabelPhase, MemberState};
+use stele_format::units::{DiskId, Generation};
+
+use crate::labels::DiskLabels;
+
+/// The labels that count: one, or several of which nobody can tell.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Choice {
+    /// None on disks without labels.
+    pub labels: Vec<DynamicLabel>,
+    /// The newest generation known to have come in force.
+    pub in_force: Generation,
+}
+
+impl Choice {
+    /// Whether a disk takes part, whichever of the labels counts.
+    #[must_use]
+    pub fn is_active(&self, disk: DiskId) -> bool {
+        self.labels.iter().all(|label| is_active(label, disk))
+    }
+
+    /// Disks that are not here and would tell which label counts.
+    #[must_use]
+    pub fn telling(&self, disks: &[&DiskLabels]) -> Vec<DiskId> {
+        if self.labels.len() < 2 {
+            return Vec::new();
+        }
+        let mut telling: Vec<DiskId> = self.labels.iter().flat_map(active).collect();
+        telling.retain(|disk| !disks.iter().any(|here| here.disk() == *disk));
+        telling.sort_unstable();
+        telling.dedup();
+        telling
+    }
+}
+
+/// Decides by the labels of the disks that are here.
+#[must_use]
+pub fn choose(disks: &[&DiskLabels]) -> Choice {
+    let look = Look {
+        disks,
+        stated: newest_of(disks)
+            .map(|label| label.in_force)
+            .max()
+            .unwrap_or_default(),
+    };
+    let mut forgotten: Vec<&DynamicLabel> = Vec::new();
+    for label in disks.iter().flat_map(|disk| disk.statements()) {
+        if look.is_forgettable(label) && look.is_cut_short(label) {
+            forgotten.push(label);
+        }
+    }
+    let mut labels = look.choose(&forgotten);
+    if labels.is_empty() {
+        labels = look.choose(&[]);
+    }
+    let whole = labels.first().filter(|label| look.is_everywhere(label));
+    let in_force = whole.map_or(look.stated, |label| label.generation.max(look.stated));
+    Choice {
+        in_force,
+        labels: labels.into_iter().cloned().collect(),
+    }
+}
+
+fn newest_of<'d>(disks: &[&'d DiskLabels]) -> impl Iterator<Item = &'d DynamicLabel> {
+    disks.iter().filter_map(|disk| disk.newest())
+}
+
+fn active(label: &DynamicLabel) -> impl Iterator<Item = DiskId> {
+    let members = label.members.iter();
+    let members = members.filter(|member| member.state == MemberState::Active);
+    members.map(|member| member.disk)
+}
+
+fn is_active(label: &DynamicLabel, disk: DiskId) -> bool {
+    active(label).any(|active| active == disk)
+}
+
+fn says(one: &DynamicLabel, other: &DynamicLabel) -> bool {
+    (one.generation, one.epoch, &one.members) == (other.generation, other.epoch, &other.members)
+}
+
+/// The disks that are here.
+struct Look<'d> {
+    disks: &'d [&'d DiskLabels],
+    stated: Generation,
+}
+
+impl<'d> Look<'d> {
+    fn newest_on(&self, disk: DiskId) -> Option<&'d DynamicLabel> {
+        let of_it = self.disks.iter().find(|here| here.disk() == disk);
+        of_it.and_then(|here| here.newest())
+    }
+
+    /// Whether a label came too early to be needed, if it was cut short.
+    fn is_forgettable(&self, label: &DynamicLabel) -> bool {
+        let (mut more, mut less) = (false, false);
+        for member in &label.members {
+            let active = member.state == MemberState::Active;
+            more |= active && !member.voter;
+            less |= !active && member.voter;
+        }
+        label.phase == LabelPhase::Begin || (more && !less)
+    }
+
+    /// Whether some disk that should have it is here, is no old copy, and never had it.
+    fn is_cut_short(&self, label: &DynamicLabel) -> bool {
+        let newest = active(label).filter_map(|disk| self.newest_on(disk));
+        let mut newest = newest.filter(|own| own.generation >= self.stated);
+        let never = |own: &DynamicLabel| own.generation <= label.generation && !says(own, label);
+        let bare = |disk: DiskId| {
+            self.disks
+                .iter()
+                .any(|here| here.disk() == disk && here.is_bare())
+        };
+        newest.any(never) || active(label).any(bare)
+    }
+
+    fn is_everywhere(&self, label: &DynamicLabel) -> bool {
+        let has_it = |disk: DiskId| {
+            let mut here = self.disks.iter().filter(|here| here.disk() == disk);
+            here.any(|here| here.statements().any(|own| says(own, label)))
+        };
+        label.phase == LabelPhase::Running && active(label).all(has_it)
+    }
+
+    /// The labels that count if these were never written.
+    fn choose(&self, forgotten: &[&'d DynamicLabel]) -> Vec<&'d DynamicLabel> {
+        let remembered = |label: &&DynamicLabel| !forgotten.iter().any(|gone| says(gone, label));
+        let tops = self.disks.iter();
+        let tops = tops.filter_map(|disk| disk.statements().find(remembered));
+        let tops: Vec<&DynamicLabel> = tops.collect();
+        let Some(highest) = tops.iter().map(|label| label.generation).max() else {
+            return Vec::new();
+        };
+        let mut labels: Vec<&DynamicLabel> = Vec::new();
+        for label in tops.iter().filter(|label| label.generation == highest) {
+            if !labels.iter().any(|known| says(known, label)) {
+                labels.push(label);
+            }
+        }
+        let rivals = labels.clone();
+        let standing = |label: &&DynamicLabel| !self.is_cut_short(label);
+        if rivals.len() > 1 && rivals.iter().any(standing) {
+            labels.retain(standing);
+        } else {
+            labels.truncate(1);
+        }
+        let [label] = labels[..] else { return labels };
+        if label.phase != LabelPhase::Begin {
+            return labels;
+        }
+        let before = self.choose(&[forgotten, &rivals].concat());
+        match before[..] {
+            [before] if self.is_free_of(label, before) => vec![before],
+            _ => labels,
+        }
+    }
+
+    /// Whether half of the disks of a start that told nobody anything belong to the label before it.
+    fn is_free_of(&self, label: &DynamicLabel, before: &DynamicLabel) -> bool {
+        let belongs = |disk: &DiskId| {
+            let own = self.newest_on(*disk);
+            own.is_some_and(|own| own.generation >= self.stated) && is_active(before, *disk)
+        };
+        let (here, all) = (active(label).filter(belongs).count(), active(label).count());
+        2 * here >= all && before.generation >= self.stated
+    }
+}
