@@ -44,10 +44,10 @@ pub(crate) async fn get(
         .head(name(&input.bucket, &input.key), version)
         .await?;
     let wants = |word| wanted.contains(&word);
-    let sums = wants(ObjectAttributes::CHECKSUM).then(|| Sums::of(&info.checksums, info.parts));
+    let sums = wants(ObjectAttributes::CHECKSUM).then(|| Sums::of(&info.checksums, info.parts()));
     // Checksums of single parts are not kept, so that none are listed, as for objects without them.
     let parts = info
-        .parts
+        .parts()
         .filter(|_| wants(ObjectAttributes::OBJECT_PARTS))
         .map(|parts| GetObjectAttributesParts {
             total_parts_count: i32::try_from(parts).ok(),
