@@ -216,6 +216,32 @@ impl Digests {
         digests
     }
 
+    /// Digests of a content about which nothing was promised.
+    pub(crate) fn to_compute(md5: bool, kind: Option<ChecksumKind>) -> Self {
+        let mut digests = Self {
+            md5: md5.then(Md5::new),
+            ..Self::default()
+        };
+        if let Some(kind) = kind {
+            digests.enable(kind);
+        }
+        digests
+    }
+
+    /// What they came to.
+    pub(crate) fn computed(self) -> Verified {
+        let (md5, sums) = self.finish();
+        let checksums = sums.into_iter().map(|(kind, value)| Checksum {
+            kind,
+            composite: false,
+            value,
+        });
+        Verified {
+            md5,
+            checksums: checksums.collect(),
+        }
+    }
+
     fn enable(&mut self, kind: ChecksumKind) {
         match kind {
             ChecksumKind::Crc32 => self.crc32 = Some(Crc32::new()),

@@ -167,7 +167,7 @@ fn check_headers(headers: &HeaderMap) -> S3Result {
             "storage-class" => &["STANDARD"],
             "object-ownership" => &["BucketOwnerEnforced"],
             "request-payer" => &["requester"],
-            "expected-bucket-owner" => &[OWNER_ID],
+            "expected-bucket-owner" | "source-expected-bucket-owner" => &[OWNER_ID],
             _ => &[],
         };
         if !allowed.iter().any(|known| value == known) {
@@ -183,7 +183,9 @@ fn refused_header(name: &HeaderName, rest: &str) -> S3Error {
             S3ErrorCode::InvalidToken,
             "this vault issues no temporary credentials",
         ),
-        "expected-bucket-owner" => access_denied("the bucket belongs to somebody else"),
+        "expected-bucket-owner" | "source-expected-bucket-owner" => {
+            access_denied("the bucket belongs to somebody else")
+        }
         "storage-class" => S3Error::with_message(
             S3ErrorCode::InvalidStorageClass,
             "the only storage class of this vault is STANDARD",

@@ -67,6 +67,8 @@ pub const TRAILER_BYTES_MAX: usize = 16 * 1024;
 pub const KEY_BYTES_MAX: usize = 1024;
 /// Bytes of a single upload or part (5 GiB).
 pub const UPLOAD_BYTES_MAX: u64 = 5 * 1024 * 1024 * 1024;
+/// Bytes of what one request copies (5 GiB).
+pub const COPY_BYTES_MAX: u64 = UPLOAD_BYTES_MAX;
 /// Highest part number.
 pub const PART_NUMBER_MAX: u16 = 10_000;
 /// Bytes of all `x-amz-meta-*` names and values.

@@ -419,10 +419,19 @@ pub struct ObjectInfo {
     pub retention: Option<Retention>,
     /// Legal hold; none if never set.
     pub hold: Option<bool>,
-    /// Number of parts if it came by multipart.
-    pub parts: Option<u32>,
+    /// Sizes of its parts in order, bytes; none if it did not come by multipart.
+    pub part_sizes: Vec<u64>,
     /// Whether the bucket has Object Lock.
     pub lock_enabled: bool,
+}
+
+impl ObjectInfo {
+    /// Number of parts, if it came by multipart.
+    #[must_use]
+    pub fn parts(&self) -> Option<u32> {
+        let parts = u32::try_from(self.part_sizes.len()).unwrap_or(u32::MAX);
+        (parts > 0).then_some(parts)
+    }
 }
 
 /// One row of a listing of current objects.

@@ -28,11 +28,11 @@ use crate::object::upload::store;
 use crate::service::{Caller, Service, context, length, name, plain};
 use crate::text::{timestamp, xml_text};
 
-fn upload_id(text: &str) -> S3Result<UploadId> {
+pub(crate) fn upload_id(text: &str) -> S3Result<UploadId> {
     UploadId::parse_hex(text).ok_or_else(|| Refusal::NoSuchUpload.into())
 }
 
-fn part_number(number: i32) -> S3Result<u16> {
+pub(crate) fn part_number(number: i32) -> S3Result<u16> {
     let number = u16::try_from(number)
         .ok()
         .filter(|n| (1..=PART_NUMBER_MAX).contains(n));
@@ -340,6 +340,18 @@ async fn stored_parts(
         Answer::Parts(rows, more) => Ok((rows, more)),
         _ => Err(wrong_answer()),
     }
+}
+
+/// One stored part.
+pub(crate) async fn listed(
+    caller: &Caller,
+    name: &ObjectName,
+    upload: UploadId,
+    number: u16,
+) -> S3Result<ListedPart> {
+    let (rows, _) = stored_parts(caller, name, upload, number - 1, 1).await?;
+    let mut rows = rows.into_iter().filter(|row| row.number == number);
+    rows.next().ok_or_else(|| Refusal::NoSuchUpload.into())
 }
 
 pub(crate) async fn abort(

@@ -200,6 +200,10 @@ operations! {
     put_object, PutObjectInput, PutObjectOutput => object::put::put;
     get_object, GetObjectInput, GetObjectOutput => object::get::get;
     head_object, HeadObjectInput, HeadObjectOutput => object::get::head;
+    copy_object, CopyObjectInput, CopyObjectOutput => object::copy::object;
+    upload_part_copy, UploadPartCopyInput, UploadPartCopyOutput => object::copy::part;
+    get_object_attributes, GetObjectAttributesInput, GetObjectAttributesOutput
+        => object::attributes::get;
     get_object_acl, GetObjectAclInput, GetObjectAclOutput => object::get::acl;
     get_object_tagging, GetObjectTaggingInput, GetObjectTaggingOutput => object::get::tagging;
     delete_object, DeleteObjectInput, DeleteObjectOutput => object::delete::one;

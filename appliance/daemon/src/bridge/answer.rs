@@ -89,7 +89,7 @@ fn object(info: store::ObjectInfo) -> gateway::ObjectInfo {
         checksums: checksums_up(info.checksums),
         retention: info.retention.map(retention_up),
         hold: info.hold,
-        parts: info.parts,
+        part_sizes: info.part_sizes,
         lock_enabled: info.lock_enabled,
     }
 }

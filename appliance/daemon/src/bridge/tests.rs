@@ -450,7 +450,7 @@ fn what_is_known_of_a_version_comes_up_whole() {
         checksums: store_checksums(),
         retention: Some(store_retention()),
         hold: Some(false),
-        parts: Some(2),
+        part_sizes: vec![7, 5],
         lock_enabled: true,
     };
     let expected = gateway::ObjectInfo {
@@ -463,7 +463,7 @@ fn what_is_known_of_a_version_comes_up_whole() {
         checksums: gateway_checksums(),
         retention: Some(gateway_retention()),
         hold: Some(false),
-        parts: Some(2),
+        part_sizes: vec![7, 5],
         lock_enabled: true,
     };
     let opened = store::Answer::Opened {

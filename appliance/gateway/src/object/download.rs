@@ -10,9 +10,10 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use hyper::body::{Body, Frame, SizeHint};
-use s3s::StdError;
+use s3s::{S3Result, StdError};
 use tokio::sync::mpsc;
 
+use crate::error::wrong_answer;
 use crate::limits::{DOWNLOAD_AHEAD_PIECES, SLAB_PLAIN_BYTES_MAX};
 use crate::link::{Pending, settle};
 use crate::message::{Answer, Refusal, Request, StreamId};
@@ -48,6 +49,24 @@ impl Download {
             pieces,
             left: bytes,
         }
+    }
+
+    /// The next piece; none after the last.
+    ///
+    /// # Errors
+    /// Why the content cannot be read to its end.
+    pub(super) async fn next(&mut self) -> S3Result<Option<Bytes>> {
+        if self.left == 0 {
+            return Ok(None);
+        }
+        let piece = match self.pieces.recv().await {
+            Some(Ok(piece)) => piece,
+            Some(Err(Broken::Refused(refusal))) => return Err(refusal.into()),
+            Some(Err(Broken::Length)) | None => return Err(wrong_answer()),
+        };
+        let length = u64::try_from(piece.len()).unwrap_or(u64::MAX);
+        self.left = self.left.checked_sub(length).ok_or_else(wrong_answer)?;
+        Ok(Some(piece))
     }
 }
 

@@ -1,5 +1,6 @@
 //! GetObject, HeadObject and the smaller questions about one version.
 
+use hyper::StatusCode;
 use hyper::header::{EXPIRES, HeaderMap, HeaderValue};
 use s3s::dto::{
     ChecksumMode, ETag, ETagCondition, GetObjectAclInput, GetObjectAclOutput, GetObjectInput,
@@ -8,14 +9,16 @@ use s3s::dto::{
     Timestamp,
 };
 use s3s::{Body, S3Error, S3ErrorCode, S3Request, S3Response, S3Result};
+use stele_format::units::VersionId;
 
 use crate::bucket::{owner, private_grants};
-use crate::error::{mode_text, not_implemented, wrong_answer};
+use crate::error::{custom, invalid_request, mode_text, wrong_answer};
 use crate::lock::hold_status;
-use crate::message::{Answer, ObjectInfo, RangeWish, Refusal, Request};
+use crate::message::{Answer, ObjectInfo, ObjectName, RangeWish, Refusal, Request};
+use crate::multipart::part_number;
 use crate::object::download::{Download, close};
 use crate::object::put::Sums;
-use crate::service::{Service, length, name, plain};
+use crate::service::{Caller, Service, length, name, plain};
 use crate::text::timestamp;
 
 const DEFAULT_CONTENT_TYPE: &str = "binary/octet-stream";
@@ -51,28 +54,30 @@ macro_rules! fill {
 }
 
 /// The conditions of a read.
-struct Wanted {
-    if_match: Option<ETagCondition>,
-    if_none_match: Option<ETagCondition>,
-    if_modified_since: Option<Timestamp>,
-    if_unmodified_since: Option<Timestamp>,
+pub(super) struct Wanted {
+    pub(super) if_match: Option<ETagCondition>,
+    pub(super) if_none_match: Option<ETagCondition>,
+    pub(super) if_modified_since: Option<Timestamp>,
+    pub(super) if_unmodified_since: Option<Timestamp>,
+}
+
+/// 412: a condition did not hold.
+pub(super) fn unmet() -> S3Error {
+    S3Error::with_message(
+        S3ErrorCode::PreconditionFailed,
+        "at least one of the preconditions you specified did not hold",
+    )
 }
 
 impl Wanted {
     /// Decides in the order of RFC 9110.
-    fn check(&self, info: &ObjectInfo) -> S3Result<()> {
+    pub(super) fn check(&self, info: &ObjectInfo) -> S3Result<()> {
         let tag = ETag::Strong(info.etag.clone());
-        let failed = || {
-            S3Error::with_message(
-                S3ErrorCode::PreconditionFailed,
-                "at least one of the preconditions you specified did not hold",
-            )
-        };
         match (&self.if_match, &self.if_unmodified_since) {
             (Some(ETagCondition::Any), _) => {}
             (Some(ETagCondition::ETag(wanted)), _) if wanted.strong_cmp(&tag) => {}
-            (Some(ETagCondition::ETag(_)), _) => return Err(failed()),
-            (None, Some(since)) if modified_after(info, since) => return Err(failed()),
+            (Some(ETagCondition::ETag(_)), _) => return Err(unmet()),
+            (None, Some(since)) if modified_after(info, since) => return Err(unmet()),
             _ => {}
         }
         let unchanged = match (&self.if_none_match, &self.if_modified_since) {
@@ -116,10 +121,76 @@ fn content_range((first, bytes): (u64, u64), of: u64) -> Option<String> {
     Some(format!("bytes {first}-{last}/{of}"))
 }
 
-fn refuse_part(part: Option<i32>) -> S3Result<()> {
-    match part {
-        Some(_) => Err(not_implemented("reading by partNumber is not implemented")),
-        None => Ok(()),
+/// First byte and number of bytes of a part. An object that did not come by multipart is its own only
+/// part.
+fn part_of(info: &ObjectInfo, number: u16) -> S3Result<(u64, u64)> {
+    let before = usize::from(number) - 1;
+    let sizes = match info.part_sizes.as_slice() {
+        [] => &[info.content_bytes],
+        sizes => sizes,
+    };
+    let first = sizes.iter().take(before).sum();
+    match sizes.get(before) {
+        // Of a part without bytes there is nothing that a range could name.
+        Some(bytes) if *bytes > 0 || info.content_bytes == 0 => Ok((first, *bytes)),
+        _ => Err(custom(
+            StatusCode::RANGE_NOT_SATISFIABLE,
+            "InvalidPartNumber",
+            "the requested partnumber is not satisfiable",
+        )),
+    }
+}
+
+/// The part a request names; not together with a range.
+fn wanted_part(part: Option<i32>, ranged: bool) -> S3Result<Option<u16>> {
+    let number = part.map(part_number).transpose()?;
+    if number.is_some() && ranged {
+        return Err(invalid_request(
+            "cannot specify both Range header and partNumber query parameter",
+        ));
+    }
+    Ok(number)
+}
+
+/// Where a part lies in a version, and which version that is: what is read later is the same one.
+struct Part {
+    version: VersionId,
+    first: u64,
+    bytes: u64,
+    of: Option<u32>,
+}
+
+impl Part {
+    async fn find(
+        caller: &Caller,
+        name: &ObjectName,
+        version: Option<VersionId>,
+        number: u16,
+    ) -> S3Result<Self> {
+        let info = caller.head(name.clone(), version).await?;
+        let (first, bytes) = part_of(&info, number)?;
+        Ok(Self {
+            version: info.version,
+            first,
+            bytes,
+            of: info.parts(),
+        })
+    }
+
+    /// As a range; none where it has no bytes.
+    fn range(&self) -> Option<RangeWish> {
+        let last = (self.first + self.bytes).checked_sub(1)?;
+        (self.bytes > 0).then_some(RangeWish::From {
+            first: self.first,
+            last: Some(last),
+        })
+    }
+}
+
+/// How many parts there are, which is only told to who asks for one.
+fn tell_parts(headers: &mut HeaderMap, parts: Option<u32>) {
+    if let Some(parts) = parts {
+        headers.insert("x-amz-mp-parts-count", HeaderValue::from(parts));
     }
 }
 
@@ -129,8 +200,8 @@ pub(crate) async fn get(
 ) -> S3Result<S3Response<GetObjectOutput>> {
     let caller = service.caller(&request)?;
     let input = request.input;
-    refuse_part(input.part_number)?;
-    let version = caller
+    let number = wanted_part(input.part_number, input.range.is_some())?;
+    let mut version = caller
         .version(&input.bucket, input.version_id.as_deref())
         .await?;
     let wanted = Wanted {
@@ -139,11 +210,23 @@ pub(crate) async fn get(
         if_modified_since: input.if_modified_since,
         if_unmodified_since: input.if_unmodified_since,
     };
-    let ranged = input.range.is_some();
+    let name = name(&input.bucket, &input.key);
+    let part = match number {
+        Some(number) => Some(Part::find(&caller, &name, version, number).await?),
+        None => None,
+    };
+    let range = match &part {
+        Some(part) => {
+            version = Some(part.version);
+            part.range()
+        }
+        None => input.range.map(range_wish),
+    };
+    let ranged = range.is_some();
     let open = Request::OpenGet {
-        name: name(&input.bucket, &input.key),
+        name,
         version,
-        range: input.range.map(range_wish),
+        range,
     };
     let Answer::Opened {
         stream,
@@ -166,7 +249,8 @@ pub(crate) async fn get(
     } else {
         None
     };
-    let headers = std::mem::take(&mut shown.headers);
+    let mut headers = std::mem::take(&mut shown.headers);
+    tell_parts(&mut headers, part.and_then(|part| part.of));
     let download = Download::start(caller, stream, range.1);
     let mut output = fill!(shown, GetObjectOutput);
     output.tag_count = shown.tag_count;
@@ -180,7 +264,7 @@ pub(crate) async fn head(
 ) -> S3Result<S3Response<HeadObjectOutput>> {
     let caller = service.caller(&request)?;
     let input = request.input;
-    refuse_part(input.part_number)?;
+    let number = wanted_part(input.part_number, input.range.is_some())?;
     let version = caller
         .version(&input.bucket, input.version_id.as_deref())
         .await?;
@@ -195,7 +279,11 @@ pub(crate) async fn head(
     };
     wanted.check(&info)?;
     let total = info.content_bytes;
-    let range = input.range.map(|range| resolve(range, total)).transpose()?;
+    let parts = info.parts().filter(|_| number.is_some());
+    let range = match (number, input.range) {
+        (Some(number), _) => Some(part_of(&info, number)?),
+        (None, range) => range.map(|range| resolve(range, total)).transpose()?,
+    };
     let with_sums = range.is_none() && wants_sums(input.checksum_mode.as_ref());
     let mut shown = Shown::of(info, with_sums);
     if let Some(range) = range {
@@ -206,6 +294,7 @@ pub(crate) async fn head(
     if let Some(tags) = shown.tag_count {
         headers.insert("x-amz-tagging-count", HeaderValue::from(tags));
     }
+    tell_parts(&mut headers, parts);
     Ok(S3Response::with_headers(
         fill!(shown, HeadObjectOutput),
         headers,
@@ -259,7 +348,7 @@ impl Shown {
             headers.insert(EXPIRES, value);
         }
         let sums = match with_sums {
-            true => Sums::of(&info.checksums, info.parts),
+            true => Sums::of(&info.checksums, info.parts()),
             false => Sums::default(),
         };
         let user = &info.metadata.user;

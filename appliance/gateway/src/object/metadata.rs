@@ -78,7 +78,7 @@ fn without_aws_chunked(value: &str) -> String {
 }
 
 /// Tags as the `x-amz-tagging` header writes them.
-fn parse_tags(text: &str) -> S3Result<Vec<(String, String)>> {
+pub(crate) fn parse_tags(text: &str) -> S3Result<Vec<(String, String)>> {
     let invalid = |message| S3Error::with_message(S3ErrorCode::InvalidTag, message);
     let tags = query_pairs(text).ok_or_else(|| invalid("the tags are not URL-encoded"))?;
     if tags.len() > TAGS_MAX {

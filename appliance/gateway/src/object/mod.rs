@@ -1,5 +1,7 @@
 //! Objects: writing, reading and deleting one of them.
 
+pub(crate) mod attributes;
+pub(crate) mod copy;
 pub(crate) mod delete;
 pub(crate) mod get;
 pub(crate) mod metadata;

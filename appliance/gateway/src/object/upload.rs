@@ -120,7 +120,7 @@ async fn require_integrity(
 }
 
 /// An open upload stream; aborted when dropped before its commit.
-struct Upload {
+pub(super) struct Upload {
     caller: Caller,
     stream: StreamId,
     filling: Option<Slab>,
@@ -129,7 +129,7 @@ struct Upload {
 }
 
 impl Upload {
-    async fn open(
+    pub(super) async fn open(
         caller: &Caller,
         name: ObjectName,
         purpose: Purpose,
@@ -152,7 +152,11 @@ impl Upload {
         }
     }
 
-    async fn append(&mut self, slabs: &SlabPool, mut piece: bytes::Bytes) -> S3Result<()> {
+    pub(super) async fn append(
+        &mut self,
+        slabs: &SlabPool,
+        mut piece: bytes::Bytes,
+    ) -> S3Result<()> {
         while piece.has_remaining() {
             let mut slab = match self.filling.take() {
                 Some(slab) => slab,
@@ -188,7 +192,7 @@ impl Upload {
         }
     }
 
-    async fn commit(
+    pub(super) async fn commit(
         mut self,
         md5: Option<[u8; 16]>,
         checksums: Vec<crate::message::Checksum>,

@@ -420,7 +420,7 @@ impl State {
             checksums: checksums.clone(),
             retention: lock.retention.or(default),
             hold: lock.hold,
-            parts: None,
+            part_sizes: Vec::new(),
             lock_enabled: versioned,
         };
         let versions = self.objects.entry((name.bucket, name.key)).or_default();
@@ -546,7 +546,7 @@ fn marker_info(version: VersionId) -> ObjectInfo {
         checksums: Vec::new(),
         retention: None,
         hold: None,
-        parts: None,
+        part_sizes: Vec::new(),
         lock_enabled: true,
     }
 }

@@ -6,6 +6,7 @@ mod sign;
 mod world;
 
 mod buckets;
+mod copies;
 mod deletes;
 mod http2;
 mod integrity;

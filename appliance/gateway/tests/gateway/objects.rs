@@ -115,8 +115,59 @@ async fn ranges_are_answered_with_206() {
     let reply = world.call(call).await;
     reply.refused(416, "InvalidRange");
     assert_eq!(reply.header("content-range"), Some("bytes */10"));
-    let part = Call::object("GET", "locked", "key").query("partNumber", "1");
-    world.call(part).await.refused(501, "NotImplemented");
+}
+
+/// What GET and HEAD by part answer.
+async fn check_part(
+    world: &World,
+    key: &str,
+    number: &str,
+    content: &str,
+    said: &str,
+    parts: Option<&str>,
+) {
+    for method in ["GET", "HEAD"] {
+        let call = Call::object(method, "locked", key).query("partNumber", number);
+        let reply = world.call(call).await.expect(206);
+        assert_eq!(reply.header("content-range"), Some(said), "{method}");
+        assert_eq!(reply.header("x-amz-mp-parts-count"), parts);
+        assert_eq!(reply.text(), if method == "GET" { content } else { "" });
+    }
+}
+
+#[tokio::test]
+async fn parts_are_read_by_their_number() {
+    let world = World::start().await;
+    world.bucket("locked").await;
+    world.put("locked", "key", b"0123456789").await;
+    world.put("locked", "parts", b"0123456789").await;
+    world.engine.with(|state| {
+        let place = ("locked".to_owned(), "parts".to_owned());
+        let versions = state.objects.get_mut(&place).expect("stored");
+        versions[0].info.part_sizes = vec![4, 5, 1];
+    });
+    check_part(&world, "key", "1", "0123456789", "bytes 0-9/10", None).await;
+    let parts = Some("3");
+    check_part(&world, "parts", "1", "0123", "bytes 0-3/10", parts).await;
+    check_part(&world, "parts", "2", "45678", "bytes 4-8/10", parts).await;
+    check_part(&world, "parts", "3", "9", "bytes 9-9/10", parts).await;
+    let call = |number: &str| Call::object("GET", "locked", "parts").query("partNumber", number);
+    for (call, status, code) in [
+        (call("4"), 416, "InvalidPartNumber"),
+        (call("0"), 400, "InvalidArgument"),
+        (call("10001"), 400, "InvalidArgument"),
+        (
+            call("1").header("range", "bytes=0-1"),
+            400,
+            "InvalidRequest",
+        ),
+    ] {
+        world.call(call).await.refused(status, code);
+    }
+    // An empty object has one part without bytes.
+    world.put("locked", "empty", b"").await;
+    let empty = Call::object("GET", "locked", "empty").query("partNumber", "1");
+    assert_eq!(world.call(empty).await.expect(200).body, b"");
 }
 
 #[tokio::test]

@@ -324,13 +324,13 @@ pub(super) fn compare_info(
             &Shown(&info.checksums),
         ));
     }
-    if version.parts != info.parts {
+    if version.parts != info.parts() {
         return Err(attribute(
             at,
             version,
             "parts",
             &Shown(&version.parts),
-            &Shown(&info.parts),
+            &Shown(&info.parts()),
         ));
     }
     if version

@@ -15,7 +15,7 @@ fn info() -> ObjectInfo {
         checksums: Vec::new(),
         retention: None,
         hold: None,
-        parts: None,
+        part_sizes: Vec::new(),
         lock_enabled: true,
     }
 }

@@ -321,7 +321,11 @@ fn look(
         checksums: fact::checksums_of(&manifest),
         retention: found.row.retention,
         hold: found.row.hold,
-        parts: (found.row.parts > 0).then_some(found.row.parts),
+        part_sizes: manifest
+            .part_sizes
+            .iter()
+            .map(|bytes| bytes.get())
+            .collect(),
         lock_enabled: found.kind != BucketKind::Plain,
     };
     Ok((info, found, manifest, record))

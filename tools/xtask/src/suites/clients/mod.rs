@@ -5,6 +5,7 @@
 
 mod aws;
 mod aws_cases;
+mod copy_cases;
 mod lock_cases;
 mod names;
 mod printed;
@@ -87,9 +88,10 @@ fn everything(workspace: &Workspace, programs: &Programs, ledger: &mut Ledger) -
         scratch: &scratch,
     };
     ledger.case("client.env: a shell can source it", || sourceable(&bench));
-    let families: [(&[Tool], &[Case]); 7] = [
+    let families: [(&[Tool], &[Case]); 8] = [
         (&[install::OPENSSL], &raw::CASES),
         (&[install::AWS], &aws_cases::CASES),
+        (&[install::AWS], &copy_cases::CASES),
         (&[install::AWS], &names::CASES),
         (&[install::AWS], &lock_cases::CASES),
         (&[install::RESTIC], &restic::CASES),

@@ -9,7 +9,7 @@ const VARIABLES: [&str; 1] = ["RCLONE_CA_CERT"];
 const REMOTE: &str = "vault:rclone-bucket/tree";
 
 /// The checks in order.
-pub const CASES: [Case; 8] = [
+pub const CASES: [Case; 9] = [
     ("rclone: mkdir and lsd", mkdir),
     ("rclone: sync up", sync),
     ("rclone: check and check --download", check),
@@ -18,6 +18,7 @@ pub const CASES: [Case; 8] = [
     ("rclone: copy down gives the same tree", copy_down),
     ("rclone: deletefile hides one file", deletefile),
     ("rclone: a multipart upload", large),
+    ("rclone: moveto renames inside the vault", moveto),
 ];
 
 fn rclone(bench: &Bench) -> Outcome<Run> {
@@ -145,6 +146,23 @@ fn large(bench: &Bench) -> Outcome {
         .succeed()?;
     rclone(bench)?
         .args(["copyto", "vault:rclone-bucket/large", &to])
+        .succeed()?;
+    let got = super::file_digest(&down)?;
+    ensure(got == sent, || "other bytes came back".to_owned())
+}
+
+fn moveto(bench: &Bench) -> Outcome {
+    let (from, to) = ("vault:rclone-bucket/large", "vault:rclone-bucket/renamed");
+    rclone(bench)?.args(["moveto", from, to]).succeed()?;
+    let listed = rclone(bench)?
+        .args(["lsf", "vault:rclone-bucket"])
+        .succeed()?;
+    let moved = listed.contains("renamed") && !listed.contains("large");
+    ensure(moved, || format!("listed: {listed}"))?;
+    let sent = super::file_digest(&bench.scratch.join("rclone-large"))?;
+    let down = bench.scratch.join("rclone-renamed.back");
+    rclone(bench)?
+        .args(["copyto", to, &down.to_string_lossy()])
         .succeed()?;
     let got = super::file_digest(&down)?;
     ensure(got == sent, || "other bytes came back".to_owned())

@@ -1,0 +1,77 @@
+//! GetObjectAttributes: what HEAD tells, picked by name.
+
+use s3s::dto::{
+    Checksum, ETag, GetObjectAttributesInput, GetObjectAttributesOutput, GetObjectAttributesParts,
+    ObjectAttributes, StorageClass,
+};
+use s3s::{S3Request, S3Response, S3Result};
+
+use crate::error::invalid_argument;
+use crate::object::metadata::STORAGE_CLASS;
+use crate::object::put::Sums;
+use crate::service::{Service, length, name, plain};
+use crate::text::timestamp;
+
+const KNOWN: [&str; 5] = [
+    ObjectAttributes::CHECKSUM,
+    ObjectAttributes::ETAG,
+    ObjectAttributes::OBJECT_PARTS,
+    ObjectAttributes::OBJECT_SIZE,
+    ObjectAttributes::STORAGE_CLASS,
+];
+
+pub(crate) async fn get(
+    service: &Service,
+    request: S3Request<GetObjectAttributesInput>,
+) -> S3Result<S3Response<GetObjectAttributesOutput>> {
+    let caller = service.caller(&request)?;
+    let input = request.input;
+    let wanted: Vec<&str> = input
+        .object_attributes
+        .iter()
+        .flat_map(|words| words.as_str().split(','))
+        .map(str::trim)
+        .collect();
+    if wanted.is_empty() || !wanted.iter().all(|word| KNOWN.contains(word)) {
+        return Err(invalid_argument(
+            "x-amz-object-attributes must name some of ETag, Checksum, ObjectParts, StorageClass and ObjectSize",
+        ));
+    }
+    let version = caller
+        .version(&input.bucket, input.version_id.as_deref())
+        .await?;
+    let info = caller
+        .head(name(&input.bucket, &input.key), version)
+        .await?;
+    let wants = |word| wanted.contains(&word);
+    let sums = wants(ObjectAttributes::CHECKSUM).then(|| Sums::of(&info.checksums, info.parts()));
+    // Checksums of single parts are not kept, so that none are listed, as for objects without them.
+    let parts = info
+        .parts()
+        .filter(|_| wants(ObjectAttributes::OBJECT_PARTS))
+        .map(|parts| GetObjectAttributesParts {
+            total_parts_count: i32::try_from(parts).ok(),
+            ..GetObjectAttributesParts::default()
+        });
+    let size = wants(ObjectAttributes::OBJECT_SIZE).then(|| length(info.content_bytes));
+    let class = StorageClass::from_static(STORAGE_CLASS);
+    plain(GetObjectAttributesOutput {
+        checksum: sums
+            .filter(|sums| sums.kind.is_some())
+            .map(|sums| Checksum {
+                checksum_crc32: sums.crc32,
+                checksum_crc32c: sums.crc32c,
+                checksum_crc64nvme: sums.crc64nvme,
+                checksum_sha1: sums.sha1,
+                checksum_sha256: sums.sha256,
+                checksum_type: sums.kind,
+            }),
+        e_tag: wants(ObjectAttributes::ETAG).then(|| ETag::Strong(info.etag.clone())),
+        last_modified: Some(timestamp(info.modified)),
+        object_parts: parts,
+        object_size: size.transpose()?,
+        storage_class: wants(ObjectAttributes::STORAGE_CLASS).then_some(class),
+        version_id: info.versioned.then(|| info.version.to_string()),
+        ..GetObjectAttributesOutput::default()
+    })
+}

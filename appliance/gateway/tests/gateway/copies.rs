@@ -1,0 +1,271 @@
+//! CopyObject, UploadPartCopy and GetObjectAttributes.
+
+use stele_gateway::message::Refusal;
+
+use crate::client::Call;
+use crate::md5_base64;
+use crate::world::World;
+
+fn copy(from: &str, bucket: &str, key: &str) -> Call {
+    Call::object("PUT", bucket, key).header("x-amz-copy-source", from)
+}
+
+/// A vault whose bucket has `source` with everything an object can have.
+async fn with_source() -> (World, String) {
+    let world = World::start().await;
+    world.bucket("locked").await;
+    let put = Call::object("PUT", "locked", "source")
+        .header("content-type", "text/plain")
+        .header("x-amz-meta-one", "1")
+        .header("x-amz-tagging", "a=1")
+        .header("content-md5", &md5_base64(b"content"))
+        .header("x-amz-object-lock-legal-hold", "ON")
+        .body("content");
+    let stored = world.call(put).await.expect(200);
+    let version = stored.header("x-amz-version-id").expect("a version");
+    let version = version.to_owned();
+    (world, version)
+}
+
+#[tokio::test]
+async fn a_copy_has_the_content_and_all_but_the_lock() {
+    let (world, version) = with_source().await;
+    let reply = world
+        .call(copy("/locked/source", "locked", "copy"))
+        .await
+        .expect(200);
+    let source = world
+        .call(Call::object("HEAD", "locked", "source"))
+        .await
+        .expect(200);
+    assert_eq!(
+        reply.header("x-amz-copy-source-version-id"),
+        Some(version.as_str())
+    );
+    assert!(reply.header("x-amz-version-id").is_some());
+    assert_eq!(reply.one("ETag"), source.header("etag").expect("an ETag"));
+    assert!(!reply.one("LastModified").is_empty());
+    let copied = world
+        .call(Call::object("GET", "locked", "copy"))
+        .await
+        .expect(200);
+    assert_eq!(copied.body, b"content");
+    assert_eq!(copied.header("content-type"), Some("text/plain"));
+    assert_eq!(copied.header("x-amz-meta-one"), Some("1"));
+    assert_eq!(copied.header("x-amz-tagging-count"), Some("1"));
+    assert_eq!(copied.header("x-amz-object-lock-legal-hold"), None);
+}
+
+#[tokio::test]
+async fn directives_say_what_is_replaced() {
+    let (world, _) = with_source().await;
+    let metadata = copy("locked/source", "locked", "copy")
+        .header("x-amz-metadata-directive", "REPLACE")
+        .header("x-amz-meta-two", "2")
+        .header("content-type", "text/x-new");
+    world.call(metadata).await.expect(200);
+    let copied = world
+        .call(Call::object("HEAD", "locked", "copy"))
+        .await
+        .expect(200);
+    assert_eq!(copied.header("content-type"), Some("text/x-new"));
+    assert_eq!(copied.header("x-amz-meta-one"), None);
+    assert_eq!(copied.header("x-amz-meta-two"), Some("2"));
+    assert_eq!(copied.header("x-amz-tagging-count"), Some("1"));
+    let tags = copy("locked/source", "locked", "copy")
+        .header("x-amz-tagging-directive", "REPLACE")
+        .header("x-amz-tagging", "b=2&c=3");
+    world.call(tags).await.expect(200);
+    let tags = world
+        .call(Call::object("GET", "locked", "copy").query("tagging", ""))
+        .await;
+    assert_eq!(tags.all("Key"), ["b", "c"]);
+    for (name, value) in [
+        ("x-amz-metadata-directive", "MERGE"),
+        ("x-amz-tagging-directive", "MERGE"),
+        ("x-amz-tagging", "b=2"),
+    ] {
+        let call = copy("locked/source", "locked", "copy").header(name, value);
+        world.call(call).await.refused(400, "InvalidArgument");
+    }
+}
+
+#[tokio::test]
+async fn a_copy_takes_the_lock_of_its_own_request() {
+    let (world, _) = with_source().await;
+    let call = copy("locked/source", "locked", "copy")
+        .header("x-amz-object-lock-mode", "COMPLIANCE")
+        .header(
+            "x-amz-object-lock-retain-until-date",
+            "2140-01-01T00:00:00Z",
+        );
+    world.call(call).await.expect(200);
+    let head = world
+        .call(Call::object("HEAD", "locked", "copy"))
+        .await
+        .expect(200);
+    assert_eq!(
+        head.header("x-amz-object-lock-retain-until-date"),
+        Some("2140-01-01T00:00:00.000Z")
+    );
+}
+
+#[tokio::test]
+async fn what_cannot_be_copied_is_refused_and_nothing_stored() {
+    let (world, version) = with_source().await;
+    let etag = format!("\"{}\"", "0".repeat(32));
+    let past = "Wed, 21 Oct 2015 07:28:00 GMT";
+    let plain = |from: &str| copy(from, "locked", "copy");
+    let check = async |call: Call, status, code| {
+        world.call(call).await.refused(status, code);
+        assert!(world.engine.object("locked", "copy").is_none());
+    };
+    check(plain("locked/nothing"), 404, "NoSuchKey").await;
+    check(plain("nowhere/source"), 404, "NoSuchBucket").await;
+    check(plain("locked"), 400, "InvalidArgument").await;
+    let unknown = format!("locked/source?versionId={}", "0".repeat(32));
+    check(plain(&unknown), 404, "NoSuchVersion").await;
+    let source = "locked/source";
+    for (name, value) in [
+        ("x-amz-copy-source-if-match", etag.as_str()),
+        ("x-amz-copy-source-if-none-match", "*"),
+        ("x-amz-copy-source-if-unmodified-since", past),
+        ("if-match", "*"),
+    ] {
+        let call = plain(source).header(name, value);
+        check(call, 412, "PreconditionFailed").await;
+    }
+    let call = plain(source).header("x-amz-checksum-algorithm", "MD7");
+    check(call, 400, "InvalidRequest").await;
+    let call = plain(source).header("x-amz-source-expected-bucket-owner", "somebody");
+    check(call, 403, "AccessDenied").await;
+    let itself = || copy(source, "locked", "source");
+    world.call(itself()).await.refused(400, "InvalidRequest");
+    // An old version may become the current one again.
+    let old = format!("locked/source?versionId={version}");
+    world.call(copy(&old, "locked", "source")).await.expect(200);
+}
+
+#[tokio::test]
+async fn a_marker_is_no_source() {
+    let (world, _) = with_source().await;
+    let deleted = world
+        .call(Call::object("DELETE", "locked", "source"))
+        .await
+        .expect(204);
+    let marker = deleted.header("x-amz-version-id").expect("a marker");
+    let current = copy("locked/source", "locked", "copy");
+    world.call(current).await.refused(404, "NoSuchKey");
+    let named = format!("locked/source?versionId={marker}");
+    let named = copy(&named, "locked", "copy");
+    world.call(named).await.refused(400, "InvalidRequest");
+}
+
+#[tokio::test]
+async fn a_copy_of_many_pieces_is_whole_and_its_checksum_right() {
+    let world = World::start().await;
+    world.bucket("locked").await;
+    let content: Vec<u8> = (0..5_000_000_u32)
+        .map(|n| u8::try_from(n % 251).expect("small"))
+        .collect();
+    world.put("locked", "big", &content).await;
+    let call = copy("locked/big", "locked", "copy").header("x-amz-checksum-algorithm", "CRC32");
+    let reply = world.call(call).await.expect(200);
+    assert_eq!(reply.one("ChecksumCRC32"), crate::crc32_base64(&content));
+    assert_eq!(reply.one("ChecksumType"), "FULL_OBJECT");
+    let copied = world.engine.object("locked", "copy").expect("stored");
+    assert!(copied.content == content);
+}
+
+#[tokio::test]
+async fn a_source_that_breaks_off_leaves_no_copy() {
+    let world = World::start().await;
+    world.bucket("locked").await;
+    world.put("locked", "big", &vec![7; 5_000_000]).await;
+    world
+        .engine
+        .with(|state| state.break_download_after = Some(2));
+    let reply = world.call(copy("locked/big", "locked", "copy")).await;
+    assert_eq!(reply.status, 500);
+    world
+        .until("the upload is given up", |world| {
+            world.engine.with(|state| state.aborts == 1)
+        })
+        .await;
+    assert!(world.engine.object("locked", "copy").is_none());
+}
+
+#[tokio::test]
+async fn parts_are_copied_with_and_without_a_range() {
+    let (world, version) = with_source().await;
+    let id = world
+        .call(Call::object("POST", "locked", "big").query("uploads", ""))
+        .await
+        .expect(200)
+        .one("UploadId");
+    let part = |number: &str| {
+        copy("locked/source", "locked", "big")
+            .query("uploadId", &id)
+            .query("partNumber", number)
+    };
+    let whole = world.call(part("1")).await.expect(200);
+    assert_eq!(
+        whole.header("x-amz-copy-source-version-id"),
+        Some(version.as_str())
+    );
+    let ranged = part("2").header("x-amz-copy-source-range", "bytes=1-3");
+    let ranged = world.call(ranged).await.expect(200);
+    for (range, status, code) in [
+        ("bytes=1-7", 400, "InvalidArgument"),
+        ("bytes=7-7", 416, "InvalidRange"),
+        ("bytes=3-1", 400, "InvalidArgument"),
+        ("1-3", 400, "InvalidArgument"),
+    ] {
+        let call = part("3").header("x-amz-copy-source-range", range);
+        world.call(call).await.refused(status, code);
+    }
+    let listed = Call::object("GET", "locked", "big").query("uploadId", &id);
+    let listed = world.call(listed).await.expect(200);
+    assert_eq!(listed.all("Size"), ["7", "3"]);
+    assert_eq!(listed.all("ETag"), [whole.one("ETag"), ranged.one("ETag")]);
+}
+
+#[tokio::test]
+async fn a_full_vault_refuses_copies_as_it_does_uploads() {
+    let (world, _) = with_source().await;
+    world
+        .engine
+        .with(|state| state.refuse = Some(Refusal::Full));
+    let call = copy("locked/source", "locked", "copy");
+    world.call(call).await.refused(503, "ServiceUnavailable");
+}
+
+#[tokio::test]
+async fn attributes_are_those_asked_for() {
+    let (world, version) = with_source().await;
+    let ask = |attributes: &str| {
+        Call::object("GET", "locked", "source")
+            .query("attributes", "")
+            .header("x-amz-object-attributes", attributes)
+    };
+    let reply = world
+        .call(ask("ETag,ObjectSize, StorageClass"))
+        .await
+        .expect(200);
+    assert_eq!(reply.one("ObjectSize"), "7");
+    assert_eq!(reply.one("StorageClass"), "STANDARD");
+    assert_eq!(reply.one("ETag").trim_matches('"').len(), 32);
+    assert_eq!(reply.header("x-amz-version-id"), Some(version.as_str()));
+    let reply = world.call(ask("ObjectSize")).await.expect(200);
+    assert!(reply.all("ETag").is_empty());
+    for attributes in ["Owner", ""] {
+        world
+            .call(ask(attributes))
+            .await
+            .refused(400, "InvalidArgument");
+    }
+    let missing = Call::object("GET", "locked", "nothing")
+        .query("attributes", "")
+        .header("x-amz-object-attributes", "ETag");
+    world.call(missing).await.refused(404, "NoSuchKey");
+}
