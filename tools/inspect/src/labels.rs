@@ -337,11 +337,14 @@ impl DiskLabels {
     }
 }
 
-/// Where the next label may go: behind slots that are held, which a promise leaves out, the first that is not.
+/// Where the next label may go: a promise leaves out what is held by itself or its successor, and takes the
+/// first place behind.
 fn next_slots(newest: Generation, held: &[u16]) -> impl Iterator<Item = u16> {
     let next = DynamicLabel::slot(Generation::new(newest.get() + 1));
     let ring = (0..LABEL_RING_BLOCKS).map(move |more| (next + more) % LABEL_RING_BLOCKS);
-    let left_out = ring.clone().take_while(|slot| held.contains(slot)).count();
+    let is_held =
+        |slot: &u16| held.contains(slot) || held.contains(&((slot + 1) % LABEL_RING_BLOCKS));
+    let left_out = ring.clone().take_while(is_held).count();
     ring.take(left_out + 1)
 }
 
@@ -374,7 +377,8 @@ mod tests {
     fn the_next_label_goes_behind_slots_that_are_held() {
         for (newest, held, expected) in [
             (7, &[][..], &[8][..]),
-            (7, &[9], &[8]),
+            (7, &[10], &[8]),
+            (7, &[9], &[8, 9, 10]),
             (7, &[8, 9], &[8, 9, 10]),
             (58, &[59, 0], &[59, 0, 1]),
             (67, &[8], &[8, 9]),

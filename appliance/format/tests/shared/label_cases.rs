@@ -217,6 +217,21 @@ pub const CASES: &[Case] = &[
         expected: counts(8, &[1, 2], false),
     },
     Case {
+        what: "a start that was cut passed over another one, half of whose disks must go on still",
+        disks: &[
+            &[],
+            &[
+                ALL5,
+                label(Begin, (9, 7), &[0, 1, 4], &[0, 1, 2, 3, 4]),
+                label(Begin, (11, 7), &[1, 2, 3, 4], &[0, 1, 2, 3, 4]),
+            ],
+            &[ALL5, label(Begin, (11, 7), &[1, 2, 3, 4], &[0, 1, 2, 3, 4])],
+            &[ALL5, label(Begin, (11, 7), &[1, 2, 3, 4], &[0, 1, 2, 3, 4])],
+            &[],
+        ],
+        expected: counts(11, &[1, 2, 3], false),
+    },
+    Case {
         what: "of two labels of one generation the one counts that may have been in force",
         disks: &[
             &[ALL5, label(Running, (8, 7), &[0, 1, 2], &[0, 1, 2])],

@@ -8,11 +8,13 @@
 //! once more: the membership is in force, and the first frame is durable, so a later start that does
 //! not find it knows that something is missing. Nothing is acknowledged before.
 
+use std::collections::BTreeSet;
+
 use stele_device::buffer::BufferMut;
 use stele_device::disk::BlockingDisk;
 use stele_format::digest::Digest;
 use stele_format::label::{DynamicLabel, LabelPhase};
-use stele_format::limits::FRAME_HEADER_BYTES;
+use stele_format::limits::{FRAME_HEADER_BYTES, LABEL_RING_BLOCKS};
 use stele_format::record::{Abandoned, Body, EpochReason, MemberChange, RecordType};
 use stele_format::units::{DiskId, Epoch, Generation, LaneId, SegmentId, Sequence};
 
@@ -43,6 +45,8 @@ pub(crate) struct Beginning {
     pub(crate) named: Option<Vec<DiskId>>,
     /// The disks of labels that were passed over: half of each must take part.
     pub(crate) passed: Vec<Vec<DiskId>>,
+    /// Generation of the newest label, which counts until this start's own are complete.
+    pub(crate) counts: Generation,
     /// The first record of a pool.
     pub(crate) genesis: Option<Body>,
 }
@@ -130,6 +134,7 @@ pub(crate) fn begin(
             phase: LabelPhase::Promise,
             cutoffs,
         };
+        opening.pool.generation = promise(opening.pool, beginning.counts);
         if !write_labels(opening, &facts) {
             continue;
         }
@@ -140,6 +145,7 @@ pub(crate) fn begin(
             .take(LaneId::JOURNAL, epoch, first, &places, compliance);
         facts.phase = LabelPhase::Begin;
         facts.journal_segment = segment;
+        opening.pool.generation = following(opening.pool);
         if !write_labels(opening, &facts) {
             opening.pool.drop_segment(segment);
             continue;
@@ -181,6 +187,7 @@ pub(crate) fn begin(
 fn confirm(opening: &mut Opening<'_>, facts: &LabelFacts<'_>) -> bool {
     let generation = opening.pool.generation;
     opening.pool.bring_in_force(generation);
+    opening.pool.generation = following(opening.pool);
     let whole = write_labels(opening, facts);
     if whole {
         opening.pool.in_force = opening.pool.generation;
@@ -188,13 +195,9 @@ fn confirm(opening: &mut Opening<'_>, facts: &LabelFacts<'_>) -> bool {
     whole
 }
 
-/// Labels on every active disk; false when a disk failed and membership changed.
+/// Labels of the pool's generation on every active disk; false when a disk failed and membership changed.
 fn write_labels(opening: &mut Opening<'_>, facts: &LabelFacts<'_>) -> bool {
     let pool = &mut *opening.pool;
-    pool.generation = match facts.phase {
-        LabelPhase::Promise => next_generation(pool),
-        LabelPhase::Begin | LabelPhase::Running => Generation::new(pool.generation.get() + 1),
-    };
     let mut whole = true;
     for (slot, label) in labels_of(pool, facts) {
         let geometry = pool.member_at(slot).and_then(|member| member.geometry);
@@ -214,18 +217,32 @@ fn write_labels(opening: &mut Opening<'_>, facts: &LabelFacts<'_>) -> bool {
     whole
 }
 
-/// The next generation whose place in the ring holds the label of no disk: promises must not take it. The
-/// labels after a promise follow it without a gap, so that whoever saw the promise goes on above them.
-fn next_generation(pool: &Pool) -> Generation {
-    let mut next = pool.generation.get() + 1;
-    let holds = |slot| {
-        pool.active()
-            .any(|member| DynamicLabel::slot(member.label) == slot)
+/// The generation to promise: the next one that takes, with the label begun after it, the place in the ring
+/// of neither the label that counts nor of the newest one of a disk. The labels after a promise follow it
+/// without a gap, so that whoever saw the promise goes on above them.
+fn promise(pool: &Pool, counts: Generation) -> Generation {
+    let newest = pool.active().map(|member| member.label);
+    let held: BTreeSet<u16> = newest.chain([counts]).map(DynamicLabel::slot).collect();
+    let slot = |generation| DynamicLabel::slot(Generation::new(generation));
+    let is_free =
+        |promise: &u64| !held.contains(&slot(*promise)) && !held.contains(&slot(promise + 1));
+    let next = pool.generation.get() + 1;
+    let round = next..next + u64::from(LABEL_RING_BLOCKS);
+    // Few disks leave a place; of very many each may have another newest label, and only the one that counts
+    // is kept.
+    let keeps = |promise: &u64| {
+        let counts = DynamicLabel::slot(counts);
+        slot(*promise) != counts && slot(promise + 1) != counts
     };
-    while holds(DynamicLabel::slot(Generation::new(next))) {
-        next += 1;
-    }
-    Generation::new(next)
+    let found = round
+        .clone()
+        .find(is_free)
+        .or_else(|| round.clone().find(keeps));
+    Generation::new(found.unwrap_or(next))
+}
+
+fn following(pool: &Pool) -> Generation {
+    Generation::new(pool.generation.get() + 1)
 }
 
 fn first_frame(

@@ -123,6 +123,7 @@ pub fn create(
         abandoned: Vec::new(),
         named: None,
         passed: Vec::new(),
+        counts: Generation::ZERO,
         genesis: Some(genesis),
     };
     begin::begin(&mut opening, &beginning, &LogHead::default(), &[])

@@ -67,6 +67,7 @@ fn beginning(replayed: &Replayed, labels: &LabelEvidence) -> Beginning {
         abandoned: Vec::new(),
         named: Some(active.map(|member| member.disk).collect()),
         passed: labels.passed.clone(),
+        counts: labels.newest.generation,
         genesis: None,
     }
 }

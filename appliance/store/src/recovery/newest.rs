@@ -23,7 +23,8 @@
 //! this start acknowledged nothing: its last label would be on all of them. That one may be on others, though,
 //! and more than half of its disks could go on with it. So the label is *passed over* for the one before it only
 //! if at least half of its disks are here and go on: then no such half is left, and whoever sees it shares a disk
-//! with this start.
+//! with this start. What a start passed over is written nowhere, so of every label begun before the one that
+//! counts half of the disks must go on too, unless something came in force since.
 //!
 //! A running label that all its active disks show was on all of them, so that the vault that wrote it went on
 //! with them alone: they are the voters, as they were for it.
@@ -97,10 +98,34 @@ fn newest_of<'a>(left: &[Ring<'a>], here: &Here<'a>) -> Newest<'a> {
             };
         }
     };
-    pass_over(label, left, here).unwrap_or(Newest::One {
+    pass_over(label, left, here).unwrap_or_else(|| Newest::One {
         label,
-        passed: Vec::new(),
+        passed: begun_before(label, left, here),
     })
+}
+
+/// Other starts that were begun since what is known to be in force, where the label that counts is of one
+/// too: it may have passed them over, and kept half of their disks for that.
+fn begun_before<'a>(
+    label: &DynamicLabel,
+    left: &[Ring<'a>],
+    here: &Here<'_>,
+) -> Vec<&'a DynamicLabel> {
+    let in_force = here.labels.iter().map(|other| other.in_force).max();
+    let since = |other: &&DynamicLabel| {
+        other.phase == LabelPhase::Begin
+            && Some(other.generation) > in_force
+            && other.generation < label.generation
+    };
+    let mut begun: Vec<&DynamicLabel> = Vec::new();
+    if label.phase == LabelPhase::Begin {
+        for other in left.iter().flatten().copied().filter(since) {
+            if !begun.iter().any(|known| says_the_same(known, other)) {
+                begun.push(other);
+            }
+        }
+    }
+    begun
 }
 
 /// The label before this one, if that is of a start that acknowledged nothing and half of its disks go on.
