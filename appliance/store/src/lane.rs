@@ -623,6 +623,19 @@ impl Lane {
         self.expel(slot, context);
     }
 
+    /// No further chunk goes to a disk: what is open there is closed, and ends there as it began.
+    pub(crate) fn turn_from(&mut self, slot: DiskSlot, context: &mut LaneContext<'_>) {
+        let disk = context.pool.member_at(slot).map(|member| member.disk);
+        let there = |places: &[Place]| places.iter().any(|place| Some(place.disk) == disk);
+        let unused = self.prepared.take_if(|prepared| there(&prepared.places));
+        if let Some(prepared) = unused {
+            context.pool.drop_segment(prepared.segment);
+        }
+        if self.writer.as_ref().is_some_and(|w| there(&w.places)) {
+            self.close(context);
+        }
+    }
+
     /// A disk is not believed any more: the open segment is closed on what remains, and chunks not
     /// yet durable everywhere are written again in a new segment. The frames they leave behind are
     /// finished on the other copy, whose seal will name them.
@@ -634,23 +647,7 @@ impl Lane {
             .filter(|(_, unflushed)| unflushed.copies.contains_key(&slot))
             .map(|(key, _)| *key)
             .collect();
-        let disk = context.pool.member_at(slot).map(|member| member.disk);
-        let there = |places: &[Place]| places.iter().any(|place| Some(place.disk) == disk);
-        if self
-            .prepared
-            .as_ref()
-            .is_some_and(|prepared| there(&prepared.places))
-            && let Some(prepared) = self.prepared.take()
-        {
-            context.pool.drop_segment(prepared.segment);
-        }
-        if self
-            .writer
-            .as_ref()
-            .is_some_and(|writer| there(&writer.places))
-        {
-            self.close(context);
-        }
+        self.turn_from(slot, context);
         for key in affected.into_iter().rev() {
             let Some(unflushed) = self.unflushed.get_mut(&key) else {
                 continue;

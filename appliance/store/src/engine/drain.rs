@@ -172,7 +172,7 @@ impl Engine {
         }
         // What is open there is closed, and goes on elsewhere.
         self.journal.renew(&mut self.pool);
-        self.with_lane(|lane, context| lane.leave(slot, context));
+        self.with_lane(|lane, context| lane.turn_from(slot, context));
         Ok(())
     }
 
