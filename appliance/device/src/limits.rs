@@ -35,7 +35,7 @@ pub const RING_RETRIES_MAX: u32 = 100;
 pub const RING_PAUSE_MS: u64 = 1;
 
 /// How often the lock of a disk is asked for before it counts as in use.
-pub const LOCK_TRIES: u32 = 100;
+pub const LOCK_TRIES: u32 = 1000;
 
 /// Pause after each attempt that did not get the lock, milliseconds.
 pub const LOCK_PAUSE_MS: u64 = 10;
