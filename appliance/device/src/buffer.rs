@@ -208,7 +208,15 @@ impl Pool {
             slab_bytes > 0 && slab_bytes.is_multiple_of(BLOCK_BYTES),
             "slab of {slab_bytes} bytes"
         );
-        let mut free = AlignedMemory::pieces(slab_bytes, slab_count_max);
+        Pool::over(
+            AlignedMemory::pieces(slab_bytes, slab_count_max),
+            slab_bytes,
+        )
+    }
+
+    /// A pool of memory that lies in one piece, in order.
+    pub(crate) fn over(mut free: Vec<AlignedMemory>, slab_bytes: usize) -> Pool {
+        let slab_count_max = free.len();
         let start = free.first().map_or(0, |first| first.as_ptr().addr());
         // The first ones first: those that were never used stay untouched the longest.
         free.reverse();
@@ -299,6 +307,15 @@ impl Pool {
     #[must_use]
     pub fn high_water(&self) -> usize {
         lock(&self.0.state).high_water
+    }
+
+    /// Which of the pool's buffers this is, counted from 0 in the order of their memory; none if it
+    /// is of another pool.
+    #[must_use]
+    pub fn number_of(&self, buffer: &BufferMut) -> Option<usize> {
+        let at = buffer.as_ptr().addr();
+        let inside = self.0.place.contains(&at);
+        inside.then(|| (at - self.0.place.start) / self.0.slab_bytes)
     }
 
     /// The addresses of all its memory. Until the last clone of the pool is dropped, nothing else

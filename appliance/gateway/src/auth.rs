@@ -1,112 +1,38 @@
-//! Who asks: client keys, the shape of SigV4 requests, and what must be signed.
+//! Who asks: the shape of SigV4 requests, what must be signed, and what exactly was.
 //!
-//! The signature over the request head is verified by the S3 library; here stands what it leaves
-//! out. A request passes `Signed::of` only if it uses SigV4 in exactly one form and signs every
-//! `x-amz-*` header it carries, so that nobody can add to a signed request.
-
-use std::collections::HashMap;
-use std::sync::{Arc, PoisonError, RwLock};
+//! A request passes `Signed::of` only if it uses SigV4 in exactly one form and signs every
+//! `x-amz-*` header it carries, so that nobody can add to a signed request. What it claims is
+//! verified on the engine's side, which has the secrets.
 
 use hyper::HeaderMap;
 use hyper::header::AUTHORIZATION;
-use s3s::access::{S3Access, S3AccessContext};
-use s3s::auth::{S3Auth, SecretKey};
+use hyper::http::request::Parts;
 use s3s::{S3Error, S3ErrorCode, S3Result};
-use zeroize::Zeroizing;
 
+use crate::claim::{ALGORITHM, Claim};
 use crate::error::{access_denied, invalid_argument, invalid_request};
 use crate::limits::PRESIGNED_S_MAX;
+use crate::text::{hex32, percent_decode};
 
-const ALGORITHM: &str = "AWS4-HMAC-SHA256";
-
-/// The clients that may speak to the vault: access key id and secret. Clones share the set, which
-/// may change at any time.
-#[derive(Clone, Default)]
-pub struct Clients(Arc<RwLock<HashMap<String, Zeroizing<String>>>>);
-
-impl std::fmt::Debug for Clients {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Clients(..)")
-    }
-}
-
-impl Clients {
-    /// Nobody.
-    #[must_use]
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// Adds a client or gives it another secret.
-    pub fn insert(&self, key_id: impl Into<String>, secret: Zeroizing<String>) {
-        self.write(|clients| {
-            clients.insert(key_id.into(), secret);
-        });
-    }
-
-    /// Removes a client; its next request is refused.
-    pub fn remove(&self, key_id: &str) {
-        self.write(|clients| {
-            clients.remove(key_id);
-        });
-    }
-
-    /// Puts another set in the place of this one.
-    pub fn replace(&self, clients: impl IntoIterator<Item = (String, Zeroizing<String>)>) {
-        let new: HashMap<_, _> = clients.into_iter().collect();
-        self.write(|clients| *clients = new);
-    }
-
-    fn secret(&self, key_id: &str) -> Option<SecretKey> {
-        let clients = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        clients
-            .get(key_id)
-            .map(|secret| SecretKey::from(secret.as_str()))
-    }
-
-    fn write(&self, change: impl FnOnce(&mut HashMap<String, Zeroizing<String>>)) {
-        change(&mut self.0.write().unwrap_or_else(PoisonError::into_inner));
-    }
-}
-
-#[async_trait::async_trait]
-impl S3Auth for Clients {
-    async fn get_secret_key(&self, access_key: &str) -> S3Result<SecretKey> {
-        self.secret(access_key).ok_or_else(|| {
-            S3Error::with_message(
-                S3ErrorCode::InvalidAccessKeyId,
-                "the access key id you provided does not exist in this vault",
-            )
-        })
-    }
-}
-
-/// Lets nobody in without a verified signature; what a client may do, the engine decides.
-pub(crate) struct SignedOnly;
-
-#[async_trait::async_trait]
-impl S3Access for SignedOnly {
-    async fn check(&self, cx: &mut S3AccessContext<'_>) -> S3Result<()> {
-        match cx.credentials() {
-            Some(_) => Ok(()),
-            None => Err(access_denied("anonymous access is not allowed")),
-        }
-    }
-}
+mod canonical;
 
 /// How a request says who signed it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Signed {
+    /// Access key id.
+    pub key_id: String,
     /// Day of the credential scope, `YYYYMMDD`.
     pub day: String,
     /// Region of the credential scope; any is accepted.
     pub region: String,
     /// `x-amz-date` or `X-Amz-Date` as sent.
     pub date: String,
-    /// The claimed signature, hexadecimal.
-    pub signature: String,
-    /// Whether it is a presigned URL.
-    pub presigned: bool,
+    /// Names of the signed headers, separated by semicolons.
+    pub names: String,
+    /// The claimed signature.
+    pub signature: [u8; 32],
+    /// Seconds for which a presigned URL is good; none for a signed header.
+    pub expires_s: Option<u64>,
 }
 
 impl Signed {
@@ -124,7 +50,7 @@ impl Signed {
         let presigned = query
             .iter()
             .any(|(n, _)| PRESIGN_PARTS.contains(&n.as_str()));
-        let (signed, names) = match (authorization, presigned) {
+        let signed = match (authorization, presigned) {
             (None, false) => return Err(access_denied("anonymous access is not allowed")),
             (Some(_), true) => {
                 return Err(invalid_argument(
@@ -134,8 +60,52 @@ impl Signed {
             (Some(value), false) => from_header(value.to_str().ok(), headers)?,
             (None, true) => from_query(query)?,
         };
-        check_signed_headers(headers, &names)?;
+        check_signed_headers(headers, &signed.names)?;
         Ok(signed)
+    }
+
+    /// Whether it is a presigned URL.
+    pub(crate) fn is_presigned(&self) -> bool {
+        self.expires_s.is_some()
+    }
+
+    /// What is to be verified. `path` is the one the client sent, `query` is decoded.
+    pub(crate) fn claim(&self, parts: &Parts, path: &str, query: &[(String, String)]) -> Claim {
+        let (request_digest, raw_path_digest) = canonical::digests(self, parts, path, query);
+        Claim {
+            key_id: self.key_id.clone(),
+            day: self.day.clone(),
+            region: self.region.clone(),
+            date: self.date.clone(),
+            expires_s: self.expires_s,
+            request_digest,
+            raw_path_digest,
+            signature: self.signature,
+        }
+    }
+}
+
+/// The request's head without its signature, which has done its work and is nobody else's business.
+pub(crate) fn strip(parts: &mut Parts) {
+    parts.headers.remove(AUTHORIZATION);
+    let Some(query) = parts.uri.query() else {
+        return;
+    };
+    let is_signature = |pair: &str| {
+        let name = pair.split('=').next().unwrap_or_default();
+        percent_decode(name).is_some_and(|name| name.starts_with("X-Amz-"))
+    };
+    let rest: Vec<&str> = query
+        .split('&')
+        .filter(|pair| !is_signature(pair))
+        .collect();
+    let rest = match rest.is_empty() {
+        true => parts.uri.path().to_owned(),
+        false => format!("{}?{}", parts.uri.path(), rest.join("&")),
+    };
+    // Parts of a valid target are a valid target.
+    if let Ok(uri) = rest.parse() {
+        parts.uri = uri;
     }
 }
 
@@ -163,7 +133,7 @@ fn malformed_query(message: &'static str) -> S3Error {
     S3Error::with_message(S3ErrorCode::AuthorizationQueryParametersError, message)
 }
 
-fn from_header(value: Option<&str>, headers: &HeaderMap) -> S3Result<(Signed, String)> {
+fn from_header(value: Option<&str>, headers: &HeaderMap) -> S3Result<Signed> {
     let value = value.ok_or_else(|| malformed("the Authorization header is not plain text"))?;
     let rest = value.strip_prefix(ALGORITHM).ok_or_else(unsupported)?;
     if !rest.starts_with(' ') {
@@ -193,10 +163,12 @@ fn from_header(value: Option<&str>, headers: &HeaderMap) -> S3Result<(Signed, St
         .get("x-amz-date")
         .and_then(|v| v.to_str().ok())
         .unwrap_or_default();
-    Ok((scope.signed(date, signature, false), names.to_owned()))
+    let signature =
+        hex32(signature).ok_or_else(|| malformed("the signature must be 64 hexadecimal digits"))?;
+    Ok(scope.signed(date, names, signature, None))
 }
 
-fn from_query(query: &[(String, String)]) -> S3Result<(Signed, String)> {
+fn from_query(query: &[(String, String)]) -> S3Result<Signed> {
     let get = |name: &str| {
         let mut values = query
             .iter()
@@ -220,12 +192,15 @@ fn from_query(query: &[(String, String)]) -> S3Result<(Signed, String)> {
     }
     let scope = Scope::parse(get("X-Amz-Credential")?)
         .ok_or_else(|| malformed_query("the credential is malformed; the service must be s3"))?;
-    let signed = scope.signed(get("X-Amz-Date")?, get("X-Amz-Signature")?, true);
-    Ok((signed, get("X-Amz-SignedHeaders")?.to_owned()))
+    let signature = hex32(get("X-Amz-Signature")?)
+        .ok_or_else(|| malformed_query("the signature must be 64 hexadecimal digits"))?;
+    let names = get("X-Amz-SignedHeaders")?;
+    Ok(scope.signed(get("X-Amz-Date")?, names, signature, Some(expires)))
 }
 
-/// The parts of a credential that matter here; the key id is read by the S3 library.
+/// The parts of a credential.
 struct Scope<'a> {
+    key_id: &'a str,
     day: &'a str,
     region: &'a str,
 }
@@ -234,20 +209,30 @@ impl<'a> Scope<'a> {
     fn parse(credential: &'a str) -> Option<Self> {
         let parts: Vec<&str> = credential.split('/').collect();
         match parts.as_slice() {
-            [key_id, day, region, "s3", "aws4_request"] if !key_id.is_empty() => {
-                Some(Self { day, region })
-            }
+            [key_id, day, region, "s3", "aws4_request"] if !key_id.is_empty() => Some(Self {
+                key_id,
+                day,
+                region,
+            }),
             _ => None,
         }
     }
 
-    fn signed(&self, date: &str, signature: &str, presigned: bool) -> Signed {
+    fn signed(
+        &self,
+        date: &str,
+        names: &str,
+        signature: [u8; 32],
+        expires_s: Option<u64>,
+    ) -> Signed {
         Signed {
+            key_id: self.key_id.to_owned(),
             day: self.day.to_owned(),
             region: self.region.to_owned(),
             date: date.to_owned(),
-            signature: signature.to_owned(),
-            presigned,
+            names: names.to_owned(),
+            signature,
+            expires_s,
         }
     }
 }

@@ -10,6 +10,7 @@ use aws_lc_rs::digest::{Context, SHA256, digest};
 use aws_lc_rs::hmac;
 use bytes::Bytes;
 
+use crate::claim::{Claim, SigningKey};
 use crate::digest::KINDS;
 use crate::limits::{CHUNK_LINE_BYTES_MAX, SIGNED_CHUNK_BYTES_MAX, TRAILER_BYTES_MAX};
 use crate::message::ChecksumKind;
@@ -293,26 +294,16 @@ pub(crate) struct ChunkSigner {
 }
 
 impl ChunkSigner {
-    /// A chain that starts at the request's own signature.
-    ///
-    /// `date` is the request's `x-amz-date`, `day`, `region` and `service` come from its credential
-    /// scope, `seed` is its verified signature in hexadecimal.
-    pub(crate) fn new(
-        secret: &str,
-        date: &str,
-        (day, region, service): (&str, &str, &str),
-        seed: &str,
-    ) -> Self {
-        let first = zeroize::Zeroizing::new(format!("AWS4{secret}"));
-        let mut key = hmac::Key::new(hmac::HMAC_SHA256, first.as_bytes());
-        for part in [day, region, service, "aws4_request"] {
-            let tag = hmac::sign(&key, part.as_bytes());
-            key = hmac::Key::new(hmac::HMAC_SHA256, tag.as_ref());
-        }
+    /// A chain that starts at a request's own verified signature, with the key it was verified
+    /// with.
+    pub(crate) fn new(key: &SigningKey, claim: &Claim) -> Self {
+        let Claim {
+            date, day, region, ..
+        } = claim;
         Self {
-            key,
-            scope: format!("{date}\n{day}/{region}/{service}/aws4_request"),
-            previous: seed.to_owned(),
+            key: key.hmac(),
+            scope: format!("{date}\n{day}/{region}/s3/aws4_request"),
+            previous: hex(&claim.signature),
             content: Context::new(&SHA256),
             claimed: [0; 32],
         }

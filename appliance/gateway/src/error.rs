@@ -66,6 +66,10 @@ impl From<Refusal> for S3Error {
 
 fn code(refusal: &Refusal) -> S3ErrorCode {
     match refusal {
+        Refusal::UnknownKey => S3ErrorCode::InvalidAccessKeyId,
+        Refusal::Signature => S3ErrorCode::SignatureDoesNotMatch,
+        Refusal::Skewed => S3ErrorCode::RequestTimeTooSkewed,
+        Refusal::Expired | Refusal::NoSession => S3ErrorCode::AccessDenied,
         Refusal::NoSuchBucket => S3ErrorCode::NoSuchBucket,
         Refusal::NoSuchKey { .. } => S3ErrorCode::NoSuchKey,
         Refusal::NoSuchVersion => S3ErrorCode::NoSuchVersion,

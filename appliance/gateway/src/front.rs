@@ -6,6 +6,7 @@
 
 use std::convert::Infallible;
 use std::future::Future;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,23 +16,29 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
 use hyper::header::{CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, EXPECT, HeaderValue};
+use hyper::http::request::Parts;
 use hyper::{Method, Request, Response, StatusCode};
 use s3s::service::S3Service;
-use s3s::{Body, S3Error, S3ErrorCode, StdError};
+use s3s::{Body, S3Error, S3ErrorCode, S3Result, StdError};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 use tracing::instrument::WithSubscriber;
 
+use crate::auth::strip;
 use crate::body::{BodyFault, Source};
 use crate::digest::DigestFault;
+use crate::guard::host::{Domains, to_path_style};
 use crate::guard::{BodyUse, Described, inspect};
 use crate::limits::{
     REFUSED_BODY_BYTES_MAX, REFUSED_BODY_MS_MAX, XML_BODIES_LARGE_MAX, XML_BODY_BYTES_MAX,
     XML_BODY_MS_MAX, XML_BODY_SMALL_BYTES,
 };
+use crate::link::{EngineLink, Session};
 
 /// What the handlers know of the request beside what the S3 library parsed.
 pub(crate) struct RequestContext {
+    /// Whose request it is.
+    pub session: Session,
     /// The head, as the guard understood it.
     pub described: Described,
     /// The body, if the handler is to read it.
@@ -41,16 +48,20 @@ pub(crate) struct RequestContext {
 /// Answers requests.
 pub(crate) struct Front {
     s3: S3Service,
+    link: EngineLink,
+    domains: Domains,
     large_documents: Arc<Semaphore>,
     requests: AtomicU64,
     started: u64,
 }
 
 impl Front {
-    pub(crate) fn new(s3: S3Service) -> Self {
+    pub(crate) fn new(s3: S3Service, link: EngineLink, domains: Domains) -> Self {
         let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
         Self {
             s3,
+            link,
+            domains,
             large_documents: Arc::new(Semaphore::new(XML_BODIES_LARGE_MAX)),
             requests: AtomicU64::new(0),
             started: since.map_or(0, |d| d.as_secs()),
@@ -61,6 +72,7 @@ impl Front {
     pub(crate) async fn handle(
         self: Arc<Self>,
         request: Request<Incoming>,
+        peer: IpAddr,
     ) -> Result<Response<Body>, Infallible> {
         let began = Instant::now();
         let id = format!(
@@ -68,16 +80,16 @@ impl Front {
             self.started & 0xffff_ffff,
             self.requests.fetch_add(1, Ordering::Relaxed) & 0xffff_ffff
         );
-        let (parts, body) = request.into_parts();
+        let (mut parts, body) = request.into_parts();
         let method = parts.method.clone();
         let expects_continue = parts.headers.contains_key(EXPECT);
         let empty = body.size_hint().exact() == Some(0);
         let source = Source::new(body);
 
-        let mut response = match inspect(&parts) {
-            Ok(described) => {
+        let mut response = match self.admit(&mut parts, peer).await {
+            Ok((described, session)) => {
                 let head = Request::from_parts(parts, ());
-                self.serve(head, described, &source, empty).await
+                self.serve(head, (described, session), &source, empty).await
             }
             Err(error) => error_response(error),
         };
@@ -99,10 +111,19 @@ impl Front {
         Ok(response)
     }
 
+    /// Checks a head and has its signature verified; nothing of the body was looked at then.
+    async fn admit(&self, parts: &mut Parts, peer: IpAddr) -> S3Result<(Described, Session)> {
+        let sent_path = to_path_style(parts, &self.domains)?;
+        let described = inspect(parts, &sent_path)?;
+        let session = self.link.sign_in(described.claim.clone(), peer).await?;
+        strip(parts);
+        Ok((described, session))
+    }
+
     async fn serve(
         &self,
         head: Request<()>,
-        described: Described,
+        (described, session): (Described, Session),
         source: &Source,
         empty: bool,
     ) -> Response<Body> {
@@ -116,6 +137,7 @@ impl Front {
             described.content_bytes
         };
         let context = Arc::new(RequestContext {
+            session,
             described,
             source: source.clone(),
         });
@@ -213,8 +235,7 @@ fn default_message(code: &str) -> &'static str {
     }
 }
 
-/// A small request body that is collected, within limits, when the S3 library first asks for it,
-/// which is after it verified the signature.
+/// A small request body that is collected, within limits, when the S3 library first asks for it.
 struct Document {
     context: Arc<RequestContext>,
     turns: Arc<Semaphore>,

@@ -13,11 +13,13 @@ use s3s::{S3Error, S3ErrorCode, S3Result};
 
 use crate::auth::Signed;
 use crate::bucket::OWNER_ID;
+use crate::claim::Claim;
 use crate::digest::Promised;
 use crate::error::{access_denied, custom, invalid_argument, invalid_request, not_implemented};
 use crate::limits::{HEAD_BYTES_MAX, HEADERS_MAX};
 use crate::text::{hex32, percent_decode, query_pairs};
 
+pub(crate) mod host;
 mod known;
 
 /// How the body is covered by the signature.
@@ -55,8 +57,8 @@ pub(crate) enum BodyUse {
 /// A request that passed.
 #[derive(Debug)]
 pub(crate) struct Described {
-    /// Who signed it, and how.
-    pub signed: Signed,
+    /// Who signed it, and how; to be verified.
+    pub claim: Claim,
     /// How the signature covers the body.
     pub payload: Payload,
     /// What the client says about the body beforehand.
@@ -69,11 +71,11 @@ pub(crate) struct Described {
     pub body: BodyUse,
 }
 
-/// Checks a request's head.
+/// Checks the head of a request in path style. `sent_path` is the path that the client signed.
 ///
 /// # Errors
 /// Whatever is wrong with it, as S3 says it.
-pub(crate) fn inspect(parts: &Parts) -> S3Result<Described> {
+pub(crate) fn inspect(parts: &Parts, sent_path: &str) -> S3Result<Described> {
     check_size(&parts.headers)?;
     check_single_headers(&parts.headers)?;
     let path = parse_path(parts.uri.path())?;
@@ -95,8 +97,9 @@ pub(crate) fn inspect(parts: &Parts) -> S3Result<Described> {
         ));
     }
     let promised = promises(parts, &query, payload)?;
+    let claim = signed.claim(parts, sent_path, &query);
     Ok(Described {
-        signed,
+        claim,
         payload,
         promised,
         content_bytes: number(&parts.headers, CONTENT_LENGTH.as_str())?,
@@ -262,7 +265,7 @@ fn body_use(parts: &Parts, path: &S3Path, query: &[(String, String)]) -> S3Resul
 
 fn payload(headers: &HeaderMap, signed: &Signed) -> S3Result<Payload> {
     let Some(value) = headers.get("x-amz-content-sha256") else {
-        return if signed.presigned {
+        return if signed.is_presigned() {
             Ok(Payload::Unsigned)
         } else {
             Err(invalid_request(

@@ -6,17 +6,21 @@
 //!
 //! A request passes, in this order: [`server`] (TLS, limits of connections and heads), `front`
 //! (one request from head to answer), `guard` and `auth` (form, signed headers, nothing unknown),
-//! the S3 library (signature of the head, routing, XML), and the file of its family of verbs
-//! (`bucket`, `object`, `multipart`, `list`, `lock`). Content bypasses the S3 library: `body` reads
-//! it, `chunked` decodes it, `digest` proves it, [`slab`] carries it to the engine.
+//! [`claim`] (the signature, verified on the engine's side), the S3 library (routing, XML), and the
+//! file of its family of verbs (`bucket`, `object`, `multipart`, `list`, `lock`). Content bypasses
+//! the S3 library: `body` reads it, `chunked` decodes it, `digest` proves it, [`slab`] carries it to
+//! the engine. [`link`] asks, and [`wire`] carries questions and answers between processes.
 
 #![forbid(unsafe_code)]
 
+pub mod claim;
 pub mod limits;
+pub mod link;
 pub mod message;
 pub mod refusal;
 pub mod server;
 pub mod slab;
+pub mod wire;
 
 mod auth;
 mod body;
@@ -26,7 +30,6 @@ mod digest;
 mod error;
 mod front;
 mod guard;
-mod link;
 mod list;
 mod lock;
 mod multipart;
@@ -35,7 +38,7 @@ mod service;
 mod text;
 mod tls;
 
-pub use auth::Clients;
+pub use claim::Clients;
 pub use link::EngineLink;
 pub use server::{Gateway, GatewayConfig, GatewayError};
-pub use slab::{Slab, SlabPool};
+pub use slab::{Slab, SlabPool, Slabs};

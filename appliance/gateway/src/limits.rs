@@ -10,9 +10,18 @@ pub const SLAB_PLAIN_BYTES_MAX: usize = 1_044_480;
 pub const UPLOAD_UNANSWERED_SLABS_MAX: usize = 1;
 /// How long an upload waits for a free slab before the client is told to slow down.
 pub const SLAB_WAIT_MS: u64 = 30_000;
+/// Bytes of a frame between gateway and engine: the longest listing and the longest list of parts
+/// fit.
+pub const LINK_FRAME_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Bytes that wait for the socket between gateway and engine before askers wait too.
+pub const LINK_BACKLOG_BYTES_MAX: usize = 1024 * 1024;
+/// Bytes read from that socket at once.
+pub const LINK_READ_BYTES: usize = 64 * 1024;
 /// Pieces of a download that are asked for ahead of what the client has taken.
 pub const DOWNLOAD_AHEAD_PIECES: usize = 2;
 
+/// Names under which every vault is reached; in front of them, a bucket may stand.
+pub const DOMAINS: [&str; 2] = ["localhost", "s3.localhost"];
 /// Connections served at once.
 pub const CONNECTIONS_MAX: usize = 256;
 /// Bytes of the buffer between socket and TLS.

@@ -1,47 +1,138 @@
 //! The gateway's end of the conversation with the engine.
 
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+
 use tokio::sync::{mpsc, oneshot};
 
-use crate::message::{Answer, Envelope, Refusal, Request};
+use crate::message::{
+    Answer, Claim, Delivered, Envelope, Refusal, Reply, Request, SessionId, SigningKey,
+};
+use crate::slab::Slab;
+use crate::wire::gateway::Wire;
 
 /// Where an engine's answer arrives.
-pub(crate) type Pending = oneshot::Receiver<Result<Answer, Refusal>>;
+pub(crate) type Pending = oneshot::Receiver<Reply>;
 
 /// A way to ask the engine. Clones ask the same engine.
 #[derive(Clone, Debug)]
-pub struct EngineLink(mpsc::Sender<Envelope>);
+pub struct EngineLink {
+    way: Way,
+    /// Sessions that are over, to be told with the next question for a new one.
+    finished: Arc<Mutex<Vec<SessionId>>>,
+}
+
+#[derive(Clone, Debug)]
+enum Way {
+    /// An engine in this process.
+    Queue(mpsc::Sender<Envelope>),
+    /// An engine in another process.
+    Wire(Arc<Wire>),
+}
 
 impl EngineLink {
-    /// Wraps the sending end of the engine's queue. The queue's length bounds what waits there.
+    /// Asks an engine of this process. The queue's length bounds what waits there.
     #[must_use]
     pub fn new(sender: mpsc::Sender<Envelope>) -> Self {
-        Self(sender)
+        Self::over(Way::Queue(sender))
     }
 
-    /// Asks and waits for the answer.
+    /// Asks an engine of another process.
+    #[must_use]
+    pub fn wired(wire: Wire) -> Self {
+        Self::over(Way::Wire(Arc::new(wire)))
+    }
+
+    fn over(way: Way) -> Self {
+        Self {
+            way,
+            finished: Arc::default(),
+        }
+    }
+
+    /// Has a signed request verified.
     ///
     /// # Errors
-    /// The engine's refusal, or `Stopping` when there is no engine any more.
-    pub(crate) async fn ask(&self, client: &str, request: Request) -> Result<Answer, Refusal> {
-        settle(self.post(client, request).await?).await
+    /// Why it is not believed, or `Stopping` when there is no engine any more.
+    pub(crate) async fn sign_in(&self, claim: Claim, source: IpAddr) -> Result<Session, Refusal> {
+        let request = Request::SignIn {
+            claim,
+            source,
+            finished: std::mem::take(&mut *self.finished()),
+        };
+        let pending = self.post(SessionId::NONE, request, None).await?;
+        match settle(pending).await?.answer {
+            Answer::SignedIn { session, key } => Ok(Session(Arc::new(Open {
+                link: self.clone(),
+                id: session,
+                key,
+            }))),
+            _ => Err(Refusal::NoSession),
+        }
+    }
+
+    /// Asks without waiting for the answer; questions of one caller reach the engine in order.
+    async fn post(
+        &self,
+        session: SessionId,
+        request: Request,
+        slab: Option<Slab>,
+    ) -> Result<Pending, Refusal> {
+        let (answer, pending) = oneshot::channel();
+        let envelope = Envelope {
+            session,
+            request,
+            slab,
+            answer,
+        };
+        match &self.way {
+            Way::Queue(queue) => queue
+                .send(envelope)
+                .await
+                .map_err(|_gone| Refusal::Stopping)?,
+            Way::Wire(wire) => wire.post(envelope).await?,
+        }
+        Ok(pending)
+    }
+
+    fn finished(&self) -> std::sync::MutexGuard<'_, Vec<SessionId>> {
+        self.finished.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A signed request that was verified, in whose name the engine can be asked. Clones are the same
+/// session; it is over when the last one is dropped.
+#[derive(Clone)]
+pub(crate) struct Session(Arc<Open>);
+
+struct Open {
+    link: EngineLink,
+    id: SessionId,
+    key: SigningKey,
+}
+
+impl Session {
+    /// Verifies signatures of the body's chunks.
+    pub(crate) fn key(&self) -> &SigningKey {
+        &self.0.key
     }
 
     /// Asks without waiting for the answer; questions of one caller reach the engine in order.
     ///
     /// # Errors
     /// `Stopping` when there is no engine any more.
-    pub(crate) async fn post(&self, client: &str, request: Request) -> Result<Pending, Refusal> {
-        let (answer, pending) = oneshot::channel();
-        let envelope = Envelope {
-            client: client.to_owned(),
-            request,
-            answer,
-        };
-        self.0
-            .send(envelope)
-            .await
-            .map_err(|_gone| Refusal::Stopping)?;
-        Ok(pending)
+    pub(crate) async fn post(
+        &self,
+        request: Request,
+        slab: Option<Slab>,
+    ) -> Result<Pending, Refusal> {
+        self.0.link.post(self.0.id, request, slab).await
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.link.finished().push(self.id);
     }
 }
 
@@ -49,6 +140,6 @@ impl EngineLink {
 ///
 /// # Errors
 /// The engine's refusal, or `Stopping` when it went away without an answer.
-pub(crate) async fn settle(pending: Pending) -> Result<Answer, Refusal> {
+pub(crate) async fn settle(pending: Pending) -> Result<Delivered, Refusal> {
     pending.await.unwrap_or(Err(Refusal::Stopping))
 }

@@ -4,31 +4,63 @@
 //! engine's side. They are plain data plus slabs, so that the same conversation can run between two
 //! processes. Times are milliseconds since the Unix epoch; sizes are bytes of the client's data.
 
+use serde::{Deserialize, Serialize};
 use stele_format::units::{UnixMillis, UploadId, VersionId};
 
+use std::net::IpAddr;
+
+pub use crate::claim::{Claim, SigningKey};
 pub use crate::refusal::{Refusal, RetentionDateFault, Right};
 use crate::slab::Slab;
 
-/// The access key id a request was signed with. The engine's side, not the gateway, knows its rights.
-pub type ClientId = String;
-
-/// One question, the client who asks it, and where the answer goes.
+/// One question and where the answer goes.
 #[derive(Debug)]
 pub struct Envelope {
-    /// Who signed the request.
-    pub client: ClientId,
+    /// The signed request that it serves.
+    pub session: SessionId,
     /// What is asked.
     pub request: Request,
+    /// The content of `PutData`, or an empty slab for the content that `NextData` asks for.
+    pub slab: Option<Slab>,
     /// Where the answer goes; a dropped receiver means the client went away.
-    pub answer: tokio::sync::oneshot::Sender<Result<Answer, Refusal>>,
+    pub answer: tokio::sync::oneshot::Sender<Reply>,
+}
+
+/// What comes back.
+pub type Reply = Result<Delivered, Refusal>;
+
+/// An answer, and with `Data` the slab that went with the question, filled. Any other slab is free
+/// again before the answer is looked at.
+#[derive(Debug)]
+pub struct Delivered {
+    /// The answer.
+    pub answer: Answer,
+    /// The slab.
+    pub slab: Option<Slab>,
+}
+
+impl From<Answer> for Delivered {
+    fn from(answer: Answer) -> Self {
+        Self { answer, slab: None }
+    }
+}
+
+/// Names a signed request that the engine's side has verified. Whatever else the gateway asks, it
+/// asks in the name of one; the engine's side, not the gateway, knows whose it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct SessionId(pub u64);
+
+impl SessionId {
+    /// No session, for the question that asks for one.
+    pub const NONE: Self = Self(0);
 }
 
 /// Names an open upload or download stream between gateway and engine.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct StreamId(pub u64);
 
 /// An object's address as the client gave it. The key is PHI: `Debug` does not print it.
-#[derive(Clone, PartialEq, Eq, Hash)]
+#[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct ObjectName {
     /// Bucket name.
     pub bucket: String,
@@ -43,7 +75,7 @@ impl std::fmt::Debug for ObjectName {
 }
 
 /// S3 Object Lock modes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum LockMode {
     /// Can be shortened by a client that two people granted that right.
     Governance,
@@ -52,16 +84,17 @@ pub enum LockMode {
 }
 
 /// Retention of one version.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Retention {
     /// The mode.
     pub mode: LockMode,
     /// The instant until which the version is kept.
+    #[serde(with = "crate::wire::plain")]
     pub until: UnixMillis,
 }
 
 /// A bucket's default retention period.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Period {
     /// Days, 1 to 36,500.
     Days(u32),
@@ -70,7 +103,7 @@ pub enum Period {
 }
 
 /// What a client asked for with the `x-amz-object-lock-*` headers.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LockWish {
     /// Mode and date, only ever together.
     pub retention: Option<Retention>,
@@ -79,7 +112,7 @@ pub struct LockWish {
 }
 
 /// Kinds of bucket.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum BucketKind {
     /// Every version gets the bucket's default retention.
     DefaultLocked,
@@ -90,20 +123,21 @@ pub enum BucketKind {
 }
 
 /// A bucket as a client may see it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BucketInfo {
     /// Name.
     pub name: String,
     /// Kind.
     pub kind: BucketKind,
     /// When it was created.
+    #[serde(with = "crate::wire::plain")]
     pub created: UnixMillis,
     /// Default retention, if any.
     pub default: Option<(LockMode, Period)>,
 }
 
 /// Checksum algorithms of S3.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum ChecksumKind {
     /// CRC-32 (IEEE).
     Crc32,
@@ -118,7 +152,7 @@ pub enum ChecksumKind {
 }
 
 /// One verified checksum of an object or part, raw big-endian bytes as S3 encodes them in base64.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Checksum {
     /// The algorithm.
     pub kind: ChecksumKind,
@@ -135,7 +169,7 @@ impl std::fmt::Debug for Checksum {
 }
 
 /// Client metadata stored with a version. Derived from what the client sent: PHI, never logged.
-#[derive(Clone, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Metadata {
     /// `content-type`, `cache-control`, `content-disposition`, `content-encoding`,
     /// `content-language`, `expires`: lower-case header name and value.
@@ -155,7 +189,7 @@ impl std::fmt::Debug for Metadata {
 }
 
 /// A byte range as asked, resolved by the engine against the stored length.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum RangeWish {
     /// From first to last byte, both included; no last means to the end.
     From {
@@ -169,7 +203,7 @@ pub enum RangeWish {
 }
 
 /// Conditions on the current version, decided at sequencing.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Conditions {
     /// Only if the current ETag is this one (without quotes), or `*` for any.
     pub if_match: Option<String>,
@@ -178,7 +212,7 @@ pub struct Conditions {
 }
 
 /// What an upload stream will become.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Purpose {
     /// A new version of an object.
     Object {
@@ -190,6 +224,7 @@ pub enum Purpose {
     /// One part of a multipart upload.
     Part {
         /// The upload.
+        #[serde(with = "crate::wire::plain")]
         upload: UploadId,
         /// 1 to 10,000.
         number: u16,
@@ -197,7 +232,7 @@ pub enum Purpose {
 }
 
 /// One finished part as the completing client names it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NamedPart {
     /// Part number.
     pub number: u16,
@@ -208,7 +243,7 @@ pub struct NamedPart {
 }
 
 /// Where a listing starts and what it rolls up.
-#[derive(Clone, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ListWish {
     /// Bucket name.
     pub bucket: String,
@@ -231,8 +266,17 @@ impl std::fmt::Debug for ListWish {
 }
 
 /// A question to the engine.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub enum Request {
+    /// Verify a signed request. Answer: `SignedIn`.
+    SignIn {
+        /// What the client signed, and how.
+        claim: Claim,
+        /// Where the client connects from.
+        source: IpAddr,
+        /// Sessions that are over.
+        finished: Vec<SessionId>,
+    },
     /// All buckets.
     ListBuckets,
     /// Make a bucket; `lock` is the lock header. Answer: `Bucket`.
@@ -268,13 +312,12 @@ pub enum Request {
         /// Length if the client declared it, to refuse early.
         content_bytes: Option<u64>,
     },
-    /// The next chunk of an upload, in order; every chunk but the last is full. Answer: `Done`, as
-    /// soon as the engine has taken it (not yet durable).
+    /// The next chunk of an upload, in order; every chunk but the last is full. Its plaintext is in
+    /// the slab beside the question. Answer: `Done`, as soon as the engine has taken it (not yet
+    /// durable).
     PutData {
         /// The stream.
         stream: StreamId,
-        /// Plaintext.
-        slab: Slab,
     },
     /// All data was sent and every digest the client gave was verified. Answer: `Stored`, after it
     /// is durable.
@@ -298,11 +341,13 @@ pub enum Request {
         /// The object.
         name: ObjectName,
         /// Which version; none means current.
+        #[serde(with = "crate::wire::plain")]
         version: Option<VersionId>,
         /// Which bytes.
         range: Option<RangeWish>,
     },
-    /// The next piece of an open download. Answer: `Data`, or `End` after the last.
+    /// The next piece of an open download, into the slab beside the question. Answer: `Data`, or
+    /// `End` after the last.
     NextData {
         /// The stream.
         stream: StreamId,
@@ -317,6 +362,7 @@ pub enum Request {
         /// The object.
         name: ObjectName,
         /// Which version; none means current.
+        #[serde(with = "crate::wire::plain")]
         version: Option<VersionId>,
     },
     /// S3 DELETE. Answer: `Deleted`.
@@ -324,6 +370,7 @@ pub enum Request {
         /// The object.
         name: ObjectName,
         /// Which version; none adds a delete marker.
+        #[serde(with = "crate::wire::plain")]
         version: Option<VersionId>,
         /// `x-amz-bypass-governance-retention: true`.
         bypass: bool,
@@ -337,6 +384,7 @@ pub enum Request {
         /// The object.
         name: ObjectName,
         /// Which version; none means current.
+        #[serde(with = "crate::wire::plain")]
         version: Option<VersionId>,
         /// New retention.
         retention: Option<Retention>,
@@ -348,6 +396,7 @@ pub enum Request {
         /// The object.
         name: ObjectName,
         /// Which version; none means current.
+        #[serde(with = "crate::wire::plain")]
         version: Option<VersionId>,
         /// ON or OFF.
         on: bool,
@@ -368,6 +417,7 @@ pub enum Request {
         /// The object.
         name: ObjectName,
         /// The upload.
+        #[serde(with = "crate::wire::plain")]
         upload: UploadId,
         /// Only parts after this number.
         after: u16,
@@ -381,6 +431,7 @@ pub enum Request {
         /// The object.
         name: ObjectName,
         /// The upload.
+        #[serde(with = "crate::wire::plain")]
         upload: UploadId,
         /// The parts in ascending order.
         parts: Vec<NamedPart>,
@@ -394,14 +445,16 @@ pub enum Request {
         /// The object.
         name: ObjectName,
         /// The upload.
+        #[serde(with = "crate::wire::plain")]
         upload: UploadId,
     },
 }
 
 /// A stored version, as HEAD tells it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ObjectInfo {
     /// Version; shown as `null` for `plain` buckets.
+    #[serde(with = "crate::wire::plain")]
     pub version: VersionId,
     /// Whether versions are shown to clients of this bucket.
     pub versioned: bool,
@@ -410,6 +463,7 @@ pub struct ObjectInfo {
     /// ETag without quotes.
     pub etag: String,
     /// When it was stored.
+    #[serde(with = "crate::wire::plain")]
     pub modified: UnixMillis,
     /// Client metadata.
     pub metadata: Metadata,
@@ -435,7 +489,7 @@ impl ObjectInfo {
 }
 
 /// One row of a listing of current objects.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ListedObject {
     /// Key.
     pub key: String,
@@ -444,15 +498,17 @@ pub struct ListedObject {
     /// Length of the content.
     pub content_bytes: u64,
     /// When it was stored.
+    #[serde(with = "crate::wire::plain")]
     pub modified: UnixMillis,
 }
 
 /// One row of a listing of versions.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ListedVersion {
     /// Key.
     pub key: String,
     /// Version.
+    #[serde(with = "crate::wire::plain")]
     pub version: VersionId,
     /// True for a delete marker.
     pub marker: bool,
@@ -463,22 +519,25 @@ pub struct ListedVersion {
     /// Length of the content; 0 for a marker.
     pub content_bytes: u64,
     /// When it was stored.
+    #[serde(with = "crate::wire::plain")]
     pub modified: UnixMillis,
 }
 
 /// One open upload.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ListedUpload {
     /// Key.
     pub key: String,
     /// The upload.
+    #[serde(with = "crate::wire::plain")]
     pub upload: UploadId,
     /// When it began.
+    #[serde(with = "crate::wire::plain")]
     pub started: UnixMillis,
 }
 
 /// One stored part.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ListedPart {
     /// Part number.
     pub number: u16,
@@ -487,13 +546,14 @@ pub struct ListedPart {
     /// Length of the content.
     pub content_bytes: u64,
     /// When it was stored.
+    #[serde(with = "crate::wire::plain")]
     pub modified: UnixMillis,
     /// Stored checksums.
     pub checksums: Vec<Checksum>,
 }
 
 /// A page of a listing. `Row` is one of the `Listed*` types.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Page<Row> {
     /// Rows in key order.
     pub rows: Vec<Row>,
@@ -515,9 +575,10 @@ impl<Row> std::fmt::Debug for Page<Row> {
 }
 
 /// What came of a stored object or part.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stored {
     /// Version made; none for parts.
+    #[serde(with = "crate::wire::plain")]
     pub version: Option<VersionId>,
     /// Whether versions are shown to clients of this bucket.
     pub versioned: bool,
@@ -528,8 +589,15 @@ pub struct Stored {
 }
 
 /// An answer of the engine; which one belongs to which request is said there.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub enum Answer {
+    /// The signature is right.
+    SignedIn {
+        /// In whose name questions may now be asked.
+        session: SessionId,
+        /// Verifies signatures of the body's chunks.
+        key: SigningKey,
+    },
     /// Done.
     Done,
     /// All buckets.
@@ -549,8 +617,8 @@ pub enum Answer {
         /// First byte and number of bytes that will follow.
         range: (u64, u64),
     },
-    /// A piece of content, in order.
-    Data(Slab),
+    /// A piece of content, in order, in the slab beside the answer.
+    Data,
     /// No more content.
     End,
     /// A version.
@@ -560,6 +628,7 @@ pub enum Answer {
         /// A marker was made or removed.
         marker: bool,
         /// The marker made, or the version named.
+        #[serde(with = "crate::wire::plain")]
         version: Option<VersionId>,
         /// Whether versions are shown to clients of this bucket.
         versioned: bool,
@@ -569,7 +638,7 @@ pub enum Answer {
     /// Versions.
     VersionListing(Page<ListedVersion>),
     /// An upload began.
-    Upload(UploadId),
+    Upload(#[serde(with = "crate::wire::plain")] UploadId),
     /// Parts; the flag says whether more follow.
     Parts(Vec<ListedPart>, bool),
     /// Open uploads.

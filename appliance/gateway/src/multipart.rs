@@ -23,7 +23,7 @@ use crate::message::{
     Refusal, Request,
 };
 use crate::object::metadata::{STORAGE_CLASS, collect};
-use crate::object::put::{Sums, conditions, secret};
+use crate::object::put::{Sums, conditions};
 use crate::object::upload::store;
 use crate::service::{Caller, Service, context, length, name, plain};
 use crate::text::{timestamp, xml_text};
@@ -133,7 +133,6 @@ pub(crate) async fn part(
 ) -> S3Result<S3Response<UploadPartOutput>> {
     let caller = service.caller(&request)?;
     let context = context(&request)?;
-    let secret = secret(&request)?;
     let input = request.input;
     let number = part_number(input.part_number)?;
     let purpose = Purpose::Part {
@@ -145,7 +144,7 @@ pub(crate) async fn part(
         purpose,
         Conditions::default(),
     );
-    let stored = store(service, &caller, &context, secret.expose(), what).await?;
+    let stored = store(service, &caller, &context, what).await?;
     let sums = Sums::of(&stored.checksums, None);
     plain(UploadPartOutput {
         checksum_crc32: sums.crc32,

@@ -1,11 +1,12 @@
 //! Why the engine says no, in the words the gateway translates for clients.
 
+use serde::{Deserialize, Serialize};
 use stele_format::units::{UnixMillis, VersionId};
 
 use crate::message::LockMode;
 
 /// The special client rights, each granted to a key by people.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Right {
     /// Bypass governance retention.
     GovernanceBypass,
@@ -16,8 +17,28 @@ pub enum Right {
 }
 
 /// Why the engine said no. Says what, why and until when, and nothing of names or content.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 pub enum Refusal {
+    /// There is no such access key.
+    #[error("the access key id you provided does not exist in this vault")]
+    UnknownKey,
+    /// The signature is not the one this request has under that key.
+    #[error(
+        "the signature computed for this request does not match the one you provided; check your \
+         secret key and signing method"
+    )]
+    Signature,
+    /// The request was signed too long ago, or by a clock that is ahead.
+    #[error(
+        "the difference between the time of the request and the time of the vault is too large"
+    )]
+    Skewed,
+    /// The presigned URL was good for a shorter time.
+    #[error("the request has expired")]
+    Expired,
+    /// The question belongs to no verified request, or to one that is over.
+    #[error("the request is not signed in")]
+    NoSession,
     /// No such bucket.
     #[error("no such bucket")]
     NoSuchBucket,
@@ -25,6 +46,7 @@ pub enum Refusal {
     #[error("no such key")]
     NoSuchKey {
         /// The delete marker that hides it.
+        #[serde(with = "crate::wire::plain")]
         marker: Option<VersionId>,
     },
     /// No such version.
@@ -34,6 +56,7 @@ pub enum Refusal {
     #[error("the version is a delete marker")]
     IsMarker {
         /// The marker.
+        #[serde(with = "crate::wire::plain")]
         version: VersionId,
     },
     /// No such upload.
@@ -57,6 +80,7 @@ pub enum Refusal {
         /// Its mode.
         mode: LockMode,
         /// Until when.
+        #[serde(with = "crate::wire::plain")]
         until: UnixMillis,
     },
     /// Under legal hold.
@@ -144,7 +168,7 @@ pub enum Refusal {
 }
 
 /// What is wrong with a retain-until date.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 pub enum RetentionDateFault {
     /// In the past.
     #[error("it lies in the past")]

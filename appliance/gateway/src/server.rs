@@ -5,7 +5,7 @@
 
 use std::future::Future;
 use std::io;
-use std::net::{SocketAddr, TcpListener as StdListener};
+use std::net::{IpAddr, SocketAddr, TcpListener as StdListener};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,16 +25,16 @@ use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use zeroize::Zeroizing;
 
-use crate::auth::{Clients, SignedOnly};
 use crate::front::Front;
+use crate::guard::host::Domains;
 use crate::limits::{
-    CLOCK_SKEW_S_MAX, CONNECTIONS_MAX, DRAIN_MS, H1_BUFFER_BYTES, H2_CONNECTION_WINDOW_BYTES,
+    CONNECTIONS_MAX, DOMAINS, DRAIN_MS, H1_BUFFER_BYTES, H2_CONNECTION_WINDOW_BYTES,
     H2_STREAM_WINDOW_BYTES, H2_STREAMS_MAX, HANDSHAKE_MS_MAX, HEAD_BYTES_MAX, HEAD_MS_MAX,
     HEADERS_MAX, SOCKET_BUFFER_BYTES, XML_BODY_BYTES_MAX,
 };
 use crate::link::EngineLink;
 use crate::service::Service;
-use crate::slab::SlabPool;
+use crate::slab::Slabs;
 use crate::tls::{ALPN_H2, server_config};
 
 /// What a gateway needs to know.
@@ -47,10 +47,10 @@ pub struct GatewayConfig {
     pub private_key_der: Zeroizing<Vec<u8>>,
     /// The region buckets are said to be in; clients may sign for any.
     pub region: String,
-    /// Who may speak to the vault.
-    pub clients: Clients,
-    /// Memory for uploads.
-    pub slabs: SlabPool,
+    /// Names under which the vault is reached; in front of them, a bucket may stand.
+    pub domains: Vec<String>,
+    /// Memory for content.
+    pub slabs: Slabs,
     /// Connections served at once.
     pub connections_max: usize,
     /// Time after the stop signal in which running requests may finish.
@@ -64,15 +64,14 @@ impl GatewayConfig {
         listen: SocketAddr,
         certificate_chain_der: Vec<Vec<u8>>,
         private_key_der: Zeroizing<Vec<u8>>,
-        clients: Clients,
-        slabs: SlabPool,
+        slabs: Slabs,
     ) -> Self {
         Self {
             listen,
             certificate_chain_der,
             private_key_der,
             region: "us-east-1".to_owned(),
-            clients,
+            domains: DOMAINS.map(str::to_owned).to_vec(),
             slabs,
             connections_max: CONNECTIONS_MAX,
             drain: Duration::from_millis(DRAIN_MS),
@@ -133,17 +132,18 @@ impl Gateway {
 
         let mut limits = S3Config::default();
         limits.xml_max_body_size = XML_BODY_BYTES_MAX;
-        limits.presigned_url_max_skew_time_secs = CLOCK_SKEW_S_MAX;
-        let service = Service::new(link, config.slabs, config.region);
+        let service = Service::new(config.slabs, config.region);
         let mut builder = S3ServiceBuilder::new(service);
         builder.set_config(Arc::new(StaticConfigProvider::new(Arc::new(limits))));
-        builder.set_auth(config.clients);
-        builder.set_access(SignedOnly);
         Ok(Self {
             listener,
             address,
             tls,
-            front: Arc::new(Front::new(builder.build())),
+            front: Arc::new(Front::new(
+                builder.build(),
+                link,
+                Domains::new(config.domains),
+            )),
             connections_max: config.connections_max,
             drain: config.drain,
         })
@@ -174,8 +174,9 @@ impl Gateway {
                 accepted = accept(&listener, &permits) => accepted,
             };
             while connections.try_join_next().is_some() {}
-            let (stream, permit) = accepted;
+            let (stream, peer, permit) = accepted;
             let connection = Connection {
+                peer,
                 front: Arc::clone(&self.front),
                 acceptor: acceptor.clone(),
                 watcher: graceful.watcher(),
@@ -206,14 +207,14 @@ fn listen(address: SocketAddr) -> Result<StdListener, GatewayError> {
 async fn accept(
     listener: &TcpListener,
     permits: &Arc<Semaphore>,
-) -> (TcpStream, OwnedSemaphorePermit) {
+) -> (TcpStream, IpAddr, OwnedSemaphorePermit) {
     let permit = Arc::clone(permits)
         .acquire_owned()
         .await
         .expect("the semaphore is never closed");
     loop {
         match listener.accept().await {
-            Ok((stream, _peer)) => return (stream, permit),
+            Ok((stream, peer)) => return (stream, peer.ip().to_canonical(), permit),
             Err(error) => {
                 // Out of descriptors, or the peer left already: neither ends the listener.
                 tracing::warn!(%error, "a connection could not be accepted");
@@ -225,6 +226,7 @@ async fn accept(
 
 /// One connection and what it needs.
 struct Connection {
+    peer: IpAddr,
     front: Arc<Front>,
     acceptor: TlsAcceptor,
     watcher: Watcher,
@@ -248,9 +250,10 @@ impl Connection {
         };
         let h2 = stream.get_ref().1.alpn_protocol() == Some(ALPN_H2);
         let builder = http(h2);
-        let front = self.front;
-        let service =
-            service_fn(move |request: hyper::Request<Incoming>| Arc::clone(&front).handle(request));
+        let (front, peer) = (self.front, self.peer);
+        let service = service_fn(move |request: hyper::Request<Incoming>| {
+            Arc::clone(&front).handle(request, peer)
+        });
         let connection = builder.serve_connection(TokioIo::new(stream), service);
         if let Err(error) = self.watcher.watch(connection).await {
             tracing::debug!(%error, "connection ended early");

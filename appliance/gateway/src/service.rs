@@ -5,26 +5,26 @@ use std::sync::Arc;
 
 use s3s::{S3, S3Error, S3Request, S3Response, S3Result, dto};
 
-use crate::error::{access_denied, wrong_answer};
+use crate::error::wrong_answer;
 use crate::front::RequestContext;
-use crate::link::{EngineLink, Pending, settle};
-use crate::message::{Answer, BucketInfo, BucketKind, ObjectInfo, ObjectName, Refusal, Request};
-use crate::slab::SlabPool;
+use crate::link::{Pending, Session, settle};
+use crate::message::{
+    Answer, BucketInfo, BucketKind, Delivered, ObjectInfo, ObjectName, Refusal, Request,
+};
+use crate::slab::{Slab, Slabs};
 use crate::{bucket, list, lock, multipart, object};
 use stele_format::units::VersionId;
 
 /// What all operations share.
 #[derive(Clone)]
 pub(crate) struct Service {
-    link: EngineLink,
-    pub slabs: SlabPool,
+    pub slabs: Slabs,
     pub region: Arc<str>,
 }
 
 impl Service {
-    pub(crate) fn new(link: EngineLink, slabs: SlabPool, region: String) -> Self {
+    pub(crate) fn new(slabs: Slabs, region: String) -> Self {
         Self {
-            link,
             slabs,
             region: region.into(),
         }
@@ -32,13 +32,8 @@ impl Service {
 
     /// Who asks in this request.
     pub(crate) fn caller<T>(&self, request: &S3Request<T>) -> S3Result<Caller> {
-        let credentials = request.credentials.as_ref();
-        let credentials =
-            credentials.ok_or_else(|| access_denied("anonymous access is not allowed"))?;
-        Ok(Caller {
-            link: self.link.clone(),
-            client: credentials.access_key.clone(),
-        })
+        let context = context(request)?;
+        Ok(Caller(context.session.clone()))
     }
 }
 
@@ -58,20 +53,23 @@ pub(crate) fn plain<T>(output: T) -> S3Result<S3Response<T>> {
 
 /// One client's way to the engine.
 #[derive(Clone)]
-pub(crate) struct Caller {
-    link: EngineLink,
-    client: String,
-}
+pub(crate) struct Caller(Session);
 
 impl Caller {
     /// Asks the engine.
     pub(crate) async fn ask(&self, request: Request) -> Result<Answer, Refusal> {
-        self.link.ask(&self.client, request).await
+        settle(self.post(request, None).await?)
+            .await
+            .map(|done| done.answer)
     }
 
     /// Asks the engine without waiting.
-    pub(crate) async fn post(&self, request: Request) -> Result<Pending, Refusal> {
-        self.link.post(&self.client, request).await
+    pub(crate) async fn post(
+        &self,
+        request: Request,
+        slab: Option<Slab>,
+    ) -> Result<Pending, Refusal> {
+        self.0.post(request, slab).await
     }
 
     /// Asks for something whose only answer is that it was done.
@@ -129,7 +127,7 @@ impl Caller {
 
 /// The result of a posted request whose only answer is that it was done.
 pub(crate) async fn settle_done(pending: Pending) -> S3Result<()> {
-    done(settle(pending).await)
+    done(settle(pending).await.map(|Delivered { answer, .. }| answer))
 }
 
 fn done(answer: Result<Answer, Refusal>) -> S3Result<()> {

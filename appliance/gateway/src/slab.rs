@@ -8,12 +8,15 @@
 //! never shown to anybody: a pooled buffer still holds what its last user left there.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use stele_device::buffer::{BufferMut, Pool};
 use tokio::sync::Notify;
+use tokio::time::timeout;
 
-use crate::limits::{SLAB_BYTES, SLAB_FRONT_BYTES, SLAB_PLAIN_BYTES_MAX};
+use crate::limits::{SLAB_BYTES, SLAB_FRONT_BYTES, SLAB_PLAIN_BYTES_MAX, SLAB_WAIT_MS};
+use crate::refusal::Refusal;
 
 /// Plaintext of at most one chunk inside an aligned buffer.
 pub struct Slab {
@@ -84,7 +87,27 @@ impl AsRef<[u8]> for Slab {
     }
 }
 
-/// The bounded set of slabs that uploads are read into. Clones share it.
+/// The memory of a gateway for content.
+#[derive(Clone, Debug)]
+pub struct Slabs {
+    /// What uploads are read into.
+    pub uploads: SlabPool,
+    /// What downloads are delivered in.
+    pub downloads: SlabPool,
+}
+
+impl Slabs {
+    /// Memory of this process alone.
+    #[must_use]
+    pub fn new(upload_count: usize, download_count: usize) -> Self {
+        Self {
+            uploads: SlabPool::new(upload_count),
+            downloads: SlabPool::new(download_count),
+        }
+    }
+}
+
+/// A bounded set of slabs. Clones share it.
 #[derive(Clone, Debug)]
 pub struct SlabPool {
     pool: Pool,
@@ -95,7 +118,12 @@ impl SlabPool {
     /// A pool of at most `slab_count_max` slabs of `SLAB_BYTES`.
     #[must_use]
     pub fn new(slab_count_max: usize) -> Self {
-        let pool = Pool::new(SLAB_BYTES, slab_count_max);
+        Self::over(Pool::new(SLAB_BYTES, slab_count_max))
+    }
+
+    /// Slabs over the buffers of a pool, each of `SLAB_BYTES`.
+    #[must_use]
+    pub fn over(pool: Pool) -> Self {
         let returned = Arc::new(Notify::new());
         let waker = Arc::clone(&returned);
         pool.on_return(move || waker.notify_one());
@@ -114,6 +142,23 @@ impl SlabPool {
         }
     }
 
+    /// An empty slab, as soon as there is one within a bounded time.
+    ///
+    /// # Errors
+    /// `Busy` when there is none in that time.
+    pub async fn take_soon(&self) -> Result<Slab, Refusal> {
+        let most = Duration::from_millis(SLAB_WAIT_MS);
+        timeout(most, self.take())
+            .await
+            .map_err(|_elapsed| Refusal::Busy)
+    }
+
+    /// The number of a slab's buffer in its pool; none if it is of another pool.
+    #[must_use]
+    pub fn number_of(&self, slab: &Slab) -> Option<usize> {
+        self.pool.number_of(&slab.buffer)
+    }
+
     /// An empty slab, if there is one now.
     #[must_use]
     pub fn try_take(&self) -> Option<Slab> {
@@ -124,6 +169,12 @@ impl SlabPool {
     #[must_use]
     pub fn buffers(&self) -> Pool {
         self.pool.clone()
+    }
+
+    /// How many slabs there are.
+    #[must_use]
+    pub fn count_max(&self) -> usize {
+        self.pool.slab_count_max()
     }
 
     /// How many slabs are out now.

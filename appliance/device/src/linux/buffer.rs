@@ -12,9 +12,11 @@
 
 use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
 use std::ops::{Deref, DerefMut};
+use std::os::fd::{AsRawFd, BorrowedFd};
 use std::ptr::NonNull;
 use std::sync::Arc;
 
+use nix::errno::Errno;
 use nix::libc;
 
 use crate::limits::{BLOCK_BYTES, HUGE_PAGE_BYTES};
@@ -73,18 +75,36 @@ impl AlignedMemory {
         }
         let total = piece_bytes.checked_mul(count);
         let total = total.unwrap_or_else(|| handle_alloc_error(piece));
-        let mapping = Arc::new(Mapping::new(total));
-        (0..count)
-            .map(|number| AlignedMemory {
-                // SAFETY: the piece lies inside the mapping, which is `count` pieces long.
-                pointer: unsafe { mapping.start.add(number * piece_bytes) },
-                bytes: piece_bytes,
-                owner: Owner::Mapping {
-                    _mapping: Arc::clone(&mapping),
-                },
-            })
-            .collect()
+        cut(&Arc::new(Mapping::new(total)), piece_bytes, count)
     }
+
+    /// Equal pieces of memory that another process maps too. They are whatever that process left in
+    /// them, and stay what this one makes of them only as long as the other keeps its hands off:
+    /// whoever maps memory this way must trust the other process.
+    ///
+    /// # Panics
+    /// When the mapping is not made of pieces of that length.
+    pub(crate) fn shared_pieces(mapping: Mapping, piece_bytes: usize) -> Vec<AlignedMemory> {
+        layout(piece_bytes, BLOCK_BYTES);
+        assert!(mapping.bytes().is_multiple_of(piece_bytes), "whole pieces");
+        let count = mapping.bytes() / piece_bytes;
+        cut(&Arc::new(mapping), piece_bytes, count)
+    }
+}
+
+/// Disjoint pieces of a mapping that is at least `count` pieces long.
+fn cut(mapping: &Arc<Mapping>, piece_bytes: usize, count: usize) -> Vec<AlignedMemory> {
+    assert!(piece_bytes * count <= mapping.bytes(), "inside the mapping");
+    (0..count)
+        .map(|number| AlignedMemory {
+            // SAFETY: the piece lies inside the mapping, as asserted above.
+            pointer: unsafe { mapping.start.add(number * piece_bytes) },
+            bytes: piece_bytes,
+            owner: Owner::Mapping {
+                _mapping: Arc::clone(mapping),
+            },
+        })
+        .collect()
 }
 
 fn layout(bytes: usize, align: usize) -> Layout {
@@ -121,9 +141,11 @@ impl DerefMut for AlignedMemory {
     }
 }
 
-/// Memory straight from the kernel, starting where a huge page can start.
-struct Mapping {
+/// Memory straight from the kernel.
+pub(crate) struct Mapping {
     start: NonNull<u8>,
+    /// How much of it may be used.
+    bytes: usize,
     /// What was mapped: more, so that a start could be chosen.
     mapped: NonNull<libc::c_void>,
     mapped_bytes: usize,
@@ -136,6 +158,7 @@ unsafe impl Send for Mapping {}
 unsafe impl Sync for Mapping {}
 
 impl Mapping {
+    /// Zero bytes of this process alone, starting where a huge page can start.
     fn new(bytes: usize) -> Mapping {
         let wanted = layout(bytes, HUGE_PAGE_BYTES);
         let mapped_bytes = bytes.saturating_add(HUGE_PAGE_BYTES);
@@ -162,9 +185,70 @@ impl Mapping {
         unsafe { libc::madvise(start.as_ptr().cast(), bytes, libc::MADV_HUGEPAGE) };
         Mapping {
             start,
+            bytes,
             mapped,
             mapped_bytes,
         }
+    }
+
+    /// The first bytes of a file, shared with every other process that maps it. The file must be at
+    /// least that long for as long as it is mapped: the caller seals it against becoming shorter.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub(crate) fn shared(file: BorrowedFd<'_>, bytes: usize) -> Result<Mapping, Errno> {
+        layout(bytes, BLOCK_BYTES);
+        // SAFETY: a new mapping at a place of the kernel's choice touches nothing there is.
+        let mapped = unsafe {
+            libc::mmap(
+                std::ptr::null_mut(),
+                bytes,
+                libc::PROT_READ | libc::PROT_WRITE,
+                libc::MAP_SHARED,
+                file.as_raw_fd(),
+                0,
+            )
+        };
+        if mapped == libc::MAP_FAILED {
+            return Err(Errno::last());
+        }
+        let mapped = NonNull::new(mapped).ok_or(Errno::EFAULT)?;
+        Ok(Mapping {
+            start: mapped.cast(),
+            bytes,
+            mapped,
+            mapped_bytes: bytes,
+        })
+    }
+
+    /// Length, bytes.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Copies bytes out of memory that another process may be writing: what arrives is whatever was
+    /// there, byte by byte, and must be looked at only in the copy. None when it lies outside.
+    pub(crate) fn copy_out(&self, at: usize, into: &mut [u8]) -> Option<()> {
+        let from = self.place(at, into.len())?;
+        // SAFETY: the source lies inside the mapping, the target is borrowed from this process alone;
+        // any byte is a valid one, and no reference to the shared memory is ever made.
+        unsafe { std::ptr::copy_nonoverlapping(from, into.as_mut_ptr(), into.len()) };
+        Some(())
+    }
+
+    /// Copies bytes into memory that another process may be reading. None when it lies outside.
+    pub(crate) fn copy_in(&self, at: usize, from: &[u8]) -> Option<()> {
+        let into = self.place(at, from.len())?;
+        // SAFETY: as in `copy_out`, the other way round; one thread of this process at a time has the
+        // piece that is written to, and no reference to the shared memory is ever made.
+        unsafe { std::ptr::copy_nonoverlapping(from.as_ptr(), into, from.len()) };
+        Some(())
+    }
+
+    fn place(&self, at: usize, len: usize) -> Option<*mut u8> {
+        let end = at.checked_add(len)?;
+        // SAFETY: the address lies inside the mapping or one behind it.
+        (end <= self.bytes).then(|| unsafe { self.start.as_ptr().add(at) })
     }
 }
 

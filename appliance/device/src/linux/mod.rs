@@ -1,4 +1,5 @@
-//! The real machine: files and block devices, the kernel's clocks and randomness, the key file.
+//! The real machine: files and block devices, the kernel's clocks and randomness, the key file, and what keeps a
+//! process apart from the others.
 
 pub mod area;
 pub(crate) mod buffer;
@@ -8,3 +9,5 @@ pub mod entropy;
 pub mod keyfile;
 pub(crate) mod open;
 mod ring;
+pub mod sandbox;
+pub mod shared;

@@ -12,11 +12,19 @@ const CHUNK_SIGNATURES: [&str; 3] = [
 const TRAILER_SIGNATURE: &str = "d81f82fc3505edab99d459891051a732e8730629a2e4a59689829ca17fe2e435";
 
 fn signer() -> ChunkSigner {
+    let claim = Claim {
+        key_id: "KEY".to_owned(),
+        day: "20130524".to_owned(),
+        region: "us-east-1".to_owned(),
+        date: "20130524T000000Z".to_owned(),
+        expires_s: None,
+        request_digest: [0; 32],
+        raw_path_digest: None,
+        signature: hex32(SEED).expect("64 digits"),
+    };
     ChunkSigner::new(
-        SECRET,
-        "20130524T000000Z",
-        ("20130524", "us-east-1", "s3"),
-        SEED,
+        &SigningKey::derive(SECRET, &claim.day, &claim.region),
+        &claim,
     )
 }
 

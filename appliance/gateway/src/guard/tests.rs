@@ -13,8 +13,9 @@ fn head(method: &str, uri: &str, extra: &[(&str, &str)]) -> Parts {
         names.push(name);
     }
     let authorization = format!(
-        "AWS4-HMAC-SHA256 Credential=K/20261123/r/s3/aws4_request,SignedHeaders={},Signature=0",
-        names.join(";")
+        "AWS4-HMAC-SHA256 Credential=K/20261123/r/s3/aws4_request,SignedHeaders={},Signature={:064}",
+        names.join(";"),
+        0
     );
     request
         .header("x-amz-date", "20261123T000000Z")
@@ -26,7 +27,7 @@ fn head(method: &str, uri: &str, extra: &[(&str, &str)]) -> Parts {
 }
 
 fn check(method: &str, uri: &str, extra: &[(&str, &str)], expected: &str) {
-    let code = match inspect(&head(method, uri, extra)) {
+    let code = match inspect(&head(method, uri, extra), uri) {
         Ok(_) => "ok".to_owned(),
         Err(error) => error.code().as_str().to_owned(),
     };
@@ -218,7 +219,7 @@ fn payload_words_are_checked() {
 #[test]
 fn bodies_go_where_they_belong() {
     let body = |method, uri, extra: &[(&str, &str)]| {
-        inspect(&head(method, uri, extra))
+        inspect(&head(method, uri, extra), uri)
             .map(|described| described.body)
             .ok()
     };
@@ -246,7 +247,11 @@ fn bodies_go_where_they_belong() {
 #[test]
 fn checksums_of_a_completed_object_are_not_those_of_the_document() {
     let extra = [("x-amz-checksum-crc32", "AAAAAA==-3")];
-    let described = inspect(&head("POST", "/bucket/key?uploadId=a", &extra)).expect("fine");
+    let described = inspect(
+        &head("POST", "/bucket/key?uploadId=a", &extra),
+        "/bucket/key",
+    )
+    .expect("fine");
     assert!(!described.promised.has_explicit());
     check("PUT", "/bucket/key", &extra, "InvalidRequest");
 }

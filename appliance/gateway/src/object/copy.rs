@@ -39,7 +39,7 @@ struct Source {
 
 impl Source {
     async fn open(
-        caller: &Caller,
+        (service, caller): (&Service, &Caller),
         source: CopySource,
         wanted: &Wanted,
         range: Option<(u64, u64)>,
@@ -70,7 +70,7 @@ impl Source {
             return Err(wrong_answer());
         };
         // From here on the stream is closed when this is dropped.
-        let content = Download::start(caller.clone(), stream, bytes);
+        let content = Download::start(caller.clone(), &service.slabs, stream, bytes);
         wanted.check(&info).map_err(|_unchanged| unmet())?;
         if range.is_some_and(|(_, last)| first + bytes != last + 1) {
             return Err(invalid_argument(format!(
@@ -106,7 +106,7 @@ impl Source {
         let mut upload = Upload::open(caller, name, purpose, self.bytes).await?;
         while let Some(piece) = self.content.next().await? {
             digests.update(&piece);
-            upload.append(&service.slabs, piece).await?;
+            upload.append(&service.slabs.uploads, piece).await?;
         }
         let computed = digests.computed();
         upload
@@ -173,7 +173,7 @@ pub(crate) async fn object(
         }
     );
 
-    let (from, source) = Source::open(&caller, input.copy_source, &wanted, None).await?;
+    let (from, source) = Source::open((service, &caller), input.copy_source, &wanted, None).await?;
     let to = name(&input.bucket, &input.key);
     let changes = replaces.metadata || replaces.tags || algorithm.is_some() || old_version;
     if from == to && !changes {
@@ -316,7 +316,7 @@ pub(crate) async fn part(
         if_unmodified_since: input.copy_source_if_unmodified_since,
     };
     let range = input.copy_source_range.as_deref().map(range).transpose()?;
-    let (_, source) = Source::open(&caller, input.copy_source, &wanted, range).await?;
+    let (_, source) = Source::open((service, &caller), input.copy_source, &wanted, range).await?;
     let to = name(&input.bucket, &input.key);
     let digests = digests_of(&source.info, None);
     let version = source.version();

@@ -139,7 +139,7 @@ async fn ask(caller: &Caller, bucket: &str, object: ObjectIdentifier, bypass: bo
                 version: named,
                 bypass,
             };
-            caller.post(request).await.map_err(S3Error::from)
+            caller.post(request, None).await.map_err(S3Error::from)
         }
         Err(error) => Err(error),
     };
@@ -187,7 +187,10 @@ impl Collected {
             return;
         };
         let result = match pending {
-            Ok(pending) => outcome(settle(pending).await, version),
+            Ok(pending) => {
+                let answer = settle(pending).await.map(|done| done.answer);
+                outcome(answer, version)
+            }
             Err(error) => Err(error),
         };
         match result {

@@ -16,8 +16,9 @@ use tokio::sync::mpsc;
 use crate::error::wrong_answer;
 use crate::limits::{DOWNLOAD_AHEAD_PIECES, SLAB_PLAIN_BYTES_MAX};
 use crate::link::{Pending, settle};
-use crate::message::{Answer, Refusal, Request, StreamId};
+use crate::message::{Answer, Delivered, Refusal, Request, StreamId};
 use crate::service::Caller;
+use crate::slab::{SlabPool, Slabs};
 
 /// Why a download broke off.
 #[derive(Debug, thiserror::Error)]
@@ -36,10 +37,11 @@ pub(super) struct Download {
 
 impl Download {
     /// Starts to fetch `bytes` bytes from an open stream.
-    pub(super) fn start(caller: Caller, stream: StreamId, bytes: u64) -> Self {
+    pub(super) fn start(caller: Caller, slabs: &Slabs, stream: StreamId, bytes: u64) -> Self {
         let (sender, pieces) = mpsc::channel(1);
+        let slabs = slabs.downloads.clone();
         tokio::spawn(async move {
-            if let Err(broken) = fetch(&caller, stream, bytes, &sender).await {
+            if let Err(broken) = fetch(&caller, &slabs, stream, bytes, &sender).await {
                 // The client may be gone; then nobody needs to know.
                 let _told = sender.send(Err(broken)).await;
             }
@@ -80,6 +82,7 @@ pub(super) fn close(caller: Caller, stream: StreamId) {
 /// Keeps a few questions in flight and passes the answers on in order.
 async fn fetch(
     caller: &Caller,
+    slabs: &SlabPool,
     stream: StreamId,
     bytes: u64,
     sender: &mpsc::Sender<Result<Bytes, Broken>>,
@@ -88,14 +91,26 @@ async fn fetch(
     let mut left = bytes;
     while left > 0 {
         while wants_more(asked.len(), left) {
+            // With a piece on its way, one that would have to wait for memory can wait for that too.
+            let slab = match asked.is_empty() {
+                true => Some(slabs.take_soon().await.map_err(Broken::Refused)?),
+                false => slabs.try_take(),
+            };
+            let Some(slab) = slab else {
+                break;
+            };
             let request = Request::NextData { stream };
-            asked.push_back(caller.post(request).await.map_err(Broken::Refused)?);
+            let pending = caller.post(request, Some(slab)).await;
+            asked.push_back(pending.map_err(Broken::Refused)?);
         }
         let Some(first) = asked.pop_front() else {
             return Err(Broken::Length);
         };
         let slab = match settle(first).await.map_err(Broken::Refused)? {
-            Answer::Data(slab) => slab,
+            Delivered {
+                answer: Answer::Data,
+                slab: Some(slab),
+            } => slab,
             _ => return Err(Broken::Length),
         };
         let piece = slab.into_bytes();

@@ -5,7 +5,6 @@ use s3s::dto::{
 };
 use s3s::{S3Request, S3Response, S3Result};
 
-use crate::error::access_denied;
 use crate::lock;
 use crate::message::{Checksum, ChecksumKind, Conditions, Purpose, Stored};
 use crate::object::metadata::collect;
@@ -19,7 +18,6 @@ pub(crate) async fn put(
 ) -> S3Result<S3Response<PutObjectOutput>> {
     let caller = service.caller(&request)?;
     let context = context(&request)?;
-    let secret = secret(&request)?;
     let input = request.input;
     let lock = lock::wish(
         input.object_lock_mode.as_ref(),
@@ -33,16 +31,8 @@ pub(crate) async fn put(
         Purpose::Object { metadata, lock },
         conditions,
     );
-    let stored = store(service, &caller, &context, secret.expose(), what).await?;
+    let stored = store(service, &caller, &context, what).await?;
     plain(output(stored, input.server_side_encryption))
-}
-
-/// The secret the request was signed with, for the signatures of its chunks.
-pub(crate) fn secret<T>(request: &S3Request<T>) -> S3Result<s3s::auth::SecretKey> {
-    let credentials = request.credentials.as_ref();
-    let credentials =
-        credentials.ok_or_else(|| access_denied("anonymous access is not allowed"))?;
-    Ok(credentials.secret_key.clone())
 }
 
 /// Conditions of a write.

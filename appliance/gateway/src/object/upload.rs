@@ -3,18 +3,15 @@
 //! Invariant: `CommitPut` is sent only after the body ended and every promise the client made about
 //! it was kept. In every other case, the end of the task included, the stream is aborted.
 
-use std::time::Duration;
-
 use bytes::Buf;
 use s3s::{S3Error, S3ErrorCode, S3Result};
-use tokio::time::timeout;
 
 use crate::body::{BodyReader, Coding, Content};
 use crate::chunked::{ChunkSigner, Decoder};
 use crate::error::{invalid_request, wrong_answer};
 use crate::front::RequestContext;
 use crate::guard::{Described, Payload};
-use crate::limits::{SLAB_WAIT_MS, UPLOAD_BYTES_MAX};
+use crate::limits::UPLOAD_BYTES_MAX;
 use crate::link::Pending;
 use crate::message::{
     Answer, BucketKind, Conditions, ObjectName, Purpose, Refusal, Request, Stored, StreamId,
@@ -22,12 +19,11 @@ use crate::message::{
 use crate::service::{Caller, Service, settle_done};
 use crate::slab::{Slab, SlabPool};
 
-/// Stores the request's body as what `purpose` says. `secret` is the client's verified key.
+/// Stores the request's body as what `purpose` says.
 pub(crate) async fn store(
     service: &Service,
     caller: &Caller,
     context: &RequestContext,
-    secret: &str,
     (name, purpose, conditions): (ObjectName, Purpose, Conditions),
 ) -> S3Result<Stored> {
     let described = &context.described;
@@ -41,13 +37,13 @@ pub(crate) async fn store(
     require_integrity(caller, described, &name, &purpose).await?;
     let mut reader = BodyReader::new(
         &context.source,
-        coding(described, content_bytes, secret),
+        coding(context, content_bytes),
         &described.promised,
     )?;
     let mut upload = Upload::open(caller, name, purpose, content_bytes).await?;
     let verified = loop {
         match reader.next().await? {
-            Content::Piece(piece) => upload.append(&service.slabs, piece).await?,
+            Content::Piece(piece) => upload.append(&service.slabs.uploads, piece).await?,
             Content::End(verified) => break verified,
         }
     };
@@ -70,23 +66,12 @@ fn content_length(described: &Described) -> S3Result<u64> {
     })
 }
 
-fn coding(described: &Described, content_bytes: u64, secret: &str) -> Coding {
+fn coding(context: &RequestContext, content_bytes: u64) -> Coding {
+    let described = &context.described;
     let Payload::Streaming { signed, trailer } = described.payload else {
         return Coding::Plain { content_bytes };
     };
-    let signer = signed.then(|| {
-        let scope = (
-            described.signed.day.as_str(),
-            described.signed.region.as_str(),
-            "s3",
-        );
-        ChunkSigner::new(
-            secret,
-            &described.signed.date,
-            scope,
-            &described.signed.signature,
-        )
-    });
+    let signer = signed.then(|| ChunkSigner::new(context.session.key(), &described.claim));
     let trailers = trailer.then(|| described.promised.trailers.clone());
     Coding::Chunked(Box::new(Decoder::new(content_bytes, signer, trailers)))
 }
@@ -160,7 +145,7 @@ impl Upload {
         while piece.has_remaining() {
             let mut slab = match self.filling.take() {
                 Some(slab) => slab,
-                None => take_slab(slabs).await?,
+                None => slabs.take_soon().await?,
             };
             let taken = slab.append(&piece);
             piece.advance(taken);
@@ -179,9 +164,8 @@ impl Upload {
         self.settle().await?;
         let request = Request::PutData {
             stream: self.stream,
-            slab,
         };
-        self.unanswered = Some(self.caller.post(request).await?);
+        self.unanswered = Some(self.caller.post(request, Some(slab)).await?);
         Ok(())
     }
 
@@ -208,10 +192,10 @@ impl Upload {
             checksums,
             conditions,
         };
-        let pending = self.caller.post(request).await?;
+        let pending = self.caller.post(request, None).await?;
         // From here on the engine decides; a client that leaves now may find the object stored.
         self.open = false;
-        match crate::link::settle(pending).await {
+        match crate::link::settle(pending).await.map(|done| done.answer) {
             Ok(Answer::Stored(stored)) => Ok(stored),
             Ok(_) => Err(wrong_answer()),
             Err(refusal) => Err(refusal.into()),
@@ -233,11 +217,4 @@ impl Drop for Upload {
             });
         }
     }
-}
-
-async fn take_slab(slabs: &SlabPool) -> S3Result<Slab> {
-    let most = Duration::from_millis(SLAB_WAIT_MS);
-    timeout(most, slabs.take())
-        .await
-        .map_err(|_elapsed| Refusal::Busy.into())
 }

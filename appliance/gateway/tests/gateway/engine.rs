@@ -7,11 +7,11 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use stele_format::units::{UnixMillis, UploadId, VersionId};
 use stele_gateway::message::{
-    Answer, BucketInfo, BucketKind, Checksum, Conditions, Envelope, LockMode, LockWish, Metadata,
-    ObjectInfo, ObjectName, Period, Purpose, RangeWish, Refusal, Request, Retention,
-    RetentionDateFault, Stored, StreamId,
+    Answer, BucketInfo, BucketKind, Checksum, Claim, Conditions, Delivered, Envelope, LockMode,
+    LockWish, Metadata, ObjectInfo, ObjectName, Period, Purpose, RangeWish, Refusal, Request,
+    Retention, RetentionDateFault, SessionId, Stored, StreamId,
 };
-use stele_gateway::{Slab, SlabPool};
+use stele_gateway::{Clients, Slab};
 use tokio::sync::mpsc;
 
 mod listing;
@@ -44,6 +44,8 @@ pub struct State {
     pub rights: bool,
     /// Who asked last.
     pub last_client: String,
+    /// Whose the open sessions are.
+    pub sessions: BTreeMap<SessionId, String>,
     /// Uploaded content is counted and thrown away.
     pub forget_content: bool,
 }
@@ -108,23 +110,31 @@ impl Engine {
     }
 
     /// Answers until the gateway is gone.
-    pub async fn run(self, mut questions: mpsc::Receiver<Envelope>) {
-        // Downloads have their own memory, as in the real engine.
-        let slabs = SlabPool::new(16);
+    pub async fn run(self, mut questions: mpsc::Receiver<Envelope>, clients: Clients) {
         while let Some(envelope) = questions.recv().await {
-            let slab = match &envelope.request {
-                Request::NextData { .. } => Some(slabs.take().await),
-                _ => None,
-            };
-            let answer = self.with(|state| {
-                state.last_client = envelope.client.clone();
-                match state.refuse.clone() {
-                    Some(refusal) => Err(refusal),
-                    None => state.answer(envelope.request, slab),
+            let Envelope {
+                session,
+                request,
+                mut slab,
+                answer: asker,
+            } = envelope;
+            let answer = self.with(|state| match request {
+                Request::SignIn {
+                    claim, finished, ..
+                } => state.sign_in(&clients, &claim, finished),
+                request => {
+                    let client = state.sessions.get(&session).cloned();
+                    state.last_client = client.ok_or(Refusal::NoSession)?;
+                    match state.refuse.clone() {
+                        Some(refusal) => Err(refusal),
+                        None => state.answer(request, slab.as_mut()),
+                    }
                 }
             });
+            let slab = slab.filter(|_| matches!(answer, Ok(Answer::Data)));
+            let answer = answer.map(|answer| Delivered { answer, slab });
             // A client that went away needs no answer.
-            let _unread = envelope.answer.send(answer);
+            let _unread = asker.send(answer);
         }
     }
 }
@@ -154,6 +164,21 @@ impl State {
         self.puts.is_empty() && self.gets.is_empty()
     }
 
+    fn sign_in(
+        &mut self,
+        clients: &Clients,
+        claim: &Claim,
+        finished: Vec<SessionId>,
+    ) -> Result<Answer, Refusal> {
+        for session in finished {
+            self.sessions.remove(&session);
+        }
+        let key = clients.verify(claim, now())?;
+        let session = SessionId(self.number());
+        self.sessions.insert(session, claim.key_id.clone());
+        Ok(Answer::SignedIn { session, key })
+    }
+
     fn number(&mut self) -> u64 {
         self.next += 1;
         self.next
@@ -167,15 +192,17 @@ impl State {
         self.buckets.get(name).ok_or(Refusal::NoSuchBucket)
     }
 
-    fn answer(&mut self, request: Request, slab: Option<Slab>) -> Result<Answer, Refusal> {
+    fn answer(&mut self, request: Request, slab: Option<&mut Slab>) -> Result<Answer, Refusal> {
         match request {
+            // Answered before.
+            Request::SignIn { .. } => Err(Refusal::NoSession),
             Request::ListBuckets => Ok(Answer::Buckets(self.buckets.values().cloned().collect())),
             Request::CreateBucket { name, lock } => self.create_bucket(name, lock),
             Request::HeadBucket { name } => self.bucket(&name).cloned().map(Answer::Bucket),
             Request::DeleteBucket { name } => self.delete_bucket(&name),
             Request::SetDefaultRetention { bucket, default } => self.set_default(&bucket, default),
             Request::OpenPut { name, purpose, .. } => self.open_put(name, purpose),
-            Request::PutData { stream, slab } => self.put_data(stream, &slab),
+            Request::PutData { stream } => self.put_data(stream, slab.expect("with content")),
             Request::CommitPut {
                 stream,
                 md5,
@@ -195,7 +222,7 @@ impl State {
                 version,
                 range,
             } => self.open_get(&name, version, range),
-            Request::NextData { stream } => self.next_data(stream, slab.expect("taken above")),
+            Request::NextData { stream } => self.next_data(stream, slab.expect("with memory")),
             Request::CloseGet { stream } => {
                 self.gets.remove(&stream);
                 Ok(Answer::Done)
@@ -517,7 +544,7 @@ impl State {
         })
     }
 
-    fn next_data(&mut self, stream: StreamId, mut slab: Slab) -> Result<Answer, Refusal> {
+    fn next_data(&mut self, stream: StreamId, slab: &mut Slab) -> Result<Answer, Refusal> {
         let broken = self.break_download_after;
         let get = self.gets.get_mut(&stream).ok_or(Refusal::NoSuchStream)?;
         if get.given == get.content.len() {
@@ -531,7 +558,7 @@ impl State {
         }
         get.pieces += 1;
         get.given += slab.append(&get.content[get.given..]);
-        Ok(Answer::Data(slab))
+        Ok(Answer::Data)
     }
 }
 

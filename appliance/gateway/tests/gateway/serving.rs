@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use stele_gateway::{Clients, EngineLink, Gateway, GatewayConfig, GatewayError, SlabPool};
+use stele_gateway::{EngineLink, Gateway, GatewayConfig, GatewayError, Slabs};
 use tokio::io::AsyncWriteExt;
 use tokio::sync::mpsc;
 use zeroize::Zeroizing;
@@ -13,7 +13,7 @@ use crate::client::{Call, Connection};
 use crate::world::{HOST, World, certificate, trusting};
 
 fn config(listen: SocketAddr, chain: Vec<Vec<u8>>, key: Zeroizing<Vec<u8>>) -> GatewayConfig {
-    GatewayConfig::new(listen, chain, key, Clients::new(), SlabPool::new(1))
+    GatewayConfig::new(listen, chain, key, Slabs::new(1, 1))
 }
 
 fn bind(config: GatewayConfig) -> Result<Gateway, GatewayError> {

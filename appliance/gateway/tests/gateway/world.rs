@@ -8,7 +8,7 @@ use rcgen::{CertifiedKey, generate_simple_self_signed};
 use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::pki_types::CertificateDer;
 use rustls::{ClientConfig, RootCertStore};
-use stele_gateway::{Clients, EngineLink, Gateway, GatewayConfig, GatewayError, SlabPool};
+use stele_gateway::{Clients, EngineLink, Gateway, GatewayConfig, GatewayError, SlabPool, Slabs};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use zeroize::Zeroizing;
@@ -21,6 +21,8 @@ use crate::sign::Key;
 pub const HOST: &str = "localhost";
 /// Slabs for uploads.
 pub const SLABS: usize = 4;
+/// Slabs for downloads.
+const DOWNLOAD_SLABS: usize = 16;
 
 /// Everything a test needs.
 pub struct World {
@@ -76,19 +78,14 @@ impl World {
         };
         let clients = Clients::new();
         clients.insert(key.id.clone(), Zeroizing::new(key.secret.clone()));
-        let slabs = SlabPool::new(SLABS);
+        let memory = Slabs::new(SLABS, DOWNLOAD_SLABS);
+        let slabs = memory.uploads.clone();
         let listen = SocketAddr::from(([127, 0, 0, 1], 0));
-        let mut config = GatewayConfig::new(
-            listen,
-            vec![certificate.clone()],
-            private_key,
-            clients.clone(),
-            slabs.clone(),
-        );
+        let mut config = GatewayConfig::new(listen, vec![certificate.clone()], private_key, memory);
         change(&mut config);
         let (sender, questions) = mpsc::channel(16);
         let engine = Engine::default();
-        tokio::spawn(engine.clone().run(questions));
+        tokio::spawn(engine.clone().run(questions, clients.clone()));
         let gateway = Gateway::bind(config, EngineLink::new(sender)).expect("a free port");
         let address = gateway.local_addr();
         let (stop, stopped) = oneshot::channel::<()>();

@@ -1,0 +1,96 @@
+//! What a confined process can still do, tried out in processes of their own.
+
+use std::io::{ErrorKind, Write};
+use std::net::TcpListener;
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Command, ExitStatus};
+
+use nix::sys::signal::Signal;
+use stele_device::linux::sandbox::{Enforced, close_calls, close_files};
+
+/// Tells the test program which act to try as the confined process.
+const ACT: &str = "STELE_TEST_CONFINED_ACT";
+/// Exit code of an act that was allowed.
+const DONE: i32 = 0;
+/// Exit code of an act that the files' rules refused.
+const REFUSED: i32 = 3;
+
+fn confined(act: &str) -> ExitStatus {
+    let program = std::env::current_exe().expect("this program");
+    let mut command = Command::new(program);
+    command
+        .args(["--exact", "a_confined_process", "--nocapture"])
+        .env(ACT, act);
+    command.output().expect("it runs").status
+}
+
+/// Only does something in the processes that `confined` starts.
+#[test]
+fn a_confined_process() {
+    let Ok(act) = std::env::var(ACT) else {
+        return;
+    };
+    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
+    let enforced = close_files().expect("files are closed");
+    if let Some(act) = act.strip_prefix("files only: ") {
+        let code = match (perform(act, &listener), enforced) {
+            (Ok(()), _) => DONE,
+            (Err(ErrorKind::PermissionDenied), _) => REFUSED,
+            (Err(_), _) => 1,
+        };
+        std::process::exit(if enforced == Enforced::Not {
+            REFUSED
+        } else {
+            code
+        });
+    }
+    close_calls().expect("calls are closed");
+    std::process::exit(perform(&act, &listener).map_or(1, |()| DONE));
+}
+
+fn perform(act: &str, listener: &TcpListener) -> Result<(), ErrorKind> {
+    let done: std::io::Result<()> = match act {
+        "write" => std::io::stderr().write_all(b"still here\n"),
+        "name" => listener.local_addr().map(drop),
+        "read a file" => std::fs::read("/proc/self/status").map(drop),
+        "make a file" => std::fs::write(std::env::temp_dir().join("confined"), b"x"),
+        "listen" => TcpListener::bind(("127.0.0.1", 0)).map(drop),
+        "run a program" => Command::new("/bin/true").status().map(drop),
+        "start a thread" => std::thread::Builder::new().spawn(|| ()).map(drop),
+        _ => Ok(()),
+    };
+    done.map_err(|error| error.kind())
+}
+
+#[test]
+fn what_serves_open_sockets_is_allowed() {
+    for act in ["write", "name"] {
+        assert_eq!(confined(act).code(), Some(DONE), "{act}");
+    }
+}
+
+#[test]
+fn every_other_system_call_ends_the_process() {
+    for act in [
+        "read a file",
+        "make a file",
+        "listen",
+        "run a program",
+        "start a thread",
+    ] {
+        let status = confined(act);
+        assert_eq!(
+            status.signal(),
+            Some(Signal::SIGSYS as i32),
+            "{act}: {status}"
+        );
+    }
+}
+
+#[test]
+fn files_and_listeners_are_refused_without_the_filter_too() {
+    for act in ["read a file", "make a file", "listen", "run a program"] {
+        let status = confined(&format!("files only: {act}"));
+        assert_eq!(status.code(), Some(REFUSED), "{act}: {status}");
+    }
+}

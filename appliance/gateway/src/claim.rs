@@ -1,0 +1,217 @@
+//! What a client signed: the part of Signature Version 4 that is verified on the engine's side.
+//!
+//! The gateway hashes the canonical request and holds no secret; the engine's side, which does,
+//! verifies the signature over that hash, and its time by its own clock. A gateway in wrong hands can
+//! thus speak only for clients that sign requests to it, and only while those are fresh.
+//!
+//! Sources: the AWS documentation, "Authenticating Requests: Using the Authorization Header" and
+//! "Using Query Parameters" (AWS Signature Version 4).
+
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use aws_lc_rs::constant_time::verify_slices_are_equal;
+use aws_lc_rs::hmac;
+use serde::{Deserialize, Serialize};
+use stele_format::units::UnixMillis;
+use time::{Date, Month, PrimitiveDateTime, Time};
+use zeroize::{Zeroize, Zeroizing};
+
+use crate::limits::{CLOCK_SKEW_S_MAX, PRESIGNED_S_MAX};
+use crate::refusal::Refusal;
+use crate::text::hex;
+
+/// The one algorithm.
+pub(crate) const ALGORITHM: &str = "AWS4-HMAC-SHA256";
+
+/// A signature, whose it claims to be, and what it covers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Claim {
+    /// Access key id.
+    pub key_id: String,
+    /// Day of the credential scope, `YYYYMMDD`.
+    pub day: String,
+    /// Region of the credential scope; any is accepted.
+    pub region: String,
+    /// When it was signed, `YYYYMMDDTHHMMSSZ`.
+    pub date: String,
+    /// Seconds from then on for which a presigned URL is good; none for a signed header.
+    pub expires_s: Option<u64>,
+    /// SHA-256 of the canonical request.
+    pub request_digest: [u8; 32],
+    /// The same with the path as it was sent, where clients differ on how it is encoded.
+    pub raw_path_digest: Option<[u8; 32]>,
+    /// The signature.
+    pub signature: [u8; 32],
+}
+
+/// A client's key for one day and region. It verifies the signatures of chunks, and could make
+/// signatures of that day.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SigningKey([u8; 32]);
+
+impl std::fmt::Debug for SigningKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("SigningKey(..)")
+    }
+}
+
+impl Drop for SigningKey {
+    fn drop(&mut self) {
+        self.0.zeroize();
+    }
+}
+
+impl SigningKey {
+    /// Derives the key of a day and region from a client's secret.
+    #[must_use]
+    pub fn derive(secret: &str, day: &str, region: &str) -> Self {
+        let first = Zeroizing::new(format!("AWS4{secret}"));
+        let mut key = hmac::Key::new(hmac::HMAC_SHA256, first.as_bytes());
+        let mut last = Self([0; 32]);
+        for part in [day, region, "s3", "aws4_request"] {
+            let tag = hmac::sign(&key, part.as_bytes());
+            last.0.copy_from_slice(tag.as_ref());
+            key = hmac::Key::new(hmac::HMAC_SHA256, &last.0);
+        }
+        last
+    }
+
+    /// The key as the hash wants it.
+    pub(crate) fn hmac(&self) -> hmac::Key {
+        hmac::Key::new(hmac::HMAC_SHA256, &self.0)
+    }
+}
+
+impl Claim {
+    /// Verifies the signature under a client's secret.
+    ///
+    /// # Errors
+    /// `Signature`, `Skewed` or `Expired`; the signature is looked at first, so that only the
+    /// client learns the rest.
+    pub fn verify(&self, secret: &str, now: UnixMillis) -> Result<SigningKey, Refusal> {
+        let key = SigningKey::derive(secret, &self.day, &self.region);
+        let hmac = key.hmac();
+        let digests = std::iter::once(&self.request_digest).chain(&self.raw_path_digest);
+        let signed = digests.fold(false, |signed, digest| {
+            let tag = hmac::sign(&hmac, self.text(digest).as_bytes());
+            signed | verify_slices_are_equal(tag.as_ref(), &self.signature).is_ok()
+        });
+        if !signed {
+            return Err(Refusal::Signature);
+        }
+        self.check_time(now)?;
+        Ok(key)
+    }
+
+    /// What was signed.
+    fn text(&self, request_digest: &[u8; 32]) -> String {
+        format!(
+            "{ALGORITHM}\n{}\n{}/{}/s3/aws4_request\n{}",
+            self.date,
+            self.day,
+            self.region,
+            hex(request_digest)
+        )
+    }
+
+    fn check_time(&self, now: UnixMillis) -> Result<(), Refusal> {
+        let skew_s = i64::from(CLOCK_SKEW_S_MAX);
+        let signed_s = unix_seconds(&self.date).ok_or(Refusal::Skewed)?;
+        let now_s = i64::try_from(now.get() / 1000).map_err(|_| Refusal::Skewed)?;
+        // A scope of another day would make the key good for longer than the day it names.
+        let same_day = self.date.starts_with(&self.day) && self.day.len() == 8;
+        if !same_day || signed_s > now_s + skew_s {
+            return Err(Refusal::Skewed);
+        }
+        match self.expires_s {
+            None if signed_s + skew_s < now_s => Err(Refusal::Skewed),
+            None => Ok(()),
+            Some(expires_s) => {
+                let expires_s = i64::try_from(expires_s.min(PRESIGNED_S_MAX)).unwrap_or(0);
+                match signed_s + expires_s < now_s {
+                    true => Err(Refusal::Expired),
+                    false => Ok(()),
+                }
+            }
+        }
+    }
+}
+
+/// Seconds since 1970 of `YYYYMMDDTHHMMSSZ`.
+fn unix_seconds(date: &str) -> Option<i64> {
+    let number = |range| -> Option<u16> {
+        let digits: &str = date.get(range)?;
+        let plain = digits.bytes().all(|byte| byte.is_ascii_digit());
+        plain.then(|| digits.parse().ok()).flatten()
+    };
+    let small = |range| number(range).and_then(|number| u8::try_from(number).ok());
+    let marks = (date.get(8..9)?, date.get(15..)?);
+    if marks != ("T", "Z") {
+        return None;
+    }
+    let month = Month::try_from(small(4..6)?).ok()?;
+    let day = Date::from_calendar_date(number(0..4)?.into(), month, small(6..8)?).ok()?;
+    let time = Time::from_hms(small(9..11)?, small(11..13)?, small(13..15)?).ok()?;
+    Some(
+        PrimitiveDateTime::new(day, time)
+            .assume_utc()
+            .unix_timestamp(),
+    )
+}
+
+/// The secrets of the clients that may speak to the vault, by access key id. Clones share the set,
+/// which may change at any time.
+#[derive(Clone, Default)]
+pub struct Clients(Arc<RwLock<HashMap<String, Zeroizing<String>>>>);
+
+impl std::fmt::Debug for Clients {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Clients(..)")
+    }
+}
+
+impl Clients {
+    /// Nobody.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a client or gives it another secret.
+    pub fn insert(&self, key_id: impl Into<String>, secret: Zeroizing<String>) {
+        self.write(|clients| {
+            clients.insert(key_id.into(), secret);
+        });
+    }
+
+    /// Removes a client; its next request is refused.
+    pub fn remove(&self, key_id: &str) {
+        self.write(|clients| {
+            clients.remove(key_id);
+        });
+    }
+
+    /// Puts another set in the place of this one.
+    pub fn replace(&self, clients: impl IntoIterator<Item = (String, Zeroizing<String>)>) {
+        let new: HashMap<_, _> = clients.into_iter().collect();
+        self.write(|clients| *clients = new);
+    }
+
+    /// Verifies a claim.
+    ///
+    /// # Errors
+    /// `UnknownKey`, or as [`Claim::verify`].
+    pub fn verify(&self, claim: &Claim, now: UnixMillis) -> Result<SigningKey, Refusal> {
+        let clients = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let secret = clients.get(&claim.key_id).ok_or(Refusal::UnknownKey)?;
+        claim.verify(secret, now)
+    }
+
+    fn write(&self, change: impl FnOnce(&mut HashMap<String, Zeroizing<String>>)) {
+        change(&mut self.0.write().unwrap_or_else(PoisonError::into_inner));
+    }
+}
+
+#[cfg(test)]
+mod tests;

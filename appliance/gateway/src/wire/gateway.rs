@@ -1,0 +1,293 @@
+//! The gateway's end: questions out, answers to whoever asked.
+
+use std::collections::HashMap;
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::net::UnixStream;
+use tokio::sync::{Notify, oneshot};
+
+use crate::limits::{LINK_BACKLOG_BYTES_MAX, LINK_READ_BYTES, SLAB_PLAIN_BYTES_MAX};
+use crate::message::{Answer, Delivered, Envelope, Refusal, Reply, Request, SessionId};
+use crate::slab::{Slab, Slabs};
+use crate::wire::{Down, Frames, Piece, Up, WireFault, encode};
+
+/// An open conversation. Clones are the same one.
+#[derive(Clone)]
+pub struct Wire(Arc<Shared>);
+
+struct Shared {
+    stream: UnixStream,
+    slabs: Slabs,
+    out: Mutex<Out>,
+    /// Told when bytes are left that the socket did not take.
+    left: Notify,
+    /// Told when the backlog has shrunk, or nothing will be sent any more.
+    room: Notify,
+    asked: Mutex<Asked>,
+}
+
+#[derive(Default)]
+struct Out {
+    bytes: Vec<u8>,
+    sent: usize,
+    over: bool,
+}
+
+#[derive(Default)]
+struct Asked {
+    last: u64,
+    waiting: HashMap<u64, Waiting>,
+}
+
+/// One who waits, and what is to be done with the answer if he does not wait any more.
+struct Waiting {
+    answer: oneshot::Sender<Reply>,
+    session: SessionId,
+    /// The engine's until the answer came.
+    slab: Option<Slab>,
+}
+
+/// Why a conversation ended.
+#[derive(Debug, thiserror::Error)]
+pub enum End {
+    /// The engine's side asked to stop.
+    #[error("the engine asked to stop")]
+    Stop,
+    /// The engine's side is gone.
+    #[error("the engine is gone")]
+    Gone,
+    /// The socket failed.
+    #[error("the socket to the engine failed: {0}")]
+    Io(#[from] io::Error),
+    /// What came was no frame.
+    #[error(transparent)]
+    Fault(#[from] WireFault),
+}
+
+impl std::fmt::Debug for Wire {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Wire(..)")
+    }
+}
+
+impl Wire {
+    /// Over a connected socket; the slabs are those of the shared memory.
+    #[must_use]
+    pub fn new(stream: UnixStream, slabs: Slabs) -> Self {
+        Self(Arc::new(Shared {
+            stream,
+            slabs,
+            out: Mutex::default(),
+            left: Notify::new(),
+            room: Notify::new(),
+            asked: Mutex::default(),
+        }))
+    }
+
+    /// Says that the gateway serves.
+    ///
+    /// # Errors
+    /// `Stopping` when there is nobody to say it to.
+    pub async fn ready(&self, files: crate::wire::Confined) -> Result<(), Refusal> {
+        self.send(&Up::Ready { files }).await
+    }
+
+    /// Receives answers until the conversation ends; sends what `post` could not. Everybody who
+    /// still waits then is told that the engine is stopping.
+    pub async fn run(&self, frames: Frames) -> End {
+        let end = tokio::select! {
+            end = self.receive(frames) => end,
+            error = self.flush() => End::Io(error),
+        };
+        if !matches!(end, End::Stop) {
+            self.end();
+        }
+        end
+    }
+
+    /// Sends a question; its answer goes to the envelope's asker.
+    ///
+    /// # Errors
+    /// `Stopping` when there is no engine any more.
+    pub(crate) async fn post(&self, envelope: Envelope) -> Result<(), Refusal> {
+        let Envelope {
+            session,
+            request,
+            slab,
+            answer,
+        } = envelope;
+        let piece = match &slab {
+            Some(slab) => Some(self.piece(slab).ok_or(Refusal::Busy)?),
+            None => None,
+        };
+        let number = {
+            let mut asked = lock(&self.0.asked);
+            asked.last += 1;
+            let number = asked.last;
+            let waiting = Waiting {
+                answer,
+                session,
+                slab,
+            };
+            asked.waiting.insert(number, waiting);
+            number
+        };
+        let frame = Up::Ask {
+            number,
+            session,
+            request,
+            piece,
+        };
+        let sent = self.send(&frame).await;
+        if sent.is_err() {
+            lock(&self.0.asked).waiting.remove(&number);
+        }
+        sent
+    }
+
+    /// Where a slab lies in the shared memory.
+    fn piece(&self, slab: &Slab) -> Option<Piece> {
+        let Slabs { uploads, downloads } = &self.0.slabs;
+        let number = match uploads.number_of(slab) {
+            Some(number) => number,
+            None => uploads.count_max() + downloads.number_of(slab)?,
+        };
+        Some(Piece {
+            number: u32::try_from(number).ok()?,
+            bytes: u32::try_from(slab.len).ok()?,
+        })
+    }
+
+    async fn send(&self, frame: &Up) -> Result<(), Refusal> {
+        loop {
+            let room = self.0.room.notified();
+            {
+                let mut out = lock(&self.0.out);
+                if out.over {
+                    return Err(Refusal::Stopping);
+                }
+                if out.bytes.len() - out.sent <= LINK_BACKLOG_BYTES_MAX {
+                    // A question too long for a frame was checked nowhere: refuse it here.
+                    encode(frame, &mut out.bytes).map_err(|_| Refusal::Busy)?;
+                    return self.push(&mut out);
+                }
+            }
+            room.await;
+        }
+    }
+
+    /// Gives the socket what it takes at once.
+    fn push(&self, out: &mut Out) -> Result<(), Refusal> {
+        while out.sent < out.bytes.len() {
+            match self.0.stream.try_write(&out.bytes[out.sent..]) {
+                Ok(bytes) => out.sent += bytes,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.0.left.notify_one();
+                    return Ok(());
+                }
+                Err(_) => {
+                    out.over = true;
+                    return Err(Refusal::Stopping);
+                }
+            }
+        }
+        out.bytes.clear();
+        out.sent = 0;
+        self.0.room.notify_waiters();
+        Ok(())
+    }
+
+    /// Sends what is left whenever the socket takes more. Ends only with a fault.
+    async fn flush(&self) -> io::Error {
+        loop {
+            self.0.left.notified().await;
+            loop {
+                if let Err(error) = self.0.stream.writable().await {
+                    return error;
+                }
+                let mut out = lock(&self.0.out);
+                if self.push(&mut out).is_err() {
+                    return io::ErrorKind::BrokenPipe.into();
+                }
+                if out.bytes.is_empty() {
+                    break;
+                }
+            }
+        }
+    }
+
+    async fn receive(&self, mut frames: Frames) -> End {
+        let mut bytes = vec![0; LINK_READ_BYTES];
+        loop {
+            loop {
+                match frames.next::<Down>() {
+                    Ok(Some(Down::Reply {
+                        number,
+                        result,
+                        bytes,
+                    })) => self.deliver(number, result, bytes).await,
+                    Ok(Some(Down::Stop)) => return End::Stop,
+                    Ok(Some(Down::Setup(_))) => return End::Fault(WireFault::Malformed),
+                    Ok(None) => break,
+                    Err(fault) => return End::Fault(fault),
+                }
+            }
+            if let Err(error) = self.0.stream.readable().await {
+                return End::Io(error);
+            }
+            match self.0.stream.try_read(&mut bytes) {
+                Ok(0) => return End::Gone,
+                Ok(count) => frames.push(&bytes[..count]),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return End::Io(error),
+            }
+        }
+    }
+
+    async fn deliver(&self, number: u64, result: Result<Answer, Refusal>, bytes: u32) {
+        let Some(waiting) = lock(&self.0.asked).waiting.remove(&number) else {
+            return;
+        };
+        let undo = result.as_ref().ok().and_then(undo);
+        // Any other slab is free at once, whenever its owner looks at the answer.
+        let filled = waiting.slab.filter(|_| matches!(result, Ok(Answer::Data)));
+        let slab = filled.map(|mut slab| {
+            let bytes = usize::try_from(bytes).unwrap_or(0);
+            slab.len = bytes.min(SLAB_PLAIN_BYTES_MAX);
+            slab
+        });
+        let reply = result.map(|answer| Delivered { answer, slab });
+        let left = waiting.answer.send(reply).is_err();
+        if let (true, Some(request)) = (left, undo) {
+            // Whoever asked is gone: nobody else would close the stream.
+            let (answer, _nobody) = oneshot::channel();
+            let envelope = Envelope {
+                session: waiting.session,
+                request,
+                slab: None,
+                answer,
+            };
+            self.post(envelope).await.ok();
+        }
+    }
+
+    fn end(&self) {
+        lock(&self.0.out).over = true;
+        self.0.room.notify_waiters();
+        lock(&self.0.asked).waiting.clear();
+    }
+}
+
+/// What undoes an answer that opened something.
+fn undo(answer: &Answer) -> Option<Request> {
+    match answer {
+        Answer::Stream(stream) => Some(Request::AbortPut { stream: *stream }),
+        Answer::Opened { stream, .. } => Some(Request::CloseGet { stream: *stream }),
+        _ => None,
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
