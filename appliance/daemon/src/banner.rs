@@ -176,6 +176,7 @@ mod tests {
             disks,
             alarms: Vec::new(),
             log: None,
+            gateway: None,
             buckets: None,
             index: None,
             counters: None,

@@ -1,7 +1,8 @@
 //! Between the gateway's words and the engine's: every question down, every answer up.
 //!
 //! Nothing is decided here and no content is copied: a slab becomes a piece and a piece a slab by
-//! moving the buffer. Rights do not cross; the engine thread looks them up.
+//! moving the buffer. Rights do not cross; the engine thread looks them up. Both run in the engine's
+//! process: what crosses to the gateway's is copied before and after.
 
 mod answer;
 mod refusal;

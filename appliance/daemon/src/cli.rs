@@ -33,6 +33,9 @@ pub enum Verb {
     /// See, replace, add and drain the disks of a vault that is being served.
     #[command(subcommand)]
     Disk(DiskVerb),
+    /// Run the network face of a served vault; started by `serve`, never by hand.
+    #[command(hide = true)]
+    Gateway,
 }
 
 /// What can be done with the disks of a vault that is being served.

@@ -22,7 +22,6 @@ use stele_device::linger::linger;
 use stele_device::linux::clock::SystemClock;
 use stele_format::geometry::DiskGeometry;
 use stele_format::units::{DiskId, Generation, UnixMillis};
-use stele_gateway::message as gateway;
 use stele_store::engine::{
     Action, Attachment, DiskRefusal, DiskSlot, DrainRefusal, Engine, Event, Now, Offer,
 };
@@ -36,9 +35,9 @@ use zeroize::Zeroizing;
 
 use self::rebuild::Rebuilt;
 use crate::bell::Bell;
-use crate::bridge;
 use crate::clients::Clients;
-use crate::limits::{ENVELOPE_BATCH_COUNT_MAX, TICK_BUSY_MS, TICK_IDLE_MS};
+use crate::gateway::{Question, ReplyTo};
+use crate::limits::{QUESTION_BATCH_COUNT_MAX, TICK_BUSY_MS, TICK_IDLE_MS};
 use crate::opener::Opener;
 use crate::watch::Watch;
 use crate::workers::Crew;
@@ -120,14 +119,14 @@ pub type Refused = (DiskRefusal, Box<dyn Disk>);
 /// The queues the thread is fed from.
 pub struct Inbox {
     /// From the gateway.
-    pub envelopes: mpsc::Receiver<gateway::Envelope>,
+    pub questions: mpsc::Receiver<Question>,
     /// From the process itself.
     pub local: mpsc::Receiver<Local>,
 }
 
 /// Who waits for an answer.
 enum Asker {
-    Gateway(oneshot::Sender<Result<gateway::Answer, gateway::Refusal>>),
+    Gateway(ReplyTo),
     Local(oneshot::Sender<Result<Answer, Refusal>>),
     /// Nobody: the thread cleans up after an asker that went away.
     Nobody,
@@ -238,7 +237,7 @@ impl EngineThread {
             events += 1;
         }
         events += self.take_local(waker);
-        events += self.take_envelopes(waker);
+        events += self.take_questions(waker);
         self.tick_if_due();
         if std::mem::take(&mut self.received) {
             self.engine.go_on(&mut self.actions);
@@ -360,22 +359,22 @@ impl EngineThread {
         }
     }
 
-    fn take_envelopes(&mut self, waker: &Waker) -> usize {
-        for taken in 0..ENVELOPE_BATCH_COUNT_MAX {
+    fn take_questions(&mut self, waker: &Waker) -> usize {
+        for taken in 0..QUESTION_BATCH_COUNT_MAX {
             let mut context = Context::from_waker(waker);
-            match self.inbox.envelopes.poll_recv(&mut context) {
-                Poll::Ready(Some(gateway::Envelope {
+            match self.inbox.questions.poll_recv(&mut context) {
+                Poll::Ready(Some(Question {
                     client,
-                    request,
-                    answer,
+                    command,
+                    reply,
                 })) => {
                     let rights = self.clients.rights(&client);
-                    self.ask(bridge::command(request), rights, Asker::Gateway(answer));
+                    self.ask(command, rights, Asker::Gateway(reply));
                 }
                 Poll::Ready(None) | Poll::Pending => return taken,
             }
         }
-        ENVELOPE_BATCH_COUNT_MAX
+        QUESTION_BATCH_COUNT_MAX
     }
 
     fn ask(&mut self, command: Command, rights: Rights, asker: Asker) {
@@ -448,17 +447,10 @@ impl EngineThread {
 
     fn reply(&mut self, id: RequestId, result: Result<Answer, Refusal>) {
         match self.askers.remove(&id.0) {
-            Some(Asker::Gateway(sender)) => {
-                let orphan = result.as_ref().ok().and_then(close);
-                let result = match result {
-                    Ok(answer) => {
-                        bridge::answer_to_gateway(answer).ok_or(gateway::Refusal::NoSuchStream)
-                    }
-                    Err(refusal) => Err(bridge::refusal_to_gateway(refusal)),
-                };
-                if sender.send(result).is_err() {
-                    // The client went away before its stream was open; close it for it.
-                    self.orphans.extend(orphan);
+            Some(Asker::Gateway(reply)) => {
+                if let Err(unsent) = reply.send(result) {
+                    // The gateway went away before its stream was open; close it for it.
+                    self.orphans.extend(unsent.as_ref().ok().and_then(close));
                 }
             }
             // The process asks for nothing it would have to close.

@@ -187,7 +187,22 @@ pub enum Error {
         /// Which.
         name: &'static str,
     },
-    /// A thread or the runtime could not be started.
+    /// The gateway's process has what it needs from nobody.
+    #[error("`stele gateway` is run by `stele serve`, not by hand: {0}")]
+    NotHandedOver(std::io::Error),
+    /// The gateway's process cannot give up what it must not have.
+    #[error("the gateway refuses to face the network unconfined: {0}")]
+    Sandbox(stele_device::linux::sandbox::SandboxError),
+    /// The gateway's process ended before it served.
+    #[error("the gateway's process ended before it served: {how}")]
+    GatewayEnded {
+        /// How.
+        how: String,
+    },
+    /// The gateway's process did not serve in time.
+    #[error("the gateway's process did not serve in time")]
+    GatewayLate,
+    /// A thread, a process or the runtime could not be started.
     #[error("a thread cannot be started: {0}")]
     Thread(std::io::Error),
     /// The control socket.

@@ -80,6 +80,7 @@ pub fn status(directory: &Directory, config: &Config) -> Outcome<Status> {
             generation: Some(label.generation.get()),
         }),
         alarms: Vec::new(),
+        gateway: None,
         buckets: None,
         index: None,
         counters: None,

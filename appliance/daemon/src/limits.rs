@@ -6,10 +6,36 @@ pub const SLAB_COUNT: usize = 64;
 /// Buffers for reads of all disks together, of the same size: 32 MiB. Reads beyond them get memory of
 /// their own, which costs far more time.
 pub const READ_SLAB_COUNT: usize = 32;
+/// Buffers that the gateway's process reads uploads into, of the same size: 64 MiB.
+pub const UPLOAD_SLAB_COUNT: usize = 64;
+/// Buffers that downloads reach the gateway's process in, of the same size: 64 MiB.
+pub const DOWNLOAD_SLAB_COUNT: usize = 64;
+/// Signed requests of one gateway process that are open at once.
+pub const SESSION_COUNT_MAX: usize = 65_536;
+/// Time after its signature was verified in which a request may begin something; as long as a
+/// signature is good. What it began may take longer.
+pub const SESSION_OPENS_MS_MAX: u64 = 900_000;
+/// Questions of one gateway process that are not answered yet.
+pub const ASKED_COUNT_MAX: usize = 8_192;
+/// Bytes of answers that wait for the gateway's process before no more is read from it.
+pub const LINK_OUT_BYTES_MAX: usize = 4 << 20;
+/// Time in which the gateway's process must serve after it was started.
+pub const GATEWAY_START_MS_MAX: u64 = 30_000;
+/// Time in which it must have ended after it closed its connection, or was to have stopped.
+pub const GATEWAY_END_MS_MAX: u64 = 2_000;
+/// Pause before it is started again; it doubles with each start that fails.
+pub const GATEWAY_PAUSE_MS: u64 = 50;
+/// Longest such pause.
+pub const GATEWAY_PAUSE_MS_MAX: u64 = 5_000;
+/// Attempts at a port that somebody still holds, and the pause between them: the gateway of a killed
+/// process may take a moment to end.
+pub const PORT_ATTEMPT_COUNT_MAX: u32 = 40;
+/// See `PORT_ATTEMPT_COUNT_MAX`.
+pub const PORT_ATTEMPT_PAUSE_MS: u64 = 50;
 /// Requests that wait between gateway and engine.
-pub const ENVELOPE_QUEUE_COUNT_MAX: usize = 256;
+pub const QUESTION_QUEUE_COUNT_MAX: usize = 256;
 /// Requests taken from the gateway before the engine looks at disks and workers again.
-pub const ENVELOPE_BATCH_COUNT_MAX: usize = 64;
+pub const QUESTION_BATCH_COUNT_MAX: usize = 64;
 /// Questions of the process itself and of the control socket that wait for the engine.
 pub const LOCAL_QUEUE_COUNT_MAX: usize = 16;
 /// Jobs that wait for a worker; what does not fit stays with the engine thread, whose own limits on

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use stele_device::clock::Clock;
 use stele_device::linux::clock::SystemClock;
 use stele_format::label::VaultFlags;
+use stele_gateway::wire::Confined;
 use stele_store::engine::FillProgress;
 use stele_store::heal::Lost;
 use stele_store::index::IndexUsage;
@@ -18,9 +19,10 @@ use crate::advice::Commands;
 use crate::bays::{Bay, Bays, Seat, seats};
 use crate::client_env::ClientFiles;
 use crate::control::protocol::{
-    ClockStatus, CounterStatus, DiskStatus, FillStatus, HealingStatus, IndexStatus, LogStatus,
-    LostFrame, Status,
+    ClockStatus, CounterStatus, DiskStatus, FillStatus, GatewayStatus, HealingStatus, IndexStatus,
+    LogStatus, LostFrame, Status,
 };
+use crate::gateway::process::{GatewayState, GatewayView};
 use crate::status::{health, instant};
 use crate::vault::Directory;
 
@@ -29,6 +31,7 @@ use crate::vault::Directory;
 pub struct Place {
     directory: PathBuf,
     endpoint: Option<String>,
+    gateway: GatewayView,
     bays: Bays,
 }
 
@@ -38,13 +41,15 @@ impl Place {
         Place {
             directory: directory.path().to_owned(),
             endpoint: None,
+            gateway: GatewayView::default(),
             bays,
         }
     }
 
     /// The same place with its listener.
-    pub fn listening(self, address: SocketAddr) -> Place {
+    pub fn listening(self, address: SocketAddr, gateway: GatewayView) -> Place {
         Place {
+            gateway,
             endpoint: Some(ClientFiles::endpoint(address.port())),
             ..self
         }
@@ -83,6 +88,7 @@ pub fn live_status(engine: &EngineStatus, place: &Place) -> Status {
             epoch: engine.epoch,
             generation: None,
         }),
+        gateway: Some(gateway(place.gateway.now())),
         buckets: Some(engine.buckets),
         index: engine.index.as_ref().map(index),
         counters: Some(CounterStatus {
@@ -96,6 +102,19 @@ pub fn live_status(engine: &EngineStatus, place: &Place) -> Status {
             compliance_ms: engine.compliance.get(),
             wall_ms: SystemClock.wall_ms(),
         }),
+    }
+}
+
+fn gateway(state: GatewayState) -> GatewayStatus {
+    let confined = state.confined.map(|confined| match confined {
+        Confined::Fully => "fully",
+        Confined::Partly => "partly",
+        Confined::Not => "system calls only",
+    });
+    GatewayStatus {
+        process: state.process,
+        confined: confined.map(str::to_owned),
+        restarts: state.restarts,
     }
 }
 

@@ -20,6 +20,7 @@ mod error;
 #[cfg(feature = "evil-disk")]
 mod evil;
 mod files;
+mod gateway;
 mod join;
 mod labels;
 mod limits;
@@ -74,6 +75,7 @@ fn run(verb: Option<Verb>) -> Outcome<()> {
         Some(Verb::Status(args)) => status::status(&args.vault, args.json),
         Some(Verb::Create(args)) => create(args),
         Some(Verb::Disk(verb)) => disk::run(verb),
+        Some(Verb::Gateway) => gateway::child::run(),
     }
 }
 

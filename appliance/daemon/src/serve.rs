@@ -8,15 +8,16 @@ use std::collections::HashMap;
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use stele_device::buffer::Pool;
 use stele_device::clock::Clock;
 use stele_device::linux::clock::SystemClock;
 use stele_device::linux::disk::{OpenMode, Wishes};
 use stele_device::linux::keyfile::KeyFile;
-use stele_gateway::limits::SLAB_BYTES;
-use stele_gateway::{EngineLink, Gateway, GatewayConfig, SlabPool};
+use stele_gateway::claim::Clients as Secrets;
+use stele_gateway::limits::{DOMAINS, SLAB_BYTES};
+use stele_gateway::{GatewayError, SlabPool};
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use zeroize::Zeroizing;
@@ -25,13 +26,15 @@ use crate::banner::{self, Facts};
 use crate::bays::Bays;
 use crate::bell::Bell;
 use crate::certificate::{self, Identity};
-use crate::client_env::ClientFiles;
+use crate::client_env::{ClientFiles, REGION as REGION_DEFAULT};
 use crate::clients::{self, Clients};
 use crate::control::protocol::{Draining, Join, Joined, Status};
 use crate::control::socket::{Answerer, ControlSocket};
 use crate::error::{Error, Outcome};
+use crate::gateway::porter::Tools;
+use crate::gateway::process::{self, Warden};
 use crate::join::keeper::{Charge, Keeper, Orders};
-use crate::limits::{READ_SLAB_COUNT, SLAB_COUNT};
+use crate::limits::{PORT_ATTEMPT_COUNT_MAX, PORT_ATTEMPT_PAUSE_MS, READ_SLAB_COUNT, SLAB_COUNT};
 use crate::live::{Place, live_status};
 use crate::opener::Opener;
 use crate::supervisor::{Link, Machine};
@@ -129,19 +132,27 @@ fn take(directory: &Directory, listen: SocketAddr) -> Outcome<Lock> {
     }
 }
 
-/// Refuses a port in use before anything is changed. The gateway takes it again later; should
-/// somebody be faster, that refusal comes later too and is as clear.
+/// Refuses a port in use before anything is changed. It is taken again later; should somebody be
+/// faster, that refusal comes later too and is as clear. The gateway of a process that was killed may
+/// hold it for another moment.
 fn require_free(listen: SocketAddr) -> Outcome<()> {
-    match TcpListener::bind(listen) {
-        Ok(_free_again) => Ok(()),
-        Err(source) if source.kind() == std::io::ErrorKind::AddrInUse => {
-            Err(Error::PortBusy { address: listen })
+    for _ in 1..PORT_ATTEMPT_COUNT_MAX {
+        match take_port(listen) {
+            Err(Error::PortBusy { .. }) => {
+                std::thread::sleep(Duration::from_millis(PORT_ATTEMPT_PAUSE_MS));
+            }
+            free => return free.map(drop),
         }
-        Err(source) => Err(Error::Listen {
-            address: listen,
-            source,
-        }),
     }
+    take_port(listen).map(drop)
+}
+
+fn take_port(address: SocketAddr) -> Outcome<TcpListener> {
+    stele_gateway::listen(address).map_err(|error| match error {
+        GatewayError::PortBusy { address } => Error::PortBusy { address },
+        GatewayError::Listen { address, source } => Error::Listen { address, source },
+        other => Error::Gateway(other),
+    })
 }
 
 /// Without a single disk there is nothing to ask the engine.
@@ -162,7 +173,7 @@ fn require_any(slots: &[Slot]) -> Outcome<()> {
 
 /// Everything that faces outward, ready to serve.
 struct Face {
-    gateway: Gateway,
+    warden: Warden,
     control: ControlSocket,
     answerer: Arc<Live>,
 }
@@ -192,8 +203,11 @@ fn face(
         .iter()
         .map(|client| Ok((client.id.clone(), link.secret(&client.id)?)))
         .collect::<Outcome<HashMap<String, Zeroizing<String>>>>()?;
-    let gateway = bind(machine, listen, &identity, &secrets, slabs)?;
-    let address = gateway.local_addr();
+    let listener = take_port(listen)?;
+    let address = listener.local_addr().map_err(|source| Error::Listen {
+        address: listen,
+        source,
+    })?;
     let files = ClientFiles {
         key_id: &first,
         secret: secrets
@@ -207,9 +221,10 @@ fn face(
         let _context = runtime.enter();
         ControlSocket::bind(&directory.control_socket())?
     };
+    let warden = start_gateway(machine, listener, &identity, &secrets, slabs)?;
     // Whoever sees the new file finds everything else in its place.
     files.write(directory)?;
-    let place = place.listening(address);
+    let place = place.listening(address, warden.view());
     let status = live_status(&link.status_now()?, &place);
     let facts = Facts {
         directory,
@@ -220,7 +235,7 @@ fn face(
     };
     banner::serving(&facts);
     Ok(Face {
-        gateway,
+        warden,
         control,
         answerer: Arc::new(Live {
             link,
@@ -230,27 +245,36 @@ fn face(
     })
 }
 
-fn bind(
+fn start_gateway(
     machine: &Machine,
-    listen: SocketAddr,
+    listener: TcpListener,
     identity: &Identity,
     secrets: &HashMap<String, Zeroizing<String>>,
     slabs: SlabPool,
-) -> Outcome<Gateway> {
-    let clients = stele_gateway::Clients::new();
+) -> Outcome<Warden> {
+    let clients = Secrets::new();
     clients.replace(
         secrets
             .iter()
             .map(|(id, secret)| (id.clone(), secret.clone())),
     );
-    let config = GatewayConfig::new(
-        listen,
-        vec![identity.certificate_der.clone()],
-        identity.private_key_der(),
-        clients,
-        slabs,
-    );
-    Ok(Gateway::bind(config, EngineLink::new(machine.envelopes()))?)
+    let certificate_chain_der = vec![identity.certificate_der.clone()];
+    let private_key_der = identity.private_key_der();
+    // Said here rather than in a process that could only fail.
+    stele_gateway::check_certificate(certificate_chain_der.clone(), &private_key_der)?;
+    let charge = process::Charge {
+        listener,
+        certificate_chain_der,
+        private_key_der,
+        region: REGION_DEFAULT.to_owned(),
+        domains: DOMAINS.map(str::to_owned).to_vec(),
+        tools: Tools {
+            slabs,
+            clients,
+            questions: machine.questions(),
+        },
+    };
+    Warden::start(charge, machine.watch())
 }
 
 fn load_clients(link: &Link) -> Outcome<Clients> {
@@ -339,11 +363,11 @@ impl Face {
     /// Serves until a signal, then lets running requests finish.
     async fn run(self, machine: &mut Machine, mut signals: Signals) -> Outcome<()> {
         let Face {
-            gateway,
+            warden,
             control,
             answerer,
         } = self;
-        let asked_to_stop = async move {
+        let stopped = async move {
             signals.next().await;
             tracing::info!("stopping; running requests may finish");
             tokio::spawn(async move {
@@ -352,9 +376,10 @@ impl Face {
                 tracing::warn!("stopping at once");
                 std::process::exit(1);
             });
+            warden.stop().await;
         };
         tokio::select! {
-            served = gateway.serve(asked_to_stop) => Ok(served?),
+            () = stopped => Ok(()),
             name = machine.death() => Err(Error::ThreadDied { name }),
             () = control.serve(answerer) => Ok(()),
         }

@@ -5,7 +5,9 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use crate::control::protocol::{DiskStatus, FillStatus, HealingStatus, NextStep, Status};
+use crate::control::protocol::{
+    DiskStatus, FillStatus, GatewayStatus, HealingStatus, NextStep, Status,
+};
 use crate::control::socket::ask_status;
 use crate::error::Outcome;
 use crate::labels;
@@ -60,6 +62,9 @@ fn as_text(status: &Status) -> String {
             .map_or(String::new(), |records| format!("{records} records, "));
         text.push_str(&format!("log      {records}epoch {}\n", log.epoch));
     }
+    if let Some(gateway) = &status.gateway {
+        text.push_str(&gateway_line(gateway));
+    }
     if let Some(buckets) = status.buckets {
         text.push_str(&format!("buckets  {buckets}\n"));
     }
@@ -104,6 +109,19 @@ pub fn state_line(status: &Status) -> String {
         return status.state.clone();
     }
     format!("{}: {}", status.state, status.reasons.join("; "))
+}
+
+/// The line about the process that faces the network.
+fn gateway_line(gateway: &GatewayStatus) -> String {
+    let mut line = match (&gateway.process, &gateway.confined) {
+        (Some(process), Some(confined)) => format!("process {process}, confined {confined}"),
+        (Some(process), None) => format!("process {process}, starting"),
+        (None, _) => "not running; it is started again".to_owned(),
+    };
+    if gateway.restarts > 0 {
+        line.push_str(&format!(", started again {} times", gateway.restarts));
+    }
+    format!("gateway  {line}\n")
 }
 
 /// A line about a disk, by its number.

@@ -10,7 +10,6 @@ use std::time::Duration;
 
 use stele_device::area::Area;
 use stele_device::disk::Disk;
-use stele_gateway::message::Envelope;
 use stele_store::engine::{DiskRefusal, DiskSlot, DrainRefusal, Offer};
 use stele_store::recovery::{OpenReport, Opened, Progress};
 use stele_store::request::{Answer, Command, Refusal};
@@ -22,8 +21,9 @@ use crate::bell::Bell;
 use crate::clients::Clients;
 use crate::engine_thread::{Arrival, EngineThread, Inbox, Local};
 use crate::error::{Error, Outcome};
+use crate::gateway::Question;
 use crate::limits::{
-    ENVELOPE_QUEUE_COUNT_MAX, LOCAL_QUEUE_COUNT_MAX, REBUILD_POLL_MS, RELEASE_MS_MAX, START_TOLD_MS,
+    LOCAL_QUEUE_COUNT_MAX, QUESTION_QUEUE_COUNT_MAX, REBUILD_POLL_MS, RELEASE_MS_MAX, START_TOLD_MS,
 };
 use crate::opener::Opener;
 use crate::vault::disks::Slot;
@@ -33,7 +33,7 @@ use crate::workers::{start_index, start_workers};
 /// A running engine.
 pub struct Machine {
     link: Link,
-    envelopes: mpsc::Sender<Envelope>,
+    questions: mpsc::Sender<Question>,
     thread: JoinHandle<()>,
     watch: Watch,
     deaths: Deaths,
@@ -64,11 +64,11 @@ impl Machine {
             report,
         } = opened;
         let (watch, deaths) = Watch::new();
-        let (envelope_sender, envelopes) = mpsc::channel(ENVELOPE_QUEUE_COUNT_MAX);
+        let (question_sender, questions) = mpsc::channel(QUESTION_QUEUE_COUNT_MAX);
         let (local_sender, local) = mpsc::channel(LOCAL_QUEUE_COUNT_MAX);
         let workers = start_workers(bell, &watch)?;
         let index = start_index(index, bell, &watch)?;
-        let inbox = Inbox { envelopes, local };
+        let inbox = Inbox { questions, local };
         let body = EngineThread::new(
             engine,
             disks,
@@ -89,7 +89,7 @@ impl Machine {
         let link = Link(local_sender);
         Ok(Machine {
             link,
-            envelopes: envelope_sender,
+            questions: question_sender,
             thread,
             watch,
             deaths,
@@ -108,8 +108,8 @@ impl Machine {
     }
 
     /// The gateway's way to ask.
-    pub fn envelopes(&self) -> mpsc::Sender<Envelope> {
-        self.envelopes.clone()
+    pub fn questions(&self) -> mpsc::Sender<Question> {
+        self.questions.clone()
     }
 
     /// What recovery found.

@@ -40,5 +40,5 @@ mod tls;
 
 pub use claim::Clients;
 pub use link::EngineLink;
-pub use server::{Gateway, GatewayConfig, GatewayError};
+pub use server::{Gateway, GatewayConfig, GatewayError, check_certificate, listen, prepare};
 pub use slab::{Slab, SlabPool, Slabs};

@@ -39,8 +39,6 @@ use crate::tls::{ALPN_H2, server_config};
 
 /// What a gateway needs to know.
 pub struct GatewayConfig {
-    /// Where to listen; port 0 picks a free one.
-    pub listen: SocketAddr,
     /// Certificate chain, DER, leaf first.
     pub certificate_chain_der: Vec<Vec<u8>>,
     /// The leaf's private key, DER (PKCS#8).
@@ -61,13 +59,11 @@ impl GatewayConfig {
     /// A configuration with the usual limits.
     #[must_use]
     pub fn new(
-        listen: SocketAddr,
         certificate_chain_der: Vec<Vec<u8>>,
         private_key_der: Zeroizing<Vec<u8>>,
         slabs: Slabs,
     ) -> Self {
         Self {
-            listen,
             certificate_chain_der,
             private_key_der,
             region: "us-east-1".to_owned(),
@@ -118,17 +114,20 @@ pub struct Gateway {
 }
 
 impl Gateway {
-    /// Takes the port. Connections wait in the system's queue until `serve` runs.
+    /// A gateway on an open port. Connections wait in the system's queue until `serve` runs.
     ///
     /// # Errors
     /// See [`GatewayError`].
-    pub fn bind(config: GatewayConfig, link: EngineLink) -> Result<Self, GatewayError> {
+    pub fn over(
+        listener: StdListener,
+        config: GatewayConfig,
+        link: EngineLink,
+    ) -> Result<Self, GatewayError> {
         let tls = server_config(config.certificate_chain_der, &config.private_key_der)?;
-        let address = config.listen;
-        let listener = listen(address)?;
-        let address = listener
-            .local_addr()
-            .map_err(|source| GatewayError::Listen { address, source })?;
+        listener
+            .set_nonblocking(true)
+            .map_err(GatewayError::Runtime)?;
+        let address = listener.local_addr().map_err(GatewayError::Runtime)?;
 
         let mut limits = S3Config::default();
         limits.xml_max_body_size = XML_BODY_BYTES_MAX;
@@ -193,12 +192,36 @@ impl Gateway {
     }
 }
 
-fn listen(address: SocketAddr) -> Result<StdListener, GatewayError> {
-    let listener = StdListener::bind(address).and_then(|listener| {
-        listener.set_nonblocking(true)?;
-        Ok(listener)
-    });
-    listener.map_err(|source| match source.kind() {
+/// Lets the cryptographic library look around in the machine, which it does once, when it is first
+/// used. To be called before a process gives up its access to files.
+///
+/// # Errors
+/// `Runtime` when there is no randomness.
+pub fn prepare() -> Result<(), GatewayError> {
+    let mut drawn = [0; 32];
+    aws_lc_rs::rand::fill(&mut drawn).map_err(|_| {
+        let error = io::Error::other("the system gives no random bytes");
+        GatewayError::Runtime(error)
+    })
+}
+
+/// Whether TLS can be served with this certificate chain and key.
+///
+/// # Errors
+/// `Certificate` or `PrivateKey`.
+pub fn check_certificate(
+    certificate_chain_der: Vec<Vec<u8>>,
+    private_key_der: &Zeroizing<Vec<u8>>,
+) -> Result<(), GatewayError> {
+    server_config(certificate_chain_der, private_key_der).map(drop)
+}
+
+/// Takes a port; port 0 picks a free one. Nothing is served before a gateway is put on it.
+///
+/// # Errors
+/// `PortBusy` or `Listen`.
+pub fn listen(address: SocketAddr) -> Result<StdListener, GatewayError> {
+    StdListener::bind(address).map_err(|source| match source.kind() {
         io::ErrorKind::AddrInUse => GatewayError::PortBusy { address },
         _ => GatewayError::Listen { address, source },
     })

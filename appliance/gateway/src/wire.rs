@@ -21,6 +21,10 @@ pub mod gateway;
 pub(crate) mod plain;
 
 /// What the gateway sends.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly every one is a question, and none is kept"
+)]
 #[derive(Debug, Serialize, Deserialize)]
 pub enum Up {
     /// It serves, confined as far as it says.
@@ -181,7 +185,7 @@ impl Frames {
     ///
     /// # Errors
     /// A frame that no honest process sends; the conversation is over then.
-    pub fn next<T: DeserializeOwned>(&mut self) -> Result<Option<T>, WireFault> {
+    pub fn take<T: DeserializeOwned>(&mut self) -> Result<Option<T>, WireFault> {
         let rest = self.held.get(self.used..).unwrap_or_default();
         let Some((length, body)) = rest.split_first_chunk::<LENGTH_BYTES>() else {
             return Ok(None);

@@ -8,9 +8,16 @@ use stele_store::request::Answer;
 
 use super::{checksums_up, default_up, key_up, metadata_up, retention_up};
 
-/// Translates an answer, taking its data along without copying. None for an answer that no question
-/// of the gateway has.
-pub fn to_gateway(answer: Answer) -> Option<gateway::Answer> {
+/// Translates an answer, with its content beside it and without copying. None for an answer that no
+/// question of the gateway has.
+pub fn to_gateway(answer: Answer) -> Option<(gateway::Answer, Option<Slab>)> {
+    if let Answer::Data(piece) = answer {
+        return Some((gateway::Answer::Data, Some(slab(piece))));
+    }
+    Some((plain(answer)?, None))
+}
+
+fn plain(answer: Answer) -> Option<gateway::Answer> {
     Some(match answer {
         Answer::Done => gateway::Answer::Done,
         Answer::Buckets(buckets) => {
@@ -33,7 +40,6 @@ pub fn to_gateway(answer: Answer) -> Option<gateway::Answer> {
             info: Box::new(object(*info)),
             range,
         },
-        Answer::Data(piece) => gateway::Answer::Data(slab(piece)),
         Answer::End => gateway::Answer::End,
         Answer::Object(info) => gateway::Answer::Object(Box::new(object(*info))),
         Answer::Deleted {
@@ -54,7 +60,7 @@ pub fn to_gateway(answer: Answer) -> Option<gateway::Answer> {
             gateway::Answer::Parts(parts.into_iter().map(listed_part).collect(), more)
         }
         Answer::Uploads(listing) => gateway::Answer::Uploads(page(listing, listed_upload)),
-        Answer::Config(_) => return None,
+        Answer::Data(_) | Answer::Config(_) => return None,
     })
 }
 

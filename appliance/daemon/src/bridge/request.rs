@@ -8,10 +8,12 @@ use stele_store::request::Command;
 
 use super::{checksums_down, default_down, metadata_down, retention_down};
 
-/// Translates a question, taking its data along without copying. One match on purpose: the compiler
-/// finds the question that was forgotten.
-pub fn to_store(request: Ask) -> Command {
-    match request {
+/// Translates a question and the content that goes with it, without copying. None for one that is not
+/// the engine's to answer, or lacks its content. One match on purpose: the compiler finds the question
+/// that was forgotten.
+pub fn to_store(request: Ask, slab: Option<Slab>) -> Option<Command> {
+    Some(match request {
+        Ask::SignIn { .. } => return None,
         Ask::ListBuckets => Command::ListBuckets,
         Ask::CreateBucket { name, lock } => Command::CreateBucket { name, lock },
         Ask::HeadBucket { name } => Command::HeadBucket { name },
@@ -29,9 +31,9 @@ pub fn to_store(request: Ask) -> Command {
             purpose: purpose_down(purpose),
             content_bytes,
         },
-        Ask::PutData { stream, slab } => Command::PutData {
+        Ask::PutData { stream } => Command::PutData {
             stream: stream_down(stream),
-            piece: piece(slab),
+            piece: piece(slab?),
         },
         Ask::CommitPut {
             stream,
@@ -133,7 +135,7 @@ pub fn to_store(request: Ask) -> Command {
             name: object(name),
             upload,
         },
-    }
+    })
 }
 
 fn stream_down(stream: gateway::StreamId) -> store::StreamId {

@@ -7,7 +7,15 @@ use stele_gateway::message as gateway;
 use stele_store::policy::{self, BucketKind, Mode, Period, Right};
 use stele_store::request::{self as store, Command};
 
-use super::{answer_to_gateway, command, refusal_to_gateway};
+use super::refusal_to_gateway;
+
+fn command(ask: gateway::Request) -> Command {
+    super::command(ask, None).expect("a question for the engine")
+}
+
+fn answer_to_gateway(answer: store::Answer) -> Option<gateway::Answer> {
+    super::answer_to_gateway(answer).map(|(answer, _)| answer)
+}
 
 fn version() -> VersionId {
     VersionId::new(LogIndex::new(7), [3; 8])
@@ -177,9 +185,8 @@ fn an_upload_goes_down_whole_and_its_buffer_is_not_copied() {
     };
     let ask = gateway::Request::PutData {
         stream: gateway::StreamId(5),
-        slab,
     };
-    let Command::PutData { stream, piece } = command(ask) else {
+    let Some(Command::PutData { stream, piece }) = super::command(ask, Some(slab)) else {
         panic!("another command")
     };
     assert_eq!(
@@ -494,7 +501,8 @@ fn data_comes_up_without_a_copy() {
         start: 100,
         len: 200,
     };
-    let Some(gateway::Answer::Data(slab)) = answer_to_gateway(store::Answer::Data(piece)) else {
+    let up = super::answer_to_gateway(store::Answer::Data(piece));
+    let Some((gateway::Answer::Data, Some(slab))) = up else {
         panic!("another answer");
     };
     assert_eq!(
@@ -617,4 +625,28 @@ fn refusals_keep_their_meaning_and_numbers() {
             },
         );
     }
+}
+
+#[test]
+fn what_is_not_the_engines_to_answer_does_not_go_down() {
+    let data = gateway::Request::PutData {
+        stream: gateway::StreamId(5),
+    };
+    assert!(super::command(data, None).is_none(), "without its content");
+    let claim = gateway::Claim {
+        key_id: "K".to_owned(),
+        day: String::new(),
+        region: String::new(),
+        date: String::new(),
+        expires_s: None,
+        request_digest: [0; 32],
+        raw_path_digest: None,
+        signature: [0; 32],
+    };
+    let sign_in = gateway::Request::SignIn {
+        claim,
+        source: std::net::Ipv4Addr::LOCALHOST.into(),
+        finished: Vec::new(),
+    };
+    assert!(super::command(sign_in, None).is_none());
 }

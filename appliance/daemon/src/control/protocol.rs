@@ -122,6 +122,9 @@ pub struct Status {
     /// The log.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub log: Option<LogStatus>,
+    /// The process that faces the network.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gateway: Option<GatewayStatus>,
     /// Buckets shown to clients.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub buckets: Option<u32>,
@@ -263,6 +266,19 @@ pub struct IndexStatus {
     pub mirrors: Vec<String>,
     /// Pages rewritten from the other mirror.
     pub repaired_pages: u64,
+}
+
+/// The process that faces the network.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GatewayStatus {
+    /// Its number, while it runs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub process: Option<u32>,
+    /// How far files and new connections are closed to it: fully, partly, or system calls only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub confined: Option<String>,
+    /// How often it was started again since the vault is served.
+    pub restarts: u32,
 }
 
 /// Counts since the start.

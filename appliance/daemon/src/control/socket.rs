@@ -309,6 +309,7 @@ mod tests {
             disks: Vec::new(),
             log: None,
             alarms: Vec::new(),
+            gateway: None,
             buckets: None,
             index: None,
             counters: None,

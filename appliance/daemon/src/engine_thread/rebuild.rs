@@ -7,7 +7,6 @@ use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use stele_device::disk::Disk;
-use stele_gateway::message as gateway;
 use stele_store::engine::{DiskRefusal, DrainRefusal};
 use stele_store::recovery::{Opened, Progress};
 use stele_store::request::Refusal;
@@ -15,7 +14,7 @@ use stele_store::request::Refusal;
 use super::{Asker, EngineThread, Local};
 use crate::error::Outcome;
 use crate::limits::{
-    ENVELOPE_BATCH_COUNT_MAX, REBUILD_PAUSE_MS, REBUILD_PAUSE_MS_MAX, REBUILD_TICK_MS,
+    QUESTION_BATCH_COUNT_MAX, REBUILD_PAUSE_MS, REBUILD_PAUSE_MS_MAX, REBUILD_TICK_MS,
     RELEASE_MS_MAX,
 };
 use crate::workers::{Crew, start_index};
@@ -86,9 +85,8 @@ impl EngineThread {
     fn refuse_everybody(&mut self) {
         for (_, asker) in self.askers.drain() {
             match asker {
-                Asker::Gateway(sender) => {
-                    drop(sender.send(Err(gateway::Refusal::Rebuilding)));
-                }
+                // A gateway that went away lost what it had opened with the old engine.
+                Asker::Gateway(reply) => drop(reply.send(Err(Refusal::Rebuilding))),
                 Asker::Local(sender) => drop(sender.send(Err(Refusal::Rebuilding))),
                 Asker::Nobody => {}
             }
@@ -168,10 +166,10 @@ impl EngineThread {
     /// Answers what came in: not now, and how far it is.
     fn answer(&mut self, waker: &Waker, progress: &Progress) -> Rebuilt {
         let mut context = Context::from_waker(waker);
-        for _ in 0..ENVELOPE_BATCH_COUNT_MAX {
-            match self.inbox.envelopes.poll_recv(&mut context) {
-                Poll::Ready(Some(envelope)) => {
-                    drop(envelope.answer.send(Err(gateway::Refusal::Rebuilding)));
+        for _ in 0..QUESTION_BATCH_COUNT_MAX {
+            match self.inbox.questions.poll_recv(&mut context) {
+                Poll::Ready(Some(question)) => {
+                    drop(question.reply.send(Err(Refusal::Rebuilding)));
                 }
                 Poll::Ready(None) | Poll::Pending => break,
             }

@@ -2,7 +2,8 @@
 //!
 //! First `close_files` (Landlock: no file, no new network address), before the process has a second
 //! thread, because it binds threads one by one; then, with all threads running, `close_calls`
-//! (seccomp: only the listed system calls, anything else ends the process). Both last until the
+//! (seccomp: only the listed system calls; anything but opening a file, which just
+//! fails, ends the process). Both last until the
 //! process ends, and nothing it starts gets more rights than it has.
 
 use std::collections::BTreeMap;
@@ -74,11 +75,13 @@ pub fn close_files() -> Result<Enforced, SandboxError> {
 }
 
 /// Gives up every system call but those that serve open sockets, timers, memory and threads that run
-/// already. Any other ends the process at once.
+/// already. Opening a file fails; any other call ends the process at once.
 ///
 /// # Errors
 /// See [`SandboxError`].
 pub fn close_calls() -> Result<(), SandboxError> {
+    // Of two filters the stricter answer counts.
+    apply_filter_all_threads(&refusals()?)?;
     apply_filter_all_threads(&program()?)?;
     Ok(())
 }
@@ -89,14 +92,36 @@ fn program() -> Result<BpfProgram, SandboxError> {
     for call in [libc::SYS_mmap, libc::SYS_mprotect] {
         rules.insert(call, vec![without(2, libc::PROT_EXEC)?]);
     }
+    let flags = vec![only(1, libc::F_GETFL)?, only(1, libc::F_GETFD)?];
+    rules.insert(libc::SYS_fcntl, flags);
+    rules.insert(libc::SYS_openat, Vec::new());
+    filter(rules, SeccompAction::KillProcess, SeccompAction::Allow)
+}
+
+/// The C library's allocator opens a file of the kernel's settings now and then, and does without it
+/// where it cannot: opening fails, and does not end the process.
+fn refusals() -> Result<BpfProgram, SandboxError> {
+    let rules = BTreeMap::from([(libc::SYS_openat, Vec::new())]);
+    let errno = u32::try_from(libc::EACCES).unwrap_or(1);
+    filter(rules, SeccompAction::Allow, SeccompAction::Errno(errno))
+}
+
+fn filter(
+    rules: BTreeMap<i64, Vec<SeccompRule>>,
+    otherwise: SeccompAction,
+    matched: SeccompAction,
+) -> Result<BpfProgram, SandboxError> {
     let arch = TargetArch::try_from(std::env::consts::ARCH)?;
-    let filter = SeccompFilter::new(
-        rules,
-        SeccompAction::KillProcess,
-        SeccompAction::Allow,
-        arch,
-    )?;
+    let filter = SeccompFilter::new(rules, otherwise, matched, arch)?;
     Ok(filter.try_into()?)
+}
+
+/// A call with that value in that argument: the flags of an open socket may be asked, not changed.
+fn only(argument: u8, value: libc::c_int) -> Result<SeccompRule, SandboxError> {
+    let value = u64::try_from(value).unwrap_or(u64::MAX);
+    let length = SeccompCmpArgLen::Dword;
+    let condition = SeccompCondition::new(argument, length, SeccompCmpOp::Eq, value)?;
+    Ok(SeccompRule::new(vec![condition])?)
 }
 
 /// A call none of whose `flags` is set in that argument: no memory that can be executed.

@@ -24,6 +24,8 @@ struct Shared {
     left: Notify,
     /// Told when the backlog has shrunk, or nothing will be sent any more.
     room: Notify,
+    /// Told when the gateway is to stop.
+    stop: Notify,
     asked: Mutex<Asked>,
 }
 
@@ -51,9 +53,6 @@ struct Waiting {
 /// Why a conversation ended.
 #[derive(Debug, thiserror::Error)]
 pub enum End {
-    /// The engine's side asked to stop.
-    #[error("the engine asked to stop")]
-    Stop,
     /// The engine's side is gone.
     #[error("the engine is gone")]
     Gone,
@@ -81,6 +80,7 @@ impl Wire {
             out: Mutex::default(),
             left: Notify::new(),
             room: Notify::new(),
+            stop: Notify::new(),
             asked: Mutex::default(),
         }))
     }
@@ -93,6 +93,12 @@ impl Wire {
         self.send(&Up::Ready { files }).await
     }
 
+    /// Waits until the engine's side asks to stop. The conversation goes on, so that running requests
+    /// can finish.
+    pub async fn stop_asked(&self) {
+        self.0.stop.notified().await;
+    }
+
     /// Receives answers until the conversation ends; sends what `post` could not. Everybody who
     /// still waits then is told that the engine is stopping.
     pub async fn run(&self, frames: Frames) -> End {
@@ -100,9 +106,7 @@ impl Wire {
             end = self.receive(frames) => end,
             error = self.flush() => End::Io(error),
         };
-        if !matches!(end, End::Stop) {
-            self.end();
-        }
+        self.end();
         end
     }
 
@@ -221,13 +225,13 @@ impl Wire {
         let mut bytes = vec![0; LINK_READ_BYTES];
         loop {
             loop {
-                match frames.next::<Down>() {
+                match frames.take::<Down>() {
                     Ok(Some(Down::Reply {
                         number,
                         result,
                         bytes,
                     })) => self.deliver(number, result, bytes).await,
-                    Ok(Some(Down::Stop)) => return End::Stop,
+                    Ok(Some(Down::Stop)) => self.0.stop.notify_one(),
                     Ok(Some(Down::Setup(_))) => return End::Fault(WireFault::Malformed),
                     Ok(None) => break,
                     Err(fault) => return End::Fault(fault),

@@ -31,7 +31,7 @@ fn frames_come_out_as_they_went_in_however_they_arrive() {
         let mut seen = Vec::new();
         for part in bytes.chunks(step) {
             frames.push(part);
-            while let Some(frame) = frames.next::<Up>().expect("well formed") {
+            while let Some(frame) = frames.take::<Up>().expect("well formed") {
                 seen.push(format!("{frame:?}"));
             }
         }
@@ -55,7 +55,7 @@ fn a_frame_that_is_too_long_is_not_sent_and_not_believed() {
     assert_eq!(out, b"before");
     let mut frames = Frames::default();
     frames.push(&u32::MAX.to_le_bytes());
-    assert_eq!(frames.next::<Up>().err(), Some(WireFault::TooLong));
+    assert_eq!(frames.take::<Up>().err(), Some(WireFault::TooLong));
 }
 
 #[test]
@@ -67,7 +67,7 @@ fn a_frame_with_something_behind_it_is_malformed() {
     bytes[..LENGTH_BYTES].copy_from_slice(&length.to_le_bytes());
     let mut frames = Frames::default();
     frames.push(&bytes);
-    assert_eq!(frames.next::<Up>().err(), Some(WireFault::Malformed));
+    assert_eq!(frames.take::<Up>().err(), Some(WireFault::Malformed));
 }
 
 proptest! {
@@ -78,9 +78,9 @@ proptest! {
         frames.push(&length);
         frames.push(&bytes);
         // Whatever it says is fine, as long as it says it.
-        let _any = frames.next::<Up>();
+        let _any = frames.take::<Up>();
         let mut raw = Frames::default();
         raw.push(&bytes);
-        while let Ok(Some(_)) = raw.next::<Down>() {}
+        while let Ok(Some(_)) = raw.take::<Down>() {}
     }
 }

@@ -12,12 +12,17 @@ use zeroize::Zeroizing;
 use crate::client::{Call, Connection};
 use crate::world::{HOST, World, certificate, trusting};
 
-fn config(listen: SocketAddr, chain: Vec<Vec<u8>>, key: Zeroizing<Vec<u8>>) -> GatewayConfig {
-    GatewayConfig::new(listen, chain, key, Slabs::new(1, 1))
+fn config(
+    listen: SocketAddr,
+    chain: Vec<Vec<u8>>,
+    key: Zeroizing<Vec<u8>>,
+) -> (SocketAddr, GatewayConfig) {
+    (listen, GatewayConfig::new(chain, key, Slabs::new(1, 1)))
 }
 
-fn bind(config: GatewayConfig) -> Result<Gateway, GatewayError> {
-    Gateway::bind(config, EngineLink::new(mpsc::channel(1).0))
+fn bind((listen, config): (SocketAddr, GatewayConfig)) -> Result<Gateway, GatewayError> {
+    let listener = stele_gateway::listen(listen)?;
+    Gateway::over(listener, config, EngineLink::new(mpsc::channel(1).0))
 }
 
 #[test]

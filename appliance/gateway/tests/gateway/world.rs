@@ -81,12 +81,13 @@ impl World {
         let memory = Slabs::new(SLABS, DOWNLOAD_SLABS);
         let slabs = memory.uploads.clone();
         let listen = SocketAddr::from(([127, 0, 0, 1], 0));
-        let mut config = GatewayConfig::new(listen, vec![certificate.clone()], private_key, memory);
+        let mut config = GatewayConfig::new(vec![certificate.clone()], private_key, memory);
         change(&mut config);
+        let port = stele_gateway::listen(listen).expect("a free port");
         let (sender, questions) = mpsc::channel(16);
         let engine = Engine::default();
         tokio::spawn(engine.clone().run(questions, clients.clone()));
-        let gateway = Gateway::bind(config, EngineLink::new(sender)).expect("a free port");
+        let gateway = Gateway::over(port, config, EngineLink::new(sender)).expect("a gateway");
         let address = gateway.local_addr();
         let (stop, stopped) = oneshot::channel::<()>();
         let serving = tokio::spawn(gateway.serve(async move {

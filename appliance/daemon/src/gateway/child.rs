@@ -1,0 +1,116 @@
+//! What runs inside the gateway's process: take over what was handed, give up everything else, serve.
+
+use std::net::TcpListener;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixStream as StdStream;
+
+use nix::sys::prctl;
+use nix::sys::signal::Signal;
+use stele_device::linux::sandbox::{Enforced, close_calls, close_files};
+use stele_device::linux::shared::adopt;
+use stele_gateway::limits::{LINK_READ_BYTES, SLAB_BYTES};
+use stele_gateway::wire::gateway::Wire;
+use stele_gateway::wire::{Confined, Down, Frames, Setup};
+use stele_gateway::{EngineLink, Gateway, GatewayConfig, SlabPool, Slabs};
+use tokio::net::UnixStream;
+use tokio::signal::unix::{SignalKind, signal};
+use zeroize::Zeroizing;
+
+use super::handover;
+use crate::error::{Error, Outcome};
+
+/// Serves until the engine's process says stop or is gone.
+///
+/// # Errors
+/// Why it cannot serve: `NotHandedOver` when it was not started by `stele serve`.
+pub fn run() -> Outcome<()> {
+    // The engine's process may be killed: nobody else would end this one then, or free the port.
+    prctl::set_pdeathsig(Signal::SIGKILL).map_err(not_confined)?;
+    prctl::set_name(c"stele-gateway").map_err(not_confined)?;
+    let stdin = std::io::stdin().as_fd().try_clone_to_owned();
+    let socket = StdStream::from(stdin.map_err(Error::NotHandedOver)?);
+    let [listener, memory] = handover::receive(&socket).map_err(Error::NotHandedOver)?;
+    let mut frames = Frames::default();
+    let setup = setup(&socket, &mut frames)?;
+    stele_gateway::prepare()?;
+    let enforced = close_files().map_err(Error::Sandbox)?;
+    let runtime = tokio::runtime::Runtime::new().map_err(Error::Thread)?;
+    let served = runtime.block_on(serve((socket, listener, memory), setup, frames, enforced));
+    // Tasks of broken connections may still wait for an engine that is gone.
+    runtime.shutdown_background();
+    served
+}
+
+fn not_confined(errno: nix::Error) -> Error {
+    Error::NotHandedOver(errno.into())
+}
+
+/// The first frame.
+fn setup(socket: &StdStream, frames: &mut Frames) -> Outcome<Setup> {
+    use std::io::Read;
+    let mut bytes = Zeroizing::new(vec![0; LINK_READ_BYTES]);
+    loop {
+        match frames.take::<Down>() {
+            Ok(Some(Down::Setup(setup))) => return Ok(setup),
+            Ok(None) => {}
+            Ok(Some(_)) | Err(_) => {
+                return Err(Error::NotHandedOver(std::io::ErrorKind::InvalidData.into()));
+            }
+        }
+        let mut socket = socket;
+        match socket.read(&mut bytes).map_err(Error::NotHandedOver)? {
+            0 => {
+                let end = std::io::ErrorKind::UnexpectedEof;
+                return Err(Error::NotHandedOver(end.into()));
+            }
+            count => frames.push(&bytes[..count]),
+        }
+    }
+}
+
+async fn serve(
+    (socket, listener, memory): (StdStream, OwnedFd, OwnedFd),
+    mut setup: Setup,
+    frames: Frames,
+    enforced: Enforced,
+) -> Outcome<()> {
+    // Whoever asks the engine's process to stop may ask the whole group: running requests finish.
+    let _terminate = signal(SignalKind::terminate()).map_err(Error::Thread)?;
+    let _interrupt = signal(SignalKind::interrupt()).map_err(Error::Thread)?;
+    let slabs = slabs(&memory, &setup)?;
+    socket.set_nonblocking(true).map_err(Error::NotHandedOver)?;
+    let socket = UnixStream::from_std(socket).map_err(Error::NotHandedOver)?;
+    let wire = Wire::new(socket, slabs.clone());
+    let mut config = GatewayConfig::new(
+        std::mem::take(&mut setup.certificate_chain_der),
+        Zeroizing::new(std::mem::take(&mut setup.private_key_der)),
+        slabs,
+    );
+    config.region = std::mem::take(&mut setup.region);
+    config.domains = std::mem::take(&mut setup.domains);
+    let link = EngineLink::wired(wire.clone());
+    let gateway = Gateway::over(TcpListener::from(listener), config, link)?;
+    close_calls().map_err(Error::Sandbox)?;
+    let files = match enforced {
+        Enforced::Fully => Confined::Fully,
+        Enforced::Partly => Confined::Partly,
+        Enforced::Not => Confined::Not,
+    };
+    wire.ready(files).await.map_err(|_gone| Error::NoAnswer)?;
+    let stop = wire.clone();
+    tokio::select! {
+        served = gateway.serve(async move { stop.stop_asked().await }) => Ok(served?),
+        _end = wire.run(frames) => Err(Error::NoAnswer),
+    }
+}
+
+fn slabs(memory: &OwnedFd, setup: &Setup) -> Outcome<Slabs> {
+    let count = |slabs: u32| usize::try_from(slabs).unwrap_or(0);
+    let counts = [count(setup.upload_slabs), count(setup.download_slabs)];
+    let pools = adopt(memory.as_fd(), SLAB_BYTES, &counts).map_err(not_confined)?;
+    let pools: [_; 2] = pools
+        .try_into()
+        .map_err(|_pools| not_confined(nix::Error::EINVAL))?;
+    let [uploads, downloads] = pools.map(SlabPool::over);
+    Ok(Slabs { uploads, downloads })
+}

@@ -1,0 +1,486 @@
+//! Carries questions of a gateway process to the engine, and answers and content back.
+//!
+//! Invariants:
+//! - nothing in the shared memory is looked at in place: content is copied out before the engine sees
+//!   it, and in after the engine has verified it;
+//! - every question runs in a session that [`Sessions`] admits it to;
+//! - when the conversation ends, for whatever reason, everything it left open is given up;
+//! - what waits for the gateway is bounded: while it does not read, nothing is read from it.
+
+use std::collections::{HashMap, VecDeque};
+use std::io;
+use std::sync::Arc;
+
+use stele_device::clock::Clock;
+use stele_device::linux::clock::SystemClock;
+use stele_device::linux::shared::SharedMemory;
+use stele_format::units::UnixMillis;
+use stele_gateway::SlabPool;
+use stele_gateway::claim::Clients;
+use stele_gateway::limits::{LINK_READ_BYTES, SLAB_FRONT_BYTES, SLAB_PLAIN_BYTES_MAX};
+use stele_gateway::message as gateway;
+use stele_gateway::message::{Claim, Refusal, Request, SessionId};
+use stele_gateway::slab::Slab;
+use stele_gateway::wire::{Confined, Down, Frames, Piece, Up, WireFault, encode};
+use stele_store::request as store;
+use stele_store::request::Command;
+use tokio::net::UnixStream;
+use tokio::sync::mpsc;
+
+use super::sessions::{Sessions, Stream};
+use super::verify::verify;
+use crate::bridge;
+use crate::limits::{ASKED_COUNT_MAX, LINK_OUT_BYTES_MAX};
+
+/// A question on its way to the engine thread.
+#[derive(Debug)]
+pub struct Question {
+    /// Who asks: a verified access key id.
+    pub client: Arc<str>,
+    /// What is asked.
+    pub command: Command,
+    /// Where the answer goes.
+    pub reply: ReplyTo,
+}
+
+/// Where an answer goes: the porter that asked, and its number for the question.
+#[derive(Debug, Clone)]
+pub struct ReplyTo {
+    number: u64,
+    porter: mpsc::UnboundedSender<(u64, Answered)>,
+}
+
+type Answered = Result<store::Answer, store::Refusal>;
+
+impl ReplyTo {
+    /// Sends the answer.
+    ///
+    /// # Errors
+    /// The answer, when nobody waits for it any more.
+    pub fn send(self, answered: Answered) -> Result<(), Answered> {
+        let sent = self.porter.send((self.number, answered));
+        sent.map_err(|unsent| unsent.0.1)
+    }
+}
+
+/// Why a conversation ended.
+#[derive(Debug, thiserror::Error)]
+pub enum End {
+    /// The gateway's process has ended or closed its side.
+    #[error("it closed the connection")]
+    Closed,
+    /// It sent what no gateway sends.
+    #[error("it sent what no gateway sends: {0}")]
+    Fault(#[from] WireFault),
+    /// The socket failed.
+    #[error("the socket failed: {0}")]
+    Io(#[from] io::Error),
+    /// The engine thread is gone.
+    #[error("the engine is gone")]
+    NoEngine,
+}
+
+/// A question that is not answered yet.
+struct Asked {
+    /// The gateway's number.
+    number: u64,
+    session: SessionId,
+    piece: Option<Piece>,
+    /// The client, for giving up what is opened too late.
+    client: Arc<str>,
+}
+
+/// An upload's content that waits for memory.
+struct Waiting {
+    asked: Asked,
+    request: Request,
+    piece: Piece,
+}
+
+/// What a porter works with, the same for every gateway process.
+#[derive(Clone)]
+pub struct Tools {
+    /// Content on its way to the disks.
+    pub slabs: SlabPool,
+    /// Who may speak to the vault.
+    pub clients: Clients,
+    /// The way to the engine thread.
+    pub questions: mpsc::Sender<Question>,
+}
+
+/// One conversation.
+pub struct Porter {
+    stream: UnixStream,
+    memory: Arc<SharedMemory>,
+    tools: Tools,
+    sessions: Sessions,
+    asked: HashMap<u64, Asked>,
+    last: u64,
+    waiting: VecDeque<Waiting>,
+    out: Vec<u8>,
+    sent: usize,
+    answers: mpsc::UnboundedReceiver<(u64, Answered)>,
+    porter: mpsc::UnboundedSender<(u64, Answered)>,
+    ready: Option<Confined>,
+}
+
+impl Porter {
+    /// A porter over a connected socket.
+    pub fn new(stream: UnixStream, memory: Arc<SharedMemory>, tools: Tools) -> Porter {
+        let (porter, answers) = mpsc::unbounded_channel();
+        Porter {
+            stream,
+            memory,
+            tools,
+            sessions: Sessions::default(),
+            asked: HashMap::new(),
+            last: 0,
+            waiting: VecDeque::new(),
+            out: Vec::new(),
+            sent: 0,
+            answers,
+            porter,
+            ready: None,
+        }
+    }
+
+    /// Leaves a frame to be sent.
+    ///
+    /// # Errors
+    /// When it is too long.
+    pub fn tell(&mut self, frame: &Down) -> Result<(), WireFault> {
+        encode(frame, &mut self.out)
+    }
+
+    /// Works until the conversation ends. `ready` is called once, when the gateway serves.
+    pub async fn run(
+        &mut self,
+        mut stop: tokio::sync::watch::Receiver<bool>,
+        ready: impl FnOnce(Confined),
+    ) -> End {
+        let mut frames = Frames::default();
+        let mut bytes = vec![0; LINK_READ_BYTES];
+        let mut ready = Some(ready);
+        let mut stopped = false;
+        loop {
+            if let Err(error) = self.push() {
+                return End::Io(error);
+            }
+            tokio::select! {
+                biased;
+                answer = self.answers.recv() => {
+                    // The sender that is kept here never lets the channel end.
+                    if let Some((number, answered)) = answer
+                        && let Err(end) = self.answer_all(number, answered).await
+                    {
+                        return end;
+                    }
+                }
+                slab = self.tools.slabs.take(), if !self.waiting.is_empty() => {
+                    if let Err(end) = self.go_on(slab).await {
+                        return end;
+                    }
+                }
+                writable = self.stream.writable(), if self.backlog() > 0 => {
+                    if let Err(error) = writable {
+                        return End::Io(error);
+                    }
+                }
+                readable = self.stream.readable(), if self.listens() => {
+                    if let Err(end) = self.read(readable, &mut frames, &mut bytes).await {
+                        return end;
+                    }
+                }
+                changed = stop.changed(), if !stopped => {
+                    stopped = true;
+                    if changed.is_err() || *stop.borrow() {
+                        // A frame this short always fits.
+                        self.tell(&Down::Stop).ok();
+                    }
+                }
+            }
+            if let (Some(files), Some(_)) = (self.ready, &ready)
+                && let Some(ready) = ready.take()
+            {
+                ready(files);
+            }
+        }
+    }
+
+    /// Gives up everything the conversation has left open.
+    pub async fn give_up(&mut self) {
+        for (client, stream) in self.sessions.close_all() {
+            self.forget(client, stream).await;
+        }
+    }
+
+    fn backlog(&self) -> usize {
+        self.out.len() - self.sent
+    }
+
+    /// Whether more questions are taken now.
+    fn listens(&self) -> bool {
+        self.backlog() < LINK_OUT_BYTES_MAX
+            && self.asked.len() + self.waiting.len() < ASKED_COUNT_MAX
+    }
+
+    /// Gives the socket what it takes at once.
+    fn push(&mut self) -> io::Result<()> {
+        while self.sent < self.out.len() {
+            match self.stream.try_write(&self.out[self.sent..]) {
+                Ok(bytes) => self.sent += bytes,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                Err(error) => return Err(error),
+            }
+        }
+        self.out.clear();
+        self.sent = 0;
+        Ok(())
+    }
+
+    async fn read(
+        &mut self,
+        readable: io::Result<()>,
+        frames: &mut Frames,
+        bytes: &mut [u8],
+    ) -> Result<(), End> {
+        readable?;
+        match self.stream.try_read(bytes) {
+            Ok(0) => return Err(End::Closed),
+            Ok(count) => frames.push(&bytes[..count]),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+            Err(error) => return Err(End::Io(error)),
+        }
+        while let Some(frame) = frames.take::<Up>()? {
+            match frame {
+                Up::Ready { files } => self.ready = Some(files),
+                Up::Ask {
+                    number,
+                    session,
+                    request,
+                    piece,
+                } => self.ask(number, session, request, piece).await?,
+            }
+        }
+        Ok(())
+    }
+
+    async fn ask(
+        &mut self,
+        number: u64,
+        session: SessionId,
+        request: Request,
+        piece: Option<Piece>,
+    ) -> Result<(), End> {
+        if let Request::SignIn {
+            claim, finished, ..
+        } = request
+        {
+            return self.sign_in(number, &claim, finished).await;
+        }
+        let now_ms = SystemClock.monotonic_ms();
+        let admitted =
+            verify(&request).and_then(|()| self.sessions.admit(session, &request, now_ms));
+        let client = match admitted {
+            Ok(client) => client,
+            Err(refusal) => return self.reply(number, Err(refusal), 0),
+        };
+        let asked = Asked {
+            number,
+            session,
+            piece,
+            client,
+        };
+        match (&request, piece) {
+            (Request::PutData { .. }, Some(piece)) => match self.tools.slabs.try_take() {
+                Some(slab) if self.waiting.is_empty() => {
+                    self.put_data(asked, request, piece, slab).await
+                }
+                _ => {
+                    self.waiting.push_back(Waiting {
+                        asked,
+                        request,
+                        piece,
+                    });
+                    Ok(())
+                }
+            },
+            (Request::PutData { .. } | Request::NextData { .. }, None) => {
+                self.reply(number, Err(Refusal::NoSuchStream), 0)
+            }
+            _ => self.pass(asked, request, None).await,
+        }
+    }
+
+    /// Goes on with the upload that has waited longest for memory.
+    async fn go_on(&mut self, slab: Slab) -> Result<(), End> {
+        match self.waiting.pop_front() {
+            Some(Waiting {
+                asked,
+                request,
+                piece,
+            }) => self.put_data(asked, request, piece, slab).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn put_data(
+        &mut self,
+        asked: Asked,
+        request: Request,
+        piece: Piece,
+        mut slab: Slab,
+    ) -> Result<(), End> {
+        if self.copy_out(piece, &mut slab).is_none() {
+            return self.reply(asked.number, Err(Refusal::NoSuchStream), 0);
+        }
+        self.pass(asked, request, Some(slab)).await
+    }
+
+    /// Content out of the shared memory; none for a place that is not in it.
+    fn copy_out(&self, piece: Piece, slab: &mut Slab) -> Option<()> {
+        let len = usize::try_from(piece.bytes).ok()?;
+        let into = slab
+            .buffer
+            .get_mut(slab.start..slab.start.checked_add(len)?)?;
+        if len > SLAB_PLAIN_BYTES_MAX {
+            return None;
+        }
+        let number = usize::try_from(piece.number).ok()?;
+        self.memory.copy_out(number, SLAB_FRONT_BYTES, into).ok()?;
+        slab.len = len;
+        Some(())
+    }
+
+    async fn pass(
+        &mut self,
+        asked: Asked,
+        request: Request,
+        slab: Option<Slab>,
+    ) -> Result<(), End> {
+        let Some(command) = bridge::command(request, slab) else {
+            return self.reply(asked.number, Err(Refusal::NoSession), 0);
+        };
+        self.last += 1;
+        let question = Question {
+            client: Arc::clone(&asked.client),
+            command,
+            reply: ReplyTo {
+                number: self.last,
+                porter: self.porter.clone(),
+            },
+        };
+        self.asked.insert(self.last, asked);
+        let passed = self.tools.questions.send(question).await;
+        passed.map_err(|_gone| End::NoEngine)
+    }
+
+    async fn sign_in(
+        &mut self,
+        number: u64,
+        claim: &Claim,
+        finished: Vec<SessionId>,
+    ) -> Result<(), End> {
+        for session in finished {
+            for (client, stream) in self.sessions.close(session) {
+                self.forget(client, stream).await;
+            }
+        }
+        let now = UnixMillis::new(SystemClock.wall_ms());
+        let verified = self.tools.clients.verify(claim, now);
+        let result = verified.and_then(|key| {
+            let now_ms = SystemClock.monotonic_ms();
+            let session = self.sessions.open(&claim.key_id, now_ms)?;
+            Ok(gateway::Answer::SignedIn { session, key })
+        });
+        self.reply(number, result, 0)
+    }
+
+    /// Gives a stream up without waiting for an answer.
+    async fn forget(&mut self, client: Arc<str>, stream: Stream) {
+        let Some(command) = bridge::command(stream.give_up(), None) else {
+            return;
+        };
+        let (nobody, _) = mpsc::unbounded_channel();
+        let question = Question {
+            client,
+            command,
+            reply: ReplyTo {
+                number: 0,
+                porter: nobody,
+            },
+        };
+        // Without an engine there is nothing to give up.
+        self.tools.questions.send(question).await.ok();
+    }
+
+    /// Passes an answer on, and every other that has arrived with it.
+    async fn answer_all(&mut self, number: u64, answered: Answered) -> Result<(), End> {
+        self.answer(number, answered).await?;
+        while self.backlog() < LINK_OUT_BYTES_MAX
+            && let Ok((number, answered)) = self.answers.try_recv()
+        {
+            self.answer(number, answered).await?;
+        }
+        Ok(())
+    }
+
+    async fn answer(&mut self, number: u64, answered: Answered) -> Result<(), End> {
+        let Some(asked) = self.asked.remove(&number) else {
+            return Ok(());
+        };
+        if let Some(stream) = answered.as_ref().ok().and_then(opened)
+            && !self.sessions.opened(asked.session, stream)
+        {
+            self.forget(Arc::clone(&asked.client), stream).await;
+        }
+        let (result, content) = match answered {
+            Ok(answer) => match bridge::answer_to_gateway(answer) {
+                Some((answer, content)) => (Ok(answer), content),
+                None => (Err(Refusal::NoSuchStream), None),
+            },
+            Err(refusal) => (Err(bridge::refusal_to_gateway(refusal)), None),
+        };
+        let bytes = match content {
+            None => 0,
+            Some(slab) => match self.copy_in(asked.piece, &slab) {
+                Some(bytes) => bytes,
+                None => return self.reply(asked.number, Err(Refusal::NoSuchStream), 0),
+            },
+        };
+        self.reply(asked.number, result, bytes)
+    }
+
+    /// Content into the shared memory; none for a place that is not in it.
+    fn copy_in(&self, piece: Option<Piece>, slab: &Slab) -> Option<u32> {
+        let number = usize::try_from(piece?.number).ok()?;
+        let content = slab.data();
+        self.memory
+            .copy_in(number, SLAB_FRONT_BYTES, content)
+            .ok()?;
+        u32::try_from(content.len()).ok()
+    }
+
+    fn reply(
+        &mut self,
+        number: u64,
+        result: Result<gateway::Answer, Refusal>,
+        bytes: u32,
+    ) -> Result<(), End> {
+        let frame = Down::Reply {
+            number,
+            result,
+            bytes,
+        };
+        Ok(self.tell(&frame)?)
+    }
+}
+
+/// The stream that an answer opens.
+fn opened(answer: &store::Answer) -> Option<Stream> {
+    match answer {
+        store::Answer::Stream(stream) => Some(Stream::Put(gateway::StreamId(stream.0))),
+        store::Answer::Opened { stream, .. } => Some(Stream::Get(gateway::StreamId(stream.0))),
+        _ => None,
+    }
+}

@@ -1,0 +1,289 @@
+//! Starts the gateway's process, and starts it again when it ends without having been asked to.
+
+use std::net::TcpListener;
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream as StdStream;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use stele_device::linux::shared::SharedMemory;
+use stele_gateway::limits::{DRAIN_MS, SLAB_BYTES};
+use stele_gateway::wire::{Confined, Down, Setup};
+use tokio::net::UnixStream;
+use tokio::sync::{oneshot, watch};
+use tokio::time::timeout;
+
+use super::handover;
+use super::porter::{Porter, Tools};
+use crate::error::{Error, Outcome};
+use crate::limits::{
+    DOWNLOAD_SLAB_COUNT, GATEWAY_END_MS_MAX, GATEWAY_PAUSE_MS, GATEWAY_PAUSE_MS_MAX,
+    GATEWAY_START_MS_MAX, UPLOAD_SLAB_COUNT,
+};
+use crate::watch::Watch;
+
+/// How the gateway's process is, for the status.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct GatewayState {
+    /// The process, while it runs.
+    pub process: Option<u32>,
+    /// How far files and new connections are closed to it.
+    pub confined: Option<Confined>,
+    /// How often it was started again.
+    pub restarts: u32,
+}
+
+/// Looks at the state from elsewhere.
+#[derive(Debug, Clone, Default)]
+pub struct GatewayView(Arc<Mutex<GatewayState>>);
+
+impl GatewayView {
+    /// As it is now.
+    pub fn now(&self) -> GatewayState {
+        *self.lock()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, GatewayState> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What a gateway is given.
+pub struct Charge {
+    /// Where it listens. It stays open here, so that a restart loses no connection that waits.
+    pub listener: TcpListener,
+    /// The certificate chain, DER, leaf first.
+    pub certificate_chain_der: Vec<Vec<u8>>,
+    /// The leaf's private key, DER.
+    pub private_key_der: zeroize::Zeroizing<Vec<u8>>,
+    /// The region buckets are said to be in.
+    pub region: String,
+    /// Names under which the vault is reached.
+    pub domains: Vec<String>,
+    /// What its porter works with.
+    pub tools: Tools,
+}
+
+/// The thread that keeps a gateway's process running.
+pub struct Warden {
+    stop: watch::Sender<bool>,
+    ended: oneshot::Receiver<()>,
+    view: GatewayView,
+    thread: JoinHandle<()>,
+}
+
+impl Warden {
+    /// Starts the process and waits until it serves.
+    ///
+    /// # Errors
+    /// `GatewayEnded` or `GatewayLate` when it does not.
+    pub fn start(charge: Charge, watch: &Watch) -> Outcome<Warden> {
+        let memory = SharedMemory::create(SLAB_BYTES, UPLOAD_SLAB_COUNT + DOWNLOAD_SLAB_COUNT);
+        let memory = memory.map_err(|errno| Error::Thread(errno.into()))?;
+        let (stop, stopped) = watch::channel(false);
+        let (end, ended) = oneshot::channel();
+        let (ready, readiness) = mpsc::sync_channel(1);
+        let view = GatewayView::default();
+        let work = Work {
+            charge,
+            memory: Arc::new(memory),
+            stop: stopped,
+            view: view.clone(),
+        };
+        let guard = watch.guard("gateway");
+        let run = move || {
+            let _guard = guard;
+            work.run(&ready);
+            // Nobody waits for an end he did not ask for.
+            end.send(()).ok();
+        };
+        let thread = std::thread::Builder::new().name("gateway".to_owned());
+        let thread = thread.spawn(run).map_err(Error::Thread)?;
+        let served = readiness.recv_timeout(Duration::from_millis(GATEWAY_START_MS_MAX));
+        let warden = Warden {
+            stop,
+            ended,
+            view,
+            thread,
+        };
+        match served {
+            Ok(Ok(())) => Ok(warden),
+            Ok(Err(error)) => Err(error),
+            Err(_late) => Err(Error::GatewayLate),
+        }
+    }
+
+    /// Shows how the process is.
+    pub fn view(&self) -> GatewayView {
+        self.view.clone()
+    }
+
+    /// Asks it to stop and waits until running requests have finished, within limits.
+    pub async fn stop(self) {
+        self.stop.send_replace(true);
+        // The thread ends the process if it does not end by itself.
+        self.ended.await.ok();
+        drop(self.thread);
+    }
+}
+
+type Readiness = mpsc::SyncSender<Outcome<()>>;
+
+struct Work {
+    charge: Charge,
+    memory: Arc<SharedMemory>,
+    stop: watch::Receiver<bool>,
+    view: GatewayView,
+}
+
+impl Work {
+    fn run(&self, ready: &Readiness) {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build();
+        let runtime = match runtime {
+            Ok(runtime) => runtime,
+            Err(error) => {
+                ready.try_send(Err(Error::Thread(error))).ok();
+                return;
+            }
+        };
+        let mut pause_ms = GATEWAY_PAUSE_MS;
+        loop {
+            let served = runtime.block_on(self.life(ready));
+            let mut state = self.view.lock();
+            (state.process, state.confined) = (None, None);
+            if self.is_stopping() {
+                return;
+            }
+            state.restarts = state.restarts.saturating_add(1);
+            drop(state);
+            match served {
+                Ok(true) => pause_ms = GATEWAY_PAUSE_MS,
+                Ok(false) => pause_ms = (pause_ms * 2).min(GATEWAY_PAUSE_MS_MAX),
+                Err(error) => {
+                    tracing::error!(%error, "the gateway cannot be started");
+                    pause_ms = (pause_ms * 2).min(GATEWAY_PAUSE_MS_MAX);
+                    // Only the first start is waited for.
+                    ready.try_send(Err(error)).ok();
+                }
+            }
+            let mut stop = self.stop.clone();
+            let pause = Duration::from_millis(pause_ms);
+            runtime.block_on(async { timeout(pause, stop.changed()).await.is_ok() });
+            if self.is_stopping() {
+                return;
+            }
+        }
+    }
+
+    fn is_stopping(&self) -> bool {
+        *self.stop.borrow() || self.stop.has_changed().is_err()
+    }
+
+    /// One process from start to end. Says whether it ever served.
+    async fn life(&self, ready: &Readiness) -> Outcome<bool> {
+        let (socket, mut child) = self.spawn()?;
+        let id = child.id();
+        self.view.lock().process = Some(id);
+        let mut porter = Porter::new(socket, Arc::clone(&self.memory), self.charge.tools.clone());
+        let mut served = false;
+        let end = match porter.tell(&Down::Setup(self.setup())) {
+            Ok(()) => {
+                let conversation = porter.run(self.stop.clone(), |confined| {
+                    served = true;
+                    self.view.lock().confined = Some(confined);
+                    ready.try_send(Ok(())).ok();
+                });
+                Some(self.bounded(conversation).await)
+            }
+            Err(fault) => Some(fault.to_string()),
+        };
+        porter.give_up().await;
+        let how = end_of(&mut child);
+        if !self.is_stopping() {
+            let end = end.unwrap_or_default();
+            tracing::error!(process = id, %how, %end, "the gateway's process has ended; it is started again");
+        }
+        if !served {
+            ready.try_send(Err(Error::GatewayEnded { how })).ok();
+        }
+        Ok(served)
+    }
+
+    /// Bounds a conversation from the moment it is asked to stop.
+    async fn bounded(&self, conversation: impl Future<Output = super::porter::End>) -> String {
+        let mut stop = self.stop.clone();
+        let late = async {
+            // An error means that the warden is gone, which is a stop too.
+            stop.wait_for(|stop| *stop).await.ok();
+            let most = Duration::from_millis(DRAIN_MS + GATEWAY_END_MS_MAX);
+            tokio::time::sleep(most).await;
+        };
+        tokio::select! {
+            end = conversation => end.to_string(),
+            () = late => "it did not stop in time".to_owned(),
+        }
+    }
+
+    fn spawn(&self) -> Outcome<(UnixStream, Child)> {
+        let (ours, theirs) = StdStream::pair().map_err(Error::Thread)?;
+        ours.set_nonblocking(true).map_err(Error::Thread)?;
+        // This very program, even if its file was replaced meanwhile.
+        let mut command = Command::new("/proc/self/exe");
+        command
+            .arg0("stele")
+            .arg("gateway")
+            .env_clear()
+            .current_dir("/")
+            .stdin(Stdio::from(std::os::fd::OwnedFd::from(theirs)))
+            .stdout(Stdio::null())
+            .process_group(0);
+        let child = command.spawn().map_err(Error::Thread)?;
+        let files = [self.charge.listener.as_fd(), self.memory.file()];
+        handover::send(&ours, files).map_err(Error::Thread)?;
+        let ours = UnixStream::from_std(ours).map_err(Error::Thread)?;
+        Ok((ours, child))
+    }
+
+    fn setup(&self) -> Setup {
+        let count = |slabs: usize| u32::try_from(slabs).unwrap_or(u32::MAX);
+        Setup {
+            certificate_chain_der: self.charge.certificate_chain_der.clone(),
+            private_key_der: self.charge.private_key_der.to_vec(),
+            region: self.charge.region.clone(),
+            domains: self.charge.domains.clone(),
+            upload_slabs: count(UPLOAD_SLAB_COUNT),
+            download_slabs: count(DOWNLOAD_SLAB_COUNT),
+        }
+    }
+}
+
+/// Ends a process whose conversation is over, and says how it ended.
+fn end_of(child: &mut Child) -> String {
+    for _ in 0..GATEWAY_END_MS_MAX / 10 {
+        match child.try_wait() {
+            Ok(Some(status)) => return described(status),
+            Ok(None) => std::thread::sleep(Duration::from_millis(10)),
+            Err(error) => return error.to_string(),
+        }
+    }
+    // It may have ended this very moment.
+    child.kill().ok();
+    match child.wait() {
+        Ok(status) => format!("killed: it did not end by itself ({status})"),
+        Err(error) => error.to_string(),
+    }
+}
+
+fn described(status: std::process::ExitStatus) -> String {
+    match status.signal() {
+        Some(signal) if signal == nix::libc::SIGSYS => {
+            "it tried a system call that it has given up, and was killed".to_owned()
+        }
+        _ => status.to_string(),
+    }
+}

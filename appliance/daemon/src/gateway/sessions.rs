@@ -1,0 +1,233 @@
+//! Who signed what: the sessions of one gateway process.
+//!
+//! Invariants: a session exists only for a claim whose signature was verified here; a stream is used
+//! only in the session that opened it; nothing is opened in a session that is older than a signature
+//! may be.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use stele_gateway::message::{Refusal, Request, SessionId, StreamId};
+
+use crate::limits::{SESSION_COUNT_MAX, SESSION_OPENS_MS_MAX};
+
+/// Every open session.
+#[derive(Debug, Default)]
+pub struct Sessions {
+    last: u64,
+    open: HashMap<SessionId, Session>,
+}
+
+#[derive(Debug)]
+struct Session {
+    client: Arc<str>,
+    since_ms: u64,
+    streams: HashSet<Stream>,
+}
+
+/// An open stream, and how it is given up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Stream {
+    /// An upload.
+    Put(StreamId),
+    /// A download.
+    Get(StreamId),
+}
+
+impl Stream {
+    /// The question that gives it up.
+    pub fn give_up(self) -> Request {
+        match self {
+            Stream::Put(stream) => Request::AbortPut { stream },
+            Stream::Get(stream) => Request::CloseGet { stream },
+        }
+    }
+}
+
+/// The stream a question uses, if it uses one.
+fn used(request: &Request) -> Option<Stream> {
+    match request {
+        Request::PutData { stream }
+        | Request::CommitPut { stream, .. }
+        | Request::AbortPut { stream } => Some(Stream::Put(*stream)),
+        Request::NextData { stream } | Request::CloseGet { stream } => Some(Stream::Get(*stream)),
+        _ => None,
+    }
+}
+
+impl Sessions {
+    /// Opens a session for a client that proved who it is.
+    ///
+    /// # Errors
+    /// `Busy` when there are too many.
+    pub fn open(&mut self, client: &str, now_ms: u64) -> Result<SessionId, Refusal> {
+        if self.open.len() >= SESSION_COUNT_MAX {
+            return Err(Refusal::Busy);
+        }
+        self.last += 1;
+        let session = Session {
+            client: client.into(),
+            since_ms: now_ms,
+            streams: HashSet::new(),
+        };
+        let id = SessionId(self.last);
+        self.open.insert(id, session);
+        Ok(id)
+    }
+
+    /// Ends a session and names the streams it leaves open.
+    pub fn close(&mut self, id: SessionId) -> Vec<(Arc<str>, Stream)> {
+        let Some(session) = self.open.remove(&id) else {
+            return Vec::new();
+        };
+        let Session {
+            client, streams, ..
+        } = session;
+        let streams = streams.into_iter();
+        streams
+            .map(|stream| (Arc::clone(&client), stream))
+            .collect()
+    }
+
+    /// Ends all of them.
+    pub fn close_all(&mut self) -> Vec<(Arc<str>, Stream)> {
+        let ids: Vec<_> = self.open.keys().copied().collect();
+        ids.into_iter().flat_map(|id| self.close(id)).collect()
+    }
+
+    /// Whose question this is, if it may be asked in this session.
+    ///
+    /// # Errors
+    /// `NoSession`, or `NoSuchStream` for a stream of another session.
+    pub fn admit(
+        &mut self,
+        id: SessionId,
+        request: &Request,
+        now_ms: u64,
+    ) -> Result<Arc<str>, Refusal> {
+        let session = self.open.get_mut(&id).ok_or(Refusal::NoSession)?;
+        let ends = matches!(
+            request,
+            Request::CommitPut { .. } | Request::AbortPut { .. } | Request::CloseGet { .. }
+        );
+        let fresh = now_ms.saturating_sub(session.since_ms) <= SESSION_OPENS_MS_MAX;
+        match used(request) {
+            Some(stream) if ends && session.streams.remove(&stream) => {}
+            Some(stream) if !ends && session.streams.contains(&stream) => {}
+            Some(_) => return Err(Refusal::NoSuchStream),
+            None if fresh => {}
+            None => return Err(Refusal::NoSession),
+        }
+        Ok(Arc::clone(&session.client))
+    }
+
+    /// Notes a stream that was opened. False when its session is over: it must be given up.
+    pub fn opened(&mut self, id: SessionId, stream: Stream) -> bool {
+        match self.open.get_mut(&id) {
+            Some(session) => session.streams.insert(stream),
+            None => false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use stele_gateway::message::Conditions;
+
+    use super::*;
+
+    const PUT: StreamId = StreamId(1);
+    const GET: StreamId = StreamId(2);
+
+    fn commit(stream: StreamId) -> Request {
+        Request::CommitPut {
+            stream,
+            md5: None,
+            checksums: Vec::new(),
+            conditions: Conditions::default(),
+        }
+    }
+
+    #[test]
+    fn streams_are_used_where_they_were_opened_and_once_they_end_nowhere() {
+        let mut sessions = Sessions::default();
+        let mine = sessions.open("A", 0).expect("room");
+        let other = sessions.open("B", 0).expect("room");
+        assert!(sessions.opened(mine, Stream::Put(PUT)));
+        assert!(sessions.opened(mine, Stream::Get(GET)));
+        let mut check = |id, request: Request, expected: Result<&str, Refusal>| {
+            let admitted = sessions.admit(id, &request, 0);
+            assert_eq!(
+                admitted.as_deref(),
+                expected.as_deref(),
+                "{id:?} {request:?}"
+            );
+        };
+        check(mine, Request::PutData { stream: PUT }, Ok("A"));
+        check(
+            other,
+            Request::PutData { stream: PUT },
+            Err(Refusal::NoSuchStream),
+        );
+        check(other, commit(PUT), Err(Refusal::NoSuchStream));
+        check(
+            other,
+            Request::NextData { stream: GET },
+            Err(Refusal::NoSuchStream),
+        );
+        // The number of an upload is no download.
+        check(
+            mine,
+            Request::NextData { stream: PUT },
+            Err(Refusal::NoSuchStream),
+        );
+        check(mine, commit(PUT), Ok("A"));
+        check(mine, commit(PUT), Err(Refusal::NoSuchStream));
+        check(mine, Request::CloseGet { stream: GET }, Ok("A"));
+        check(
+            mine,
+            Request::NextData { stream: GET },
+            Err(Refusal::NoSuchStream),
+        );
+        check(
+            SessionId::NONE,
+            Request::ListBuckets,
+            Err(Refusal::NoSession),
+        );
+        check(SessionId(99), Request::ListBuckets, Err(Refusal::NoSession));
+    }
+
+    #[test]
+    fn an_old_session_opens_nothing_but_finishes_what_it_has() {
+        let mut sessions = Sessions::default();
+        let id = sessions.open("A", 1_000).expect("room");
+        sessions.opened(id, Stream::Put(PUT));
+        let late = 1_001 + SESSION_OPENS_MS_MAX;
+        let early = sessions.admit(id, &Request::ListBuckets, late - 1);
+        assert_eq!(early.as_deref(), Ok("A"));
+        let opening = sessions.admit(id, &Request::ListBuckets, late);
+        assert_eq!(opening, Err(Refusal::NoSession));
+        let stream = sessions.admit(id, &Request::PutData { stream: PUT }, late);
+        assert_eq!(stream.as_deref(), Ok("A"));
+    }
+
+    #[test]
+    fn a_session_that_ends_names_what_it_leaves_open() {
+        let mut sessions = Sessions::default();
+        let id = sessions.open("A", 0).expect("room");
+        sessions.opened(id, Stream::Get(GET));
+        let left = sessions.close(id);
+        assert_eq!(left, [("A".into(), Stream::Get(GET))]);
+        assert!(sessions.close(id).is_empty());
+        assert!(!sessions.opened(id, Stream::Put(PUT)));
+    }
+
+    #[test]
+    fn there_are_not_endlessly_many_sessions() {
+        let mut sessions = Sessions::default();
+        for _ in 0..SESSION_COUNT_MAX {
+            sessions.open("A", 0).expect("room");
+        }
+        assert_eq!(sessions.open("A", 0), Err(Refusal::Busy));
+    }
+}

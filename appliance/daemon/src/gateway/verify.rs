@@ -1,0 +1,99 @@
+//! What a gateway's question must look like, whoever runs the gateway.
+//!
+//! The honest gateway has checked all of this and more before it asks. Rules about keys, metadata,
+//! retention and rights stand in the store; here stands what only bounds the work of an answer.
+
+use stele_gateway::limits::{LIST_ENTRIES_MAX, PART_NUMBER_MAX};
+use stele_gateway::message::{ListWish, Purpose, Refusal, Request};
+
+/// Refuses what no honest gateway asks.
+///
+/// # Errors
+/// `NoSuchBucket` for what can be no bucket's name, `PartOrder` and `TooLarge` for numbers of parts,
+/// `Busy` for a listing that is too long.
+pub fn verify(request: &Request) -> Result<(), Refusal> {
+    match request {
+        Request::CreateBucket { name, .. } if !is_bucket_name(name) => Err(Refusal::NoSuchBucket),
+        Request::List(wish) | Request::ListVersions(wish) | Request::ListUploads(wish) => {
+            list(wish)
+        }
+        Request::ListParts { parts_max, .. } if *parts_max > LIST_ENTRIES_MAX => Err(Refusal::Busy),
+        Request::OpenPut {
+            purpose: Purpose::Part { number, .. },
+            ..
+        } => part(*number),
+        Request::CompleteUpload { parts, .. } => {
+            if parts.len() > usize::from(PART_NUMBER_MAX) {
+                return Err(Refusal::PartOrder);
+            }
+            parts.iter().try_for_each(|named| part(named.number))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn part(number: u16) -> Result<(), Refusal> {
+    match number {
+        1..=PART_NUMBER_MAX => Ok(()),
+        _ => Err(Refusal::Part { number }),
+    }
+}
+
+fn list(wish: &ListWish) -> Result<(), Refusal> {
+    match wish.entries_max {
+        0..=LIST_ENTRIES_MAX => Ok(()),
+        _ => Err(Refusal::Busy),
+    }
+}
+
+/// S3's rule for names of buckets: 3 to 63 lower-case letters, digits, dots and hyphens, beginning and
+/// ending with a letter or digit.
+fn is_bucket_name(name: &str) -> bool {
+    let bytes = name.as_bytes();
+    let plain = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    (3..=63).contains(&bytes.len())
+        && bytes
+            .iter()
+            .all(|byte| plain(byte) || matches!(byte, b'.' | b'-'))
+        && bytes.first().is_some_and(plain)
+        && bytes.last().is_some_and(plain)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_no_honest_gateway_asks_is_refused() {
+        let check = |request: Request, expected: Result<(), Refusal>| {
+            assert_eq!(verify(&request), expected, "{request:?}");
+        };
+        let bucket = |name: &str| Request::CreateBucket {
+            name: name.to_owned(),
+            lock: false,
+        };
+        check(bucket("abc"), Ok(()));
+        check(bucket("a.b-c1"), Ok(()));
+        for name in [
+            "",
+            "ab",
+            "-abc",
+            "abc.",
+            "Abc",
+            "a/b",
+            "a\0bc",
+            &"a".repeat(64),
+        ] {
+            check(bucket(name), Err(Refusal::NoSuchBucket));
+        }
+        let list = |entries_max| {
+            Request::List(ListWish {
+                entries_max,
+                ..ListWish::default()
+            })
+        };
+        check(list(1000), Ok(()));
+        check(list(1001), Err(Refusal::Busy));
+        check(list(u32::MAX), Err(Refusal::Busy));
+    }
+}
