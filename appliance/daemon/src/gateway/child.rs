@@ -1,8 +1,10 @@
 //! What runs inside the gateway's process: take over what was handed, give up everything else, serve.
 
 use std::net::TcpListener;
+use std::num::NonZero;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream as StdStream;
+use std::sync::{Arc, Barrier};
 
 use nix::sys::prctl;
 use nix::sys::signal::Signal;
@@ -13,6 +15,7 @@ use stele_gateway::wire::gateway::Wire;
 use stele_gateway::wire::{Confined, Down, Frames, Setup};
 use stele_gateway::{EngineLink, Gateway, GatewayConfig, SlabPool, Slabs};
 use tokio::net::UnixStream;
+use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 use zeroize::Zeroizing;
 
@@ -34,11 +37,28 @@ pub fn run() -> Outcome<()> {
     let setup = setup(&socket, &mut frames)?;
     stele_gateway::prepare()?;
     let enforced = close_files().map_err(Error::Sandbox)?;
-    let runtime = tokio::runtime::Runtime::new().map_err(Error::Thread)?;
+    let runtime = runtime()?;
     let served = runtime.block_on(serve((socket, listener, memory), setup, frames, enforced));
     // Tasks of broken connections may still wait for an engine that is gone.
     runtime.shutdown_background();
     served
+}
+
+/// A runtime whose threads all run, so that none needs a system call that only starting threads need.
+fn runtime() -> Outcome<Runtime> {
+    let threads = std::thread::available_parallelism().map_or(1, NonZero::get);
+    let started = Arc::new(Barrier::new(threads + 1));
+    let start = Arc::clone(&started);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(threads)
+        .on_thread_start(move || {
+            start.wait();
+        })
+        .enable_all()
+        .build()
+        .map_err(Error::Thread)?;
+    started.wait();
+    Ok(runtime)
 }
 
 fn not_confined(errno: nix::Error) -> Error {
