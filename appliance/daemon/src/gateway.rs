@@ -14,3 +14,6 @@ mod sessions;
 mod verify;
 
 pub use porter::{Question, ReplyTo};
+
+#[cfg(test)]
+mod tests;

@@ -84,6 +84,32 @@ impl SigningKey {
 }
 
 impl Claim {
+    /// Signs a request as a client does. `date` is `YYYYMMDDTHHMMSSZ`; what is too short for a day has
+    /// none.
+    #[must_use]
+    pub fn signed(
+        key_id: &str,
+        secret: &str,
+        date: &str,
+        region: &str,
+        request_digest: [u8; 32],
+    ) -> Claim {
+        let mut claim = Claim {
+            key_id: key_id.to_owned(),
+            day: date.get(..8).unwrap_or_default().to_owned(),
+            region: region.to_owned(),
+            date: date.to_owned(),
+            expires_s: None,
+            request_digest,
+            raw_path_digest: None,
+            signature: [0; 32],
+        };
+        let key = SigningKey::derive(secret, &claim.day, region).hmac();
+        let tag = hmac::sign(&key, claim.text(&request_digest).as_bytes());
+        claim.signature.copy_from_slice(tag.as_ref());
+        claim
+    }
+
     /// Verifies the signature under a client's secret.
     ///
     /// # Errors
