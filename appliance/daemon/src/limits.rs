@@ -23,6 +23,8 @@ pub const LINK_OUT_BYTES_MAX: usize = 4 << 20;
 pub const GATEWAY_START_MS_MAX: u64 = 30_000;
 /// Time in which it must have ended after it closed its connection, or was to have stopped.
 pub const GATEWAY_END_MS_MAX: u64 = 2_000;
+/// Files the gateway's process may have open: its connections and a few more.
+pub const FILE_COUNT_MAX: u64 = stele_gateway::limits::CONNECTIONS_MAX as u64 + 64;
 /// Pause before it is started again; it doubles with each start that fails.
 pub const GATEWAY_PAUSE_MS: u64 = 50;
 /// Longest such pause.

@@ -13,11 +13,11 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use hyper::body::{Body, Incoming};
 use tokio::sync::{Mutex, OwnedMutexGuard};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use crate::chunked::{ChunkFault, Decoder, Step};
 use crate::digest::{DigestFault, Digests, Promised, Verified};
-use crate::limits::BODY_PAUSE_MS_MAX;
+use crate::limits::{BODY_BYTES_PER_S_MIN, BODY_GRACE_MS, BODY_PAUSE_MS_MAX};
 use crate::message::ChecksumKind;
 
 /// Why a body could not be taken.
@@ -70,6 +70,9 @@ struct Raw {
     pieces: Box<dyn Pieces>,
     started: bool,
     ended: bool,
+    received_bytes: u64,
+    /// How long the client has made us wait for it.
+    waited: Duration,
 }
 
 impl Source {
@@ -78,6 +81,8 @@ impl Source {
             pieces: Box::new(pieces),
             started: false,
             ended: false,
+            received_bytes: 0,
+            waited: Duration::ZERO,
         };
         Self(Arc::new(Mutex::new(raw)))
     }
@@ -146,8 +151,19 @@ impl Raw {
         }
         self.started = true;
         let pause = Duration::from_millis(BODY_PAUSE_MS_MAX);
-        match timeout(pause, poll_fn(|cx| self.pieces.poll_piece(cx))).await {
-            Ok(Some(Ok(piece))) => Ok(Some(piece)),
+        let asked = Instant::now();
+        let piece = timeout(pause, poll_fn(|cx| self.pieces.poll_piece(cx))).await;
+        self.waited += asked.elapsed();
+        match piece {
+            Ok(Some(Ok(piece))) => {
+                let bytes = u64::try_from(piece.len()).unwrap_or(u64::MAX);
+                self.received_bytes = self.received_bytes.saturating_add(bytes);
+                if self.is_too_slow() {
+                    self.ended = true;
+                    return Err(BodyFault::Stalled);
+                }
+                Ok(Some(piece))
+            }
             Ok(Some(Err(()))) => {
                 self.ended = true;
                 Err(BodyFault::Incomplete)
@@ -161,6 +177,13 @@ impl Raw {
                 Err(BodyFault::Stalled)
             }
         }
+    }
+}
+
+impl Raw {
+    fn is_too_slow(&self) -> bool {
+        let least = self.waited.as_secs().saturating_mul(BODY_BYTES_PER_S_MIN);
+        self.waited > Duration::from_millis(BODY_GRACE_MS) && self.received_bytes < least
     }
 }
 

@@ -34,7 +34,9 @@ mod list;
 mod lock;
 mod multipart;
 mod object;
+mod places;
 mod service;
+mod stream;
 mod text;
 mod tls;
 

@@ -22,16 +22,36 @@ pub const DOWNLOAD_AHEAD_PIECES: usize = 2;
 
 /// Names under which every vault is reached; in front of them, a bucket may stand.
 pub const DOMAINS: [&str; 2] = ["localhost", "s3.localhost"];
-/// Connections served at once.
-pub const CONNECTIONS_MAX: usize = 256;
-/// Bytes of the buffer between socket and TLS.
+/// Connections served at once; more are closed at once.
+pub const CONNECTIONS_MAX: usize = 4096;
+/// Connections of one address served at once; more are closed at once.
+pub const CONNECTIONS_PER_SOURCE_MAX: usize = 3072;
+/// Bytes of the buffer between socket and TLS of a connection with much traffic.
 pub const SOCKET_BUFFER_BYTES: usize = 256 * 1024;
+/// Bytes of that buffer at first; a connection without traffic has none.
+pub const SOCKET_BUFFER_BYTES_MIN: usize = 8 * 1024;
+/// Time in which a client that is being sent something must take a little of it.
+pub const WRITE_WINDOW_MS: u64 = 30_000;
+/// How much, bytes: 1 KiB a second.
+pub const WRITE_WINDOW_BYTES_MIN: usize = 30 * 1024;
 /// A TLS handshake must be over in this time.
 pub const HANDSHAKE_MS_MAX: u64 = 10_000;
 /// A request head must arrive in this time; an idle connection is closed after it.
 pub const HEAD_MS_MAX: u64 = 60_000;
 /// Longest pause between two pieces of a request body.
 pub const BODY_PAUSE_MS_MAX: u64 = 30_000;
+/// Time that a client may make us wait for its body before it must have kept the least rate.
+pub const BODY_GRACE_MS: u64 = 30_000;
+/// Least rate of a body over the time we waited for it, bytes a second.
+pub const BODY_BYTES_PER_S_MIN: u64 = 1024;
+/// Content of an upload that is held outside the slabs, so that a slow client holds none before it
+/// has sent this much, bytes.
+pub const UPLOAD_STAGE_BYTES: usize = 64 * 1024;
+/// Of the slabs for uploads, one client's large uploads may fill one part in this many at a time;
+/// each fills one slab while the other is on its way.
+pub const UPLOAD_SHARE_DIVISOR: usize = 3;
+/// Clients whose turns are kept count of before those without an upload are forgotten.
+pub const SHARES_MAX: usize = 1024;
 /// Time after the stop signal in which running requests may finish.
 pub const DRAIN_MS: u64 = 10_000;
 /// Streams of one HTTP/2 connection.
@@ -45,7 +65,7 @@ pub const HEAD_BYTES_MAX: usize = 32 * 1024;
 /// Header lines of one request.
 pub const HEADERS_MAX: usize = 128;
 /// Bytes of an HTTP/1 connection's read buffer, which also bounds the request line.
-pub const H1_BUFFER_BYTES: usize = 256 * 1024;
+pub const H1_BUFFER_BYTES: usize = 128 * 1024;
 /// Unread bytes of a refused request's body that are still read, so that the client sees the answer.
 pub const REFUSED_BODY_BYTES_MAX: u64 = 16 * 1024 * 1024;
 /// Time spent on that.

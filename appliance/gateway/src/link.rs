@@ -55,6 +55,7 @@ impl EngineLink {
     /// # Errors
     /// Why it is not believed, or `Stopping` when there is no engine any more.
     pub(crate) async fn sign_in(&self, claim: Claim, source: IpAddr) -> Result<Session, Refusal> {
+        let client = claim.key_id.clone();
         let request = Request::SignIn {
             claim,
             source,
@@ -66,6 +67,7 @@ impl EngineLink {
                 link: self.clone(),
                 id: session,
                 key,
+                client,
             }))),
             _ => Err(Refusal::NoSession),
         }
@@ -109,12 +111,18 @@ struct Open {
     link: EngineLink,
     id: SessionId,
     key: SigningKey,
+    client: String,
 }
 
 impl Session {
     /// Verifies signatures of the body's chunks.
     pub(crate) fn key(&self) -> &SigningKey {
         &self.0.key
+    }
+
+    /// Whose it is: the access key id.
+    pub(crate) fn client(&self) -> &str {
+        &self.0.client
     }
 
     /// Asks without waiting for the answer; questions of one caller reach the engine in order.

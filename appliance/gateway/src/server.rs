@@ -1,6 +1,7 @@
 //! The listener: connections in, requests to the front, a bounded stop.
 //!
-//! Invariants: at most `connections_max` connections are open; each handshake, each request head
+//! Invariants: at most `connections_max` connections are open, and a share of them of one address; each
+//! handshake, each request head
 //! and each pause in a body has a deadline; after `serve` returns no connection is open any more.
 
 use std::future::Future;
@@ -17,9 +18,7 @@ use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use rustls::ServerConfig;
 use s3s::config::{S3Config, StaticConfigProvider};
 use s3s::service::S3ServiceBuilder;
-use tokio::io::BufReader;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
@@ -28,13 +27,15 @@ use zeroize::Zeroizing;
 use crate::front::Front;
 use crate::guard::host::Domains;
 use crate::limits::{
-    CONNECTIONS_MAX, DOMAINS, DRAIN_MS, H1_BUFFER_BYTES, H2_CONNECTION_WINDOW_BYTES,
-    H2_STREAM_WINDOW_BYTES, H2_STREAMS_MAX, HANDSHAKE_MS_MAX, HEAD_BYTES_MAX, HEAD_MS_MAX,
-    HEADERS_MAX, SOCKET_BUFFER_BYTES, XML_BODY_BYTES_MAX,
+    CONNECTIONS_MAX, CONNECTIONS_PER_SOURCE_MAX, DOMAINS, DRAIN_MS, H1_BUFFER_BYTES,
+    H2_CONNECTION_WINDOW_BYTES, H2_STREAM_WINDOW_BYTES, H2_STREAMS_MAX, HANDSHAKE_MS_MAX,
+    HEAD_BYTES_MAX, HEAD_MS_MAX, HEADERS_MAX, XML_BODY_BYTES_MAX,
 };
 use crate::link::EngineLink;
+use crate::places::{Place, Places};
 use crate::service::Service;
 use crate::slab::Slabs;
+use crate::stream::Paced;
 use crate::tls::{ALPN_H2, server_config};
 
 /// What a gateway needs to know.
@@ -51,6 +52,8 @@ pub struct GatewayConfig {
     pub slabs: Slabs,
     /// Connections served at once.
     pub connections_max: usize,
+    /// Connections of one address served at once.
+    pub connections_per_source_max: usize,
     /// Time after the stop signal in which running requests may finish.
     pub drain: Duration,
 }
@@ -70,6 +73,7 @@ impl GatewayConfig {
             domains: DOMAINS.map(str::to_owned).to_vec(),
             slabs,
             connections_max: CONNECTIONS_MAX,
+            connections_per_source_max: CONNECTIONS_PER_SOURCE_MAX,
             drain: Duration::from_millis(DRAIN_MS),
         }
     }
@@ -109,7 +113,7 @@ pub struct Gateway {
     address: SocketAddr,
     tls: Arc<ServerConfig>,
     front: Arc<Front>,
-    connections_max: usize,
+    places: Places,
     drain: Duration,
 }
 
@@ -143,7 +147,7 @@ impl Gateway {
                 link,
                 Domains::new(config.domains),
             )),
-            connections_max: config.connections_max,
+            places: Places::new(config.connections_max, config.connections_per_source_max),
             drain: config.drain,
         })
     }
@@ -163,23 +167,22 @@ impl Gateway {
         let listener = TcpListener::from_std(self.listener).map_err(GatewayError::Runtime)?;
         let acceptor = TlsAcceptor::from(self.tls);
         let graceful = GracefulShutdown::new();
-        let permits = Arc::new(Semaphore::new(self.connections_max));
         let mut connections = JoinSet::new();
         let mut shutdown = std::pin::pin!(shutdown);
         loop {
             let accepted = tokio::select! {
                 biased;
                 () = &mut shutdown => break,
-                accepted = accept(&listener, &permits) => accepted,
+                accepted = accept(&listener, &self.places) => accepted,
             };
             while connections.try_join_next().is_some() {}
-            let (stream, peer, permit) = accepted;
+            let (stream, peer, place) = accepted;
             let connection = Connection {
                 peer,
                 front: Arc::clone(&self.front),
                 acceptor: acceptor.clone(),
                 watcher: graceful.watcher(),
-                _permit: permit,
+                _place: place,
             };
             connections.spawn(connection.run(stream));
         }
@@ -227,17 +230,17 @@ pub fn listen(address: SocketAddr) -> Result<StdListener, GatewayError> {
     })
 }
 
-async fn accept(
-    listener: &TcpListener,
-    permits: &Arc<Semaphore>,
-) -> (TcpStream, IpAddr, OwnedSemaphorePermit) {
-    let permit = Arc::clone(permits)
-        .acquire_owned()
-        .await
-        .expect("the semaphore is never closed");
+async fn accept(listener: &TcpListener, places: &Places) -> (TcpStream, IpAddr, Place) {
     loop {
         match listener.accept().await {
-            Ok((stream, peer)) => return (stream, peer.ip().to_canonical(), permit),
+            Ok((stream, peer)) => {
+                let source = peer.ip().to_canonical();
+                // Without a place the connection is closed at once: one that waited would keep
+                // those behind it waiting too.
+                if let Some(place) = places.take(source) {
+                    return (stream, source, place);
+                }
+            }
             Err(error) => {
                 // Out of descriptors, or the peer left already: neither ends the listener.
                 tracing::warn!(%error, "a connection could not be accepted");
@@ -253,7 +256,7 @@ struct Connection {
     front: Arc<Front>,
     acceptor: TlsAcceptor,
     watcher: Watcher,
-    _permit: OwnedSemaphorePermit,
+    _place: Place,
 }
 
 impl Connection {
@@ -261,7 +264,7 @@ impl Connection {
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "no TCP_NODELAY");
         }
-        let stream = BufReader::with_capacity(SOCKET_BUFFER_BYTES, stream);
+        let stream = Paced::new(stream);
         let most = Duration::from_millis(HANDSHAKE_MS_MAX);
         let stream = match timeout(most, self.acceptor.accept(stream)).await {
             Ok(Ok(stream)) => stream,

@@ -72,6 +72,11 @@ impl Caller {
         self.0.post(request, slab).await
     }
 
+    /// Who asks: the access key id.
+    pub(crate) fn client(&self) -> &str {
+        self.0.client()
+    }
+
     /// Asks for something whose only answer is that it was done.
     pub(crate) async fn order(&self, request: Request) -> S3Result<()> {
         done(self.ask(request).await)

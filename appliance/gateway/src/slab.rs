@@ -7,15 +7,19 @@
 //! Invariant: `start + len` lies inside the buffer, and bytes outside `start..start + len` are
 //! never shown to anybody: a pooled buffer still holds what its last user left there.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
 use stele_device::buffer::{BufferMut, Pool};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
-use crate::limits::{SLAB_BYTES, SLAB_FRONT_BYTES, SLAB_PLAIN_BYTES_MAX, SLAB_WAIT_MS};
+use crate::limits::{
+    SHARES_MAX, SLAB_BYTES, SLAB_FRONT_BYTES, SLAB_PLAIN_BYTES_MAX, SLAB_WAIT_MS,
+    UPLOAD_SHARE_DIVISOR,
+};
 use crate::refusal::Refusal;
 
 /// Plaintext of at most one chunk inside an aligned buffer.
@@ -94,15 +98,81 @@ pub struct Slabs {
     pub uploads: SlabPool,
     /// What downloads are delivered in.
     pub downloads: SlabPool,
+    /// Who fills how many of them.
+    shares: Shares,
 }
 
 impl Slabs {
+    /// Both pools.
+    #[must_use]
+    pub fn over(uploads: SlabPool, downloads: SlabPool) -> Self {
+        let share = (uploads.count_max() / UPLOAD_SHARE_DIVISOR).max(1);
+        Self {
+            shares: Shares::new(share),
+            uploads,
+            downloads,
+        }
+    }
+
+    /// A client's turn to fill slabs with a large upload, as soon as it has one within a bounded time.
+    ///
+    /// # Errors
+    /// `Busy` when it has none in that time.
+    pub(crate) async fn turn(&self, client: &str) -> Result<Turn, Refusal> {
+        let most = Duration::from_millis(SLAB_WAIT_MS);
+        timeout(most, self.shares.take(client))
+            .await
+            .map_err(|_elapsed| Refusal::Busy)
+    }
+
     /// Memory of this process alone.
     #[must_use]
     pub fn new(upload_count: usize, download_count: usize) -> Self {
+        Self::over(SlabPool::new(upload_count), SlabPool::new(download_count))
+    }
+}
+
+/// What each client may fill at a time, so that one of many clients cannot have it all.
+#[derive(Clone)]
+struct Shares {
+    each: usize,
+    clients: Arc<Mutex<HashMap<String, Arc<Semaphore>>>>,
+}
+
+/// A client's turn to fill slabs, until it is dropped.
+pub(crate) struct Turn {
+    _permit: OwnedSemaphorePermit,
+}
+
+impl std::fmt::Debug for Shares {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Shares({} each)", self.each)
+    }
+}
+
+impl Shares {
+    fn new(each: usize) -> Self {
         Self {
-            uploads: SlabPool::new(upload_count),
-            downloads: SlabPool::new(download_count),
+            each,
+            clients: Arc::default(),
+        }
+    }
+
+    async fn take(&self, client: &str) -> Turn {
+        let turns = {
+            let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+            // Whoever has all turns free needs no entry.
+            if clients.len() > SHARES_MAX {
+                clients.retain(|_, turns| turns.available_permits() < self.each);
+            }
+            let turns = clients
+                .entry(client.to_owned())
+                .or_insert_with(|| Arc::new(Semaphore::new(self.each)));
+            Arc::clone(turns)
+        };
+        let permit = turns.acquire_owned().await;
+        Turn {
+            _permit: permit.expect("the semaphore is never closed"),
         }
     }
 }

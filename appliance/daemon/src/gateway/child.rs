@@ -7,6 +7,7 @@ use std::os::unix::net::UnixStream as StdStream;
 use std::sync::{Arc, Barrier};
 
 use nix::sys::prctl;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::Signal;
 use stele_device::linux::sandbox::{Enforced, close_calls, close_files};
 use stele_device::linux::shared::adopt;
@@ -21,6 +22,7 @@ use zeroize::Zeroizing;
 
 use super::handover;
 use crate::error::{Error, Outcome};
+use crate::limits::FILE_COUNT_MAX;
 
 /// Serves until the engine's process says stop or is gone.
 ///
@@ -35,6 +37,10 @@ pub fn run() -> Outcome<()> {
     let [listener, memory] = handover::receive(&socket).map_err(Error::NotHandedOver)?;
     let mut frames = Frames::default();
     let setup = setup(&socket, &mut frames)?;
+    // A socket each, and a few more; fewer where the system allows no more.
+    let (_, most) = getrlimit(Resource::RLIMIT_NOFILE).map_err(not_confined)?;
+    let wanted = FILE_COUNT_MAX.min(most);
+    setrlimit(Resource::RLIMIT_NOFILE, wanted, wanted).map_err(not_confined)?;
     stele_gateway::prepare()?;
     let enforced = close_files().map_err(Error::Sandbox)?;
     let runtime = runtime()?;
@@ -132,5 +138,5 @@ fn slabs(memory: &OwnedFd, setup: &Setup) -> Outcome<Slabs> {
         .try_into()
         .map_err(|_pools| not_confined(nix::Error::EINVAL))?;
     let [uploads, downloads] = pools.map(SlabPool::over);
-    Ok(Slabs { uploads, downloads })
+    Ok(Slabs::over(uploads, downloads))
 }

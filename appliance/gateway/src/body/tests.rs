@@ -136,3 +136,49 @@ async fn draining_leaves_a_waiting_client_alone() {
     body.drain(false, 100).await;
     assert!(body.0.lock().await.ended);
 }
+
+/// A body whose pieces of one length come one by one, each after a pause.
+struct Dripping {
+    left: u32,
+    bytes: usize,
+    pause: Duration,
+    next: Option<Pin<Box<tokio::time::Sleep>>>,
+}
+
+impl Pieces for Dripping {
+    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, ()>>> {
+        if self.left == 0 {
+            return Poll::Ready(None);
+        }
+        let pause = self.pause;
+        let next = self
+            .next
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep(pause)));
+        std::task::ready!(std::future::Future::poll(next.as_mut(), cx));
+        self.next = None;
+        self.left -= 1;
+        Poll::Ready(Some(Ok(Bytes::from(vec![0; self.bytes]))))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_drips_is_cut_off_and_a_slow_one_is_not() {
+    let check = async |bytes: usize, pause_s: u64, expected: Option<BodyFault>| {
+        let left = 100;
+        let body = Source::new(Dripping {
+            left,
+            bytes,
+            pause: Duration::from_secs(pause_s),
+            next: None,
+        });
+        let content_bytes = u64::from(left) * u64::try_from(bytes).expect("short");
+        let coding = Coding::Plain { content_bytes };
+        let read = read(body, coding, &Promised::default()).await;
+        assert_eq!(read.err(), expected, "{bytes} bytes every {pause_s} s");
+    };
+    check(1, 1, Some(BodyFault::Stalled)).await;
+    check(1000, 1, Some(BodyFault::Stalled)).await;
+    check(1024, 1, None).await;
+    check(30_000, 29, None).await;
+    check(1 << 20, 31, Some(BodyFault::Stalled)).await;
+}

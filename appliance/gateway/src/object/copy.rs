@@ -106,11 +106,11 @@ impl Source {
         let mut upload = Upload::open(caller, name, purpose, self.bytes).await?;
         while let Some(piece) = self.content.next().await? {
             digests.update(&piece);
-            upload.append(&service.slabs.uploads, piece).await?;
+            upload.append(&service.slabs, piece).await?;
         }
         let computed = digests.computed();
         upload
-            .commit(computed.md5, computed.checksums, conditions)
+            .commit(&service.slabs, computed.md5, computed.checksums, conditions)
             .await
     }
 

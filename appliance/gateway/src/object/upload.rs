@@ -11,13 +11,13 @@ use crate::chunked::{ChunkSigner, Decoder};
 use crate::error::{invalid_request, wrong_answer};
 use crate::front::RequestContext;
 use crate::guard::{Described, Payload};
-use crate::limits::UPLOAD_BYTES_MAX;
+use crate::limits::{UPLOAD_BYTES_MAX, UPLOAD_STAGE_BYTES};
 use crate::link::Pending;
 use crate::message::{
     Answer, BucketKind, Conditions, ObjectName, Purpose, Refusal, Request, Stored, StreamId,
 };
 use crate::service::{Caller, Service, settle_done};
-use crate::slab::{Slab, SlabPool};
+use crate::slab::{Slab, Slabs, Turn};
 
 /// Stores the request's body as what `purpose` says.
 pub(crate) async fn store(
@@ -43,12 +43,12 @@ pub(crate) async fn store(
     let mut upload = Upload::open(caller, name, purpose, content_bytes).await?;
     let verified = loop {
         match reader.next().await? {
-            Content::Piece(piece) => upload.append(&service.slabs.uploads, piece).await?,
+            Content::Piece(piece) => upload.append(&service.slabs, piece).await?,
             Content::End(verified) => break verified,
         }
     };
     upload
-        .commit(verified.md5, verified.checksums, conditions)
+        .commit(&service.slabs, verified.md5, verified.checksums, conditions)
         .await
 }
 
@@ -105,10 +105,15 @@ async fn require_integrity(
 }
 
 /// An open upload stream; aborted when dropped before its commit.
+///
+/// Invariant: content is staged only while no slab is being filled, so that it stays in order.
 pub(super) struct Upload {
     caller: Caller,
     stream: StreamId,
+    /// Content that has no slab yet.
+    staged: Vec<u8>,
     filling: Option<Slab>,
+    turn: Option<Turn>,
     unanswered: Option<Pending>,
     open: bool,
 }
@@ -129,7 +134,9 @@ impl Upload {
             Answer::Stream(stream) => Ok(Self {
                 caller: caller.clone(),
                 stream,
+                staged: Vec::new(),
                 filling: None,
+                turn: None,
                 unanswered: None,
                 open: true,
             }),
@@ -137,15 +144,20 @@ impl Upload {
         }
     }
 
-    pub(super) async fn append(
-        &mut self,
-        slabs: &SlabPool,
-        mut piece: bytes::Bytes,
-    ) -> S3Result<()> {
+    pub(super) async fn append(&mut self, slabs: &Slabs, mut piece: bytes::Bytes) -> S3Result<()> {
         while piece.has_remaining() {
             let mut slab = match self.filling.take() {
                 Some(slab) => slab,
-                None => slabs.take_soon().await?,
+                None if self.staged.len() + piece.len() <= UPLOAD_STAGE_BYTES => {
+                    self.staged.extend_from_slice(&piece);
+                    return Ok(());
+                }
+                None => {
+                    if self.turn.is_none() {
+                        self.turn = Some(slabs.turn(self.caller.client()).await?);
+                    }
+                    self.take_slab(slabs).await?
+                }
             };
             let taken = slab.append(&piece);
             piece.advance(taken);
@@ -156,6 +168,15 @@ impl Upload {
             }
         }
         Ok(())
+    }
+
+    /// A slab with what is staged in it.
+    async fn take_slab(&mut self, slabs: &Slabs) -> S3Result<Slab> {
+        let mut slab = slabs.uploads.take_soon().await?;
+        // All of it fits: a slab is larger than what is ever staged.
+        slab.append(&self.staged);
+        self.staged.clear();
+        Ok(slab)
     }
 
     /// Hands over a slab after the one before it was taken, so that at most one waits while the
@@ -178,10 +199,14 @@ impl Upload {
 
     pub(super) async fn commit(
         mut self,
+        slabs: &Slabs,
         md5: Option<[u8; 16]>,
         checksums: Vec<crate::message::Checksum>,
         conditions: Conditions,
     ) -> S3Result<Stored> {
+        if !self.staged.is_empty() {
+            self.filling = Some(self.take_slab(slabs).await?);
+        }
         if let Some(slab) = self.filling.take() {
             self.send(slab).await?;
         }

@@ -152,7 +152,9 @@ impl Wire {
 
     /// Where a slab lies in the shared memory.
     fn piece(&self, slab: &Slab) -> Option<Piece> {
-        let Slabs { uploads, downloads } = &self.0.slabs;
+        let Slabs {
+            uploads, downloads, ..
+        } = &self.0.slabs;
         let number = match uploads.number_of(slab) {
             Some(number) => number,
             None => uploads.count_max() + downloads.number_of(slab)?,

@@ -522,3 +522,94 @@ async fn too_large_an_upload_is_refused_before_its_body() {
     refused(&world, "5 GiB and a byte", call, 400, "EntityTooLarge").await;
     assert_eq!(world.engine.with(|state| state.received_bytes), 0);
 }
+
+#[tokio::test]
+async fn no_request_has_two_readings() {
+    let world = World::start().await;
+    world.bucket("locked").await;
+    let call = || Call::object("PUT", "locked", "key").body("content");
+    let wire = |call: Call| String::from_utf8(call.wire(&world.key, HOST)).expect("text");
+    let plain = wire(call());
+    let head = "content-length: 7\r\n";
+    assert!(plain.contains(head), "{plain}");
+    let forms = [
+        (
+            "two lengths",
+            plain.replace(head, "content-length: 7\r\ncontent-length: 6\r\n"),
+        ),
+        (
+            "a list of lengths",
+            plain.replace(head, "content-length: 7, 6\r\n"),
+        ),
+        (
+            "a signed length",
+            plain.replace(head, "content-length: +7\r\n"),
+        ),
+        (
+            "a negative length",
+            plain.replace(head, "content-length: -7\r\n"),
+        ),
+        (
+            "a hexadecimal length",
+            plain.replace(head, "content-length: 0x7\r\n"),
+        ),
+        (
+            "a blank before the colon",
+            plain.replace(head, "content-length : 7\r\n"),
+        ),
+        (
+            "an unknown coding",
+            plain.replace(head, "transfer-encoding: xchunked\r\n"),
+        ),
+        (
+            "a coding before chunked",
+            plain.replace(head, "transfer-encoding: gzip, chunked\r\n"),
+        ),
+        (
+            "chunked that is not last",
+            plain.replace(head, "transfer-encoding: chunked, gzip\r\n"),
+        ),
+        (
+            "a folded header",
+            plain.replace(head, "content-length:\r\n 7\r\n"),
+        ),
+        (
+            "a bare carriage return",
+            plain.replace(head, "content-length: 7\rx: y\r\n"),
+        ),
+        (
+            "a zero byte",
+            plain.replace(head, "content-length: 7\0\r\n"),
+        ),
+        ("no version", plain.replacen(" HTTP/1.1", "", 1)),
+        ("another version", plain.replacen("HTTP/1.1", "HTTP/3.0", 1)),
+    ];
+    for (form, bytes) in forms {
+        let mut connection = world.connect().await;
+        connection.send(bytes.as_bytes()).await;
+        // Either an answer that refuses, or none and an end.
+        if let Some(reply) = connection.reply("PUT").await {
+            assert!(reply.status >= 400, "{form}: {}", reply.status);
+        }
+        assert!(world.engine.object("locked", "key").is_none(), "{form}");
+    }
+}
+
+#[tokio::test]
+async fn what_follows_a_length_is_not_read_as_part_of_it() {
+    let world = World::start().await;
+    world.bucket("locked").await;
+    // The body ends where its chunks do, and the rest is the next request.
+    let call = Call::object("PUT", "locked", "one").body("content");
+    let wire = String::from_utf8(call.wire(&world.key, HOST)).expect("text");
+    let both = wire.replace(
+        "content-length: 7\r\n",
+        "content-length: 7\r\ntransfer-encoding: chunked\r\n",
+    );
+    let mut connection = world.connect().await;
+    connection.send(both.as_bytes()).await;
+    if let Some(reply) = connection.reply("PUT").await {
+        assert!(reply.status >= 400, "{}", reply.status);
+    }
+    assert!(world.engine.object("locked", "one").is_none());
+}

@@ -123,25 +123,33 @@ async fn a_refusal_comes_before_the_body_is_sent() {
 }
 
 #[tokio::test]
-async fn connections_are_counted() {
-    let world = World::start_with(|config| config.connections_max = 1).await;
-    let mut first = world.connect().await;
-    let call = Call::bucket("GET", "").wire(&world.key, HOST);
-    first.send(&call).await;
-    assert_eq!(first.reply("GET").await.expect("an answer").status, 200);
-    let second = tokio::spawn(Connection::open(world.address, Arc::clone(&world.tls)));
-    for _ in 0..20 {
+async fn connections_are_counted_in_all_and_for_one_address() {
+    let all = World::start_with(|config| config.connections_max = 1).await;
+    let one_address = World::start_with(|config| config.connections_per_source_max = 1).await;
+    for world in [all, one_address] {
+        let mut first = world.connect().await;
+        let call = Call::bucket("GET", "").wire(&world.key, HOST);
         first.send(&call).await;
         assert_eq!(first.reply("GET").await.expect("an answer").status, 200);
+        let second = Connection::open(world.address, Arc::clone(&world.tls)).await;
+        assert!(second.is_err(), "the second connection is closed at once");
+        first.send(&call).await;
+        assert_eq!(first.reply("GET").await.expect("an answer").status, 200);
+        drop(first);
+        let mut second = None;
+        for _ in 0..1000 {
+            second = Connection::open(world.address, Arc::clone(&world.tls))
+                .await
+                .ok();
+            if second.is_some() {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        let mut second = second.expect("the place of the first came back");
+        second.send(&call).await;
+        assert_eq!(second.reply("GET").await.expect("an answer").status, 200);
     }
-    assert!(
-        !second.is_finished(),
-        "the second connection must wait for the first to end"
-    );
-    drop(first);
-    let mut second = second.await.expect("no panic").expect("a connection");
-    second.send(&call).await;
-    assert_eq!(second.reply("GET").await.expect("an answer").status, 200);
 }
 
 #[tokio::test]

@@ -178,3 +178,29 @@ async fn what_the_vault_does_not_know_is_refused_by_name() {
     }
     assert_eq!(world.engine.with(|state| state.objects.len()), 0);
 }
+
+#[tokio::test]
+async fn the_bucket_may_stand_in_the_host_name() {
+    let world = World::start().await;
+    world.bucket("locked").await;
+    let host = "locked.s3.localhost";
+    let put = Call::bucket("PUT", "a%20key/x").body("content");
+    world
+        .raw("PUT", &put.wire(&world.key, host))
+        .await
+        .expect(200);
+    assert!(world.engine.object("locked", "a key/x").is_some());
+    let list = Call::bucket("GET", "").query("list-type", "2");
+    let reply = world
+        .raw("GET", &list.wire(&world.key, host))
+        .await
+        .expect(200);
+    assert_eq!(reply.one("Key"), "a key/x");
+    // A signature for one bucket is none for another.
+    let wire = String::from_utf8(list.wire(&world.key, host)).expect("text");
+    let moved = wire.replace("locked.s3", "other1.s3");
+    let reply = world.raw("GET", moved.as_bytes()).await;
+    reply.refused(403, "SignatureDoesNotMatch");
+    let url = Call::bucket("GET", "a%20key/x").presigned(&world.key, host, 60);
+    assert_eq!(world.raw("GET", &url).await.expect(200).body, b"content");
+}
