@@ -18,10 +18,13 @@ pub mod refusal;
 pub mod server;
 pub mod slab;
 
+mod acl;
 mod auth;
 mod body;
 mod bucket;
 mod chunked;
+mod combine;
+mod complete;
 mod digest;
 mod error;
 mod front;
@@ -31,9 +34,12 @@ mod list;
 mod lock;
 mod multipart;
 mod object;
+mod refused;
 mod service;
+mod sosapi;
 mod text;
 mod tls;
+mod unconfigured;
 
 pub use auth::Clients;
 pub use link::EngineLink;

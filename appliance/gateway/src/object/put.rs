@@ -33,7 +33,7 @@ pub(crate) async fn put(
         Purpose::Object { metadata, lock },
         conditions,
     );
-    let stored = store(service, &caller, &context, secret.expose(), what).await?;
+    let stored = store(service, &caller, &context, secret.expose(), None, what).await?;
     plain(output(stored, input.server_side_encryption))
 }
 

@@ -17,17 +17,20 @@ use crate::guard::{Described, Payload};
 use crate::limits::{SLAB_WAIT_MS, UPLOAD_BYTES_MAX};
 use crate::link::Pending;
 use crate::message::{
-    Answer, BucketKind, Conditions, ObjectName, Purpose, Refusal, Request, Stored, StreamId,
+    Answer, BucketKind, ChecksumKind, Conditions, ObjectName, Purpose, Refusal, Request, Stored,
+    StreamId,
 };
 use crate::service::{Caller, Service, settle_done};
 use crate::slab::{Slab, SlabPool};
 
-/// Stores the request's body as what `purpose` says. `secret` is the client's verified key.
+/// Stores the request's body as what `purpose` says. `secret` is the client's verified key, `kept` a
+/// checksum to keep even where the client does not give it.
 pub(crate) async fn store(
     service: &Service,
     caller: &Caller,
     context: &RequestContext,
     secret: &str,
+    kept: Option<ChecksumKind>,
     (name, purpose, conditions): (ObjectName, Purpose, Conditions),
 ) -> S3Result<Stored> {
     let described = &context.described;
@@ -44,6 +47,9 @@ pub(crate) async fn store(
         coding(described, content_bytes, secret),
         &described.promised,
     )?;
+    if let Some(kind) = kept {
+        reader.keep(kind);
+    }
     let mut upload = Upload::open(caller, name, purpose, content_bytes).await?;
     let verified = loop {
         match reader.next().await? {
