@@ -73,16 +73,27 @@ const CHECKSUM_NUMBERS: [(gateway::ChecksumKind, u8); 5] = [
     (gateway::ChecksumKind::Crc64Nvme, 5),
 ];
 
-fn checksum_down(checksum: gateway::Checksum) -> store::Checksum {
-    let algorithm = match checksum.kind {
+fn checksum_number(kind: gateway::ChecksumKind) -> u8 {
+    match kind {
         gateway::ChecksumKind::Crc32 => 1,
         gateway::ChecksumKind::Crc32c => 2,
         gateway::ChecksumKind::Sha1 => 3,
         gateway::ChecksumKind::Sha256 => 4,
         gateway::ChecksumKind::Crc64Nvme => 5,
-    };
+    }
+}
+
+/// None for an algorithm that this version cannot name.
+fn checksum_kind(number: u8) -> Option<gateway::ChecksumKind> {
+    let mut known = CHECKSUM_NUMBERS.iter();
+    known
+        .find(|(_, known)| *known == number)
+        .map(|(kind, _)| *kind)
+}
+
+fn checksum_down(checksum: gateway::Checksum) -> store::Checksum {
     store::Checksum {
-        algorithm,
+        algorithm: checksum_number(checksum.kind),
         composite: checksum.composite,
         value: checksum.value,
     }
@@ -90,11 +101,8 @@ fn checksum_down(checksum: gateway::Checksum) -> store::Checksum {
 
 /// None for an algorithm that a later version of this program kept and this one cannot name.
 fn checksum_up(checksum: store::Checksum) -> Option<gateway::Checksum> {
-    let (kind, _) = CHECKSUM_NUMBERS
-        .iter()
-        .find(|(_, number)| *number == checksum.algorithm)?;
     Some(gateway::Checksum {
-        kind: *kind,
+        kind: checksum_kind(checksum.algorithm)?,
         composite: checksum.composite,
         value: checksum.value,
     })

@@ -31,6 +31,8 @@ pub enum ManifestKind {
     Part,
     /// A sealed list.
     List,
+    /// Tags that replace those of a version.
+    Tags,
 }
 
 /// Checksum algorithm, as S3 names them.
@@ -170,6 +172,8 @@ pub struct Manifest {
     pub part_number: Option<u16>,
     /// MD5 of a part, when known.
     pub md5: Option<[u8; 16]>,
+    /// Checksum an upload announced for its object.
+    pub announced: Option<(ChecksumAlgorithm, ChecksumType)>,
 }
 
 impl fmt::Debug for Manifest {

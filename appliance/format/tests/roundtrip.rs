@@ -52,8 +52,8 @@ fn every_body_reads_back_with_its_attachments() {
         log.advance(&record.header).unwrap();
     }
     assert!(read.next().is_none());
-    assert_eq!(log.next_index(), LogIndex::new(22));
-    assert_eq!(log.frontier().size(), 22);
+    assert_eq!(log.next_index(), LogIndex::new(23));
+    assert_eq!(log.frontier().size(), 23);
 }
 
 #[test]
@@ -260,7 +260,7 @@ fn checksum() -> impl Strategy<Value = Checksum> {
 
 fn any_manifest() -> impl Strategy<Value = Manifest> {
     let described = (
-        (0..5_u8).prop_map(|kind| ManifestKind::new(kind).unwrap()),
+        (0..6_u8).prop_map(|kind| ManifestKind::new(kind).unwrap()),
         vec(any::<u8>(), 0..64),
         0..=COUNTING_MAX,
         text(),
@@ -276,10 +276,11 @@ fn any_manifest() -> impl Strategy<Value = Manifest> {
         text(),
         option::of(1..10_001_u16),
         option::of(any::<[u8; 16]>()),
+        option::of((1..6_u8, 0..2_u8)),
     );
     (described, rest).prop_map(|(described, rest)| {
         let (kind, name, bytes, etag, headers, user_metadata, tags) = described;
-        let (checksums, entries, lock, sizes, storage_class, part_number, md5) = rest;
+        let (checksums, entries, lock, sizes, storage_class, part_number, md5, announced) = rest;
         Manifest {
             kind,
             name,
@@ -299,6 +300,12 @@ fn any_manifest() -> impl Strategy<Value = Manifest> {
             storage_class,
             part_number,
             md5,
+            announced: announced.map(|(algorithm, coverage)| {
+                (
+                    ChecksumAlgorithm::new(algorithm).unwrap(),
+                    ChecksumType::new(coverage).unwrap(),
+                )
+            }),
         }
     })
 }

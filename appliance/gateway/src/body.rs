@@ -236,6 +236,11 @@ impl<'p> BodyReader<'p> {
         })
     }
 
+    /// Also computes and keeps this checksum.
+    pub(crate) fn keep(&mut self, kind: ChecksumKind) {
+        self.digests.keep(kind);
+    }
+
     /// The next piece of content, or the proof that it was all and right.
     pub(crate) async fn next(&mut self) -> Result<Content, BodyFault> {
         loop {

@@ -20,6 +20,7 @@ use s3s::{S3Error, S3ErrorCode, S3Request, S3Response, S3Result};
 use crate::error::{custom, invalid_argument, malformed_xml, not_implemented, wrong_answer};
 use crate::limits::LIST_ENTRIES_MAX;
 use crate::message::{Answer, BucketKind, Request};
+use crate::refused::Feature;
 use crate::service::{Service, plain};
 use crate::text::timestamp;
 
@@ -195,7 +196,7 @@ pub(crate) async fn put_versioning(
         .mfa_delete
         .is_some_and(|mfa| mfa.as_str() != "Disabled")
     {
-        return Err(not_implemented("MFA delete is not implemented"));
+        return Err(Feature::Mfa.error());
     }
     let status = wish
         .status
@@ -209,11 +210,7 @@ pub(crate) async fn put_versioning(
         (BucketVersioningStatus::SUSPENDED, BucketKind::Plain) => Err(not_implemented(
             "versioning of a plain bucket cannot be suspended; it was never on",
         )),
-        (BucketVersioningStatus::SUSPENDED, _) => Err(S3Error::with_message(
-            S3ErrorCode::InvalidBucketState,
-            "an Object Lock configuration is present on this bucket, so the versioning state \
-             cannot be changed",
-        )),
+        (BucketVersioningStatus::SUSPENDED, _) => Err(Feature::Suspend.error()),
         _ => Err(malformed_xml("the Status must be Enabled or Suspended")),
     }
 }

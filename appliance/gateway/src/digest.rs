@@ -197,6 +197,8 @@ pub(crate) struct Digests {
     crc64nvme: Option<Crc64Nvme>,
     sha1: Option<Context>,
     sha256: Option<Context>,
+    /// Kept even where the client does not give it.
+    kept: Option<ChecksumKind>,
 }
 
 impl Digests {
@@ -242,6 +244,12 @@ impl Digests {
         }
     }
 
+    /// Also computes and keeps this one.
+    pub(crate) fn keep(&mut self, kind: ChecksumKind) {
+        self.kept = Some(kind);
+        self.enable(kind);
+    }
+
     fn enable(&mut self, kind: ChecksumKind) {
         match kind {
             ChecksumKind::Crc32 => self.crc32 = Some(Crc32::new()),
@@ -280,6 +288,7 @@ impl Digests {
         promised: &Promised,
         trailers: &[(ChecksumKind, String)],
     ) -> Result<Verified, DigestFault> {
+        let kept = self.kept;
         let (md5, sums) = self.finish();
         if promised.md5 != md5 {
             return Err(DigestFault::Md5);
@@ -307,6 +316,15 @@ impl Digests {
             if computed(checksum.kind) != Some(checksum.value.as_slice()) {
                 return Err(DigestFault::Checksum(checksum.kind));
             }
+        }
+        if let Some(kind) = kept
+            && let Some(value) = computed(kind)
+        {
+            checksums.push(Checksum {
+                kind,
+                composite: false,
+                value: value.to_vec(),
+            });
         }
         checksums.sort_by_key(|c| c.kind);
         checksums.dedup();

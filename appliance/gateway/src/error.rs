@@ -78,9 +78,11 @@ fn code(refusal: &Refusal) -> S3ErrorCode {
         Refusal::BucketExists => S3ErrorCode::BucketAlreadyOwnedByYou,
         Refusal::BucketNotEmpty => S3ErrorCode::BucketNotEmpty,
         Refusal::TooManyBuckets { .. } => S3ErrorCode::TooManyBuckets,
-        Refusal::Locked { .. } | Refusal::Held | Refusal::NeedsRight(_) | Refusal::Weaker => {
-            S3ErrorCode::AccessDenied
-        }
+        Refusal::Locked { .. }
+        | Refusal::Held
+        | Refusal::NeedsRight(_)
+        | Refusal::Weaker
+        | Refusal::VaultKey => S3ErrorCode::AccessDenied,
         Refusal::NoLockOnBucket => S3ErrorCode::InvalidRequest,
         Refusal::RetentionDate(_) => S3ErrorCode::InvalidArgument,
         Refusal::Range { .. } => S3ErrorCode::InvalidRange,
@@ -275,6 +277,7 @@ mod tests {
         check(Refusal::Held, 403, "AccessDenied");
         check(Refusal::NeedsRight(Right::HoldOff), 403, "AccessDenied");
         check(Refusal::Weaker, 403, "AccessDenied");
+        check(Refusal::VaultKey, 403, "AccessDenied");
         check(Refusal::NoLockOnBucket, 400, "InvalidRequest");
         check(
             Refusal::RetentionDate(RetentionDateFault::Past),

@@ -17,6 +17,7 @@ use crate::claim::Claim;
 use crate::digest::Promised;
 use crate::error::{access_denied, custom, invalid_argument, invalid_request, not_implemented};
 use crate::limits::{HEAD_BYTES_MAX, HEADERS_MAX};
+use crate::refused::Feature;
 use crate::text::{hex32, percent_decode, query_pairs};
 
 pub(crate) mod host;
@@ -181,19 +182,12 @@ fn check_headers(headers: &HeaderMap) -> S3Result {
 }
 
 fn refused_header(name: &HeaderName, rest: &str) -> S3Error {
-    match rest {
-        "security-token" => S3Error::with_message(
-            S3ErrorCode::InvalidToken,
-            "this vault issues no temporary credentials",
-        ),
-        "expected-bucket-owner" | "source-expected-bucket-owner" => {
-            access_denied("the bucket belongs to somebody else")
-        }
-        "storage-class" => S3Error::with_message(
-            S3ErrorCode::InvalidStorageClass,
-            "the only storage class of this vault is STANDARD",
-        ),
-        _ => not_implemented(format!(
+    if rest == "expected-bucket-owner" || rest == "source-expected-bucket-owner" {
+        return access_denied("the bucket belongs to somebody else");
+    }
+    match Feature::of_header(rest) {
+        Some(feature) => feature.error_about(name),
+        None => not_implemented(format!(
             "a header you provided implies functionality that is not implemented: {name}"
         )),
     }
@@ -206,10 +200,7 @@ fn check_query(method: &Method, path: &S3Path, query: &[(String, String)]) -> S3
         }
         let fine = match name.as_str() {
             "X-Amz-Security-Token" => {
-                return Err(S3Error::with_message(
-                    S3ErrorCode::InvalidToken,
-                    "this vault issues no temporary credentials",
-                ));
+                return Err(Feature::SecurityToken.error());
             }
             "X-Amz-Content-Sha256" => value == "UNSIGNED-PAYLOAD",
             name if known::PRESIGNED.contains(&name) => true,
@@ -217,6 +208,9 @@ fn check_query(method: &Method, path: &S3Path, query: &[(String, String)]) -> S3
             name if name.starts_with("x-") => true,
             name => known::query(method, path).contains(&name),
         };
+        if !fine && let Some(feature) = Feature::of_query(name) {
+            return Err(feature.error());
+        }
         if !fine {
             return Err(not_implemented(format!(
                 "a query parameter you provided implies functionality that is not implemented: \
@@ -236,7 +230,7 @@ fn refuse_forms(parts: &Parts) -> S3Result {
             .starts_with(b"multipart/form-data")
     });
     if form && parts.method == Method::POST {
-        return Err(not_implemented("uploads by HTML form are not accepted"));
+        return Err(Feature::Form.error());
     }
     Ok(())
 }

@@ -22,10 +22,13 @@ pub mod server;
 pub mod slab;
 pub mod wire;
 
+mod acl;
 mod auth;
 mod body;
 mod bucket;
 mod chunked;
+mod combine;
+mod complete;
 mod digest;
 mod error;
 mod front;
@@ -35,10 +38,13 @@ mod lock;
 mod multipart;
 mod object;
 mod places;
+mod refused;
 mod service;
+mod sosapi;
 mod stream;
 mod text;
 mod tls;
+mod unconfigured;
 
 pub use claim::Clients;
 pub use link::EngineLink;

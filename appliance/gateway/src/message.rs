@@ -401,6 +401,18 @@ pub enum Request {
         /// ON or OFF.
         on: bool,
     },
+    /// Replace all tags of a version; none removes them. Answer: `Done`.
+    SetTags {
+        /// The object.
+        name: ObjectName,
+        /// Which version; none means current.
+        #[serde(with = "crate::wire::plain")]
+        version: Option<VersionId>,
+        /// All its tags from now on.
+        tags: Vec<(String, String)>,
+    },
+    /// How much client data fits. Answer: `Capacity`.
+    Capacity,
     /// Begin a multipart upload. Answer: `Upload`.
     CreateUpload {
         /// The object.
@@ -411,6 +423,14 @@ pub enum Request {
         lock: LockWish,
         /// Checksum algorithm announced for the upload, and whether COMPOSITE was asked.
         checksum: Option<(ChecksumKind, bool)>,
+    },
+    /// What an open upload announced. Answer: `UploadInfo`.
+    HeadUpload {
+        /// The object.
+        name: ObjectName,
+        /// The upload.
+        #[serde(with = "crate::wire::plain")]
+        upload: UploadId,
     },
     /// Parts so far. Answer: `Parts`.
     ListParts {
@@ -435,7 +455,7 @@ pub enum Request {
         upload: UploadId,
         /// The parts in ascending order.
         parts: Vec<NamedPart>,
-        /// Checksums of the whole object the client sent; kept if they can be verified.
+        /// Checksums of the whole object, computed from those of its parts.
         checksums: Vec<Checksum>,
         /// Conditions on what is there now.
         conditions: Conditions,
@@ -639,6 +659,15 @@ pub enum Answer {
     VersionListing(Page<ListedVersion>),
     /// An upload began.
     Upload(#[serde(with = "crate::wire::plain")] UploadId),
+    /// The checksum an open upload announced, and whether COMPOSITE.
+    UploadInfo(Option<(ChecksumKind, bool)>),
+    /// How much client data fits.
+    Capacity {
+        /// Bytes in all.
+        total_bytes: u64,
+        /// Bytes still free; 0 where new data is refused.
+        free_bytes: u64,
+    },
     /// Parts; the flag says whether more follow.
     Parts(Vec<ListedPart>, bool),
     /// Open uploads.

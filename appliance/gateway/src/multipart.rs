@@ -1,7 +1,5 @@
 //! Multipart uploads: create, parts, complete, abort, list.
 
-use std::collections::HashMap;
-
 use s3s::dto::{
     AbortMultipartUploadInput, AbortMultipartUploadOutput, ChecksumAlgorithm, ChecksumType,
     CompleteMultipartUploadInput, CompleteMultipartUploadOutput, CompletedPart,
@@ -12,11 +10,10 @@ use s3s::{S3Error, S3ErrorCode, S3Request, S3Response, S3Result};
 use stele_format::units::UploadId;
 
 use crate::bucket::{entries, owner};
-use crate::digest::{decode, parse_kind};
-use crate::error::{
-    checksum_text, invalid_argument, invalid_request, malformed_xml, not_implemented, wrong_answer,
-};
-use crate::limits::{LIST_ENTRIES_MAX, PART_NUMBER_MAX};
+use crate::complete::{Wishes, wished_type, wished_values};
+use crate::digest::{Promised, decode, parse_kind};
+use crate::error::{checksum_text, invalid_argument, invalid_request, malformed_xml, wrong_answer};
+use crate::limits::PART_NUMBER_MAX;
 use crate::lock;
 use crate::message::{
     Answer, Checksum, ChecksumKind, Conditions, ListedPart, NamedPart, ObjectName, Purpose,
@@ -25,6 +22,7 @@ use crate::message::{
 use crate::object::metadata::{STORAGE_CLASS, collect};
 use crate::object::put::{Sums, conditions};
 use crate::object::upload::store;
+use crate::refused::Feature;
 use crate::service::{Caller, Service, context, length, name, plain};
 use crate::text::{timestamp, xml_text};
 
@@ -89,6 +87,37 @@ fn checksum_type(composite: bool) -> ChecksumType {
     })
 }
 
+/// What an open upload announced.
+pub(crate) async fn announced(
+    caller: &Caller,
+    name: &ObjectName,
+    upload: UploadId,
+) -> S3Result<Option<(ChecksumKind, bool)>> {
+    let name = name.clone();
+    match caller.ask(Request::HeadUpload { name, upload }).await? {
+        Answer::UploadInfo(announced) => Ok(announced),
+        _ => Err(wrong_answer()),
+    }
+}
+
+/// The parts of an upload that announced an algorithm have checksums of that one.
+fn check_kinds(announced: ChecksumKind, promised: &Promised) -> S3Result<()> {
+    let given = promised.checksums.iter().map(|checksum| checksum.kind);
+    let mut given = given.chain(promised.trailers.iter().copied());
+    match given.find(|kind| *kind != announced) {
+        None => Ok(()),
+        Some(other) => Err(mismatch(announced, other)),
+    }
+}
+
+fn mismatch(announced: ChecksumKind, other: ChecksumKind) -> S3Error {
+    invalid_request(format!(
+        "checksum type mismatch occurred, expected checksum type: {}, actual checksum type: {}",
+        checksum_text(announced),
+        checksum_text(other)
+    ))
+}
+
 /// S3's rules of which algorithm can be which type, and the defaults.
 fn announced_checksum(
     algorithm: Option<&ChecksumAlgorithm>,
@@ -135,16 +164,19 @@ pub(crate) async fn part(
     let context = context(&request)?;
     let input = request.input;
     let number = part_number(input.part_number)?;
-    let purpose = Purpose::Part {
-        upload: upload_id(&input.upload_id)?,
-        number,
-    };
+    let name = name(&input.bucket, &input.key);
+    let upload = upload_id(&input.upload_id)?;
+    let kept = announced(&caller, &name, upload).await?;
+    let kept = kept.map(|(kind, _)| kind);
+    if let Some(kind) = kept {
+        check_kinds(kind, &context.described.promised)?;
+    }
     let what = (
-        name(&input.bucket, &input.key),
-        purpose,
+        name,
+        Purpose::Part { upload, number },
         Conditions::default(),
     );
-    let stored = store(service, &caller, &context, what).await?;
+    let stored = store(service, &caller, &context, kept, what).await?;
     let sums = Sums::of(&stored.checksums, None);
     plain(UploadPartOutput {
         checksum_crc32: sums.crc32,
@@ -182,19 +214,20 @@ pub(crate) async fn complete(
         return Err(Refusal::PartOrder.into());
     }
     let name = name(&input.bucket, &input.key);
-    if let Some(bytes) = input.mpu_object_size {
-        check_size(&caller, &name, upload, &parts, bytes).await?;
-    }
-    let checksums = whole_checksums(
-        [
+    let announced = announced(&caller, &name, upload).await?;
+    let wishes = Wishes {
+        announced,
+        values: wished_values([
             (ChecksumKind::Crc32, input.checksum_crc32),
             (ChecksumKind::Crc32c, input.checksum_crc32c),
             (ChecksumKind::Sha1, input.checksum_sha1),
             (ChecksumKind::Sha256, input.checksum_sha256),
             (ChecksumKind::Crc64Nvme, input.checksum_crc64nvme),
-        ],
-        input.checksum_type.as_ref(),
-    )?;
+        ])?,
+        composite: wished_type(input.checksum_type.as_ref())?,
+        bytes: input.mpu_object_size,
+    };
+    let checksums = wishes.settle(&caller, &name, upload, &parts).await?;
     let count = u32::try_from(parts.len()).ok();
     let conditions = conditions(input.if_match, input.if_none_match);
     let wish = Request::CompleteUpload {
@@ -258,71 +291,7 @@ fn named_part(part: CompletedPart) -> S3Result<NamedPart> {
     })
 }
 
-/// The checksums of the whole object. A composite one ends in a dash and the number of parts.
-fn whole_checksums(
-    given: [(ChecksumKind, Option<String>); 5],
-    wanted: Option<&ChecksumType>,
-) -> S3Result<Vec<Checksum>> {
-    let mut checksums = Vec::new();
-    for (kind, text) in given {
-        let Some(text) = text else { continue };
-        let (value, parts) = match text.split_once('-') {
-            Some((value, parts)) => (value, Some(parts)),
-            None => (text.as_str(), None),
-        };
-        let composite = parts.is_some()
-            || wanted.is_some_and(|wanted| wanted.as_str() == ChecksumType::COMPOSITE);
-        let counted = parts.is_none_or(|parts| parts.parse::<u32>().is_ok());
-        let value = decode(kind, value).filter(|_| counted).ok_or_else(|| {
-            invalid_request(format!(
-                "the {} of the object is not valid",
-                checksum_text(kind)
-            ))
-        })?;
-        checksums.push(Checksum {
-            kind,
-            composite,
-            value,
-        });
-    }
-    Ok(checksums)
-}
-
-/// `x-amz-mp-object-size`: the client's own idea of how long the object will be.
-async fn check_size(
-    caller: &Caller,
-    name: &ObjectName,
-    upload: UploadId,
-    parts: &[NamedPart],
-    expected: i64,
-) -> S3Result<()> {
-    let mut sizes = HashMap::new();
-    let mut after = 0;
-    loop {
-        let (rows, more) = stored_parts(caller, name, upload, after, LIST_ENTRIES_MAX).await?;
-        after = rows.last().map_or(after, |row| row.number);
-        let last = rows.is_empty() || !more;
-        sizes.extend(rows.into_iter().map(|row| (row.number, row.content_bytes)));
-        if last {
-            break;
-        }
-    }
-    let mut total: u64 = 0;
-    for part in parts {
-        let bytes = sizes.get(&part.number).ok_or(Refusal::Part {
-            number: part.number,
-        })?;
-        total = total.saturating_add(*bytes);
-    }
-    match u64::try_from(expected) == Ok(total) {
-        true => Ok(()),
-        false => Err(invalid_request(format!(
-            "the provided x-amz-mp-object-size does not match what was uploaded ({total} bytes)"
-        ))),
-    }
-}
-
-async fn stored_parts(
+pub(crate) async fn stored_parts(
     caller: &Caller,
     name: &ObjectName,
     upload: UploadId,
@@ -360,7 +329,7 @@ pub(crate) async fn abort(
     let caller = service.caller(&request)?;
     let input = request.input;
     if input.if_match_initiated_time.is_some() {
-        return Err(not_implemented("conditional aborts are not implemented"));
+        return Err(Feature::ConditionalDelete.error());
     }
     let name = name(&input.bucket, &input.key);
     caller
@@ -388,6 +357,7 @@ pub(crate) async fn list_parts(
         )
     })?;
     let name = name(&input.bucket, &input.key);
+    let announced = announced(&caller, &name, upload).await?;
     let (rows, more) = stored_parts(&caller, &name, upload, after, most).await?;
     let next = rows
         .last()
@@ -399,6 +369,8 @@ pub(crate) async fn list_parts(
         key: xml_text(input.key),
         max_parts: i32::try_from(most).ok(),
         next_part_number_marker: next,
+        checksum_algorithm: announced.map(|(kind, _)| algorithm(kind)),
+        checksum_type: announced.map(|(_, composite)| checksum_type(composite)),
         owner: Some(owner()),
         part_number_marker: Some(i32::from(after)),
         parts: Some(rows.into_iter().map(listed_part).collect::<S3Result<_>>()?),

@@ -59,6 +59,9 @@ pub enum Refusal {
         #[serde(with = "crate::wire::plain")]
         version: VersionId,
     },
+    /// The key belongs to the vault itself: it is read there and never written.
+    #[error("keys that begin like this belong to the vault and cannot be written")]
+    VaultKey,
     /// No such upload.
     #[error("no such upload")]
     NoSuchUpload,

@@ -11,8 +11,9 @@ use crate::link::{Pending, Session, settle};
 use crate::message::{
     Answer, BucketInfo, BucketKind, Delivered, ObjectInfo, ObjectName, Refusal, Request,
 };
+use crate::refused::Feature;
 use crate::slab::{Slab, Slabs};
-use crate::{bucket, list, lock, multipart, object};
+use crate::{acl, bucket, list, lock, multipart, object, sosapi, unconfigured};
 use stele_format::units::VersionId;
 
 /// What all operations share.
@@ -69,6 +70,7 @@ impl Caller {
         request: Request,
         slab: Option<Slab>,
     ) -> Result<Pending, Refusal> {
+        check_vault_keys(&request)?;
         self.0.post(request, slab).await
     }
 
@@ -130,6 +132,21 @@ impl Caller {
     }
 }
 
+/// No key of the vault itself comes into being, whatever a client does.
+fn check_vault_keys(request: &Request) -> Result<(), Refusal> {
+    let (Request::OpenPut { name, .. }
+    | Request::CreateUpload { name, .. }
+    | Request::Delete { name, .. }) = request
+    else {
+        return Ok(());
+    };
+    if name.key.starts_with(sosapi::PREFIX) {
+        Err(Refusal::VaultKey)
+    } else {
+        Ok(())
+    }
+}
+
 /// The result of a posted request whose only answer is that it was done.
 pub(crate) async fn settle_done(pending: Pending) -> S3Result<()> {
     done(settle(pending).await.map(|Delivered { answer, .. }| answer))
@@ -157,7 +174,10 @@ pub(crate) fn length(bytes: u64) -> Result<i64, S3Error> {
 
 /// Hands operations to the functions that answer them.
 macro_rules! operations {
-    ($($operation:ident, $input:ident, $output:ident => $answer:path;)*) => {
+    (
+        answered { $($operation:ident, $input:ident, $output:ident => $answer:path;)* }
+        refused { $($no:ident, $no_input:ident, $no_output:ident => $feature:ident;)* }
+    ) => {
         #[async_trait::async_trait]
         impl S3 for Service {
             $(
@@ -168,11 +188,21 @@ macro_rules! operations {
                     $answer(self, request).await
                 }
             )*
+            $(
+                async fn $no(
+                    &self,
+                    request: S3Request<dto::$no_input>,
+                ) -> S3Result<S3Response<dto::$no_output>> {
+                    self.caller(&request)?;
+                    Err(Feature::$feature.error())
+                }
+            )*
         }
     };
 }
 
 operations! {
+    answered {
     list_buckets, ListBucketsInput, ListBucketsOutput => bucket::list;
     create_bucket, CreateBucketInput, CreateBucketOutput => bucket::create;
     head_bucket, HeadBucketInput, HeadBucketOutput => bucket::head;
@@ -200,6 +230,32 @@ operations! {
     get_public_access_block, GetPublicAccessBlockInput, GetPublicAccessBlockOutput
         => bucket::get_public_access;
 
+    put_bucket_acl, PutBucketAclInput, PutBucketAclOutput => acl::put_bucket;
+    get_bucket_accelerate_configuration, GetBucketAccelerateConfigurationInput,
+        GetBucketAccelerateConfigurationOutput => unconfigured::accelerate;
+    get_bucket_logging, GetBucketLoggingInput, GetBucketLoggingOutput => unconfigured::logging;
+    get_bucket_notification_configuration, GetBucketNotificationConfigurationInput,
+        GetBucketNotificationConfigurationOutput => unconfigured::notification;
+    get_bucket_request_payment, GetBucketRequestPaymentInput, GetBucketRequestPaymentOutput
+        => unconfigured::request_payment;
+    get_bucket_analytics_configuration, GetBucketAnalyticsConfigurationInput,
+        GetBucketAnalyticsConfigurationOutput => unconfigured::analytics;
+    get_bucket_inventory_configuration, GetBucketInventoryConfigurationInput,
+        GetBucketInventoryConfigurationOutput => unconfigured::inventory;
+    get_bucket_metrics_configuration, GetBucketMetricsConfigurationInput,
+        GetBucketMetricsConfigurationOutput => unconfigured::metrics;
+    get_bucket_intelligent_tiering_configuration, GetBucketIntelligentTieringConfigurationInput,
+        GetBucketIntelligentTieringConfigurationOutput => unconfigured::tiering;
+    list_bucket_analytics_configurations, ListBucketAnalyticsConfigurationsInput,
+        ListBucketAnalyticsConfigurationsOutput => unconfigured::all_analytics;
+    list_bucket_inventory_configurations, ListBucketInventoryConfigurationsInput,
+        ListBucketInventoryConfigurationsOutput => unconfigured::all_inventory;
+    list_bucket_metrics_configurations, ListBucketMetricsConfigurationsInput,
+        ListBucketMetricsConfigurationsOutput => unconfigured::all_metrics;
+    list_bucket_intelligent_tiering_configurations,
+        ListBucketIntelligentTieringConfigurationsInput,
+        ListBucketIntelligentTieringConfigurationsOutput => unconfigured::all_tiering;
+
     put_object, PutObjectInput, PutObjectOutput => object::put::put;
     get_object, GetObjectInput, GetObjectOutput => object::get::get;
     head_object, HeadObjectInput, HeadObjectOutput => object::get::head;
@@ -208,7 +264,11 @@ operations! {
     get_object_attributes, GetObjectAttributesInput, GetObjectAttributesOutput
         => object::attributes::get;
     get_object_acl, GetObjectAclInput, GetObjectAclOutput => object::get::acl;
-    get_object_tagging, GetObjectTaggingInput, GetObjectTaggingOutput => object::get::tagging;
+    put_object_acl, PutObjectAclInput, PutObjectAclOutput => acl::put_object;
+    get_object_tagging, GetObjectTaggingInput, GetObjectTaggingOutput => object::tagging::get;
+    put_object_tagging, PutObjectTaggingInput, PutObjectTaggingOutput => object::tagging::put;
+    delete_object_tagging, DeleteObjectTaggingInput, DeleteObjectTaggingOutput
+        => object::tagging::delete;
     delete_object, DeleteObjectInput, DeleteObjectOutput => object::delete::one;
     delete_objects, DeleteObjectsInput, DeleteObjectsOutput => object::delete::many;
 
@@ -237,4 +297,61 @@ operations! {
         GetObjectLockConfigurationOutput => lock::get_configuration;
     put_object_lock_configuration, PutObjectLockConfigurationInput,
         PutObjectLockConfigurationOutput => lock::put_configuration;
+    }
+    refused {
+    put_bucket_lifecycle_configuration, PutBucketLifecycleConfigurationInput,
+        PutBucketLifecycleConfigurationOutput => Lifecycle;
+    delete_bucket_lifecycle, DeleteBucketLifecycleInput, DeleteBucketLifecycleOutput => Lifecycle;
+    put_bucket_encryption, PutBucketEncryptionInput, PutBucketEncryptionOutput => Encryption;
+    delete_bucket_encryption, DeleteBucketEncryptionInput,
+        DeleteBucketEncryptionOutput => Encryption;
+    put_bucket_website, PutBucketWebsiteInput, PutBucketWebsiteOutput => Website;
+    delete_bucket_website, DeleteBucketWebsiteInput, DeleteBucketWebsiteOutput => Website;
+    put_bucket_cors, PutBucketCorsInput, PutBucketCorsOutput => Cors;
+    delete_bucket_cors, DeleteBucketCorsInput, DeleteBucketCorsOutput => Cors;
+    put_bucket_policy, PutBucketPolicyInput, PutBucketPolicyOutput => Policy;
+    delete_bucket_policy, DeleteBucketPolicyInput, DeleteBucketPolicyOutput => Policy;
+    put_bucket_ownership_controls, PutBucketOwnershipControlsInput,
+        PutBucketOwnershipControlsOutput => Ownership;
+    delete_bucket_ownership_controls, DeleteBucketOwnershipControlsInput,
+        DeleteBucketOwnershipControlsOutput => Ownership;
+    put_public_access_block, PutPublicAccessBlockInput, PutPublicAccessBlockOutput => PublicAccess;
+    delete_public_access_block, DeletePublicAccessBlockInput,
+        DeletePublicAccessBlockOutput => PublicAccess;
+    put_bucket_replication, PutBucketReplicationInput, PutBucketReplicationOutput => Replication;
+    delete_bucket_replication, DeleteBucketReplicationInput,
+        DeleteBucketReplicationOutput => Replication;
+    put_bucket_notification_configuration, PutBucketNotificationConfigurationInput,
+        PutBucketNotificationConfigurationOutput => Notification;
+    put_bucket_inventory_configuration, PutBucketInventoryConfigurationInput,
+        PutBucketInventoryConfigurationOutput => Inventory;
+    delete_bucket_inventory_configuration, DeleteBucketInventoryConfigurationInput,
+        DeleteBucketInventoryConfigurationOutput => Inventory;
+    put_bucket_analytics_configuration, PutBucketAnalyticsConfigurationInput,
+        PutBucketAnalyticsConfigurationOutput => Analytics;
+    delete_bucket_analytics_configuration, DeleteBucketAnalyticsConfigurationInput,
+        DeleteBucketAnalyticsConfigurationOutput => Analytics;
+    put_bucket_metrics_configuration, PutBucketMetricsConfigurationInput,
+        PutBucketMetricsConfigurationOutput => Metrics;
+    delete_bucket_metrics_configuration, DeleteBucketMetricsConfigurationInput,
+        DeleteBucketMetricsConfigurationOutput => Metrics;
+    put_bucket_intelligent_tiering_configuration, PutBucketIntelligentTieringConfigurationInput,
+        PutBucketIntelligentTieringConfigurationOutput => Tiering;
+    delete_bucket_intelligent_tiering_configuration, DeleteBucketIntelligentTieringConfigurationInput,
+        DeleteBucketIntelligentTieringConfigurationOutput => Tiering;
+    put_bucket_logging, PutBucketLoggingInput, PutBucketLoggingOutput => Logging;
+    put_bucket_tagging, PutBucketTaggingInput, PutBucketTaggingOutput => BucketTags;
+    delete_bucket_tagging, DeleteBucketTaggingInput, DeleteBucketTaggingOutput => BucketTags;
+    put_bucket_request_payment, PutBucketRequestPaymentInput,
+        PutBucketRequestPaymentOutput => RequestPayment;
+    put_bucket_accelerate_configuration, PutBucketAccelerateConfigurationInput,
+        PutBucketAccelerateConfigurationOutput => Acceleration;
+    create_session, CreateSessionInput, CreateSessionOutput => Session;
+    write_get_object_response, WriteGetObjectResponseInput,
+        WriteGetObjectResponseOutput => ObjectLambda;
+    get_object_torrent, GetObjectTorrentInput, GetObjectTorrentOutput => Torrent;
+    select_object_content, SelectObjectContentInput, SelectObjectContentOutput => Select;
+    restore_object, RestoreObjectInput, RestoreObjectOutput => Restore;
+    post_object, PostObjectInput, PostObjectOutput => Form;
+    }
 }

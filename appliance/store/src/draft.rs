@@ -2,7 +2,7 @@
 
 use stele_format::manifest::Manifest;
 use stele_format::record::{Body, RecordType};
-use stele_format::units::{BucketId, ObjectId, UploadId, VersionId};
+use stele_format::units::{BucketId, KeyIndex, ObjectId, UploadId, VersionId};
 
 use crate::keys::chunk::stored_len;
 use crate::keys::counter::KeyClass;
@@ -42,6 +42,8 @@ pub(crate) enum Sealed {
     Nothing,
     /// A manifest under a leaf of the key tree.
     Leaf(Box<Manifest>, KeyClass),
+    /// A manifest under the leaf that another record of the same version was given.
+    SameLeaf(Box<Manifest>, KeyIndex),
     /// An encoded body under the box key.
     BoxKey(Vec<u8>),
 }
@@ -95,7 +97,9 @@ impl Draft {
         let sealed = match &self.sealed {
             Sealed::Nothing => 0,
             Sealed::BoxKey(bytes) => bytes.len() + 128,
-            Sealed::Leaf(manifest, _) => manifest_bytes_max(manifest),
+            Sealed::Leaf(manifest, _) | Sealed::SameLeaf(manifest, _) => {
+                manifest_bytes_max(manifest)
+            }
         };
         let inline = self
             .inline

@@ -135,6 +135,11 @@ pub(crate) fn facts(
             version: header.version,
             on: header.hold,
         }),
+        (Body::Tags, _) => Some(Fact::TagsSet {
+            object: header.object,
+            version: header.version,
+            location,
+        }),
         (Body::Release(release), _) => Some(Fact::Released {
             object: header.object,
             version: header.version,
@@ -176,6 +181,7 @@ fn version_added(
         key_index: header.key_index,
         location,
         parts: u32::try_from(manifest.part_sizes.len()).unwrap_or(u32::MAX),
+        tags: None,
     };
     Fact::VersionAdded {
         bucket: header.bucket,
@@ -205,6 +211,9 @@ fn upload_opened(header: &RecordHeader, manifest: Manifest, location: RecordLoca
             hold: wishes.filter(|wishes| wishes.hold).map(|_| true),
             key_index: header.key_index,
             location,
+            announced: manifest.announced.map(|(algorithm, coverage)| {
+                (algorithm.get(), coverage == ChecksumType::Composite)
+            }),
         },
     }
 }
@@ -344,6 +353,16 @@ fn media_checksum(checksum: &Checksum) -> Option<MediaChecksum> {
         },
         value: checksum.value.clone(),
     })
+}
+
+/// A checksum announced for an upload, as manifests hold it.
+pub(crate) fn announced(wish: (u8, bool)) -> Option<(ChecksumAlgorithm, ChecksumType)> {
+    let coverage = if wish.1 {
+        ChecksumType::Composite
+    } else {
+        ChecksumType::FullObject
+    };
+    Some((ChecksumAlgorithm::new(wish.0)?, coverage))
 }
 
 /// The metadata of a manifest.

@@ -581,11 +581,23 @@ impl Pool {
         (places.len() >= self.needed().min(copies)).then_some(places)
     }
 
+    /// Units of a disk that data may ever take.
+    #[must_use]
+    pub fn units_for_data(&self, member: &Member) -> u32 {
+        member
+            .unit_count()
+            .saturating_sub(self.reserve_units(member))
+    }
+
+    /// Units of a disk that data must leave free.
+    fn reserve_units(&self, member: &Member) -> u32 {
+        (member.unit_count() / RESERVE_UNIT_DIVISOR).max(3 * self.segment_units)
+    }
+
     /// Units of a disk that data may take.
     #[must_use]
     pub fn spare_units(&self, member: &Member) -> u32 {
-        let reserve = (member.unit_count() / RESERVE_UNIT_DIVISOR).max(3 * self.segment_units);
-        member.units.free.saturating_sub(reserve)
+        member.units.free.saturating_sub(self.reserve_units(member))
     }
 
     /// Takes a fresh segment id and the chosen places.

@@ -298,6 +298,15 @@ pub enum Command {
         /// ON or OFF.
         on: bool,
     },
+    /// `Done`
+    SetTags {
+        /// Object.
+        name: ObjectName,
+        /// Version; none for the current one.
+        version: Option<VersionId>,
+        /// All its tags from now on.
+        tags: Vec<(String, String)>,
+    },
     /// `Upload`
     CreateUpload {
         /// Object.
@@ -306,6 +315,15 @@ pub enum Command {
         metadata: Metadata,
         /// Its lock.
         lock: LockWish,
+        /// The checksum announced for the object: algorithm number, and whether COMPOSITE.
+        announced: Option<(u8, bool)>,
+    },
+    /// `UploadInfo`
+    HeadUpload {
+        /// Object.
+        name: ObjectName,
+        /// Upload.
+        upload: UploadId,
     },
     /// `Parts`
     ListParts {
@@ -340,6 +358,8 @@ pub enum Command {
         /// Upload.
         upload: UploadId,
     },
+    /// `Capacity`
+    Capacity,
     /// `Done` when durable: a configuration value under the box key.
     PutConfig {
         /// Name, not secret.
@@ -545,10 +565,19 @@ pub enum Answer {
     VersionListing(Page<ListedVersion>),
     /// An upload began.
     Upload(UploadId),
+    /// The checksum an open upload announced for its object: algorithm number, and whether COMPOSITE.
+    UploadInfo(Option<(u8, bool)>),
     /// Parts, and whether more follow.
     Parts(Vec<ListedPart>, bool),
     /// Uploads.
     Uploads(Page<ListedUpload>),
+    /// Bytes of client data that the pool can hold in all, and that still fit.
+    Capacity {
+        /// In all.
+        total_bytes: u64,
+        /// Still free; 0 where new data is refused.
+        free_bytes: u64,
+    },
     /// A configuration value.
     Config(Option<Vec<u8>>),
 }

@@ -164,8 +164,10 @@ pub(crate) fn sequence(
 }
 
 fn key_for(draft: &Draft, counter: &mut KeyCounter, with: &Sequencing<'_>) -> (KeyIndex, KeyClass) {
-    let Sealed::Leaf(_, class) = &draft.sealed else {
-        return (KeyIndex::default(), KeyClass::Object);
+    let class = match &draft.sealed {
+        Sealed::Leaf(_, class) => class,
+        Sealed::SameLeaf(_, index) => return (*index, KeyClass::Object),
+        Sealed::Nothing | Sealed::BoxKey(_) => return (KeyIndex::default(), KeyClass::Object),
     };
     let born = with.compliance.max(with.wall);
     let month = match (class, draft.retention) {
@@ -226,10 +228,10 @@ fn seal(
             let sealed = seal_message(&with.keys.box_key, &salt, context, bytes);
             (Some(sealed), Opened::BoxKey(std::mem::take(bytes)))
         }
-        Sealed::Leaf(manifest, _) => {
+        Sealed::Leaf(manifest, _) | Sealed::SameLeaf(manifest, _) => {
             with.entropy.fill(&mut salt);
             let leaf = with.keys.tree.leaf(context.key_index);
-            let leaf = leaf.expect("a key index given out just now was never cut");
+            let leaf = leaf.expect("the leaf of a version that S3 shows was never cut");
             let sealed = seal_message(leaf.secret(), &salt, context, &manifest.encode());
             (
                 Some(sealed),

@@ -12,13 +12,14 @@ use stele_format::units::{
 };
 
 use crate::index::SnapshotMeta;
+use crate::index::rows::ROW_VERSION;
 use crate::journal::{Journal, JournalPosition};
 use crate::lane::Lane;
 use crate::plants::{Plant, on};
 use crate::pool::{Place, Pool, SegmentInfo};
 use crate::sequence::LogHead;
 
-const SNAPSHOT_VERSION: u8 = 3;
+const SNAPSHOT_VERSION: u8 = 4;
 
 /// The engine's part of a snapshot.
 #[derive(Debug, Clone)]
@@ -73,8 +74,9 @@ impl SnapshotState {
     fn encode(&self) -> Vec<u8> {
         let mut bytes = Vec::new();
         let mut encoder = Encoder::new(&mut bytes);
-        let written = encoder.array(8).and_then(|e| {
-            e.u8(SNAPSHOT_VERSION)?.u64(self.position.sequence.get())?;
+        let written = encoder.array(9).and_then(|e| {
+            e.u8(SNAPSHOT_VERSION)?.u8(ROW_VERSION)?;
+            e.u64(self.position.sequence.get())?;
             e.bytes(&self.position.chain.0)?
                 .bytes(&self.position.log.previous.0)?;
             e.u64(self.position.compliance.get())?
@@ -117,8 +119,9 @@ impl SnapshotState {
 
     fn read(meta: &SnapshotMeta) -> Result<Self, CborError> {
         let mut d = Decoder::new(&meta.extra);
-        expect_array(&mut d, 8)?;
-        if d.u8()? != SNAPSHOT_VERSION {
+        expect_array(&mut d, 9)?;
+        // Rows of another version mean that the index is made anew, as this does.
+        if d.u8()? != SNAPSHOT_VERSION || d.u8()? != ROW_VERSION {
             return Err(CborError::message("version"));
         }
         let sequence = Sequence::new(d.u64()?);
@@ -224,4 +227,40 @@ fn read_array<const N: usize>(d: &mut Decoder<'_>) -> Result<[u8; N], CborError>
     d.bytes()?
         .try_into()
         .map_err(|_| CborError::message("bytes"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_snapshot_over_rows_of_another_version_is_not_one() {
+        let log = LogHead {
+            next: LogIndex::ZERO,
+            previous: Digest::ZERO,
+            frontier: Frontier::new(),
+        };
+        let state = SnapshotState {
+            position: JournalPosition {
+                segment: SegmentId::new(1),
+                offset: Default::default(),
+                sequence: Sequence::new(1),
+                chain: Digest::ZERO,
+                compliance: UnixMillis::new(1),
+                log,
+            },
+            apply_from: LogIndex::ZERO,
+            next_segment: SegmentId::new(2),
+            open_segments: Vec::new(),
+            segments: Vec::new(),
+        };
+        let meta = state.meta();
+        assert!(SnapshotState::decode(&meta).is_some());
+        // Behind the array's head: the snapshot's own version, then that of the rows.
+        for at in [1, 2] {
+            let mut older = meta.clone();
+            older.extra[at] -= 1;
+            assert!(SnapshotState::decode(&older).is_none(), "byte {at}");
+        }
+    }
 }

@@ -8,8 +8,8 @@ use crate::engine::{Counters, Engine, FillProgress};
 use crate::heal::schedule::HealCounts;
 use crate::index::{ApplyError, IndexUsage};
 use crate::policy::Right;
-use crate::pool::MemberState;
-use crate::request::ReadOnlyReason;
+use crate::pool::{Member, MemberState, Pool};
+use crate::request::{Answer, ReadOnlyReason};
 
 /// Alarms kept for display.
 const ALARM_COUNT_MAX: usize = 64;
@@ -252,6 +252,22 @@ impl Engine {
         }
     }
 
+    /// How much client data fits: every byte lies on as many disks as the data lane has copies, and the
+    /// reserve of each disk is not for it.
+    pub(crate) fn capacity(&self) -> Answer {
+        let unit = u64::from(self.pool.unit_bytes);
+        let fits = |units: fn(&Pool, &Member) -> u32| {
+            let disks = self.pool.active().filter(|member| !member.leaving);
+            let units = disks.map(|member| units(&self.pool, member));
+            data_units(units.map(u64::from).collect()).saturating_mul(unit)
+        };
+        let writes = self.read_only.is_none() && self.has_room();
+        Answer::Capacity {
+            total_bytes: fits(Pool::units_for_data),
+            free_bytes: if writes { fits(Pool::spare_units) } else { 0 },
+        }
+    }
+
     /// What is under way at this moment.
     #[must_use]
     pub fn load(&self) -> Load {
@@ -288,5 +304,35 @@ impl Engine {
                 total_bytes: u64::from(member.unit_count()) * unit,
             })
             .collect()
+    }
+}
+
+/// Units that fit with two copies each on different disks; on a single disk with one.
+fn data_units(disks: Vec<u64>) -> u64 {
+    let largest = disks.iter().copied().max().unwrap_or(0);
+    let sum: u64 = disks.iter().sum();
+    if disks.len() < 2 {
+        sum
+    } else {
+        (sum / 2).min(sum - largest)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::data_units;
+
+    #[test]
+    fn two_copies_fit_as_often_as_the_disks_beside_the_largest_allow() {
+        for (disks, expected) in [
+            (vec![], 0),
+            (vec![7], 7),
+            (vec![7, 7], 7),
+            (vec![10, 3], 3),
+            (vec![6, 6, 6], 9),
+            (vec![100, 1, 2], 3),
+        ] {
+            assert_eq!(data_units(disks.clone()), expected, "{disks:?}");
+        }
     }
 }

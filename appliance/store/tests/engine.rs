@@ -92,6 +92,7 @@ fn multipart_objects_read_back_after_a_crash() {
         name: object.clone(),
         metadata: stele_store::request::Metadata::default(),
         lock: stele_store::request::LockWish::default(),
+        announced: None,
     };
     let Answer::Upload(upload) = vault.ask(create).unwrap() else {
         panic!()
@@ -222,6 +223,7 @@ fn an_object_with_more_chunks_than_a_manifest_lists_reads_back() {
         name: object.clone(),
         metadata: stele_store::request::Metadata::default(),
         lock: stele_store::request::LockWish::default(),
+        announced: None,
     };
     let Answer::Upload(upload) = vault.ask(create).unwrap() else {
         panic!()

@@ -105,6 +105,7 @@ fn version_row(at: u64) -> VersionRow {
         key_index: KeyIndex::new(at),
         location: location(at),
         parts: 0,
+        tags: None,
     }
 }
 
@@ -137,6 +138,7 @@ fn opened(at: u64) -> Fact {
         hold: None,
         key_index: KeyIndex::new(at),
         location: location(at),
+        announced: None,
     };
     Fact::UploadOpened {
         upload: upload_id(at),
@@ -364,6 +366,14 @@ fn facts_that_do_not_follow_from_the_rows_are_refused_and_change_nothing() {
                 retention: None,
             },
             Box::new(conflict(Table::Versions)),
+        ),
+        (
+            Fact::TagsSet {
+                object: other_object,
+                version: version_id(1),
+                location: location(9),
+            },
+            Box::new(missing(Table::Versions)),
         ),
         (part(8, 1, "x"), Box::new(missing(Table::Uploads))),
         (

@@ -38,6 +38,7 @@ enum Act {
     Release(u8),
     Retain(u8),
     Hold(u8, bool),
+    Tags(u8),
     Open {
         bucket: u8,
         name: Vec<u8>,
@@ -68,6 +69,7 @@ fn an_act() -> impl Strategy<Value = Act> {
         4 => any::<u8>().prop_map(Act::Release),
         1 => any::<u8>().prop_map(Act::Retain),
         1 => (any::<u8>(), any::<bool>()).prop_map(|(at, on)| Act::Hold(at, on)),
+        1 => any::<u8>().prop_map(Act::Tags),
         3 => (bucket, a_name()).prop_map(|(bucket, name)| Act::Open { bucket, name }),
         3 => (any::<u8>(), 1..6_u16).prop_map(|(upload, number)| Act::Part { upload, number }),
         1 => any::<u8>().prop_map(Act::Complete),
@@ -137,6 +139,7 @@ impl Model {
             key_index: KeyIndex::new(index.get()),
             location: location(index),
             parts: 0,
+            tags: None,
         }
     }
 
@@ -217,6 +220,16 @@ impl Model {
                     on: *on,
                 }
             }
+            Act::Tags(at) => {
+                let place = location(self.log_index());
+                let (object, row) = self.pick(*at)?;
+                row.tags = Some(place);
+                Fact::TagsSet {
+                    object,
+                    version: row.version,
+                    location: place,
+                }
+            }
             Act::Open { bucket, name } => {
                 let upload = UploadId::new(self.log_index(), [9; 8]);
                 let bucket = bucket_id(*bucket);
@@ -262,6 +275,7 @@ impl Model {
             hold: Some(true),
             key_index: KeyIndex::new(3),
             location: location(self.log_index()),
+            announced: Some((2, false)),
         }
     }
 

@@ -490,6 +490,9 @@ fn broken_rule(header: &RecordHeader, body: &Body) -> Option<&'static str> {
     let pending = header.class == KeyClass::PendingPart;
     match kind {
         RecordType::Part if !pending => Some("a part under a key that is not for parts"),
+        RecordType::Tags if pending || header.key_index.is_none() => {
+            Some("tags that are not sealed under the key of a version")
+        }
         _ if new_version && pending => Some("a version under a key for parts"),
         RecordType::Bucket | RecordType::Config if !header.sealed => {
             Some("a document that must be sealed is not marked as sealed")

@@ -6,6 +6,7 @@ use stele_format::label::LabelCopy;
 use stele_format::limits::LABEL_RING_FIRST;
 use stele_format::record::{Body, EntryKind, Marker, Placement};
 use stele_format::tree::Frontier;
+use stele_format::units::{Epoch, KeyClass, KeyIndex, KeyIndexParts, Month};
 use stele_inspect::verdict::{Area, DiskState, Verdict};
 use support::check::{Where, blank, check, frame, places, segment};
 use support::{Draft, Open, disk_id, entry, geometry, noise, sample};
@@ -455,5 +456,31 @@ fn no_flipped_byte_of_a_sealed_segment_goes_unnoticed_and_nothing_panics() {
             "offset {offset} of segment {}",
             open.id()
         );
+    }
+}
+
+#[test]
+fn tags_are_sealed_under_the_key_of_a_version() {
+    for (sealed_for, expected) in [
+        (Some(KeyClass::Object), vec![]),
+        (Some(KeyClass::PendingPart), vec![frame(0, 3, 3)]),
+        (None, vec![frame(0, 3, 3)]),
+    ] {
+        let mut vault = sample(1);
+        let mut journal = vault.segments[&3].clone();
+        let key = |class| {
+            KeyIndex::compose(KeyIndexParts {
+                month: Month::new(650).expect("a month"),
+                class,
+                epoch: Epoch::new(1),
+                counter: 1,
+            })
+        };
+        let mut tags = Draft::of(Body::Tags);
+        tags.attachments = vec![vec![0xaa; 72]];
+        tags.header.class = sealed_for.unwrap_or_default();
+        tags.header.key_index = sealed_for.and_then(key).unwrap_or_default();
+        vault.records(&mut journal, vec![tags]);
+        check("tags", &vault, &expected);
     }
 }

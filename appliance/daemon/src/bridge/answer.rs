@@ -6,7 +6,7 @@ use stele_store::policy::BucketKind;
 use stele_store::request as store;
 use stele_store::request::Answer;
 
-use super::{checksums_up, default_up, key_up, metadata_up, retention_up};
+use super::{checksum_kind, checksums_up, default_up, key_up, metadata_up, retention_up};
 
 /// Translates an answer, with its content beside it and without copying. None for an answer that no
 /// question of the gateway has.
@@ -59,6 +59,18 @@ fn plain(answer: Answer) -> Option<gateway::Answer> {
         Answer::Parts(parts, more) => {
             gateway::Answer::Parts(parts.into_iter().map(listed_part).collect(), more)
         }
+        Answer::UploadInfo(announced) => {
+            let announced =
+                announced.and_then(|(number, composite)| Some((checksum_kind(number)?, composite)));
+            gateway::Answer::UploadInfo(announced)
+        }
+        Answer::Capacity {
+            total_bytes,
+            free_bytes,
+        } => gateway::Answer::Capacity {
+            total_bytes,
+            free_bytes,
+        },
         Answer::Uploads(listing) => gateway::Answer::Uploads(page(listing, listed_upload)),
         Answer::Data(_) | Answer::Config(_) => return None,
     })

@@ -6,7 +6,7 @@ use stele_gateway::slab::Slab;
 use stele_store::request as store;
 use stele_store::request::Command;
 
-use super::{checksums_down, default_down, metadata_down, retention_down};
+use super::{checksum_number, checksums_down, default_down, metadata_down, retention_down};
 
 /// Translates a question and the content that goes with it, without copying. None for one that is not
 /// the engine's to answer, or lacks its content. One match on purpose: the compiler finds the question
@@ -95,16 +95,30 @@ pub fn to_store(request: Ask, slab: Option<Slab>) -> Option<Command> {
             version,
             on,
         },
-        // The announced algorithm matters to the gateway only, which checks each part against it.
+        Ask::SetTags {
+            name,
+            version,
+            tags,
+        } => Command::SetTags {
+            name: object(name),
+            version,
+            tags,
+        },
+        Ask::Capacity => Command::Capacity,
         Ask::CreateUpload {
             name,
             metadata,
             lock,
-            checksum: _,
+            checksum,
         } => Command::CreateUpload {
             name: object(name),
             metadata: metadata_down(metadata),
             lock: lock_down(lock),
+            announced: checksum.map(|(kind, composite)| (checksum_number(kind), composite)),
+        },
+        Ask::HeadUpload { name, upload } => Command::HeadUpload {
+            name: object(name),
+            upload,
         },
         Ask::ListParts {
             name,

@@ -324,6 +324,68 @@ fn locks_and_deletions_go_down_with_their_flags() {
 }
 
 #[test]
+fn tags_announced_checksums_and_capacity_cross_both_ways() {
+    let tags = vec![("k".to_owned(), "v".to_owned())];
+    let ask = gateway::Request::SetTags {
+        name: gateway_name(),
+        version: Some(version()),
+        tags: tags.clone(),
+    };
+    let Command::SetTags {
+        name,
+        version: named,
+        tags: down,
+    } = command(ask)
+    else {
+        panic!("another command")
+    };
+    assert!(name == store_name());
+    assert_eq!((named, down), (Some(version()), tags));
+
+    let upload = UploadId::new(LogIndex::new(2), [4; 8]);
+    for (kind, number) in super::CHECKSUM_NUMBERS {
+        for composite in [true, false] {
+            let ask = gateway::Request::CreateUpload {
+                name: gateway_name(),
+                metadata: gateway_metadata(),
+                lock: gateway::LockWish::default(),
+                checksum: Some((kind, composite)),
+            };
+            let Command::CreateUpload { announced, .. } = command(ask) else {
+                panic!("another command")
+            };
+            assert_eq!(announced, Some((number, composite)));
+            let answer = answer_to_gateway(store::Answer::UploadInfo(announced));
+            assert!(matches!(
+                answer,
+                Some(gateway::Answer::UploadInfo(told)) if told == Some((kind, composite))
+            ));
+        }
+    }
+    let ask = gateway::Request::HeadUpload {
+        name: gateway_name(),
+        upload,
+    };
+    assert!(matches!(command(ask), Command::HeadUpload { upload: down, .. } if down == upload));
+
+    assert!(matches!(
+        command(gateway::Request::Capacity),
+        Command::Capacity
+    ));
+    let answer = store::Answer::Capacity {
+        total_bytes: 7,
+        free_bytes: 3,
+    };
+    assert!(matches!(
+        answer_to_gateway(answer),
+        Some(gateway::Answer::Capacity {
+            total_bytes: 7,
+            free_bytes: 3,
+        })
+    ));
+}
+
+#[test]
 fn multipart_goes_down_part_by_part() {
     let upload = UploadId::new(LogIndex::new(2), [4; 8]);
     let purpose = gateway::Purpose::Part { upload, number: 77 };

@@ -42,7 +42,7 @@ macro_rules! numbered {
     };
 }
 
-numbered!(ManifestKind { Object = 0, DeleteMarker = 1, Upload = 2, Part = 3, List = 4 });
+numbered!(ManifestKind { Object = 0, DeleteMarker = 1, Upload = 2, Part = 3, List = 4, Tags = 5 });
 numbered!(ChecksumAlgorithm { Crc32 = 1, Crc32c = 2, Sha1 = 3, Sha256 = 4, Crc64Nvme = 5 });
 numbered!(ChecksumType { FullObject = 0, Composite = 1 });
 numbered!(BucketKind { DefaultLocked = 0, ClientLocked = 1, Plain = 2 });
@@ -280,6 +280,9 @@ impl Manifest {
         map.optional(14, self.md5, |w, md5| {
             w.bytes(&md5);
         });
+        map.optional(15, self.announced, |w, (algorithm, coverage)| {
+            w.array(2).uint(algorithm.get()).uint(coverage.get());
+        });
         map.finish_secret(capacity)
     }
 
@@ -323,11 +326,18 @@ impl Manifest {
             storage_class: text(map.optional(12, |r| r.text("storage_class", TEXT_BYTES_MAX))?),
             part_number: map.optional(13, read_part_number)?,
             md5: map.optional(14, |r| r.fixed("md5"))?,
+            announced: map.optional(15, read_announced)?,
         };
         map.finish()?;
         let encoded = value.encode();
         canonical(Self::NOUN, value, &encoded, bytes)
     }
+}
+
+fn read_announced(r: &mut Reader<'_>) -> Result<(ChecksumAlgorithm, ChecksumType), DecodeError> {
+    r.tuple("announced checksum", 2)?;
+    let algorithm = r.variant("announced algorithm", ChecksumAlgorithm::new)?;
+    Ok((algorithm, r.variant("announced type", ChecksumType::new)?))
 }
 
 fn read_part_number(r: &mut Reader<'_>) -> Result<u16, DecodeError> {

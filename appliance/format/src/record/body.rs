@@ -334,6 +334,8 @@ pub enum Body {
     Scrub(Scrub),
     /// A copy of a segment moves.
     Relocate(Relocate),
+    /// Attachment 0 is a sealed manifest whose tags replace those of the version in the header.
+    Tags,
     /// A type that is reserved for later or may be skipped; its keys are not read.
     Later(RecordType),
 }
@@ -365,6 +367,7 @@ impl Body {
             Self::Snapshot(_) => RecordType::Snapshot,
             Self::Scrub(_) => RecordType::Scrub,
             Self::Relocate(_) => RecordType::Relocate,
+            Self::Tags => RecordType::Tags,
             Self::Later(later) => *later,
         }
     }
@@ -377,12 +380,17 @@ impl Body {
                 check_entries(commit.placement, &commit.entries, table)
             }
             Self::Part(part) => check_entries(part.placement, &part.entries, table),
-            Self::DeleteMarker | Self::Bucket | Self::Config | Self::Upload if table.len() != 1 => {
+            Self::DeleteMarker | Self::Bucket | Self::Config | Self::Upload | Self::Tags
+                if table.len() != 1 =>
+            {
                 refuse()
             }
-            Self::DeleteMarker | Self::Bucket | Self::Config | Self::Upload | Self::Later(_) => {
-                Ok(())
-            }
+            Self::DeleteMarker
+            | Self::Bucket
+            | Self::Config
+            | Self::Upload
+            | Self::Tags
+            | Self::Later(_) => Ok(()),
             _ if table.is_empty() => Ok(()),
             _ => refuse(),
         }

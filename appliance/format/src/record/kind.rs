@@ -83,6 +83,8 @@ record_types! {
     Snapshot = 20,
     /// Every copy of a segment was read again.
     Scrub = 21,
+    /// The tags of a version were replaced.
+    Tags = 22,
     /// Reserved: a manifest was sealed again under a later leaf.
     Rehome = 32,
     /// Reserved: an approved destruction.
@@ -111,7 +113,7 @@ impl RecordType {
     /// True when this version of the format defines a body for the type.
     #[must_use]
     pub const fn is_writable(self) -> bool {
-        self.get() <= Self::Scrub.get() || matches!(self, Self::Relocate)
+        self.get() <= Self::Tags.get() || matches!(self, Self::Relocate)
     }
 
     /// True when a reader may step over the record without knowing it.

@@ -291,6 +291,7 @@ pub fn bodies() -> Vec<(Body, Vec<Vec<u8>>)> {
             }),
             vec![],
         ),
+        (Body::Tags, one(&manifest)),
         (
             Body::Relocate(Relocate {
                 segment: DATA_SEGMENT,
@@ -530,6 +531,7 @@ pub fn manifest() -> Manifest {
         storage_class: "STANDARD".to_owned(),
         part_number: Some(3),
         md5: Some([0x0d; 16]),
+        announced: None,
     }
 }
 

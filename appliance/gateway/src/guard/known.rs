@@ -149,7 +149,7 @@ const BUCKET_GET: [&str; 39] = [
     "session",
 ];
 
-const BUCKET_PUT: [&str; 20] = [
+const BUCKET_PUT: [&str; 21] = [
     "accelerate",
     "acl",
     "analytics",
@@ -170,9 +170,10 @@ const BUCKET_PUT: [&str; 20] = [
     "requestPayment",
     "tagging",
     "versioning",
+    "website",
 ];
 
-const BUCKET_DELETE: [&str; 13] = [
+const BUCKET_DELETE: [&str; 14] = [
     "analytics",
     "cors",
     "encryption",
@@ -186,6 +187,7 @@ const BUCKET_DELETE: [&str; 13] = [
     "publicAccessBlock",
     "replication",
     "tagging",
+    "website",
 ];
 
 const OBJECT_GET: [&str; 17] = [

@@ -86,7 +86,6 @@ fn nothing_unknown_is_silently_accepted() {
     for name in [
         "x-amz-object-lock-event-hold",
         "x-amz-object-lock-anything",
-        "x-amz-grant-read",
         "x-amz-server-side-encryption-customer-algorithm",
         "x-amz-server-side-encryption-aws-kms-key-id",
         "x-amz-website-redirect-location",
@@ -98,7 +97,10 @@ fn nothing_unknown_is_silently_accepted() {
     ] {
         check("PUT", "/bucket/key", &[(name, "x")], not);
     }
-    check("PUT", "/bucket/key", &[("x-amz-acl", "public-read")], not);
+    for (name, value) in [("x-amz-acl", "public-read"), ("x-amz-grant-read", "id=1")] {
+        let code = "AccessControlListNotSupported";
+        check("PUT", "/bucket/key", &[(name, value)], code);
+    }
     check(
         "PUT",
         "/bucket/key",

@@ -20,11 +20,12 @@ use crate::message::{
     Answer, ChecksumKind, Conditions, Metadata, ObjectInfo, ObjectName, Purpose, RangeWish,
     Refusal, Request, Stored,
 };
-use crate::multipart::{listed, part_number, upload_id};
+use crate::multipart::{announced, listed, part_number, upload_id};
 use crate::object::download::Download;
 use crate::object::get::{Wanted, unmet};
-use crate::object::metadata::{collect, parse_tags};
+use crate::object::metadata::collect;
 use crate::object::put::{Sums, conditions};
+use crate::object::tagging;
 use crate::object::upload::Upload;
 use crate::service::{Caller, Service, name, plain};
 use crate::text::timestamp;
@@ -164,7 +165,7 @@ pub(crate) async fn object(
     let tags = input
         .tagging
         .as_deref()
-        .map_or(Ok(Vec::new()), parse_tags)?;
+        .map_or(Ok(Vec::new()), tagging::parse)?;
     let old_version = matches!(
         &input.copy_source,
         CopySource::Bucket {
@@ -318,7 +319,8 @@ pub(crate) async fn part(
     let range = input.copy_source_range.as_deref().map(range).transpose()?;
     let (_, source) = Source::open((service, &caller), input.copy_source, &wanted, range).await?;
     let to = name(&input.bucket, &input.key);
-    let digests = digests_of(&source.info, None);
+    let announced = announced(&caller, &to, upload).await?;
+    let digests = digests_of(&source.info, announced.map(|(kind, _)| kind));
     let version = source.version();
     let what = (
         to.clone(),

@@ -8,10 +8,11 @@ use s3s::dto::{
 };
 use s3s::{S3Error, S3ErrorCode, S3Request, S3Response, S3Result};
 
-use crate::error::{invalid_request, malformed_xml, not_implemented, wrong_answer};
+use crate::error::{invalid_request, malformed_xml, wrong_answer};
 use crate::limits::{DELETE_AHEAD, DELETE_KEYS_MAX, KEY_BYTES_MAX};
 use crate::link::{Pending, settle};
 use crate::message::{Answer, Refusal, Request};
+use crate::refused::Feature;
 use crate::service::{Caller, Service, context, name, plain};
 use crate::text::xml_safe;
 use stele_format::units::VersionId;
@@ -51,7 +52,7 @@ pub(crate) async fn one(
     let caller = service.caller(&request)?;
     let input = request.input;
     if input.if_match.is_some() {
-        return Err(not_implemented("conditional deletion is not implemented"));
+        return Err(Feature::ConditionalDelete.error());
     }
     let version = caller
         .version(&input.bucket, input.version_id.as_deref())
@@ -164,7 +165,7 @@ async fn check(
     let conditional =
         object.e_tag.is_some() || object.last_modified_time.is_some() || object.size.is_some();
     if conditional {
-        return Err(not_implemented("conditional deletion is not implemented"));
+        return Err(Feature::ConditionalDelete.error());
     }
     caller.version(bucket, object.version_id.as_deref()).await
 }

@@ -1,12 +1,11 @@
 //! GetObject, HeadObject and the smaller questions about one version.
 
 use hyper::StatusCode;
-use hyper::header::{EXPIRES, HeaderMap, HeaderValue};
+use hyper::header::{EXPIRES, HeaderMap, HeaderValue, IF_RANGE};
 use s3s::dto::{
     ChecksumMode, ETag, ETagCondition, GetObjectAclInput, GetObjectAclOutput, GetObjectInput,
-    GetObjectOutput, GetObjectTaggingInput, GetObjectTaggingOutput, HeadObjectInput,
-    HeadObjectOutput, ObjectLockLegalHoldStatus, ObjectLockMode, Range, StreamingBlob, Tag,
-    Timestamp,
+    GetObjectOutput, HeadObjectInput, HeadObjectOutput, ObjectLockLegalHoldStatus, ObjectLockMode,
+    Range, StreamingBlob, Timestamp, TimestampFormat,
 };
 use s3s::{Body, S3Error, S3ErrorCode, S3Request, S3Response, S3Result};
 use stele_format::units::VersionId;
@@ -14,11 +13,13 @@ use stele_format::units::VersionId;
 use crate::bucket::{owner, private_grants};
 use crate::error::{custom, invalid_request, mode_text, wrong_answer};
 use crate::lock::hold_status;
-use crate::message::{Answer, ObjectInfo, ObjectName, RangeWish, Refusal, Request};
+use crate::message::{Answer, ObjectInfo, ObjectName, RangeWish, Refusal, Request, StreamId};
 use crate::multipart::part_number;
 use crate::object::download::{Download, close};
+use crate::object::overrides::Overrides;
 use crate::object::put::Sums;
 use crate::service::{Caller, Service, length, name, plain};
+use crate::sosapi::{self, Document};
 use crate::text::timestamp;
 
 const DEFAULT_CONTENT_TYPE: &str = "binary/octet-stream";
@@ -48,6 +49,36 @@ macro_rules! fill {
             object_lock_mode: $shown.object_lock_mode,
             object_lock_retain_until_date: $shown.object_lock_retain_until_date,
             version_id: $shown.version_id,
+            ..$output::default()
+        }
+    };
+}
+
+/// What a request wants the answer to say, of either input type.
+macro_rules! overrides {
+    ($input:ident) => {
+        Overrides {
+            cache_control: $input.response_cache_control.take(),
+            content_disposition: $input.response_content_disposition.take(),
+            content_encoding: $input.response_content_encoding.take(),
+            content_language: $input.response_content_language.take(),
+            content_type: $input.response_content_type.take(),
+            expires: $input.response_expires.take(),
+        }
+        .check()?
+    };
+}
+
+/// A document of the vault itself as the output type of GET or HEAD.
+macro_rules! own_document {
+    ($document:ident, $output:ident) => {
+        $output {
+            accept_ranges: Some("bytes".to_owned()),
+            content_length: i64::try_from($document.content.len()).ok(),
+            content_range: $document.content_range,
+            content_type: Some(sosapi::CONTENT_TYPE.to_owned()),
+            e_tag: Some($document.etag),
+            last_modified: Some($document.modified),
             ..$output::default()
         }
     };
@@ -116,7 +147,7 @@ fn range_wish(range: Range) -> RangeWish {
     }
 }
 
-fn content_range((first, bytes): (u64, u64), of: u64) -> Option<String> {
+pub(crate) fn content_range((first, bytes): (u64, u64), of: u64) -> Option<String> {
     let last = (first + bytes).checked_sub(1)?;
     Some(format!("bytes {first}-{last}/{of}"))
 }
@@ -194,12 +225,53 @@ fn tell_parts(headers: &mut HeaderMap, parts: Option<u32>) {
     }
 }
 
+/// Opens a download: the stream, the version, and the first byte and number of bytes that follow.
+async fn open(
+    caller: &Caller,
+    name: ObjectName,
+    version: Option<VersionId>,
+    range: Option<RangeWish>,
+) -> S3Result<(StreamId, Box<ObjectInfo>, (u64, u64))> {
+    let open = Request::OpenGet {
+        name,
+        version,
+        range,
+    };
+    match caller.ask(open).await? {
+        Answer::Opened {
+            stream,
+            info,
+            range,
+        } => Ok((stream, info, range)),
+        _ => Err(wrong_answer()),
+    }
+}
+
+/// Whether an `If-Range` names this very content: its ETag, or a date at which it was there already.
+fn is_of(wanted: &HeaderValue, info: &ObjectInfo) -> bool {
+    let text = wanted.to_str().unwrap_or_default().trim();
+    if let Some(tag) = text.strip_prefix('"').and_then(|t| t.strip_suffix('"')) {
+        return tag == info.etag;
+    }
+    Timestamp::parse(TimestampFormat::HttpDate, text)
+        .is_ok_and(|since| !modified_after(info, &since))
+}
+
 pub(crate) async fn get(
     service: &Service,
     request: S3Request<GetObjectInput>,
 ) -> S3Result<S3Response<GetObjectOutput>> {
     let caller = service.caller(&request)?;
-    let input = request.input;
+    let mut input = request.input;
+    if let Some(which) = sosapi::which(&input.key) {
+        let document = Document::read(&caller, &input.bucket, which, input.range).await?;
+        let body = Body::from(document.content.clone());
+        let mut output = own_document!(document, GetObjectOutput);
+        output.body = Some(StreamingBlob::from(body));
+        return plain(output);
+    }
+    let overrides = overrides!(input);
+    let if_range = request.headers.get(IF_RANGE).cloned();
     let number = wanted_part(input.part_number, input.range.is_some())?;
     let mut version = caller
         .version(&input.bucket, input.version_id.as_deref())
@@ -222,27 +294,21 @@ pub(crate) async fn get(
         }
         None => input.range.map(range_wish),
     };
-    let ranged = range.is_some();
-    let open = Request::OpenGet {
-        name,
-        version,
-        range,
-    };
-    let Answer::Opened {
-        stream,
-        info,
-        range,
-    } = caller.ask(open).await?
-    else {
-        return Err(wrong_answer());
-    };
+    let mut ranged = range.is_some();
+    let (mut stream, mut info, mut range) = open(&caller, name.clone(), version, range).await?;
     if let Err(error) = wanted.check(&info) {
         close(caller, stream);
         return Err(error);
     }
+    // A part of what the client has a part of already, or else the whole.
+    if part.is_none() && ranged && if_range.is_some_and(|tag| !is_of(&tag, &info)) {
+        close(caller.clone(), stream);
+        ranged = false;
+        (stream, info, range) = open(&caller, name, Some(info.version), None).await?;
+    }
     let with_sums = !ranged && wants_sums(input.checksum_mode.as_ref());
     let total = info.content_bytes;
-    let mut shown = Shown::of(*info, with_sums);
+    let mut shown = Shown::of(*info, with_sums, overrides);
     shown.content_length = length(range.1).ok();
     shown.content_range = if ranged {
         content_range(range, total)
@@ -263,7 +329,12 @@ pub(crate) async fn head(
     request: S3Request<HeadObjectInput>,
 ) -> S3Result<S3Response<HeadObjectOutput>> {
     let caller = service.caller(&request)?;
-    let input = request.input;
+    let mut input = request.input;
+    if let Some(which) = sosapi::which(&input.key) {
+        let document = Document::read(&caller, &input.bucket, which, input.range).await?;
+        return plain(own_document!(document, HeadObjectOutput));
+    }
+    let overrides = overrides!(input);
     let number = wanted_part(input.part_number, input.range.is_some())?;
     let version = caller
         .version(&input.bucket, input.version_id.as_deref())
@@ -285,7 +356,7 @@ pub(crate) async fn head(
         (None, range) => range.map(|range| resolve(range, total)).transpose()?,
     };
     let with_sums = range.is_none() && wants_sums(input.checksum_mode.as_ref());
-    let mut shown = Shown::of(info, with_sums);
+    let mut shown = Shown::of(info, with_sums, overrides);
     if let Some(range) = range {
         shown.content_length = length(range.1).ok();
         shown.content_range = content_range(range, total);
@@ -302,7 +373,7 @@ pub(crate) async fn head(
 }
 
 /// First byte and number of bytes of a range, as the engine resolves it for GET.
-fn resolve(range: Range, content_bytes: u64) -> S3Result<(u64, u64)> {
+pub(crate) fn resolve(range: Range, content_bytes: u64) -> S3Result<(u64, u64)> {
     match range.check(content_bytes) {
         Ok(bytes) if !bytes.is_empty() => Ok((bytes.start, bytes.end - bytes.start)),
         _ => Err(Refusal::Range { content_bytes }.into()),
@@ -335,7 +406,7 @@ struct Shown {
 }
 
 impl Shown {
-    fn of(info: ObjectInfo, with_sums: bool) -> Self {
+    fn of(info: ObjectInfo, with_sums: bool, overrides: Overrides) -> Self {
         let kept = |name: &str| {
             let mut headers = info.metadata.headers.iter();
             headers
@@ -347,6 +418,7 @@ impl Shown {
         if let Some(value) = kept("expires").and_then(|v| HeaderValue::try_from(v).ok()) {
             headers.insert(EXPIRES, value);
         }
+        overrides.expires(&mut headers);
         let sums = match with_sums {
             true => Sums::of(&info.checksums, info.parts()),
             false => Sums::default(),
@@ -358,11 +430,20 @@ impl Shown {
         Self {
             headers,
             sums,
-            cache_control: kept("cache-control"),
-            content_disposition: kept("content-disposition"),
-            content_encoding: kept("content-encoding"),
-            content_language: kept("content-language"),
-            content_type: kept("content-type").or(Some(DEFAULT_CONTENT_TYPE.to_owned())),
+            cache_control: overrides.cache_control.or_else(|| kept("cache-control")),
+            content_disposition: overrides
+                .content_disposition
+                .or_else(|| kept("content-disposition")),
+            content_encoding: overrides
+                .content_encoding
+                .or_else(|| kept("content-encoding")),
+            content_language: overrides
+                .content_language
+                .or_else(|| kept("content-language")),
+            content_type: overrides
+                .content_type
+                .or_else(|| kept("content-type"))
+                .or(Some(DEFAULT_CONTENT_TYPE.to_owned())),
             content_length: length(info.content_bytes).ok(),
             content_range: None,
             e_tag: Some(ETag::Strong(info.etag.clone())),
@@ -395,30 +476,6 @@ pub(crate) async fn acl(
         grants: Some(private_grants()),
         owner: Some(owner()),
         request_charged: None,
-    })
-}
-
-pub(crate) async fn tagging(
-    service: &Service,
-    request: S3Request<GetObjectTaggingInput>,
-) -> S3Result<S3Response<GetObjectTaggingOutput>> {
-    let caller = service.caller(&request)?;
-    let input = request.input;
-    let version = caller
-        .version(&input.bucket, input.version_id.as_deref())
-        .await?;
-    let info = caller
-        .head(name(&input.bucket, &input.key), version)
-        .await?;
-    let tags = info.metadata.tags.into_iter();
-    plain(GetObjectTaggingOutput {
-        tag_set: tags
-            .map(|(key, value)| Tag {
-                key: Some(key),
-                value: Some(value),
-            })
-            .collect(),
-        version_id: info.versioned.then(|| info.version.to_string()),
     })
 }
 

@@ -5,9 +5,9 @@ use hyper::header::HeaderMap;
 use s3s::{S3Error, S3ErrorCode, S3Result};
 
 use crate::error::invalid_argument;
-use crate::limits::{TAG_KEY_CHARS_MAX, TAG_VALUE_CHARS_MAX, TAGS_MAX, USER_METADATA_BYTES_MAX};
+use crate::limits::USER_METADATA_BYTES_MAX;
 use crate::message::Metadata;
-use crate::text::query_pairs;
+use crate::object::tagging;
 
 /// Headers that are kept and given back with the content.
 const KEPT: [&str; 6] = [
@@ -26,7 +26,7 @@ pub(crate) const STORAGE_CLASS: &str = "STANDARD";
 pub(crate) fn collect(
     headers: &HeaderMap,
     user: Option<s3s::dto::Metadata>,
-    tagging: Option<&str>,
+    tags: Option<&str>,
 ) -> S3Result<Metadata> {
     let mut user: Vec<(String, String)> = user.unwrap_or_default().into_iter().collect();
     user.sort();
@@ -40,7 +40,7 @@ pub(crate) fn collect(
     Ok(Metadata {
         headers: kept(headers)?,
         user,
-        tags: tagging.map_or(Ok(Vec::new()), parse_tags)?,
+        tags: tags.map_or(Ok(Vec::new()), tagging::parse)?,
         storage_class: STORAGE_CLASS.to_owned(),
     })
 }
@@ -77,28 +77,6 @@ fn without_aws_chunked(value: &str) -> String {
         .join(",")
 }
 
-/// Tags as the `x-amz-tagging` header writes them.
-pub(crate) fn parse_tags(text: &str) -> S3Result<Vec<(String, String)>> {
-    let invalid = |message| S3Error::with_message(S3ErrorCode::InvalidTag, message);
-    let tags = query_pairs(text).ok_or_else(|| invalid("the tags are not URL-encoded"))?;
-    if tags.len() > TAGS_MAX {
-        return Err(invalid("an object may have at most 10 tags"));
-    }
-    for (at, (key, value)) in tags.iter().enumerate() {
-        let key_chars = key.chars().count();
-        if key_chars == 0 || key_chars > TAG_KEY_CHARS_MAX {
-            return Err(invalid("a tag key must have 1 to 128 characters"));
-        }
-        if value.chars().count() > TAG_VALUE_CHARS_MAX {
-            return Err(invalid("a tag value may have at most 256 characters"));
-        }
-        if tags.iter().skip(at + 1).any(|(other, _)| other == key) {
-            return Err(invalid("a tag key is given twice"));
-        }
-    }
-    Ok(tags)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -110,22 +88,6 @@ mod tests {
         check("aws-chunked,gzip", "gzip");
         check("gzip, AWS-Chunked , br", "gzip,br");
         check("gzip", "gzip");
-    }
-
-    #[test]
-    fn tags_are_decoded_and_bounded() {
-        let tags = parse_tags("a=1&b%20c=%E2%82%AC&d").expect("good tags");
-        let expected = [("a", "1"), ("b c", "\u{20ac}"), ("d", "")];
-        assert!(
-            tags.iter()
-                .map(|(k, v)| (k.as_str(), v.as_str()))
-                .eq(expected)
-        );
-        let many: String = (0..11).map(|n| format!("k{n}=v&")).collect();
-        let long = format!("{}=v", "k".repeat(129));
-        for text in ["=v", "a=1&a=2", "a=%ff", &many, &long] {
-            assert!(parse_tags(text).is_err(), "{text}");
-        }
     }
 
     #[test]

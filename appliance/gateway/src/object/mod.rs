@@ -6,6 +6,8 @@ pub(crate) mod delete;
 pub(crate) mod get;
 pub(crate) mod metadata;
 pub(crate) mod put;
+pub(crate) mod tagging;
 pub(crate) mod upload;
 
 mod download;
+mod overrides;

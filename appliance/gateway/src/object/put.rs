@@ -31,7 +31,7 @@ pub(crate) async fn put(
         Purpose::Object { metadata, lock },
         conditions,
     );
-    let stored = store(service, &caller, &context, what).await?;
+    let stored = store(service, &caller, &context, None, what).await?;
     plain(output(stored, input.server_side_encryption))
 }
 

@@ -14,16 +14,19 @@ use crate::guard::{Described, Payload};
 use crate::limits::{UPLOAD_BYTES_MAX, UPLOAD_STAGE_BYTES};
 use crate::link::Pending;
 use crate::message::{
-    Answer, BucketKind, Conditions, ObjectName, Purpose, Refusal, Request, Stored, StreamId,
+    Answer, BucketKind, ChecksumKind, Conditions, ObjectName, Purpose, Refusal, Request, Stored,
+    StreamId,
 };
 use crate::service::{Caller, Service, settle_done};
 use crate::slab::{Slab, Slabs, Turn};
 
-/// Stores the request's body as what `purpose` says.
+/// Stores the request's body as what `purpose` says. `kept` is a checksum to keep even where the client
+/// does not give it.
 pub(crate) async fn store(
     service: &Service,
     caller: &Caller,
     context: &RequestContext,
+    kept: Option<ChecksumKind>,
     (name, purpose, conditions): (ObjectName, Purpose, Conditions),
 ) -> S3Result<Stored> {
     let described = &context.described;
@@ -40,6 +43,9 @@ pub(crate) async fn store(
         coding(context, content_bytes),
         &described.promised,
     )?;
+    if let Some(kind) = kept {
+        reader.keep(kind);
+    }
     let mut upload = Upload::open(caller, name, purpose, content_bytes).await?;
     let verified = loop {
         match reader.next().await? {

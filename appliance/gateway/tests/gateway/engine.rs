@@ -7,9 +7,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use stele_format::units::{UnixMillis, UploadId, VersionId};
 use stele_gateway::message::{
-    Answer, BucketInfo, BucketKind, Checksum, Claim, Conditions, Delivered, Envelope, LockMode,
-    LockWish, Metadata, ObjectInfo, ObjectName, Period, Purpose, RangeWish, Refusal, Request,
-    Retention, RetentionDateFault, SessionId, Stored, StreamId,
+    Answer, BucketInfo, BucketKind, Checksum, ChecksumKind, Claim, Conditions, Delivered, Envelope,
+    LockMode, LockWish, Metadata, ObjectInfo, ObjectName, Period, Purpose, RangeWish, Refusal,
+    Request, Retention, RetentionDateFault, SessionId, Stored, StreamId,
 };
 use stele_gateway::{Clients, Slab};
 use tokio::sync::mpsc;
@@ -77,6 +77,7 @@ struct Upload {
     metadata: Metadata,
     lock: LockWish,
     started: UnixMillis,
+    announced: Option<(ChecksumKind, bool)>,
     parts: BTreeMap<u16, Part>,
 }
 
@@ -250,8 +251,32 @@ impl State {
                 name,
                 metadata,
                 lock,
-                ..
-            } => self.create_upload(name, metadata, lock),
+                checksum,
+            } => self.create_upload(name, metadata, lock, checksum),
+            Request::HeadUpload { upload, .. } => {
+                let upload = self.uploads.get(&upload).ok_or(Refusal::NoSuchUpload)?;
+                Ok(Answer::UploadInfo(upload.announced))
+            }
+            Request::Capacity => Ok(Answer::Capacity {
+                total_bytes: 1000,
+                free_bytes: 400,
+            }),
+            Request::SetTags {
+                name,
+                version,
+                tags,
+            } => {
+                let wanted = self.find(&name, version)?.info.version;
+                let versions = self.objects.get_mut(&(name.bucket, name.key));
+                let found = versions
+                    .into_iter()
+                    .flatten()
+                    .find(|found| found.info.version == wanted);
+                if let Some(found) = found {
+                    found.info.metadata.tags = tags;
+                }
+                Ok(Answer::Done)
+            }
             Request::ListParts {
                 upload,
                 after,
@@ -261,9 +286,10 @@ impl State {
             Request::CompleteUpload {
                 upload,
                 parts,
+                checksums,
                 conditions,
                 ..
-            } => self.complete(upload, &parts, &conditions),
+            } => self.complete(upload, &parts, checksums, &conditions),
             Request::AbortUpload { upload, .. } => self
                 .uploads
                 .remove(&upload)
@@ -371,6 +397,9 @@ impl State {
             .find(name, None)
             .ok()
             .map(|version| version.info.etag.as_str());
+        if wanted.if_match.is_some() && etag.is_none() {
+            return Err(Refusal::NoSuchKey { marker: None });
+        }
         let matched = wanted.if_match.as_ref().is_none_or(|c| matches(c, etag));
         let unmatched = wanted
             .if_none_match
@@ -520,7 +549,7 @@ impl State {
                 size(first),
                 last.map_or(total, |last| total.min(size(last) + 1)),
             ),
-            Some(RangeWish::Suffix(0)) => return Err(refused),
+            Some(RangeWish::Suffix(bytes)) if bytes == 0 || total == 0 => return Err(refused),
             Some(RangeWish::Suffix(bytes)) => (total.saturating_sub(size(bytes)), total),
         };
         let (info, content) = (

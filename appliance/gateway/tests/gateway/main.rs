@@ -6,17 +6,23 @@ mod sign;
 mod world;
 
 mod buckets;
+mod checksums;
 mod copies;
 mod deletes;
 mod http2;
 mod integrity;
 mod listings;
+mod listings_model;
 mod locks;
 mod logs;
 mod multipart;
 mod objects;
+mod reads;
+mod refusals;
 mod serving;
 mod signatures;
+mod tagging;
+mod vault_keys;
 
 use s3s::crypto::{Checksum, Crc32, Md5};
 

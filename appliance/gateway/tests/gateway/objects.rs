@@ -218,10 +218,10 @@ async fn writes_may_have_conditions() {
             .header(name, value)
             .body("content")
     };
-    world
-        .call(put("if-match", "*"))
-        .await
-        .refused(412, "PreconditionFailed");
+    for wanted in ["*", "\"00000000000000000000000000000000\""] {
+        let reply = world.call(put("if-match", wanted)).await;
+        reply.refused(404, "NoSuchKey");
+    }
     let first = world.call(put("if-none-match", "*")).await.expect(200);
     world
         .call(put("if-none-match", "*"))

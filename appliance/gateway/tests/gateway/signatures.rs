@@ -151,8 +151,6 @@ async fn what_the_vault_does_not_know_is_refused_by_name() {
     world.bucket("locked").await;
     for (name, value) in [
         ("x-amz-object-lock-event-hold", "ON"),
-        ("x-amz-grant-read", "id=x"),
-        ("x-amz-acl", "public-read"),
         ("x-amz-server-side-encryption-customer-algorithm", "AES256"),
         ("x-amz-server-side-encryption", "aws:kms"),
         ("x-amz-checksum-sha512", "AAAA"),
@@ -163,18 +161,6 @@ async fn what_the_vault_does_not_know_is_refused_by_name() {
         let reply = world.call(call).await;
         reply.refused(501, "NotImplemented");
         assert!(reply.one("Message").contains(name), "{}", reply.text());
-    }
-    for (name, method) in [("tagging", "PUT"), ("tagging", "DELETE"), ("acl", "PUT")] {
-        let xml = if name == "tagging" {
-            "<Tagging><TagSet></TagSet></Tagging>"
-        } else {
-            ""
-        };
-        let body = if method == "PUT" { xml } else { "" };
-        let call = Call::object(method, "locked", "key")
-            .query(name, "")
-            .body(body);
-        world.call(call).await.refused(501, "NotImplemented");
     }
     assert_eq!(world.engine.with(|state| state.objects.len()), 0);
 }

@@ -118,6 +118,7 @@ fn multipart(vault: &mut Running) {
         name: name("locked", "upload"),
         metadata: Metadata::default(),
         lock: LockWish::default(),
+        announced: None,
     };
     let stele_store::request::Answer::Upload(upload) = vault.ask(command).unwrap() else {
         panic!("no upload")

@@ -6,7 +6,7 @@ use stele_format::record::Body;
 use stele_format::units::UnixMillis;
 
 use super::admission::Claim;
-use super::commands::{After, Facts, Outcome, bucket, delete, list, lock, multipart, object};
+use super::commands::{After, Facts, Outcome, bucket, delete, list, lock, multipart, object, tags};
 use super::damage::{Lost, Told};
 use super::io::Purpose;
 use super::view::{Gathered, Need, Stop, View, apply_live};
@@ -136,6 +136,7 @@ impl Engine {
             Command::Delete { name, .. }
             | Command::SetRetention { name, .. }
             | Command::SetHold { name, .. }
+            | Command::SetTags { name, .. }
             | Command::CreateUpload { name, .. }
             | Command::CompleteUpload { name, .. }
             | Command::AbortUpload { name, .. } => name_of(name)?,
@@ -285,6 +286,11 @@ impl Engine {
             Command::SetHold { name, version, on } => {
                 lock::set_hold(facts, view, name, *version, *on, rights)
             }
+            Command::SetTags {
+                name,
+                version,
+                tags,
+            } => tags::set(facts, view, name, *version, tags),
             Command::List(wish) => list::objects(facts, view, wish),
             Command::ListVersions(wish) => list::versions(facts, view, wish),
             Command::ListUploads(wish) => list::uploads(facts, view, wish),
@@ -292,7 +298,9 @@ impl Engine {
                 name,
                 metadata,
                 lock,
-            } => multipart::create(facts, name, metadata, *lock),
+                announced,
+            } => multipart::create(facts, name, metadata, *lock, *announced),
+            Command::HeadUpload { name, upload } => multipart::head(facts, view, name, *upload),
             Command::ListParts {
                 name,
                 upload,
@@ -315,6 +323,7 @@ impl Engine {
                 multipart::complete(facts, view, &named, conditions, pending.spilled.as_ref())
             }
             Command::AbortUpload { name, upload } => multipart::abort(facts, view, name, *upload),
+            Command::Capacity => Ok(Outcome::Answer(self.capacity())),
             Command::PutConfig { name, value } => Ok(bucket::put_config(facts, name, value)),
             Command::GetConfig { name } => bucket::get_config(view, name),
             Command::PutData { .. }

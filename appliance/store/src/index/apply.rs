@@ -169,6 +169,11 @@ fn changes(fact: &Fact, rows: &dyn Rows) -> Result<Vec<Change>, ApplyError> {
             version,
             on,
         } => context.version_changed(*object, *version, |row| row.hold = Some(*on)),
+        Fact::TagsSet {
+            object,
+            version,
+            location,
+        } => context.version_changed(*object, *version, |row| row.tags = Some(*location)),
         Fact::Released {
             object,
             version,
@@ -420,6 +425,9 @@ pub fn first_reads(fact: &Fact) -> (Vec<(Table, Vec<u8>)>, Vec<Scan>) {
             object, version, ..
         }
         | Fact::HoldSet {
+            object, version, ..
+        }
+        | Fact::TagsSet {
             object, version, ..
         } => (
             vec![(Table::Versions, keys::version(*object, *version))],

@@ -64,6 +64,15 @@ pub enum Fact {
         /// ON or OFF.
         on: bool,
     },
+    /// The tags of a version were replaced.
+    TagsSet {
+        /// Its object.
+        object: ObjectId,
+        /// The version.
+        version: VersionId,
+        /// The record that holds them.
+        location: RecordLocation,
+    },
     /// A version is gone from S3.
     Released {
         /// Its object.
@@ -114,6 +123,7 @@ impl Fact {
             Fact::VersionAdded { .. } => "version added",
             Fact::RetentionSet { .. } => "retention set",
             Fact::HoldSet { .. } => "hold set",
+            Fact::TagsSet { .. } => "tags set",
             Fact::Released { .. } => "version released",
             Fact::UploadOpened { .. } => "upload opened",
             Fact::PartAdded { .. } => "part added",

@@ -59,6 +59,7 @@ fn open_upload(vault: &mut Running, key: &str) -> UploadId {
         name: name("b", key),
         metadata: Metadata::default(),
         lock: LockWish::default(),
+        announced: None,
     };
     match vault.ask(create).unwrap() {
         Answer::Upload(upload) => upload,

@@ -282,6 +282,7 @@ fn long_upload(vault: &mut Running) -> Command {
         name: name("b", "k"),
         metadata: Metadata::default(),
         lock: LockWish::default(),
+        announced: None,
     };
     let Ok(Answer::Upload(upload)) = vault.ask(create) else {
         panic!("no upload")

@@ -501,6 +501,7 @@ fn create_upload(load: &mut Workload, context: &mut Context, at: Place) -> Opera
         name: name_of(&at),
         metadata,
         lock,
+        announced: None,
     };
     (
         Task::Single,

@@ -284,6 +284,7 @@ impl Body {
             | Self::Config
             | Self::Upload
             | Self::Abort
+            | Self::Tags
             | Self::Later(_) => {}
         }
         map.finish()
@@ -361,6 +362,7 @@ fn read_body(record_type: RecordType, map: &mut MapReader<'_, '_>) -> Result<Bod
         }),
         RecordType::Scrub => Body::Scrub(read_scrub(map)?),
         RecordType::Relocate => Body::Relocate(read_relocate(map)?),
+        RecordType::Tags => Body::Tags,
         later => Body::Later(later),
     })
 }

@@ -1,6 +1,8 @@
 //! CBOR: clear bodies, lists, manifests and their like, and every way to leave the encoding.
 
-use stele_format::manifest::{Manifest, ManifestKind, encode_entry_list};
+use stele_format::manifest::{
+    ChecksumAlgorithm, ChecksumType, Manifest, ManifestKind, encode_entry_list,
+};
 use stele_format::record::{Attachment, EntryKind, RecordType, encode_chunk_list};
 
 use super::{Case, as_is, invalid, poked, valid};
@@ -311,6 +313,16 @@ fn manifests() -> Vec<Case> {
         name: b"gone".to_vec(),
         ..Manifest::default()
     };
+    let tags = Manifest {
+        kind: ManifestKind::Tags,
+        tags: vec![("case".to_owned(), "4711".to_owned())],
+        ..Manifest::default()
+    };
+    let upload = Manifest {
+        kind: ManifestKind::Upload,
+        announced: Some((ChecksumAlgorithm::Crc32c, ChecksumType::FullObject)),
+        ..Manifest::default()
+    };
     let case = |name: &str, bytes: &[u8], expected: &str| {
         invalid(&format!("manifest-{name}"), bytes, expected)
     };
@@ -318,7 +330,9 @@ fn manifests() -> Vec<Case> {
     vec![
         valid("manifest", manifest().encode().to_vec()),
         valid("manifest-delete-marker", delete_marker.encode().to_vec()),
-        case("kind-5", &[0xa2, 1, 5, 3, 0], "Manifest.kind@3 Value"),
+        valid("manifest-tags", tags.encode().to_vec()),
+        valid("manifest-announced", upload.encode().to_vec()),
+        case("kind-6", &[0xa2, 1, 6, 3, 0], "Manifest.kind@3 Value"),
         case("no-kind", &[0xa1, 3, 0], "Manifest.key@2 MissingKey"),
         case("name-1025-bytes", &long_name, "Manifest.name@1032 Limit"),
         case(
@@ -359,8 +373,13 @@ fn manifests() -> Vec<Case> {
             "Manifest.part number@9 Value",
         ),
         case(
+            "announced-type-2",
+            &[0xa3, 1, 2, 3, 0, 15, 0x82, 1, 2],
+            "Manifest.announced type@9 Value",
+        ),
+        case(
             "unknown-key",
-            &[0xa3, 1, 0, 3, 0, 15, 0],
+            &[0xa3, 1, 0, 3, 0, 16, 0],
             "Manifest.key@6 UnknownKey",
         ),
     ]

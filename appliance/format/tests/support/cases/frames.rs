@@ -263,7 +263,7 @@ fn records() -> Vec<Case> {
         case(
             "unknown-type",
             2,
-            &[22],
+            &[23],
             "record 0: RecordHeader.record_type@2 Value",
         ),
         invalid(
@@ -308,7 +308,7 @@ fn record_headers() -> Vec<Case> {
         invalid("record-header-blank", [0; 192], "RecordHeader.@0 Blank"),
         invalid("record-header-short", &good[..191], "RecordHeader.@0 Short"),
         case("newer-version", 0, &[2], "RecordHeader.version@0 Version"),
-        case("unknown-type", 2, &[22], "RecordHeader.record_type@2 Value"),
+        case("unknown-type", 2, &[23], "RecordHeader.record_type@2 Value"),
         case("class-2", 4, &[2], "RecordHeader.class@4 Value"),
         case(
             "class-is-not-the-keys",

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use stele_format::units::UploadId;
 use stele_gateway::message::{
-    Answer, Conditions, ListWish, ListedObject, ListedPart, ListedUpload, ListedVersion, LockWish,
-    Metadata, NamedPart, ObjectName, Page, Refusal,
+    Answer, Checksum, ChecksumKind, Conditions, ListWish, ListedObject, ListedPart, ListedUpload,
+    ListedVersion, LockWish, Metadata, NamedPart, ObjectName, Page, Refusal,
 };
 
 use super::{State, Upload, now};
@@ -127,6 +127,7 @@ impl State {
         name: ObjectName,
         metadata: Metadata,
         lock: LockWish,
+        announced: Option<(ChecksumKind, bool)>,
     ) -> Result<Answer, Refusal> {
         self.bucket(&name.bucket)?;
         self.check_lock(&name.bucket, &lock)?;
@@ -139,6 +140,7 @@ impl State {
                 metadata,
                 lock,
                 started: now(),
+                announced,
                 parts,
             },
         );
@@ -172,6 +174,7 @@ impl State {
         &mut self,
         id: UploadId,
         named: &[NamedPart],
+        checksums: Vec<Checksum>,
         conditions: &Conditions,
     ) -> Result<Answer, Refusal> {
         let upload = self.uploads.get(&id).ok_or(Refusal::NoSuchUpload)?;
@@ -196,8 +199,18 @@ impl State {
         self.check_conditions(&upload.name, conditions)?;
         let upload = self.uploads.remove(&id).ok_or(Refusal::NoSuchUpload)?;
         let etag = format!("{:032x}-{}", self.number(), named.len());
+        let sizes = named
+            .iter()
+            .map(|part| upload.parts[&part.number].content.len());
+        let sizes = sizes
+            .map(|size| u64::try_from(size).expect("small"))
+            .collect();
         let (name, metadata, lock) = (upload.name, upload.metadata, upload.lock);
-        self.store(name, content, etag, metadata, lock, Vec::new())
-            .map(Answer::Stored)
+        let place = (name.bucket.clone(), name.key.clone());
+        let stored = self.store(name, content, etag, metadata, lock, checksums)?;
+        if let Some(version) = self.objects.entry(place).or_default().last_mut() {
+            version.info.part_sizes = sizes;
+        }
+        Ok(Answer::Stored(stored))
     }
 }

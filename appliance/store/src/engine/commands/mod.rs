@@ -9,6 +9,7 @@ pub(crate) mod list;
 pub(crate) mod lock;
 pub(crate) mod multipart;
 pub(crate) mod object;
+pub(crate) mod tags;
 
 use std::collections::BTreeMap;
 

@@ -26,6 +26,7 @@ pub(crate) fn create(
     name: &ObjectName,
     metadata: &Metadata,
     lock: LockWish,
+    announced: Option<(u8, bool)>,
 ) -> Result<Outcome, Stop> {
     let (bucket, row) = facts.bucket(&name.bucket)?;
     check_metadata(metadata)?;
@@ -41,6 +42,7 @@ pub(crate) fn create(
                 .unwrap_or_default(),
             hold: lock.hold == Some(true),
         }),
+        announced: announced.and_then(fact::announced),
         ..fact::manifest_of_metadata(metadata, &[])
     };
     let draft = Draft {
@@ -270,6 +272,18 @@ pub(crate) fn abort(
     draft.bucket = bucket;
     draft.version = VersionSlot::Upload(upload);
     Ok(Outcome::Write(vec![draft], After::Done))
+}
+
+/// What an open upload announced.
+pub(crate) fn head(
+    facts: &Facts<'_>,
+    view: &View<'_>,
+    name: &ObjectName,
+    upload: UploadId,
+) -> Result<Outcome, Stop> {
+    let (bucket, _) = facts.bucket(&name.bucket)?;
+    let row = view.upload(bucket, &name.key, upload)?;
+    Ok(Outcome::Answer(Answer::UploadInfo(row.announced)))
 }
 
 /// Parts of an open upload.

@@ -5,7 +5,7 @@ use stele_format::manifest::{Manifest, ManifestKind};
 use stele_format::record::{Body, Commit, RecordType, ReleaseReason};
 use stele_format::units::{BucketId, ByteCount, ObjectId, VersionId};
 
-use super::{After, Facts, Outcome, delete};
+use super::{After, Facts, Outcome, delete, tags};
 use crate::draft::{Draft, Origin, Sealed, VersionSlot};
 use crate::engine::view::{Stop, View};
 use crate::fact;
@@ -247,11 +247,17 @@ fn manifest(upload: &Upload<'_>, etag: &str) -> Manifest {
     }
 }
 
-/// Conditions hold or fail against what is current when the record is sequenced.
+/// Conditions hold or fail against what is current when the record is sequenced. Where one asks for an
+/// object and there is none, that is what the client is told.
 fn check_conditions(conditions: &Conditions, current: Option<&Current>) -> Result<(), Refusal> {
+    let marker = current.filter(|current| current.marker);
+    let marker = marker.map(|current| current.version);
     let current = current
         .filter(|current| !current.marker)
         .map(|current| current.etag.as_str());
+    if conditions.if_match.is_some() && current.is_none() {
+        return Err(Refusal::NoSuchKey { marker });
+    }
     let matches = |wanted: &str| current.is_some_and(|etag| wanted == "*" || wanted == etag);
     let unmet = conditions
         .if_match
@@ -306,10 +312,15 @@ fn look(
 ) -> Result<Looked, Stop> {
     let found = find_version(facts, view, name, version)?;
     let record = view.record(&found.row.location);
+    let tags = tags::replaced(facts, view, &found.row);
     view.settle()?;
     let damaged = || Stop::Damaged(found.row.location);
     let record = record.ok_or_else(damaged)?;
     let manifest = fact::open_manifest(&record, facts.keys, facts.pool).ok_or_else(damaged)?;
+    let mut metadata = fact::metadata_of(&manifest);
+    if let Some(tags) = tags? {
+        metadata.tags = tags;
+    }
     let info = ObjectInfo {
         object: found.object,
         version: found.row.version,
@@ -317,7 +328,7 @@ fn look(
         content_bytes: manifest.content_bytes.get(),
         etag: found.row.etag.clone(),
         modified: found.row.modified,
-        metadata: fact::metadata_of(&manifest),
+        metadata,
         checksums: fact::checksums_of(&manifest),
         retention: found.row.retention,
         hold: found.row.hold,
@@ -359,7 +370,7 @@ fn resolve(range: Option<RangeWish>, content_bytes: u64) -> Result<(u64, u64), R
 mod tests {
     use super::{check_conditions, resolve};
     use crate::index::rows::Current;
-    use crate::request::{Conditions, RangeWish};
+    use crate::request::{Conditions, RangeWish, Refusal};
     use stele_format::units::{ByteCount, UnixMillis, VersionId};
 
     #[test]
@@ -401,15 +412,20 @@ mod tests {
             (wish(Some("e"), None), Some(current(false)), true),
             (wish(Some("f"), None), Some(current(false)), false),
             (wish(Some("*"), None), None, false),
+            (wish(Some("e"), None), Some(current(true)), false),
             (wish(None, Some("*")), None, true),
             (wish(None, Some("*")), Some(current(false)), false),
             (wish(None, Some("*")), Some(current(true)), true),
             (wish(None, Some("e")), Some(current(false)), false),
             (wish(None, Some("f")), Some(current(false)), true),
         ] {
+            let judged = check_conditions(&conditions, current.as_ref());
+            assert_eq!(judged.is_ok(), met, "{conditions:?}");
+            let there = current.is_some_and(|current| !current.marker);
+            let absent = matches!(judged, Err(Refusal::NoSuchKey { .. }));
             assert_eq!(
-                check_conditions(&conditions, current.as_ref()).is_ok(),
-                met,
+                absent,
+                conditions.if_match.is_some() && !there,
                 "{conditions:?}"
             );
         }

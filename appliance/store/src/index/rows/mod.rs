@@ -19,7 +19,7 @@ use crate::index::codec::{Malformed, Reader, Writer};
 use crate::policy::{BucketKind, Mode, Period, Retention};
 
 /// First byte of every encoded row.
-pub const ROW_VERSION: u8 = 1;
+pub const ROW_VERSION: u8 = 2;
 
 /// The tables of the index. The discriminants enter the multiset hash and never change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -358,6 +358,8 @@ pub struct VersionRow {
     pub location: RecordLocation,
     /// Parts it was made of; 0 if it was stored in one piece.
     pub parts: u32,
+    /// The record that holds its tags, if they were changed after it was stored.
+    pub tags: Option<RecordLocation>,
 }
 
 impl TableRow for VersionRow {
@@ -377,6 +379,15 @@ impl TableRow for VersionRow {
         out.u64(self.key_index.get());
         self.location.write(out);
         out.u32(self.parts);
+        match &self.tags {
+            None => {
+                out.u8(0);
+            }
+            Some(tags) => {
+                out.u8(1);
+                tags.write(out);
+            }
+        }
     }
 
     fn read(from: &mut Reader<'_>) -> Result<Self, Malformed> {
@@ -396,6 +407,11 @@ impl TableRow for VersionRow {
             key_index: KeyIndex::new(from.u64()?),
             location: RecordLocation::read(from)?,
             parts: from.u32()?,
+            tags: match from.u8()? {
+                0 => None,
+                1 => Some(RecordLocation::read(from)?),
+                _ => return Err(Malformed),
+            },
         })
     }
 }
@@ -583,6 +599,7 @@ mod tests {
             key_index: KeyIndex::new(77),
             location: location(),
             parts: 10_000,
+            tags: hold.map(|_| location()),
         }
     }
 
@@ -617,6 +634,7 @@ mod tests {
                 hold: retention.map(|_| true),
                 key_index: KeyIndex::new(6),
                 location: location(),
+                announced: object.map(|_| (2, true)),
             });
         }
         check(&UploadNameRow {
@@ -673,6 +691,7 @@ mod tests {
             hold: None,
             key_index: KeyIndex::new(1),
             location: location(),
+            announced: None,
         };
         let object = ObjectRow {
             bucket: BucketId::ZERO,

@@ -5,7 +5,8 @@ use std::fmt;
 use stele_format::units::{BucketId, ByteCount, KeyIndex, ObjectId, UnixMillis};
 
 use super::{
-    RecordLocation, Table, TableRow, read_hold, read_retention, write_hold, write_retention,
+    RecordLocation, Table, TableRow, read_bool, read_hold, read_retention, write_hold,
+    write_retention,
 };
 use crate::index::codec::{Malformed, Reader, Writer};
 use crate::policy::Retention;
@@ -29,6 +30,8 @@ pub struct UploadRow {
     pub key_index: KeyIndex,
     /// The record that holds its manifest.
     pub location: RecordLocation,
+    /// The checksum it announced for its object: algorithm number, and whether COMPOSITE.
+    pub announced: Option<(u8, bool)>,
 }
 
 impl fmt::Debug for UploadRow {
@@ -56,6 +59,10 @@ impl TableRow for UploadRow {
         write_hold(out, self.hold);
         out.u64(self.key_index.get());
         self.location.write(out);
+        match self.announced {
+            None => out.u8(0),
+            Some((algorithm, composite)) => out.u8(1).u8(algorithm).u8(u8::from(composite)),
+        };
     }
 
     fn read(from: &mut Reader<'_>) -> Result<Self, Malformed> {
@@ -72,6 +79,11 @@ impl TableRow for UploadRow {
             hold: read_hold(from)?,
             key_index: KeyIndex::new(from.u64()?),
             location: RecordLocation::read(from)?,
+            announced: match from.u8()? {
+                0 => None,
+                1 => Some((from.u8()?, read_bool(from)?)),
+                _ => return Err(Malformed),
+            },
         })
     }
 }

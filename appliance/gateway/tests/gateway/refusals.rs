@@ -1,0 +1,273 @@
+//! What a vault refuses by its nature, each with its own error, and what it says it does not have.
+
+use crate::client::Call;
+use crate::world::World;
+
+fn bucket(method: &str, what: &str) -> Call {
+    let call = Call::bucket(method, "locked").query(what, "");
+    let body = document(what);
+    if method == "PUT" {
+        call.document(body)
+    } else {
+        call
+    }
+}
+
+/// A document that the operation would take.
+fn document(what: &str) -> &'static str {
+    match what {
+        "accelerate" => {
+            "<AccelerateConfiguration><Status>Enabled</Status></AccelerateConfiguration>"
+        }
+        "analytics" => {
+            "<AnalyticsConfiguration><Id>1</Id><StorageClassAnalysis></StorageClassAnalysis></AnalyticsConfiguration>"
+        }
+        "cors" => {
+            "<CORSConfiguration><CORSRule><AllowedMethod>GET</AllowedMethod><AllowedOrigin>*</AllowedOrigin></CORSRule></CORSConfiguration>"
+        }
+        "encryption" => {
+            "<ServerSideEncryptionConfiguration><Rule><ApplyServerSideEncryptionByDefault><SSEAlgorithm>aws:kms</SSEAlgorithm></ApplyServerSideEncryptionByDefault></Rule></ServerSideEncryptionConfiguration>"
+        }
+        "intelligent-tiering" => {
+            "<IntelligentTieringConfiguration><Id>1</Id><Status>Enabled</Status><Tiering><AccessTier>ARCHIVE_ACCESS</AccessTier><Days>90</Days></Tiering></IntelligentTieringConfiguration>"
+        }
+        "inventory" => {
+            "<InventoryConfiguration><Id>1</Id><IsEnabled>true</IsEnabled><IncludedObjectVersions>All</IncludedObjectVersions><Schedule><Frequency>Daily</Frequency></Schedule><Destination><S3BucketDestination><Bucket>arn:aws:s3:::b</Bucket><Format>CSV</Format></S3BucketDestination></Destination></InventoryConfiguration>"
+        }
+        "lifecycle" => {
+            "<LifecycleConfiguration><Rule><ID>1</ID><Filter><Prefix></Prefix></Filter><Status>Enabled</Status><Expiration><Days>1</Days></Expiration></Rule></LifecycleConfiguration>"
+        }
+        "logging" => "<BucketLoggingStatus></BucketLoggingStatus>",
+        "metrics" => "<MetricsConfiguration><Id>1</Id></MetricsConfiguration>",
+        "notification" => "<NotificationConfiguration></NotificationConfiguration>",
+        "ownershipControls" => {
+            "<OwnershipControls><Rule><ObjectOwnership>ObjectWriter</ObjectOwnership></Rule></OwnershipControls>"
+        }
+        "policy" => "{}",
+        "publicAccessBlock" => "<PublicAccessBlockConfiguration></PublicAccessBlockConfiguration>",
+        "replication" => {
+            "<ReplicationConfiguration><Role>r</Role><Rule><Status>Enabled</Status><Destination><Bucket>arn:aws:s3:::b</Bucket></Destination></Rule></ReplicationConfiguration>"
+        }
+        "requestPayment" => {
+            "<RequestPaymentConfiguration><Payer>Requester</Payer></RequestPaymentConfiguration>"
+        }
+        "tagging" => "<Tagging><TagSet><Tag><Key>a</Key><Value>1</Value></Tag></TagSet></Tagging>",
+        "website" => {
+            "<WebsiteConfiguration><IndexDocument><Suffix>index.html</Suffix></IndexDocument></WebsiteConfiguration>"
+        }
+        other => panic!("{other}"),
+    }
+}
+
+#[tokio::test]
+async fn a_vault_cannot_be_configured_by_clients() {
+    let world = World::start().await;
+    world.bucket("locked").await;
+    for (what, words, deletes) in [
+        ("accelerate", "acceleration", false),
+        ("analytics", "analyses", true),
+        ("cors", "cross-origin", true),
+        ("encryption", "encrypts everything by itself", true),
+        ("intelligent-tiering", "tiers", true),
+        ("inventory", "inventories", true),
+        ("lifecycle", "cannot have versions expire", true),
+        ("logging", "access logs", false),
+        ("metrics", "management interface", true),
+        ("notification", "calls nobody", false),
+        ("ownershipControls", "vault's owner", true),
+        ("policy", "bucket policies", true),
+        ("publicAccessBlock", "ever public", true),
+        ("replication", "copies outside", true),
+        ("requestPayment", "pays", false),
+        ("tagging", "have no tags", true),
+        ("website", "websites", true),
+    ] {
+        let mut methods = vec!["PUT"];
+        if deletes {
+            methods.push("DELETE");
+        }
+        for method in methods {
+            let mut call = bucket(method, what);
+            if ["analytics", "intelligent-tiering", "inventory", "metrics"].contains(&what) {
+                call = call.query("id", "1");
+            }
+            let reply = world.call(call).await;
+            assert_eq!(
+                (reply.status, reply.code().as_str()),
+                (501, "NotImplemented"),
+                "{method} {what}: {}",
+                reply.text()
+            );
+            assert!(
+                reply.one("Message").contains(words),
+                "{method} {what}: {}",
+                reply.text()
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_nobody_configured_is_answered_as_s3_answers() {
+    let world = World::start().await;
+    world.bucket("locked").await;
+    for (what, element, value) in [
+        ("accelerate", "Status", ""),
+        ("logging", "LoggingEnabled", ""),
+        ("notification", "Id", ""),
+        ("requestPayment", "Payer", "BucketOwner"),
+        ("analytics", "IsTruncated", "false"),
+        ("inventory", "IsTruncated", "false"),
+        ("metrics", "IsTruncated", "false"),
+        ("intelligent-tiering", "IsTruncated", "false"),
+    ] {
+        let call = |name: &str| Call::bucket("GET", name).query(what, "");
+        let reply = world.call(call("locked")).await.expect(200);
+        assert_eq!(reply.one(element), value, "{what}: {}", reply.text());
+        world
+            .call(call("nothere"))
+            .await
+            .refused(404, "NoSuchBucket");
+    }
+    for what in ["analytics", "inventory", "metrics", "intelligent-tiering"] {
+        let call = Call::bucket("GET", "locked")
+            .query(what, "")
+            .query("id", "1");
+        world.call(call).await.refused(404, "NoSuchConfiguration");
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_done_to_objects_that_a_vault_does_not_do() {
+    let world = World::start().await;
+    world.bucket("locked").await;
+    world.put("locked", "key", b"content").await;
+    let object = |method: &str| Call::object(method, "locked", "key");
+    let not = "NotImplemented";
+    let select = "<SelectObjectContentRequest><Expression>e</Expression><ExpressionType>SQL</ExpressionType><InputSerialization><CSV></CSV></InputSerialization><OutputSerialization><CSV></CSV></OutputSerialization></SelectObjectContentRequest>";
+    let restore = "<RestoreRequest><Days>1</Days></RestoreRequest>";
+    let grants = "<AccessControlPolicy><Owner><ID>x</ID></Owner></AccessControlPolicy>";
+    let acl = "AccessControlListNotSupported";
+    for (call, status, code) in [
+        (object("GET").query("torrent", ""), 501, not),
+        (
+            object("POST")
+                .query("select", "")
+                .query("select-type", "2")
+                .body(select),
+            501,
+            not,
+        ),
+        (object("POST").query("restore", "").body(restore), 501, not),
+        (object("PUT").query("renameObject", ""), 501, not),
+        (object("PUT").header("x-amz-rename-source", "a"), 501, not),
+        (
+            object("PUT")
+                .header("x-amz-write-offset-bytes", "7")
+                .body("x"),
+            501,
+            not,
+        ),
+        (
+            object("PUT")
+                .header("x-amz-object-lock-event-hold", "ON")
+                .body("x"),
+            501,
+            not,
+        ),
+        (
+            object("PUT")
+                .header("x-amz-object-lock-event-hold-id", "1")
+                .body("x"),
+            501,
+            not,
+        ),
+        (
+            object("PUT")
+                .header("x-amz-object-lock-other", "1")
+                .body("x"),
+            501,
+            not,
+        ),
+        (
+            object("PUT")
+                .header("x-amz-website-redirect-location", "/")
+                .body("x"),
+            501,
+            not,
+        ),
+        (
+            object("PUT")
+                .header("x-amz-server-side-encryption-customer-key", "k")
+                .body("x"),
+            501,
+            not,
+        ),
+        (
+            object("PUT")
+                .header("x-amz-server-side-encryption", "aws:kms")
+                .body("x"),
+            501,
+            not,
+        ),
+        (
+            object("PUT")
+                .header("x-amz-storage-class", "GLACIER")
+                .body("x"),
+            400,
+            "InvalidStorageClass",
+        ),
+        (
+            object("PUT").header("x-amz-acl", "public-read").body("x"),
+            400,
+            acl,
+        ),
+        (
+            object("PUT").header("x-amz-grant-read", "id=x").body("x"),
+            400,
+            acl,
+        ),
+        (object("PUT").query("acl", "").body(grants), 400, acl),
+        (object("DELETE").header("if-match", "*"), 501, not),
+        (object("DELETE").header("x-amz-mfa", "1 2"), 501, not),
+        (
+            Call::bucket("PUT", "locked").query("acl", "").body(grants),
+            400,
+            acl,
+        ),
+        (Call::bucket("GET", "locked").query("session", ""), 501, not),
+        (
+            Call::bucket("POST", "locked")
+                .header("content-type", "multipart/form-data; boundary=x"),
+            501,
+            not,
+        ),
+    ] {
+        let what = format!(
+            "{} {} {:?} {:?}",
+            call.method, call.path, call.query, call.headers
+        );
+        let reply = world.call(call).await;
+        assert_eq!(
+            (reply.status, reply.code().as_str()),
+            (status, code),
+            "{what} {}",
+            reply.text()
+        );
+        assert!(!reply.one("Message").is_empty(), "{what}");
+    }
+    let versions = world
+        .call(Call::bucket("GET", "locked").query("versions", ""))
+        .await;
+    assert_eq!(versions.expect(200).all("Version").len(), 1);
+    for call in [
+        object("PUT")
+            .query("acl", "")
+            .header("x-amz-acl", "private"),
+        Call::bucket("PUT", "locked")
+            .query("acl", "")
+            .header("x-amz-acl", "private"),
+    ] {
+        world.call(call).await.expect(200);
+    }
+}
