@@ -8,17 +8,19 @@ use minicbor::{Decoder, Encoder};
 use stele_format::digest::Digest;
 use stele_format::tree::Frontier;
 use stele_format::units::{
-    DiskId, Epoch, LaneId, LogIndex, SegmentId, Sequence, UnitIndex, UnixMillis,
+    BucketId, DiskId, Epoch, LaneId, LogIndex, SegmentId, Sequence, UnitIndex, UnixMillis,
 };
 
 use crate::index::SnapshotMeta;
 use crate::journal::{Journal, JournalPosition};
 use crate::lane::Lane;
 use crate::plants::{Plant, on};
+use crate::policy::Usage;
 use crate::pool::{Place, Pool, SegmentInfo};
 use crate::sequence::LogHead;
+use crate::usage::Usages;
 
-const SNAPSHOT_VERSION: u8 = 3;
+const SNAPSHOT_VERSION: u8 = 4;
 
 /// The engine's part of a snapshot.
 #[derive(Debug, Clone)]
@@ -31,11 +33,13 @@ pub(crate) struct SnapshotState {
     /// Data segments whose frames the rows may not cover completely.
     pub(crate) open_segments: Vec<SegmentId>,
     pub(crate) segments: Vec<(SegmentId, SegmentInfo)>,
+    /// What the records before `apply_from` brought.
+    pub(crate) usages: Usages,
 }
 
 impl SnapshotState {
     /// The state as of the last applied frame.
-    pub(crate) fn of(pool: &Pool, lane: &Lane, journal: &Journal) -> Self {
+    pub(crate) fn of(pool: &Pool, lane: &Lane, journal: &Journal, usages: &Usages) -> Self {
         let settled = if on(Plant::SnapshotUnsettled) {
             journal.applied()
         } else {
@@ -56,6 +60,7 @@ impl SnapshotState {
                 .iter()
                 .map(|(id, info)| (*id, info.clone()))
                 .collect(),
+            usages: usages.clone(),
         }
     }
 
@@ -73,7 +78,7 @@ impl SnapshotState {
     fn encode(&self) -> Vec<u8> {
         let mut bytes = Vec::new();
         let mut encoder = Encoder::new(&mut bytes);
-        let written = encoder.array(8).and_then(|e| {
+        let written = encoder.array(10).and_then(|e| {
             e.u8(SNAPSHOT_VERSION)?.u64(self.position.sequence.get())?;
             e.bytes(&self.position.chain.0)?
                 .bytes(&self.position.log.previous.0)?;
@@ -104,6 +109,15 @@ impl SnapshotState {
                 }
                 e.u64(info.written.get())?.u64(info.verified.get())?;
             }
+            e.array(self.usages.buckets.len() as u64)?;
+            for (bucket, usage) in &self.usages.buckets {
+                e.array(3)?.bytes(bucket.as_bytes())?;
+                e.u64(usage.bytes)?.u64(usage.versions)?;
+            }
+            e.array(self.usages.expiries.len() as u64)?;
+            for until in self.usages.expiries.values() {
+                e.u64(until.get())?;
+            }
             Ok(e)
         });
         written.map(drop).expect("writing to memory cannot fail");
@@ -117,7 +131,7 @@ impl SnapshotState {
 
     fn read(meta: &SnapshotMeta) -> Result<Self, CborError> {
         let mut d = Decoder::new(&meta.extra);
-        expect_array(&mut d, 8)?;
+        expect_array(&mut d, 10)?;
         if d.u8()? != SNAPSHOT_VERSION {
             return Err(CborError::message("version"));
         }
@@ -134,6 +148,7 @@ impl SnapshotState {
         let segments = (0..count)
             .map(|_| read_segment(&mut d))
             .collect::<Result<_, CborError>>()?;
+        let usages = read_usages(&mut d)?;
         let frontier =
             Frontier::decode(&meta.frontier).map_err(|_| CborError::message("frontier"))?;
         let log = LogHead {
@@ -159,6 +174,7 @@ impl SnapshotState {
             next_segment,
             open_segments,
             segments,
+            usages,
         })
     }
 }
@@ -193,6 +209,20 @@ fn read_segment(d: &mut Decoder<'_>) -> Result<(SegmentId, SegmentInfo), CborErr
             verified,
         },
     ))
+}
+
+fn read_usages(d: &mut Decoder<'_>) -> Result<Usages, CborError> {
+    let mut usages = Usages::default();
+    for _ in 0..read_count(d)? {
+        expect_array(d, 3)?;
+        let bucket = BucketId::new(read_array(d)?);
+        let (bytes, versions) = (d.u64()?, d.u64()?);
+        usages.buckets.insert(bucket, Usage { bytes, versions });
+    }
+    for _ in 0..read_count(d)? {
+        usages.expires(Some(UnixMillis::new(d.u64()?)));
+    }
+    Ok(usages)
 }
 
 fn read_places(d: &mut Decoder<'_>) -> Result<Vec<Place>, CborError> {
