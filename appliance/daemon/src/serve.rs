@@ -26,7 +26,9 @@ use crate::bays::Bays;
 use crate::bell::Bell;
 use crate::certificate::{self, Identity};
 use crate::client_env::ClientFiles;
+use crate::clients::registrar::Registrar;
 use crate::clients::{self, Clients};
+use crate::control::clients::{ClientAsk, ClientReply, RuleAsk, RuleReply};
 use crate::control::protocol::{Draining, Join, Joined, Status};
 use crate::control::socket::{Answerer, ControlSocket};
 use crate::error::{Error, Outcome};
@@ -180,19 +182,19 @@ fn face(
     let wall_ms = SystemClock.wall_ms();
     let clients = load_clients(&link)?;
     let identity = load_identity(&link, wall_ms)?;
+    // The key that the vault was made with, while it is good: other clients have files of their own.
     let first = clients
         .iter()
-        .next()
-        .ok_or(Error::Record {
-            name: clients::RECORD,
-        })?
-        .id
-        .clone();
+        .find(|entry| entry.owner.is_empty() && !entry.is_revoked());
+    let first = first.map(|entry| entry.id.clone()).unwrap_or_default();
     let secrets = clients
         .iter()
+        .filter(|entry| !entry.is_revoked())
         .map(|client| Ok((client.id.clone(), link.secret(&client.id)?)))
         .collect::<Outcome<HashMap<String, Zeroizing<String>>>>()?;
-    let gateway = bind(machine, listen, &identity, &secrets, slabs)?;
+    let keys = stele_gateway::Clients::new();
+    keys.replace(secrets.clone());
+    let gateway = bind(machine, listen, &identity, keys.clone(), slabs)?;
     let address = gateway.local_addr();
     let files = ClientFiles {
         key_id: &first,
@@ -223,6 +225,7 @@ fn face(
         gateway,
         control,
         answerer: Arc::new(Live {
+            registrar: Arc::new(Registrar::new(link.clone(), keys, address.port(), clients)),
             link,
             place,
             orders,
@@ -234,15 +237,9 @@ fn bind(
     machine: &Machine,
     listen: SocketAddr,
     identity: &Identity,
-    secrets: &HashMap<String, Zeroizing<String>>,
+    clients: stele_gateway::Clients,
     slabs: SlabPool,
 ) -> Outcome<Gateway> {
-    let clients = stele_gateway::Clients::new();
-    clients.replace(
-        secrets
-            .iter()
-            .map(|(id, secret)| (id.clone(), secret.clone())),
-    );
     let config = GatewayConfig::new(
         listen,
         vec![identity.certificate_der.clone()],
@@ -319,6 +316,19 @@ struct Live {
     link: Link,
     place: Place,
     orders: Orders,
+    registrar: Arc<Registrar>,
+}
+
+impl Live {
+    /// Has the registrar do something, on a thread that may wait.
+    async fn registered<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Registrar) -> Outcome<T> + Send + 'static,
+    ) -> Outcome<T> {
+        let registrar = Arc::clone(&self.registrar);
+        let done = tokio::task::spawn_blocking(move || work(&registrar)).await;
+        done.unwrap_or(Err(Error::NoAnswer))
+    }
 }
 
 impl Answerer for Live {
@@ -332,6 +342,14 @@ impl Answerer for Live {
 
     async fn drain(&self, number: u16) -> Outcome<Draining> {
         self.orders.drain(number).await
+    }
+
+    async fn client(&self, ask: ClientAsk) -> Outcome<ClientReply> {
+        self.registered(|registrar| registrar.clients(ask)).await
+    }
+
+    async fn rule(&self, ask: RuleAsk) -> Outcome<RuleReply> {
+        self.registered(|registrar| registrar.rules(ask)).await
     }
 }
 
