@@ -186,6 +186,7 @@ mod tests {
                 what: "fill disk 2 with what it missed".to_owned(),
                 command: "stele disk resync --vault /v 2".to_owned(),
             }],
+            forecast: None,
             clock: None,
         }
     }

@@ -1,10 +1,14 @@
 //! The command line: verbs and flags, parsed into complete values.
 
+pub mod client;
+
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 use stele_store::policy::{BucketKind, Right};
+
+use client::{BucketVerb, ClientVerb};
 
 /// Where a vault listens unless told otherwise.
 pub const LISTEN_DEFAULT: SocketAddr =
@@ -33,6 +37,12 @@ pub enum Verb {
     /// See, replace, add and drain the disks of a vault that is being served.
     #[command(subcommand)]
     Disk(DiskVerb),
+    /// Add, see, limit and revoke the clients of a vault that is being served.
+    #[command(subcommand)]
+    Client(ClientVerb),
+    /// Set default retention by prefix in the buckets of a vault that is being served.
+    #[command(subcommand)]
+    Bucket(BucketVerb),
     /// Run the network face of a served vault; started by `serve`, never by hand.
     #[command(hide = true)]
     Gateway,
@@ -158,6 +168,14 @@ pub enum SizeError {
 }
 
 fn parse_bytes(text: &str) -> Result<u64, SizeError> {
+    let bytes = parse_size(text)?;
+    if !bytes.is_multiple_of(4096) {
+        return Err(SizeError::Misaligned);
+    }
+    Ok(bytes)
+}
+
+fn parse_size(text: &str) -> Result<u64, SizeError> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let (number, unit) = text.split_at(digits);
     if number.is_empty() {
@@ -172,11 +190,7 @@ fn parse_bytes(text: &str) -> Result<u64, SizeError> {
         _ => return Err(SizeError::Syntax),
     };
     let number: u64 = number.parse().map_err(|_| SizeError::TooLarge)?;
-    let bytes = number.checked_mul(factor).ok_or(SizeError::TooLarge)?;
-    if !bytes.is_multiple_of(4096) {
-        return Err(SizeError::Misaligned);
-    }
-    Ok(bytes)
+    number.checked_mul(factor).ok_or(SizeError::TooLarge)
 }
 
 /// Not one of the words that exist.

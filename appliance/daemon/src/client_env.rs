@@ -24,7 +24,7 @@ const SYSTEM_ROOTS: [&str; 4] = [
 
 /// What clients are told.
 pub struct ClientFiles<'a> {
-    /// The access key id.
+    /// The access key id; empty where no key is left.
     pub key_id: &'a str,
     /// Its secret.
     pub secret: &'a str,
@@ -62,7 +62,8 @@ impl ClientFiles<'_> {
         bundle
     }
 
-    fn text(&self, directory: &Directory) -> Zeroizing<Vec<u8>> {
+    /// The lines of `client.env`. Where there is no key, none is named.
+    pub fn text(&self, directory: &Directory) -> Zeroizing<Vec<u8>> {
         let (ca, bundle) = (directory.ca_file(), directory.ca_bundle_file());
         let endpoint = Self::endpoint(self.port);
         let lines: [(&str, &[u8]); 7] = [
@@ -80,7 +81,8 @@ impl ClientFiles<'_> {
             .map(|(name, value)| name.len() + 4 * value.len() + 8)
             .sum();
         let mut text = Zeroizing::new(Vec::with_capacity(size));
-        for (name, value) in lines {
+        let without_key = if self.key_id.is_empty() { 2 } else { 0 };
+        for (name, value) in lines.into_iter().skip(without_key) {
             text.extend_from_slice(name.as_bytes());
             text.push(b'=');
             quote_into(value, &mut text);
@@ -134,6 +136,19 @@ mod tests {
         check("~x", "'~x'");
         check("a;b", "'a;b'");
         check("\u{e4}", "'\u{e4}'");
+    }
+
+    #[test]
+    fn where_no_key_is_left_none_is_named() {
+        let directory = Directory::new(std::path::Path::new("/v")).expect("named");
+        let client = ClientFiles {
+            key_id: "",
+            secret: "",
+            port: 8443,
+            ca_pem: "PEM\n",
+        };
+        let text = client.text(&directory);
+        assert!(text.starts_with(b"AWS_CA_BUNDLE=/v/ca.pem\n"));
     }
 
     #[test]

@@ -2,7 +2,9 @@
 //!
 //! It is a Unix socket in the vault's directory that only its owner may open, and each connection's
 //! user is checked again. It carries questions, and disks that join: those are blank or hold what the
-//! vault has lost already. Acts that could take anything away will need more than that.
+//! vault has lost already; and clients, of which it can make ones that add and hide, and revoke any. Acts
+//! that could take anything away will need more than that.
 
+pub mod clients;
 pub mod protocol;
 pub mod socket;

@@ -92,20 +92,26 @@ fn drain(vault: &Path, number: u16) -> Outcome<()> {
     Ok(())
 }
 
-fn existing(vault: &Path) -> Outcome<Directory> {
+/// The directory of a vault.
+///
+/// # Errors
+/// When there is none.
+pub fn existing(vault: &Path) -> Outcome<Directory> {
     let directory = Directory::new(vault)?;
     directory.existing()?;
     Ok(directory)
 }
 
-fn not_served(directory: &Directory) -> Error {
+/// A verb needs the serving process.
+pub fn not_served(directory: &Directory) -> Error {
     Error::NotServed {
         dir: directory.path().to_owned(),
         serve: Commands::new(directory.path()).serve(),
     }
 }
 
-fn print(text: &str) {
+/// Says what a verb has to say.
+pub fn print(text: &str) {
     // A reader that went away has seen what it wanted.
     drop(std::io::stdout().lock().write_all(text.as_bytes()));
 }

@@ -27,7 +27,7 @@ use stele_store::engine::{
 };
 use stele_store::index::{IndexReply, IndexRequest};
 use stele_store::job::{Job, JobDone};
-use stele_store::policy::Rights;
+use stele_store::policy::{self, Rights};
 use stele_store::request::{Answer, Command, Refusal, Request, RequestId};
 use stele_store::status::Status;
 use tokio::sync::{mpsc, oneshot};
@@ -64,7 +64,12 @@ pub enum Local {
         reply: oneshot::Sender<Zeroizing<String>>,
     },
     /// Who may do what from now on.
-    Clients(Clients),
+    Clients {
+        /// All of them.
+        clients: Box<Clients>,
+        /// Told once it is so.
+        known: oneshot::Sender<()>,
+    },
     /// What a disk must be to join.
     Offer {
         /// In the place of which disk, from 1; none for a further one.
@@ -233,7 +238,7 @@ impl EngineThread {
             events += 1;
         }
         while let Some(command) = self.orphans.pop_front() {
-            self.ask(command, Rights::default(), Asker::Nobody);
+            self.ask(command, vault(), Asker::Nobody);
             events += 1;
         }
         events += self.take_local(waker);
@@ -314,13 +319,16 @@ impl EngineThread {
     fn local(&mut self, message: Local) {
         match message {
             Local::Ask { command, reply } => {
-                self.ask(command, Rights::default(), Asker::Local(reply));
+                self.ask(command, vault(), Asker::Local(reply));
             }
             Local::Status { reply } => drop(reply.send(self.engine.status())),
             Local::Secret { key_id, reply } => {
                 drop(reply.send(self.engine.client_secret(&key_id)));
             }
-            Local::Clients(clients) => self.clients = clients,
+            Local::Clients { clients, known } => {
+                self.clients = *clients;
+                known.send(()).ok();
+            }
             Local::Offer { number, reply } => drop(reply.send(self.engine.offer(number))),
             Local::Attach { arrival, reply } => drop(reply.send(self.attach(*arrival))),
             Local::Drain { number, reply } => {
@@ -368,8 +376,10 @@ impl EngineThread {
                     command,
                     reply,
                 })) => {
-                    let rights = self.clients.rights(&client);
-                    self.ask(command, rights, Asker::Gateway(reply));
+                    // A key is no longer good as soon as either clock says so.
+                    let now = self.now().wall.max(self.engine.compliance());
+                    let who = self.clients.asker(&client, now);
+                    self.ask(command, who, Asker::Gateway(reply));
                 }
                 Poll::Ready(None) | Poll::Pending => return taken,
             }
@@ -377,13 +387,13 @@ impl EngineThread {
         QUESTION_BATCH_COUNT_MAX
     }
 
-    fn ask(&mut self, command: Command, rights: Rights, asker: Asker) {
+    fn ask(&mut self, command: Command, who: policy::Asker, asker: Asker) {
         self.next_request += 1;
         self.askers.insert(self.next_request, asker);
         let id = RequestId(self.next_request);
         self.receive(Event::Request(Request {
             id,
-            rights,
+            asker: who,
             command,
         }));
     }
@@ -458,6 +468,11 @@ impl EngineThread {
             Some(Asker::Nobody) | None => {}
         }
     }
+}
+
+/// The vault itself, with no special right.
+fn vault() -> policy::Asker {
+    policy::Asker::Vault(Rights::default())
 }
 
 /// What undoes an answer that opened something.

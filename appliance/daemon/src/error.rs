@@ -228,6 +228,18 @@ pub enum Error {
     /// Too many wait to join or to leave.
     #[error("other disks are waiting to join; run this again later")]
     JoinBusy,
+    /// The register of clients does not change.
+    #[error(transparent)]
+    NotChanged(#[from] crate::clients::NotChanged),
+    /// A key is revoked in memory alone.
+    #[error(
+        "the key is revoked until the next start only, because the vault cannot write it down: {0}; \
+         revoke it again once it can"
+    )]
+    RevokedUntilRestart(Refusal),
+    /// The engine refused what the console asked.
+    #[error("{0}")]
+    NotDone(Refusal),
     /// A verb needs the serving process.
     #[error("{}: nothing serves this vault; serve it first with: {serve}", dir.display())]
     NotServed {

@@ -7,6 +7,7 @@
 //! and copies content across, [`process`] starts and ends it, [`child`] is what runs inside.
 
 pub mod child;
+pub mod door;
 mod handover;
 pub mod porter;
 pub mod process;

@@ -90,6 +90,7 @@ pub fn status(directory: &Directory, config: &Config) -> Outcome<Status> {
             what: "to see more, and to mend what can be mended, serve the vault".to_owned(),
             command: Commands::new(directory.path()).serve(),
         }],
+        forecast: None,
         clock: None,
     })
 }

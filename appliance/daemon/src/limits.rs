@@ -92,7 +92,7 @@ pub const SOCKET_PATH_BYTES_MAX: usize = 107;
 /// Connections to the control socket served at once.
 pub const CONTROL_CONNECTION_COUNT_MAX: usize = 8;
 /// Bytes of a question on the control socket.
-pub const CONTROL_REQUEST_BYTES_MAX: u64 = 16 << 10;
+pub const CONTROL_REQUEST_BYTES_MAX: u64 = 128 << 10;
 /// Bytes of an answer on the control socket.
 pub const CONTROL_REPLY_BYTES_MAX: u64 = 1 << 20;
 /// Time in which a question must arrive and its answer must be taken.
@@ -117,6 +117,15 @@ pub const REBUILD_PAUSE_MS: u64 = 5_000;
 pub const REBUILD_PAUSE_MS_MAX: u64 = 300_000;
 /// A start that takes longer than this says how far it is, again and again.
 pub const START_TOLD_MS: u64 = 5_000;
+
+/// Access keys kept, revoked ones included.
+pub const CLIENT_COUNT_MAX: usize = 256;
+/// Longest name of a client, characters.
+pub const CLIENT_NAME_CHARS_MAX: usize = 64;
+/// Networks a key may name.
+pub const CLIENT_NETWORK_COUNT_MAX: usize = 32;
+/// Bytes of the configuration record of the clients.
+pub const CLIENT_RECORD_BYTES_MAX: usize = 256 << 10;
 
 /// Life of a server certificate, days.
 pub const CERTIFICATE_DAYS: u64 = 3_650;

@@ -7,8 +7,10 @@ use std::path::PathBuf;
 use stele_device::clock::Clock;
 use stele_device::linux::clock::SystemClock;
 use stele_format::label::VaultFlags;
+use stele_format::units::UnixMillis;
 use stele_gateway::wire::Confined;
 use stele_store::engine::FillProgress;
+use stele_store::forecast::Outlook;
 use stele_store::heal::Lost;
 use stele_store::index::IndexUsage;
 use stele_store::index::message::MirrorState;
@@ -19,8 +21,8 @@ use crate::advice::Commands;
 use crate::bays::{Bay, Bays, Seat, seats};
 use crate::client_env::ClientFiles;
 use crate::control::protocol::{
-    ClockStatus, CounterStatus, DiskStatus, FillStatus, GatewayStatus, HealingStatus, IndexStatus,
-    LogStatus, LostFrame, Status,
+    ClockStatus, CounterStatus, DiskStatus, FillStatus, ForecastStatus, GatewayStatus,
+    HealingStatus, IndexStatus, LogStatus, LostFrame, Status,
 };
 use crate::gateway::process::{GatewayState, GatewayView};
 use crate::status::{health, instant};
@@ -98,6 +100,7 @@ pub fn live_status(engine: &EngineStatus, place: &Place) -> Status {
             reads_refused: counters.reads_refused,
         }),
         healing: Some(healing(&engine.heal)),
+        forecast: Some(forecast(engine, SystemClock.wall_ms())),
         clock: Some(ClockStatus {
             compliance_ms: engine.compliance.get(),
             wall_ms: SystemClock.wall_ms(),
@@ -115,6 +118,24 @@ fn gateway(state: GatewayState) -> GatewayStatus {
         process: state.process,
         confined: confined.map(str::to_owned),
         restarts: state.restarts,
+    }
+}
+
+fn forecast(engine: &EngineStatus, wall_ms: u64) -> ForecastStatus {
+    let fill = &engine.fill;
+    let (bytes_per_day, full_ms) = match fill.outlook {
+        Outlook::TooYoung | Outlook::Idle => (None, None),
+        Outlook::FullIn { bytes_per_day, ms } => {
+            (Some(bytes_per_day), Some(wall_ms.saturating_add(ms)))
+        }
+    };
+    ForecastStatus {
+        spare_bytes: fill.spare_bytes,
+        history_ms: fill.history_ms,
+        enough_history: fill.outlook != Outlook::TooYoung,
+        bytes_per_day,
+        full_ms,
+        first_expiry_ms: engine.next_expiry.map(UnixMillis::get),
     }
 }
 

@@ -9,8 +9,10 @@ mod banner;
 mod bays;
 mod bell;
 mod bridge;
+mod bucket;
 mod certificate;
 mod cli;
+mod client;
 mod client_env;
 mod clients;
 mod control;
@@ -75,6 +77,8 @@ fn run(verb: Option<Verb>) -> Outcome<()> {
         Some(Verb::Status(args)) => status::status(&args.vault, args.json),
         Some(Verb::Create(args)) => create(args),
         Some(Verb::Disk(verb)) => disk::run(verb),
+        Some(Verb::Client(verb)) => client::run(verb),
+        Some(Verb::Bucket(verb)) => bucket::run(verb),
         Some(Verb::Gateway) => gateway::child::run(),
     }
 }

@@ -27,10 +27,14 @@ use crate::bays::Bays;
 use crate::bell::Bell;
 use crate::certificate::{self, Identity};
 use crate::client_env::{ClientFiles, REGION as REGION_DEFAULT};
+use crate::clients::Published;
+use crate::clients::registrar::Registrar;
 use crate::clients::{self, Clients};
+use crate::control::clients::{ClientAsk, ClientReply, RuleAsk, RuleReply};
 use crate::control::protocol::{Draining, Join, Joined, Status};
 use crate::control::socket::{Answerer, ControlSocket};
 use crate::error::{Error, Outcome};
+use crate::gateway::door::Door;
 use crate::gateway::porter::Tools;
 use crate::gateway::process::{self, Warden};
 use crate::join::keeper::{Charge, Keeper, Orders};
@@ -191,18 +195,22 @@ fn face(
     let wall_ms = SystemClock.wall_ms();
     let clients = load_clients(&link)?;
     let identity = load_identity(&link, wall_ms)?;
+    // The key that the vault was made with, while it is good: other clients have files of their own.
     let first = clients
         .iter()
-        .next()
-        .ok_or(Error::Record {
-            name: clients::RECORD,
-        })?
-        .id
-        .clone();
+        .find(|entry| entry.owner.is_empty() && !entry.is_revoked());
+    let first = first.map(|entry| entry.id.clone()).unwrap_or_default();
     let secrets = clients
         .iter()
+        .filter(|entry| !entry.is_revoked())
         .map(|client| Ok((client.id.clone(), link.secret(&client.id)?)))
         .collect::<Outcome<HashMap<String, Zeroizing<String>>>>()?;
+    let keys = Secrets::new();
+    keys.replace(secrets.clone());
+    let door = Door {
+        secrets: keys.clone(),
+        register: Published::new(clients.clone()),
+    };
     let listener = take_port(listen)?;
     let address = listener.local_addr().map_err(|source| Error::Listen {
         address: listen,
@@ -221,7 +229,7 @@ fn face(
         let _context = runtime.enter();
         ControlSocket::bind(&directory.control_socket())?
     };
-    let warden = start_gateway(machine, listener, &identity, &secrets, slabs)?;
+    let warden = start_gateway(machine, listener, &identity, door.clone(), slabs)?;
     // Whoever sees the new file finds everything else in its place.
     files.write(directory)?;
     let place = place.listening(address, warden.view());
@@ -238,6 +246,12 @@ fn face(
         warden,
         control,
         answerer: Arc::new(Live {
+            registrar: Arc::new(Registrar::new(
+                link.clone(),
+                (keys, door.register),
+                address.port(),
+                clients,
+            )),
             link,
             place,
             orders,
@@ -249,15 +263,9 @@ fn start_gateway(
     machine: &Machine,
     listener: TcpListener,
     identity: &Identity,
-    secrets: &HashMap<String, Zeroizing<String>>,
+    door: Door,
     slabs: SlabPool,
 ) -> Outcome<Warden> {
-    let clients = Secrets::new();
-    clients.replace(
-        secrets
-            .iter()
-            .map(|(id, secret)| (id.clone(), secret.clone())),
-    );
     let certificate_chain_der = vec![identity.certificate_der.clone()];
     let private_key_der = identity.private_key_der();
     // Said here rather than in a process that could only fail.
@@ -270,7 +278,7 @@ fn start_gateway(
         domains: DOMAINS.map(str::to_owned).to_vec(),
         tools: Tools {
             slabs,
-            clients,
+            door,
             questions: machine.questions(),
         },
     };
@@ -343,6 +351,19 @@ struct Live {
     link: Link,
     place: Place,
     orders: Orders,
+    registrar: Arc<Registrar>,
+}
+
+impl Live {
+    /// Has the registrar do something, on a thread that may wait.
+    async fn registered<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Registrar) -> Outcome<T> + Send + 'static,
+    ) -> Outcome<T> {
+        let registrar = Arc::clone(&self.registrar);
+        let done = tokio::task::spawn_blocking(move || work(&registrar)).await;
+        done.unwrap_or(Err(Error::NoAnswer))
+    }
 }
 
 impl Answerer for Live {
@@ -356,6 +377,14 @@ impl Answerer for Live {
 
     async fn drain(&self, number: u16) -> Outcome<Draining> {
         self.orders.drain(number).await
+    }
+
+    async fn client(&self, ask: ClientAsk) -> Outcome<ClientReply> {
+        self.registered(|registrar| registrar.clients(ask)).await
+    }
+
+    async fn rule(&self, ask: RuleAsk) -> Outcome<RuleReply> {
+        self.registered(|registrar| registrar.rules(ask)).await
     }
 }
 

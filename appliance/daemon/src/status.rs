@@ -6,7 +6,7 @@ use std::path::Path;
 use serde::Serialize;
 
 use crate::control::protocol::{
-    DiskStatus, FillStatus, GatewayStatus, HealingStatus, NextStep, Status,
+    DiskStatus, FillStatus, ForecastStatus, GatewayStatus, HealingStatus, NextStep, Status,
 };
 use crate::control::socket::ask_status;
 use crate::error::Outcome;
@@ -83,6 +83,9 @@ fn as_text(status: &Status) -> String {
     }
     if let Some(healing) = &status.healing {
         text.push_str(&healing_lines(healing));
+    }
+    if let Some(forecast) = &status.forecast {
+        text.push_str(&forecast_line(forecast));
     }
     for alarm in &status.alarms {
         text.push_str(&format!("alarm    {alarm}\n"));
@@ -214,6 +217,29 @@ fn healing_lines(healing: &HealingStatus) -> String {
     text
 }
 
+fn forecast_line(forecast: &ForecastStatus) -> String {
+    let full = match (forecast.full_ms, forecast.bytes_per_day) {
+        (Some(at), Some(bytes)) => {
+            let (at, bytes, over) = (day(at), size(bytes), duration(forecast.history_ms));
+            format!("full on {at} at {bytes} a day, as over the last {over}")
+        }
+        _ if !forecast.enough_history => {
+            let age = duration(forecast.history_ms);
+            format!("when it is full cannot be told: not enough history ({age}, a day is needed)")
+        }
+        _ => format!(
+            "nothing was stored over the last {}",
+            duration(forecast.history_ms)
+        ),
+    };
+    let expiry = match forecast.first_expiry_ms {
+        Some(at) => format!("first expiry on {}", day(at)),
+        None => "nothing is locked".to_owned(),
+    };
+    let spare = size(forecast.spare_bytes);
+    format!("forecast {full}; {expiry}; room for {spare}, copies included\n")
+}
+
 /// A time span in round words.
 fn duration(ms: u64) -> String {
     let seconds = ms.div_ceil(1_000);
@@ -225,7 +251,8 @@ fn duration(ms: u64) -> String {
     }
 }
 
-fn size(bytes: u64) -> String {
+/// A size in round words.
+pub fn size(bytes: u64) -> String {
     const UNITS: [(&str, u64); 4] = [
         ("TiB", 1 << 40),
         ("GiB", 1 << 30),
@@ -240,6 +267,14 @@ fn size(bytes: u64) -> String {
         }
         None => format!("{bytes} bytes"),
     }
+}
+
+/// A day in words.
+pub fn day(ms: u64) -> String {
+    let words = instant(ms);
+    words
+        .split_once(' ')
+        .map_or(words.clone(), |(day, _)| day.to_owned())
 }
 
 /// A time in words.
@@ -336,6 +371,44 @@ mod tests {
         let text = healing_lines(&healing);
         assert_eq!(text.lines().count(), 1 + LOST_SHOWN_COUNT_MAX + 1);
         assert!(text.ends_with("and 5 more, named by --json\n"), "{text}");
+    }
+
+    #[test]
+    fn the_forecast_says_what_it_knows_and_what_not() {
+        let forecast = ForecastStatus {
+            spare_bytes: 10 << 30,
+            history_ms: 7 * 86_400_000,
+            enough_history: true,
+            bytes_per_day: Some(1 << 30),
+            full_ms: Some(1_790_000_000_000),
+            first_expiry_ms: Some(1_789_000_000_000),
+        };
+        assert_eq!(
+            forecast_line(&forecast),
+            "forecast full on 2026-09-21 at 1.0 GiB a day, as over the last 7 days; \
+             first expiry on 2026-09-10; room for 10.0 GiB, copies included\n"
+        );
+        let idle = ForecastStatus {
+            bytes_per_day: None,
+            full_ms: None,
+            first_expiry_ms: None,
+            ..forecast
+        };
+        assert_eq!(
+            forecast_line(&idle),
+            "forecast nothing was stored over the last 7 days; nothing is locked; \
+             room for 10.0 GiB, copies included\n"
+        );
+        let young = ForecastStatus {
+            history_ms: 6 * 3_600_000,
+            enough_history: false,
+            ..idle
+        };
+        assert_eq!(
+            forecast_line(&young),
+            "forecast when it is full cannot be told: not enough history (6 h, a day is needed); \
+             nothing is locked; room for 10.0 GiB, copies included\n"
+        );
     }
 
     #[test]

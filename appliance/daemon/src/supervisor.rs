@@ -211,12 +211,16 @@ impl Link {
         }
     }
 
-    /// Tells the engine thread who may do what; not for use on the asynchronous runtime.
+    /// Tells the engine thread who may do what; when this returns, it goes by that. Not for use on the
+    /// asynchronous runtime.
     ///
     /// # Errors
     /// `NoAnswer` when the thread has died.
     pub fn set_clients(&self, clients: Clients) -> Outcome<()> {
-        self.send(Local::Clients(clients))
+        let (known, answer) = oneshot::channel();
+        let clients = Box::new(clients);
+        self.send(Local::Clients { clients, known })?;
+        answer.blocking_recv().map_err(|_| Error::NoAnswer)
     }
 
     /// The secret of an access key; not for use on the asynchronous runtime.

@@ -39,6 +39,8 @@ pub const INLINE_BODY_BYTES_MAX: u32 = 128 * 1024;
 pub const MANIFEST_BYTES_MAX: u32 = 64 * 1024;
 /// Largest plaintext of a manifest, bucket, configuration or list document.
 pub const DOCUMENT_BYTES_MAX: usize = CHUNK_PLAIN_BYTES_MAX as usize;
+/// Most prefix rules of one bucket.
+pub const BUCKET_RULES_MAX: usize = 32;
 /// Longest object name.
 pub const KEY_BYTES_MAX: usize = 1024;
 /// Largest object.

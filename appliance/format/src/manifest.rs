@@ -214,8 +214,25 @@ pub struct BucketBody {
     pub default_years: u32,
     /// When it was made.
     pub created_ms: UnixMillis,
-    /// Owner.
+    /// Owner; empty for the vault's own.
     pub owner: String,
+    /// Default retention by prefix, in the order of the prefixes.
+    pub rules: Vec<BucketRule>,
+}
+
+/// The default retention of new versions whose name begins with a prefix.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct BucketRule {
+    /// The prefix.
+    pub prefix: Vec<u8>,
+    /// Days, at least 1.
+    pub days: u32,
+}
+
+impl fmt::Debug for BucketRule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "BucketRule(.., {} days)", self.days)
+    }
 }
 
 impl fmt::Debug for BucketBody {

@@ -30,8 +30,9 @@ use stele_format::record::{
 use stele_format::segment::{Footer, SegmentDisks};
 use stele_format::units::{ByteCount, DiskId, Generation, LaneId, LogIndex, Sequence, UnixMillis};
 use support::{
-    DISK, KEY_STATE_PLACE, bodies, bucket, config, data_frame, data_seal, draft, journal_frame,
-    journal_payload, manifest, object_header, record_header, segment_header, static_label,
+    DISK, KEY_STATE_PLACE, bodies, bucket, bucket_with_rules, config, data_frame, data_seal, draft,
+    journal_frame, journal_payload, manifest, object_header, record_header, segment_header,
+    static_label,
 };
 
 #[test]
@@ -177,13 +178,14 @@ fn every_flip(good: &[u8], refused: impl Fn(&[u8]) -> bool) {
 fn secrets_do_not_show_in_debug_output() {
     let manifest = manifest();
     let shown = format!(
-        "{manifest:?} {:?} {:?} {:?}",
+        "{manifest:?} {:?} {:?} {:?} {:?}",
         bucket(),
+        bucket_with_rules(),
         config(),
         manifest.entries
     );
     for secret in [
-        "backups", "zeta", "pharmacy", "secret", "145", "91, 91", "0011", "site",
+        "backups", "zeta", "pharmacy", "secret", "145", "91, 91", "0011", "site", "locks",
     ] {
         assert!(!shown.contains(secret), "{secret} shows in {shown}");
     }

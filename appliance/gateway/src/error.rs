@@ -57,6 +57,9 @@ pub(crate) fn wrong_answer() -> S3Error {
 impl From<Refusal> for S3Error {
     fn from(refusal: Refusal) -> Self {
         let mut error = S3Error::with_message(code(&refusal), sentence(&refusal));
+        if matches!(refusal, Refusal::QuotaExceeded(_)) {
+            error.set_status_code(StatusCode::FORBIDDEN);
+        }
         if let Some(headers) = headers(&refusal) {
             error.set_headers(headers);
         }
@@ -76,13 +79,17 @@ fn code(refusal: &Refusal) -> S3ErrorCode {
         Refusal::IsMarker { .. } => S3ErrorCode::MethodNotAllowed,
         Refusal::NoSuchUpload => S3ErrorCode::NoSuchUpload,
         Refusal::BucketExists => S3ErrorCode::BucketAlreadyOwnedByYou,
+        Refusal::BucketTaken => S3ErrorCode::BucketAlreadyExists,
         Refusal::BucketNotEmpty => S3ErrorCode::BucketNotEmpty,
         Refusal::TooManyBuckets { .. } => S3ErrorCode::TooManyBuckets,
         Refusal::Locked { .. }
         | Refusal::Held
         | Refusal::NeedsRight(_)
+        | Refusal::NotAllowed(_)
         | Refusal::Weaker
         | Refusal::VaultKey => S3ErrorCode::AccessDenied,
+        // S3 has no code for quotas; this is the one that other stores answer with.
+        Refusal::QuotaExceeded(_) => S3ErrorCode::Custom("QuotaExceeded".into()),
         Refusal::NoLockOnBucket => S3ErrorCode::InvalidRequest,
         Refusal::RetentionDate(_) => S3ErrorCode::InvalidArgument,
         Refusal::Range { .. } => S3ErrorCode::InvalidRange,
@@ -93,7 +100,7 @@ fn code(refusal: &Refusal) -> S3ErrorCode {
         Refusal::TooLarge { .. } => S3ErrorCode::EntityTooLarge,
         Refusal::Checksum => S3ErrorCode::BadDigest,
         Refusal::MetadataTooLarge { .. } => S3ErrorCode::MetadataTooLarge,
-        Refusal::Busy => S3ErrorCode::SlowDown,
+        Refusal::Busy | Refusal::TooFast => S3ErrorCode::SlowDown,
         Refusal::Full | Refusal::ReadOnly(_) | Refusal::Rebuilding | Refusal::Stopping => {
             S3ErrorCode::ServiceUnavailable
         }
@@ -127,7 +134,11 @@ fn headers(refusal: &Refusal) -> Option<HeaderMap> {
             let value = HeaderValue::try_from(format!("bytes */{content_bytes}")).ok()?;
             headers.insert(CONTENT_RANGE, value);
         }
-        Refusal::Busy | Refusal::Full | Refusal::Rebuilding | Refusal::Stopping => {
+        Refusal::Busy
+        | Refusal::TooFast
+        | Refusal::Full
+        | Refusal::Rebuilding
+        | Refusal::Stopping => {
             headers.insert(RETRY_AFTER, HeaderValue::from(RETRY_AFTER_S));
         }
         _ => return None,
@@ -260,6 +271,10 @@ mod tests {
         check(Refusal::IsMarker { version }, 405, "MethodNotAllowed");
         check(Refusal::NoSuchUpload, 404, "NoSuchUpload");
         check(Refusal::BucketExists, 409, "BucketAlreadyOwnedByYou");
+        check(Refusal::BucketTaken, 409, "BucketAlreadyExists");
+        check(Refusal::NotAllowed("no".into()), 403, "AccessDenied");
+        check(Refusal::QuotaExceeded("no".into()), 403, "QuotaExceeded");
+        check(Refusal::TooFast, 503, "SlowDown");
         check(Refusal::BucketNotEmpty, 409, "BucketNotEmpty");
         check(
             Refusal::TooManyBuckets { buckets_max: 1 },

@@ -68,6 +68,9 @@ pub enum Refusal {
     /// The bucket is there already and is the caller's.
     #[error("the bucket exists already")]
     BucketExists,
+    /// The bucket is there already and is another client's.
+    #[error("the bucket exists already and belongs to another client")]
+    BucketTaken,
     /// The bucket still shows versions, markers or uploads.
     #[error("the bucket is not empty")]
     BucketNotEmpty,
@@ -92,6 +95,15 @@ pub enum Refusal {
     /// The client's key lacks a right.
     #[error("the key lacks the right {0:?}")]
     NeedsRight(Right),
+    /// The client's key may not do this, here, or at all, in the engine's words.
+    #[error("{0}")]
+    NotAllowed(String),
+    /// The owner of the bucket may store no more, in the engine's words.
+    #[error("{0}")]
+    QuotaExceeded(String),
+    /// The client's key writes faster than it may.
+    #[error("the key writes faster than it may; try again later")]
+    TooFast,
     /// Retention would become weaker.
     #[error("retention can be extended, never shortened")]
     Weaker,

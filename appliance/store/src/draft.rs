@@ -23,6 +23,16 @@ pub(crate) enum Origin {
     Engine,
 }
 
+impl Origin {
+    /// The request that waits, if one does.
+    pub(crate) const fn request(self) -> Option<RequestId> {
+        match self {
+            Origin::Request { id, .. } => Some(id),
+            Origin::Engine => None,
+        }
+    }
+}
+
 /// The version field of the header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum VersionSlot {

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 
 use stele_format::label::VaultFlags;
 use stele_format::manifest::{
-    BucketBody, BucketKind as MediaKind, Checksum as MediaChecksum, ChecksumAlgorithm,
-    ChecksumType, ChunkKey as MediaKey, ConfigBody, Manifest,
+    BucketBody, BucketKind as MediaKind, BucketRule as MediaRule, Checksum as MediaChecksum,
+    ChecksumAlgorithm, ChecksumType, ChunkKey as MediaKey, ConfigBody, Manifest,
 };
 use stele_format::record::{
     Abandoned, Alloc, Body, EpochReason, EpochStart, Genesis, LockMode, Marker, Placed,
@@ -20,7 +20,7 @@ use crate::index::Fact;
 use crate::index::rows::{BucketRow, PartRow, RecordLocation, UploadRow, VersionRow};
 use crate::keys::message::open_message;
 use crate::keys::state::KeyState;
-use crate::policy::{BucketKind, Mode, Period, Retention};
+use crate::policy::{BucketKind, Mode, OwnerId, Period, PrefixRule, Retention};
 use crate::pool::Place;
 use crate::read::VerifiedRecord;
 use crate::request::{Checksum, Metadata};
@@ -230,6 +230,7 @@ fn part_added(
         .map(|checksum| (checksum.algorithm.get(), checksum.value.clone()))
         .collect();
     Fact::PartAdded {
+        bucket: header.bucket,
         upload: UploadId::from(header.version),
         number,
         row: PartRow {
@@ -301,7 +302,15 @@ pub(crate) fn bucket_body(row: &BucketRow) -> BucketBody {
         default_days,
         default_years,
         created_ms: row.created,
-        owner: String::new(),
+        owner: row.owner.as_str().to_owned(),
+        rules: row
+            .rules
+            .iter()
+            .map(|rule| MediaRule {
+                prefix: rule.prefix.clone(),
+                days: rule.days,
+            })
+            .collect(),
     }
 }
 
@@ -319,6 +328,15 @@ fn bucket_row(body: &BucketBody) -> BucketRow {
         },
         default: Mode::from_code(body.default_mode.get()).map(|mode| (mode, period)),
         created: body.created_ms,
+        owner: OwnerId::of_record(&body.owner),
+        rules: body
+            .rules
+            .iter()
+            .map(|rule| PrefixRule {
+                prefix: rule.prefix.clone(),
+                days: rule.days,
+            })
+            .collect(),
         deleted: false,
     }
 }

@@ -6,6 +6,8 @@ pub const BUCKET_COUNT_MAX: u32 = 1_000;
 pub const REQUEST_COUNT_MAX: usize = 4_096;
 /// Upload and download streams open at once.
 pub const STREAM_COUNT_MAX: usize = 1_024;
+/// Keys whose rate is remembered.
+pub const METER_COUNT_MAX: usize = 1_024;
 /// Longest time an upload or download stream may be idle.
 pub const STREAM_IDLE_MS_MAX: u64 = 15 * 60 * 1_000;
 /// Journal frames a copy may be behind; then the journal goes on in a segment without it, or waits for it
@@ -52,8 +54,11 @@ pub const METADATA_BYTES_MAX: u32 = 16 << 10;
 pub const MANIFEST_ENTRY_COUNT_MAX: usize = 64;
 /// Entries in one list chunk.
 pub const LIST_ENTRY_COUNT_MAX: usize = 8_192;
-/// Share of a disk's units kept for journal, seals and epochs: one in this many.
-pub const RESERVE_UNIT_DIVISOR: u32 = 50;
+/// Share of a disk's units that new data may not take: one in this many. It is for the log: seals and
+/// epochs, configuration, approvals, and half of it for what clients say of data that is there.
+pub const RESERVE_UNIT_DIVISOR: u32 = 10;
+/// Share of the reserve that no client may take with markers, releases, locks and holds.
+pub const RESERVE_VAULT_DIVISOR: u32 = 2;
 /// Rows asked of the index in one page of a listing.
 pub const SCAN_ROW_COUNT: usize = 1_000;
 /// Zeros kept written ahead of the journal's head on disks that are files, bytes.

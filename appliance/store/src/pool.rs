@@ -16,7 +16,7 @@ use stele_format::units::{
 };
 
 use crate::engine::DiskSlot;
-use crate::limits::{RESERVE_UNIT_DIVISOR, SLOW_MS};
+use crate::limits::{RESERVE_UNIT_DIVISOR, RESERVE_VAULT_DIVISOR, SLOW_MS};
 use crate::plants::{Plant, on};
 use crate::recovery::table::quorum;
 
@@ -598,6 +598,23 @@ impl Pool {
     #[must_use]
     pub fn spare_units(&self, member: &Member) -> u32 {
         member.units.free.saturating_sub(self.reserve_units(member))
+    }
+
+    /// Whether this is a vault for evaluation.
+    #[must_use]
+    pub fn is_evaluation(&self) -> bool {
+        VaultFlags::new(self.flags).is_some_and(|flags| flags.contains(VaultFlags::EVALUATION))
+    }
+
+    /// Whether clients may still add records about data that is there: the rest of the reserve is the
+    /// vault's own, so that nobody's markers keep it from changing who may do what.
+    #[must_use]
+    pub fn has_room_for_records(&self) -> bool {
+        let roomy = |member: &&Member| {
+            let kept = self.reserve_units(member) / RESERVE_VAULT_DIVISOR;
+            member.units.free >= kept + self.segment_units
+        };
+        self.active().filter(roomy).count() >= self.needed()
     }
 
     /// Takes a fresh segment id and the chosen places.

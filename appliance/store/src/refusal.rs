@@ -33,6 +33,9 @@ pub enum Refusal {
     /// The bucket is there.
     #[error("the bucket exists already")]
     BucketExists,
+    /// The bucket is there and belongs to somebody else.
+    #[error("the bucket exists already and belongs to another client")]
+    BucketTaken,
     /// It shows versions, markers or uploads.
     #[error("the bucket is not empty")]
     BucketNotEmpty,

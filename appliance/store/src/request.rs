@@ -8,7 +8,7 @@ use std::fmt;
 use stele_device::buffer::BufferMut;
 use stele_format::units::{BucketId, LogIndex, ObjectId, UnixMillis, UploadId, VersionId};
 
-use crate::policy::{BucketKind, Mode, Period, Retention, Rights};
+use crate::policy::{Asker, BucketKind, Mode, OwnerId, Period, PrefixRule, Retention};
 
 pub use crate::refusal::{DamagePlace, ReadOnlyReason, Refusal};
 
@@ -167,13 +167,13 @@ impl fmt::Debug for ListWish {
     }
 }
 
-/// A question with the rights of the client who asks it.
+/// A question and who asks it.
 #[derive(Debug)]
 pub struct Request {
     /// Ties the answer.
     pub id: RequestId,
-    /// The client's special rights.
-    pub rights: Rights,
+    /// Who asks; what they may do is decided where the question is.
+    pub asker: Asker,
     /// The question.
     pub command: Command,
 }
@@ -206,6 +206,15 @@ pub enum Command {
         bucket: String,
         /// New default; none clears.
         default: Option<(Mode, Period)>,
+    },
+    /// `Done`: the default retention of keys with a prefix; asked by the vault alone.
+    SetRule {
+        /// Bucket.
+        bucket: String,
+        /// Prefix.
+        prefix: Vec<u8>,
+        /// Days; none removes the rule.
+        days: Option<u32>,
     },
     /// `Stream`
     OpenPut {
@@ -387,6 +396,10 @@ pub struct BucketInfo {
     pub created: UnixMillis,
     /// Default retention.
     pub default: Option<(Mode, Period)>,
+    /// Default retention by prefix.
+    pub rules: Vec<PrefixRule>,
+    /// Whose it is.
+    pub owner: OwnerId,
 }
 
 /// A version, as HEAD tells it.

@@ -8,7 +8,7 @@ use minicbor::{Decoder, Encoder};
 use stele_format::digest::Digest;
 use stele_format::tree::Frontier;
 use stele_format::units::{
-    DiskId, Epoch, LaneId, LogIndex, SegmentId, Sequence, UnitIndex, UnixMillis,
+    BucketId, DiskId, Epoch, LaneId, LogIndex, SegmentId, Sequence, UnitIndex, UnixMillis,
 };
 
 use crate::index::SnapshotMeta;
@@ -16,8 +16,10 @@ use crate::index::rows::ROW_VERSION;
 use crate::journal::{Journal, JournalPosition};
 use crate::lane::Lane;
 use crate::plants::{Plant, on};
+use crate::policy::Usage;
 use crate::pool::{Place, Pool, SegmentInfo};
 use crate::sequence::LogHead;
+use crate::usage::Usages;
 
 const SNAPSHOT_VERSION: u8 = 4;
 
@@ -32,11 +34,13 @@ pub(crate) struct SnapshotState {
     /// Data segments whose frames the rows may not cover completely.
     pub(crate) open_segments: Vec<SegmentId>,
     pub(crate) segments: Vec<(SegmentId, SegmentInfo)>,
+    /// What the records before `apply_from` brought.
+    pub(crate) usages: Usages,
 }
 
 impl SnapshotState {
     /// The state as of the last applied frame.
-    pub(crate) fn of(pool: &Pool, lane: &Lane, journal: &Journal) -> Self {
+    pub(crate) fn of(pool: &Pool, lane: &Lane, journal: &Journal, usages: &Usages) -> Self {
         let settled = if on(Plant::SnapshotUnsettled) {
             journal.applied()
         } else {
@@ -57,6 +61,7 @@ impl SnapshotState {
                 .iter()
                 .map(|(id, info)| (*id, info.clone()))
                 .collect(),
+            usages: usages.clone(),
         }
     }
 
@@ -74,7 +79,7 @@ impl SnapshotState {
     fn encode(&self) -> Vec<u8> {
         let mut bytes = Vec::new();
         let mut encoder = Encoder::new(&mut bytes);
-        let written = encoder.array(9).and_then(|e| {
+        let written = encoder.array(11).and_then(|e| {
             e.u8(SNAPSHOT_VERSION)?.u8(ROW_VERSION)?;
             e.u64(self.position.sequence.get())?;
             e.bytes(&self.position.chain.0)?
@@ -106,6 +111,15 @@ impl SnapshotState {
                 }
                 e.u64(info.written.get())?.u64(info.verified.get())?;
             }
+            e.array(self.usages.buckets.len() as u64)?;
+            for (bucket, usage) in &self.usages.buckets {
+                e.array(3)?.bytes(bucket.as_bytes())?;
+                e.u64(usage.bytes)?.u64(usage.versions)?;
+            }
+            e.array(self.usages.expiries.len() as u64)?;
+            for until in self.usages.expiries.values() {
+                e.u64(until.get())?;
+            }
             Ok(e)
         });
         written.map(drop).expect("writing to memory cannot fail");
@@ -119,7 +133,7 @@ impl SnapshotState {
 
     fn read(meta: &SnapshotMeta) -> Result<Self, CborError> {
         let mut d = Decoder::new(&meta.extra);
-        expect_array(&mut d, 9)?;
+        expect_array(&mut d, 11)?;
         // Rows of another version mean that the index is made anew, as this does.
         if d.u8()? != SNAPSHOT_VERSION || d.u8()? != ROW_VERSION {
             return Err(CborError::message("version"));
@@ -137,6 +151,7 @@ impl SnapshotState {
         let segments = (0..count)
             .map(|_| read_segment(&mut d))
             .collect::<Result<_, CborError>>()?;
+        let usages = read_usages(&mut d)?;
         let frontier =
             Frontier::decode(&meta.frontier).map_err(|_| CborError::message("frontier"))?;
         let log = LogHead {
@@ -162,6 +177,7 @@ impl SnapshotState {
             next_segment,
             open_segments,
             segments,
+            usages,
         })
     }
 }
@@ -196,6 +212,20 @@ fn read_segment(d: &mut Decoder<'_>) -> Result<(SegmentId, SegmentInfo), CborErr
             verified,
         },
     ))
+}
+
+fn read_usages(d: &mut Decoder<'_>) -> Result<Usages, CborError> {
+    let mut usages = Usages::default();
+    for _ in 0..read_count(d)? {
+        expect_array(d, 3)?;
+        let bucket = BucketId::new(read_array(d)?);
+        let (bytes, versions) = (d.u64()?, d.u64()?);
+        usages.buckets.insert(bucket, Usage { bytes, versions });
+    }
+    for _ in 0..read_count(d)? {
+        usages.expires(Some(UnixMillis::new(d.u64()?)));
+    }
+    Ok(usages)
 }
 
 fn read_places(d: &mut Decoder<'_>) -> Result<Vec<Place>, CborError> {
@@ -253,6 +283,7 @@ mod tests {
             next_segment: SegmentId::new(2),
             open_segments: Vec::new(),
             segments: Vec::new(),
+            usages: Usages::default(),
         };
         let meta = state.meta();
         assert!(SnapshotState::decode(&meta).is_some());

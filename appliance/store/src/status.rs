@@ -1,13 +1,14 @@
 //! What operators and tools may see: a plain read model, and alarms.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use stele_format::units::{DiskId, PoolId, SegmentId, UnixMillis};
 
 use crate::engine::{Counters, Engine, FillProgress};
+use crate::forecast::{Fill, forecast};
 use crate::heal::schedule::HealCounts;
 use crate::index::{ApplyError, IndexUsage};
-use crate::policy::Right;
+use crate::policy::{OwnerId, Right, Usage};
 use crate::pool::{Member, MemberState, Pool};
 use crate::request::{Answer, ReadOnlyReason};
 
@@ -96,6 +97,12 @@ pub struct Status {
     pub alarms: Vec<Alarm>,
     /// Healing.
     pub heal: HealStatus,
+    /// How the vault fills.
+    pub fill: Fill,
+    /// Nothing that is locked now may go before this date; none where nothing is locked.
+    pub next_expiry: Option<UnixMillis>,
+    /// What each owner of a bucket stores.
+    pub usage: BTreeMap<OwnerId, Usage>,
 }
 
 /// How healing stands.
@@ -140,6 +147,8 @@ pub struct Load {
     pub records: usize,
     /// Operations that disks have.
     pub operations: usize,
+    /// Owners of whose quotas something is promised.
+    pub promises: usize,
 }
 
 /// Something an operator must know.
@@ -234,7 +243,33 @@ impl Engine {
             flags: self.pool.flags,
             alarms: self.alarms.recent.iter().cloned().collect(),
             heal: self.heal_status(),
+            fill: self.fill_status(),
+            next_expiry: self.usages.next_expiry(self.time().release),
+            usage: self.usage_by_owner(),
         }
+    }
+
+    fn usage_by_owner(&self) -> BTreeMap<OwnerId, Usage> {
+        let mut owners: BTreeMap<OwnerId, Usage> = BTreeMap::new();
+        for (bucket, row) in &self.buckets {
+            let usage = self.usages.buckets.get(bucket).copied();
+            let sum = owners.entry(row.owner.clone()).or_default();
+            *sum = sum.plus(usage.unwrap_or_default());
+        }
+        owners
+    }
+
+    fn fill_status(&self) -> Fill {
+        let unit = u64::from(self.pool.unit_bytes);
+        let spare = self
+            .pool
+            .active()
+            .map(|m| u64::from(self.pool.spare_units(m)));
+        let segments = self.pool.segments.values().map(|info| {
+            let copies = info.places.len() as u64;
+            (info.written, u64::from(info.units) * unit * copies)
+        });
+        forecast(self.clock.latest(), spare.sum::<u64>() * unit, segments)
     }
 
     fn heal_status(&self) -> HealStatus {
@@ -286,6 +321,7 @@ impl Engine {
             chunks: self.tickets.len() + self.lane.held(),
             records: self.journal.held(),
             operations: self.io.held(),
+            promises: self.tenants.promises(),
         }
     }
 

@@ -14,7 +14,7 @@ use stele_store::index::rows::{
     UploadRow, VersionRow,
 };
 use stele_store::index::{ApplyError, Fact, MergedScan, Rows, RowsError, Scan, Table, apply, keys};
-use stele_store::policy::{BucketKind, Mode, Retention};
+use stele_store::policy::{BucketKind, Mode, OwnerId, Retention};
 
 /// Rows in one plain map.
 #[derive(Default, Clone, PartialEq, Eq)]
@@ -156,6 +156,7 @@ fn part(upload: u64, number: u16, etag: &str) -> Fact {
         checksums: Vec::new(),
     };
     Fact::PartAdded {
+        bucket: BUCKET,
         upload: upload_id(upload),
         number,
         row,
@@ -284,6 +285,8 @@ fn buckets_configurations_and_chunks_are_put_and_a_deleted_bucket_stays_known() 
         kind: BucketKind::Plain,
         default: None,
         created: UnixMillis::new(1),
+        owner: OwnerId::default(),
+        rules: Vec::new(),
         deleted: false,
     };
     let chunk = ChunkRow {

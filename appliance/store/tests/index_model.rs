@@ -242,9 +242,10 @@ impl Model {
             }
             Act::Part { upload, number } => {
                 let (upload, row) = (self.pick_upload(*upload)?, self.part_row());
-                let parts = &mut self.uploads.get_mut(&upload)?.2;
+                let (bucket, _, parts) = self.uploads.get_mut(&upload)?;
                 parts.insert(*number, row.etag.clone());
                 Fact::PartAdded {
+                    bucket: *bucket,
                     upload,
                     number: *number,
                     row,

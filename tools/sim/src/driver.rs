@@ -20,7 +20,7 @@ use stele_store::engine::{
 use stele_store::index::{IndexReply, IndexRequest, IndexStore};
 use stele_store::job::{Job, JobDone};
 use stele_store::keys::chunk::AwsLc;
-use stele_store::policy::Rights;
+use stele_store::policy::{Asker, Rights};
 use stele_store::recovery::{Opened, read_label, write_static_label};
 use stele_store::request::{Answer, Command, Refusal, Request, RequestId};
 
@@ -139,7 +139,7 @@ impl Machine {
             context,
             Event::Request(Request {
                 id,
-                rights,
+                asker: Asker::Vault(rights),
                 command,
             }),
         )?;

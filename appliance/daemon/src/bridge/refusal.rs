@@ -16,6 +16,7 @@ pub fn to_gateway(refusal: Refusal) -> gateway::Refusal {
         Refusal::IsMarker { version } => gateway::Refusal::IsMarker { version },
         Refusal::NoSuchUpload => gateway::Refusal::NoSuchUpload,
         Refusal::BucketExists => gateway::Refusal::BucketExists,
+        Refusal::BucketTaken => gateway::Refusal::BucketTaken,
         Refusal::BucketNotEmpty => gateway::Refusal::BucketNotEmpty,
         Refusal::TooManyBuckets { buckets_max } => gateway::Refusal::TooManyBuckets { buckets_max },
         Refusal::Policy(refusal) => policy_up(refusal),
@@ -58,6 +59,21 @@ fn policy_up(refusal: policy::Refusal) -> gateway::Refusal {
         policy::Refusal::DateTooFar | policy::Refusal::PeriodInvalid => {
             gateway::Refusal::RetentionDate(RetentionDateFault::TooFar)
         }
+        policy::Refusal::QuotaBytes { .. } | policy::Refusal::QuotaVersions { .. } => {
+            gateway::Refusal::QuotaExceeded(refusal.to_string())
+        }
+        policy::Refusal::TooFast => gateway::Refusal::TooFast,
+        policy::Refusal::UnknownClient
+        | policy::Refusal::NotGranted(_)
+        | policy::Refusal::ForeignBucket
+        | policy::Refusal::OutsidePrefix
+        | policy::Refusal::OnlyVault
+        // Rules are set at the console alone.
+        | policy::Refusal::RuleInvalid
+        | policy::Refusal::NoSuchRule
+        | policy::Refusal::TooManyRules { .. }
+        | policy::Refusal::RuleNeedsDefault
+        | policy::Refusal::LoweringNeedsPeople => gateway::Refusal::NotAllowed(refusal.to_string()),
     }
 }
 

@@ -582,6 +582,8 @@ fn buckets_and_stored_versions_come_up_and_configuration_never_does() {
             kind,
             created: UnixMillis::new(5),
             default: Some((Mode::Compliance, Period::Days(1))),
+            rules: Vec::new(),
+            owner: policy::OwnerId::default(),
         };
         let expected = gateway::BucketInfo {
             name: "b".to_owned(),
@@ -634,6 +636,26 @@ fn refusals_keep_their_meaning_and_numbers() {
         },
     );
     check(policy::Refusal::Held.into(), gateway::Refusal::Held);
+    check(store::Refusal::BucketTaken, gateway::Refusal::BucketTaken);
+    check(policy::Refusal::TooFast.into(), gateway::Refusal::TooFast);
+    let in_words = |refusal: policy::Refusal| refusal.to_string();
+    for refusal in [
+        policy::Refusal::UnknownClient,
+        policy::Refusal::NotGranted(policy::Grant::Put),
+        policy::Refusal::ForeignBucket,
+        policy::Refusal::OutsidePrefix,
+        policy::Refusal::OnlyVault,
+    ] {
+        let expected = gateway::Refusal::NotAllowed(in_words(refusal));
+        check(refusal.into(), expected);
+    }
+    for refusal in [
+        policy::Refusal::QuotaBytes { max: 1 },
+        policy::Refusal::QuotaVersions { max: 1 },
+    ] {
+        let expected = gateway::Refusal::QuotaExceeded(in_words(refusal));
+        check(refusal.into(), expected);
+    }
     check(
         Right::HoldOff.into(),
         gateway::Refusal::NeedsRight(gateway::Right::HoldOff),

@@ -4,6 +4,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::clients::{ClientAsk, ClientReply, RuleAsk, RuleReply};
+
 /// Grows when an old client could misunderstand a new server or the other way round.
 pub const PROTOCOL: u32 = 1;
 
@@ -27,6 +29,10 @@ pub enum Ask {
     Join(Join),
     /// To move everything off the disk of this number, from 1.
     Drain(u16),
+    /// About clients.
+    Client(ClientAsk),
+    /// About default retention by prefix.
+    Rule(RuleAsk),
 }
 
 /// A disk that is to join. Paths are absolute.
@@ -84,6 +90,10 @@ pub enum Reply {
     Joined(Joined),
     /// The disk is being drained.
     Draining(Draining),
+    /// About clients.
+    Client(ClientReply),
+    /// The rules of a bucket.
+    Rules(RuleReply),
     /// Why there is no answer, as a sentence.
     Refused(String),
 }
@@ -140,9 +150,32 @@ pub struct Status {
     /// What the operator should do next, most urgent first; empty when there is nothing.
     #[serde(default)]
     pub next: Vec<NextStep>,
+    /// When it will be full, and from when on something may go.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub forecast: Option<ForecastStatus>,
     /// The clocks.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub clock: Option<ClockStatus>,
+}
+
+/// When the vault will be full, from how it filled in the last days.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ForecastStatus {
+    /// Bytes that new data may take on all disks together, copies included.
+    pub spare_bytes: u64,
+    /// What was looked at, milliseconds up to now, at most seven days.
+    pub history_ms: u64,
+    /// Whether that is enough to foretell anything: a day.
+    pub enough_history: bool,
+    /// Bytes taken on all disks in a day, copies included.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bytes_per_day: Option<u64>,
+    /// When no new data can be taken any more, at this rate.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub full_ms: Option<u64>,
+    /// Nothing that is locked now may go before this time; absent where nothing is locked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub first_expiry_ms: Option<u64>,
 }
 
 /// Something for the operator to do. Several steps for the same disk are alternatives.

@@ -18,6 +18,7 @@ use tokio::net::UnixListener;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
+use super::clients::{ClientAsk, ClientReply, RuleAsk, RuleReply};
 use super::protocol::{Ask, Draining, Join, Joined, PROTOCOL, Question, Reply, Status};
 use crate::error::{Error, Outcome};
 use crate::limits::{
@@ -61,6 +62,12 @@ pub trait Answerer: Send + Sync + 'static {
 
     /// Begins to move everything off a disk.
     fn drain(&self, number: u16) -> impl Future<Output = Outcome<Draining>> + Send;
+
+    /// Shows or changes clients.
+    fn client(&self, ask: ClientAsk) -> impl Future<Output = Outcome<ClientReply>> + Send;
+
+    /// Shows or changes default retention by prefix.
+    fn rule(&self, ask: RuleAsk) -> impl Future<Output = Outcome<RuleReply>> + Send;
 }
 
 /// The serving end.
@@ -175,6 +182,8 @@ async fn answer(ask: Ask, answerer: &impl Answerer) -> Reply {
         }
         Ask::Join(join) => answerer.join(join).await.map(Reply::Joined),
         Ask::Drain(number) => answerer.drain(number).await.map(Reply::Draining),
+        Ask::Client(ask) => answerer.client(ask).await.map(Reply::Client),
+        Ask::Rule(ask) => answerer.rule(ask).await.map(Reply::Rules),
     };
     reply.unwrap_or_else(|error| Reply::Refused(error.to_string()))
 }
@@ -182,7 +191,7 @@ async fn answer(ask: Ask, answerer: &impl Answerer) -> Reply {
 /// Time an answer may take.
 fn limit(ask: &Ask) -> Duration {
     Duration::from_millis(match ask {
-        Ask::Status => CONTROL_MS_MAX,
+        Ask::Status | Ask::Client(_) | Ask::Rule(_) => CONTROL_MS_MAX,
         Ask::Join(_) | Ask::Drain(_) => CONTROL_JOIN_MS_MAX,
     })
 }
@@ -196,7 +205,7 @@ pub fn ask_status(path: &Path) -> Outcome<Option<Status>> {
         None => Ok(None),
         Some(Reply::Status(status)) => Ok(Some(*status)),
         Some(Reply::Refused(why)) => Err(Error::ControlRefused(why)),
-        Some(Reply::Joined(_) | Reply::Draining(_)) => Err(Error::ControlAnswer),
+        Some(_) => Err(Error::ControlAnswer),
     }
 }
 
@@ -209,7 +218,7 @@ pub fn ask_join(path: &Path, join: Join) -> Outcome<Option<Joined>> {
         None => Ok(None),
         Some(Reply::Joined(joined)) => Ok(Some(joined)),
         Some(Reply::Refused(why)) => Err(Error::JoinRefused(why)),
-        Some(Reply::Status(_) | Reply::Draining(_)) => Err(Error::ControlAnswer),
+        Some(_) => Err(Error::ControlAnswer),
     }
 }
 
@@ -222,7 +231,33 @@ pub fn ask_drain(path: &Path, number: u16) -> Outcome<Option<Draining>> {
         None => Ok(None),
         Some(Reply::Draining(draining)) => Ok(Some(draining)),
         Some(Reply::Refused(why)) => Err(Error::JoinRefused(why)),
-        Some(Reply::Status(_) | Reply::Joined(_)) => Err(Error::ControlAnswer),
+        Some(_) => Err(Error::ControlAnswer),
+    }
+}
+
+/// Asks the serving process about clients; none when nothing listens.
+///
+/// # Errors
+/// Why it does not, or an answer that cannot be understood.
+pub fn ask_client(path: &Path, question: ClientAsk) -> Outcome<Option<ClientReply>> {
+    match ask(path, Ask::Client(question))? {
+        None => Ok(None),
+        Some(Reply::Client(reply)) => Ok(Some(reply)),
+        Some(Reply::Refused(why)) => Err(Error::JoinRefused(why)),
+        Some(_) => Err(Error::ControlAnswer),
+    }
+}
+
+/// Asks the serving process about default retention by prefix; none when nothing listens.
+///
+/// # Errors
+/// Why it does not, or an answer that cannot be understood.
+pub fn ask_rule(path: &Path, question: RuleAsk) -> Outcome<Option<RuleReply>> {
+    match ask(path, Ask::Rule(question))? {
+        None => Ok(None),
+        Some(Reply::Rules(reply)) => Ok(Some(reply)),
+        Some(Reply::Refused(why)) => Err(Error::JoinRefused(why)),
+        Some(_) => Err(Error::ControlAnswer),
     }
 }
 
@@ -265,6 +300,8 @@ fn exchange(mut stream: UnixStream, question: &Question) -> std::io::Result<Stri
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clients::NotChanged;
+    use crate::control::clients::{ClientStatus, ClientWish};
 
     struct Fixed;
 
@@ -292,6 +329,23 @@ mod tests {
                 _ => Err(Error::JoinBusy),
             }
         }
+
+        async fn client(&self, ask: ClientAsk) -> Outcome<ClientReply> {
+            match ask {
+                ClientAsk::List => Ok(ClientReply::List(vec![ClientStatus::default()])),
+                _ => Err(NotChanged::NoSuchClient.into()),
+            }
+        }
+
+        async fn rule(&self, ask: RuleAsk) -> Outcome<RuleReply> {
+            match ask.change {
+                None => Ok(RuleReply {
+                    default: Some(ask.bucket),
+                    rules: Vec::new(),
+                }),
+                Some(_) => Err(Error::NoAnswer),
+            }
+        }
     }
 
     fn sample() -> Status {
@@ -315,6 +369,7 @@ mod tests {
             counters: None,
             healing: None,
             next: Vec::new(),
+            forecast: None,
             clock: None,
         }
     }
@@ -400,6 +455,43 @@ mod tests {
             Err(Error::JoinRefused(why)) => assert_eq!(why, Error::JoinBusy.to_string()),
             other => panic!("{other:?}"),
         }
+    }
+
+    #[test]
+    fn clients_and_rules_are_asked_about() {
+        let runtime = runtime();
+        let temp = tempfile::tempdir().expect("a directory");
+        let path = temp.path().join("control.sock");
+        assert!(matches!(ask_client(&path, ClientAsk::List), Ok(None)));
+        let socket = {
+            let _context = runtime.enter();
+            ControlSocket::bind(&path).expect("bound")
+        };
+        let _task = runtime.spawn(async move { socket.serve(Arc::new(Fixed)).await });
+        let listed = ask_client(&path, ClientAsk::List).expect("answered");
+        let expected = ClientReply::List(vec![ClientStatus::default()]);
+        assert_eq!(listed, Some(expected));
+        // The largest question there is.
+        let wish = ClientWish {
+            buckets: Some(vec![format!("b/{}", "x".repeat(1_024)); 64]),
+            ..ClientWish::default()
+        };
+        let limit = ClientAsk::Limit {
+            key_id: "K".to_owned(),
+            wish,
+        };
+        match ask_client(&path, limit) {
+            Err(Error::JoinRefused(why)) => {
+                assert_eq!(why, NotChanged::NoSuchClient.to_string());
+            }
+            other => panic!("{other:?}"),
+        }
+        let rules = RuleAsk {
+            bucket: "b".to_owned(),
+            change: None,
+        };
+        let answer = ask_rule(&path, rules).expect("answered").expect("served");
+        assert_eq!(answer.default.as_deref(), Some("b"));
     }
 
     #[test]

@@ -9,6 +9,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use stele_device::clock::Clock;
@@ -16,7 +17,6 @@ use stele_device::linux::clock::SystemClock;
 use stele_device::linux::shared::SharedMemory;
 use stele_format::units::UnixMillis;
 use stele_gateway::SlabPool;
-use stele_gateway::claim::Clients;
 use stele_gateway::limits::{LINK_READ_BYTES, SLAB_FRONT_BYTES, SLAB_PLAIN_BYTES_MAX};
 use stele_gateway::message as gateway;
 use stele_gateway::message::{Claim, Refusal, Request, SessionId};
@@ -27,6 +27,7 @@ use stele_store::request::Command;
 use tokio::net::UnixStream;
 use tokio::sync::mpsc;
 
+use super::door::Door;
 use super::sessions::{Sessions, Stream};
 use super::verify::verify;
 use crate::bridge;
@@ -103,7 +104,7 @@ pub struct Tools {
     /// Content on its way to the disks.
     pub slabs: SlabPool,
     /// Who may speak to the vault.
-    pub clients: Clients,
+    pub door: Door,
     /// The way to the engine thread.
     pub questions: mpsc::Sender<Question>,
 }
@@ -273,10 +274,12 @@ impl Porter {
         piece: Option<Piece>,
     ) -> Result<(), End> {
         if let Request::SignIn {
-            claim, finished, ..
+            claim,
+            source,
+            finished,
         } = request
         {
-            return self.sign_in(number, &claim, finished).await;
+            return self.sign_in(number, (&claim, source), finished).await;
         }
         let now_ms = SystemClock.monotonic_ms();
         let admitted =
@@ -378,7 +381,7 @@ impl Porter {
     async fn sign_in(
         &mut self,
         number: u64,
-        claim: &Claim,
+        (claim, source): (&Claim, IpAddr),
         finished: Vec<SessionId>,
     ) -> Result<(), End> {
         for session in finished {
@@ -387,7 +390,7 @@ impl Porter {
             }
         }
         let now = UnixMillis::new(SystemClock.wall_ms());
-        let verified = self.tools.clients.verify(claim, now);
+        let verified = self.tools.door.admit(claim, source, now);
         let result = verified.and_then(|key| {
             let now_ms = SystemClock.monotonic_ms();
             let session = self.sessions.open(&claim.key_id, now_ms)?;

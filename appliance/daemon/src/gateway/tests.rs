@@ -22,9 +22,11 @@ use tokio::net::UnixStream;
 use tokio::sync::watch;
 use zeroize::Zeroizing;
 
+use super::door::Door;
 use super::porter::{End, Porter, Tools};
 use crate::bays::Bays;
 use crate::bell::Bell;
+use crate::clients::{self, Clients, Published};
 use crate::opener::Opener;
 use crate::supervisor::Machine;
 use crate::vault::Directory;
@@ -40,6 +42,7 @@ const DAY_MS: u64 = 86_400_000;
 struct Vault {
     machine: Machine,
     tools: Tools,
+    key_id: String,
     memory: Arc<SharedMemory>,
     _dir: TempDir,
 }
@@ -50,6 +53,7 @@ struct Evil {
     frames: Frames,
     last: u64,
     porter: tokio::task::JoinHandle<End>,
+    key_id: String,
     _stop: watch::Sender<bool>,
 }
 
@@ -85,16 +89,26 @@ impl Vault {
             index_cache_bytes: None,
         };
         let machine = Machine::start(slots, opener, &bell).expect("an engine");
-        let clients = Secrets::new();
-        clients.insert("A", Zeroizing::new(SECRET.to_owned()));
+        // The one key that the vault was made with, under a secret of this test.
+        let value = machine.link().get_config(clients::RECORD);
+        let value = value.expect("an engine").expect("a register");
+        let register = Clients::decode(&value).expect("well formed");
+        machine.link().set_clients(register.clone()).expect("known");
+        let key_id = register.iter().next().expect("one").id.clone();
+        let secrets = Secrets::new();
+        secrets.insert(key_id.clone(), Zeroizing::new(SECRET.to_owned()));
         let tools = Tools {
             slabs,
-            clients,
+            door: Door {
+                secrets,
+                register: Published::new(register),
+            },
             questions: machine.questions(),
         };
         Vault {
             machine,
             tools,
+            key_id,
             memory: Arc::new(SharedMemory::create(SLAB_BYTES, PIECES).expect("memory")),
             _dir: dir,
         }
@@ -114,6 +128,7 @@ impl Vault {
             frames: Frames::default(),
             last: 0,
             porter,
+            key_id: self.key_id.clone(),
             _stop: stop,
         }
     }
@@ -133,12 +148,6 @@ fn date_text(at: UnixMillis) -> String {
         u8::from(day.month()),
         day.day()
     )
-}
-
-/// What client A signs.
-fn signed(secret: &str, at: UnixMillis) -> Claim {
-    let date = date_text(at);
-    Claim::signed("A", secret, &date, "us-east-1", [7; 32])
 }
 
 fn now() -> UnixMillis {
@@ -176,6 +185,12 @@ fn commit(stream: StreamId) -> Request {
 }
 
 impl Evil {
+    /// What the client signs.
+    fn signed(&self, secret: &str, at: UnixMillis) -> Claim {
+        let date = date_text(at);
+        Claim::signed(&self.key_id, secret, &date, "us-east-1", [7; 32])
+    }
+
     async fn send(&mut self, frame: &Up) {
         let mut bytes = Vec::new();
         encode(frame, &mut bytes).expect("short");
@@ -220,6 +235,10 @@ impl Evil {
         let (answered, result, bytes) = self.reply().await;
         assert_eq!(answered, number);
         (result, bytes)
+    }
+
+    async fn enter(&mut self, secret: &str, at: UnixMillis) -> Result<SessionId, Refusal> {
+        self.sign_in(self.signed(secret, at)).await
     }
 
     async fn sign_in(&mut self, claim: Claim) -> Result<SessionId, Refusal> {
@@ -308,17 +327,17 @@ async fn it_speaks_for_nobody_who_did_not_sign() {
         evil.refused(session, commit(StreamId(1)), Refusal::NoSession)
             .await;
     }
-    let forged = evil.sign_in(signed("guessed", now())).await;
+    let forged = evil.enter("guessed", now()).await;
     assert_eq!(forged, Err(Refusal::Signature));
     let hour_ago = UnixMillis::new(now().get() - 3_600_000);
-    let replayed = evil.sign_in(signed(SECRET, hour_ago)).await;
+    let replayed = evil.enter(SECRET, hour_ago).await;
     assert_eq!(replayed, Err(Refusal::Skewed));
     let stranger = Claim {
         key_id: "B".to_owned(),
-        ..signed(SECRET, now())
+        ..evil.signed(SECRET, now())
     };
     assert_eq!(evil.sign_in(stranger).await, Err(Refusal::UnknownKey));
-    let session = evil.sign_in(signed(SECRET, now())).await.expect("signed");
+    let session = evil.enter(SECRET, now()).await.expect("signed");
     let (buckets, _) = evil.ask(session, Request::ListBuckets, None).await;
     assert!(matches!(buckets, Ok(Answer::Buckets(buckets)) if buckets.is_empty()));
     stop(vault, evil).await;
@@ -328,7 +347,7 @@ async fn it_speaks_for_nobody_who_did_not_sign() {
 async fn it_destroys_and_shortens_nothing() {
     let vault = Vault::start().await;
     let mut evil = vault.gateway();
-    let session = evil.sign_in(signed(SECRET, now())).await.expect("signed");
+    let session = evil.enter(SECRET, now()).await.expect("signed");
     let version = evil.store(&vault, session, "locked").await;
     let name = || object("locked");
     for bypass in [false, true] {
@@ -389,9 +408,9 @@ async fn it_destroys_and_shortens_nothing() {
 async fn it_uses_no_stream_and_no_memory_of_others() {
     let vault = Vault::start().await;
     let mut evil = vault.gateway();
-    let session = evil.sign_in(signed(SECRET, now())).await.expect("signed");
+    let session = evil.enter(SECRET, now()).await.expect("signed");
     let version = evil.store(&vault, session, "locked").await;
-    let other = evil.sign_in(signed(SECRET, now())).await.expect("signed");
+    let other = evil.enter(SECRET, now()).await.expect("signed");
     let Ok(Answer::Stream(stream)) = evil.ask(session, put("locked"), None).await.0 else {
         panic!("no stream")
     };
@@ -439,12 +458,12 @@ async fn it_uses_no_stream_and_no_memory_of_others() {
 async fn garbage_ends_its_conversation_and_nothing_else() {
     let vault = Vault::start().await;
     let mut good = vault.gateway();
-    let session = good.sign_in(signed(SECRET, now())).await.expect("signed");
+    let session = good.enter(SECRET, now()).await.expect("signed");
     let version = good.store(&vault, session, "locked").await;
     let mut random = 0x9e37_79b9_7f4a_7c15_u64;
     for round in 0..200 {
         let mut evil = vault.gateway();
-        let session = evil.sign_in(signed(SECRET, now())).await.expect("signed");
+        let session = evil.enter(SECRET, now()).await.expect("signed");
         // A stream that is left open, whatever comes.
         evil.ask(session, put("locked"), None)
             .await

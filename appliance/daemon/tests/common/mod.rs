@@ -264,6 +264,18 @@ pub fn exchange(
     name: &str,
     parts: &[&[u8]],
 ) -> std::io::Result<Vec<u8>> {
+    exchange_slowly(ca_pem, address, name, parts, &mut |_| {})
+}
+
+/// As [`exchange`], with something done before each part. A server that answers before it has everything
+/// is heard too.
+pub fn exchange_slowly(
+    ca_pem: &str,
+    address: SocketAddr,
+    name: &str,
+    parts: &[&[u8]],
+    before: &mut dyn FnMut(usize),
+) -> std::io::Result<Vec<u8>> {
     use rustls::pki_types::pem::PemObject;
     use rustls::pki_types::{CertificateDer, ServerName};
     let mut roots = rustls::RootCertStore::empty();
@@ -279,8 +291,14 @@ pub fn exchange(
     let connection =
         rustls::ClientConnection::new(std::sync::Arc::new(config), name).expect("a client");
     let mut stream = rustls::StreamOwned::new(connection, TcpStream::connect(address)?);
-    for part in parts {
-        stream.write_all(part)?;
+    for (at, part) in parts.iter().enumerate() {
+        before(at);
+        let written = stream.write_all(part).and_then(|()| stream.flush());
+        match written {
+            Err(error) if at == 0 => return Err(error),
+            Err(_) => break,
+            Ok(()) => {}
+        }
     }
     let mut reply = Vec::new();
     match stream.read_to_end(&mut reply) {

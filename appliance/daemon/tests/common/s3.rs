@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use aws_lc_rs::{digest, hmac};
 
-use super::{Place, Server, exchange};
+use super::{Place, Server, exchange_slowly};
 
 /// A client of one server.
 #[derive(Clone)]
@@ -27,6 +27,60 @@ impl Client {
         }
     }
 
+    /// A client with the key that `stele client add` printed.
+    pub fn with(place: &Place, server: &Server, printed: &str) -> Client {
+        let value = |name: &str| {
+            let start = format!("{name}=");
+            let mut lines = printed.lines();
+            let found = lines.find_map(|line| line.strip_prefix(&start));
+            found.expect("a setting").to_owned()
+        };
+        Client {
+            id: value("AWS_ACCESS_KEY_ID"),
+            secret: value("AWS_SECRET_ACCESS_KEY"),
+            address: server.address(),
+            ca_pem: std::fs::read_to_string(place.file("ca.pem")).expect("read"),
+        }
+    }
+
+    /// The same key at another start of the vault.
+    pub fn at(&self, server: &Server) -> Client {
+        Client {
+            address: server.address(),
+            ..self.clone()
+        }
+    }
+
+    /// Its access key id.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// One request, by status and the code of S3 where it was refused.
+    pub fn answer(&self, method: &str, path: &str, body: &[u8]) -> (u16, String) {
+        self.answer_slowly(method, path, &[body], &mut |_| {})
+    }
+
+    /// As [`Client::answer`], with something done before each part of the body.
+    pub fn answer_slowly(
+        &self,
+        method: &str,
+        path: &str,
+        parts: &[&[u8]],
+        before: &mut dyn FnMut(usize),
+    ) -> (u16, String) {
+        let reply = self.call_slowly(method, path, parts, before);
+        let (status, body) = reply.expect("answered");
+        let text = String::from_utf8_lossy(&body);
+        let code = text
+            .split_once("<Code>")
+            .and_then(|(_, rest)| rest.split_once("</Code>"));
+        (
+            status,
+            code.map(|(code, _)| code.to_owned()).unwrap_or_default(),
+        )
+    }
+
     /// Stores a body, or makes a bucket without one; it must succeed.
     pub fn put(&self, path: &str, body: &[u8]) {
         let (status, said) = self.call("PUT", path, body).expect("answered");
@@ -43,11 +97,25 @@ impl Client {
 
     /// One request; none when the server is gone.
     pub fn call(&self, method: &str, path: &str, body: &[u8]) -> Option<(u16, Vec<u8>)> {
+        self.call_slowly(method, path, &[body], &mut |_| {})
+    }
+
+    /// A path may be followed by one parameter, with a value.
+    fn call_slowly(
+        &self,
+        method: &str,
+        path: &str,
+        parts: &[&[u8]],
+        before: &mut dyn FnMut(usize),
+    ) -> Option<(u16, Vec<u8>)> {
+        let body = parts.concat();
+        let body = body.as_slice();
+        let (resource, query) = path.split_once('?').unwrap_or((path, ""));
         let host = format!("localhost:{}", self.address.port());
         let (date, payload) = (date(), sha256(body));
         let names = "host;x-amz-content-sha256;x-amz-date";
         let headers = format!("host:{host}\nx-amz-content-sha256:{payload}\nx-amz-date:{date}\n");
-        let canonical = format!("{method}\n{path}\n\n{headers}\n{names}\n{payload}");
+        let canonical = format!("{method}\n{resource}\n{query}\n{headers}\n{names}\n{payload}");
         let scope = format!("{}/us-east-1/s3/aws4_request", &date[..8]);
         let hashed = sha256(canonical.as_bytes());
         let text = format!("AWS4-HMAC-SHA256\n{date}\n{scope}\n{hashed}");
@@ -60,8 +128,13 @@ impl Client {
              content-length: {}\r\nconnection: close\r\n\r\n",
             body.len()
         );
-        let parts = [head.as_bytes(), body];
-        let reply = exchange(&self.ca_pem, self.address, "localhost", &parts).ok()?;
+        let sent: Vec<&[u8]> = [head.as_bytes()]
+            .into_iter()
+            .chain(parts.iter().copied())
+            .collect();
+        let mut before = |at: usize| at.checked_sub(1).into_iter().for_each(&mut *before);
+        let (ca_pem, address) = (&self.ca_pem, self.address);
+        let reply = exchange_slowly(ca_pem, address, "localhost", &sent, &mut before).ok()?;
         let end = reply.windows(4).position(|four| four == b"\r\n\r\n")?;
         let line = String::from_utf8_lossy(&reply[..end]).into_owned();
         let status = line.split(' ').nth(1)?.parse().ok()?;

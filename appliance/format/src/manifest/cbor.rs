@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use zeroize::Zeroizing;
 
 use super::{
-    BucketBody, BucketKind, Checksum, ChecksumAlgorithm, ChecksumType, ChunkKey, ConfigBody,
-    LockWishes, Manifest, ManifestEntry, ManifestKind,
+    BucketBody, BucketKind, BucketRule, Checksum, ChecksumAlgorithm, ChecksumType, ChunkKey,
+    ConfigBody, LockWishes, Manifest, ManifestEntry, ManifestKind,
 };
 use crate::cbor::{MapWriter, Reader, Writer, encode_value};
 use crate::codec::{DecodeError, Fault};
-use crate::limits::{DOCUMENT_BYTES_MAX, KEY_BYTES_MAX, PART_NUMBER_MAX};
+use crate::limits::{BUCKET_RULES_MAX, DOCUMENT_BYTES_MAX, KEY_BYTES_MAX, PART_NUMBER_MAX};
 use crate::record::{EntryKind, LockMode};
 use crate::units::{ByteCount, UnixMillis};
 
@@ -349,13 +349,35 @@ fn read_part_number(r: &mut Reader<'_>) -> Result<u16, DecodeError> {
     }
 }
 
+/// Each prefix once, in their order.
+fn read_rules(r: &mut Reader<'_>) -> Result<Vec<BucketRule>, DecodeError> {
+    let rules = r.list("rules", BUCKET_RULES_MAX, |r| {
+        r.tuple("rule", 2)?;
+        let prefix = r.bytes("rule prefix", KEY_BYTES_MAX)?.to_vec();
+        let days = r.small("rule days")?;
+        if days == 0 {
+            return r.refuse("rule days", Fault::Value);
+        }
+        Ok(BucketRule { prefix, days })
+    })?;
+    if rules
+        .iter()
+        .zip(rules.iter().skip(1))
+        .any(|(one, next)| one.prefix >= next.prefix)
+    {
+        return r.refuse("rules", Fault::KeyOrder);
+    }
+    filled(r, "rules", rules)
+}
+
 impl BucketBody {
     const NOUN: &str = "BucketBody";
 
     /// The plaintext that gets sealed.
     #[must_use]
     pub fn encode(&self) -> Zeroizing<Vec<u8>> {
-        let capacity = 128 + self.name.len() + self.owner.len();
+        let rules: usize = self.rules.iter().map(|rule| rule.prefix.len() + 16).sum();
+        let capacity = 128 + self.name.len() + self.owner.len() + rules;
         let mut map = MapWriter::new(capacity);
         map.key(1).text(&self.name);
         map.key(2).uint(self.kind.get());
@@ -364,6 +386,11 @@ impl BucketBody {
         map.key(5).uint(self.default_years);
         map.key(6).uint(self.created_ms);
         map.key(7).text(&self.owner);
+        map.optional(8, some(&self.rules), |w, rules| {
+            w.list(rules, |w, rule| {
+                w.array(2).bytes(&rule.prefix).uint(rule.days);
+            });
+        });
         map.finish_secret(capacity)
     }
 
@@ -386,6 +413,7 @@ impl BucketBody {
             owner: map
                 .required(7, |r| r.text("owner", TEXT_BYTES_MAX))?
                 .to_owned(),
+            rules: map.optional(8, read_rules)?.unwrap_or_default(),
         };
         map.finish()?;
         let encoded = value.encode();

@@ -16,8 +16,8 @@ use stele_format::label::{
     VaultFlags,
 };
 use stele_format::manifest::{
-    BucketBody, BucketKind, Checksum, ChecksumAlgorithm, ChecksumType, ChunkKey, ConfigBody,
-    LockWishes, Manifest, ManifestEntry, ManifestKind,
+    BucketBody, BucketKind, BucketRule, Checksum, ChecksumAlgorithm, ChecksumType, ChunkKey,
+    ConfigBody, LockWishes, Manifest, ManifestEntry, ManifestKind,
 };
 use stele_format::record::{
     Abandoned, Alloc, Body, Commit, CopyHealth, EntryKind, EpochReason, EpochStart, Genesis,
@@ -556,6 +556,18 @@ pub fn bucket() -> BucketBody {
         default_years: 0,
         created_ms: NOW,
         owner: "stele".to_owned(),
+        rules: Vec::new(),
+    }
+}
+
+pub fn bucket_with_rules() -> BucketBody {
+    let rule = |prefix: &str, days| BucketRule {
+        prefix: prefix.into(),
+        days,
+    };
+    BucketBody {
+        rules: vec![rule("index/", 7), rule("locks/", 1)],
+        ..bucket()
     }
 }
 

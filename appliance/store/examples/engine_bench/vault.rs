@@ -28,7 +28,7 @@ use stele_store::engine::{Action, Attachment, DiskSlot, Engine, Event, Now, Worl
 use stele_store::index::{IndexReply, IndexRequest};
 use stele_store::job::{Job, JobDone};
 use stele_store::keys::chunk::AwsLc;
-use stele_store::policy::Rights;
+use stele_store::policy::{Asker, Rights};
 use stele_store::recovery::{
     CreateParams, OpenOptions, OpenReport, Opened, create, open, write_static_label,
 };
@@ -275,7 +275,7 @@ impl Vault {
         let id = RequestId(self.next_request);
         self.receive(Event::Request(Request {
             id,
-            rights: Rights::default(),
+            asker: Asker::Vault(Rights::default()),
             command,
         }));
         id

@@ -11,11 +11,14 @@ use super::damage::{Lost, Told};
 use super::reads::ReadFor;
 use crate::index::rows::RecordLocation;
 use crate::keys::chunk::ChunkKey;
+use crate::policy::Asker;
 use crate::read::{Download, Piecework};
 use crate::request::{Answer, ObjectInfo, Piece, Refusal, RequestId, StreamId};
 
 /// A download in progress.
 pub(crate) struct GetStream {
+    /// Who opened it.
+    pub(super) asker: Asker,
     download: Download,
     /// A list chunk is being opened; requests wait behind it.
     expanding: bool,
@@ -27,10 +30,16 @@ pub(crate) struct GetStream {
 
 impl Engine {
     /// Opens a download.
-    pub(super) fn open_get(&mut self, download: Download, info: Box<ObjectInfo>) -> Answer {
+    pub(super) fn open_get(
+        &mut self,
+        asker: Asker,
+        download: Download,
+        info: Box<ObjectInfo>,
+    ) -> Answer {
         let range = download.range;
         let stream = StreamId(self.number());
         let get = GetStream {
+            asker,
             download,
             expanding: false,
             waiting: VecDeque::new(),

@@ -8,6 +8,7 @@
 //! and applied; a disk that failed a write or flush is never believed again while we run; when fewer
 //! disks remain than the quorum needs, nothing is acknowledged any more.
 
+mod access;
 mod admission;
 pub(crate) mod commands;
 mod damage;
@@ -23,6 +24,7 @@ mod requests;
 mod snapshot;
 mod spill;
 mod streams;
+mod tenants;
 pub(crate) mod view;
 mod watch;
 
@@ -52,6 +54,7 @@ use crate::lane::{Lane, LaneContext, LaneEvent};
 use crate::policy::{ComplianceClock, EffectiveTime, effective_time};
 use crate::pool::Pool;
 use crate::request::{Answer, ReadOnlyReason, Refusal, Request, RequestId, StreamId};
+use crate::usage::Usages;
 
 use admission::Admission;
 use download::GetStream;
@@ -178,6 +181,9 @@ pub struct Engine {
     pub(crate) cutoffs: Vec<stele_format::label::EpochCutoff>,
     pub(crate) memtable: Memtable,
     pub(crate) buckets: BTreeMap<BucketId, BucketRow>,
+    /// What lies in the buckets, by what was applied.
+    pub(crate) usages: Usages,
+    pub(crate) tenants: tenants::Tenants,
     pub(crate) keys: KeyState,
     pub(crate) world: World,
     pub(crate) clock: ComplianceClock,
@@ -251,6 +257,7 @@ pub(crate) struct Parts {
     pub(crate) lane: Lane,
     pub(crate) memtable: Memtable,
     pub(crate) buckets: BTreeMap<BucketId, BucketRow>,
+    pub(crate) usages: Usages,
     pub(crate) keys: KeyState,
     pub(crate) world: World,
     pub(crate) compliance: UnixMillis,
@@ -286,6 +293,8 @@ impl Engine {
             cutoffs: parts.cutoffs,
             memtable: parts.memtable,
             buckets: parts.buckets,
+            usages: parts.usages,
+            tenants: tenants::Tenants::default(),
             keys: parts.keys,
             world: parts.world,
             clock: ComplianceClock::new(parts.compliance, parts.now.monotonic_ms),

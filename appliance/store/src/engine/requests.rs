@@ -9,20 +9,21 @@ use super::admission::Claim;
 use super::commands::{After, Facts, Outcome, bucket, delete, list, lock, multipart, object, tags};
 use super::damage::{Lost, Told};
 use super::io::Purpose;
+use super::tenants::Promise;
 use super::view::{Gathered, Need, Stop, View, apply_live};
 use super::{Engine, QueryFor, StopState};
 use crate::draft::Origin;
 use crate::index::rows::RecordLocation;
 use crate::index::{Bundle, Fact, IndexReply, IndexRequest, QueryId, Scan};
 use crate::limits::{REQUEST_COUNT_MAX, STREAM_COUNT_MAX};
-use crate::policy::{Right, Rights};
+use crate::policy::{Asker, Right};
 use crate::read::{Content, VerifiedRecord};
 use crate::request::{Answer, Command, ObjectName, Refusal, Request, RequestId, Stored};
 use crate::sequence::Sequenced;
 
 /// A request under way.
 pub(crate) struct Pending {
-    pub(crate) rights: Rights,
+    pub(crate) asker: Asker,
     pub(crate) command: Command,
     pub(crate) gathered: Gathered,
     /// Queries and reads it waits for.
@@ -31,6 +32,8 @@ pub(crate) struct Pending {
     pub(crate) spilled: Option<Content>,
     /// The version its first record made.
     made: Option<stele_format::units::VersionId>,
+    /// What it is about to store, beside what its upload promised.
+    pub(super) promise: Promise,
     random: [[u8; 16]; 2],
     /// The compliance clock when it arrived.
     asked: UnixMillis,
@@ -39,11 +42,7 @@ pub(crate) struct Pending {
 
 impl Engine {
     pub(super) fn request(&mut self, request: Request) {
-        let Request {
-            id,
-            rights,
-            command,
-        } = request;
+        let Request { id, asker, command } = request;
         // A stop takes nothing new in; open downloads go on as long as the engine runs.
         let goes_on = matches!(
             command,
@@ -51,6 +50,9 @@ impl Engine {
         );
         if self.stop != StopState::Running && !goes_on {
             return self.io.reply(id, Err(Refusal::Stopping));
+        }
+        if let Err(refusal) = self.may_ask(&asker, &command) {
+            return self.io.reply(id, Err(refusal));
         }
         match command {
             Command::PutData { stream, piece } => {
@@ -72,20 +74,23 @@ impl Engine {
                 checksums,
                 conditions,
             } => {
-                self.commit_put(id, rights, stream, md5, checksums, conditions);
+                self.commit_put(id, asker, stream, md5, checksums, conditions);
             }
-            command => self.begin(id, rights, command),
+            command => self.begin(id, asker, command),
         }
     }
 
     /// Takes a request in, and its claim.
-    pub(super) fn begin(&mut self, id: RequestId, rights: Rights, command: Command) {
+    pub(super) fn begin(&mut self, id: RequestId, asker: Asker, command: Command) {
         let opens = matches!(command, Command::OpenPut { .. } | Command::OpenGet { .. });
         let streams_full = opens && self.puts.len() + self.gets.len() >= STREAM_COUNT_MAX;
         if self.pending.len() >= REQUEST_COUNT_MAX || streams_full {
             return self.io.reply(id, Err(Refusal::Busy));
         }
-        let claim = match self.claim_of(&command) {
+        let claim = self
+            .permit(&asker, &command)
+            .and_then(|()| self.claim_of(&asker, &command));
+        let claim = match claim.and_then(|claim| self.take_rate(&asker, &command).map(|()| claim)) {
             Ok(claim) => claim,
             Err(refusal) => return self.io.reply(id, Err(refusal)),
         };
@@ -98,12 +103,13 @@ impl Engine {
             records: BTreeMap::new(),
         };
         let pending = Pending {
-            rights,
+            asker,
             command,
             gathered,
             outstanding: 0,
             spilled: None,
             made: None,
+            promise: Promise::default(),
             random,
             asked: self.clock.latest(),
             after: None,
@@ -115,7 +121,7 @@ impl Engine {
     }
 
     /// What a mutating command must hold alone; refuses it where nothing can be written.
-    fn claim_of(&self, command: &Command) -> Result<Option<Claim>, Refusal> {
+    fn claim_of(&self, asker: &Asker, command: &Command) -> Result<Option<Claim>, Refusal> {
         let name_of = |name: &ObjectName| -> Result<Option<Claim>, Refusal> {
             let bucket = self
                 .bucket_named(&name.bucket)
@@ -124,11 +130,11 @@ impl Engine {
         };
         let claim = match command {
             Command::CreateBucket { .. } | Command::PutConfig { .. } => Some(Claim::BucketNames),
-            Command::DeleteBucket { name } | Command::SetDefaultRetention { bucket: name, .. } => {
-                Some(Claim::Bucket(
-                    self.bucket_named(name).ok_or(Refusal::NoSuchBucket)?,
-                ))
-            }
+            Command::DeleteBucket { name }
+            | Command::SetDefaultRetention { bucket: name, .. }
+            | Command::SetRule { bucket: name, .. } => Some(Claim::Bucket(
+                self.bucket_named(name).ok_or(Refusal::NoSuchBucket)?,
+            )),
             Command::CommitPut { stream, .. } => {
                 let stream = self.puts.get(stream).ok_or(Refusal::NoSuchStream)?;
                 name_of(&stream.name)?
@@ -154,7 +160,9 @@ impl Engine {
                 | Command::CreateUpload { .. }
                 | Command::CompleteUpload { .. }
         );
-        if adds && !self.has_room() {
+        let of_client = asker.client().is_some();
+        let says = of_client && writes && !self.pool.has_room_for_records();
+        if (adds && !self.has_room()) || says {
             return Err(Refusal::Full);
         }
         Ok(claim)
@@ -191,6 +199,7 @@ impl Engine {
         if !self.memtable.is_current(&pending.gathered.bundle) {
             pending.gathered.bundle = Bundle::new(self.memtable.generation());
         }
+        let asker = pending.asker.clone();
         match self.decide(id) {
             Ok(Outcome::Answer(answer)) => self.finish(id, Ok(answer)),
             Ok(Outcome::Stream) => {
@@ -199,7 +208,7 @@ impl Engine {
             }
             Ok(Outcome::Config(location)) => self.config_read(id, location),
             Ok(Outcome::Download(download, info)) => {
-                let answer = self.open_get(*download, info);
+                let answer = self.open_get(asker, *download, info);
                 self.finish(id, Ok(answer));
             }
             Ok(Outcome::Write(drafts, after)) => self.write(id, drafts, after),
@@ -231,15 +240,18 @@ impl Engine {
             pool: self.pool.id,
             keys: &self.keys,
             buckets: &self.buckets,
+            asker: &pending.asker,
             time: self.time(),
             wall: self.now.wall,
             random: pending.random,
             asked: pending.asked,
             new_bucket: self.new_bucket,
+            evaluation: self.pool.is_evaluation(),
             used: std::cell::Cell::new(None),
         };
         let view = &View::new(&self.memtable, &pending.gathered);
-        let rights = pending.rights;
+        let rights = pending.asker.special();
+        self.permit(&pending.asker, &pending.command)?;
         let outcome = match &pending.command {
             Command::ListBuckets => Ok(Outcome::Answer(bucket::list(facts))),
             Command::HeadBucket { name } => bucket::head(facts, name),
@@ -248,6 +260,11 @@ impl Engine {
             Command::SetDefaultRetention { bucket, default } => {
                 bucket::set_default(facts, bucket, *default, rights)
             }
+            Command::SetRule {
+                bucket,
+                prefix,
+                days,
+            } => bucket::set_rule(facts, bucket, prefix, *days),
             Command::OpenPut {
                 name,
                 purpose,
@@ -338,6 +355,9 @@ impl Engine {
     fn write(&mut self, id: RequestId, mut drafts: Vec<crate::draft::Draft>, after: After) {
         if let Some(reason) = self.read_only.clone() {
             return self.finish(id, Err(Refusal::ReadOnly(reason)));
+        }
+        if let Err(refusal) = self.promise_records(id, &drafts) {
+            return self.finish(id, Err(refusal));
         }
         let Some(pending) = self.pending.get_mut(&id) else {
             return;
@@ -456,6 +476,12 @@ impl Engine {
             let applied = apply_live(fact, &mut self.memtable, bundle);
             applied.expect("every row a durable record needs was fetched before it was decided");
             self.remember_bucket(fact);
+            if let (Fact::VersionAdded { .. } | Fact::PartAdded { .. }, Some(id)) =
+                (fact, record.origin.request())
+            {
+                self.settle_request(id);
+            }
+            self.usages.note(fact);
         }
         if let (Body::Commit(_) | Body::Complete(..), Origin::Request { id, .. }) =
             (&record.body, record.origin)
@@ -539,6 +565,7 @@ impl Engine {
 
     /// Answers and forgets a request, and lets those behind it go on.
     pub(super) fn finish(&mut self, id: RequestId, result: Result<Answer, Refusal>) {
+        self.settle_request(id);
         let Some(pending) = self.pending.remove(&id) else {
             return;
         };

@@ -30,7 +30,7 @@ impl Engine {
         let Some(rows) = self.memtable.freeze() else {
             return false;
         };
-        let meta = SnapshotState::of(&self.pool, &self.lane, &self.journal).meta();
+        let meta = SnapshotState::of(&self.pool, &self.lane, &self.journal, &self.usages).meta();
         self.snapshot_wanted = false;
         self.snapshot_segment = self.pool.next_segment;
         self.journal.snapshot_begins();

@@ -11,13 +11,14 @@ use stele_format::units::ByteCount;
 
 use super::commands::object::Upload;
 use super::commands::{Facts, Outcome, multipart, object};
+use super::tenants::Promise;
 use super::view::{Need, Stop, View};
 use super::{Engine, JobFor};
 use crate::job::Job;
 use crate::keys::chunk::ChunkKey;
 use crate::lane::{SealedChunk, Ticket};
 use crate::limits::{MANIFEST_ENTRY_COUNT_MAX, STREAM_IDLE_MS_MAX, UPLOAD_BYTES_MAX};
-use crate::policy::Rights;
+use crate::policy::{Asker, Usage};
 use crate::read::Content;
 use crate::request::{
     Answer, Checksum, Command, Conditions, ObjectName, Piece, Purpose, Refusal, RequestId, StreamId,
@@ -47,7 +48,7 @@ struct Chunk {
 
 struct CommitCall {
     id: RequestId,
-    rights: Rights,
+    asker: Asker,
     md5: Option<[u8; 16]>,
     checksums: Vec<Checksum>,
     conditions: Conditions,
@@ -55,6 +56,10 @@ struct CommitCall {
 
 /// An upload in progress.
 pub(crate) struct PutStream {
+    /// Who opened it.
+    pub(super) asker: Asker,
+    /// What it will store.
+    pub(super) promise: Promise,
     pub(crate) name: ObjectName,
     purpose: Purpose,
     chunks: Vec<Chunk>,
@@ -157,13 +162,26 @@ impl PutStream {
 impl Engine {
     /// Opens an upload stream for a request that may.
     pub(super) fn open_put(&mut self, id: RequestId) -> Result<Answer, Refusal> {
-        let pending = self.pending.get_mut(&id).ok_or(Refusal::NoSuchStream)?;
-        let Command::OpenPut { name, purpose, .. } = &pending.command else {
+        let pending = self.pending.get(&id).ok_or(Refusal::NoSuchStream)?;
+        let Command::OpenPut {
+            name,
+            purpose,
+            content_bytes,
+        } = &pending.command
+        else {
             return Err(Refusal::NoSuchStream);
         };
+        let (name, purpose, asker) = (name.clone(), purpose.clone(), pending.asker.clone());
+        let usage = Usage {
+            bytes: content_bytes.unwrap_or(0),
+            versions: u64::from(matches!(purpose, Purpose::Object { .. })),
+        };
+        let promise = self.promise_upload(&asker, &name.bucket, usage)?;
         let put = PutStream {
-            name: name.clone(),
-            purpose: purpose.clone(),
+            asker,
+            promise,
+            name,
+            purpose,
             chunks: Vec::new(),
             held: None,
             ended: false,
@@ -201,6 +219,15 @@ impl Engine {
             self.refuse_upload(stream, &Refusal::TooLarge { bytes_max });
             return Err(self.refused.why(stream, now));
         }
+        let (bytes, taken) = (put.content_bytes, piece.len as u64);
+        self.pay_rate(stream, taken);
+        if let Err(refusal) = self.grow_upload(stream, bytes) {
+            self.refuse_upload(stream, &refusal);
+            return Err(self.refused.why(stream, now));
+        }
+        let Some(put) = self.puts.get_mut(&stream) else {
+            return Err(Refusal::NoSuchStream);
+        };
         let small = put.chunks.is_empty() && piece.len <= INLINE_BODY_BYTES_MAX as usize;
         if small && put.ended && matches!(put.purpose, Purpose::Object { .. }) {
             put.held = Some(piece);
@@ -275,7 +302,7 @@ impl Engine {
     pub(super) fn commit_put(
         &mut self,
         id: RequestId,
-        rights: Rights,
+        asker: Asker,
         stream: StreamId,
         md5: Option<[u8; 16]>,
         checksums: Vec<Checksum>,
@@ -293,7 +320,7 @@ impl Engine {
         put.touched_ms = now;
         put.commit = Some(CommitCall {
             id,
-            rights,
+            asker,
             md5,
             checksums,
             conditions,
@@ -316,14 +343,14 @@ impl Engine {
         };
         let CommitCall {
             id,
-            rights,
+            asker,
             md5,
             checksums,
             conditions,
         } = call;
         self.begin(
             id,
-            rights,
+            asker,
             Command::CommitPut {
                 stream,
                 md5,
@@ -392,6 +419,7 @@ impl Engine {
 
     /// Forgets an upload and what of it is on its way to the disks. Workers finish what they have.
     pub(super) fn forget_put(&mut self, stream: StreamId) {
+        self.settle_upload(stream);
         let Some(put) = self.puts.remove(&stream) else {
             return;
         };

@@ -192,6 +192,7 @@ fn changes(fact: &Fact, rows: &dyn Rows) -> Result<Vec<Change>, ApplyError> {
             upload,
             number,
             row,
+            ..
         } => context.part_added(*upload, *number, row),
         Fact::UploadAborted { upload } => context.upload_ended(*upload),
         Fact::ChunkPlaced { digest, row } => Ok(vec![put(keys::chunk(digest), row)]),

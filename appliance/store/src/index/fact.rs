@@ -91,6 +91,8 @@ pub enum Fact {
     },
     /// A part was stored; it replaces an earlier one of that number.
     PartAdded {
+        /// Bucket of the upload.
+        bucket: BucketId,
         /// Its upload.
         upload: UploadId,
         /// 1 to 10,000.

@@ -18,3 +18,21 @@ pub const RETAIN_UNTIL_AHEAD_MS_MAX: u64 = 36_600 * DAY_MS;
 
 /// How far the wall clock may stand from the compliance clock and still count.
 pub const WALL_DRIFT_MS_MAX: u64 = DAY_MS;
+
+/// One minute.
+pub const MINUTE_MS: u64 = 60_000;
+
+/// How long a key that wrote nothing may write at any speed before its rate of bytes counts.
+pub const RATE_BURST_S: u64 = 10;
+
+/// Longest name of an owner, in characters.
+pub const OWNER_CHARS_MAX: usize = 32;
+
+/// Buckets and prefixes that one key's list may name.
+pub const CLIENT_SCOPE_COUNT_MAX: usize = 64;
+
+/// Prefix rules of one bucket, as the format has them.
+pub const BUCKET_RULE_COUNT_MAX: usize = stele_format::limits::BUCKET_RULES_MAX;
+
+/// Longest prefix in such a list or of a rule, in bytes: as long as a key.
+pub const SCOPE_PREFIX_BYTES_MAX: usize = 1_024;

@@ -1,23 +1,32 @@
 //! What may happen to a version, decided by pure functions over (state, wish, time).
 //!
 //! Lives here: the words of Object Lock (mode, retention, rights, bucket kinds), the tables that
-//! say yes or no ([`retention`]) and the clock they obey ([`clock`]).
+//! say yes or no ([`retention`]), the clock they obey ([`clock`]), and who may do what, where
+//! ([`client`]) and how much of it ([`quota`]).
 //!
 //! Invariants: no function here shortens or lifts an unexpired COMPLIANCE retention, whatever the
 //! rights; no right lifts a legal hold for deletion; every refusal is a [`Refusal`] that says why
 //! and, where there is a date, until when. Nothing here reads a clock or touches state.
 
+pub mod client;
 pub mod clock;
 pub mod limits;
+pub mod quota;
 pub mod retention;
+pub mod rules;
 
 #[cfg(test)]
 mod retention_table;
 mod types;
 
+pub use client::{Act, Asker, Client, Grant, Grants, OwnerId, Quotas, Scope};
 pub use clock::{ComplianceClock, EffectiveTime, effective_time};
+pub use quota::{Meter, Quota, Rate, Usage};
 pub use retention::{
     Allowed, InitialLock, VersionLock, initial_lock, may_change, may_change_default, may_release,
     may_set_hold,
 };
-pub use types::{BucketKind, BucketPolicy, Mode, Period, Refusal, Retention, Right, Rights};
+pub use rules::{default_for, with_rule};
+pub use types::{
+    BucketKind, BucketPolicy, Mode, Period, PrefixRule, Refusal, Retention, Right, Rights,
+};

@@ -2,6 +2,7 @@
 
 use stele_format::units::UnixMillis;
 
+use super::client::Grant;
 use super::limits::{DAY_MS, DEFAULT_RETENTION_DAYS_MAX, DEFAULT_RETENTION_YEARS_MAX, YEAR_DAYS};
 
 /// How firmly a retention holds.
@@ -236,6 +237,22 @@ impl Period {
     }
 }
 
+/// The default retention of new versions whose key begins with a prefix. Its mode is the bucket's.
+#[derive(Clone, PartialEq, Eq)]
+pub struct PrefixRule {
+    /// What keys begin with.
+    pub prefix: Vec<u8>,
+    /// Days of 24 hours.
+    pub days: u32,
+}
+
+/// Names are PHI.
+impl std::fmt::Debug for PrefixRule {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "PrefixRule(.., {} days)", self.days)
+    }
+}
+
 /// What a bucket and the vault say about the lock of a new version in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BucketPolicy {
@@ -289,4 +306,55 @@ pub enum Refusal {
     /// A default retention of no length or of more than 36,500 days or 100 years.
     #[error("a default retention is 1 to 36500 days or 1 to 100 years")]
     PeriodInvalid,
+    /// A rule without a prefix or with one longer than a key, or of no days or more than 36,500.
+    #[error("a rule has a prefix of 1 to 1024 bytes and 1 to 36500 days")]
+    RuleInvalid,
+    /// There is no rule for this prefix.
+    #[error("the bucket has no rule for this prefix")]
+    NoSuchRule,
+    /// More rules than a bucket has.
+    #[error("a bucket has at most {max} rules")]
+    TooManyRules {
+        /// The limit.
+        max: usize,
+    },
+    /// A rule changes a default retention, and the bucket has none.
+    #[error("the bucket has no default retention, which a rule could change")]
+    RuleNeedsDefault,
+    /// Some keys would be kept for a shorter time by default.
+    #[error(
+        "some keys would get a shorter default retention; two people must sign for that, and there is \
+         no way to do so yet"
+    )]
+    LoweringNeedsPeople,
+    /// The key is unknown, revoked or expired.
+    #[error("the key is not, or no longer, one of this vault")]
+    UnknownClient,
+    /// The key lacks an ordinary right.
+    #[error("the key was not given the right {0}")]
+    NotGranted(Grant),
+    /// The bucket is another client's and not on the key's list, or not on that list although it has one.
+    #[error("the bucket is not among those the key may touch in this way")]
+    ForeignBucket,
+    /// The key's list names only some prefixes of the bucket.
+    #[error("the key may only touch some prefixes of the bucket, and this is not one of them")]
+    OutsidePrefix,
+    /// Only the vault itself asks this.
+    #[error("no client may ask this")]
+    OnlyVault,
+    /// The owner of the bucket may store no more bytes.
+    #[error("the quota of {max} bytes of the bucket's owner is used up")]
+    QuotaBytes {
+        /// The quota.
+        max: u64,
+    },
+    /// The owner of the bucket may store no more versions.
+    #[error("the quota of {max} versions of the bucket's owner is used up")]
+    QuotaVersions {
+        /// The quota.
+        max: u64,
+    },
+    /// The key writes faster than it may.
+    #[error("the key writes faster than it may; try again later")]
+    TooFast,
 }

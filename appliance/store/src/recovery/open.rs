@@ -122,6 +122,7 @@ pub fn open(
         lane,
         memtable,
         buckets: read.buckets,
+        usages: read.usages,
         keys,
         world,
         compliance,

@@ -31,6 +31,7 @@ use crate::keys::state::KeyState;
 use crate::plants::{Plant, on};
 use crate::pool::{Place, Pool, SegmentInfo};
 use crate::read::VerifiedRecord;
+use crate::usage::Usages;
 
 /// A frame to be written again where a copy lacks it.
 pub(super) struct Repair {
@@ -89,6 +90,13 @@ pub(super) struct From<'a> {
     pub(super) progress: Progress,
 }
 
+/// What replay applies facts to.
+pub(super) struct Rows<'a> {
+    pub(super) memtable: &'a mut Memtable,
+    pub(super) index: &'a IndexStore,
+    pub(super) usages: &'a mut Usages,
+}
+
 /// Replay in progress.
 pub(super) struct Replay<'a> {
     pub(super) pool: &'a mut Pool,
@@ -96,6 +104,7 @@ pub(super) struct Replay<'a> {
     pub(super) keys: &'a KeyState,
     pub(super) memtable: &'a mut Memtable,
     pub(super) index: &'a IndexStore,
+    usages: &'a mut Usages,
     at: JournalPosition,
     out: Replayed,
     last: Option<FrameHeader>,
@@ -122,8 +131,7 @@ impl<'a> Replay<'a> {
         pool: &'a mut Pool,
         disks: &'a mut Disks,
         keys: &'a KeyState,
-        memtable: &'a mut Memtable,
-        index: &'a IndexStore,
+        rows: Rows<'a>,
         from: From<'a>,
     ) -> Self {
         let From {
@@ -159,8 +167,9 @@ impl<'a> Replay<'a> {
             pool,
             disks,
             keys,
-            memtable,
-            index,
+            memtable: rows.memtable,
+            index: rows.index,
+            usages: rows.usages,
             at: from,
             out,
             last: None,
@@ -552,6 +561,7 @@ impl<'a> Replay<'a> {
                 ApplyError::Rows(RowsError::File(error)) => OpenError::Index(error),
                 _ => broken(),
             })?;
+            self.usages.note(&fact);
         }
         Ok(())
     }

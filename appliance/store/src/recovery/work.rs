@@ -11,7 +11,7 @@ use stele_format::units::{
 
 use super::lanes::{LaneSegment, index_segment, is_blank, units_kept};
 use super::progress::Progress;
-use super::replay::{From, Replay, Replayed};
+use super::replay::{From, Replay, Replayed, Rows};
 use super::scan::Found;
 use super::{Disks, OpenError, scan};
 use crate::index::rows::{BucketRow, Table, TableRow};
@@ -21,6 +21,7 @@ use crate::keys::state::KeyState;
 use crate::pool::{Place, Pool, SegmentInfo};
 use crate::sequence::LogHead;
 use crate::snapshot::SnapshotState;
+use crate::usage::Usages;
 
 /// Where replay begins, and what the snapshot leaves to be walked.
 struct Start {
@@ -47,6 +48,7 @@ pub(super) struct Read {
     pub(super) replayed: Replayed,
     pub(super) lanes: Lanes,
     pub(super) buckets: BTreeMap<BucketId, BucketRow>,
+    pub(super) usages: Usages,
     /// Whether the index was filled from the beginning of the journal.
     pub(super) rebuilt: bool,
 }
@@ -76,14 +78,17 @@ pub(super) struct Reading {
 
 impl Work<'_> {
     /// Reads journal and data segments behind the snapshot, or all of them.
-    pub(super) fn read(&mut self, snapshot: Option<SnapshotState>) -> Result<Read, OpenError> {
+    pub(super) fn read(&mut self, mut snapshot: Option<SnapshotState>) -> Result<Read, OpenError> {
+        let counted = snapshot.as_mut().map(|snapshot| &mut snapshot.usages);
+        let mut usages = counted.map(std::mem::take).unwrap_or_default();
         let start = self.start(snapshot)?;
-        let replayed = self.replay(&start)?;
+        let replayed = self.replay(&start, &mut usages)?;
         let lanes = self.walk_lanes(&start);
         Ok(Read {
             replayed,
             lanes,
             buckets: load_buckets(&self.memtable, &self.index)?,
+            usages,
             rebuilt: start.rebuilt,
         })
     }
@@ -183,7 +188,7 @@ impl Work<'_> {
         })
     }
 
-    fn replay(&mut self, start: &Start) -> Result<Replayed, OpenError> {
+    fn replay(&mut self, start: &Start, usages: &mut Usages) -> Result<Replayed, OpenError> {
         let mut total: Option<Replayed> = None;
         let mut from = start.position.clone();
         let mut lane_chain = from.chain;
@@ -196,8 +201,11 @@ impl Work<'_> {
                 self.pool,
                 self.disks,
                 self.keys,
-                &mut self.memtable,
-                &self.index,
+                Rows {
+                    memtable: &mut self.memtable,
+                    index: &self.index,
+                    usages,
+                },
                 From {
                     position: from,
                     lane_chain,

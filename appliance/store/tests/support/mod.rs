@@ -23,7 +23,7 @@ use stele_store::engine::{
 use stele_store::index::IndexStore;
 use stele_store::job::Job;
 use stele_store::keys::chunk::AwsLc;
-use stele_store::policy::Rights;
+use stele_store::policy::{Asker, Rights};
 use stele_store::recovery::{
     CreateParams, OpenOptions, OpenReport, create, open, read_label, write_static_label,
 };
@@ -61,6 +61,8 @@ pub struct Running {
     pub report: OpenReport,
     pub replies: BTreeMap<RequestId, Result<Answer, Refusal>>,
     pub rights: Rights,
+    /// Who asks, if not the vault itself.
+    pub asker: Option<Asker>,
     /// While set, workers are busy: jobs gather here until [`Running::work`].
     pub busy: Option<Vec<Job>>,
     /// Seal blocks given to disks.
@@ -243,6 +245,7 @@ impl Rig {
             report: opened.report,
             replies: BTreeMap::new(),
             rights: self.rights,
+            asker: None,
             busy: None,
             seals: 0,
             now,
@@ -269,7 +272,10 @@ impl Running {
         let id = RequestId(self.next);
         self.event(Event::Request(Request {
             id,
-            rights: self.rights,
+            asker: match &self.asker {
+                Some(asker) => asker.clone(),
+                None => Asker::Vault(self.rights),
+            },
             command,
         }));
         id

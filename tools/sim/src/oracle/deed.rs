@@ -296,6 +296,7 @@ pub fn kind(refusal: &Refusal) -> &'static str {
         Refusal::IsMarker { .. } => "IsMarker",
         Refusal::NoSuchUpload => "NoSuchUpload",
         Refusal::BucketExists => "BucketExists",
+        Refusal::BucketTaken => "BucketTaken",
         Refusal::BucketNotEmpty => "BucketNotEmpty",
         Refusal::TooManyBuckets { .. } => "TooManyBuckets",
         Refusal::Policy(Policy::Locked { .. }) => "Locked",
@@ -307,6 +308,24 @@ pub fn kind(refusal: &Refusal) -> &'static str {
         Refusal::Policy(Policy::DatePast) => "DatePast",
         Refusal::Policy(Policy::DateTooFar) => "DateTooFar",
         Refusal::Policy(Policy::PeriodInvalid) => "PeriodInvalid",
+        // The simulation asks as the vault itself, which nothing of this refuses.
+        Refusal::Policy(
+            Policy::UnknownClient
+            | Policy::NotGranted(_)
+            | Policy::ForeignBucket
+            | Policy::OutsidePrefix
+            | Policy::OnlyVault
+            | Policy::QuotaBytes { .. }
+            | Policy::QuotaVersions { .. }
+            | Policy::TooFast,
+        ) => "Client",
+        Refusal::Policy(
+            Policy::RuleInvalid
+            | Policy::NoSuchRule
+            | Policy::TooManyRules { .. }
+            | Policy::RuleNeedsDefault
+            | Policy::LoweringNeedsPeople,
+        ) => "Rule",
         Refusal::Range { .. } => "Range",
         Refusal::Precondition => "Precondition",
         Refusal::Part { .. } => "Part",

@@ -6,7 +6,9 @@ use stele_format::manifest::{
 use stele_format::record::{Attachment, EntryKind, RecordType, encode_chunk_list};
 
 use super::{Case, as_is, invalid, poked, valid};
-use crate::support::{bodies, bucket, config, frontier, manifest, manifest_entry, stored};
+use crate::support::{
+    bodies, bucket, bucket_with_rules, config, frontier, manifest, manifest_entry, stored,
+};
 
 pub fn cases() -> Vec<Case> {
     let mut all = valid_bodies();
@@ -385,6 +387,19 @@ fn manifests() -> Vec<Case> {
     ]
 }
 
+/// A bucket document with these rules under key 8, one byte of prefix each.
+fn rules(name: &str, rules: &[(&[u8; 1], u8)], expected: &str) -> Case {
+    let fixed = [
+        0xa8, 1, 0x61, b'b', 2, 0, 3, 0, 4, 0, 5, 0, 6, 0, 7, 0x60, 8,
+    ];
+    let count = 0x80 + u8::try_from(rules.len()).expect("a few");
+    let mut bytes = [&fixed[..], &[count]].concat();
+    for (prefix, days) in rules {
+        bytes.extend([0x82, 0x41, prefix[0], *days]);
+    }
+    invalid(&format!("bucket-rules-{name}"), bytes, expected)
+}
+
 fn small_documents() -> Vec<Case> {
     let size_only = [&2_u64.to_le_bytes()[..], &[0x5a; 64]].concat();
     vec![
@@ -394,6 +409,19 @@ fn small_documents() -> Vec<Case> {
             &[0xa2, 1, 0x61, b'b', 2, 3][..],
             "BucketBody.kind@6 Value",
         ),
+        valid("bucket-rules", bucket_with_rules().encode().to_vec()),
+        rules("days-0", &[(b"a", 0)], "BucketBody.rule days@22 Value"),
+        rules(
+            "not-in-order",
+            &[(b"b", 1), (b"a", 1)],
+            "BucketBody.rules@26 KeyOrder",
+        ),
+        rules(
+            "twice",
+            &[(b"a", 1), (b"a", 2)],
+            "BucketBody.rules@26 KeyOrder",
+        ),
+        rules("empty", &[], "BucketBody.rules@18 Count"),
         valid("config", config().encode().to_vec()),
         invalid(
             "config-without-value",

@@ -9,15 +9,23 @@ use crate::engine::view::{Stop, View};
 use crate::index::rows::{BucketRow, NameRow, Table};
 use crate::index::{Fact, Scan, keys};
 use crate::limits::{BUCKET_COUNT_MAX, SCAN_ROW_COUNT};
-use crate::policy::{BucketKind, Mode, Period, Rights, may_change_default};
+use crate::policy::client::Place;
+use crate::policy::{Act, BucketKind, Mode, Period, Rights, may_change_default, with_rule};
 use crate::request::{Answer, Refusal};
 
-/// All buckets, by name.
+/// The buckets the asker may touch, by name.
 pub(crate) fn list(facts: &Facts<'_>) -> Answer {
+    let seen = |row: &BucketRow| {
+        let place = Place {
+            name: &row.name,
+            owner: &row.owner,
+        };
+        facts.asker.permits(Act::See, place, None).is_ok()
+    };
     let mut buckets: Vec<_> = facts
         .buckets
         .iter()
-        .filter(|(_, row)| !row.deleted)
+        .filter(|(_, row)| !row.deleted && seen(row))
         .map(|(id, row)| bucket_info(*id, row))
         .collect();
     buckets.sort_by(|a, b| a.name.cmp(&b.name));
@@ -32,8 +40,13 @@ pub(crate) fn head(facts: &Facts<'_>, name: &str) -> Result<Outcome, Stop> {
 
 /// A new bucket. The lock header yields `client-locked`; without it the vault's policy decides.
 pub(crate) fn create(facts: &Facts<'_>, name: &str, lock: bool) -> Result<Outcome, Stop> {
-    if facts.bucket(name).is_ok() {
-        return Err(Refusal::BucketExists.into());
+    let owner = facts.asker.owner();
+    if let Ok((_, row)) = facts.bucket(name) {
+        return Err(if row.owner == owner {
+            Refusal::BucketExists.into()
+        } else {
+            Refusal::BucketTaken.into()
+        });
     }
     if facts.buckets.len() >= BUCKET_COUNT_MAX as usize {
         return Err(Refusal::TooManyBuckets {
@@ -56,6 +69,8 @@ pub(crate) fn create(facts: &Facts<'_>, name: &str, lock: bool) -> Result<Outcom
         kind,
         default,
         created: facts.wall,
+        owner,
+        rules: Vec::new(),
         deleted: false,
     };
     let id = BucketId::new(facts.random[0]);
@@ -95,6 +110,25 @@ pub(crate) fn set_default(
     facts.note(may_change_default(row.kind, row.default, default, rights)?);
     let changed = BucketRow {
         default,
+        ..row.clone()
+    };
+    Ok(Outcome::Write(
+        vec![draft(facts, id, &changed)],
+        After::Done,
+    ))
+}
+
+/// Sets or removes the default retention of keys with a prefix.
+pub(crate) fn set_rule(
+    facts: &Facts<'_>,
+    name: &str,
+    prefix: &[u8],
+    days: Option<u32>,
+) -> Result<Outcome, Stop> {
+    let (id, row) = facts.bucket(name)?;
+    let rules = with_rule(row.default, &row.rules, prefix, days, facts.evaluation)?;
+    let changed = BucketRow {
+        rules,
         ..row.clone()
     };
     Ok(Outcome::Write(

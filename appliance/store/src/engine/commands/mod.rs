@@ -19,7 +19,7 @@ use crate::draft::Draft;
 use crate::index::rows::BucketRow;
 use crate::keys::state::KeyState;
 use crate::policy::retention::Allowed;
-use crate::policy::{EffectiveTime, Right};
+use crate::policy::{Asker, EffectiveTime, Right};
 use crate::read::Download;
 use crate::request::{Answer, BucketInfo, Checksum, ObjectInfo, Refusal, RequestId};
 
@@ -29,6 +29,7 @@ pub(crate) struct Facts<'a> {
     pub(crate) pool: PoolId,
     pub(crate) keys: &'a KeyState,
     pub(crate) buckets: &'a BTreeMap<BucketId, BucketRow>,
+    pub(crate) asker: &'a Asker,
     pub(crate) time: EffectiveTime,
     pub(crate) wall: UnixMillis,
     /// 128 random bits drawn once for this request, stable over attempts.
@@ -36,6 +37,8 @@ pub(crate) struct Facts<'a> {
     /// The compliance clock when this request arrived, stable over attempts.
     pub(crate) asked: UnixMillis,
     pub(crate) new_bucket: crate::config::NewBucket,
+    /// Whether the vault is one for evaluation.
+    pub(crate) evaluation: bool,
     /// A special right the decision used; each use alarms.
     pub(crate) used: std::cell::Cell<Option<Right>>,
 }
@@ -117,5 +120,7 @@ pub(crate) fn bucket_info(id: BucketId, row: &BucketRow) -> BucketInfo {
         kind: row.kind,
         created: row.created,
         default: row.default,
+        rules: row.rules.clone(),
+        owner: row.owner.clone(),
     }
 }

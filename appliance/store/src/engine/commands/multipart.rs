@@ -30,7 +30,7 @@ pub(crate) fn create(
 ) -> Result<Outcome, Stop> {
     let (bucket, row) = facts.bucket(&name.bucket)?;
     check_metadata(metadata)?;
-    lock_of(facts, row.kind, row.default, lock)?;
+    lock_of(facts, row, &name.key, lock)?;
     let manifest = Manifest {
         kind: ManifestKind::Upload,
         name: name.key.clone(),

@@ -9,11 +9,11 @@ use super::{After, Facts, Outcome, delete, tags};
 use crate::draft::{Draft, Origin, Sealed, VersionSlot};
 use crate::engine::view::{Stop, View};
 use crate::fact;
-use crate::index::rows::{Current, NameRow, VersionRow};
+use crate::index::rows::{BucketRow, Current, NameRow, VersionRow};
 use crate::keys::counter::KeyClass;
 use crate::limits::{METADATA_BYTES_MAX, UPLOAD_BYTES_MAX};
 use crate::policy::retention::InitialLock;
-use crate::policy::{BucketKind, BucketPolicy, initial_lock};
+use crate::policy::{BucketKind, BucketPolicy, default_for, initial_lock};
 use crate::read::{Content, Download};
 use crate::request::{
     Answer, Checksum, Conditions, LockWish, Metadata, ObjectInfo, ObjectName, Purpose, RangeWish,
@@ -95,7 +95,7 @@ pub(crate) fn may_open(
     match purpose {
         Purpose::Object { metadata, lock } => {
             check_metadata(metadata)?;
-            lock_of(facts, row.kind, row.default, *lock)?;
+            lock_of(facts, row, &name.key, *lock)?;
         }
         Purpose::Part { upload, .. } => {
             view.upload(bucket, &name.key, *upload)?;
@@ -125,13 +125,13 @@ pub(crate) fn check_metadata(metadata: &Metadata) -> Result<(), Refusal> {
 /// The lock a new version gets.
 pub(crate) fn lock_of(
     facts: &Facts<'_>,
-    kind: BucketKind,
-    default: Option<(crate::policy::Mode, crate::policy::Period)>,
+    bucket: &BucketRow,
+    key: &[u8],
     wish: LockWish,
 ) -> Result<InitialLock, Refusal> {
     let policy = BucketPolicy {
-        kind,
-        default,
+        kind: bucket.kind,
+        default: default_for(bucket.default, &bucket.rules, key),
         floor_ms: facts.new_bucket.floor_ms,
     };
     initial_lock(&policy, wish.retention, wish.hold, facts.time).map_err(Refusal::Policy)
@@ -168,7 +168,7 @@ pub(crate) fn commit(
     let name_row = view.name(bucket, &upload.name.key)?;
     let current = name_row.as_ref().and_then(|row| row.current.as_ref());
     check_conditions(upload.conditions, current)?;
-    let lock = lock_of(facts, row.kind, row.default, upload.lock)?;
+    let lock = lock_of(facts, row, &upload.name.key, upload.lock)?;
     let etag = match (upload.md5, upload.parts.len()) {
         (Some(md5), 0) => md5.iter().map(|byte| format!("{byte:02x}")).collect(),
         (_, 0) => facts.opaque_etag(1),

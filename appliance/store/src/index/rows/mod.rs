@@ -4,8 +4,10 @@
 //! Both live only inside encrypted pages and can change with any release: another version means
 //! that the index is rebuilt. Rows hold object names: no `Debug` prints one.
 
+mod bucket;
 mod upload;
 
+pub use bucket::BucketRow;
 pub use upload::{PartRow, UploadNameRow, UploadRow};
 
 use std::fmt;
@@ -16,7 +18,7 @@ use stele_format::units::{
 };
 
 use crate::index::codec::{Malformed, Reader, Writer};
-use crate::policy::{BucketKind, Mode, Period, Retention};
+use crate::policy::{Mode, Retention};
 
 /// First byte of every encoded row.
 pub const ROW_VERSION: u8 = 2;
@@ -169,61 +171,6 @@ pub trait TableRow: Sized {
             Ok(row)
         };
         decode().map_err(|Malformed| RowError { table: Self::TABLE })
-    }
-}
-
-/// A bucket.
-#[derive(Clone, PartialEq, Eq)]
-pub struct BucketRow {
-    /// Its name.
-    pub name: String,
-    /// What it promises.
-    pub kind: BucketKind,
-    /// Default retention of new versions.
-    pub default: Option<(Mode, Period)>,
-    /// When it was made.
-    pub created: UnixMillis,
-    /// Whether it is gone from S3. The row stays, since its released versions do.
-    pub deleted: bool,
-}
-
-impl fmt::Debug for BucketRow {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("BucketRow")
-            .field("kind", &self.kind)
-            .field("default", &self.default)
-            .field("created", &self.created)
-            .field("deleted", &self.deleted)
-            .finish_non_exhaustive()
-    }
-}
-
-impl TableRow for BucketRow {
-    const TABLE: Table = Table::Buckets;
-
-    fn write(&self, out: &mut Writer) {
-        out.bytes(self.name.as_bytes()).u8(self.kind.code());
-        match self.default {
-            None => out.u8(0),
-            Some((mode, Period::Days(days))) => out.u8(1).u8(mode.code()).u32(days),
-            Some((mode, Period::Years(years))) => out.u8(2).u8(mode.code()).u32(years),
-        };
-        out.u64(self.created.get()).u8(u8::from(self.deleted));
-    }
-
-    fn read(from: &mut Reader<'_>) -> Result<Self, Malformed> {
-        Ok(Self {
-            name: from.text()?,
-            kind: BucketKind::from_code(from.u8()?).ok_or(Malformed)?,
-            default: match from.u8()? {
-                0 => None,
-                1 => Some((read_mode(from)?, Period::Days(from.u32()?))),
-                2 => Some((read_mode(from)?, Period::Years(from.u32()?))),
-                _ => return Err(Malformed),
-            },
-            created: UnixMillis::new(from.u64()?),
-            deleted: read_bool(from)?,
-        })
     }
 }
 
@@ -518,6 +465,7 @@ fn read_hold(from: &mut Reader<'_>) -> Result<Option<bool>, Malformed> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::policy::{BucketKind, OwnerId, PrefixRule};
 
     fn location() -> RecordLocation {
         RecordLocation {
@@ -557,33 +505,6 @@ mod tests {
                 until,
             }),
         ]
-    }
-
-    #[test]
-    fn bucket_rows_come_back() {
-        let defaults = [
-            None,
-            Some((Mode::Compliance, Period::Days(30))),
-            Some((Mode::Governance, Period::Years(7))),
-        ];
-        for default in defaults {
-            for kind in [
-                BucketKind::DefaultLocked,
-                BucketKind::ClientLocked,
-                BucketKind::Plain,
-            ] {
-                let created = UnixMillis::new(5);
-                for deleted in [false, true] {
-                    check(&BucketRow {
-                        name: "backup".into(),
-                        kind,
-                        default,
-                        created,
-                        deleted,
-                    });
-                }
-            }
-        }
     }
 
     fn version_row(retention: Option<Retention>, hold: Option<bool>) -> VersionRow {
@@ -680,6 +601,11 @@ mod tests {
             kind: BucketKind::Plain,
             default: None,
             created: UnixMillis::new(1),
+            owner: OwnerId::default(),
+            rules: vec![PrefixRule {
+                prefix: name.into(),
+                days: 1,
+            }],
             deleted: false,
         };
         let upload = UploadRow {

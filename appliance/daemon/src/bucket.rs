@@ -1,0 +1,61 @@
+//! `stele bucket ...`: default retention by prefix. The serving process does what is asked.
+
+use std::path::Path;
+
+use crate::cli::client::{BucketVerb, RuleVerb};
+use crate::control::clients::{RuleAsk, RuleChange, RuleReply};
+use crate::control::socket::ask_rule;
+use crate::disk::{existing, not_served, print};
+use crate::error::Outcome;
+use crate::status::as_json;
+
+/// Does what a verb says.
+///
+/// # Errors
+/// When the vault is not served, or why nothing is changed.
+pub fn run(verb: BucketVerb) -> Outcome<()> {
+    let BucketVerb::Rule(verb) = verb;
+    match verb {
+        RuleVerb::List(args) => {
+            let reply = ask(&args.vault, args.bucket, None)?;
+            print(&if args.json {
+                as_json(&reply)
+            } else {
+                as_text(&reply)
+            });
+        }
+        RuleVerb::Add(args) => {
+            let change = RuleChange {
+                prefix: args.prefix,
+                days: Some(args.days),
+            };
+            print(&as_text(&ask(&args.vault, args.bucket, Some(change))?));
+        }
+        RuleVerb::Remove(args) => {
+            let change = RuleChange {
+                prefix: args.prefix,
+                days: None,
+            };
+            print(&as_text(&ask(&args.vault, args.bucket, Some(change))?));
+        }
+    }
+    Ok(())
+}
+
+fn ask(vault: &Path, bucket: String, change: Option<RuleChange>) -> Outcome<RuleReply> {
+    let directory = existing(vault)?;
+    let reply = ask_rule(&directory.control_socket(), RuleAsk { bucket, change })?;
+    reply.ok_or_else(|| not_served(&directory))
+}
+
+fn as_text(reply: &RuleReply) -> String {
+    let default = reply.default.as_deref().unwrap_or("none");
+    let mut text = format!("default retention {default}\n");
+    for rule in &reply.rules {
+        text.push_str(&format!(
+            "{} days for new keys under {}\n",
+            rule.days, rule.prefix
+        ));
+    }
+    text
+}

@@ -1,0 +1,252 @@
+//! `stele client` and `stele bucket`: flags, parsed into what is asked of the serving process.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+use super::{SizeError, StatusArgs, parse_size};
+use crate::control::clients::{Bound, ClientWish};
+use crate::limits::DAY_MS;
+
+/// What can be done with the clients of a vault that is being served.
+#[derive(Debug, Subcommand)]
+pub enum ClientVerb {
+    /// Make a key, and print it with its secret and lines to use it; the secret is shown this once.
+    Add(AddArgs),
+    /// Show all keys, what they may and what their owners store.
+    List(StatusArgs),
+    /// Change what a key may; what is not named stays.
+    Limit(LimitArgs),
+    /// End a key for ever, at once.
+    Revoke(RevokeArgs),
+}
+
+/// `stele client add`.
+#[derive(Debug, Args)]
+pub struct AddArgs {
+    /// The vault's directory.
+    #[arg(long, value_name = "DIR")]
+    pub vault: PathBuf,
+    /// The key whose owner this one shares, with all buckets and quotas; else it gets an owner of its
+    /// own.
+    #[arg(long, value_name = "KEY_ID")]
+    pub same_owner_as: Option<String>,
+    /// What it may.
+    #[command(flatten)]
+    pub wish: WishArgs,
+}
+
+/// `stele client limit`.
+#[derive(Debug, Args)]
+pub struct LimitArgs {
+    /// The vault's directory.
+    #[arg(long, value_name = "DIR")]
+    pub vault: PathBuf,
+    /// The key, as `stele client list` shows it.
+    pub key_id: String,
+    /// What it may.
+    #[command(flatten)]
+    pub wish: WishArgs,
+}
+
+/// `stele client revoke`.
+#[derive(Debug, Args)]
+pub struct RevokeArgs {
+    /// The vault's directory.
+    #[arg(long, value_name = "DIR")]
+    pub vault: PathBuf,
+    /// The key, as `stele client list` shows it.
+    pub key_id: String,
+}
+
+/// What a key may.
+#[derive(Debug, Args)]
+pub struct WishArgs {
+    /// What people call it; kept sealed, never in a log.
+    #[arg(long)]
+    pub name: Option<String>,
+    /// Any of put, get, list, delete and release, with commas [for a new key: all but release].
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    pub rights: Option<Vec<String>>,
+    /// A bucket it may touch, whoever owns it, or only keys in it that begin with a prefix; may be
+    /// repeated; "any" for all buckets of its owner.
+    #[arg(long = "bucket", value_name = "BUCKET[/PREFIX]")]
+    pub buckets: Option<Vec<String>>,
+    /// A network it may come from, such as 10.1.0.0/16; may be repeated; "any" for anywhere.
+    #[arg(long = "network", value_name = "CIDR")]
+    pub networks: Option<Vec<String>>,
+    /// Bytes its owner may store, or "none"; with KiB, MiB, GiB or TiB.
+    #[arg(long, value_name = "N", value_parser = bytes)]
+    pub quota_bytes: Option<Bound>,
+    /// Versions its owner may store, or "none".
+    #[arg(long, value_name = "N", value_parser = number)]
+    pub quota_versions: Option<Bound>,
+    /// Requests in a minute that add to the log: versions, parts, delete markers, locks; or "none".
+    #[arg(long, value_name = "N", value_parser = number)]
+    pub writes_per_minute: Option<Bound>,
+    /// Content bytes it may bring in a second, or "none"; with KiB, MiB or GiB.
+    #[arg(long, value_name = "N", value_parser = bytes)]
+    pub bytes_per_second: Option<Bound>,
+    /// The last day (UTC) on which it is good, or "none".
+    #[arg(long, value_name = "YYYY-MM-DD", value_parser = last_day)]
+    pub expires: Option<Bound>,
+}
+
+impl WishArgs {
+    /// As it is asked.
+    pub fn wish(self) -> ClientWish {
+        ClientWish {
+            name: self.name,
+            rights: self.rights,
+            buckets: self.buckets.map(or_any),
+            networks: self.networks.map(or_any),
+            quota_bytes: self.quota_bytes,
+            quota_versions: self.quota_versions,
+            writes_per_minute: self.writes_per_minute,
+            bytes_per_second: self.bytes_per_second,
+            expires_ms: self.expires,
+        }
+    }
+}
+
+/// A list, or nothing for the word "any" alone.
+fn or_any(list: Vec<String>) -> Vec<String> {
+    if list == ["any"] { Vec::new() } else { list }
+}
+
+fn bytes(text: &str) -> Result<Bound, SizeError> {
+    match text {
+        "none" => Ok(Bound::None),
+        text => parse_size(text).map(Bound::At),
+    }
+}
+
+fn number(text: &str) -> Result<Bound, std::num::ParseIntError> {
+    match text {
+        "none" => Ok(Bound::None),
+        text => text.parse().map(Bound::At),
+    }
+}
+
+/// Why a date is refused.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not a day from 1970 on, as YYYY-MM-DD")]
+struct DateError;
+
+/// The first millisecond after a day.
+fn last_day(text: &str) -> Result<Bound, DateError> {
+    if text == "none" {
+        return Ok(Bound::None);
+    }
+    let mut parts = text.split('-').map(|part| {
+        let digits = !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+        digits.then_some(part)
+    });
+    let mut part = || parts.next().flatten().ok_or(DateError);
+    let year: i32 = part()?.parse().map_err(|_| DateError)?;
+    let month: u8 = part()?.parse().map_err(|_| DateError)?;
+    let day: u8 = part()?.parse().map_err(|_| DateError)?;
+    let month = time::Month::try_from(month).map_err(|_| DateError)?;
+    let date = time::Date::from_calendar_date(year, month, day).map_err(|_| DateError)?;
+    let seconds = date.midnight().assume_utc().unix_timestamp();
+    let seconds = u64::try_from(seconds).map_err(|_| DateError)?;
+    match parts.next() {
+        None => Ok(Bound::At(seconds * 1_000 + DAY_MS)),
+        Some(_) => Err(DateError),
+    }
+}
+
+/// What can be done with the buckets of a vault that is being served.
+#[derive(Debug, Subcommand)]
+pub enum BucketVerb {
+    /// Default retention of new versions by prefix of their keys.
+    #[command(subcommand)]
+    Rule(RuleVerb),
+}
+
+/// What can be done with the rules of a bucket.
+#[derive(Debug, Subcommand)]
+pub enum RuleVerb {
+    /// Set the default retention of keys that begin with a prefix.
+    Add(RuleAddArgs),
+    /// Show the rules of a bucket.
+    List(RuleListArgs),
+    /// Remove a rule.
+    Remove(RuleRemoveArgs),
+}
+
+/// `stele bucket rule add`.
+#[derive(Debug, Args)]
+pub struct RuleAddArgs {
+    /// The vault's directory.
+    #[arg(long, value_name = "DIR")]
+    pub vault: PathBuf,
+    /// The bucket.
+    pub bucket: String,
+    /// What keys begin with, such as locks/
+    pub prefix: String,
+    /// Days for which new versions of such keys are kept where the client says nothing.
+    #[arg(long, value_name = "N")]
+    pub days: u32,
+}
+
+/// `stele bucket rule list`.
+#[derive(Debug, Args)]
+pub struct RuleListArgs {
+    /// The vault's directory.
+    #[arg(long, value_name = "DIR")]
+    pub vault: PathBuf,
+    /// The bucket.
+    pub bucket: String,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `stele bucket rule remove`.
+#[derive(Debug, Args)]
+pub struct RuleRemoveArgs {
+    /// The vault's directory.
+    #[arg(long, value_name = "DIR")]
+    pub vault: PathBuf,
+    /// The bucket.
+    pub bucket: String,
+    /// The prefix of the rule.
+    pub prefix: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_day_ends_with_its_last_millisecond() {
+        let at = |ms| Ok(Bound::At(ms));
+        for (text, expected) in [
+            ("none", Ok(Bound::None)),
+            ("1970-01-01", at(86_400_000)),
+            ("2024-02-29", at(1_709_251_200_000)),
+            ("2023-02-29", Err(DateError)),
+            ("1969-12-31", Err(DateError)),
+            ("2024-2-9-1", Err(DateError)),
+            ("2024-02", Err(DateError)),
+            ("2024-+2-09", Err(DateError)),
+            ("-2024-02-09", Err(DateError)),
+            ("", Err(DateError)),
+        ] {
+            assert_eq!(last_day(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn bounds_are_numbers_or_none() {
+        assert_eq!(bytes("10GiB"), Ok(Bound::At(10 << 30)));
+        assert_eq!(bytes("1"), Ok(Bound::At(1)));
+        assert_eq!(bytes("none"), Ok(Bound::None));
+        assert_eq!(bytes("ten"), Err(SizeError::Syntax));
+        assert_eq!(number("7"), Ok(Bound::At(7)));
+        assert!(number("-7").is_err());
+        assert_eq!(or_any(vec!["any".to_owned()]), [""; 0]);
+        assert_eq!(or_any(vec!["a".to_owned(), "any".to_owned()]), ["a", "any"]);
+    }
+}

@@ -1,0 +1,40 @@
+//! Who is let in: signatures, and the register of clients.
+
+use std::net::IpAddr;
+
+use stele_format::units::UnixMillis;
+use stele_gateway::claim::Clients as Secrets;
+use stele_gateway::message::{Claim, Refusal, SigningKey};
+
+use crate::clients::{NotAdmitted, Published};
+
+/// What the door looks at. Clones look at the same.
+#[derive(Debug, Clone)]
+pub struct Door {
+    /// Secrets of the access keys.
+    pub secrets: Secrets,
+    /// Who they are.
+    pub register: Published,
+}
+
+impl Door {
+    /// Verifies a claim, then whether its client may come in from there.
+    ///
+    /// # Errors
+    /// Why not. A client whose signature is wrong learns nothing else.
+    pub fn admit(
+        &self,
+        claim: &Claim,
+        source: IpAddr,
+        now: UnixMillis,
+    ) -> Result<SigningKey, Refusal> {
+        let key = self.secrets.verify(claim, now)?;
+        let admitted = self.register.now().admit(&claim.key_id, source, now);
+        admitted.map(|()| key).map_err(|refused| match refused {
+            NotAdmitted::Unknown => Refusal::UnknownKey,
+            NotAdmitted::Revoked | NotAdmitted::Expired | NotAdmitted::Network => {
+                Refusal::NotAllowed(refused.to_string())
+            }
+        })
+    }
+}

@@ -1,0 +1,216 @@
+//! How much an owner may store, and how fast a key may write.
+
+use std::sync::Arc;
+
+use stele_store::policy::{Client, Rate, Refusal as Policy, Usage};
+use stele_store::request::{Answer, Command, Conditions, NamedPart, Refusal};
+
+use crate::support::steps::{assert_at_rest, commit, object, put_data};
+use crate::support::{Rig, content, name};
+use crate::{
+    become_client, client, denied, done, list, make, owner, put, put_part, quota, scoped, upload,
+};
+
+#[test]
+fn bytes_are_refused_before_they_are_taken_or_while_they_come() {
+    let mut rig = Rig::create(3);
+    let mut vault = rig.start();
+    let bounded = || Client {
+        quotas: quota("a", Some(1_000_000), None),
+        ..client("a")
+    };
+    become_client(&mut vault, bounded());
+    done(&mut vault, make("b")).unwrap();
+    let full: Result<(), Refusal> = denied(Policy::QuotaBytes { max: 1_000_000 });
+    let open = |bytes| Command::OpenPut {
+        name: name("b", "k"),
+        purpose: object(),
+        content_bytes: Some(bytes),
+    };
+    assert_eq!(done(&mut vault, open(1_000_001)), full);
+    // What open uploads declared is promised: together they do not pass the quota either.
+    let Answer::Stream(first) = vault.ask(open(600_000)).unwrap() else {
+        panic!("no stream")
+    };
+    assert_eq!(done(&mut vault, open(400_001)), full);
+    let Answer::Stream(second) = vault.ask(open(400_000)).unwrap() else {
+        panic!("no stream")
+    };
+    done(&mut vault, Command::AbortPut { stream: first }).unwrap();
+    vault.feed(second, &content(1, 400_000)).unwrap();
+    vault.commit(second).unwrap();
+    // Without a declared length it is refused in the middle, and its client hears why to the end.
+    let stream = vault.open_put(&name("b", "k"), object()).unwrap();
+    vault.feed(stream, &content(1, 1_044_480 / 2)).unwrap();
+    done(&mut vault, Command::AbortPut { stream }).unwrap();
+    let stream = vault.open_put(&name("b", "k"), object()).unwrap();
+    assert_eq!(vault.feed(stream, &content(1, 700_000)), full);
+    assert_eq!(done(&mut vault, put_data(stream, 1, 10)), full);
+    assert_eq!(done(&mut vault, commit(stream)), full);
+    // The quota was lowered after the bytes came.
+    let stream = vault.open_put(&name("b", "k"), object()).unwrap();
+    vault.feed(stream, &content(1, 600_000)).unwrap();
+    become_client(
+        &mut vault,
+        Client {
+            quotas: quota("a", Some(999_999), None),
+            ..client("a")
+        },
+    );
+    assert_eq!(
+        done(&mut vault, commit(stream)),
+        denied(Policy::QuotaBytes { max: 999_999 })
+    );
+    become_client(&mut vault, bounded());
+    put(&mut vault, &name("b", "k"), 600_000).unwrap();
+    assert_eq!(put(&mut vault, &name("b", "k"), 1).map(drop), full);
+    // No bytes, no refusal.
+    put(&mut vault, &name("b", "k"), 0).unwrap();
+    vault.asker = None;
+    assert_at_rest(&mut vault);
+}
+
+#[test]
+fn versions_are_counted_whoever_writes_them_and_for_the_owner_of_the_bucket() {
+    let mut rig = Rig::create(3);
+    let mut vault = rig.start();
+    let quotas = quota("a", None, Some(3));
+    let of = |client: Client| Client {
+        quotas: Arc::clone(&quotas),
+        ..client
+    };
+    become_client(&mut vault, of(client("a")));
+    done(&mut vault, make("b")).unwrap();
+    let first = put(&mut vault, &name("b", "k"), 10).unwrap();
+    become_client(&mut vault, of(scoped("c", &["b"])));
+    put(&mut vault, &name("b", "k"), 10).unwrap();
+    let marker = || Command::Delete {
+        name: name("b", "k"),
+        version: None,
+        bypass: false,
+    };
+    // Several at once: one is left.
+    let ids: Vec<_> = (0..3).map(|_| vault.send(marker())).collect();
+    for _ in 0..1_000 {
+        vault.turn();
+    }
+    let answers = ids.iter().map(|id| vault.replies.remove(id).unwrap());
+    let taken = answers.filter(Result::is_ok).count();
+    assert_eq!(taken, 1);
+    let full = denied(Policy::QuotaVersions { max: 3 });
+    assert_eq!(done(&mut vault, marker()), full);
+    assert_eq!(put(&mut vault, &name("b", "k2"), 10).map(drop), full);
+    let upload = upload(&mut vault, &name("b", "m"));
+    let etag = put_part(&mut vault, &name("b", "m"), upload, 1, 100).unwrap();
+    let complete = Command::CompleteUpload {
+        name: name("b", "m"),
+        upload,
+        parts: vec![NamedPart {
+            number: 1,
+            etag,
+            checksums: Vec::new(),
+        }],
+        checksums: Vec::new(),
+        conditions: Conditions::default(),
+    };
+    assert_eq!(done(&mut vault, complete), full);
+    // Reading, locking and holding go on.
+    assert_eq!(
+        vault.get(&name("b", "k"), Some(first), None),
+        Ok(content(1, 10))
+    );
+    let hold = Command::SetHold {
+        name: name("b", "k"),
+        version: Some(first),
+        on: true,
+    };
+    assert_eq!(done(&mut vault, hold), Ok(()));
+    let usage = &vault.engine.status().usage[&owner("a")];
+    assert_eq!(
+        *usage,
+        Usage {
+            bytes: 120,
+            versions: 3
+        }
+    );
+}
+
+#[test]
+fn a_key_writes_no_faster_than_its_rate() {
+    let mut rig = Rig::create(1);
+    let mut vault = rig.start();
+    become_client(&mut vault, client("a"));
+    done(&mut vault, make("b")).unwrap();
+    become_client(
+        &mut vault,
+        Client {
+            rate: Rate {
+                writes_per_minute: Some(2),
+                bytes_per_second: None,
+            },
+            ..client("a")
+        },
+    );
+    put(&mut vault, &name("b", "k"), 10).unwrap();
+    let marker = Command::Delete {
+        name: name("b", "k"),
+        version: None,
+        bypass: false,
+    };
+    done(&mut vault, marker).unwrap();
+    let too_fast = denied(Policy::TooFast);
+    assert_eq!(put(&mut vault, &name("b", "k"), 10).map(drop), too_fast);
+    done(&mut vault, Command::List(list("b", ""))).unwrap();
+    vault.sleep(30_000);
+    put(&mut vault, &name("b", "k"), 10).unwrap();
+    assert_eq!(put(&mut vault, &name("b", "k"), 10).map(drop), too_fast);
+}
+
+/// Attack 23: a client fills the pool and then goes on with markers.
+#[test]
+fn no_client_takes_the_last_of_the_reserve() {
+    let mut rig = Rig::create(1);
+    let mut vault = rig.start();
+    become_client(&mut vault, client("a"));
+    done(&mut vault, make("b")).unwrap();
+    put(&mut vault, &name("b", "first"), 10).unwrap();
+    let full =
+        (0..200).find_map(|at| put(&mut vault, &name("b", &format!("k{at}")), 2_000_000).err());
+    assert_eq!(full, Some(Refusal::Full));
+    assert!(vault.engine.status().full);
+    let long = "x".repeat(1_000);
+    let refused = (0..20_000).find_map(|at| {
+        let name = name("b", &format!("{long}{at}"));
+        let hold = Command::Delete {
+            name,
+            version: None,
+            bypass: false,
+        };
+        done(&mut vault, hold).err()
+    });
+    assert_eq!(refused, Some(Refusal::Full));
+    // The vault itself can still say who may do what, and everything can be read.
+    vault.asker = None;
+    for at in 0..20 {
+        let value = vec![at; 10_000];
+        done(
+            &mut vault,
+            Command::PutConfig {
+                name: "clients".to_owned(),
+                value,
+            },
+        )
+        .unwrap();
+    }
+    assert_eq!(
+        vault.get(&name("b", "first"), None, None),
+        Ok(content(1, 10))
+    );
+    vault.stop();
+    let mut vault = rig.start();
+    assert_eq!(vault.engine.status().read_only, None);
+    assert_eq!(
+        vault.get(&name("b", "first"), None, None),
+        Ok(content(1, 10))
+    );
+}
