@@ -153,6 +153,7 @@ impl Engine {
                 | Command::CommitPut { .. }
                 | Command::CreateUpload { .. }
                 | Command::CompleteUpload { .. }
+                | Command::SetTags { .. }
         );
         if adds && !self.has_room() {
             return Err(Refusal::Full);
