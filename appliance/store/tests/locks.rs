@@ -1,6 +1,5 @@
 //! Object Lock against the real engine: `lock_NN` is the number of a statement of S3's semantics. What only the
 //! wire shows is tested at the gateway under the same numbers.
-#![expect(clippy::unwrap_used, reason = "tests stop at the first surprise")]
 
 mod support;
 
