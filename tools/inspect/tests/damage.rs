@@ -463,8 +463,8 @@ fn no_flipped_byte_of_a_sealed_segment_goes_unnoticed_and_nothing_panics() {
 fn tags_are_sealed_under_the_key_of_a_version() {
     for (sealed_for, expected) in [
         (Some(KeyClass::Object), vec![]),
-        (Some(KeyClass::PendingPart), vec![frame(0, 3, 3)]),
-        (None, vec![frame(0, 3, 3)]),
+        (Some(KeyClass::PendingPart), vec![frame(0, 3, 4)]),
+        (None, vec![frame(0, 3, 4)]),
     ] {
         let mut vault = sample(1);
         let mut journal = vault.segments[&3].clone();

@@ -91,7 +91,7 @@ async fn directives_say_what_is_replaced() {
 }
 
 #[tokio::test]
-async fn a_copy_takes_the_lock_of_its_own_request() {
+async fn lock_13_a_copy_takes_the_lock_of_its_own_request() {
     let (world, _) = with_source().await;
     let call = copy("locked/source", "locked", "copy")
         .header("x-amz-object-lock-mode", "COMPLIANCE")

@@ -97,7 +97,7 @@ async fn a_locked_version_stays_and_an_unlocked_one_goes() {
 }
 
 #[tokio::test]
-async fn many_deletes_are_answered_key_by_key() {
+async fn lock_11_many_deletes_are_answered_key_by_key() {
     let world = World::start().await;
     world.bucket("locked").await;
     let put = world.call(locked_put("kept")).await.expect(200);

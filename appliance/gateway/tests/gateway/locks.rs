@@ -1,4 +1,5 @@
-//! Object Lock as clients ask for it.
+//! Object Lock as clients ask for it. `lock_NN` is the number of a statement of S3's semantics; the same
+//! numbers name the engine's tests.
 
 use crate::client::Call;
 use crate::world::World;
@@ -16,7 +17,7 @@ fn put_retention(bucket: &str, xml: &str) -> Call {
 }
 
 #[tokio::test]
-async fn retention_is_set_extended_and_never_shortened() {
+async fn lock_07_retention_is_set_extended_and_never_shortened() {
     let world = World::start().await;
     world.bucket("locked").await;
     world.put("locked", "key", b"content").await;
@@ -59,7 +60,7 @@ async fn retention_is_set_extended_and_never_shortened() {
 }
 
 #[tokio::test]
-async fn governance_can_be_bypassed_with_the_right_only() {
+async fn lock_07_governance_can_be_bypassed_with_the_right_only() {
     let world = World::start().await;
     world.bucket("locked").await;
     let put = Call::object("PUT", "locked", "key")
@@ -92,7 +93,7 @@ async fn governance_can_be_bypassed_with_the_right_only() {
 }
 
 #[tokio::test]
-async fn lock_statements_are_checked_for_form_and_digest() {
+async fn lock_08_lock_statements_are_checked_for_form_and_digest() {
     let world = World::start().await;
     world.bucket("locked").await;
     world.bucket("plain").await;
@@ -161,7 +162,7 @@ async fn lock_statements_are_checked_for_form_and_digest() {
 }
 
 #[tokio::test]
-async fn upload_lock_headers_are_checked() {
+async fn lock_05_upload_lock_headers_are_checked() {
     let world = World::start().await;
     world.bucket("locked").await;
     world.bucket("plain").await;
@@ -202,7 +203,7 @@ async fn upload_lock_headers_are_checked() {
 }
 
 #[tokio::test]
-async fn legal_holds_go_on_freely_and_off_with_the_right() {
+async fn lock_09_legal_holds_go_on_freely_and_off_with_the_right() {
     let world = World::start().await;
     world.bucket("locked").await;
     let version = world.put("locked", "key", b"content").await;
@@ -237,7 +238,7 @@ async fn legal_holds_go_on_freely_and_off_with_the_right() {
 }
 
 #[tokio::test]
-async fn bucket_defaults_are_validated_and_told() {
+async fn lock_03_bucket_defaults_are_validated_and_told() {
     let world = World::start().await;
     world.bucket("locked").await;
     world.bucket("default").await;
@@ -315,4 +316,122 @@ async fn bucket_defaults_are_validated_and_told() {
     world.call(bare).await.refused(400, "InvalidRequest");
     world.call(put("locked", "Enabled", "")).await.expect(200);
     assert_eq!(world.call(get("locked")).await.expect(200).one("Mode"), "");
+}
+
+#[tokio::test]
+async fn lock_01_a_bucket_with_lock_has_versioning_that_stays() {
+    let world = World::start().await;
+    for bucket in ["locked", "default"] {
+        world.bucket(bucket).await;
+        let get = Call::bucket("GET", bucket).query("versioning", "");
+        let put = |status: &str| {
+            let xml = format!(
+                "<VersioningConfiguration><Status>{status}</Status></VersioningConfiguration>"
+            );
+            Call::bucket("PUT", bucket)
+                .query("versioning", "")
+                .document(&xml)
+        };
+        world.call(put("Enabled")).await.expect(200);
+        let suspended = world.call(put("Suspended")).await;
+        suspended.refused(409, "InvalidBucketState");
+        let reply = world.call(get).await.expect(200);
+        assert_eq!(reply.one("Status"), "Enabled", "{bucket}");
+    }
+}
+
+#[tokio::test]
+async fn lock_02_a_bucket_without_versions_takes_no_configuration() {
+    let world = World::start().await;
+    world.bucket("plain").await;
+    let xml = "<ObjectLockConfiguration><ObjectLockEnabled>Enabled</ObjectLockEnabled></ObjectLockConfiguration>";
+    let put = Call::bucket("PUT", "plain").query("object-lock", "");
+    let reply = world.call(put.document(xml)).await;
+    reply.refused(409, "InvalidBucketState");
+    let get = Call::bucket("GET", "plain").query("object-lock", "");
+    let reply = world.call(get).await;
+    reply.refused(404, "ObjectLockConfigurationNotFoundError");
+}
+
+#[tokio::test]
+async fn lock_06_what_will_be_locked_must_carry_a_digest() {
+    let world = World::start().await;
+    world.bucket("locked").await;
+    world.bucket("default").await;
+    world.bucket("plain").await;
+    let md5 = crate::md5_base64(b"content");
+    let crc = crate::crc32_base64(b"content");
+    for bucket in ["locked", "default", "plain"] {
+        let put = || {
+            Call::object("PUT", bucket, "key")
+                .payload("UNSIGNED-PAYLOAD")
+                .body("content")
+        };
+        let bare = world.call(put()).await;
+        assert_eq!(
+            bare.status,
+            if bucket == "plain" { 200 } else { 400 },
+            "{bucket}"
+        );
+        let covered = [
+            put().header("content-md5", &md5),
+            put().header("x-amz-checksum-crc32", &crc),
+            Call::object("PUT", bucket, "key").body("content"),
+        ];
+        for call in covered {
+            world.call(call).await.expect(200);
+        }
+    }
+}
+
+#[tokio::test]
+async fn lock_14_no_client_has_versions_expire() {
+    let world = World::start().await;
+    world.bucket("locked").await;
+    let xml = "<LifecycleConfiguration><Rule><ID>1</ID><Filter><Prefix></Prefix></Filter><Status>Enabled</Status>\
+               <NoncurrentVersionExpiration><NoncurrentDays>1</NoncurrentDays></NoncurrentVersionExpiration>\
+               </Rule></LifecycleConfiguration>";
+    let call = |method: &str| Call::bucket(method, "locked").query("lifecycle", "");
+    let reply = world.call(call("PUT").document(xml)).await;
+    reply.refused(501, "NotImplemented");
+    let reply = world.call(call("DELETE")).await;
+    reply.refused(501, "NotImplemented");
+    let reply = world.call(call("GET")).await;
+    reply.refused(404, "NoSuchLifecycleConfiguration");
+}
+
+#[tokio::test]
+async fn lock_15_reads_tell_the_lock_of_each_version() {
+    let world = World::start().await;
+    world.bucket("locked").await;
+    let put = |lock: &[(&str, &str)]| {
+        let call = Call::object("PUT", "locked", "key").body("content");
+        lock.iter()
+            .fold(call, |call, (name, value)| call.header(name, value))
+    };
+    let mode = "x-amz-object-lock-mode";
+    let until = "x-amz-object-lock-retain-until-date";
+    let hold = "x-amz-object-lock-legal-hold";
+    for (mode_given, hold_given) in [
+        (None, None),
+        (Some("GOVERNANCE"), None),
+        (Some("COMPLIANCE"), Some("ON")),
+        (None, Some("ON")),
+    ] {
+        let mut lock = Vec::new();
+        if let Some(given) = mode_given {
+            lock.extend([(mode, given), (until, FAR)]);
+        }
+        lock.extend(hold_given.map(|given| (hold, given)));
+        let stored = world.call(put(&lock)).await.expect(200);
+        let version = stored.header("x-amz-version-id").expect("a version");
+        let date = mode_given.map(|_| "2140-02-03T04:05:06.000Z");
+        for method in ["GET", "HEAD"] {
+            let call = Call::object(method, "locked", "key").query("versionId", version);
+            let reply = world.call(call).await.expect(200);
+            assert_eq!(reply.header(mode), mode_given, "{method}");
+            assert_eq!(reply.header(until), date, "{method}");
+            assert_eq!(reply.header(hold), hold_given, "{method}");
+        }
+    }
 }

@@ -33,7 +33,7 @@ fn complete(id: &str, parts: &[(&str, &str)]) -> Call {
 }
 
 #[tokio::test]
-async fn parts_become_an_object_with_its_lock() {
+async fn lock_12_parts_become_an_object_with_its_lock() {
     let world = World::start().await;
     world.bucket("locked").await;
     let create = Call::object("POST", "locked", "big")

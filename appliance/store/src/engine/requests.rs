@@ -159,6 +159,7 @@ impl Engine {
                 | Command::CommitPut { .. }
                 | Command::CreateUpload { .. }
                 | Command::CompleteUpload { .. }
+                | Command::SetTags { .. }
         );
         let of_client = asker.client().is_some();
         let says = of_client && writes && !self.pool.has_room_for_records();

@@ -1,6 +1,7 @@
 //! A vault on simulated disks, driven step by step without threads.
 #![allow(dead_code, reason = "each test binary uses its own part of the rig")]
 
+pub mod locks;
 pub mod steps;
 
 use std::collections::BTreeMap;
