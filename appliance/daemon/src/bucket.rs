@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use crate::cli::client::{BucketVerb, RuleVerb};
+use crate::client::shown;
 use crate::control::clients::{RuleAsk, RuleChange, RuleReply};
 use crate::control::socket::ask_rule;
 use crate::disk::{existing, not_served, print};
@@ -52,10 +53,8 @@ fn as_text(reply: &RuleReply) -> String {
     let default = reply.default.as_deref().unwrap_or("none");
     let mut text = format!("default retention {default}\n");
     for rule in &reply.rules {
-        text.push_str(&format!(
-            "{} days for new keys under {}\n",
-            rule.days, rule.prefix
-        ));
+        let (days, prefix) = (rule.days, shown(&rule.prefix));
+        text.push_str(&format!("{days} d for new keys under {prefix}\n"));
     }
     text
 }

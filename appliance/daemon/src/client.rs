@@ -180,7 +180,7 @@ fn or(text: String, empty: &str) -> String {
 }
 
 /// Words of people, with nothing in them that a terminal obeys.
-fn shown(text: &str) -> String {
+pub fn shown(text: &str) -> String {
     let plain = |letter: char| match letter {
         '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200e}' | '\u{200f}' => '\u{fffd}',
         letter if letter.is_control() => '\u{fffd}',

@@ -353,9 +353,9 @@ fn rules_shorten_what_prefixes_get_by_default() {
         args.extend(more);
         succeed(&args)
     };
-    assert_eq!(rule("list", &[]), "default retention COMPLIANCE, 1 days\n");
+    assert_eq!(rule("list", &[]), "default retention COMPLIANCE, 1 d\n");
     let said = rule("add", &["keep/", "--days", "30"]);
-    assert!(said.contains("30 days for new keys under keep/"), "{said}");
+    assert!(said.contains("30 d for new keys under keep/"), "{said}");
     first.put("/bkt/keep/k", b"x");
     first.put("/bkt/k", b"x");
     let until = |path: &str| {
@@ -381,4 +381,47 @@ fn rules_shorten_what_prefixes_get_by_default() {
     assert!(server.end(Signal::SIGTERM).success());
     let refusal = refuse(&["client", "list", "--vault", vault]);
     assert!(refusal.contains("nothing serves this vault"), "{refusal}");
+}
+
+/// Of two disks one is lost: nothing can be written, and a key must be stopped all the same.
+#[test]
+fn a_key_is_stopped_even_where_nothing_can_be_written() {
+    let place = Place::new();
+    let disks = [place.beside("one.disk"), place.beside("two.disk")];
+    let vault = text(&place.vault);
+    succeed(&[
+        "create",
+        vault,
+        "--disk-bytes",
+        common::DISK,
+        "--disk",
+        text(&disks[0]),
+        "--disk",
+        text(&disks[1]),
+    ]);
+    let server = Server::start(&place);
+    let guest = add(&place, &server, &["--name", "guest"]);
+    guest.put("/bkt", b"");
+    guest.put("/bkt/k", b"content");
+    assert!(server.end(Signal::SIGTERM).success());
+    let away = place.beside("away");
+    std::fs::rename(&disks[1], &away).expect("moved");
+    let server = Server::start(&place);
+    let guest = guest.at(&server);
+    assert_eq!(place.status()["state"], "readonly");
+    assert_eq!(guest.get("/bkt/k"), b"content");
+    let said = client_refused(&place, "add", &["--name", "late"]);
+    assert!(said.contains("read-only"), "{said}");
+    let said = client_refused(&place, "revoke", &[guest.id()]);
+    assert!(said.contains("until the next start only"), "{said}");
+    let unknown = refused(403, "InvalidAccessKeyId");
+    assert_eq!(guest.answer("GET", "/bkt/k", b""), unknown);
+    // Once it can be written down, it is for ever.
+    assert!(server.end(Signal::SIGTERM).success());
+    std::fs::rename(&away, &disks[1]).expect("moved");
+    let server = Server::start(&place);
+    let guest = guest.at(&server);
+    assert_eq!(guest.get("/bkt/k"), b"content");
+    client(&place, "revoke", &[guest.id()]);
+    assert_eq!(guest.answer("GET", "/bkt/k", b""), unknown);
 }

@@ -160,8 +160,8 @@ impl Registrar {
         });
         Ok(RuleReply {
             default: info.default.map(|(mode, period)| match period {
-                stele_store::policy::Period::Days(days) => format!("{mode}, {days} days"),
-                stele_store::policy::Period::Years(years) => format!("{mode}, {years} years"),
+                stele_store::policy::Period::Days(days) => format!("{mode}, {days} d"),
+                stele_store::policy::Period::Years(years) => format!("{mode}, {years} y"),
             }),
             rules: rules.collect(),
         })

@@ -21,7 +21,7 @@ use stele_format::units::{ByteCount, Generation, UnixMillis};
 use stele_store::engine::{
     Action, Attachment, DiskRefusal, DiskSlot, DrainRefusal, Engine, Event, Now, World,
 };
-use stele_store::index::IndexStore;
+use stele_store::index::{IndexRequest, IndexStore};
 use stele_store::job::Job;
 use stele_store::keys::chunk::AwsLc;
 use stele_store::policy::{Asker, Rights};
@@ -66,6 +66,8 @@ pub struct Running {
     pub asker: Option<Asker>,
     /// While set, workers are busy: jobs gather here until [`Running::work`].
     pub busy: Option<Vec<Job>>,
+    /// While set, the index is busy: questions gather here until [`Running::answer_index`].
+    pub index_busy: Option<Vec<IndexRequest>>,
     /// Seal blocks given to disks.
     pub seals: usize,
     now: Now,
@@ -248,6 +250,7 @@ impl Rig {
             rights: self.rights,
             asker: None,
             busy: None,
+            index_busy: None,
             seals: 0,
             now,
             next: 0,
@@ -305,10 +308,13 @@ impl Running {
                 Some(jobs) => jobs.push(job),
                 None => self.event(Event::Job(job.run(&AwsLc))),
             },
-            Action::Index(request) => {
-                let reply = self.index.execute(request);
-                self.event(Event::Index(reply));
-            }
+            Action::Index(request) => match &mut self.index_busy {
+                Some(requests) => requests.push(request),
+                None => {
+                    let reply = self.index.execute(request);
+                    self.event(Event::Index(reply));
+                }
+            },
             Action::Reply { id, result } => {
                 self.replies.insert(id, result);
             }
@@ -319,6 +325,19 @@ impl Running {
     pub fn work(&mut self) {
         for job in self.busy.take().unwrap_or_default() {
             self.event(Event::Job(job.run(&AwsLc)));
+        }
+    }
+
+    /// What the index was asked while it was busy, to be answered later.
+    pub fn asked_of_index(&mut self) -> Vec<IndexRequest> {
+        self.index_busy.take().unwrap_or_default()
+    }
+
+    /// The index answers.
+    pub fn answer_index(&mut self, requests: Vec<IndexRequest>) {
+        for request in requests {
+            let reply = self.index.execute(request);
+            self.event(Event::Index(reply));
         }
     }
 
