@@ -149,6 +149,9 @@ struct TestArguments {
     /// Only these suites.
     #[arg(long = "suite", value_enum)]
     suites: Vec<SuiteName>,
+    /// Of the clients only these, and no other suite; may be repeated.
+    #[arg(long = "client", value_parser = clap::builder::PossibleValuesParser::new(clients::names()))]
+    clients: Vec<String>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -271,6 +274,7 @@ fn fuzzing(workspace: &Workspace, cases: u64, seed: Option<u64>, target: Option<
 fn test(workspace: &Workspace, arguments: &TestArguments) -> Outcome {
     let started = Instant::now();
     let wanted = |name: &SuiteName| match (arguments.quick, arguments.suites.as_slice()) {
+        _ if !arguments.clients.is_empty() => *name == SuiteName::Clients,
         (_, chosen) if !chosen.is_empty() => chosen.contains(name),
         (true, _) => matches!(name, SuiteName::Lints | SuiteName::Units),
         (false, _) => true,
@@ -286,7 +290,12 @@ fn test(workspace: &Workspace, arguments: &TestArguments) -> Outcome {
                     programs = Some(workspace.build()?);
                 }
                 if let Some(programs) = &programs {
-                    closed.push(against_programs(workspace, programs, name));
+                    closed.push(against_programs(
+                        workspace,
+                        programs,
+                        name,
+                        &arguments.clients,
+                    ));
                 }
             }
         }
@@ -296,13 +305,18 @@ fn test(workspace: &Workspace, arguments: &TestArguments) -> Outcome {
     verdict(&closed)
 }
 
-fn against_programs(workspace: &Workspace, programs: &Programs, name: SuiteName) -> Closed {
+fn against_programs(
+    workspace: &Workspace,
+    programs: &Programs,
+    name: SuiteName,
+    only: &[String],
+) -> Closed {
     let seed = rng::fresh_seed();
     match name {
         SuiteName::Crash => crash::run(workspace, programs, crash::ROUNDS_SHARE, seed),
         SuiteName::Powercut => powercut::run(workspace, programs, powercut::ROUNDS_SHARE, seed),
         SuiteName::Damage => damage::run(workspace, programs, seed),
-        SuiteName::Clients => clients::run(workspace, programs),
+        SuiteName::Clients => clients::run(workspace, programs, only),
         SuiteName::Lints | SuiteName::Units | SuiteName::Sim => sim::run(workspace, programs),
     }
 }
