@@ -7,6 +7,7 @@
 mod bench;
 mod campaign;
 mod command;
+mod docs;
 mod failure;
 mod fuzz;
 mod install;
@@ -109,6 +110,11 @@ enum Task {
     },
     /// Write the golden media of the format again (only while the format is a draft).
     Golden,
+    /// Execute the pages for backup clients as they are written.
+    Docs {
+        /// Only these pages of docs/clients, without `.md`.
+        pages: Vec<String>,
+    },
     /// Measure the vault beside the bare disk and the bare primitives.
     Bench(BenchArguments),
 }
@@ -234,6 +240,14 @@ fn run(workspace: &Workspace, task: Task) -> Outcome {
             ])
             .env("STELE_GOLDEN_REGENERATE", "1")
             .stream(),
+        Task::Docs { pages } => {
+            let known = docs::PAGES.map(|page| page.name);
+            let unknown = pages.iter().find(|name| !known.contains(&name.as_str()));
+            ensure(unknown.is_none(), || {
+                format!("no such page; there are {}", known.join(", "))
+            })?;
+            verdict(&[docs::run(workspace, &workspace.build()?, &pages)])
+        }
         Task::Bench(arguments) => benchmark(workspace, arguments),
     }
 }

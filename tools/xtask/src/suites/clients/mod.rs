@@ -28,6 +28,7 @@ mod s3cmd;
 mod trees;
 
 use crate::command::Run;
+use crate::docs;
 use crate::failure::{Failure, Outcome, ensure};
 use crate::install::{self, Tool, Wheel};
 use crate::server::Server;
@@ -145,12 +146,16 @@ const FAMILIES: [Family; 16] = [
 /// Last, because it reads what the start printed.
 const LAST: Family = Family::debian("printed", &PRINTED, &printed::CASES);
 
+/// The pages of docs/clients, executed.
+const DOCS: &str = "docs";
+
 /// The clients that can be chosen.
 pub fn names() -> Vec<&'static str> {
     FAMILIES
         .iter()
         .chain([&LAST])
         .map(|family| family.name)
+        .chain([DOCS])
         .collect()
 }
 
@@ -190,6 +195,9 @@ fn everything(
                 .iter()
                 .for_each(|(name, _)| ledger.skip(name, &reason)),
         }
+    }
+    if only.is_empty() || only.iter().any(|name| name == DOCS) {
+        docs::cases(workspace, &bench.server, &scratch, &[], ledger);
     }
     ledger.case("the server is still the one that was started", || {
         bench.server.expect_alive()
