@@ -35,6 +35,8 @@ const SAMPLES: &str = "peers.tsv";
 const ROUND_BYTES: u64 = 4 << 30;
 /// What they take besides: the disk of the OSD, journals, the objects that are listed.
 const BASE_BYTES: u64 = 4 << 30;
+/// What is left free whatever happens.
+const LEFT_BYTES: u64 = 2 << 30;
 /// The part of the samples that belongs to no contestant.
 const BARE: &str = "bare";
 
@@ -81,7 +83,7 @@ pub fn run(workspace: &Workspace, wishes: &Wishes) -> Outcome {
     }
     let programs = workspace.build()?;
     let scratch = workspace.scratch("peers")?;
-    room(scratch.path(), wishes.rounds)?;
+    room(scratch.path(), BASE_BYTES)?;
     let server = Server::start(&programs.stele, &scratch.join("vault"))?;
     let certificate = match wishes.plain {
         true => None,
@@ -104,6 +106,11 @@ pub fn run(workspace: &Workspace, wishes: &Wishes) -> Outcome {
         one_round(&contestants, round, wishes.seconds, &mut samples)?;
         bare(scratch.path(), &mut samples)?;
         peers.alive()?;
+        if let Err(reason) = room(scratch.path(), LEFT_BYTES) {
+            // Others fill the disk, too; what is measured so far stays.
+            println!("ending after round {round}: {reason}");
+            break;
+        }
     }
     samples.add(BARE, report::LOAD, "", load());
     let text = report::markdown(&samples, &peers.absent, wishes.plain);
@@ -146,17 +153,16 @@ fn write(workspace: &Workspace, directory: &Path, samples: &Samples) -> Outcome 
     super::table::write(workspace, "peers", &report::markdown(samples, &[], false))
 }
 
-/// Fails when the disk is too full for so many rounds.
-fn room(directory: &Path, rounds: u32) -> Outcome {
+/// Fails when the disk is too full for one round and this much besides.
+fn room(directory: &Path, besides: u64) -> Outcome {
     let status = nix::sys::statvfs::statvfs(directory)
         .map_err(|error| Failure::path("cannot ask for room in", directory, &error))?;
     let free = status.blocks_available() * status.fragment_size();
-    let need = BASE_BYTES + u64::from(rounds) * ROUND_BYTES;
+    let need = besides + ROUND_BYTES;
     ensure(free >= need, || {
         let (free, need) = (free >> 30, need >> 30);
         format!(
-            "{rounds} rounds take up to {need} GiB in {}, where {free} are free: set TMPDIR, or \
-             take fewer --rounds",
+            "a round needs {need} GiB in {}, where {free} are free: make room, or set TMPDIR",
             directory.display()
         )
     })

@@ -70,6 +70,9 @@ pub fn markdown(samples: &Samples, absent: &[String], plain: bool) -> String {
             reason.lines().next().unwrap_or("")
         );
     }
+    let rounds = samples
+        .get(BARE, "flush: p50")
+        .map_or(0, |s| s.values.len());
     let over = if plain {
         "The vault speaks TLS 1.3, the others none."
     } else {
@@ -77,7 +80,7 @@ pub fn markdown(samples: &Samples, absent: &[String], plain: bool) -> String {
     };
     let _ = writeln!(
         out,
-        "\n{over} Medians of the rounds; in brackets the lowest and the highest round.\n"
+        "\n{over} Medians of {rounds} rounds; in brackets the lowest and the highest round.\n"
     );
     if !plain {
         let _ = writeln!(out, "![Rates beside others](figures/peers-rates.svg)\n");
@@ -229,10 +232,10 @@ pub fn plots(samples: &Samples) -> Vec<(&'static str, String)> {
 }
 
 fn drawn(title: &str, bars: Vec<Bar>) -> String {
-    let ticks = [0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 25.0, 50.0];
+    let ticks = [0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0];
     Bars {
         title: title.to_owned(),
-        axis: Axis::log("times (log)", 0.1, 50.0, &ticks),
+        axis: Axis::log("times (log)", 0.5, 100.0, &ticks),
         bars,
         around: Some(1.0),
     }
