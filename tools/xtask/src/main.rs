@@ -7,6 +7,7 @@
 mod bench;
 mod campaign;
 mod command;
+mod docs;
 mod failure;
 mod fuzz;
 mod install;
@@ -15,6 +16,7 @@ mod mutants;
 mod rng;
 mod s3;
 mod server;
+mod soak;
 mod suite;
 mod suites;
 mod time;
@@ -69,6 +71,15 @@ enum Task {
         #[arg(long)]
         seed: Option<u64>,
     },
+    /// Serve under a steady load, and see that memory stays flat.
+    Soak {
+        /// How long.
+        #[arg(long, default_value_t = 20)]
+        minutes: u64,
+        /// Seed of the load; a fresh one without it.
+        #[arg(long)]
+        seed: Option<u64>,
+    },
     /// Run the simulator from many seeds: the long form of the suite.
     Sim {
         /// First seed.
@@ -109,12 +120,20 @@ enum Task {
     },
     /// Write the golden media of the format again (only while the format is a draft).
     Golden,
+    /// Execute the pages for backup clients as they are written.
+    Docs {
+        /// Only these pages of docs/clients, without `.md`.
+        pages: Vec<String>,
+    },
     /// Measure the vault beside the bare disk and the bare primitives.
     Bench(BenchArguments),
 }
 
 #[derive(Args)]
+#[command(args_conflicts_with_subcommands = true)]
 struct BenchArguments {
+    #[command(subcommand)]
+    what: Option<BenchTask>,
     /// Interleaved runs of every measurement.
     #[arg(long, default_value_t = 7)]
     rounds: u32,
@@ -141,6 +160,12 @@ struct BenchArguments {
     redraw: bool,
 }
 
+#[derive(Subcommand)]
+enum BenchTask {
+    /// The vault beside Ceph's RADOS gateway and SeaweedFS, in one run.
+    Peers(bench::peers::Wishes),
+}
+
 #[derive(Args)]
 struct TestArguments {
     /// Only the inner loop: lints without documentation, and unit tests.
@@ -149,6 +174,9 @@ struct TestArguments {
     /// Only these suites.
     #[arg(long = "suite", value_enum)]
     suites: Vec<SuiteName>,
+    /// Of the clients only these, and no other suite; may be repeated.
+    #[arg(long = "client", value_parser = clap::builder::PossibleValuesParser::new(clients::names()))]
+    clients: Vec<String>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -205,6 +233,10 @@ fn run(workspace: &Workspace, task: Task) -> Outcome {
             let seed = seed.unwrap_or_else(rng::fresh_seed);
             verdict(&[damage::run(workspace, &workspace.build()?, seed)])
         }
+        Task::Soak { minutes, seed } => {
+            let seed = seed.unwrap_or_else(rng::fresh_seed);
+            verdict(&[soak::run(workspace, &workspace.build()?, minutes, seed)])
+        }
         Task::Sim {
             seed,
             recoveries: Some(recoveries),
@@ -231,11 +263,22 @@ fn run(workspace: &Workspace, task: Task) -> Outcome {
             ])
             .env("STELE_GOLDEN_REGENERATE", "1")
             .stream(),
+        Task::Docs { pages } => {
+            let known = docs::PAGES.map(|page| page.name);
+            let unknown = pages.iter().find(|name| !known.contains(&name.as_str()));
+            ensure(unknown.is_none(), || {
+                format!("no such page; there are {}", known.join(", "))
+            })?;
+            verdict(&[docs::run(workspace, &workspace.build()?, &pages)])
+        }
         Task::Bench(arguments) => benchmark(workspace, arguments),
     }
 }
 
 fn benchmark(workspace: &Workspace, arguments: BenchArguments) -> Outcome {
+    if let Some(BenchTask::Peers(wishes)) = &arguments.what {
+        return bench::peers::run(workspace, wishes);
+    }
     let BenchArguments { rounds, write, .. } = arguments;
     if arguments.disk {
         return bench::disk(workspace, rounds);
@@ -271,6 +314,7 @@ fn fuzzing(workspace: &Workspace, cases: u64, seed: Option<u64>, target: Option<
 fn test(workspace: &Workspace, arguments: &TestArguments) -> Outcome {
     let started = Instant::now();
     let wanted = |name: &SuiteName| match (arguments.quick, arguments.suites.as_slice()) {
+        _ if !arguments.clients.is_empty() => *name == SuiteName::Clients,
         (_, chosen) if !chosen.is_empty() => chosen.contains(name),
         (true, _) => matches!(name, SuiteName::Lints | SuiteName::Units),
         (false, _) => true,
@@ -286,7 +330,12 @@ fn test(workspace: &Workspace, arguments: &TestArguments) -> Outcome {
                     programs = Some(workspace.build()?);
                 }
                 if let Some(programs) = &programs {
-                    closed.push(against_programs(workspace, programs, name));
+                    closed.push(against_programs(
+                        workspace,
+                        programs,
+                        name,
+                        &arguments.clients,
+                    ));
                 }
             }
         }
@@ -296,13 +345,18 @@ fn test(workspace: &Workspace, arguments: &TestArguments) -> Outcome {
     verdict(&closed)
 }
 
-fn against_programs(workspace: &Workspace, programs: &Programs, name: SuiteName) -> Closed {
+fn against_programs(
+    workspace: &Workspace,
+    programs: &Programs,
+    name: SuiteName,
+    only: &[String],
+) -> Closed {
     let seed = rng::fresh_seed();
     match name {
         SuiteName::Crash => crash::run(workspace, programs, crash::ROUNDS_SHARE, seed),
         SuiteName::Powercut => powercut::run(workspace, programs, powercut::ROUNDS_SHARE, seed),
         SuiteName::Damage => damage::run(workspace, programs, seed),
-        SuiteName::Clients => clients::run(workspace, programs),
+        SuiteName::Clients => clients::run(workspace, programs, only),
         SuiteName::Lints | SuiteName::Units | SuiteName::Sim => sim::run(workspace, programs),
     }
 }

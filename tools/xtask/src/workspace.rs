@@ -11,6 +11,8 @@ pub struct Workspace {
     pub root: PathBuf,
     /// Build output of everything this tool builds.
     pub target: PathBuf,
+    /// Programs that came from PyPI, by version.
+    pub tools: PathBuf,
     /// True on a CI machine: skips are failures.
     pub ci: bool,
     /// Keep scratch directories for a look afterwards.
@@ -33,6 +35,7 @@ impl Workspace {
         Ok(Workspace {
             root,
             target: target_directory()?,
+            tools: cache_directory("tools")?,
             ci,
             keep,
         })
@@ -112,15 +115,20 @@ pub struct Programs {
 }
 
 fn target_directory() -> Outcome<PathBuf> {
-    if let Some(chosen) = std::env::var_os("CARGO_TARGET_DIR") {
-        return Ok(std::path::absolute(chosen)?);
+    match std::env::var_os("CARGO_TARGET_DIR") {
+        Some(chosen) => Ok(std::path::absolute(chosen)?),
+        None => cache_directory("target"),
     }
+}
+
+/// A directory of ours outside every checkout.
+fn cache_directory(name: &str) -> Outcome<PathBuf> {
     let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
     let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache"));
     match cache.filter(|path| path.is_absolute()).or_else(home) {
-        Some(cache) => Ok(cache.join("stele").join("target")),
+        Some(cache) => Ok(cache.join("stele").join(name)),
         None => Err(Failure::new(
-            "set HOME or CARGO_TARGET_DIR: there is no place to build in",
+            "set HOME or XDG_CACHE_HOME: there is no place for a cache",
         )),
     }
 }

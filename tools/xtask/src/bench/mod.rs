@@ -6,6 +6,7 @@
 
 pub mod figures;
 mod objects;
+pub mod peers;
 mod primitives;
 mod raw;
 mod table;
@@ -38,23 +39,12 @@ struct Measure<'a> {
 /// Measures, prints the table, and with `write` puts it into docs/performance.md.
 pub fn run(workspace: &Workspace, rounds: u32, write: bool) -> Outcome {
     if cfg!(debug_assertions) {
-        // The client must not be the slow part: go on in an optimised build of this tool.
         let rounds = rounds.to_string();
-        let again = [
-            "run",
-            "--release",
-            "--quiet",
-            "--package",
-            "xtask",
-            "--",
-            "bench",
-        ];
-        let run = workspace.cargo(&again).args(["--rounds", &rounds]);
-        return if write {
-            run.arg("--write").stream()
-        } else {
-            run.stream()
-        };
+        let mut again = vec!["--rounds", rounds.as_str()];
+        if write {
+            again.push("--write");
+        }
+        return optimised(workspace, &again);
     }
     let programs = workspace.build()?;
     let scratch = workspace.scratch("bench")?;
@@ -93,6 +83,13 @@ pub fn run(workspace: &Workspace, rounds: u32, write: bool) -> Outcome {
     } else {
         Ok(())
     }
+}
+
+/// Goes on in an optimised build of this tool: the client must not be the slow part.
+fn optimised<A: AsRef<std::ffi::OsStr>>(workspace: &Workspace, arguments: &[A]) -> Outcome {
+    let run = ["run", "--release", "--quiet", "--package", "xtask"];
+    let run = workspace.cargo(&run).args(["--", "bench"]);
+    run.args(arguments).stream()
 }
 
 /// Measures a disk file of ours beside bare system calls and fio, on one and the same written file.
@@ -161,13 +158,19 @@ fn crash_starts(
 }
 
 fn machine() -> String {
+    let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    let load = load.split(' ').next().unwrap_or("?").to_owned();
+    let processor = processor();
+    let processor = processor.trim_end_matches('.');
+    format!("{processor}; load {load} at the end.")
+}
+
+fn processor() -> String {
     let cpu = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = cpu.lines().find(|line| line.starts_with("model name"));
     let model = model
         .and_then(|line| line.split(": ").nth(1))
         .unwrap_or("unknown processor");
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
-    let load = load.split(' ').next().unwrap_or("?").to_owned();
-    format!("Machine: {model}, {cores} cores shared by server and clients; load {load} at the end.")
+    format!("Machine: {model}, {cores} cores shared by server and clients.")
 }

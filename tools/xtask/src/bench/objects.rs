@@ -173,7 +173,7 @@ pub fn latencies(times: &mut [Duration]) -> (f64, f64) {
 }
 
 /// CPU time a process has used, from its fields 14 and 15 in `/proc/PID/stat`.
-fn cpu_time(process: u32) -> Outcome<Duration> {
+pub fn cpu_time(process: u32) -> Outcome<Duration> {
     let stat = std::fs::read_to_string(format!("/proc/{process}/stat"))?;
     // The second field, the name in brackets, may hold spaces.
     let fields = stat.rsplit(')').next().unwrap_or_default();

@@ -41,7 +41,8 @@ fn timed(mut one: impl FnMut() -> Outcome) -> Outcome<Sample> {
     })
 }
 
-fn blake3_rate() -> Outcome<Sample> {
+/// BLAKE3.
+pub fn blake3_rate() -> Outcome<Sample> {
     let message = vec![7; MESSAGE_BYTES];
     timed(|| {
         black_box(blake3::hash(black_box(&message)));
@@ -49,7 +50,8 @@ fn blake3_rate() -> Outcome<Sample> {
     })
 }
 
-fn sha256_rate() -> Outcome<Sample> {
+/// SHA-256.
+pub fn sha256_rate() -> Outcome<Sample> {
     let message = vec![7; MESSAGE_BYTES];
     timed(|| {
         black_box(digest(&SHA256, black_box(&message)));
@@ -57,7 +59,8 @@ fn sha256_rate() -> Outcome<Sample> {
     })
 }
 
-fn seal_rate() -> Outcome<Sample> {
+/// Sealing with AES-256-GCM.
+pub fn seal_rate() -> Outcome<Sample> {
     let mut message = vec![7; MESSAGE_BYTES];
     let broken = |_| Failure::new("AES-256-GCM refused");
     let key = LessSafeKey::new(UnboundKey::new(&AES_256_GCM, &[1; 32]).map_err(broken)?);
@@ -66,5 +69,32 @@ fn seal_rate() -> Outcome<Sample> {
         let tag = key.seal_in_place_separate_tag(nonce, Aad::empty(), &mut message);
         let _ = black_box(tag.map_err(broken)?);
         Ok(())
+    })
+}
+
+/// Opening what came in TLS records: AES-256-GCM over 16 KiB each.
+pub fn record_rate() -> Outcome<Sample> {
+    const RECORD_BYTES: usize = 16 << 10;
+    let broken = |_| Failure::new("AES-256-GCM refused");
+    let key = LessSafeKey::new(UnboundKey::new(&AES_256_GCM, &[1; 32]).map_err(broken)?);
+    let nonce = || Nonce::assume_unique_for_key([0; 12]);
+    let mut sealed = vec![7; RECORD_BYTES];
+    key.seal_in_place_append_tag(nonce(), Aad::empty(), &mut sealed)
+        .map_err(broken)?;
+    let mut records = vec![sealed; MESSAGE_BYTES / RECORD_BYTES];
+    let fresh = records.clone();
+    let mut spent = std::time::Duration::ZERO;
+    for _ in 0..MESSAGES {
+        records.clone_from(&fresh);
+        let started = Instant::now();
+        for record in &mut records {
+            let opened = key.open_in_place(nonce(), Aad::empty(), record);
+            let _ = black_box(opened.map_err(broken)?);
+        }
+        spent += started.elapsed();
+    }
+    Ok(Sample {
+        rate: f64::from(MESSAGES) / spent.as_secs_f64(),
+        ..Sample::default()
     })
 }

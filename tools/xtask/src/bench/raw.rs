@@ -53,7 +53,8 @@ fn open(path: &PathBuf) -> Outcome<File> {
         .open(path)?)
 }
 
-fn small_writes(path: &PathBuf) -> Outcome<Sample> {
+/// Writes of 4 KiB, each with a flush.
+pub fn small_writes(path: &PathBuf) -> Outcome<Sample> {
     let file = open(path)?;
     let block = vec![1; usize::try_from(SMALL_BYTES).expect("4096 fits")];
     let started = Instant::now();

@@ -17,7 +17,8 @@ use std::sync::Arc;
 pub struct Endpoint {
     port: u16,
     credentials: Credentials,
-    tls: Arc<ClientConfig>,
+    /// None: in the clear.
+    tls: Option<Arc<ClientConfig>>,
 }
 
 impl Endpoint {
@@ -40,7 +41,21 @@ impl Endpoint {
         Ok(Endpoint {
             port,
             credentials,
-            tls: tls(Path::new(&get("AWS_CA_BUNDLE")?))?,
+            tls: Some(tls(Path::new(&get("AWS_CA_BUNDLE")?))?),
+        })
+    }
+
+    /// Another server on this machine, over TLS when there is a bundle of certificates to trust.
+    pub fn on_port(
+        port: u16,
+        credentials: Credentials,
+        bundle: Option<&Path>,
+    ) -> Outcome<Endpoint> {
+        let tls = bundle.map(tls).transpose()?;
+        Ok(Endpoint {
+            port,
+            credentials,
+            tls,
         })
     }
 }
@@ -133,7 +148,7 @@ impl Client {
         let head = self.head_of(request);
         let mut connection = match self.connection.take() {
             Some(connection) => connection,
-            None => Connection::open(self.endpoint.port, &self.endpoint.tls)?,
+            None => Connection::open(self.endpoint.port, self.endpoint.tls.as_ref())?,
         };
         let response = connection.exchange(&head, request.body, request.method == "HEAD")?;
         if response.header("connection") != Some("close") {
@@ -206,7 +221,7 @@ impl Client {
             ..Request::default()
         });
         let head = head.replacen("\r\n", &format!("\r\n{line}"), 1);
-        let mut connection = Connection::open(self.endpoint.port, &self.endpoint.tls)?;
+        let mut connection = Connection::open(self.endpoint.port, self.endpoint.tls.as_ref())?;
         connection.exchange(&head, body, false)
     }
 
@@ -221,7 +236,7 @@ impl Client {
             ..Request::default()
         };
         let head = self.head_of(&request);
-        let connection = Connection::open(self.endpoint.port, &self.endpoint.tls)?;
+        let connection = Connection::open(self.endpoint.port, self.endpoint.tls.as_ref())?;
         Ok(connection.abandon(&head, &body[..sent])?)
     }
 

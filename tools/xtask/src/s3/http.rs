@@ -1,4 +1,4 @@
-//! One HTTP/1.1 connection over TLS 1.3, blocking.
+//! One HTTP/1.1 connection over TLS 1.3 (or in the clear, to programs that are measured), blocking.
 //!
 //! A read or write that gets nowhere for `STALL` fails, so that a hanging server is a failed
 //! case and not a hanging run.
@@ -112,24 +112,34 @@ pub fn tls(bundle: &Path) -> Outcome<Arc<ClientConfig>> {
 
 /// A connection; after an error it is of no further use.
 pub struct Connection {
-    stream: StreamOwned<ClientConnection, TcpStream>,
+    stream: Box<dyn Stream>,
     buffer: Vec<u8>,
 }
 
+/// What carries a connection.
+trait Stream: Read + Write + Send {}
+
+impl Stream for StreamOwned<ClientConnection, TcpStream> {}
+impl Stream for TcpStream {}
+
 impl Connection {
-    /// Connects to a port of this machine as `localhost`.
-    pub fn open(port: u16, config: &Arc<ClientConfig>) -> Result<Connection, Trouble> {
+    /// Connects to a port of this machine as `localhost`; without TLS where there is no configuration.
+    pub fn open(port: u16, config: Option<&Arc<ClientConfig>>) -> Result<Connection, Trouble> {
         let socket = TcpStream::connect(("127.0.0.1", port))?;
         socket.set_nodelay(true)?;
         socket.set_read_timeout(Some(STALL))?;
         socket.set_write_timeout(Some(STALL))?;
-        let name = ServerName::try_from("localhost").expect("a valid DNS name");
-        let session = ClientConnection::new(Arc::clone(config), name)
-            .map_err(|_| Trouble::Garbled("TLS could not start"))?;
-        Ok(Connection {
-            stream: StreamOwned::new(session, socket),
-            buffer: Vec::new(),
-        })
+        let stream: Box<dyn Stream> = match config {
+            None => Box::new(socket),
+            Some(config) => {
+                let name = ServerName::try_from("localhost").expect("a valid DNS name");
+                let session = ClientConnection::new(Arc::clone(config), name)
+                    .map_err(|_| Trouble::Garbled("TLS could not start"))?;
+                Box::new(StreamOwned::new(session, socket))
+            }
+        };
+        let buffer = Vec::new();
+        Ok(Connection { stream, buffer })
     }
 
     /// Sends a request and reads the answer. The answer is read even when the body could not be

@@ -10,5 +10,5 @@ mod xml;
 
 pub use client::{Client, Endpoint, Part};
 pub use http::{Response, Trouble};
-pub use sign::sha256_hex;
+pub use sign::{Credentials, sha256_hex};
 pub use xml::{element, elements};

@@ -8,8 +8,8 @@
 mod goals;
 mod plots;
 mod report;
-mod samples;
-mod svg;
+pub mod samples;
+pub mod svg;
 
 use crate::command::Run;
 use crate::failure::{Failure, Outcome, ensure};

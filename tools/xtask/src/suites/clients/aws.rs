@@ -7,7 +7,8 @@ use crate::failure::{Failure, Outcome};
 use crate::install;
 use serde_json::Value;
 
-const VARIABLES: [&str; 4] = [
+/// What it reads of `client.env`.
+pub const VARIABLES: [&str; 4] = [
     "AWS_ACCESS_KEY_ID",
     "AWS_SECRET_ACCESS_KEY",
     "AWS_DEFAULT_REGION",
@@ -17,7 +18,7 @@ const VARIABLES: [&str; 4] = [
 /// An aws-cli call with these arguments.
 pub fn command(bench: &Bench, arguments: &[&str]) -> Outcome<Run> {
     Ok(bench
-        .client(&install::AWS, &VARIABLES)?
+        .client(install::AWS.program, &VARIABLES)?
         .env("AWS_MAX_ATTEMPTS", "1")
         .env("AWS_EC2_METADATA_DISABLED", "true")
         .env("AWS_PAGER", "")

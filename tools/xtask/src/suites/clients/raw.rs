@@ -39,7 +39,7 @@ fn handshake(bench: &Bench, more: &[&str]) -> Outcome<crate::command::Finished> 
     let at = format!("127.0.0.1:{}", port(bench)?);
     let bundle = bench.variable("AWS_CA_BUNDLE")?;
     bench
-        .client(&install::OPENSSL, &[])?
+        .client(install::OPENSSL.program, &[])?
         .args([
             "s_client",
             "-connect",

@@ -4,6 +4,7 @@ use super::{Bench, Case, make_file, make_tree, same_tree};
 use crate::command::Run;
 use crate::failure::{Outcome, ensure};
 use crate::install;
+use std::ffi::OsStr;
 
 const VARIABLES: [&str; 1] = ["RCLONE_CA_CERT"];
 const REMOTE: &str = "vault:rclone-bucket/tree";
@@ -22,8 +23,13 @@ pub const CASES: [Case; 9] = [
 ];
 
 fn rclone(bench: &Bench) -> Outcome<Run> {
+    with(bench, install::RCLONE.program)
+}
+
+/// A call of this rclone, which knows the vault as `vault:`.
+pub fn with(bench: &Bench, program: impl AsRef<OsStr>) -> Outcome<Run> {
     Ok(bench
-        .client(&install::RCLONE, &VARIABLES)?
+        .client(program, &VARIABLES)?
         .env("RCLONE_CONFIG", bench.scratch.join("no-such-rclone.conf"))
         .env("RCLONE_CONFIG_VAULT_TYPE", "s3")
         .env("RCLONE_CONFIG_VAULT_PROVIDER", "Other")

