@@ -10,7 +10,7 @@ use stele_store::recovery::create;
 use stele_store::request::{Command, LockWish, Metadata, ObjectInfo, ObjectName, Refusal};
 use support::locks::{
     ALL_RIGHTS, HOUR, check_content, delete, head, hold, is_locked, lock, lose_index, multipart,
-    open, put, retain, set_default, until, vault,
+    put, retain, set_default, until, vault,
 };
 use support::{PARAMS, Rig, Running, name};
 
