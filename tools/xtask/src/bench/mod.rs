@@ -28,6 +28,8 @@ pub struct Sample {
     pub latency_ms: Option<(f64, f64)>,
     /// CPU time of the server per operation, in milliseconds.
     pub server_cpu_ms: Option<f64>,
+    /// CPU time of this thread for each byte, in nanoseconds; of primitives.
+    pub cpu_byte_ns: Option<f64>,
 }
 
 /// A line of the table being measured.

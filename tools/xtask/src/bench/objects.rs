@@ -126,6 +126,7 @@ impl<'a> Objects<'a> {
             rate: rate_of(operations, elapsed) * mib,
             latency_ms: Some(latencies(&mut times)),
             server_cpu_ms: Some(cpu.as_secs_f64() * 1000.0 / count(operations)),
+            ..Sample::default()
         })
     }
 

@@ -289,7 +289,8 @@ fn bare(directory: &Path, samples: &mut Samples) -> Outcome {
         samples.add(BARE, "flush: p99", "ms", p99);
     }
     for (name, one) in report::PRIMITIVES {
-        samples.add(BARE, name, "MiB/s", one()?.rate);
+        let cpu = one()?.cpu_byte_ns.unwrap_or(f64::NAN);
+        samples.add(BARE, name, "ns/B", cpu);
     }
     Ok(())
 }

@@ -80,7 +80,7 @@ pub fn markdown(samples: &Samples, absent: &[String], plain: bool) -> String {
     };
     let _ = writeln!(
         out,
-        "\n{over} Medians of {rounds} rounds; in brackets the lowest and the highest round.\n"
+        "\n{over} Rounds: {rounds}. Medians of them; in brackets the lowest and the highest.\n"
     );
     if !plain {
         let _ = writeln!(out, "![Rates beside others](figures/peers-rates.svg)\n");
@@ -175,7 +175,7 @@ fn yardsticks(out: &mut String, samples: &Samples) {
         let Some(series) = samples.get(BARE, name) else {
             continue;
         };
-        let each = 1e9 / (series.median() * MIB);
+        let each = series.median();
         sum += each;
         let _ = writeln!(out, "| bare: {name} | {each:.3} |");
     }

@@ -115,8 +115,15 @@ fn backups(postgres: &Postgres, field: &str) -> Outcome<Vec<String>> {
 fn verify(bench: &Bench) -> Outcome {
     let postgres = Postgres::at(bench, DIRECTORY)?;
     let said = pgbackrest(&postgres, &["--log-level-console=info", "verify"])?.finish()?;
-    let invalid = said.stdout.contains("invalid") && !said.stdout.contains("0 invalid");
-    ensure(said.status.success() && !invalid, || {
+    let lines: Vec<&str> = said.stdout.lines().chain(said.stderr.lines()).collect();
+    let finished = lines
+        .iter()
+        .any(|line| line.contains("verify command end: completed"));
+    let bad = ["ERROR", "WARN", "status: invalid"];
+    let clean = !lines
+        .iter()
+        .any(|line| bad.iter().any(|word| line.contains(word)));
+    ensure(said.status.success() && finished && clean, || {
         said.unexpected("nothing invalid").to_string()
     })
 }
