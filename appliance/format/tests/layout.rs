@@ -116,6 +116,10 @@ fn the_specification_has_the_same_limits() {
         ),
         ("MANIFEST_BYTES_MAX", limits::MANIFEST_BYTES_MAX.into()),
         (
+            "BUCKET_RULES_MAX",
+            u64::try_from(limits::BUCKET_RULES_MAX).unwrap(),
+        ),
+        (
             "KEY_BYTES_MAX",
             u64::try_from(limits::KEY_BYTES_MAX).unwrap(),
         ),
