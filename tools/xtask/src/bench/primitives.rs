@@ -125,3 +125,18 @@ pub fn record_rate() -> Outcome<Sample> {
     }
     Ok(clock.sample())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{blake3_rate, record_rate, seal_rate, sha256_rate};
+
+    #[test]
+    fn no_primitive_takes_more_of_the_processor_than_of_the_wall() {
+        for one in [blake3_rate, sha256_rate, seal_rate, record_rate] {
+            let sample = one().unwrap();
+            let wall = 1e9 / (sample.rate * f64::from(1 << 20));
+            let cpu = sample.cpu_byte_ns.unwrap();
+            assert!(cpu > 0.0 && cpu <= wall * 1.05, "{cpu} of {wall}");
+        }
+    }
+}
