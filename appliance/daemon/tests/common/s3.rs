@@ -101,7 +101,7 @@ impl Client {
     }
 
     /// A path may be followed by one parameter, with a value.
-    fn call_slowly(
+    pub fn call_slowly(
         &self,
         method: &str,
         path: &str,

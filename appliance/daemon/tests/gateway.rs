@@ -1,0 +1,102 @@
+//! The gateway's process of a served vault: confined, without secrets, and started again.
+
+mod common;
+
+use common::s3::Client;
+use common::{Place, Server, refuse};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+fn gateway(place: &Place) -> (i32, u64) {
+    let status = place.status();
+    let gateway = &status["gateway"];
+    let process = gateway["process"].as_i64().unwrap_or(0);
+    let restarts = gateway["restarts"].as_u64().unwrap_or(0);
+    (i32::try_from(process).expect("a process"), restarts)
+}
+
+#[test]
+fn a_gateway_that_dies_is_started_again_and_nothing_stored_is_lost() {
+    let place = Place::with_vault();
+    let server = Server::start(&place);
+    let client = Client::of(&place, &server);
+    client.put("/kept", b"");
+    client.put("/kept/before", b"stored before");
+    for round in 1..=3 {
+        let (process, restarts) = gateway(&place);
+        assert_eq!(restarts, round - 1);
+        assert_ne!(process, i32::try_from(server.id()).expect("a process"));
+        // In the middle of an upload: it must fail, and must not be stored.
+        let mut kill_it = |part: usize| {
+            if part == 1 {
+                kill(Pid::from_raw(process), Signal::SIGKILL).expect("killed");
+            }
+        };
+        let half = vec![7; 200_000];
+        let reply = client.call_slowly("PUT", "/kept/half", &[&half, &half], &mut kill_it);
+        assert!(reply.is_none(), "{reply:?}");
+        place.wait_for("the gateway is started again", |status| {
+            status["gateway"]["restarts"].as_u64() == Some(round)
+                && status["gateway"]["confined"].is_string()
+        });
+        assert_eq!(client.get("/kept/before"), b"stored before");
+        assert_eq!(client.answer("GET", "/kept/half", b"").0, 404);
+        client.put(&format!("/kept/after{round}"), b"stored after");
+    }
+    // Streams of the dead gateways were given up: the vault stops in order.
+    assert!(server.end(Signal::SIGTERM).success());
+}
+
+#[test]
+fn a_killed_vault_takes_its_gateway_along() {
+    let place = Place::with_vault();
+    let server = Server::start(&place);
+    let (process, _) = gateway(&place);
+    server.kill();
+    let alive = || kill(Pid::from_raw(process), None).is_ok();
+    for _ in 0..1000 {
+        if !alive() {
+            break;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    assert!(!alive(), "the gateway outlives the engine's process");
+}
+
+#[test]
+fn the_gateway_is_confined_and_has_no_secret_of_the_vault() {
+    let place = Place::with_vault();
+    let server = Server::start(&place);
+    let client = Client::of(&place, &server);
+    client.put("/kept", b"");
+    let (process, _) = gateway(&place);
+    let about = std::fs::read_to_string(format!("/proc/{process}/status")).expect("there");
+    let line = |name: &str| {
+        let found = about.lines().find_map(|line| line.strip_prefix(name));
+        found.unwrap_or_default().trim().to_owned()
+    };
+    assert_eq!(line("NoNewPrivs:"), "1");
+    assert_eq!(line("Seccomp:"), "2");
+    let environment = std::fs::read(format!("/proc/{process}/environ")).unwrap_or_default();
+    assert!(environment.is_empty(), "it was given an environment");
+    let files = std::fs::read_dir(format!("/proc/{process}/fd")).expect("there");
+    let open: Vec<String> = files
+        .map(|file| {
+            let path = std::fs::read_link(file.expect("an entry").path());
+            path.map(|path| path.display().to_string())
+                .unwrap_or_default()
+        })
+        .collect();
+    let vault = place.vault.display().to_string();
+    assert!(
+        open.iter().all(|path| !path.starts_with(&vault)),
+        "{open:?}"
+    );
+    drop(server);
+}
+
+#[test]
+fn nobody_runs_the_gateway_by_hand() {
+    let said = refuse(&["gateway"]);
+    assert!(said.contains("by `stele serve`, not by hand"), "{said}");
+}
