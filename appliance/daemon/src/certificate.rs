@@ -10,6 +10,7 @@ use rcgen::{
     Issuer, KeyPair, KeyUsagePurpose, SanType,
 };
 use serde::{Deserialize, Serialize};
+use stele_gateway::limits::DOMAINS;
 use time::OffsetDateTime;
 use zeroize::{Zeroize, Zeroizing};
 
@@ -122,7 +123,12 @@ fn authority((not_before, not_after): Life) -> CertificateParams {
 }
 
 fn server((not_before, not_after): Life) -> Outcome<CertificateParams> {
-    let mut params = CertificateParams::new(vec!["localhost".to_owned()])?;
+    // A bucket may stand in front of a domain. Many clients believe no wildcard right under a name
+    // without a dot, so only the others have one.
+    let mut names = DOMAINS.map(str::to_owned).to_vec();
+    let dotted = DOMAINS.iter().filter(|domain| domain.contains('.'));
+    names.extend(dotted.map(|domain| format!("*.{domain}")));
+    let mut params = CertificateParams::new(names)?;
     params
         .subject_alt_names
         .push(SanType::IpAddress(IpAddr::V4(Ipv4Addr::LOCALHOST)));
