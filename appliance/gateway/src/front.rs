@@ -28,7 +28,7 @@ use crate::auth::strip;
 use crate::body::{BodyFault, Source};
 use crate::digest::DigestFault;
 use crate::guard::host::{Domains, to_path_style};
-use crate::guard::{BodyUse, Described, inspect};
+use crate::guard::{BodyUse, Described, Payload, inspect};
 use crate::limits::{
     REFUSED_BODY_BYTES_MAX, REFUSED_BODY_MS_MAX, XML_BODIES_LARGE_MAX, XML_BODY_BYTES_MAX,
     XML_BODY_MS_MAX, XML_BODY_SMALL_BYTES,
@@ -115,7 +115,11 @@ impl Front {
     async fn admit(&self, parts: &mut Parts, peer: IpAddr) -> S3Result<(Described, Session)> {
         let sent_path = to_path_style(parts, &self.domains)?;
         let described = inspect(parts, &sent_path)?;
-        let session = self.link.sign_in(described.claim.clone(), peer).await?;
+        let session = {
+            let chunks = matches!(described.payload, Payload::Streaming { signed: true, .. });
+            let claim = described.claim.clone();
+            self.link.sign_in(claim, peer, chunks).await?
+        };
         strip(parts);
         Ok((described, session))
     }

@@ -16,7 +16,7 @@ use crate::bucket::OWNER_ID;
 use crate::claim::Claim;
 use crate::digest::Promised;
 use crate::error::{access_denied, custom, invalid_argument, invalid_request, not_implemented};
-use crate::limits::{HEAD_BYTES_MAX, HEADERS_MAX};
+use crate::limits::{HEAD_BYTES_MAX, HEADERS_MAX, QUERY_PARAMETERS_MAX};
 use crate::refused::Feature;
 use crate::text::{hex32, percent_decode, query_pairs};
 
@@ -194,6 +194,9 @@ fn refused_header(name: &HeaderName, rest: &str) -> S3Error {
 }
 
 fn check_query(method: &Method, path: &S3Path, query: &[(String, String)]) -> S3Result {
+    if query.len() > QUERY_PARAMETERS_MAX {
+        return Err(invalid_argument("the query has too many parameters"));
+    }
     for (name, value) in query {
         if query.iter().filter(|(other, _)| other == name).count() > 1 {
             return Err(invalid_argument("a query parameter is given twice"));

@@ -31,15 +31,15 @@ pub const SOCKET_BUFFER_BYTES: usize = 256 * 1024;
 /// Bytes of that buffer at first; a connection without traffic has none.
 pub const SOCKET_BUFFER_BYTES_MIN: usize = 8 * 1024;
 /// Time in which a client that is being sent something must take a little of it.
-pub const WRITE_WINDOW_MS: u64 = 30_000;
+pub const WRITE_WINDOW_MS: u64 = 300_000;
 /// How much, bytes: 1 KiB a second.
-pub const WRITE_WINDOW_BYTES_MIN: usize = 30 * 1024;
+pub const WRITE_WINDOW_BYTES_MIN: usize = 300 * 1024;
 /// A TLS handshake must be over in this time.
 pub const HANDSHAKE_MS_MAX: u64 = 10_000;
 /// A request head must arrive in this time; an idle connection is closed after it.
 pub const HEAD_MS_MAX: u64 = 60_000;
 /// Longest pause between two pieces of a request body.
-pub const BODY_PAUSE_MS_MAX: u64 = 30_000;
+pub const BODY_PAUSE_MS_MAX: u64 = 60_000;
 /// Time that a client may make us wait for its body before it must have kept the least rate.
 pub const BODY_GRACE_MS: u64 = 30_000;
 /// Least rate of a body over the time we waited for it, bytes a second.
@@ -50,6 +50,14 @@ pub const UPLOAD_STAGE_BYTES: usize = 64 * 1024;
 /// Of the slabs for uploads, one client's large uploads may fill one part in this many at a time;
 /// each fills one slab while the other is on its way.
 pub const UPLOAD_SHARE_DIVISOR: usize = 3;
+/// Of the slabs for downloads, one client's large downloads may have one in this many at a time; each
+/// holds up to three.
+pub const DOWNLOAD_SHARE_DIVISOR: usize = 4;
+/// Longest time in which a client takes nothing of a download.
+pub const DOWNLOAD_PAUSE_MS_MAX: u64 = 300_000;
+/// Content up to this many bytes leaves its slab at once, so that a client that does not take it holds
+/// none.
+pub const DOWNLOAD_COPIED_BYTES_MAX: usize = 64 * 1024;
 /// Clients whose turns are kept count of before those without an upload are forgotten.
 pub const SHARES_MAX: usize = 1024;
 /// Time after the stop signal in which running requests may finish.
@@ -62,6 +70,8 @@ pub const H2_STREAM_WINDOW_BYTES: u32 = 1024 * 1024;
 pub const H2_CONNECTION_WINDOW_BYTES: u32 = 4 * 1024 * 1024;
 /// Bytes of all header names and values of one request.
 pub const HEAD_BYTES_MAX: usize = 32 * 1024;
+/// Parameters in the query of one request.
+pub const QUERY_PARAMETERS_MAX: usize = 64;
 /// Header lines of one request.
 pub const HEADERS_MAX: usize = 128;
 /// Bytes of an HTTP/1 connection's read buffer, which also bounds the request line.

@@ -54,14 +54,40 @@ impl EngineLink {
     ///
     /// # Errors
     /// Why it is not believed, or `Stopping` when there is no engine any more.
-    pub(crate) async fn sign_in(&self, claim: Claim, source: IpAddr) -> Result<Session, Refusal> {
+    pub(crate) async fn sign_in(
+        &self,
+        claim: Claim,
+        source: IpAddr,
+        wants_key: bool,
+    ) -> Result<Session, Refusal> {
+        // In a task of its own, so that a client that goes away meanwhile leaves no session open: the
+        // answer is always looked at, and the session it opens dropped.
+        let link = self.clone();
+        let exchange = tokio::spawn(async move { link.exchange(claim, source, wants_key).await });
+        exchange.await.unwrap_or(Err(Refusal::Stopping))
+    }
+
+    async fn exchange(
+        &self,
+        claim: Claim,
+        source: IpAddr,
+        wants_key: bool,
+    ) -> Result<Session, Refusal> {
         let client = claim.key_id.clone();
+        let finished = std::mem::take(&mut *self.finished());
         let request = Request::SignIn {
             claim,
             source,
-            finished: std::mem::take(&mut *self.finished()),
+            wants_key,
+            finished: finished.clone(),
         };
-        let pending = self.post(SessionId::NONE, request, None).await?;
+        let pending = match self.post(SessionId::NONE, request, None).await {
+            Ok(pending) => pending,
+            Err(refusal) => {
+                self.finished().extend(finished);
+                return Err(refusal);
+            }
+        };
         match settle(pending).await?.answer {
             Answer::SignedIn { session, key } => Ok(Session(Arc::new(Open {
                 link: self.clone(),
@@ -110,14 +136,14 @@ pub(crate) struct Session(Arc<Open>);
 struct Open {
     link: EngineLink,
     id: SessionId,
-    key: SigningKey,
+    key: Option<SigningKey>,
     client: String,
 }
 
 impl Session {
-    /// Verifies signatures of the body's chunks.
-    pub(crate) fn key(&self) -> &SigningKey {
-        &self.0.key
+    /// Verifies signatures of the body's chunks; only where it was asked for.
+    pub(crate) fn key(&self) -> Option<&SigningKey> {
+        self.0.key.as_ref()
     }
 
     /// Whose it is: the access key id.

@@ -274,6 +274,8 @@ pub enum Request {
         claim: Claim,
         /// Where the client connects from.
         source: IpAddr,
+        /// Whether the body's chunks are signed too, so that a key for them is needed.
+        wants_key: bool,
         /// Sessions that are over.
         finished: Vec<SessionId>,
     },
@@ -615,8 +617,8 @@ pub enum Answer {
     SignedIn {
         /// In whose name questions may now be asked.
         session: SessionId,
-        /// Verifies signatures of the body's chunks.
-        key: SigningKey,
+        /// Verifies signatures of the body's chunks, if it was asked for.
+        key: Option<SigningKey>,
     },
     /// Done.
     Done,

@@ -38,6 +38,7 @@ impl Places {
 
     /// A place for a connection from this address, if there is one.
     pub(crate) fn take(&self, source: IpAddr) -> Option<Place> {
+        let source = network(source);
         let mut taken = self.taken();
         let of_source = taken.by_source.get(&source).copied().unwrap_or(0);
         if taken.all >= self.0.all_max || of_source >= self.0.source_max {
@@ -54,6 +55,17 @@ impl Places {
 
     fn taken(&self) -> MutexGuard<'_, Taken> {
         self.0.taken.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whoever has one address of IPv6 has its whole /64.
+fn network(source: IpAddr) -> IpAddr {
+    match source {
+        IpAddr::V6(address) => {
+            let bits = u128::from(address) >> 64 << 64;
+            IpAddr::V6(bits.into())
+        }
+        other => other,
     }
 }
 

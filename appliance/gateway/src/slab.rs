@@ -17,8 +17,8 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
 use crate::limits::{
-    SHARES_MAX, SLAB_BYTES, SLAB_FRONT_BYTES, SLAB_PLAIN_BYTES_MAX, SLAB_WAIT_MS,
-    UPLOAD_SHARE_DIVISOR,
+    DOWNLOAD_SHARE_DIVISOR, SHARES_MAX, SLAB_BYTES, SLAB_FRONT_BYTES, SLAB_PLAIN_BYTES_MAX,
+    SLAB_WAIT_MS, UPLOAD_SHARE_DIVISOR,
 };
 use crate::refusal::Refusal;
 
@@ -100,6 +100,8 @@ pub struct Slabs {
     pub downloads: SlabPool,
     /// Who fills how many of them.
     shares: Shares,
+    /// Who is sent how much at a time.
+    readers: Shares,
 }
 
 impl Slabs {
@@ -107,11 +109,24 @@ impl Slabs {
     #[must_use]
     pub fn over(uploads: SlabPool, downloads: SlabPool) -> Self {
         let share = (uploads.count_max() / UPLOAD_SHARE_DIVISOR).max(1);
+        let readers = (downloads.count_max() / DOWNLOAD_SHARE_DIVISOR).max(1);
         Self {
             shares: Shares::new(share),
+            readers: Shares::new(readers),
             uploads,
             downloads,
         }
+    }
+
+    /// A client's turn to be sent something large, as soon as it has one within a bounded time.
+    ///
+    /// # Errors
+    /// `Busy` when it has none in that time.
+    pub(crate) async fn reader_turn(&self, client: &str) -> Result<Turn, Refusal> {
+        let most = Duration::from_millis(SLAB_WAIT_MS);
+        timeout(most, self.readers.take(client))
+            .await
+            .map_err(|_elapsed| Refusal::Busy)
     }
 
     /// A client's turn to fill slabs with a large upload, as soon as it has one within a bounded time.
@@ -204,7 +219,8 @@ impl SlabPool {
     pub async fn take(&self) -> Slab {
         loop {
             // Registered before the attempt, so that a return in between is not missed.
-            let returned = self.returned.notified();
+            let mut returned = std::pin::pin!(self.returned.notified());
+            returned.as_mut().enable();
             if let Some(buffer) = self.pool.try_take() {
                 return Slab::empty(buffer);
             }

@@ -138,7 +138,8 @@ pub fn encode<T: Serialize>(frame: &T, out: &mut Vec<u8>) -> Result<(), WireFaul
     };
     let tail = match postcard::to_extend(frame, written) {
         Ok(tail) => tail,
-        // Nothing that is sent here has a form without a length.
+        // Nothing that is sent here is without a form; what was there before is lost with it, so the
+        // conversation must end.
         Err(_) => return Err(WireFault::Malformed),
     };
     *out = tail.bytes;

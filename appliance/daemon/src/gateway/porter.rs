@@ -31,7 +31,7 @@ use super::door::Door;
 use super::sessions::{Sessions, Stream};
 use super::verify::verify;
 use crate::bridge;
-use crate::limits::{ASKED_COUNT_MAX, LINK_OUT_BYTES_MAX};
+use crate::limits::{ASKED_COUNT_MAX, LINK_OUT_BYTES_MAX, PAGE_COUNT_MAX};
 
 /// A question on its way to the engine thread.
 #[derive(Debug)]
@@ -89,6 +89,8 @@ struct Asked {
     piece: Option<Piece>,
     /// The client, for giving up what is opened too late.
     client: Arc<str>,
+    /// Its answer may be long.
+    is_page: bool,
 }
 
 /// An upload's content that waits for memory.
@@ -117,6 +119,8 @@ pub struct Porter {
     sessions: Sessions,
     asked: HashMap<u64, Asked>,
     last: u64,
+    /// Of those asked, how many may have a long answer.
+    pages: usize,
     waiting: VecDeque<Waiting>,
     out: Vec<u8>,
     sent: usize,
@@ -136,6 +140,7 @@ impl Porter {
             sessions: Sessions::default(),
             asked: HashMap::new(),
             last: 0,
+            pages: 0,
             waiting: VecDeque::new(),
             out: Vec::new(),
             sent: 0,
@@ -164,6 +169,10 @@ impl Porter {
         let mut ready = Some(ready);
         let mut stopped = false;
         loop {
+            // What was read before and could not be taken then.
+            if let Err(end) = self.take(&mut frames).await {
+                return end;
+            }
             if let Err(error) = self.push() {
                 return End::Io(error);
             }
@@ -210,6 +219,16 @@ impl Porter {
 
     /// Gives up everything the conversation has left open.
     pub async fn give_up(&mut self) {
+        // What was opened and not told any more; what is opened later finds nobody and is given up
+        // by the engine thread.
+        self.answers.close();
+        while let Ok((number, answered)) = self.answers.try_recv() {
+            let asked = self.asked.remove(&number);
+            let stream = answered.as_ref().ok().and_then(opened);
+            if let (Some(asked), Some(stream)) = (asked, stream) {
+                self.forget(asked.client, stream).await;
+            }
+        }
         for (client, stream) in self.sessions.close_all() {
             self.forget(client, stream).await;
         }
@@ -223,6 +242,7 @@ impl Porter {
     fn listens(&self) -> bool {
         self.backlog() < LINK_OUT_BYTES_MAX
             && self.asked.len() + self.waiting.len() < ASKED_COUNT_MAX
+            && self.pages < PAGE_COUNT_MAX
     }
 
     /// Gives the socket what it takes at once.
@@ -252,7 +272,14 @@ impl Porter {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
             Err(error) => return Err(End::Io(error)),
         }
-        while let Some(frame) = frames.take::<Up>()? {
+        self.take(frames).await
+    }
+
+    /// Takes questions as long as more may be taken.
+    async fn take(&mut self, frames: &mut Frames) -> Result<(), End> {
+        while self.listens()
+            && let Some(frame) = frames.take::<Up>()?
+        {
             match frame {
                 Up::Ready { files } => self.ready = Some(files),
                 Up::Ask {
@@ -276,10 +303,12 @@ impl Porter {
         if let Request::SignIn {
             claim,
             source,
+            wants_key,
             finished,
         } = request
         {
-            return self.sign_in(number, (&claim, source), finished).await;
+            let asked = (&claim, source, wants_key);
+            return self.sign_in(number, asked, finished).await;
         }
         let now_ms = SystemClock.monotonic_ms();
         let admitted =
@@ -293,6 +322,7 @@ impl Porter {
             session,
             piece,
             client,
+            is_page: is_page(&request),
         };
         match (&request, piece) {
             (Request::PutData { .. }, Some(piece)) => match self.tools.slabs.try_take() {
@@ -373,6 +403,9 @@ impl Porter {
                 porter: self.porter.clone(),
             },
         };
+        if asked.is_page {
+            self.pages += 1;
+        }
         self.asked.insert(self.last, asked);
         let passed = self.tools.questions.send(question).await;
         passed.map_err(|_gone| End::NoEngine)
@@ -381,7 +414,7 @@ impl Porter {
     async fn sign_in(
         &mut self,
         number: u64,
-        (claim, source): (&Claim, IpAddr),
+        (claim, source, wants_key): (&Claim, IpAddr, bool),
         finished: Vec<SessionId>,
     ) -> Result<(), End> {
         for session in finished {
@@ -394,6 +427,7 @@ impl Porter {
         let result = verified.and_then(|key| {
             let now_ms = SystemClock.monotonic_ms();
             let session = self.sessions.open(&claim.key_id, now_ms)?;
+            let key = wants_key.then_some(key);
             Ok(gateway::Answer::SignedIn { session, key })
         });
         self.reply(number, result, 0)
@@ -432,6 +466,9 @@ impl Porter {
         let Some(asked) = self.asked.remove(&number) else {
             return Ok(());
         };
+        if asked.is_page {
+            self.pages -= 1;
+        }
         if let Some(stream) = answered.as_ref().ok().and_then(opened)
             && !self.sessions.opened(asked.session, stream)
         {
@@ -475,8 +512,28 @@ impl Porter {
             result,
             bytes,
         };
-        Ok(self.tell(&frame)?)
+        match self.tell(&frame) {
+            // No page is that long; should one be, only its asker goes without.
+            Err(WireFault::TooLong) => Ok(self.tell(&Down::Reply {
+                number,
+                result: Err(Refusal::Busy),
+                bytes: 0,
+            })?),
+            told => Ok(told?),
+        }
     }
+}
+
+/// Whether a question's answer is a page of many rows.
+fn is_page(request: &Request) -> bool {
+    matches!(
+        request,
+        Request::List(_)
+            | Request::ListVersions(_)
+            | Request::ListUploads(_)
+            | Request::ListParts { .. }
+            | Request::ListBuckets
+    )
 }
 
 /// The stream that an answer opens.

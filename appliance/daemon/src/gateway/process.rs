@@ -203,6 +203,8 @@ impl Work {
             Err(fault) => Some(fault.to_string()),
         };
         porter.give_up().await;
+        // Our end of the connection closes with it: a process that still runs sees that and ends.
+        drop(porter);
         let how = end_of(&mut child);
         if !self.is_stopping() {
             let end = end.unwrap_or_default();

@@ -62,6 +62,13 @@ impl Sessions {
     /// `Busy` when there are too many.
     pub fn open(&mut self, client: &str, now_ms: u64) -> Result<SessionId, Refusal> {
         if self.open.len() >= SESSION_COUNT_MAX {
+            // An old one without a stream can begin nothing any more: nothing is lost with it.
+            self.open.retain(|_, session| {
+                !session.streams.is_empty()
+                    || now_ms.saturating_sub(session.since_ms) <= SESSION_OPENS_MS_MAX
+            });
+        }
+        if self.open.len() >= SESSION_COUNT_MAX {
             return Err(Refusal::Busy);
         }
         self.last += 1;
@@ -229,5 +236,9 @@ mod tests {
             sessions.open("A", 0).expect("room");
         }
         assert_eq!(sessions.open("A", 0), Err(Refusal::Busy));
+        sessions.opened(SessionId(1), Stream::Put(PUT));
+        let later = SESSION_OPENS_MS_MAX + 1;
+        sessions.open("A", later).expect("old ones make room");
+        assert_eq!(sessions.open.len(), 2, "and the one with a stream");
     }
 }

@@ -3,8 +3,13 @@
 //! The honest gateway has checked all of this and more before it asks. Rules about keys, metadata,
 //! retention and rights stand in the store; here stands what only bounds the work of an answer.
 
-use stele_gateway::limits::{LIST_ENTRIES_MAX, PART_NUMBER_MAX};
-use stele_gateway::message::{ListWish, Purpose, Refusal, Request};
+use stele_gateway::limits::{KEY_BYTES_MAX, LIST_ENTRIES_MAX, PART_NUMBER_MAX};
+use stele_gateway::message::{Checksum, Conditions, ListWish, Purpose, Refusal, Request};
+
+/// Algorithms of checksums.
+const CHECKSUM_COUNT_MAX: usize = 5;
+/// Bytes of the longest of them, SHA-256.
+const CHECKSUM_BYTES_MAX: usize = 32;
 
 /// Refuses what no honest gateway asks.
 ///
@@ -14,6 +19,11 @@ use stele_gateway::message::{ListWish, Purpose, Refusal, Request};
 pub fn verify(request: &Request) -> Result<(), Refusal> {
     match request {
         Request::CreateBucket { name, .. } if !is_bucket_name(name) => Err(Refusal::NoSuchBucket),
+        Request::CommitPut {
+            checksums,
+            conditions,
+            ..
+        } => digests(checksums, conditions),
         Request::List(wish) | Request::ListVersions(wish) | Request::ListUploads(wish) => {
             list(wish)
         }
@@ -22,11 +32,21 @@ pub fn verify(request: &Request) -> Result<(), Refusal> {
             purpose: Purpose::Part { number, .. },
             ..
         } => part(*number),
-        Request::CompleteUpload { parts, .. } => {
+        Request::CompleteUpload {
+            parts,
+            checksums,
+            conditions,
+            ..
+        } => {
+            digests(checksums, conditions)?;
             if parts.len() > usize::from(PART_NUMBER_MAX) {
                 return Err(Refusal::PartOrder);
             }
-            parts.iter().try_for_each(|named| part(named.number))
+            parts.iter().try_for_each(|named| {
+                short(&[Some(&named.etag)])?;
+                checksums_of(&named.checksums)?;
+                part(named.number)
+            })
         }
         _ => Ok(()),
     }
@@ -39,7 +59,41 @@ fn part(number: u16) -> Result<(), Refusal> {
     }
 }
 
+/// One of each algorithm, none longer than the longest.
+fn checksums_of(checksums: &[Checksum]) -> Result<(), Refusal> {
+    let fits = |checksum: &Checksum| checksum.value.len() <= CHECKSUM_BYTES_MAX;
+    match checksums.len() <= CHECKSUM_COUNT_MAX && checksums.iter().all(fits) {
+        true => Ok(()),
+        false => Err(Refusal::Checksum),
+    }
+}
+
+fn digests(checksums: &[Checksum], conditions: &Conditions) -> Result<(), Refusal> {
+    checksums_of(checksums)?;
+    short(&[
+        conditions.if_match.as_ref(),
+        conditions.if_none_match.as_ref(),
+    ])
+}
+
+/// Nothing a client names is longer than a key.
+fn short(texts: &[Option<&String>]) -> Result<(), Refusal> {
+    let fits = |text: &&String| text.len() <= KEY_BYTES_MAX;
+    match texts.iter().flatten().all(fits) {
+        true => Ok(()),
+        false => Err(Refusal::TooLarge {
+            bytes_max: KEY_BYTES_MAX as u64,
+        }),
+    }
+}
+
 fn list(wish: &ListWish) -> Result<(), Refusal> {
+    short(&[
+        Some(&wish.prefix),
+        wish.delimiter.as_ref(),
+        wish.after.as_ref(),
+        wish.after_version.as_ref(),
+    ])?;
     match wish.entries_max {
         0..=LIST_ENTRIES_MAX => Ok(()),
         _ => Err(Refusal::Busy),
@@ -92,6 +146,12 @@ mod tests {
                 ..ListWish::default()
             })
         };
+        let long = Request::List(ListWish {
+            prefix: "x".repeat(KEY_BYTES_MAX + 1),
+            ..ListWish::default()
+        });
+        let bytes_max = KEY_BYTES_MAX as u64;
+        check(long, Err(Refusal::TooLarge { bytes_max }));
         check(list(1000), Ok(()));
         check(list(1001), Err(Refusal::Busy));
         check(list(u32::MAX), Err(Refusal::Busy));

@@ -55,7 +55,6 @@ pub enum Enforced {
 /// See [`SandboxError`]; a kernel without Landlock is no error.
 pub fn close_files() -> Result<Enforced, SandboxError> {
     setrlimit(Resource::RLIMIT_CORE, 0, 0).map_err(SandboxError::Limits)?;
-    setrlimit(Resource::RLIMIT_FSIZE, 0, 0).map_err(SandboxError::Limits)?;
     prctl::set_dumpable(false).map_err(SandboxError::Limits)?;
     prctl::set_no_new_privs().map_err(SandboxError::Limits)?;
     // The newest rules this was written for; an older kernel enforces those it has.
@@ -94,14 +93,13 @@ fn program() -> Result<BpfProgram, SandboxError> {
     }
     let flags = vec![only(1, libc::F_GETFL)?, only(1, libc::F_GETFD)?];
     rules.insert(libc::SYS_fcntl, flags);
-    rules.insert(libc::SYS_openat, Vec::new());
+    rules.extend(REFUSED.iter().map(|call| (*call, Vec::new())));
     filter(rules, SeccompAction::KillProcess, SeccompAction::Allow)
 }
 
-/// The C library's allocator opens a file of the kernel's settings now and then, and does without it
-/// where it cannot: opening fails, and does not end the process.
+/// What fails instead of ending the process.
 fn refusals() -> Result<BpfProgram, SandboxError> {
-    let rules = BTreeMap::from([(libc::SYS_openat, Vec::new())]);
+    let rules = REFUSED.iter().map(|call| (*call, Vec::new())).collect();
     let errno = u32::try_from(libc::EACCES).unwrap_or(1);
     filter(rules, SeccompAction::Allow, SeccompAction::Errno(errno))
 }
@@ -136,6 +134,18 @@ fn without(argument: u8, flags: libc::c_int) -> Result<SeccompRule, SandboxError
     Ok(SeccompRule::new(vec![condition])?)
 }
 
+/// Calls that libraries try now and then, such as the C library's allocator for a file of the kernel's
+/// settings, and do without where they fail.
+const REFUSED: &[i64] = &[
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_open,
+    libc::SYS_openat,
+    libc::SYS_newfstatat,
+    libc::SYS_readlinkat,
+    libc::SYS_sysinfo,
+    libc::SYS_ioctl,
+];
+
 /// Calls allowed with any argument.
 const PLAIN: &[i64] = &[
     // What arrives at and leaves through open sockets.
@@ -160,10 +170,14 @@ const PLAIN: &[i64] = &[
     libc::SYS_epoll_pwait,
     libc::SYS_epoll_pwait2,
     libc::SYS_epoll_ctl,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_poll,
     libc::SYS_ppoll,
     // Threads that run already, and time.
     libc::SYS_futex,
     libc::SYS_sched_yield,
+    libc::SYS_sched_getaffinity,
+    libc::SYS_set_robust_list,
     libc::SYS_clock_gettime,
     libc::SYS_clock_nanosleep,
     libc::SYS_nanosleep,
@@ -182,6 +196,7 @@ const PLAIN: &[i64] = &[
     libc::SYS_gettid,
     libc::SYS_getpid,
     libc::SYS_tgkill,
+    libc::SYS_tkill,
     libc::SYS_exit,
     libc::SYS_exit_group,
 ];

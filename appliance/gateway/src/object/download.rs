@@ -7,24 +7,30 @@
 use std::collections::VecDeque;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::body::{Body, Frame, SizeHint};
 use s3s::{S3Result, StdError};
 use tokio::sync::mpsc;
+use tokio::time::timeout;
 
 use crate::error::wrong_answer;
-use crate::limits::{DOWNLOAD_AHEAD_PIECES, SLAB_PLAIN_BYTES_MAX};
+use crate::limits::{
+    DOWNLOAD_AHEAD_PIECES, DOWNLOAD_COPIED_BYTES_MAX, DOWNLOAD_PAUSE_MS_MAX, SLAB_PLAIN_BYTES_MAX,
+};
 use crate::link::{Pending, settle};
 use crate::message::{Answer, Delivered, Refusal, Request, StreamId};
 use crate::service::Caller;
-use crate::slab::{SlabPool, Slabs};
+use crate::slab::Slabs;
 
 /// Why a download broke off.
 #[derive(Debug, thiserror::Error)]
 enum Broken {
     #[error("the engine refused to go on: {0}")]
     Refused(Refusal),
+    #[error("the client took nothing for too long")]
+    Stalled,
     #[error("the engine gave more or less content than it had promised")]
     Length,
 }
@@ -39,11 +45,12 @@ impl Download {
     /// Starts to fetch `bytes` bytes from an open stream.
     pub(super) fn start(caller: Caller, slabs: &Slabs, stream: StreamId, bytes: u64) -> Self {
         let (sender, pieces) = mpsc::channel(1);
-        let slabs = slabs.downloads.clone();
+        let slabs = slabs.clone();
         tokio::spawn(async move {
-            if let Err(broken) = fetch(&caller, &slabs, stream, bytes, &sender).await {
+            let fetched = fetch(&caller, &slabs, stream, bytes, &sender).await;
+            if let Err(broken) = fetched {
                 // The client may be gone; then nobody needs to know.
-                let _told = sender.send(Err(broken)).await;
+                let _told = sender.try_send(Err(broken));
             }
             let _closed = caller.ask(Request::CloseGet { stream }).await;
         });
@@ -64,7 +71,7 @@ impl Download {
         let piece = match self.pieces.recv().await {
             Some(Ok(piece)) => piece,
             Some(Err(Broken::Refused(refusal))) => return Err(refusal.into()),
-            Some(Err(Broken::Length)) | None => return Err(wrong_answer()),
+            Some(Err(Broken::Length | Broken::Stalled)) | None => return Err(wrong_answer()),
         };
         let length = u64::try_from(piece.len()).unwrap_or(u64::MAX);
         self.left = self.left.checked_sub(length).ok_or_else(wrong_answer)?;
@@ -82,19 +89,37 @@ pub(super) fn close(caller: Caller, stream: StreamId) {
 /// Keeps a few questions in flight and passes the answers on in order.
 async fn fetch(
     caller: &Caller,
-    slabs: &SlabPool,
+    slabs: &Slabs,
     stream: StreamId,
     bytes: u64,
     sender: &mpsc::Sender<Result<Bytes, Broken>>,
 ) -> Result<(), Broken> {
     let mut asked: VecDeque<Pending> = VecDeque::new();
     let mut left = bytes;
+    let small = usize::try_from(bytes).is_ok_and(|bytes| bytes <= DOWNLOAD_COPIED_BYTES_MAX);
+    let _turn = match small {
+        true => None,
+        false => Some(
+            slabs
+                .reader_turn(caller.client())
+                .await
+                .map_err(Broken::Refused)?,
+        ),
+    };
     while left > 0 {
+        // Nothing is asked for before there is a place for it, so that a client that takes nothing
+        // holds little.
+        let pause = Duration::from_millis(DOWNLOAD_PAUSE_MS_MAX);
+        let place = match timeout(pause, sender.reserve()).await {
+            Ok(Ok(place)) => place,
+            Ok(Err(_gone)) => return Ok(()),
+            Err(_elapsed) => return Err(Broken::Stalled),
+        };
         while wants_more(asked.len(), left) {
             // With a piece on its way, one that would have to wait for memory can wait for that too.
             let slab = match asked.is_empty() {
-                true => Some(slabs.take_soon().await.map_err(Broken::Refused)?),
-                false => slabs.try_take(),
+                true => Some(slabs.downloads.take_soon().await.map_err(Broken::Refused)?),
+                false => slabs.downloads.try_take(),
             };
             let Some(slab) = slab else {
                 break;
@@ -113,15 +138,16 @@ async fn fetch(
             } => slab,
             _ => return Err(Broken::Length),
         };
-        let piece = slab.into_bytes();
+        let piece = match slab.len <= DOWNLOAD_COPIED_BYTES_MAX {
+            true => Bytes::copy_from_slice(slab.data()),
+            false => slab.into_bytes(),
+        };
         let length = u64::try_from(piece.len()).map_err(|_| Broken::Length)?;
         if length == 0 {
             return Err(Broken::Length);
         }
         left = left.checked_sub(length).ok_or(Broken::Length)?;
-        if sender.send(Ok(piece)).await.is_err() {
-            return Ok(());
-        }
+        place.send(Ok(piece));
     }
     Ok(())
 }

@@ -40,7 +40,7 @@ pub(crate) async fn store(
     require_integrity(caller, described, &name, &purpose).await?;
     let mut reader = BodyReader::new(
         &context.source,
-        coding(context, content_bytes),
+        coding(context, content_bytes)?,
         &described.promised,
     )?;
     if let Some(kind) = kept {
@@ -72,14 +72,19 @@ fn content_length(described: &Described) -> S3Result<u64> {
     })
 }
 
-fn coding(context: &RequestContext, content_bytes: u64) -> Coding {
+fn coding(context: &RequestContext, content_bytes: u64) -> S3Result<Coding> {
     let described = &context.described;
     let Payload::Streaming { signed, trailer } = described.payload else {
-        return Coding::Plain { content_bytes };
+        return Ok(Coding::Plain { content_bytes });
     };
-    let signer = signed.then(|| ChunkSigner::new(context.session.key(), &described.claim));
+    let signer = match (signed, context.session.key()) {
+        (false, _) => None,
+        (true, Some(key)) => Some(ChunkSigner::new(key, &described.claim)),
+        (true, None) => return Err(wrong_answer()),
+    };
     let trailers = trailer.then(|| described.promised.trailers.clone());
-    Coding::Chunked(Box::new(Decoder::new(content_bytes, signer, trailers)))
+    let decoder = Decoder::new(content_bytes, signer, trailers);
+    Ok(Coding::Chunked(Box::new(decoder)))
 }
 
 /// What is to be locked must not have been damaged on the way: without any digest or signature
@@ -169,6 +174,8 @@ impl Upload {
             piece.advance(taken);
             if slab.is_full() {
                 self.send(slab).await?;
+                // Whoever else of this client's waits for a turn goes on.
+                self.turn = None;
             } else {
                 self.filling = Some(slab);
             }

@@ -90,7 +90,8 @@ impl Wire {
     /// # Errors
     /// `Stopping` when there is nobody to say it to.
     pub async fn ready(&self, files: crate::wire::Confined) -> Result<(), Refusal> {
-        self.send(&Up::Ready { files }).await
+        self.room().await?;
+        self.put(&Up::Ready { files }, None)
     }
 
     /// Waits until the engine's side asks to stop. The conversation goes on, so that running requests
@@ -128,14 +129,7 @@ impl Wire {
         let number = {
             let mut asked = lock(&self.0.asked);
             asked.last += 1;
-            let number = asked.last;
-            let waiting = Waiting {
-                answer,
-                session,
-                slab,
-            };
-            asked.waiting.insert(number, waiting);
-            number
+            asked.last
         };
         let frame = Up::Ask {
             number,
@@ -143,11 +137,46 @@ impl Wire {
             request,
             piece,
         };
-        let sent = self.send(&frame).await;
-        if sent.is_err() {
-            lock(&self.0.asked).waiting.remove(&number);
+        let waiting = Waiting {
+            answer,
+            session,
+            slab,
+        };
+        self.room().await?;
+        // From here on nothing is awaited: whoever is cancelled leaves either nothing or a question
+        // that is answered.
+        self.put(&frame, Some((number, waiting)))
+    }
+
+    /// Waits until the backlog is short.
+    async fn room(&self) -> Result<(), Refusal> {
+        loop {
+            let room = self.0.room.notified();
+            {
+                let out = lock(&self.0.out);
+                if out.over {
+                    return Err(Refusal::Stopping);
+                }
+                if out.bytes.len() - out.sent <= LINK_BACKLOG_BYTES_MAX {
+                    return Ok(());
+                }
+            }
+            room.await;
         }
-        sent
+    }
+
+    /// Puts a frame behind what is to be sent, and notes who waits for its answer.
+    fn put(&self, frame: &Up, waiting: Option<(u64, Waiting)>) -> Result<(), Refusal> {
+        let mut out = lock(&self.0.out);
+        if out.over {
+            return Err(Refusal::Stopping);
+        }
+        // A question too long for a frame was checked nowhere: refuse it here.
+        encode(frame, &mut out.bytes).map_err(|_| Refusal::Busy)?;
+        if let Some((number, waiting)) = waiting {
+            lock(&self.0.asked).waiting.insert(number, waiting);
+        }
+        self.push(&mut out)
     }
 
     /// Where a slab lies in the shared memory.
@@ -163,24 +192,6 @@ impl Wire {
             number: u32::try_from(number).ok()?,
             bytes: u32::try_from(slab.len).ok()?,
         })
-    }
-
-    async fn send(&self, frame: &Up) -> Result<(), Refusal> {
-        loop {
-            let room = self.0.room.notified();
-            {
-                let mut out = lock(&self.0.out);
-                if out.over {
-                    return Err(Refusal::Stopping);
-                }
-                if out.bytes.len() - out.sent <= LINK_BACKLOG_BYTES_MAX {
-                    // A question too long for a frame was checked nowhere: refuse it here.
-                    encode(frame, &mut out.bytes).map_err(|_| Refusal::Busy)?;
-                    return self.push(&mut out);
-                }
-            }
-            room.await;
-        }
     }
 
     /// Gives the socket what it takes at once.
@@ -232,7 +243,7 @@ impl Wire {
                         number,
                         result,
                         bytes,
-                    })) => self.deliver(number, result, bytes).await,
+                    })) => self.deliver(number, result, bytes),
                     Ok(Some(Down::Stop)) => self.0.stop.notify_one(),
                     Ok(Some(Down::Setup(_))) => return End::Fault(WireFault::Malformed),
                     Ok(None) => break,
@@ -251,7 +262,7 @@ impl Wire {
         }
     }
 
-    async fn deliver(&self, number: u64, result: Result<Answer, Refusal>, bytes: u32) {
+    fn deliver(&self, number: u64, result: Result<Answer, Refusal>, bytes: u32) {
         let Some(waiting) = lock(&self.0.asked).waiting.remove(&number) else {
             return;
         };
@@ -266,15 +277,16 @@ impl Wire {
         let reply = result.map(|answer| Delivered { answer, slab });
         let left = waiting.answer.send(reply).is_err();
         if let (true, Some(request)) = (left, undo) {
-            // Whoever asked is gone: nobody else would close the stream.
-            let (answer, _nobody) = oneshot::channel();
-            let envelope = Envelope {
+            // Whoever asked is gone: nobody else would close the stream. Its few bytes are not held
+            // back by a backlog: answers must go on being read for the backlog to shrink. Nobody
+            // waits for the answer, and number 0 is nobody's.
+            let frame = Up::Ask {
+                number: 0,
                 session: waiting.session,
                 request,
-                slab: None,
-                answer,
+                piece: None,
             };
-            self.post(envelope).await.ok();
+            self.put(&frame, None).ok();
         }
     }
 

@@ -121,8 +121,11 @@ impl Engine {
             } = envelope;
             let answer = self.with(|state| match request {
                 Request::SignIn {
-                    claim, finished, ..
-                } => state.sign_in(&clients, &claim, finished),
+                    claim,
+                    finished,
+                    wants_key,
+                    ..
+                } => state.sign_in(&clients, (&claim, wants_key), finished),
                 request => {
                     let client = state.sessions.get(&session).cloned();
                     state.last_client = client.ok_or(Refusal::NoSession)?;
@@ -168,7 +171,7 @@ impl State {
     fn sign_in(
         &mut self,
         clients: &Clients,
-        claim: &Claim,
+        (claim, wants_key): (&Claim, bool),
         finished: Vec<SessionId>,
     ) -> Result<Answer, Refusal> {
         for session in finished {
@@ -177,7 +180,10 @@ impl State {
         let key = clients.verify(claim, now())?;
         let session = SessionId(self.number());
         self.sessions.insert(session, claim.key_id.clone());
-        Ok(Answer::SignedIn { session, key })
+        Ok(Answer::SignedIn {
+            session,
+            key: wants_key.then_some(key),
+        })
     }
 
     fn number(&mut self) -> u64 {
