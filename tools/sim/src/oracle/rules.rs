@@ -101,6 +101,9 @@ impl Verdict {
         let etag = key
             .and_then(Key::current)
             .map(|version| version.etag.as_str());
+        if conditions.if_match.is_some() && etag.is_none() {
+            return self.must("NoSuchKey");
+        }
         let matches = |wanted: &str| etag.is_some_and(|etag| wanted == "*" || wanted == etag);
         let unmet = conditions
             .if_match
