@@ -173,8 +173,23 @@ pub fn latencies(times: &mut [Duration]) -> (f64, f64) {
     (at(50), at(99))
 }
 
-/// CPU time a process has used, from its fields 14 and 15 in `/proc/PID/stat`.
+/// CPU time that a process and the processes it started have used. The vault's gateway is one of those.
 pub fn cpu_time(process: u32) -> Outcome<Duration> {
+    let mut spent = own_cpu_time(process)?;
+    for thread in std::fs::read_dir(format!("/proc/{process}/task"))? {
+        // A thread may end meanwhile, and with it the list of its children.
+        let children = std::fs::read_to_string(thread?.path().join("children"));
+        for child in children.unwrap_or_default().split_whitespace() {
+            if let Ok(child) = child.parse() {
+                spent += cpu_time(child)?;
+            }
+        }
+    }
+    Ok(spent)
+}
+
+/// CPU time of one process, from its fields 14 and 15 in `/proc/PID/stat`.
+fn own_cpu_time(process: u32) -> Outcome<Duration> {
     let stat = std::fs::read_to_string(format!("/proc/{process}/stat"))?;
     // The second field, the name in brackets, may hold spaces.
     let fields = stat.rsplit(')').next().unwrap_or_default();
