@@ -129,39 +129,16 @@ const LENGTH_BYTES: usize = 4;
 /// Appends a frame.
 ///
 /// # Errors
-/// `TooLong`; nothing was appended then.
+/// `TooLong`, or `Malformed` for what has no form; nothing was appended then.
 pub fn encode<T: Serialize>(frame: &T, out: &mut Vec<u8>) -> Result<(), WireFault> {
-    let start = out.len();
-    out.extend_from_slice(&[0; LENGTH_BYTES]);
-    let written = Tail {
-        bytes: std::mem::take(out),
-    };
-    let tail = match postcard::to_extend(frame, written) {
-        Ok(tail) => tail,
-        // Nothing that is sent here is without a form; what was there before is lost with it, so the
-        // conversation must end.
-        Err(_) => return Err(WireFault::Malformed),
-    };
-    *out = tail.bytes;
-    let length = out.len() - start - LENGTH_BYTES;
-    if length > LINK_FRAME_BYTES_MAX {
-        out.truncate(start);
+    let body = postcard::to_stdvec(frame).map_err(|_| WireFault::Malformed)?;
+    if body.len() > LINK_FRAME_BYTES_MAX {
         return Err(WireFault::TooLong);
     }
-    let length = u32::try_from(length).map_err(|_| WireFault::TooLong)?;
-    out[start..start + LENGTH_BYTES].copy_from_slice(&length.to_le_bytes());
+    let length = u32::try_from(body.len()).map_err(|_| WireFault::TooLong)?;
+    out.extend_from_slice(&length.to_le_bytes());
+    out.extend_from_slice(&body);
     Ok(())
-}
-
-/// Where a frame's body goes, behind what is there already.
-struct Tail {
-    bytes: Vec<u8>,
-}
-
-impl Extend<u8> for Tail {
-    fn extend<I: IntoIterator<Item = u8>>(&mut self, bytes: I) {
-        self.bytes.extend(bytes);
-    }
 }
 
 /// Takes frames out of a stream of bytes.
