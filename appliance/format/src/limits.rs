@@ -28,6 +28,17 @@ pub const CLEAR_BYTES_MAX: u32 = 256 * 1024;
 /// Most attachments of one record.
 pub const ATTACHMENTS_MAX: usize = 64;
 
+/// Most versions in one record of a list of them.
+pub const SCOPE_ENTRIES_MAX: usize = 4096;
+/// Most records of one list of versions.
+pub const SCOPE_PIECES_MAX: u32 = 1 << 16;
+/// Longest text of a statement.
+pub const STATEMENT_BYTES_MAX: usize = 8 * 1024;
+/// Longest signature of a statement, without its armour.
+pub const SIGNATURE_BYTES_MAX: usize = 1024;
+/// Most signatures of one statement.
+pub const STATEMENT_SIGNATURES_MAX: usize = 64;
+
 /// AEAD tag behind every ciphertext.
 pub const TAG_BYTES: u32 = 16;
 /// Largest plaintext of a chunk: frame header, ciphertext and tag then fill 1 MiB exactly

@@ -14,9 +14,11 @@ use zerocopy::little_endian::{U16, U32, U64};
 use zerocopy::{FromZeros, IntoBytes};
 
 pub use self::body::{
-    Abandoned, Alloc, Attachment, Body, Commit, CopyHealth, EntryKind, EpochReason, EpochStart,
-    Genesis, Loss, Marker, MemberChange, MoveStep, Part, Placed, Placement, Release, ReleaseReason,
-    Relocate, Scrub, SealNote, Snapshot, StoredEntry, decode_chunk_list, encode_chunk_list,
+    Abandoned, Alloc, Attachment, Body, ClockEvent, ClockEventKind, Commit, CopyHealth, Destroyed,
+    EntryKind, EpochReason, EpochStart, Genesis, Loss, Marker, MemberChange, MoveStep, Part,
+    Placed, Placement, Release, ReleaseReason, Relocate, Scope, Scrub, SealNote, Snapshot,
+    StatementBody, StoredEntry, Tombstone, VersionRef, decode_chunk_list, encode_chunk_list,
+    scope_digest,
 };
 pub use self::kind::RecordType;
 pub use self::view::{LogWalk, Record, RecordReader, RecordView};

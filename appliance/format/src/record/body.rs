@@ -4,8 +4,13 @@
 //! and length; the other keys belong to the type. Exactly one encoding is accepted.
 
 mod cbor;
+mod destruction;
 
 pub use self::cbor::{decode_chunk_list, encode_chunk_list};
+pub use self::destruction::{
+    ClockEvent, ClockEventKind, Destroyed, Scope, StatementBody, Tombstone, VersionRef,
+    scope_digest,
+};
 use super::RecordType;
 use crate::codec::{DecodeError, Fault, size32};
 use crate::digest::Digest;
@@ -336,6 +341,18 @@ pub enum Body {
     Relocate(Relocate),
     /// Attachment 0 is a sealed manifest whose tags replace those of the version in the header.
     Tags,
+    /// Attachment 0 is the manifest of the version in the header, sealed again under the leaf in the header.
+    Rehome,
+    /// Versions are destroyed.
+    Tombstone(Tombstone),
+    /// Their keys are gone.
+    Destroyed(Destroyed),
+    /// Somebody stated something.
+    Statement(StatementBody),
+    /// An event of the clocks.
+    Clock(ClockEvent),
+    /// A piece of an exact list of versions.
+    Scope(Scope),
     /// A type that is reserved for later or may be skipped; its keys are not read.
     Later(RecordType),
 }
@@ -368,6 +385,12 @@ impl Body {
             Self::Scrub(_) => RecordType::Scrub,
             Self::Relocate(_) => RecordType::Relocate,
             Self::Tags => RecordType::Tags,
+            Self::Rehome => RecordType::Rehome,
+            Self::Tombstone(_) => RecordType::Tombstone,
+            Self::Destroyed(_) => RecordType::Destroyed,
+            Self::Statement(_) => RecordType::Statement,
+            Self::Clock(_) => RecordType::Clock,
+            Self::Scope(_) => RecordType::Scope,
             Self::Later(later) => *later,
         }
     }
@@ -380,17 +403,20 @@ impl Body {
                 check_entries(commit.placement, &commit.entries, table)
             }
             Self::Part(part) => check_entries(part.placement, &part.entries, table),
-            Self::DeleteMarker | Self::Bucket | Self::Config | Self::Upload | Self::Tags
-                if table.len() != 1 =>
-            {
-                refuse()
-            }
             Self::DeleteMarker
             | Self::Bucket
             | Self::Config
             | Self::Upload
             | Self::Tags
-            | Self::Later(_) => Ok(()),
+            | Self::Rehome => {
+                if table.len() == 1 {
+                    Ok(())
+                } else {
+                    refuse()
+                }
+            }
+            Self::Statement(_) if table.len() <= 1 => Ok(()),
+            Self::Later(_) => Ok(()),
             _ if table.is_empty() => Ok(()),
             _ => refuse(),
         }

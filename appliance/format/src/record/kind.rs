@@ -85,19 +85,19 @@ record_types! {
     Scrub = 21,
     /// The tags of a version were replaced.
     Tags = 22,
-    /// Reserved: a manifest was sealed again under a later leaf.
+    /// A manifest was sealed again under a later leaf.
     Rehome = 32,
-    /// Reserved: an approved destruction.
+    /// Versions are destroyed, by an approved request.
     Tombstone = 33,
-    /// Reserved: a destruction was carried out.
+    /// The keys of a request's tombstones are gone.
     Destroyed = 34,
     /// Reserved: a record without its destroyed inline body.
     Skeleton = 35,
-    /// Reserved: a signed statement of a person.
+    /// A signed statement of one person or several.
     Statement = 36,
     /// Reserved: a segment was copied to tape.
     Taped = 37,
-    /// Reserved: a clock event.
+    /// A clock event.
     Clock = 38,
     /// Reserved: a segment was copied off site.
     Shipped = 39,
@@ -107,13 +107,25 @@ record_types! {
     Trim = 41,
     /// Reserved: an audit result.
     Audit = 42,
+    /// A piece of an exact list of versions.
+    Scope = 43,
 }
 
 impl RecordType {
     /// True when this version of the format defines a body for the type.
     #[must_use]
     pub const fn is_writable(self) -> bool {
-        self.get() <= Self::Tags.get() || matches!(self, Self::Relocate)
+        self.get() <= Self::Tags.get()
+            || matches!(
+                self,
+                Self::Relocate
+                    | Self::Rehome
+                    | Self::Tombstone
+                    | Self::Destroyed
+                    | Self::Statement
+                    | Self::Clock
+                    | Self::Scope
+            )
     }
 
     /// True when a reader may step over the record without knowing it.

@@ -20,9 +20,11 @@ use stele_format::manifest::{
     ConfigBody, LockWishes, Manifest, ManifestEntry, ManifestKind,
 };
 use stele_format::record::{
-    Abandoned, Alloc, Body, Commit, CopyHealth, EntryKind, EpochReason, EpochStart, Genesis,
-    LockMode, LogWalk, Loss, Marker, MemberChange, MoveStep, Part, Placed, Placement, RecordHeader,
-    Release, ReleaseReason, Relocate, Scrub, SealNote, Snapshot, StoredEntry, encode_record,
+    Abandoned, Alloc, Body, ClockEvent, ClockEventKind, Commit, CopyHealth, Destroyed, EntryKind,
+    EpochReason, EpochStart, Genesis, LockMode, LogWalk, Loss, Marker, MemberChange, MoveStep,
+    Part, Placed, Placement, RecordHeader, Release, ReleaseReason, Relocate, Scope, Scrub,
+    SealNote, Snapshot, StatementBody, StoredEntry, Tombstone, VersionRef, encode_record,
+    scope_digest,
 };
 use stele_format::segment::{Footer, FooterEntry, SegmentDisks, SegmentHeader, SegmentSeal};
 use stele_format::tree::{Frontier, leaf_hash};
@@ -292,6 +294,42 @@ pub fn bodies() -> Vec<(Body, Vec<Vec<u8>>)> {
             vec![],
         ),
         (Body::Tags, one(&manifest)),
+        (Body::Rehome, one(&manifest)),
+        (
+            Body::Tombstone(Tombstone {
+                request: LogIndex::new(70),
+                ordinal: 1,
+                last: true,
+                month: Month::new(675),
+                entries: version_refs(),
+            }),
+            vec![],
+        ),
+        (
+            Body::Destroyed(Destroyed {
+                request: LogIndex::new(70),
+                generation: Generation::new(3),
+                disks: vec![DISK, DISK_B],
+                absent: vec![DISK_C],
+                anchor: Some(9),
+            }),
+            vec![],
+        ),
+        (
+            Body::Statement(StatementBody {
+                text: "stele-statement v1\n".to_owned(),
+                signatures: vec![vec![1; 32], vec![2; 40]],
+            }),
+            one(&manifest),
+        ),
+        (
+            Body::Clock(ClockEvent {
+                kind: ClockEventKind::Corrected,
+                before_ms: NOW,
+                request: Some(LogIndex::new(70)),
+            }),
+            vec![],
+        ),
         (
             Body::Relocate(Relocate {
                 segment: DATA_SEGMENT,
@@ -305,7 +343,24 @@ pub fn bodies() -> Vec<(Body, Vec<Vec<u8>>)> {
             }),
             vec![],
         ),
+        (
+            Body::Scope(Scope {
+                digest: scope_digest(&version_refs()),
+                ordinal: 0,
+                pieces: 1,
+                entries: version_refs(),
+            }),
+            vec![],
+        ),
     ]
+}
+
+pub fn version_refs() -> Vec<VersionRef> {
+    let entry = |number| VersionRef {
+        object: ObjectId::new([0x51; 16]),
+        version: VersionId::new(LogIndex::new(number), [7; 8]),
+    };
+    vec![entry(5), entry(6), entry(300)]
 }
 
 pub fn genesis() -> Genesis {

@@ -1,5 +1,9 @@
 //! Bodies to CBOR and back.
 
+use super::destruction::{
+    read_clock, read_destroyed, read_scope, read_statement, read_tombstone, write_clock,
+    write_destroyed, write_scope, write_statement, write_tombstone,
+};
 use super::{
     Abandoned, Alloc, Attachment, Body, Commit, CopyHealth, EntryKind, EpochReason, EpochStart,
     Genesis, Loss, Marker, MemberChange, MoveStep, Part, Placed, Placement, Release, ReleaseReason,
@@ -276,6 +280,11 @@ impl Body {
             }
             Self::Scrub(body) => write_scrub(&mut map, body),
             Self::Relocate(body) => write_relocate(&mut map, body),
+            Self::Tombstone(body) => write_tombstone(&mut map, body),
+            Self::Destroyed(body) => write_destroyed(&mut map, body),
+            Self::Statement(body) => write_statement(&mut map, body),
+            Self::Clock(body) => write_clock(&mut map, body),
+            Self::Scope(body) => write_scope(&mut map, body),
             Self::DeleteMarker
             | Self::Retention
             | Self::Hold
@@ -285,6 +294,7 @@ impl Body {
             | Self::Upload
             | Self::Abort
             | Self::Tags
+            | Self::Rehome
             | Self::Later(_) => {}
         }
         map.finish()
@@ -363,6 +373,12 @@ fn read_body(record_type: RecordType, map: &mut MapReader<'_, '_>) -> Result<Bod
         RecordType::Scrub => Body::Scrub(read_scrub(map)?),
         RecordType::Relocate => Body::Relocate(read_relocate(map)?),
         RecordType::Tags => Body::Tags,
+        RecordType::Rehome => Body::Rehome,
+        RecordType::Tombstone => Body::Tombstone(read_tombstone(map)?),
+        RecordType::Destroyed => Body::Destroyed(read_destroyed(map)?),
+        RecordType::Statement => Body::Statement(read_statement(map)?),
+        RecordType::Clock => Body::Clock(read_clock(map)?),
+        RecordType::Scope => Body::Scope(read_scope(map)?),
         later => Body::Later(later),
     })
 }
