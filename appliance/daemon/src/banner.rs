@@ -199,6 +199,7 @@ mod tests {
             repaired_frames: 3,
             index_rebuilt,
             walked_segments: 0,
+            unexplained_versions: 0,
         };
         let address = SocketAddr::from(([0, 0, 0, 0], 9000));
         let took = Duration::from_millis(1234);

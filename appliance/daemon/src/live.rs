@@ -179,6 +179,14 @@ fn alarm(alarm: &Alarm) -> String {
         Alarm::RightUsed { right, at } => {
             format!("a client used the right {right} at {}", instant(at.get()))
         }
+        Alarm::WallClock { left, at } => {
+            let what = if *left {
+                "went more than a day from compliance time; nothing is destroyed until it is set"
+            } else {
+                "came back to compliance time"
+            };
+            format!("the machine's clock {what} ({})", instant(at.get()))
+        }
         Alarm::IndexContradiction { what } => {
             format!("index and journal contradict each other ({what}); the index was made anew")
         }

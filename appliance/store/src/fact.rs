@@ -17,7 +17,8 @@ use stele_format::units::{
 };
 
 use crate::index::Fact;
-use crate::index::rows::{BucketRow, PartRow, RecordLocation, UploadRow, VersionRow};
+use crate::index::fact::ManifestFacts;
+use crate::index::rows::{BucketRow, Leaves, PartRow, RecordLocation, UploadRow, VersionRow};
 use crate::keys::message::open_message;
 use crate::keys::state::KeyState;
 use crate::policy::{BucketKind, Mode, OwnerId, Period, PrefixRule, Retention};
@@ -35,6 +36,8 @@ pub(crate) enum Opened {
     Manifest(Box<Manifest>),
     /// A body under the box key.
     BoxKey(Vec<u8>),
+    /// A manifest whose leaf was cut.
+    Cut,
 }
 
 /// Why a record's sealed attachment could not be opened.
@@ -154,11 +157,115 @@ pub(crate) fn facts(
         (Body::Abort, _) => Some(Fact::UploadAborted {
             upload: UploadId::from(header.version),
         }),
-        _ => None,
+        (Body::Commit(_) | Body::DeleteMarker, Opened::Cut) => {
+            Some(version_closed(header, body, location, None))
+        }
+        (Body::Complete(_, upload), Opened::Cut) => {
+            Some(version_closed(header, body, location, Some(*upload)))
+        }
+        (Body::Rehome, opened) => Some(rehomed(header, opened, location)),
+        _ => return destruction::facts(header, body, location),
     };
     fact.into_iter().collect()
 }
 
+/// What a manifest that nothing opens leaves to be said.
+fn version_closed(
+    header: &RecordHeader,
+    body: &Body,
+    location: RecordLocation,
+    completes: Option<UploadId>,
+) -> Fact {
+    let manifest = Manifest::default();
+    let Fact::VersionAdded {
+        bucket,
+        object,
+        mut row,
+        ..
+    } = version_added(header, manifest, location, completes)
+    else {
+        unreachable!("a version is added");
+    };
+    row.marker = matches!(body, Body::DeleteMarker);
+    row.closed = true;
+    Fact::VersionClosed {
+        bucket,
+        object,
+        row,
+        completes,
+    }
+}
+
+fn rehomed(header: &RecordHeader, opened: Opened, location: RecordLocation) -> Fact {
+    let content = match opened {
+        Opened::Manifest(manifest) => Some(Box::new(ManifestFacts {
+            name: manifest.name,
+            etag: manifest.etag,
+            content_bytes: manifest.content_bytes,
+            parts: u32::try_from(manifest.part_sizes.len()).unwrap_or(u32::MAX),
+        })),
+        _ => None,
+    };
+    Fact::Rehomed {
+        object: header.object,
+        version: header.version,
+        key_index: header.key_index,
+        location,
+        content,
+    }
+}
+
+/// What records of people and of destruction mean: everything in them is clear.
+mod destruction {
+    use stele_format::record::{Body, RecordHeader};
+
+    use crate::index::Fact;
+    use crate::index::rows::{DestroyedRow, RecordLocation, ScopeRow, StatementRow};
+
+    pub(super) fn facts(header: &RecordHeader, body: &Body, location: RecordLocation) -> Vec<Fact> {
+        let at = header.compliance_ms;
+        let fact = match body {
+            Body::Statement(statement) => Fact::StatementMade {
+                index: header.log_index,
+                row: StatementRow {
+                    at,
+                    text: statement.text.clone(),
+                    signatures: statement.signatures.clone(),
+                    location,
+                },
+            },
+            Body::Scope(scope) => Fact::ScopePiece {
+                digest: scope.digest,
+                ordinal: scope.ordinal,
+                row: ScopeRow {
+                    pieces: scope.pieces,
+                    entries: scope.entries.clone(),
+                },
+            },
+            Body::Tombstone(tombstone) => Fact::Tombstoned {
+                request: tombstone.request,
+                ordinal: tombstone.ordinal,
+                at,
+                last: tombstone.last,
+                month: tombstone.month,
+                entries: tombstone.entries.clone(),
+            },
+            Body::Destroyed(destroyed) => Fact::Destroyed {
+                request: destroyed.request,
+                row: DestroyedRow {
+                    index: header.log_index,
+                    at,
+                    generation: destroyed.generation,
+                    disks: destroyed.disks.clone(),
+                    absent: destroyed.absent.clone(),
+                    anchor: destroyed.anchor,
+                },
+            },
+            _ => return Vec::new(),
+        };
+        vec![fact]
+    }
+}
 fn version_added(
     header: &RecordHeader,
     manifest: Manifest,
@@ -182,6 +289,9 @@ fn version_added(
         location,
         parts: u32::try_from(manifest.part_sizes.len()).unwrap_or(u32::MAX),
         tags: None,
+        rehomed: None,
+        part_leaves: Leaves::default(),
+        closed: false,
     };
     Fact::VersionAdded {
         bucket: header.bucket,
@@ -214,6 +324,7 @@ fn upload_opened(header: &RecordHeader, manifest: Manifest, location: RecordLoca
             announced: manifest.announced.map(|(algorithm, coverage)| {
                 (algorithm.get(), coverage == ChecksumType::Composite)
             }),
+            replaced: Leaves::default(),
         },
     }
 }

@@ -59,6 +59,19 @@ pub const LIST_ENTRY_COUNT_MAX: usize = 8_192;
 pub const RESERVE_UNIT_DIVISOR: u32 = 10;
 /// Share of the reserve that no client may take with markers, releases, locks and holds.
 pub const RESERVE_VAULT_DIVISOR: u32 = 2;
+/// Versions in one record of a list of them.
+pub const SCOPE_PIECE_COUNT_MAX: usize = 256;
+
+/// Most manifests sealed again by one request.
+pub const REHOME_COUNT_MAX: usize = 64;
+
+/// What a leaf that is cut alone adds to the key tree at most, bytes: the siblings along its path below
+/// the class, each with its place.
+pub const LEAF_CUT_BYTES_MAX: u64 = 44 * 41;
+
+/// Largest key tree that cuts of single leaves may leave behind, bytes.
+pub const KEY_STATE_CUT_BYTES_MAX: u64 = 12 << 20;
+
 /// Rows asked of the index in one page of a listing.
 pub const SCAN_ROW_COUNT: usize = 1_000;
 /// Zeros kept written ahead of the journal's head on disks that are files, bytes.

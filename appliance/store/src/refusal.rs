@@ -107,6 +107,33 @@ pub enum Refusal {
         /// Where in it.
         place: DamagePlace,
     },
+    /// A list of versions is not there as a whole, or is not one.
+    #[error("the list of versions is not recorded as a whole, or its entries are not in order")]
+    BadScope,
+    /// Only a vault that was made with a simulated clock can have it set.
+    #[error(
+        "this vault's clock is not simulated: nothing sets it; only a vault created with a simulated clock, which \
+         says so for ever, can be set forward"
+    )]
+    ClockNotSimulated,
+    /// Too far at once.
+    #[error("a simulated clock is set forward by at most fifty years at once")]
+    ClockTooFar,
+    /// The clocks do not agree.
+    #[error(
+        "the wall clock stands more than a day from compliance time, so nothing is destroyed; set the wall clock, or \
+         let two people correct compliance time"
+    )]
+    ClockSuspends,
+    /// A month is cut as a whole only when it is over.
+    #[error("the month is not over by both clocks; it can be cut when it is")]
+    MonthNotOver,
+    /// So many single keys cannot be cut.
+    #[error(
+        "cutting so many single keys would outgrow the key state; let the month they belong to end and destroy it as \
+         a whole, or ask for fewer"
+    )]
+    KeyStateFull,
     /// Stream not open or used out of order.
     #[error("no such stream")]
     NoSuchStream,

@@ -6,9 +6,15 @@
 use std::fmt;
 
 use stele_device::buffer::BufferMut;
-use stele_format::units::{BucketId, LogIndex, ObjectId, UnixMillis, UploadId, VersionId};
+use stele_format::record::{Scope, VersionRef};
+use stele_format::units::{
+    BucketId, KeyIndex, LogIndex, ObjectId, UnixMillis, UploadId, VersionId,
+};
 
-use crate::policy::{Asker, BucketKind, Mode, OwnerId, Period, PrefixRule, Retention};
+use crate::policy::{
+    Asker, BucketKind, EffectiveTime, Kept, Mode, OwnerId, Period, PrefixRule, Retention,
+    VersionLock,
+};
 
 pub use crate::refusal::{DamagePlace, ReadOnlyReason, Refusal};
 
@@ -381,6 +387,42 @@ pub enum Command {
         /// Name.
         name: String,
     },
+    /// `Census`: versions of all buckets, without their names.
+    Census {
+        /// Where the page before ended.
+        after: Option<Vec<u8>>,
+    },
+    /// `Recorded`: a piece of a list of versions.
+    PutScope(Scope),
+    /// `Recorded`: what somebody signed, if the state of the vault allows it.
+    State {
+        /// The text.
+        text: String,
+        /// Signatures, without armour.
+        signatures: Vec<Vec<u8>>,
+        /// Free text that goes with it, sealed.
+        note: Option<Vec<u8>>,
+    },
+    /// `Rehomed`: versions of the month that an approved request cuts, and that are not on its list, get
+    /// later leaves; some at a time.
+    Rehome {
+        /// The request.
+        request: LogIndex,
+        /// Where the part before ended.
+        after: Option<Vec<u8>>,
+    },
+    /// `Recorded`: compliance time is set forward, in a vault whose clock is simulated.
+    AdvanceClock {
+        /// By how much, milliseconds.
+        by_ms: u64,
+    },
+    /// `Tombstoned`: a piece of an approved request's list is destroyed.
+    Tombstone {
+        /// The request.
+        request: LogIndex,
+        /// Number of the piece.
+        ordinal: u32,
+    },
 }
 
 /// A bucket.
@@ -593,4 +635,60 @@ pub enum Answer {
     },
     /// A configuration value.
     Config(Option<Vec<u8>>),
+    /// Versions.
+    Census(CensusPage),
+    /// The record is durable.
+    Recorded(LogIndex),
+    /// Some manifests have later leaves.
+    Rehomed {
+        /// How many.
+        versions: u32,
+        /// Where to go on; none at the end.
+        resume: Option<Vec<u8>>,
+    },
+    /// Versions are destroyed.
+    Tombstoned(Tombstoned),
+}
+
+/// A version as a census shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CensusRow {
+    /// Its bucket.
+    pub bucket: BucketId,
+    /// Its object.
+    pub object: ObjectId,
+    /// Its id.
+    pub version: VersionId,
+    /// Whether it is gone from S3.
+    pub released: bool,
+    /// What protects it.
+    pub lock: VersionLock,
+    /// Plaintext length.
+    pub content_bytes: u64,
+    /// When it was stored.
+    pub stored: UnixMillis,
+    /// The leaf of its manifest.
+    pub leaf: KeyIndex,
+}
+
+/// A page of a census.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CensusPage {
+    /// Rows: object by object, newest version first.
+    pub rows: Vec<CensusRow>,
+    /// Where to go on; none at the end.
+    pub resume: Option<Vec<u8>>,
+    /// The times it was judged by.
+    pub time: EffectiveTime,
+}
+
+/// What became of a piece of a list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tombstoned {
+    /// Versions destroyed.
+    pub destroyed: u32,
+    /// Versions that are kept, and why.
+    pub kept: Vec<(VersionRef, Kept)>,
+    /// Whether it was the last piece.
+    pub last: bool,
 }

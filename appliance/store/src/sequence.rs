@@ -171,7 +171,8 @@ fn key_for(draft: &Draft, counter: &mut KeyCounter, with: &Sequencing<'_>) -> (K
     };
     let born = with.compliance.max(with.wall);
     let month = match (class, draft.retention) {
-        (KeyClass::Object, Some(retention)) => month_of(retention.until),
+        // A version that gets a later leaf may have a retention that is over.
+        (KeyClass::Object, Some(retention)) => month_of(retention.until.max(born)),
         _ => month_of(born),
     };
     let index = counter

@@ -161,6 +161,13 @@ pub enum Alarm {
         /// When, by the compliance clock.
         at: UnixMillis,
     },
+    /// The wall clock left the span around compliance time in which it counts, or came back.
+    WallClock {
+        /// Whether it left.
+        left: bool,
+        /// When, by the compliance clock.
+        at: UnixMillis,
+    },
     /// The index contradicts the journal; it is made anew.
     IndexContradiction {
         /// Which rows, without names.
@@ -183,6 +190,11 @@ impl Alarms {
     /// A special right was used.
     pub(crate) fn right_used(&mut self, right: Right, at: UnixMillis) {
         self.push(Alarm::RightUsed { right, at });
+    }
+
+    /// The wall clock left the span in which it counts, or came back.
+    pub(crate) fn wall_clock(&mut self, left: bool, at: UnixMillis) {
+        self.push(Alarm::WallClock { left, at });
     }
 
     /// Index and journal contradict each other.

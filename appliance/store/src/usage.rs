@@ -4,14 +4,16 @@
 //! is added exactly once. A rebuild of the index sums the whole log again. What an owner stores is the
 //! sum of their buckets, deleted ones included, since these keep their released versions.
 //!
-//! A version of a multipart upload adds no bytes: its parts did. Nothing is subtracted, because in this
-//! version nothing is destroyed: parts that were replaced or given up lie on the disks like any other.
+//! A version of a multipart upload adds no bytes: its parts did, and where a replay cannot open those any
+//! more the version does. What is destroyed is subtracted; parts that were replaced or given up lie on the
+//! disks like any other and go on counting.
 
 use std::collections::BTreeMap;
 
 use stele_format::units::{BucketId, UnixMillis};
 
 use crate::index::Fact;
+use crate::index::apply::Effect;
 use crate::policy::Usage;
 use crate::policy::limits::DAY_MS;
 
@@ -40,6 +42,16 @@ impl Usages {
                 self.add(*bucket, Usage { bytes, versions: 1 });
                 self.expires(row.retention.map(|retention| retention.until));
             }
+            Fact::VersionClosed { bucket, row, .. } => {
+                self.add(
+                    *bucket,
+                    Usage {
+                        bytes: 0,
+                        versions: 1,
+                    },
+                );
+                self.expires(row.retention.map(|retention| retention.until));
+            }
             Fact::PartAdded { bucket, row, .. } => {
                 let bytes = row.content_bytes.get();
                 self.add(*bucket, Usage { bytes, versions: 0 });
@@ -48,6 +60,16 @@ impl Usages {
                 self.expires(retention.map(|retention| retention.until));
             }
             _ => {}
+        }
+    }
+
+    /// Counts what applying a fact showed beside.
+    pub(crate) fn change(&mut self, effect: &Effect) {
+        for (bucket, bytes, versions) in &effect.usage {
+            let usage = self.buckets.entry(*bucket).or_default();
+            let bytes = i128::from(usage.bytes).saturating_add(*bytes).max(0);
+            usage.bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
+            usage.versions = usage.versions.saturating_add_signed(*versions);
         }
     }
 

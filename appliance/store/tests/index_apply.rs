@@ -10,7 +10,7 @@ use stele_format::units::{
     VersionId,
 };
 use stele_store::index::rows::{
-    BucketRow, ChunkRow, ConfigRow, NameRow, ObjectRow, PartRow, RecordLocation, TableRow,
+    BucketRow, ChunkRow, ConfigRow, Leaves, NameRow, ObjectRow, PartRow, RecordLocation, TableRow,
     UploadRow, VersionRow,
 };
 use stele_store::index::{ApplyError, Fact, MergedScan, Rows, RowsError, Scan, Table, apply, keys};
@@ -106,6 +106,9 @@ fn version_row(at: u64) -> VersionRow {
         location: location(at),
         parts: 0,
         tags: None,
+        rehomed: None,
+        part_leaves: Leaves::default(),
+        closed: false,
     }
 }
 
@@ -139,6 +142,7 @@ fn opened(at: u64) -> Fact {
         key_index: KeyIndex::new(at),
         location: location(at),
         announced: None,
+        replaced: Leaves::default(),
     };
     Fact::UploadOpened {
         upload: upload_id(at),

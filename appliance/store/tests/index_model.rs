@@ -11,13 +11,14 @@ use proptest::prelude::{Just, Strategy, any, prop_assert_eq, prop_oneof, proptes
 use stele_device::area::Area;
 use stele_device::sim::disk::SimDiskHandle;
 use stele_format::digest::Digest;
+use stele_format::record::VersionRef;
 use stele_format::units::{
     BucketId, ByteCount, ByteOffset, KeyIndex, LogIndex, ObjectId, SegmentId, UnixMillis, UploadId,
     VersionId,
 };
 use stele_store::index::apply::{check, first_reads};
 use stele_store::index::list::{ListWish, ObjectLister, PartLister, UploadLister, VersionLister};
-use stele_store::index::rows::{PartRow, RecordLocation, UploadRow, VersionRow};
+use stele_store::index::rows::{Leaves, PartRow, RecordLocation, UploadRow, VersionRow};
 use stele_store::index::{
     ApplyError, Bundle, DirectRows, Fact, IndexOptions, IndexReply, IndexRequest, IndexStore,
     LiveRows, Memtable, MergedScan, QueryId, RowsError, Scan, SnapshotMeta, Table, apply,
@@ -39,6 +40,8 @@ enum Act {
     Retain(u8),
     Hold(u8, bool),
     Tags(u8),
+    Rehome(u8),
+    Destroy(Vec<u8>),
     Open {
         bucket: u8,
         name: Vec<u8>,
@@ -70,6 +73,8 @@ fn an_act() -> impl Strategy<Value = Act> {
         1 => any::<u8>().prop_map(Act::Retain),
         1 => (any::<u8>(), any::<bool>()).prop_map(|(at, on)| Act::Hold(at, on)),
         1 => any::<u8>().prop_map(Act::Tags),
+        1 => any::<u8>().prop_map(Act::Rehome),
+        1 => vec(any::<u8>(), 1..4).prop_map(Act::Destroy),
         3 => (bucket, a_name()).prop_map(|(bucket, name)| Act::Open { bucket, name }),
         3 => (any::<u8>(), 1..6_u16).prop_map(|(upload, number)| Act::Part { upload, number }),
         1 => any::<u8>().prop_map(Act::Complete),
@@ -99,7 +104,7 @@ fn a_wish() -> impl Strategy<Value = ListWish> {
     })
 }
 
-type ModelUpload = (BucketId, Vec<u8>, BTreeMap<u16, String>);
+type ModelUpload = (BucketId, Vec<u8>, BTreeMap<u16, String>, Vec<KeyIndex>);
 
 /// Everything that happened, in plain form.
 #[derive(Default)]
@@ -120,8 +125,8 @@ impl Model {
     }
 
     fn object(&mut self, bucket: BucketId, name: &[u8]) -> ObjectId {
-        let fresh = u8::try_from(self.objects.len() % 250).unwrap();
-        let id = ObjectId::from_bytes([fresh; 16]);
+        let fresh = self.log_index().get().to_be_bytes();
+        let id = ObjectId::from_bytes(std::array::from_fn(|at| fresh[at % 8]));
         *self.objects.entry((bucket, name.to_vec())).or_insert(id)
     }
 
@@ -140,6 +145,9 @@ impl Model {
             location: location(index),
             parts: 0,
             tags: None,
+            rehomed: None,
+            part_leaves: Leaves::default(),
+            closed: false,
         }
     }
 
@@ -230,11 +238,28 @@ impl Model {
                     location: place,
                 }
             }
+            Act::Rehome(at) => {
+                let place = location(self.log_index());
+                let leaf = KeyIndex::new(1 << 40 | self.log_index().get());
+                let (object, row) = self.pick(*at)?;
+                row.rehomed = Some(place);
+                row.key_index = leaf;
+                row.tags = None;
+                Fact::Rehomed {
+                    object,
+                    version: row.version,
+                    key_index: leaf,
+                    location: place,
+                    content: None,
+                }
+            }
+            Act::Destroy(picks) => self.destroy(picks)?,
             Act::Open { bucket, name } => {
                 let upload = UploadId::new(self.log_index(), [9; 8]);
                 let bucket = bucket_id(*bucket);
+                let leaves = vec![KeyIndex::new(3)];
                 self.uploads
-                    .insert(upload, (bucket, name.clone(), BTreeMap::new()));
+                    .insert(upload, (bucket, name.clone(), BTreeMap::new(), leaves));
                 Fact::UploadOpened {
                     upload,
                     row: self.upload_row(bucket, name),
@@ -242,8 +267,9 @@ impl Model {
             }
             Act::Part { upload, number } => {
                 let (upload, row) = (self.pick_upload(*upload)?, self.part_row());
-                let (bucket, _, parts) = self.uploads.get_mut(&upload)?;
+                let (bucket, _, parts, leaves) = self.uploads.get_mut(&upload)?;
                 parts.insert(*number, row.etag.clone());
+                leaves.push(row.key_index);
                 Fact::PartAdded {
                     bucket: *bucket,
                     upload,
@@ -253,8 +279,11 @@ impl Model {
             }
             Act::Complete(at) => {
                 let upload = self.pick_upload(*at)?;
-                let (bucket, name, _) = self.uploads.remove(&upload)?;
-                self.add(bucket, &name, false, Some(upload))
+                let (bucket, name, _, leaves) = self.uploads.remove(&upload)?;
+                let fact = self.add(bucket, &name, false, Some(upload));
+                let added = self.versions.get_mut(&(bucket, name))?.last_mut()?;
+                added.part_leaves = Leaves::of(leaves);
+                fact
             }
             Act::Abort(at) => {
                 let upload = self.pick_upload(*at)?;
@@ -263,6 +292,32 @@ impl Model {
             }
             Act::Repeat => return self.facts.last().cloned(),
             Act::Freeze | Act::Commit => return None,
+        })
+    }
+
+    fn destroy(&mut self, picks: &[u8]) -> Option<Fact> {
+        let mut entries = Vec::new();
+        for at in picks {
+            let Some((object, row)) = self.pick(*at) else {
+                break;
+            };
+            let version = row.version;
+            entries.push(VersionRef { object, version });
+            for rows in self.versions.values_mut() {
+                rows.retain(|row| row.version != version);
+            }
+        }
+        self.versions.retain(|_, rows| !rows.is_empty());
+        let versions = &self.versions;
+        self.objects.retain(|name, _| versions.contains_key(name));
+        entries.sort_by_key(|entry| entry.version.ordinal());
+        (!entries.is_empty()).then(|| Fact::Tombstoned {
+            request: self.log_index(),
+            ordinal: 0,
+            at: UnixMillis::new(1),
+            last: true,
+            month: None,
+            entries,
         })
     }
 
@@ -277,6 +332,7 @@ impl Model {
             key_index: KeyIndex::new(3),
             location: location(self.log_index()),
             announced: Some((2, false)),
+            replaced: Leaves::default(),
         }
     }
 
@@ -287,7 +343,7 @@ impl Model {
             content_bytes: ByteCount::new(5),
             modified: UnixMillis::new(6),
             location: location(index),
-            key_index: KeyIndex::new(7),
+            key_index: KeyIndex::new(1_000 + 2 * index.get()),
             checksums: vec![(4, vec![1, 2, 3])],
         }
     }
@@ -542,7 +598,7 @@ fn check_uploads(subject: &Subject, model: &Model, bucket: BucketId, wish: &List
         .uploads
         .iter()
         .filter(|(_, (of, ..))| *of == bucket)
-        .map(|(upload, (_, name, _))| (name.clone(), (name.clone(), *upload)))
+        .map(|(upload, (_, name, ..))| (name.clone(), (name.clone(), *upload)))
         .collect();
     rows.sort();
     let (mut wish, mut after_upload) = (wish.clone(), None::<UploadId>);
@@ -573,7 +629,7 @@ fn check_uploads(subject: &Subject, model: &Model, bucket: BucketId, wish: &List
 }
 
 fn check_parts(subject: &Subject, model: &Model, parts_max: usize) {
-    for (upload, (_, _, parts)) in &model.uploads {
+    for (upload, (_, _, parts, _)) in &model.uploads {
         let mut after = 0;
         loop {
             let page = run!(subject, PartLister::new(*upload, after, parts_max));

@@ -128,9 +128,15 @@ fn access(command: &Command) -> Access<'_> {
         | Command::AbortUpload { name, .. } => {
             Access::Bucket(Act::Put, &name.bucket, Some(&name.key))
         }
-        Command::PutConfig { .. } | Command::GetConfig { .. } | Command::SetRule { .. } => {
-            Access::Vault
-        }
+        Command::PutConfig { .. }
+        | Command::GetConfig { .. }
+        | Command::SetRule { .. }
+        | Command::Census { .. }
+        | Command::PutScope(_)
+        | Command::State { .. }
+        | Command::Rehome { .. }
+        | Command::AdvanceClock { .. }
+        | Command::Tombstone { .. } => Access::Vault,
         Command::PutData { .. }
         | Command::CommitPut { .. }
         | Command::AbortPut { .. }

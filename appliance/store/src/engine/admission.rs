@@ -19,6 +19,8 @@ pub enum Claim {
     Bucket(BucketId),
     /// The set of bucket names, alone.
     BucketNames,
+    /// Everything, alone: what is destroyed must be what was judged.
+    Everything,
 }
 
 #[derive(Default)]
@@ -34,6 +36,7 @@ pub struct Admission {
     names: BTreeMap<(BucketId, Vec<u8>), RequestId>,
     buckets: BTreeMap<BucketId, BucketUse>,
     bucket_names: bool,
+    everything: bool,
     waiting: VecDeque<(RequestId, Claim)>,
 }
 
@@ -72,6 +75,7 @@ impl Admission {
             }
             Claim::Bucket(bucket) => self.leave(bucket, |usage| usage.exclusive = false),
             Claim::BucketNames => self.bucket_names = false,
+            Claim::Everything => self.everything = false,
         }
         self.admit_waiting()
     }
@@ -95,6 +99,9 @@ impl Admission {
     }
 
     fn free(&self, claim: &Claim) -> bool {
+        if self.everything {
+            return false;
+        }
         match claim {
             Claim::Name(bucket, name) => {
                 !self
@@ -108,6 +115,7 @@ impl Admission {
                 .get(bucket)
                 .is_some_and(|usage| usage.exclusive || usage.names > 0),
             Claim::BucketNames => !self.bucket_names,
+            Claim::Everything => self.held.is_empty(),
         }
     }
 
@@ -119,6 +127,7 @@ impl Admission {
             }
             Claim::Bucket(bucket) => self.buckets.entry(*bucket).or_default().exclusive = true,
             Claim::BucketNames => self.bucket_names = true,
+            Claim::Everything => self.everything = true,
         }
         self.held.insert(id, claim);
     }
@@ -139,6 +148,7 @@ fn conflict(earlier: &Claim, later: &Claim) -> bool {
         (Claim::Name(a, _) | Claim::Bucket(a), Claim::Bucket(b))
         | (Claim::Bucket(a), Claim::Name(b, _)) => a == b,
         (Claim::BucketNames, Claim::BucketNames) => true,
+        (Claim::Everything, _) | (_, Claim::Everything) => true,
         _ => false,
     }
 }
@@ -177,6 +187,20 @@ mod tests {
         );
         assert_eq!(admission.release(RequestId(1)), [RequestId(2)]);
         assert_eq!(admission.release(RequestId(2)), [RequestId(3)]);
+    }
+
+    #[test]
+    fn what_needs_everything_waits_for_all_and_all_wait_for_it() {
+        let mut admission = Admission::default();
+        assert!(admission.claim(RequestId(1), name(b"a")));
+        assert!(!admission.claim(RequestId(2), Claim::Everything));
+        assert!(!admission.claim(RequestId(3), name(b"b")));
+        assert_eq!(admission.release(RequestId(1)), [RequestId(2)]);
+        assert!(!admission.claim(RequestId(4), Claim::BucketNames));
+        assert_eq!(
+            admission.release(RequestId(2)),
+            [RequestId(3), RequestId(4)]
+        );
     }
 
     #[test]

@@ -10,6 +10,7 @@
 
 mod access;
 mod admission;
+mod clock;
 pub(crate) mod commands;
 mod damage;
 mod download;
@@ -187,6 +188,8 @@ pub struct Engine {
     pub(crate) keys: KeyState,
     pub(crate) world: World,
     pub(crate) clock: ComplianceClock,
+    /// Whether the wall clock has left the span in which it counts, as the log has it.
+    wall_left: bool,
     pub(crate) now: Now,
     pub(crate) new_bucket: crate::config::NewBucket,
     pub(crate) admission: Admission,
@@ -218,6 +221,8 @@ pub struct Engine {
     pub(crate) alarms: crate::status::Alarms,
     pub(crate) index_usage: Option<crate::index::IndexUsage>,
     pub(crate) index_lost: bool,
+    /// Tombstones are durable: only a start cuts keys.
+    pub(crate) cut_wanted: bool,
     pub(crate) healer: heal::Healer,
     pub(crate) fill: Option<membership::Fill>,
     pub(crate) drain: Option<drain::Drain>,
@@ -258,6 +263,8 @@ pub(crate) struct Parts {
     pub(crate) memtable: Memtable,
     pub(crate) buckets: BTreeMap<BucketId, BucketRow>,
     pub(crate) usages: Usages,
+    /// Records that say which requests' keys are gone.
+    pub(crate) destroyed: Vec<stele_format::record::Body>,
     pub(crate) keys: KeyState,
     pub(crate) world: World,
     pub(crate) compliance: UnixMillis,
@@ -277,6 +284,12 @@ impl Engine {
     /// An engine over what opening found.
     pub(crate) fn new(mut parts: Parts) -> Self {
         parts.journal.keep_ahead(parts.ahead_bytes);
+        for body in parts.destroyed {
+            let kind = body.record_type();
+            parts
+                .journal
+                .push_own(crate::draft::Draft::of_engine(kind, body));
+        }
         Self {
             snapshot_segment: parts.pool.next_segment,
             label_generation: parts.pool.generation,
@@ -298,6 +311,7 @@ impl Engine {
             keys: parts.keys,
             world: parts.world,
             clock: ComplianceClock::new(parts.compliance, parts.now.monotonic_ms),
+            wall_left: false,
             now: parts.now,
             new_bucket: parts.new_bucket,
             admission: Admission::default(),
@@ -324,6 +338,7 @@ impl Engine {
             alarms: crate::status::Alarms::default(),
             index_usage: Some(parts.index_usage),
             index_lost: false,
+            cut_wanted: false,
             healer: heal::Healer::new(parts.heal_plan),
             fill: None,
             drain: None,
@@ -372,6 +387,12 @@ impl Engine {
     #[must_use]
     pub fn is_index_lost(&self) -> bool {
         self.index_lost
+    }
+
+    /// Whether the engine is to be opened again so that keys are cut.
+    #[must_use]
+    pub fn is_cut_wanted(&self) -> bool {
+        self.cut_wanted
     }
 
     /// Takes over from the engine whose index was lost: its counts, alarms and clock, and its numbers, so that nobody who
@@ -567,6 +588,7 @@ impl Engine {
     }
 
     fn tick(&mut self) {
+        self.watch_clocks();
         self.journal.tick(self.now.monotonic_ms, &mut self.pool);
         for (slot, kind) in self.io.hung(self.now.monotonic_ms) {
             self.hung(slot, kind);

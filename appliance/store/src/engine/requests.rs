@@ -6,7 +6,10 @@ use stele_format::record::Body;
 use stele_format::units::UnixMillis;
 
 use super::admission::Claim;
-use super::commands::{After, Facts, Outcome, bucket, delete, list, lock, multipart, object, tags};
+use super::clock;
+use super::commands::{
+    After, Facts, Outcome, bucket, census, delete, destroy, list, lock, multipart, object, tags,
+};
 use super::damage::{Lost, Told};
 use super::io::Purpose;
 use super::tenants::Promise;
@@ -76,6 +79,14 @@ impl Engine {
             } => {
                 self.commit_put(id, asker, stream, md5, checksums, conditions);
             }
+            Command::AdvanceClock { by_ms } => {
+                if matches!(asker, Asker::Vault(_))
+                    && let Err(refusal) = self.advance_simulated(by_ms)
+                {
+                    return self.io.reply(id, Err(refusal));
+                }
+                self.begin(id, asker, Command::AdvanceClock { by_ms });
+            }
             command => self.begin(id, asker, command),
         }
     }
@@ -130,6 +141,11 @@ impl Engine {
         };
         let claim = match command {
             Command::CreateBucket { .. } | Command::PutConfig { .. } => Some(Claim::BucketNames),
+            Command::PutScope(_)
+            | Command::State { .. }
+            | Command::AdvanceClock { .. }
+            | Command::Rehome { .. }
+            | Command::Tombstone { .. } => Some(Claim::Everything),
             Command::DeleteBucket { name }
             | Command::SetDefaultRetention { bucket: name, .. }
             | Command::SetRule { bucket: name, .. } => Some(Claim::Bucket(
@@ -344,6 +360,12 @@ impl Engine {
             Command::Capacity => Ok(Outcome::Answer(self.capacity())),
             Command::PutConfig { name, value } => Ok(bucket::put_config(facts, name, value)),
             Command::GetConfig { name } => bucket::get_config(view, name),
+            Command::Census { after } => census::page(facts, view, after.as_deref()),
+            Command::AdvanceClock { by_ms } => Ok(clock::advanced(facts, *by_ms)),
+            Command::PutScope(scope) => destroy::put_scope(facts, scope),
+            Command::State { .. } | Command::Rehome { .. } | Command::Tombstone { .. } => {
+                Err(Refusal::BadScope.into())
+            }
             Command::PutData { .. }
             | Command::AbortPut { .. }
             | Command::NextData { .. }
@@ -475,7 +497,8 @@ impl Engine {
                 Origin::Engine => &mut nothing,
             };
             let applied = apply_live(fact, &mut self.memtable, bundle);
-            applied.expect("every row a durable record needs was fetched before it was decided");
+            let effect = applied
+                .expect("every row a durable record needs was fetched before it was decided");
             self.remember_bucket(fact);
             if let (Fact::VersionAdded { .. } | Fact::PartAdded { .. }, Some(id)) =
                 (fact, record.origin.request())
@@ -483,6 +506,7 @@ impl Engine {
                 self.settle_request(id);
             }
             self.usages.note(fact);
+            self.usages.change(&effect);
         }
         if let (Body::Commit(_) | Body::Complete(..), Origin::Request { id, .. }) =
             (&record.body, record.origin)
@@ -496,6 +520,10 @@ impl Engine {
             }
             (Body::Alloc(alloc), _) => self.lane.allocated(alloc.segment),
             (Body::Relocate(relocate), _) => self.relocated(relocate),
+            (Body::Tombstone(tombstone), Origin::Request { id, .. }) => {
+                self.cut_wanted |= tombstone.last;
+                self.answer(id, &record);
+            }
             (_, Origin::Request { id, last: true }) => self.answer(id, &record),
             _ => {}
         }
@@ -559,6 +587,9 @@ impl Engine {
                 version,
                 versioned,
             },
+            Some(After::Recorded) => Answer::Recorded(record.log_index),
+            Some(After::Rehomed { versions, resume }) => Answer::Rehomed { versions, resume },
+            Some(After::Tombstoned(tombstoned)) => Answer::Tombstoned(tombstoned),
             Some(After::Upload) => Answer::Upload(stele_format::units::UploadId::from(version)),
         };
         self.finish(id, Ok(answer));

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use stele_format::units::{BucketId, ObjectId, SegmentId, UploadId, VersionId};
 
+use crate::index::apply::Effect;
 use crate::index::rows::{
     NameRow, PartRow, RecordLocation, Table, TableRow, UploadRow, VersionRow,
 };
@@ -134,7 +135,7 @@ impl<'a> View<'a> {
         version: VersionId,
     ) -> Result<Option<VersionRow>, Stop> {
         let row: Option<VersionRow> = self.row(keys::version(object, version))?;
-        Ok(row.filter(|row| row.version == version && row.released.is_none()))
+        Ok(row.filter(|row| row.version == version && row.is_shown()))
     }
 
     /// An upload of this very name.
@@ -245,7 +246,7 @@ pub(crate) fn apply_live(
     fact: &Fact,
     memtable: &mut Memtable,
     bundle: &mut Bundle,
-) -> Result<(), ApplyError> {
+) -> Result<Effect, ApplyError> {
     if let Fact::VersionAdded { object, row, .. } = fact {
         bundle.add_get(Table::Versions, keys::version(*object, row.version), None);
     }

@@ -4,6 +4,10 @@
 //! caller who lacks a row can fetch it and try again. Applying the same fact twice changes nothing
 //! the second time.
 
+mod destruction;
+
+use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::fmt;
 
 use stele_format::units::{BucketId, ObjectId, UploadId, VersionId};
@@ -13,8 +17,8 @@ use crate::index::fact::Fact;
 use crate::index::keys;
 use crate::index::rows::{BucketRow, PartRow};
 use crate::index::rows::{
-    ConfigRow, Current, NameRow, ObjectRow, RowError, Table, TableRow, UploadNameRow, UploadRow,
-    VersionRow,
+    ConfigRow, Current, Leaves, NameRow, ObjectRow, RowError, Table, TableRow, UploadNameRow,
+    UploadRow, VersionRow,
 };
 
 /// Versions read in one step when the current one is released.
@@ -22,6 +26,9 @@ const SUCCESSOR_ROWS: usize = 16;
 
 /// Parts read in one step when an upload ends.
 const PART_ROWS: usize = 1024;
+
+/// Kind of the fact that gives an upload up: what it stored stays on the disks and goes on counting.
+const UPLOAD_ABORTED: &str = "upload aborted";
 
 /// Why rows cannot be read.
 #[derive(thiserror::Error)]
@@ -116,18 +123,36 @@ pub enum ApplyError {
 /// A row to write; no value deletes.
 type Change = (Table, Vec<u8>, Option<Vec<u8>>);
 
+/// What applying a fact showed beside the rows it changed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Effect {
+    /// Bytes and versions that a bucket gained or lost, beside what the fact itself brings.
+    pub usage: Vec<(BucketId, i128, i64)>,
+    /// Versions that nothing opens: more or fewer.
+    pub closed: i64,
+}
+
+impl Effect {
+    fn usage(&mut self, bucket: BucketId, bytes: i128, versions: i64) {
+        if bytes != 0 || versions != 0 {
+            self.usage.push((bucket, bytes, versions));
+        }
+    }
+}
+
 /// Applies `fact` to `rows`.
 ///
 /// # Errors
 /// [`ApplyError`]; nothing was changed then.
-pub fn apply(fact: &Fact, rows: &mut dyn Rows) -> Result<(), ApplyError> {
-    for (table, key, value) in changes(fact, rows)? {
+pub fn apply(fact: &Fact, rows: &mut dyn Rows) -> Result<Effect, ApplyError> {
+    let (changes, effect) = changes(fact, rows)?;
+    for (table, key, value) in changes {
         match value {
             Some(value) => rows.put(table, key, value),
             None => rows.delete(table, key),
         }
     }
-    Ok(())
+    Ok(effect)
 }
 
 /// Whether [`apply`] would find every row it needs, without changing any.
@@ -138,64 +163,113 @@ pub fn check(fact: &Fact, rows: &dyn Rows) -> Result<(), ApplyError> {
     changes(fact, rows).map(|_| ())
 }
 
-fn changes(fact: &Fact, rows: &dyn Rows) -> Result<Vec<Change>, ApplyError> {
+fn changes(fact: &Fact, rows: &dyn Rows) -> Result<(Vec<Change>, Effect), ApplyError> {
     let context = Context {
         rows,
         fact: fact.kind(),
+        effect: RefCell::default(),
     };
-    match fact {
-        Fact::BucketPut { id, row } => Ok(vec![put(keys::bucket(*id), row)]),
-        Fact::BucketDeleted { id } => context.bucket_deleted(*id),
-        Fact::ConfigPut { name, location } => Ok(vec![put(
-            keys::config(name),
-            &ConfigRow {
-                location: *location,
-            },
-        )]),
-        Fact::VersionAdded {
-            bucket,
-            name,
-            object,
-            row,
-            completes,
-        } => context.version_added(*bucket, name, *object, row, *completes),
-        Fact::RetentionSet {
-            object,
-            version,
-            retention,
-        } => context.version_changed(*object, *version, |row| row.retention = *retention),
-        Fact::HoldSet {
-            object,
-            version,
-            on,
-        } => context.version_changed(*object, *version, |row| row.hold = Some(*on)),
-        Fact::TagsSet {
-            object,
-            version,
-            location,
-        } => context.version_changed(*object, *version, |row| row.tags = Some(*location)),
-        Fact::Released {
-            object,
-            version,
-            reason,
-        } => context.released(*object, *version, *reason),
-        Fact::UploadOpened { upload, row } => Ok(vec![
-            put(keys::upload(*upload), row),
-            put(
-                keys::upload_name(row.bucket, &row.name, *upload),
-                &UploadNameRow {
-                    started: row.started,
+    let changes = context.changes(fact)?;
+    Ok((changes, context.effect.into_inner()))
+}
+
+impl Context<'_> {
+    fn changes(&self, fact: &Fact) -> Result<Vec<Change>, ApplyError> {
+        let context = self;
+        match fact {
+            Fact::BucketPut { id, row } => Ok(vec![put(keys::bucket(*id), row)]),
+            Fact::BucketDeleted { id } => context.bucket_deleted(*id),
+            Fact::ConfigPut { name, location } => Ok(vec![put(
+                keys::config(name),
+                &ConfigRow {
+                    location: *location,
                 },
+            )]),
+            Fact::VersionAdded {
+                bucket,
+                name,
+                object,
+                row,
+                completes,
+            } => context.version_added(*bucket, name, *object, row, *completes),
+            Fact::RetentionSet {
+                object,
+                version,
+                retention,
+            } => context.version_changed(*object, *version, |row| row.retention = *retention),
+            Fact::HoldSet {
+                object,
+                version,
+                on,
+            } => context.version_changed(*object, *version, |row| row.hold = Some(*on)),
+            Fact::TagsSet {
+                object,
+                version,
+                location,
+            } => context.version_changed(*object, *version, |row| row.tags = Some(*location)),
+            Fact::Released {
+                object,
+                version,
+                reason,
+            } => context.released(*object, *version, *reason),
+            Fact::UploadOpened { upload, row } => Ok(vec![
+                put(keys::upload(*upload), row),
+                put(
+                    keys::upload_name(row.bucket, &row.name, *upload),
+                    &UploadNameRow {
+                        started: row.started,
+                    },
+                ),
+            ]),
+            Fact::PartAdded {
+                upload,
+                number,
+                row,
+                ..
+            } => context.part_added(*upload, *number, row),
+            Fact::UploadAborted { upload } => Ok(context.upload_ended(*upload)?.0),
+            Fact::VersionClosed {
+                bucket,
+                object,
+                row,
+                completes,
+            } => context.version_closed(*bucket, *object, row, *completes),
+            Fact::Rehomed {
+                object,
+                version,
+                key_index,
+                location,
+                content,
+            } => context.rehomed(
+                *object,
+                *version,
+                (*key_index, *location),
+                content.as_deref(),
             ),
-        ]),
-        Fact::PartAdded {
-            upload,
-            number,
-            row,
-            ..
-        } => context.part_added(*upload, *number, row),
-        Fact::UploadAborted { upload } => context.upload_ended(*upload),
-        Fact::ChunkPlaced { digest, row } => Ok(vec![put(keys::chunk(digest), row)]),
+            Fact::StatementMade { index, row } => Ok(vec![put(keys::statement(*index), row)]),
+            Fact::ScopePiece {
+                digest,
+                ordinal,
+                row,
+            } => Ok(vec![put(keys::scope(digest, *ordinal), row)]),
+            Fact::Tombstoned {
+                request,
+                ordinal,
+                at,
+                last,
+                month,
+                entries,
+            } => context.tombstoned(&destruction::Piece {
+                request: *request,
+                ordinal: *ordinal,
+                at: *at,
+                last: *last,
+                month: *month,
+                entries,
+            }),
+            Fact::Destroyed { request, row } => Ok(vec![put(keys::destroyed(*request), row)]),
+            Fact::ChunkPlaced { digest, row } => Ok(vec![put(keys::chunk(digest), row)]),
+        }
     }
 }
 
@@ -207,6 +281,7 @@ fn put<R: TableRow>(key: Vec<u8>, row: &R) -> Change {
 struct Context<'a> {
     rows: &'a dyn Rows,
     fact: &'static str,
+    effect: RefCell<Effect>,
 }
 
 impl Context<'_> {
@@ -267,7 +342,18 @@ impl Context<'_> {
         {
             return Err(self.conflict(Table::Names));
         }
-        let mut changes = vec![put(version_key, row)];
+        let mut changes = Vec::new();
+        let mut row = row.clone();
+        if let Some(upload) = completes {
+            let (ended, leaves) = self.upload_ended(upload)?;
+            changes.extend(ended);
+            row.part_leaves = leaves;
+            // The parts were counted as they came.
+            let bytes = i128::from(row.content_bytes.get());
+            self.effect.borrow_mut().usage(bucket, bytes, 0);
+        }
+        let row = &row;
+        changes.push(put(version_key, row));
         if name_row.is_none() {
             let object_row = ObjectRow {
                 bucket,
@@ -286,9 +372,6 @@ impl Context<'_> {
                 current: Some(newest),
             },
         ));
-        if let Some(upload) = completes {
-            changes.extend(self.upload_ended(upload)?);
-        }
         Ok(changes)
     }
 
@@ -332,6 +415,10 @@ impl Context<'_> {
             },
         )];
         let object_row: ObjectRow = self.require(&keys::object(object))?;
+        if object_row.name.is_empty() {
+            // Nothing has opened a manifest of it yet.
+            return Ok(changes);
+        }
         let name_key = keys::name(object_row.bucket, &object_row.name);
         let name_row: NameRow = self.require(&name_key)?;
         if name_row
@@ -359,7 +446,7 @@ impl Context<'_> {
             let merged = self.rows.scan(&scan)?;
             for (_, value) in &merged.rows {
                 let row = VersionRow::decode(value)?;
-                if row.released.is_none() {
+                if row.is_shown() {
                     return Ok(Some(Current::of(&row)));
                 }
             }
@@ -376,24 +463,43 @@ impl Context<'_> {
         number: u16,
         row: &PartRow,
     ) -> Result<Vec<Change>, ApplyError> {
-        let _: UploadRow = self.require(&keys::upload(upload))?;
-        Ok(vec![put(keys::part(upload, number), row)])
+        let upload_key = keys::upload(upload);
+        let mut upload_row: UploadRow = self.require(&upload_key)?;
+        let key = keys::part(upload, number);
+        let replaced = self.find::<PartRow>(&key)?.map(|before| before.key_index);
+        let mut changes = vec![put(key, row)];
+        if let Some(leaf) = replaced.filter(|leaf| *leaf != row.key_index) {
+            upload_row.replaced = Leaves::of(upload_row.replaced.iter().chain([leaf]));
+            changes.push(put(upload_key, &upload_row));
+        }
+        Ok(changes)
     }
 
-    /// Forgets an upload and its parts; nothing when it has ended before.
-    fn upload_ended(&self, upload: UploadId) -> Result<Vec<Change>, ApplyError> {
+    /// Forgets an upload and its parts, and gives their leaves; nothing when it has ended before.
+    fn upload_ended(&self, upload: UploadId) -> Result<(Vec<Change>, Leaves), ApplyError> {
         let key = keys::upload(upload);
         let Some(row) = self.find::<UploadRow>(&key)? else {
-            return Ok(Vec::new());
+            return Ok((Vec::new(), Leaves::default()));
         };
         let parts = self.rows.scan_prefix(Table::Parts, key.clone())?;
+        let mut leaves = vec![row.key_index];
+        leaves.extend(row.replaced.iter());
+        let mut part_bytes = 0;
+        for (_, value) in &parts {
+            let part = PartRow::decode(value)?;
+            leaves.push(part.key_index);
+            part_bytes += i128::from(part.content_bytes.get());
+        }
         let name_key = keys::upload_name(row.bucket, &row.name, upload);
         let mut changes = vec![
             (Table::Uploads, key, None),
             (Table::UploadNames, name_key, None),
         ];
         changes.extend(parts.into_iter().map(|(key, _)| (Table::Parts, key, None)));
-        Ok(changes)
+        if self.fact != UPLOAD_ABORTED {
+            self.effect.borrow_mut().usage(row.bucket, -part_bytes, 0);
+        }
+        Ok((changes, Leaves::of(leaves)))
     }
 }
 
@@ -406,7 +512,50 @@ pub fn first_reads(fact: &Fact) -> (Vec<(Table, Vec<u8>)>, Vec<Scan>) {
         Fact::BucketPut { .. } | Fact::ConfigPut { .. } | Fact::UploadOpened { .. } => {
             (Vec::new(), Vec::new())
         }
-        Fact::ChunkPlaced { .. } => (Vec::new(), Vec::new()),
+        Fact::ChunkPlaced { .. }
+        | Fact::StatementMade { .. }
+        | Fact::ScopePiece { .. }
+        | Fact::Destroyed { .. } => (Vec::new(), Vec::new()),
+        Fact::VersionClosed {
+            object,
+            row,
+            completes,
+            ..
+        } => {
+            let mut gets = vec![
+                (Table::Versions, keys::version(*object, row.version)),
+                (Table::Objects, keys::object(*object)),
+            ];
+            gets.extend(completes.map(|upload| (Table::Uploads, keys::upload(upload))));
+            (gets, completes.map(parts).into_iter().collect())
+        }
+        Fact::Rehomed {
+            object, version, ..
+        } => (
+            vec![(Table::Versions, keys::version(*object, *version))],
+            Vec::new(),
+        ),
+        Fact::Tombstoned {
+            request,
+            ordinal,
+            entries,
+            ..
+        } => {
+            let objects: BTreeSet<ObjectId> = entries.iter().map(|entry| entry.object).collect();
+            let mut gets = vec![(Table::Tombstones, keys::tombstone(*request, *ordinal))];
+            gets.extend(
+                objects
+                    .iter()
+                    .map(|object| (Table::Objects, keys::object(*object))),
+            );
+            (
+                gets,
+                objects
+                    .into_iter()
+                    .map(destruction::versions_scan)
+                    .collect(),
+            )
+        }
         Fact::BucketDeleted { id } => (vec![(Table::Buckets, keys::bucket(*id))], Vec::new()),
         Fact::VersionAdded {
             bucket,
@@ -448,9 +597,13 @@ pub fn first_reads(fact: &Fact) -> (Vec<(Table, Vec<u8>)>, Vec<Scan>) {
                 vec![scan],
             )
         }
-        Fact::PartAdded { upload, .. } => {
-            (vec![(Table::Uploads, keys::upload(*upload))], Vec::new())
-        }
+        Fact::PartAdded { upload, number, .. } => (
+            vec![
+                (Table::Uploads, keys::upload(*upload)),
+                (Table::Parts, keys::part(*upload, *number)),
+            ],
+            Vec::new(),
+        ),
         Fact::UploadAborted { upload } => (
             vec![(Table::Uploads, keys::upload(*upload))],
             vec![parts(*upload)],

@@ -6,10 +6,29 @@
 use std::fmt;
 
 use stele_format::digest::Digest;
-use stele_format::units::{BucketId, ObjectId, UploadId, VersionId};
+use stele_format::record::VersionRef;
+use stele_format::units::{
+    BucketId, ByteCount, KeyIndex, LogIndex, Month, ObjectId, UnixMillis, UploadId, VersionId,
+};
 
-use crate::index::rows::{BucketRow, ChunkRow, PartRow, RecordLocation, UploadRow, VersionRow};
+use crate::index::rows::{
+    BucketRow, ChunkRow, DestroyedRow, PartRow, RecordLocation, ScopeRow, StatementRow, UploadRow,
+    VersionRow,
+};
 use crate::policy::Retention;
+
+/// What a manifest says that a row holds.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ManifestFacts {
+    /// Name of the object.
+    pub name: Vec<u8>,
+    /// ETag without quotes.
+    pub etag: String,
+    /// Plaintext length.
+    pub content_bytes: ByteCount,
+    /// Parts it was made of.
+    pub parts: u32,
+}
 
 /// One change of the index.
 #[derive(Clone, PartialEq, Eq)]
@@ -105,6 +124,68 @@ pub enum Fact {
         /// Its id.
         upload: UploadId,
     },
+    /// A version whose manifest nothing opens any more: a later fact explains it.
+    VersionClosed {
+        /// Its bucket.
+        bucket: BucketId,
+        /// Its object.
+        object: ObjectId,
+        /// What the clear says of it.
+        row: VersionRow,
+        /// The multipart upload that ends with it.
+        completes: Option<UploadId>,
+    },
+    /// The manifest of a version was sealed again under another leaf.
+    Rehomed {
+        /// Its object.
+        object: ObjectId,
+        /// The version.
+        version: VersionId,
+        /// The leaf.
+        key_index: KeyIndex,
+        /// The record that holds the manifest.
+        location: RecordLocation,
+        /// What the manifest says, if its leaf is there.
+        content: Option<Box<ManifestFacts>>,
+    },
+    /// Somebody stated something.
+    StatementMade {
+        /// Its record.
+        index: LogIndex,
+        /// Its row.
+        row: StatementRow,
+    },
+    /// A piece of a list of versions.
+    ScopePiece {
+        /// Digest of the list.
+        digest: Digest,
+        /// Number of the piece.
+        ordinal: u32,
+        /// Its row.
+        row: ScopeRow,
+    },
+    /// Versions are destroyed.
+    Tombstoned {
+        /// The request.
+        request: LogIndex,
+        /// Number of the piece.
+        ordinal: u32,
+        /// Compliance time.
+        at: UnixMillis,
+        /// Whether it is the last.
+        last: bool,
+        /// The month that is cut as a whole.
+        month: Option<Month>,
+        /// The versions.
+        entries: Vec<VersionRef>,
+    },
+    /// The leaves of a request's tombstones are gone.
+    Destroyed {
+        /// The request.
+        request: LogIndex,
+        /// Its row.
+        row: DestroyedRow,
+    },
     /// A chunk lies here.
     ChunkPlaced {
         /// Digest of its stored bytes.
@@ -130,6 +211,12 @@ impl Fact {
             Fact::UploadOpened { .. } => "upload opened",
             Fact::PartAdded { .. } => "part added",
             Fact::UploadAborted { .. } => "upload aborted",
+            Fact::VersionClosed { .. } => "version closed",
+            Fact::Rehomed { .. } => "manifest rehomed",
+            Fact::StatementMade { .. } => "statement made",
+            Fact::ScopePiece { .. } => "scope piece",
+            Fact::Tombstoned { .. } => "tombstoned",
+            Fact::Destroyed { .. } => "destroyed",
             Fact::ChunkPlaced { .. } => "chunk placed",
         }
     }

@@ -1,7 +1,7 @@
 //! Keys of the tables: plain bytes whose order is the order of listings.
 
 use stele_format::digest::Digest;
-use stele_format::units::{BucketId, ObjectId, UploadId, VersionId};
+use stele_format::units::{BucketId, LogIndex, ObjectId, UploadId, VersionId};
 
 /// Bytes of an id.
 const ID_BYTES: usize = 16;
@@ -38,6 +38,13 @@ pub fn object(object: ObjectId) -> Vec<u8> {
 #[must_use]
 pub fn version(object: ObjectId, version: VersionId) -> Vec<u8> {
     join(object.as_bytes(), &(!version.ordinal().get()).to_be_bytes())
+}
+
+/// The object inside a key of [`version`].
+#[must_use]
+pub fn object_of(key: &[u8]) -> Option<ObjectId> {
+    let (object, _) = key.split_first_chunk::<ID_BYTES>()?;
+    Some(ObjectId::from_bytes(*object))
 }
 
 /// Key of an upload.
@@ -110,6 +117,44 @@ pub fn chunk(digest: &Digest) -> Vec<u8> {
 #[must_use]
 pub fn config(name: &str) -> Vec<u8> {
     name.as_bytes().to_vec()
+}
+
+/// Key of a statement.
+#[must_use]
+pub fn statement(index: LogIndex) -> Vec<u8> {
+    index.get().to_be_bytes().to_vec()
+}
+
+/// The record number inside a key of [`statement`] or [`destroyed`].
+#[must_use]
+pub fn index_of(key: &[u8]) -> Option<LogIndex> {
+    Some(LogIndex::new(u64::from_be_bytes(key.try_into().ok()?)))
+}
+
+/// Key of a piece of a list of versions.
+#[must_use]
+pub fn scope(digest: &Digest, ordinal: u32) -> Vec<u8> {
+    join(&digest.0, &ordinal.to_be_bytes())
+}
+
+/// Key of a piece of a request's tombstones.
+#[must_use]
+pub fn tombstone(request: LogIndex, ordinal: u32) -> Vec<u8> {
+    join(&request.get().to_be_bytes(), &ordinal.to_be_bytes())
+}
+
+/// Request and number inside a key of [`tombstone`].
+#[must_use]
+pub fn tombstone_of(key: &[u8]) -> Option<(LogIndex, u32)> {
+    let (request, ordinal) = key.split_first_chunk::<8>()?;
+    let request = LogIndex::new(u64::from_be_bytes(*request));
+    Some((request, u32::from_be_bytes(ordinal.try_into().ok()?)))
+}
+
+/// Key of a request whose keys are gone.
+#[must_use]
+pub fn destroyed(request: LogIndex) -> Vec<u8> {
+    request.get().to_be_bytes().to_vec()
 }
 
 /// The first key after `key`.

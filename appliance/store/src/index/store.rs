@@ -43,6 +43,10 @@ const fn definition(table: Table) -> TableDefinition<'static, Bytes, Bytes> {
         Table::Parts => "parts",
         Table::Chunks => "chunks",
         Table::Configs => "configs",
+        Table::Statements => "statements",
+        Table::Scopes => "scopes",
+        Table::Tombstones => "tombstones",
+        Table::Destroyed => "destroyed",
     })
 }
 

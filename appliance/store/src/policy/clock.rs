@@ -39,6 +39,12 @@ impl ComplianceClock {
         UnixMillis::new(self.latest_ms)
     }
 
+    /// Sets the clock forward. There is no way back.
+    pub fn advance(&mut self, by_ms: u64) {
+        self.floor_ms = self.floor_ms.saturating_add(by_ms);
+        self.latest_ms = self.latest_ms.saturating_add(by_ms);
+    }
+
     /// The newest time told, without moving the clock.
     #[must_use]
     pub fn latest(&self) -> UnixMillis {
@@ -120,6 +126,18 @@ mod tests {
                 "wall {wall}"
             );
         }
+    }
+
+    #[test]
+    fn an_advance_is_kept_and_time_goes_on_from_it() {
+        let mut clock = ComplianceClock::new(ms(1_000), 50);
+        assert_eq!(clock.now(60), ms(1_010));
+        clock.advance(500);
+        assert_eq!(clock.latest(), ms(1_510));
+        assert_eq!(clock.now(60), ms(1_510));
+        assert_eq!(clock.now(70), ms(1_520));
+        clock.advance(u64::MAX);
+        assert_eq!(clock.now(80), ms(u64::MAX));
     }
 
     proptest! {

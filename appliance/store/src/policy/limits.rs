@@ -19,6 +19,12 @@ pub const RETAIN_UNTIL_AHEAD_MS_MAX: u64 = 36_600 * DAY_MS;
 /// How far the wall clock may stand from the compliance clock and still count.
 pub const WALL_DRIFT_MS_MAX: u64 = DAY_MS;
 
+/// How long a retention must be over before what it kept may be destroyed.
+pub const ERASE_MARGIN_MS: u64 = DAY_MS;
+
+/// Most that a simulated clock is set forward at once: fifty years.
+pub const CLOCK_ADVANCE_MS_MAX: u64 = 50 * 366 * DAY_MS;
+
 /// One minute.
 pub const MINUTE_MS: u64 = 60_000;
 

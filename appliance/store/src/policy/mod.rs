@@ -10,6 +10,7 @@
 
 pub mod client;
 pub mod clock;
+pub mod expiry;
 pub mod limits;
 pub mod quota;
 pub mod retention;
@@ -21,6 +22,7 @@ mod types;
 
 pub use client::{Act, Asker, Client, Grant, Grants, OwnerId, Quotas, Scope};
 pub use clock::{ComplianceClock, EffectiveTime, effective_time};
+pub use expiry::{Kept, Standing, may_destroy, may_draft, standings};
 pub use quota::{Meter, Quota, Rate, Usage};
 pub use retention::{
     Allowed, InitialLock, VersionLock, initial_lock, may_change, may_change_default, may_release,

@@ -12,6 +12,7 @@ mod begin;
 mod choice;
 mod copies;
 mod create;
+mod cut;
 mod entrance;
 mod go_on;
 mod index_file;
@@ -104,6 +105,8 @@ pub struct OpenReport {
     pub index_rebuilt: bool,
     /// Data segments whose frames were walked.
     pub walked_segments: u64,
+    /// Versions whose key is gone though no record says why.
+    pub unexplained_versions: u64,
 }
 
 /// An open vault.

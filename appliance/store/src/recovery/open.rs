@@ -4,6 +4,7 @@ use stele_device::area::Area;
 use stele_device::disk::{Disk, DiskError};
 use stele_format::units::DiskId;
 
+use super::cut::{self, Doomed};
 use super::go_on::go_on;
 use super::index_file::{FoundIndex, open_index};
 use super::labels::{LabelPicture, read_all};
@@ -62,24 +63,51 @@ impl Default for OpenOptions {
     }
 }
 
-/// Opens a vault on its disks.
+/// Opens a vault on its disks. Where tombstones wait for it, their keys are cut, and it is opened again.
 ///
 /// # Errors
-/// [`OpenError`]; nothing was written then.
+/// [`OpenError`]; nothing was written then, unless keys were cut.
 pub fn open(
     disks: Vec<Option<Box<dyn Disk>>>,
     open_area: &mut OpenArea<'_>,
-    mut world: World,
+    world: World,
     options: &OpenOptions,
     now: Now,
 ) -> Result<Opened, OpenError> {
     let mut disks = Disks(disks);
+    let mut world = Some(world);
+    let mut options = options.clone();
+    loop {
+        match open_once(&mut disks, open_area, &mut world, &options, now)? {
+            Step::Open(opened) => return Ok(*opened),
+            // The key state has another index key now.
+            Step::Again => options.new_index = true,
+        }
+    }
+}
+
+/// How an attempt ended.
+enum Step {
+    Open(Box<Opened>),
+    Again,
+}
+
+fn open_once(
+    disks: &mut Disks,
+    open_area: &mut OpenArea<'_>,
+    given: &mut Option<World>,
+    options: &OpenOptions,
+    now: Now,
+) -> Result<Step, OpenError> {
+    let Some(mut world) = given.take() else {
+        unreachable!("the world is given back where it is opened again");
+    };
     let LabelPicture {
         mut pool,
         evidence,
         reports,
     } = read_all(&mut disks.0)?;
-    let keys = load_keys(&pool, &mut disks, &world)?;
+    let mut keys = load_keys(&pool, disks, &world)?;
     let index = open_index(&pool, &keys, open_area, options, evidence.epoch)?;
     let how = Reading {
         watermark: evidence.watermark,
@@ -87,7 +115,7 @@ pub fn open(
         rows_max: options.snapshot_rows.max(1),
         progress: options.progress.clone(),
     };
-    let found = read(&mut pool, &mut disks, &keys, index, &how)?;
+    let found = read(&mut pool, disks, &keys, index, &how)?;
     let Found {
         read,
         memtable,
@@ -101,6 +129,7 @@ pub fn open(
         repaired_frames: replayed.repairs.len() as u64,
         index_rebuilt: read.rebuilt,
         walked_segments: read.lanes.walked,
+        unexplained_versions: u64::try_from(replayed.closed_versions).unwrap_or(0),
     };
     let index_usage = index.usage();
     // A commit brings a mirror up to date that missed writes.
@@ -108,15 +137,29 @@ pub fn open(
     let compliance = replayed.position.compliance;
     let mut opening = Opening {
         pool: &mut pool,
-        disks: &mut disks,
+        disks,
         keys: &keys,
         world: &mut world,
         compliance,
         wall: now.wall,
     };
     let begun = go_on(&mut opening, &replayed, &read.lanes, &evidence);
+    let doomed = Doomed::find(&memtable, &index, &keys)?;
+    let mut destroyed = Vec::new();
+    // The epoch that began is durable, and so is every tombstone before it.
+    if begun.read_only.is_none() && !doomed.is_empty() {
+        if doomed.has_keys(&keys) {
+            doomed.cut(&mut keys, (&memtable, &index), &mut *world.entropy)?;
+            cut::save(&keys, &pool, disks, &*world.keys)?;
+            *given = Some(world);
+            return Ok(Step::Again);
+        }
+        let written = cut::save(&keys, &pool, disks, &*world.keys)?;
+        destroyed = doomed.records(&keys, &pool, &written);
+    }
     let lane = Lane::new(DATA_LANE, read.lanes.next_sequence, read.lanes.last_segment);
     let parts = Parts {
+        destroyed,
         pool,
         journal: begun.journal,
         lane,
@@ -140,12 +183,12 @@ pub fn open(
         heal_plan: options.heal,
         ahead_bytes: options.ahead_bytes,
     };
-    Ok(Opened {
+    Ok(Step::Open(Box::new(Opened {
         engine: Engine::new(parts),
         index,
-        disks: disks.0,
+        disks: std::mem::take(&mut disks.0),
         report,
-    })
+    })))
 }
 
 /// What reading leaves behind.

@@ -22,10 +22,10 @@ use super::scan::Found;
 use super::table::{Place as Evidence, Verdict, decide};
 use super::{Disks, OpenError};
 use crate::engine::DiskSlot;
-use crate::fact::{self, OpenFault};
+use crate::fact::{self, OpenFault, Opened};
 use crate::frames::{self, BrokenRecord, PlacedRecord};
 use crate::index::rows::RecordLocation;
-use crate::index::{ApplyError, DirectRows, IndexStore, Memtable, RowsError};
+use crate::index::{ApplyError, DirectRows, Fact, IndexStore, Memtable, RowsError};
 use crate::journal::JournalPosition;
 use crate::keys::state::KeyState;
 use crate::plants::{Plant, on};
@@ -69,6 +69,8 @@ pub(super) struct Replayed {
     pub(super) frames: u64,
     pub(super) records: u64,
     pub(super) cut_records: u64,
+    /// Versions that nothing opens and no record has explained yet.
+    pub(super) closed_versions: i64,
     /// A record of a type this program does not know and may not pass over.
     pub(super) newer: bool,
     /// Highest sequence any evidence proves durable.
@@ -153,6 +155,7 @@ impl<'a> Replay<'a> {
             frames: 0,
             records: 0,
             cut_records: 0,
+            closed_versions: 0,
             newer: false,
             proven: watermark,
         };
@@ -551,17 +554,26 @@ impl<'a> Replay<'a> {
             Ok(opened) => opened,
             Err(OpenFault::Cut) => {
                 self.out.cut_records += 1;
-                return Ok(());
+                Opened::Cut
             }
             Err(OpenFault::Damaged) => return Err(broken()),
         };
         for fact in fact::facts(&record.header, &record.body, opened, location) {
             let mut rows = DirectRows::new(self.memtable, self.index);
-            crate::index::apply(&fact, &mut rows).map_err(|error| match error {
-                ApplyError::Rows(RowsError::File(error)) => OpenError::Index(error),
-                _ => broken(),
-            })?;
+            let effect = match crate::index::apply(&fact, &mut rows) {
+                Ok(effect) => effect,
+                Err(ApplyError::Rows(RowsError::File(error))) => {
+                    return Err(OpenError::Index(error));
+                }
+                // Parts of an upload whose own leaf was cut: nothing of it is shown any more.
+                Err(ApplyError::Missing { .. }) if matches!(fact, Fact::PartAdded { .. }) => {
+                    continue;
+                }
+                Err(_) => return Err(broken()),
+            };
             self.usages.note(&fact);
+            self.usages.change(&effect);
+            self.out.closed_versions += effect.closed;
         }
         Ok(())
     }
@@ -652,6 +664,7 @@ impl Replayed {
             frames: self.frames + next.frames,
             records: self.records + next.records,
             cut_records: self.cut_records + next.cut_records,
+            closed_versions: self.closed_versions + next.closed_versions,
             newer: self.newer || next.newer,
             proven: self.proven.max(next.proven),
         }

@@ -4,7 +4,9 @@
 //! [`Outcome`]: an answer at once, or records to write and the answer to give when they are durable.
 
 pub(crate) mod bucket;
+pub(crate) mod census;
 pub(crate) mod delete;
+pub(crate) mod destroy;
 pub(crate) mod list;
 pub(crate) mod lock;
 pub(crate) mod multipart;
@@ -21,7 +23,7 @@ use crate::keys::state::KeyState;
 use crate::policy::retention::Allowed;
 use crate::policy::{Asker, EffectiveTime, Right};
 use crate::read::Download;
-use crate::request::{Answer, BucketInfo, Checksum, ObjectInfo, Refusal, RequestId};
+use crate::request::{Answer, BucketInfo, Checksum, ObjectInfo, Refusal, RequestId, Tombstoned};
 
 /// What a decision may know beside the rows it reads.
 pub(crate) struct Facts<'a> {
@@ -77,6 +79,13 @@ pub(crate) enum After {
         versioned: bool,
     },
     Upload,
+    /// The number of the record is the answer.
+    Recorded,
+    Rehomed {
+        versions: u32,
+        resume: Option<Vec<u8>>,
+    },
+    Tombstoned(Tombstoned),
 }
 
 impl Facts<'_> {

@@ -11,8 +11,8 @@ use super::{After, Facts, Outcome};
 use crate::draft::{Draft, Origin, Sealed, VersionSlot};
 use crate::engine::view::{Need, Stop, View};
 use crate::fact;
-use crate::index::Fact;
 use crate::index::rows::{PartRow, UploadRow};
+use crate::index::{Fact, keys};
 use crate::keys::counter::KeyClass;
 use crate::limits::{MANIFEST_ENTRY_COUNT_MAX, PART_BYTES_MIN};
 use crate::read::Content;
@@ -91,6 +91,8 @@ pub(crate) fn part(facts: &Facts<'_>, view: &View<'_>, part: &Part<'_>) -> Resul
         md5: part.md5,
         ..fact::manifest_of_metadata(&Metadata::default(), part.checksums)
     };
+    // The part it replaces, if it does: its leaf is remembered.
+    view.row::<PartRow>(keys::part(part.upload, part.number))?;
     let draft = Draft {
         origin: Origin::Request {
             id: facts.id,

@@ -312,11 +312,15 @@ fn look(
 ) -> Result<Looked, Stop> {
     let found = find_version(facts, view, name, version)?;
     let record = view.record(&found.row.location);
+    let rehomed = found.row.rehomed.map(|location| view.record(&location));
     let tags = tags::replaced(facts, view, &found.row);
     view.settle()?;
     let damaged = || Stop::Damaged(found.row.location);
     let record = record.ok_or_else(damaged)?;
-    let manifest = fact::open_manifest(&record, facts.keys, facts.pool).ok_or_else(damaged)?;
+    let newer = rehomed.flatten();
+    let sealed = newer.as_ref().unwrap_or(&record);
+    let manifest = fact::open_manifest(sealed, facts.keys, facts.pool)
+        .ok_or_else(|| Stop::Damaged(found.row.manifest_location()))?;
     let mut metadata = fact::metadata_of(&manifest);
     if let Some(tags) = tags? {
         metadata.tags = tags;

@@ -191,7 +191,7 @@ impl VersionLister {
         };
         for (_, value) in &answer.rows {
             let row = VersionRow::decode(value)?;
-            if row.released.is_some() {
+            if !row.is_shown() {
                 continue;
             }
             if !self.draft.admit() {

@@ -5,9 +5,13 @@
 //! that the index is rebuilt. Rows hold object names: no `Debug` prints one.
 
 mod bucket;
+mod destruction;
+mod leaves;
 mod upload;
 
 pub use bucket::BucketRow;
+pub use destruction::{DestroyedRow, ScopeRow, StatementRow, TombstoneRow};
+pub use leaves::{LeafRun, Leaves};
 pub use upload::{PartRow, UploadNameRow, UploadRow};
 
 use std::fmt;
@@ -21,7 +25,7 @@ use crate::index::codec::{Malformed, Reader, Writer};
 use crate::policy::{Mode, Retention};
 
 /// First byte of every encoded row.
-pub const ROW_VERSION: u8 = 2;
+pub const ROW_VERSION: u8 = 3;
 
 /// The tables of the index. The discriminants enter the multiset hash and never change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -45,11 +49,19 @@ pub enum Table {
     Chunks = 8,
     /// Configuration name to [`ConfigRow`].
     Configs = 9,
+    /// Log index to [`StatementRow`].
+    Statements = 10,
+    /// Digest of a list of versions and number of the piece to [`ScopeRow`].
+    Scopes = 11,
+    /// Log index of the request and number of the piece to [`TombstoneRow`].
+    Tombstones = 12,
+    /// Log index of the request to [`DestroyedRow`].
+    Destroyed = 13,
 }
 
 impl Table {
     /// Number of tables.
-    pub const COUNT: usize = 9;
+    pub const COUNT: usize = 13;
 
     /// All tables, in the order of their numbers.
     pub const ALL: [Table; Table::COUNT] = [
@@ -62,6 +74,10 @@ impl Table {
         Table::Parts,
         Table::Chunks,
         Table::Configs,
+        Table::Statements,
+        Table::Scopes,
+        Table::Tombstones,
+        Table::Destroyed,
     ];
 
     /// Its number.
@@ -77,6 +93,10 @@ impl Table {
             Table::Parts => 7,
             Table::Chunks => 8,
             Table::Configs => 9,
+            Table::Statements => 10,
+            Table::Scopes => 11,
+            Table::Tombstones => 12,
+            Table::Destroyed => 13,
         }
     }
 
@@ -307,6 +327,32 @@ pub struct VersionRow {
     pub parts: u32,
     /// The record that holds its tags, if they were changed after it was stored.
     pub tags: Option<RecordLocation>,
+    /// The record that holds its manifest, if that was sealed again under a later leaf.
+    pub rehomed: Option<RecordLocation>,
+    /// The leaves of the upload and the parts it was made of.
+    pub part_leaves: Leaves,
+    /// Nothing opens its manifest: in replay, of a version that a later record destroys or seals again.
+    /// Its name, length and ETag are unknown.
+    pub closed: bool,
+}
+
+impl VersionRow {
+    /// Every leaf that opens something of it.
+    pub fn leaves(&self) -> impl Iterator<Item = KeyIndex> + '_ {
+        std::iter::once(self.key_index).chain(self.part_leaves.iter())
+    }
+
+    /// The record whose first attachment is its manifest.
+    #[must_use]
+    pub fn manifest_location(&self) -> RecordLocation {
+        self.rehomed.unwrap_or(self.location)
+    }
+
+    /// Whether S3 may show it.
+    #[must_use]
+    pub const fn is_shown(&self) -> bool {
+        self.released.is_none() && !self.closed
+    }
 }
 
 impl TableRow for VersionRow {
@@ -326,15 +372,10 @@ impl TableRow for VersionRow {
         out.u64(self.key_index.get());
         self.location.write(out);
         out.u32(self.parts);
-        match &self.tags {
-            None => {
-                out.u8(0);
-            }
-            Some(tags) => {
-                out.u8(1);
-                tags.write(out);
-            }
-        }
+        write_location(out, self.tags.as_ref());
+        write_location(out, self.rehomed.as_ref());
+        self.part_leaves.write(out);
+        out.u8(u8::from(self.closed));
     }
 
     fn read(from: &mut Reader<'_>) -> Result<Self, Malformed> {
@@ -354,11 +395,10 @@ impl TableRow for VersionRow {
             key_index: KeyIndex::new(from.u64()?),
             location: RecordLocation::read(from)?,
             parts: from.u32()?,
-            tags: match from.u8()? {
-                0 => None,
-                1 => Some(RecordLocation::read(from)?),
-                _ => return Err(Malformed),
-            },
+            tags: read_location(from)?,
+            rehomed: read_location(from)?,
+            part_leaves: Leaves::read(from)?,
+            closed: read_bool(from)?,
         })
     }
 }
@@ -410,6 +450,26 @@ impl TableRow for ConfigRow {
         Ok(Self {
             location: RecordLocation::read(from)?,
         })
+    }
+}
+
+fn write_location(out: &mut Writer, location: Option<&RecordLocation>) {
+    match location {
+        None => {
+            out.u8(0);
+        }
+        Some(location) => {
+            out.u8(1);
+            location.write(out);
+        }
+    }
+}
+
+fn read_location(from: &mut Reader<'_>) -> Result<Option<RecordLocation>, Malformed> {
+    match from.u8()? {
+        0 => Ok(None),
+        1 => Ok(Some(RecordLocation::read(from)?)),
+        _ => Err(Malformed),
     }
 }
 

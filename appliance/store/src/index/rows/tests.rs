@@ -57,6 +57,9 @@ fn version_row(retention: Option<Retention>, hold: Option<bool>) -> VersionRow {
         location: location(),
         parts: 10_000,
         tags: hold.map(|_| location()),
+        rehomed: None,
+        part_leaves: Leaves::default(),
+        closed: false,
     }
 }
 
@@ -92,6 +95,7 @@ fn upload_and_part_rows_come_back() {
             key_index: KeyIndex::new(6),
             location: location(),
             announced: object.map(|_| (2, true)),
+            replaced: Leaves::default(),
         });
     }
     check(&UploadNameRow {
@@ -154,6 +158,7 @@ fn no_row_prints_a_name() {
         key_index: KeyIndex::new(1),
         location: location(),
         announced: None,
+        replaced: Leaves::default(),
     };
     let object = ObjectRow {
         bucket: BucketId::ZERO,

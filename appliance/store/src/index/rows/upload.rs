@@ -5,7 +5,7 @@ use std::fmt;
 use stele_format::units::{BucketId, ByteCount, KeyIndex, ObjectId, UnixMillis};
 
 use super::{
-    RecordLocation, Table, TableRow, read_bool, read_hold, read_retention, write_hold,
+    Leaves, RecordLocation, Table, TableRow, read_bool, read_hold, read_retention, write_hold,
     write_retention,
 };
 use crate::index::codec::{Malformed, Reader, Writer};
@@ -32,6 +32,8 @@ pub struct UploadRow {
     pub location: RecordLocation,
     /// The checksum it announced for its object: algorithm number, and whether COMPOSITE.
     pub announced: Option<(u8, bool)>,
+    /// The leaves of parts that were replaced.
+    pub replaced: Leaves,
 }
 
 impl fmt::Debug for UploadRow {
@@ -63,6 +65,7 @@ impl TableRow for UploadRow {
             None => out.u8(0),
             Some((algorithm, composite)) => out.u8(1).u8(algorithm).u8(u8::from(composite)),
         };
+        self.replaced.write(out);
     }
 
     fn read(from: &mut Reader<'_>) -> Result<Self, Malformed> {
@@ -84,6 +87,7 @@ impl TableRow for UploadRow {
                 1 => Some((from.u8()?, read_bool(from)?)),
                 _ => return Err(Malformed),
             },
+            replaced: Leaves::read(from)?,
         })
     }
 }

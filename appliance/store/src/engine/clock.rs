@@ -1,0 +1,74 @@
+//! What happens to the clocks, in the log.
+
+use stele_format::label::VaultFlags;
+use stele_format::record::{Body, ClockEvent, ClockEventKind, RecordType};
+use stele_format::units::{LogIndex, UnixMillis};
+
+use super::Engine;
+use super::commands::{After, Facts, Outcome};
+use crate::draft::{Draft, Origin};
+use crate::policy::limits::CLOCK_ADVANCE_MS_MAX;
+use crate::request::Refusal;
+
+impl Engine {
+    /// Records when the wall clock leaves the span around compliance time in which it counts, and when it comes back.
+    pub(super) fn watch_clocks(&mut self) {
+        let left = self.time().wall_alarm;
+        if left == self.wall_left || self.read_only.is_some() {
+            return;
+        }
+        self.wall_left = left;
+        let kind = if left {
+            ClockEventKind::WallLeft
+        } else {
+            ClockEventKind::WallReturned
+        };
+        let event = ClockEvent {
+            kind,
+            before_ms: self.clock.latest(),
+            request: None,
+        };
+        let draft = Draft::of_engine(RecordType::Clock, Body::Clock(event));
+        self.journal.push_own(draft);
+        self.alarms.wall_clock(left, self.clock.latest());
+    }
+
+    /// Sets compliance time forward in a vault whose clock is simulated; the record follows.
+    pub(super) fn advance_simulated(&mut self, by_ms: u64) -> Result<(), Refusal> {
+        let flags = VaultFlags::new(self.pool.flags);
+        if !flags.is_some_and(|flags| flags.contains(VaultFlags::SIMULATED_CLOCK)) {
+            return Err(Refusal::ClockNotSimulated);
+        }
+        if by_ms > CLOCK_ADVANCE_MS_MAX {
+            return Err(Refusal::ClockTooFar);
+        }
+        self.clock.advance(by_ms);
+        Ok(())
+    }
+}
+
+/// The record of an advance that was made.
+pub(super) fn advanced(facts: &Facts<'_>, by_ms: u64) -> Outcome {
+    let before = facts.asked.get().saturating_sub(by_ms);
+    moved(facts, ClockEventKind::Simulated, before, None)
+}
+
+/// The record of a clock that was set forward.
+pub(super) fn moved(
+    facts: &Facts<'_>,
+    kind: ClockEventKind,
+    before: u64,
+    request: Option<LogIndex>,
+) -> Outcome {
+    let event = ClockEvent {
+        kind,
+        before_ms: UnixMillis::new(before),
+        request,
+    };
+    let mut draft = Draft::of_engine(RecordType::Clock, Body::Clock(event));
+    draft.origin = Origin::Request {
+        id: facts.id,
+        last: true,
+    };
+    Outcome::Write(vec![draft], After::Recorded)
+}

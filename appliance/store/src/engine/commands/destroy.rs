@@ -1,0 +1,308 @@
+//! What an approved request destroys: lists of versions, tombstones, and later leaves for what stays.
+//!
+//! Nothing here cuts a key; a start does, once tombstones are durable.
+
+use std::collections::BTreeSet;
+
+use stele_format::digest::Digest;
+use stele_format::limits::SCOPE_PIECES_MAX;
+use stele_format::record::{Body, RecordType, Scope, Tombstone, VersionRef};
+use stele_format::units::{LogIndex, Month, ObjectId, UnixMillis, VersionId};
+
+use super::{After, Facts, Outcome};
+use crate::draft::{Draft, Origin, Sealed, VersionSlot};
+use crate::engine::view::{Stop, View};
+use crate::fact;
+use crate::index::Fact;
+use crate::index::rows::{ObjectRow, ScopeRow, Table, TableRow, TombstoneRow, VersionRow};
+use crate::index::{Scan, keys};
+use crate::keys::counter::{KeyClass, month_of};
+use crate::limits::{
+    KEY_STATE_CUT_BYTES_MAX, LEAF_CUT_BYTES_MAX, REHOME_COUNT_MAX, SCAN_ROW_COUNT,
+    SCOPE_PIECE_COUNT_MAX,
+};
+use crate::policy::{Kept, VersionLock, may_destroy};
+use crate::request::{Answer, Refusal, Tombstoned};
+
+/// What an approved request destroys, taken from the value that only policy makes.
+pub(crate) struct Erasure {
+    /// The request's record.
+    pub(crate) request: LogIndex,
+    /// Digest of its list.
+    pub(crate) scope: Digest,
+    /// The month that is cut as a whole.
+    pub(crate) month: Option<Month>,
+    /// Whether GOVERNANCE retention ends early by it.
+    pub(crate) early: bool,
+    /// Versions on its list.
+    pub(crate) count: u64,
+}
+
+/// Records a piece of a list.
+pub(crate) fn put_scope(facts: &Facts<'_>, scope: &Scope) -> Result<Outcome, Stop> {
+    let fits = !scope.entries.is_empty()
+        && scope.entries.len() <= SCOPE_PIECE_COUNT_MAX
+        && scope.ordinal < scope.pieces
+        && scope.pieces <= SCOPE_PIECES_MAX
+        && ascends(&scope.entries);
+    if !fits {
+        return Err(Refusal::BadScope.into());
+    }
+    let mut draft = Draft::of_engine(RecordType::Scope, Body::Scope(scope.clone()));
+    draft.origin = last_of(facts);
+    Ok(Outcome::Write(vec![draft], After::Recorded))
+}
+
+fn ascends(entries: &[VersionRef]) -> bool {
+    entries.is_sorted_by(|a, b| a.version.ordinal() < b.version.ordinal())
+}
+
+const fn last_of(facts: &Facts<'_>) -> Origin {
+    Origin::Request {
+        id: facts.id,
+        last: true,
+    }
+}
+
+/// The whole list behind a digest: every piece is there, and together they are what was digested.
+pub(crate) fn whole_scope(view: &View<'_>, digest: Digest) -> Result<Vec<VersionRef>, Stop> {
+    let pieces = view.prefix::<ScopeRow>(digest.0.to_vec())?;
+    let expected = pieces.first().map_or(0, |(_, row)| row.pieces);
+    let in_order = pieces.iter().zip(0..).all(|((key, row), ordinal)| {
+        *key == keys::scope(&digest, ordinal) && row.pieces == expected
+    });
+    let entries: Vec<VersionRef> = pieces
+        .iter()
+        .flat_map(|(_, row)| row.entries.iter().copied())
+        .collect();
+    let whole = in_order
+        && u32::try_from(pieces.len()).is_ok_and(|found| found == expected && found > 0)
+        && ascends(&entries)
+        && stele_format::record::scope_digest(&entries) == digest;
+    if whole {
+        Ok(entries)
+    } else {
+        Err(Refusal::BadScope.into())
+    }
+}
+
+/// Destroys what may be destroyed of a piece of the list.
+pub(crate) fn tombstone(
+    facts: &Facts<'_>,
+    view: &View<'_>,
+    erasure: &Erasure,
+    ordinal: u32,
+) -> Result<Outcome, Stop> {
+    if facts.time.wall_alarm {
+        return Err(Refusal::ClockSuspends.into());
+    }
+    let row: Option<ScopeRow> = view.row(keys::scope(&erasure.scope, ordinal))?;
+    let scope = row.ok_or(Refusal::BadScope)?;
+    let last = ordinal + 1 == scope.pieces;
+    let done: Option<TombstoneRow> = view.row(keys::tombstone(erasure.request, ordinal))?;
+    if done.is_some() {
+        return Ok(Outcome::Answer(Answer::Tombstoned(Tombstoned {
+            destroyed: 0,
+            kept: Vec::new(),
+            last,
+        })));
+    }
+    if let Some(month) = erasure.month
+        && month >= month_of(facts.time.release)
+    {
+        return Err(Refusal::MonthNotOver.into());
+    }
+    if erasure.month.is_none() {
+        check_key_state(facts, erasure)?;
+    }
+    let (mut entries, mut kept) = (Vec::new(), Vec::new());
+    for (entry, row) in rows_of(view, &scope.entries)? {
+        let judged = match row {
+            None => Err(Kept::Gone),
+            Some(row) => may_destroy(&lock_of(&row), erasure.early, facts.time),
+        };
+        match judged {
+            Ok(()) => entries.push(entry),
+            Err(why) => kept.push((entry, why)),
+        }
+    }
+    let body = Tombstone {
+        request: erasure.request,
+        ordinal,
+        last,
+        month: erasure.month.filter(|_| last),
+        entries,
+    };
+    view.foresee(&Fact::Tombstoned {
+        request: body.request,
+        ordinal,
+        at: UnixMillis::ZERO,
+        last,
+        month: body.month,
+        entries: body.entries.clone(),
+    })?;
+    let destroyed = u32::try_from(body.entries.len()).unwrap_or(u32::MAX);
+    let mut draft = Draft::of_engine(RecordType::Tombstone, Body::Tombstone(body));
+    draft.origin = last_of(facts);
+    let after = After::Tombstoned(Tombstoned {
+        destroyed,
+        kept,
+        last,
+    });
+    Ok(Outcome::Write(vec![draft], after))
+}
+
+/// Leaves cut one by one leave holes in the key tree, which must fit the key state; a month that is cut as
+/// a whole leaves none.
+fn check_key_state(facts: &Facts<'_>, erasure: &Erasure) -> Result<(), Refusal> {
+    let more = erasure.count.saturating_mul(LEAF_CUT_BYTES_MAX);
+    let bytes = (facts.keys.tree.encoded_len() as u64).saturating_add(more);
+    if bytes > KEY_STATE_CUT_BYTES_MAX {
+        Err(Refusal::KeyStateFull)
+    } else {
+        Ok(())
+    }
+}
+
+fn lock_of(row: &VersionRow) -> VersionLock {
+    VersionLock {
+        marker: row.marker,
+        retention: row.retention,
+        hold: row.hold == Some(true),
+    }
+}
+
+/// The rows of versions, fetched all at once; none for one that is not there.
+fn rows_of(
+    view: &View<'_>,
+    entries: &[VersionRef],
+) -> Result<Vec<(VersionRef, Option<VersionRow>)>, Stop> {
+    let (mut found, mut needs) = (Vec::with_capacity(entries.len()), Vec::new());
+    for entry in entries {
+        match view.row::<VersionRow>(keys::version(entry.object, entry.version)) {
+            Ok(row) => found.push((*entry, row.filter(|row| row.version == entry.version))),
+            Err(Stop::Need(more)) => needs.extend(more),
+            Err(stop) => return Err(stop),
+        }
+    }
+    if needs.is_empty() {
+        Ok(found)
+    } else {
+        Err(Stop::Need(needs))
+    }
+}
+
+/// Seals the manifests of some versions again that stay when a month is cut.
+pub(crate) fn rehome(
+    facts: &Facts<'_>,
+    view: &View<'_>,
+    erasure: &Erasure,
+    after: Option<&[u8]>,
+) -> Result<Outcome, Stop> {
+    let month = erasure.month.ok_or(Refusal::BadScope)?;
+    if facts.time.wall_alarm {
+        return Err(Refusal::ClockSuspends.into());
+    }
+    if month >= month_of(facts.time.release) {
+        return Err(Refusal::MonthNotOver.into());
+    }
+    let condemned: BTreeSet<VersionId> = whole_scope(view, erasure.scope)?
+        .into_iter()
+        .map(|entry| entry.version)
+        .collect();
+    let mut scan = Scan::prefix(Table::Versions, Vec::new(), SCAN_ROW_COUNT);
+    if let Some(after) = after {
+        scan.from = after.to_vec();
+    }
+    let merged = view.scan(&scan)?;
+    let (mut staying, mut resume) = (Vec::new(), merged.resume);
+    for (key, value) in &merged.rows {
+        let row = VersionRow::decode(value)?;
+        let in_month = row
+            .key_index
+            .parts()
+            .is_some_and(|leaf| leaf.month == month);
+        if !in_month || condemned.contains(&row.version) {
+            continue;
+        }
+        if staying.len() == REHOME_COUNT_MAX {
+            resume = Some(key.clone());
+            break;
+        }
+        if let Some(object) = keys::object_of(key) {
+            staying.push((object, row));
+        }
+    }
+    let drafts = rehome_drafts(facts, view, &staying)?;
+    let versions = u32::try_from(drafts.len()).unwrap_or(u32::MAX);
+    if drafts.is_empty() {
+        return Ok(Outcome::Answer(Answer::Rehomed { versions, resume }));
+    }
+    Ok(Outcome::Write(drafts, After::Rehomed { versions, resume }))
+}
+
+fn rehome_drafts(
+    facts: &Facts<'_>,
+    view: &View<'_>,
+    staying: &[(ObjectId, VersionRow)],
+) -> Result<Vec<Draft>, Stop> {
+    let records: Vec<_> = staying
+        .iter()
+        .map(|(_, row)| {
+            let manifest = view.record(&row.manifest_location());
+            (manifest, row.tags.map(|tags| view.record(&tags)))
+        })
+        .collect();
+    let mut needs = Vec::new();
+    let mut drafts = Vec::with_capacity(staying.len());
+    let settled = view.settle();
+    for (object, _) in staying {
+        match view.row::<ObjectRow>(keys::object(*object)) {
+            Ok(_) => {}
+            Err(Stop::Need(more)) => needs.extend(more),
+            Err(stop) => return Err(stop),
+        }
+    }
+    match settled {
+        Ok(()) if needs.is_empty() => {}
+        Ok(()) => return Err(Stop::Need(needs)),
+        Err(Stop::Need(more)) => {
+            needs.extend(more);
+            return Err(Stop::Need(needs));
+        }
+        Err(stop) => return Err(stop),
+    }
+    let count = staying.len();
+    for (at, ((object, row), (record, tags))) in staying.iter().zip(records).enumerate() {
+        let damaged = || Stop::Damaged(row.manifest_location());
+        let open = |record: &crate::read::VerifiedRecord| {
+            fact::open_manifest(record, facts.keys, facts.pool)
+        };
+        let mut manifest = record.as_deref().and_then(open).ok_or_else(damaged)?;
+        if let Some(location) = row.tags {
+            let newer = tags.flatten().as_deref().and_then(open);
+            manifest.tags = newer.ok_or(Stop::Damaged(location))?.tags;
+        }
+        let object_row: Option<ObjectRow> = view.row(keys::object(*object))?;
+        let mut draft = Draft::of_engine(RecordType::Rehome, Body::Rehome);
+        draft.origin = Origin::Request {
+            id: facts.id,
+            last: at + 1 == count,
+        };
+        draft.bucket = object_row.map(|row| row.bucket).unwrap_or_default();
+        draft.object = *object;
+        draft.version = VersionSlot::Version(row.version);
+        draft.retention = row.retention;
+        draft.hold = row.hold == Some(true);
+        draft.sealed = Sealed::Leaf(Box::new(manifest), KeyClass::Object);
+        view.foresee(&Fact::Rehomed {
+            object: *object,
+            version: row.version,
+            key_index: row.key_index,
+            location: row.location,
+            content: None,
+        })?;
+        drafts.push(draft);
+    }
+    Ok(drafts)
+}

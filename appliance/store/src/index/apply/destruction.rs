@@ -1,0 +1,218 @@
+//! What destruction means for the index: versions that nothing opens, manifests under new leaves,
+//! tombstones.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use stele_format::record::VersionRef;
+use stele_format::units::{
+    BucketId, KeyIndex, LogIndex, Month, ObjectId, UnixMillis, UploadId, VersionId,
+};
+
+use super::{ApplyError, Change, Context, PART_ROWS, put};
+use crate::index::bundle::Scan;
+use crate::index::fact::ManifestFacts;
+use crate::index::keys;
+use crate::index::rows::{
+    Current, Leaves, NameRow, ObjectRow, RecordLocation, Table, TableRow, TombstoneRow, VersionRow,
+};
+
+/// A piece of a request's tombstones, as a fact states it.
+pub(super) struct Piece<'a> {
+    pub(super) request: LogIndex,
+    pub(super) ordinal: u32,
+    pub(super) at: UnixMillis,
+    pub(super) last: bool,
+    pub(super) month: Option<Month>,
+    pub(super) entries: &'a [VersionRef],
+}
+
+impl Context<'_> {
+    /// A version whose manifest does not open gets a row all the same, so that what later records say of
+    /// it finds one.
+    pub(super) fn version_closed(
+        &self,
+        bucket: BucketId,
+        object: ObjectId,
+        row: &VersionRow,
+        completes: Option<UploadId>,
+    ) -> Result<Vec<Change>, ApplyError> {
+        let key = keys::version(object, row.version);
+        if let Some(known) = self.find::<VersionRow>(&key)? {
+            return if known.version == row.version {
+                Ok(Vec::new())
+            } else {
+                Err(self.conflict(Table::Versions))
+            };
+        }
+        let mut changes = Vec::new();
+        let object_key = keys::object(object);
+        if self.find::<ObjectRow>(&object_key)?.is_none() {
+            let nameless = ObjectRow {
+                bucket,
+                name: Vec::new(),
+            };
+            changes.push(put(object_key, &nameless));
+        }
+        let mut row = row.clone();
+        if let Some(upload) = completes {
+            let (ended, leaves) = self.upload_ended(upload)?;
+            changes.extend(ended);
+            row.part_leaves = leaves;
+        }
+        changes.push(put(key, &row));
+        self.effect.borrow_mut().closed += 1;
+        Ok(changes)
+    }
+
+    pub(super) fn rehomed(
+        &self,
+        object: ObjectId,
+        version: VersionId,
+        (key_index, location): (KeyIndex, RecordLocation),
+        content: Option<&ManifestFacts>,
+    ) -> Result<Vec<Change>, ApplyError> {
+        let mut row = self.version(object, version)?;
+        row.key_index = key_index;
+        row.rehomed = Some(location);
+        // The manifest takes the tags along.
+        row.tags = None;
+        let key = keys::version(object, version);
+        let opens = content.filter(|_| row.closed);
+        let Some(content) = opens else {
+            return Ok(vec![put(key, &row)]);
+        };
+        row.closed = false;
+        row.etag.clone_from(&content.etag);
+        row.content_bytes = content.content_bytes;
+        row.parts = content.parts;
+        let mut changes = self.named(object, &row, &content.name)?;
+        changes.push(put(key, &row));
+        Ok(changes)
+    }
+
+    /// A version that was closed has its name again, and may be the newest of it.
+    fn named(
+        &self,
+        object: ObjectId,
+        row: &VersionRow,
+        name: &[u8],
+    ) -> Result<Vec<Change>, ApplyError> {
+        let object_row: ObjectRow = self.require(&keys::object(object))?;
+        let bucket = object_row.bucket;
+        let mut changes = Vec::new();
+        if object_row.name.is_empty() {
+            let named = ObjectRow {
+                bucket,
+                name: name.to_vec(),
+            };
+            changes.push(put(keys::object(object), &named));
+        } else if object_row.name != name {
+            return Err(self.conflict(Table::Objects));
+        }
+        let name_key = keys::name(bucket, name);
+        let known = self.find::<NameRow>(&name_key)?;
+        if known.as_ref().is_some_and(|known| known.object != object) {
+            return Err(self.conflict(Table::Names));
+        }
+        let mut current = known.and_then(|known| known.current);
+        let newer = current
+            .as_ref()
+            .is_none_or(|current| current.version.ordinal() < row.version.ordinal());
+        if row.is_shown() && newer {
+            current = Some(Current::of(row));
+        }
+        changes.push(put(name_key, &NameRow { object, current }));
+        let mut effect = self.effect.borrow_mut();
+        effect.closed -= 1;
+        effect.usage(bucket, i128::from(row.content_bytes.get()), 0);
+        Ok(changes)
+    }
+
+    pub(super) fn tombstoned(&self, piece: &Piece<'_>) -> Result<Vec<Change>, ApplyError> {
+        let key = keys::tombstone(piece.request, piece.ordinal);
+        if self.find::<TombstoneRow>(&key)?.is_some() {
+            return Ok(Vec::new());
+        }
+        let mut by_object: BTreeMap<ObjectId, BTreeSet<VersionId>> = BTreeMap::new();
+        for entry in piece.entries {
+            let versions = by_object.entry(entry.object).or_default();
+            versions.insert(entry.version);
+        }
+        let (mut changes, mut leaves) = (Vec::new(), Vec::new());
+        for (object, versions) in &by_object {
+            changes.extend(self.versions_gone(*object, versions, &mut leaves)?);
+        }
+        let row = TombstoneRow {
+            at: piece.at,
+            last: piece.last,
+            month: piece.month,
+            entries: piece.entries.to_vec(),
+            leaves: Leaves::of(leaves),
+        };
+        changes.push(put(key, &row));
+        Ok(changes)
+    }
+
+    /// Versions of one object are gone; with the last one its name is.
+    fn versions_gone(
+        &self,
+        object: ObjectId,
+        gone: &BTreeSet<VersionId>,
+        leaves: &mut Vec<KeyIndex>,
+    ) -> Result<Vec<Change>, ApplyError> {
+        let object_row: ObjectRow = self.require(&keys::object(object))?;
+        let mut changes = Vec::new();
+        let (mut found, mut left, mut current) = (0, 0_u64, None);
+        for (key, value) in self.versions_of(object)? {
+            let row = VersionRow::decode(&value)?;
+            if gone.contains(&row.version) {
+                found += 1;
+                leaves.extend(row.leaves());
+                self.forget(object_row.bucket, &row);
+                changes.push((Table::Versions, key, None));
+            } else {
+                left += 1;
+                if row.is_shown() && current.is_none() {
+                    current = Some(Current::of(&row));
+                }
+            }
+        }
+        if found != gone.len() {
+            return Err(ApplyError::Missing {
+                table: Table::Versions,
+                fact: self.fact,
+            });
+        }
+        if left == 0 {
+            changes.push((Table::Objects, keys::object(object), None));
+        }
+        if !object_row.name.is_empty() {
+            let key = keys::name(object_row.bucket, &object_row.name);
+            if left == 0 {
+                changes.push((Table::Names, key, None));
+            } else {
+                changes.push(put(key, &NameRow { object, current }));
+            }
+        }
+        Ok(changes)
+    }
+
+    fn versions_of(&self, object: ObjectId) -> Result<Vec<crate::index::Row>, ApplyError> {
+        let prefix = keys::object(object);
+        Ok(self.rows.scan_prefix(Table::Versions, prefix)?)
+    }
+
+    fn forget(&self, bucket: BucketId, row: &VersionRow) {
+        let mut effect = self.effect.borrow_mut();
+        if row.closed {
+            effect.closed -= 1;
+        }
+        let bytes = i128::from(row.content_bytes.get());
+        effect.usage(bucket, -bytes, -1);
+    }
+}
+
+/// The scan that [`Context::tombstoned`] begins with for an object.
+pub(super) fn versions_scan(object: ObjectId) -> Scan {
+    Scan::prefix(Table::Versions, keys::object(object), PART_ROWS)
+}
