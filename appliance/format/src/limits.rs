@@ -28,6 +28,17 @@ pub const CLEAR_BYTES_MAX: u32 = 256 * 1024;
 /// Most attachments of one record.
 pub const ATTACHMENTS_MAX: usize = 64;
 
+/// Most versions in one record of a list of them.
+pub const SCOPE_ENTRIES_MAX: usize = 4096;
+/// Most records of one list of versions.
+pub const SCOPE_PIECES_MAX: u32 = 1 << 16;
+/// Longest text of a statement.
+pub const STATEMENT_BYTES_MAX: usize = 8 * 1024;
+/// Longest signature of a statement, without its armour.
+pub const SIGNATURE_BYTES_MAX: usize = 1024;
+/// Most signatures of one statement.
+pub const STATEMENT_SIGNATURES_MAX: usize = 64;
+
 /// AEAD tag behind every ciphertext.
 pub const TAG_BYTES: u32 = 16;
 /// Largest plaintext of a chunk: frame header, ciphertext and tag then fill 1 MiB exactly
@@ -89,6 +100,19 @@ pub const KEY_COUNTER_MAX: u32 = (1 << 24) - 1;
 pub const KEY_MONTH_MAX: u16 = (1 << 12) - 1;
 /// Deepest nesting a CBOR document may have.
 pub const CBOR_DEPTH_MAX: usize = 8;
+
+/// Longest name of a person or a policy, in characters, and longest value of a policy.
+pub const STATEMENT_WORD_CHARS_MAX: usize = 32;
+/// Longest id of a client's access key in a statement, in characters.
+pub const STATEMENT_CLIENT_CHARS_MAX: usize = 64;
+/// Most keys of one person.
+pub const PERSON_KEYS_MAX: usize = 2;
+/// First second that a statement cannot write: the year 10000.
+pub const STATEMENT_SECONDS_END: u64 = 253_402_300_800;
+/// Longest armoured signature, in bytes.
+pub const SIGNATURE_ARMOUR_BYTES_MAX: usize = 2048;
+/// Longest line of a public key, in bytes.
+pub const KEY_LINE_BYTES_MAX: usize = 1024;
 
 const _: () = {
     assert!(LABEL_COPY_BYTES == BLOCK_BYTES * LABEL_BLOCKS as u32);
