@@ -27,6 +27,8 @@ pub mod limits;
 pub mod manifest;
 pub mod record;
 pub mod segment;
+pub mod sshsig;
+pub mod statement;
 pub mod tree;
 pub mod units;
 

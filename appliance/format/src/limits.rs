@@ -101,6 +101,19 @@ pub const KEY_MONTH_MAX: u16 = (1 << 12) - 1;
 /// Deepest nesting a CBOR document may have.
 pub const CBOR_DEPTH_MAX: usize = 8;
 
+/// Longest name of a person or a policy, in characters, and longest value of a policy.
+pub const STATEMENT_WORD_CHARS_MAX: usize = 32;
+/// Longest id of a client's access key in a statement, in characters.
+pub const STATEMENT_CLIENT_CHARS_MAX: usize = 64;
+/// Most keys of one person.
+pub const PERSON_KEYS_MAX: usize = 2;
+/// First second that a statement cannot write: the year 10000.
+pub const STATEMENT_SECONDS_END: u64 = 253_402_300_800;
+/// Longest armoured signature, in bytes.
+pub const SIGNATURE_ARMOUR_BYTES_MAX: usize = 2048;
+/// Longest line of a public key, in bytes.
+pub const KEY_LINE_BYTES_MAX: usize = 1024;
+
 const _: () = {
     assert!(LABEL_COPY_BYTES == BLOCK_BYTES * LABEL_BLOCKS as u32);
     assert!(LABEL_RING_FIRST + LABEL_RING_BLOCKS <= LABEL_BLOCKS);
