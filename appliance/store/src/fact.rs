@@ -220,7 +220,7 @@ mod destruction {
     use stele_format::record::{Body, RecordHeader};
 
     use crate::index::Fact;
-    use crate::index::rows::{DestroyedRow, RecordLocation, ScopeRow, StatementRow};
+    use crate::index::rows::{DestroyedRow, EnactedRow, RecordLocation, ScopeRow, StatementRow};
 
     pub(super) fn facts(header: &RecordHeader, body: &Body, location: RecordLocation) -> Vec<Fact> {
         let at = header.compliance_ms;
@@ -229,6 +229,9 @@ mod destruction {
                 index: header.log_index,
                 row: StatementRow {
                     at,
+                    wall: header.wall_ms,
+                    // Whoever applies it knows.
+                    versions: 0,
                     text: statement.text.clone(),
                     signatures: statement.signatures.clone(),
                     location,
@@ -259,6 +262,13 @@ mod destruction {
                     disks: destroyed.disks.clone(),
                     absent: destroyed.absent.clone(),
                     anchor: destroyed.anchor,
+                },
+            },
+            Body::Enacted(request) => Fact::Enacted {
+                request: *request,
+                row: EnactedRow {
+                    index: header.log_index,
+                    at,
                 },
             },
             _ => return Vec::new(),

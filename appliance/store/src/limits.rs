@@ -59,6 +59,8 @@ pub const LIST_ENTRY_COUNT_MAX: usize = 8_192;
 pub const RESERVE_UNIT_DIVISOR: u32 = 10;
 /// Share of the reserve that no client may take with markers, releases, locks and holds.
 pub const RESERVE_VAULT_DIVISOR: u32 = 2;
+/// Longest note of a statement, bytes.
+pub const NOTE_BYTES_MAX: usize = 16 << 10;
 /// Versions in one record of a list of them.
 pub const SCOPE_PIECE_COUNT_MAX: usize = 256;
 

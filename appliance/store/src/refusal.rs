@@ -2,9 +2,10 @@
 
 use std::fmt;
 
-use stele_format::units::VersionId;
+use stele_format::units::{LogIndex, VersionId};
 
-use crate::policy::Right;
+use crate::policy::approval::StatementRefusal;
+use crate::policy::{Kept, Right};
 
 /// Why not.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -107,6 +108,23 @@ pub enum Refusal {
         /// Where in it.
         place: DamagePlace,
     },
+    /// A statement does not count.
+    #[error(transparent)]
+    Statement(Box<StatementRefusal>),
+    /// A version on the list cannot be destroyed by the request.
+    #[error("the version that record {record} made cannot be destroyed: {why}")]
+    ScopeKept {
+        /// The record that made it.
+        record: LogIndex,
+        /// Why.
+        why: Kept,
+    },
+    /// A request says something else of its list than the list shows.
+    #[error("count, bytes or dates in the request are not those of its list; draft it again")]
+    ScopeDiffers,
+    /// No such hold, or it was released.
+    #[error("no hold of this number is in force")]
+    NoCase,
     /// A list of versions is not there as a whole, or is not one.
     #[error("the list of versions is not recorded as a whole, or its entries are not in order")]
     BadScope,
@@ -196,6 +214,12 @@ pub enum ReadOnlyReason {
     /// A feature of the format this program may only read.
     #[error("the pool uses a newer format feature; this program may only read it")]
     NewerFormat,
+}
+
+impl From<StatementRefusal> for Refusal {
+    fn from(refusal: StatementRefusal) -> Self {
+        Refusal::Statement(Box::new(refusal))
+    }
 }
 
 impl From<Right> for Refusal {

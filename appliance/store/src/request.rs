@@ -7,10 +7,15 @@ use std::fmt;
 
 use stele_device::buffer::BufferMut;
 use stele_format::record::{Scope, VersionRef};
+use stele_format::statement::Origin;
+use stele_format::tree::TreeHash;
 use stele_format::units::{
     BucketId, KeyIndex, LogIndex, ObjectId, UnixMillis, UploadId, VersionId,
 };
 
+use crate::engine::{Case, Granted};
+use crate::policy::approval::{Accepted, PersonView, RequestView};
+use crate::policy::people::Policies;
 use crate::policy::{
     Asker, BucketKind, EffectiveTime, Kept, Mode, OwnerId, Period, PrefixRule, Retention,
     VersionLock,
@@ -394,7 +399,7 @@ pub enum Command {
     },
     /// `Recorded`: a piece of a list of versions.
     PutScope(Scope),
-    /// `Recorded`: what somebody signed, if the state of the vault allows it.
+    /// `Stated`: what somebody signed, if the state of the vault allows it.
     State {
         /// The text.
         text: String,
@@ -402,6 +407,22 @@ pub enum Command {
         signatures: Vec<Vec<u8>>,
         /// Free text that goes with it, sealed.
         note: Option<Vec<u8>>,
+    },
+    /// `People`
+    People,
+    /// `Held`: a piece of a hold's list is put under hold.
+    PlaceHolds {
+        /// The hold's record.
+        statement: LogIndex,
+        /// Number of the piece.
+        ordinal: u32,
+    },
+    /// `Held`: a piece of the holds that an approved request releases is lifted.
+    ReleaseHolds {
+        /// The request.
+        request: LogIndex,
+        /// Number of the piece.
+        ordinal: u32,
     },
     /// `Rehomed`: versions of the month that an approved request cuts, and that are not on its list, get
     /// later leaves; some at a time.
@@ -639,6 +660,22 @@ pub enum Answer {
     Census(CensusPage),
     /// The record is durable.
     Recorded(LogIndex),
+    /// The statement is durable and counts.
+    Stated {
+        /// Its record.
+        index: LogIndex,
+        /// What it does.
+        accepted: Option<Accepted>,
+    },
+    /// People, requests, holds.
+    People(Box<PeopleView>),
+    /// Holds of a piece of a list were set or lifted.
+    Held {
+        /// Versions that changed.
+        versions: u32,
+        /// Whether it was the last piece.
+        last: bool,
+    },
     /// Some manifests have later leaves.
     Rehomed {
         /// How many.
@@ -648,6 +685,35 @@ pub enum Answer {
     },
     /// Versions are destroyed.
     Tombstoned(Tombstoned),
+}
+
+/// People, requests, holds and grants as they stand.
+#[derive(Debug, Clone)]
+pub struct PeopleView {
+    /// The log whose statements count.
+    pub origin: Origin,
+    /// Whether the vault is one for evaluation.
+    pub evaluation: bool,
+    /// The policies in force.
+    pub policies: Policies,
+    /// Every person there was.
+    pub persons: Vec<PersonView>,
+    /// Every request there was.
+    pub requests: Vec<RequestView>,
+    /// Every hold by case there was.
+    pub cases: Vec<Case>,
+    /// Grants that run.
+    pub grants: Vec<Granted>,
+    /// Records in the log.
+    pub log_records: u64,
+    /// Root of its tree.
+    pub log_root: TreeHash,
+    /// Versions in the vault.
+    pub versions: u64,
+    /// Compliance time.
+    pub now: UnixMillis,
+    /// The times locks are judged by.
+    pub time: EffectiveTime,
 }
 
 /// A version as a census shows it.

@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use stele_format::units::{DiskId, PoolId, SegmentId, UnixMillis};
+use stele_format::statement::Statement;
+use stele_format::units::{DiskId, LogIndex, PoolId, SegmentId, UnixMillis};
 
 use crate::engine::{Counters, Engine, FillProgress};
 use crate::forecast::{Fill, forecast};
@@ -161,6 +162,24 @@ pub enum Alarm {
         /// When, by the compliance clock.
         at: UnixMillis,
     },
+    /// Somebody asked for, approved, vetoed or executed something, or placed a hold.
+    Stated {
+        /// The kind of statement.
+        what: &'static str,
+        /// Who; none where several people sign.
+        by: Option<String>,
+        /// Its record.
+        index: LogIndex,
+        /// When, by the compliance clock.
+        at: UnixMillis,
+    },
+    /// A security key's count of signatures went back: there may be a copy of it.
+    KeyCounter {
+        /// Whose.
+        person: String,
+        /// When, by the compliance clock.
+        at: UnixMillis,
+    },
     /// The wall clock left the span around compliance time in which it counts, or came back.
     WallClock {
         /// Whether it left.
@@ -190,6 +209,25 @@ impl Alarms {
     /// A special right was used.
     pub(crate) fn right_used(&mut self, right: Right, at: UnixMillis) {
         self.push(Alarm::RightUsed { right, at });
+    }
+
+    /// Somebody stated something.
+    pub(crate) fn stated(&mut self, text: &str, index: LogIndex, at: UnixMillis) {
+        let Ok(statement) = Statement::parse(text) else {
+            return;
+        };
+        self.push(Alarm::Stated {
+            what: statement.kind().name(),
+            by: statement.by().map(ToString::to_string),
+            index,
+            at,
+        });
+    }
+
+    /// A key's count of signatures went back.
+    pub(crate) fn key_counter(&mut self, person: &str, at: UnixMillis) {
+        let person = person.to_owned();
+        self.push(Alarm::KeyCounter { person, at });
     }
 
     /// The wall clock left the span in which it counts, or came back.

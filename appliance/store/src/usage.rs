@@ -73,6 +73,18 @@ impl Usages {
         }
     }
 
+    /// Versions in the vault: stored and not destroyed.
+    pub(crate) fn versions(&self) -> u64 {
+        self.buckets.values().map(|usage| usage.versions).sum()
+    }
+
+    /// Enters into a fact what only the sums know.
+    pub(crate) fn complete(&self, fact: &mut Fact) {
+        if let Fact::StatementMade { row, .. } = fact {
+            row.versions = self.versions();
+        }
+    }
+
     fn add(&mut self, bucket: BucketId, more: Usage) {
         let usage = self.buckets.entry(bucket).or_default();
         *usage = usage.plus(more);

@@ -17,8 +17,8 @@ use crate::digest::Digest;
 use crate::label::{MemberState, VaultFlags};
 use crate::tree::Frontier;
 use crate::units::{
-    ByteOffset, DiskId, Epoch, FrameIndex, Generation, LaneId, SegmentId, Sequence, UnitCount,
-    UnitIndex, UnixMillis, UploadId,
+    ByteOffset, DiskId, Epoch, FrameIndex, Generation, LaneId, LogIndex, SegmentId, Sequence,
+    UnitCount, UnitIndex, UnixMillis, UploadId,
 };
 
 /// Digest and length of stored bytes behind a clear body.
@@ -353,6 +353,8 @@ pub enum Body {
     Clock(ClockEvent),
     /// A piece of an exact list of versions.
     Scope(Scope),
+    /// What the request of this record asked for has been done.
+    Enacted(LogIndex),
     /// A type that is reserved for later or may be skipped; its keys are not read.
     Later(RecordType),
 }
@@ -391,6 +393,7 @@ impl Body {
             Self::Statement(_) => RecordType::Statement,
             Self::Clock(_) => RecordType::Clock,
             Self::Scope(_) => RecordType::Scope,
+            Self::Enacted(_) => RecordType::Enacted,
             Self::Later(later) => *later,
         }
     }

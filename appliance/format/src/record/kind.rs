@@ -109,6 +109,8 @@ record_types! {
     Audit = 42,
     /// A piece of an exact list of versions.
     Scope = 43,
+    /// What a request asked for has been done.
+    Enacted = 44,
 }
 
 impl RecordType {
@@ -125,6 +127,7 @@ impl RecordType {
                     | Self::Statement
                     | Self::Clock
                     | Self::Scope
+                    | Self::Enacted
             )
     }
 

@@ -352,6 +352,7 @@ pub fn bodies() -> Vec<(Body, Vec<Vec<u8>>)> {
             }),
             vec![],
         ),
+        (Body::Enacted(LogIndex::new(70)), vec![]),
     ]
 }
 

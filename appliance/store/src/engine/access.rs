@@ -136,6 +136,9 @@ fn access(command: &Command) -> Access<'_> {
         | Command::State { .. }
         | Command::Rehome { .. }
         | Command::AdvanceClock { .. }
+        | Command::People
+        | Command::PlaceHolds { .. }
+        | Command::ReleaseHolds { .. }
         | Command::Tombstone { .. } => Access::Vault,
         Command::PutData { .. }
         | Command::CommitPut { .. }

@@ -19,6 +19,7 @@ mod faults;
 mod heal;
 pub(crate) mod io;
 mod membership;
+pub(crate) mod people;
 mod reads;
 mod refused;
 mod requests;
@@ -34,6 +35,7 @@ pub(crate) use faults::{LabelFacts, labels_of};
 pub use heal::HealPlan;
 pub(crate) use heal::HealToken;
 pub use membership::{Attachment, DiskRefusal, FillProgress, Offer};
+pub use people::{Case, Granted};
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -185,6 +187,8 @@ pub struct Engine {
     /// What lies in the buckets, by what was applied.
     pub(crate) usages: Usages,
     pub(crate) tenants: tenants::Tenants,
+    /// What people stated.
+    pub(crate) desk: people::Desk,
     pub(crate) keys: KeyState,
     pub(crate) world: World,
     pub(crate) clock: ComplianceClock,
@@ -265,6 +269,7 @@ pub(crate) struct Parts {
     pub(crate) usages: Usages,
     /// Records that say which requests' keys are gone.
     pub(crate) destroyed: Vec<stele_format::record::Body>,
+    pub(crate) desk: people::Desk,
     pub(crate) keys: KeyState,
     pub(crate) world: World,
     pub(crate) compliance: UnixMillis,
@@ -290,7 +295,7 @@ impl Engine {
                 .journal
                 .push_own(crate::draft::Draft::of_engine(kind, body));
         }
-        Self {
+        let mut engine = Self {
             snapshot_segment: parts.pool.next_segment,
             label_generation: parts.pool.generation,
             promised: parts.pool.generation,
@@ -308,6 +313,7 @@ impl Engine {
             buckets: parts.buckets,
             usages: parts.usages,
             tenants: tenants::Tenants::default(),
+            desk: parts.desk,
             keys: parts.keys,
             world: parts.world,
             clock: ComplianceClock::new(parts.compliance, parts.now.monotonic_ms),
@@ -342,7 +348,9 @@ impl Engine {
             healer: heal::Healer::new(parts.heal_plan),
             fill: None,
             drain: None,
-        }
+        };
+        engine.resume_requests();
+        engine
     }
 
     /// Takes one event and goes on; appends what is to be done.

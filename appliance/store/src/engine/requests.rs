@@ -8,7 +8,8 @@ use stele_format::units::UnixMillis;
 use super::admission::Claim;
 use super::clock;
 use super::commands::{
-    After, Facts, Outcome, bucket, census, delete, destroy, list, lock, multipart, object, tags,
+    After, Facts, Outcome, bucket, census, delete, destroy, list, lock, multipart, object, people,
+    tags,
 };
 use super::damage::{Lost, Told};
 use super::io::Purpose;
@@ -143,6 +144,8 @@ impl Engine {
             Command::CreateBucket { .. } | Command::PutConfig { .. } => Some(Claim::BucketNames),
             Command::PutScope(_)
             | Command::State { .. }
+            | Command::PlaceHolds { .. }
+            | Command::ReleaseHolds { .. }
             | Command::AdvanceClock { .. }
             | Command::Rehome { .. }
             | Command::Tombstone { .. } => Some(Claim::Everything),
@@ -259,7 +262,12 @@ impl Engine {
             buckets: &self.buckets,
             asker: &pending.asker,
             time: self.time(),
+            compliance: self.clock.latest(),
             wall: self.now.wall,
+            approvals: &self.desk.approvals,
+            cases: &self.desk.cases,
+            versions: self.usages.versions(),
+            next: self.journal.log().next,
             random: pending.random,
             asked: pending.asked,
             new_bucket: self.new_bucket,
@@ -267,7 +275,7 @@ impl Engine {
             used: std::cell::Cell::new(None),
         };
         let view = &View::new(&self.memtable, &pending.gathered);
-        let rights = pending.asker.special();
+        let rights = self.desk.rights_of(&pending.asker, self.clock.latest());
         self.permit(&pending.asker, &pending.command)?;
         let outcome = match &pending.command {
             Command::ListBuckets => Ok(Outcome::Answer(bucket::list(facts))),
@@ -363,8 +371,34 @@ impl Engine {
             Command::Census { after } => census::page(facts, view, after.as_deref()),
             Command::AdvanceClock { by_ms } => Ok(clock::advanced(facts, *by_ms)),
             Command::PutScope(scope) => destroy::put_scope(facts, scope),
-            Command::State { .. } | Command::Rehome { .. } | Command::Tombstone { .. } => {
-                Err(Refusal::BadScope.into())
+            Command::State {
+                text,
+                signatures,
+                note,
+            } => {
+                let brought = people::Brought {
+                    text,
+                    signatures,
+                    note: note.as_deref(),
+                };
+                people::state(facts, view, &brought)
+            }
+            Command::People => Ok(Outcome::Answer(Answer::People(Box::new(
+                self.people_view(),
+            )))),
+            Command::Rehome { request, after } => {
+                let erasure = destroy::Erasure::of(facts, *request)?;
+                destroy::rehome(facts, view, &erasure, after.as_deref())
+            }
+            Command::Tombstone { request, ordinal } => {
+                let erasure = destroy::Erasure::of(facts, *request)?;
+                destroy::tombstone(facts, view, erasure, *ordinal)
+            }
+            Command::PlaceHolds { statement, ordinal } => {
+                people::place_holds(facts, view, *statement, *ordinal)
+            }
+            Command::ReleaseHolds { request, ordinal } => {
+                people::release_holds(facts, view, *request, *ordinal)
             }
             Command::PutData { .. }
             | Command::AbortPut { .. }
@@ -486,7 +520,11 @@ impl Engine {
     }
 
     /// A record is durable: it enters the index, and its request may be answered.
-    pub(super) fn applied(&mut self, record: Sequenced) {
+    pub(super) fn applied(&mut self, mut record: Sequenced) {
+        record
+            .facts
+            .iter_mut()
+            .for_each(|fact| self.usages.complete(fact));
         let mut nothing = Bundle::new(self.memtable.generation());
         for fact in &record.facts {
             let bundle = match record.origin {
@@ -514,16 +552,14 @@ impl Engine {
         {
             pending.made = Some(record.version);
         }
+        self.effect_applied(&record.body);
         match (&record.body, record.origin) {
             (Body::Alloc(alloc), _) if alloc.lane.is_journal() => {
                 self.journal.allocated(alloc.segment);
             }
             (Body::Alloc(alloc), _) => self.lane.allocated(alloc.segment),
             (Body::Relocate(relocate), _) => self.relocated(relocate),
-            (Body::Tombstone(tombstone), Origin::Request { id, .. }) => {
-                self.cut_wanted |= tombstone.last;
-                self.answer(id, &record);
-            }
+            (Body::Statement(_), Origin::Request { id, .. }) => self.answer_statement(id, &record),
             (_, Origin::Request { id, last: true }) => self.answer(id, &record),
             _ => {}
         }
@@ -549,6 +585,20 @@ impl Engine {
         let mut nothing = Bundle::new(self.memtable.generation());
         let applied = apply_live(fact, &mut self.memtable, &mut nothing);
         applied.expect("placing a chunk reads no row");
+    }
+
+    fn answer_statement(&mut self, id: RequestId, record: &Sequenced) {
+        let after = self.pending.get(&id).and_then(|one| one.after.as_ref());
+        let scope_count = match after {
+            Some(After::Stated(known)) => known.scope_count,
+            _ => None,
+        };
+        let accepted = record
+            .facts
+            .first()
+            .and_then(|fact| self.stated(fact, scope_count));
+        let index = record.log_index;
+        self.finish(id, Ok(Answer::Stated { index, accepted }));
     }
 
     fn answer(&mut self, id: RequestId, record: &Sequenced) {
@@ -587,6 +637,8 @@ impl Engine {
                 version,
                 versioned,
             },
+            Some(After::Stated(_)) => Answer::Recorded(record.log_index),
+            Some(After::Held { versions, last }) => Answer::Held { versions, last },
             Some(After::Recorded) => Answer::Recorded(record.log_index),
             Some(After::Rehomed { versions, resume }) => Answer::Rehomed { versions, resume },
             Some(After::Tombstoned(tombstoned)) => Answer::Tombstoned(tombstoned),

@@ -267,6 +267,7 @@ impl Context<'_> {
                 month: *month,
                 entries,
             }),
+            Fact::Enacted { request, row } => Ok(vec![put(keys::destroyed(*request), row)]),
             Fact::Destroyed { request, row } => Ok(vec![put(keys::destroyed(*request), row)]),
             Fact::ChunkPlaced { digest, row } => Ok(vec![put(keys::chunk(digest), row)]),
         }
@@ -515,7 +516,8 @@ pub fn first_reads(fact: &Fact) -> (Vec<(Table, Vec<u8>)>, Vec<Scan>) {
         Fact::ChunkPlaced { .. }
         | Fact::StatementMade { .. }
         | Fact::ScopePiece { .. }
-        | Fact::Destroyed { .. } => (Vec::new(), Vec::new()),
+        | Fact::Destroyed { .. }
+        | Fact::Enacted { .. } => (Vec::new(), Vec::new()),
         Fact::VersionClosed {
             object,
             row,

@@ -12,8 +12,8 @@ use stele_format::units::{
 };
 
 use crate::index::rows::{
-    BucketRow, ChunkRow, DestroyedRow, PartRow, RecordLocation, ScopeRow, StatementRow, UploadRow,
-    VersionRow,
+    BucketRow, ChunkRow, DestroyedRow, EnactedRow, PartRow, RecordLocation, ScopeRow, StatementRow,
+    UploadRow, VersionRow,
 };
 use crate::policy::Retention;
 
@@ -186,6 +186,13 @@ pub enum Fact {
         /// Its row.
         row: DestroyedRow,
     },
+    /// What a request asked for has been done.
+    Enacted {
+        /// The request.
+        request: LogIndex,
+        /// Its row.
+        row: EnactedRow,
+    },
     /// A chunk lies here.
     ChunkPlaced {
         /// Digest of its stored bytes.
@@ -217,6 +224,7 @@ impl Fact {
             Fact::ScopePiece { .. } => "scope piece",
             Fact::Tombstoned { .. } => "tombstoned",
             Fact::Destroyed { .. } => "destroyed",
+            Fact::Enacted { .. } => "enacted",
             Fact::ChunkPlaced { .. } => "chunk placed",
         }
     }

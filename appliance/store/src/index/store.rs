@@ -47,6 +47,7 @@ const fn definition(table: Table) -> TableDefinition<'static, Bytes, Bytes> {
         Table::Scopes => "scopes",
         Table::Tombstones => "tombstones",
         Table::Destroyed => "destroyed",
+        Table::Enacted => "enacted",
     })
 }
 

@@ -200,18 +200,27 @@ pub(super) fn save(
 }
 
 /// All rows of a table, the memtable laid over the file.
-struct AllRows<'a> {
-    memtable: &'a Memtable,
-    index: &'a IndexStore,
+pub(super) struct AllRows<'a> {
+    pub(super) memtable: &'a Memtable,
+    pub(super) index: &'a IndexStore,
 }
 
 impl AllRows<'_> {
-    fn each(
+    pub(super) fn each(
         &self,
         table: Table,
+        visit: impl FnMut(&[u8], &[u8]) -> Result<(), OpenError>,
+    ) -> Result<(), OpenError> {
+        self.prefix(table, Vec::new(), visit)
+    }
+
+    pub(super) fn prefix(
+        &self,
+        table: Table,
+        prefix: Vec<u8>,
         mut visit: impl FnMut(&[u8], &[u8]) -> Result<(), OpenError>,
     ) -> Result<(), OpenError> {
-        let mut scan = Scan::prefix(table, Vec::new(), SCAN_ROW_COUNT);
+        let mut scan = Scan::prefix(table, prefix, SCAN_ROW_COUNT);
         loop {
             let merged = self.memtable.merge_scan(&scan, &self.index.scan(&scan)?);
             for (key, value) in &merged.rows {

@@ -13,6 +13,7 @@ mod choice;
 mod copies;
 mod create;
 mod cut;
+mod desk;
 mod entrance;
 mod go_on;
 mod index_file;

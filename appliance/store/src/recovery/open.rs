@@ -4,7 +4,8 @@ use stele_device::area::Area;
 use stele_device::disk::{Disk, DiskError};
 use stele_format::units::DiskId;
 
-use super::cut::{self, Doomed};
+use super::cut::{self, AllRows, Doomed};
+use super::desk;
 use super::go_on::go_on;
 use super::index_file::{FoundIndex, open_index};
 use super::labels::{LabelPicture, read_all};
@@ -158,7 +159,13 @@ fn open_once(
         destroyed = doomed.records(&keys, &pool, &written);
     }
     let lane = Lane::new(DATA_LANE, read.lanes.next_sequence, read.lanes.last_segment);
+    let rows = AllRows {
+        memtable: &memtable,
+        index: &index,
+    };
+    let desk = desk::read(&rows, pool.id, pool.is_evaluation())?;
     let parts = Parts {
+        desk,
         destroyed,
         pool,
         journal: begun.journal,

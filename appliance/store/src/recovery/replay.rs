@@ -558,7 +558,8 @@ impl<'a> Replay<'a> {
             }
             Err(OpenFault::Damaged) => return Err(broken()),
         };
-        for fact in fact::facts(&record.header, &record.body, opened, location) {
+        for mut fact in fact::facts(&record.header, &record.body, opened, location) {
+            self.usages.complete(&mut fact);
             let mut rows = DirectRows::new(self.memtable, self.index);
             let effect = match crate::index::apply(&fact, &mut rows) {
                 Ok(effect) => effect,

@@ -18,8 +18,8 @@ use crate::limits::{
 };
 use crate::record::RecordType;
 use crate::units::{
-    ByteOffset, DiskId, Epoch, FrameIndex, Generation, LaneId, SegmentId, Sequence, UnitCount,
-    UnitIndex, UnixMillis, UploadId,
+    ByteOffset, DiskId, Epoch, FrameIndex, Generation, LaneId, LogIndex, SegmentId, Sequence,
+    UnitCount, UnitIndex, UnixMillis, UploadId,
 };
 
 const NOUN: &str = "Body";
@@ -285,6 +285,9 @@ impl Body {
             Self::Statement(body) => write_statement(&mut map, body),
             Self::Clock(body) => write_clock(&mut map, body),
             Self::Scope(body) => write_scope(&mut map, body),
+            Self::Enacted(request) => {
+                map.key(1).uint(*request);
+            }
             Self::DeleteMarker
             | Self::Retention
             | Self::Hold
@@ -379,6 +382,9 @@ fn read_body(record_type: RecordType, map: &mut MapReader<'_, '_>) -> Result<Bod
         RecordType::Statement => Body::Statement(read_statement(map)?),
         RecordType::Clock => Body::Clock(read_clock(map)?),
         RecordType::Scope => Body::Scope(read_scope(map)?),
+        RecordType::Enacted => {
+            Body::Enacted(LogIndex::new(map.required(1, |r| r.uint("request"))?))
+        }
         later => Body::Later(later),
     })
 }

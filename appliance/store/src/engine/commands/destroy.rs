@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use stele_format::digest::Digest;
 use stele_format::limits::SCOPE_PIECES_MAX;
 use stele_format::record::{Body, RecordType, Scope, Tombstone, VersionRef};
+use stele_format::statement::{Act, Cut};
 use stele_format::units::{LogIndex, Month, ObjectId, UnixMillis, VersionId};
 
 use super::{After, Facts, Outcome};
@@ -21,21 +22,42 @@ use crate::limits::{
     KEY_STATE_CUT_BYTES_MAX, LEAF_CUT_BYTES_MAX, REHOME_COUNT_MAX, SCAN_ROW_COUNT,
     SCOPE_PIECE_COUNT_MAX,
 };
+use crate::policy::approval::Approved;
 use crate::policy::{Kept, VersionLock, may_destroy};
 use crate::request::{Answer, Refusal, Tombstoned};
 
 /// What an approved request destroys, taken from the value that only policy makes.
 pub(crate) struct Erasure {
-    /// The request's record.
-    pub(crate) request: LogIndex,
+    /// The power to do it, used up by doing it.
+    approved: Approved,
     /// Digest of its list.
-    pub(crate) scope: Digest,
+    scope: Digest,
     /// The month that is cut as a whole.
-    pub(crate) month: Option<Month>,
+    month: Option<Month>,
     /// Whether GOVERNANCE retention ends early by it.
-    pub(crate) early: bool,
+    early: bool,
     /// Versions on its list.
-    pub(crate) count: u64,
+    count: u64,
+}
+
+impl Erasure {
+    /// Of an executed request that is not complete.
+    pub(crate) fn of(facts: &Facts<'_>, request: LogIndex) -> Result<Self, Refusal> {
+        let approved = facts.approvals.execute(request, facts.compliance)?;
+        let Act::Erase(erase) = approved.act() else {
+            return Err(Refusal::BadScope);
+        };
+        Ok(Self {
+            scope: erase.scope,
+            month: match erase.cut {
+                Cut::Leaves => None,
+                Cut::Month(month) => Some(month),
+            },
+            early: erase.governance,
+            count: erase.count,
+            approved,
+        })
+    }
 }
 
 /// Records a piece of a list.
@@ -90,7 +112,7 @@ pub(crate) fn whole_scope(view: &View<'_>, digest: Digest) -> Result<Vec<Version
 pub(crate) fn tombstone(
     facts: &Facts<'_>,
     view: &View<'_>,
-    erasure: &Erasure,
+    erasure: Erasure,
     ordinal: u32,
 ) -> Result<Outcome, Stop> {
     if facts.time.wall_alarm {
@@ -99,7 +121,8 @@ pub(crate) fn tombstone(
     let row: Option<ScopeRow> = view.row(keys::scope(&erasure.scope, ordinal))?;
     let scope = row.ok_or(Refusal::BadScope)?;
     let last = ordinal + 1 == scope.pieces;
-    let done: Option<TombstoneRow> = view.row(keys::tombstone(erasure.request, ordinal))?;
+    let request = erasure.approved.request();
+    let done: Option<TombstoneRow> = view.row(keys::tombstone(request, ordinal))?;
     if done.is_some() {
         return Ok(Outcome::Answer(Answer::Tombstoned(Tombstoned {
             destroyed: 0,
@@ -113,7 +136,7 @@ pub(crate) fn tombstone(
         return Err(Refusal::MonthNotOver.into());
     }
     if erasure.month.is_none() {
-        check_key_state(facts, erasure)?;
+        check_key_state(facts, &erasure)?;
     }
     let (mut entries, mut kept) = (Vec::new(), Vec::new());
     for (entry, row) in rows_of(view, &scope.entries)? {
@@ -127,7 +150,7 @@ pub(crate) fn tombstone(
         }
     }
     let body = Tombstone {
-        request: erasure.request,
+        request,
         ordinal,
         last,
         month: erasure.month.filter(|_| last),
@@ -173,7 +196,7 @@ fn lock_of(row: &VersionRow) -> VersionLock {
 }
 
 /// The rows of versions, fetched all at once; none for one that is not there.
-fn rows_of(
+pub(crate) fn rows_of(
     view: &View<'_>,
     entries: &[VersionRef],
 ) -> Result<Vec<(VersionRef, Option<VersionRow>)>, Stop> {

@@ -11,15 +11,18 @@ pub(crate) mod list;
 pub(crate) mod lock;
 pub(crate) mod multipart;
 pub(crate) mod object;
+pub(crate) mod people;
 pub(crate) mod tags;
 
 use std::collections::BTreeMap;
 
-use stele_format::units::{BucketId, ObjectId, PoolId, UnixMillis, VersionId};
+use stele_format::units::{BucketId, LogIndex, ObjectId, PoolId, UnixMillis, VersionId};
 
 use crate::draft::Draft;
+use crate::engine::people::Case;
 use crate::index::rows::BucketRow;
 use crate::keys::state::KeyState;
+use crate::policy::approval::{Approvals, VaultFacts};
 use crate::policy::retention::Allowed;
 use crate::policy::{Asker, EffectiveTime, Right};
 use crate::read::Download;
@@ -33,7 +36,14 @@ pub(crate) struct Facts<'a> {
     pub(crate) buckets: &'a BTreeMap<BucketId, BucketRow>,
     pub(crate) asker: &'a Asker,
     pub(crate) time: EffectiveTime,
+    pub(crate) compliance: UnixMillis,
     pub(crate) wall: UnixMillis,
+    pub(crate) approvals: &'a Approvals,
+    pub(crate) cases: &'a [Case],
+    /// Versions in the vault.
+    pub(crate) versions: u64,
+    /// The next record.
+    pub(crate) next: LogIndex,
     /// 128 random bits drawn once for this request, stable over attempts.
     pub(crate) random: [[u8; 16]; 2],
     /// The compliance clock when this request arrived, stable over attempts.
@@ -81,6 +91,11 @@ pub(crate) enum After {
     Upload,
     /// The number of the record is the answer.
     Recorded,
+    Stated(VaultFacts),
+    Held {
+        versions: u32,
+        last: bool,
+    },
     Rehomed {
         versions: u32,
         resume: Option<Vec<u8>>,

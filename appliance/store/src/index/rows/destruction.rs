@@ -11,6 +11,10 @@ use crate::index::codec::{Malformed, Reader, Writer};
 pub struct StatementRow {
     /// Compliance time of its record.
     pub at: UnixMillis,
+    /// The wall clock, as in the record.
+    pub wall: UnixMillis,
+    /// Versions in the vault then.
+    pub versions: u64,
     /// Its text.
     pub text: String,
     /// Its signatures, without armour.
@@ -60,6 +64,30 @@ pub struct DestroyedRow {
     pub anchor: Option<u64>,
 }
 
+/// What a request asked for has been done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EnactedRow {
+    /// Its record.
+    pub index: LogIndex,
+    /// Compliance time of its record.
+    pub at: UnixMillis,
+}
+
+impl TableRow for EnactedRow {
+    const TABLE: Table = Table::Enacted;
+
+    fn write(&self, out: &mut Writer) {
+        out.u64(self.index.get()).u64(self.at.get());
+    }
+
+    fn read(from: &mut Reader<'_>) -> Result<Self, Malformed> {
+        Ok(Self {
+            index: LogIndex::new(from.u64()?),
+            at: UnixMillis::new(from.u64()?),
+        })
+    }
+}
+
 fn write_entries(out: &mut Writer, entries: &[VersionRef]) {
     out.u32(u32::try_from(entries.len()).expect("a record holds some thousands of entries"));
     for entry in entries {
@@ -78,7 +106,10 @@ impl TableRow for StatementRow {
     const TABLE: Table = Table::Statements;
 
     fn write(&self, out: &mut Writer) {
-        out.u64(self.at.get()).bytes(self.text.as_bytes());
+        out.u64(self.at.get())
+            .u64(self.wall.get())
+            .u64(self.versions)
+            .bytes(self.text.as_bytes());
         out.u16(u16::try_from(self.signatures.len()).expect("a statement has a few signatures"));
         for signature in &self.signatures {
             out.bytes(signature);
@@ -89,6 +120,8 @@ impl TableRow for StatementRow {
     fn read(from: &mut Reader<'_>) -> Result<Self, Malformed> {
         Ok(Self {
             at: UnixMillis::new(from.u64()?),
+            wall: UnixMillis::new(from.u64()?),
+            versions: from.u64()?,
             text: from.text()?,
             signatures: {
                 let count = from.u16()?;

@@ -10,7 +10,7 @@ mod leaves;
 mod upload;
 
 pub use bucket::BucketRow;
-pub use destruction::{DestroyedRow, ScopeRow, StatementRow, TombstoneRow};
+pub use destruction::{DestroyedRow, EnactedRow, ScopeRow, StatementRow, TombstoneRow};
 pub use leaves::{LeafRun, Leaves};
 pub use upload::{PartRow, UploadNameRow, UploadRow};
 
@@ -57,11 +57,13 @@ pub enum Table {
     Tombstones = 12,
     /// Log index of the request to [`DestroyedRow`].
     Destroyed = 13,
+    /// Log index of the request to [`EnactedRow`].
+    Enacted = 14,
 }
 
 impl Table {
     /// Number of tables.
-    pub const COUNT: usize = 13;
+    pub const COUNT: usize = 14;
 
     /// All tables, in the order of their numbers.
     pub const ALL: [Table; Table::COUNT] = [
@@ -78,6 +80,7 @@ impl Table {
         Table::Scopes,
         Table::Tombstones,
         Table::Destroyed,
+        Table::Enacted,
     ];
 
     /// Its number.
@@ -97,6 +100,7 @@ impl Table {
             Table::Scopes => 11,
             Table::Tombstones => 12,
             Table::Destroyed => 13,
+            Table::Enacted => 14,
         }
     }
 

@@ -1,0 +1,281 @@
+//! What people state: judged, recorded, and for holds and lists carried out piece by piece.
+
+use std::collections::BTreeSet;
+
+use stele_format::record::{Body, RecordType, StatementBody, VersionRef};
+use stele_format::statement::{Act, Erase, Kind, Second};
+use stele_format::units::{LogIndex, UnixMillis, VersionId};
+
+use super::destroy::{rows_of, whole_scope};
+use super::{After, Facts, Outcome};
+use crate::draft::{Draft, Origin, Sealed, VersionSlot};
+use crate::engine::people::Case;
+use crate::engine::view::{Stop, View};
+use crate::index::Fact;
+use crate::index::keys;
+use crate::index::rows::{ObjectRow, ScopeRow, VersionRow};
+use crate::limits::NOTE_BYTES_MAX;
+use crate::policy::approval::{Recorded, StatementRefusal, VaultFacts, verified};
+use crate::policy::{VersionLock, may_destroy};
+use crate::request::{Answer, Refusal};
+
+/// A statement as somebody brings it.
+pub(crate) struct Brought<'a> {
+    pub(crate) text: &'a str,
+    pub(crate) signatures: &'a [Vec<u8>],
+    pub(crate) note: Option<&'a [u8]>,
+}
+
+/// Records a statement that counts.
+pub(crate) fn state(
+    facts: &Facts<'_>,
+    view: &View<'_>,
+    brought: &Brought<'_>,
+) -> Result<Outcome, Stop> {
+    let refused = |refusal: StatementRefusal| Stop::from(Refusal::from(refusal));
+    let (statement, signatures) = verified(brought.text, brought.signatures).map_err(refused)?;
+    let scope_count = match statement.kind() {
+        Kind::Request(request) => match &request.act {
+            Act::Erase(erase) => Some(check_erase(facts, view, erase)?),
+            Act::ReleaseHold(release) => Some(whole_scope(view, release.scope)?.len()),
+            Act::ForceOpen { .. } | Act::Reinitialise { .. } => {
+                let name = request.act.name();
+                return Err(refused(StatementRefusal::NotInThisVersion(name)));
+            }
+            _ => None,
+        },
+        Kind::Hold(hold) => Some(whole_scope(view, hold.scope)?.len()),
+        _ => None,
+    };
+    let known = VaultFacts {
+        versions: facts.versions,
+        scope_count: scope_count.map(|count| count as u64),
+    };
+    let at = Recorded {
+        log_index: facts.next,
+        compliance: facts.compliance,
+        wall: facts.wall,
+    };
+    facts
+        .approvals
+        .judge(&statement, &signatures, at, known)
+        .map_err(refused)?;
+    let body = StatementBody {
+        text: brought.text.to_owned(),
+        signatures: brought.signatures.to_vec(),
+    };
+    let mut draft = Draft::of_engine(RecordType::Statement, Body::Statement(body));
+    draft.origin = Origin::Request {
+        id: facts.id,
+        last: true,
+    };
+    if let Some(note) = brought.note {
+        if note.len() > NOTE_BYTES_MAX {
+            return Err(Refusal::TooLarge {
+                bytes_max: NOTE_BYTES_MAX as u64,
+            }
+            .into());
+        }
+        draft.sealed = Sealed::BoxKey(note.to_vec());
+    }
+    Ok(Outcome::Write(vec![draft], After::Stated(known)))
+}
+
+/// A request to destroy says what its list is: the numbers and dates people read before they sign are
+/// those of the versions, and each may be destroyed by the time it is asked for.
+fn check_erase(facts: &Facts<'_>, view: &View<'_>, erase: &Erase) -> Result<usize, Stop> {
+    let entries = whole_scope(view, erase.scope)?;
+    let (mut bytes, mut oldest, mut newest) = (0_u64, UnixMillis::new(u64::MAX), UnixMillis::ZERO);
+    let mut latest: Option<UnixMillis> = None;
+    for (entry, row) in rows_of(view, &entries)? {
+        let Some(row) = row else {
+            return Err(Refusal::ScopeKept {
+                record: entry.version.ordinal(),
+                why: crate::policy::Kept::Gone,
+            }
+            .into());
+        };
+        may_destroy(&lock_of(&row), erase.governance, facts.time).map_err(|why| {
+            Stop::from(Refusal::ScopeKept {
+                record: entry.version.ordinal(),
+                why,
+            })
+        })?;
+        bytes = bytes.saturating_add(row.content_bytes.get());
+        oldest = oldest.min(row.modified);
+        newest = newest.max(row.modified);
+        latest = latest.max(row.retention.map(|retention| retention.until));
+    }
+    let shown = scope_words(entries.len(), bytes, oldest, newest, latest);
+    let stated = ScopeWords {
+        count: erase.count,
+        bytes: erase.bytes,
+        oldest: Some(erase.oldest),
+        newest: Some(erase.newest),
+        latest_retention: erase.latest_retention,
+    };
+    if shown == stated {
+        Ok(entries.len())
+    } else {
+        Err(Refusal::ScopeDiffers.into())
+    }
+}
+
+/// What a request says of its list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ScopeWords {
+    /// Versions.
+    pub count: u64,
+    /// Bytes of content.
+    pub bytes: u64,
+    /// The second in which the oldest was stored.
+    pub oldest: Option<Second>,
+    /// The second in which the newest was stored.
+    pub newest: Option<Second>,
+    /// The first second at which no retention of the list runs any more; none if nothing was ever retained.
+    pub latest_retention: Option<Second>,
+}
+
+/// The words for a list of these sums.
+#[must_use]
+pub fn scope_words(
+    count: usize,
+    bytes: u64,
+    oldest: UnixMillis,
+    newest: UnixMillis,
+    latest: Option<UnixMillis>,
+) -> ScopeWords {
+    let floor = |time: UnixMillis| Second::new(time.get() / 1_000);
+    ScopeWords {
+        count: count as u64,
+        bytes,
+        oldest: floor(oldest),
+        newest: floor(newest),
+        latest_retention: latest.and_then(Second::not_before),
+    }
+}
+
+fn lock_of(row: &VersionRow) -> VersionLock {
+    VersionLock {
+        marker: row.marker,
+        retention: row.retention,
+        hold: row.hold == Some(true),
+    }
+}
+
+/// Puts a piece of a hold's list under hold.
+pub(crate) fn place_holds(
+    facts: &Facts<'_>,
+    view: &View<'_>,
+    statement: LogIndex,
+    ordinal: u32,
+) -> Result<Outcome, Stop> {
+    let case = facts
+        .cases
+        .iter()
+        .find(|case| case.statement == statement && !case.released)
+        .ok_or(Refusal::NoCase)?;
+    let piece: Option<ScopeRow> = view.row(keys::scope(&case.scope, ordinal))?;
+    let piece = piece.ok_or(Refusal::BadScope)?;
+    let drafts = hold_drafts(facts, view, &piece.entries, true)?;
+    let last = ordinal + 1 == piece.pieces;
+    Ok(held(facts, drafts, last))
+}
+
+/// Lifts a piece of the holds that an approved request releases; what another case holds stays held.
+pub(crate) fn release_holds(
+    facts: &Facts<'_>,
+    view: &View<'_>,
+    request: LogIndex,
+    ordinal: u32,
+) -> Result<Outcome, Stop> {
+    let approved = facts
+        .approvals
+        .execute(request, facts.compliance)
+        .map_err(Refusal::from)?;
+    let Act::ReleaseHold(release) = approved.act() else {
+        return Err(Refusal::BadScope.into());
+    };
+    let piece: Option<ScopeRow> = view.row(keys::scope(&release.scope, ordinal))?;
+    let piece = piece.ok_or(Refusal::BadScope)?;
+    let mut elsewhere: BTreeSet<VersionId> = BTreeSet::new();
+    let others = |case: &&Case| !case.released && case.case != release.case;
+    for case in facts.cases.iter().filter(others) {
+        let entries = whole_scope(view, case.scope)?;
+        elsewhere.extend(entries.into_iter().map(|entry| entry.version));
+    }
+    let free: Vec<VersionRef> = piece
+        .entries
+        .iter()
+        .copied()
+        .filter(|entry| !elsewhere.contains(&entry.version))
+        .collect();
+    let mut drafts = hold_drafts(facts, view, &free, false)?;
+    let last = ordinal + 1 == piece.pieces;
+    if last {
+        let body = Body::Enacted(approved.request());
+        drafts.push(Draft::of_engine(RecordType::Enacted, body));
+    }
+    Ok(held(facts, drafts, last))
+}
+
+fn held(facts: &Facts<'_>, mut drafts: Vec<Draft>, last: bool) -> Outcome {
+    let versions = drafts.iter().filter(|draft| draft.kind == RecordType::Hold);
+    let versions = u32::try_from(versions.count()).unwrap_or(u32::MAX);
+    let count = drafts.len();
+    for (at, draft) in drafts.iter_mut().enumerate() {
+        draft.origin = Origin::Request {
+            id: facts.id,
+            last: at + 1 == count,
+        };
+    }
+    if drafts.is_empty() {
+        return Outcome::Answer(Answer::Held { versions, last });
+    }
+    Outcome::Write(drafts, After::Held { versions, last })
+}
+
+fn hold_drafts(
+    facts: &Facts<'_>,
+    view: &View<'_>,
+    entries: &[VersionRef],
+    on: bool,
+) -> Result<Vec<Draft>, Stop> {
+    let rows = rows_of(view, entries)?;
+    let (mut drafts, mut needs) = (Vec::new(), Vec::new());
+    for (entry, row) in rows {
+        let Some(row) = row.filter(|row| (row.hold == Some(true)) != on) else {
+            continue;
+        };
+        let object: ObjectRow = match view.row(keys::object(entry.object)) {
+            Ok(Some(object)) => object,
+            Ok(None) => continue,
+            Err(Stop::Need(more)) => {
+                needs.extend(more);
+                continue;
+            }
+            Err(stop) => return Err(stop),
+        };
+        view.foresee(&Fact::HoldSet {
+            object: entry.object,
+            version: entry.version,
+            on,
+        })?;
+        let mut draft = Draft::of_engine(RecordType::Hold, Body::Hold);
+        draft.origin = Origin::Request {
+            id: facts.id,
+            last: false,
+        };
+        draft.bucket = object.bucket;
+        draft.object = entry.object;
+        draft.version = VersionSlot::Version(entry.version);
+        draft.retention = row.retention;
+        draft.hold = on;
+        drafts.push(draft);
+    }
+    if needs.is_empty() {
+        Ok(drafts)
+    } else {
+        Err(Stop::Need(needs))
+    }
+}

@@ -1,0 +1,292 @@
+//! What people stated, folded beside the index, and what approved requests do that need no list.
+
+use stele_format::digest::Digest;
+use stele_format::record::{Body, ClockEvent, ClockEventKind, RecordType};
+use stele_format::statement::{
+    Act, BucketDefault, ClientKey, DefaultMode, DefaultPeriod, Kind, Name, Statement,
+};
+use stele_format::units::{BucketId, LogIndex, UnixMillis};
+
+use super::Engine;
+use crate::draft::{Draft, Sealed};
+use crate::fact;
+use crate::index::Fact;
+use crate::index::rows::StatementRow;
+use crate::policy::approval::{
+    Accepted, Applied, Approvals, Approved, Recorded, RecordedStatement, RequestState, VaultFacts,
+};
+use crate::policy::{Asker, Mode, Period, Rights};
+use crate::request::PeopleView;
+
+/// A legal hold that somebody placed for a case.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Case {
+    /// The statement's record.
+    pub statement: LogIndex,
+    /// Salted digest of the case's name.
+    pub case: Digest,
+    /// Digest of the list of versions.
+    pub scope: Digest,
+    /// Versions in it.
+    pub count: u64,
+    /// Who placed it.
+    pub by: Name,
+    /// When, in compliance time.
+    pub at: UnixMillis,
+    /// Whether a request released it.
+    pub released: bool,
+}
+
+/// Special rights that two people gave a client for a time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Granted {
+    /// The request's record.
+    pub request: LogIndex,
+    /// Whose.
+    pub client: ClientKey,
+    /// Which.
+    pub rights: Rights,
+    /// Until when, in compliance time.
+    pub until: UnixMillis,
+}
+
+/// People, requests and what follows from them.
+#[derive(Debug, Clone)]
+pub(crate) struct Desk {
+    pub(crate) approvals: Approvals,
+    pub(crate) cases: Vec<Case>,
+    pub(crate) grants: Vec<Granted>,
+}
+
+impl Desk {
+    pub(crate) fn new(approvals: Approvals) -> Self {
+        Self {
+            approvals,
+            cases: Vec::new(),
+            grants: Vec::new(),
+        }
+    }
+
+    /// Takes in a recorded statement; none if it does not count, which a log that we wrote does not have.
+    pub(crate) fn take(
+        &mut self,
+        index: LogIndex,
+        row: &StatementRow,
+        scope_count: Option<u64>,
+    ) -> Option<Applied> {
+        let recorded = RecordedStatement {
+            at: Recorded {
+                log_index: index,
+                compliance: row.at,
+                wall: row.wall,
+            },
+            facts: VaultFacts {
+                versions: row.versions,
+                scope_count,
+            },
+            text: row.text.clone(),
+            signatures: row.signatures.clone(),
+        };
+        let applied = self.approvals.apply(&recorded).ok()?;
+        if applied.accepted == Accepted::Held
+            && let Ok(statement) = Statement::parse(&row.text)
+            && let Kind::Hold(hold) = statement.kind()
+        {
+            self.cases.push(Case {
+                statement: index,
+                case: hold.case,
+                scope: hold.scope,
+                count: hold.count,
+                by: hold.by.clone(),
+                at: row.at,
+                released: false,
+            });
+        }
+        Some(applied)
+    }
+
+    /// What a request asked for has been done.
+    pub(crate) fn enacted(&mut self, request: LogIndex, now: UnixMillis) {
+        // In a log that we wrote every effect follows an execution; anything else changes nothing here, and an
+        // audit names it.
+        if self.approvals.mark_executed(request).is_err() {
+            return;
+        }
+        let Some(view) = self.approvals.request(request, now) else {
+            return;
+        };
+        match view.act {
+            Act::Grant(grant) => self.grants.push(Granted {
+                request,
+                client: grant.client,
+                rights: Rights {
+                    governance_bypass: grant.rights.governance_bypass,
+                    hold_off: grant.rights.hold_off,
+                    lock_admin: grant.rights.lock_admin,
+                },
+                until: grant.until.start(),
+            }),
+            Act::ReleaseHold(release) => {
+                let same = |case: &&mut Case| {
+                    case.case == release.case
+                        && case.scope == release.scope
+                        && case.statement < request
+                };
+                let cases = self.cases.iter_mut().filter(same);
+                cases.for_each(|case| case.released = true);
+            }
+            _ => {}
+        }
+    }
+
+    /// The special rights an asker has at this time.
+    pub(crate) fn rights_of(&self, asker: &Asker, now: UnixMillis) -> Rights {
+        let mut rights = asker.special();
+        let Some(client) = asker.client() else {
+            return rights;
+        };
+        let running = self.grants.iter().filter(|grant| grant.until > now);
+        for grant in running.filter(|grant| grant.client.as_str() == client.key_id) {
+            rights.governance_bypass |= grant.rights.governance_bypass;
+            rights.hold_off |= grant.rights.hold_off;
+            rights.lock_admin |= grant.rights.lock_admin;
+        }
+        rights
+    }
+}
+
+impl Engine {
+    /// A statement is durable.
+    pub(super) fn stated(&mut self, fact: &Fact, scope_count: Option<u64>) -> Option<Accepted> {
+        let Fact::StatementMade { index, row } = fact else {
+            return None;
+        };
+        let applied = self.desk.take(*index, row, scope_count)?;
+        for regress in &applied.alarms {
+            self.alarms
+                .key_counter(regress.person.as_str(), self.clock.latest());
+        }
+        self.alarms.stated(&row.text, *index, self.clock.latest());
+        if let Accepted::Executed(request) = applied.accepted {
+            self.carry_out(request);
+        }
+        Some(applied.accepted)
+    }
+
+    /// What a start finds executed and not done is done now.
+    pub(super) fn resume_requests(&mut self) {
+        if self.read_only.is_some() {
+            return;
+        }
+        let unfinished: Vec<LogIndex> = self.desk.approvals.unfinished().collect();
+        for request in unfinished {
+            self.carry_out(request);
+        }
+    }
+
+    /// Does what an executed request asks for, where that needs no list of versions.
+    fn carry_out(&mut self, request: LogIndex) {
+        let now = self.clock.latest();
+        if let Ok(approved) = self.desk.approvals.execute(request, now) {
+            self.do_as_approved(approved);
+        }
+    }
+
+    fn do_as_approved(&mut self, approved: Approved) {
+        let request = approved.request();
+        match approved.act() {
+            Act::Grant(_) => {}
+            Act::LowerDefault { bucket, default } => self.set_default(*bucket, *default),
+            Act::Clock { to } => {
+                let before = self.clock.latest();
+                let by = to.start().get().saturating_sub(before.get());
+                self.clock.advance(by);
+                let event = ClockEvent {
+                    kind: ClockEventKind::Corrected,
+                    before_ms: before,
+                    request: Some(request),
+                };
+                let draft = Draft::of_engine(RecordType::Clock, Body::Clock(event));
+                self.journal.push_own(draft);
+            }
+            // Lists are worked off piece by piece; the rest took effect with the statement.
+            _ => return,
+        }
+        drop(approved);
+        let body = Body::Enacted(request);
+        self.journal
+            .push_own(Draft::of_engine(RecordType::Enacted, body));
+    }
+
+    fn set_default(&mut self, bucket: BucketId, default: BucketDefault) {
+        let Some(row) = self.buckets.get(&bucket) else {
+            return;
+        };
+        let mut row = row.clone();
+        row.default = match default {
+            BucketDefault::None => None,
+            BucketDefault::Period(mode, period) => {
+                let mode = match mode {
+                    DefaultMode::Governance => Mode::Governance,
+                    DefaultMode::Compliance => Mode::Compliance,
+                };
+                let period = match period {
+                    DefaultPeriod::Days(days) => Period::Days(days),
+                    DefaultPeriod::Years(years) => Period::Years(years),
+                };
+                Some((mode, period))
+            }
+        };
+        let mut draft = Draft::of_engine(RecordType::Bucket, Body::Bucket);
+        draft.bucket = bucket;
+        draft.sealed = Sealed::BoxKey(fact::bucket_body(&row).encode().to_vec());
+        self.journal.push_own(draft);
+    }
+
+    /// What records of destruction and of other effects mean for the requests behind them.
+    pub(super) fn effect_applied(&mut self, body: &Body) {
+        let now = self.clock.latest();
+        match body {
+            Body::Tombstone(tombstone) => {
+                // As for every effect: one without leave is named by an audit.
+                let _begun = self.desk.approvals.mark_begun(tombstone.request);
+                self.cut_wanted |= tombstone.last;
+            }
+            Body::Destroyed(destroyed) => self.desk.enacted(destroyed.request, now),
+            Body::Enacted(request) => self.desk.enacted(*request, now),
+            _ => {}
+        }
+    }
+
+    /// People, requests, holds and grants as they stand.
+    pub(super) fn people_view(&self) -> PeopleView {
+        let now = self.clock.latest();
+        let log = self.journal.log();
+        let running = |grant: &&Granted| grant.until > now;
+        PeopleView {
+            origin: self.desk.approvals.origin(),
+            evaluation: self.pool.is_evaluation(),
+            policies: self.desk.approvals.people().policies().clone(),
+            persons: self.desk.approvals.persons(now),
+            requests: self.desk.approvals.requests(now),
+            cases: self.desk.cases.clone(),
+            grants: self.desk.grants.iter().filter(running).cloned().collect(),
+            log_records: log.next.get(),
+            log_root: log.frontier.root(),
+            versions: self.usages.versions(),
+            now,
+            time: self.time(),
+        }
+    }
+
+    /// Requests whose effect needs a list and is not complete.
+    #[must_use]
+    pub fn unfinished_requests(&self) -> Vec<LogIndex> {
+        let now = self.clock.latest();
+        let views = self.desk.approvals.requests(now).into_iter();
+        views
+            .filter(|view| view.state == RequestState::Executing)
+            .map(|view| view.request)
+            .collect()
+    }
+}
