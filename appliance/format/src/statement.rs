@@ -430,7 +430,7 @@ fn read_policies(lines: &mut Lines<'_>) -> Result<Vec<(Name, Name)>, StatementEr
 }
 
 fn check_found(found: &Found) -> Result<(), StatementError> {
-    let mut keys: Vec<PublicKey> = found.keys.iter().map(|entry| entry.key).collect();
+    let mut keys: Vec<&[u8; 32]> = found.keys.iter().map(|entry| entry.key.point()).collect();
     keys.sort_unstable();
     let mut names: Vec<&Name> = Vec::new();
     for person in found.keys.chunk_by(|a, b| a.person == b.person) {

@@ -139,6 +139,12 @@ impl PublicKey {
         self.key_type
     }
 
+    /// The point: keys of two types with one point have one private half.
+    #[must_use]
+    pub const fn point(&self) -> &[u8; 32] {
+        &self.point
+    }
+
     /// As `ssh-keygen -l` shows it: `SHA256:` and base64 without padding.
     #[must_use]
     pub fn fingerprint(&self) -> String {

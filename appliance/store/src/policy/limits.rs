@@ -42,3 +42,62 @@ pub const BUCKET_RULE_COUNT_MAX: usize = stele_format::limits::BUCKET_RULES_MAX;
 
 /// Longest prefix in such a list or of a rule, in bytes: as long as a key.
 pub const SCOPE_PREFIX_BYTES_MAX: usize = 1_024;
+
+/// How long a request waits for its approvals.
+pub const APPROVAL_MS_MAX: u64 = 72 * HOUR_MS;
+
+/// How long after its cooling-off a request may be executed.
+pub const EXECUTION_MS_MAX: u64 = 72 * HOUR_MS;
+
+/// Shortest cooling-off of a destruction, in hours.
+pub const ERASE_COOLING_HOURS_MIN: u64 = 72;
+
+/// Shortest cooling-off of acts about people, policies, clock, holds and rights, and of a large
+/// destruction, in hours.
+pub const PEOPLE_COOLING_HOURS_MIN: u64 = 7 * 24;
+
+/// Cooling-off of acts about disks, in hours.
+pub const DISK_COOLING_HOURS: u64 = 72;
+
+/// Longest cooling-off a policy may set, in hours.
+pub const COOLING_HOURS_MAX: u64 = 90 * 24;
+
+/// More versions than this in one list are a large destruction.
+pub const LARGE_SCOPE_COUNT: u64 = 1_000;
+
+/// More of the vault's versions than this part of a thousand are a large destruction.
+pub const LARGE_SCOPE_PER_MILLE: u64 = 10;
+
+/// Approvers that a large destruction needs.
+pub const LARGE_SCOPE_APPROVERS: u64 = 2;
+
+/// How long a key that was enrolled after the founding may neither approve nor execute destruction.
+pub const QUARANTINE_MS: u64 = 30 * DAY_MS;
+
+/// How long a key may go unused before a review suspends it.
+pub const UNUSED_MS_MAX: u64 = 90 * DAY_MS;
+
+/// How far ahead a grant of special rights may end.
+pub const GRANT_MS_MAX: u64 = 366 * DAY_MS;
+
+/// How old the answer to a session's challenge may be, and how far in the future its time.
+pub const SESSION_MS_MAX: u64 = 5 * MINUTE_MS;
+
+/// Fewest operators, approvers and officers a vault with people has.
+pub const OPERATORS_MIN: u64 = 1;
+/// As above.
+pub const APPROVERS_MIN: u64 = 2;
+/// As above.
+pub const OFFICERS_MIN: u64 = 2;
+
+/// Highest value of a policy that sets a number of people.
+pub const PEOPLE_COUNT_MAX: u64 = 16;
+
+/// Most requests that wait for something at a time.
+pub const OPEN_REQUEST_COUNT_MAX: usize = 256;
+
+/// Most persons of a vault, those that left included.
+pub const PERSON_COUNT_MAX: usize = 1_024;
+
+/// One hour.
+pub const HOUR_MS: u64 = 60 * MINUTE_MS;

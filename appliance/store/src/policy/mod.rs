@@ -2,16 +2,19 @@
 //!
 //! Lives here: the words of Object Lock (mode, retention, rights, bucket kinds), the tables that
 //! say yes or no ([`retention`]), the clock they obey ([`clock`]), and who may do what, where
-//! ([`client`]) and how much of it ([`quota`]).
+//! ([`client`]) and how much of it ([`quota`]); who the people are ([`people`]) and what they decided
+//! together ([`approval`]).
 //!
 //! Invariants: no function here shortens or lifts an unexpired COMPLIANCE retention, whatever the
 //! rights; no right lifts a legal hold for deletion; every refusal is a [`Refusal`] that says why
 //! and, where there is a date, until when. Nothing here reads a clock or touches state.
 
+pub mod approval;
 pub mod client;
 pub mod clock;
 pub mod expiry;
 pub mod limits;
+pub mod people;
 pub mod quota;
 pub mod retention;
 pub mod rules;

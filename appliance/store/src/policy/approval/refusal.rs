@@ -1,0 +1,200 @@
+//! Why a statement does not count.
+
+use stele_format::sshsig::SignatureError;
+use stele_format::statement::{Name, Role, StatementError};
+use stele_format::units::{LogIndex, UnixMillis};
+
+/// Why a statement does not count: what, why and, where there is a date, until when. Carries names of
+/// people and no names of objects.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum StatementRefusal {
+    /// The text is none.
+    #[error("the text is no statement: {0}")]
+    Text(#[from] StatementError),
+    /// A signature is none, or of something else.
+    #[error("a signature does not count: {0}")]
+    Signature(#[from] SignatureError),
+    /// A signature was verified over another text.
+    #[error("a signature is of another text")]
+    OtherText,
+    /// The statement names another log.
+    #[error("the statement is for another vault's log")]
+    OtherLog,
+    /// The same text was recorded before.
+    #[error("the statement was used before; draft a new one")]
+    Used,
+    /// Statements of this kind are not recorded.
+    #[error("a session is answered at once and never recorded")]
+    NotRecorded,
+    /// Not the answer to this challenge, or too late.
+    #[error("this does not answer the challenge that was given, or comes too late")]
+    NoSession,
+    /// Nobody was founded.
+    #[error("the vault has no people yet; a founding comes first")]
+    NotFounded,
+    /// The vault has people already.
+    #[error("the vault has people already; they change by requests")]
+    Founded,
+    /// One person signs, with one key.
+    #[error("the statement must be signed once, by one key of the person it names")]
+    OneSigner,
+    /// A founding lacks the signature of somebody it names, or has one of somebody else.
+    #[error("a founding is signed by everybody it names, and nobody else; {0} did not sign")]
+    FoundingUnsigned(Name),
+    /// A founding is signed by a key that it does not name.
+    #[error("a founding is signed by a key that it does not name")]
+    FoundingStranger,
+    /// No such person.
+    #[error("{0} is not a person of this vault")]
+    Unknown(Name),
+    /// The key that signed is none of the person's.
+    #[error("the key that signed is none of {0}'s")]
+    ForeignKey(Name),
+    /// The person or the key is suspended or was removed.
+    #[error("{0}, or the key that signed, is suspended or was removed")]
+    Inactive(Name),
+    /// The security key was not touched, or did not ask who touches it.
+    #[error("the security key must be touched and must verify who touches it (PIN or finger)")]
+    NotVerified,
+    /// A key that is a file.
+    #[error("only security keys count in this vault")]
+    PlainKey,
+    /// The role may not do this.
+    #[error("{role} {person} may not {what} this")]
+    WrongRole {
+        /// Who.
+        person: Name,
+        /// As what.
+        role: Role,
+        /// What was tried: `request`, `approve`, `veto`, `execute`, `state`.
+        what: &'static str,
+    },
+    /// Enough of this role have approved.
+    #[error("no further approval by an {0} is needed")]
+    NotNeeded(Role),
+    /// Requester and approver are one person.
+    #[error("{0} signed this request before; somebody else must approve")]
+    SamePerson(Name),
+    /// One of the two brought the other in.
+    #[error("{one} took part in enrolling {other}, so they cannot approve together")]
+    Enrolled {
+        /// Who signed for the other.
+        one: Name,
+        /// Who was enrolled.
+        other: Name,
+    },
+    /// The key is too new for destruction.
+    #[error("the key was enrolled too recently to approve or execute this until {} ms since 1970", .until.get())]
+    Quarantined {
+        /// Until when.
+        until: UnixMillis,
+    },
+    /// No such request.
+    #[error("record {0} is no request")]
+    NoRequest(LogIndex),
+    /// The answer cites another text than the request's.
+    #[error("the answer is to another text than that of request {0}")]
+    DigestDiffers(LogIndex),
+    /// The request is not waiting for this.
+    #[error("request {request} is {phase}, so it cannot be answered like this")]
+    WrongPhase {
+        /// Which.
+        request: LogIndex,
+        /// What it is.
+        phase: &'static str,
+    },
+    /// The request waits for approvals no more.
+    #[error("request {request} could be approved until {} ms since 1970 and no longer", .until.get())]
+    ApprovalLate {
+        /// Which.
+        request: LogIndex,
+        /// When it ended.
+        until: UnixMillis,
+    },
+    /// It is too early.
+    #[error("request {request} may be executed from {} ms since 1970 on", .from.get())]
+    Cooling {
+        /// Which.
+        request: LogIndex,
+        /// When it may be executed.
+        from: UnixMillis,
+    },
+    /// It is too late.
+    #[error("request {request} could be executed until {} ms since 1970 and no longer", .until.get())]
+    ExecutionLate {
+        /// Which.
+        request: LogIndex,
+        /// When it ended.
+        until: UnixMillis,
+    },
+    /// Too much is open.
+    #[error("{max} requests wait already")]
+    TooManyRequests {
+        /// The limit.
+        max: usize,
+    },
+    /// The act belongs to a later version.
+    #[error("`{0}` is not in this version")]
+    NotInThisVersion(&'static str),
+    /// It was drafted for a log longer than ours.
+    #[error("the statement names a log of {size} records, and this one has fewer")]
+    HeadAhead {
+        /// What it names.
+        size: u64,
+    },
+    /// The list of versions was not recorded.
+    #[error("no list of versions with this digest was recorded")]
+    ScopeUnknown,
+    /// The statement counts differently than its list.
+    #[error("the list of versions has {recorded} entries, the statement says {stated}")]
+    ScopeCount {
+        /// Entries that were recorded.
+        recorded: u64,
+        /// What the statement says.
+        stated: u64,
+    },
+    /// A retention still runs.
+    #[error("a retention in the list runs until {} ms since 1970", .until.get())]
+    RetentionRuns {
+        /// Until when.
+        until: UnixMillis,
+    },
+    /// A time that must lie ahead and not too far, does not.
+    #[error("the end of the rights must lie ahead, at most {max_days} days")]
+    GrantTime {
+        /// The limit.
+        max_days: u64,
+    },
+    /// Compliance time goes forward only, and not beyond the wall clock.
+    #[error("compliance time can only be set forward, to at most what the wall clock says")]
+    ClockTime,
+    /// The name was used before.
+    #[error("{0} is, or was, a person of this vault")]
+    NameTaken(Name),
+    /// The key was used before.
+    #[error("the key is, or was, one of this vault")]
+    KeyTaken,
+    /// The person has as many keys as a person may have.
+    #[error("{0} has as many keys as a person may have")]
+    KeysFull(Name),
+    /// Nothing about the person can be undone.
+    #[error("{0} is not suspended, and none of their keys is")]
+    NotSuspended(Name),
+    /// Too few would be left.
+    #[error("at least {min} active {role}s must be left")]
+    BelowMinimum {
+        /// Of which role.
+        role: Role,
+        /// How many.
+        min: u64,
+    },
+    /// The vault has as many persons as it may have.
+    #[error("the vault knows {max} persons, which is the limit")]
+    TooManyPersons {
+        /// The limit.
+        max: usize,
+    },
+    /// No such policy, or not with this value.
+    #[error("there is no such policy, or it cannot have this value here")]
+    Policy,
+}
