@@ -348,6 +348,12 @@ impl Running {
         self.event(Event::Tick);
     }
 
+    /// The wall clock jumps, and nothing else.
+    pub fn wall_jumps(&mut self, ms: u64) {
+        self.now.wall = UnixMillis::new(self.now.wall.get() + ms);
+        self.event(Event::Tick);
+    }
+
     /// Gives the running engine a disk for the place of disk `number` (from 1), or for a new one, as a
     /// driver does: with a static label, unless it has that very one.
     pub fn attach(

@@ -1,0 +1,15 @@
+//! From a signed list to keys that are gone: over the real engine, disks and recovery.
+#![expect(clippy::unwrap_used, reason = "tests stop at the first surprise")]
+
+#[path = "../../format/tests/shared/authenticator.rs"]
+#[expect(dead_code, reason = "each test binary uses its own part of the keys")]
+mod authenticator;
+#[path = "destruction/crash.rs"]
+mod crash;
+#[path = "destruction/effects.rs"]
+mod effects;
+#[path = "destruction/erase.rs"]
+mod erase;
+mod support;
+#[path = "destruction/world.rs"]
+mod world;

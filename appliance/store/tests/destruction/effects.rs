@@ -1,0 +1,1 @@
+//! What approved requests do beside destruction.
