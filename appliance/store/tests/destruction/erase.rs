@@ -12,6 +12,7 @@ use stele_store::policy::{Kept, Mode};
 use stele_store::recovery::read_label;
 use stele_store::request::{Command, Refusal};
 
+use crate::support::steps::turns;
 use crate::support::{Rig, content, name};
 use crate::world::{
     DAY_MS, census, founded, list, put, put_as, rehome, request, ripe, say, tombstone, view,
@@ -108,7 +109,7 @@ fn what_two_people_approved_is_gone_with_its_keys_and_its_neighbours_are_not() {
     let left: Vec<VersionId> = census(&mut vault).iter().map(|row| row.version).collect();
     assert_eq!(left.len(), 2);
     assert!(left.contains(&new) && left.contains(&locked));
-    vault.pass(1_000);
+    turns(&mut vault);
     let state = |vault: &mut crate::support::Running| view(vault).requests[0].state;
     assert_eq!(state(&mut vault), RequestState::Executed);
     vault.stop();
