@@ -20,7 +20,9 @@ use nix::fcntl::OFlag;
 use zeroize::Zeroizing;
 
 use super::open::sync_directory_of;
-use crate::keyprovider::{KeyError, KeyProvider, MASTER_BYTES, Master, ProviderKind, SALT_BYTES};
+use crate::keyprovider::{
+    Anchor, KeyError, KeyProvider, MASTER_BYTES, Master, ProviderKind, SALT_BYTES,
+};
 use crate::limits::KEY_FILE_BYTES_MAX;
 
 const HEADER: &str = "stele key file 1";
@@ -137,8 +139,24 @@ impl KeyProvider for KeyFile {
         self.0.seal(&salt, context, plaintext)
     }
 
+    fn seal_next(&self, context: &[u8], plaintext: &[u8]) -> Result<Vec<u8>, KeyError> {
+        self.seal(context, plaintext)
+    }
+
+    fn advance(&self, sealed: &[u8]) -> Result<Anchor, KeyError> {
+        self.0.recognise(sealed).map(|()| Anchor::NONE)
+    }
+
     fn open(&self, context: &[u8], sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, KeyError> {
         self.0.open(context, sealed)
+    }
+
+    fn anchor(&self) -> Result<Anchor, KeyError> {
+        Ok(Anchor::NONE)
+    }
+
+    fn is_anchored(&self) -> bool {
+        false
     }
 
     fn kind(&self) -> ProviderKind {
