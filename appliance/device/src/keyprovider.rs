@@ -293,5 +293,7 @@ impl Master {
     }
 }
 
+pub mod tpm;
+
 #[cfg(test)]
 mod tests;
