@@ -137,15 +137,16 @@ pub enum KeyError {
 /// opens at one value of it. To make every older sealed state unreadable, a vault
 ///
 /// 1. seals the new state with `seal_next`,
-/// 2. writes it everywhere, flushes, and reads it back,
-/// 3. calls `advance` with it.
+/// 2. writes it everywhere *beside* the old one, flushes, and reads it back,
+/// 3. calls `advance` with it,
+/// 4. overwrites what is left of the old one.
 ///
 /// What opens, with the anchor at *v* before step 3:
 ///
 /// | after | sealed before, by `seal` | of `seal_next` | if it ends here |
 /// |---|---|---|---|
 /// | nothing | opens | | nothing happened |
-/// | 1, 2 | opens | `NotYet` | the old state counts; begin again at 1, or go on with 3 |
+/// | 1, 2 | opens | `NotYet` | the old state counts; begin again at 1 |
 /// | 3 failed | opens, or `Superseded` | `NotYet`, or opens | exactly one of the two; call 3 again with the same bytes |
 /// | 3 | `Superseded` for ever | opens | the new state counts |
 /// | 3 again | `Superseded` | opens | the same: `advance` moves the anchor to its argument, never past it |
@@ -153,6 +154,7 @@ pub enum KeyError {
 /// * `seal` seals for the present value, as often as one likes; all of these open until the anchor
 ///   advances. So a state is gone only once the anchor has advanced, not when a newer one is saved.
 /// * After `seal_next` nothing else is saved before step 3: what `seal` made in between dies in it.
+/// * A vault that overwrites every copy of the old state in step 2 has none that opens if it ends there.
 /// * Several forms of `seal_next` of one value open alike after step 3. The last one is what counts.
 /// * `advance` refuses, and changes nothing, when its argument is not of this provider, is older than the
 ///   anchor (`Superseded`), or is more than one step ahead of it (`NotYet`). It does not see damage inside
