@@ -369,6 +369,7 @@ const PCR_EXTEND: u32 = 0x182;
 const CLEAR: u32 = 0x126;
 const NV_DEFINE_SPACE: u32 = 0x12a;
 const NV_INCREMENT: u32 = 0x134;
+const HIERARCHY_CHANGE_AUTH: u32 = 0x129;
 const OWNER: u32 = 0x4000_0001;
 const LOCKOUT: u32 = 0x4000_000a;
 
@@ -449,6 +450,17 @@ fn a_counter_made_anew_at_the_same_place_revives_nothing() {
     for sealed in &all {
         assert_eq!(opens(&keys, sealed), Err(KeyError::Superseded));
     }
+}
+
+#[test]
+fn a_tpm_whose_owner_has_a_password_is_told_apart() {
+    let Some(tpm) = Tpm::start() else { return };
+    let keys = TpmKeys::create(tpm.address(), no_pcrs()).expect("create");
+    let password = [&[0, 4][..], b"pass"].concat();
+    let owner = [OWNER];
+    assert_eq!(raw(&tpm, HIERARCHY_CHANGE_AUTH, &owner, &[], &password), 0);
+    assert!(matches!(keys.check(), Err(TpmError::OwnerPassword)));
+    assert_eq!(keys.seal(b"context", b"x"), Err(KeyError::Unavailable));
 }
 
 #[test]

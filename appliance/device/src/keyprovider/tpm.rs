@@ -88,6 +88,9 @@ pub enum TpmError {
         /// Its response code.
         code: u32,
     },
+    /// The owner of the TPM has set a password.
+    #[error("the owner hierarchy of the TPM has a password, which cannot be given")]
+    OwnerPassword,
     /// Another TPM, or one that was cleared since.
     #[error("not the TPM that the vault was created with, or it was cleared since")]
     AnotherTpm,

@@ -346,7 +346,10 @@ fn create_primary(tpm: &mut dyn Transact) -> TpmResult<StorageKey> {
     let owner = Handle::itself(OWNER);
     let handles = [&owner];
     let command = Command::new(code, &handles, parameters).giving_handle();
-    let answer = command.run(tpm, Auth::Empty)?;
+    let answer = command.run(tpm, Auth::Empty).map_err(|error| match error {
+        TpmError::Refused { code, .. } if is_about_handle(code) => TpmError::OwnerPassword,
+        other => other,
+    })?;
     let public = Reader::new(&answer.parameters).sized();
     let key = public.and_then(|public| StorageKey::read(answer.handle, public));
     key.map_err(|error| {

@@ -252,6 +252,7 @@ fn key_error(error: TpmError) -> KeyError {
         | TpmError::Forged { .. }
         | TpmError::Refused { .. }
         | TpmError::NoPlace
+        | TpmError::OwnerPassword
         | TpmError::Entropy => KeyError::Unavailable,
     }
 }
