@@ -10,6 +10,8 @@ use common::{DISK, Place, Server, refuse, succeed, text};
 use nix::sys::signal::Signal;
 
 const PROGRAM: &str = "/usr/bin/swtpm";
+/// Looks for its socket before it counts as never there.
+const LOOK_COUNT_MAX: usize = 20_000;
 
 /// An emulated TPM; its memory outlives a restart.
 struct Tpm {
@@ -55,11 +57,15 @@ impl Tpm {
             .stderr(Stdio::null())
             .spawn();
         self.process = Some(child.expect("swtpm starts"));
-        while std::os::unix::net::UnixStream::connect(self.socket()).is_err() {
+        for _ in 0..LOOK_COUNT_MAX {
+            if std::os::unix::net::UnixStream::connect(self.socket()).is_ok() {
+                return;
+            }
             let ended = self.process.as_mut().map(Child::try_wait);
             assert!(matches!(ended, Some(Ok(None))), "swtpm ended: {ended:?}");
             std::thread::sleep(Duration::from_millis(5));
         }
+        panic!("swtpm never listens");
     }
 
     fn power_off(&mut self) {
@@ -79,7 +85,14 @@ impl Drop for Tpm {
 
 fn create(place: &Place, provider: &str) -> String {
     let dir = text(&place.vault);
-    let args = ["create", dir, "--disk-bytes", DISK, "--key-provider", provider];
+    let args = [
+        "create",
+        dir,
+        "--disk-bytes",
+        DISK,
+        "--key-provider",
+        provider,
+    ];
     succeed(&args)
 }
 

@@ -11,6 +11,8 @@ use stele_device::keyprovider::{AnchorKind, KeyError, KeyProvider, ProviderKind}
 use stele_device::linux::tpm::TpmAddress;
 
 const PROGRAM: &str = "/usr/bin/swtpm";
+/// Looks for its socket before it counts as never there.
+const LOOK_COUNT_MAX: usize = 20_000;
 
 /// An emulated TPM whose memory lies in a directory of its own.
 struct Tpm {
@@ -65,14 +67,15 @@ impl Tpm {
             .expect("swtpm starts");
         self.process = Some(child);
         // The socket appears when it listens. A process that ended will never listen.
-        while std::os::unix::net::UnixStream::connect(self.socket()).is_err() {
+        for _ in 0..LOOK_COUNT_MAX {
+            if std::os::unix::net::UnixStream::connect(self.socket()).is_ok() {
+                return;
+            }
             let ended = self.process.as_mut().map(Child::try_wait);
-            assert!(
-                matches!(ended, Some(Ok(None))),
-                "swtpm ended at once: {ended:?}"
-            );
+            assert!(matches!(ended, Some(Ok(None))), "swtpm ended: {ended:?}");
             std::thread::sleep(Duration::from_millis(5));
         }
+        panic!("swtpm never listens");
     }
 
     /// As when the power fails: nothing is told and nothing is waited for.
@@ -461,6 +464,43 @@ fn a_tpm_whose_owner_has_a_password_is_told_apart() {
     assert_eq!(raw(&tpm, HIERARCHY_CHANGE_AUTH, &owner, &[], &password), 0);
     assert!(matches!(keys.check(), Err(TpmError::OwnerPassword)));
     assert_eq!(keys.seal(b"context", b"x"), Err(KeyError::Unavailable));
+}
+
+/// How many NV indexes the TPM holds.
+fn counters(tpm: &Tpm) -> u32 {
+    let ask = [
+        0x80, 1, 0, 0, 0, 22, 0, 0, 1, 0x7a, 0, 0, 0, 1, 1, 0, 0, 0, 0, 0, 0, 64,
+    ];
+    let address = tpm.address();
+    let mut connection = address.connect().expect("connected");
+    let answer = connection.transact(&ask).expect("answered");
+    u32::from_be_bytes(answer[15..19].try_into().expect("four bytes"))
+}
+
+#[test]
+fn a_creation_that_fails_leaves_no_counter() {
+    let Some(tpm) = Tpm::start() else { return };
+    let bus = Bus::of(&tpm);
+    let create = || TpmKeys::create(Box::new(bus.clone()), no_pcrs());
+    create().expect("create").undo().expect("deleted");
+    bus.reset(None, None);
+    let keys = create().expect("create");
+    let commands = bus.reset(None, None).commands;
+    assert_eq!(counters(&tpm), 1);
+    let mut failed = 0;
+    for number in 0..commands {
+        bus.reset(None, Some((number, 30)));
+        let made = create();
+        bus.reset(None, None);
+        match made {
+            Ok(made) => made.undo().expect("deleted"),
+            Err(_) => failed += 1,
+        }
+        assert_eq!(counters(&tpm), 1, "answer {number}");
+    }
+    assert!(failed > 2, "{failed}");
+    keys.check()
+        .expect("the other vault's counter is untouched");
 }
 
 #[test]

@@ -135,9 +135,9 @@ impl<'a> Link<'a> {
         }
     }
 
-    /// Deletes the counter.
-    pub(super) fn undefine_counter(&mut self, index: u32) -> TpmResult<()> {
-        let (owner, counter) = (Handle::itself(OWNER), template::counter(index, true));
+    /// Deletes the counter; whether it was ever incremented must be known.
+    pub(super) fn undefine_counter(&mut self, index: u32, written: bool) -> TpmResult<()> {
+        let (owner, counter) = (Handle::itself(OWNER), template::counter(index, written));
         let handles = [&owner, &counter];
         let command = Command::new(CommandCode::NvUndefineSpace, &handles, Writer::new());
         let done = self.run(command, &[], Hide::Nothing);

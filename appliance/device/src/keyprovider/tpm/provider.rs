@@ -34,20 +34,7 @@ impl TpmKeys {
         let mut auth: Zeroizing<[u8; AUTH_BYTES]> = Zeroizing::new(random()?);
         // TPMs cut zeroes off the end of a secret.
         auth[AUTH_BYTES - 1] |= 1;
-        let (index, parent) = {
-            let mut link = Link::open(&*connect, None)?;
-            let parent: [u8; NAME_BYTES] = link
-                .parent_name()
-                .try_into()
-                .map_err(|_| TpmError::AnotherTpm)?;
-            let index = define(&mut link, &auth)?;
-            if let Err(error) = link.increment(index, auth.as_slice(), true) {
-                // Nothing more can be done about it: the next start does not know of this place.
-                drop(link.undefine_counter(index));
-                return Err(error);
-            }
-            (index, parent)
-        };
+        let (index, parent) = define(&*connect, &auth)?;
         let note = Note {
             index,
             auth,
@@ -82,7 +69,7 @@ impl TpmKeys {
     /// # Errors
     /// What the TPM reports.
     pub fn undo(self) -> TpmResult<()> {
-        self.link()?.undefine_counter(self.note.index)
+        self.link()?.undefine_counter(self.note.index, true)
     }
 
     fn link(&self) -> TpmResult<Link<'_>> {
@@ -155,15 +142,50 @@ impl TpmKeys {
     }
 }
 
-/// A counter at a place that was free.
-fn define(link: &mut Link<'_>, auth: &[u8; AUTH_BYTES]) -> TpmResult<u32> {
+/// A counter at a place that was free, incremented for the first time, and the storage key's name.
+fn define(connect: &dyn Connect, auth: &[u8; AUTH_BYTES]) -> TpmResult<(u32, [u8; NAME_BYTES])> {
     for _ in 0..TPM_INDEX_TRIES_MAX {
         let index = INDEX_FIRST | u32::from_be_bytes(random()?) & INDEX_MASK;
-        if link.define_counter(index, auth)? {
-            return Ok(index);
+        let mut ours = false;
+        match define_at(connect, index, auth, &mut ours) {
+            Ok(Some(parent)) => return Ok((index, parent)),
+            Ok(None) => {}
+            Err(error) => {
+                take_back(connect, index, ours);
+                return Err(error);
+            }
         }
     }
     Err(TpmError::NoPlace)
+}
+
+/// None if the place is taken. `ours` says afterwards whether it is known to hold our counter.
+fn define_at(
+    connect: &dyn Connect,
+    index: u32,
+    auth: &[u8; AUTH_BYTES],
+    ours: &mut bool,
+) -> TpmResult<Option<[u8; NAME_BYTES]>> {
+    let mut link = Link::open(connect, None)?;
+    *ours = link.define_counter(index, auth)?;
+    if !*ours {
+        return Ok(None);
+    }
+    link.increment(index, auth.as_slice(), true)?;
+    let name = link.parent_name().try_into();
+    name.map(Some).map_err(|_| TpmError::AnotherTpm)
+}
+
+/// Deletes a counter that nobody will know of, as far as the TPM can be reached: what failed may have been
+/// done all the same. One that may be another vault's has been incremented, and is not touched.
+fn take_back(connect: &dyn Connect, index: u32, ours: bool) {
+    let Ok(mut link) = Link::open(connect, None) else {
+        return;
+    };
+    drop(link.undefine_counter(index, false));
+    if ours {
+        drop(link.undefine_counter(index, true));
+    }
 }
 
 /// Whether a form is of another value than the counter, and then which way.
