@@ -13,6 +13,7 @@ use stele_store::recovery::OpenReport;
 
 use crate::client_env::{ClientFiles, quote};
 use crate::control::protocol::Status;
+use crate::keys::KeySource;
 use crate::status::{disk_row, next_lines, state_line};
 use crate::vault::Directory;
 
@@ -22,6 +23,8 @@ pub struct Facts<'a> {
     pub directory: &'a Directory,
     /// Where it listens.
     pub address: SocketAddr,
+    /// What holds its key.
+    pub source: &'a KeySource,
     /// How it is.
     pub status: &'a Status,
     /// How long the start took.
@@ -31,13 +34,22 @@ pub struct Facts<'a> {
 }
 
 /// Says that a vault was made.
-pub fn created(directory: &Directory) {
+pub fn created(directory: &Directory, source: &KeySource) {
     let dir = word(directory.path());
-    let key = directory.key_file().display().to_string();
+    let keys = directory.keys(source.clone());
+    let key = keys.file.display();
+    let about = match keys.source {
+        KeySource::File => format!(
+            "Its key lies beside the data, in {key}: without that file the backups cannot be read,\n\
+             and whoever copies it with the disks can read them.\n"
+        ),
+        KeySource::Tpm(_) => format!(
+            "Its key is held by the TPM of {source} (anchor: tpm) and found there through {key}:\n\
+             without that file, or without that TPM, the backups cannot be read.\n"
+        ),
+    };
     print(&format!(
-        "Created an evaluation vault in {}.\n\
-         Its key lies beside the data, in {key}: without that file the backups cannot be read,\n\
-         and whoever copies it with the disks can read them.\n\
+        "Created an evaluation vault in {}.\n{about}\
          Serve it with: stele serve --vault {dir}\n\n",
         directory.path().display(),
     ));
@@ -87,12 +99,26 @@ fn heading(facts: &Facts<'_>) -> String {
     text
 }
 
+fn keys_warning(facts: &Facts<'_>) -> String {
+    let directory = facts.directory;
+    match facts.source {
+        KeySource::File => format!(
+            "The keys lie beside the data, in {}. Whoever copies this directory\n\
+             can read every backup, and an old copy of the key file can undo a destruction.\n\n",
+            directory.key_file().display()
+        ),
+        KeySource::Tpm(_) => format!(
+            "The keys are held by the TPM of {} (anchor: tpm). Whoever copies this directory can read\n\
+             nothing without it; whoever has this machine can. Keep {}:\n\
+             without it nothing opens.\n\n",
+            facts.source,
+            directory.keys(facts.source.clone()).file.display()
+        ),
+    }
+}
+
 fn warnings(facts: &Facts<'_>) -> String {
-    let key = facts.directory.key_file().display().to_string();
-    let mut text = format!(
-        "The keys lie beside the data, in {key}. Whoever copies this directory\n\
-         can read every backup, and an old copy of the key file can undo a destruction.\n\n"
-    );
+    let mut text = keys_warning(facts);
     if facts.status.simulated_clock {
         text.push_str(
             "This vault has a simulated clock: it is for tests, its retention dates prove nothing.\n\n",
@@ -172,6 +198,7 @@ mod tests {
             reasons: vec!["1 of 2 disks do not take part".to_owned()],
             pool: None,
             evaluation: true,
+            keys: None,
             simulated_clock,
             disks,
             alarms: Vec::new(),
@@ -205,6 +232,7 @@ mod tests {
         let took = Duration::from_millis(1234);
         text(&Facts {
             directory,
+            source: &KeySource::File,
             address,
             status,
             took,

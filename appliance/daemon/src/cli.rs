@@ -6,7 +6,10 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+use stele_device::keyprovider::tpm::PcrSet;
 use stele_store::policy::{BucketKind, Right};
+
+use crate::keys::KeySource;
 
 use client::{BucketVerb, ClientVerb};
 
@@ -126,6 +129,13 @@ pub struct CreateArgs {
     /// commas.
     #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = parse_right)]
     pub client_rights: Vec<Right>,
+    /// What holds the vault's key: file, or a TPM as tpm:/dev/tpmrm0, tpm:unix:/PATH or
+    /// tpm:tcp:127.0.0.1:PORT.
+    #[arg(long, value_name = "PROVIDER", default_value = "file")]
+    pub key_provider: KeySource,
+    /// With a TPM: open only while these platform registers are as now, as numbers with commas.
+    #[arg(long, value_name = "LIST", default_value = "none")]
+    pub tpm_pcrs: PcrSet,
 }
 
 /// `stele serve`.

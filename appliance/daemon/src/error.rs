@@ -5,6 +5,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use stele_device::keyprovider::tpm::TpmError;
 use stele_device::linux::disk::OpenError;
 use stele_device::linux::keyfile::KeyFileError;
 use stele_store::request::Refusal;
@@ -132,6 +133,9 @@ pub enum Error {
     /// The key file cannot be used.
     #[error("the vault's key cannot be used: {0}")]
     KeyFile(#[from] KeyFileError),
+    /// The TPM cannot be used.
+    #[error("the TPM that holds the vault's key cannot be used: {0}")]
+    Tpm(#[from] TpmError),
     /// Somebody listens there already.
     #[error("{address}: the port is in use by another program; nothing was changed")]
     PortBusy {

@@ -71,6 +71,7 @@ pub fn status(directory: &Directory, config: &Config) -> Outcome<Status> {
         reasons,
         pool: newest.map(|reading| reading.fixed.pool.to_string()),
         evaluation: flags.contains(VaultFlags::EVALUATION),
+        keys: Some(config.key_source().status()),
         simulated_clock: flags.contains(VaultFlags::SIMULATED_CLOCK),
         disks: disks(&seen, &picture),
         log: label.map(|label| LogStatus {

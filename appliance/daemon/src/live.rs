@@ -25,6 +25,7 @@ use crate::control::protocol::{
     HealingStatus, IndexStatus, LogStatus, LostFrame, Status,
 };
 use crate::gateway::process::{GatewayState, GatewayView};
+use crate::keys::KeySource;
 use crate::status::{health, instant};
 use crate::vault::Directory;
 
@@ -35,17 +36,24 @@ pub struct Place {
     endpoint: Option<String>,
     gateway: GatewayView,
     bays: Bays,
+    keys: KeySource,
 }
 
 impl Place {
-    /// The place of a vault with these disks.
-    pub fn new(directory: &Directory, bays: Bays) -> Place {
+    /// The place of a vault with these disks and keys.
+    pub fn new(directory: &Directory, bays: Bays, keys: KeySource) -> Place {
         Place {
             directory: directory.path().to_owned(),
             endpoint: None,
             gateway: GatewayView::default(),
             bays,
+            keys,
         }
+    }
+
+    /// What holds the vault's key.
+    pub fn keys(&self) -> &KeySource {
+        &self.keys
     }
 
     /// The same place with its listener.
@@ -74,6 +82,7 @@ pub fn live_status(engine: &EngineStatus, place: &Place) -> Status {
         reasons: reasons(engine),
         pool: Some(engine.pool.to_string()),
         evaluation: flags.contains(VaultFlags::EVALUATION),
+        keys: Some(place.keys.status()),
         simulated_clock: flags.contains(VaultFlags::SIMULATED_CLOCK),
         next: Commands::new(&place.directory).next(&disks, read_only),
         disks,

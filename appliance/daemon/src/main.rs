@@ -24,6 +24,7 @@ mod evil;
 mod files;
 mod gateway;
 mod join;
+mod keys;
 mod labels;
 mod limits;
 mod live;
@@ -91,9 +92,11 @@ fn create(args: CreateArgs) -> Outcome<()> {
         simulated_clock: args.simulated_clock,
         client_buckets: args.client_buckets,
         client_rights: args.client_rights,
+        key_source: args.key_provider,
+        tpm_pcrs: args.tpm_pcrs,
     };
     let _lock = vault::create::create(&directory, &options)?;
-    banner::created(&directory);
+    banner::created(&directory, &options.key_source);
     Ok(())
 }
 

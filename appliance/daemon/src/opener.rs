@@ -1,12 +1,11 @@
 //! How the pool of this vault is opened, the first time and whenever its index must be made anew.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use stele_device::disk::{Disk, DiskError};
+use stele_device::keyprovider::KeyProvider;
 use stele_device::linux::clock::SystemClock;
 use stele_device::linux::entropy::OsEntropy;
-use stele_device::linux::keyfile::KeyFile;
 use stele_store::config::NewBucket;
 use stele_store::engine::{DiskSlot, World};
 use stele_store::keys::chunk::AwsLc;
@@ -16,14 +15,15 @@ use stele_store::recovery::{self, OpenOptions, Opened, Progress};
 use crate::bays::Bays;
 use crate::engine_thread::now;
 use crate::error::{Error, Outcome};
+use crate::keys::Keys;
 use crate::limits::INDEX_CACHE_BYTES;
 use crate::media::open_area;
 
 /// Everything an opening needs beside the disks. A clone opens the same vault.
 #[derive(Debug, Clone)]
 pub struct Opener {
-    /// The key file.
-    pub key_file: PathBuf,
+    /// The vault's keys.
+    pub keys: Keys,
     /// Where the disks are.
     pub bays: Bays,
     /// What a bucket becomes that a client makes without asking for Object Lock.
@@ -58,7 +58,7 @@ impl Opener {
             progress,
             ..OpenOptions::default()
         };
-        let world = world(KeyFile::open(&self.key_file)?)?;
+        let world = world(self.keys.open()?)?;
         let now = now(&SystemClock);
         Ok(recovery::open(disks, &mut areas, world, &options, now)?)
     }
@@ -68,11 +68,11 @@ impl Opener {
 ///
 /// # Errors
 /// When the kernel gives no random bytes.
-pub fn world(keys: KeyFile) -> Outcome<World> {
+pub fn world(keys: Box<dyn KeyProvider>) -> Outcome<World> {
     let entropy = OsEntropy::open().map_err(|_| Error::Entropy)?;
     Ok(World {
         entropy: Box::new(entropy),
-        keys: Box::new(keys),
+        keys,
         aead: Arc::new(AwsLc),
     })
 }

@@ -14,7 +14,6 @@ use stele_device::buffer::Pool;
 use stele_device::clock::Clock;
 use stele_device::linux::clock::SystemClock;
 use stele_device::linux::disk::{OpenMode, Wishes};
-use stele_device::linux::keyfile::KeyFile;
 use stele_gateway::claim::Clients as Secrets;
 use stele_gateway::limits::{DOMAINS, SLAB_BYTES};
 use stele_gateway::{GatewayError, SlabPool};
@@ -38,6 +37,7 @@ use crate::gateway::door::Door;
 use crate::gateway::porter::Tools;
 use crate::gateway::process::{self, Warden};
 use crate::join::keeper::{Charge, Keeper, Orders};
+use crate::keys::KeySource;
 use crate::limits::{PORT_ATTEMPT_COUNT_MAX, PORT_ATTEMPT_PAUSE_MS, READ_SLAB_COUNT, SLAB_COUNT};
 use crate::live::{Place, live_status};
 use crate::opener::Opener;
@@ -58,8 +58,9 @@ pub fn serve(dir: &Path, listen: SocketAddr, index_cache_bytes: Option<u64>) -> 
     let mut lock = take(&directory, listen)?;
     // Looked at again: before the lock was ours, somebody else may have changed it.
     let config = directory.existing()?;
-    // Refused early where it is missing; it is opened again with the pool.
-    KeyFile::open(&directory.key_file())?;
+    // Refused early where they are missing; they are opened again with the pool.
+    let keys = directory.keys(config.key_source());
+    keys.open()?;
     let runtime = Runtime::new().map_err(Error::Thread)?;
     let signals = Signals::catch(&runtime)?;
     let bell = Bell::default();
@@ -78,10 +79,10 @@ pub fn serve(dir: &Path, listen: SocketAddr, index_cache_bytes: Option<u64>) -> 
     )?;
     require_any(&slots)?;
     let bays = Bays::new(&slots);
-    let place = Place::new(&directory, bays.clone());
+    let place = Place::new(&directory, bays.clone(), keys.source.clone());
     lock.sign()?;
     let opener = Opener {
-        key_file: directory.key_file(),
+        keys,
         bays: bays.clone(),
         client_buckets: config.client_buckets(),
         index_cache_bytes,
@@ -126,7 +127,7 @@ fn take(directory: &Directory, listen: SocketAddr) -> Outcome<Lock> {
         State::Vacant => {
             require_free(listen)?;
             let lock = create(directory, &Options::default())?;
-            banner::created(directory);
+            banner::created(directory, &KeySource::File);
             Ok(lock)
         }
         State::Foreign => Err(Error::Foreign {
@@ -235,6 +236,7 @@ fn face(
     let place = place.listening(address, warden.view());
     let status = live_status(&link.status_now()?, &place);
     let facts = Facts {
+        source: place.keys(),
         directory,
         address,
         status: &status,

@@ -4,6 +4,7 @@ use std::io::Write;
 use std::path::Path;
 
 use serde::Serialize;
+use stele_device::keyprovider::AnchorKind;
 
 use crate::control::protocol::{
     DiskStatus, FillStatus, ForecastStatus, GatewayStatus, HealingStatus, NextStep, Status,
@@ -97,13 +98,24 @@ fn as_text(status: &Status) -> String {
             instant(clock.wall_ms),
         ));
     }
-    if status.evaluation {
-        text.push_str("keys     in a file beside the data: an evaluation vault\n");
-    }
+    text.push_str(&keys_line(status));
     if status.simulated_clock {
         text.push_str("clock    simulated: a vault for tests, its retention dates prove nothing\n");
     }
     text
+}
+
+/// Where the keys are, if anything is known of it.
+fn keys_line(status: &Status) -> String {
+    match &status.keys {
+        Some(keys) if keys.anchor != AnchorKind::None.to_string() => {
+            format!("keys     in a {}; anchor: {}\n", keys.provider, keys.anchor)
+        }
+        _ if status.evaluation => {
+            "keys     in a file beside the data: an evaluation vault\n".to_owned()
+        }
+        _ => String::new(),
+    }
 }
 
 /// The pool's state with its reasons.

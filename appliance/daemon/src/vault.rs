@@ -5,6 +5,7 @@
 //! | `vault.json` | makes the directory a vault: where its disks are |
 //! | `vault.creating` | the same file while the vault is being created; its renaming completes it |
 //! | `vault.key` | the key file, 0600; whoever has it and the disks has the data |
+//! | `vault.tpm` | in its place where a TPM holds the key: where in the TPM, 0600; needed to open the vault |
 //! | `vault.lock` | locked by the process that serves, with its number inside |
 //! | `disk1.disk` ... | the disks, sparse files |
 //! | `client.env`, `ca.pem`, `ca-bundle.pem` | for clients, rewritten at each start |
@@ -23,6 +24,7 @@ pub mod lock;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Outcome, at};
+use crate::keys::{KeySource, Keys};
 use config::Config;
 use lock::Lock;
 
@@ -79,6 +81,15 @@ impl Directory {
     /// The key file.
     pub fn key_file(&self) -> PathBuf {
         self.path.join("vault.key")
+    }
+
+    /// The vault's keys, held by this.
+    pub fn keys(&self, source: KeySource) -> Keys {
+        let file = match source {
+            KeySource::File => self.key_file(),
+            KeySource::Tpm(_) => self.path.join("vault.tpm"),
+        };
+        Keys { source, file }
     }
 
     /// The lock file.

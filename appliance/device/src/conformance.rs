@@ -9,7 +9,7 @@ use crate::buffer::{Buffer, BufferMut};
 use crate::clock::Clock;
 use crate::disk::{BlockingDisk, Disk, DiskError, Done, Op, OpId};
 use crate::entropy::Entropy;
-use crate::keyprovider::{KeyError, KeyProvider, SEALED_OVERHEAD_BYTES};
+use crate::keyprovider::{Anchor, KeyError, KeyProvider};
 use crate::limits::{BLOCK, BLOCK_BYTES, OP_BYTES_MAX};
 
 /// Size a disk must have to sit its exam, bytes.
@@ -392,9 +392,17 @@ pub fn area(area: &dyn Area) {
 /// When a provider fails.
 pub fn key_provider(one: &dyn KeyProvider, again: &dyn KeyProvider, other: &dyn KeyProvider) {
     assert_eq!(one.kind(), again.kind());
+    key_provider_seals(one, again, other);
+    key_provider_notices_damage(one);
+    key_provider_advances(one, again, other);
+    key_provider_forgets(one, again);
+}
+
+fn key_provider_seals(one: &dyn KeyProvider, again: &dyn KeyProvider, other: &dyn KeyProvider) {
+    let overhead = one.seal(b"context", b"").expect("seal").len();
     for plaintext in [&b""[..], b"x", &[0x5a; 5000]] {
         let sealed = one.seal(b"context", plaintext).expect("seal");
-        assert_eq!(sealed.len(), plaintext.len() + SEALED_OVERHEAD_BYTES);
+        assert_eq!(sealed.len(), plaintext.len() + overhead);
         let shows = !plaintext.is_empty()
             && plaintext.len() > 4
             && sealed
@@ -416,6 +424,9 @@ pub fn key_provider(one: &dyn KeyProvider, again: &dyn KeyProvider, other: &dyn 
         let second = one.seal(b"context", plaintext).expect("seal");
         assert_ne!(sealed, second, "two seals of the same are alike");
     }
+}
+
+fn key_provider_notices_damage(one: &dyn KeyProvider) {
     let sealed = one.seal(b"context", b"some secret").expect("seal");
     for position in 0..sealed.len() {
         for bit in 0..8 {
@@ -438,6 +449,121 @@ pub fn key_provider(one: &dyn KeyProvider, again: &dyn KeyProvider, other: &dyn 
         Some(KeyError::Tampered)
     );
     assert_eq!(one.open(b"context", b"").err(), Some(KeyError::Malformed));
+}
+
+/// What opening says: the plaintext or why not.
+fn opened(provider: &dyn KeyProvider, context: &[u8], sealed: &[u8]) -> Result<Vec<u8>, KeyError> {
+    provider.open(context, sealed).map(|plain| plain.to_vec())
+}
+
+/// A change of state under way: what was sealed of the old one and of the new one.
+struct Change {
+    before: Anchor,
+    old: [Vec<u8>; 2],
+    next: [Vec<u8>; 2],
+}
+
+const OLD: &[u8] = b"old state";
+const NEW: &[u8] = b"new state";
+
+/// One change of state in the order of the trait's table. A change of hands between `one` and `again`
+/// stands for a crash and a restart.
+fn key_provider_advances(one: &dyn KeyProvider, again: &dyn KeyProvider, other: &dyn KeyProvider) {
+    let change = key_provider_prepares(one, again);
+    let [old, next] = [&change.old[0], &change.next[1]];
+    // Nothing that is refused moves the anchor.
+    let head = &next[..next.len() / 4];
+    assert_eq!(other.advance(next), Err(KeyError::WrongKey));
+    assert_eq!(one.advance(b""), Err(KeyError::Malformed));
+    assert_eq!(one.advance(head), Err(KeyError::Malformed));
+    assert_eq!(one.advance(old), Ok(change.before), "to where it stands");
+    assert_eq!(again.anchor(), Ok(change.before));
+    // Step 3, and once more after a crash in it.
+    let after = again.advance(next).expect("advance");
+    let steps = u64::from(one.is_anchored());
+    assert_eq!(after.kind, change.before.kind);
+    assert_eq!(after.value, change.before.value + steps, "one step");
+    for provider in [one, again] {
+        assert_eq!(provider.advance(next), Ok(after), "a second time");
+        assert_eq!(provider.anchor(), Ok(after));
+        for sealed in &change.next {
+            let wrong_place = opened(provider, b"contexT", sealed);
+            assert_eq!(opened(provider, b"context", sealed), Ok(NEW.to_vec()));
+            assert_eq!(wrong_place, Err(KeyError::Tampered));
+            assert_eq!(opened(other, b"context", sealed), Err(KeyError::WrongKey));
+        }
+        for sealed in &change.old {
+            let gone = or_without_anchor(one, KeyError::Superseded, OLD);
+            assert_eq!(opened(provider, b"context", sealed), gone, "after");
+        }
+    }
+    let back = one.advance(old);
+    let refused = Err(KeyError::Superseded);
+    assert_eq!(
+        back,
+        if one.is_anchored() {
+            refused
+        } else {
+            Ok(after)
+        }
+    );
+    assert_eq!(again.anchor(), Ok(after), "the anchor never moves back");
+}
+
+/// Step 1, twice for a crash in between, and an ordinary save beside it.
+fn key_provider_prepares(one: &dyn KeyProvider, again: &dyn KeyProvider) -> Change {
+    let before = one.anchor().expect("anchor");
+    assert_eq!(before.is_anchored(), one.is_anchored());
+    assert_eq!(again.anchor(), Ok(before));
+    assert!(one.is_anchored() || before == Anchor::NONE);
+    let seal = |provider: &dyn KeyProvider| provider.seal(b"context", OLD).expect("seal");
+    let seal_next = |provider: &dyn KeyProvider| {
+        let sealed = provider.seal_next(b"context", NEW);
+        sealed.expect("seal next")
+    };
+    let first = seal(one);
+    let next = [seal_next(one), seal_next(again)];
+    let old = [first, seal(again)];
+    for provider in [one, again] {
+        for sealed in &next {
+            let waits = or_without_anchor(one, KeyError::NotYet, NEW);
+            assert_eq!(opened(provider, b"context", sealed), waits, "before");
+        }
+        for sealed in &old {
+            assert_eq!(opened(provider, b"context", sealed), Ok(OLD.to_vec()));
+        }
+    }
+    Change { before, old, next }
+}
+
+/// What an anchor makes of opening, and what it is without one.
+fn or_without_anchor(
+    provider: &dyn KeyProvider,
+    error: KeyError,
+    plaintext: &[u8],
+) -> Result<Vec<u8>, KeyError> {
+    if provider.is_anchored() {
+        Err(error)
+    } else {
+        Ok(plaintext.to_vec())
+    }
+}
+
+/// What was sealed once never opens again, however far the anchor goes on.
+fn key_provider_forgets(one: &dyn KeyProvider, again: &dyn KeyProvider) {
+    let mut all = Vec::new();
+    for _ in 0..3 {
+        all.push(one.seal(b"context", b"old").expect("seal"));
+        let next = one.seal_next(b"context", b"old").expect("seal next");
+        one.advance(&next).expect("advance");
+        all.push(next);
+    }
+    let last = all.pop().expect("some were made");
+    assert_eq!(opened(again, b"context", &last), Ok(b"old".to_vec()));
+    for sealed in all {
+        let expected = or_without_anchor(one, KeyError::Superseded, b"old");
+        assert_eq!(opened(again, b"context", &sealed), expected);
+    }
 }
 
 /// The exam for clocks.

@@ -15,7 +15,7 @@
 //! key derivation mode (context `"stele-device key provider v1"`) over master key and salt. The
 //! salt makes each message key new, so a nonce cannot repeat; the commitment tells a wrong key
 //! from damage, and no sealed form opens under two keys. The associated data is the first 36 bytes
-//! followed by the caller's context.
+//! followed by the caller's context. Providers with an anchor put a header of their own before it.
 
 use aes_gcm::aead::{Aead, KeyInit, Payload};
 use aes_gcm::{Aes256Gcm, Nonce};
@@ -23,7 +23,7 @@ use zeroize::Zeroizing;
 
 use crate::limits::SEAL_BYTES_MAX;
 
-/// What the sealed form is longer than the plaintext, bytes.
+/// What the sealed form without an anchor is longer than the plaintext, bytes.
 pub const SEALED_OVERHEAD_BYTES: usize = CIPHERTEXT_AT + TAG_BYTES;
 
 /// Length of a master key, bytes.
@@ -44,6 +44,8 @@ pub enum ProviderKind {
     KeyFile,
     /// A key made from a seed, known to everyone: for simulations only.
     Sim,
+    /// Keys that only one TPM opens, and only while its counter stands where they were made for.
+    Tpm,
 }
 
 impl std::fmt::Display for ProviderKind {
@@ -51,7 +53,52 @@ impl std::fmt::Display for ProviderKind {
         f.write_str(match self {
             ProviderKind::KeyFile => "key file",
             ProviderKind::Sim => "simulated key",
+            ProviderKind::Tpm => "tpm",
         })
+    }
+}
+
+/// What keeps old sealed bytes from opening again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AnchorKind {
+    /// Nothing: whoever kept old sealed bytes opens them.
+    None,
+    /// A counter in memory: for simulations only.
+    Sim,
+    /// A counter inside a TPM that nobody can set back.
+    Tpm,
+}
+
+impl std::fmt::Display for AnchorKind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            AnchorKind::None => "none",
+            AnchorKind::Sim => "simulated",
+            AnchorKind::Tpm => "tpm",
+        })
+    }
+}
+
+/// An anchor and where it stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Anchor {
+    /// What it is.
+    pub kind: AnchorKind,
+    /// The counter, which only rises; 0 without an anchor.
+    pub value: u64,
+}
+
+impl Anchor {
+    /// Nothing holds old sealed bytes shut.
+    pub const NONE: Anchor = Anchor {
+        kind: AnchorKind::None,
+        value: 0,
+    };
+
+    /// Whether advancing makes older sealed bytes unreadable.
+    #[must_use]
+    pub fn is_anchored(&self) -> bool {
+        self.kind != AnchorKind::None
     }
 }
 
@@ -70,24 +117,85 @@ pub enum KeyError {
     /// The plaintext is longer than a provider seals.
     #[error("message is longer than {SEAL_BYTES_MAX} bytes")]
     TooLong,
+    /// The anchor has advanced since it was sealed; nothing opens it ever again.
+    #[error("sealed before the anchor advanced: it never opens again")]
+    Superseded,
+    /// Sealed for a value that the anchor does not have yet.
+    #[error("sealed for a value that the anchor does not have yet")]
+    NotYet,
+    /// The machine runs other software than the one it was sealed for.
+    #[error("sealed for a machine in another state: its platform registers differ")]
+    OtherPlatform,
     /// The provider cannot work now.
     #[error("key provider is unavailable")]
     Unavailable,
 }
 
 /// Seals small secrets under a key that never leaves the provider.
+///
+/// A provider may have an *anchor*: a counter that only rises and survives everything. What is sealed
+/// opens at one value of it. To make every older sealed state unreadable, a vault
+///
+/// 1. seals the new state with `seal_next`,
+/// 2. writes it everywhere *beside* the old one, flushes, and reads it back,
+/// 3. calls `advance` with it,
+/// 4. overwrites what is left of the old one.
+///
+/// What opens, with the anchor at *v* before step 3:
+///
+/// | after | sealed before, by `seal` | of `seal_next` | if it ends here |
+/// |---|---|---|---|
+/// | nothing | opens | | nothing happened |
+/// | 1, 2 | opens | `NotYet` | the old state counts; begin again at 1 |
+/// | 3 failed | opens, or `Superseded` | `NotYet`, or opens | exactly one of the two; call 3 again with the same bytes |
+/// | 3 | `Superseded` for ever | opens | the new state counts |
+/// | 3 again | `Superseded` | opens | the same: `advance` moves the anchor to its argument, never past it |
+///
+/// * `seal` seals for the present value, as often as one likes; all of these open until the anchor
+///   advances. So a state is gone only once the anchor has advanced, not when a newer one is saved.
+/// * After `seal_next` nothing else is saved before step 3: what `seal` made in between dies in it.
+/// * A vault that overwrites every copy of the old state in step 2 has none that opens if it ends there.
+/// * Several forms of `seal_next` of one value open alike after step 3. The last one is what counts.
+/// * `advance` refuses, and changes nothing, when its argument is not of this provider, is older than the
+///   anchor (`Superseded`), or is more than one step ahead of it (`NotYet`). It does not see damage inside
+///   the sealed message: hence step 2.
+/// * Without an anchor `seal_next` is `seal`, `advance` does nothing and says so by what it returns, and
+///   every sealed form opens for ever: the caller's generation alone decides which counts.
 pub trait KeyProvider: Send {
-    /// Seals `plaintext`; opening needs the same `context`, which is not stored.
+    /// Seals `plaintext` for the present value of the anchor; opening needs the same `context`, which is
+    /// not stored.
     ///
     /// # Errors
     /// `TooLong`, or `Unavailable` when the provider cannot work.
     fn seal(&self, context: &[u8], plaintext: &[u8]) -> Result<Vec<u8>, KeyError>;
 
-    /// Opens what `seal` made.
+    /// Seals `plaintext` for the value that the anchor has after the next `advance`.
     ///
     /// # Errors
-    /// Tells a wrong key from damage; see `KeyError`.
+    /// As `seal`.
+    fn seal_next(&self, context: &[u8], plaintext: &[u8]) -> Result<Vec<u8>, KeyError>;
+
+    /// Moves the anchor, durably, to the value that `sealed` of `seal_next` is for, and says where it
+    /// stands then. Where it stands there already, this is a success and changes nothing.
+    ///
+    /// # Errors
+    /// As the table of this trait says. After `Unavailable` it may or may not have moved.
+    fn advance(&self, sealed: &[u8]) -> Result<Anchor, KeyError>;
+
+    /// Opens what `seal` or `seal_next` made.
+    ///
+    /// # Errors
+    /// Tells a wrong key from damage and old from new; see `KeyError`.
     fn open(&self, context: &[u8], sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, KeyError>;
+
+    /// Where the anchor stands.
+    ///
+    /// # Errors
+    /// `Unavailable` when the provider cannot work.
+    fn anchor(&self) -> Result<Anchor, KeyError>;
+
+    /// Whether there is an anchor at all.
+    fn is_anchored(&self) -> bool;
 
     /// What holds the key.
     fn kind(&self) -> ProviderKind;
@@ -150,23 +258,32 @@ impl Master {
         Ok(sealed)
     }
 
+    /// Whether it was sealed under this key, as far as can be told without opening it.
+    pub(crate) fn recognise(&self, sealed: &[u8]) -> Result<(), KeyError> {
+        self.derive_for(sealed).map(|_| ())
+    }
+
+    fn derive_for(&self, sealed: &[u8]) -> Result<Derived, KeyError> {
+        if sealed.len() < SEALED_OVERHEAD_BYTES || !sealed.starts_with(MAGIC) {
+            return Err(KeyError::Malformed);
+        }
+        let derived = self.derive(&sealed[MAGIC.len()..COMMITMENT_AT]);
+        // The commitment is public, so comparing it needs no constant time.
+        if derived.commitment != sealed[COMMITMENT_AT..CIPHERTEXT_AT] {
+            return Err(KeyError::WrongKey);
+        }
+        Ok(derived)
+    }
+
     /// Opens what `seal` made.
     pub(crate) fn open(
         &self,
         context: &[u8],
         sealed: &[u8],
     ) -> Result<Zeroizing<Vec<u8>>, KeyError> {
-        if sealed.len() < SEALED_OVERHEAD_BYTES || !sealed.starts_with(MAGIC) {
-            return Err(KeyError::Malformed);
-        }
+        let derived = self.derive_for(sealed)?;
         let (header, ciphertext) = sealed.split_at(CIPHERTEXT_AT);
-        let (prefix, commitment) = header.split_at(COMMITMENT_AT);
-        let derived = self.derive(&prefix[MAGIC.len()..]);
-        // The commitment is public, so comparing it needs no constant time.
-        if derived.commitment != commitment {
-            return Err(KeyError::WrongKey);
-        }
-        let associated = [prefix, context].concat();
+        let associated = [&header[..COMMITMENT_AT], context].concat();
         let payload = Payload {
             msg: ciphertext,
             aad: &associated,
@@ -177,6 +294,8 @@ impl Master {
             .map_err(|_| KeyError::Tampered)
     }
 }
+
+pub mod tpm;
 
 #[cfg(test)]
 mod tests;

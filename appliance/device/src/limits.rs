@@ -55,6 +55,27 @@ pub const SEAL_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Longest key file that is looked at, bytes.
 pub const KEY_FILE_BYTES_MAX: usize = 4096;
 
+/// Longest command to a TPM and longest answer of one, bytes; what the kernel's driver moves at most.
+pub const TPM_MESSAGE_BYTES_MAX: usize = 4096;
+
+/// Longest private part of a TPM object that is kept or loaded, bytes.
+pub const TPM_PRIVATE_BYTES_MAX: usize = 512;
+
+/// How often a command is repeated to which a TPM says "later".
+pub const TPM_RETRIES_MAX: u32 = 100;
+
+/// Pause before each such repetition, milliseconds.
+pub const TPM_PAUSE_MS: u64 = 50;
+
+/// How long a TPM behind a socket may take for one answer, seconds.
+pub const TPM_ANSWER_SECONDS_MAX: u64 = 90;
+
+/// Places in a TPM that are tried for a new counter before giving up.
+pub const TPM_INDEX_TRIES_MAX: u32 = 16;
+
+/// Handles that a crash may have left in a TPM and that are flushed at once.
+pub const TPM_HANDLES_MAX: u32 = 64;
+
 /// `BLOCK_BYTES` as the type of disk offsets.
 pub(crate) const BLOCK: u64 = 4096;
 

@@ -2,17 +2,17 @@
 
 use proptest::collection::vec;
 use proptest::prelude::{any, prop_assert_eq, proptest};
-use stele_device::disk::{Disk, DiskError};
-use stele_device::keyprovider::KeyError;
+use stele_device::disk::{BlockingDisk, Disk, DiskError};
+use stele_device::keyprovider::{KeyError, KeyProvider};
 use stele_device::sim::disk::SimDiskHandle;
 use stele_device::sim::entropy::SimEntropy;
 use stele_device::sim::fault::Loss;
-use stele_device::sim::keyprovider::SimKeys;
+use stele_device::sim::keyprovider::{SimCounter, SimKeys};
 use stele_format::geometry::DiskGeometry;
 use stele_format::units::{ByteCount, DiskId, Epoch, Generation, KeyIndex, PoolId, UnitCount};
 use stele_store::keys::copies::{CopyState, KeyDisk, LoadError, Loaded, SaveError, load};
 use stele_store::keys::secret::{Secret32, Secret64};
-use stele_store::keys::state::{KeyState, StateDamaged};
+use stele_store::keys::state::{KeyState, SealedState, StateDamaged};
 use stele_store::keys::tree::KeyTree;
 
 const POOL: PoolId = PoolId::from_bytes([7; 16]);
@@ -268,6 +268,77 @@ fn a_wrong_key_file_is_told_from_missing_copies() {
 
     let nothing = Rig::new(0, 32).load();
     assert!(matches!(nothing, Err(LoadError::NoCopy { copies }) if copies.is_empty()));
+}
+
+/// Puts one copy on a disk and leaves the other as it is.
+fn write_one(rig: &Rig, sealed: &SealedState, copy: u16) {
+    for (at, handle) in rig.handles.iter().enumerate() {
+        let image = sealed.image(POOL, disk_id(at), &geometry(), copy);
+        let (offset, bytes) = image.expect("fits");
+        let mut disk = handle.open();
+        disk.write_durable_at(offset.get(), bytes).expect("written");
+    }
+}
+
+fn shut_by(result: &Result<Loaded, LoadError>) -> Option<KeyError> {
+    match result {
+        Err(LoadError::Shut { error, .. }) => Some(*error),
+        _ => None,
+    }
+}
+
+/// The order in which a vault gives a state up, while somebody keeps disks as they were before.
+#[test]
+fn disks_older_than_the_anchor_open_nothing() {
+    let counter = SimCounter::new(3);
+    let keys = || SimKeys::anchored(1, &counter);
+    let anchored = |seed| Rig {
+        keys: keys(),
+        ..Rig::new(2, seed)
+    };
+    let (kept, rig) = (anchored(40), anchored(41));
+    let old = state();
+    for rig in [&kept, &rig] {
+        assert!(rig.save(&old).iter().all(Result::is_ok));
+    }
+    let new = next(&old);
+    let generation = new.generation;
+    let context = [POOL.as_bytes().as_slice(), &generation.get().to_le_bytes()].concat();
+    let body = keys().seal_next(&context, &new.encode()).expect("seals");
+    let sealed = SealedState { generation, body };
+
+    // The new one in one place of each disk: the old one counts until the anchor advances.
+    write_one(&rig, &sealed, 0);
+    let waits = CopyState::Closed(KeyError::NotYet);
+    let current = CopyState::Current;
+    assert_eq!(rig.states(), [waits, current, waits, current]);
+    assert_eq!(rig.load().expect("loads").state.generation, old.generation);
+    keys().advance(&sealed.body).expect("advances");
+    assert_eq!(rig.load().expect("loads").state.generation, generation);
+    write_one(&rig, &sealed, 1);
+    assert_eq!(rig.states(), [CopyState::Current; 4]);
+
+    let rolled_back = kept.load();
+    assert_eq!(
+        shut_by(&rolled_back),
+        Some(KeyError::Superseded),
+        "{rolled_back:?}"
+    );
+}
+
+#[test]
+fn a_state_that_waits_for_the_anchor_is_told_from_missing_copies() {
+    let counter = SimCounter::new(3);
+    let rig = Rig {
+        keys: SimKeys::anchored(1, &counter),
+        ..Rig::new(1, 42)
+    };
+    let ahead = SimKeys::anchored(1, &SimCounter::new(4));
+    let sealed = state().seal(&ahead, POOL).expect("seals");
+    for copy in 0..2 {
+        write_one(&rig, &sealed, copy);
+    }
+    assert_eq!(shut_by(&rig.load()), Some(KeyError::NotYet));
 }
 
 #[test]

@@ -98,6 +98,15 @@ pub enum Reply {
     Refused(String),
 }
 
+/// What holds the outermost key of a vault.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeysStatus {
+    /// `key file` or `tpm`.
+    pub provider: String,
+    /// What keeps old copies of the key state shut: `none` or `tpm`.
+    pub anchor: String,
+}
+
 /// How a vault is, served or not. What nobody knows while nothing serves is absent.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Status {
@@ -121,8 +130,11 @@ pub struct Status {
     /// The pool's id; absent when no label is readable.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pool: Option<String>,
-    /// The keys lie beside the data.
+    /// A vault made for evaluation.
     pub evaluation: bool,
+    /// What holds the outermost key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keys: Option<KeysStatus>,
     /// The clock can be set by tests.
     pub simulated_clock: bool,
     /// The disks in the order of the vault's configuration.

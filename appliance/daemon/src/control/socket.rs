@@ -359,6 +359,7 @@ mod tests {
             reasons: Vec::new(),
             pool: None,
             evaluation: true,
+            keys: None,
             simulated_clock: false,
             disks: Vec::new(),
             log: None,

@@ -83,7 +83,7 @@ impl Vault {
         let slots = open_kept(&config, directory.path(), OpenMode::Write, &wishes, &waker);
         let slots = slots.expect("disks");
         let opener = Opener {
-            key_file: directory.key_file(),
+            keys: directory.keys(config.key_source()),
             bays: Bays::new(&slots),
             client_buckets: config.client_buckets(),
             index_cache_bytes: None,

@@ -14,6 +14,7 @@ use stele_store::policy::BucketKind;
 
 use crate::error::{Error, Outcome, at};
 use crate::files;
+use crate::keys::KeySource;
 use crate::limits::CONFIG_FILE_BYTES_MAX;
 
 /// The only form there is so far.
@@ -35,6 +36,9 @@ pub struct Config {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     drained: Vec<String>,
     client_buckets: String,
+    /// What holds the vault's key, if it is not the key file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    key_provider: Option<String>,
 }
 
 /// A disk that is being filled.
@@ -76,7 +80,25 @@ impl Config {
             draining: None,
             drained: Vec::new(),
             client_buckets: client_buckets.name().to_owned(),
+            key_provider: None,
         })
+    }
+
+    /// The same with its key held by this.
+    #[must_use]
+    pub fn with_key_source(self, source: &KeySource) -> Config {
+        let key_provider = Some(source).filter(|source| **source != KeySource::File);
+        Config {
+            key_provider: key_provider.map(KeySource::to_string),
+            ..self
+        }
+    }
+
+    /// What holds the vault's key.
+    pub fn key_source(&self) -> KeySource {
+        let source = self.key_provider.as_ref().map(|text| text.parse());
+        // `with_key_source` and `read` let only known ones in.
+        source.and_then(Result::ok).unwrap_or_default()
     }
 
     /// The disks in the order of their creation, relative ones resolved against `dir`.
@@ -111,6 +133,7 @@ impl Config {
             None => disks.push(disk.to_owned()),
         }
         let mut config = Config::new(&disks, self.client_buckets())?;
+        config.key_provider.clone_from(&self.key_provider);
         config.filling.clone_from(&self.filling);
         config.draining = self.draining.filter(|draining| *draining != number);
         let kept =
@@ -208,6 +231,10 @@ impl Config {
         }
         if BucketKind::from_name(&config.client_buckets).is_none() {
             return Err(damaged("the kind of client buckets is unknown".to_owned()));
+        }
+        if let Some(text) = &config.key_provider {
+            text.parse::<KeySource>()
+                .map_err(|error| damaged(format!("its key provider is {error}")))?;
         }
         Ok(Some(config))
     }

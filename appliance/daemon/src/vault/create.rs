@@ -9,9 +9,10 @@ use std::path::{Path, PathBuf};
 
 use stele_device::clock::Clock;
 use stele_device::disk::Disk;
+use stele_device::keyprovider::KeyProvider;
+use stele_device::keyprovider::tpm::PcrSet;
 use stele_device::linux::clock::SystemClock;
 use stele_device::linux::disk::{OpenMode, Wishes};
-use stele_device::linux::keyfile::KeyFile;
 use stele_store::policy::{BucketKind, Right};
 use stele_store::recovery::{self, CreateParams};
 
@@ -25,6 +26,7 @@ use crate::certificate::{self, Identity};
 use crate::clients::{self, Clients};
 use crate::engine_thread::now;
 use crate::error::{Error, Outcome, at};
+use crate::keys::{KeySource, Keys};
 use crate::limits::{
     INDEX_BYTES_MIN, INDEX_DISK_DIVISOR, KEYSTATE_BYTES, SEGMENT_UNITS, UNIT_BYTES,
 };
@@ -44,6 +46,10 @@ pub struct Options {
     pub client_buckets: BucketKind,
     /// Special rights of the client key.
     pub client_rights: Vec<Right>,
+    /// What holds the vault's key.
+    pub key_source: KeySource,
+    /// With a TPM: the platform registers it opens for.
+    pub tpm_pcrs: PcrSet,
 }
 
 impl Default for Options {
@@ -54,6 +60,8 @@ impl Default for Options {
             simulated_clock: false,
             client_buckets: BucketKind::DefaultLocked,
             client_rights: Vec::new(),
+            key_source: KeySource::File,
+            tpm_pcrs: PcrSet::default(),
         }
     }
 }
@@ -67,7 +75,7 @@ pub fn create(directory: &Directory, options: &Options) -> Outcome<Lock> {
     require_vacant(directory)?;
     let disks = plan(directory, &options.disks);
     let names: Vec<PathBuf> = disks.iter().map(|disk| disk.name.clone()).collect();
-    let config = Config::new(&names, options.client_buckets)?;
+    let config = Config::new(&names, options.client_buckets)?.with_key_source(&options.key_source);
     for disk in &disks {
         disk.check(options.disk_bytes)?;
     }
@@ -121,9 +129,22 @@ fn fill(
     disks: &[NewDisk],
     undo: &mut Undo,
 ) -> Outcome<()> {
-    let key_file = directory.key_file();
-    undo.will_make(&key_file);
-    let keys = KeyFile::create(&key_file)?;
+    let keys = directory.keys(options.key_source.clone());
+    undo.will_make(&keys.file);
+    let provider = keys.create(options.tpm_pcrs)?;
+    let filled = fill_disks((&keys, provider), options, disks, undo);
+    if filled.is_err() {
+        keys.undo();
+    }
+    filled
+}
+
+fn fill_disks(
+    (keys, provider): (&Keys, Box<dyn KeyProvider>),
+    options: &Options,
+    disks: &[NewDisk],
+    undo: &mut Undo,
+) -> Outcome<()> {
     let bell = Bell::default();
     let mut open: Vec<Box<dyn Disk>> = Vec::with_capacity(disks.len());
     for disk in disks {
@@ -133,7 +154,7 @@ fn fill(
         open.push(disk.open(options.disk_bytes, bell.disk_waker())?);
     }
     let clock = SystemClock;
-    let mut world = world(keys)?;
+    let mut world = world(provider)?;
     let params = params(options, &open);
     recovery::create(open, &params, &mut world, now(&clock))?;
     let paths: Vec<PathBuf> = disks.iter().map(|disk| disk.path.clone()).collect();
@@ -144,7 +165,7 @@ fn fill(
         &bell.disk_waker(),
     )?;
     let opener = Opener {
-        key_file,
+        keys: keys.clone(),
         bays: Bays::new(&slots),
         client_buckets: options.client_buckets,
         index_cache_bytes: None,

@@ -20,7 +20,9 @@ use nix::fcntl::OFlag;
 use zeroize::Zeroizing;
 
 use super::open::sync_directory_of;
-use crate::keyprovider::{KeyError, KeyProvider, MASTER_BYTES, Master, ProviderKind, SALT_BYTES};
+use crate::keyprovider::{
+    Anchor, KeyError, KeyProvider, MASTER_BYTES, Master, ProviderKind, SALT_BYTES,
+};
 use crate::limits::KEY_FILE_BYTES_MAX;
 
 const HEADER: &str = "stele key file 1";
@@ -80,18 +82,7 @@ impl KeyFile {
     pub fn create(path: &Path) -> Result<KeyFile, KeyFileError> {
         let mut key = Zeroizing::new([0; MASTER_BYTES]);
         getrandom::fill(key.as_mut_slice()).map_err(|_| KeyFileError::Entropy)?;
-        let text = encode(&key);
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .custom_flags(OFlag::O_CLOEXEC.bits())
-            .open(path)
-            .map_err(|source| io_error(path, source))?;
-        file.write_all(text.as_bytes())
-            .and_then(|()| file.sync_all())
-            .and_then(|()| sync_directory_of(path))
-            .map_err(|source| io_error(path, source))?;
+        write_private(path, &encode(&key))?;
         Ok(KeyFile(Master(key)))
     }
 
@@ -100,27 +91,7 @@ impl KeyFile {
     /// # Errors
     /// When the file is missing, damaged, or open to others than its owner.
     pub fn open(path: &Path) -> Result<KeyFile, KeyFileError> {
-        // A pipe in place of the file must not block the start.
-        let flags = (OFlag::O_CLOEXEC | OFlag::O_NONBLOCK).bits();
-        let file = OpenOptions::new()
-            .read(true)
-            .custom_flags(flags)
-            .open(path)
-            .map_err(|source| io_error(path, source))?;
-        let metadata = file.metadata().map_err(|source| io_error(path, source))?;
-        if !metadata.is_file() {
-            return Err(KeyFileError::Damaged {
-                path: path.to_owned(),
-            });
-        }
-        let mode = metadata.mode() & 0o7777;
-        if mode & 0o077 != 0 {
-            return Err(KeyFileError::Permissive {
-                path: path.to_owned(),
-                mode,
-            });
-        }
-        let text = read_text(&file).map_err(|source| io_error(path, source))?;
+        let text = read_private(path)?;
         match decode(&text) {
             Some(key) => Ok(KeyFile(Master(key))),
             None => Err(KeyFileError::Damaged {
@@ -137,8 +108,24 @@ impl KeyProvider for KeyFile {
         self.0.seal(&salt, context, plaintext)
     }
 
+    fn seal_next(&self, context: &[u8], plaintext: &[u8]) -> Result<Vec<u8>, KeyError> {
+        self.seal(context, plaintext)
+    }
+
+    fn advance(&self, sealed: &[u8]) -> Result<Anchor, KeyError> {
+        self.0.recognise(sealed).map(|()| Anchor::NONE)
+    }
+
     fn open(&self, context: &[u8], sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, KeyError> {
         self.0.open(context, sealed)
+    }
+
+    fn anchor(&self) -> Result<Anchor, KeyError> {
+        Ok(Anchor::NONE)
+    }
+
+    fn is_anchored(&self) -> bool {
+        false
     }
 
     fn kind(&self) -> ProviderKind {
@@ -150,6 +137,46 @@ impl std::fmt::Debug for KeyFile {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("KeyFile")
     }
+}
+
+/// Stores a secret under a new name, durably, readable by its owner only.
+pub(super) fn write_private(path: &Path, text: &str) -> Result<(), KeyFileError> {
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .custom_flags(OFlag::O_CLOEXEC.bits())
+        .open(path)
+        .map_err(|source| io_error(path, source))?;
+    file.write_all(text.as_bytes())
+        .and_then(|()| file.sync_all())
+        .and_then(|()| sync_directory_of(path))
+        .map_err(|source| io_error(path, source))
+}
+
+/// Reads a secret, if nobody else can.
+pub(super) fn read_private(path: &Path) -> Result<Zeroizing<Vec<u8>>, KeyFileError> {
+    // A pipe in place of the file must not block the start.
+    let flags = (OFlag::O_CLOEXEC | OFlag::O_NONBLOCK).bits();
+    let file = OpenOptions::new()
+        .read(true)
+        .custom_flags(flags)
+        .open(path)
+        .map_err(|source| io_error(path, source))?;
+    let metadata = file.metadata().map_err(|source| io_error(path, source))?;
+    if !metadata.is_file() {
+        return Err(KeyFileError::Damaged {
+            path: path.to_owned(),
+        });
+    }
+    let mode = metadata.mode() & 0o7777;
+    if mode & 0o077 != 0 {
+        return Err(KeyFileError::Permissive {
+            path: path.to_owned(),
+            mode,
+        });
+    }
+    read_text(&file).map_err(|source| io_error(path, source))
 }
 
 /// One byte more than a key file may have is read, so that a longer file is seen as one. The

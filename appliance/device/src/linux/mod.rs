@@ -11,3 +11,4 @@ pub(crate) mod open;
 mod ring;
 pub mod sandbox;
 pub mod shared;
+pub mod tpm;

@@ -131,6 +131,15 @@ pub enum LoadError {
         /// What stands in each place.
         copies: Vec<CopyReport>,
     },
+    /// There are whole copies of this vault, but its provider keeps them shut. Above all: the disks are
+    /// older than the anchor, so what they hold was given up.
+    #[error("no copy of the key state can be opened: {error}")]
+    Shut {
+        /// Why the newest of them is shut.
+        error: KeyError,
+        /// What stands in each place.
+        copies: Vec<CopyReport>,
+    },
     /// The provider cannot work now.
     #[error("the key provider does not answer: {0}")]
     Provider(KeyError),
@@ -209,6 +218,9 @@ impl SealedState {
     }
 
     /// Writes both copies of one disk, each flushed and read back.
+    ///
+    /// Not for a state sealed for the next value of an anchor, nor over one that waits for it: the older
+    /// copy, which goes first, is then the only one that opens. Such callers use `image`.
     ///
     /// # Errors
     /// [`SaveError`]; after a failure at the first copy the second is left as it was.
@@ -328,6 +340,16 @@ fn open_newest(
             Err(KeyError::Unavailable) => return Err(LoadError::Provider(KeyError::Unavailable)),
             Err(error) => CopyState::Closed(error),
         };
+    }
+    // The newest comes first. One that is known to be ours says more than one that is not.
+    let shut = found.iter().find_map(|(at, _)| match copies[*at].state {
+        CopyState::Closed(
+            error @ (KeyError::Superseded | KeyError::NotYet | KeyError::OtherPlatform),
+        ) => Some(error),
+        _ => None,
+    });
+    if let Some(error) = shut {
+        return Err(LoadError::Shut { error, copies });
     }
     if copies
         .iter()

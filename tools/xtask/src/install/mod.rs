@@ -86,6 +86,12 @@ pub const FIO: Tool = Tool {
     package: "fio",
 };
 
+/// The TPM emulator that the key provider is tested against.
+pub const SWTPM: Tool = Tool {
+    program: "/usr/bin/swtpm",
+    package: "swtpm",
+};
+
 const APT_DEADLINE: Duration = Duration::from_secs(900);
 
 /// Makes sure that every tool is there.
