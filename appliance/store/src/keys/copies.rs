@@ -29,6 +29,12 @@ pub struct KeyDisk<'a> {
 }
 
 impl<'a> KeyDisk<'a> {
+    /// Which disk it is.
+    #[must_use]
+    pub const fn id(&self) -> DiskId {
+        self.id
+    }
+
     /// The disk `id`, laid out by `geometry`.
     pub fn new(disk: &'a mut dyn Disk, id: DiskId, geometry: &'a DiskGeometry) -> Self {
         Self { disk, id, geometry }
@@ -249,7 +255,16 @@ impl SealedState {
             .try_for_each(|(_, copy)| self.write_copy(pool, disk, copy))
     }
 
-    fn write_copy(&self, pool: PoolId, disk: &mut KeyDisk<'_>, copy: u16) -> Result<(), SaveError> {
+    /// Writes one copy of one disk, flushed and read back, and leaves the other as it is.
+    ///
+    /// # Errors
+    /// [`SaveError`].
+    pub fn write_copy(
+        &self,
+        pool: PoolId,
+        disk: &mut KeyDisk<'_>,
+        copy: u16,
+    ) -> Result<(), SaveError> {
         let failed = |error| SaveError::Disk { copy, error };
         let (offset, image) = self.image(pool, disk.id, disk.geometry, copy)?;
         disk.disk

@@ -129,6 +129,22 @@ impl KeyState {
             body,
         })
     }
+
+    /// Seals it for the disks of `pool`, for the value that the provider's anchor has after it advanced.
+    ///
+    /// # Errors
+    /// What the provider reports.
+    pub fn seal_next(
+        &self,
+        provider: &dyn KeyProvider,
+        pool: PoolId,
+    ) -> Result<SealedState, KeyError> {
+        let body = provider.seal_next(&context(pool, self.generation), &self.encode())?;
+        Ok(SealedState {
+            generation: self.generation,
+            body,
+        })
+    }
 }
 
 impl SealedState {

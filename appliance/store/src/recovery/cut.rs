@@ -4,10 +4,11 @@
 //! starts itself again, a vault that lost power anywhere in between starts anyway. Steps, and what a crash
 //! leaves after each: (1) the tombstones are durable, and a new epoch has begun after them, so no
 //! disk that takes part can forget them: the next start is here again; (2) the key state without the leaves is
-//! written to both copies of every disk, each read back: a start finds the newest, which lacks them, and writes the
-//! disks that have an older one; (3) the anchor, where there is one, moves on: older key states never open again;
-//! (4) the index is made anew under a key of its own, since its pages held names; (5) a Destroyed record
-//! says which disks have the new state. Until it is there, 2 to 5 are done again.
+//! written to one copy of every disk, beside the old one in the other, and read back: a start finds the newest that
+//! opens; (3) the anchor, where there is one, moves on: older key states never open again; (4) the new state is
+//! written to both copies; (5) the index is made anew under a key of its own, since its pages held names; (6) a
+//! Destroyed record says which disks have the new state in both copies. Until it is there, 4 to 6 are done again, and
+//! all of it where the state that opens still has the leaves.
 
 use std::collections::BTreeMap;
 
@@ -147,7 +148,13 @@ impl Doomed {
     }
 
     /// The records that say so, once the leaves are gone from `disks`.
-    pub(super) fn records(&self, keys: &KeyState, pool: &Pool, disks: &[DiskId]) -> Vec<Body> {
+    pub(super) fn records(
+        &self,
+        keys: &KeyState,
+        pool: &Pool,
+        disks: &[DiskId],
+        anchor: Option<u64>,
+    ) -> Vec<Body> {
         let away = |disk: &DiskId| !disks.contains(disk);
         let absent: Vec<DiskId> = pool
             .members
@@ -162,11 +169,44 @@ impl Doomed {
                 generation: keys.generation,
                 disks: disks.to_vec(),
                 absent: absent.clone(),
-                anchor: None,
+                anchor,
             })
         };
         self.requests.keys().map(record).collect()
     }
+}
+
+/// Gives an old key state up for a new one: the new one is durable in one place of every disk that takes part
+/// before the anchor moves on, and from then on the only one that opens.
+///
+/// # Errors
+/// [`OpenError::Keys`] if it cannot be sealed or the anchor does not answer, [`OpenError::KeyState`] if too
+/// few disks took it; the old one counts then.
+pub(super) fn hand_over(
+    keys: &KeyState,
+    pool: &Pool,
+    disks: &mut Disks,
+    provider: &dyn KeyProvider,
+) -> Result<(), OpenError> {
+    let failed = |error| OpenError::Keys(crate::keys::copies::LoadError::Provider(error));
+    let sealed = keys.seal_next(provider, pool.id).map_err(failed)?;
+    let mut given = key_disks(pool, disks);
+    let all = given.len();
+    let mut taken = 0;
+    let mut last = None;
+    for disk in &mut given {
+        match sealed.write_copy(pool.id, disk, 0) {
+            Ok(()) => taken += 1,
+            Err(error) => last = Some((disk.id(), error)),
+        }
+    }
+    if let Some((disk, error)) = last
+        && (taken < 2 && taken < all || taken == 0)
+    {
+        return Err(OpenError::KeyState { disk, error });
+    }
+    provider.advance(&sealed.body).map_err(failed)?;
+    Ok(())
 }
 
 /// Writes the key state to both copies of every disk that takes part, and reads it back.
@@ -179,6 +219,15 @@ pub(super) fn save(
     disks: &mut Disks,
     provider: &dyn KeyProvider,
 ) -> Result<Vec<DiskId>, OpenError> {
+    let saved = keys
+        .save(provider, pool.id, key_disks(pool, disks))
+        .map_err(crate::keys::copies::LoadError::Provider)?;
+    let whole = saved.into_iter().filter(|saved| saved.result.is_ok());
+    Ok(whole.map(|saved| saved.disk).collect())
+}
+
+/// The key-state areas of the disks that take part.
+fn key_disks<'a>(pool: &'a Pool, disks: &'a mut Disks) -> Vec<KeyDisk<'a>> {
     let mut given = Vec::new();
     for (number, disk) in disks.0.iter_mut().enumerate() {
         let Some(disk) = disk else { continue };
@@ -192,11 +241,7 @@ pub(super) fn save(
             given.push(KeyDisk::new(&mut **disk, member.disk, geometry));
         }
     }
-    let saved = keys
-        .save(provider, pool.id, given)
-        .map_err(crate::keys::copies::LoadError::Provider)?;
-    let whole = saved.into_iter().filter(|saved| saved.result.is_ok());
-    Ok(whole.map(|saved| saved.disk).collect())
+    given
 }
 
 /// All rows of a table, the memtable laid over the file.

@@ -2,6 +2,7 @@
 
 use stele_device::area::Area;
 use stele_device::disk::{Disk, DiskError};
+use stele_device::keyprovider::Anchor;
 use stele_format::units::DiskId;
 
 use super::cut::{self, AllRows, Doomed};
@@ -151,12 +152,14 @@ fn open_once(
     if begun.read_only.is_none() && !doomed.is_empty() {
         if doomed.has_keys(&keys) {
             doomed.cut(&mut keys, (&memtable, &index), &mut *world.entropy)?;
-            cut::save(&keys, &pool, disks, &*world.keys)?;
+            cut::hand_over(&keys, &pool, disks, &*world.keys)?;
             *given = Some(world);
             return Ok(Step::Again);
         }
         let written = cut::save(&keys, &pool, disks, &*world.keys)?;
-        destroyed = doomed.records(&keys, &pool, &written);
+        let anchor = world.keys.anchor().ok().filter(Anchor::is_anchored);
+        let anchor = anchor.map(|anchor| anchor.value);
+        destroyed = doomed.records(&keys, &pool, &written, anchor);
     }
     let lane = Lane::new(DATA_LANE, read.lanes.next_sequence, read.lanes.last_segment);
     let rows = AllRows {

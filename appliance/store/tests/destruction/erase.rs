@@ -1,11 +1,13 @@
 //! An approved list: gone from S3 and from the keys, and nothing else is.
 
 use stele_device::disk::Disk;
-use stele_device::sim::keyprovider::SimKeys;
+use stele_device::keyprovider::KeyError;
+use stele_device::sim::disk::SimDiskHandle;
+use stele_device::sim::keyprovider::SimCounter;
 use stele_format::record::Body;
 use stele_format::statement::{Act, Cut, Verb};
 use stele_format::units::{KeyIndex, Month, UnixMillis, VersionId};
-use stele_store::keys::copies::{KeyDisk, load};
+use stele_store::keys::copies::{CopyState, KeyDisk, LoadError, Loaded, load};
 use stele_store::keys::state::KeyState;
 use stele_store::policy::approval::{Accepted, RequestState};
 use stele_store::policy::{Kept, Mode};
@@ -15,12 +17,20 @@ use stele_store::request::{Command, Refusal};
 use crate::support::steps::turns;
 use crate::support::{Rig, content, name};
 use crate::world::{
-    DAY_MS, census, founded, list, put, put_as, rehome, request, ripe, say, tombstone, view,
-    work_off,
+    DAY_MS, census, founded, founded_in, list, put, put_as, rehome, request, ripe, say, tombstone,
+    view, work_off,
 };
 
 /// The key state as the disks have it.
 pub fn keys_on(rig: &Rig) -> KeyState {
+    let loaded = copies_on(rig).unwrap();
+    for copy in &loaded.copies {
+        assert_eq!(copy.state, CopyState::Current, "{copy:?}");
+    }
+    loaded.state
+}
+
+fn copies_on(rig: &Rig) -> Result<Loaded, LoadError> {
     let mut disks: Vec<Box<dyn Disk>> = rig
         .handles
         .iter()
@@ -36,15 +46,7 @@ pub fn keys_on(rig: &Rig) -> KeyState {
         .iter_mut()
         .zip(&labels)
         .map(|(disk, label)| KeyDisk::new(&mut **disk, label.disk, &label.geometry));
-    let loaded = load(&SimKeys::new(42), pool, given).unwrap();
-    for copy in &loaded.copies {
-        assert_eq!(
-            copy.state,
-            stele_store::keys::copies::CopyState::Current,
-            "{copy:?}"
-        );
-    }
-    loaded.state
+    load(&rig.keys(), pool, given)
 }
 
 fn leaf_of(rows: &[stele_store::request::CensusRow], version: VersionId) -> KeyIndex {
@@ -391,4 +393,123 @@ fn a_wall_clock_that_left_suspends_destruction() {
         content(1, 100)
     );
     vault.stop();
+}
+
+/// K1: every byte the disks ever held is put back, and the keys do not come back with them.
+#[test]
+fn k1_of_an_anchored_vault_no_earlier_disk_opens_anything_again() {
+    let counter = SimCounter::new(5);
+    let rig = Rig::create_on(&[crate::support::DISK_BYTES; 3], Some(counter.clone()));
+    let (mut rig, mut vault) = founded_in(rig);
+    vault.bucket("b", true);
+    let doomed = put(&mut vault, &name("b", "doomed"), 1, 900_000, 1);
+    put(&mut vault, &name("b", "kept"), 2, 1_000, 400);
+    vault.sleep(3 * DAY_MS);
+    let leaf = leaf_of(&census(&mut vault), doomed);
+    let erase = list(&mut vault, &[doomed], Cut::Leaves, false);
+    let asked = ripe(&mut vault, erase);
+    say(&mut vault, Verb::Execute, asked, "oona").unwrap();
+    rig.clock_ms = view(&mut vault).now.get();
+    vault.stop();
+    let disks: Vec<SimDiskHandle> = rig.handles.iter().flatten().cloned().collect();
+    let earlier: Vec<_> = disks.iter().map(SimDiskHandle::snapshot).collect();
+    assert!(keys_on(&rig).tree.has_leaf(leaf));
+    let mut vault = rig.start();
+    assert_eq!(work_off(&mut vault, asked), Ok((1, 0)));
+    drop(vault);
+    let mut vault = rig.start();
+    turns(&mut vault);
+    assert_eq!(
+        vault.get(&name("b", "kept"), None, None).unwrap(),
+        content(2, 1_000)
+    );
+    vault.stop();
+    assert_eq!(counter.value(), 6);
+    assert!(!keys_on(&rig).tree.has_leaf(leaf));
+    let destroyed = rig.records().into_iter().find_map(|body| match body {
+        Body::Destroyed(destroyed) => Some(destroyed),
+        _ => None,
+    });
+    assert_eq!(destroyed.unwrap().anchor, Some(6));
+    for (disk, was) in disks.iter().zip(&earlier) {
+        disk.restore(was);
+    }
+    match copies_on(&rig) {
+        Err(LoadError::Shut { error, .. }) => assert_eq!(error, KeyError::Superseded),
+        other => panic!("the old disks open: {other:?}"),
+    }
+    assert!(rig.try_start().is_err());
+}
+
+/// A disk that was away while keys were cut has old ones; it is given the new state before anything else.
+#[test]
+fn a_disk_that_was_away_is_named_and_gets_the_new_key_state_when_it_is_back() {
+    let (mut rig, mut vault) = founded(4);
+    vault.bucket("b", true);
+    let doomed = put(&mut vault, &name("b", "doomed"), 1, 900_000, 1);
+    vault.sleep(3 * DAY_MS);
+    let leaf = leaf_of(&census(&mut vault), doomed);
+    let erase = list(&mut vault, &[doomed], Cut::Leaves, false);
+    let asked = ripe(&mut vault, erase);
+    say(&mut vault, Verb::Execute, asked, "oona").unwrap();
+    rig.clock_ms = view(&mut vault).now.get();
+    vault.stop();
+    let away = rig.handles[3].take();
+    let mut vault = rig.start();
+    assert_eq!(work_off(&mut vault, asked), Ok((1, 0)));
+    drop(vault);
+    let mut vault = rig.start();
+    turns(&mut vault);
+    vault.stop();
+    let destroyed = rig.records().into_iter().find_map(|body| match body {
+        Body::Destroyed(destroyed) => Some(destroyed),
+        _ => None,
+    });
+    let destroyed = destroyed.unwrap();
+    assert_eq!((destroyed.disks.len(), destroyed.absent.len()), (3, 1));
+    rig.handles[3] = away;
+    let mut vault = rig.start();
+    let handle = rig.handles[3].clone().unwrap();
+    vault.attach(Some(4), &handle).unwrap();
+    vault.until("it is filled", |engine| {
+        engine.status().disks[3].state == stele_store::pool::MemberState::Active
+            && engine.status().heal.fill.is_none()
+    });
+    vault.stop();
+    assert!(!keys_on(&rig).tree.has_leaf(leaf));
+}
+
+/// The parts an object was made of have keys of their own, also those that were replaced.
+#[test]
+fn a_multipart_object_takes_the_keys_of_its_parts_along() {
+    let (mut rig, mut vault) = founded(3);
+    vault.bucket("b", true);
+    let object = name("b", "parts");
+    let upload = crate::world::upload(&mut vault, &object);
+    let first = 5 << 20;
+    crate::world::part(&mut vault, &object, upload, 1, 1, first);
+    let etags = [
+        crate::world::part(&mut vault, &object, upload, 1, 2, first),
+        crate::world::part(&mut vault, &object, upload, 2, 3, 1_000),
+    ];
+    let before = rig.keyed_records();
+    let version = crate::world::complete(&mut vault, &object, upload, &etags);
+    vault.sleep(3 * DAY_MS);
+    let erase = list(&mut vault, &[version], Cut::Leaves, false);
+    let asked = ripe(&mut vault, erase);
+    say(&mut vault, Verb::Execute, asked, "oona").unwrap();
+    assert_eq!(work_off(&mut vault, asked), Ok((1, 0)));
+    drop(vault);
+    let mut vault = rig.start();
+    assert_eq!(vault.report.unexplained_versions, 0);
+    turns(&mut vault);
+    vault.stop();
+    // Upload, three parts, and the object itself.
+    let keyed = rig.keyed_records();
+    assert_eq!((before.len(), keyed.len()), (4, 5));
+    let keys = keys_on(&rig);
+    assert!(
+        keyed.iter().all(|leaf| !keys.tree.has_leaf(*leaf)),
+        "{keyed:?}"
+    );
 }

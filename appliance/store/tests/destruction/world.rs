@@ -7,12 +7,12 @@ use stele_format::statement::{
     Act, Answer as Said, Cut, Erase, Found, FoundKey, Head, Kind, Name, Nonce, Request, Role,
     Second, Statement, Verb,
 };
-use stele_format::units::{LogIndex, UnixMillis, VersionId};
+use stele_format::units::{LogIndex, UnixMillis, UploadId, VersionId};
 use stele_store::policy::approval::Accepted;
 use stele_store::policy::{Mode, Retention};
 use stele_store::request::{
-    Answer, CensusRow, Command, LockWish, Metadata, ObjectName, PeopleView, Purpose, Refusal,
-    Tombstoned,
+    Answer, CensusRow, Command, Conditions, LockWish, Metadata, NamedPart, ObjectName, PeopleView,
+    Purpose, Refusal, Tombstoned,
 };
 
 use crate::authenticator::SoftKey;
@@ -41,7 +41,11 @@ fn key_of(name: &str) -> SoftKey {
 
 /// A vault with people.
 pub fn founded(disks: usize) -> (Rig, Running) {
-    let mut rig = Rig::create(disks);
+    founded_in(Rig::create(disks))
+}
+
+/// The same in a vault that is there.
+pub fn founded_in(mut rig: Rig) -> (Rig, Running) {
     let mut vault = rig.start();
     let keys = FOUNDERS.iter().map(|(name, role, seed)| FoundKey {
         person: person(name),
@@ -273,5 +277,58 @@ pub fn rehome(vault: &mut Running, request: LogIndex) -> u32 {
             }
             other => panic!("unexpected {other:?}"),
         }
+    }
+}
+
+pub fn upload(vault: &mut Running, name: &ObjectName) -> UploadId {
+    let command = Command::CreateUpload {
+        name: name.clone(),
+        metadata: Metadata::default(),
+        lock: LockWish::default(),
+        announced: None,
+    };
+    match vault.ask(command).unwrap() {
+        Answer::Upload(upload) => upload,
+        other => panic!("unexpected {other:?}"),
+    }
+}
+
+/// Stores a part; its ETag.
+pub fn part(
+    vault: &mut Running,
+    name: &ObjectName,
+    upload: UploadId,
+    number: u16,
+    seed: usize,
+    bytes: usize,
+) -> String {
+    let stream = vault
+        .open_put(name, Purpose::Part { upload, number })
+        .unwrap();
+    vault.feed(stream, &content(seed, bytes)).unwrap();
+    vault.commit(stream).unwrap().etag
+}
+
+pub fn complete(
+    vault: &mut Running,
+    name: &ObjectName,
+    upload: UploadId,
+    etags: &[String],
+) -> VersionId {
+    let parts = (1..).zip(etags).map(|(number, etag)| NamedPart {
+        number,
+        etag: etag.clone(),
+        checksums: Vec::new(),
+    });
+    let command = Command::CompleteUpload {
+        name: name.clone(),
+        upload,
+        parts: parts.collect(),
+        checksums: Vec::new(),
+        conditions: Conditions::default(),
+    };
+    match vault.ask(command).unwrap() {
+        Answer::Stored(stored) => stored.version.unwrap(),
+        other => panic!("unexpected {other:?}"),
     }
 }

@@ -12,12 +12,12 @@ use stele_device::disk::{Disk, Op};
 use stele_device::sim::disk::SimDiskHandle;
 use stele_device::sim::entropy::SimEntropy;
 use stele_device::sim::fault::Loss;
-use stele_device::sim::keyprovider::SimKeys;
+use stele_device::sim::keyprovider::{SimCounter, SimKeys};
 use stele_device::sim::power::Power;
 use stele_format::frame::FrameHeader;
 use stele_format::record::{Body, RecordReader};
 use stele_format::segment::SEAL_MAGIC;
-use stele_format::units::{ByteCount, Generation, UnixMillis};
+use stele_format::units::{ByteCount, Generation, KeyIndex, UnixMillis};
 use stele_store::engine::{
     Action, Attachment, DiskRefusal, DiskSlot, DrainRefusal, Engine, Event, Now, World,
 };
@@ -51,6 +51,8 @@ pub struct Rig {
     pub monotonic_ms: u64,
     pub rights: Rights,
     pub options: OpenOptions,
+    /// The anchor of the vault's keys, if they have one.
+    pub anchor: Option<SimCounter>,
     seed: u64,
 }
 
@@ -81,6 +83,11 @@ impl Rig {
 
     /// A vault on disks of these sizes.
     pub fn create_with(disk_bytes: &[u64]) -> Self {
+        Self::create_on(disk_bytes, None)
+    }
+
+    /// A vault on disks of these sizes, its keys under this anchor.
+    pub fn create_on(disk_bytes: &[u64], anchor: Option<SimCounter>) -> Self {
         let power = Power::new();
         let disk = |(seed, bytes): (u64, &u64)| {
             SimDiskHandle::with(&format!("sim-{seed:x}"), *bytes, seed, &power)
@@ -96,6 +103,7 @@ impl Rig {
                 cache_bytes: 1 << 20,
                 ..OpenOptions::default()
             },
+            anchor,
             seed: 7,
         };
         let opened: Vec<Box<dyn Disk>> = rig
@@ -113,8 +121,16 @@ impl Rig {
         self.seed += 1;
         World {
             entropy: Box::new(SimEntropy::new(self.seed)),
-            keys: Box::new(SimKeys::new(42)),
+            keys: Box::new(self.keys()),
             aead: Arc::new(AwsLc),
+        }
+    }
+
+    /// What seals the key state.
+    pub fn keys(&self) -> SimKeys {
+        match &self.anchor {
+            None => SimKeys::new(42),
+            Some(counter) => SimKeys::anchored(42, counter),
         }
     }
 
@@ -211,6 +227,21 @@ impl Rig {
                 .collect::<Vec<Body>>()
         });
         bodies.collect()
+    }
+
+    /// The leaves of the keys that seal something in the journal.
+    pub fn keyed_records(&self) -> Vec<KeyIndex> {
+        let frames = self.frames_of(true);
+        let leaves = frames.iter().flat_map(|frame| {
+            let (disk, at) = self.copies_of(frame)[0];
+            let handle = self.handles[disk].as_ref().expect("a disk that holds it");
+            let payload = handle.peek(at + 256, frame.payload_bytes as usize);
+            RecordReader::new(&payload, frame.record_count)
+                .filter_map(|record| Some(record.ok()?.verify().ok()?.header.key_index))
+                .filter(|leaf| !leaf.is_none())
+                .collect::<Vec<KeyIndex>>()
+        });
+        leaves.collect()
     }
 
     /// Power is lost: every sector not yet flushed may be kept, lost or torn.
