@@ -6,6 +6,7 @@
 )]
 
 #[path = "shared/authenticator.rs"]
+#[allow(dead_code, reason = "each test uses a part of it")]
 mod authenticator;
 
 use std::fs;
