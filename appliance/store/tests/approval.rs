@@ -7,6 +7,8 @@
 
 #[path = "../../format/tests/shared/authenticator.rs"]
 mod authenticator;
+#[path = "approval/content.rs"]
+mod content;
 #[path = "approval/founding.rs"]
 mod founding;
 #[path = "approval/matrix.rs"]
