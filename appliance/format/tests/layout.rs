@@ -145,6 +145,18 @@ fn the_specification_has_the_same_limits() {
             "CBOR_DEPTH_MAX",
             u64::try_from(limits::CBOR_DEPTH_MAX).unwrap(),
         ),
+        (
+            "STATEMENT_WORD_CHARS_MAX",
+            u64::try_from(limits::STATEMENT_WORD_CHARS_MAX).unwrap(),
+        ),
+        (
+            "STATEMENT_CLIENT_CHARS_MAX",
+            u64::try_from(limits::STATEMENT_CLIENT_CHARS_MAX).unwrap(),
+        ),
+        (
+            "PERSON_KEYS_MAX",
+            u64::try_from(limits::PERSON_KEYS_MAX).unwrap(),
+        ),
     ];
     let written: Vec<_> = table("## Limits")
         .into_iter()

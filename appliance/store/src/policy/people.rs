@@ -70,6 +70,8 @@ pub struct Person {
     pub role: Role,
     /// Whether they count.
     pub standing: Standing,
+    /// Who signed for them; nobody for those of the founding.
+    pub enrolled_by: Vec<Name>,
     /// Their keys, those that were removed included.
     pub keys: Vec<PersonKey>,
 }
@@ -340,6 +342,7 @@ impl People {
         }
         self.check_new_key(key)?;
         let mut person = new_person(name, role);
+        person.enrolled_by = signers.to_vec();
         person.keys.push(new_key(key, at, signers.to_vec()));
         self.persons.insert(name.clone(), person);
         Ok(())
@@ -499,6 +502,7 @@ fn new_person(name: &Name, role: Role) -> Person {
         name: name.clone(),
         role,
         standing: Standing::Active,
+        enrolled_by: Vec::new(),
         keys: Vec::new(),
     }
 }

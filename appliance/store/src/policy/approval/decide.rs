@@ -345,13 +345,14 @@ fn check_quarantine(
     }
 }
 
-/// Neither took part in bringing the other in, by the keys they sign with or by any other.
+/// Neither took part in bringing in the other, or the key the other signs with. Further keys do not count:
+/// else whoever helps to replace a lost key could never again approve what its owner asks for.
 fn check_independent(a: Signer<'_>, b: Signer<'_>) -> Result<(), StatementRefusal> {
     for (one, other) in [(a, b), (b, a)] {
-        let mut enrollers = other.person.keys.iter().flat_map(|key| &key.enrolled_by);
-        if enrollers.any(|name| *name == one.person.name) {
+        let name = &one.person.name;
+        if other.person.enrolled_by.contains(name) || other.key.enrolled_by.contains(name) {
             return Err(StatementRefusal::Enrolled {
-                one: one.person.name.clone(),
+                one: name.clone(),
                 other: other.person.name.clone(),
             });
         }
