@@ -2,6 +2,8 @@
 //!
 //! Invariant: a frontier of size `n` holds one node per set bit of `n`, largest subtree first.
 
+pub mod proof;
+
 use core::fmt;
 
 use sha2::{Digest as _, Sha256};
