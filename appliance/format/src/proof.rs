@@ -24,6 +24,12 @@ use crate::record::RecordHeader;
 use crate::tree::proof::{PROOF_HASHES_MAX, ProofError, verify_inclusion};
 use crate::tree::{TreeHash, leaf_hash};
 
+/// The text of a receipt from the value of the header that carries it, base64. None where it is not that.
+#[must_use]
+pub fn from_header_value(value: &str) -> Option<String> {
+    String::from_utf8(from_base64(value)?).ok()
+}
+
 const FIRST_LINE: &str = "c2sp.org/tlog-proof@v1";
 
 /// Why a proof or receipt is not believed.

@@ -31,6 +31,12 @@ impl TreeHash {
     pub fn parse_hex(text: &str) -> Option<Self> {
         parse_hex(text).map(Self)
     }
+
+    /// As checkpoints and proofs have it.
+    #[must_use]
+    pub fn to_base64(&self) -> String {
+        crate::checkpoint::to_base64(&self.0)
+    }
 }
 
 impl fmt::Display for TreeHash {

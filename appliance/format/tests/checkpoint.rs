@@ -1,6 +1,7 @@
 //! Checkpoints, keys, proofs and receipts as texts: what is printed is read, and nothing else is.
 
 use ed25519_dalek::{Signer, SigningKey};
+use proptest::prelude::{prop_assert, prop_assert_eq, proptest};
 use stele_format::checkpoint::{Checkpoint, CheckpointError, LogKey, Origin, UnverifiedCheckpoint};
 use stele_format::digest::Digest;
 use stele_format::proof::{LogProof, Receipt, ReceiptError};
@@ -228,4 +229,28 @@ fn other_forms_of_a_proof_are_refused() {
         ReceiptError::Form
     );
     assert_eq!(refused(&"x".repeat(20_000)), ReceiptError::Long);
+}
+
+proptest! {
+    /// Whatever is read is printed as it was: no text has a second spelling.
+    #[test]
+    fn what_is_read_prints_to_the_same_bytes(
+        at in 0_usize..700,
+        cut in 0_usize..4,
+        put in "[\n =+/A-Za-z0-9\u{2014}]{0,4}",
+    ) {
+        let (text, _) = receipt(7, 4);
+        let (at, cut) = (at.min(text.len()), cut.min(text.len().saturating_sub(at)));
+        let (Some(before), Some(after)) = (text.get(..at), text.get(at + cut..)) else {
+            return Ok(());
+        };
+        let changed = format!("{before}{put}{after}");
+        if let Ok(proof) = LogProof::parse(&changed) {
+            prop_assert_eq!(proof.to_string(), changed.clone());
+        }
+        let (_, note) = changed.split_once("\n\n").unwrap_or_default();
+        if let Ok(read) = UnverifiedCheckpoint::parse(note) {
+            prop_assert!(note.starts_with(&read.claims().to_string()));
+        }
+    }
 }
