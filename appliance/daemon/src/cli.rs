@@ -37,6 +37,8 @@ pub enum Verb {
     Serve(ServeArgs),
     /// Say how a vault is, whether or not it is being served.
     Status(StatusArgs),
+    /// Print the newest signed checkpoint of the log of a vault that is being served.
+    Checkpoint(CheckpointArgs),
     /// See, replace, add and drain the disks of a vault that is being served.
     #[command(subcommand)]
     Disk(DiskVerb),
@@ -161,6 +163,17 @@ pub struct StatusArgs {
     /// Print JSON.
     #[arg(long)]
     pub json: bool,
+}
+
+/// `stele checkpoint`.
+#[derive(Debug, Args)]
+pub struct CheckpointArgs {
+    /// The vault's directory.
+    #[arg(long, value_name = "DIR")]
+    pub vault: PathBuf,
+    /// Print the key that verifies checkpoints and receipts instead.
+    #[arg(long)]
+    pub key: bool,
 }
 
 /// Why a size is refused.

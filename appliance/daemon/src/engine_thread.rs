@@ -11,6 +11,7 @@
 mod rebuild;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -28,6 +29,7 @@ use stele_store::engine::{
 use stele_store::index::{IndexReply, IndexRequest};
 use stele_store::job::{Job, JobDone};
 use stele_store::policy::{self, Rights};
+use stele_store::receipts::LogSigner;
 use stele_store::request::{Answer, Command, Refusal, Request, RequestId};
 use stele_store::status::Status;
 use tokio::sync::{mpsc, oneshot};
@@ -67,6 +69,13 @@ pub enum Local {
     Clients {
         /// All of them.
         clients: Box<Clients>,
+        /// Told once it is so.
+        known: oneshot::Sender<()>,
+    },
+    /// Sign checkpoints from now on.
+    Sign {
+        /// With this.
+        signer: Arc<LogSigner>,
         /// Told once it is so.
         known: oneshot::Sender<()>,
     },
@@ -327,6 +336,10 @@ impl EngineThread {
             }
             Local::Clients { clients, known } => {
                 self.clients = *clients;
+                known.send(()).ok();
+            }
+            Local::Sign { signer, known } => {
+                self.engine.sign_with(signer);
                 known.send(()).ok();
             }
             Local::Offer { number, reply } => drop(reply.send(self.engine.offer(number))),

@@ -179,6 +179,11 @@ pub enum Error {
         /// Its name.
         name: &'static str,
     },
+    /// Nothing was signed yet, or nothing can be.
+    #[error(
+        "there is no signed checkpoint: the log's key cannot be used, or the vault is only read"
+    )]
+    NoCheckpoint,
     /// No certificate could be issued.
     #[error("no certificate could be issued: {0}")]
     Certificate(#[from] rcgen::Error),

@@ -75,6 +75,8 @@ pub fn status(directory: &Directory, config: &Config) -> Outcome<Status> {
         simulated_clock: flags.contains(VaultFlags::SIMULATED_CLOCK),
         disks: disks(&seen, &picture),
         log: label.map(|label| LogStatus {
+            checkpoint: None,
+            key: None,
             records: None,
             root: None,
             epoch: label.epoch.get(),

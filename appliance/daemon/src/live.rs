@@ -96,6 +96,8 @@ pub fn live_status(engine: &EngineStatus, place: &Place) -> Status {
                     .map(|byte| format!("{byte:02x}"))
                     .collect(),
             ),
+            checkpoint: engine.checkpoint.as_deref().map(str::to_owned),
+            key: engine.log_key.clone(),
             epoch: engine.epoch,
             generation: None,
         }),

@@ -11,6 +11,7 @@ mod bell;
 mod bridge;
 mod bucket;
 mod certificate;
+mod checkpoint;
 mod cli;
 mod client;
 mod client_env;
@@ -28,6 +29,7 @@ mod keys;
 mod labels;
 mod limits;
 mod live;
+mod logkey;
 mod media;
 mod opener;
 mod serve;
@@ -76,6 +78,7 @@ fn run(verb: Option<Verb>) -> Outcome<()> {
         None => serve::serve(&PathBuf::from(VAULT_DEFAULT), LISTEN_DEFAULT, None),
         Some(Verb::Serve(args)) => serve::serve(&args.vault, args.listen, args.index_cache_bytes),
         Some(Verb::Status(args)) => status::status(&args.vault, args.json),
+        Some(Verb::Checkpoint(args)) => checkpoint::run(&args),
         Some(Verb::Create(args)) => create(args),
         Some(Verb::Disk(verb)) => disk::run(verb),
         Some(Verb::Client(verb)) => client::run(verb),

@@ -40,6 +40,7 @@ use crate::join::keeper::{Charge, Keeper, Orders};
 use crate::keys::KeySource;
 use crate::limits::{PORT_ATTEMPT_COUNT_MAX, PORT_ATTEMPT_PAUSE_MS, READ_SLAB_COUNT, SLAB_COUNT};
 use crate::live::{Place, live_status};
+use crate::logkey;
 use crate::opener::Opener;
 use crate::supervisor::{Link, Machine};
 use crate::vault::create::{Options, create};
@@ -196,6 +197,7 @@ fn face(
     let wall_ms = SystemClock.wall_ms();
     let clients = load_clients(&link)?;
     let identity = load_identity(&link, wall_ms)?;
+    logkey::load(&link, link.status_now()?.pool)?;
     // The key that the vault was made with, while it is good: other clients have files of their own.
     let first = clients
         .iter()

@@ -3,6 +3,7 @@
 //! Every queue is bounded. Stopping: no more questions, the engine seals what is open, helpers end,
 //! disks are closed; only then is `stop` over.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::sync_channel;
 use std::thread::JoinHandle;
@@ -11,6 +12,7 @@ use std::time::Duration;
 use stele_device::area::Area;
 use stele_device::disk::Disk;
 use stele_store::engine::{DiskRefusal, DiskSlot, DrainRefusal, Offer};
+use stele_store::receipts::LogSigner;
 use stele_store::recovery::{OpenReport, Opened, Progress};
 use stele_store::request::{Answer, Command, Refusal};
 use stele_store::status::Status;
@@ -220,6 +222,16 @@ impl Link {
         let (known, answer) = oneshot::channel();
         let clients = Box::new(clients);
         self.send(Local::Clients { clients, known })?;
+        answer.blocking_recv().map_err(|_| Error::NoAnswer)
+    }
+
+    /// Lets the engine sign checkpoints of the log from now on. Not for use on the asynchronous runtime.
+    ///
+    /// # Errors
+    /// `NoAnswer` when the thread has died.
+    pub fn sign_with(&self, signer: Arc<LogSigner>) -> Outcome<()> {
+        let (known, answer) = oneshot::channel();
+        self.send(Local::Sign { signer, known })?;
         answer.blocking_recv().map_err(|_| Error::NoAnswer)
     }
 

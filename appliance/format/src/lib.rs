@@ -16,6 +16,7 @@
 #![deny(clippy::indexing_slicing)]
 
 mod cbor;
+pub mod checkpoint;
 pub mod codec;
 pub mod digest;
 pub mod frame;
@@ -25,6 +26,7 @@ pub mod keystate;
 pub mod label;
 pub mod limits;
 pub mod manifest;
+pub mod proof;
 pub mod record;
 pub mod segment;
 pub mod sshsig;

@@ -89,6 +89,12 @@ pub const COPIES_MAX: usize = 4;
 pub const FRONTIER_NODES_MAX: usize = 64;
 /// Most records of a log; far beyond any disk, so that sizes read from media cannot overflow.
 pub const LOG_RECORDS_MAX: u64 = 1 << 60;
+/// Longest checkpoint with its signatures.
+pub const NOTE_BYTES_MAX: usize = 8 * 1024;
+/// Most signatures of a checkpoint: the log's and those of witnesses.
+pub const NOTE_SIGNATURES_MAX: usize = 16;
+/// Longest proof with its checkpoint.
+pub const PROOF_BYTES_MAX: usize = 16 * 1024;
 /// Highest number that counts something, and highest time: no writer gets near it, so that a reader may go
 /// on counting from what it has read.
 pub const COUNTING_MAX: u64 = 1 << 62;

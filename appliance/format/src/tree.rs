@@ -2,6 +2,8 @@
 //!
 //! Invariant: a frontier of size `n` holds one node per set bit of `n`, largest subtree first.
 
+pub mod proof;
+
 use core::fmt;
 
 use sha2::{Digest as _, Sha256};
@@ -28,6 +30,12 @@ impl TreeHash {
     #[must_use]
     pub fn parse_hex(text: &str) -> Option<Self> {
         parse_hex(text).map(Self)
+    }
+
+    /// As checkpoints and proofs have it.
+    #[must_use]
+    pub fn to_base64(&self) -> String {
+        crate::checkpoint::to_base64(&self.0)
     }
 }
 

@@ -1,5 +1,9 @@
 //! Every limit of the network face, with its unit in its name.
 
+/// The header in which an answer carries the receipt of what was stored, base64 of its text. The engine
+/// gives none of more than 4 KiB, so that the header stays below what clients take.
+pub const RECEIPT_HEADER: &str = "x-stele-receipt";
+
 /// Bytes of one pooled buffer. A whole sealed chunk with its frame header and tag fits.
 pub const SLAB_BYTES: usize = 1024 * 1024;
 /// Bytes left free in front of the plaintext, for the frame header.

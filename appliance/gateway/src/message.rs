@@ -608,6 +608,8 @@ pub struct Stored {
     pub etag: String,
     /// Checksums kept.
     pub checksums: Vec<Checksum>,
+    /// Proof that the version is recorded, as text; none for parts.
+    pub receipt: Option<String>,
 }
 
 /// An answer of the engine; which one belongs to which request is said there.

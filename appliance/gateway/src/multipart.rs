@@ -23,7 +23,7 @@ use crate::object::metadata::{STORAGE_CLASS, collect};
 use crate::object::put::{Sums, conditions};
 use crate::object::upload::store;
 use crate::refused::Feature;
-use crate::service::{Caller, Service, context, length, name, plain};
+use crate::service::{Caller, Service, context, length, name, plain, with_receipt};
 use crate::text::{timestamp, xml_text};
 
 pub(crate) fn upload_id(text: &str) -> S3Result<UploadId> {
@@ -243,7 +243,7 @@ pub(crate) async fn complete(
     let sums = Sums::of(&stored.checksums, count);
     let version = stored.version.filter(|_| stored.versioned);
     let path = crate::text::percent_encode(&input.key);
-    plain(CompleteMultipartUploadOutput {
+    let output = CompleteMultipartUploadOutput {
         location: Some(format!("/{}/{path}", input.bucket)),
         bucket: Some(input.bucket),
         checksum_crc32: sums.crc32,
@@ -256,7 +256,8 @@ pub(crate) async fn complete(
         key: xml_text(input.key),
         version_id: version.map(|version| version.to_string()),
         ..CompleteMultipartUploadOutput::default()
-    })
+    };
+    with_receipt(output, stored.receipt)
 }
 
 fn named_part(part: CompletedPart) -> S3Result<NamedPart> {

@@ -3,16 +3,19 @@
 
 use std::sync::Arc;
 
+use hyper::header::{HeaderName, HeaderValue};
 use s3s::{S3, S3Error, S3Request, S3Response, S3Result, dto};
 
 use crate::error::wrong_answer;
 use crate::front::RequestContext;
+use crate::limits::RECEIPT_HEADER;
 use crate::link::{Pending, Session, settle};
 use crate::message::{
     Answer, BucketInfo, BucketKind, Delivered, ObjectInfo, ObjectName, Refusal, Request,
 };
 use crate::refused::Feature;
 use crate::slab::{Slab, Slabs};
+use crate::text::base64;
 use crate::{acl, bucket, list, lock, multipart, object, sosapi, unconfigured};
 use stele_format::units::VersionId;
 
@@ -50,6 +53,17 @@ pub(crate) fn context<T>(request: &S3Request<T>) -> S3Result<Arc<RequestContext>
 /// An answer without special headers.
 pub(crate) fn plain<T>(output: T) -> S3Result<S3Response<T>> {
     Ok(S3Response::new(output))
+}
+
+/// An answer with the receipt of what was stored, where there is one.
+pub(crate) fn with_receipt<T>(output: T, receipt: Option<String>) -> S3Result<S3Response<T>> {
+    let mut response = S3Response::new(output);
+    let value = receipt.map(|text| HeaderValue::from_str(&base64(text.as_bytes())));
+    if let Some(Ok(value)) = value {
+        let name = HeaderName::from_static(RECEIPT_HEADER);
+        response.headers.insert(name, value);
+    }
+    Ok(response)
 }
 
 /// One client's way to the engine.

@@ -16,6 +16,7 @@ use stele_device::entropy::Entropy;
 use stele_format::digest::Digest;
 use stele_format::limits::{BLOCK_BYTES, FRAME_BYTES_MAX, FRAME_HEADER_BYTES, FRAME_RECORDS_MAX};
 use stele_format::record::{Body, RecordType};
+use stele_format::tree::Frontier;
 use stele_format::units::{Epoch, LaneId, SegmentId, Sequence, UnixMillis};
 
 use crate::ahead::Ahead;
@@ -199,6 +200,11 @@ impl Journal {
     #[must_use]
     pub fn log(&self) -> &LogHead {
         &self.log
+    }
+
+    /// The log as the frame in flight makes it.
+    pub(crate) fn flying(&self) -> Option<&LogHead> {
+        self.flight.as_ref().map(|flight| &flight.after.log)
     }
 
     /// Position after the last frame whose records were handed out for applying.
@@ -446,22 +452,27 @@ impl Journal {
         });
     }
 
-    /// Hands out the records of the frame in flight once a quorum of disks has flushed it.
-    pub(crate) fn acknowledge(&mut self, quorum: usize, now_ms: u64) -> Option<Vec<Sequenced>> {
+    /// Hands out the records of the frame in flight once a quorum of disks has flushed it, and the tree
+    /// before them.
+    pub(crate) fn acknowledge(
+        &mut self,
+        quorum: usize,
+        now_ms: u64,
+    ) -> Option<(Frontier, Vec<Sequenced>)> {
         let quorum = if on(Plant::AckAtOneCopy) { 1 } else { quorum };
         let early = u64::from(on(Plant::AckOneFrameEarly));
         let durable = Sequence::new(self.copies.durable_through(quorum)?.get() + early);
         let flight = self.flight.take_if(|flight| flight.sequence <= durable)?;
         // Here, and nowhere else, the frame's records become true.
         self.acknowledged = flight.sequence;
-        self.applied = flight.after;
+        let before = std::mem::replace(&mut self.applied, flight.after);
         if self.unsettled.len() >= UNSETTLED_COUNT_MAX {
             position::thin(&mut self.unsettled);
         }
         self.unsettled.push_back(self.applied.clone());
         self.settle();
         self.quiet_since_ms = (!flight.marker_only).then_some(now_ms);
-        Some(flight.records)
+        Some((before.log.frontier, flight.records))
     }
 
     /// Forgets positions behind which every copy is complete, but for the last.

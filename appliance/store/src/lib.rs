@@ -26,6 +26,7 @@ pub mod plants;
 pub mod pool;
 mod position;
 mod read;
+pub mod receipts;
 pub mod recovery;
 mod refusal;
 pub mod request;

@@ -596,6 +596,9 @@ pub struct Stored {
     pub checksums: Vec<Checksum>,
     /// The record that made it.
     pub log_index: LogIndex,
+    /// Proof that the version's record is in the log: a `c2sp.org/tlog-proof@v1`. None for a part, and
+    /// where none could be made.
+    pub receipt: Option<String>,
 }
 
 /// An answer.

@@ -59,6 +59,7 @@ pub(crate) struct Sequenced {
     pub(crate) origin: Origin,
     pub(crate) version: VersionId,
     pub(crate) log_index: LogIndex,
+    pub(crate) header: crate::receipts::HeaderBytes,
     pub(crate) facts: Vec<Fact>,
     pub(crate) body: Body,
 }
@@ -142,22 +143,24 @@ pub(crate) fn sequence(
         previous_header: log.previous,
     };
     let start = payload.len();
-    let header = encode_record(header, &draft.body, &attachments, payload)
+    let encoded = encode_record(header, &draft.body, &attachments, payload)
         .expect("drafts keep within the limits of a record");
-    let header_bytes = &payload[start..start + RECORD_HEADER_BYTES as usize];
+    let mut header = [0; RECORD_HEADER_BYTES as usize];
+    header.copy_from_slice(&payload[start..start + RECORD_HEADER_BYTES as usize]);
     let location = RecordLocation {
         segment: with.segment,
         offset: ByteOffset::new(with.payload_offset + start as u64),
         bytes: u32::try_from(payload.len() - start).unwrap_or(u32::MAX),
-        header_digest: Digest::chain(header_bytes),
+        header_digest: Digest::chain(&header),
     };
     let log_index = log.next;
-    log.push(header_bytes);
-    let facts = fact::facts(&header, &draft.body, opened, location);
+    log.push(&header);
+    let facts = fact::facts(&encoded, &draft.body, opened, location);
     Sequenced {
         origin: draft.origin,
         version,
         log_index,
+        header,
         facts,
         body: draft.body,
     }

@@ -78,6 +78,10 @@ pub struct Status {
     pub log_size: u64,
     /// RFC 6962 root of the log.
     pub log_root: [u8; 32],
+    /// The newest signed checkpoint, of what is durable.
+    pub checkpoint: Option<std::sync::Arc<str>>,
+    /// The key that verifies checkpoints, as text.
+    pub log_key: Option<String>,
     /// Buckets clients see.
     pub buckets: u32,
     /// The compliance clock.
@@ -282,6 +286,11 @@ impl Engine {
             epoch: self.journal.epoch().get(),
             log_size: log.next.get(),
             log_root: log.frontier.root().0,
+            checkpoint: self.receipts.latest(),
+            log_key: self
+                .receipts
+                .signer()
+                .map(|signer| signer.key().to_string()),
             buckets: u32::try_from(self.buckets.values().filter(|row| !row.deleted).count())
                 .unwrap_or(u32::MAX),
             compliance: self.clock.latest(),

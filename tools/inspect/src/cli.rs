@@ -2,7 +2,10 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{ArgGroup, Args, Parser, Subcommand};
+use stele_format::checkpoint::LogKey;
+use stele_format::units::VersionId;
+use thiserror::Error;
 
 /// Reads and verifies the disks of a Stele vault, offline or beside a running vault.
 ///
@@ -25,6 +28,57 @@ pub enum Command {
     Verify(VerifyArgs),
     /// Print what the disks hold: labels, key-state headers, segments, frames, record headers.
     Dump(DumpArgs),
+    /// Prove from the disks that a record is in the log, or that one log is the beginning of another.
+    Prove(ProveArgs),
+    /// Verify a receipt with the log's key alone, and say what it proves.
+    Receipt(ReceiptArgs),
+}
+
+/// Arguments of `prove`.
+#[derive(Debug, Args)]
+#[command(group = ArgGroup::new("what").required(true))]
+pub struct ProveArgs {
+    /// A vault directory (every *.disk file in it), or disk files and devices of one vault.
+    #[arg(required = true, value_name = "PATH")]
+    pub paths: Vec<PathBuf>,
+    /// The record to prove, by its index in the log.
+    #[arg(long, value_name = "N", group = "what")]
+    pub record: Option<u64>,
+    /// The record that made this version, by the id that S3 shows.
+    #[arg(long, value_name = "ID", group = "what", value_parser = parse_version)]
+    pub version_id: Option<VersionId>,
+    /// In the log's first so many records [default: all, or those of the checkpoint].
+    #[arg(long, value_name = "M", conflicts_with = "consistency")]
+    pub tree_size: Option<u64>,
+    /// Prove instead that the log's first M records are the beginning of its first N.
+    #[arg(long, num_args = 2, value_names = ["M", "N"], group = "what")]
+    pub consistency: Option<Vec<u64>>,
+    /// A file with a signed checkpoint, which the log must have; the proof of a record is then a receipt.
+    #[arg(long, value_name = "FILE", requires = "key")]
+    pub checkpoint: Option<PathBuf>,
+    /// The log's key, as `stele checkpoint --key` prints it.
+    #[arg(long, value_name = "KEY", value_parser = LogKey::parse)]
+    pub key: Option<LogKey>,
+}
+
+/// Not the id of a version.
+#[derive(Debug, Error)]
+#[error("not 32 lower-case hexadecimal digits")]
+struct NoVersionId;
+
+fn parse_version(text: &str) -> Result<VersionId, NoVersionId> {
+    VersionId::parse_hex(text).ok_or(NoVersionId)
+}
+
+/// Arguments of `receipt`.
+#[derive(Debug, Args)]
+pub struct ReceiptArgs {
+    /// A file with the receipt, as text or in the base64 of the header `x-stele-receipt`.
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// The log's key, as `stele checkpoint --key` prints it.
+    #[arg(long, value_name = "KEY", value_parser = LogKey::parse)]
+    pub key: LogKey,
 }
 
 /// Arguments of `verify`.

@@ -20,6 +20,7 @@ use stele_format::units::{
 };
 
 use crate::compare::{Reference, SegmentFacts, examine};
+use crate::headers::HeaderWalk;
 use crate::media::length;
 use crate::moves::Moves;
 use crate::pool::Pool;
@@ -85,6 +86,8 @@ pub struct Log {
     compliance: UnixMillis,
     epoch: Epoch,
     segment_ends: HashMap<u64, Frontier>,
+    /// Where headers are gathered for proofs.
+    headers: Option<HeaderWalk>,
 }
 
 impl Log {
@@ -116,7 +119,29 @@ impl Log {
 /// Reads the whole journal from all present disks.
 #[must_use]
 pub fn read(pool: &Pool<'_>, survey: &Survey, pause: Duration) -> (Log, Vec<SegmentFacts>) {
+    read_with(pool, survey, pause, None)
+}
+
+/// Reads the headers of the whole journal from all present disks.
+#[must_use]
+pub fn headers(pool: &Pool<'_>, survey: &Survey, pause: Duration, walk: HeaderWalk) -> HeaderWalk {
+    let (log, _) = read_with(pool, survey, pause, Some(walk));
+    let mut walk = log.headers.unwrap_or_default();
+    // What the walk cannot see in headers: trees that are repeated otherwise, bodies that do not fit.
+    if log.lost || !log.faults.is_empty() {
+        walk.lost();
+    }
+    walk
+}
+
+fn read_with(
+    pool: &Pool<'_>,
+    survey: &Survey,
+    pause: Duration,
+    headers: Option<HeaderWalk>,
+) -> (Log, Vec<SegmentFacts>) {
     let mut log = Log {
+        headers,
         next: Some(LogIndex::ZERO),
         head: Some(Digest::ZERO),
         frontier: Some(Frontier::new()),
@@ -271,6 +296,9 @@ impl Log {
 
     /// Some records cannot be read: chain and tree are unknown until something repeats them.
     fn lose(&mut self) {
+        if let Some(headers) = &mut self.headers {
+            headers.lost();
+        }
         self.lost = true;
         self.next = None;
         self.head = None;
@@ -312,7 +340,12 @@ impl Log {
             self.step(&claims);
             match record {
                 Ok(record) => self.take(&record.header, record.body(), &place),
-                Err(error) => self.fault(&place, error.to_string()),
+                Err(error) => {
+                    if let Some(headers) = &mut self.headers {
+                        headers.changed(claims.log_index.get());
+                    }
+                    self.fault(&place, error.to_string());
+                }
             }
         }
     }
@@ -387,6 +420,9 @@ impl Log {
     /// Takes the record into chain and tree.
     fn step(&mut self, header: &RecordHeader) {
         self.records += 1;
+        if let Some(headers) = &mut self.headers {
+            headers.take(header);
+        }
         self.epoch = self.epoch.max(header.epoch);
         self.compliance = self.compliance.max(header.compliance_ms);
         if let Some(frontier) = &mut self.frontier {

@@ -13,3 +13,5 @@ pub const NOTE_COUNT_MAX: usize = 64;
 /// How long a place that looks unfinished is left alone before it is read once more, in case a
 /// running vault is writing there.
 pub const REREAD_PAUSE_MS: u64 = 150;
+/// Most bytes read of a file with a checkpoint or a receipt.
+pub const TEXT_FILE_BYTES_MAX: u64 = 64 * 1024;

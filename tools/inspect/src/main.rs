@@ -1,14 +1,18 @@
 //! `stele-inspect`: reads disks, prints what it found, and says so by its exit status.
 
-use std::io::{self, Write};
+use std::fs::File;
+use std::io::{self, Read, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
-use stele_inspect::cli::{Cli, Command, DumpArgs, VerifyArgs};
-use stele_inspect::limits::REREAD_PAUSE_MS;
+use stele_format::checkpoint::{CheckpointError, UnverifiedCheckpoint};
+use stele_format::proof::from_header_value;
+use stele_inspect::cli::{Cli, Command, DumpArgs, ProveArgs, ReceiptArgs, VerifyArgs};
+use stele_inspect::limits::{REREAD_PAUSE_MS, TEXT_FILE_BYTES_MAX};
 use stele_inspect::pool::PoolError;
+use stele_inspect::prove::{self, Claim};
 use stele_inspect::source::{FileSource, OpenError, Source, disk_paths};
 use stele_inspect::verdict::Verdict;
 use stele_inspect::{dump, report, verify};
@@ -21,12 +25,29 @@ enum Refusal {
     Open(#[from] OpenError),
     #[error(transparent)]
     Pool(#[from] PoolError),
+    #[error(transparent)]
+    Prove(#[from] prove::Refusal),
+    #[error("{}: {source}", path.display())]
+    File { path: PathBuf, source: io::Error },
+    #[error("the checkpoint is not believed: {0}")]
+    Checkpoint(#[from] CheckpointError),
+}
+
+impl Refusal {
+    fn code(&self) -> u8 {
+        match self {
+            Self::Prove(refusal) if refusal.is_damage() => Verdict::Damage.code(),
+            _ => Verdict::CannotJudge.code(),
+        }
+    }
 }
 
 fn main() -> ExitCode {
     let (json, result) = match Cli::parse().command {
         Command::Verify(args) => (args.json, run_verify(&args)),
         Command::Dump(args) => (args.json, run_dump(&args)),
+        Command::Prove(args) => (false, run_prove(&args)),
+        Command::Receipt(args) => (false, run_receipt(&args)),
     };
     let code = match result {
         Ok((text, code)) => {
@@ -39,7 +60,7 @@ fn main() -> ExitCode {
             } else {
                 eprintln!("stele-inspect: {}", report::printable(&refusal.to_string()));
             }
-            Verdict::CannotJudge.code()
+            refusal.code()
         }
     };
     ExitCode::from(code)
@@ -82,4 +103,48 @@ fn run_dump(args: &DumpArgs) -> Result<(String, u8), Refusal> {
         dump::text(&dumped)
     };
     Ok((text, dumped.code()))
+}
+
+/// A small text file; what is longer is cut, and then not understood.
+fn read_text(path: &PathBuf) -> Result<String, Refusal> {
+    let at = |source| Refusal::File {
+        path: path.clone(),
+        source,
+    };
+    let mut text = String::new();
+    let file = File::open(path).map_err(at)?;
+    file.take(TEXT_FILE_BYTES_MAX)
+        .read_to_string(&mut text)
+        .map_err(at)?;
+    Ok(text)
+}
+
+fn run_prove(args: &ProveArgs) -> Result<(String, u8), Refusal> {
+    let claim = match (args.record, args.consistency.as_deref()) {
+        (None, Some(&[older, newer])) => Claim::Consistency { older, newer },
+        (record, _) => Claim::Inclusion {
+            record: args
+                .version_id
+                .map_or(record.unwrap_or_default(), |version| {
+                    version.ordinal().get()
+                }),
+            version: args.version_id,
+            size: args.tree_size,
+        },
+    };
+    let note = args.checkpoint.as_ref().map(read_text).transpose()?;
+    let note = note
+        .map(|text| UnverifiedCheckpoint::parse(&text))
+        .transpose()?;
+    let sources = open(&args.paths)?;
+    let pause = Duration::from_millis(REREAD_PAUSE_MS);
+    let text = prove::prove(&sources, pause, claim, note.as_ref().zip(args.key.as_ref()))?;
+    Ok((text, Verdict::Clean.code()))
+}
+
+fn run_receipt(args: &ReceiptArgs) -> Result<(String, u8), Refusal> {
+    let text = read_text(&args.file)?;
+    let text = from_header_value(text.trim_end()).unwrap_or(text);
+    let said = prove::receipt(&text, &args.key)?;
+    Ok((said, Verdict::Clean.code()))
 }

@@ -27,7 +27,7 @@ use failure::{Failure, Outcome, ensure};
 use std::process::ExitCode;
 use std::time::Instant;
 use suite::{Closed, Ledger};
-use suites::{clients, crash, damage, lints, powercut, sim, tidy, units};
+use suites::{clients, crash, damage, lints, oracles, powercut, sim, tidy, units};
 use workspace::{Programs, Workspace};
 
 /// Project tasks.
@@ -187,16 +187,18 @@ enum SuiteName {
     Damage,
     Crash,
     Powercut,
+    Oracles,
     Clients,
 }
 
 /// Cheap ones first, so that most failures show early.
-const ORDER: [SuiteName; 7] = [
+const ORDER: [SuiteName; 8] = [
     SuiteName::Lints,
     SuiteName::Units,
     SuiteName::Crash,
     SuiteName::Powercut,
     SuiteName::Damage,
+    SuiteName::Oracles,
     SuiteName::Clients,
     SuiteName::Sim,
 ];
@@ -356,6 +358,7 @@ fn against_programs(
         SuiteName::Crash => crash::run(workspace, programs, crash::ROUNDS_SHARE, seed),
         SuiteName::Powercut => powercut::run(workspace, programs, powercut::ROUNDS_SHARE, seed),
         SuiteName::Damage => damage::run(workspace, programs, seed),
+        SuiteName::Oracles => oracles::run(workspace, programs),
         SuiteName::Clients => clients::run(workspace, programs, only),
         SuiteName::Lints | SuiteName::Units | SuiteName::Sim => sim::run(workspace, programs),
     }

@@ -30,6 +30,7 @@ fn plain(answer: Answer) -> Option<gateway::Answer> {
             versioned: stored.versioned,
             etag: stored.etag,
             checksums: checksums_up(stored.checksums),
+            receipt: stored.receipt,
         }),
         Answer::Opened {
             stream,

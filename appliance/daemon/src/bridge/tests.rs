@@ -606,12 +606,14 @@ fn buckets_and_stored_versions_come_up_and_configuration_never_does() {
         etag: "e".to_owned(),
         checksums: store_checksums(),
         log_index: LogIndex::new(1),
+        receipt: Some("a receipt".to_owned()),
     };
     let expected = gateway::Stored {
         version: Some(version()),
         versioned: true,
         etag: "e".to_owned(),
         checksums: gateway_checksums(),
+        receipt: Some("a receipt".to_owned()),
     };
     let up = answer_to_gateway(store::Answer::Stored(stored));
     assert!(matches!(up, Some(gateway::Answer::Stored(stored)) if stored == expected));

@@ -291,6 +291,12 @@ pub struct LogStatus {
     /// Root of its tree, hex.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub root: Option<String>,
+    /// The newest signed checkpoint: of what is durable, so it may be of fewer records.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checkpoint: Option<String>,
+    /// The key that verifies checkpoints and receipts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
     /// The epoch in force.
     pub epoch: u32,
     /// Generation of the newest label.

@@ -196,7 +196,9 @@ impl EngineThread {
                     tracing::info!("stopping; the next start makes the index anew");
                     return Rebuilt::Ending;
                 }
-                other @ (Local::Secret { .. } | Local::Clients { .. }) => self.local(other),
+                other @ (Local::Secret { .. } | Local::Clients { .. } | Local::Sign { .. }) => {
+                    self.local(other)
+                }
             }
         }
         Rebuilt::Serving

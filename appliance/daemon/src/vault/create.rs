@@ -30,6 +30,7 @@ use crate::keys::{KeySource, Keys};
 use crate::limits::{
     INDEX_BYTES_MIN, INDEX_DISK_DIVISOR, KEYSTATE_BYTES, SEGMENT_UNITS, UNIT_BYTES,
 };
+use crate::logkey;
 use crate::opener::{Opener, world};
 use crate::supervisor::Machine;
 
@@ -180,6 +181,7 @@ fn configure(machine: &Machine, options: &Options, wall_ms: u64) -> Outcome<()> 
     let link = machine.link();
     let clients = Clients::with_one(&options.client_rights)?;
     link.put_config(clients::RECORD, &clients.encode()?)?;
+    logkey::make(&link)?;
     let identity = Identity::issue(wall_ms)?;
     link.put_config(certificate::RECORD, &identity.encode()?)
 }

@@ -108,6 +108,29 @@ impl Client {
         parts: &[&[u8]],
         before: &mut dyn FnMut(usize),
     ) -> Option<(u16, Vec<u8>)> {
+        let (head, body) = self.reply(method, path, parts, before)?;
+        let status = head.split(' ').nth(1)?.parse().ok()?;
+        Some((status, body))
+    }
+
+    /// Stores something; the receipt that the answer carries.
+    pub fn put_for_receipt(&self, path: &str, body: &[u8]) -> Option<String> {
+        let (head, _) = self.reply("PUT", path, &[body], &mut |_| {})?;
+        assert!(head.starts_with("HTTP/1.1 200"), "{head}");
+        let mut lines = head.lines();
+        let value = lines.find_map(|line| line.strip_prefix("x-stele-receipt: "))?;
+        let text = base64_simd::STANDARD.decode_to_vec(value).ok()?;
+        String::from_utf8(text).ok()
+    }
+
+    /// Head and body of the reply.
+    fn reply(
+        &self,
+        method: &str,
+        path: &str,
+        parts: &[&[u8]],
+        before: &mut dyn FnMut(usize),
+    ) -> Option<(String, Vec<u8>)> {
         let body = parts.concat();
         let body = body.as_slice();
         let (resource, query) = path.split_once('?').unwrap_or((path, ""));
@@ -136,9 +159,8 @@ impl Client {
         let (ca_pem, address) = (&self.ca_pem, self.address);
         let reply = exchange_slowly(ca_pem, address, "localhost", &sent, &mut before).ok()?;
         let end = reply.windows(4).position(|four| four == b"\r\n\r\n")?;
-        let line = String::from_utf8_lossy(&reply[..end]).into_owned();
-        let status = line.split(' ').nth(1)?.parse().ok()?;
-        Some((status, reply[end + 4..].to_vec()))
+        let head = String::from_utf8_lossy(&reply[..end]).into_owned();
+        Some((head, reply[end + 4..].to_vec()))
     }
 
     fn sign(&self, scope: &str, text: &str) -> String {

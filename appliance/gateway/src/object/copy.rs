@@ -27,7 +27,7 @@ use crate::object::metadata::collect;
 use crate::object::put::{Sums, conditions};
 use crate::object::tagging;
 use crate::object::upload::Upload;
-use crate::service::{Caller, Service, name, plain};
+use crate::service::{Caller, Service, name, plain, with_receipt};
 use crate::text::timestamp;
 
 /// What is copied, open for reading.
@@ -190,7 +190,7 @@ pub(crate) async fn object(
     let stored = source.store(service, &caller, digests, what).await?;
     let modified = modified(&caller, &to, stored.version).await?;
     let sums = Sums::of(&stored.checksums, None);
-    plain(CopyObjectOutput {
+    let output = CopyObjectOutput {
         copy_object_result: Some(CopyObjectResult {
             checksum_crc32: sums.crc32,
             checksum_crc32c: sums.crc32c,
@@ -208,7 +208,8 @@ pub(crate) async fn object(
             .filter(|_| stored.versioned)
             .map(|version| version.to_string()),
         ..CopyObjectOutput::default()
-    })
+    };
+    with_receipt(output, stored.receipt)
 }
 
 async fn modified(

@@ -9,7 +9,7 @@ use crate::lock;
 use crate::message::{Checksum, ChecksumKind, Conditions, Purpose, Stored};
 use crate::object::metadata::collect;
 use crate::object::upload::store;
-use crate::service::{Service, context, name, plain};
+use crate::service::{Service, context, name, with_receipt};
 use crate::text::base64;
 
 pub(crate) async fn put(
@@ -31,8 +31,9 @@ pub(crate) async fn put(
         Purpose::Object { metadata, lock },
         conditions,
     );
-    let stored = store(service, &caller, &context, None, what).await?;
-    plain(output(stored, input.server_side_encryption))
+    let mut stored = store(service, &caller, &context, None, what).await?;
+    let receipt = stored.receipt.take();
+    with_receipt(output(stored, input.server_side_encryption), receipt)
 }
 
 /// Conditions of a write.

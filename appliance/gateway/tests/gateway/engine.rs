@@ -38,6 +38,8 @@ pub struct State {
     pub slab_bytes: Vec<usize>,
     /// Downloads fail after this many pieces.
     pub break_download_after: Option<usize>,
+    /// The receipt of whatever is stored.
+    pub receipt: Option<String>,
     /// Answers everything with this refusal.
     pub refuse: Option<Refusal>,
     /// The client may bypass governance and lift holds.
@@ -450,6 +452,7 @@ impl State {
                     versioned: false,
                     etag,
                     checksums,
+                    receipt: None,
                 };
                 Ok(Answer::Stored(stored))
             }
@@ -499,6 +502,7 @@ impl State {
             versioned,
             etag,
             checksums,
+            receipt: self.receipt.clone(),
         })
     }
 

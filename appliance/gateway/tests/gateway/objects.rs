@@ -433,3 +433,42 @@ async fn the_engines_refusals_reach_the_client() {
     let wide = Call::object("PUT", "locked", "key").header("x-amz-meta-a", &"v".repeat(3000));
     world.call(wide).await.refused(400, "MetadataTooLarge");
 }
+
+/// Whoever stores something gets the engine's proof of it in one header, whichever way it came; a part
+/// is no version and has none.
+#[tokio::test]
+async fn what_is_stored_is_answered_with_its_receipt() {
+    let world = World::start().await;
+    world.bucket("locked").await;
+    let put = || Call::object("PUT", "locked", "key").body("content");
+    let without = world.call(put()).await.expect(200);
+    assert_eq!(without.header("x-stele-receipt"), None);
+    let text = "c2sp.org/tlog-proof@v1\nindex 1\n\n\u{2014} a proof\n".repeat(40);
+    world
+        .engine
+        .with(|state| state.receipt = Some(text.clone()));
+    let expected = base64_simd::STANDARD.encode_to_string(&text);
+    let check = |reply: &crate::client::Reply| {
+        assert_eq!(reply.header("x-stele-receipt"), Some(expected.as_str()));
+    };
+    check(&world.call(put()).await.expect(200));
+    let copy = Call::object("PUT", "locked", "copy").header("x-amz-copy-source", "/locked/key");
+    check(&world.call(copy).await.expect(200));
+    let create = Call::object("POST", "locked", "big").query("uploads", "");
+    let id = world.call(create).await.expect(200).one("UploadId");
+    let part = Call::object("PUT", "locked", "big")
+        .query("partNumber", "1")
+        .query("uploadId", &id)
+        .body("part");
+    let part = world.call(part).await.expect(200);
+    assert_eq!(part.header("x-stele-receipt"), None);
+    let etag = part.header("etag").expect("an ETag");
+    let complete = format!(
+        "<CompleteMultipartUpload><Part><PartNumber>1</PartNumber><ETag>{etag}</ETag></Part>\
+         </CompleteMultipartUpload>"
+    );
+    let complete = Call::object("POST", "locked", "big")
+        .query("uploadId", &id)
+        .body(complete);
+    check(&world.call(complete).await.expect(200));
+}

@@ -29,6 +29,7 @@ use stele_store::index::{IndexReply, IndexRequest};
 use stele_store::job::{Job, JobDone};
 use stele_store::keys::chunk::AwsLc;
 use stele_store::policy::{Asker, Rights};
+use stele_store::receipts::LogSigner;
 use stele_store::recovery::{
     CreateParams, OpenOptions, OpenReport, Opened, create, open, write_static_label,
 };
@@ -250,7 +251,12 @@ pub struct Vault {
 }
 
 impl Vault {
-    fn run(opened: Opened, slabs: Pool) -> Vault {
+    fn run(mut opened: Opened, slabs: Pool) -> Vault {
+        // As it is served: each frame is signed.
+        let pool = opened.engine.status().pool;
+        if let Ok(signer) = LogSigner::new(pool, &[1; 32]) {
+            opened.engine.sign_with(Arc::new(signer));
+        }
         let cores = std::thread::available_parallelism().map_or(2, usize::from);
         let work = |_| |job: Job| job.run(&AwsLc);
         let mut index = opened.index;

@@ -230,6 +230,7 @@ pub struct Engine {
     pub(crate) healer: heal::Healer,
     pub(crate) fill: Option<membership::Fill>,
     pub(crate) drain: Option<drain::Drain>,
+    pub(crate) receipts: crate::receipts::Receipts,
 }
 
 /// How far a clean stop has come.
@@ -348,6 +349,7 @@ impl Engine {
             healer: heal::Healer::new(parts.heal_plan),
             fill: None,
             drain: None,
+            receipts: crate::receipts::Receipts::default(),
         };
         engine.resume_requests();
         engine
@@ -365,6 +367,11 @@ impl Engine {
         self.now = now;
         self.clock.now(now.monotonic_ms);
         self.pool.now_ms = now.monotonic_ms;
+        // The first event after a frame was submitted: its disks are at work, and the signature is ready
+        // when they are.
+        if let Some(log) = self.journal.flying() {
+            self.receipts.sign_ahead(log);
+        }
         match event {
             Event::Request(request) => {
                 self.healer.client_asked(now.monotonic_ms);
@@ -382,6 +389,16 @@ impl Engine {
     pub fn go_on(&mut self, actions: &mut Vec<Action>) {
         self.pump();
         self.io.drain(actions);
+    }
+
+    /// Signs checkpoints of the log from now on, one for each frame, and gives receipts.
+    pub fn sign_with(&mut self, signer: std::sync::Arc<crate::receipts::LogSigner>) {
+        // What a vault that is only read has found may never come in force.
+        let durable = self
+            .read_only
+            .is_none()
+            .then(|| &self.journal.applied().log);
+        self.receipts.sign_with(signer, durable);
     }
 
     /// Whether a clean stop is complete.
@@ -415,6 +432,9 @@ impl Engine {
             self.clock = clock;
         }
         self.alarms = before.alarms.clone();
+        if let Some(signer) = before.receipts.signer() {
+            self.sign_with(signer.clone());
+        }
         self.alarms.index_rebuilt(self.clock.latest());
     }
 
@@ -574,8 +594,10 @@ impl Engine {
         let quorum = self.pool.needed();
         let before = self.counters.frames;
         while !self.relabelling
-            && let Some(records) = self.journal.acknowledge(quorum, self.now.monotonic_ms)
+            && let Some((before, records)) = self.journal.acknowledge(quorum, self.now.monotonic_ms)
         {
+            let log = &self.journal.applied().log;
+            self.receipts.durable(before, log, &records);
             self.counters.frames += 1;
             self.counters.records += records.len() as u64;
             for record in records {

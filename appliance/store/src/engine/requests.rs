@@ -35,7 +35,10 @@ pub(crate) struct Pending {
     /// The chunk lists after they were moved to list chunks.
     pub(crate) spilled: Option<Content>,
     /// The version its first record made.
-    made: Option<stele_format::units::VersionId>,
+    made: Option<(
+        stele_format::units::VersionId,
+        stele_format::units::LogIndex,
+    )>,
     /// What it is about to store, beside what its upload promised.
     pub(super) promise: Promise,
     random: [[u8; 16]; 2],
@@ -550,7 +553,7 @@ impl Engine {
             (&record.body, record.origin)
             && let Some(pending) = self.pending.get_mut(&id)
         {
-            pending.made = Some(record.version);
+            pending.made = Some((record.version, record.log_index));
         }
         self.effect_applied(&record.body);
         match (&record.body, record.origin) {
@@ -607,7 +610,7 @@ impl Engine {
             .get_mut(&id)
             .and_then(|pending| pending.after.take());
         let made = self.pending.get(&id).and_then(|pending| pending.made);
-        let version = made.unwrap_or(record.version);
+        let version = made.map_or(record.version, |(version, _)| version);
         let answer = match after {
             None | Some(After::Done) => Answer::Done,
             Some(After::Bucket(info)) => Answer::Bucket(info),
@@ -622,6 +625,7 @@ impl Engine {
                 etag,
                 checksums,
                 log_index: record.log_index,
+                receipt: made.and_then(|(_, index)| self.receipts.receipt(index)),
             }),
             Some(After::Marker { versioned }) => Answer::Deleted {
                 marker: true,

@@ -80,6 +80,16 @@ pub const PYTHON: Tool = Tool {
     program: "/usr/bin/python3",
     package: "python3",
 };
+/// Go 1.19, for packages that know logs like ours.
+pub const GO: Tool = Tool {
+    program: "/usr/bin/go",
+    package: "golang-go",
+};
+/// Go's own packages for transparency logs; source, so one of its files stands for it.
+pub const GO_MOD: Tool = Tool {
+    program: "/usr/share/gocode/src/golang.org/x/mod/sumdb/tlog/tlog.go",
+    package: "golang-golang-x-mod-dev",
+};
 /// The I/O benchmark.
 pub const FIO: Tool = Tool {
     program: "/usr/bin/fio",

@@ -4,6 +4,7 @@ pub mod clients;
 pub mod crash;
 pub mod damage;
 pub mod lints;
+pub mod oracles;
 pub mod powercut;
 pub mod sim;
 mod source;

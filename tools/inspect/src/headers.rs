@@ -1,0 +1,163 @@
+//! The headers of the log in order: their leaves, and the first that cannot be believed.
+//!
+//! Each header names the digest of the one before, so a changed header shows at the next one; a
+//! changed last header shows only against a checkpoint.
+
+use stele_format::TreeHash;
+use stele_format::checkpoint::Checkpoint;
+use stele_format::digest::Digest;
+use stele_format::record::RecordHeader;
+use stele_format::tree::leaf_hash;
+use stele_format::tree::proof::Proofs;
+use thiserror::Error;
+
+/// Why a log proves nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum HeaderFault {
+    /// A record is missing or changed.
+    #[error("the log is damaged: record {index} is the first that is missing or changed")]
+    Bad {
+        /// The first such record.
+        index: u64,
+    },
+    /// The log ends before the checkpoint.
+    #[error("the log has {records} records and the checkpoint {size}: the end of the log is gone")]
+    Short {
+        /// Records of the checkpoint.
+        size: u64,
+        /// Records there are.
+        records: u64,
+    },
+    /// Every link holds and the root is another: the last record was changed, or it is another history.
+    #[error(
+        "the log's first {size} records are not those of the checkpoint: record {index} was changed, \
+         or the log was written anew"
+    )]
+    Other {
+        /// Records of the checkpoint.
+        size: u64,
+        /// The last of them.
+        index: u64,
+    },
+}
+
+/// Reads headers in order.
+#[derive(Debug, Default)]
+pub struct HeaderWalk {
+    leaves: Vec<TreeHash>,
+    last: Option<RecordHeader>,
+    /// Chain digest of the header before the last.
+    before: Digest,
+    /// This record does not continue the one before; the next tells which of them changed.
+    broken: Option<u64>,
+    bad: Option<u64>,
+    wanted: Option<u64>,
+    found: Option<RecordHeader>,
+}
+
+/// Headers that all continue each other.
+#[derive(Debug)]
+pub struct Headers {
+    /// Proofs over them.
+    pub proofs: Proofs,
+    /// The header that was wanted.
+    pub found: Option<RecordHeader>,
+}
+
+impl HeaderWalk {
+    /// A walk that keeps the header of this record.
+    #[must_use]
+    pub fn wanting(record: Option<u64>) -> Self {
+        Self {
+            wanted: record,
+            ..Self::default()
+        }
+    }
+
+    /// The next header.
+    pub fn take(&mut self, header: &RecordHeader) {
+        if self.bad.is_some() {
+            return;
+        }
+        let index = self.leaves.len() as u64;
+        let last = self.last.as_ref().map(RecordHeader::chain_digest);
+        let continues = header.previous_header == last.unwrap_or(Digest::ZERO);
+        self.bad = match self.broken {
+            Some(broken) if continues => Some(broken - 1),
+            Some(broken) => Some(broken),
+            None if header.log_index.get() != index => Some(index),
+            None if !continues && index == 0 => Some(0),
+            None => None,
+        };
+        if !continues {
+            self.broken = Some(index);
+        }
+        if self.wanted == Some(index) {
+            self.found = Some(*header);
+        }
+        self.leaves.push(header.leaf_hash());
+        self.before = last.unwrap_or(Digest::ZERO);
+        self.last = Some(*header);
+    }
+
+    /// What should come next cannot be read.
+    pub fn lost(&mut self) {
+        let next = self.leaves.len() as u64;
+        let first = self.broken.map_or(next, |broken| broken - 1);
+        self.bad.get_or_insert(first);
+    }
+
+    /// This record, whose header was taken, does not fit its body.
+    pub fn changed(&mut self, record: u64) {
+        self.bad.get_or_insert(record);
+    }
+
+    /// All headers, if they are those of one log, and of the checkpoint.
+    ///
+    /// # Errors
+    /// What is wrong, with the first record that cannot be believed.
+    pub fn end(self, checkpoint: Option<&Checkpoint>) -> Result<Headers, HeaderFault> {
+        let records = self.leaves.len() as u64;
+        if let Some(index) = self.bad {
+            return Err(HeaderFault::Bad { index });
+        }
+        if let Some(broken) = self.broken {
+            let index = if self.last_was_changed(checkpoint) {
+                broken
+            } else {
+                broken - 1
+            };
+            return Err(HeaderFault::Bad { index });
+        }
+        let proofs = Proofs::of_log(self.leaves);
+        if let Some(Checkpoint { size, root, .. }) = checkpoint {
+            let (size, index) = (*size, size.saturating_sub(1));
+            if size > records {
+                return Err(HeaderFault::Short { size, records });
+            }
+            if proofs.root(size) != Some(*root) {
+                return Err(HeaderFault::Other { size, index });
+            }
+        }
+        Ok(Headers {
+            proofs,
+            found: self.found,
+        })
+    }
+
+    /// Whether the last record, which does not continue the one before, is the one that was changed: the
+    /// log has the checkpoint's root once its link is mended.
+    fn last_was_changed(&self, checkpoint: Option<&Checkpoint>) -> bool {
+        let (Some(checkpoint), Some(last)) = (checkpoint, &self.last) else {
+            return false;
+        };
+        let mended = RecordHeader {
+            previous_header: self.before,
+            ..*last
+        };
+        let mut leaves = self.leaves.clone();
+        leaves.pop();
+        leaves.push(leaf_hash(&mended.encode()));
+        Proofs::of_log(leaves).root(checkpoint.size) == Some(checkpoint.root)
+    }
+}
