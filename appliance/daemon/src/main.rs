@@ -32,6 +32,7 @@ mod opener;
 mod serve;
 mod status;
 mod supervisor;
+mod unfinished;
 mod vault;
 mod watch;
 mod workers;

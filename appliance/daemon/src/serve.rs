@@ -42,6 +42,7 @@ use crate::limits::{PORT_ATTEMPT_COUNT_MAX, PORT_ATTEMPT_PAUSE_MS, READ_SLAB_COU
 use crate::live::{Place, live_status};
 use crate::opener::Opener;
 use crate::supervisor::{Link, Machine};
+use crate::unfinished::Collector;
 use crate::vault::create::{Options, create};
 use crate::vault::disks::{Slot, open_kept};
 use crate::vault::lock::Lock;
@@ -94,6 +95,7 @@ pub fn serve(dir: &Path, listen: SocketAddr, index_cache_bytes: Option<u64>) -> 
         config,
         bays,
     };
+    let collector = Collector::start(machine.link(), machine.watch())?;
     let served = Keeper::start(charge, machine.watch()).and_then(|keeper| {
         let orders = keeper.orders();
         let served = face(
@@ -111,6 +113,7 @@ pub fn serve(dir: &Path, listen: SocketAddr, index_cache_bytes: Option<u64>) -> 
         keeper.stop();
         served
     });
+    collector.stop();
     let stopped = machine.stop();
     served.and(stopped)
 }

@@ -4,8 +4,7 @@ use s3s::dto::{
     Bucket, BucketLocationConstraint, BucketVersioningStatus, CreateBucketInput,
     CreateBucketOutput, DeleteBucketInput, DeleteBucketOutput, GetBucketAclInput,
     GetBucketAclOutput, GetBucketCorsInput, GetBucketCorsOutput, GetBucketEncryptionInput,
-    GetBucketEncryptionOutput, GetBucketLifecycleConfigurationInput,
-    GetBucketLifecycleConfigurationOutput, GetBucketLocationInput, GetBucketLocationOutput,
+    GetBucketEncryptionOutput, GetBucketLocationInput, GetBucketLocationOutput,
     GetBucketOwnershipControlsInput, GetBucketOwnershipControlsOutput, GetBucketPolicyInput,
     GetBucketPolicyOutput, GetBucketPolicyStatusInput, GetBucketPolicyStatusOutput,
     GetBucketReplicationInput, GetBucketReplicationOutput, GetBucketTaggingInput,
@@ -249,11 +248,6 @@ fn none(code: S3ErrorCode, what: &'static str) -> S3Error {
 }
 
 absent! {
-    get_lifecycle, GetBucketLifecycleConfigurationInput, GetBucketLifecycleConfigurationOutput
-        => none(
-            S3ErrorCode::NoSuchLifecycleConfiguration,
-            "the lifecycle configuration does not exist",
-        );
     get_policy, GetBucketPolicyInput, GetBucketPolicyOutput
         => none(S3ErrorCode::NoSuchBucketPolicy, "the bucket policy does not exist");
     get_policy_status, GetBucketPolicyStatusInput, GetBucketPolicyStatusOutput

@@ -33,6 +33,7 @@ mod digest;
 mod error;
 mod front;
 mod guard;
+mod lifecycle;
 mod list;
 mod lock;
 mod multipart;

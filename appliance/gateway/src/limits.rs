@@ -135,3 +135,12 @@ const _: () = {
     assert!(SLAB_FRONT_BYTES as u64 == FRAME_HEADER_BYTES as u64);
     assert!(SLAB_PLAIN_BYTES_MAX as u64 == CHUNK_PLAIN_BYTES_MAX as u64);
 };
+
+/// Lifecycle rules of one bucket.
+pub const LIFECYCLE_RULE_COUNT_MAX: usize = 32;
+/// Longest ID of such a rule, bytes.
+pub const LIFECYCLE_ID_BYTES_MAX: usize = 255;
+/// Longest prefix of such a rule, bytes: as long as a key.
+pub const LIFECYCLE_PREFIX_BYTES_MAX: usize = 1_024;
+/// Most days after which such a rule gives an upload up.
+pub const LIFECYCLE_DAYS_MAX: u32 = 36_500;

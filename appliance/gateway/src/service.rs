@@ -13,7 +13,7 @@ use crate::message::{
 };
 use crate::refused::Feature;
 use crate::slab::{Slab, Slabs};
-use crate::{acl, bucket, list, lock, multipart, object, sosapi, unconfigured};
+use crate::{acl, bucket, lifecycle, list, lock, multipart, object, sosapi, unconfigured};
 use stele_format::units::VersionId;
 
 /// What all operations share.
@@ -214,7 +214,11 @@ operations! {
         => bucket::put_versioning;
     get_bucket_acl, GetBucketAclInput, GetBucketAclOutput => bucket::get_acl;
     get_bucket_lifecycle_configuration, GetBucketLifecycleConfigurationInput,
-        GetBucketLifecycleConfigurationOutput => bucket::get_lifecycle;
+        GetBucketLifecycleConfigurationOutput => lifecycle::get;
+    put_bucket_lifecycle_configuration, PutBucketLifecycleConfigurationInput,
+        PutBucketLifecycleConfigurationOutput => lifecycle::put;
+    delete_bucket_lifecycle, DeleteBucketLifecycleInput, DeleteBucketLifecycleOutput
+        => lifecycle::delete;
     get_bucket_policy, GetBucketPolicyInput, GetBucketPolicyOutput => bucket::get_policy;
     get_bucket_policy_status, GetBucketPolicyStatusInput, GetBucketPolicyStatusOutput
         => bucket::get_policy_status;
@@ -299,9 +303,6 @@ operations! {
         PutObjectLockConfigurationOutput => lock::put_configuration;
     }
     refused {
-    put_bucket_lifecycle_configuration, PutBucketLifecycleConfigurationInput,
-        PutBucketLifecycleConfigurationOutput => Lifecycle;
-    delete_bucket_lifecycle, DeleteBucketLifecycleInput, DeleteBucketLifecycleOutput => Lifecycle;
     put_bucket_encryption, PutBucketEncryptionInput, PutBucketEncryptionOutput => Encryption;
     delete_bucket_encryption, DeleteBucketEncryptionInput,
         DeleteBucketEncryptionOutput => Encryption;

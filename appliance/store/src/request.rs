@@ -8,7 +8,7 @@ use std::fmt;
 use stele_device::buffer::BufferMut;
 use stele_format::units::{BucketId, LogIndex, ObjectId, UnixMillis, UploadId, VersionId};
 
-use crate::policy::{Asker, BucketKind, Mode, OwnerId, Period, PrefixRule, Retention};
+use crate::policy::{Asker, BucketKind, Mode, OwnerId, Period, PrefixRule, Retention, UploadRule};
 
 pub use crate::refusal::{DamagePlace, ReadOnlyReason, Refusal};
 
@@ -216,6 +216,13 @@ pub enum Command {
         /// Days; none removes the rule.
         days: Option<u32>,
     },
+    /// `Done`: when unfinished uploads are given up.
+    SetUploadRules {
+        /// Bucket.
+        bucket: String,
+        /// All its rules from now on.
+        rules: Vec<UploadRule>,
+    },
     /// `Stream`
     OpenPut {
         /// Object.
@@ -367,6 +374,11 @@ pub enum Command {
         /// Upload.
         upload: UploadId,
     },
+    /// `OldUploads`: some that are to be given up; asked by the vault alone.
+    ListOldUploads {
+        /// Only after this one.
+        after: Option<UploadId>,
+    },
     /// `Capacity`
     Capacity,
     /// `Done` when durable: a configuration value under the box key.
@@ -398,6 +410,8 @@ pub struct BucketInfo {
     pub default: Option<(Mode, Period)>,
     /// Default retention by prefix.
     pub rules: Vec<PrefixRule>,
+    /// When unfinished uploads are given up.
+    pub uploads: Vec<UploadRule>,
     /// Whose it is.
     pub owner: OwnerId,
 }
@@ -584,6 +598,13 @@ pub enum Answer {
     Parts(Vec<ListedPart>, bool),
     /// Uploads.
     Uploads(Page<ListedUpload>),
+    /// Uploads that are to be given up.
+    OldUploads {
+        /// Which.
+        uploads: Vec<(ObjectName, UploadId)>,
+        /// After which one to ask again; none if these were the last.
+        next: Option<UploadId>,
+    },
     /// Bytes of client data that the pool can hold in all, and that still fit.
     Capacity {
         /// In all.

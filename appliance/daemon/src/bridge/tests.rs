@@ -583,6 +583,12 @@ fn buckets_and_stored_versions_come_up_and_configuration_never_does() {
             created: UnixMillis::new(5),
             default: Some((Mode::Compliance, Period::Days(1))),
             rules: Vec::new(),
+            uploads: vec![policy::UploadRule {
+                id: "i".to_owned(),
+                prefix: b"wal/".to_vec(),
+                days: 3,
+                disabled: true,
+            }],
             owner: policy::OwnerId::default(),
         };
         let expected = gateway::BucketInfo {
@@ -590,6 +596,12 @@ fn buckets_and_stored_versions_come_up_and_configuration_never_does() {
             kind: expected,
             created: UnixMillis::new(5),
             default: Some((gateway::LockMode::Compliance, gateway::Period::Days(1))),
+            uploads: vec![gateway::UploadRule {
+                id: "i".to_owned(),
+                prefix: "wal/".to_owned(),
+                days: 3,
+                disabled: true,
+            }],
         };
         let up = answer_to_gateway(store::Answer::Bucket(bucket));
         assert!(matches!(up, Some(gateway::Answer::Bucket(info)) if info == expected));

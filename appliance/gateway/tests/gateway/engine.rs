@@ -208,6 +208,11 @@ impl State {
             Request::HeadBucket { name } => self.bucket(&name).cloned().map(Answer::Bucket),
             Request::DeleteBucket { name } => self.delete_bucket(&name),
             Request::SetDefaultRetention { bucket, default } => self.set_default(&bucket, default),
+            Request::SetUploadRules { bucket, rules } => {
+                let found = self.buckets.get_mut(&bucket);
+                found.ok_or(Refusal::NoSuchBucket)?.uploads = rules;
+                Ok(Answer::Done)
+            }
             Request::OpenPut { name, purpose, .. } => self.open_put(name, purpose),
             Request::PutData { stream } => self.put_data(stream, slab.expect("with content")),
             Request::CommitPut {
@@ -322,6 +327,7 @@ impl State {
             kind,
             created: now(),
             default,
+            uploads: Vec::new(),
         };
         self.buckets.insert(name, info.clone());
         Ok(Answer::Bucket(info))

@@ -14,6 +14,7 @@ pub mod limits;
 pub mod quota;
 pub mod retention;
 pub mod rules;
+pub mod uploads;
 
 #[cfg(test)]
 mod retention_table;
@@ -29,4 +30,6 @@ pub use retention::{
 pub use rules::{default_for, with_rule};
 pub use types::{
     BucketKind, BucketPolicy, Mode, Period, PrefixRule, Refusal, Retention, Right, Rights,
+    UploadRule,
 };
+pub use uploads::{check_upload_rules, is_given_up};

@@ -21,7 +21,7 @@ use crate::index::codec::{Malformed, Reader, Writer};
 use crate::policy::{Mode, Retention};
 
 /// First byte of every encoded row.
-pub const ROW_VERSION: u8 = 2;
+pub const ROW_VERSION: u8 = 3;
 
 /// The tables of the index. The discriminants enter the multiset hash and never change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
