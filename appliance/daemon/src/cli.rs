@@ -1,6 +1,7 @@
 //! The command line: verbs and flags, parsed into complete values.
 
 pub mod client;
+pub mod tls;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -9,6 +10,7 @@ use clap::{Args, Parser, Subcommand};
 use stele_store::policy::{BucketKind, Right};
 
 use client::{BucketVerb, ClientVerb};
+use tls::TlsVerb;
 
 /// Where a vault listens unless told otherwise.
 pub const LISTEN_DEFAULT: SocketAddr =
@@ -43,6 +45,9 @@ pub enum Verb {
     /// Set default retention by prefix in the buckets of a vault that is being served.
     #[command(subcommand)]
     Bucket(BucketVerb),
+    /// Show and change how TLS is spoken by a vault that is being served.
+    #[command(subcommand)]
+    Tls(TlsVerb),
     /// Run the network face of a served vault; started by `serve`, never by hand.
     #[command(hide = true)]
     Gateway,

@@ -134,6 +134,8 @@ pub const CLIENT_NETWORK_COUNT_MAX: usize = 32;
 /// Bytes of the configuration record of the clients.
 pub const CLIENT_RECORD_BYTES_MAX: usize = 256 << 10;
 
+/// Bytes of a file of certificates or of a key.
+pub const PEM_BYTES_MAX: u64 = 48 << 10;
 /// Life of a server certificate, days.
 pub const CERTIFICATE_DAYS: u64 = 3_650;
 /// A certificate with fewer days left is replaced at the next start.

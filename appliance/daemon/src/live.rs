@@ -91,6 +91,7 @@ pub fn live_status(engine: &EngineStatus, place: &Place) -> Status {
             generation: None,
         }),
         gateway: Some(gateway(place.gateway.now())),
+        tls: None,
         buckets: Some(engine.buckets),
         index: engine.index.as_ref().map(index),
         counters: Some(CounterStatus {

@@ -32,6 +32,8 @@ mod opener;
 mod serve;
 mod status;
 mod supervisor;
+mod tls;
+mod tls_verb;
 mod unfinished;
 mod vault;
 mod watch;
@@ -80,6 +82,7 @@ fn run(verb: Option<Verb>) -> Outcome<()> {
         Some(Verb::Disk(verb)) => disk::run(verb),
         Some(Verb::Client(verb)) => client::run(verb),
         Some(Verb::Bucket(verb)) => bucket::run(verb),
+        Some(Verb::Tls(verb)) => tls_verb::run(verb),
         Some(Verb::Gateway) => gateway::child::run(),
     }
 }

@@ -12,6 +12,7 @@ use crate::control::socket::ask_status;
 use crate::error::Outcome;
 use crate::labels;
 use crate::limits::LOST_SHOWN_COUNT_MAX;
+use crate::tls_verb;
 use crate::vault::Directory;
 
 /// Prints how a vault is: asks the serving process, or reads the labels when there is none.
@@ -64,6 +65,9 @@ fn as_text(status: &Status) -> String {
     }
     if let Some(gateway) = &status.gateway {
         text.push_str(&gateway_line(gateway));
+    }
+    if let Some(tls) = &status.tls {
+        text.push_str(&tls_verb::line(tls));
     }
     if let Some(buckets) = status.buckets {
         text.push_str(&format!("buckets  {buckets}\n"));

@@ -44,10 +44,10 @@ mod service;
 mod sosapi;
 mod stream;
 mod text;
-mod tls;
+pub mod tls;
 mod unconfigured;
 
 pub use claim::Clients;
 pub use link::EngineLink;
-pub use server::{Gateway, GatewayConfig, GatewayError, check_certificate, listen, prepare};
+pub use server::{Gateway, GatewayConfig, GatewayError, listen, prepare};
 pub use slab::{Slab, SlabPool, Slabs};

@@ -5,6 +5,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::clients::{ClientAsk, ClientReply, RuleAsk, RuleReply};
+use super::tls::{TlsAsk, TlsStatus};
 
 /// Grows when an old client could misunderstand a new server or the other way round.
 pub const PROTOCOL: u32 = 1;
@@ -33,6 +34,8 @@ pub enum Ask {
     Client(ClientAsk),
     /// About default retention by prefix.
     Rule(RuleAsk),
+    /// About TLS.
+    Tls(TlsAsk),
 }
 
 /// A disk that is to join. Paths are absolute.
@@ -94,6 +97,8 @@ pub enum Reply {
     Client(ClientReply),
     /// The rules of a bucket.
     Rules(RuleReply),
+    /// How TLS is spoken.
+    Tls(TlsStatus),
     /// Why there is no answer, as a sentence.
     Refused(String),
 }
@@ -135,6 +140,9 @@ pub struct Status {
     /// The process that faces the network.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gateway: Option<GatewayStatus>,
+    /// How TLS is spoken.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<TlsStatus>,
     /// Buckets shown to clients.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub buckets: Option<u32>,

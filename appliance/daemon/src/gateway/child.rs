@@ -107,15 +107,12 @@ async fn serve(
     socket.set_nonblocking(true).map_err(Error::NotHandedOver)?;
     let socket = UnixStream::from_std(socket).map_err(Error::NotHandedOver)?;
     let wire = Wire::new(socket, slabs.clone());
-    let mut config = GatewayConfig::new(
-        std::mem::take(&mut setup.certificate_chain_der),
-        Zeroizing::new(std::mem::take(&mut setup.private_key_der)),
-        slabs,
-    );
+    let mut config = GatewayConfig::new(std::mem::take(&mut setup.tls), slabs);
     config.region = std::mem::take(&mut setup.region);
     config.domains = std::mem::take(&mut setup.domains);
     let link = EngineLink::wired(wire.clone());
     let gateway = Gateway::over(TcpListener::from(listener), config, link)?;
+    let shown = gateway.shown();
     close_calls().map_err(Error::Sandbox)?;
     let files = match enforced {
         Enforced::Fully => Confined::Fully,
@@ -126,7 +123,7 @@ async fn serve(
     let stop = wire.clone();
     tokio::select! {
         served = gateway.serve(async move { stop.stop_asked().await }) => Ok(served?),
-        _end = wire.run(frames) => Err(Error::NoAnswer),
+        _end = wire.run(frames, &shown) => Err(Error::NoAnswer),
     }
 }
 

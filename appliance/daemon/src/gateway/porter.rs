@@ -21,11 +21,12 @@ use stele_gateway::limits::{LINK_READ_BYTES, SLAB_FRONT_BYTES, SLAB_PLAIN_BYTES_
 use stele_gateway::message as gateway;
 use stele_gateway::message::{Claim, Refusal, Request, SessionId};
 use stele_gateway::slab::Slab;
+use stele_gateway::tls::Tls;
 use stele_gateway::wire::{Confined, Down, Frames, Piece, Up, WireFault, encode};
 use stele_store::request as store;
 use stele_store::request::Command;
 use tokio::net::UnixStream;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use super::door::Door;
 use super::sessions::{Sessions, Stream};
@@ -127,6 +128,8 @@ pub struct Porter {
     answers: mpsc::UnboundedReceiver<(u64, Answered)>,
     porter: mpsc::UnboundedSender<(u64, Answered)>,
     ready: Option<Confined>,
+    /// Changes of how TLS is spoken.
+    tls: Option<watch::Receiver<Arc<Tls>>>,
 }
 
 impl Porter {
@@ -147,7 +150,13 @@ impl Porter {
             answers,
             porter,
             ready: None,
+            tls: None,
         }
+    }
+
+    /// Tells the gateway of every change of how TLS is spoken.
+    pub fn show(&mut self, tls: watch::Receiver<Arc<Tls>>) {
+        self.tls = Some(tls);
     }
 
     /// Leaves a frame to be sent.
@@ -199,6 +208,11 @@ impl Porter {
                 readable = self.stream.readable(), if self.listens() => {
                     if let Err(end) = self.read(readable, &mut frames, &mut bytes).await {
                         return end;
+                    }
+                }
+                tls = next_tls(&mut self.tls) => {
+                    if let Err(fault) = self.tell(&Down::Tls(Tls::clone(&tls))) {
+                        return End::Fault(fault);
                     }
                 }
                 changed = stop.changed(), if !stopped => {
@@ -543,4 +557,15 @@ fn opened(answer: &store::Answer) -> Option<Stream> {
         store::Answer::Opened { stream, .. } => Some(Stream::Get(gateway::StreamId(stream.0))),
         _ => None,
     }
+}
+
+/// The next change of how TLS is spoken; never, where nobody makes any.
+async fn next_tls(tls: &mut Option<watch::Receiver<Arc<Tls>>>) -> Arc<Tls> {
+    if let Some(changes) = tls
+        && changes.changed().await.is_ok()
+    {
+        return Arc::clone(&changes.borrow_and_update());
+    }
+    *tls = None;
+    std::future::pending().await
 }

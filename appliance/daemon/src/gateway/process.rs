@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use stele_device::linux::shared::SharedMemory;
 use stele_gateway::limits::{DRAIN_MS, SLAB_BYTES};
+use stele_gateway::tls::Tls;
 use stele_gateway::wire::{Confined, Down, Setup};
 use tokio::net::UnixStream;
 use tokio::sync::{oneshot, watch};
@@ -55,10 +56,8 @@ impl GatewayView {
 pub struct Charge {
     /// Where it listens. It stays open here, so that a restart loses no connection that waits.
     pub listener: TcpListener,
-    /// The certificate chain, DER, leaf first.
-    pub certificate_chain_der: Vec<Vec<u8>>,
-    /// The leaf's private key, DER.
-    pub private_key_der: zeroize::Zeroizing<Vec<u8>>,
+    /// How TLS is spoken, now and from any change on.
+    pub tls: watch::Receiver<Arc<Tls>>,
     /// The region buckets are said to be in.
     pub region: String,
     /// Names under which the vault is reached.
@@ -191,7 +190,10 @@ impl Work {
         self.view.lock().process = Some(id);
         let mut porter = Porter::new(socket, Arc::clone(&self.memory), self.charge.tools.clone());
         let mut served = false;
-        let end = match porter.tell(&Down::Setup(self.setup())) {
+        let mut tls = self.charge.tls.clone();
+        let setup = self.setup(&tls.borrow_and_update());
+        porter.show(tls);
+        let end = match porter.tell(&Down::Setup(setup)) {
             Ok(()) => {
                 let conversation = porter.run(self.stop.clone(), |confined| {
                     served = true;
@@ -251,11 +253,10 @@ impl Work {
         Ok((ours, child))
     }
 
-    fn setup(&self) -> Setup {
+    fn setup(&self, tls: &Tls) -> Setup {
         let count = |slabs: usize| u32::try_from(slabs).unwrap_or(u32::MAX);
         Setup {
-            certificate_chain_der: self.charge.certificate_chain_der.clone(),
-            private_key_der: self.charge.private_key_der.to_vec(),
+            tls: Tls::clone(tls),
             region: self.charge.region.clone(),
             domains: self.charge.domains.clone(),
             upload_slabs: count(UPLOAD_SLAB_COUNT),
