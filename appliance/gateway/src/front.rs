@@ -323,7 +323,7 @@ async fn collect(
 
 /// The S3 library overlooks CDATA sections, so that a key written as one would lose that part and
 /// name another object; document types have no place here either.
-fn check_document(bytes: Bytes) -> Result<Bytes, BodyFault> {
+pub(crate) fn check_document(bytes: Bytes) -> Result<Bytes, BodyFault> {
     let has = |word: &[u8]| bytes.windows(word.len()).any(|window| window == word);
     if has(b"<![CDATA[") || has(b"<!DOCTYPE") {
         return Err(BodyFault::Malformed(

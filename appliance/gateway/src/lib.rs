@@ -14,6 +14,7 @@
 #![forbid(unsafe_code)]
 
 pub mod claim;
+pub mod fuzz;
 pub mod limits;
 pub mod link;
 pub mod message;

@@ -95,7 +95,7 @@ fn shown(rule: UploadRule) -> LifecycleRule {
 }
 
 /// The rules of a document, each with an id of its own.
-fn parse(wishes: Vec<LifecycleRule>) -> S3Result<Vec<UploadRule>> {
+pub(crate) fn parse(wishes: Vec<LifecycleRule>) -> S3Result<Vec<UploadRule>> {
     if wishes.is_empty() {
         return Err(malformed_xml(
             "a lifecycle configuration has at least one rule",

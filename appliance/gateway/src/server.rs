@@ -269,7 +269,7 @@ impl Connection {
     }
 }
 
-fn http(h2: bool) -> auto::Builder<TokioExecutor> {
+pub(crate) fn http(h2: bool) -> auto::Builder<TokioExecutor> {
     let builder = auto::Builder::new(TokioExecutor::new());
     let mut builder = if h2 {
         builder.http2_only()

@@ -308,6 +308,7 @@ fn fuzzing(workspace: &Workspace, cases: u64, seed: Option<u64>, target: Option<
     let seed = seed.unwrap_or_else(rng::fresh_seed);
     fuzz::cases(workspace, &mut ledger, cases, seed, target);
     fuzz::replay(workspace, &mut ledger, cases, seed, target);
+    fuzz::gateway(workspace, &mut ledger, cases, seed, target);
     verdict(&[ledger.close()])
 }
 
