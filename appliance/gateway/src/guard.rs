@@ -11,7 +11,7 @@ use hyper::{Method, StatusCode};
 use s3s::path::{ParseS3PathError, S3Path, parse_path_style};
 use s3s::{S3Error, S3ErrorCode, S3Result};
 
-use crate::auth::Signed;
+use crate::auth::{Signed, hoisted};
 use crate::bucket::OWNER_ID;
 use crate::claim::Claim;
 use crate::digest::Promised;
@@ -72,20 +72,27 @@ pub(crate) struct Described {
     pub body: BodyUse,
 }
 
-/// Checks the head of a request in path style. `sent_path` is the path that the client signed.
+/// Checks the head of a request in path style. `sent_path` is the path that the client signed. Headers that a
+/// presigned URL has in its query are among the headers afterwards.
 ///
 /// # Errors
 /// Whatever is wrong with it, as S3 says it.
-pub(crate) fn inspect(parts: &Parts, sent_path: &str) -> S3Result<Described> {
+pub(crate) fn inspect(parts: &mut Parts, sent_path: &str) -> S3Result<Described> {
     check_size(&parts.headers)?;
     check_single_headers(&parts.headers)?;
     let path = parse_path(parts.uri.path())?;
-    let query = match parts.uri.query() {
+    let mut query = match parts.uri.query() {
         Some(query) => query_pairs(query)
             .ok_or_else(|| invalid_argument("the query string is not percent-encoded UTF-8"))?,
         None => Vec::new(),
     };
     let signed = Signed::of(&parts.headers, &query)?;
+    // As it was signed: with what is a header in the query where the client put it.
+    let claim = signed.claim(parts, sent_path, &query);
+    if signed.is_presigned() {
+        hoisted::take(&mut query, &mut parts.headers)?;
+        check_size(&parts.headers)?;
+    }
     check_headers(&parts.headers)?;
     check_query(&parts.method, &path, &query)?;
     refuse_forms(parts)?;
@@ -98,7 +105,6 @@ pub(crate) fn inspect(parts: &Parts, sent_path: &str) -> S3Result<Described> {
         ));
     }
     let promised = promises(parts, &query, payload)?;
-    let claim = signed.claim(parts, sent_path, &query);
     Ok(Described {
         claim,
         payload,

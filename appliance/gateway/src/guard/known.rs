@@ -55,15 +55,14 @@ pub(super) const HEADERS: [&str; 34] = [
     "user-agent",
 ];
 
-/// Query parameters of a presigned URL, and one that SDKs add to it and that may be ignored.
-pub(super) const PRESIGNED: [&str; 7] = [
+/// Query parameters of a presigned URL.
+pub(super) const PRESIGNED: [&str; 6] = [
     "X-Amz-Algorithm",
     "X-Amz-Credential",
     "X-Amz-Date",
     "X-Amz-Expires",
     "X-Amz-SignedHeaders",
     "X-Amz-Signature",
-    "x-amz-checksum-mode",
 ];
 
 /// Sub-resources of an object that are written as XML documents.
