@@ -12,10 +12,9 @@ use s3s::path::{ParseS3PathError, S3Path, parse_path_style};
 use s3s::{S3Error, S3ErrorCode, S3Result};
 
 use crate::auth::{Signed, hoisted};
-use crate::bucket::OWNER_ID;
 use crate::claim::Claim;
 use crate::digest::Promised;
-use crate::error::{access_denied, custom, invalid_argument, invalid_request, not_implemented};
+use crate::error::{custom, invalid_argument, invalid_request, not_implemented};
 use crate::limits::{HEAD_BYTES_MAX, HEADERS_MAX, QUERY_PARAMETERS_MAX};
 use crate::refused::Feature;
 use crate::text::{hex32, percent_decode, query_pairs};
@@ -70,6 +69,8 @@ pub(crate) struct Described {
     pub decoded_bytes: Option<u64>,
     /// What becomes of the body.
     pub body: BodyUse,
+    /// Whose the client says that buckets are: bucket and id.
+    pub owners: Vec<(String, String)>,
 }
 
 /// Checks the head of a request in path style. `sent_path` is the path that the client signed. Headers that a
@@ -112,7 +113,29 @@ pub(crate) fn inspect(parts: &mut Parts, sent_path: &str) -> S3Result<Described>
         content_bytes: number(&parts.headers, CONTENT_LENGTH.as_str())?,
         decoded_bytes: number(&parts.headers, "x-amz-decoded-content-length")?,
         body,
+        owners: owners(&parts.headers, &path),
     })
+}
+
+/// Whose the client says that buckets are. A source that names no bucket is refused elsewhere.
+fn owners(headers: &HeaderMap, path: &S3Path) -> Vec<(String, String)> {
+    let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
+    let source = text("x-amz-copy-source").and_then(|source| {
+        let source = source.strip_prefix('/').unwrap_or(source);
+        percent_decode(source.split('/').next().unwrap_or_default())
+    });
+    let here = match path {
+        S3Path::Root => None,
+        S3Path::Bucket { bucket } | S3Path::Object { bucket, .. } => Some(bucket.to_string()),
+    };
+    let pairs = [
+        (here, text("x-amz-expected-bucket-owner")),
+        (source, text("x-amz-source-expected-bucket-owner")),
+    ];
+    let said = pairs
+        .into_iter()
+        .filter_map(|(bucket, owner)| Some((bucket?, owner?.to_owned())));
+    said.collect()
 }
 
 fn check_size(headers: &HeaderMap) -> S3Result {
@@ -177,7 +200,6 @@ fn check_headers(headers: &HeaderMap) -> S3Result {
             "storage-class" => &["STANDARD"],
             "object-ownership" => &["BucketOwnerEnforced"],
             "request-payer" => &["requester"],
-            "expected-bucket-owner" | "source-expected-bucket-owner" => &[OWNER_ID],
             _ => &[],
         };
         if !allowed.iter().any(|known| value == known) {
@@ -188,9 +210,6 @@ fn check_headers(headers: &HeaderMap) -> S3Result {
 }
 
 fn refused_header(name: &HeaderName, rest: &str) -> S3Error {
-    if rest == "expected-bucket-owner" || rest == "source-expected-bucket-owner" {
-        return access_denied("the bucket belongs to somebody else");
-    }
     match Feature::of_header(rest) {
         Some(feature) => feature.error_about(name),
         None => not_implemented(format!(

@@ -144,3 +144,6 @@ pub const LIFECYCLE_ID_BYTES_MAX: usize = 255;
 pub const LIFECYCLE_PREFIX_BYTES_MAX: usize = 1_024;
 /// Most days after which such a rule gives an upload up.
 pub const LIFECYCLE_DAYS_MAX: u32 = 36_500;
+
+/// What the keys of the vault itself begin with. Nobody writes or deletes them.
+pub const VAULT_KEYS_PREFIX: &str = ".system-d26a9498-cb7c-4a87-a44a-8ae204f5ba6c/";

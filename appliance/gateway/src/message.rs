@@ -134,6 +134,8 @@ pub struct BucketInfo {
     pub created: UnixMillis,
     /// Default retention, if any.
     pub default: Option<(LockMode, Period)>,
+    /// Whose it is; nothing for the vault's own.
+    pub owner: String,
     /// When unfinished uploads are given up; not told in lists of buckets.
     pub uploads: Vec<UploadRule>,
 }
@@ -647,6 +649,8 @@ pub enum Answer {
         session: SessionId,
         /// Verifies signatures of the body's chunks, if it was asked for.
         key: Option<SigningKey>,
+        /// Whose key signed it; nothing for the vault's own.
+        owner: String,
     },
     /// Done.
     Done,

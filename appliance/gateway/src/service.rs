@@ -3,10 +3,13 @@
 
 use std::sync::Arc;
 
+use s3s::dto::Owner;
 use s3s::{S3, S3Error, S3Request, S3Response, S3Result, dto};
 
+use crate::bucket::owner;
 use crate::error::wrong_answer;
 use crate::front::RequestContext;
+use crate::limits::VAULT_KEYS_PREFIX;
 use crate::link::{Pending, Session, settle};
 use crate::message::{
     Answer, BucketInfo, BucketKind, Delivered, ObjectInfo, ObjectName, Refusal, Request,
@@ -56,6 +59,12 @@ pub(crate) fn plain<T>(output: T) -> S3Result<S3Response<T>> {
 #[derive(Clone)]
 pub(crate) struct Caller(Session);
 
+impl From<Session> for Caller {
+    fn from(session: Session) -> Self {
+        Self(session)
+    }
+}
+
 impl Caller {
     /// Asks the engine.
     pub(crate) async fn ask(&self, request: Request) -> Result<Answer, Refusal> {
@@ -72,6 +81,11 @@ impl Caller {
     ) -> Result<Pending, Refusal> {
         check_vault_keys(&request)?;
         self.0.post(request, slab).await
+    }
+
+    /// Whose key it is.
+    pub(crate) fn owner(&self) -> Owner {
+        owner(self.0.owner())
     }
 
     /// Who asks: the access key id.
@@ -140,7 +154,7 @@ fn check_vault_keys(request: &Request) -> Result<(), Refusal> {
     else {
         return Ok(());
     };
-    if name.key.starts_with(sosapi::PREFIX) {
+    if name.key.starts_with(VAULT_KEYS_PREFIX) {
         Err(Refusal::VaultKey)
     } else {
         Ok(())
@@ -212,7 +226,7 @@ operations! {
         => bucket::get_versioning;
     put_bucket_versioning, PutBucketVersioningInput, PutBucketVersioningOutput
         => bucket::put_versioning;
-    get_bucket_acl, GetBucketAclInput, GetBucketAclOutput => bucket::get_acl;
+    get_bucket_acl, GetBucketAclInput, GetBucketAclOutput => acl::get_bucket;
     get_bucket_lifecycle_configuration, GetBucketLifecycleConfigurationInput,
         GetBucketLifecycleConfigurationOutput => lifecycle::get;
     put_bucket_lifecycle_configuration, PutBucketLifecycleConfigurationInput,
@@ -267,7 +281,7 @@ operations! {
     upload_part_copy, UploadPartCopyInput, UploadPartCopyOutput => object::copy::part;
     get_object_attributes, GetObjectAttributesInput, GetObjectAttributesOutput
         => object::attributes::get;
-    get_object_acl, GetObjectAclInput, GetObjectAclOutput => object::get::acl;
+    get_object_acl, GetObjectAclInput, GetObjectAclOutput => acl::get_object;
     put_object_acl, PutObjectAclInput, PutObjectAclOutput => acl::put_object;
     get_object_tagging, GetObjectTaggingInput, GetObjectTaggingOutput => object::tagging::get;
     put_object_tagging, PutObjectTaggingInput, PutObjectTaggingOutput => object::tagging::put;

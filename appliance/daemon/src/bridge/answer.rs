@@ -100,6 +100,7 @@ fn bucket(info: store::BucketInfo) -> gateway::BucketInfo {
         kind,
         created: info.created,
         default,
+        owner: info.owner.as_str().to_owned(),
         uploads: info.uploads.into_iter().map(upload_rule).collect(),
     }
 }

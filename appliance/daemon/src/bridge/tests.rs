@@ -589,9 +589,10 @@ fn buckets_and_stored_versions_come_up_and_configuration_never_does() {
                 days: 3,
                 disabled: true,
             }],
-            owner: policy::OwnerId::default(),
+            owner: policy::OwnerId::new("a1").expect("an owner"),
         };
         let expected = gateway::BucketInfo {
+            owner: "a1".to_owned(),
             name: "b".to_owned(),
             kind: expected,
             created: UnixMillis::new(5),

@@ -442,7 +442,14 @@ impl Porter {
             let now_ms = SystemClock.monotonic_ms();
             let session = self.sessions.open(&claim.key_id, now_ms)?;
             let key = wants_key.then_some(key);
-            Ok(gateway::Answer::SignedIn { session, key })
+            let register = self.tools.door.register.now();
+            let entry = register.iter().find(|entry| entry.id == claim.key_id);
+            let owner = entry.map(|entry| entry.owner.clone()).unwrap_or_default();
+            Ok(gateway::Answer::SignedIn {
+                session,
+                key,
+                owner,
+            })
         });
         self.reply(number, result, 0)
     }

@@ -208,6 +208,10 @@ impl Work {
         // Our end of the connection closes with it: a process that still runs sees that and ends.
         drop(porter);
         let how = end_of(&mut child);
+        // The next process sees nothing of what clients of this one sent and got.
+        self.memory
+            .forget()
+            .map_err(|errno| Error::Thread(errno.into()))?;
         if !self.is_stopping() {
             let end = end.unwrap_or_default();
             tracing::error!(process = id, %how, %end, "the gateway's process has ended; it is started again");

@@ -18,7 +18,7 @@ pub(super) const SINGLE: [&str; 10] = [
 ];
 
 /// `x-amz-*` headers, without the prefix, that are read somewhere behind the guard.
-pub(super) const HEADERS: [&str; 34] = [
+pub(super) const HEADERS: [&str; 36] = [
     "bucket-object-lock-enabled",
     "bypass-governance-retention",
     "checksum-algorithm",
@@ -38,6 +38,7 @@ pub(super) const HEADERS: [&str; 34] = [
     "copy-source-range",
     "date",
     "decoded-content-length",
+    "expected-bucket-owner",
     "max-parts",
     "metadata-directive",
     "mp-object-size",
@@ -48,6 +49,7 @@ pub(super) const HEADERS: [&str; 34] = [
     "optional-object-attributes",
     "part-number-marker",
     "sdk-checksum-algorithm",
+    "source-expected-bucket-owner",
     "tagging",
     "tagging-directive",
     "te",

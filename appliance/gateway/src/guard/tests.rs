@@ -119,18 +119,6 @@ fn nothing_unknown_is_silently_accepted() {
         &[("x-amz-security-token", "t")],
         "InvalidToken",
     );
-    check(
-        "PUT",
-        "/bucket/key",
-        &[("x-amz-expected-bucket-owner", "me")],
-        "AccessDenied",
-    );
-    check(
-        "PUT",
-        "/bucket/key",
-        &[("x-amz-expected-bucket-owner", OWNER_ID)],
-        "ok",
-    );
     check("DELETE", "/bucket/key?acl", &[], not);
     check("DELETE", "/bucket?unknown", &[], not);
     check("PUT", "/bucket?abac", &[], not);

@@ -43,6 +43,8 @@ pub struct State {
     /// The client may bypass governance and lift holds.
     pub rights: bool,
     /// Who asked last.
+    /// Whose key every client has.
+    pub owner: String,
     pub last_client: String,
     /// Whose the open sessions are.
     pub sessions: BTreeMap<SessionId, String>,
@@ -183,6 +185,7 @@ impl State {
         Ok(Answer::SignedIn {
             session,
             key: wants_key.then_some(key),
+            owner: self.owner.clone(),
         })
     }
 
@@ -327,6 +330,7 @@ impl State {
             kind,
             created: now(),
             default,
+            owner: self.owner.clone(),
             uploads: Vec::new(),
         };
         self.buckets.insert(name, info.clone());
