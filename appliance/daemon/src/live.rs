@@ -118,6 +118,7 @@ fn gateway(state: GatewayState) -> GatewayStatus {
     GatewayStatus {
         process: state.process,
         confined: confined.map(str::to_owned),
+        memory_bytes_max: state.memory_bytes_max,
         restarts: state.restarts,
     }
 }

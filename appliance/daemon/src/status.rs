@@ -125,6 +125,9 @@ fn gateway_line(gateway: &GatewayStatus) -> String {
         (Some(process), None) => format!("process {process}, starting"),
         (None, _) => "not running; it is started again".to_owned(),
     };
+    if let Some(bytes) = gateway.memory_bytes_max {
+        line.push_str(&format!(", at most {} of memory", size(bytes)));
+    }
     if gateway.restarts > 0 {
         line.push_str(&format!(", started again {} times", gateway.restarts));
     }

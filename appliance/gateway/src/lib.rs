@@ -34,6 +34,7 @@ mod digest;
 mod error;
 mod front;
 mod guard;
+mod idle;
 mod lifecycle;
 mod list;
 mod lock;

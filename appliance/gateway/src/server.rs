@@ -24,10 +24,11 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::front::Front;
 use crate::guard::host::Domains;
+use crate::idle::{Activity, counted};
 use crate::limits::{
     CONNECTIONS_MAX, CONNECTIONS_PER_SOURCE_MAX, DOMAINS, DRAIN_MS, H1_BUFFER_BYTES,
-    H2_CONNECTION_WINDOW_BYTES, H2_STREAM_WINDOW_BYTES, H2_STREAMS_MAX, HANDSHAKE_MS_MAX,
-    HEAD_BYTES_MAX, HEAD_MS_MAX, HEADERS_MAX, XML_BODY_BYTES_MAX,
+    H2_CONNECTION_WINDOW_BYTES, H2_IDLE_MS_MAX, H2_STREAM_WINDOW_BYTES, H2_STREAMS_MAX,
+    HANDSHAKE_MS_MAX, HEAD_BYTES_MAX, HEAD_MS_MAX, HEADERS_MAX, XML_BODY_BYTES_MAX,
 };
 use crate::link::EngineLink;
 use crate::places::{Place, Places};
@@ -52,6 +53,8 @@ pub struct GatewayConfig {
     pub connections_per_source_max: usize,
     /// Time after the stop signal in which running requests may finish.
     pub drain: Duration,
+    /// Time after which an HTTP/2 connection without a request is closed.
+    pub idle: Duration,
 }
 
 impl GatewayConfig {
@@ -66,6 +69,7 @@ impl GatewayConfig {
             connections_max: CONNECTIONS_MAX,
             connections_per_source_max: CONNECTIONS_PER_SOURCE_MAX,
             drain: Duration::from_millis(DRAIN_MS),
+            idle: Duration::from_millis(H2_IDLE_MS_MAX),
         }
     }
 }
@@ -103,6 +107,7 @@ pub struct Gateway {
     front: Arc<Front>,
     places: Places,
     drain: Duration,
+    idle: Duration,
 }
 
 impl Gateway {
@@ -137,6 +142,7 @@ impl Gateway {
             )),
             places: Places::new(config.connections_max, config.connections_per_source_max),
             drain: config.drain,
+            idle: config.idle,
         })
     }
 
@@ -175,6 +181,7 @@ impl Gateway {
                 front: Arc::clone(&self.front),
                 acceptor: TlsAcceptor::from(self.tls.now()),
                 watcher: graceful.watcher(),
+                idle: self.idle,
                 _place: place,
             };
             connections.spawn(connection.run(stream));
@@ -238,6 +245,7 @@ struct Connection {
     front: Arc<Front>,
     acceptor: TlsAcceptor,
     watcher: Watcher,
+    idle: Duration,
     _place: Place,
 }
 
@@ -259,12 +267,22 @@ impl Connection {
         let h2 = stream.get_ref().1.alpn_protocol() == Some(ALPN_H2);
         let builder = http(h2);
         let (front, peer) = (self.front, self.peer);
+        let activity = Activity::new();
+        let running = activity.clone();
         let service = service_fn(move |request: hyper::Request<Incoming>| {
-            Arc::clone(&front).handle(request, peer)
+            let running = running.begin();
+            let answer = Arc::clone(&front).handle(request, peer);
+            async move { answer.await.map(|response| counted(response, running)) }
         });
         let connection = builder.serve_connection(TokioIo::new(stream), service);
-        if let Err(error) = self.watcher.watch(connection).await {
-            tracing::debug!(%error, "connection ended early");
+        tokio::select! {
+            ended = self.watcher.watch(connection) => {
+                if let Err(error) = ended {
+                    tracing::debug!(%error, "connection ended early");
+                }
+            }
+            // No request runs, so nothing is cut off.
+            () = activity.quiet(self.idle), if h2 => {}
         }
     }
 }

@@ -16,7 +16,7 @@ use crate::message::{
 };
 use crate::refused::Feature;
 use crate::slab::{Slab, Slabs};
-use crate::{acl, bucket, lifecycle, list, lock, multipart, object, sosapi, unconfigured};
+use crate::{acl, bucket, lifecycle, list, lock, multipart, object, unconfigured};
 use stele_format::units::VersionId;
 
 /// What all operations share.

@@ -31,6 +31,8 @@ pub enum Up {
     Ready {
         /// How far files and new connections are closed to it.
         files: Confined,
+        /// Most bytes of memory of its own, if that is bounded.
+        memory_bytes_max: Option<u64>,
     },
     /// A question.
     Ask {

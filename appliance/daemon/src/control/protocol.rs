@@ -318,6 +318,10 @@ pub struct GatewayStatus {
     /// How far files and new connections are closed to it: fully, partly, or system calls only.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub confined: Option<String>,
+    /// Most bytes of memory of its own; absent where the machine bounds none. It is also the first to be ended
+    /// where the machine has no memory left.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory_bytes_max: Option<u64>,
     /// How often it was started again since the vault is served.
     pub restarts: u32,
 }

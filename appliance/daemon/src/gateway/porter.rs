@@ -112,6 +112,9 @@ pub struct Tools {
     pub questions: mpsc::Sender<Question>,
 }
 
+/// How far a gateway is confined, and its most memory.
+pub type Ready = (Confined, Option<u64>);
+
 /// One conversation.
 pub struct Porter {
     stream: UnixStream,
@@ -127,7 +130,7 @@ pub struct Porter {
     sent: usize,
     answers: mpsc::UnboundedReceiver<(u64, Answered)>,
     porter: mpsc::UnboundedSender<(u64, Answered)>,
-    ready: Option<Confined>,
+    ready: Option<Ready>,
     /// Changes of how TLS is spoken.
     tls: Option<watch::Receiver<Arc<Tls>>>,
 }
@@ -171,7 +174,7 @@ impl Porter {
     pub async fn run(
         &mut self,
         mut stop: tokio::sync::watch::Receiver<bool>,
-        ready: impl FnOnce(Confined),
+        ready: impl FnOnce(Ready),
     ) -> End {
         let mut frames = Frames::default();
         let mut bytes = vec![0; LINK_READ_BYTES];
@@ -295,7 +298,10 @@ impl Porter {
             && let Some(frame) = frames.take::<Up>()?
         {
             match frame {
-                Up::Ready { files } => self.ready = Some(files),
+                Up::Ready {
+                    files,
+                    memory_bytes_max,
+                } => self.ready = Some((files, memory_bytes_max)),
                 Up::Ask {
                     number,
                     session,

@@ -33,6 +33,8 @@ pub struct GatewayState {
     pub process: Option<u32>,
     /// How far files and new connections are closed to it.
     pub confined: Option<Confined>,
+    /// Most bytes of memory of its own, if that is bounded.
+    pub memory_bytes_max: Option<u64>,
     /// How often it was started again.
     pub restarts: u32,
 }
@@ -195,9 +197,12 @@ impl Work {
         porter.show(tls);
         let end = match porter.tell(&Down::Setup(setup)) {
             Ok(()) => {
-                let conversation = porter.run(self.stop.clone(), |confined| {
+                let conversation = porter.run(self.stop.clone(), |(confined, memory_bytes_max)| {
                     served = true;
-                    self.view.lock().confined = Some(confined);
+                    let mut state = self.view.lock();
+                    state.confined = Some(confined);
+                    state.memory_bytes_max = memory_bytes_max;
+                    drop(state);
                     ready.try_send(Ok(())).ok();
                 });
                 Some(self.bounded(conversation).await)

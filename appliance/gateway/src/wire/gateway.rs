@@ -90,9 +90,17 @@ impl Wire {
     ///
     /// # Errors
     /// `Stopping` when there is nobody to say it to.
-    pub async fn ready(&self, files: crate::wire::Confined) -> Result<(), Refusal> {
+    pub async fn ready(
+        &self,
+        files: crate::wire::Confined,
+        memory_bytes_max: Option<u64>,
+    ) -> Result<(), Refusal> {
         self.room().await?;
-        self.put(&Up::Ready { files }, None)
+        let ready = Up::Ready {
+            files,
+            memory_bytes_max,
+        };
+        self.put(&ready, None)
     }
 
     /// Waits until the engine's side asks to stop. The conversation goes on, so that running requests
