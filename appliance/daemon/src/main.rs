@@ -75,8 +75,11 @@ fn main() -> ExitCode {
 
 fn run(verb: Option<Verb>) -> Outcome<()> {
     match verb {
-        None => serve::serve(&PathBuf::from(VAULT_DEFAULT), LISTEN_DEFAULT, None),
-        Some(Verb::Serve(args)) => serve::serve(&args.vault, args.listen, args.index_cache_bytes),
+        None => serve::serve(&PathBuf::from(VAULT_DEFAULT), (LISTEN_DEFAULT, &[]), None),
+        Some(Verb::Serve(args)) => {
+            let reached = (args.listen, args.domains.as_slice());
+            serve::serve(&args.vault, reached, args.index_cache_bytes)
+        }
         Some(Verb::Status(args)) => status::status(&args.vault, args.json),
         Some(Verb::Create(args)) => create(args),
         Some(Verb::Disk(verb)) => disk::run(verb),

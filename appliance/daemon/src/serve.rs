@@ -53,12 +53,16 @@ use crate::vault::disks::{Slot, open_kept};
 use crate::vault::lock::Lock;
 use crate::vault::{Directory, State};
 
+/// Where a vault listens, and names under which it is reached beside the usual ones.
+pub type Reached<'a> = (SocketAddr, &'a [String]);
+
 /// Serves a vault until a signal asks to stop; makes a default evaluation vault where there is
 /// nothing.
 ///
 /// # Errors
 /// Why it cannot be served, or that it ended by a fault.
-pub fn serve(dir: &Path, listen: SocketAddr, index_cache_bytes: Option<u64>) -> Outcome<()> {
+pub fn serve(dir: &Path, reached: Reached<'_>, index_cache_bytes: Option<u64>) -> Outcome<()> {
+    let (listen, _) = reached;
     let started = Instant::now();
     let directory = Directory::new(dir)?;
     let mut lock = take(&directory, listen)?;
@@ -106,7 +110,7 @@ pub fn serve(dir: &Path, listen: SocketAddr, index_cache_bytes: Option<u64>) -> 
         let served = face(
             &machine,
             &directory,
-            listen,
+            reached,
             place,
             (orders, slabs),
             started,
@@ -193,7 +197,7 @@ struct Face {
 fn face(
     machine: &Machine,
     directory: &Directory,
-    listen: SocketAddr,
+    (listen, domains): Reached<'_>,
     place: Place,
     (orders, slabs): (Orders, SlabPool),
     started: Instant,
@@ -245,7 +249,7 @@ fn face(
         let _context = runtime.enter();
         ControlSocket::bind(&directory.control_socket())?
     };
-    let warden = start_gateway(machine, listener, &tls, door.clone(), slabs)?;
+    let warden = start_gateway(machine, (listener, domains), &tls, door.clone(), slabs)?;
     // Whoever sees the new file finds everything else in its place.
     files.write(directory)?;
     let place = place.listening(address, warden.view());
@@ -278,7 +282,7 @@ fn face(
 
 fn start_gateway(
     machine: &Machine,
-    listener: TcpListener,
+    (listener, domains): (TcpListener, &[String]),
     tls: &tls::Keeper,
     door: Door,
     slabs: SlabPool,
@@ -287,7 +291,7 @@ fn start_gateway(
         listener,
         tls: tls.told(),
         region: REGION_DEFAULT.to_owned(),
-        domains: DOMAINS.map(str::to_owned).to_vec(),
+        domains: [&DOMAINS.map(str::to_owned), domains].concat(),
         tools: Tools {
             slabs,
             door,

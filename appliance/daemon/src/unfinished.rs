@@ -38,7 +38,7 @@ impl Collector {
     /// Ends the thread after the question under way.
     pub fn stop(self) {
         // A full or closed queue means that it ends already; a panic is noticed by its guard.
-        drop(self.stop.try_send(()));
+        self.stop.try_send(()).ok();
         drop(self.thread.join());
     }
 }

@@ -164,6 +164,8 @@ struct BenchArguments {
 enum BenchTask {
     /// The vault beside Ceph's RADOS gateway and SeaweedFS, in one run.
     Peers(bench::peers::Wishes),
+    /// What thousands of connections that do next to nothing cost an honest client.
+    SlowSockets(bench::slow::Wishes),
 }
 
 #[derive(Args)]
@@ -276,8 +278,10 @@ fn run(workspace: &Workspace, task: Task) -> Outcome {
 }
 
 fn benchmark(workspace: &Workspace, arguments: BenchArguments) -> Outcome {
-    if let Some(BenchTask::Peers(wishes)) = &arguments.what {
-        return bench::peers::run(workspace, wishes);
+    match &arguments.what {
+        Some(BenchTask::Peers(wishes)) => return bench::peers::run(workspace, wishes),
+        Some(BenchTask::SlowSockets(wishes)) => return bench::slow::run(workspace, wishes),
+        None => {}
     }
     let BenchArguments { rounds, write, .. } = arguments;
     if arguments.disk {

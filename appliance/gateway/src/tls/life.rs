@@ -69,7 +69,7 @@ fn seconds(text: &str) -> Option<i64> {
     if digits.len() != 14 || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
         return None;
     }
-    let small = |range| digits.get(range)?.parse::<u8>().ok();
+    let small = |range: std::ops::Range<usize>| digits.get(range)?.parse::<u8>().ok();
     let month = Month::try_from(small(4..6)?).ok()?;
     let day = Date::from_calendar_date(digits.get(..4)?.parse().ok()?, month, small(6..8)?).ok()?;
     let time = Time::from_hms(small(8..10)?, small(10..12)?, small(12..14)?).ok()?;
