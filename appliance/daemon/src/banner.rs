@@ -204,6 +204,7 @@ mod tests {
             alarms: Vec::new(),
             log: None,
             gateway: None,
+            tls: None,
             buckets: None,
             index: None,
             counters: None,

@@ -1,6 +1,7 @@
 //! The command line: verbs and flags, parsed into complete values.
 
 pub mod client;
+pub mod tls;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -12,6 +13,7 @@ use stele_store::policy::{BucketKind, Right};
 use crate::keys::KeySource;
 
 use client::{BucketVerb, ClientVerb};
+use tls::TlsVerb;
 
 /// Where a vault listens unless told otherwise.
 pub const LISTEN_DEFAULT: SocketAddr =
@@ -48,6 +50,9 @@ pub enum Verb {
     /// Set default retention by prefix in the buckets of a vault that is being served.
     #[command(subcommand)]
     Bucket(BucketVerb),
+    /// Show and change how TLS is spoken by a vault that is being served.
+    #[command(subcommand)]
+    Tls(TlsVerb),
     /// Run the network face of a served vault; started by `serve`, never by hand.
     #[command(hide = true)]
     Gateway,
@@ -152,6 +157,10 @@ pub struct ServeArgs {
     /// Address and port to listen on; port 0 lets the system choose.
     #[arg(long, value_name = "ADDR", default_value_t = LISTEN_DEFAULT)]
     pub listen: SocketAddr,
+    /// A further name under which the vault is reached, beside localhost and s3.localhost: a bucket may stand in
+    /// front of it. May be repeated. Its certificate is put in with `stele tls install`.
+    #[arg(long = "domain", value_name = "NAME", value_parser = parse_domain)]
+    pub domains: Vec<String>,
 }
 
 /// `stele status` and `stele disk list`.
@@ -221,6 +230,21 @@ fn parse_size(text: &str) -> Result<u64, SizeError> {
 #[error("unknown; there are {0}")]
 struct UnknownWord(&'static str);
 
+/// Names of hosts: labels of letters, digits and hyphens with dots between them.
+fn parse_domain(text: &str) -> Result<String, NoDomain> {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+    let label = |label: &str| (1..=63).contains(&label.len()) && label.bytes().all(plain);
+    match text.len() <= 253 && text.split('.').all(label) {
+        true => Ok(text.to_ascii_lowercase()),
+        false => Err(NoDomain),
+    }
+}
+
+/// Not the name of a host.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not the name of a host: letters, digits and hyphens, with dots between them")]
+struct NoDomain;
+
 fn parse_kind(text: &str) -> Result<BucketKind, UnknownWord> {
     BucketKind::from_name(text).ok_or(UnknownWord("default-locked, client-locked and plain"))
 }
@@ -259,6 +283,17 @@ mod tests {
         check("1.5GiB", Err(SizeError::Syntax));
         check("99999999999999999999", Err(SizeError::TooLarge));
         check("18446744073709551615GiB", Err(SizeError::TooLarge));
+    }
+
+    #[test]
+    fn domains_are_names_of_hosts() {
+        assert_eq!(
+            parse_domain("Vault.Example-1.com"),
+            Ok("vault.example-1.com".to_owned())
+        );
+        for bad in ["", ".", "a..b", "a b", "a/b", "a:1", ".a", &"a".repeat(64)] {
+            assert_eq!(parse_domain(bad), Err(NoDomain), "{bad}");
+        }
     }
 
     #[test]

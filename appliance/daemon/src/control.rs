@@ -8,3 +8,4 @@
 pub mod clients;
 pub mod protocol;
 pub mod socket;
+pub mod tls;

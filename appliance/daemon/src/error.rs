@@ -150,6 +150,9 @@ pub enum Error {
         /// What the kernel said.
         source: std::io::Error,
     },
+    /// TLS cannot be spoken so.
+    #[error(transparent)]
+    Tls(#[from] stele_gateway::tls::TlsFault),
     /// The network face cannot start.
     #[error("the S3 service cannot start: {0}")]
     Gateway(#[from] stele_gateway::GatewayError),

@@ -84,6 +84,7 @@ pub fn status(directory: &Directory, config: &Config) -> Outcome<Status> {
         }),
         alarms: Vec::new(),
         gateway: None,
+        tls: None,
         buckets: None,
         index: None,
         counters: None,

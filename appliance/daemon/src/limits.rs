@@ -111,6 +111,11 @@ pub const RELEASE_MS_MAX: u64 = 10_000;
 /// Lost frames that are named one by one in the text of a status.
 pub const LOST_SHOWN_COUNT_MAX: usize = 20;
 
+/// Time from a start to the first look for uploads that nobody finishes.
+pub const UNFINISHED_FIRST_MS: u64 = 60_000;
+/// Time between two such looks.
+pub const UNFINISHED_MS: u64 = 3_600_000;
+
 /// Time between two looks while the index is made anew.
 pub const REBUILD_TICK_MS: u64 = 50;
 /// Pause before an index that was made anew is made anew again; it doubles each time.
@@ -129,6 +134,8 @@ pub const CLIENT_NETWORK_COUNT_MAX: usize = 32;
 /// Bytes of the configuration record of the clients.
 pub const CLIENT_RECORD_BYTES_MAX: usize = 256 << 10;
 
+/// Bytes of a file of certificates or of a key.
+pub const PEM_BYTES_MAX: u64 = 48 << 10;
 /// Life of a server certificate, days.
 pub const CERTIFICATE_DAYS: u64 = 3_650;
 /// A certificate with fewer days left is replaced at the next start.
@@ -138,3 +145,10 @@ pub const CERTIFICATE_BACKDATE_DAYS: u64 = 1;
 
 /// Milliseconds of a day.
 pub const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
+
+/// Bytes of private memory of the gateway's process. 4,096 connections with full buffers take some 600 MiB, and
+/// eight large XML bodies 64 MiB; what wants more is at fault, and the process is started again.
+pub const GATEWAY_DATA_BYTES_MAX: u64 = 1 << 30;
+/// How readily the kernel ends the gateway's process when the machine has no memory left, up to 1,000; the
+/// engine's process has 0.
+pub const GATEWAY_OOM_SCORE: &str = "500";

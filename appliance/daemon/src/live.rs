@@ -102,6 +102,7 @@ pub fn live_status(engine: &EngineStatus, place: &Place) -> Status {
             generation: None,
         }),
         gateway: Some(gateway(place.gateway.now())),
+        tls: None,
         buckets: Some(engine.buckets),
         index: engine.index.as_ref().map(index),
         counters: Some(CounterStatus {
@@ -128,6 +129,7 @@ fn gateway(state: GatewayState) -> GatewayStatus {
     GatewayStatus {
         process: state.process,
         confined: confined.map(str::to_owned),
+        memory_bytes_max: state.memory_bytes_max,
         restarts: state.restarts,
     }
 }

@@ -35,6 +35,9 @@ mod opener;
 mod serve;
 mod status;
 mod supervisor;
+mod tls;
+mod tls_verb;
+mod unfinished;
 mod vault;
 mod watch;
 mod workers;
@@ -75,14 +78,18 @@ fn main() -> ExitCode {
 
 fn run(verb: Option<Verb>) -> Outcome<()> {
     match verb {
-        None => serve::serve(&PathBuf::from(VAULT_DEFAULT), LISTEN_DEFAULT, None),
-        Some(Verb::Serve(args)) => serve::serve(&args.vault, args.listen, args.index_cache_bytes),
+        None => serve::serve(&PathBuf::from(VAULT_DEFAULT), (LISTEN_DEFAULT, &[]), None),
+        Some(Verb::Serve(args)) => {
+            let reached = (args.listen, args.domains.as_slice());
+            serve::serve(&args.vault, reached, args.index_cache_bytes)
+        }
         Some(Verb::Status(args)) => status::status(&args.vault, args.json),
         Some(Verb::Checkpoint(args)) => checkpoint::run(&args),
         Some(Verb::Create(args)) => create(args),
         Some(Verb::Disk(verb)) => disk::run(verb),
         Some(Verb::Client(verb)) => client::run(verb),
         Some(Verb::Bucket(verb)) => bucket::run(verb),
+        Some(Verb::Tls(verb)) => tls_verb::run(verb),
         Some(Verb::Gateway) => gateway::child::run(),
     }
 }

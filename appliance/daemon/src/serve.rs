@@ -32,28 +32,38 @@ use crate::clients::{self, Clients};
 use crate::control::clients::{ClientAsk, ClientReply, RuleAsk, RuleReply};
 use crate::control::protocol::{Draining, Join, Joined, Status};
 use crate::control::socket::{Answerer, ControlSocket};
+use crate::control::tls::{TlsAsk, TlsStatus};
 use crate::error::{Error, Outcome};
 use crate::gateway::door::Door;
 use crate::gateway::porter::Tools;
 use crate::gateway::process::{self, Warden};
 use crate::join::keeper::{Charge, Keeper, Orders};
 use crate::keys::KeySource;
-use crate::limits::{PORT_ATTEMPT_COUNT_MAX, PORT_ATTEMPT_PAUSE_MS, READ_SLAB_COUNT, SLAB_COUNT};
+use crate::limits::{
+    CERTIFICATE_RENEW_DAYS, DAY_MS, PORT_ATTEMPT_COUNT_MAX, PORT_ATTEMPT_PAUSE_MS, READ_SLAB_COUNT,
+    SLAB_COUNT,
+};
 use crate::live::{Place, live_status};
 use crate::logkey;
 use crate::opener::Opener;
 use crate::supervisor::{Link, Machine};
+use crate::tls;
+use crate::unfinished::Collector;
 use crate::vault::create::{Options, create};
 use crate::vault::disks::{Slot, open_kept};
 use crate::vault::lock::Lock;
 use crate::vault::{Directory, State};
+
+/// Where a vault listens, and names under which it is reached beside the usual ones.
+pub type Reached<'a> = (SocketAddr, &'a [String]);
 
 /// Serves a vault until a signal asks to stop; makes a default evaluation vault where there is
 /// nothing.
 ///
 /// # Errors
 /// Why it cannot be served, or that it ended by a fault.
-pub fn serve(dir: &Path, listen: SocketAddr, index_cache_bytes: Option<u64>) -> Outcome<()> {
+pub fn serve(dir: &Path, reached: Reached<'_>, index_cache_bytes: Option<u64>) -> Outcome<()> {
+    let (listen, _) = reached;
     let started = Instant::now();
     let directory = Directory::new(dir)?;
     let mut lock = take(&directory, listen)?;
@@ -96,12 +106,13 @@ pub fn serve(dir: &Path, listen: SocketAddr, index_cache_bytes: Option<u64>) -> 
         config,
         bays,
     };
+    let collector = Collector::start(machine.link(), machine.watch())?;
     let served = Keeper::start(charge, machine.watch()).and_then(|keeper| {
         let orders = keeper.orders();
         let served = face(
             &machine,
             &directory,
-            listen,
+            reached,
             place,
             (orders, slabs),
             started,
@@ -113,6 +124,7 @@ pub fn serve(dir: &Path, listen: SocketAddr, index_cache_bytes: Option<u64>) -> 
         keeper.stop();
         served
     });
+    collector.stop();
     let stopped = machine.stop();
     served.and(stopped)
 }
@@ -187,7 +199,7 @@ struct Face {
 fn face(
     machine: &Machine,
     directory: &Directory,
-    listen: SocketAddr,
+    (listen, domains): Reached<'_>,
     place: Place,
     (orders, slabs): (Orders, SlabPool),
     started: Instant,
@@ -198,6 +210,14 @@ fn face(
     let clients = load_clients(&link)?;
     let identity = load_identity(&link, wall_ms)?;
     logkey::load(&link, link.status_now()?.pool)?;
+    let settings = load_settings(&link)?;
+    // Clients that got an installed certificate's authority elsewhere still find it here.
+    let ca_pem = [
+        identity.ca_pem.as_str(),
+        settings.chain_pem().unwrap_or_default(),
+    ]
+    .join("\n");
+    let tls = Arc::new(tls::Keeper::new(link.clone(), identity, settings)?);
     // The key that the vault was made with, while it is good: other clients have files of their own.
     let first = clients
         .iter()
@@ -226,13 +246,13 @@ fn face(
             .map(|secret| secret.as_str())
             .unwrap_or_default(),
         port: address.port(),
-        ca_pem: &identity.ca_pem,
+        ca_pem: &ca_pem,
     };
     let control = {
         let _context = runtime.enter();
         ControlSocket::bind(&directory.control_socket())?
     };
-    let warden = start_gateway(machine, listener, &identity, door.clone(), slabs)?;
+    let warden = start_gateway(machine, (listener, domains), &tls, door.clone(), slabs)?;
     // Whoever sees the new file finds everything else in its place.
     files.write(directory)?;
     let place = place.listening(address, warden.view());
@@ -256,6 +276,7 @@ fn face(
                 address.port(),
                 clients,
             )),
+            tls,
             link,
             place,
             orders,
@@ -265,21 +286,16 @@ fn face(
 
 fn start_gateway(
     machine: &Machine,
-    listener: TcpListener,
-    identity: &Identity,
+    (listener, domains): (TcpListener, &[String]),
+    tls: &tls::Keeper,
     door: Door,
     slabs: SlabPool,
 ) -> Outcome<Warden> {
-    let certificate_chain_der = vec![identity.certificate_der.clone()];
-    let private_key_der = identity.private_key_der();
-    // Said here rather than in a process that could only fail.
-    stele_gateway::check_certificate(certificate_chain_der.clone(), &private_key_der)?;
     let charge = process::Charge {
         listener,
-        certificate_chain_der,
-        private_key_der,
+        tls: tls.told(),
         region: REGION_DEFAULT.to_owned(),
-        domains: DOMAINS.map(str::to_owned).to_vec(),
+        domains: [&DOMAINS.map(str::to_owned), domains].concat(),
         tools: Tools {
             slabs,
             door,
@@ -326,6 +342,19 @@ fn load_identity(link: &Link, wall_ms: u64) -> Outcome<Identity> {
     Ok(identity)
 }
 
+/// What people changed about TLS.
+fn load_settings(link: &Link) -> Outcome<tls::Settings> {
+    match link.get_config(tls::RECORD) {
+        Ok(value) => tls::Settings::decode(value.as_ref().map(|value| value.as_slice())),
+        // Served as the vault was made rather than not at all.
+        Err(Error::Refused(refusal)) => {
+            tracing::warn!(%refusal, "the settings of TLS cannot be read");
+            Ok(tls::Settings::default())
+        }
+        Err(error) => Err(error),
+    }
+}
+
 /// SIGTERM and SIGINT, caught from before the engine starts so that none is lost or ends it halfway.
 struct Signals {
     terminate: Signal,
@@ -356,6 +385,7 @@ struct Live {
     place: Place,
     orders: Orders,
     registrar: Arc<Registrar>,
+    tls: Arc<tls::Keeper>,
 }
 
 impl Live {
@@ -372,7 +402,19 @@ impl Live {
 
 impl Answerer for Live {
     async fn status(&self) -> Outcome<Status> {
-        Ok(live_status(&self.link.status().await?, &self.place))
+        let mut status = live_status(&self.link.status().await?, &self.place);
+        let tls = self.tls.status();
+        let left = |ms: u64| ms.saturating_sub(SystemClock.wall_ms()) / DAY_MS;
+        if let Some(days) = tls
+            .expires_ms
+            .map(left)
+            .filter(|days| *days < CERTIFICATE_RENEW_DAYS)
+        {
+            let alarm = format!("the TLS certificate ends in {days} days");
+            status.alarms.push(alarm);
+        }
+        status.tls = Some(tls);
+        Ok(status)
     }
 
     async fn join(&self, join: Join) -> Outcome<Joined> {
@@ -389,6 +431,12 @@ impl Answerer for Live {
 
     async fn rule(&self, ask: RuleAsk) -> Outcome<RuleReply> {
         self.registered(|registrar| registrar.rules(ask)).await
+    }
+
+    async fn tls(&self, ask: TlsAsk) -> Outcome<TlsStatus> {
+        let tls = Arc::clone(&self.tls);
+        let done = tokio::task::spawn_blocking(move || tls.ask(ask)).await;
+        done.unwrap_or(Err(Error::NoAnswer))
     }
 }
 

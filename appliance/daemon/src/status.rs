@@ -13,6 +13,7 @@ use crate::control::socket::ask_status;
 use crate::error::Outcome;
 use crate::labels;
 use crate::limits::LOST_SHOWN_COUNT_MAX;
+use crate::tls_verb;
 use crate::vault::Directory;
 
 /// Prints how a vault is: asks the serving process, or reads the labels when there is none.
@@ -65,6 +66,9 @@ fn as_text(status: &Status) -> String {
     }
     if let Some(gateway) = &status.gateway {
         text.push_str(&gateway_line(gateway));
+    }
+    if let Some(tls) = &status.tls {
+        text.push_str(&tls_verb::line(tls));
     }
     if let Some(buckets) = status.buckets {
         text.push_str(&format!("buckets  {buckets}\n"));
@@ -133,6 +137,9 @@ fn gateway_line(gateway: &GatewayStatus) -> String {
         (Some(process), None) => format!("process {process}, starting"),
         (None, _) => "not running; it is started again".to_owned(),
     };
+    if let Some(bytes) = gateway.memory_bytes_max {
+        line.push_str(&format!(", at most {} of memory", size(bytes)));
+    }
     if gateway.restarts > 0 {
         line.push_str(&format!(", started again {} times", gateway.restarts));
     }

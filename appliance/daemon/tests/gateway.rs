@@ -48,6 +48,32 @@ fn a_gateway_that_dies_is_started_again_and_nothing_stored_is_lost() {
 }
 
 #[test]
+fn the_gateway_has_a_bound_on_its_memory_and_goes_before_the_engine() {
+    let place = Place::with_vault();
+    let server = Server::start(&place);
+    let (process, _) = gateway(&place);
+    let of = |process: u32, file: &str| {
+        std::fs::read_to_string(format!("/proc/{process}/{file}")).expect("read")
+    };
+    let gateway = u32::try_from(process).expect("a process");
+    let bound = place.status()["gateway"]["memory_bytes_max"].as_u64();
+    assert_eq!(bound, Some(1 << 30));
+    let limits = of(gateway, "limits");
+    let line = limits
+        .lines()
+        .find(|line| line.starts_with("Max data size"));
+    let words: Vec<&str> = line.expect("a line").split_whitespace().collect();
+    assert_eq!(words[3..5], ["1073741824", "1073741824"]);
+    let score = |process| {
+        of(process, "oom_score_adj")
+            .trim()
+            .parse::<i32>()
+            .expect("a number")
+    };
+    assert!(score(gateway) > score(server.id()));
+}
+
+#[test]
 fn a_killed_vault_takes_its_gateway_along() {
     let place = Place::with_vault();
     let server = Server::start(&place);

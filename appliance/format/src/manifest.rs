@@ -218,6 +218,8 @@ pub struct BucketBody {
     pub owner: String,
     /// Default retention by prefix, in the order of the prefixes.
     pub rules: Vec<BucketRule>,
+    /// When unfinished uploads are given up, by prefix, in the order in which they were set.
+    pub uploads: Vec<UploadRule>,
 }
 
 /// The default retention of new versions whose name begins with a prefix.
@@ -232,6 +234,25 @@ pub struct BucketRule {
 impl fmt::Debug for BucketRule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "BucketRule(.., {} days)", self.days)
+    }
+}
+
+/// After how many days an unfinished multipart upload of a name with a prefix is given up.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct UploadRule {
+    /// What the client calls it; each once.
+    pub id: String,
+    /// The prefix; may be empty.
+    pub prefix: Vec<u8>,
+    /// Days, at least 1.
+    pub days: u32,
+    /// Whether it is kept but does not count.
+    pub disabled: bool,
+}
+
+impl fmt::Debug for UploadRule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "UploadRule(.., {} days)", self.days)
     }
 }
 

@@ -120,6 +120,14 @@ fn the_specification_has_the_same_limits() {
             u64::try_from(limits::BUCKET_RULES_MAX).unwrap(),
         ),
         (
+            "UPLOAD_RULES_MAX",
+            u64::try_from(limits::UPLOAD_RULES_MAX).unwrap(),
+        ),
+        (
+            "RULE_ID_BYTES_MAX",
+            u64::try_from(limits::RULE_ID_BYTES_MAX).unwrap(),
+        ),
+        (
             "KEY_BYTES_MAX",
             u64::try_from(limits::KEY_BYTES_MAX).unwrap(),
         ),

@@ -30,8 +30,8 @@ use stele_format::record::{
 use stele_format::segment::{Footer, SegmentDisks};
 use stele_format::units::{ByteCount, DiskId, Generation, LaneId, LogIndex, Sequence, UnixMillis};
 use support::{
-    DISK, KEY_STATE_PLACE, bodies, bucket, bucket_with_rules, config, data_frame, data_seal, draft,
-    journal_frame, journal_payload, manifest, object_header, record_header, segment_header,
+    DISK, KEY_STATE_PLACE, bodies, bucket, bucket_with_upload_rules, config, data_frame, data_seal,
+    draft, journal_frame, journal_payload, manifest, object_header, record_header, segment_header,
     static_label,
 };
 
@@ -180,12 +180,12 @@ fn secrets_do_not_show_in_debug_output() {
     let shown = format!(
         "{manifest:?} {:?} {:?} {:?} {:?}",
         bucket(),
-        bucket_with_rules(),
+        bucket_with_upload_rules(),
         config(),
         manifest.entries
     );
     for secret in [
-        "backups", "zeta", "pharmacy", "secret", "145", "91, 91", "0011", "site", "locks",
+        "backups", "zeta", "pharmacy", "secret", "145", "91, 91", "0011", "site", "locks", "wal",
     ] {
         assert!(!shown.contains(secret), "{secret} shows in {shown}");
     }

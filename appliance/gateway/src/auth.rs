@@ -15,6 +15,7 @@ use crate::limits::PRESIGNED_S_MAX;
 use crate::text::{hex32, percent_decode};
 
 mod canonical;
+pub(crate) mod hoisted;
 
 /// How a request says who signed it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -85,7 +86,8 @@ impl Signed {
     }
 }
 
-/// The request's head without its signature, which has done its work and is nobody else's business.
+/// The request's head without its signature and without what was a header in it, which have done their
+/// work and are nobody else's business.
 pub(crate) fn strip(parts: &mut Parts) {
     parts.headers.remove(AUTHORIZATION);
     let Some(query) = parts.uri.query() else {
@@ -93,7 +95,7 @@ pub(crate) fn strip(parts: &mut Parts) {
     };
     let is_signature = |pair: &str| {
         let name = pair.split('=').next().unwrap_or_default();
-        percent_decode(name).is_some_and(|name| name.starts_with("X-Amz-"))
+        percent_decode(name).is_some_and(|name| name.to_ascii_lowercase().starts_with("x-amz-"))
     };
     let rest: Vec<&str> = query
         .split('&')

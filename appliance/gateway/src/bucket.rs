@@ -1,19 +1,18 @@
 //! Buckets: making, listing, and the questions clients ask about them.
 
+use aws_lc_rs::digest::{SHA256, digest};
 use s3s::dto::{
     Bucket, BucketLocationConstraint, BucketVersioningStatus, CreateBucketInput,
-    CreateBucketOutput, DeleteBucketInput, DeleteBucketOutput, GetBucketAclInput,
-    GetBucketAclOutput, GetBucketCorsInput, GetBucketCorsOutput, GetBucketEncryptionInput,
-    GetBucketEncryptionOutput, GetBucketLifecycleConfigurationInput,
-    GetBucketLifecycleConfigurationOutput, GetBucketLocationInput, GetBucketLocationOutput,
-    GetBucketOwnershipControlsInput, GetBucketOwnershipControlsOutput, GetBucketPolicyInput,
-    GetBucketPolicyOutput, GetBucketPolicyStatusInput, GetBucketPolicyStatusOutput,
-    GetBucketReplicationInput, GetBucketReplicationOutput, GetBucketTaggingInput,
-    GetBucketTaggingOutput, GetBucketVersioningInput, GetBucketVersioningOutput,
-    GetBucketWebsiteInput, GetBucketWebsiteOutput, GetPublicAccessBlockInput,
-    GetPublicAccessBlockOutput, Grant, Grantee, HeadBucketInput, HeadBucketOutput,
-    ListBucketsInput, ListBucketsOutput, Owner, Permission, PutBucketVersioningInput,
-    PutBucketVersioningOutput, Type,
+    CreateBucketOutput, DeleteBucketInput, DeleteBucketOutput, GetBucketCorsInput,
+    GetBucketCorsOutput, GetBucketEncryptionInput, GetBucketEncryptionOutput,
+    GetBucketLocationInput, GetBucketLocationOutput, GetBucketOwnershipControlsInput,
+    GetBucketOwnershipControlsOutput, GetBucketPolicyInput, GetBucketPolicyOutput,
+    GetBucketPolicyStatusInput, GetBucketPolicyStatusOutput, GetBucketReplicationInput,
+    GetBucketReplicationOutput, GetBucketTaggingInput, GetBucketTaggingOutput,
+    GetBucketVersioningInput, GetBucketVersioningOutput, GetBucketWebsiteInput,
+    GetBucketWebsiteOutput, GetPublicAccessBlockInput, GetPublicAccessBlockOutput, HeadBucketInput,
+    HeadBucketOutput, ListBucketsInput, ListBucketsOutput, Owner, PutBucketVersioningInput,
+    PutBucketVersioningOutput,
 };
 use s3s::{S3Error, S3ErrorCode, S3Request, S3Response, S3Result};
 
@@ -22,9 +21,9 @@ use crate::limits::LIST_ENTRIES_MAX;
 use crate::message::{Answer, BucketKind, Request};
 use crate::refused::Feature;
 use crate::service::{Service, plain};
-use crate::text::timestamp;
+use crate::text::{hex, timestamp};
 
-/// The one owner of everything, as S3 names accounts.
+/// The vault itself, as S3 names accounts.
 pub(crate) const OWNER_ID: &str =
     "7374656c6500000000000000000000000000000000000000000000000000766c";
 const OWNER_NAME: &str = "vault";
@@ -32,28 +31,19 @@ const OWNER_NAME: &str = "vault";
 /// The region that S3 shows as an empty location.
 const REGION_WITHOUT_LOCATION: &str = "us-east-1";
 
-/// The owner in listings.
-pub(crate) fn owner() -> Owner {
-    Owner {
-        display_name: Some(OWNER_NAME.to_owned()),
-        id: Some(OWNER_ID.to_owned()),
-    }
-}
-
-/// The only access list there is: everything belongs to the owner.
-pub(crate) fn private_grants() -> Vec<Grant> {
-    let grantee = Grantee {
-        display_name: Some(OWNER_NAME.to_owned()),
-        email_address: None,
-        id: Some(OWNER_ID.to_owned()),
-        type_: Type::from_static(Type::CANONICAL_USER),
-        uri: None,
+/// An owner as S3 names accounts. The id tells owners apart and says nothing else.
+pub(crate) fn owner(name: &str) -> Owner {
+    let (id, shown) = match name {
+        "" => (OWNER_ID.to_owned(), OWNER_NAME),
+        name => {
+            let text = format!("stele owner {name}");
+            (hex(digest(&SHA256, text.as_bytes()).as_ref()), name)
+        }
     };
-    let permission = Permission::from_static(Permission::FULL_CONTROL);
-    vec![Grant {
-        grantee: Some(grantee),
-        permission: Some(permission),
-    }]
+    Owner {
+        display_name: Some(shown.to_owned()),
+        id: Some(id),
+    }
 }
 
 pub(crate) async fn list(
@@ -97,7 +87,7 @@ pub(crate) async fn list(
     plain(ListBucketsOutput {
         buckets: Some(buckets.collect()),
         continuation_token: next,
-        owner: Some(owner()),
+        owner: Some(caller.owner()),
         prefix: input.prefix,
     })
 }
@@ -215,20 +205,6 @@ pub(crate) async fn put_versioning(
     }
 }
 
-pub(crate) async fn get_acl(
-    service: &Service,
-    request: S3Request<GetBucketAclInput>,
-) -> S3Result<S3Response<GetBucketAclOutput>> {
-    service
-        .caller(&request)?
-        .bucket(&request.input.bucket)
-        .await?;
-    plain(GetBucketAclOutput {
-        grants: Some(private_grants()),
-        owner: Some(owner()),
-    })
-}
-
 /// Questions about things that a bucket of this vault never has: one documented error each.
 macro_rules! absent {
     ($($function:ident, $input:ident, $output:ident => $error:expr;)*) => {
@@ -249,11 +225,6 @@ fn none(code: S3ErrorCode, what: &'static str) -> S3Error {
 }
 
 absent! {
-    get_lifecycle, GetBucketLifecycleConfigurationInput, GetBucketLifecycleConfigurationOutput
-        => none(
-            S3ErrorCode::NoSuchLifecycleConfiguration,
-            "the lifecycle configuration does not exist",
-        );
     get_policy, GetBucketPolicyInput, GetBucketPolicyOutput
         => none(S3ErrorCode::NoSuchBucketPolicy, "the bucket policy does not exist");
     get_policy_status, GetBucketPolicyStatusInput, GetBucketPolicyStatusOutput

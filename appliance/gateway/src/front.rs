@@ -26,7 +26,9 @@ use tracing::instrument::WithSubscriber;
 
 use crate::auth::strip;
 use crate::body::{BodyFault, Source};
+use crate::bucket::owner;
 use crate::digest::DigestFault;
+use crate::error::access_denied;
 use crate::guard::host::{Domains, to_path_style};
 use crate::guard::{BodyUse, Described, Payload, inspect};
 use crate::limits::{
@@ -34,6 +36,7 @@ use crate::limits::{
     XML_BODY_MS_MAX, XML_BODY_SMALL_BYTES,
 };
 use crate::link::{EngineLink, Session};
+use crate::service::Caller;
 
 /// What the handlers know of the request beside what the S3 library parsed.
 pub(crate) struct RequestContext {
@@ -120,6 +123,13 @@ impl Front {
             let claim = described.claim.clone();
             self.link.sign_in(claim, peer, chunks).await?
         };
+        let caller = Caller::from(session.clone());
+        for (bucket, id) in &described.owners {
+            let found = owner(&caller.bucket(bucket).await?.owner);
+            if found.id.as_ref() != Some(id) {
+                return Err(access_denied("the bucket belongs to somebody else"));
+            }
+        }
         strip(parts);
         Ok((described, session))
     }
@@ -323,7 +333,7 @@ async fn collect(
 
 /// The S3 library overlooks CDATA sections, so that a key written as one would lose that part and
 /// name another object; document types have no place here either.
-fn check_document(bytes: Bytes) -> Result<Bytes, BodyFault> {
+pub(crate) fn check_document(bytes: Bytes) -> Result<Bytes, BodyFault> {
     let has = |word: &[u8]| bytes.windows(word.len()).any(|window| window == word);
     if has(b"<![CDATA[") || has(b"<!DOCTYPE") {
         return Err(BodyFault::Malformed(

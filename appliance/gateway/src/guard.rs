@@ -11,11 +11,10 @@ use hyper::{Method, StatusCode};
 use s3s::path::{ParseS3PathError, S3Path, parse_path_style};
 use s3s::{S3Error, S3ErrorCode, S3Result};
 
-use crate::auth::Signed;
-use crate::bucket::OWNER_ID;
+use crate::auth::{Signed, hoisted};
 use crate::claim::Claim;
 use crate::digest::Promised;
-use crate::error::{access_denied, custom, invalid_argument, invalid_request, not_implemented};
+use crate::error::{custom, invalid_argument, invalid_request, not_implemented};
 use crate::limits::{HEAD_BYTES_MAX, HEADERS_MAX, QUERY_PARAMETERS_MAX};
 use crate::refused::Feature;
 use crate::text::{hex32, percent_decode, query_pairs};
@@ -70,22 +69,31 @@ pub(crate) struct Described {
     pub decoded_bytes: Option<u64>,
     /// What becomes of the body.
     pub body: BodyUse,
+    /// Whose the client says that buckets are: bucket and id.
+    pub owners: Vec<(String, String)>,
 }
 
-/// Checks the head of a request in path style. `sent_path` is the path that the client signed.
+/// Checks the head of a request in path style. `sent_path` is the path that the client signed. Headers that a
+/// presigned URL has in its query are among the headers afterwards.
 ///
 /// # Errors
 /// Whatever is wrong with it, as S3 says it.
-pub(crate) fn inspect(parts: &Parts, sent_path: &str) -> S3Result<Described> {
+pub(crate) fn inspect(parts: &mut Parts, sent_path: &str) -> S3Result<Described> {
     check_size(&parts.headers)?;
     check_single_headers(&parts.headers)?;
     let path = parse_path(parts.uri.path())?;
-    let query = match parts.uri.query() {
+    let mut query = match parts.uri.query() {
         Some(query) => query_pairs(query)
             .ok_or_else(|| invalid_argument("the query string is not percent-encoded UTF-8"))?,
         None => Vec::new(),
     };
     let signed = Signed::of(&parts.headers, &query)?;
+    // As it was signed: with what is a header in the query where the client put it.
+    let claim = signed.claim(parts, sent_path, &query);
+    if signed.is_presigned() {
+        hoisted::take(&mut query, &mut parts.headers)?;
+        check_size(&parts.headers)?;
+    }
     check_headers(&parts.headers)?;
     check_query(&parts.method, &path, &query)?;
     refuse_forms(parts)?;
@@ -98,7 +106,6 @@ pub(crate) fn inspect(parts: &Parts, sent_path: &str) -> S3Result<Described> {
         ));
     }
     let promised = promises(parts, &query, payload)?;
-    let claim = signed.claim(parts, sent_path, &query);
     Ok(Described {
         claim,
         payload,
@@ -106,7 +113,29 @@ pub(crate) fn inspect(parts: &Parts, sent_path: &str) -> S3Result<Described> {
         content_bytes: number(&parts.headers, CONTENT_LENGTH.as_str())?,
         decoded_bytes: number(&parts.headers, "x-amz-decoded-content-length")?,
         body,
+        owners: owners(&parts.headers, &path),
     })
+}
+
+/// Whose the client says that buckets are. A source that names no bucket is refused elsewhere.
+fn owners(headers: &HeaderMap, path: &S3Path) -> Vec<(String, String)> {
+    let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
+    let source = text("x-amz-copy-source").and_then(|source| {
+        let source = source.strip_prefix('/').unwrap_or(source);
+        percent_decode(source.split('/').next().unwrap_or_default())
+    });
+    let here = match path {
+        S3Path::Root => None,
+        S3Path::Bucket { bucket } | S3Path::Object { bucket, .. } => Some(bucket.to_string()),
+    };
+    let pairs = [
+        (here, text("x-amz-expected-bucket-owner")),
+        (source, text("x-amz-source-expected-bucket-owner")),
+    ];
+    let said = pairs
+        .into_iter()
+        .filter_map(|(bucket, owner)| Some((bucket?, owner?.to_owned())));
+    said.collect()
 }
 
 fn check_size(headers: &HeaderMap) -> S3Result {
@@ -171,7 +200,6 @@ fn check_headers(headers: &HeaderMap) -> S3Result {
             "storage-class" => &["STANDARD"],
             "object-ownership" => &["BucketOwnerEnforced"],
             "request-payer" => &["requester"],
-            "expected-bucket-owner" | "source-expected-bucket-owner" => &[OWNER_ID],
             _ => &[],
         };
         if !allowed.iter().any(|known| value == known) {
@@ -182,9 +210,6 @@ fn check_headers(headers: &HeaderMap) -> S3Result {
 }
 
 fn refused_header(name: &HeaderName, rest: &str) -> S3Error {
-    if rest == "expected-bucket-owner" || rest == "source-expected-bucket-owner" {
-        return access_denied("the bucket belongs to somebody else");
-    }
     match Feature::of_header(rest) {
         Some(feature) => feature.error_about(name),
         None => not_implemented(format!(

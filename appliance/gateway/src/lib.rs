@@ -14,6 +14,7 @@
 #![forbid(unsafe_code)]
 
 pub mod claim;
+pub mod fuzz;
 pub mod limits;
 pub mod link;
 pub mod message;
@@ -33,6 +34,8 @@ mod digest;
 mod error;
 mod front;
 mod guard;
+mod idle;
+mod lifecycle;
 mod list;
 mod lock;
 mod multipart;
@@ -43,10 +46,10 @@ mod service;
 mod sosapi;
 mod stream;
 mod text;
-mod tls;
+pub mod tls;
 mod unconfigured;
 
 pub use claim::Clients;
 pub use link::EngineLink;
-pub use server::{Gateway, GatewayConfig, GatewayError, check_certificate, listen, prepare};
+pub use server::{Gateway, GatewayConfig, GatewayError, listen, prepare};
 pub use slab::{Slab, SlabPool, Slabs};

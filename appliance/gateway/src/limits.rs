@@ -66,6 +66,8 @@ pub const DOWNLOAD_COPIED_BYTES_MAX: usize = 64 * 1024;
 pub const SHARES_MAX: usize = 1024;
 /// Time after the stop signal in which running requests may finish.
 pub const DRAIN_MS: u64 = 10_000;
+/// Time after which an HTTP/2 connection without a request is closed, however often the client pings.
+pub const H2_IDLE_MS_MAX: u64 = 60_000;
 /// Streams of one HTTP/2 connection.
 pub const H2_STREAMS_MAX: u32 = 64;
 /// Flow-control window of one HTTP/2 stream, bytes.
@@ -139,3 +141,15 @@ const _: () = {
     assert!(SLAB_FRONT_BYTES as u64 == FRAME_HEADER_BYTES as u64);
     assert!(SLAB_PLAIN_BYTES_MAX as u64 == CHUNK_PLAIN_BYTES_MAX as u64);
 };
+
+/// Lifecycle rules of one bucket.
+pub const LIFECYCLE_RULE_COUNT_MAX: usize = 32;
+/// Longest ID of such a rule, bytes.
+pub const LIFECYCLE_ID_BYTES_MAX: usize = 255;
+/// Longest prefix of such a rule, bytes: as long as a key.
+pub const LIFECYCLE_PREFIX_BYTES_MAX: usize = 1_024;
+/// Most days after which such a rule gives an upload up.
+pub const LIFECYCLE_DAYS_MAX: u32 = 36_500;
+
+/// What the keys of the vault itself begin with. Nobody writes or deletes them.
+pub const VAULT_KEYS_PREFIX: &str = ".system-d26a9498-cb7c-4a87-a44a-8ae204f5ba6c/";

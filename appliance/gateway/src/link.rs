@@ -89,11 +89,16 @@ impl EngineLink {
             }
         };
         match settle(pending).await?.answer {
-            Answer::SignedIn { session, key } => Ok(Session(Arc::new(Open {
+            Answer::SignedIn {
+                session,
+                key,
+                owner,
+            } => Ok(Session(Arc::new(Open {
                 link: self.clone(),
                 id: session,
                 key,
                 client,
+                owner,
             }))),
             _ => Err(Refusal::NoSession),
         }
@@ -138,6 +143,7 @@ struct Open {
     id: SessionId,
     key: Option<SigningKey>,
     client: String,
+    owner: String,
 }
 
 impl Session {
@@ -149,6 +155,11 @@ impl Session {
     /// Whose it is: the access key id.
     pub(crate) fn client(&self) -> &str {
         &self.0.client
+    }
+
+    /// Whose key it is; nothing for the vault's own.
+    pub(crate) fn owner(&self) -> &str {
+        &self.0.owner
     }
 
     /// Asks without waiting for the answer; questions of one caller reach the engine in order.

@@ -9,7 +9,7 @@ use s3s::dto::{
     CommonPrefix, DeleteMarkerEntry, ETag, EncodingType, ListMultipartUploadsInput,
     ListMultipartUploadsOutput, ListObjectVersionsInput, ListObjectVersionsOutput,
     ListObjectsInput, ListObjectsOutput, ListObjectsV2Input, ListObjectsV2Output, MultipartUpload,
-    Object, ObjectStorageClass, ObjectVersion, ObjectVersionStorageClass, StorageClass,
+    Object, ObjectStorageClass, ObjectVersion, ObjectVersionStorageClass, Owner, StorageClass,
 };
 use s3s::{S3Request, S3Response, S3Result};
 
@@ -110,12 +110,12 @@ fn shown_entries(wish: &ListWish) -> Option<i32> {
     i32::try_from(wish.entries_max).ok()
 }
 
-fn object(row: ListedObject, encoding: Encoding, with_owner: bool) -> S3Result<Object> {
+fn object(row: ListedObject, encoding: Encoding, owner: Option<&Owner>) -> S3Result<Object> {
     Ok(Object {
         e_tag: Some(ETag::Strong(row.etag)),
         key: encoding.name(row.key),
         last_modified: Some(timestamp(row.modified)),
-        owner: with_owner.then(owner),
+        owner: owner.cloned(),
         size: Some(length(row.content_bytes)?),
         storage_class: Some(ObjectStorageClass::from_static(STORAGE_CLASS)),
         ..Object::default()
@@ -143,7 +143,11 @@ pub(crate) async fn objects(
         input.encoding_type.as_ref(),
         names(&page, |row| &row.key, &wish),
     )?;
-    let contents = page.rows.into_iter().map(|row| object(row, encoding, true));
+    let shown = owner(&caller.bucket(&input.bucket).await?.owner);
+    let contents = page
+        .rows
+        .into_iter()
+        .map(|row| object(row, encoding, Some(&shown)));
     plain(ListObjectsOutput {
         name: Some(input.bucket),
         prefix: encoding.name(wish.prefix.clone()),
@@ -195,13 +199,16 @@ pub(crate) async fn objects_v2(
         input.encoding_type.as_ref(),
         names(&page, |row| &row.key, &wish).chain(echoed),
     )?;
-    let with_owner = input.fetch_owner.unwrap_or(false);
+    let shown = match input.fetch_owner {
+        Some(true) => Some(owner(&caller.bucket(&input.bucket).await?.owner)),
+        _ => None,
+    };
     let count = i32::try_from(page.rows.len() + page.common_prefixes.len()).ok();
     let next = page.next.as_ref().map(|(next, _)| token(next));
     let contents = page
         .rows
         .into_iter()
-        .map(|row| object(row, encoding, with_owner));
+        .map(|row| object(row, encoding, shown.as_ref()));
     plain(ListObjectsV2Output {
         name: Some(input.bucket),
         prefix: encoding.name(wish.prefix.clone()),
@@ -244,7 +251,8 @@ pub(crate) async fn versions(
     wish.after_version = version_marker
         .clone()
         .filter(|marker| marker != NULL_VERSION);
-    let shows_null = caller.bucket(&input.bucket).await?.kind == BucketKind::Plain;
+    let bucket = caller.bucket(&input.bucket).await?;
+    let (shows_null, shown) = (bucket.kind == BucketKind::Plain, owner(&bucket.owner));
     let Answer::VersionListing(page) = caller.ask(Request::ListVersions(wish.clone())).await?
     else {
         return Err(wrong_answer());
@@ -257,10 +265,10 @@ pub(crate) async fn versions(
     let truncated = page.next.is_some();
     let common_prefixes = encoding.prefixes(page.common_prefixes);
     let (markers, rows): (Vec<_>, Vec<_>) = page.rows.into_iter().partition(|row| row.marker);
-    let markers = markers.into_iter().map(|row| marker(row, encoding));
+    let markers = markers.into_iter().map(|row| marker(row, encoding, &shown));
     let rows = rows
         .into_iter()
-        .map(|row| version(row, encoding, shows_null));
+        .map(|row| version(row, encoding, (shows_null, &shown)));
     plain(ListObjectVersionsOutput {
         common_prefixes,
         delete_markers: Some(markers.collect()),
@@ -279,17 +287,21 @@ pub(crate) async fn versions(
     })
 }
 
-fn marker(row: ListedVersion, encoding: Encoding) -> DeleteMarkerEntry {
+fn marker(row: ListedVersion, encoding: Encoding, owner: &Owner) -> DeleteMarkerEntry {
     DeleteMarkerEntry {
         is_latest: Some(row.current),
         key: encoding.name(row.key),
         last_modified: Some(timestamp(row.modified)),
-        owner: Some(owner()),
+        owner: Some(owner.clone()),
         version_id: Some(row.version.to_string()),
     }
 }
 
-fn version(row: ListedVersion, encoding: Encoding, shows_null: bool) -> S3Result<ObjectVersion> {
+fn version(
+    row: ListedVersion,
+    encoding: Encoding,
+    (shows_null, owner): (bool, &Owner),
+) -> S3Result<ObjectVersion> {
     let version = match shows_null {
         true => NULL_VERSION.to_owned(),
         false => row.version.to_string(),
@@ -299,7 +311,7 @@ fn version(row: ListedVersion, encoding: Encoding, shows_null: bool) -> S3Result
         is_latest: Some(row.current),
         key: encoding.name(row.key),
         last_modified: Some(timestamp(row.modified)),
-        owner: Some(owner()),
+        owner: Some(owner.clone()),
         size: Some(length(row.content_bytes)?),
         storage_class: Some(ObjectVersionStorageClass::from_static(STORAGE_CLASS)),
         version_id: Some(version),
@@ -333,7 +345,11 @@ pub(crate) async fn uploads(
         names(&page, |row| &row.key, &wish),
     )?;
     let (next_key, next_upload) = page.next.clone().unzip();
-    let uploads = page.rows.into_iter().map(|row| upload(row, encoding));
+    let shown = owner(&caller.bucket(&input.bucket).await?.owner);
+    let uploads = page
+        .rows
+        .into_iter()
+        .map(|row| upload(row, encoding, &shown));
     plain(ListMultipartUploadsOutput {
         bucket: Some(input.bucket),
         delimiter: encoding.names(wish.delimiter),
@@ -351,11 +367,11 @@ pub(crate) async fn uploads(
     })
 }
 
-fn upload(row: ListedUpload, encoding: Encoding) -> MultipartUpload {
+fn upload(row: ListedUpload, encoding: Encoding, owner: &Owner) -> MultipartUpload {
     MultipartUpload {
         initiated: Some(timestamp(row.started)),
         key: encoding.name(row.key),
-        owner: Some(owner()),
+        owner: Some(owner.clone()),
         storage_class: Some(StorageClass::from_static(STORAGE_CLASS)),
         upload_id: Some(row.upload.to_string()),
         ..MultipartUpload::default()

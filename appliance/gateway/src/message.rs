@@ -134,6 +134,29 @@ pub struct BucketInfo {
     pub created: UnixMillis,
     /// Default retention, if any.
     pub default: Option<(LockMode, Period)>,
+    /// Whose it is; nothing for the vault's own.
+    pub owner: String,
+    /// When unfinished uploads are given up; not told in lists of buckets.
+    pub uploads: Vec<UploadRule>,
+}
+
+/// After how many days an unfinished multipart upload of a key with a prefix is given up.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UploadRule {
+    /// What the client calls it.
+    pub id: String,
+    /// What keys begin with; may be empty.
+    pub prefix: String,
+    /// Days of 24 hours.
+    pub days: u32,
+    /// Whether it is kept but does not count.
+    pub disabled: bool,
+}
+
+impl std::fmt::Debug for UploadRule {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "UploadRule(.., {} days)", self.days)
+    }
 }
 
 /// Checksum algorithms of S3.
@@ -304,6 +327,13 @@ pub enum Request {
         bucket: String,
         /// The new default; none clears it.
         default: Option<(LockMode, Period)>,
+    },
+    /// Set when unfinished uploads are given up. Answer: `Done`.
+    SetUploadRules {
+        /// Bucket name.
+        bucket: String,
+        /// All its rules from now on.
+        rules: Vec<UploadRule>,
     },
     /// Begin an upload. Answer: `Stream`. Refused before a byte of body is read where possible.
     OpenPut {
@@ -621,6 +651,8 @@ pub enum Answer {
         session: SessionId,
         /// Verifies signatures of the body's chunks, if it was asked for.
         key: Option<SigningKey>,
+        /// Whose key signed it; nothing for the vault's own.
+        owner: String,
     },
     /// Done.
     Done,

@@ -360,6 +360,7 @@ pub(crate) async fn list_parts(
     let name = name(&input.bucket, &input.key);
     let announced = announced(&caller, &name, upload).await?;
     let (rows, more) = stored_parts(&caller, &name, upload, after, most).await?;
+    let shown = owner(&caller.bucket(&input.bucket).await?.owner);
     let next = rows
         .last()
         .filter(|_| more)
@@ -372,7 +373,7 @@ pub(crate) async fn list_parts(
         next_part_number_marker: next,
         checksum_algorithm: announced.map(|(kind, _)| algorithm(kind)),
         checksum_type: announced.map(|(_, composite)| checksum_type(composite)),
-        owner: Some(owner()),
+        owner: Some(shown),
         part_number_marker: Some(i32::from(after)),
         parts: Some(rows.into_iter().map(listed_part).collect::<S3Result<_>>()?),
         storage_class: Some(StorageClass::from_static(STORAGE_CLASS)),

@@ -87,7 +87,7 @@ features! {
     PublicAccess: "PUT and DELETE `?publicAccessBlock`"
         => NOT_IMPLEMENTED "NotImplemented",
         "nothing is ever public; this cannot be configured";
-    Lifecycle: "PUT and DELETE `?lifecycle`"
+    Lifecycle: "PUT `?lifecycle` with anything but AbortIncompleteMultipartUpload by prefix"
         => NOT_IMPLEMENTED "NotImplemented",
         "clients cannot have versions expire: what may be destroyed is drafted by the vault and signed by two people";
     Form: "POST of an HTML form (POST policy)"

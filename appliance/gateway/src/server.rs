@@ -15,35 +15,32 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
-use rustls::ServerConfig;
 use s3s::config::{S3Config, StaticConfigProvider};
 use s3s::service::S3ServiceBuilder;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
-use zeroize::Zeroizing;
 
 use crate::front::Front;
 use crate::guard::host::Domains;
+use crate::idle::{Activity, counted};
 use crate::limits::{
     CONNECTIONS_MAX, CONNECTIONS_PER_SOURCE_MAX, DOMAINS, DRAIN_MS, H1_BUFFER_BYTES,
-    H2_CONNECTION_WINDOW_BYTES, H2_STREAM_WINDOW_BYTES, H2_STREAMS_MAX, HANDSHAKE_MS_MAX,
-    HEAD_BYTES_MAX, HEAD_MS_MAX, HEADERS_MAX, XML_BODY_BYTES_MAX,
+    H2_CONNECTION_WINDOW_BYTES, H2_IDLE_MS_MAX, H2_STREAM_WINDOW_BYTES, H2_STREAMS_MAX,
+    HANDSHAKE_MS_MAX, HEAD_BYTES_MAX, HEAD_MS_MAX, HEADERS_MAX, XML_BODY_BYTES_MAX,
 };
 use crate::link::EngineLink;
 use crate::places::{Place, Places};
 use crate::service::Service;
 use crate::slab::Slabs;
 use crate::stream::Paced;
-use crate::tls::{ALPN_H2, server_config};
+use crate::tls::{ALPN_H2, Shown, Tls, TlsFault};
 
 /// What a gateway needs to know.
 pub struct GatewayConfig {
-    /// Certificate chain, DER, leaf first.
-    pub certificate_chain_der: Vec<Vec<u8>>,
-    /// The leaf's private key, DER (PKCS#8).
-    pub private_key_der: Zeroizing<Vec<u8>>,
+    /// How TLS is spoken.
+    pub tls: Tls,
     /// The region buckets are said to be in; clients may sign for any.
     pub region: String,
     /// Names under which the vault is reached; in front of them, a bucket may stand.
@@ -56,25 +53,23 @@ pub struct GatewayConfig {
     pub connections_per_source_max: usize,
     /// Time after the stop signal in which running requests may finish.
     pub drain: Duration,
+    /// Time after which an HTTP/2 connection without a request is closed.
+    pub idle: Duration,
 }
 
 impl GatewayConfig {
     /// A configuration with the usual limits.
     #[must_use]
-    pub fn new(
-        certificate_chain_der: Vec<Vec<u8>>,
-        private_key_der: Zeroizing<Vec<u8>>,
-        slabs: Slabs,
-    ) -> Self {
+    pub fn new(tls: Tls, slabs: Slabs) -> Self {
         Self {
-            certificate_chain_der,
-            private_key_der,
+            tls,
             region: "us-east-1".to_owned(),
             domains: DOMAINS.map(str::to_owned).to_vec(),
             slabs,
             connections_max: CONNECTIONS_MAX,
             connections_per_source_max: CONNECTIONS_PER_SOURCE_MAX,
             drain: Duration::from_millis(DRAIN_MS),
+            idle: Duration::from_millis(H2_IDLE_MS_MAX),
         }
     }
 }
@@ -96,12 +91,9 @@ pub enum GatewayError {
         /// What the system says.
         source: io::Error,
     },
-    /// The certificate chain is empty or malformed, or does not belong to the key.
-    #[error("the TLS certificate cannot be used: {0}")]
-    Certificate(#[from] rustls::Error),
-    /// The private key is in no known form.
-    #[error("the TLS private key cannot be used: {0}")]
-    PrivateKey(&'static str),
+    /// TLS cannot be spoken so.
+    #[error(transparent)]
+    Tls(#[from] TlsFault),
     /// No asynchronous runtime to serve on.
     #[error("the listener cannot be used: {0}")]
     Runtime(io::Error),
@@ -111,10 +103,11 @@ pub enum GatewayError {
 pub struct Gateway {
     listener: StdListener,
     address: SocketAddr,
-    tls: Arc<ServerConfig>,
+    tls: Shown,
     front: Arc<Front>,
     places: Places,
     drain: Duration,
+    idle: Duration,
 }
 
 impl Gateway {
@@ -127,7 +120,7 @@ impl Gateway {
         config: GatewayConfig,
         link: EngineLink,
     ) -> Result<Self, GatewayError> {
-        let tls = server_config(config.certificate_chain_der, &config.private_key_der)?;
+        let tls = Shown::new(&config.tls)?;
         listener
             .set_nonblocking(true)
             .map_err(GatewayError::Runtime)?;
@@ -149,6 +142,7 @@ impl Gateway {
             )),
             places: Places::new(config.connections_max, config.connections_per_source_max),
             drain: config.drain,
+            idle: config.idle,
         })
     }
 
@@ -158,6 +152,12 @@ impl Gateway {
         self.address
     }
 
+    /// What new connections are shown, to be replaced while it serves.
+    #[must_use]
+    pub fn shown(&self) -> Shown {
+        self.tls.clone()
+    }
+
     /// Serves until `shutdown` is ready, then stops accepting, lets running requests finish for a
     /// bounded time and cuts off the rest.
     ///
@@ -165,7 +165,6 @@ impl Gateway {
     /// `Runtime` if it is not called on a runtime with I/O.
     pub async fn serve(self, shutdown: impl Future<Output = ()>) -> Result<(), GatewayError> {
         let listener = TcpListener::from_std(self.listener).map_err(GatewayError::Runtime)?;
-        let acceptor = TlsAcceptor::from(self.tls);
         let graceful = GracefulShutdown::new();
         let mut connections = JoinSet::new();
         let mut shutdown = std::pin::pin!(shutdown);
@@ -180,8 +179,9 @@ impl Gateway {
             let connection = Connection {
                 peer,
                 front: Arc::clone(&self.front),
-                acceptor: acceptor.clone(),
+                acceptor: TlsAcceptor::from(self.tls.now()),
                 watcher: graceful.watcher(),
+                idle: self.idle,
                 _place: place,
             };
             connections.spawn(connection.run(stream));
@@ -206,17 +206,6 @@ pub fn prepare() -> Result<(), GatewayError> {
         let error = io::Error::other("the system gives no random bytes");
         GatewayError::Runtime(error)
     })
-}
-
-/// Whether TLS can be served with this certificate chain and key.
-///
-/// # Errors
-/// `Certificate` or `PrivateKey`.
-pub fn check_certificate(
-    certificate_chain_der: Vec<Vec<u8>>,
-    private_key_der: &Zeroizing<Vec<u8>>,
-) -> Result<(), GatewayError> {
-    server_config(certificate_chain_der, private_key_der).map(drop)
 }
 
 /// Takes a port; port 0 picks a free one. Nothing is served before a gateway is put on it.
@@ -256,6 +245,7 @@ struct Connection {
     front: Arc<Front>,
     acceptor: TlsAcceptor,
     watcher: Watcher,
+    idle: Duration,
     _place: Place,
 }
 
@@ -277,17 +267,27 @@ impl Connection {
         let h2 = stream.get_ref().1.alpn_protocol() == Some(ALPN_H2);
         let builder = http(h2);
         let (front, peer) = (self.front, self.peer);
+        let activity = Activity::new();
+        let running = activity.clone();
         let service = service_fn(move |request: hyper::Request<Incoming>| {
-            Arc::clone(&front).handle(request, peer)
+            let running = running.begin();
+            let answer = Arc::clone(&front).handle(request, peer);
+            async move { answer.await.map(|response| counted(response, running)) }
         });
         let connection = builder.serve_connection(TokioIo::new(stream), service);
-        if let Err(error) = self.watcher.watch(connection).await {
-            tracing::debug!(%error, "connection ended early");
+        tokio::select! {
+            ended = self.watcher.watch(connection) => {
+                if let Err(error) = ended {
+                    tracing::debug!(%error, "connection ended early");
+                }
+            }
+            // No request runs, so nothing is cut off.
+            () = activity.quiet(self.idle), if h2 => {}
         }
     }
 }
 
-fn http(h2: bool) -> auto::Builder<TokioExecutor> {
+pub(crate) fn http(h2: bool) -> auto::Builder<TokioExecutor> {
     let builder = auto::Builder::new(TokioExecutor::new());
     let mut builder = if h2 {
         builder.http2_only()

@@ -4,11 +4,13 @@
 use std::sync::Arc;
 
 use hyper::header::{HeaderName, HeaderValue};
+use s3s::dto::Owner;
 use s3s::{S3, S3Error, S3Request, S3Response, S3Result, dto};
 
+use crate::bucket::owner;
 use crate::error::wrong_answer;
 use crate::front::RequestContext;
-use crate::limits::RECEIPT_HEADER;
+use crate::limits::{RECEIPT_HEADER, VAULT_KEYS_PREFIX};
 use crate::link::{Pending, Session, settle};
 use crate::message::{
     Answer, BucketInfo, BucketKind, Delivered, ObjectInfo, ObjectName, Refusal, Request,
@@ -16,7 +18,7 @@ use crate::message::{
 use crate::refused::Feature;
 use crate::slab::{Slab, Slabs};
 use crate::text::base64;
-use crate::{acl, bucket, list, lock, multipart, object, sosapi, unconfigured};
+use crate::{acl, bucket, lifecycle, list, lock, multipart, object, unconfigured};
 use stele_format::units::VersionId;
 
 /// What all operations share.
@@ -70,6 +72,12 @@ pub(crate) fn with_receipt<T>(output: T, receipt: Option<String>) -> S3Result<S3
 #[derive(Clone)]
 pub(crate) struct Caller(Session);
 
+impl From<Session> for Caller {
+    fn from(session: Session) -> Self {
+        Self(session)
+    }
+}
+
 impl Caller {
     /// Asks the engine.
     pub(crate) async fn ask(&self, request: Request) -> Result<Answer, Refusal> {
@@ -86,6 +94,11 @@ impl Caller {
     ) -> Result<Pending, Refusal> {
         check_vault_keys(&request)?;
         self.0.post(request, slab).await
+    }
+
+    /// Whose key it is.
+    pub(crate) fn owner(&self) -> Owner {
+        owner(self.0.owner())
     }
 
     /// Who asks: the access key id.
@@ -154,7 +167,7 @@ fn check_vault_keys(request: &Request) -> Result<(), Refusal> {
     else {
         return Ok(());
     };
-    if name.key.starts_with(sosapi::PREFIX) {
+    if name.key.starts_with(VAULT_KEYS_PREFIX) {
         Err(Refusal::VaultKey)
     } else {
         Ok(())
@@ -226,9 +239,13 @@ operations! {
         => bucket::get_versioning;
     put_bucket_versioning, PutBucketVersioningInput, PutBucketVersioningOutput
         => bucket::put_versioning;
-    get_bucket_acl, GetBucketAclInput, GetBucketAclOutput => bucket::get_acl;
+    get_bucket_acl, GetBucketAclInput, GetBucketAclOutput => acl::get_bucket;
     get_bucket_lifecycle_configuration, GetBucketLifecycleConfigurationInput,
-        GetBucketLifecycleConfigurationOutput => bucket::get_lifecycle;
+        GetBucketLifecycleConfigurationOutput => lifecycle::get;
+    put_bucket_lifecycle_configuration, PutBucketLifecycleConfigurationInput,
+        PutBucketLifecycleConfigurationOutput => lifecycle::put;
+    delete_bucket_lifecycle, DeleteBucketLifecycleInput, DeleteBucketLifecycleOutput
+        => lifecycle::delete;
     get_bucket_policy, GetBucketPolicyInput, GetBucketPolicyOutput => bucket::get_policy;
     get_bucket_policy_status, GetBucketPolicyStatusInput, GetBucketPolicyStatusOutput
         => bucket::get_policy_status;
@@ -277,7 +294,7 @@ operations! {
     upload_part_copy, UploadPartCopyInput, UploadPartCopyOutput => object::copy::part;
     get_object_attributes, GetObjectAttributesInput, GetObjectAttributesOutput
         => object::attributes::get;
-    get_object_acl, GetObjectAclInput, GetObjectAclOutput => object::get::acl;
+    get_object_acl, GetObjectAclInput, GetObjectAclOutput => acl::get_object;
     put_object_acl, PutObjectAclInput, PutObjectAclOutput => acl::put_object;
     get_object_tagging, GetObjectTaggingInput, GetObjectTaggingOutput => object::tagging::get;
     put_object_tagging, PutObjectTaggingInput, PutObjectTaggingOutput => object::tagging::put;
@@ -313,9 +330,6 @@ operations! {
         PutObjectLockConfigurationOutput => lock::put_configuration;
     }
     refused {
-    put_bucket_lifecycle_configuration, PutBucketLifecycleConfigurationInput,
-        PutBucketLifecycleConfigurationOutput => Lifecycle;
-    delete_bucket_lifecycle, DeleteBucketLifecycleInput, DeleteBucketLifecycleOutput => Lifecycle;
     put_bucket_encryption, PutBucketEncryptionInput, PutBucketEncryptionOutput => Encryption;
     delete_bucket_encryption, DeleteBucketEncryptionInput,
         DeleteBucketEncryptionOutput => Encryption;

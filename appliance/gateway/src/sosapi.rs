@@ -7,13 +7,11 @@ use s3s::crypto::{Checksum, Md5};
 use s3s::dto::{ETag, Range, Timestamp};
 
 use crate::error::wrong_answer;
+use crate::limits::VAULT_KEYS_PREFIX as PREFIX;
 use crate::message::{Answer, Request};
 use crate::object::get::{content_range, resolve};
 use crate::service::Caller;
 use crate::text::hex;
-
-/// What the keys of the vault itself begin with.
-pub(crate) const PREFIX: &str = ".system-d26a9498-cb7c-4a87-a44a-8ae204f5ba6c/";
 
 /// Their media type.
 pub(crate) const CONTENT_TYPE: &str = "application/xml";

@@ -12,10 +12,10 @@
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use zeroize::Zeroize;
 
 use crate::limits::LINK_FRAME_BYTES_MAX;
 use crate::message::{Answer, Refusal, Request, SessionId};
+use crate::tls::Tls;
 
 pub mod gateway;
 pub(crate) mod plain;
@@ -31,6 +31,8 @@ pub enum Up {
     Ready {
         /// How far files and new connections are closed to it.
         files: Confined,
+        /// Most bytes of memory of its own, if that is bounded.
+        memory_bytes_max: Option<u64>,
     },
     /// A question.
     Ask {
@@ -59,6 +61,8 @@ pub enum Down {
         /// Bytes of content that lie in the question's piece now.
         bytes: u32,
     },
+    /// Show this to new connections from now on.
+    Tls(Tls),
     /// Take no new connections, let running requests finish, and end.
     Stop,
 }
@@ -86,10 +90,8 @@ pub struct Piece {
 /// What a gateway process needs to begin.
 #[derive(Serialize, Deserialize)]
 pub struct Setup {
-    /// Certificate chain, DER, leaf first.
-    pub certificate_chain_der: Vec<Vec<u8>>,
-    /// The leaf's private key, DER (PKCS#8).
-    pub private_key_der: Vec<u8>,
+    /// How TLS is spoken.
+    pub tls: Tls,
     /// The region buckets are said to be in.
     pub region: String,
     /// Names under which the vault is reached.
@@ -98,12 +100,6 @@ pub struct Setup {
     pub upload_slabs: u32,
     /// Pieces of the shared memory for downloads.
     pub download_slabs: u32,
-}
-
-impl Drop for Setup {
-    fn drop(&mut self) {
-        self.private_key_der.zeroize();
-    }
 }
 
 impl std::fmt::Debug for Setup {

@@ -7,6 +7,7 @@ use stele_format::label::VaultFlags;
 use stele_format::manifest::{
     BucketBody, BucketKind as MediaKind, BucketRule as MediaRule, Checksum as MediaChecksum,
     ChecksumAlgorithm, ChecksumType, ChunkKey as MediaKey, ConfigBody, Manifest,
+    UploadRule as MediaUploadRule,
 };
 use stele_format::record::{
     Abandoned, Alloc, Body, EpochReason, EpochStart, Genesis, LockMode, Marker, Placed,
@@ -21,7 +22,7 @@ use crate::index::fact::ManifestFacts;
 use crate::index::rows::{BucketRow, Leaves, PartRow, RecordLocation, UploadRow, VersionRow};
 use crate::keys::message::open_message;
 use crate::keys::state::KeyState;
-use crate::policy::{BucketKind, Mode, OwnerId, Period, PrefixRule, Retention};
+use crate::policy::{BucketKind, Mode, OwnerId, Period, PrefixRule, Retention, UploadRule};
 use crate::pool::Place;
 use crate::read::VerifiedRecord;
 use crate::request::{Checksum, Metadata};
@@ -327,6 +328,7 @@ fn upload_opened(header: &RecordHeader, manifest: Manifest, location: RecordLoca
             object: None,
             name: manifest.name,
             started: header.wall_ms,
+            began: header.compliance_ms,
             retention,
             hold: wishes.filter(|wishes| wishes.hold).map(|_| true),
             key_index: header.key_index,
@@ -432,6 +434,16 @@ pub(crate) fn bucket_body(row: &BucketRow) -> BucketBody {
                 days: rule.days,
             })
             .collect(),
+        uploads: row
+            .uploads
+            .iter()
+            .map(|rule| MediaUploadRule {
+                id: rule.id.clone(),
+                prefix: rule.prefix.clone(),
+                days: rule.days,
+                disabled: rule.disabled,
+            })
+            .collect(),
     }
 }
 
@@ -456,6 +468,16 @@ fn bucket_row(body: &BucketBody) -> BucketRow {
             .map(|rule| PrefixRule {
                 prefix: rule.prefix.clone(),
                 days: rule.days,
+            })
+            .collect(),
+        uploads: body
+            .uploads
+            .iter()
+            .map(|rule| UploadRule {
+                id: rule.id.clone(),
+                prefix: rule.prefix.clone(),
+                days: rule.days,
+                disabled: rule.disabled,
             })
             .collect(),
         deleted: false,

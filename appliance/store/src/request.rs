@@ -18,7 +18,7 @@ use crate::policy::approval::{Accepted, PersonView, RequestView};
 use crate::policy::people::Policies;
 use crate::policy::{
     Asker, BucketKind, EffectiveTime, Kept, Mode, OwnerId, Period, PrefixRule, Retention,
-    VersionLock,
+    UploadRule, VersionLock,
 };
 
 pub use crate::refusal::{DamagePlace, ReadOnlyReason, Refusal};
@@ -227,6 +227,13 @@ pub enum Command {
         /// Days; none removes the rule.
         days: Option<u32>,
     },
+    /// `Done`: when unfinished uploads are given up.
+    SetUploadRules {
+        /// Bucket.
+        bucket: String,
+        /// All its rules from now on.
+        rules: Vec<UploadRule>,
+    },
     /// `Stream`
     OpenPut {
         /// Object.
@@ -378,6 +385,11 @@ pub enum Command {
         /// Upload.
         upload: UploadId,
     },
+    /// `OldUploads`: some that are to be given up; asked by the vault alone.
+    ListOldUploads {
+        /// Only after this one.
+        after: Option<UploadId>,
+    },
     /// `Capacity`
     Capacity,
     /// `Done` when durable: a configuration value under the box key.
@@ -461,6 +473,8 @@ pub struct BucketInfo {
     pub default: Option<(Mode, Period)>,
     /// Default retention by prefix.
     pub rules: Vec<PrefixRule>,
+    /// When unfinished uploads are given up.
+    pub uploads: Vec<UploadRule>,
     /// Whose it is.
     pub owner: OwnerId,
 }
@@ -650,6 +664,13 @@ pub enum Answer {
     Parts(Vec<ListedPart>, bool),
     /// Uploads.
     Uploads(Page<ListedUpload>),
+    /// Uploads that are to be given up.
+    OldUploads {
+        /// Which.
+        uploads: Vec<(ObjectName, UploadId)>,
+        /// After which one to ask again; none if these were the last.
+        next: Option<UploadId>,
+    },
     /// Bytes of client data that the pool can hold in all, and that still fit.
     Capacity {
         /// In all.

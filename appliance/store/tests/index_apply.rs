@@ -137,6 +137,7 @@ fn opened(at: u64) -> Fact {
         object: None,
         name: NAME.to_vec(),
         started: UnixMillis::new(at),
+        began: UnixMillis::new(at),
         retention: None,
         hold: None,
         key_index: KeyIndex::new(at),
@@ -291,6 +292,7 @@ fn buckets_configurations_and_chunks_are_put_and_a_deleted_bucket_stays_known() 
         created: UnixMillis::new(1),
         owner: OwnerId::default(),
         rules: Vec::new(),
+        uploads: Vec::new(),
         deleted: false,
     };
     let chunk = ChunkRow {

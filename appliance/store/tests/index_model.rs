@@ -327,6 +327,7 @@ impl Model {
             object: self.objects.get(&(bucket, name.to_vec())).copied(),
             name: name.to_vec(),
             started: UnixMillis::new(self.log_index().get()),
+            began: UnixMillis::new(self.log_index().get()),
             retention: None,
             hold: Some(true),
             key_index: KeyIndex::new(3),

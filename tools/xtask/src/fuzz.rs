@@ -93,10 +93,47 @@ pub fn replay(
     );
 }
 
+/// What in the gateway reads what strangers send, run in a process of its own, whose memory is bounded.
+const GATEWAY: [&str; 4] = ["http", "sigv4", "chunked", "xml"];
+
+/// Runs the gateway's targets, or the named one.
+pub fn gateway(
+    workspace: &Workspace,
+    ledger: &mut Ledger,
+    count: u64,
+    seed: u64,
+    only: Option<&str>,
+) {
+    for name in GATEWAY {
+        if only.is_some_and(|only| only != name) {
+            continue;
+        }
+        ledger.case(&format!("fuzz: {name}, {count} cases, seed {seed}"), || {
+            let example = [
+                "run",
+                "--quiet",
+                "--release",
+                "-p",
+                "stele-gateway",
+                "--example",
+                "gateway_fuzz",
+            ];
+            let run = workspace.cargo(&example);
+            run.args([
+                "--".to_owned(),
+                name.to_owned(),
+                count.to_string(),
+                seed.to_string(),
+            ])
+            .stream()
+        });
+    }
+}
+
 /// The names that can be chosen.
 pub fn names() -> Vec<&'static str> {
     let decoders = TARGETS.iter().map(|(name, _)| *name);
-    decoders.chain([REPLAY]).collect()
+    decoders.chain([REPLAY]).chain(GATEWAY).collect()
 }
 
 /// A golden file: its name and content.

@@ -164,6 +164,8 @@ struct BenchArguments {
 enum BenchTask {
     /// The vault beside Ceph's RADOS gateway and SeaweedFS, in one run.
     Peers(bench::peers::Wishes),
+    /// What thousands of connections that do next to nothing cost an honest client.
+    SlowSockets(bench::slow::Wishes),
 }
 
 #[derive(Args)]
@@ -278,8 +280,10 @@ fn run(workspace: &Workspace, task: Task) -> Outcome {
 }
 
 fn benchmark(workspace: &Workspace, arguments: BenchArguments) -> Outcome {
-    if let Some(BenchTask::Peers(wishes)) = &arguments.what {
-        return bench::peers::run(workspace, wishes);
+    match &arguments.what {
+        Some(BenchTask::Peers(wishes)) => return bench::peers::run(workspace, wishes),
+        Some(BenchTask::SlowSockets(wishes)) => return bench::slow::run(workspace, wishes),
+        None => {}
     }
     let BenchArguments { rounds, write, .. } = arguments;
     if arguments.disk {
@@ -310,6 +314,7 @@ fn fuzzing(workspace: &Workspace, cases: u64, seed: Option<u64>, target: Option<
     let seed = seed.unwrap_or_else(rng::fresh_seed);
     fuzz::cases(workspace, &mut ledger, cases, seed, target);
     fuzz::replay(workspace, &mut ledger, cases, seed, target);
+    fuzz::gateway(workspace, &mut ledger, cases, seed, target);
     verdict(&[ledger.close()])
 }
 

@@ -2,7 +2,7 @@
 
 use stele_gateway::message as gateway;
 use stele_gateway::slab::Slab;
-use stele_store::policy::BucketKind;
+use stele_store::policy::{BucketKind, UploadRule};
 use stele_store::request as store;
 use stele_store::request::Answer;
 
@@ -21,7 +21,14 @@ fn plain(answer: Answer) -> Option<gateway::Answer> {
     Some(match answer {
         Answer::Done => gateway::Answer::Done,
         Answer::Buckets(buckets) => {
-            gateway::Answer::Buckets(buckets.into_iter().map(bucket).collect())
+            // Without rules: a list of many buckets must fit in one answer.
+            let listed = |info: store::BucketInfo| {
+                bucket(store::BucketInfo {
+                    uploads: Vec::new(),
+                    ..info
+                })
+            };
+            gateway::Answer::Buckets(buckets.into_iter().map(listed).collect())
         }
         Answer::Bucket(info) => gateway::Answer::Bucket(bucket(info)),
         Answer::Stream(stream) => gateway::Answer::Stream(gateway::StreamId(stream.0)),
@@ -73,7 +80,7 @@ fn plain(answer: Answer) -> Option<gateway::Answer> {
             free_bytes,
         },
         Answer::Uploads(listing) => gateway::Answer::Uploads(page(listing, listed_upload)),
-        Answer::Data(_) | Answer::Config(_) => return None,
+        Answer::Data(_) | Answer::Config(_) | Answer::OldUploads { .. } => return None,
     })
 }
 
@@ -94,6 +101,17 @@ fn bucket(info: store::BucketInfo) -> gateway::BucketInfo {
         kind,
         created: info.created,
         default,
+        owner: info.owner.as_str().to_owned(),
+        uploads: info.uploads.into_iter().map(upload_rule).collect(),
+    }
+}
+
+fn upload_rule(rule: UploadRule) -> gateway::UploadRule {
+    gateway::UploadRule {
+        id: rule.id,
+        prefix: key_up(rule.prefix),
+        days: rule.days,
+        disabled: rule.disabled,
     }
 }
 

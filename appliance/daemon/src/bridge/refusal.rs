@@ -70,6 +70,7 @@ fn policy_up(refusal: policy::Refusal) -> gateway::Refusal {
         | policy::Refusal::OnlyVault
         // Rules are set at the console alone.
         | policy::Refusal::RuleInvalid
+        | policy::Refusal::UploadRuleInvalid
         | policy::Refusal::NoSuchRule
         | policy::Refusal::TooManyRules { .. }
         | policy::Refusal::RuleNeedsDefault

@@ -3,6 +3,7 @@
 use stele_gateway::message as gateway;
 use stele_gateway::message::Request as Ask;
 use stele_gateway::slab::Slab;
+use stele_store::policy::UploadRule;
 use stele_store::request as store;
 use stele_store::request::Command;
 
@@ -21,6 +22,10 @@ pub fn to_store(request: Ask, slab: Option<Slab>) -> Option<Command> {
         Ask::SetDefaultRetention { bucket, default } => Command::SetDefaultRetention {
             bucket,
             default: default.map(default_down),
+        },
+        Ask::SetUploadRules { bucket, rules } => Command::SetUploadRules {
+            bucket,
+            rules: rules.into_iter().map(upload_rule_down).collect(),
         },
         Ask::OpenPut {
             name,
@@ -150,6 +155,15 @@ pub fn to_store(request: Ask, slab: Option<Slab>) -> Option<Command> {
             upload,
         },
     })
+}
+
+fn upload_rule_down(rule: gateway::UploadRule) -> UploadRule {
+    UploadRule {
+        id: rule.id,
+        prefix: rule.prefix.into_bytes(),
+        days: rule.days,
+        disabled: rule.disabled,
+    }
 }
 
 fn stream_down(stream: gateway::StreamId) -> store::StreamId {

@@ -583,13 +583,26 @@ fn buckets_and_stored_versions_come_up_and_configuration_never_does() {
             created: UnixMillis::new(5),
             default: Some((Mode::Compliance, Period::Days(1))),
             rules: Vec::new(),
-            owner: policy::OwnerId::default(),
+            uploads: vec![policy::UploadRule {
+                id: "i".to_owned(),
+                prefix: b"wal/".to_vec(),
+                days: 3,
+                disabled: true,
+            }],
+            owner: policy::OwnerId::new("a1").expect("an owner"),
         };
         let expected = gateway::BucketInfo {
+            owner: "a1".to_owned(),
             name: "b".to_owned(),
             kind: expected,
             created: UnixMillis::new(5),
             default: Some((gateway::LockMode::Compliance, gateway::Period::Days(1))),
+            uploads: vec![gateway::UploadRule {
+                id: "i".to_owned(),
+                prefix: "wal/".to_owned(),
+                days: 3,
+                disabled: true,
+            }],
         };
         let up = answer_to_gateway(store::Answer::Bucket(bucket));
         assert!(matches!(up, Some(gateway::Answer::Bucket(info)) if info == expected));

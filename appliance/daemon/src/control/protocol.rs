@@ -5,6 +5,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::clients::{ClientAsk, ClientReply, RuleAsk, RuleReply};
+use super::tls::{TlsAsk, TlsStatus};
 
 /// Grows when an old client could misunderstand a new server or the other way round.
 pub const PROTOCOL: u32 = 1;
@@ -33,6 +34,8 @@ pub enum Ask {
     Client(ClientAsk),
     /// About default retention by prefix.
     Rule(RuleAsk),
+    /// About TLS.
+    Tls(TlsAsk),
 }
 
 /// A disk that is to join. Paths are absolute.
@@ -94,6 +97,8 @@ pub enum Reply {
     Client(ClientReply),
     /// The rules of a bucket.
     Rules(RuleReply),
+    /// How TLS is spoken.
+    Tls(TlsStatus),
     /// Why there is no answer, as a sentence.
     Refused(String),
 }
@@ -147,6 +152,9 @@ pub struct Status {
     /// The process that faces the network.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gateway: Option<GatewayStatus>,
+    /// How TLS is spoken.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<TlsStatus>,
     /// Buckets shown to clients.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub buckets: Option<u32>,
@@ -328,6 +336,10 @@ pub struct GatewayStatus {
     /// How far files and new connections are closed to it: fully, partly, or system calls only.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub confined: Option<String>,
+    /// Most bytes of memory of its own; absent where the machine bounds none. It is also the first to be ended
+    /// where the machine has no memory left.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory_bytes_max: Option<u64>,
     /// How often it was started again since the vault is served.
     pub restarts: u32,
 }

@@ -20,6 +20,7 @@ use tokio::time::timeout;
 
 use super::clients::{ClientAsk, ClientReply, RuleAsk, RuleReply};
 use super::protocol::{Ask, Draining, Join, Joined, PROTOCOL, Question, Reply, Status};
+use super::tls::{TlsAsk, TlsStatus};
 use crate::error::{Error, Outcome};
 use crate::limits::{
     CONTROL_CONNECTION_COUNT_MAX, CONTROL_JOIN_MS_MAX, CONTROL_MS_MAX, CONTROL_REPLY_BYTES_MAX,
@@ -68,6 +69,9 @@ pub trait Answerer: Send + Sync + 'static {
 
     /// Shows or changes default retention by prefix.
     fn rule(&self, ask: RuleAsk) -> impl Future<Output = Outcome<RuleReply>> + Send;
+
+    /// Shows or changes how TLS is spoken.
+    fn tls(&self, ask: TlsAsk) -> impl Future<Output = Outcome<TlsStatus>> + Send;
 }
 
 /// The serving end.
@@ -184,6 +188,7 @@ async fn answer(ask: Ask, answerer: &impl Answerer) -> Reply {
         Ask::Drain(number) => answerer.drain(number).await.map(Reply::Draining),
         Ask::Client(ask) => answerer.client(ask).await.map(Reply::Client),
         Ask::Rule(ask) => answerer.rule(ask).await.map(Reply::Rules),
+        Ask::Tls(ask) => answerer.tls(ask).await.map(Reply::Tls),
     };
     reply.unwrap_or_else(|error| Reply::Refused(error.to_string()))
 }
@@ -191,7 +196,7 @@ async fn answer(ask: Ask, answerer: &impl Answerer) -> Reply {
 /// Time an answer may take.
 fn limit(ask: &Ask) -> Duration {
     Duration::from_millis(match ask {
-        Ask::Status | Ask::Client(_) | Ask::Rule(_) => CONTROL_MS_MAX,
+        Ask::Status | Ask::Client(_) | Ask::Rule(_) | Ask::Tls(_) => CONTROL_MS_MAX,
         Ask::Join(_) | Ask::Drain(_) => CONTROL_JOIN_MS_MAX,
     })
 }
@@ -256,6 +261,19 @@ pub fn ask_rule(path: &Path, question: RuleAsk) -> Outcome<Option<RuleReply>> {
     match ask(path, Ask::Rule(question))? {
         None => Ok(None),
         Some(Reply::Rules(reply)) => Ok(Some(reply)),
+        Some(Reply::Refused(why)) => Err(Error::JoinRefused(why)),
+        Some(_) => Err(Error::ControlAnswer),
+    }
+}
+
+/// Asks the serving process about TLS; none when nothing listens.
+///
+/// # Errors
+/// Why it does not, or an answer that cannot be understood.
+pub fn ask_tls(path: &Path, question: TlsAsk) -> Outcome<Option<TlsStatus>> {
+    match ask(path, Ask::Tls(question))? {
+        None => Ok(None),
+        Some(Reply::Tls(status)) => Ok(Some(status)),
         Some(Reply::Refused(why)) => Err(Error::JoinRefused(why)),
         Some(_) => Err(Error::ControlAnswer),
     }
@@ -346,6 +364,10 @@ mod tests {
                 Some(_) => Err(Error::NoAnswer),
             }
         }
+
+        async fn tls(&self, _: TlsAsk) -> Outcome<TlsStatus> {
+            Err(Error::NoAnswer)
+        }
     }
 
     fn sample() -> Status {
@@ -365,6 +387,7 @@ mod tests {
             log: None,
             alarms: Vec::new(),
             gateway: None,
+            tls: None,
             buckets: None,
             index: None,
             counters: None,

@@ -22,7 +22,7 @@ use zeroize::Zeroizing;
 
 use super::handover;
 use crate::error::{Error, Outcome};
-use crate::limits::FILE_COUNT_MAX;
+use crate::limits::{FILE_COUNT_MAX, GATEWAY_DATA_BYTES_MAX, GATEWAY_OOM_SCORE};
 
 /// Serves until the engine's process says stop or is gone.
 ///
@@ -32,6 +32,7 @@ pub fn run() -> Outcome<()> {
     // The engine's process may be killed: nobody else would end this one then, or free the port.
     prctl::set_pdeathsig(Signal::SIGKILL).map_err(not_confined)?;
     prctl::set_name(c"stele-gateway").map_err(not_confined)?;
+    let memory_bytes_max = bound_memory();
     let stdin = std::io::stdin().as_fd().try_clone_to_owned();
     let socket = StdStream::from(stdin.map_err(Error::NotHandedOver)?);
     let [listener, memory] = handover::receive(&socket).map_err(Error::NotHandedOver)?;
@@ -44,10 +45,23 @@ pub fn run() -> Outcome<()> {
     stele_gateway::prepare()?;
     let enforced = close_files().map_err(Error::Sandbox)?;
     let runtime = runtime()?;
-    let served = runtime.block_on(serve((socket, listener, memory), setup, frames, enforced));
+    let confined = (enforced, memory_bytes_max);
+    let served = runtime.block_on(serve((socket, listener, memory), setup, frames, confined));
     // Tasks of broken connections may still wait for an engine that is gone.
     runtime.shutdown_background();
     served
+}
+
+/// Bounds the memory of this process and lets it be the first to go where the machine has none left: it can
+/// be started again within a moment, the engine's process only with a recovery. Before anything of a stranger
+/// is read, and for good: the calls that could undo it are given up later. Says the bound, if there is one.
+fn bound_memory() -> Option<u64> {
+    // A machine that does not allow either still serves; the status says so.
+    let score = std::fs::write("/proc/self/oom_score_adj", GATEWAY_OOM_SCORE);
+    let (_, most) = getrlimit(Resource::RLIMIT_DATA).ok()?;
+    let wanted = GATEWAY_DATA_BYTES_MAX.min(most);
+    let bound = setrlimit(Resource::RLIMIT_DATA, wanted, wanted);
+    (score.is_ok() && bound.is_ok()).then_some(wanted)
 }
 
 /// A runtime whose threads all run, so that none needs a system call that only starting threads need.
@@ -98,7 +112,7 @@ async fn serve(
     (socket, listener, memory): (StdStream, OwnedFd, OwnedFd),
     mut setup: Setup,
     frames: Frames,
-    enforced: Enforced,
+    (enforced, memory_bytes_max): (Enforced, Option<u64>),
 ) -> Outcome<()> {
     // Whoever asks the engine's process to stop may ask the whole group: running requests finish.
     let _terminate = signal(SignalKind::terminate()).map_err(Error::Thread)?;
@@ -107,26 +121,24 @@ async fn serve(
     socket.set_nonblocking(true).map_err(Error::NotHandedOver)?;
     let socket = UnixStream::from_std(socket).map_err(Error::NotHandedOver)?;
     let wire = Wire::new(socket, slabs.clone());
-    let mut config = GatewayConfig::new(
-        std::mem::take(&mut setup.certificate_chain_der),
-        Zeroizing::new(std::mem::take(&mut setup.private_key_der)),
-        slabs,
-    );
+    let mut config = GatewayConfig::new(std::mem::take(&mut setup.tls), slabs);
     config.region = std::mem::take(&mut setup.region);
     config.domains = std::mem::take(&mut setup.domains);
     let link = EngineLink::wired(wire.clone());
     let gateway = Gateway::over(TcpListener::from(listener), config, link)?;
+    let shown = gateway.shown();
     close_calls().map_err(Error::Sandbox)?;
     let files = match enforced {
         Enforced::Fully => Confined::Fully,
         Enforced::Partly => Confined::Partly,
         Enforced::Not => Confined::Not,
     };
-    wire.ready(files).await.map_err(|_gone| Error::NoAnswer)?;
+    let ready = wire.ready(files, memory_bytes_max);
+    ready.await.map_err(|_gone| Error::NoAnswer)?;
     let stop = wire.clone();
     tokio::select! {
         served = gateway.serve(async move { stop.stop_asked().await }) => Ok(served?),
-        _end = wire.run(frames) => Err(Error::NoAnswer),
+        _end = wire.run(frames, &shown) => Err(Error::NoAnswer),
     }
 }
 

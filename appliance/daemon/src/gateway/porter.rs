@@ -21,11 +21,12 @@ use stele_gateway::limits::{LINK_READ_BYTES, SLAB_FRONT_BYTES, SLAB_PLAIN_BYTES_
 use stele_gateway::message as gateway;
 use stele_gateway::message::{Claim, Refusal, Request, SessionId};
 use stele_gateway::slab::Slab;
+use stele_gateway::tls::Tls;
 use stele_gateway::wire::{Confined, Down, Frames, Piece, Up, WireFault, encode};
 use stele_store::request as store;
 use stele_store::request::Command;
 use tokio::net::UnixStream;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use super::door::Door;
 use super::sessions::{Sessions, Stream};
@@ -111,6 +112,9 @@ pub struct Tools {
     pub questions: mpsc::Sender<Question>,
 }
 
+/// How far a gateway is confined, and its most memory.
+pub type Ready = (Confined, Option<u64>);
+
 /// One conversation.
 pub struct Porter {
     stream: UnixStream,
@@ -126,7 +130,9 @@ pub struct Porter {
     sent: usize,
     answers: mpsc::UnboundedReceiver<(u64, Answered)>,
     porter: mpsc::UnboundedSender<(u64, Answered)>,
-    ready: Option<Confined>,
+    ready: Option<Ready>,
+    /// Changes of how TLS is spoken.
+    tls: Option<watch::Receiver<Arc<Tls>>>,
 }
 
 impl Porter {
@@ -147,7 +153,13 @@ impl Porter {
             answers,
             porter,
             ready: None,
+            tls: None,
         }
+    }
+
+    /// Tells the gateway of every change of how TLS is spoken.
+    pub fn show(&mut self, tls: watch::Receiver<Arc<Tls>>) {
+        self.tls = Some(tls);
     }
 
     /// Leaves a frame to be sent.
@@ -162,7 +174,7 @@ impl Porter {
     pub async fn run(
         &mut self,
         mut stop: tokio::sync::watch::Receiver<bool>,
-        ready: impl FnOnce(Confined),
+        ready: impl FnOnce(Ready),
     ) -> End {
         let mut frames = Frames::default();
         let mut bytes = vec![0; LINK_READ_BYTES];
@@ -199,6 +211,11 @@ impl Porter {
                 readable = self.stream.readable(), if self.listens() => {
                     if let Err(end) = self.read(readable, &mut frames, &mut bytes).await {
                         return end;
+                    }
+                }
+                tls = next_tls(&mut self.tls) => {
+                    if let Err(fault) = self.tell(&Down::Tls(Tls::clone(&tls))) {
+                        return End::Fault(fault);
                     }
                 }
                 changed = stop.changed(), if !stopped => {
@@ -281,7 +298,10 @@ impl Porter {
             && let Some(frame) = frames.take::<Up>()?
         {
             match frame {
-                Up::Ready { files } => self.ready = Some(files),
+                Up::Ready {
+                    files,
+                    memory_bytes_max,
+                } => self.ready = Some((files, memory_bytes_max)),
                 Up::Ask {
                     number,
                     session,
@@ -428,7 +448,14 @@ impl Porter {
             let now_ms = SystemClock.monotonic_ms();
             let session = self.sessions.open(&claim.key_id, now_ms)?;
             let key = wants_key.then_some(key);
-            Ok(gateway::Answer::SignedIn { session, key })
+            let register = self.tools.door.register.now();
+            let entry = register.iter().find(|entry| entry.id == claim.key_id);
+            let owner = entry.map(|entry| entry.owner.clone()).unwrap_or_default();
+            Ok(gateway::Answer::SignedIn {
+                session,
+                key,
+                owner,
+            })
         });
         self.reply(number, result, 0)
     }
@@ -543,4 +570,15 @@ fn opened(answer: &store::Answer) -> Option<Stream> {
         store::Answer::Opened { stream, .. } => Some(Stream::Get(gateway::StreamId(stream.0))),
         _ => None,
     }
+}
+
+/// The next change of how TLS is spoken; never, where nobody makes any.
+async fn next_tls(tls: &mut Option<watch::Receiver<Arc<Tls>>>) -> Arc<Tls> {
+    if let Some(changes) = tls
+        && changes.changed().await.is_ok()
+    {
+        return Arc::clone(&changes.borrow_and_update());
+    }
+    *tls = None;
+    std::future::pending().await
 }

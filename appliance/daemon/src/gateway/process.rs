@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use stele_device::linux::shared::SharedMemory;
 use stele_gateway::limits::{DRAIN_MS, SLAB_BYTES};
+use stele_gateway::tls::Tls;
 use stele_gateway::wire::{Confined, Down, Setup};
 use tokio::net::UnixStream;
 use tokio::sync::{oneshot, watch};
@@ -32,6 +33,8 @@ pub struct GatewayState {
     pub process: Option<u32>,
     /// How far files and new connections are closed to it.
     pub confined: Option<Confined>,
+    /// Most bytes of memory of its own, if that is bounded.
+    pub memory_bytes_max: Option<u64>,
     /// How often it was started again.
     pub restarts: u32,
 }
@@ -55,10 +58,8 @@ impl GatewayView {
 pub struct Charge {
     /// Where it listens. It stays open here, so that a restart loses no connection that waits.
     pub listener: TcpListener,
-    /// The certificate chain, DER, leaf first.
-    pub certificate_chain_der: Vec<Vec<u8>>,
-    /// The leaf's private key, DER.
-    pub private_key_der: zeroize::Zeroizing<Vec<u8>>,
+    /// How TLS is spoken, now and from any change on.
+    pub tls: watch::Receiver<Arc<Tls>>,
     /// The region buckets are said to be in.
     pub region: String,
     /// Names under which the vault is reached.
@@ -191,11 +192,17 @@ impl Work {
         self.view.lock().process = Some(id);
         let mut porter = Porter::new(socket, Arc::clone(&self.memory), self.charge.tools.clone());
         let mut served = false;
-        let end = match porter.tell(&Down::Setup(self.setup())) {
+        let mut tls = self.charge.tls.clone();
+        let setup = self.setup(&tls.borrow_and_update());
+        porter.show(tls);
+        let end = match porter.tell(&Down::Setup(setup)) {
             Ok(()) => {
-                let conversation = porter.run(self.stop.clone(), |confined| {
+                let conversation = porter.run(self.stop.clone(), |(confined, memory_bytes_max)| {
                     served = true;
-                    self.view.lock().confined = Some(confined);
+                    let mut state = self.view.lock();
+                    state.confined = Some(confined);
+                    state.memory_bytes_max = memory_bytes_max;
+                    drop(state);
                     ready.try_send(Ok(())).ok();
                 });
                 Some(self.bounded(conversation).await)
@@ -206,6 +213,10 @@ impl Work {
         // Our end of the connection closes with it: a process that still runs sees that and ends.
         drop(porter);
         let how = end_of(&mut child);
+        // The next process sees nothing of what clients of this one sent and got.
+        self.memory
+            .forget()
+            .map_err(|errno| Error::Thread(errno.into()))?;
         if !self.is_stopping() {
             let end = end.unwrap_or_default();
             tracing::error!(process = id, %how, %end, "the gateway's process has ended; it is started again");
@@ -251,11 +262,10 @@ impl Work {
         Ok((ours, child))
     }
 
-    fn setup(&self) -> Setup {
+    fn setup(&self, tls: &Tls) -> Setup {
         let count = |slabs: usize| u32::try_from(slabs).unwrap_or(u32::MAX);
         Setup {
-            certificate_chain_der: self.charge.certificate_chain_der.clone(),
-            private_key_der: self.charge.private_key_der.to_vec(),
+            tls: Tls::clone(tls),
             region: self.charge.region.clone(),
             domains: self.charge.domains.clone(),
             upload_slabs: count(UPLOAD_SLAB_COUNT),

@@ -3,8 +3,10 @@
 //! The honest gateway has checked all of this and more before it asks. Rules about keys, metadata,
 //! retention and rights stand in the store; here stands what only bounds the work of an answer.
 
-use stele_gateway::limits::{KEY_BYTES_MAX, LIST_ENTRIES_MAX, PART_NUMBER_MAX};
-use stele_gateway::message::{Checksum, Conditions, ListWish, Purpose, Refusal, Request};
+use stele_gateway::limits::{KEY_BYTES_MAX, LIST_ENTRIES_MAX, PART_NUMBER_MAX, VAULT_KEYS_PREFIX};
+use stele_gateway::message::{
+    Checksum, Conditions, ListWish, ObjectName, Purpose, Refusal, Request,
+};
 
 /// Algorithms of checksums.
 const CHECKSUM_COUNT_MAX: usize = 5;
@@ -14,9 +16,12 @@ const CHECKSUM_BYTES_MAX: usize = 32;
 /// Refuses what no honest gateway asks.
 ///
 /// # Errors
-/// `NoSuchBucket` for what can be no bucket's name, `PartOrder` and `TooLarge` for numbers of parts,
+/// `VaultKey` for a change of a key of the vault itself, `NoSuchBucket` for what can be no bucket's name, `PartOrder` and `TooLarge` for numbers of parts,
 /// `Busy` for a listing that is too long.
 pub fn verify(request: &Request) -> Result<(), Refusal> {
+    if changed(request).is_some_and(|name| name.key.starts_with(VAULT_KEYS_PREFIX)) {
+        return Err(Refusal::VaultKey);
+    }
     match request {
         Request::CreateBucket { name, .. } if !is_bucket_name(name) => Err(Refusal::NoSuchBucket),
         Request::CommitPut {
@@ -49,6 +54,21 @@ pub fn verify(request: &Request) -> Result<(), Refusal> {
             })
         }
         _ => Ok(()),
+    }
+}
+
+/// The name that a question changes something about, if it changes anything.
+fn changed(request: &Request) -> Option<&ObjectName> {
+    match request {
+        Request::OpenPut { name, .. }
+        | Request::Delete { name, .. }
+        | Request::SetRetention { name, .. }
+        | Request::SetHold { name, .. }
+        | Request::SetTags { name, .. }
+        | Request::CreateUpload { name, .. }
+        | Request::CompleteUpload { name, .. }
+        | Request::AbortUpload { name, .. } => Some(name),
+        _ => None,
     }
 }
 
@@ -116,6 +136,45 @@ fn is_bucket_name(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn keys_of_the_vault_are_read_and_never_changed() {
+        for (key, expected) in [
+            ("system.xml", Err(Refusal::VaultKey)),
+            ("anything", Err(Refusal::VaultKey)),
+        ] {
+            let name = || ObjectName {
+                bucket: "bucket".to_owned(),
+                key: format!("{VAULT_KEYS_PREFIX}{key}"),
+            };
+            let put = Request::OpenPut {
+                name: name(),
+                purpose: Purpose::Part {
+                    upload: stele_format::units::UploadId::from_bytes([1; 16]),
+                    number: 1,
+                },
+                content_bytes: None,
+            };
+            assert_eq!(verify(&put), expected);
+            let delete = Request::Delete {
+                name: name(),
+                version: None,
+                bypass: false,
+            };
+            assert_eq!(verify(&delete), expected);
+            let hold = Request::SetHold {
+                name: name(),
+                version: None,
+                on: true,
+            };
+            assert_eq!(verify(&hold), expected);
+            let head = Request::Head {
+                name: name(),
+                version: None,
+            };
+            assert_eq!(verify(&head), Ok(()));
+        }
+    }
 
     #[test]
     fn what_no_honest_gateway_asks_is_refused() {

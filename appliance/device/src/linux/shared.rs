@@ -7,7 +7,7 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use nix::errno::Errno;
-use nix::fcntl::{FcntlArg, SealFlag, fcntl};
+use nix::fcntl::{FallocateFlags, FcntlArg, SealFlag, fallocate, fcntl};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::stat::fstat;
 use nix::unistd::ftruncate;
@@ -59,6 +59,16 @@ impl SharedMemory {
     #[must_use]
     pub fn file(&self) -> BorrowedFd<'_> {
         self.file.as_fd()
+    }
+
+    /// Makes all of it zeros, and gives it back to the machine until it is touched again.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn forget(&self) -> Result<(), Errno> {
+        let bytes = fstat(&self.file)?.st_size;
+        let flags = FallocateFlags::FALLOC_FL_PUNCH_HOLE | FallocateFlags::FALLOC_FL_KEEP_SIZE;
+        fallocate(&self.file, flags, 0, bytes)
     }
 
     /// Copies from `start` of a piece on until `into` is full.
@@ -143,6 +153,23 @@ mod tests {
             assert_eq!(&buffer[8189..], b"xyz");
         }
         assert!(pools[0].number_of(&buffers[1].1).is_none());
+    }
+
+    #[test]
+    fn what_is_forgotten_is_zeros_for_both_processes() {
+        let memory = SharedMemory::create(4096, 2).expect("memory");
+        let pools = adopt(memory.file(), 4096, &[2]).expect("mapped");
+        let mut seen = [1; 4];
+        let mut buffer = pools[0].try_take().expect("a buffer");
+        buffer[..4].copy_from_slice(b"name");
+        memory.copy_in(1, 4092, b"name").expect("inside");
+        memory.forget().expect("forgotten");
+        assert_eq!(&buffer[..4], [0; 4]);
+        memory.copy_out(1, 4092, &mut seen).expect("inside");
+        assert_eq!(seen, [0; 4]);
+        memory.copy_in(1, 4092, b"more").expect("still as long");
+        memory.copy_out(1, 4092, &mut seen).expect("inside");
+        assert_eq!(&seen, b"more");
     }
 
     #[test]

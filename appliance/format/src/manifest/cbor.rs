@@ -6,11 +6,14 @@ use zeroize::Zeroizing;
 
 use super::{
     BucketBody, BucketKind, BucketRule, Checksum, ChecksumAlgorithm, ChecksumType, ChunkKey,
-    ConfigBody, LockWishes, Manifest, ManifestEntry, ManifestKind,
+    ConfigBody, LockWishes, Manifest, ManifestEntry, ManifestKind, UploadRule,
 };
 use crate::cbor::{MapWriter, Reader, Writer, encode_value};
 use crate::codec::{DecodeError, Fault};
-use crate::limits::{BUCKET_RULES_MAX, DOCUMENT_BYTES_MAX, KEY_BYTES_MAX, PART_NUMBER_MAX};
+use crate::limits::{
+    BUCKET_RULES_MAX, DOCUMENT_BYTES_MAX, KEY_BYTES_MAX, PART_NUMBER_MAX, RULE_ID_BYTES_MAX,
+    UPLOAD_RULES_MAX,
+};
 use crate::record::{EntryKind, LockMode};
 use crate::units::{ByteCount, UnixMillis};
 
@@ -370,6 +373,29 @@ fn read_rules(r: &mut Reader<'_>) -> Result<Vec<BucketRule>, DecodeError> {
     filled(r, "rules", rules)
 }
 
+/// Each id once, in the order in which they were set.
+fn read_upload_rules(r: &mut Reader<'_>) -> Result<Vec<UploadRule>, DecodeError> {
+    let mut rules: Vec<UploadRule> = Vec::new();
+    r.list("uploads", UPLOAD_RULES_MAX, |r| {
+        r.tuple("upload rule", 4)?;
+        let rule = UploadRule {
+            id: r.text("upload rule id", RULE_ID_BYTES_MAX)?.to_owned(),
+            prefix: r.bytes("upload rule prefix", KEY_BYTES_MAX)?.to_vec(),
+            days: r.small("upload rule days")?,
+            disabled: r.flag("upload rule disabled")?,
+        };
+        if rule.days == 0 {
+            return r.refuse("upload rule days", Fault::Value);
+        }
+        if rules.iter().any(|before| before.id == rule.id) {
+            return r.refuse("upload rule id", Fault::Value);
+        }
+        rules.push(rule);
+        Ok(())
+    })?;
+    filled(r, "uploads", rules)
+}
+
 impl BucketBody {
     const NOUN: &str = "BucketBody";
 
@@ -377,7 +403,11 @@ impl BucketBody {
     #[must_use]
     pub fn encode(&self) -> Zeroizing<Vec<u8>> {
         let rules: usize = self.rules.iter().map(|rule| rule.prefix.len() + 16).sum();
-        let capacity = 128 + self.name.len() + self.owner.len() + rules;
+        let uploads = self.uploads.iter();
+        let uploads: usize = uploads
+            .map(|rule| rule.id.len() + rule.prefix.len() + 16)
+            .sum();
+        let capacity = 128 + self.name.len() + self.owner.len() + rules + uploads;
         let mut map = MapWriter::new(capacity);
         map.key(1).text(&self.name);
         map.key(2).uint(self.kind.get());
@@ -389,6 +419,12 @@ impl BucketBody {
         map.optional(8, some(&self.rules), |w, rules| {
             w.list(rules, |w, rule| {
                 w.array(2).bytes(&rule.prefix).uint(rule.days);
+            });
+        });
+        map.optional(9, some(&self.uploads), |w, rules| {
+            w.list(rules, |w, rule| {
+                w.array(4).text(&rule.id).bytes(&rule.prefix);
+                w.uint(rule.days).uint(u8::from(rule.disabled));
             });
         });
         map.finish_secret(capacity)
@@ -414,6 +450,7 @@ impl BucketBody {
                 .required(7, |r| r.text("owner", TEXT_BYTES_MAX))?
                 .to_owned(),
             rules: map.optional(8, read_rules)?.unwrap_or_default(),
+            uploads: map.optional(9, read_upload_rules)?.unwrap_or_default(),
         };
         map.finish()?;
         let encoded = value.encode();

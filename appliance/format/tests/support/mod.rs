@@ -17,7 +17,7 @@ use stele_format::label::{
 };
 use stele_format::manifest::{
     BucketBody, BucketKind, BucketRule, Checksum, ChecksumAlgorithm, ChecksumType, ChunkKey,
-    ConfigBody, LockWishes, Manifest, ManifestEntry, ManifestKind,
+    ConfigBody, LockWishes, Manifest, ManifestEntry, ManifestKind, UploadRule,
 };
 use stele_format::record::{
     Abandoned, Alloc, Body, ClockEvent, ClockEventKind, Commit, CopyHealth, Destroyed, EntryKind,
@@ -613,6 +613,7 @@ pub fn bucket() -> BucketBody {
         created_ms: NOW,
         owner: "stele".to_owned(),
         rules: Vec::new(),
+        uploads: Vec::new(),
     }
 }
 
@@ -624,6 +625,19 @@ pub fn bucket_with_rules() -> BucketBody {
     BucketBody {
         rules: vec![rule("index/", 7), rule("locks/", 1)],
         ..bucket()
+    }
+}
+
+pub fn bucket_with_upload_rules() -> BucketBody {
+    let rule = |id: &str, prefix: &str, days, disabled| UploadRule {
+        id: id.to_owned(),
+        prefix: prefix.into(),
+        days,
+        disabled,
+    };
+    BucketBody {
+        uploads: vec![rule("site", "wal/", 1, false), rule("all", "", 30, true)],
+        ..bucket_with_rules()
     }
 }
 

@@ -18,7 +18,7 @@ pub(super) const SINGLE: [&str; 10] = [
 ];
 
 /// `x-amz-*` headers, without the prefix, that are read somewhere behind the guard.
-pub(super) const HEADERS: [&str; 34] = [
+pub(super) const HEADERS: [&str; 36] = [
     "bucket-object-lock-enabled",
     "bypass-governance-retention",
     "checksum-algorithm",
@@ -38,6 +38,7 @@ pub(super) const HEADERS: [&str; 34] = [
     "copy-source-range",
     "date",
     "decoded-content-length",
+    "expected-bucket-owner",
     "max-parts",
     "metadata-directive",
     "mp-object-size",
@@ -48,6 +49,7 @@ pub(super) const HEADERS: [&str; 34] = [
     "optional-object-attributes",
     "part-number-marker",
     "sdk-checksum-algorithm",
+    "source-expected-bucket-owner",
     "tagging",
     "tagging-directive",
     "te",
@@ -55,15 +57,14 @@ pub(super) const HEADERS: [&str; 34] = [
     "user-agent",
 ];
 
-/// Query parameters of a presigned URL, and one that SDKs add to it and that may be ignored.
-pub(super) const PRESIGNED: [&str; 7] = [
+/// Query parameters of a presigned URL.
+pub(super) const PRESIGNED: [&str; 6] = [
     "X-Amz-Algorithm",
     "X-Amz-Credential",
     "X-Amz-Date",
     "X-Amz-Expires",
     "X-Amz-SignedHeaders",
     "X-Amz-Signature",
-    "x-amz-checksum-mode",
 ];
 
 /// Sub-resources of an object that are written as XML documents.

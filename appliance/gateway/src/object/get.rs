@@ -3,14 +3,13 @@
 use hyper::StatusCode;
 use hyper::header::{EXPIRES, HeaderMap, HeaderValue, IF_RANGE};
 use s3s::dto::{
-    ChecksumMode, ETag, ETagCondition, GetObjectAclInput, GetObjectAclOutput, GetObjectInput,
-    GetObjectOutput, HeadObjectInput, HeadObjectOutput, ObjectLockLegalHoldStatus, ObjectLockMode,
-    Range, StreamingBlob, Timestamp, TimestampFormat,
+    ChecksumMode, ETag, ETagCondition, GetObjectInput, GetObjectOutput, HeadObjectInput,
+    HeadObjectOutput, ObjectLockLegalHoldStatus, ObjectLockMode, Range, StreamingBlob, Timestamp,
+    TimestampFormat,
 };
 use s3s::{Body, S3Error, S3ErrorCode, S3Request, S3Response, S3Result};
 use stele_format::units::VersionId;
 
-use crate::bucket::{owner, private_grants};
 use crate::error::{custom, invalid_request, mode_text, wrong_answer};
 use crate::lock::hold_status;
 use crate::message::{Answer, ObjectInfo, ObjectName, RangeWish, Refusal, Request, StreamId};
@@ -458,25 +457,6 @@ impl Shown {
             version_id: info.versioned.then(|| info.version.to_string()),
         }
     }
-}
-
-pub(crate) async fn acl(
-    service: &Service,
-    request: S3Request<GetObjectAclInput>,
-) -> S3Result<S3Response<GetObjectAclOutput>> {
-    let caller = service.caller(&request)?;
-    let input = request.input;
-    let version = caller
-        .version(&input.bucket, input.version_id.as_deref())
-        .await?;
-    caller
-        .head(name(&input.bucket, &input.key), version)
-        .await?;
-    plain(GetObjectAclOutput {
-        grants: Some(private_grants()),
-        owner: Some(owner()),
-        request_charged: None,
-    })
 }
 
 #[cfg(test)]

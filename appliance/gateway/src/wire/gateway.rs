@@ -10,6 +10,7 @@ use tokio::sync::{Notify, oneshot};
 use crate::limits::{LINK_BACKLOG_BYTES_MAX, LINK_READ_BYTES, SLAB_PLAIN_BYTES_MAX};
 use crate::message::{Answer, Delivered, Envelope, Refusal, Reply, Request, SessionId};
 use crate::slab::{Slab, Slabs};
+use crate::tls::Shown;
 use crate::wire::{Down, Frames, Piece, Up, WireFault, encode};
 
 /// An open conversation. Clones are the same one.
@@ -89,9 +90,17 @@ impl Wire {
     ///
     /// # Errors
     /// `Stopping` when there is nobody to say it to.
-    pub async fn ready(&self, files: crate::wire::Confined) -> Result<(), Refusal> {
+    pub async fn ready(
+        &self,
+        files: crate::wire::Confined,
+        memory_bytes_max: Option<u64>,
+    ) -> Result<(), Refusal> {
         self.room().await?;
-        self.put(&Up::Ready { files }, None)
+        let ready = Up::Ready {
+            files,
+            memory_bytes_max,
+        };
+        self.put(&ready, None)
     }
 
     /// Waits until the engine's side asks to stop. The conversation goes on, so that running requests
@@ -100,11 +109,11 @@ impl Wire {
         self.0.stop.notified().await;
     }
 
-    /// Receives answers until the conversation ends; sends what `post` could not. Everybody who
+    /// Receives answers, and what is to be shown, until the conversation ends; sends what `post` could not. Everybody who
     /// still waits then is told that the engine is stopping.
-    pub async fn run(&self, frames: Frames) -> End {
+    pub async fn run(&self, frames: Frames, shown: &Shown) -> End {
         let end = tokio::select! {
-            end = self.receive(frames) => end,
+            end = self.receive(frames, shown) => end,
             error = self.flush() => End::Io(error),
         };
         self.end();
@@ -234,7 +243,7 @@ impl Wire {
         }
     }
 
-    async fn receive(&self, mut frames: Frames) -> End {
+    async fn receive(&self, mut frames: Frames, shown: &Shown) -> End {
         let mut bytes = vec![0; LINK_READ_BYTES];
         loop {
             loop {
@@ -244,6 +253,12 @@ impl Wire {
                         result,
                         bytes,
                     })) => self.deliver(number, result, bytes),
+                    Ok(Some(Down::Tls(tls))) => {
+                        if let Err(error) = shown.replace(&tls) {
+                            // The engine's side has checked it; the old one goes on.
+                            tracing::error!(%error, "the new certificate cannot be used");
+                        }
+                    }
                     Ok(Some(Down::Stop)) => self.0.stop.notify_one(),
                     Ok(Some(Down::Setup(_))) => return End::Fault(WireFault::Malformed),
                     Ok(None) => break,

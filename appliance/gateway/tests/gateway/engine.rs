@@ -45,6 +45,8 @@ pub struct State {
     /// The client may bypass governance and lift holds.
     pub rights: bool,
     /// Who asked last.
+    /// Whose key every client has.
+    pub owner: String,
     pub last_client: String,
     /// Whose the open sessions are.
     pub sessions: BTreeMap<SessionId, String>,
@@ -185,6 +187,7 @@ impl State {
         Ok(Answer::SignedIn {
             session,
             key: wants_key.then_some(key),
+            owner: self.owner.clone(),
         })
     }
 
@@ -210,6 +213,11 @@ impl State {
             Request::HeadBucket { name } => self.bucket(&name).cloned().map(Answer::Bucket),
             Request::DeleteBucket { name } => self.delete_bucket(&name),
             Request::SetDefaultRetention { bucket, default } => self.set_default(&bucket, default),
+            Request::SetUploadRules { bucket, rules } => {
+                let found = self.buckets.get_mut(&bucket);
+                found.ok_or(Refusal::NoSuchBucket)?.uploads = rules;
+                Ok(Answer::Done)
+            }
             Request::OpenPut { name, purpose, .. } => self.open_put(name, purpose),
             Request::PutData { stream } => self.put_data(stream, slab.expect("with content")),
             Request::CommitPut {
@@ -324,6 +332,8 @@ impl State {
             kind,
             created: now(),
             default,
+            owner: self.owner.clone(),
+            uploads: Vec::new(),
         };
         self.buckets.insert(name, info.clone());
         Ok(Answer::Bucket(info))

@@ -147,3 +147,68 @@ async fn a_broken_download_is_a_broken_stream() {
     }
     assert!(broken, "a broken download must not look whole");
 }
+
+#[tokio::test]
+async fn a_connection_that_only_pings_is_closed_and_one_with_a_slow_request_is_not() {
+    let idle = std::time::Duration::from_millis(300);
+    let world = World::start_with(|config| config.idle = idle).await;
+    world.bucket("locked").await;
+    world.put("locked", "key", &vec![7u8; 5_000_000]).await;
+    let mut tls = (*world.tls).clone();
+    tls.alpn_protocols = vec![b"h2".to_vec()];
+    let open = || async {
+        let connection = Connection::open(world.address, Arc::new(tls.clone())).await;
+        let stream = connection.expect("a connection").stream;
+        h2::client::handshake(stream).await.expect("HTTP/2")
+    };
+    // Pings are answered until it is closed all the same.
+    let (_sender, mut connection) = open().await;
+    let mut pings = connection.ping_pong().expect("the first one");
+    let ended = tokio::spawn(connection);
+    let mut answered = 0;
+    while pings.ping(h2::Ping::opaque()).await.is_ok() {
+        answered += 1;
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    assert!(answered > 0);
+    drop(ended.await.expect("not cancelled"));
+    // A download whose client takes a break for longer than that goes on.
+    let (mut sender, connection) = open().await;
+    tokio::spawn(connection);
+    let got = send_after(&world, &mut sender, idle * 3).await;
+    assert_eq!(got.len(), 5_000_000);
+}
+
+/// A download that is read only after a while.
+async fn send_after(
+    world: &World,
+    sender: &mut SendRequest<Bytes>,
+    pause: std::time::Duration,
+) -> Vec<u8> {
+    let call = Call::object("GET", "locked", "key");
+    let (headers, names, signature) = call.sign(&world.key, HOST);
+    let mut request = Request::builder().uri(format!("https://{HOST}{}", call.path));
+    for (name, value) in headers.iter().filter(|(name, _)| name != "host") {
+        request = request.header(name, value);
+    }
+    let authorization = format!(
+        "AWS4-HMAC-SHA256 Credential={}/{}, SignedHeaders={names}, Signature={signature}",
+        world.key.id,
+        call.scope.text()
+    );
+    let request = request.header("authorization", authorization).body(());
+    let (answer, _) = sender
+        .send_request(request.expect("a request"), true)
+        .expect("sent");
+    let mut body = answer.await.expect("an answer").into_body();
+    tokio::time::sleep(pause).await;
+    let mut content = Vec::new();
+    while let Some(piece) = body.data().await {
+        let piece = piece.expect("a piece");
+        body.flow_control()
+            .release_capacity(piece.len())
+            .expect("in order");
+        content.extend_from_slice(&piece);
+    }
+    content
+}

@@ -183,3 +183,60 @@ async fn plain_buckets_list_null_versions() {
         .expect(200);
     assert_eq!(reply.all("VersionId"), ["null"]);
 }
+
+#[tokio::test]
+async fn listings_and_access_lists_name_the_owner_of_the_bucket() {
+    let world = World::start().await;
+    world.bucket("vaults").await;
+    world.engine.with(|state| state.owner = "north".to_owned());
+    world.bucket("tenants").await;
+    world.put("vaults", "key", b"x").await;
+    world.put("tenants", "key", b"x").await;
+    let owners = |reply: &crate::client::Reply| {
+        let names = reply.all("DisplayName");
+        let ids: std::collections::BTreeSet<_> = reply.all("ID").into_iter().collect();
+        assert_eq!(ids.len(), 1, "{}", reply.text());
+        (names[0].clone(), ids.into_iter().next().expect("one"))
+    };
+    let mut ids = Vec::new();
+    for (bucket, name) in [("vaults", "vault"), ("tenants", "north")] {
+        let mut seen = std::collections::BTreeSet::new();
+        for (query, value) in [("prefix", ""), ("versions", ""), ("acl", "")] {
+            let call = Call::bucket("GET", bucket).query(query, value);
+            seen.insert(owners(&world.call(call).await.expect(200)));
+        }
+        let v2 = Call::bucket("GET", bucket).query("list-type", "2");
+        let plain = world.call(v2).await.expect(200);
+        assert_eq!(plain.all("Owner"), [""; 0]);
+        let v2 = Call::bucket("GET", bucket).query("list-type", "2");
+        let fetched = world
+            .call(v2.query("fetch-owner", "true"))
+            .await
+            .expect(200);
+        seen.insert(owners(&fetched));
+        assert_eq!(seen.len(), 1, "{seen:?}");
+        let (shown, id) = seen.into_iter().next().expect("one");
+        assert_eq!((shown.as_str(), id.len()), (name, 64));
+        ids.push(id);
+    }
+    assert_ne!(ids[0], ids[1]);
+    let all = world.call(Call::bucket("GET", "")).await.expect(200);
+    assert_eq!(all.one("DisplayName"), "north", "the asker's own");
+    // Whoever expects an owner finds him, or nothing is done.
+    for (bucket, expected, status) in [
+        ("vaults", &ids[0], 200),
+        ("tenants", &ids[1], 200),
+        ("vaults", &ids[1], 403),
+        ("tenants", &"me".to_owned(), 403),
+    ] {
+        let call = Call::bucket("GET", bucket).header("x-amz-expected-bucket-owner", expected);
+        assert_eq!(world.call(call).await.status, status, "{bucket} {expected}");
+    }
+    let copy = |owner: &str| {
+        let call =
+            Call::object("PUT", "tenants", "copy").header("x-amz-copy-source", "/vaults/key");
+        call.header("x-amz-source-expected-bucket-owner", owner)
+    };
+    world.call(copy(&ids[1])).await.refused(403, "AccessDenied");
+    world.call(copy(&ids[0])).await.expect(200);
+}

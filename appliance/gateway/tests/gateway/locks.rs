@@ -394,8 +394,6 @@ async fn lock_14_no_client_has_versions_expire() {
     let call = |method: &str| Call::bucket(method, "locked").query("lifecycle", "");
     let reply = world.call(call("PUT").document(xml)).await;
     reply.refused(501, "NotImplemented");
-    let reply = world.call(call("DELETE")).await;
-    reply.refused(501, "NotImplemented");
     let reply = world.call(call("GET")).await;
     reply.refused(404, "NoSuchLifecycleConfiguration");
 }
@@ -433,5 +431,30 @@ async fn lock_15_reads_tell_the_lock_of_each_version() {
             assert_eq!(reply.header(until), date, "{method}");
             assert_eq!(reply.header(hold), hold_given, "{method}");
         }
+    }
+}
+
+/// A copy that leaves the vault is a file like any other, and a copy inside has only the lock its own request or
+/// bucket gives it. The page for users says so, and the answers do: no lock of the source is told of a copy.
+#[tokio::test]
+async fn worm_09_a_copy_elsewhere_is_not_protected_and_users_are_told() {
+    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/s3.md");
+    let page = std::fs::read_to_string(page).expect("docs/s3.md");
+    assert!(page.contains("What is copied out of the vault is not protected by it"));
+    let world = World::start().await;
+    world.bucket("locked").await;
+    let source = Call::object("PUT", "locked", "key")
+        .body("content")
+        .header("x-amz-object-lock-mode", "COMPLIANCE")
+        .header("x-amz-object-lock-retain-until-date", FAR);
+    world.call(source).await.expect(200);
+    let copy = Call::object("PUT", "locked", "copy").header("x-amz-copy-source", "locked/key");
+    world.call(copy).await.expect(200);
+    for (key, lock) in [("key", Some("COMPLIANCE")), ("copy", None)] {
+        let reply = world
+            .call(Call::object("HEAD", "locked", key))
+            .await
+            .expect(200);
+        assert_eq!(reply.header("x-amz-object-lock-mode"), lock, "{key}");
     }
 }

@@ -11,6 +11,7 @@ mod copies;
 mod deletes;
 mod http2;
 mod integrity;
+mod lifecycle;
 mod listings;
 mod listings_model;
 mod locks;

@@ -70,7 +70,7 @@ async fn a_vault_cannot_be_configured_by_clients() {
         ("encryption", "encrypts everything by itself", true),
         ("intelligent-tiering", "tiers", true),
         ("inventory", "inventories", true),
-        ("lifecycle", "cannot have versions expire", true),
+        ("lifecycle", "cannot have versions expire", false),
         ("logging", "access logs", false),
         ("metrics", "management interface", true),
         ("notification", "calls nobody", false),

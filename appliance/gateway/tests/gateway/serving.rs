@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use stele_gateway::tls::{Tls, TlsFault};
 use stele_gateway::{EngineLink, Gateway, GatewayConfig, GatewayError, Slabs};
 use tokio::io::AsyncWriteExt;
 use tokio::sync::mpsc;
@@ -17,7 +18,10 @@ fn config(
     chain: Vec<Vec<u8>>,
     key: Zeroizing<Vec<u8>>,
 ) -> (SocketAddr, GatewayConfig) {
-    (listen, GatewayConfig::new(chain, key, Slabs::new(1, 1)))
+    (
+        listen,
+        GatewayConfig::new(Tls::new(chain, &key), Slabs::new(1, 1)),
+    )
 }
 
 fn bind((listen, config): (SocketAddr, GatewayConfig)) -> Result<Gateway, GatewayError> {
@@ -41,13 +45,19 @@ fn a_gateway_that_cannot_start_says_why() {
     assert!(matches!(elsewhere, Err(GatewayError::Listen { .. })));
     let (_, other_key) = self::certificate();
     let mismatch = bind(config(anywhere, vec![certificate.clone()], other_key));
-    assert!(matches!(mismatch, Err(GatewayError::Certificate(_))));
+    assert!(matches!(
+        mismatch,
+        Err(GatewayError::Tls(TlsFault::OtherKey))
+    ));
     let garbage = bind(config(anywhere, vec![vec![1, 2, 3]], key.clone()));
-    assert!(matches!(garbage, Err(GatewayError::Certificate(_))));
+    assert!(matches!(
+        garbage,
+        Err(GatewayError::Tls(TlsFault::Certificate(_)))
+    ));
     let none = bind(config(anywhere, Vec::new(), key));
-    assert!(matches!(none, Err(GatewayError::Certificate(_))));
+    assert!(matches!(none, Err(GatewayError::Tls(_))));
     let no_key = bind(config(anywhere, vec![certificate], Zeroizing::new(vec![0])));
-    assert!(matches!(no_key, Err(GatewayError::PrivateKey(_))));
+    assert!(matches!(no_key, Err(GatewayError::Tls(TlsFault::Key(_)))));
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@ use rcgen::{CertifiedKey, generate_simple_self_signed};
 use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::pki_types::CertificateDer;
 use rustls::{ClientConfig, RootCertStore};
+use stele_gateway::tls::Tls;
 use stele_gateway::{Clients, EngineLink, Gateway, GatewayConfig, GatewayError, SlabPool, Slabs};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
@@ -81,7 +82,8 @@ impl World {
         let memory = Slabs::new(SLABS, DOWNLOAD_SLABS);
         let slabs = memory.uploads.clone();
         let listen = SocketAddr::from(([127, 0, 0, 1], 0));
-        let mut config = GatewayConfig::new(vec![certificate.clone()], private_key, memory);
+        let mut config =
+            GatewayConfig::new(Tls::new(vec![certificate.clone()], &private_key), memory);
         change(&mut config);
         let port = stele_gateway::listen(listen).expect("a free port");
         let (sender, questions) = mpsc::channel(16);

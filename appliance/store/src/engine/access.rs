@@ -103,7 +103,7 @@ fn access(command: &Command) -> Access<'_> {
         Command::CreateBucket { name, .. } => Access::Bucket(Act::Create, name, None),
         Command::HeadBucket { name } => Access::Bucket(Act::See, name, None),
         Command::DeleteBucket { name } => Access::Bucket(Act::Remove, name, None),
-        Command::SetDefaultRetention { bucket, .. } => Access::Bucket(Act::Change, bucket, None),
+        Command::SetDefaultRetention { bucket, .. } | Command::SetUploadRules { bucket, .. } => Access::Bucket(Act::Change, bucket, None),
         Command::OpenGet { name, .. } | Command::Head { name, .. } => {
             Access::Bucket(Act::Get, &name.bucket, Some(&name.key))
         }
@@ -130,6 +130,7 @@ fn access(command: &Command) -> Access<'_> {
         }
         Command::PutConfig { .. }
         | Command::GetConfig { .. }
+        | Command::ListOldUploads { .. }
         | Command::SetRule { .. }
         | Command::Census { .. }
         | Command::PutScope(_)

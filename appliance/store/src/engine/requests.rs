@@ -154,6 +154,7 @@ impl Engine {
             | Command::Tombstone { .. } => Some(Claim::Everything),
             Command::DeleteBucket { name }
             | Command::SetDefaultRetention { bucket: name, .. }
+            | Command::SetUploadRules { bucket: name, .. }
             | Command::SetRule { bucket: name, .. } => Some(Claim::Bucket(
                 self.bucket_named(name).ok_or(Refusal::NoSuchBucket)?,
             )),
@@ -293,6 +294,9 @@ impl Engine {
                 prefix,
                 days,
             } => bucket::set_rule(facts, bucket, prefix, *days),
+            Command::SetUploadRules { bucket, rules } => {
+                bucket::set_upload_rules(facts, bucket, rules)
+            }
             Command::OpenPut {
                 name,
                 purpose,
@@ -368,6 +372,7 @@ impl Engine {
                 multipart::complete(facts, view, &named, conditions, pending.spilled.as_ref())
             }
             Command::AbortUpload { name, upload } => multipart::abort(facts, view, name, *upload),
+            Command::ListOldUploads { after } => multipart::list_old(facts, view, *after),
             Command::Capacity => Ok(Outcome::Answer(self.capacity())),
             Command::PutConfig { name, value } => Ok(bucket::put_config(facts, name, value)),
             Command::GetConfig { name } => bucket::get_config(view, name),

@@ -83,6 +83,7 @@ impl Engine {
                 | Command::CreateBucket { .. }
                 | Command::DeleteBucket { .. }
                 | Command::SetDefaultRetention { .. }
+                | Command::SetUploadRules { .. }
         );
         let bounded = |client: &&Client| adds && client.rate != Rate::default();
         let Some(client) = asker.client().filter(bounded) else {

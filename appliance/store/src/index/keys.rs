@@ -53,6 +53,12 @@ pub fn upload(upload: UploadId) -> Vec<u8> {
     upload.as_bytes().to_vec()
 }
 
+/// The upload of a key of [`upload`].
+#[must_use]
+pub fn upload_of(key: &[u8]) -> Option<UploadId> {
+    key.try_into().ok().map(UploadId::from_bytes)
+}
+
 /// Key of an upload under its name.
 #[must_use]
 pub fn upload_name(bucket: BucketId, name: &[u8], upload: UploadId) -> Vec<u8> {

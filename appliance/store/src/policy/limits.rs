@@ -40,6 +40,16 @@ pub const CLIENT_SCOPE_COUNT_MAX: usize = 64;
 /// Prefix rules of one bucket, as the format has them.
 pub const BUCKET_RULE_COUNT_MAX: usize = stele_format::limits::BUCKET_RULES_MAX;
 
+/// Rules of one bucket for unfinished uploads, as the format has them.
+pub const UPLOAD_RULE_COUNT_MAX: usize = stele_format::limits::UPLOAD_RULES_MAX;
+
+/// Longest id of such a rule, in bytes.
+pub const UPLOAD_RULE_ID_BYTES_MAX: usize = stele_format::limits::RULE_ID_BYTES_MAX;
+
+/// Days after which an unfinished upload is given up where its bucket has no rule for it. No backup takes
+/// that long, and what nobody finishes would take space for ever.
+pub const UPLOAD_DAYS_DEFAULT: u32 = 7;
+
 /// Longest prefix in such a list or of a rule, in bytes: as long as a key.
 pub const SCOPE_PREFIX_BYTES_MAX: usize = 1_024;
 

@@ -18,6 +18,7 @@ pub mod people;
 pub mod quota;
 pub mod retention;
 pub mod rules;
+pub mod uploads;
 
 #[cfg(test)]
 mod retention_table;
@@ -34,4 +35,6 @@ pub use retention::{
 pub use rules::{default_for, with_rule};
 pub use types::{
     BucketKind, BucketPolicy, Mode, Period, PrefixRule, Refusal, Retention, Right, Rights,
+    UploadRule,
 };
+pub use uploads::{check_upload_rules, is_given_up};

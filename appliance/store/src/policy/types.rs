@@ -253,6 +253,26 @@ impl std::fmt::Debug for PrefixRule {
     }
 }
 
+/// After how many days an unfinished multipart upload of a key with a prefix is given up.
+#[derive(Clone, PartialEq, Eq)]
+pub struct UploadRule {
+    /// What the client calls it.
+    pub id: String,
+    /// What keys begin with; may be empty.
+    pub prefix: Vec<u8>,
+    /// Days of 24 hours.
+    pub days: u32,
+    /// Whether it is kept but does not count.
+    pub disabled: bool,
+}
+
+/// Names are PHI.
+impl std::fmt::Debug for UploadRule {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "UploadRule(.., {} days)", self.days)
+    }
+}
+
 /// What a bucket and the vault say about the lock of a new version in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BucketPolicy {
@@ -309,6 +329,13 @@ pub enum Refusal {
     /// A rule without a prefix or with one longer than a key, or of no days or more than 36,500.
     #[error("a rule has a prefix of 1 to 1024 bytes and 1 to 36500 days")]
     RuleInvalid,
+    /// A rule for uploads with an id that is empty, too long or there twice, with a prefix longer than a
+    /// key, or of no days or more than 36,500.
+    #[error(
+        "a rule for unfinished uploads has an id of its own of 1 to 255 bytes, a prefix of at most 1024 \
+         bytes and 1 to 36500 days"
+    )]
+    UploadRuleInvalid,
     /// There is no rule for this prefix.
     #[error("the bucket has no rule for this prefix")]
     NoSuchRule,

@@ -435,6 +435,11 @@ impl Running {
         panic!("never: {what}; {:?}", self.engine.status());
     }
 
+    /// The machine's clock alone jumps ahead.
+    pub fn jump(&mut self, ms: u64) {
+        self.now.wall = UnixMillis::new(self.now.wall.get() + ms);
+    }
+
     /// One round: every disk's completions, then a tick.
     pub fn turn(&mut self) {
         self.complete();

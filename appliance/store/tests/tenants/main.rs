@@ -8,6 +8,7 @@ mod model;
 mod quotas;
 mod rights;
 mod rules;
+mod uploads;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -321,6 +321,7 @@ pub fn kind(refusal: &Refusal) -> &'static str {
         ) => "Client",
         Refusal::Policy(
             Policy::RuleInvalid
+            | Policy::UploadRuleInvalid
             | Policy::NoSuchRule
             | Policy::TooManyRules { .. }
             | Policy::RuleNeedsDefault

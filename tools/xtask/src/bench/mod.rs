@@ -9,6 +9,7 @@ mod objects;
 pub mod peers;
 mod primitives;
 mod raw;
+pub mod slow;
 mod table;
 
 use crate::failure::{Failure, Outcome};

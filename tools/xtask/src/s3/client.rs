@@ -10,6 +10,7 @@ use crate::failure::{Failure, Outcome};
 use crate::time;
 use rustls::ClientConfig;
 use std::collections::BTreeMap;
+use std::net::TcpStream;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -57,6 +58,18 @@ impl Endpoint {
             credentials,
             tls,
         })
+    }
+}
+
+impl Endpoint {
+    /// A connection on which nothing was said yet.
+    pub fn connect(&self) -> Result<Connection, Trouble> {
+        Connection::open(self.port, self.tls.as_ref())
+    }
+
+    /// A connection without even a handshake.
+    pub fn silent(&self) -> std::io::Result<TcpStream> {
+        TcpStream::connect(("127.0.0.1", self.port))
     }
 }
 

@@ -158,6 +158,11 @@ impl Connection {
         }
     }
 
+    /// Sends these bytes, after a handshake if there was none yet, and waits for nothing.
+    pub fn begin(&mut self, bytes: &[u8]) -> std::io::Result<()> {
+        self.send("", bytes)
+    }
+
     /// Sends only a part of a request and leaves.
     pub fn abandon(mut self, head: &str, body: &[u8]) -> Result<(), Trouble> {
         Ok(self.send(head, body)?)

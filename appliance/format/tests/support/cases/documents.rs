@@ -7,7 +7,8 @@ use stele_format::record::{Attachment, EntryKind, RecordType, encode_chunk_list}
 
 use super::{Case, as_is, invalid, poked, valid};
 use crate::support::{
-    bodies, bucket, bucket_with_rules, config, frontier, manifest, manifest_entry, stored,
+    bodies, bucket, bucket_with_rules, bucket_with_upload_rules, config, frontier, manifest,
+    manifest_entry, stored,
 };
 
 pub fn cases() -> Vec<Case> {
@@ -400,6 +401,19 @@ fn rules(name: &str, rules: &[(&[u8; 1], u8)], expected: &str) -> Case {
     invalid(&format!("bucket-rules-{name}"), bytes, expected)
 }
 
+/// A bucket document with these rules under key 9: an id of one byte, no prefix, days, not disabled.
+fn uploads(name: &str, rules: &[(&[u8; 1], u8)], expected: &str) -> Case {
+    let fixed = [
+        0xa8, 1, 0x61, b'b', 2, 0, 3, 0, 4, 0, 5, 0, 6, 0, 7, 0x60, 9,
+    ];
+    let count = 0x80 + u8::try_from(rules.len()).expect("a few");
+    let mut bytes = [&fixed[..], &[count]].concat();
+    for (id, days) in rules {
+        bytes.extend([0x84, 0x61, id[0], 0x40, *days, 0]);
+    }
+    invalid(&format!("bucket-uploads-{name}"), bytes, expected)
+}
+
 fn small_documents() -> Vec<Case> {
     let size_only = [&2_u64.to_le_bytes()[..], &[0x5a; 64]].concat();
     vec![
@@ -422,6 +436,21 @@ fn small_documents() -> Vec<Case> {
             "BucketBody.rules@26 KeyOrder",
         ),
         rules("empty", &[], "BucketBody.rules@18 Count"),
+        valid(
+            "bucket-uploads",
+            bucket_with_upload_rules().encode().to_vec(),
+        ),
+        uploads(
+            "days-0",
+            &[(b"a", 0)],
+            "BucketBody.upload rule days@24 Value",
+        ),
+        uploads(
+            "twice",
+            &[(b"a", 1), (b"a", 2)],
+            "BucketBody.upload rule id@30 Value",
+        ),
+        uploads("empty", &[], "BucketBody.uploads@18 Count"),
         valid("config", config().encode().to_vec()),
         invalid(
             "config-without-value",

@@ -10,7 +10,10 @@ use crate::index::rows::{BucketRow, NameRow, Table};
 use crate::index::{Fact, Scan, keys};
 use crate::limits::{BUCKET_COUNT_MAX, SCAN_ROW_COUNT};
 use crate::policy::client::Place;
-use crate::policy::{Act, BucketKind, Mode, Period, Rights, may_change_default, with_rule};
+use crate::policy::{
+    Act, BucketKind, Mode, Period, Rights, UploadRule, check_upload_rules, may_change_default,
+    with_rule,
+};
 use crate::request::{Answer, Refusal};
 
 /// The buckets the asker may touch, by name.
@@ -71,6 +74,7 @@ pub(crate) fn create(facts: &Facts<'_>, name: &str, lock: bool) -> Result<Outcom
         created: facts.wall,
         owner,
         rules: Vec::new(),
+        uploads: Vec::new(),
         deleted: false,
     };
     let id = BucketId::new(facts.random[0]);
@@ -129,6 +133,24 @@ pub(crate) fn set_rule(
     let rules = with_rule(row.default, &row.rules, prefix, days, facts.evaluation)?;
     let changed = BucketRow {
         rules,
+        ..row.clone()
+    };
+    Ok(Outcome::Write(
+        vec![draft(facts, id, &changed)],
+        After::Done,
+    ))
+}
+
+/// Sets when unfinished uploads are given up.
+pub(crate) fn set_upload_rules(
+    facts: &Facts<'_>,
+    name: &str,
+    rules: &[UploadRule],
+) -> Result<Outcome, Stop> {
+    let (id, row) = facts.bucket(name)?;
+    check_upload_rules(rules)?;
+    let changed = BucketRow {
+        uploads: rules.to_vec(),
         ..row.clone()
     };
     Ok(Outcome::Write(

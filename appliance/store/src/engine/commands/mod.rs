@@ -145,6 +145,7 @@ pub(crate) fn bucket_info(id: BucketId, row: &BucketRow) -> BucketInfo {
         created: row.created,
         default: row.default,
         rules: row.rules.clone(),
+        uploads: row.uploads.clone(),
         owner: row.owner.clone(),
     }
 }

@@ -11,10 +11,11 @@ use super::{After, Facts, Outcome};
 use crate::draft::{Draft, Origin, Sealed, VersionSlot};
 use crate::engine::view::{Need, Stop, View};
 use crate::fact;
-use crate::index::rows::{PartRow, UploadRow};
-use crate::index::{Fact, keys};
+use crate::index::rows::{PartRow, Table, TableRow, UploadRow};
+use crate::index::{Fact, Scan, keys};
 use crate::keys::counter::KeyClass;
-use crate::limits::{MANIFEST_ENTRY_COUNT_MAX, PART_BYTES_MIN};
+use crate::limits::{MANIFEST_ENTRY_COUNT_MAX, PART_BYTES_MIN, SCAN_ROW_COUNT};
+use crate::policy::is_given_up;
 use crate::read::Content;
 use crate::request::{
     Answer, Checksum, Conditions, ListedPart, LockWish, Metadata, NamedPart, ObjectName, Refusal,
@@ -274,6 +275,40 @@ pub(crate) fn abort(
     draft.bucket = bucket;
     draft.version = VersionSlot::Upload(upload);
     Ok(Outcome::Write(vec![draft], After::Done))
+}
+
+/// Uploads that are old enough to be given up. Each is given up by a question of its own, which holds
+/// its name: whoever completes it first wins.
+pub(crate) fn list_old(
+    facts: &Facts<'_>,
+    view: &View<'_>,
+    after: Option<UploadId>,
+) -> Result<Outcome, Stop> {
+    let mut scan = Scan::prefix(Table::Uploads, Vec::new(), SCAN_ROW_COUNT);
+    if let Some(after) = after {
+        // The first key behind it: no key is longer.
+        scan.from = [keys::upload(after), vec![0]].concat();
+    }
+    let page = view.scan(&scan)?;
+    let mut uploads = Vec::new();
+    for (key, value) in &page.rows {
+        let (Some(upload), row) = (keys::upload_of(key), UploadRow::decode(value)?) else {
+            continue;
+        };
+        let Some(bucket) = facts.buckets.get(&row.bucket).filter(|row| !row.deleted) else {
+            continue;
+        };
+        if is_given_up(&bucket.uploads, &row.name, row.began, facts.asked) {
+            let name = ObjectName {
+                bucket: bucket.name.clone(),
+                key: row.name,
+            };
+            uploads.push((name, upload));
+        }
+    }
+    let last = page.rows.last().and_then(|(key, _)| keys::upload_of(key));
+    let next = page.resume.and(last);
+    Ok(Outcome::Answer(Answer::OldUploads { uploads, next }))
 }
 
 /// What an open upload announced.

@@ -6,7 +6,7 @@ use stele_format::units::UnixMillis;
 
 use super::{Table, TableRow, read_bool, read_mode};
 use crate::index::codec::{Malformed, Reader, Writer};
-use crate::policy::{BucketKind, Mode, OwnerId, Period, PrefixRule};
+use crate::policy::{BucketKind, Mode, OwnerId, Period, PrefixRule, UploadRule};
 
 /// A bucket.
 #[derive(Clone, PartialEq, Eq)]
@@ -23,6 +23,8 @@ pub struct BucketRow {
     pub owner: OwnerId,
     /// Default retention of new versions by prefix of their keys, in the order of the prefixes.
     pub rules: Vec<PrefixRule>,
+    /// When unfinished uploads are given up, in the order in which the rules were set.
+    pub uploads: Vec<UploadRule>,
     /// Whether it is gone from S3. The row stays, since its released versions do.
     pub deleted: bool,
 }
@@ -55,6 +57,11 @@ impl TableRow for BucketRow {
         for rule in &self.rules {
             out.bytes(&rule.prefix).u32(rule.days);
         }
+        out.u16(u16::try_from(self.uploads.len()).expect("a bucket has a handful of rules"));
+        for rule in &self.uploads {
+            out.bytes(rule.id.as_bytes()).bytes(&rule.prefix);
+            out.u32(rule.days).u8(u8::from(rule.disabled));
+        }
     }
 
     fn read(from: &mut Reader<'_>) -> Result<Self, Malformed> {
@@ -77,6 +84,19 @@ impl TableRow for BucketRow {
                         Ok(PrefixRule {
                             prefix: from.bytes()?.to_vec(),
                             days: from.u32()?,
+                        })
+                    })
+                    .collect::<Result<_, Malformed>>()?
+            },
+            uploads: {
+                let count = from.u16()?;
+                (0..count)
+                    .map(|_| {
+                        Ok(UploadRule {
+                            id: from.text()?,
+                            prefix: from.bytes()?.to_vec(),
+                            days: from.u32()?,
+                            disabled: read_bool(from)?,
                         })
                     })
                     .collect::<Result<_, Malformed>>()?
@@ -105,12 +125,19 @@ mod tests {
             BucketKind::ClientLocked,
             BucketKind::Plain,
         ];
+        let upload = |id: &str, disabled| UploadRule {
+            id: id.into(),
+            prefix: b"wal/".to_vec(),
+            days: 3,
+            disabled,
+        };
+        let uploads = [vec![], vec![upload("a", false), upload("b", true)]];
         let rules = [vec![], vec![rule("locks/", 1), rule("tmp", 36_500)]];
         for (default, kind) in defaults.into_iter().zip(kinds) {
-            for (rules, owner, deleted) in [
-                (&rules[0], "", false),
-                (&rules[1], "a1", true),
-                (&rules[1], "", false),
+            for (rules, uploads, owner, deleted) in [
+                (&rules[0], &uploads[1], "", false),
+                (&rules[1], &uploads[0], "a1", true),
+                (&rules[1], &uploads[1], "", false),
             ] {
                 let row = BucketRow {
                     name: "backup".into(),
@@ -119,6 +146,7 @@ mod tests {
                     created: UnixMillis::new(5),
                     owner: OwnerId::new(owner).expect("an owner"),
                     rules: rules.clone(),
+                    uploads: uploads.clone(),
                     deleted,
                 };
                 assert_eq!(BucketRow::decode(&row.encode()), Ok(row));

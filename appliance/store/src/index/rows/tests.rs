@@ -1,7 +1,7 @@
 //! Every row comes back from its bytes, and from no others.
 
 use super::*;
-use crate::policy::{BucketKind, OwnerId, PrefixRule};
+use crate::policy::{BucketKind, OwnerId, PrefixRule, UploadRule};
 
 fn location() -> RecordLocation {
     RecordLocation {
@@ -90,6 +90,7 @@ fn upload_and_part_rows_come_back() {
             object: object.map(ObjectId::from_bytes),
             name: b"a/b\0c".to_vec(),
             started: UnixMillis::new(8),
+            began: UnixMillis::new(9),
             retention,
             hold: retention.map(|_| true),
             key_index: KeyIndex::new(6),
@@ -146,6 +147,12 @@ fn no_row_prints_a_name() {
             prefix: name.into(),
             days: 1,
         }],
+        uploads: vec![UploadRule {
+            id: name.into(),
+            prefix: name.into(),
+            days: 1,
+            disabled: false,
+        }],
         deleted: false,
     };
     let upload = UploadRow {
@@ -153,6 +160,7 @@ fn no_row_prints_a_name() {
         object: None,
         name: name.into(),
         started: UnixMillis::new(1),
+        began: UnixMillis::new(1),
         retention: None,
         hold: None,
         key_index: KeyIndex::new(1),

@@ -22,6 +22,8 @@ pub struct UploadRow {
     pub name: Vec<u8>,
     /// When it began.
     pub started: UnixMillis,
+    /// Compliance time then, by which its age is judged.
+    pub began: UnixMillis,
     /// Retention the client wished.
     pub retention: Option<Retention>,
     /// Hold the client wished.
@@ -57,6 +59,7 @@ impl TableRow for UploadRow {
             Some(object) => out.u8(1).raw(object.as_bytes()),
         };
         out.bytes(&self.name).u64(self.started.get());
+        out.u64(self.began.get());
         write_retention(out, self.retention);
         write_hold(out, self.hold);
         out.u64(self.key_index.get());
@@ -78,6 +81,7 @@ impl TableRow for UploadRow {
             },
             name: from.bytes()?.to_vec(),
             started: UnixMillis::new(from.u64()?),
+            began: UnixMillis::new(from.u64()?),
             retention: read_retention(from)?,
             hold: read_hold(from)?,
             key_index: KeyIndex::new(from.u64()?),

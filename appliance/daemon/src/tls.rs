@@ -1,0 +1,298 @@
+//! How TLS is spoken: the certificate the vault made, or one that people installed; TLS 1.2 and certificates
+//! of clients, where people want them. Changes are durable before they count, and need no restart.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use serde::{Deserialize, Serialize};
+use stele_device::clock::Clock;
+use stele_device::linux::clock::SystemClock;
+use stele_gateway::tls::{Oldest, Tls, certificates, expires_ms, private_key};
+use tokio::sync::watch;
+use zeroize::{Zeroize, Zeroizing};
+
+use crate::certificate::Identity;
+use crate::control::tls::{TlsAsk, TlsStatus};
+use crate::error::{Error, Outcome};
+use crate::supervisor::Link;
+
+/// The name of the configuration record. It is under the box key, as the key in it must be.
+pub const RECORD: &str = "tls/settings";
+
+/// What people changed.
+#[derive(Clone, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    installed: Option<Installed>,
+    client_ca_pem: Option<String>,
+    tls12: bool,
+}
+
+/// A certificate that people installed.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Installed {
+    chain_pem: String,
+    key_der: Vec<u8>,
+}
+
+impl Drop for Installed {
+    fn drop(&mut self) {
+        self.key_der.zeroize();
+    }
+}
+
+impl Settings {
+    /// Reads the value of the configuration record; without one nothing was changed.
+    ///
+    /// # Errors
+    /// When it is not what this program writes.
+    pub fn decode(value: Option<&[u8]>) -> Outcome<Settings> {
+        match value {
+            None => Ok(Settings::default()),
+            Some(value) => {
+                serde_json::from_slice(value).map_err(|_| Error::Record { name: RECORD })
+            }
+        }
+    }
+
+    fn encode(&self) -> Outcome<Zeroizing<Vec<u8>>> {
+        let value = serde_json::to_vec(self).map_err(|_| Error::Record { name: RECORD })?;
+        Ok(Zeroizing::new(value))
+    }
+
+    /// The installed chain, PEM, for the files of clients.
+    pub fn chain_pem(&self) -> Option<&str> {
+        self.installed
+            .as_ref()
+            .map(|installed| installed.chain_pem.as_str())
+    }
+
+    /// Settings and the certificate of the vault as the gateway is told.
+    fn tls(&self, own: &Identity) -> Outcome<Tls> {
+        let mut tls = match &self.installed {
+            Some(installed) => {
+                let chain = certificates(installed.chain_pem.as_bytes())?;
+                Tls::new(chain, &installed.key_der)
+            }
+            None => Tls::new(vec![own.certificate_der.clone()], &own.private_key_der()),
+        };
+        if let Some(pem) = &self.client_ca_pem {
+            tls.client_authorities_der = certificates(pem.as_bytes())?;
+        }
+        if self.tls12 {
+            tls.oldest = Oldest::Tls12;
+        }
+        tls.check()?;
+        Ok(tls)
+    }
+
+    /// The settings after a change, and whether its certificate must be in its life.
+    fn changed(&self, ask: TlsAsk) -> Outcome<(Settings, bool)> {
+        let mut then = self.clone();
+        match ask {
+            TlsAsk::Show => Ok((then, false)),
+            TlsAsk::Install { chain_pem, key_pem } => {
+                let key_der = private_key(key_pem.0.as_bytes())?.to_vec();
+                then.installed = Some(Installed { chain_pem, key_der });
+                Ok((then, true))
+            }
+            TlsAsk::ClientCa { pem } => {
+                then.client_ca_pem = pem;
+                Ok((then, false))
+            }
+            TlsAsk::Oldest { tls12 } => {
+                then.tls12 = tls12;
+                Ok((then, false))
+            }
+        }
+    }
+
+    fn status(&self, tls: &Tls) -> TlsStatus {
+        let minimum = match tls.oldest {
+            Oldest::Tls12 => "1.2",
+            Oldest::Tls13 => "1.3",
+        };
+        TlsStatus {
+            minimum: minimum.to_owned(),
+            installed: self.installed.is_some(),
+            expires_ms: tls.chain_der.first().and_then(|leaf| expires_ms(leaf)),
+            client_authorities: tls.client_authorities_der.len(),
+        }
+    }
+}
+
+/// Who changes how TLS is spoken.
+pub struct Keeper {
+    link: Link,
+    own: Identity,
+    /// Whoever changes them holds them until the gateway is told.
+    settings: Mutex<Settings>,
+    told: watch::Sender<Arc<Tls>>,
+}
+
+impl Keeper {
+    /// Over what was changed before.
+    ///
+    /// # Errors
+    /// When TLS cannot be spoken so.
+    pub fn new(link: Link, own: Identity, settings: Settings) -> Outcome<Keeper> {
+        let tls = settings.tls(&own)?;
+        Ok(Keeper {
+            link,
+            own,
+            settings: Mutex::new(settings),
+            told: watch::Sender::new(Arc::new(tls)),
+        })
+    }
+
+    /// How it is spoken, now and from any change on.
+    pub fn told(&self) -> watch::Receiver<Arc<Tls>> {
+        self.told.subscribe()
+    }
+
+    /// How it is spoken, in words.
+    pub fn status(&self) -> TlsStatus {
+        let settings = self.settings.lock().unwrap_or_else(PoisonError::into_inner);
+        settings.status(&self.told.borrow())
+    }
+
+    /// Does what is asked; not for use on the asynchronous runtime.
+    ///
+    /// # Errors
+    /// Why not; nothing was changed then.
+    pub fn ask(&self, ask: TlsAsk) -> Outcome<TlsStatus> {
+        if ask == TlsAsk::Show {
+            return Ok(self.status());
+        }
+        let mut settings = self.settings.lock().unwrap_or_else(PoisonError::into_inner);
+        let (then, new) = settings.changed(ask)?;
+        let tls = then.tls(&self.own)?;
+        if new {
+            tls.check_life(SystemClock.wall_ms())?;
+        }
+        self.link.put_config(RECORD, &then.encode()?)?;
+        *settings = then;
+        let status = settings.status(&tls);
+        self.told.send_replace(Arc::new(tls));
+        Ok(status)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::control::clients::Secret;
+
+    const NOW_MS: u64 = 1_790_000_000_000;
+
+    /// A chain and its key, PEM.
+    fn pair() -> (String, String) {
+        let key = rcgen::KeyPair::generate().expect("a key");
+        let params = rcgen::CertificateParams::new(["vault.example".to_owned()]).expect("a name");
+        let certificate = params.self_signed(&key).expect("signed");
+        (certificate.pem(), key.serialize_pem())
+    }
+
+    fn install(chain_pem: &str, key_pem: &str) -> TlsAsk {
+        TlsAsk::Install {
+            chain_pem: chain_pem.to_owned(),
+            key_pem: Secret(key_pem.to_owned()),
+        }
+    }
+
+    /// The settings after a change, as a start reads them.
+    fn apply(settings: &Settings, own: &Identity, ask: TlsAsk) -> Result<(Settings, Tls), String> {
+        let change = || -> Outcome<(Settings, Tls)> {
+            let (then, new) = settings.changed(ask)?;
+            let again = Settings::decode(Some(&then.encode()?))?;
+            let tls = again.tls(own)?;
+            if new {
+                tls.check_life(NOW_MS)?;
+            }
+            Ok((again, tls))
+        };
+        change().map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn what_people_change_is_kept_and_shown() {
+        let own = Identity::issue(NOW_MS).expect("issued");
+        let none = Settings::default();
+        let tls = none.tls(&own).expect("made by the vault");
+        assert_eq!(tls.chain_der, [own.certificate_der.clone()]);
+        assert_eq!(none.status(&tls).minimum, "1.3");
+        let (chain, key) = pair();
+        let (one, tls) = apply(&none, &own, install(&chain, &key)).expect("installed");
+        assert_ne!(tls.chain_der, [own.certificate_der.clone()]);
+        assert!(one.status(&tls).installed);
+        let (two, tls) = apply(&one, &own, TlsAsk::Oldest { tls12: true }).expect("1.2");
+        assert_eq!(
+            (two.status(&tls).minimum.as_str(), tls.oldest),
+            ("1.2", Oldest::Tls12)
+        );
+        let pem = Some(own.ca_pem.clone());
+        let (three, tls) = apply(&two, &own, TlsAsk::ClientCa { pem }).expect("an authority");
+        let status = three.status(&tls);
+        assert_eq!((status.client_authorities, status.installed), (1, true));
+        let (four, tls) = apply(&three, &own, TlsAsk::ClientCa { pem: None }).expect("off");
+        assert_eq!(four.status(&tls).client_authorities, 0);
+        let (_, tls) = apply(&four, &own, TlsAsk::Oldest { tls12: false }).expect("1.3");
+        assert_eq!(tls.oldest, Oldest::Tls13);
+    }
+
+    #[test]
+    fn what_cannot_be_used_is_refused_with_a_sentence() {
+        let own = Identity::issue(NOW_MS).expect("issued");
+        let none = Settings::default();
+        let (chain, key) = pair();
+        let (_, other_key) = pair();
+        let expired = Identity::issue(0).expect("issued in 1970");
+        let expired_pem = pem(&expired.certificate_der);
+        let expired_key = rcgen::KeyPair::try_from(expired.private_key_der().as_slice());
+        let expired_key = expired_key.expect("a key").serialize_pem();
+        for (ask, words) in [
+            (install(&chain, &other_key), "does not belong"),
+            (install("", &key), "no certificate"),
+            (install(&key, &key), "no certificate"),
+            (install(&chain, "nothing"), "no private key"),
+            (install(&chain, &chain), "no private key"),
+            (install(&chain[..chain.len() - 40], &key), "cannot be read"),
+            (install(&expired_pem, &expired_key), "has expired"),
+            (
+                TlsAsk::ClientCa {
+                    pem: Some(String::new()),
+                },
+                "no certificate",
+            ),
+        ] {
+            let why = apply(&none, &own, ask).map(drop).expect_err(words);
+            assert!(why.contains(words), "{words}: {why}");
+        }
+    }
+
+    fn pem(der: &[u8]) -> String {
+        use std::fmt::Write as _;
+        const LETTERS: &[u8; 64] =
+            b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+        let mut text = "-----BEGIN CERTIFICATE-----".to_owned();
+        for (at, group) in der.chunks(3).enumerate() {
+            if at % 16 == 0 {
+                text.push('\n');
+            }
+            let bits = group
+                .iter()
+                .fold(0_usize, |sum, byte| sum << 8 | usize::from(*byte));
+            let bits = bits << (8 * (3 - group.len()));
+            for digit in 0..4 {
+                let letter = LETTERS[bits >> (18 - 6 * digit) & 63];
+                let letter = if digit <= group.len() {
+                    char::from(letter)
+                } else {
+                    '='
+                };
+                write!(text, "{letter}").expect("a String");
+            }
+        }
+        text + "\n-----END CERTIFICATE-----\n"
+    }
+}
