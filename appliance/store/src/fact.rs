@@ -301,7 +301,7 @@ fn version_added(
         parts: u32::try_from(manifest.part_sizes.len()).unwrap_or(u32::MAX),
         tags: None,
         rehomed: None,
-        part_leaves: Leaves::default(),
+        other_leaves: Leaves::default(),
         closed: false,
     };
     Fact::VersionAdded {

@@ -63,9 +63,13 @@ pub const RESERVE_VAULT_DIVISOR: u32 = 2;
 pub const NOTE_BYTES_MAX: usize = 16 << 10;
 /// Versions in one record of a list of them.
 pub const SCOPE_PIECE_COUNT_MAX: usize = 256;
+/// Records of one list: a million versions.
+pub const SCOPE_PIECES_COUNT_MAX: u32 = 4_096;
 
 /// Most manifests sealed again by one request.
 pub const REHOME_COUNT_MAX: usize = 64;
+/// Bytes of manifests sealed again by one request, beside a single one that is larger.
+pub const REHOME_BYTES_MAX: usize = 1 << 20;
 
 /// What a leaf that is cut alone adds to the key tree at most, bytes: the siblings along its path below
 /// the class, each with its place.

@@ -143,6 +143,12 @@ pub enum Refusal {
          let two people correct compliance time"
     )]
     ClockSuspends,
+    /// Pieces of a list are worked off in order.
+    #[error("piece {ordinal} of the list comes first")]
+    OutOfOrder {
+        /// The piece that is missing.
+        ordinal: u32,
+    },
     /// A month is cut as a whole only when it is over.
     #[error("the month is not over by both clocks; it can be cut when it is")]
     MonthNotOver,

@@ -5,12 +5,13 @@ use std::collections::{BTreeMap, VecDeque};
 use stele_format::statement::Statement;
 use stele_format::units::{DiskId, LogIndex, PoolId, SegmentId, UnixMillis};
 
-use crate::engine::{Counters, Engine, FillProgress};
+use crate::engine::{Counters, Engine, FillProgress, Waits};
 use crate::forecast::{Fill, forecast};
 use crate::heal::schedule::HealCounts;
 use crate::index::{ApplyError, IndexUsage};
 use crate::policy::{OwnerId, Right, Usage};
 use crate::pool::{Member, MemberState, Pool};
+use crate::recovery::Postponed;
 use crate::request::{Answer, ReadOnlyReason};
 
 /// Alarms kept for display.
@@ -177,6 +178,16 @@ pub enum Alarm {
         /// When, by the compliance clock.
         at: UnixMillis,
     },
+    /// The keys of an approved destruction are not cut yet; the next start tries again.
+    CutPostponed {
+        /// Why.
+        why: Postponed,
+    },
+    /// Tombstones cite a request that nobody approved like this. No key was cut for them.
+    Unapproved {
+        /// What they cite.
+        request: LogIndex,
+    },
     /// A security key's count of signatures went back: there may be a copy of it.
     KeyCounter {
         /// Whose.
@@ -226,6 +237,16 @@ impl Alarms {
             index,
             at,
         });
+    }
+
+    /// Approved destruction that a start did not carry out, and tombstones that nobody approved.
+    pub(crate) fn destruction_waits(&mut self, waits: &Waits) {
+        if let Some(why) = &waits.postponed {
+            self.push(Alarm::CutPostponed { why: why.clone() });
+        }
+        for request in &waits.unlawful {
+            self.push(Alarm::Unapproved { request: *request });
+        }
     }
 
     /// A key's count of signatures went back.

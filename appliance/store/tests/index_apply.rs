@@ -107,7 +107,7 @@ fn version_row(at: u64) -> VersionRow {
         parts: 0,
         tags: None,
         rehomed: None,
-        part_leaves: Leaves::default(),
+        other_leaves: Leaves::default(),
         closed: false,
     }
 }

@@ -146,7 +146,7 @@ impl Model {
             parts: 0,
             tags: None,
             rehomed: None,
-            part_leaves: Leaves::default(),
+            other_leaves: Leaves::default(),
             closed: false,
         }
     }
@@ -282,7 +282,7 @@ impl Model {
                 let (bucket, name, _, leaves) = self.uploads.remove(&upload)?;
                 let fact = self.add(bucket, &name, false, Some(upload));
                 let added = self.versions.get_mut(&(bucket, name))?.last_mut()?;
-                added.part_leaves = Leaves::of(leaves);
+                added.other_leaves = Leaves::of(leaves);
                 fact
             }
             Act::Abort(at) => {

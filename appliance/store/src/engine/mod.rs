@@ -260,6 +260,17 @@ pub struct Counters {
     pub reads_refused: u64,
 }
 
+/// What a start found of approved destruction.
+#[derive(Debug, Default)]
+pub(crate) struct Waits {
+    /// Records that say which requests' keys are gone.
+    pub(crate) destroyed: Vec<stele_format::record::Body>,
+    /// Why keys were not cut that should have been.
+    pub(crate) postponed: Option<crate::recovery::Postponed>,
+    /// Requests whose tombstones nobody approved.
+    pub(crate) unlawful: Vec<stele_format::units::LogIndex>,
+}
+
 /// What opening hands to the engine.
 pub(crate) struct Parts {
     pub(crate) pool: Pool,
@@ -268,8 +279,8 @@ pub(crate) struct Parts {
     pub(crate) memtable: Memtable,
     pub(crate) buckets: BTreeMap<BucketId, BucketRow>,
     pub(crate) usages: Usages,
-    /// Records that say which requests' keys are gone.
-    pub(crate) destroyed: Vec<stele_format::record::Body>,
+    /// What became of destruction that was approved.
+    pub(crate) waits: Waits,
     pub(crate) desk: people::Desk,
     pub(crate) keys: KeyState,
     pub(crate) world: World,
@@ -290,7 +301,7 @@ impl Engine {
     /// An engine over what opening found.
     pub(crate) fn new(mut parts: Parts) -> Self {
         parts.journal.keep_ahead(parts.ahead_bytes);
-        for body in parts.destroyed {
+        for body in parts.waits.destroyed.drain(..) {
             let kind = body.record_type();
             parts
                 .journal
@@ -352,6 +363,7 @@ impl Engine {
             receipts: crate::receipts::Receipts::default(),
         };
         engine.resume_requests();
+        engine.alarms.destruction_waits(&parts.waits);
         engine
     }
 

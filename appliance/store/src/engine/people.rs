@@ -219,10 +219,10 @@ impl Engine {
     }
 
     fn set_default(&mut self, bucket: BucketId, default: BucketDefault) {
-        let Some(row) = self.buckets.get(&bucket) else {
+        let row = self.buckets.get(&bucket).filter(|row| !row.deleted);
+        let Some(mut row) = row.cloned() else {
             return;
         };
-        let mut row = row.clone();
         row.default = match default {
             BucketDefault::None => None,
             BucketDefault::Period(mode, period) => {
@@ -241,6 +241,8 @@ impl Engine {
         draft.bucket = bucket;
         draft.sealed = Sealed::BoxKey(fact::bucket_body(&row).encode().to_vec());
         self.journal.push_own(draft);
+        // Whoever decides about the bucket from now on is behind this record.
+        self.buckets.insert(bucket, row);
     }
 
     /// What records of destruction and of other effects mean for the requests behind them.

@@ -144,9 +144,10 @@ impl Engine {
             Ok(Some(Claim::Name(bucket, name.key.clone())))
         };
         let claim = match command {
-            Command::CreateBucket { .. } | Command::PutConfig { .. } => Some(Claim::BucketNames),
-            Command::PutScope(_)
-            | Command::State { .. }
+            Command::CreateBucket { .. } | Command::PutConfig { .. } | Command::PutScope(_) => {
+                Some(Claim::BucketNames)
+            }
+            Command::State { .. }
             | Command::PlaceHolds { .. }
             | Command::ReleaseHolds { .. }
             | Command::AdvanceClock { .. }
@@ -378,7 +379,7 @@ impl Engine {
             Command::GetConfig { name } => bucket::get_config(view, name),
             Command::Census { after } => census::page(facts, view, after.as_deref()),
             Command::AdvanceClock { by_ms } => Ok(clock::advanced(facts, *by_ms)),
-            Command::PutScope(scope) => destroy::put_scope(facts, scope),
+            Command::PutScope(scope) => destroy::put_scope(facts, view, scope),
             Command::State {
                 text,
                 signatures,

@@ -7,7 +7,7 @@
 mod destruction;
 
 use std::cell::RefCell;
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::fmt;
 
 use stele_format::units::{BucketId, ObjectId, UploadId, VersionId};
@@ -17,8 +17,8 @@ use crate::index::fact::Fact;
 use crate::index::keys;
 use crate::index::rows::{BucketRow, PartRow};
 use crate::index::rows::{
-    ConfigRow, Current, Leaves, NameRow, ObjectRow, RowError, Table, TableRow, UploadNameRow,
-    UploadRow, VersionRow,
+    ConfigRow, Current, Leaves, NameRow, ObjectRow, RowError, ScopeRow, Table, TableRow,
+    UploadNameRow, UploadRow, VersionRow,
 };
 
 /// Versions read in one step when the current one is released.
@@ -251,7 +251,14 @@ impl Context<'_> {
                 digest,
                 ordinal,
                 row,
-            } => Ok(vec![put(keys::scope(digest, *ordinal), row)]),
+            } => {
+                // What was recorded first counts: people may have signed it.
+                let key = keys::scope(digest, *ordinal);
+                Ok(match self.find::<ScopeRow>(&key)? {
+                    Some(_) => Vec::new(),
+                    None => vec![put(key, row)],
+                })
+            }
             Fact::Tombstoned {
                 request,
                 ordinal,
@@ -348,7 +355,7 @@ impl Context<'_> {
         if let Some(upload) = completes {
             let (ended, leaves) = self.upload_ended(upload)?;
             changes.extend(ended);
-            row.part_leaves = leaves;
+            row.other_leaves = leaves;
             // The parts were counted as they came.
             let bytes = i128::from(row.content_bytes.get());
             self.effect.borrow_mut().usage(bucket, bytes, 0);
@@ -515,9 +522,14 @@ pub fn first_reads(fact: &Fact) -> (Vec<(Table, Vec<u8>)>, Vec<Scan>) {
         }
         Fact::ChunkPlaced { .. }
         | Fact::StatementMade { .. }
-        | Fact::ScopePiece { .. }
         | Fact::Destroyed { .. }
         | Fact::Enacted { .. } => (Vec::new(), Vec::new()),
+        Fact::ScopePiece {
+            digest, ordinal, ..
+        } => (
+            vec![(Table::Scopes, keys::scope(digest, *ordinal))],
+            Vec::new(),
+        ),
         Fact::VersionClosed {
             object,
             row,
@@ -543,20 +555,25 @@ pub fn first_reads(fact: &Fact) -> (Vec<(Table, Vec<u8>)>, Vec<Scan>) {
             entries,
             ..
         } => {
-            let objects: BTreeSet<ObjectId> = entries.iter().map(|entry| entry.object).collect();
+            let mut objects: BTreeMap<ObjectId, usize> = BTreeMap::new();
+            for entry in entries {
+                *objects.entry(entry.object).or_default() += 1;
+            }
             let mut gets = vec![(Table::Tombstones, keys::tombstone(*request, *ordinal))];
             gets.extend(
                 objects
-                    .iter()
+                    .keys()
                     .map(|object| (Table::Objects, keys::object(*object))),
             );
-            (
-                gets,
-                objects
-                    .into_iter()
-                    .map(destruction::versions_scan)
-                    .collect(),
-            )
+            gets.extend(
+                entries
+                    .iter()
+                    .map(|entry| (Table::Versions, keys::version(entry.object, entry.version))),
+            );
+            let scans = objects
+                .into_iter()
+                .map(|(object, gone)| destruction::versions_scan(object, gone));
+            (gets, scans.collect())
         }
         Fact::BucketDeleted { id } => (vec![(Table::Buckets, keys::bucket(*id))], Vec::new()),
         Fact::VersionAdded {

@@ -40,6 +40,15 @@ impl<'a> KeyDisk<'a> {
         Self { disk, id, geometry }
     }
 
+    /// The copy that can be spared: one that does not open, or else one of two that do.
+    pub fn spare_copy(&mut self, provider: &dyn KeyProvider, pool: PoolId) -> u16 {
+        let mut opens = |copy| {
+            let sealed = self.read_copy(pool, copy).ok();
+            sealed.is_some_and(|sealed| matches!(sealed.open(provider, pool), Ok(Some(_))))
+        };
+        u16::from(opens(0) && !opens(1))
+    }
+
     fn read_copy(&mut self, pool: PoolId, copy: u16) -> Result<SealedState, CopyState> {
         let place = KeyStateExpectation {
             pool,

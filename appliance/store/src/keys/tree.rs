@@ -193,6 +193,17 @@ impl KeyTree {
         Prefix::leaf(index).is_some_and(|leaf| self.covering(leaf).is_some())
     }
 
+    /// Whether any leaf under `prefix` can still be derived.
+    #[must_use]
+    pub fn has_any(&self, prefix: Prefix) -> bool {
+        let from = self
+            .nodes
+            .partition_point(|node| node.prefix.first < prefix.first);
+        let inside = self.nodes.get(from);
+        self.covering(prefix).is_some()
+            || inside.is_some_and(|node| node.prefix.first <= prefix.last())
+    }
+
     /// Cuts one leaf. Says whether anything was left to cut.
     pub fn cut_leaf(&mut self, index: KeyIndex) -> bool {
         Prefix::leaf(index).is_some_and(|leaf| self.cut_prefix(leaf))

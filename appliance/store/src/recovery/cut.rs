@@ -10,53 +10,86 @@
 //! Destroyed record says which disks have the new state in both copies. Until it is there, 4 to 6 are done again, and
 //! all of it where the state that opens still has the leaves.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use stele_device::entropy::Entropy;
-use stele_device::keyprovider::KeyProvider;
-use stele_format::record::{Body, Destroyed};
-use stele_format::units::{DiskId, Generation, KeyClass, KeyIndex, LogIndex, Month};
+use stele_device::keyprovider::{KeyError, KeyProvider};
+use stele_format::record::{Body, Destroyed, VersionRef};
+use stele_format::statement::{Act, Cut};
+use stele_format::units::{DiskId, Generation, KeyClass, KeyIndex, LogIndex, Month, UnixMillis};
 
-use super::{Disks, OpenError};
+use super::{Disks, OpenError, desk};
+use crate::engine::people::Desk;
 use crate::index::rows::{
     DestroyedRow, Leaves, PartRow, Table, TableRow, TombstoneRow, UploadRow, VersionRow,
 };
-use crate::index::{IndexStore, Memtable, Row, Scan, keys};
-use crate::keys::copies::KeyDisk;
+use crate::index::{IndexError, IndexStore, Memtable, Row, Scan, keys};
+use crate::keys::copies::{KeyDisk, SaveError};
 use crate::keys::secret::Secret64;
 use crate::keys::state::KeyState;
 use crate::keys::tree::Prefix;
 use crate::limits::SCAN_ROW_COUNT;
-use crate::pool::{MemberState, Pool};
+use crate::policy::approval::RequestState;
+use crate::pool::Pool;
 
-/// Requests whose tombstones have no Destroyed record that this key state agrees with.
+/// A row that does not decode: the index is made anew.
+pub(super) const DAMAGED: OpenError = OpenError::Index(IndexError::Damaged);
+
+/// Requests whose tombstones are complete, with no Destroyed record that this key state agrees with.
 pub(super) struct Doomed {
     requests: BTreeMap<LogIndex, Condemned>,
+    /// Requests whose tombstones nobody approved, or not like this: nothing is cut for them.
+    pub(super) unlawful: Vec<LogIndex>,
 }
 
 /// What one request's tombstones condemn.
 #[derive(Default)]
 struct Condemned {
+    entries: Vec<VersionRef>,
     leaves: Vec<Leaves>,
     month: Option<Month>,
+    last: bool,
+}
+
+/// Why keys are not cut now. What they open is gone for everybody all the same; the next start tries again.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Postponed {
+    /// Too many holes.
+    #[error(
+        "the key state would have {bytes} bytes without the keys to be cut, more than the {bytes_max} its place on the \
+         disks can hold"
+    )]
+    TooLarge {
+        /// What it would have.
+        bytes: usize,
+        /// What fits.
+        bytes_max: usize,
+    },
+    /// A disk does not take it.
+    #[error("disk {disk} does not take the new key state ({error}); replace the disk")]
+    Disk {
+        /// The disk.
+        disk: DiskId,
+        /// Why.
+        error: SaveError,
+    },
+    /// The provider does not do its part.
+    #[error("the key provider does not take the new key state: {0}")]
+    Provider(KeyError),
 }
 
 impl Doomed {
-    /// What the rows say is to be cut.
+    /// What the rows say is to be cut, as far as people approved it.
     pub(super) fn find(
-        memtable: &Memtable,
-        index: &IndexStore,
+        rows: &AllRows<'_>,
         keys: &KeyState,
+        desk: &Desk,
     ) -> Result<Self, OpenError> {
-        let rows = AllRows { memtable, index };
         let mut requests: BTreeMap<LogIndex, Condemned> = BTreeMap::new();
         let mut settled: BTreeMap<LogIndex, bool> = BTreeMap::new();
         rows.each(Table::Tombstones, |key, value| {
-            let (Some((request, _)), Ok(row)) =
-                (keys::tombstone_of(key), TombstoneRow::decode(value))
-            else {
-                return Ok(());
-            };
+            let (request, _) = keys::tombstone_of(key).ok_or(DAMAGED)?;
+            let row = TombstoneRow::decode(value).map_err(|_| DAMAGED)?;
             let is_settled = match settled.get(&request) {
                 Some(known) => *known,
                 None => {
@@ -68,11 +101,22 @@ impl Doomed {
             if !is_settled {
                 let condemned = requests.entry(request).or_default();
                 condemned.month = condemned.month.or(row.month);
+                condemned.last |= row.last;
+                condemned.entries.extend(row.entries);
                 condemned.leaves.push(row.leaves);
             }
             Ok(())
         })?;
-        Ok(Self { requests })
+        // A list that is not worked off to its end waits for it.
+        requests.retain(|_, condemned| condemned.last);
+        let mut unlawful = Vec::new();
+        for (request, condemned) in &requests {
+            if !is_approved(rows, desk, *request, condemned)? {
+                unlawful.push(*request);
+            }
+        }
+        requests.retain(|request, _| !unlawful.contains(request));
+        Ok(Self { requests, unlawful })
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -80,8 +124,12 @@ impl Doomed {
     }
 
     /// Whether any of it can still be derived.
-    pub(super) fn has_keys(&self, keys: &KeyState) -> bool {
-        self.leaves().any(|leaf| keys.tree.has_leaf(leaf))
+    pub(super) fn has_keys(&self, keys: &KeyState, rows: &AllRows<'_>) -> Result<bool, OpenError> {
+        if self.leaves().any(|leaf| keys.tree.has_leaf(leaf)) {
+            return Ok(true);
+        }
+        let months = self.whole_months(rows)?;
+        Ok(months.into_iter().any(|month| keys.tree.has_any(month)))
     }
 
     fn leaves(&self) -> impl Iterator<Item = KeyIndex> + '_ {
@@ -93,10 +141,10 @@ impl Doomed {
     pub(super) fn cut(
         &self,
         keys: &mut KeyState,
-        (memtable, index): (&Memtable, &IndexStore),
+        rows: &AllRows<'_>,
         entropy: &mut dyn Entropy,
     ) -> Result<(), OpenError> {
-        for prefix in self.whole_months(memtable, index)? {
+        for prefix in self.whole_months(rows)? {
             keys.tree.cut_prefix(prefix);
         }
         for leaf in self.leaves() {
@@ -108,11 +156,7 @@ impl Doomed {
     }
 
     /// The prefixes of months to be cut in which no version and no upload that stays has a leaf.
-    fn whole_months(
-        &self,
-        memtable: &Memtable,
-        index: &IndexStore,
-    ) -> Result<Vec<Prefix>, OpenError> {
+    fn whole_months(&self, rows: &AllRows<'_>) -> Result<Vec<Prefix>, OpenError> {
         let months = self.requests.values().filter_map(|one| one.month);
         let mut wanted: Vec<(Month, KeyClass)> = months
             .flat_map(|month| [(month, KeyClass::Object), (month, KeyClass::PendingPart)])
@@ -120,25 +164,22 @@ impl Doomed {
         if wanted.is_empty() {
             return Ok(Vec::new());
         }
-        let rows = AllRows { memtable, index };
         let mut spare = |leaf: KeyIndex| {
             if let Some(parts) = leaf.parts() {
                 wanted.retain(|one| *one != (parts.month, parts.class));
             }
         };
+        // A row that cannot be read may be of something that stays: nothing is cut then.
         rows.each(Table::Versions, |_, value| {
-            let row = VersionRow::decode(value).ok();
-            row.iter().for_each(|row| spare(row.key_index));
+            spare(VersionRow::decode(value).map_err(|_| DAMAGED)?.key_index);
             Ok(())
         })?;
         rows.each(Table::Uploads, |_, value| {
-            let row = UploadRow::decode(value).ok();
-            row.iter().for_each(|row| spare(row.key_index));
+            spare(UploadRow::decode(value).map_err(|_| DAMAGED)?.key_index);
             Ok(())
         })?;
         rows.each(Table::Parts, |_, value| {
-            let row = PartRow::decode(value).ok();
-            row.iter().for_each(|row| spare(row.key_index));
+            spare(PartRow::decode(value).map_err(|_| DAMAGED)?.key_index);
             Ok(())
         })?;
         let prefixes = wanted
@@ -147,27 +188,16 @@ impl Doomed {
         Ok(prefixes.collect())
     }
 
-    /// The records that say so, once the leaves are gone from `disks`.
-    pub(super) fn records(
-        &self,
-        keys: &KeyState,
-        pool: &Pool,
-        disks: &[DiskId],
-        anchor: Option<u64>,
-    ) -> Vec<Body> {
-        let away = |disk: &DiskId| !disks.contains(disk);
-        let absent: Vec<DiskId> = pool
-            .members
-            .iter()
-            .filter(|member| member.state != MemberState::Drained)
-            .map(|member| member.disk)
-            .filter(away)
-            .collect();
+    /// The records that say so, once the leaves are gone from every disk that takes part.
+    pub(super) fn records(&self, keys: &KeyState, pool: &Pool, anchor: Option<u64>) -> Vec<Body> {
+        let disks: Vec<DiskId> = pool.active().map(|member| member.disk).collect();
+        let members = pool.members.iter().map(|member| member.disk);
+        let absent: Vec<DiskId> = members.filter(|disk| !disks.contains(disk)).collect();
         let record = |request: &LogIndex| {
             Body::Destroyed(Destroyed {
                 request: *request,
                 generation: keys.generation,
-                disks: disks.to_vec(),
+                disks: disks.clone(),
                 absent: absent.clone(),
                 anchor,
             })
@@ -176,54 +206,100 @@ impl Doomed {
     }
 }
 
-/// Gives an old key state up for a new one: the new one is durable in one place of every disk that takes part
-/// before the anchor moves on, and from then on the only one that opens.
+/// Whether people approved and executed a request, and its list has everything that is condemned by it.
+fn is_approved(
+    rows: &AllRows<'_>,
+    desk: &Desk,
+    request: LogIndex,
+    condemned: &Condemned,
+) -> Result<bool, OpenError> {
+    // Time changes nothing about a request that was executed.
+    let Some(view) = desk.approvals.request(request, UnixMillis::ZERO) else {
+        return Ok(false);
+    };
+    let executed = matches!(view.state, RequestState::Executing | RequestState::Executed);
+    let Act::Erase(erase) = view.act else {
+        return Ok(false);
+    };
+    let month = match erase.cut {
+        Cut::Leaves => None,
+        Cut::Month(month) => Some(month),
+    };
+    let listed: BTreeSet<[u8; 32]> = desk::scope(rows, erase.scope)?
+        .unwrap_or_default()
+        .iter()
+        .map(VersionRef::encode)
+        .collect();
+    let all = condemned.entries.iter();
+    let listed = all.map(VersionRef::encode).all(|one| listed.contains(&one));
+    Ok(executed && listed && month == condemned.month)
+}
+
+/// Another state of the keys than the one that opens: written, and the old one given up.
 ///
 /// # Errors
-/// [`OpenError::Keys`] if it cannot be sealed or the anchor does not answer, [`OpenError::KeyState`] if too
-/// few disks took it; the old one counts then.
-pub(super) fn hand_over(
+/// [`Postponed`]. The old one may or may not count then: whoever goes on reads again what the disks hold.
+pub(super) fn carry_out(
     keys: &KeyState,
     pool: &Pool,
     disks: &mut Disks,
     provider: &dyn KeyProvider,
-) -> Result<(), OpenError> {
-    let failed = |error| OpenError::Keys(crate::keys::copies::LoadError::Provider(error));
-    let sealed = keys.seal_next(provider, pool.id).map_err(failed)?;
-    let mut given = key_disks(pool, disks);
-    let all = given.len();
-    let mut taken = 0;
-    let mut last = None;
-    for disk in &mut given {
-        match sealed.write_copy(pool.id, disk, 0) {
-            Ok(()) => taken += 1,
-            Err(error) => last = Some((disk.id(), error)),
-        }
+) -> Result<(), Postponed> {
+    let areas = pool.active().filter_map(|member| member.geometry.as_ref());
+    let area = areas.map(|geometry| geometry.keystate_bytes).min();
+    let bytes_max = usize::try_from(area.unwrap_or(0)).unwrap_or(usize::MAX) / 4 * 3;
+    let bytes = keys.tree.encoded_len();
+    if bytes > bytes_max {
+        return Err(Postponed::TooLarge { bytes, bytes_max });
     }
-    if let Some((disk, error)) = last
-        && (taken < 2 && taken < all || taken == 0)
-    {
-        return Err(OpenError::KeyState { disk, error });
+    hand_over(keys, pool, disks, provider)
+}
+
+/// The new state is durable in one place of every disk that takes part, beside the one that opens, before the
+/// anchor moves on; from then on it is the only one that opens.
+fn hand_over(
+    keys: &KeyState,
+    pool: &Pool,
+    disks: &mut Disks,
+    provider: &dyn KeyProvider,
+) -> Result<(), Postponed> {
+    let sealed = keys
+        .seal_next(provider, pool.id)
+        .map_err(Postponed::Provider)?;
+    for mut disk in key_disks(pool, disks) {
+        let copy = disk.spare_copy(provider, pool.id);
+        let written = sealed.write_copy(pool.id, &mut disk, copy);
+        written.map_err(|error| Postponed::Disk {
+            disk: disk.id(),
+            error,
+        })?;
     }
-    provider.advance(&sealed.body).map_err(failed)?;
+    provider
+        .advance(&sealed.body)
+        .map_err(Postponed::Provider)?;
     Ok(())
 }
 
 /// Writes the key state to both copies of every disk that takes part, and reads it back.
 ///
 /// # Errors
-/// [`OpenError::Keys`] if it cannot be sealed. A disk that fails is not among those given back.
+/// [`Postponed`] with the first disk that failed: it may hold an older state still.
 pub(super) fn save(
     keys: &KeyState,
     pool: &Pool,
     disks: &mut Disks,
     provider: &dyn KeyProvider,
-) -> Result<Vec<DiskId>, OpenError> {
+) -> Result<(), Postponed> {
     let saved = keys
         .save(provider, pool.id, key_disks(pool, disks))
-        .map_err(crate::keys::copies::LoadError::Provider)?;
-    let whole = saved.into_iter().filter(|saved| saved.result.is_ok());
-    Ok(whole.map(|saved| saved.disk).collect())
+        .map_err(Postponed::Provider)?;
+    for saved in saved {
+        saved.result.map_err(|error| Postponed::Disk {
+            disk: saved.disk,
+            error,
+        })?;
+    }
+    Ok(())
 }
 
 /// The key-state areas of the disks that take part.
@@ -284,7 +360,10 @@ impl AllRows<'_> {
         scan.from = keys::destroyed(request);
         let merged = self.memtable.merge_scan(&scan, &self.index.scan(&scan)?);
         let row: Option<&Row> = merged.rows.first();
-        let row = row.and_then(|(_, value)| DestroyedRow::decode(value).ok());
+        let row = row
+            .map(|(_, value)| DestroyedRow::decode(value))
+            .transpose();
+        let row = row.map_err(|_| DAMAGED)?;
         Ok(row.is_some_and(|row| row.generation <= generation))
     }
 }

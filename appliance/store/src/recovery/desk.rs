@@ -1,10 +1,12 @@
 //! People and requests at a start: the recorded statements, folded again.
 
+use stele_format::digest::Digest;
+use stele_format::record::{VersionRef, scope_digest};
 use stele_format::statement::{Act, Kind, Origin, Statement};
 use stele_format::units::{PoolId, UnixMillis};
 
 use super::OpenError;
-use super::cut::AllRows;
+use super::cut::{AllRows, DAMAGED};
 use crate::engine::people::Desk;
 use crate::index::keys;
 use crate::index::rows::{ScopeRow, StatementRow, Table, TableRow};
@@ -15,9 +17,8 @@ pub(super) fn read(rows: &AllRows<'_>, pool: PoolId, evaluation: bool) -> Result
     let mut desk = Desk::new(Approvals::new(Origin::new(pool), evaluation));
     let mut latest = UnixMillis::ZERO;
     rows.each(Table::Statements, |key, value| {
-        let (Some(index), Ok(row)) = (keys::index_of(key), StatementRow::decode(value)) else {
-            return Ok(());
-        };
+        let index = keys::index_of(key).ok_or(DAMAGED)?;
+        let row = StatementRow::decode(value).map_err(|_| DAMAGED)?;
         latest = row.at;
         let scope_count = scope_count(rows, &row.text)?;
         desk.take(index, &row, scope_count);
@@ -54,12 +55,19 @@ fn scope_count(rows: &AllRows<'_>, text: &str) -> Result<Option<u64>, OpenError>
         },
         _ => return Ok(None),
     };
-    let mut count = 0;
-    rows.prefix(Table::Scopes, scope.0.to_vec(), |_, value| {
-        if let Ok(row) = ScopeRow::decode(value) {
-            count += row.entries.len() as u64;
-        }
+    Ok(self::scope(rows, scope)?.map(|entries| entries.len() as u64))
+}
+
+/// The list behind a digest, if it was recorded as a whole.
+pub(super) fn scope(
+    rows: &AllRows<'_>,
+    digest: Digest,
+) -> Result<Option<Vec<VersionRef>>, OpenError> {
+    let mut entries = Vec::new();
+    rows.prefix(Table::Scopes, digest.0.to_vec(), |_, value| {
+        entries.extend(ScopeRow::decode(value).map_err(|_| DAMAGED)?.entries);
         Ok(())
     })?;
-    Ok((count > 0).then_some(count))
+    let whole = !entries.is_empty() && scope_digest(&entries) == digest;
+    Ok(whole.then_some(entries))
 }

@@ -29,7 +29,7 @@ pub mod table;
 mod work;
 
 use stele_device::disk::{Disk, DiskError};
-use stele_format::units::{DiskId, SegmentId, UnixMillis};
+use stele_format::units::{SegmentId, UnixMillis};
 
 use crate::engine::{DiskSlot, Engine, World};
 use crate::index::IndexStore;
@@ -39,6 +39,7 @@ use crate::pool::Pool;
 pub(crate) use begin::member_body;
 pub use choice::{Choice, Membership, choose};
 pub use create::{CreateError, CreateParams, create, write_static_label};
+pub use cut::Postponed;
 pub use labels::read_label;
 pub use open::{OpenOptions, open};
 pub use progress::Progress;
@@ -155,14 +156,6 @@ pub enum OpenError {
     /// The key state.
     #[error(transparent)]
     Keys(#[from] crate::keys::copies::LoadError),
-    /// The key state without the keys of an approved destruction could not be written to enough disks.
-    #[error("disk {disk} does not take the key state: {error}; replace the disk and start again")]
-    KeyState {
-        /// The disk.
-        disk: DiskId,
-        /// Why.
-        error: crate::keys::copies::SaveError,
-    },
     /// No disk that carries the index takes part.
     #[error("no disk that carries the index is here; plug in {missing}")]
     NoIndexDisk {

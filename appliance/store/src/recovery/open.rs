@@ -14,7 +14,7 @@ use super::progress::Progress;
 use super::work::{Read, Reading, Work};
 use super::{Disks, OpenError, OpenReport, Opened, Opening};
 use crate::config::NewBucket;
-use crate::engine::{DiskSlot, Engine, HealPlan, Now, Parts, World};
+use crate::engine::{DiskSlot, Engine, HealPlan, Now, Parts, Waits, World};
 use crate::index::message::MirrorState;
 use crate::index::{IndexStore, Memtable};
 use crate::keys::copies::KeyDisk;
@@ -80,10 +80,13 @@ pub fn open(
     let mut world = Some(world);
     let mut options = options.clone();
     loop {
-        match open_once(&mut disks, open_area, &mut world, &options, now)? {
-            Step::Open(opened) => return Ok(*opened),
+        match open_once(&mut disks, open_area, &mut world, &options, now) {
+            Ok(Step::Open(opened)) => return Ok(*opened),
             // The key state has another index key now.
-            Step::Again => options.new_index = true,
+            Ok(Step::Again) => options.new_index = true,
+            // Rows that cannot be read are made anew, once.
+            Err(OpenError::Index(_)) if !options.new_index => options.new_index = true,
+            Err(error) => return Err(error),
         }
     }
 }
@@ -101,15 +104,15 @@ fn open_once(
     options: &OpenOptions,
     now: Now,
 ) -> Result<Step, OpenError> {
-    let Some(mut world) = given.take() else {
-        unreachable!("the world is given back where it is opened again");
-    };
+    let world = given
+        .as_mut()
+        .expect("the world is taken by the attempt that succeeds");
     let LabelPicture {
         mut pool,
         evidence,
         reports,
     } = read_all(&mut disks.0)?;
-    let mut keys = load_keys(&pool, disks, &world)?;
+    let mut keys = load_keys(&pool, disks, world)?;
     let index = open_index(&pool, &keys, open_area, options, evidence.epoch)?;
     let how = Reading {
         watermark: evidence.watermark,
@@ -141,35 +144,48 @@ fn open_once(
         pool: &mut pool,
         disks,
         keys: &keys,
-        world: &mut world,
+        world,
         compliance,
         wall: now.wall,
     };
     let begun = go_on(&mut opening, &replayed, &read.lanes, &evidence);
-    let doomed = Doomed::find(&memtable, &index, &keys)?;
-    let mut destroyed = Vec::new();
-    // The epoch that began is durable, and so is every tombstone before it.
-    if begun.read_only.is_none() && !doomed.is_empty() {
-        if doomed.has_keys(&keys) {
-            doomed.cut(&mut keys, (&memtable, &index), &mut *world.entropy)?;
-            cut::hand_over(&keys, &pool, disks, &*world.keys)?;
-            *given = Some(world);
-            return Ok(Step::Again);
-        }
-        let written = cut::save(&keys, &pool, disks, &*world.keys)?;
-        let anchor = world.keys.anchor().ok().filter(Anchor::is_anchored);
-        let anchor = anchor.map(|anchor| anchor.value);
-        destroyed = doomed.records(&keys, &pool, &written, anchor);
-    }
-    let lane = Lane::new(DATA_LANE, read.lanes.next_sequence, read.lanes.last_segment);
     let rows = AllRows {
         memtable: &memtable,
         index: &index,
     };
     let desk = desk::read(&rows, pool.id, pool.is_evaluation())?;
+    let doomed = Doomed::find(&rows, &keys, &desk)?;
+    let mut waits = Waits {
+        unlawful: doomed.unlawful.clone(),
+        ..Waits::default()
+    };
+    // The epoch that began is durable, and so is every tombstone before it.
+    if begun.read_only.is_none() && !doomed.is_empty() {
+        if doomed.has_keys(&keys, &rows)? {
+            let before = keys.generation;
+            doomed.cut(&mut keys, &rows, &mut *world.entropy)?;
+            let done = cut::carry_out(&keys, &pool, disks, &*world.keys);
+            keys = load_keys(&pool, disks, world)?;
+            if keys.generation != before {
+                return Ok(Step::Again);
+            }
+            waits.postponed = done.err();
+        } else {
+            match cut::save(&keys, &pool, disks, &*world.keys) {
+                Ok(()) => {
+                    let anchor = world.keys.anchor().ok().filter(Anchor::is_anchored);
+                    let anchor = anchor.map(|anchor| anchor.value);
+                    waits.destroyed = doomed.records(&keys, &pool, anchor);
+                }
+                Err(why) => waits.postponed = Some(why),
+            }
+        }
+    }
+    let lane = Lane::new(DATA_LANE, read.lanes.next_sequence, read.lanes.last_segment);
+    let world = given.take().expect("nobody took it since");
     let parts = Parts {
         desk,
-        destroyed,
+        waits,
         pool,
         journal: begun.journal,
         lane,

@@ -27,7 +27,7 @@ fn case(month: bool) -> Case {
     let (mut rig, mut vault) = founded(3);
     vault.bucket("b", true);
     let (mut doomed, mut staying) = (Vec::new(), Vec::new());
-    for seed in 0..7_usize {
+    for seed in 0..9_usize {
         let object = name("b", &format!("o{seed}"));
         let bytes = if seed == 3 { 1_500_000 } else { 300 + seed };
         let version = put(&mut vault, &object, seed, bytes, 1);

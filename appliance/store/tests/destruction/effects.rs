@@ -307,3 +307,59 @@ fn an_executed_request_takes_effect_over_a_crash() {
     rig.start().stop();
     assert_eq!(enacted(&rig), 1);
 }
+
+/// A hold counts from the moment it is stated, before it was put on the versions of its list.
+#[test]
+fn a_stated_hold_keeps_what_is_not_yet_put_under_it() {
+    let (_rig, mut vault) = founded(3);
+    vault.bucket("b", true);
+    let version = put(&mut vault, &name("b", "o"), 1, 100, 1);
+    vault.sleep(3 * DAY_MS);
+    let erase = list(&mut vault, &[version], Cut::Leaves, false);
+    let asked = crate::world::ripe(&mut vault, erase.clone());
+    say(&mut vault, Verb::Execute, asked, "oona").unwrap();
+    let kind = Kind::Hold(Hold {
+        case: Digest::of(b"case"),
+        scope: erase.scope,
+        count: 1,
+        by: person("sara"),
+    });
+    state(&mut vault, kind, &["sara"]).unwrap();
+    let done = crate::world::tombstone(&mut vault, asked, 0).unwrap();
+    assert_eq!(done.destroyed, 0);
+    assert_eq!(done.kept[0].1, stele_store::policy::Kept::Hold);
+    vault.stop();
+}
+
+/// Two lists of one case are two holds: releasing the one leaves the other.
+#[test]
+fn releasing_one_list_of_a_case_leaves_what_another_list_of_it_holds() {
+    let (_rig, mut vault) = founded(3);
+    vault.bucket("b", true);
+    let versions: Vec<VersionId> = (0..3_usize)
+        .map(|seed| put(&mut vault, &name("b", &format!("o{seed}")), seed, 100, 1))
+        .collect();
+    place(&mut vault, "case", &versions[..2], "oona");
+    place(&mut vault, "case", &versions[1..], "oona");
+    let cases = view(&mut vault).cases;
+    let asked = execute(
+        &mut vault,
+        Act::ReleaseHold(ReleaseHold {
+            case: cases[0].case,
+            scope: cases[0].scope,
+            count: cases[0].count,
+        }),
+    );
+    let request = asked;
+    assert_eq!(
+        work(&mut vault, |ordinal| Command::ReleaseHolds {
+            request,
+            ordinal
+        }),
+        1
+    );
+    let mut still = held(&mut vault);
+    still.sort_by_key(|version| version.ordinal());
+    assert_eq!(still, versions[1..]);
+    vault.stop();
+}

@@ -4,7 +4,7 @@ use stele_device::disk::Disk;
 use stele_device::keyprovider::KeyError;
 use stele_device::sim::disk::SimDiskHandle;
 use stele_device::sim::keyprovider::SimCounter;
-use stele_format::record::Body;
+use stele_format::record::{Body, Scope, VersionRef};
 use stele_format::statement::{Act, Cut, Verb};
 use stele_format::units::{KeyIndex, Month, UnixMillis, VersionId};
 use stele_store::keys::copies::{CopyState, KeyDisk, LoadError, Loaded, load};
@@ -512,4 +512,112 @@ fn a_multipart_object_takes_the_keys_of_its_parts_along() {
         keyed.iter().all(|leaf| !keys.tree.has_leaf(*leaf)),
         "{keyed:?}"
     );
+}
+
+/// A list is what was signed: no piece of it is replaced, added, left out or taken out of order.
+#[test]
+fn a_recorded_list_cannot_become_another_one() {
+    let (mut rig, mut vault) = founded(3);
+    vault.bucket("b", true);
+    let versions: Vec<VersionId> = (0..8_usize)
+        .map(|seed| put(&mut vault, &name("b", &format!("o{seed}")), seed, 100, 1))
+        .collect();
+    vault.sleep(3 * DAY_MS);
+    // Five versions in pieces of three.
+    let erase = list(&mut vault, &versions[..5], Cut::Leaves, false);
+    let digest = erase.scope;
+    let rows = census(&mut vault);
+    let other: Vec<VersionRef> = rows
+        .iter()
+        .filter(|row| row.version == versions[7])
+        .map(|row| VersionRef {
+            object: row.object,
+            version: row.version,
+        })
+        .collect();
+    for (ordinal, pieces) in [(0, 2), (1, 2), (0, 1), (2, 3), (7, 8)] {
+        let scope = Scope {
+            digest,
+            ordinal,
+            pieces,
+            entries: other.clone(),
+        };
+        let refused = vault.ask(Command::PutScope(scope)).map(|_| ());
+        assert_eq!(refused, Err(Refusal::BadScope), "{ordinal} of {pieces}");
+    }
+    let asked = ripe(&mut vault, erase);
+    say(&mut vault, Verb::Execute, asked, "oona").unwrap();
+    assert_eq!(
+        tombstone(&mut vault, asked, 1),
+        Err(Refusal::OutOfOrder { ordinal: 0 })
+    );
+    assert_eq!(tombstone(&mut vault, asked, 0).unwrap().destroyed, 3);
+    // A start in the middle cuts nothing and ends nothing.
+    rig.clock_ms = view(&mut vault).now.get();
+    drop(vault);
+    let mut vault = rig.start();
+    turns(&mut vault);
+    assert_eq!(view(&mut vault).requests[0].state, RequestState::Executing);
+    assert!(!vault.engine.is_cut_wanted());
+    assert_eq!(tombstone(&mut vault, asked, 1).unwrap().destroyed, 2);
+    assert!(vault.engine.is_cut_wanted());
+    drop(vault);
+    let mut vault = rig.start();
+    turns(&mut vault);
+    assert_eq!(view(&mut vault).requests[0].state, RequestState::Executed);
+    vault.stop();
+    let keys = keys_on(&rig);
+    for row in &rows {
+        let kept = !versions[..5].contains(&row.version);
+        assert_eq!(keys.tree.has_leaf(row.leaf), kept, "{row:?}");
+    }
+}
+
+/// What had its manifest sealed again takes the earlier key along when it is destroyed itself.
+#[test]
+fn a_version_with_a_later_key_takes_its_first_one_along() {
+    let (mut rig, mut vault) = founded(3);
+    vault.bucket("b", true);
+    let held = put(&mut vault, &name("b", "held"), 1, 100, 1);
+    let listed = put(&mut vault, &name("b", "listed"), 2, 100, 1);
+    let staying = put(&mut vault, &name("b", "staying"), 3, 100, 1);
+    let rows = census(&mut vault);
+    let month = leaf_of(&rows, held).parts().unwrap().month;
+    vault.sleep(40 * DAY_MS);
+    let erase = list(&mut vault, &[held, listed], Cut::Month(month), false);
+    let asked = ripe(&mut vault, erase);
+    let hold = Command::SetHold {
+        name: name("b", "held"),
+        version: None,
+        on: true,
+    };
+    vault.ask(hold).unwrap();
+    say(&mut vault, Verb::Execute, asked, "oona").unwrap();
+    assert_eq!(rehome(&mut vault, asked), 1);
+    assert_eq!(work_off(&mut vault, asked), Ok((1, 1)));
+    rig.clock_ms = view(&mut vault).now.get();
+    drop(vault);
+    // The one that is held keeps the month.
+    let mut vault = rig.start();
+    turns(&mut vault);
+    assert_eq!(
+        vault.get(&name("b", "held"), None, None).unwrap(),
+        content(1, 100)
+    );
+    let erase = list(&mut vault, &[staying], Cut::Leaves, false);
+    let asked = ripe(&mut vault, erase);
+    say(&mut vault, Verb::Execute, asked, "oona").unwrap();
+    assert_eq!(work_off(&mut vault, asked), Ok((1, 0)));
+    drop(vault);
+    let mut vault = rig.start();
+    turns(&mut vault);
+    assert_eq!(
+        vault.get(&name("b", "held"), None, None).unwrap(),
+        content(1, 100)
+    );
+    vault.stop();
+    let keys = keys_on(&rig);
+    assert!(keys.tree.has_leaf(leaf_of(&rows, held)));
+    assert!(!keys.tree.has_leaf(leaf_of(&rows, listed)));
+    assert!(!keys.tree.has_leaf(leaf_of(&rows, staying)));
 }

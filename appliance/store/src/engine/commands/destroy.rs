@@ -5,13 +5,13 @@
 use std::collections::BTreeSet;
 
 use stele_format::digest::Digest;
-use stele_format::limits::SCOPE_PIECES_MAX;
 use stele_format::record::{Body, RecordType, Scope, Tombstone, VersionRef};
 use stele_format::statement::{Act, Cut};
 use stele_format::units::{LogIndex, Month, ObjectId, UnixMillis, VersionId};
 
 use super::{After, Facts, Outcome};
 use crate::draft::{Draft, Origin, Sealed, VersionSlot};
+use crate::engine::people::Case;
 use crate::engine::view::{Stop, View};
 use crate::fact;
 use crate::index::Fact;
@@ -19,8 +19,8 @@ use crate::index::rows::{ObjectRow, ScopeRow, Table, TableRow, TombstoneRow, Ver
 use crate::index::{Scan, keys};
 use crate::keys::counter::{KeyClass, month_of};
 use crate::limits::{
-    KEY_STATE_CUT_BYTES_MAX, LEAF_CUT_BYTES_MAX, REHOME_COUNT_MAX, SCAN_ROW_COUNT,
-    SCOPE_PIECE_COUNT_MAX,
+    KEY_STATE_CUT_BYTES_MAX, LEAF_CUT_BYTES_MAX, REHOME_BYTES_MAX, REHOME_COUNT_MAX,
+    SCAN_ROW_COUNT, SCOPE_PIECE_COUNT_MAX, SCOPE_PIECES_COUNT_MAX,
 };
 use crate::policy::approval::Approved;
 use crate::policy::{Kept, VersionLock, may_destroy};
@@ -60,14 +60,29 @@ impl Erasure {
     }
 }
 
-/// Records a piece of a list.
-pub(crate) fn put_scope(facts: &Facts<'_>, scope: &Scope) -> Result<Outcome, Stop> {
+/// Records a piece of a list. A list that is there, or of which a piece is, cannot become another one.
+pub(crate) fn put_scope(
+    facts: &Facts<'_>,
+    view: &View<'_>,
+    scope: &Scope,
+) -> Result<Outcome, Stop> {
     let fits = !scope.entries.is_empty()
         && scope.entries.len() <= SCOPE_PIECE_COUNT_MAX
         && scope.ordinal < scope.pieces
-        && scope.pieces <= SCOPE_PIECES_MAX
+        && scope.pieces <= SCOPE_PIECES_COUNT_MAX
         && ascends(&scope.entries);
     if !fits {
+        return Err(Refusal::BadScope.into());
+    }
+    let some = view.scan(&Scan::prefix(Table::Scopes, scope.digest.0.to_vec(), 1))?;
+    if let Some((_, value)) = some.rows.first()
+        && ScopeRow::decode(value)?.pieces != scope.pieces
+    {
+        return Err(Refusal::BadScope.into());
+    }
+    let key = keys::scope(&scope.digest, scope.ordinal);
+    let known: Option<ScopeRow> = view.row(key)?;
+    if known.is_some_and(|known| known.entries != scope.entries) {
         return Err(Refusal::BadScope.into());
     }
     let mut draft = Draft::of_engine(RecordType::Scope, Body::Scope(scope.clone()));
@@ -122,6 +137,14 @@ pub(crate) fn tombstone(
     let scope = row.ok_or(Refusal::BadScope)?;
     let last = ordinal + 1 == scope.pieces;
     let request = erasure.approved.request();
+    // In order, so that the last one says that all are there.
+    if let Some(before) = ordinal.checked_sub(1)
+        && view
+            .row::<TombstoneRow>(keys::tombstone(request, before))?
+            .is_none()
+    {
+        return Err(Refusal::OutOfOrder { ordinal: before }.into());
+    }
     let done: Option<TombstoneRow> = view.row(keys::tombstone(request, ordinal))?;
     if done.is_some() {
         return Ok(Outcome::Answer(Answer::Tombstoned(Tombstoned {
@@ -138,10 +161,13 @@ pub(crate) fn tombstone(
     if erasure.month.is_none() {
         check_key_state(facts, &erasure)?;
     }
+    let held = held_by_cases(facts, view, |_| true)?;
     let (mut entries, mut kept) = (Vec::new(), Vec::new());
     for (entry, row) in rows_of(view, &scope.entries)? {
         let judged = match row {
             None => Err(Kept::Gone),
+            // A hold that was stated counts before it was put on every version.
+            Some(_) if held.contains(&entry.version) => Err(Kept::Hold),
             Some(row) => may_destroy(&lock_of(&row), erasure.early, facts.time),
         };
         match judged {
@@ -178,13 +204,33 @@ pub(crate) fn tombstone(
 /// Leaves cut one by one leave holes in the key tree, which must fit the key state; a month that is cut as
 /// a whole leaves none.
 fn check_key_state(facts: &Facts<'_>, erasure: &Erasure) -> Result<(), Refusal> {
-    let more = erasure.count.saturating_mul(LEAF_CUT_BYTES_MAX);
+    fits_key_state(facts, erasure.count)
+}
+
+/// Whether so many leaves may be cut one by one.
+pub(crate) fn fits_key_state(facts: &Facts<'_>, leaves: u64) -> Result<(), Refusal> {
+    let more = leaves.saturating_mul(LEAF_CUT_BYTES_MAX);
     let bytes = (facts.keys.tree.encoded_len() as u64).saturating_add(more);
     if bytes > KEY_STATE_CUT_BYTES_MAX {
         Err(Refusal::KeyStateFull)
     } else {
         Ok(())
     }
+}
+
+/// What the cases hold that are not released and that `counts`.
+pub(crate) fn held_by_cases(
+    facts: &Facts<'_>,
+    view: &View<'_>,
+    counts: impl Fn(&Case) -> bool,
+) -> Result<BTreeSet<VersionId>, Stop> {
+    let mut held = BTreeSet::new();
+    let running = |case: &&Case| !case.released && counts(case);
+    for case in facts.cases.iter().filter(running) {
+        let entries = whole_scope(view, case.scope)?;
+        held.extend(entries.into_iter().map(|entry| entry.version));
+    }
+    Ok(held)
 }
 
 fn lock_of(row: &VersionRow) -> VersionLock {
@@ -257,6 +303,9 @@ pub(crate) fn rehome(
         }
     }
     let drafts = rehome_drafts(facts, view, &staying)?;
+    if let Some((object, row)) = staying.get(drafts.len()) {
+        resume = Some(keys::version(*object, row.version));
+    }
     let versions = u32::try_from(drafts.len()).unwrap_or(u32::MAX);
     if drafts.is_empty() {
         return Ok(Outcome::Answer(Answer::Rehomed { versions, resume }));
@@ -295,8 +344,8 @@ fn rehome_drafts(
         }
         Err(stop) => return Err(stop),
     }
-    let count = staying.len();
-    for (at, ((object, row), (record, tags))) in staying.iter().zip(records).enumerate() {
+    let mut bytes = 0;
+    for ((object, row), (record, tags)) in staying.iter().zip(records) {
         let damaged = || Stop::Damaged(row.manifest_location());
         let open = |record: &crate::read::VerifiedRecord| {
             fact::open_manifest(record, facts.keys, facts.pool)
@@ -310,7 +359,7 @@ fn rehome_drafts(
         let mut draft = Draft::of_engine(RecordType::Rehome, Body::Rehome);
         draft.origin = Origin::Request {
             id: facts.id,
-            last: at + 1 == count,
+            last: false,
         };
         draft.bucket = object_row.map(|row| row.bucket).unwrap_or_default();
         draft.object = *object;
@@ -325,7 +374,14 @@ fn rehome_drafts(
             location: row.location,
             content: None,
         })?;
+        bytes += draft.bytes_max();
+        if bytes > REHOME_BYTES_MAX && !drafts.is_empty() {
+            break;
+        }
         drafts.push(draft);
+    }
+    if let Some(draft) = drafts.last_mut() {
+        draft.origin = last_of(facts);
     }
     Ok(drafts)
 }

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeSet;
 
+use stele_format::digest::Digest;
 use stele_format::record::{Body, RecordType, StatementBody, VersionRef};
-use stele_format::statement::{Act, Erase, Kind, Second};
+use stele_format::statement::{Act, Cut, Erase, Kind, Second};
 use stele_format::units::{LogIndex, UnixMillis, VersionId};
 
-use super::destroy::{rows_of, whole_scope};
+use super::destroy::{fits_key_state, held_by_cases, rows_of, whole_scope};
 use super::{After, Facts, Outcome};
 use crate::draft::{Draft, Origin, Sealed, VersionSlot};
 use crate::engine::people::Case;
@@ -14,7 +15,7 @@ use crate::engine::view::{Stop, View};
 use crate::index::Fact;
 use crate::index::keys;
 use crate::index::rows::{ObjectRow, ScopeRow, VersionRow};
-use crate::limits::NOTE_BYTES_MAX;
+use crate::limits::{NOTE_BYTES_MAX, SCOPE_PIECE_COUNT_MAX};
 use crate::policy::approval::{Recorded, StatementRefusal, VaultFacts, verified};
 use crate::policy::{VersionLock, may_destroy};
 use crate::request::{Answer, Refusal};
@@ -87,6 +88,7 @@ fn check_erase(facts: &Facts<'_>, view: &View<'_>, erase: &Erase) -> Result<usiz
     let entries = whole_scope(view, erase.scope)?;
     let (mut bytes, mut oldest, mut newest) = (0_u64, UnixMillis::new(u64::MAX), UnixMillis::ZERO);
     let mut latest: Option<UnixMillis> = None;
+    let mut leaves = 0_u64;
     for (entry, row) in rows_of(view, &entries)? {
         let Some(row) = row else {
             return Err(Refusal::ScopeKept {
@@ -101,10 +103,14 @@ fn check_erase(facts: &Facts<'_>, view: &View<'_>, erase: &Erase) -> Result<usiz
                 why,
             })
         })?;
+        leaves += row.leaves().count() as u64;
         bytes = bytes.saturating_add(row.content_bytes.get());
         oldest = oldest.min(row.modified);
         newest = newest.max(row.modified);
         latest = latest.max(row.retention.map(|retention| retention.until));
+    }
+    if erase.cut == Cut::Leaves {
+        fits_key_state(facts, leaves)?;
     }
     let shown = scope_words(entries.len(), bytes, oldest, newest, latest);
     let stated = ScopeWords {
@@ -198,12 +204,10 @@ pub(crate) fn release_holds(
     };
     let piece: Option<ScopeRow> = view.row(keys::scope(&release.scope, ordinal))?;
     let piece = piece.ok_or(Refusal::BadScope)?;
-    let mut elsewhere: BTreeSet<VersionId> = BTreeSet::new();
-    let others = |case: &&Case| !case.released && case.case != release.case;
-    for case in facts.cases.iter().filter(others) {
-        let entries = whole_scope(view, case.scope)?;
-        elsewhere.extend(entries.into_iter().map(|entry| entry.version));
-    }
+    let released = |case: &Case| {
+        case.case == release.case && case.scope == release.scope && case.statement < request
+    };
+    let elsewhere = held_by_cases(facts, view, |case| !released(case))?;
     let free: Vec<VersionRef> = piece
         .entries
         .iter()
@@ -213,10 +217,30 @@ pub(crate) fn release_holds(
     let mut drafts = hold_drafts(facts, view, &free, false)?;
     let last = ordinal + 1 == piece.pieces;
     if last {
+        check_rest_is_lifted(view, release.scope, &piece.entries, &elsewhere)?;
         let body = Body::Enacted(approved.request());
         drafts.push(Draft::of_engine(RecordType::Enacted, body));
     }
     Ok(held(facts, drafts, last))
+}
+
+/// Before a release is said to be done, nothing of its list may be held by it any more.
+fn check_rest_is_lifted(
+    view: &View<'_>,
+    scope: Digest,
+    piece: &[VersionRef],
+    elsewhere: &BTreeSet<VersionId>,
+) -> Result<(), Stop> {
+    let in_piece: BTreeSet<VersionId> = piece.iter().map(|entry| entry.version).collect();
+    let entries = whole_scope(view, scope)?;
+    for (at, (entry, row)) in rows_of(view, &entries)?.into_iter().enumerate() {
+        let held = row.is_some_and(|row| row.hold == Some(true));
+        if held && !in_piece.contains(&entry.version) && !elsewhere.contains(&entry.version) {
+            let ordinal = u32::try_from(at / SCOPE_PIECE_COUNT_MAX).unwrap_or(u32::MAX);
+            return Err(Refusal::OutOfOrder { ordinal }.into());
+        }
+    }
+    Ok(())
 }
 
 fn held(facts: &Facts<'_>, mut drafts: Vec<Draft>, last: bool) -> Outcome {

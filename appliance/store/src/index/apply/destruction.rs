@@ -8,7 +8,7 @@ use stele_format::units::{
     BucketId, KeyIndex, LogIndex, Month, ObjectId, UnixMillis, UploadId, VersionId,
 };
 
-use super::{ApplyError, Change, Context, PART_ROWS, put};
+use super::{ApplyError, Change, Context, put};
 use crate::index::bundle::Scan;
 use crate::index::fact::ManifestFacts;
 use crate::index::keys;
@@ -57,7 +57,7 @@ impl Context<'_> {
         if let Some(upload) = completes {
             let (ended, leaves) = self.upload_ended(upload)?;
             changes.extend(ended);
-            row.part_leaves = leaves;
+            row.other_leaves = leaves;
         }
         changes.push(put(key, &row));
         self.effect.borrow_mut().closed += 1;
@@ -72,6 +72,7 @@ impl Context<'_> {
         content: Option<&ManifestFacts>,
     ) -> Result<Vec<Change>, ApplyError> {
         let mut row = self.version(object, version)?;
+        row.other_leaves = Leaves::of(row.other_leaves.iter().chain([row.key_index]));
         row.key_index = key_index;
         row.rehomed = Some(location);
         // The manifest takes the tags along.
@@ -162,44 +163,55 @@ impl Context<'_> {
     ) -> Result<Vec<Change>, ApplyError> {
         let object_row: ObjectRow = self.require(&keys::object(object))?;
         let mut changes = Vec::new();
-        let (mut found, mut left, mut current) = (0, 0_u64, None);
-        for (key, value) in self.versions_of(object)? {
-            let row = VersionRow::decode(&value)?;
-            if gone.contains(&row.version) {
-                found += 1;
-                leaves.extend(row.leaves());
-                self.forget(object_row.bucket, &row);
-                changes.push((Table::Versions, key, None));
-            } else {
-                left += 1;
-                if row.is_shown() && current.is_none() {
-                    current = Some(Current::of(&row));
-                }
-            }
+        for version in gone {
+            let row = self.version(object, *version)?;
+            leaves.extend(row.leaves());
+            self.forget(object_row.bucket, &row);
+            changes.push((Table::Versions, keys::version(object, *version), None));
         }
-        if found != gone.len() {
-            return Err(ApplyError::Missing {
-                table: Table::Versions,
-                fact: self.fact,
-            });
-        }
-        if left == 0 {
+        // More rows than are gone mean that one is left.
+        let some = self.rows.scan(&versions_scan(object, gone.len()))?;
+        let left = some.rows.len() > gone.len();
+        if !left {
             changes.push((Table::Objects, keys::object(object), None));
         }
-        if !object_row.name.is_empty() {
-            let key = keys::name(object_row.bucket, &object_row.name);
-            if left == 0 {
-                changes.push((Table::Names, key, None));
-            } else {
-                changes.push(put(key, &NameRow { object, current }));
-            }
+        if object_row.name.is_empty() {
+            return Ok(changes);
+        }
+        let key = keys::name(object_row.bucket, &object_row.name);
+        if !left {
+            changes.push((Table::Names, key, None));
+            return Ok(changes);
+        }
+        let name_row: NameRow = self.require(&key)?;
+        let current = name_row.current.as_ref();
+        if current.is_some_and(|current| gone.contains(&current.version)) {
+            let current = self.newest_but(object, gone)?;
+            changes.push(put(key, &NameRow { object, current }));
         }
         Ok(changes)
     }
 
-    fn versions_of(&self, object: ObjectId) -> Result<Vec<crate::index::Row>, ApplyError> {
-        let prefix = keys::object(object);
-        Ok(self.rows.scan_prefix(Table::Versions, prefix)?)
+    /// The newest version that S3 may show and that does not go.
+    fn newest_but(
+        &self,
+        object: ObjectId,
+        gone: &BTreeSet<VersionId>,
+    ) -> Result<Option<Current>, ApplyError> {
+        let mut scan = versions_scan(object, gone.len());
+        loop {
+            let merged = self.rows.scan(&scan)?;
+            for (_, value) in &merged.rows {
+                let row = VersionRow::decode(value)?;
+                if row.is_shown() && !gone.contains(&row.version) {
+                    return Ok(Some(Current::of(&row)));
+                }
+            }
+            match merged.resume {
+                None => return Ok(None),
+                Some(resume) => scan.from = resume,
+            }
+        }
     }
 
     fn forget(&self, bucket: BucketId, row: &VersionRow) {
@@ -212,7 +224,7 @@ impl Context<'_> {
     }
 }
 
-/// The scan that [`Context::tombstoned`] begins with for an object.
-pub(super) fn versions_scan(object: ObjectId) -> Scan {
-    Scan::prefix(Table::Versions, keys::object(object), PART_ROWS)
+/// One version more than so many of an object, newest first.
+pub(super) fn versions_scan(object: ObjectId, gone: usize) -> Scan {
+    Scan::prefix(Table::Versions, keys::object(object), gone + 1)
 }

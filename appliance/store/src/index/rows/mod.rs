@@ -333,8 +333,9 @@ pub struct VersionRow {
     pub tags: Option<RecordLocation>,
     /// The record that holds its manifest, if that was sealed again under a later leaf.
     pub rehomed: Option<RecordLocation>,
-    /// The leaves of the upload and the parts it was made of.
-    pub part_leaves: Leaves,
+    /// Further leaves that open something of it: of the upload and the parts it was made of, and those its
+    /// manifest was sealed under before.
+    pub other_leaves: Leaves,
     /// Nothing opens its manifest: in replay, of a version that a later record destroys or seals again.
     /// Its name, length and ETag are unknown.
     pub closed: bool,
@@ -343,7 +344,7 @@ pub struct VersionRow {
 impl VersionRow {
     /// Every leaf that opens something of it.
     pub fn leaves(&self) -> impl Iterator<Item = KeyIndex> + '_ {
-        std::iter::once(self.key_index).chain(self.part_leaves.iter())
+        std::iter::once(self.key_index).chain(self.other_leaves.iter())
     }
 
     /// The record whose first attachment is its manifest.
@@ -378,7 +379,7 @@ impl TableRow for VersionRow {
         out.u32(self.parts);
         write_location(out, self.tags.as_ref());
         write_location(out, self.rehomed.as_ref());
-        self.part_leaves.write(out);
+        self.other_leaves.write(out);
         out.u8(u8::from(self.closed));
     }
 
@@ -401,7 +402,7 @@ impl TableRow for VersionRow {
             parts: from.u32()?,
             tags: read_location(from)?,
             rehomed: read_location(from)?,
-            part_leaves: Leaves::read(from)?,
+            other_leaves: Leaves::read(from)?,
             closed: read_bool(from)?,
         })
     }

@@ -58,7 +58,7 @@ fn version_row(retention: Option<Retention>, hold: Option<bool>) -> VersionRow {
         parts: 10_000,
         tags: hold.map(|_| location()),
         rehomed: None,
-        part_leaves: Leaves::default(),
+        other_leaves: Leaves::default(),
         closed: false,
     }
 }
