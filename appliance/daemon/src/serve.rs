@@ -104,25 +104,27 @@ pub fn serve(dir: &Path, reached: Reached<'_>, index_cache_bytes: Option<u64>) -
         config,
         bays,
     };
-    let collector = Collector::start(machine.link(), machine.watch())?;
-    let served = Keeper::start(charge, machine.watch()).and_then(|keeper| {
-        let orders = keeper.orders();
-        let served = face(
-            &machine,
-            &directory,
-            reached,
-            place,
-            (orders, slabs),
-            started,
-            &runtime,
-        )
-        .and_then(|face| runtime.block_on(face.run(&mut machine, signals)));
-        // Connections and their tasks end before the threads they talk to.
-        drop(runtime);
-        keeper.stop();
+    let served = Collector::start(machine.link(), machine.watch()).and_then(|collector| {
+        let served = Keeper::start(charge, machine.watch()).and_then(|keeper| {
+            let orders = keeper.orders();
+            let served = face(
+                &machine,
+                &directory,
+                reached,
+                place,
+                (orders, slabs),
+                started,
+                &runtime,
+            )
+            .and_then(|face| runtime.block_on(face.run(&mut machine, signals)));
+            // Connections and their tasks end before the threads they talk to.
+            drop(runtime);
+            keeper.stop();
+            served
+        });
+        collector.stop();
         served
     });
-    collector.stop();
     let stopped = machine.stop();
     served.and(stopped)
 }
