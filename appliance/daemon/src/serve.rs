@@ -106,25 +106,27 @@ pub fn serve(dir: &Path, reached: Reached<'_>, index_cache_bytes: Option<u64>) -
         config,
         bays,
     };
-    let collector = Collector::start(machine.link(), machine.watch())?;
-    let served = Keeper::start(charge, machine.watch()).and_then(|keeper| {
-        let orders = keeper.orders();
-        let served = face(
-            &machine,
-            &directory,
-            reached,
-            place,
-            (orders, slabs),
-            started,
-            &runtime,
-        )
-        .and_then(|face| runtime.block_on(face.run(&mut machine, signals)));
-        // Connections and their tasks end before the threads they talk to.
-        drop(runtime);
-        keeper.stop();
+    let served = Collector::start(machine.link(), machine.watch()).and_then(|collector| {
+        let served = Keeper::start(charge, machine.watch()).and_then(|keeper| {
+            let orders = keeper.orders();
+            let served = face(
+                &machine,
+                &directory,
+                reached,
+                place,
+                (orders, slabs),
+                started,
+                &runtime,
+            )
+            .and_then(|face| runtime.block_on(face.run(&mut machine, signals)));
+            // Connections and their tasks end before the threads they talk to.
+            drop(runtime);
+            keeper.stop();
+            served
+        });
+        collector.stop();
         served
     });
-    collector.stop();
     let stopped = machine.stop();
     served.and(stopped)
 }
@@ -345,7 +347,7 @@ fn load_identity(link: &Link, wall_ms: u64) -> Outcome<Identity> {
 /// What people changed about TLS.
 fn load_settings(link: &Link) -> Outcome<tls::Settings> {
     match link.get_config(tls::RECORD) {
-        Ok(value) => tls::Settings::decode(value.as_ref().map(|value| value.as_slice())),
+        Ok(value) => tls::Settings::decode(value.as_deref()),
         // Served as the vault was made rather than not at all.
         Err(Error::Refused(refusal)) => {
             tracing::warn!(%refusal, "the settings of TLS cannot be read");

@@ -14,6 +14,8 @@ pub(crate) mod object;
 pub(crate) mod people;
 pub(crate) mod tags;
 
+use std::sync::Arc;
+
 use std::collections::BTreeMap;
 
 use stele_format::units::{BucketId, LogIndex, ObjectId, PoolId, UnixMillis, VersionId};
@@ -145,7 +147,7 @@ pub(crate) fn bucket_info(id: BucketId, row: &BucketRow) -> BucketInfo {
         created: row.created,
         default: row.default,
         rules: row.rules.clone(),
-        uploads: row.uploads.clone(),
+        uploads: Arc::new(row.uploads.clone()),
         owner: row.owner.clone(),
     }
 }
