@@ -85,6 +85,7 @@ pub struct Log {
     compliance: UnixMillis,
     epoch: Epoch,
     segment_ends: HashMap<u64, Frontier>,
+    cites: bool,
 }
 
 impl Log {
@@ -113,10 +114,39 @@ impl Log {
     }
 }
 
+/// Somebody who is told every record that verifies, in order.
+pub trait Watch {
+    /// The next record.
+    fn record(&mut self, header: &RecordHeader, body: &Body);
+    /// Records are missing, or cannot be read, before the next one.
+    fn gap(&mut self);
+    /// Whether data lanes matter, so that the chunks cited must be kept in mind.
+    fn wants_data(&self) -> bool {
+        false
+    }
+}
+
+/// Nobody.
+pub struct Nobody;
+
+impl Watch for Nobody {
+    fn record(&mut self, _: &RecordHeader, _: &Body) {}
+    fn gap(&mut self) {}
+    fn wants_data(&self) -> bool {
+        true
+    }
+}
+
 /// Reads the whole journal from all present disks.
 #[must_use]
-pub fn read(pool: &Pool<'_>, survey: &Survey, pause: Duration) -> (Log, Vec<SegmentFacts>) {
+pub fn read(
+    pool: &Pool<'_>,
+    survey: &Survey,
+    pause: Duration,
+    watch: &mut dyn Watch,
+) -> (Log, Vec<SegmentFacts>) {
     let mut log = Log {
+        cites: watch.wants_data(),
         next: Some(LogIndex::ZERO),
         head: Some(Digest::ZERO),
         frontier: Some(Frontier::new()),
@@ -142,7 +172,7 @@ pub fn read(pool: &Pool<'_>, survey: &Survey, pause: Duration) -> (Log, Vec<Segm
         if let Some(place) = place {
             let next = line.get(place + 1).and_then(|next| survey.header_of(*next));
             let until = next.map(|header| header.first_sequence);
-            expected = log.read_segment(pool, &facts, &expected, until);
+            expected = log.read_segment(pool, &facts, &expected, until, watch);
         }
         facts.frames = Vec::new();
         all.push(facts);
@@ -188,6 +218,7 @@ impl Log {
         facts: &SegmentFacts,
         expected: &Start,
         until: Option<Sequence>,
+        watch: &mut dyn Watch,
     ) -> Start {
         let mut next = Start { ..*expected };
         if let Some(header) = &facts.header {
@@ -217,7 +248,7 @@ impl Log {
             if header.sequence != next.sequence {
                 self.lose();
             }
-            self.read_frame(pool, facts, reference);
+            self.read_frame(pool, facts, reference, watch);
             next = Start {
                 sequence: after(header.sequence),
                 chain: header.digest(),
@@ -277,7 +308,13 @@ impl Log {
         self.frontier = None;
     }
 
-    fn read_frame(&mut self, pool: &Pool<'_>, facts: &SegmentFacts, reference: &Reference) {
+    fn read_frame(
+        &mut self,
+        pool: &Pool<'_>,
+        facts: &SegmentFacts,
+        reference: &Reference,
+        watch: &mut dyn Watch,
+    ) {
         let header = &reference.frame.header;
         let Some(bytes) = read_frame_bytes(pool, facts, reference) else {
             // It verified a moment ago; a copy that no longer does is reported by its own scan.
@@ -310,9 +347,18 @@ impl Log {
                 self.check_tree(&claims, record.body(), &place);
             }
             self.step(&claims);
+            if self.lost {
+                watch.gap();
+            }
             match record {
-                Ok(record) => self.take(&record.header, record.body(), &place),
-                Err(error) => self.fault(&place, error.to_string()),
+                Ok(record) => {
+                    self.take(&record.header, record.body(), &place);
+                    watch.record(&record.header, record.body());
+                }
+                Err(error) => {
+                    self.fault(&place, error.to_string());
+                    watch.gap();
+                }
             }
         }
     }
@@ -437,7 +483,7 @@ impl Log {
     }
 
     fn cite(&mut self, placement: Placement, entries: &[StoredEntry], place: &Place) {
-        if placement == Placement::DataLane {
+        if placement == Placement::DataLane && self.cites {
             entries
                 .iter()
                 .for_each(|entry| self.citations.cite(entry, place.by));

@@ -6,12 +6,12 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
-use stele_inspect::cli::{Cli, Command, DumpArgs, VerifyArgs};
+use stele_inspect::cli::{AuditArgs, Cli, Command, DumpArgs, VerifyArgs};
 use stele_inspect::limits::REREAD_PAUSE_MS;
 use stele_inspect::pool::PoolError;
 use stele_inspect::source::{FileSource, OpenError, Source, disk_paths};
 use stele_inspect::verdict::Verdict;
-use stele_inspect::{dump, report, verify};
+use stele_inspect::{audit, dump, report, verify};
 use thiserror::Error;
 
 /// Why nothing can be judged.
@@ -26,6 +26,7 @@ enum Refusal {
 fn main() -> ExitCode {
     let (json, result) = match Cli::parse().command {
         Command::Verify(args) => (args.json, run_verify(&args)),
+        Command::Audit(args) => (args.json, run_audit(&args)),
         Command::Dump(args) => (args.json, run_dump(&args)),
     };
     let code = match result {
@@ -67,6 +68,17 @@ fn run_verify(args: &VerifyArgs) -> Result<(String, u8), Refusal> {
         report::text(&found)
     };
     Ok((text, found.verdict.code()))
+}
+
+fn run_audit(args: &AuditArgs) -> Result<(String, u8), Refusal> {
+    let sources = open(&args.paths)?;
+    let found = audit::audit(&sources, Duration::from_millis(REREAD_PAUSE_MS))?;
+    let text = if args.json {
+        found.json()
+    } else {
+        audit::text::text(&found)
+    };
+    Ok((text, found.verdict))
 }
 
 fn run_dump(args: &DumpArgs) -> Result<(String, u8), Refusal> {
