@@ -19,6 +19,9 @@ macro_rules! breaches {
         }
 
         impl Breach {
+            /// Every name there is.
+            pub const NAMES: &[&str] = &[$($name),*];
+
             /// Its name in reports.
             #[must_use]
             pub const fn name(&self) -> &'static str {

@@ -6,6 +6,7 @@ use ed25519_dalek::{Signer as _, SigningKey};
 use sha2::{Digest as _, Sha256, Sha512};
 use stele_format::digest::Digest;
 use stele_format::label::VaultFlags;
+use stele_format::limits::SCOPE_ENTRIES_MAX;
 use stele_format::record::{
     Body, Commit, Destroyed, Genesis, LockMode, LogWalk, Placement, RecordHeader, Release,
     ReleaseReason, Scope, StatementBody, Tombstone, VersionRef, encode_record, scope_digest,
@@ -16,8 +17,8 @@ use stele_format::statement::{
     Second, Statement, Verb,
 };
 use stele_format::units::{
-    BucketId, DiskId, Epoch, Generation, KeyClass, KeyIndex, KeyIndexParts, LogIndex, Month,
-    ObjectId, PoolId, UnitCount, UnixMillis, VersionId,
+    BucketId, DiskId, Epoch, Generation, KeyClass, KeyIndex, KeyIndexParts, LaneId, LogIndex,
+    Month, ObjectId, PoolId, Sequence, UnitCount, UnixMillis, VersionId,
 };
 use stele_inspect::audit::Auditor;
 use stele_inspect::audit::report::AuditReport;
@@ -114,6 +115,7 @@ pub struct Book {
     pub tokens: BTreeMap<String, Token>,
     nonce: u64,
     keys: Vec<(VersionRef, KeyIndex)>,
+    first: Option<(RecordHeader, Body)>,
     /// Every record, for those who write them into a vault.
     pub kept: Option<Vec<Kept>>,
 }
@@ -141,6 +143,7 @@ impl Book {
             tokens: BTreeMap::new(),
             nonce: 0,
             keys: Vec::new(),
+            first: None,
             kept: None,
         };
         let genesis = Genesis {
@@ -237,6 +240,9 @@ impl Book {
         let header = encode_record(draft, &body, &slices, &mut Vec::new()).unwrap();
         self.walk.advance(&header).unwrap();
         self.auditor.take(&header, &body);
+        if header.log_index.is_zero() {
+            self.first = Some((draft, body.clone()));
+        }
         if let Some(kept) = &mut self.kept {
             kept.push((draft, body, attachments));
         }
@@ -331,8 +337,8 @@ impl Book {
     /// Records a list; its digest.
     pub fn list(&mut self, versions: &[VersionRef]) -> Digest {
         let digest = scope_digest(versions);
-        let pieces = u32::try_from(versions.len().div_ceil(4096)).unwrap();
-        for (ordinal, entries) in versions.chunks(4096).enumerate() {
+        let pieces = u32::try_from(versions.len().div_ceil(SCOPE_ENTRIES_MAX)).unwrap();
+        for (ordinal, entries) in versions.chunks(SCOPE_ENTRIES_MAX).enumerate() {
             let piece = Scope {
                 digest,
                 ordinal: u32::try_from(ordinal).unwrap(),
@@ -420,14 +426,22 @@ impl Book {
         asked
     }
 
+    /// Everything that is destroyed, in as many pieces as it takes; the last of them.
     pub fn tombstone(&mut self, asked: &Asked, versions: &[VersionRef]) -> LogIndex {
-        self.tombstone_as(Tombstone {
-            request: asked.index,
-            ordinal: 0,
-            last: true,
-            month: None,
-            entries: versions.to_vec(),
-        })
+        let pieces = versions.len().div_ceil(SCOPE_ENTRIES_MAX).max(1);
+        let mut index = LogIndex::ZERO;
+        for piece in 0..pieces {
+            let from = piece * SCOPE_ENTRIES_MAX;
+            let to = versions.len().min(from + SCOPE_ENTRIES_MAX);
+            index = self.tombstone_as(Tombstone {
+                request: asked.index,
+                ordinal: u32::try_from(piece).unwrap(),
+                last: piece + 1 == pieces,
+                month: None,
+                entries: versions[from..to].to_vec(),
+            });
+        }
+        index
     }
 
     pub fn tombstone_as(&mut self, tombstone: Tombstone) -> LogIndex {
@@ -513,5 +527,47 @@ impl Book {
             by: name(by),
         };
         self.say(by, Kind::Hold(hold))
+    }
+}
+
+impl Book {
+    /// Keeps every record from here on; the book must be blank, so that genesis is among them.
+    pub fn keeping(flags: VaultFlags) -> Self {
+        let mut book = Self::blank(flags);
+        let (draft, body) = book.first.clone().unwrap();
+        book.kept = Some(vec![(draft, body, Vec::new())]);
+        book
+    }
+
+    /// Writes everything kept into a journal on so many disks, segment after segment.
+    pub fn write(&self, disks: usize) -> super::Vault {
+        let mut vault = super::Vault::blank(disks);
+        let all: Vec<usize> = (0..disks).collect();
+        let mut open = vault.open(LaneId::JOURNAL, &all, None);
+        for records in self.kept.as_ref().unwrap().chunks(16) {
+            let mut payload = Vec::new();
+            for (draft, body, attachments) in records {
+                let slices: Vec<&[u8]> = attachments.iter().map(Vec::as_slice).collect();
+                let header = encode_record(*draft, body, &slices, &mut payload).unwrap();
+                vault.log.advance(&header).unwrap();
+            }
+            vault.frame(
+                &mut open,
+                &payload,
+                u16::try_from(records.len()).unwrap(),
+                false,
+            );
+            if open.end > 150 * 1024 {
+                vault.seal(&open);
+                open = vault.open(LaneId::JOURNAL, &all, Some(&open));
+            }
+        }
+        let (id, last) = (open.id(), vault.committed);
+        vault.label(|label| {
+            label.journal_segment = id;
+            label.watermark = Sequence::new(last);
+        });
+        vault.segments.insert(id.get(), open);
+        vault
     }
 }
