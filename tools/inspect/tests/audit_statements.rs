@@ -1,5 +1,4 @@
 //! What a statement must be: founded, signed, for this log, about something that is there; and the clocks.
-#![expect(clippy::unwrap_used, reason = "a test may stop on surprise")]
 
 mod support;
 
