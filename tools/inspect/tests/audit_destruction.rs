@@ -585,6 +585,28 @@ fn people_lift_holds_once_and_only_those_on_the_list() {
 }
 
 #[test]
+fn two_requests_lift_the_hold_of_a_version_twice() {
+    let (mut book, versions) = vault();
+    for case in ["case 7", "case 8"] {
+        book.put_case("olga", case, &versions[..1]);
+        let scope = book.list(&versions[..1]);
+        let act = Act::ReleaseHold(ReleaseHold {
+            case: Digest::of(case.as_bytes()),
+            scope,
+            count: 1,
+        });
+        book.through("fay", &["anna"], act, 8 * DAY);
+    }
+    for _ in 0..2 {
+        book.hold(&versions[0], true);
+        book.hold(&versions[0], false);
+    }
+    book.hold(&versions[0], true);
+    let third = book.hold(&versions[0], false);
+    book.breaks("hold-lifted", third);
+}
+
+#[test]
 fn records_about_versions_that_are_not_there_are_named() {
     let (mut book, versions) = vault();
     let asked = approved(&mut book, &versions[..1]);

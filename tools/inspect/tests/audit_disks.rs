@@ -13,6 +13,7 @@ use stele_format::record::LockMode;
 use stele_inspect::audit::audit;
 use stele_inspect::audit::finding::Breach;
 use stele_inspect::audit::report::AuditReport;
+use stele_inspect::audit::text::text;
 use support::people::{Book, DAY, HOUR, STAFF};
 use support::{Vault, check};
 
@@ -178,6 +179,17 @@ fn the_page_lists_every_key_of_the_json_and_every_name() {
         let listed = page.contains(&format!("`{word}`"));
         assert!(listed, "{word} is not in docs/audit.md");
     }
+}
+
+#[test]
+fn the_text_does_not_call_everything_lawful_where_it_rests_on_rights_of_clients() {
+    let mut book = Book::blank(VaultFlags::EVALUATION);
+    let held = book.stored(LockMode::None, 0, true);
+    book.hold(&held, false);
+    let text = text(&book.lawful());
+    let last = text.lines().last();
+    let said = "verdict 0: nothing in this log is unlawful; 1 things in it rest on special rights of client keys";
+    assert_eq!(last, Some(said));
 }
 
 #[test]

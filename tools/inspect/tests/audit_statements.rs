@@ -64,6 +64,28 @@ fn keys_in_files_are_for_evaluation_vaults_that_say_so() {
 }
 
 #[test]
+fn keys_in_files_can_be_locked_out_and_not_let_in_again() {
+    let mut book = Book::blank(VaultFlags::EVALUATION);
+    book.tokens.insert("olga".to_owned(), Token::plain("olga"));
+    book.found(&STAFF, &[("plain-keys", "yes")]);
+    let versions = book.crowd(400);
+    let set = |value: &str| Act::Policy {
+        name: name("plain-keys"),
+        value: name(value),
+    };
+    asked(&mut book, &versions[..1]);
+    book.through("fay", &["anna"], set("no"), 8 * DAY);
+    let refused = asked(&mut book, &versions[..2]);
+    let again = book.through("fay", &["anna"], set("yes"), 8 * DAY);
+    let rule = "plain-key";
+    // Request, approval, execution.
+    assert_eq!(
+        book.unlawful(),
+        [(rule, refused.index.get()), (rule, again.index.get() + 2)]
+    );
+}
+
+#[test]
 fn a_security_key_must_be_touched_and_know_by_whom() {
     for flags in [0, 1, 4] {
         let (mut book, versions) = vault();

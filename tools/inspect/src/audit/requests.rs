@@ -280,3 +280,39 @@ impl Request {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        Act, Breach, Digest, LogIndex, Name, People, PublicKey, Request, Role, UnixMillis, Voice,
+    };
+    use crate::audit::matrix::needs;
+    use stele_format::sshsig::KeyType;
+
+    /// People never share a key, so that this rule never is the only one; it stands all the same.
+    #[test]
+    fn one_key_does_not_sign_twice_for_one_request() {
+        let name = |text: &str| Name::new(text).unwrap();
+        let mut point = [0; 32];
+        point[0] = 9;
+        let key = (0..=255).find_map(|last| {
+            point[31] = last & 0x7f;
+            PublicKey::new(KeyType::SecurityKey, point).ok()
+        });
+        let voice = |who: &str, role| Voice {
+            name: name(who),
+            role,
+            key: key.unwrap(),
+            index: LogIndex::ZERO,
+            at: UnixMillis::ZERO,
+        };
+        let act = Act::Suspend {
+            person: name("olga"),
+        };
+        let needs = needs(&act, Role::Officer, false).unwrap();
+        let mut request = Request::new(Digest::ZERO, act, voice("fay", Role::Officer), needs);
+        let approval = voice("anna", Role::Approver);
+        let refused = request.approve(approval, &People::default());
+        assert_eq!(refused, Err(Breach::ApproverKey));
+    }
+}

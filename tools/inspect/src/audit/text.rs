@@ -289,6 +289,12 @@ fn disks(report: &AuditReport, page: &mut Page) {
 fn conclusion(report: &AuditReport) -> String {
     let unlawful = report.unlawful.len() as u64 + report.unlawful_left_out;
     match (report.verdict, unlawful) {
+        (0, _) if !report.by_right.is_empty() => {
+            let count = report.by_right.len() as u64 + report.by_right_left_out;
+            format!(
+                "nothing in this log is unlawful; {count} things in it rest on special rights of client keys"
+            )
+        }
         (0, _) => "everything in this log is lawful".to_owned(),
         (1, 0) => {
             "the disks are damaged; nothing unlawful was found in what can be read".to_owned()
