@@ -18,14 +18,16 @@ pub struct Cli {
     pub command: Command,
 }
 
-const EXIT_CODES: &str = "Exit status: 0 every present disk is clean, 1 damage was found, \
-                          2 the disks cannot be judged or the command was used wrongly.";
+const EXIT_CODES: &str = "Exit status: 0 every present disk is clean (audit: and the log is lawful), 1 damage \
+                          or something unlawful was found, 2 the disks cannot be judged or the command was used wrongly.";
 
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Verify labels, key-state headers, every segment and frame, the record chain and the log root.
     Verify(VerifyArgs),
+    /// Replay the log and say what was lawful in it: people, holds, retention, every destruction.
+    Audit(AuditArgs),
     /// Print what the disks hold: labels, key-state headers, segments, frames, record headers.
     Dump(DumpArgs),
     /// Prove from the disks that a record is in the log, or that one log is the beginning of another.
@@ -84,6 +86,17 @@ pub struct ReceiptArgs {
 /// Arguments of `verify`.
 #[derive(Debug, Args)]
 pub struct VerifyArgs {
+    /// A vault directory (every *.disk file in it), or disk files and devices of one vault.
+    #[arg(required = true, value_name = "PATH")]
+    pub paths: Vec<PathBuf>,
+    /// Print one JSON object instead of text.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Arguments of `audit`.
+#[derive(Debug, Args)]
+pub struct AuditArgs {
     /// A vault directory (every *.disk file in it), or disk files and devices of one vault.
     #[arg(required = true, value_name = "PATH")]
     pub paths: Vec<PathBuf>,

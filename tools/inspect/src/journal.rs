@@ -88,6 +88,7 @@ pub struct Log {
     segment_ends: HashMap<u64, Frontier>,
     /// Where headers are gathered for proofs.
     headers: Option<HeaderWalk>,
+    cites: bool,
 }
 
 impl Log {
@@ -116,16 +117,44 @@ impl Log {
     }
 }
 
+/// Somebody who is told every record that verifies, in order.
+pub trait Watch {
+    /// The next record.
+    fn record(&mut self, header: &RecordHeader, body: &Body);
+    /// Records are missing, or cannot be read, before the next one.
+    fn gap(&mut self);
+    /// Whether data lanes matter, so that the chunks cited must be kept in mind.
+    fn wants_data(&self) -> bool {
+        false
+    }
+}
+
+/// Nobody.
+pub struct Nobody;
+
+impl Watch for Nobody {
+    fn record(&mut self, _: &RecordHeader, _: &Body) {}
+    fn gap(&mut self) {}
+    fn wants_data(&self) -> bool {
+        true
+    }
+}
+
 /// Reads the whole journal from all present disks.
 #[must_use]
-pub fn read(pool: &Pool<'_>, survey: &Survey, pause: Duration) -> (Log, Vec<SegmentFacts>) {
-    read_with(pool, survey, pause, None)
+pub fn read(
+    pool: &Pool<'_>,
+    survey: &Survey,
+    pause: Duration,
+    watch: &mut dyn Watch,
+) -> (Log, Vec<SegmentFacts>) {
+    read_with(pool, survey, pause, None, watch)
 }
 
 /// Reads the headers of the whole journal from all present disks.
 #[must_use]
 pub fn headers(pool: &Pool<'_>, survey: &Survey, pause: Duration, walk: HeaderWalk) -> HeaderWalk {
-    let (log, _) = read_with(pool, survey, pause, Some(walk));
+    let (log, _) = read_with(pool, survey, pause, Some(walk), &mut Nobody);
     let mut walk = log.headers.unwrap_or_default();
     // What the walk cannot see in headers: trees that are repeated otherwise, bodies that do not fit.
     if log.lost || !log.faults.is_empty() {
@@ -139,9 +168,11 @@ fn read_with(
     survey: &Survey,
     pause: Duration,
     headers: Option<HeaderWalk>,
+    watch: &mut dyn Watch,
 ) -> (Log, Vec<SegmentFacts>) {
     let mut log = Log {
         headers,
+        cites: watch.wants_data(),
         next: Some(LogIndex::ZERO),
         head: Some(Digest::ZERO),
         frontier: Some(Frontier::new()),
@@ -167,7 +198,7 @@ fn read_with(
         if let Some(place) = place {
             let next = line.get(place + 1).and_then(|next| survey.header_of(*next));
             let until = next.map(|header| header.first_sequence);
-            expected = log.read_segment(pool, &facts, &expected, until);
+            expected = log.read_segment(pool, &facts, &expected, until, watch);
         }
         facts.frames = Vec::new();
         all.push(facts);
@@ -213,6 +244,7 @@ impl Log {
         facts: &SegmentFacts,
         expected: &Start,
         until: Option<Sequence>,
+        watch: &mut dyn Watch,
     ) -> Start {
         let mut next = Start { ..*expected };
         if let Some(header) = &facts.header {
@@ -242,7 +274,7 @@ impl Log {
             if header.sequence != next.sequence {
                 self.lose();
             }
-            self.read_frame(pool, facts, reference);
+            self.read_frame(pool, facts, reference, watch);
             next = Start {
                 sequence: after(header.sequence),
                 chain: header.digest(),
@@ -305,7 +337,13 @@ impl Log {
         self.frontier = None;
     }
 
-    fn read_frame(&mut self, pool: &Pool<'_>, facts: &SegmentFacts, reference: &Reference) {
+    fn read_frame(
+        &mut self,
+        pool: &Pool<'_>,
+        facts: &SegmentFacts,
+        reference: &Reference,
+        watch: &mut dyn Watch,
+    ) {
         let header = &reference.frame.header;
         let Some(bytes) = read_frame_bytes(pool, facts, reference) else {
             // It verified a moment ago; a copy that no longer does is reported by its own scan.
@@ -338,13 +376,20 @@ impl Log {
                 self.check_tree(&claims, record.body(), &place);
             }
             self.step(&claims);
+            if self.lost {
+                watch.gap();
+            }
             match record {
-                Ok(record) => self.take(&record.header, record.body(), &place),
+                Ok(record) => {
+                    self.take(&record.header, record.body(), &place);
+                    watch.record(&record.header, record.body());
+                }
                 Err(error) => {
                     if let Some(headers) = &mut self.headers {
                         headers.changed(claims.log_index.get());
                     }
                     self.fault(&place, error.to_string());
+                    watch.gap();
                 }
             }
         }
@@ -473,7 +518,7 @@ impl Log {
     }
 
     fn cite(&mut self, placement: Placement, entries: &[StoredEntry], place: &Place) {
-        if placement == Placement::DataLane {
+        if placement == Placement::DataLane && self.cites {
             entries
                 .iter()
                 .for_each(|entry| self.citations.cite(entry, place.by));

@@ -4,6 +4,7 @@
 //! finds is found from the disks alone, read-only and without keys. Nothing is decrypted.
 #![forbid(unsafe_code)]
 
+pub mod audit;
 pub mod choice;
 pub mod cli;
 pub mod compare;

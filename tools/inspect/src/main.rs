@@ -9,13 +9,13 @@ use std::time::Duration;
 use clap::Parser;
 use stele_format::checkpoint::{CheckpointError, UnverifiedCheckpoint};
 use stele_format::proof::from_header_value;
-use stele_inspect::cli::{Cli, Command, DumpArgs, ProveArgs, ReceiptArgs, VerifyArgs};
+use stele_inspect::cli::{AuditArgs, Cli, Command, DumpArgs, ProveArgs, ReceiptArgs, VerifyArgs};
 use stele_inspect::limits::{REREAD_PAUSE_MS, TEXT_FILE_BYTES_MAX};
 use stele_inspect::pool::PoolError;
 use stele_inspect::prove::{self, Claim};
 use stele_inspect::source::{FileSource, OpenError, Source, disk_paths};
 use stele_inspect::verdict::Verdict;
-use stele_inspect::{dump, report, verify};
+use stele_inspect::{audit, dump, report, verify};
 use thiserror::Error;
 
 /// Why nothing can be judged.
@@ -45,6 +45,7 @@ impl Refusal {
 fn main() -> ExitCode {
     let (json, result) = match Cli::parse().command {
         Command::Verify(args) => (args.json, run_verify(&args)),
+        Command::Audit(args) => (args.json, run_audit(&args)),
         Command::Dump(args) => (args.json, run_dump(&args)),
         Command::Prove(args) => (false, run_prove(&args)),
         Command::Receipt(args) => (false, run_receipt(&args)),
@@ -88,6 +89,17 @@ fn run_verify(args: &VerifyArgs) -> Result<(String, u8), Refusal> {
         report::text(&found)
     };
     Ok((text, found.verdict.code()))
+}
+
+fn run_audit(args: &AuditArgs) -> Result<(String, u8), Refusal> {
+    let sources = open(&args.paths)?;
+    let found = audit::audit(&sources, Duration::from_millis(REREAD_PAUSE_MS))?;
+    let text = if args.json {
+        found.json()
+    } else {
+        audit::text::text(&found)
+    };
+    Ok((text, found.verdict))
 }
 
 fn run_dump(args: &DumpArgs) -> Result<(String, u8), Refusal> {

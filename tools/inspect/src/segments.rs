@@ -12,7 +12,7 @@ use stele_format::record::decode_chunk_list;
 use stele_format::units::{DiskId, FrameIndex, LaneId, SegmentId, Sequence, UnitIndex};
 
 use crate::compare::{CopyFacts, Finding, SegmentFacts, examine};
-use crate::journal::{self, Closed, Log, read_frame_bytes};
+use crate::journal::{self, Closed, Log, Nobody, Watch, read_frame_bytes};
 use crate::media::{self, BLOCK, BLOCK_LEN, length};
 use crate::pool::{Pool, Standing};
 use crate::rules::{Case, Ending, Meaning, judge};
@@ -23,8 +23,19 @@ use crate::verdict::{Area, Damage, DiskState, Ledger};
 
 /// Verifies all segments of the pool and enters the result.
 pub fn verify(pool: &mut Pool<'_>, pause: Duration, ledger: &mut Ledger) {
+    verify_for(pool, pause, ledger, &mut Nobody);
+}
+
+/// Verifies what `watch` wants, all segments or those of the journal alone, and tells it every record.
+/// Returns whether records are missing.
+pub fn verify_for(
+    pool: &mut Pool<'_>,
+    pause: Duration,
+    ledger: &mut Ledger,
+    watch: &mut dyn Watch,
+) -> bool {
     let mut survey = Survey::of(pool);
-    let (mut log, journal) = journal::read(pool, &survey, pause);
+    let (mut log, journal) = journal::read(pool, &survey, pause, watch);
     apply_members(pool, &log, ledger);
     let mut added = leave_out_moved(pool, &mut survey, &log);
     added.extend(add_allocated(pool, &mut survey, &log));
@@ -41,7 +52,8 @@ pub fn verify(pool: &mut Pool<'_>, pause: Duration, ledger: &mut Ledger) {
             facts
         });
     }
-    for segment in survey.segments_of(false).collect::<Vec<_>>() {
+    let data = survey.segments_of(false).filter(|_| watch.wants_data());
+    for segment in data.collect::<Vec<_>>() {
         let mut facts = examine(pool, &survey, segment, pause);
         tie_frames(pool, &mut facts, &mut log);
         facts.frames = Vec::new();
@@ -60,6 +72,7 @@ pub fn verify(pool: &mut Pool<'_>, pause: Duration, ledger: &mut Ledger) {
     }
     report_log(pool, &evidence, ledger);
     fill_totals(&log, &all, ledger);
+    log.lost
 }
 
 /// A MEMBER record newer than every label says who left.

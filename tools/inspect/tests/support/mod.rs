@@ -9,6 +9,7 @@
 )]
 
 pub mod check;
+pub mod people;
 
 use std::collections::BTreeMap;
 use std::time::Duration;

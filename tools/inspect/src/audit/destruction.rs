@@ -1,0 +1,134 @@
+//! Tombstones, and keys that are gone.
+
+use stele_format::record::{Destroyed, LockMode, RecordHeader, Tombstone, VersionRef};
+use stele_format::statement::{Act, Cut, Erase};
+use stele_format::units::{LogIndex, Month, UnixMillis};
+
+use super::finding::{Breach, second};
+use super::versions::At;
+use super::{Auditor, Gone, freeing_time};
+
+impl Auditor {
+    pub(super) fn take_tombstone(&mut self, header: &RecordHeader, tombstone: &Tombstone) {
+        let mut breaches = Vec::new();
+        let erase = self.erase_of(tombstone, &mut breaches);
+        let now = freeing_time(header);
+        let mut destroyed = 0_u64;
+        for entry in &tombstone.entries {
+            match self.destroy(entry, erase.as_ref(), now, &mut breaches) {
+                Ok(()) => destroyed += 1,
+                Err(breach) => breaches.push(breach),
+            }
+        }
+        if let Some(month) = tombstone.month {
+            self.check_month(month, erase.as_ref(), &mut breaches);
+        }
+        if let Some(request) = self.requests.get_mut(&tombstone.request) {
+            let toll = &mut request.toll;
+            toll.tombstones.push(header.log_index);
+            toll.versions += destroyed;
+            toll.complete |= tombstone.last;
+            toll.month = toll.month.or(tombstone.month);
+            toll.unlawful |= !breaches.is_empty();
+        }
+        for breach in breaches {
+            self.breach(header.log_index, breach);
+        }
+    }
+
+    /// What was approved, as far as anything was.
+    fn erase_of(&self, tombstone: &Tombstone, breaches: &mut Vec<Breach>) -> Option<Erase> {
+        let index = tombstone.request;
+        let request = self.requests.get(&index);
+        let Some((request, Act::Erase(erase))) = request.map(|request| (request, &request.act))
+        else {
+            breaches.push(Breach::TombstoneRequest(index));
+            return None;
+        };
+        breaches.extend(request.check_executed().err());
+        if usize::try_from(tombstone.ordinal) != Ok(request.toll.tombstones.len()) {
+            breaches.push(Breach::TombstonePiece(index));
+        }
+        Some(erase.clone())
+    }
+
+    /// One version is destroyed, with a right or without: nobody is given it any more.
+    fn destroy(
+        &mut self,
+        entry: &VersionRef,
+        erase: Option<&Erase>,
+        now: UnixMillis,
+        breaches: &mut Vec<Breach>,
+    ) -> Result<(), Breach> {
+        let at = self.versions.find(entry).ok_or(Breach::TombstoneStranger)?;
+        let version = self.versions.index(at);
+        if self.versions.is_destroyed(at) {
+            return Err(Breach::TombstoneTwice(version));
+        }
+        if let Some(erase) = erase {
+            let list = self.lists.get(&erase.scope);
+            if !list.is_some_and(|list| list.has(at)) {
+                breaches.push(Breach::TombstoneScope(version));
+            }
+        }
+        breaches.extend(self.locked(at, erase.is_some_and(|erase| erase.governance), now));
+        self.versions.destroy(at);
+        Ok(())
+    }
+
+    fn locked(&self, at: At, governance: bool, now: UnixMillis) -> Vec<Breach> {
+        let (lock, version) = (self.versions.lock(at), self.versions.index(at));
+        let mut breaches = Vec::new();
+        if lock.is_retained(now) {
+            let until = second(lock.until);
+            match lock.mode {
+                LockMode::Compliance => breaches.push(Breach::TombstoneCompliance(version, until)),
+                LockMode::Governance if !governance => {
+                    breaches.push(Breach::TombstoneGovernance(version, until));
+                }
+                LockMode::Governance | LockMode::None => {}
+            }
+        }
+        if lock.hold || lock.case {
+            breaches.push(Breach::TombstoneHold(version));
+        }
+        breaches
+    }
+
+    /// All keys of a month go: people signed just that, and every version whose key is among them is destroyed.
+    fn check_month(&self, month: Month, erase: Option<&Erase>, breaches: &mut Vec<Breach>) {
+        if erase.is_some_and(|erase| erase.cut != Cut::Month(month)) {
+            breaches.push(Breach::TombstoneMonth);
+        }
+        let living = self.versions.of_month(month.get());
+        breaches.extend(living.map(Breach::MonthKeys));
+    }
+
+    pub(super) fn take_destroyed(&mut self, header: &RecordHeader, destroyed: &Destroyed) {
+        let index = header.log_index;
+        if let Err(breach) = self.check_destroyed(destroyed.request) {
+            self.breach(index, breach);
+        }
+        let newest = self.gone.values().map(|gone| gone.body.generation).max();
+        if newest > Some(destroyed.generation) {
+            self.breach(index, Breach::DestroyedBack);
+        }
+        let gone = Gone {
+            index,
+            at: header.compliance_ms,
+            body: destroyed.clone(),
+        };
+        self.gone.insert(destroyed.request, gone);
+    }
+
+    fn check_destroyed(&self, index: LogIndex) -> Result<(), Breach> {
+        let toll = self.requests.get(&index).map(|request| &request.toll);
+        let toll = toll.filter(|toll| !toll.tombstones.is_empty());
+        let toll = toll.ok_or(Breach::DestroyedNothing(index))?;
+        if toll.complete {
+            Ok(())
+        } else {
+            Err(Breach::DestroyedUnfinished(index))
+        }
+    }
+}

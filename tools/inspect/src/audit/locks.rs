@@ -1,0 +1,182 @@
+//! Records that change what protects a version, and events of the clocks.
+//!
+//! What was taken away without a right stays in force here, so that a destruction that builds on it is named too.
+
+use stele_format::record::{
+    ClockEvent, ClockEventKind, LockMode, RecordHeader, Release, ReleaseReason, VersionRef,
+};
+use stele_format::statement::Act;
+use stele_format::units::{LogIndex, UnixMillis};
+
+use super::finding::{Breach, second};
+use super::requests::State;
+use super::versions::At;
+use super::{Auditor, Right, freeing_time};
+
+impl Auditor {
+    /// The living version a record is about.
+    fn subject(&mut self, header: &RecordHeader) -> Option<At> {
+        let reference = VersionRef {
+            object: header.object,
+            version: header.version,
+        };
+        let index = header.log_index;
+        let Some(at) = self.versions.find(&reference) else {
+            self.breach(index, Breach::VersionUnknown);
+            return None;
+        };
+        if self.versions.is_destroyed(at) {
+            let version = self.versions.index(at);
+            self.breach(index, Breach::VersionDestroyed(version));
+            return None;
+        }
+        Some(at)
+    }
+
+    pub(super) fn take_retention(&mut self, header: &RecordHeader) {
+        let Some(at) = self.subject(header) else {
+            return;
+        };
+        let (mode, until) = (header.mode, header.retain_until_ms);
+        let lock = self.versions.lock(at);
+        let less = mode < lock.mode || until < lock.until;
+        if less && lock.is_retained(freeing_time(header)) && !self.may_lessen(header, at) {
+            return;
+        }
+        self.versions.set_retention(at, mode, until);
+    }
+
+    /// Whether a retention that is in force may become less.
+    fn may_lessen(&mut self, header: &RecordHeader, at: At) -> bool {
+        let (lock, version) = (self.versions.lock(at), self.versions.index(at));
+        let (index, until) = (header.log_index, second(lock.until));
+        if lock.mode == LockMode::Compliance {
+            let breach = if header.mode < lock.mode {
+                Breach::Lowered(version, until)
+            } else {
+                Breach::Shortened(version, until)
+            };
+            self.breach(index, breach);
+            return false;
+        }
+        let what = format!(
+            "the GOVERNANCE retention of version {version} until {until} was shortened or lifted"
+        );
+        let breach = Breach::Governance(version, until);
+        self.use_right(index, Right::GovernanceBypass, breach, what)
+    }
+
+    pub(super) fn take_hold(&mut self, header: &RecordHeader) {
+        let Some(at) = self.subject(header) else {
+            return;
+        };
+        let lifted = !header.hold && self.versions.lock(at).hold;
+        if lifted && !self.is_lifted_by_people(at) {
+            let version = self.versions.index(at);
+            let what = format!("the legal hold of version {version} was lifted");
+            let breach = Breach::HoldLifted(version);
+            if !self.use_right(header.log_index, Right::HoldOff, breach, what) {
+                return;
+            }
+        }
+        self.versions.set_hold(at, header.hold);
+    }
+
+    /// Whether an executed request lifts the hold of a version; each does so once.
+    fn is_lifted_by_people(&mut self, at: At) -> bool {
+        let fits = |request: &&LogIndex| {
+            let act = self.requests.get(*request).map(|request| &request.act);
+            let Some(Act::ReleaseHold(release)) = act else {
+                return false;
+            };
+            let list = self.lists.get(&release.scope);
+            list.is_some_and(|list| list.has(at)) && !self.spent.contains(&(**request, at))
+        };
+        let by = self.lifts.iter().find(fits).copied();
+        by.is_some_and(|by| self.spent.insert((by, at)))
+    }
+
+    pub(super) fn take_release(&mut self, header: &RecordHeader, release: Release) {
+        let Some(at) = self.subject(header) else {
+            return;
+        };
+        let lock = self.versions.lock(at);
+        let retained = lock.is_retained(freeing_time(header));
+        let locked = retained || lock.hold || lock.case;
+        // Overwriting hides a version and takes no lock off; deleting a locked one is what clients must not.
+        if release.reason != ReleaseReason::ClientDelete || !locked {
+            return;
+        }
+        let (index, version) = (header.log_index, self.versions.index(at));
+        let bypass = lock.mode == LockMode::Governance && !lock.hold && !lock.case;
+        if bypass {
+            let what = format!(
+                "version {version} was deleted by a client under GOVERNANCE retention; its bytes are kept"
+            );
+            self.use_right(
+                index,
+                Right::GovernanceBypass,
+                Breach::Released(version),
+                what,
+            );
+        } else {
+            self.breach(index, Breach::Released(version));
+        }
+    }
+
+    pub(super) fn take_rehome(&mut self, header: &RecordHeader) {
+        if let Some(at) = self.subject(header) {
+            self.versions.rehome(at, header);
+        }
+    }
+
+    pub(super) fn take_clock(
+        &mut self,
+        header: &RecordHeader,
+        event: &ClockEvent,
+        last: UnixMillis,
+    ) {
+        let index = header.log_index;
+        if event.before_ms < last || event.before_ms > header.compliance_ms {
+            self.breach(index, Breach::ClockBefore);
+        }
+        match event.kind {
+            ClockEventKind::WallLeft => {
+                let what =
+                    "the wall clock went more than a day away from compliance time".to_owned();
+                self.alarm(index, "wall-clock-left", what);
+            }
+            ClockEventKind::WallReturned => {
+                let what = "the wall clock came back to compliance time".to_owned();
+                self.alarm(index, "wall-clock-returned", what);
+            }
+            ClockEventKind::Corrected => {
+                if let Err(breach) = self.correct_clock(header, event) {
+                    self.breach(index, breach);
+                }
+            }
+            ClockEventKind::Simulated if self.simulated => {}
+            ClockEventKind::Simulated => self.breach(index, Breach::ClockSimulated),
+        }
+    }
+
+    fn correct_clock(&mut self, header: &RecordHeader, event: &ClockEvent) -> Result<(), Breach> {
+        let request = event
+            .request
+            .and_then(|index| self.requests.get_mut(&index));
+        let request = request.ok_or(Breach::ClockUnapproved)?;
+        let Act::Clock { to } = request.act else {
+            return Err(Breach::ClockUnapproved);
+        };
+        if request.state != State::Executed || request.clock_set {
+            return Err(Breach::ClockUnapproved);
+        }
+        request.clock_set = true;
+        // The text has whole seconds.
+        let end = to.start().get().saturating_add(1000);
+        if header.compliance_ms.get() >= end && header.compliance_ms > event.before_ms {
+            return Err(Breach::ClockBeyond(to));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,273 @@
+//! An auditor's own replay of the log, from record headers and clear bodies alone.
+//!
+//! Everything here is written from FORMAT.md and from the rules of people and destruction, not from the
+//! vault's code: two readings of the same rules must come to the same end. No key is needed, and nothing that
+//! only a key shows is believed. Where records are missing, what follows is *undecided*, never unlawful.
+
+pub mod finding;
+pub mod heads;
+pub mod holds;
+pub mod lists;
+pub mod matrix;
+pub mod people;
+pub mod report;
+pub mod requests;
+pub mod text;
+pub mod versions;
+
+mod destruction;
+mod locks;
+mod statements;
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::time::Duration;
+
+use stele_format::digest::Digest;
+use stele_format::label::VaultFlags;
+use stele_format::record::{Body, Destroyed, RecordHeader};
+use stele_format::statement::{GrantRights, Name};
+use stele_format::units::{LogIndex, PoolId, UnixMillis};
+
+use self::finding::{Alarm, Breach, Capped, Finding, second};
+use self::heads::Heads;
+use self::holds::Cases;
+use self::lists::Lists;
+use self::people::People;
+use self::report::AuditReport;
+use self::requests::Request;
+use self::versions::{At, Refused, Versions};
+use crate::journal::Watch;
+use crate::limits::WALL_SPAN_MS;
+use crate::pool::{self, PoolError};
+use crate::segments;
+use crate::source::Source;
+use crate::verdict::{Ledger, Report};
+
+/// Replays the log of one vault and says what was lawful in it. What looks unfinished is read again after
+/// `pause`. Labels and journal are verified as [`crate::verify`] does it; data segments are not read.
+///
+/// # Errors
+/// [`PoolError`] when the sources are not the disks of one vault.
+pub fn audit(sources: &[Box<dyn Source>], pause: Duration) -> Result<AuditReport, PoolError> {
+    let mut ledger = Ledger::default();
+    let Some(mut pool) = pool::open(sources, pause, &mut ledger)? else {
+        return Ok(AuditReport::unread(ledger.finish()));
+    };
+    let mut auditor = Auditor::new(pool.id);
+    let lost = segments::verify_for(&mut pool, pause, &mut ledger, &mut auditor);
+    if lost {
+        auditor.gap();
+    }
+    Ok(auditor.finish(ledger.finish()))
+}
+
+/// Special rights that two people gave to a client key.
+#[derive(Debug, Clone)]
+struct Granted {
+    request: LogIndex,
+    grant: GrantRights,
+}
+
+/// The newest record that states the keys of a request destroyed.
+#[derive(Debug, Clone)]
+struct Gone {
+    index: LogIndex,
+    at: UnixMillis,
+    body: Destroyed,
+}
+
+/// What special right a client key may have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Right {
+    HoldOff,
+    GovernanceBypass,
+}
+
+/// The replay.
+pub struct Auditor {
+    pool: PoolId,
+    evaluation: bool,
+    simulated: bool,
+    begun: UnixMillis,
+    now: UnixMillis,
+    records: u64,
+    next: Option<LogIndex>,
+    versions: Versions,
+    lists: Lists,
+    cases: Cases,
+    people: Option<People>,
+    founded: Option<LogIndex>,
+    requests: BTreeMap<LogIndex, Request>,
+    /// Statements that counted, by digest of their text.
+    texts: HashMap<Digest, LogIndex>,
+    policies: BTreeMap<Name, Name>,
+    grants: Vec<Granted>,
+    /// Executed requests to lift holds.
+    lifts: Vec<LogIndex>,
+    /// Which of their versions' own holds they were used for.
+    spent: HashSet<(LogIndex, At)>,
+    gone: BTreeMap<LogIndex, Gone>,
+    heads: Heads,
+    unlawful: Capped<Finding>,
+    undecided: Capped<Finding>,
+    by_right: Capped<Alarm>,
+    alarms: Capped<Alarm>,
+    lost: bool,
+    /// Types of record this tool does not know.
+    unknown: u64,
+}
+
+impl Auditor {
+    /// Before the first record of a pool's log.
+    #[must_use]
+    pub fn new(pool: PoolId) -> Self {
+        Self {
+            pool,
+            evaluation: false,
+            simulated: false,
+            begun: UnixMillis::NONE,
+            now: UnixMillis::NONE,
+            records: 0,
+            next: Some(LogIndex::ZERO),
+            versions: Versions::default(),
+            lists: Lists::default(),
+            cases: Cases::default(),
+            people: None,
+            founded: None,
+            requests: BTreeMap::new(),
+            texts: HashMap::new(),
+            policies: BTreeMap::new(),
+            grants: Vec::new(),
+            lifts: Vec::new(),
+            spent: HashSet::new(),
+            gone: BTreeMap::new(),
+            heads: Heads::default(),
+            unlawful: Capped::default(),
+            undecided: Capped::default(),
+            by_right: Capped::default(),
+            alarms: Capped::default(),
+            lost: false,
+            unknown: 0,
+        }
+    }
+
+    /// Takes the next record.
+    pub fn take(&mut self, header: &RecordHeader, body: &Body) {
+        let before = self.now;
+        if self.next != Some(header.log_index) {
+            self.gap();
+        }
+        self.next = header.log_index.next();
+        if header.compliance_ms < before {
+            self.breach(header.log_index, Breach::ClockBack(second(before)));
+        }
+        self.now = before.max(header.compliance_ms);
+        if self.records == 0 {
+            self.begun = header.compliance_ms;
+        }
+        self.records += 1;
+        match body {
+            Body::Genesis(genesis) => {
+                self.evaluation = genesis.flags.contains(VaultFlags::EVALUATION);
+                self.simulated = genesis.flags.contains(VaultFlags::SIMULATED_CLOCK);
+            }
+            Body::Commit(_) | Body::Complete(..) | Body::DeleteMarker => self.take_version(header),
+            Body::Retention => self.take_retention(header),
+            Body::Hold => self.take_hold(header),
+            Body::Release(release) => self.take_release(header, *release),
+            Body::Rehome => self.take_rehome(header),
+            Body::Clock(event) => self.take_clock(header, event, before),
+            Body::Scope(piece) => {
+                if let Err(breach) = self.lists.take(piece, &self.versions) {
+                    self.breach(header.log_index, breach);
+                }
+            }
+            Body::Statement(statement) => self.take_statement(header, statement),
+            Body::Tombstone(tombstone) => self.take_tombstone(header, tombstone),
+            Body::Destroyed(destroyed) => self.take_destroyed(header, destroyed),
+            Body::Later(kind) if kind.get() & OPTIONAL == 0 => self.unknown += 1,
+            _ => {}
+        }
+        self.heads.push(header.leaf_hash());
+    }
+
+    /// Records are missing here: nothing that follows is sure to be unlawful.
+    pub fn gap(&mut self) {
+        if !self.lost {
+            self.lost = true;
+            self.heads.lose();
+        }
+    }
+
+    /// Closes the books. `journal` is what reading labels and journal found.
+    #[must_use]
+    pub fn finish(self, journal: Report) -> AuditReport {
+        AuditReport::new(&self, journal)
+    }
+
+    fn breach(&mut self, index: LogIndex, breach: Breach) {
+        let finding = Finding { index, breach };
+        if self.lost {
+            self.undecided.push(finding);
+        } else {
+            self.unlawful.push(finding);
+        }
+    }
+
+    fn alarm(&mut self, index: LogIndex, name: &'static str, what: String) {
+        self.alarms.push(Alarm { index, name, what });
+    }
+
+    /// Something that a client key with a right may do. The clear records do not say which key did it, so it
+    /// is a breach only if no key can have had the right. Returns whether one can.
+    fn use_right(&mut self, index: LogIndex, right: Right, breach: Breach, what: String) -> bool {
+        let now = self.now;
+        let has = |granted: &Granted| {
+            let rights = granted.grant.rights;
+            let given = match right {
+                Right::HoldOff => rights.hold_off,
+                Right::GovernanceBypass => rights.governance_bypass,
+            };
+            given && granted.grant.until.start() > now
+        };
+        // An evaluation vault may have been made with such rights for its first key.
+        let possible = self.evaluation || self.grants.iter().any(has);
+        if possible {
+            let name = breach.name();
+            self.by_right.push(Alarm { index, name, what });
+        } else {
+            self.breach(index, breach);
+        }
+        possible
+    }
+
+    fn take_version(&mut self, header: &RecordHeader) {
+        match self.versions.add(header) {
+            Ok(()) => {}
+            Err(Refused::Id) => self.breach(header.log_index, Breach::VersionId),
+            Err(Refused::Full) => self.unknown += 1,
+        }
+    }
+}
+
+impl Watch for Auditor {
+    fn record(&mut self, header: &RecordHeader, body: &Body) {
+        self.take(header, body);
+    }
+
+    fn gap(&mut self) {
+        Self::gap(self);
+    }
+}
+
+const OPTIONAL: u16 = 0x8000;
+
+/// The time that frees: the earlier of both clocks, where the wall clock counts.
+fn freeing_time(header: &RecordHeader) -> UnixMillis {
+    let (compliance, wall) = (header.compliance_ms, header.wall_ms);
+    if compliance.get().abs_diff(wall.get()) <= WALL_SPAN_MS {
+        compliance.min(wall)
+    } else {
+        compliance
+    }
+}
