@@ -13,7 +13,7 @@ use stele_store::recovery::OpenReport;
 
 use crate::client_env::{ClientFiles, quote};
 use crate::control::protocol::Status;
-use crate::status::{disk_row, next_lines, state_line};
+use crate::status::{disk_row, next_lines, people_lines, state_line};
 use crate::vault::Directory;
 
 /// What there is to say about a start.
@@ -101,8 +101,19 @@ fn warnings(facts: &Facts<'_>) -> String {
     if facts.status.disks.len() == 1 {
         text.push_str("This vault has one disk: nothing survives the loss of it.\n\n");
     }
+    let people = facts.status.people.as_ref();
+    let founded = people.is_some_and(|people| !people.active.is_empty());
+    if let Some(people) = people.filter(|_| founded) {
+        text.push_str(&people_lines(people));
+        text.push('\n');
+    }
+    if founded {
+        text.push_str("Clients free nothing; what has expired goes when two people sign for it:\n");
+    } else {
+        text.push_str("Nothing can be freed before people are founded (stele people found):\n");
+    }
     text.push_str(
-        "Nothing can be freed before two operators are enrolled, which this version cannot do:\n\
+        "\
          \x20 restic forget --prune, rclone sync  work; what they delete is hidden, its space stays used\n\
          \x20 rclone purge                        fails on versions under retention; the data is safe\n\
          \x20 aws s3 rb --force                   fails with BucketNotEmpty; the data is safe\n\n",

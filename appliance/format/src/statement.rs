@@ -180,13 +180,15 @@ pub struct Review {
     pub by: Name,
 }
 
-/// Somebody answers the challenge of the control socket; never recorded.
+/// Somebody answers the challenge of the control socket, for one question. Recorded before the question is acted on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Session {
     /// The challenge.
     pub nonce: Nonce<32>,
-    /// When it was given.
+    /// When it was answered.
     pub at: Second,
+    /// BLAKE3 of the question.
+    pub ask: Digest,
     /// Who.
     pub by: Name,
 }
@@ -364,6 +366,7 @@ fn put_kind(out: &mut String, kind: &Kind) {
         Kind::Session(session) => {
             put(out, "nonce", session.nonce);
             put(out, "at", session.at);
+            put(out, "ask", session.ask);
         }
     }
 }
@@ -404,6 +407,7 @@ fn read(text: &str) -> Result<Statement, StatementError> {
         "session" => Kind::Session(Session {
             nonce: lines.word("nonce")?,
             at: lines.word("at")?,
+            ask: lines.word("ask")?,
             by: lines.word("by")?,
         }),
         _ => return Err(StatementError::Value("kind")),

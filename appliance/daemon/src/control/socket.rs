@@ -19,12 +19,17 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use super::clients::{ClientAsk, ClientReply, RuleAsk, RuleReply};
-use super::protocol::{Ask, Draining, Join, Joined, PROTOCOL, Question, Reply, Status};
+use super::desk::{DeskAsk, DeskReply};
+use super::protocol::{
+    Ask, Challenge, Draining, Join, Joined, PROTOCOL, Question, Reply, Session, Status,
+};
+use crate::desk::guard::NotAllowed;
 use crate::error::{Error, Outcome};
 use crate::limits::{
     CONTROL_CONNECTION_COUNT_MAX, CONTROL_JOIN_MS_MAX, CONTROL_MS_MAX, CONTROL_REPLY_BYTES_MAX,
     CONTROL_REQUEST_BYTES_MAX, SOCKET_PATH_BYTES_MAX,
 };
+use crate::signer;
 
 /// A path the kernel takes for a socket, and what keeps it valid.
 struct Address {
@@ -68,6 +73,19 @@ pub trait Answerer: Send + Sync + 'static {
 
     /// Shows or changes default retention by prefix.
     fn rule(&self, ask: RuleAsk) -> impl Future<Output = Outcome<RuleReply>> + Send;
+
+    /// A challenge for a session.
+    fn challenge(&self) -> impl Future<Output = Outcome<Challenge>> + Send;
+
+    /// Whether a question may be acted on; whoever answers for it is in the log then.
+    fn allow(
+        &self,
+        ask: &Ask,
+        session: Option<Session>,
+    ) -> impl Future<Output = Outcome<()>> + Send;
+
+    /// About people and what they ask for.
+    fn desk(&self, ask: DeskAsk) -> impl Future<Output = Outcome<DeskReply>> + Send;
 }
 
 /// The serving end.
@@ -148,7 +166,9 @@ async fn converse(
         let mut limited = tokio::io::BufReader::new(read.take(CONTROL_REQUEST_BYTES_MAX));
         timeout(moment, limited.read_line(&mut line)).await??;
         match question(&line) {
-            Ok(ask) => timeout(limit(&ask), answer(ask, &*answerer)).await?,
+            Ok((ask, session)) => {
+                timeout(limit(&ask), answer(ask, session, &*answerer)).await?
+            }
             Err(refused) => refused,
         }
     } else {
@@ -160,7 +180,7 @@ async fn converse(
     stream.shutdown().await
 }
 
-fn question(line: &str) -> Result<Ask, Reply> {
+fn question(line: &str) -> Result<(Ask, Option<Session>), Reply> {
     let Ok(question) = serde_json::from_str::<Question>(line) else {
         return Err(Reply::Refused(
             "the question cannot be understood".to_owned(),
@@ -171,11 +191,21 @@ fn question(line: &str) -> Result<Ask, Reply> {
         let text = format!("protocol {asked} was asked for; this is protocol {PROTOCOL}");
         return Err(Reply::Refused(text));
     }
-    Ok(question.ask)
+    Ok((question.ask, question.session))
 }
 
-async fn answer(ask: Ask, answerer: &impl Answerer) -> Reply {
+async fn answer(ask: Ask, session: Option<Session>, answerer: &impl Answerer) -> Reply {
+    match answerer.allow(&ask, session).await {
+        Ok(()) => {}
+        Err(Error::NotAllowed(NotAllowed::Unsigned)) => {
+            let challenge = answerer.challenge().await.map(Reply::Challenge);
+            return challenge.unwrap_or_else(|error| Reply::Refused(error.to_string()));
+        }
+        Err(error) => return Reply::Refused(error.to_string()),
+    }
     let reply = match ask {
+        Ask::Challenge => answerer.challenge().await.map(Reply::Challenge),
+        Ask::Desk(ask) => answerer.desk(ask).await.map(Reply::Desk),
         Ask::Status => {
             let status = answerer.status().await;
             status.map(|status| Reply::Status(Box::new(status)))
@@ -191,8 +221,9 @@ async fn answer(ask: Ask, answerer: &impl Answerer) -> Reply {
 /// Time an answer may take.
 fn limit(ask: &Ask) -> Duration {
     Duration::from_millis(match ask {
-        Ask::Status | Ask::Client(_) | Ask::Rule(_) => CONTROL_MS_MAX,
-        Ask::Join(_) | Ask::Drain(_) => CONTROL_JOIN_MS_MAX,
+        Ask::Status | Ask::Challenge | Ask::Client(_) | Ask::Rule(_) => CONTROL_MS_MAX,
+        // Every version is looked at, or destroyed.
+        Ask::Join(_) | Ask::Drain(_) | Ask::Desk(_) => CONTROL_JOIN_MS_MAX,
     })
 }
 
@@ -261,7 +292,36 @@ pub fn ask_rule(path: &Path, question: RuleAsk) -> Outcome<Option<RuleReply>> {
     }
 }
 
+/// Asks the serving process about people; none when nothing listens.
+///
+/// # Errors
+/// Why it does not, or an answer that cannot be understood.
+pub fn ask_desk(path: &Path, question: DeskAsk) -> Outcome<Option<DeskReply>> {
+    match ask(path, Ask::Desk(question))? {
+        None => Ok(None),
+        Some(Reply::Desk(reply)) => Ok(Some(reply)),
+        Some(Reply::Refused(why)) => Err(Error::JoinRefused(why)),
+        Some(_) => Err(Error::ControlAnswer),
+    }
+}
+
+/// Asks, and asks again with the signature of whoever acts, where the server wants one.
 fn ask(path: &Path, ask: Ask) -> Outcome<Option<Reply>> {
+    let mut question = Question {
+        protocol: PROTOCOL,
+        ask,
+        session: None,
+    };
+    match ask_once(path, &question)? {
+        Some(Reply::Challenge(challenge)) if question.ask != Ask::Challenge => {
+            question.session = Some(signer::answer(&question.ask, &challenge)?);
+            ask_once(path, &question)
+        }
+        reply => Ok(reply),
+    }
+}
+
+fn ask_once(path: &Path, question: &Question) -> Outcome<Option<Reply>> {
     let failed = |source| Error::Control {
         path: path.to_owned(),
         source,
@@ -275,11 +335,7 @@ fn ask(path: &Path, ask: Ask) -> Outcome<Option<Reply>> {
             };
         }
     };
-    let question = Question {
-        protocol: PROTOCOL,
-        ask,
-    };
-    let line = exchange(stream, &question).map_err(failed)?;
+    let line = exchange(stream, question).map_err(failed)?;
     let reply = serde_json::from_str(&line).map_err(|_| Error::ControlAnswer)?;
     Ok(Some(reply))
 }
@@ -337,6 +393,18 @@ mod tests {
             }
         }
 
+        async fn challenge(&self) -> Outcome<Challenge> {
+            Err(Error::NoAnswer)
+        }
+
+        async fn allow(&self, _ask: &Ask, _session: Option<Session>) -> Outcome<()> {
+            Ok(())
+        }
+
+        async fn desk(&self, _ask: DeskAsk) -> Outcome<DeskReply> {
+            Err(Error::NoAnswer)
+        }
+
         async fn rule(&self, ask: RuleAsk) -> Outcome<RuleReply> {
             match ask.change {
                 None => Ok(RuleReply {
@@ -371,6 +439,7 @@ mod tests {
             next: Vec::new(),
             forecast: None,
             clock: None,
+            people: None,
         }
     }
 

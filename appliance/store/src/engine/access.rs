@@ -137,6 +137,7 @@ fn access(command: &Command) -> Access<'_> {
         | Command::Rehome { .. }
         | Command::AdvanceClock { .. }
         | Command::People
+        | Command::Effect { .. }
         | Command::PlaceHolds { .. }
         | Command::ReleaseHolds { .. }
         | Command::Tombstone { .. } => Access::Vault,

@@ -386,6 +386,7 @@ impl Engine {
             Command::People => Ok(Outcome::Answer(Answer::People(Box::new(
                 self.people_view(),
             )))),
+            Command::Effect { request } => destroy::effect(view, *request),
             Command::Rehome { request, after } => {
                 let erasure = destroy::Erasure::of(facts, *request)?;
                 destroy::rehome(facts, view, &erasure, after.as_deref())

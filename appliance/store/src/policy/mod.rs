@@ -22,6 +22,7 @@ pub mod rules;
 #[cfg(test)]
 mod retention_table;
 mod types;
+pub mod words;
 
 pub use client::{Act, Asker, Client, Grant, Grants, OwnerId, Quotas, Scope};
 pub use clock::{ComplianceClock, EffectiveTime, effective_time};
