@@ -39,7 +39,12 @@ pub fn run(verb: ApproveVerb) -> Outcome<()> {
         }
         ApproveVerb::Import(args) => {
             let (text, note) = (console::read(&args.file)?, note_of(&args.file)?);
-            bring(&args.vault, text, vec![console::read(&args.signature)?], note)
+            bring(
+                &args.vault,
+                text,
+                vec![console::read(&args.signature)?],
+                note,
+            )
         }
     }
 }
@@ -128,7 +133,10 @@ fn as_text(request: &RequestStatus) -> String {
     }
     if !request.missing.is_empty() {
         let missing = request.missing.join(" and ");
-        line("needs", format!("{missing} before {}", request.approve_before));
+        line(
+            "needs",
+            format!("{missing} before {}", request.approve_before),
+        );
     }
     if let (Some(from), Some(before)) = (&request.execute_from, &request.execute_before) {
         line("execute", format!("from {from} on, before {before}"));

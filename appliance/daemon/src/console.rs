@@ -53,7 +53,11 @@ pub fn drafted(args: &DraftArgs, question: DeskAsk) -> Outcome<()> {
         ));
     }
     let drafted = draft(&args.vault, question)?;
-    let words: String = drafted.words.iter().map(|line| format!("{line}\n")).collect();
+    let words: String = drafted
+        .words
+        .iter()
+        .map(|line| format!("{line}\n"))
+        .collect();
     print(&words);
     match &args.out {
         Some(path) => {
@@ -124,7 +128,12 @@ pub fn carry(vault: &Path, record: u64) -> Outcome<()> {
         return Err(Error::ControlAnswer);
     };
     let CarriedOut { words, .. } = done;
-    print(&words.iter().map(|line| format!("{line}\n")).collect::<String>());
+    print(
+        &words
+            .iter()
+            .map(|line| format!("{line}\n"))
+            .collect::<String>(),
+    );
     Ok(())
 }
 
@@ -174,6 +183,8 @@ pub fn public_key(path: &Path) -> Outcome<String> {
     let mut words = text.split_ascii_whitespace();
     match (words.next(), words.next()) {
         (Some(kind), Some(key)) => Ok(format!("{kind} {key}")),
-        _ => Err(Error::Usage("a public key's file has its type and the key in base64")),
+        _ => Err(Error::Usage(
+            "a public key's file has its type and the key in base64",
+        )),
     }
 }

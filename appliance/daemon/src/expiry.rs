@@ -3,7 +3,9 @@
 
 use crate::cli::expiry::{ClockVerb, EraseVerb, ExpiryVerb, HoldVerb};
 use crate::console::{self, ask, drafted};
-use crate::control::desk::{ActWish, DeskAsk, DeskReply, ExpiryReport, HoldStatus, PeopleStatus, Which};
+use crate::control::desk::{
+    ActWish, DeskAsk, DeskReply, ExpiryReport, HoldStatus, PeopleStatus, Which,
+};
 use crate::disk::print;
 use crate::error::{Error, Outcome};
 use crate::people::request;
@@ -96,8 +98,7 @@ pub fn clock(verb: ClockVerb) -> Outcome<()> {
             Ok(())
         }
         ClockVerb::Advance(args) => {
-            let DeskReply::People(people) =
-                ask(&args.vault, DeskAsk::Advance { by_ms: args.by })?
+            let DeskReply::People(people) = ask(&args.vault, DeskAsk::Advance { by_ms: args.by })?
             else {
                 return Err(Error::ControlAnswer);
             };
@@ -142,7 +143,9 @@ fn report_text(report: &ExpiryReport) -> String {
     for row in &report.rows {
         let (month, bucket) = (&row.month, &row.bucket);
         let (count, bytes) = (row.expired, size(row.expired_bytes));
-        text.push_str(&format!("{month} {bucket}: {count} versions with {bytes} may go\n"));
+        text.push_str(&format!(
+            "{month} {bucket}: {count} versions with {bytes} may go\n"
+        ));
         for (why, count) in &row.kept {
             text.push_str(&format!("  {count} stay: {why}\n"));
         }

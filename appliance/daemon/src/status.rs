@@ -117,12 +117,15 @@ pub fn people_lines(people: &PeopleSummary) -> String {
         .map(|(role, count)| format!("{count} {role}{}", if *count == 1 { "" } else { "s" }))
         .collect();
     let mut text = if roles.is_empty() {
-        "people   none: nothing can be freed before people are founded (stele people found)\n".to_owned()
+        "people   none: nothing can be freed before people are founded (stele people found)\n"
+            .to_owned()
     } else {
         format!("people   {}\n", roles.join(", "))
     };
     if people.plain_keys {
-        text.push_str("people   sign with plain key files: whoever copied one can sign for its owner\n");
+        text.push_str(
+            "people   sign with plain key files: whoever copied one can sign for its owner\n",
+        );
     }
     if people.erasure_suspended {
         text.push_str("people   nothing is destroyed now: the clocks are more than a day apart\n");

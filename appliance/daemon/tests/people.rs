@@ -40,7 +40,7 @@ fn gone(client: &Client, key: &str, id: &str) -> bool {
 
 /// Drafts, approves and waits for the destruction of one version; gives the request's number.
 fn approved(people: &People<'_>, id: &str) -> String {
-    let words = ["erase", "draft", "--bucket", "b", "--version-id", id];
+    let words = ["erase", "draft", "--bucket", "backups", "--version-id", id];
     let said = people.does("olga", &words);
     assert!(said.contains("destroy 1 versions with 18 bytes"), "{said}");
     let number = people.newest();
@@ -57,7 +57,10 @@ fn what_two_people_signed_is_destroyed_and_its_neighbours_stay() {
     let server = Server::start(&place);
     let vault = text(&place.vault);
     let said = succeed(&["status", "--vault", vault]);
-    assert!(said.contains("nothing can be freed before people are founded"), "{said}");
+    assert!(
+        said.contains("nothing can be freed before people are founded"),
+        "{said}"
+    );
     let people = People::with_keys(&place);
     people.found();
     let said = succeed(&["status", "--vault", vault]);
@@ -65,17 +68,17 @@ fn what_two_people_signed_is_destroyed_and_its_neighbours_stay() {
     assert!(said.contains("sign with plain key files"), "{said}");
     assert!(said.contains("clock    simulated"), "{said}");
     let client = Client::of(&place, &server);
-    client.put("/b", b"");
-    let id = hidden(&client, "/b/old");
-    client.put("/b/kept", b"of use");
+    client.put("/backups", b"");
+    let id = hidden(&client, "/backups/old");
+    client.put("/backups/kept", b"of use");
     people.advance(MARGIN);
     let number = approved(&people, &id);
     let said = people.does("olga", &["approve", "execute", &number]);
     assert!(said.contains("1 versions were destroyed"), "{said}");
     assert!(said.contains("their keys are cut"), "{said}");
     let check = |client: &Client| {
-        assert!(gone(client, "/b/old", &id));
-        assert_eq!(client.get("/b/kept"), b"of use");
+        assert!(gone(client, "/backups/old", &id));
+        assert_eq!(client.get("/backups/kept"), b"of use");
     };
     check(&client);
     server.kill();
@@ -105,9 +108,9 @@ fn wrong_roles_early_vetoed_edited_and_used_statements_are_refused() {
     let people = People::with_keys(&place);
     people.found();
     let client = Client::of(&place, &server);
-    client.put("/b", b"");
-    let id = hidden(&client, "/b/old");
-    let draft = ["erase", "draft", "--bucket", "b", "--version-id", &id];
+    client.put("/backups", b"");
+    let id = hidden(&client, "/backups/old");
+    let draft = ["erase", "draft", "--bucket", "backups", "--version-id", &id];
     let said = people.refused("olga", &draft);
     assert!(said.contains("cannot be destroyed"), "{said}");
     assert!(!said.contains(" ms "), "{said}");
@@ -131,7 +134,7 @@ fn wrong_roles_early_vetoed_edited_and_used_statements_are_refused() {
     people.advance("1s");
     let said = people.refused("olga", &["approve", "execute", &number]);
     assert!(said.contains("vetoed"), "{said}");
-    assert!(!gone(&client, "/b/old", &id));
+    assert!(!gone(&client, "/backups/old", &id));
     // A text that was changed after it was signed.
     let file = place.beside("text");
     let more = ["--out", text(&file)];
@@ -152,22 +155,36 @@ fn who_changes_something_answers_for_it_with_a_signature_and_is_in_the_log() {
     let server = Server::start(&place);
     let people = People::with_keys(&place);
     let vault = text(&place.vault);
-    let add = ["client", "add", "--vault", vault];
+    let add = ["client", "add", "--name", "till", "--vault", vault];
     succeed(&add);
     people.found();
     let said = common::refuse(&add);
     assert!(said.contains("say who with --as NAME --key FILE"), "{said}");
     let before = place.status()["log"]["records"].as_u64().expect("known");
-    people.does("olga", &["client", "add"]);
+    people.does("olga", &["client", "add", "--name", "till"]);
     let after = place.status()["log"]["records"].as_u64().expect("known");
-    assert!(after >= before + 2, "the session and the register: {before} {after}");
-    let said = people.refused("vera", &["client", "add"]);
+    assert!(
+        after >= before + 2,
+        "the session and the register: {before} {after}"
+    );
+    let said = people.refused("vera", &["client", "add", "--name", "till"]);
     assert!(said.contains("auditor vera may not do this"), "{said}");
     succeed(&["client", "list", "--vault", vault]);
     // Somebody else's name under one's own key, again and again.
     people.make_key("mallory");
     let mallory = people.key("mallory");
-    let forged = ["client", "add", "--vault", vault, "--as", "olga", "--key", text(&mallory)];
+    let forged = [
+        "client",
+        "add",
+        "--name",
+        "till",
+        "--vault",
+        vault,
+        "--as",
+        "olga",
+        "--key",
+        text(&mallory),
+    ];
     for _ in 0..5 {
         let said = common::refuse(&forged);
         assert!(said.contains("nobody answers for this"), "{said}");
@@ -176,7 +193,7 @@ fn who_changes_something_answers_for_it_with_a_signature_and_is_in_the_log() {
     assert!(said.contains("may answer again at"), "{said}");
     let alarms = place.status()["alarms"].to_string();
     assert!(alarms.contains("answered wrongly 5 times"), "{alarms}");
-    people.does("olga", &["client", "add"]);
+    people.does("olga", &["client", "add", "--name", "till"]);
     assert!(server.said().contains("olga"), "{}", server.said());
 }
 
@@ -187,9 +204,9 @@ fn a_destruction_that_a_kill_ends_is_carried_on_by_the_next_start() {
     let people = People::with_keys(&place);
     people.found();
     let client = Client::of(&place, &server);
-    client.put("/b", b"");
-    let id = hidden(&client, "/b/old");
-    client.put("/b/kept", b"of use");
+    client.put("/backups", b"");
+    let id = hidden(&client, "/backups/old");
+    client.put("/backups/kept", b"of use");
     people.advance(MARGIN);
     let number = approved(&people, &id);
     // The execution is signed and brought by hand, and nothing is carried out before the kill.
@@ -198,7 +215,14 @@ fn a_destruction_that_a_kill_ends_is_carried_on_by_the_next_start() {
     std::fs::write(&file, people.does("olga", &export)).expect("written");
     let signature = people.sign("olga", &file);
     let vault = text(&place.vault);
-    let import = ["approve", "import", "--vault", vault, text(&file), text(&signature)];
+    let import = [
+        "approve",
+        "import",
+        "--vault",
+        vault,
+        text(&file),
+        text(&signature),
+    ];
     let mut importing = common::stele(&import).spawn().expect("the binary runs");
     while !["executing", "executed"].contains(&people.state(&number).as_str()) {
         std::thread::sleep(std::time::Duration::from_millis(2));
@@ -210,9 +234,11 @@ fn a_destruction_that_a_kill_ends_is_carried_on_by_the_next_start() {
         std::thread::sleep(std::time::Duration::from_millis(10));
     }
     let client = client.at(&server);
-    assert!(gone(&client, "/b/old", &id));
-    assert_eq!(client.get("/b/kept"), b"of use");
-    let again = run(&["approve", "execute", "--vault", vault, &number, "--as", "olga"]);
+    assert!(gone(&client, "/backups/old", &id));
+    assert_eq!(client.get("/backups/kept"), b"of use");
+    let again = run(&[
+        "approve", "execute", "--vault", vault, &number, "--as", "olga",
+    ]);
     assert!(!again.status.success(), "it is executed once");
 }
 
@@ -239,17 +265,23 @@ fn holds_by_case_stay_until_people_release_them() {
     let people = People::with_keys(&place);
     people.found();
     let client = Client::of(&place, &server);
-    client.put("/b", b"");
-    let id = hidden(&client, "/b/old");
+    client.put("/backups", b"");
+    let id = hidden(&client, "/backups/old");
     people.advance(MARGIN);
     let case = ["--case", "Doe against Roe"];
-    let said = people.does("olga", &[&["hold", "place", "--bucket", "b"][..], &case].concat());
+    let said = people.does(
+        "olga",
+        &[&["hold", "place", "--bucket", "backups"][..], &case].concat(),
+    );
     assert!(said.contains("were put under legal hold"), "{said}");
-    let draft = ["erase", "draft", "--bucket", "b", "--version-id", &id];
+    let draft = ["erase", "draft", "--bucket", "backups", "--version-id", &id];
     let said = people.refused("olga", &draft);
     assert!(said.contains("a legal hold is on"), "{said}");
     let said = succeed(&["hold", "list", "--vault", text(&place.vault)]);
-    assert!(said.contains("Doe against Roe") && said.contains("in force"), "{said}");
+    assert!(
+        said.contains("Doe against Roe") && said.contains("in force"),
+        "{said}"
+    );
     people.does("odin", &[&["hold", "release"][..], &case].concat());
     let number = people.newest();
     people.does("anna", &["approve", "sign", &number]);
@@ -268,9 +300,9 @@ fn a_month_that_is_over_is_cut_as_a_whole_and_what_stays_can_be_read() {
     let people = People::with_keys(&place);
     people.found();
     let client = Client::of(&place, &server);
-    client.put("/b", b"");
-    let id = hidden(&client, "/b/old");
-    client.put("/b/kept", b"of use");
+    client.put("/backups", b"");
+    let id = hidden(&client, "/backups/old");
+    client.put("/backups/kept", b"of use");
     people.advance("40d");
     let vault = text(&place.vault);
     let json = succeed(&["expiry", "report", "--vault", vault, "--json"]);
@@ -279,7 +311,10 @@ fn a_month_that_is_over_is_cut_as_a_whole_and_what_stays_can_be_read() {
     let row = rows.iter().find(|row| row["expired"] == 1).expect("one");
     let month = row["month"].as_str().expect("a month").to_owned();
     let said = people.does("olga", &["expiry", "draft", "--month", &month]);
-    assert!(said.contains(&format!("all keys of {month} are cut")), "{said}");
+    assert!(
+        said.contains(&format!("all keys of {month} are cut")),
+        "{said}"
+    );
     assert!(said.contains("current version of its name"), "{said}");
     let number = people.newest();
     people.does("anna", &["approve", "sign", &number]);
@@ -287,7 +322,7 @@ fn a_month_that_is_over_is_cut_as_a_whole_and_what_stays_can_be_read() {
     people.advance("7d");
     people.advance("1s");
     people.does("olga", &["approve", "execute", &number]);
-    assert!(gone(&client, "/b/old", &id));
-    assert_eq!(client.get("/b/kept"), b"of use");
+    assert!(gone(&client, "/backups/old", &id));
+    assert_eq!(client.get("/backups/kept"), b"of use");
     drop(server);
 }

@@ -166,7 +166,10 @@ fn span(text: &str) -> Result<u64, SpanError> {
     };
     let digits = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
     let number: u64 = number.parse().map_err(|_| SpanError)?;
-    number.checked_mul(factor).filter(|_| digits).ok_or(SpanError)
+    number
+        .checked_mul(factor)
+        .filter(|_| digits)
+        .ok_or(SpanError)
 }
 
 #[cfg(test)]

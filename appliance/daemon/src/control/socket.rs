@@ -166,9 +166,7 @@ async fn converse(
         let mut limited = tokio::io::BufReader::new(read.take(CONTROL_REQUEST_BYTES_MAX));
         timeout(moment, limited.read_line(&mut line)).await??;
         match question(&line) {
-            Ok((ask, session)) => {
-                timeout(limit(&ask), answer(ask, session, &*answerer)).await?
-            }
+            Ok((ask, session)) => timeout(limit(&ask), answer(ask, session, &*answerer)).await?,
             Err(refused) => refused,
         }
     } else {

@@ -63,7 +63,9 @@ impl Desk {
         if month {
             let moved = self.rehome(request)?;
             if moved > 0 {
-                words.push(format!("{moved} versions of the month stay, under keys of a later month"));
+                words.push(format!(
+                    "{moved} versions of the month stay, under keys of a later month"
+                ));
             }
         }
         let mut destroyed = 0;

@@ -70,7 +70,9 @@ fn what(erase: &Erase, effect: &Effect) -> String {
         ));
     }
     match erase.latest_retention {
-        Some(latest) => text.push_str(&format!("retention     the latest of the list ended at {latest}")),
+        Some(latest) => text.push_str(&format!(
+            "retention     the latest of the list ended at {latest}"
+        )),
         None => text.push_str("retention     none of the list ever had one"),
     }
     if erase.governance {
@@ -82,7 +84,10 @@ fn what(erase: &Erase, effect: &Effect) -> String {
 
 fn who(request: &RequestView) -> String {
     let (name, role) = &request.requested_by;
-    let mut text = format!("asked by      {role} {name} at {}\n", utc(request.requested_at));
+    let mut text = format!(
+        "asked by      {role} {name} at {}\n",
+        utc(request.requested_at)
+    );
     for ((name, role), at) in request.approved_by.iter().zip(&request.approved_when) {
         text.push_str(&format!("approved by   {role} {name} at {}\n", utc(*at)));
     }
@@ -144,7 +149,9 @@ fn limits(view: &PeopleView, effect: &Effect, status: &Status) -> String {
         text.push_str("clock         simulated: a vault for tests, its dates prove nothing\n");
     }
     if view.policies.plain_keys {
-        text.push_str("people's keys plain files: whoever copied one could sign in that person's name\n");
+        text.push_str(
+            "people's keys plain files: whoever copied one could sign in that person's name\n",
+        );
     }
     text.push_str("signature     none: this text is a report; the log is the proof\n");
     text

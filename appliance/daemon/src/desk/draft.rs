@@ -133,12 +133,7 @@ impl Desk {
         drafted(text, None, words)
     }
 
-    pub(super) fn draft_request(
-        &self,
-        act: ActWish,
-        by: &str,
-        reason: &str,
-    ) -> Outcome<DeskReply> {
+    pub(super) fn draft_request(&self, act: ActWish, by: &str, reason: &str) -> Outcome<DeskReply> {
         let (lines, mut words) = self.act_lines(act)?;
         // Lists were recorded meanwhile, so that the head is taken last.
         let view = self.people()?;
@@ -150,7 +145,10 @@ impl Desk {
         }
         let nonce = hex(&random::<16>()?);
         text.push_str(&head(&view));
-        text.push_str(&format!("nonce {nonce}\nreason {}\nby {by}\n", note.digest()));
+        text.push_str(&format!(
+            "nonce {nonce}\nreason {}\nby {by}\n",
+            note.digest()
+        ));
         let statement = Statement::parse(&text).map_err(NotStated::Draft)?;
         if let Kind::Request(request) = statement.kind() {
             words.insert(0, self.act_words(&request.act)?);

@@ -15,6 +15,9 @@ pub(super) fn month(text: &str) -> Option<Month> {
     let whole = year.len() == 4 && month.len() == 2;
     let (year, month): (u16, u16) = (year.parse().ok()?, month.parse().ok()?);
     let of_year = month.checked_sub(1).filter(|month| *month < 12)?;
-    let number = year.checked_sub(1970)?.checked_mul(12)?.checked_add(of_year)?;
+    let number = year
+        .checked_sub(1970)?
+        .checked_mul(12)?
+        .checked_add(of_year)?;
     Month::new(number).filter(|_| whole)
 }

@@ -130,7 +130,9 @@ impl Guard {
         let signature = Signature::from_armour(&session.signature);
         let key = signature
             .as_ref()
-            .map_or("unreadable".to_owned(), |signature| signature.key().fingerprint());
+            .map_or("unreadable".to_owned(), |signature| {
+                signature.key().fingerprint()
+            });
         self.check_wait(&key)?;
         let judged = self.judge(ask, session, roles, view).and_then(|said| {
             let signature = signature.map_err(|_| NotAllowed::OtherQuestion)?;
@@ -182,7 +184,10 @@ impl Guard {
         let Some(found) = wrong.get(place(&wrong, key)) else {
             return Ok(());
         };
-        match found.wait_until.and_then(|until| until.checked_duration_since(Instant::now())) {
+        match found
+            .wait_until
+            .and_then(|until| until.checked_duration_since(Instant::now()))
+        {
             Some(left) if !left.is_zero() => {
                 let ms = u64::try_from(left.as_millis()).unwrap_or(u64::MAX);
                 let until = wall().get().saturating_add(ms).saturating_add(999);
@@ -202,9 +207,13 @@ impl Guard {
         let entry = wrong.entry(place).or_default();
         entry.count = entry.count.saturating_add(1);
         entry.last_wall = wall();
-        entry.wait_until = wait_ms(entry.count).map(|ms| Instant::now() + Duration::from_millis(ms));
+        entry.wait_until =
+            wait_ms(entry.count).map(|ms| Instant::now() + Duration::from_millis(ms));
         if entry.count == WRONG_ALARM_COUNT {
-            tracing::warn!(key, "a key answered wrongly again and again at the control socket");
+            tracing::warn!(
+                key,
+                "a key answered wrongly again and again at the control socket"
+            );
         }
     }
 
@@ -273,7 +282,11 @@ fn record(
             accepted: Some(Accepted::Acted),
             index,
         }) => {
-            tracing::info!(person = said.by.as_str(), record = index.get(), "somebody acts");
+            tracing::info!(
+                person = said.by.as_str(),
+                record = index.get(),
+                "somebody acts"
+            );
             Ok(())
         }
         Ok(_) => Err(Error::NoAnswer),
@@ -287,7 +300,10 @@ fn record(
             let signed = verified(&session.text, &[signature]);
             let (_, signatures) = signed.map_err(|why| NotAllowed::Refused(why.into()))?;
             if signatures.iter().any(|one| counts(one, said, view)) {
-                tracing::warn!(person = said.by.as_str(), "somebody acts, and the log cannot take it");
+                tracing::warn!(
+                    person = said.by.as_str(),
+                    "somebody acts, and the log cannot take it"
+                );
                 Ok(())
             } else {
                 Err(NotAllowed::Refused(refusal).into())

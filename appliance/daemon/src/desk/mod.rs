@@ -79,7 +79,9 @@ impl Desk {
             tracing::info!(request = number, "an executed request is carried on");
             match self.carry_out(number) {
                 Ok(_) => {}
-                Err(error) => tracing::warn!(request = number, %error, "it cannot be carried on now"),
+                Err(error) => {
+                    tracing::warn!(request = number, %error, "it cannot be carried on now")
+                }
             }
         }
     }
@@ -103,12 +105,7 @@ impl Desk {
         })
     }
 
-    fn state(
-        &self,
-        text: String,
-        armoured: &[String],
-        note: Option<String>,
-    ) -> Outcome<DeskReply> {
+    fn state(&self, text: String, armoured: &[String], note: Option<String>) -> Outcome<DeskReply> {
         let statement = Statement::parse(&text).map_err(NotStated::Text)?;
         let signatures = armoured
             .iter()

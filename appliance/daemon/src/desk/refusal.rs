@@ -10,7 +10,9 @@ pub enum NotStated {
     #[error("the text is no statement: {0}")]
     Text(StatementError),
     /// A signature is none.
-    #[error("a signature cannot be read: {0}; sign the file with `ssh-keygen -Y sign -n stele-statement-v1`")]
+    #[error(
+        "a signature cannot be read: {0}; sign the file with `ssh-keygen -Y sign -n stele-statement-v1`"
+    )]
     Signature(SignatureError),
     /// No statement can be made of this.
     #[error("this makes no statement: {0}")]

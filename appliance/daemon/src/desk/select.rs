@@ -48,8 +48,13 @@ impl Desk {
                 _ => return Err(Error::NoAnswer),
             };
             for row in page.rows {
-                if object.first().is_some_and(|first| first.object != row.object) {
-                    stand(std::mem::take(&mut object)).iter().for_each(&mut each);
+                if object
+                    .first()
+                    .is_some_and(|first| first.object != row.object)
+                {
+                    stand(std::mem::take(&mut object))
+                        .iter()
+                        .for_each(&mut each);
                 }
                 object.push(row);
             }
@@ -77,7 +82,9 @@ impl Desk {
         let mut rows = Vec::new();
         self.census(|(row, _)| {
             let meant = (wanted.is_empty() || wanted.contains(&row.version))
-                && named.as_ref().is_none_or(|named| named.contains(&row.version));
+                && named
+                    .as_ref()
+                    .is_none_or(|named| named.contains(&row.version));
             if row.bucket == bucket && meant {
                 rows.push(row.clone());
             }
@@ -223,7 +230,13 @@ impl Desk {
             .iter()
             .filter_map(|row| row.lock.retention.map(|retention| retention.until))
             .max();
-        let words = scope_words(rows.len(), bytes, stored(Ord::min), stored(Ord::max), latest);
+        let words = scope_words(
+            rows.len(),
+            bytes,
+            stored(Ord::min),
+            stored(Ord::max),
+            latest,
+        );
         let (Some(oldest), Some(newest)) = (words.oldest, words.newest) else {
             return Err(Error::NoAnswer);
         };

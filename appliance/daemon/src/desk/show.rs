@@ -217,7 +217,10 @@ pub(super) fn act_words(desk: &Desk, act: &Act) -> Outcome<String> {
         Act::ReleaseHold(release) => {
             let case = desk.case_name(release.case)?;
             let case = case.unwrap_or_else(|| release.case.to_string());
-            format!("lift the legal hold of {} versions for case {case}", release.count)
+            format!(
+                "lift the legal hold of {} versions for case {case}",
+                release.count
+            )
         }
         Act::Grant(grant) => format!(
             "give client {} the rights {} until {}",

@@ -81,7 +81,9 @@ impl EngineThread {
                 let took = started.elapsed();
                 match why {
                     Why::IndexLost => tracing::info!(?took, "the index was made anew"),
-                    Why::KeysCut => tracing::info!(?took, "the keys of an approved destruction are cut"),
+                    Why::KeysCut => {
+                        tracing::info!(?took, "the keys of an approved destruction are cut")
+                    }
                 }
                 Rebuilt::Serving
             }

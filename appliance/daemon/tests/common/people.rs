@@ -80,7 +80,14 @@ impl<'a> People<'a> {
         }
         let words: Vec<&str> = args.iter().map(String::as_str).collect();
         succeed(&words);
-        let mut args = vec!["people", "found", "--vault", vault, "--submit", text(&draft)];
+        let mut args = vec![
+            "people",
+            "found",
+            "--vault",
+            vault,
+            "--submit",
+            text(&draft),
+        ];
         let signatures: Vec<PathBuf> = PEOPLE.map(|(name, _)| self.sign(name, &draft)).to_vec();
         for signature in &signatures {
             args.extend(["--signature", text(signature)]);
@@ -133,7 +140,10 @@ impl<'a> People<'a> {
         let requests = self.requests();
         let mut requests = requests.iter();
         let found = requests.find(|one| one["request"].to_string() == number);
-        found.expect("there")["state"].as_str().expect("a word").to_owned()
+        found.expect("there")["state"]
+            .as_str()
+            .expect("a word")
+            .to_owned()
     }
 
     /// Sets the clock forward.

@@ -161,9 +161,7 @@ fn known(root: &Path, folder: &str, pages: &[Page]) -> Outcome {
     for entry in entries {
         let name = entry?.file_name().to_string_lossy().into_owned();
         let known = pages.iter().any(|page| format!("{}.md", page.name) == name);
-        ensure(known, || {
-            format!("{folder}/{name} would never be executed")
-        })?;
+        ensure(known, || format!("{folder}/{name} would never be executed"))?;
     }
     Ok(())
 }
