@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use crate::cli::people::{AnswerArgs, ApproveVerb, ShowArgs};
+use crate::client::shown as printable;
 use crate::console::{self, ask, bring, draft, note_of, sign_and_bring};
 use crate::control::desk::{DeskAsk, DeskReply, RequestStatus};
 use crate::disk::print;
@@ -93,11 +94,16 @@ fn found(vault: &Path, number: u64) -> Outcome<RequestStatus> {
 }
 
 fn show(args: &ShowArgs) -> Outcome<()> {
-    let request = found(&args.vault, args.number)?;
+    let request = args.number;
+    let DeskReply::Request(shown) = ask(&args.vault, DeskAsk::Show { request })? else {
+        return Err(Error::ControlAnswer);
+    };
     print(&if args.json {
-        as_json(&request)
+        as_json(&shown)
     } else {
-        as_text(&request)
+        let reason = shown.reason.as_deref().map(printable);
+        let reason = reason.map(|words| format!("  reason         {words}\n"));
+        as_text(&shown.request) + &reason.unwrap_or_default()
     });
     Ok(())
 }

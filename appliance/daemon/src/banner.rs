@@ -154,7 +154,7 @@ fn print(text: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::control::protocol::{DiskStatus, NextStep};
+    use crate::control::protocol::{DiskStatus, NextStep, PeopleSummary};
     use crate::status::health;
 
     fn disk(file: &str, state: &str, note: Option<&str>) -> DiskStatus {
@@ -199,6 +199,7 @@ mod tests {
             }],
             forecast: None,
             clock: None,
+            people: None,
         }
     }
 
@@ -240,13 +241,37 @@ mod tests {
             "  next     fill disk 2 with what it missed: stele disk resync --vault /v 2\n",
             "1.23 s, 7 records replayed, 3 frames completed from other copies, index rebuilt",
             "The keys lie beside the data",
-            "Nothing can be freed before two operators are enrolled",
+            "Nothing can be freed before people are founded (stele people found)",
             r"it'\''s here/client.env'; set +a",
         ] {
             assert!(text.contains(part), "{part} is missing in:\n{text}");
         }
         assert!(!text.contains("simulated"), "{text}");
         assert!(!text.contains("one disk"), "{text}");
+    }
+
+    #[test]
+    fn people_and_what_waits_for_them_are_shown() {
+        let temp = tempfile::tempdir().expect("a directory");
+        let directory = Directory::new(&temp.path().join("v")).expect("named");
+        let mut status = status(Vec::new(), false);
+        status.people = Some(PeopleSummary {
+            active: vec![("operator".to_owned(), 1), ("approver".to_owned(), 2)],
+            plain_keys: true,
+            erasure_suspended: true,
+            waiting: vec!["request 7 (erase) needs 1 approver before then".to_owned()],
+        });
+        let text = said(&directory, &status, false);
+        for part in [
+            "people   1 operator, 2 approvers\n",
+            "people   sign with plain key files",
+            "nothing is destroyed now",
+            "waits    request 7 (erase) needs 1 approver before then\n",
+            "what has expired goes when two people sign for it",
+        ] {
+            assert!(text.contains(part), "{part} is missing in:\n{text}");
+        }
+        assert!(!text.contains("Nothing can be freed"), "{text}");
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! are judged by.
 
 use crate::cli::expiry::{ClockVerb, EraseVerb, ExpiryVerb, HoldVerb};
+use crate::client::shown;
 use crate::console::{self, ask, drafted};
 use crate::control::desk::{
     ActWish, DeskAsk, DeskReply, ExpiryReport, HoldStatus, PeopleStatus, Which,
@@ -91,7 +92,7 @@ pub fn clock(verb: ClockVerb) -> Outcome<()> {
             let people = console::people(&args.vault)?;
             let (now, release) = (&people.now, &people.release_time);
             print(&if args.json {
-                as_json(&[("compliance", now), ("release", release)])
+                as_json(&serde_json::json!({"compliance": now, "release": release}))
             } else {
                 clock_text(&people)
             });
@@ -133,7 +134,7 @@ fn hold_line(hold: &HoldStatus) -> String {
         at,
         released,
     } = hold;
-    let name = case.as_ref().unwrap_or(digest);
+    let name = shown(case.as_ref().unwrap_or(digest));
     let state = if *released { "released" } else { "in force" };
     format!("{record} {name}: {count} versions, {state}, placed by {by} at {at}\n")
 }

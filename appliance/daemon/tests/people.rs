@@ -3,9 +3,13 @@
 
 mod common;
 
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::net::UnixStream;
+use std::time::Duration;
+
 use common::people::People;
 use common::s3::Client;
-use common::{DISK, Place, Server, run, succeed, text};
+use common::{DISK, Place, Server, succeed, text};
 
 const MARGIN: &str = "3d";
 
@@ -197,8 +201,90 @@ fn who_changes_something_answers_for_it_with_a_signature_and_is_in_the_log() {
     assert!(server.said().contains("olga"), "{}", server.said());
 }
 
+/// Asks without waiting for the answer, as a program that dies does.
+fn ask_and_leave(place: &Place, ask: &serde_json::Value) -> UnixStream {
+    let mut stream = UnixStream::connect(place.file("control.sock")).expect("connected");
+    let question = serde_json::json!({"protocol": 1, "ask": ask});
+    writeln!(stream, "{question}").expect("asked");
+    stream
+}
+
+fn asked(place: &Place, ask: &serde_json::Value) -> serde_json::Value {
+    let mut line = String::new();
+    let stream = ask_and_leave(place, ask);
+    BufReader::new(stream)
+        .read_line(&mut line)
+        .expect("answered");
+    serde_json::from_str(&line).expect("JSON")
+}
+
 #[test]
-fn a_destruction_that_a_kill_ends_is_carried_on_by_the_next_start() {
+fn a_destruction_that_kills_cut_short_is_carried_on_to_the_end() {
+    // More than one piece of a list, so that kills fall between pieces too.
+    const COUNT: usize = 260;
+    let place = place();
+    let mut server = Server::start(&place);
+    let people = People::with_keys(&place);
+    people.found();
+    let client = Client::of(&place, &server);
+    client.put("/backups", b"");
+    for number in 0..COUNT {
+        client.put(&format!("/backups/{number}"), b"of no use any more");
+        let hidden = client.answer("DELETE", &format!("/backups/{number}"), b"");
+        assert_eq!(hidden.0, 204);
+    }
+    client.put("/backups/kept", b"of use");
+    people.advance("40d");
+    let vault = text(&place.vault);
+    let json = succeed(&["expiry", "report", "--vault", vault, "--json"]);
+    let report: serde_json::Value = serde_json::from_str(&json).expect("JSON");
+    let rows = report["rows"].as_array().expect("rows");
+    let row = rows
+        .iter()
+        .find(|row| row["expired"] == COUNT)
+        .expect("one");
+    let month = row["month"].as_str().expect("a month");
+    people.does("olga", &["expiry", "draft", "--month", month]);
+    let number = people.newest();
+    people.does("anna", &["approve", "sign", &number]);
+    people.does("axel", &["approve", "sign", &number]);
+    people.advance("7d");
+    people.advance("1s");
+    let export = ["approve", "export", &number, "--verb", "execute"];
+    let execution = people.does("olga", &export);
+    let file = place.beside("execution");
+    std::fs::write(&file, &execution).expect("written");
+    let signature = std::fs::read_to_string(people.sign("olga", &file)).expect("read");
+    // Recorded, and nothing is carried out yet.
+    let state = serde_json::json!({"desk": {"state":
+        {"text": execution, "signatures": [signature], "note": null}}});
+    let reply = asked(&place, &state);
+    assert_eq!(reply["desk"]["stated"]["carry_out"], true, "{reply}");
+    assert_eq!(people.state(&number), "executing");
+    let carry = serde_json::json!({"desk": {"carry-out":
+        {"record": number.parse::<u64>().expect("a number")}}});
+    for delay_ms in [0, 3, 10, 30, 100, 300] {
+        let _left = ask_and_leave(&place, &carry);
+        std::thread::sleep(Duration::from_millis(delay_ms));
+        server.kill();
+        server = Server::start(&place);
+    }
+    while people.state(&number) != "executed" {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let client = client.at(&server);
+    assert_eq!(client.get("/backups/kept"), b"of use");
+    let certificate = succeed(&["certificate", "--vault", vault, &number]);
+    assert!(
+        certificate.contains(&format!("destroyed     {COUNT} versions")),
+        "{certificate}"
+    );
+    let said = people.refused("olga", &["approve", "execute", &number]);
+    assert!(said.contains("is executed"), "{said}");
+}
+
+#[test]
+fn what_nobody_approves_or_executes_in_time_is_over() {
     let place = place();
     let server = Server::start(&place);
     let people = People::with_keys(&place);
@@ -206,40 +292,27 @@ fn a_destruction_that_a_kill_ends_is_carried_on_by_the_next_start() {
     let client = Client::of(&place, &server);
     client.put("/backups", b"");
     let id = hidden(&client, "/backups/old");
-    client.put("/backups/kept", b"of use");
     people.advance(MARGIN);
-    let number = approved(&people, &id);
-    // The execution is signed and brought by hand, and nothing is carried out before the kill.
-    let export = ["approve", "export", &number, "--verb", "execute"];
-    let file = place.beside("execution");
-    std::fs::write(&file, people.does("olga", &export)).expect("written");
-    let signature = people.sign("olga", &file);
-    let vault = text(&place.vault);
-    let import = [
-        "approve",
-        "import",
-        "--vault",
-        vault,
-        text(&file),
-        text(&signature),
-    ];
-    let mut importing = common::stele(&import).spawn().expect("the binary runs");
-    while !["executing", "executed"].contains(&people.state(&number).as_str()) {
-        std::thread::sleep(std::time::Duration::from_millis(2));
-    }
-    server.kill();
-    drop(importing.wait());
-    let server = Server::start(&place);
-    while people.state(&number) != "executed" {
-        std::thread::sleep(std::time::Duration::from_millis(10));
-    }
-    let client = client.at(&server);
-    assert!(gone(&client, "/backups/old", &id));
-    assert_eq!(client.get("/backups/kept"), b"of use");
-    let again = run(&[
-        "approve", "execute", "--vault", vault, &number, "--as", "olga",
-    ]);
-    assert!(!again.status.success(), "it is executed once");
+    let draft = ["erase", "draft", "--bucket", "backups", "--version-id", &id];
+    people.does("olga", &draft);
+    let late = people.newest();
+    people.advance("73h");
+    let said = people.refused("anna", &["approve", "sign", &late]);
+    assert!(said.contains("could be approved until 2"), "{said}");
+    people.does("olga", &draft);
+    let number = people.newest();
+    assert_ne!(number, late);
+    people.does("anna", &["approve", "sign", &number]);
+    people.does("axel", &["approve", "sign", &number]);
+    let waits = succeed(&["status", "--vault", text(&place.vault)]);
+    assert!(
+        waits.contains(&format!("request {number} (erase) rests until")),
+        "{waits}"
+    );
+    people.advance("11d");
+    let said = people.refused("olga", &["approve", "execute", &number]);
+    assert!(said.contains("could be executed until 2"), "{said}");
+    assert!(!gone(&client, "/backups/old", &id));
 }
 
 #[test]

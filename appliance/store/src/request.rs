@@ -410,6 +410,11 @@ pub enum Command {
     },
     /// `People`
     People,
+    /// `Note`: what was sealed beside a statement.
+    Note {
+        /// The statement's record.
+        statement: LogIndex,
+    },
     /// `Effect`: what the log shows of a request's effect.
     Effect {
         /// The request.
@@ -674,6 +679,8 @@ pub enum Answer {
     },
     /// People, requests, holds.
     People(Box<PeopleView>),
+    /// What was sealed beside a statement, if anything was.
+    Note(Option<Vec<u8>>),
     /// What the log shows of a request's effect.
     Effect(Box<Effect>),
     /// Holds of a piece of a list were set or lifted.

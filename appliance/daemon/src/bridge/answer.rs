@@ -80,6 +80,7 @@ fn plain(answer: Answer) -> Option<gateway::Answer> {
         | Answer::Stated { .. }
         | Answer::People(_)
         | Answer::Effect(_)
+        | Answer::Note(_)
         | Answer::Held { .. }
         | Answer::Rehomed { .. }
         | Answer::Tombstoned(_) => return None,

@@ -24,6 +24,11 @@ pub enum DeskAsk {
         /// Who answers.
         by: String,
     },
+    /// A request, with the reason that was sealed beside it.
+    Show {
+        /// The request.
+        request: u64,
+    },
     /// The text of a review of who has access.
     Review {
         /// Who reviews.
@@ -149,8 +154,20 @@ pub enum DeskReply {
     Stated(Stated),
     /// What was carried out, as sentences.
     CarriedOut(CarriedOut),
+    /// A request.
+    Request(Box<RequestShown>),
     /// A text.
     Text(String),
+}
+
+/// A request, with the reason that was sealed beside it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RequestShown {
+    /// The request.
+    pub request: RequestStatus,
+    /// Why, in the words of whoever asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
 }
 
 /// A text to sign.

@@ -43,6 +43,7 @@ pub const fn needs(ask: &Ask) -> Needs {
             // executed may be carried on by anybody.
             DeskAsk::People
             | DeskAsk::Found { .. }
+            | DeskAsk::Show { .. }
             | DeskAsk::Answer { .. }
             | DeskAsk::Review { .. }
             | DeskAsk::Expiry { .. }
@@ -72,4 +73,101 @@ pub fn note(ask: &Ask, bytes_max: usize) -> Vec<u8> {
         text = words.as_bytes().to_vec();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::control::clients::{ClientWish, RuleChange};
+    use crate::control::desk::Which;
+    use crate::control::protocol::Join;
+
+    fn which() -> Which {
+        Which {
+            bucket: "b".to_owned(),
+            key: None,
+            prefix: None,
+            versions: Vec::new(),
+        }
+    }
+
+    fn request(act: ActWish) -> Ask {
+        Ask::Desk(DeskAsk::Request {
+            act,
+            by: "olga".to_owned(),
+            reason: String::new(),
+        })
+    }
+
+    #[test]
+    fn every_role_may_ask_exactly_what_the_table_says() {
+        use Role::{Approver, Officer, Operator};
+        let word = || "w".to_owned();
+        let staff = &[Operator, Officer][..];
+        let change = Some(RuleChange {
+            prefix: word(),
+            days: None,
+        });
+        let lines = ActWish::Lines(Vec::new());
+        let expiry = ActWish::Expiry {
+            month: word(),
+            noncurrent: Vec::new(),
+        };
+        let erase = ActWish::Erase {
+            which: which(),
+            governance: false,
+        };
+        let hold = DeskAsk::Hold {
+            case: word(),
+            which: which(),
+            by: word(),
+        };
+        let add = ClientAsk::Add {
+            wish: ClientWish::default(),
+            same_owner_as: None,
+        };
+        let revoke = ClientAsk::Revoke { key_id: word() };
+        let rule = |change| {
+            Ask::Rule(RuleAsk {
+                bucket: word(),
+                change,
+            })
+        };
+        for (ask, expected) in [
+            (Ask::Status, &[][..]),
+            (Ask::Challenge, &[]),
+            (Ask::Join(Join::Resync { number: 1 }), staff),
+            (Ask::Drain(1), staff),
+            (Ask::Client(ClientAsk::List), &[]),
+            (Ask::Client(add), staff),
+            (Ask::Client(revoke), staff),
+            (rule(None), &[]),
+            (rule(change), staff),
+            (Ask::Desk(DeskAsk::People), &[]),
+            (Ask::Desk(DeskAsk::CarryOut { record: 1 }), &[]),
+            (Ask::Desk(DeskAsk::Certificate { request: 1 }), &[]),
+            (request(lines), &[]),
+            (request(expiry), staff),
+            (request(erase), staff),
+            (Ask::Desk(hold), &[Operator, Officer, Approver]),
+            (Ask::Desk(DeskAsk::Advance { by_ms: 1 }), &[Officer]),
+        ] {
+            for role in Role::ALL {
+                let may = match needs(&ask) {
+                    Needs::Nothing => expected.is_empty(),
+                    Needs::One(roles) => roles.contains(&role) == expected.contains(&role),
+                };
+                assert!(may, "{role} {ask:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_question_is_kept_as_it_is_asked_unless_it_is_too_long() {
+        let ask = request(ActWish::Lines(vec!["act suspend".to_owned()]));
+        let kept = String::from_utf8(note(&ask, 16 << 10)).expect("text");
+        assert!(kept.contains("act suspend"), "{kept}");
+        let short = String::from_utf8(note(&ask, 8)).expect("text");
+        assert!(!short.contains("suspend"), "{short}");
+    }
 }

@@ -27,9 +27,9 @@ impl Desk {
         let found = view.requests.into_iter().find(|one| one.request == index);
         let request = found.ok_or(NotStated::NoRequest(record))?;
         match (request.state, &request.act) {
+            // What is about people alone took effect with its execution.
             (RequestState::Executed, _) => Ok(CarriedOut {
                 complete: true,
-                words: vec![format!("request {record} is carried out already")],
                 ..CarriedOut::default()
             }),
             (RequestState::Executing, Act::Erase(erase)) => {

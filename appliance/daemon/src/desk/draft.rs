@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use stele_format::digest::Digest;
 use stele_format::statement::{Act, Kind, Origin, Second, Statement};
+use stele_store::policy::approval::RequestView;
 use stele_store::request::{Answer, Command, PeopleView};
 
 use super::{Desk, NotStated};
@@ -257,6 +258,19 @@ impl Desk {
         let mut cases = self.cases()?.into_iter();
         let found = cases.find(|note| note.digest() == digest);
         Ok(found.map(|note| note.words))
+    }
+
+    /// Why a request was made; none where nothing was said, or what was sealed is not what its text cites.
+    pub(super) fn reason(&self, request: &RequestView) -> Outcome<Option<String>> {
+        let statement = request.request;
+        let Answer::Note(note) = self.ask(|| Command::Note { statement })? else {
+            return Err(Error::NoAnswer);
+        };
+        let note = note.and_then(|note| serde_json::from_slice::<Note>(&note).ok());
+        let cited = note.filter(|note| note.digest() == request.reason);
+        Ok(cited
+            .map(|note| note.words)
+            .filter(|words| !words.is_empty()))
     }
 
     /// An act in words.

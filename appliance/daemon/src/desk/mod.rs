@@ -51,6 +51,7 @@ impl Desk {
             DeskAsk::People => self.show_people(),
             DeskAsk::Found { people, policies } => self.draft_found(&people, &policies),
             DeskAsk::Answer { verb, request, by } => self.draft_answer(&verb, request, &by),
+            DeskAsk::Show { request } => self.show_request(request),
             DeskAsk::Review { by } => self.draft_review(&by),
             DeskAsk::Request { act, by, reason } => self.draft_request(act, &by, &reason),
             DeskAsk::Hold { case, which, by } => self.draft_hold(&case, &which, &by),
@@ -123,7 +124,10 @@ impl Desk {
         };
         let accepted = accepted.ok_or(Error::NoAnswer)?;
         if let (Kind::Hold(hold), Some(note)) = (statement.kind(), &note) {
-            self.remember_case(hold.case, note)?;
+            // The hold is in the log already, and is placed whatever becomes of its name.
+            if let Err(error) = self.remember_case(hold.case, note) {
+                tracing::warn!(%error, record = index.get(), "the name of a case is not kept");
+            }
         }
         let does = match accepted {
             Accepted::Founded => "the vault has people".to_owned(),

@@ -6,10 +6,11 @@ use stele_store::policy::people::{Policies, Standing};
 use stele_store::policy::words::utc;
 use stele_store::request::PeopleView;
 
-use super::Desk;
 use super::draft::hex;
+use super::{Desk, NotStated};
 use crate::control::desk::{
-    DeskReply, GrantStatus, HoldStatus, KeyStatus, PeopleStatus, PersonStatus, RequestStatus,
+    DeskReply, GrantStatus, HoldStatus, KeyStatus, PeopleStatus, PersonStatus, RequestShown,
+    RequestStatus,
 };
 use crate::control::protocol::PeopleSummary;
 use crate::error::Outcome;
@@ -18,6 +19,17 @@ use crate::status::size;
 impl Desk {
     pub(super) fn show_people(&self) -> Outcome<DeskReply> {
         Ok(DeskReply::People(Box::new(self.people_status()?)))
+    }
+
+    pub(super) fn show_request(&self, number: u64) -> Outcome<DeskReply> {
+        let view = self.people()?;
+        let mut requests = view.requests.iter();
+        let found = requests.find(|one| one.request.get() == number);
+        let found = found.ok_or(NotStated::NoRequest(number))?;
+        Ok(DeskReply::Request(Box::new(RequestShown {
+            request: request_status(self, found)?,
+            reason: self.reason(found)?,
+        })))
     }
 
     /// People, requests, holds and grants.

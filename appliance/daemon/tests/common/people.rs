@@ -139,7 +139,7 @@ impl<'a> People<'a> {
     pub fn state(&self, number: &str) -> String {
         let requests = self.requests();
         let mut requests = requests.iter();
-        let found = requests.find(|one| one["request"].to_string() == number);
+        let found = requests.find(|one| one["request"].as_u64() == number.parse().ok());
         found.expect("there")["state"]
             .as_str()
             .expect("a word")

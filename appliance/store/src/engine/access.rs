@@ -138,6 +138,7 @@ fn access(command: &Command) -> Access<'_> {
         | Command::AdvanceClock { .. }
         | Command::People
         | Command::Effect { .. }
+        | Command::Note { .. }
         | Command::PlaceHolds { .. }
         | Command::ReleaseHolds { .. }
         | Command::Tombstone { .. } => Access::Vault,
