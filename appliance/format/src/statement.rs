@@ -460,3 +460,28 @@ fn check_found(found: &Found) -> Result<(), StatementError> {
 fn strictly_ascending<T: Ord>(items: &[T]) -> bool {
     items.is_sorted_by(|a, b| a < b)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_session_names_the_question_it_answers_for() {
+        let (zeros, ones) = ("0".repeat(64), "1".repeat(64));
+        let text = format!(
+            "stele-statement v1\nlog stele/{}\nkind session\nnonce {zeros}\nat 2026-11-29T10:00:00Z\nask {ones}\nby olga\n",
+            "2".repeat(32)
+        );
+        let statement = Statement::parse(&text).expect("a statement");
+        let Kind::Session(session) = statement.kind() else {
+            panic!("another kind")
+        };
+        assert_eq!(session.ask, Digest([0x11; 32]));
+        assert_eq!(statement.to_text(), text);
+        let without = text.replace(&format!("ask {ones}\n"), "");
+        assert_eq!(
+            Statement::parse(&without),
+            Err(StatementError::Missing("ask"))
+        );
+    }
+}

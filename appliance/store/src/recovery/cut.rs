@@ -28,7 +28,7 @@ use crate::keys::tree::Prefix;
 use crate::limits::SCAN_ROW_COUNT;
 use crate::pool::{MemberState, Pool};
 
-/// Requests whose tombstones have no Destroyed record that this key state agrees with.
+/// Requests whose tombstones are complete and have no Destroyed record that this key state agrees with.
 pub(super) struct Doomed {
     requests: BTreeMap<LogIndex, Condemned>,
 }
@@ -38,6 +38,8 @@ pub(super) struct Doomed {
 struct Condemned {
     leaves: Vec<Leaves>,
     month: Option<Month>,
+    /// Its last tombstone is there.
+    whole: bool,
 }
 
 impl Doomed {
@@ -67,10 +69,13 @@ impl Doomed {
             if !is_settled {
                 let condemned = requests.entry(request).or_default();
                 condemned.month = condemned.month.or(row.month);
+                condemned.whole |= row.last;
                 condemned.leaves.push(row.leaves);
             }
             Ok(())
         })?;
+        // One that a crash cut short goes on first: cut now, it would count as done.
+        requests.retain(|_, one| one.whole);
         Ok(Self { requests })
     }
 
