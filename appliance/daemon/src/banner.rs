@@ -14,7 +14,7 @@ use stele_store::recovery::OpenReport;
 use crate::client_env::{ClientFiles, quote};
 use crate::control::protocol::Status;
 use crate::keys::KeySource;
-use crate::status::{disk_row, next_lines, state_line};
+use crate::status::{disk_row, next_lines, people_lines, state_line};
 use crate::vault::Directory;
 
 /// What there is to say about a start.
@@ -127,8 +127,19 @@ fn warnings(facts: &Facts<'_>) -> String {
     if facts.status.disks.len() == 1 {
         text.push_str("This vault has one disk: nothing survives the loss of it.\n\n");
     }
+    let people = facts.status.people.as_ref();
+    let founded = people.is_some_and(|people| !people.active.is_empty());
+    if let Some(people) = people.filter(|_| founded) {
+        text.push_str(&people_lines(people));
+        text.push('\n');
+    }
+    if founded {
+        text.push_str("Clients free nothing; what has expired goes when two people sign for it:\n");
+    } else {
+        text.push_str("Nothing can be freed before people are founded (stele people found):\n");
+    }
     text.push_str(
-        "Nothing can be freed before two operators are enrolled, which this version cannot do:\n\
+        "\
          \x20 restic forget --prune, rclone sync  work; what they delete is hidden, its space stays used\n\
          \x20 rclone purge                        fails on versions under retention; the data is safe\n\
          \x20 aws s3 rb --force                   fails with BucketNotEmpty; the data is safe\n\n",
@@ -169,7 +180,7 @@ fn print(text: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::control::protocol::{DiskStatus, NextStep};
+    use crate::control::protocol::{DiskStatus, NextStep, PeopleSummary};
     use crate::status::health;
 
     fn disk(file: &str, state: &str, note: Option<&str>) -> DiskStatus {
@@ -216,6 +227,7 @@ mod tests {
             }],
             forecast: None,
             clock: None,
+            people: None,
         }
     }
 
@@ -258,13 +270,37 @@ mod tests {
             "  next     fill disk 2 with what it missed: stele disk resync --vault /v 2\n",
             "1.23 s, 7 records replayed, 3 frames completed from other copies, index rebuilt",
             "The keys lie beside the data",
-            "Nothing can be freed before two operators are enrolled",
+            "Nothing can be freed before people are founded (stele people found)",
             r"it'\''s here/client.env'; set +a",
         ] {
             assert!(text.contains(part), "{part} is missing in:\n{text}");
         }
         assert!(!text.contains("simulated"), "{text}");
         assert!(!text.contains("one disk"), "{text}");
+    }
+
+    #[test]
+    fn people_and_what_waits_for_them_are_shown() {
+        let temp = tempfile::tempdir().expect("a directory");
+        let directory = Directory::new(&temp.path().join("v")).expect("named");
+        let mut status = status(Vec::new(), false);
+        status.people = Some(PeopleSummary {
+            active: vec![("operator".to_owned(), 1), ("approver".to_owned(), 2)],
+            plain_keys: true,
+            erasure_suspended: true,
+            waiting: vec!["request 7 (erase) needs 1 approver before then".to_owned()],
+        });
+        let text = said(&directory, &status, false);
+        for part in [
+            "people   1 operator, 2 approvers\n",
+            "people   sign with plain key files",
+            "nothing is destroyed now",
+            "waits    request 7 (erase) needs 1 approver before then\n",
+            "what has expired goes when two people sign for it",
+        ] {
+            assert!(text.contains(part), "{part} is missing in:\n{text}");
+        }
+        assert!(!text.contains("Nothing can be freed"), "{text}");
     }
 
     #[test]

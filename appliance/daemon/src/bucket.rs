@@ -5,9 +5,11 @@ use std::path::Path;
 use crate::cli::client::{BucketVerb, RuleVerb};
 use crate::client::shown;
 use crate::control::clients::{RuleAsk, RuleChange, RuleReply};
+use crate::control::desk::ActWish;
 use crate::control::socket::ask_rule;
 use crate::disk::{existing, not_served, print};
 use crate::error::Outcome;
+use crate::people::request;
 use crate::status::as_json;
 
 /// Does what a verb says.
@@ -15,7 +17,13 @@ use crate::status::as_json;
 /// # Errors
 /// When the vault is not served, or why nothing is changed.
 pub fn run(verb: BucketVerb) -> Outcome<()> {
-    let BucketVerb::Rule(verb) = verb;
+    let verb = match verb {
+        BucketVerb::Rule(verb) => verb,
+        BucketVerb::LowerDefault(args) => {
+            let (bucket, default) = (args.bucket, args.default);
+            return request(&args.request, ActWish::LowerDefault { bucket, default });
+        }
+    };
     match verb {
         RuleVerb::List(args) => {
             let reply = ask(&args.vault, args.bucket, None)?;

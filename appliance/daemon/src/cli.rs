@@ -1,6 +1,8 @@
 //! The command line: verbs and flags, parsed into complete values.
 
 pub mod client;
+pub mod expiry;
+pub mod people;
 pub mod tls;
 
 use std::net::{Ipv4Addr, SocketAddr};
@@ -13,6 +15,8 @@ use stele_store::policy::{BucketKind, Right};
 use crate::keys::KeySource;
 
 use client::{BucketVerb, ClientVerb};
+use expiry::{ClockVerb, EraseVerb, ExpiryVerb, HoldVerb};
+use people::{ApproveVerb, PeopleVerb, ShowArgs};
 use tls::TlsVerb;
 
 /// Where a vault listens unless told otherwise.
@@ -28,6 +32,12 @@ pub struct Cli {
     /// What to do; without it, serve ./vault.
     #[command(subcommand)]
     pub verb: Option<Verb>,
+    /// Who acts, in a vault that has people.
+    #[arg(long = "as", value_name = "NAME", global = true)]
+    pub actor: Option<String>,
+    /// Their key, for ssh-keygen: a key file, or the public half of a key that an agent or a security key holds.
+    #[arg(long = "key", id = "signing_key", value_name = "FILE", global = true)]
+    pub signing_key: Option<PathBuf>,
 }
 
 /// What can be done.
@@ -53,6 +63,26 @@ pub enum Verb {
     /// Show and change how TLS is spoken by a vault that is being served.
     #[command(subcommand)]
     Tls(TlsVerb),
+    /// Found, see and change the people of a vault that is being served.
+    #[command(subcommand)]
+    People(PeopleVerb),
+    /// Bring, see, approve, veto and execute requests.
+    #[command(subcommand)]
+    Approve(ApproveVerb),
+    /// See what has expired, and draft its destruction.
+    #[command(subcommand)]
+    Expiry(ExpiryVerb),
+    /// Draft the destruction of exact versions.
+    #[command(subcommand)]
+    Erase(EraseVerb),
+    /// Place, see and release legal holds by case.
+    #[command(subcommand)]
+    Hold(HoldVerb),
+    /// See the clocks, set a simulated one forward, or draft a correction.
+    #[command(subcommand)]
+    Clock(ClockVerb),
+    /// Say all that can be said of a destruction.
+    Certificate(ShowArgs),
     /// Run the network face of a served vault; started by `serve`, never by hand.
     #[command(hide = true)]
     Gateway,

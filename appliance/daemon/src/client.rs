@@ -8,10 +8,12 @@ use zeroize::Zeroizing;
 use crate::cli::client::ClientVerb;
 use crate::client_env::ClientFiles;
 use crate::control::clients::{ClientAdded, ClientAsk, ClientReply, ClientStatus};
+use crate::control::desk::ActWish;
 use crate::control::socket::ask_client;
 use crate::disk::{existing, not_served, print};
 use crate::error::{Error, Outcome};
 use crate::limits::DAY_MS;
+use crate::people::request;
 use crate::status::{as_json, day, size};
 use crate::vault::Directory;
 
@@ -52,6 +54,7 @@ pub fn run(verb: ClientVerb) -> Outcome<()> {
                 wish: args.wish.wish(),
             },
         ),
+        ClientVerb::Grant(args) => request(&args.request, ActWish::Lines(args.lines())),
         ClientVerb::Revoke(args) => changed(
             &args.vault,
             ClientAsk::Revoke {

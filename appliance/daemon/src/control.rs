@@ -2,10 +2,12 @@
 //!
 //! It is a Unix socket in the vault's directory that only its owner may open, and each connection's
 //! user is checked again. It carries questions, and disks that join: those are blank or hold what the
-//! vault has lost already; and clients, of which it can make ones that add and hide, and revoke any. Acts
-//! that could take anything away will need more than that.
+//! vault has lost already; and clients, of which it can make ones that add and hide, and revoke any. Once a
+//! vault has people, whoever asks for a change signs for that very question; what could take anything away
+//! needs statements of several people besides.
 
 pub mod clients;
+pub mod desk;
 pub mod protocol;
 pub mod socket;
 pub mod tls;

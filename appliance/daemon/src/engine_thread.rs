@@ -35,7 +35,7 @@ use stele_store::status::Status;
 use tokio::sync::{mpsc, oneshot};
 use zeroize::Zeroizing;
 
-use self::rebuild::Rebuilt;
+use self::rebuild::{Rebuilt, Why};
 use crate::bell::Bell;
 use crate::clients::Clients;
 use crate::gateway::{Question, ReplyTo};
@@ -174,6 +174,8 @@ pub struct EngineThread {
     watch: Watch,
     /// How often the index was made anew.
     rebuilds: u32,
+    /// The engine is started again to cut keys.
+    cutting: bool,
 }
 
 impl EngineThread {
@@ -207,6 +209,7 @@ impl EngineThread {
             opener,
             watch,
             rebuilds: 0,
+            cutting: false,
         }
     }
 
@@ -216,7 +219,8 @@ impl EngineThread {
         let waker = self.bell.task_waker();
         loop {
             self.serve(&waker);
-            if self.engine.is_stopped() || self.rebuild(&waker) == Rebuilt::Ending {
+            let why = self.again();
+            if self.engine.is_stopped() || self.start_again(why, &waker) == Rebuilt::Ending {
                 break;
             }
         }
@@ -226,11 +230,29 @@ impl EngineThread {
 
     /// Works until the engine has stopped, or must be started again.
     fn serve(&mut self, waker: &Waker) {
-        while !self.engine.is_stopped() && (self.stopping || !self.engine.is_index_lost()) {
+        while !self.engine.is_stopped() && (self.stopping || !self.must_start_again()) {
             let worked = linger(|| self.round(waker).then_some(())).is_some();
             if !worked && !self.engine.is_stopped() {
                 std::thread::park_timeout(self.sleep());
             }
+        }
+    }
+
+    fn must_start_again(&self) -> bool {
+        // Whoever asked for the last tombstone hears of it before the engine goes.
+        self.engine.is_index_lost() || (self.engine.is_cut_wanted() && !self.locals_wait())
+    }
+
+    fn locals_wait(&self) -> bool {
+        let local = |asker: &Asker| matches!(asker, Asker::Local(_));
+        self.askers.values().any(local)
+    }
+
+    fn again(&self) -> Why {
+        if self.engine.is_index_lost() {
+            Why::IndexLost
+        } else {
+            Why::KeysCut
         }
     }
 

@@ -252,6 +252,18 @@ pub enum Error {
     /// The engine refused what the console asked.
     #[error("{0}")]
     NotDone(Refusal),
+    /// No text is drafted, or nothing is carried out.
+    #[error(transparent)]
+    NotStated(#[from] crate::desk::NotStated),
+    /// Nobody answers for a question.
+    #[error(transparent)]
+    NotAllowed(#[from] crate::desk::guard::NotAllowed),
+    /// `ssh-keygen` gave no signature.
+    #[error("ssh-keygen gave no signature: {0}")]
+    NotSigned(String),
+    /// A verb lacks what it needs.
+    #[error("{0}")]
+    Usage(&'static str),
     /// A verb needs the serving process.
     #[error("{}: nothing serves this vault; serve it first with: {serve}", dir.display())]
     NotServed {

@@ -96,6 +96,7 @@ pub fn status(directory: &Directory, config: &Config) -> Outcome<Status> {
         }],
         forecast: None,
         clock: None,
+        people: None,
     })
 }
 

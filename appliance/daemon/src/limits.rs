@@ -93,10 +93,11 @@ pub const LOCK_ATTEMPT_PAUSE_MS: u64 = 10;
 pub const SOCKET_PATH_BYTES_MAX: usize = 107;
 /// Connections to the control socket served at once.
 pub const CONTROL_CONNECTION_COUNT_MAX: usize = 8;
-/// Bytes of a question on the control socket.
+/// Bytes of a question on the control socket: a founding with the signatures of everybody it names is the
+/// largest, 8 KiB of text and 64 signatures of 1 KiB at most.
 pub const CONTROL_REQUEST_BYTES_MAX: u64 = 128 << 10;
-/// Bytes of an answer on the control socket.
-pub const CONTROL_REPLY_BYTES_MAX: u64 = 1 << 20;
+/// Bytes of an answer on the control socket: hundreds of requests and a thousand people, in words.
+pub const CONTROL_REPLY_BYTES_MAX: u64 = 4 << 20;
 /// Time in which a question must arrive and its answer must be taken.
 pub const CONTROL_MS_MAX: u64 = 10_000;
 
@@ -152,3 +153,23 @@ pub const GATEWAY_DATA_BYTES_MAX: u64 = 1 << 30;
 /// How readily the kernel ends the gateway's process when the machine has no memory left, up to 1,000; the
 /// engine's process has 0.
 pub const GATEWAY_OOM_SCORE: &str = "500";
+/// Versions on a page of a listing that the vault itself asks for.
+pub const LIST_PAGE_COUNT: u32 = 1_000;
+/// Pause before something is asked again of an engine that is busy.
+pub const BUSY_PAUSE_MS: u64 = 20;
+/// Looks at whether the keys of a destruction are cut, before that is left to the next start.
+pub const CUT_LOOK_COUNT_MAX: u32 = 6_000;
+/// Pause between them.
+pub const CUT_LOOK_PAUSE_MS: u64 = 50;
+/// Challenges of sessions that wait for their answer; the oldest goes first.
+pub const CHALLENGE_COUNT_MAX: usize = 64;
+/// How long a challenge is good.
+pub const CHALLENGE_MS_MAX: u64 = 300_000;
+/// Wrong answers of a key after which an alarm tells of it.
+pub const WRONG_ALARM_COUNT: u32 = 3;
+/// Wrong answers of a key after which it must wait; the wait doubles with each further one.
+pub const WRONG_FREE_COUNT: u32 = 5;
+/// Longest such wait.
+pub const WRONG_WAIT_MS_MAX: u64 = 3_600_000;
+/// Keys whose wrong answers are counted; more are counted as one.
+pub const WRONG_KEY_COUNT_MAX: usize = 64;

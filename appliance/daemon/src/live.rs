@@ -117,6 +117,7 @@ pub fn live_status(engine: &EngineStatus, place: &Place) -> Status {
             compliance_ms: engine.compliance.get(),
             wall_ms: SystemClock.wall_ms(),
         }),
+        people: None,
     }
 }
 
@@ -174,8 +175,13 @@ fn reasons(engine: &EngineStatus) -> Vec<String> {
         ));
     }
     if let Some((done, frames)) = engine.rebuilding {
+        let what = if engine.cutting {
+            "the keys of an approved destruction are being cut"
+        } else {
+            "the index is being made anew"
+        };
         reasons.push(format!(
-            "the index is being made anew, clients are told to come back: {done} of {frames} journal frames replayed"
+            "{what}, clients are told to come back: {done} of {frames} journal frames replayed"
         ));
     }
     if engine.full {
@@ -192,6 +198,19 @@ fn alarm(alarm: &Alarm) -> String {
         Alarm::RightUsed { right, at } => {
             format!("a client used the right {right} at {}", instant(at.get()))
         }
+        Alarm::Stated {
+            what,
+            by,
+            index,
+            at,
+        } => {
+            let by = by.as_deref().unwrap_or("all its people");
+            format!("record {index}: {what} by {by} at {}", instant(at.get()))
+        }
+        Alarm::KeyCounter { person, at } => format!(
+            "a security key of {person} counted backwards at {}; there may be a copy of it",
+            instant(at.get())
+        ),
         Alarm::WallClock { left, at } => {
             let what = if *left {
                 "went more than a day from compliance time; nothing is destroyed until it is set"

@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod advice;
+mod approve;
 mod banner;
 mod bays;
 mod bell;
@@ -16,12 +17,15 @@ mod cli;
 mod client;
 mod client_env;
 mod clients;
+mod console;
 mod control;
+mod desk;
 mod disk;
 mod engine_thread;
 mod error;
 #[cfg(feature = "evil-disk")]
 mod evil;
+mod expiry;
 mod files;
 mod gateway;
 mod join;
@@ -32,7 +36,9 @@ mod live;
 mod logkey;
 mod media;
 mod opener;
+mod people;
 mod serve;
+mod signer;
 mod status;
 mod supervisor;
 mod tls;
@@ -67,6 +73,7 @@ fn main() -> ExitCode {
         eprintln!("stele: {error}");
         return ExitCode::FAILURE;
     }
+    signer::acts(cli.actor, cli.signing_key);
     match run(cli.verb) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -90,6 +97,13 @@ fn run(verb: Option<Verb>) -> Outcome<()> {
         Some(Verb::Client(verb)) => client::run(verb),
         Some(Verb::Bucket(verb)) => bucket::run(verb),
         Some(Verb::Tls(verb)) => tls_verb::run(verb),
+        Some(Verb::People(verb)) => people::run(verb),
+        Some(Verb::Approve(verb)) => approve::run(verb),
+        Some(Verb::Expiry(verb)) => expiry::run(verb),
+        Some(Verb::Erase(verb)) => expiry::erase(verb),
+        Some(Verb::Hold(verb)) => expiry::hold(verb),
+        Some(Verb::Clock(verb)) => expiry::clock(verb),
+        Some(Verb::Certificate(args)) => approve::certificate(&args),
         Some(Verb::Gateway) => gateway::child::run(),
     }
 }

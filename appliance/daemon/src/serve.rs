@@ -30,9 +30,13 @@ use crate::clients::Published;
 use crate::clients::registrar::Registrar;
 use crate::clients::{self, Clients};
 use crate::control::clients::{ClientAsk, ClientReply, RuleAsk, RuleReply};
-use crate::control::protocol::{Draining, Join, Joined, Status};
+use crate::control::desk::{DeskAsk, DeskReply};
+use crate::control::protocol::{Ask, Challenge, Draining, Join, Joined, Session, Status};
 use crate::control::socket::{Answerer, ControlSocket};
 use crate::control::tls::{TlsAsk, TlsStatus};
+use crate::desk::Desk;
+use crate::desk::access::{Needs, needs};
+use crate::desk::guard::Guard;
 use crate::error::{Error, Outcome};
 use crate::gateway::door::Door;
 use crate::gateway::porter::Tools;
@@ -258,7 +262,9 @@ fn face(
     // Whoever sees the new file finds everything else in its place.
     files.write(directory)?;
     let place = place.listening(address, warden.view());
-    let status = live_status(&link.status_now()?, &place);
+    let desk = Arc::new(Desk::new(link.clone()));
+    let mut status = live_status(&link.status_now()?, &place);
+    status.people = desk.summary().ok();
     let facts = Facts {
         source: place.keys(),
         directory,
@@ -279,11 +285,25 @@ fn face(
                 clients,
             )),
             tls,
+            desk: resumed(desk),
+            guard: Arc::default(),
             link,
             place,
             orders,
         }),
     })
+}
+
+/// Goes on with what was executed before, on a thread that ends with it or with the process.
+fn resumed(desk: Arc<Desk>) -> Arc<Desk> {
+    let worker = Arc::clone(&desk);
+    let started = std::thread::Builder::new()
+        .name("desk".to_owned())
+        .spawn(move || worker.resume());
+    if let Err(error) = started {
+        tracing::warn!(%error, "what was executed before is carried on by hand only");
+    }
+    desk
 }
 
 fn start_gateway(
@@ -388,6 +408,8 @@ struct Live {
     orders: Orders,
     registrar: Arc<Registrar>,
     tls: Arc<tls::Keeper>,
+    desk: Arc<Desk>,
+    guard: Arc<Guard>,
 }
 
 impl Live {
@@ -397,14 +419,22 @@ impl Live {
         work: impl FnOnce(&Registrar) -> Outcome<T> + Send + 'static,
     ) -> Outcome<T> {
         let registrar = Arc::clone(&self.registrar);
-        let done = tokio::task::spawn_blocking(move || work(&registrar)).await;
-        done.unwrap_or(Err(Error::NoAnswer))
+        apart(move || work(&registrar)).await
     }
+}
+
+/// Does something on a thread that may wait.
+async fn apart<T: Send + 'static>(
+    work: impl FnOnce() -> Outcome<T> + Send + 'static,
+) -> Outcome<T> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.unwrap_or(Err(Error::NoAnswer))
 }
 
 impl Answerer for Live {
     async fn status(&self) -> Outcome<Status> {
-        let mut status = live_status(&self.link.status().await?, &self.place);
+        let engine = self.link.status().await?;
+        let mut status = live_status(&engine, &self.place);
         let tls = self.tls.status();
         let left = |ms: u64| ms.saturating_sub(SystemClock.wall_ms()) / DAY_MS;
         if let Some(days) = tls
@@ -416,7 +446,32 @@ impl Answerer for Live {
             status.alarms.push(alarm);
         }
         status.tls = Some(tls);
+        status.alarms.extend(self.guard.alarms());
+        // While the engine starts again it shows nobody.
+        if engine.rebuilding.is_none() {
+            let desk = Arc::clone(&self.desk);
+            status.people = Some(apart(move || desk.summary()).await?);
+        }
         Ok(status)
+    }
+
+    async fn challenge(&self) -> Outcome<Challenge> {
+        let (desk, guard) = (Arc::clone(&self.desk), Arc::clone(&self.guard));
+        apart(move || guard.challenge(&*desk.people()?)).await
+    }
+
+    async fn allow(&self, ask: &Ask, session: Option<Session>) -> Outcome<()> {
+        if needs(ask) == Needs::Nothing {
+            return Ok(());
+        }
+        let (desk, guard) = (Arc::clone(&self.desk), Arc::clone(&self.guard));
+        let (link, ask) = (self.link.clone(), ask.clone());
+        apart(move || guard.check(&ask, session.as_ref(), &*desk.people()?, &link)).await
+    }
+
+    async fn desk(&self, ask: DeskAsk) -> Outcome<DeskReply> {
+        let desk = Arc::clone(&self.desk);
+        apart(move || desk.answer(ask)).await
     }
 
     async fn join(&self, join: Join) -> Outcome<Joined> {

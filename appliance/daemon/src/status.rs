@@ -7,7 +7,8 @@ use serde::Serialize;
 use stele_device::keyprovider::AnchorKind;
 
 use crate::control::protocol::{
-    DiskStatus, FillStatus, ForecastStatus, GatewayStatus, HealingStatus, NextStep, Status,
+    DiskStatus, FillStatus, ForecastStatus, GatewayStatus, HealingStatus, NextStep, PeopleSummary,
+    Status,
 };
 use crate::control::socket::ask_status;
 use crate::error::Outcome;
@@ -102,6 +103,9 @@ fn as_text(status: &Status) -> String {
             instant(clock.wall_ms),
         ));
     }
+    if let Some(people) = &status.people {
+        text.push_str(&people_lines(people));
+    }
     text.push_str(&keys_line(status));
     if status.simulated_clock {
         text.push_str("clock    simulated: a vault for tests, its retention dates prove nothing\n");
@@ -120,6 +124,31 @@ fn keys_line(status: &Status) -> String {
         }
         _ => String::new(),
     }
+}
+
+/// Who the people are, and what waits for them.
+pub fn people_lines(people: &PeopleSummary) -> String {
+    let roles = people.active.iter();
+    let roles: Vec<String> = roles
+        .map(|(role, count)| format!("{count} {role}{}", if *count == 1 { "" } else { "s" }))
+        .collect();
+    let mut text = if roles.is_empty() {
+        "people   none: nothing can be freed before people are founded (stele people found)\n"
+            .to_owned()
+    } else {
+        format!("people   {}\n", roles.join(", "))
+    };
+    if people.plain_keys {
+        text.push_str(
+            "people   sign with plain key files: whoever copied one can sign for its owner\n",
+        );
+    }
+    if people.erasure_suspended {
+        text.push_str("people   nothing is destroyed now: the clocks are more than a day apart\n");
+    }
+    let waiting = people.waiting.iter();
+    text.extend(waiting.map(|request| format!("waits    {request}\n")));
+    text
 }
 
 /// The pool's state with its reasons.

@@ -180,13 +180,15 @@ pub struct Review {
     pub by: Name,
 }
 
-/// Somebody answers the challenge of the control socket; never recorded.
+/// Somebody answers the challenge of the control socket, for one question. Recorded before the question is acted on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Session {
     /// The challenge.
     pub nonce: Nonce<32>,
-    /// When it was given.
+    /// When it was answered.
     pub at: Second,
+    /// BLAKE3 of the question.
+    pub ask: Digest,
     /// Who.
     pub by: Name,
 }
@@ -364,6 +366,7 @@ fn put_kind(out: &mut String, kind: &Kind) {
         Kind::Session(session) => {
             put(out, "nonce", session.nonce);
             put(out, "at", session.at);
+            put(out, "ask", session.ask);
         }
     }
 }
@@ -404,6 +407,7 @@ fn read(text: &str) -> Result<Statement, StatementError> {
         "session" => Kind::Session(Session {
             nonce: lines.word("nonce")?,
             at: lines.word("at")?,
+            ask: lines.word("ask")?,
             by: lines.word("by")?,
         }),
         _ => return Err(StatementError::Value("kind")),
@@ -455,4 +459,29 @@ fn check_found(found: &Found) -> Result<(), StatementError> {
 
 fn strictly_ascending<T: Ord>(items: &[T]) -> bool {
     items.is_sorted_by(|a, b| a < b)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_session_names_the_question_it_answers_for() {
+        let (zeros, ones) = ("0".repeat(64), "1".repeat(64));
+        let text = format!(
+            "stele-statement v1\nlog stele/{}\nkind session\nnonce {zeros}\nat 2026-11-29T10:00:00Z\nask {ones}\nby olga\n",
+            "2".repeat(32)
+        );
+        let statement = Statement::parse(&text).expect("a statement");
+        let Kind::Session(session) = statement.kind() else {
+            panic!("another kind")
+        };
+        assert_eq!(session.ask, Digest([0x11; 32]));
+        assert_eq!(statement.to_text(), text);
+        let without = text.replace(&format!("ask {ones}\n"), "");
+        assert_eq!(
+            Statement::parse(&without),
+            Err(StatementError::Missing("ask"))
+        );
+    }
 }

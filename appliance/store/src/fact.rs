@@ -102,6 +102,20 @@ pub(crate) fn open_config(
         .map(|body| body.value.to_vec())
 }
 
+/// Opens the note of a statement; none if it has none.
+pub(crate) fn open_note(
+    record: &VerifiedRecord,
+    keys: &KeyState,
+    pool: PoolId,
+) -> Result<Option<Vec<u8>>, OpenFault> {
+    let Some(sealed) = record.attachment(0) else {
+        return Ok(None);
+    };
+    let context = context_of(&record.header, pool);
+    let plain = open_message(&keys.box_key, &context, sealed).map_err(|_| OpenFault::Damaged)?;
+    Ok(Some(plain.to_vec()))
+}
+
 /// What a record means for the index.
 pub(crate) fn facts(
     header: &RecordHeader,

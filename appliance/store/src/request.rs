@@ -11,7 +11,7 @@ use stele_format::record::{Scope, VersionRef};
 use stele_format::statement::Origin;
 use stele_format::tree::TreeHash;
 use stele_format::units::{
-    BucketId, KeyIndex, LogIndex, ObjectId, UnixMillis, UploadId, VersionId,
+    BucketId, DiskId, Generation, KeyIndex, LogIndex, ObjectId, UnixMillis, UploadId, VersionId,
 };
 
 use crate::engine::{Case, Granted};
@@ -423,6 +423,16 @@ pub enum Command {
     },
     /// `People`
     People,
+    /// `Note`: what was sealed beside a statement.
+    Note {
+        /// The statement's record.
+        statement: LogIndex,
+    },
+    /// `Effect`: what the log shows of a request's effect.
+    Effect {
+        /// The request.
+        request: LogIndex,
+    },
     /// `Held`: a piece of a hold's list is put under hold.
     PlaceHolds {
         /// The hold's record.
@@ -694,6 +704,10 @@ pub enum Answer {
     },
     /// People, requests, holds.
     People(Box<PeopleView>),
+    /// What was sealed beside a statement, if anything was.
+    Note(Option<Vec<u8>>),
+    /// What the log shows of a request's effect.
+    Effect(Box<Effect>),
     /// Holds of a piece of a list were set or lifted.
     Held {
         /// Versions that changed.
@@ -739,6 +753,25 @@ pub struct PeopleView {
     pub now: UnixMillis,
     /// The times locks are judged by.
     pub time: EffectiveTime,
+}
+
+/// What the log shows of a request's effect.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Effect {
+    /// Versions in its tombstones.
+    pub destroyed: u64,
+    /// Record and time at which their keys were gone.
+    pub keys_cut: Option<(LogIndex, UnixMillis)>,
+    /// Generation of the key state without them.
+    pub generation: Option<Generation>,
+    /// Disks that have it.
+    pub disks: Vec<DiskId>,
+    /// Disks that were away.
+    pub absent: Vec<DiskId>,
+    /// Value of the anchor, where keys have one.
+    pub anchor: Option<u64>,
+    /// Record and time of an effect without destruction.
+    pub enacted: Option<(LogIndex, UnixMillis)>,
 }
 
 /// A version as a census shows it.

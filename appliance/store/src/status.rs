@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use stele_format::statement::Statement;
+use stele_format::statement::{Kind, Statement};
 use stele_format::units::{DiskId, LogIndex, PoolId, SegmentId, UnixMillis};
 
 use crate::engine::{Counters, Engine, FillProgress, Waits};
@@ -97,6 +97,8 @@ pub struct Status {
     pub index: Option<IndexUsage>,
     /// While the index is made anew: journal frames replayed, and how many there are at least.
     pub rebuilding: Option<(u64, u64)>,
+    /// The engine is being started again to cut the keys of an approved destruction.
+    pub cutting: bool,
     /// Flags of the pool: evaluation, simulated clock, single disk.
     pub flags: u32,
     /// Recent alarms, oldest first.
@@ -231,6 +233,10 @@ impl Alarms {
         let Ok(statement) = Statement::parse(text) else {
             return;
         };
+        // What people do day by day is in the log, and no alarm.
+        if matches!(statement.kind(), Kind::Session(_)) {
+            return;
+        }
         self.push(Alarm::Stated {
             what: statement.kind().name(),
             by: statement.by().map(ToString::to_string),
@@ -320,6 +326,7 @@ impl Engine {
             counters: self.counters,
             index: self.index_usage.clone(),
             rebuilding: None,
+            cutting: false,
             flags: self.pool.flags,
             alarms: self.alarms.recent.iter().cloned().collect(),
             heal: self.heal_status(),

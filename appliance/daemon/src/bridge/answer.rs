@@ -82,7 +82,19 @@ fn plain(answer: Answer) -> Option<gateway::Answer> {
             free_bytes,
         },
         Answer::Uploads(listing) => gateway::Answer::Uploads(page(listing, listed_upload)),
-        Answer::Data(_) | Answer::Config(_) | Answer::OldUploads { .. } => return None,
+        // Clients ask for none of these.
+        Answer::Data(_)
+        | Answer::Config(_)
+        | Answer::OldUploads { .. }
+        | Answer::Census(_)
+        | Answer::Recorded(_)
+        | Answer::Stated { .. }
+        | Answer::People(_)
+        | Answer::Effect(_)
+        | Answer::Note(_)
+        | Answer::Held { .. }
+        | Answer::Rehomed { .. }
+        | Answer::Tombstoned(_) => return None,
     })
 }
 

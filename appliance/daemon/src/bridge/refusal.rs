@@ -36,6 +36,19 @@ pub fn to_gateway(refusal: Refusal) -> gateway::Refusal {
             segment,
             place: place.to_string(),
         },
+        // Nobody but the vault itself asks for what these refuse.
+        Refusal::Statement(_)
+        | Refusal::ScopeKept { .. }
+        | Refusal::ScopeDiffers
+        | Refusal::NoCase
+        | Refusal::BadScope
+        | Refusal::ClockNotSimulated
+        | Refusal::ClockTooFar
+        | Refusal::ClockSuspends
+        | Refusal::MonthNotOver
+        | Refusal::KeyStateFull => {
+            gateway::Refusal::NotAllowed(policy::Refusal::OnlyVault.to_string())
+        }
         Refusal::NoSuchStream => gateway::Refusal::NoSuchStream,
         Refusal::Stopping => gateway::Refusal::Stopping,
     }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
+use super::people::RequestArgs;
 use super::{SizeError, StatusArgs, parse_size};
 use crate::control::clients::{Bound, ClientWish};
 use crate::limits::DAY_MS;
@@ -19,6 +20,39 @@ pub enum ClientVerb {
     Limit(LimitArgs),
     /// End a key for ever, at once.
     Revoke(RevokeArgs),
+    /// Ask for special rights of a key, for a time.
+    Grant(GrantArgs),
+}
+
+/// `stele client grant`.
+#[derive(Debug, Args)]
+pub struct GrantArgs {
+    /// The request.
+    #[command(flatten)]
+    pub request: RequestArgs,
+    /// The key, as `stele client list` shows it.
+    pub key_id: String,
+    /// Any of hold-off, governance-bypass and lock-admin, with commas.
+    pub rights: String,
+    /// The time at which they end: YYYY-MM-DD, or with a time as 2026-11-29T10:00:00Z.
+    #[arg(long, value_name = "DATE")]
+    pub until: String,
+}
+
+impl GrantArgs {
+    /// As a statement says it.
+    pub fn lines(&self) -> Vec<String> {
+        let until = match self.until.contains('T') {
+            true => self.until.clone(),
+            false => format!("{}T00:00:00Z", self.until),
+        };
+        vec![
+            "act grant".to_owned(),
+            format!("client {}", self.key_id),
+            format!("rights {}", self.rights),
+            format!("until {until}"),
+        ]
+    }
 }
 
 /// `stele client add`.
@@ -162,6 +196,20 @@ pub enum BucketVerb {
     /// Default retention of new versions by prefix of their keys.
     #[command(subcommand)]
     Rule(RuleVerb),
+    /// Ask for a lower default retention of a bucket.
+    LowerDefault(LowerArgs),
+}
+
+/// `stele bucket lower-default`.
+#[derive(Debug, Args)]
+pub struct LowerArgs {
+    /// The request.
+    #[command(flatten)]
+    pub request: RequestArgs,
+    /// The bucket.
+    pub bucket: String,
+    /// Its new default: none, or a mode and a time such as "compliance 7d" or "governance 1y".
+    pub default: String,
 }
 
 /// What can be done with the rules of a bucket.

@@ -5,6 +5,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::clients::{ClientAsk, ClientReply, RuleAsk, RuleReply};
+use super::desk::{DeskAsk, DeskReply};
 use super::tls::{TlsAsk, TlsStatus};
 
 /// Grows when an old client could misunderstand a new server or the other way round.
@@ -18,6 +19,30 @@ pub struct Question {
     pub protocol: u32,
     /// What is asked.
     pub ask: Ask,
+    /// Who answers for it, where somebody must.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session: Option<Session>,
+}
+
+/// Somebody answers for a question.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Session {
+    /// A statement of kind `session`, which names the challenge and the digest of the question.
+    pub text: String,
+    /// The signature over it, with its armour.
+    pub signature: String,
+}
+
+/// What a session is made of.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Challenge {
+    /// The origin of the log.
+    pub log: String,
+    /// The nonce, hex; good once, for five minutes.
+    pub nonce: String,
+    /// The time, as it is to be stated.
+    pub at: String,
 }
 
 /// What can be asked.
@@ -36,6 +61,10 @@ pub enum Ask {
     Rule(RuleAsk),
     /// About TLS.
     Tls(TlsAsk),
+    /// A challenge, to answer for the next question.
+    Challenge,
+    /// About people and what they ask for.
+    Desk(DeskAsk),
 }
 
 /// A disk that is to join. Paths are absolute.
@@ -99,6 +128,10 @@ pub enum Reply {
     Rules(RuleReply),
     /// How TLS is spoken.
     Tls(TlsStatus),
+    /// A challenge: the question is answered when somebody answers for it.
+    Challenge(Challenge),
+    /// About people.
+    Desk(DeskReply),
     /// Why there is no answer, as a sentence.
     Refused(String),
 }
@@ -176,6 +209,22 @@ pub struct Status {
     /// The clocks.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub clock: Option<ClockStatus>,
+    /// The people of the vault and what they must do next.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub people: Option<PeopleSummary>,
+}
+
+/// The people of the vault in short.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PeopleSummary {
+    /// Active people by role; nobody before the founding.
+    pub active: Vec<(String, u64)>,
+    /// Keys that are files count.
+    pub plain_keys: bool,
+    /// Nothing is destroyed, because the clocks do not agree.
+    pub erasure_suspended: bool,
+    /// Requests that wait, with their deadlines, as sentences.
+    pub waiting: Vec<String>,
 }
 
 /// When the vault will be full, from how it filled in the last days.

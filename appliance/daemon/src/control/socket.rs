@@ -19,13 +19,18 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use super::clients::{ClientAsk, ClientReply, RuleAsk, RuleReply};
-use super::protocol::{Ask, Draining, Join, Joined, PROTOCOL, Question, Reply, Status};
+use super::desk::{DeskAsk, DeskReply};
+use super::protocol::{
+    Ask, Challenge, Draining, Join, Joined, PROTOCOL, Question, Reply, Session, Status,
+};
 use super::tls::{TlsAsk, TlsStatus};
+use crate::desk::guard::NotAllowed;
 use crate::error::{Error, Outcome};
 use crate::limits::{
     CONTROL_CONNECTION_COUNT_MAX, CONTROL_JOIN_MS_MAX, CONTROL_MS_MAX, CONTROL_REPLY_BYTES_MAX,
     CONTROL_REQUEST_BYTES_MAX, SOCKET_PATH_BYTES_MAX,
 };
+use crate::signer;
 
 /// A path the kernel takes for a socket, and what keeps it valid.
 struct Address {
@@ -72,6 +77,19 @@ pub trait Answerer: Send + Sync + 'static {
 
     /// Shows or changes how TLS is spoken.
     fn tls(&self, ask: TlsAsk) -> impl Future<Output = Outcome<TlsStatus>> + Send;
+
+    /// A challenge for a session.
+    fn challenge(&self) -> impl Future<Output = Outcome<Challenge>> + Send;
+
+    /// Whether a question may be acted on; whoever answers for it is in the log then.
+    fn allow(
+        &self,
+        ask: &Ask,
+        session: Option<Session>,
+    ) -> impl Future<Output = Outcome<()>> + Send;
+
+    /// About people and what they ask for.
+    fn desk(&self, ask: DeskAsk) -> impl Future<Output = Outcome<DeskReply>> + Send;
 }
 
 /// The serving end.
@@ -152,7 +170,7 @@ async fn converse(
         let mut limited = tokio::io::BufReader::new(read.take(CONTROL_REQUEST_BYTES_MAX));
         timeout(moment, limited.read_line(&mut line)).await??;
         match question(&line) {
-            Ok(ask) => timeout(limit(&ask), answer(ask, &*answerer)).await?,
+            Ok((ask, session)) => timeout(limit(&ask), answer(ask, session, &*answerer)).await?,
             Err(refused) => refused,
         }
     } else {
@@ -164,7 +182,7 @@ async fn converse(
     stream.shutdown().await
 }
 
-fn question(line: &str) -> Result<Ask, Reply> {
+fn question(line: &str) -> Result<(Ask, Option<Session>), Reply> {
     let Ok(question) = serde_json::from_str::<Question>(line) else {
         return Err(Reply::Refused(
             "the question cannot be understood".to_owned(),
@@ -175,11 +193,21 @@ fn question(line: &str) -> Result<Ask, Reply> {
         let text = format!("protocol {asked} was asked for; this is protocol {PROTOCOL}");
         return Err(Reply::Refused(text));
     }
-    Ok(question.ask)
+    Ok((question.ask, question.session))
 }
 
-async fn answer(ask: Ask, answerer: &impl Answerer) -> Reply {
+async fn answer(ask: Ask, session: Option<Session>, answerer: &impl Answerer) -> Reply {
+    match answerer.allow(&ask, session).await {
+        Ok(()) => {}
+        Err(Error::NotAllowed(NotAllowed::Unsigned)) => {
+            let challenge = answerer.challenge().await.map(Reply::Challenge);
+            return challenge.unwrap_or_else(|error| Reply::Refused(error.to_string()));
+        }
+        Err(error) => return Reply::Refused(error.to_string()),
+    }
     let reply = match ask {
+        Ask::Challenge => answerer.challenge().await.map(Reply::Challenge),
+        Ask::Desk(ask) => answerer.desk(ask).await.map(Reply::Desk),
         Ask::Status => {
             let status = answerer.status().await;
             status.map(|status| Reply::Status(Box::new(status)))
@@ -196,8 +224,11 @@ async fn answer(ask: Ask, answerer: &impl Answerer) -> Reply {
 /// Time an answer may take.
 fn limit(ask: &Ask) -> Duration {
     Duration::from_millis(match ask {
-        Ask::Status | Ask::Client(_) | Ask::Rule(_) | Ask::Tls(_) => CONTROL_MS_MAX,
-        Ask::Join(_) | Ask::Drain(_) => CONTROL_JOIN_MS_MAX,
+        Ask::Status | Ask::Challenge | Ask::Client(_) | Ask::Rule(_) | Ask::Tls(_) => {
+            CONTROL_MS_MAX
+        }
+        // Every version is looked at, or destroyed.
+        Ask::Join(_) | Ask::Drain(_) | Ask::Desk(_) => CONTROL_JOIN_MS_MAX,
     })
 }
 
@@ -279,7 +310,36 @@ pub fn ask_tls(path: &Path, question: TlsAsk) -> Outcome<Option<TlsStatus>> {
     }
 }
 
+/// Asks the serving process about people; none when nothing listens.
+///
+/// # Errors
+/// Why it does not, or an answer that cannot be understood.
+pub fn ask_desk(path: &Path, question: DeskAsk) -> Outcome<Option<DeskReply>> {
+    match ask(path, Ask::Desk(question))? {
+        None => Ok(None),
+        Some(Reply::Desk(reply)) => Ok(Some(reply)),
+        Some(Reply::Refused(why)) => Err(Error::JoinRefused(why)),
+        Some(_) => Err(Error::ControlAnswer),
+    }
+}
+
+/// Asks, and asks again with the signature of whoever acts, where the server wants one.
 fn ask(path: &Path, ask: Ask) -> Outcome<Option<Reply>> {
+    let mut question = Question {
+        protocol: PROTOCOL,
+        ask,
+        session: None,
+    };
+    match ask_once(path, &question)? {
+        Some(Reply::Challenge(challenge)) if question.ask != Ask::Challenge => {
+            question.session = Some(signer::answer(&question.ask, &challenge)?);
+            ask_once(path, &question)
+        }
+        reply => Ok(reply),
+    }
+}
+
+fn ask_once(path: &Path, question: &Question) -> Outcome<Option<Reply>> {
     let failed = |source| Error::Control {
         path: path.to_owned(),
         source,
@@ -293,11 +353,7 @@ fn ask(path: &Path, ask: Ask) -> Outcome<Option<Reply>> {
             };
         }
     };
-    let question = Question {
-        protocol: PROTOCOL,
-        ask,
-    };
-    let line = exchange(stream, &question).map_err(failed)?;
+    let line = exchange(stream, question).map_err(failed)?;
     let reply = serde_json::from_str(&line).map_err(|_| Error::ControlAnswer)?;
     Ok(Some(reply))
 }
@@ -355,6 +411,18 @@ mod tests {
             }
         }
 
+        async fn challenge(&self) -> Outcome<Challenge> {
+            Err(Error::NoAnswer)
+        }
+
+        async fn allow(&self, _ask: &Ask, _session: Option<Session>) -> Outcome<()> {
+            Ok(())
+        }
+
+        async fn desk(&self, _ask: DeskAsk) -> Outcome<DeskReply> {
+            Err(Error::NoAnswer)
+        }
+
         async fn rule(&self, ask: RuleAsk) -> Outcome<RuleReply> {
             match ask.change {
                 None => Ok(RuleReply {
@@ -395,6 +463,7 @@ mod tests {
             next: Vec::new(),
             forecast: None,
             clock: None,
+            people: None,
         }
     }
 

@@ -1,6 +1,7 @@
-//! An index that can answer no more: the engine is started again on the same disks, which makes the index
-//! anew from the journal. There is one recovery, that of every start, and a crash in it is a crash in a
-//! start. Clients are told to come back; streams that were open are gone.
+//! An index that can answer no more, or keys that an approved destruction is to cut: the engine is started
+//! again on the same disks, which makes the index anew from the journal and cuts the keys. There is one
+//! recovery, that of every start, and a crash in it is a crash in a start. Clients are told to come back;
+//! streams that were open are gone.
 
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::task::{Context, Poll, Waker};
@@ -19,6 +20,15 @@ use crate::limits::{
 };
 use crate::workers::{Crew, start_index};
 
+/// Why the engine is started again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Why {
+    /// The index can answer no more.
+    IndexLost,
+    /// Tombstones are durable whose keys must go.
+    KeysCut,
+}
+
 /// How a rebuild ended.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Rebuilt {
@@ -30,17 +40,25 @@ pub(super) enum Rebuilt {
 
 impl EngineThread {
     /// Starts the engine again with a new index, and answers everybody meanwhile.
-    pub(super) fn rebuild(&mut self, waker: &Waker) -> Rebuilt {
-        tracing::warn!("the index cannot be used; it is made anew from the journal");
+    pub(super) fn start_again(&mut self, why: Why, waker: &Waker) -> Rebuilt {
+        match why {
+            Why::IndexLost => {
+                tracing::warn!("the index cannot be used; it is made anew from the journal");
+            }
+            Why::KeysCut => tracing::info!("the keys of an approved destruction are being cut"),
+        }
+        self.cutting = why == Why::KeysCut;
         let started = Instant::now();
         self.refuse_everybody();
         self.come_to_rest();
         std::mem::replace(&mut self.index, Crew::ended()).stop();
         let progress = Progress::default();
-        if self.pause(waker, &progress) == Rebuilt::Ending {
-            return Rebuilt::Ending;
+        if why == Why::IndexLost {
+            if self.pause(waker, &progress) == Rebuilt::Ending {
+                return Rebuilt::Ending;
+            }
+            self.rebuilds += 1;
         }
-        self.rebuilds += 1;
         let opened = match self.open_again(&progress) {
             Ok(opened) => opened,
             Err(error) => return self.end(&error),
@@ -60,7 +78,13 @@ impl EngineThread {
         };
         match opened.and_then(|opened| self.take(opened)) {
             Ok(()) => {
-                tracing::info!(took = ?started.elapsed(), "the index was made anew");
+                let took = started.elapsed();
+                match why {
+                    Why::IndexLost => tracing::info!(?took, "the index was made anew"),
+                    Why::KeysCut => {
+                        tracing::info!(?took, "the keys of an approved destruction are cut")
+                    }
+                }
                 Rebuilt::Serving
             }
             Err(error) => self.end(&error),
@@ -68,7 +92,7 @@ impl EngineThread {
     }
 
     fn end(&self, error: &crate::error::Error) -> Rebuilt {
-        tracing::error!(%error, "the index could not be made anew");
+        tracing::error!(%error, "the engine could not be started again");
         self.watch.tell("engine");
         Rebuilt::Ending
     }
@@ -183,6 +207,7 @@ impl EngineThread {
                 Local::Status { reply } => {
                     let mut status = self.engine.status();
                     status.rebuilding = Some(progress.frames());
+                    status.cutting = self.cutting;
                     drop(reply.send(status));
                 }
                 Local::Offer { reply, .. } => drop(reply.send(Err(DiskRefusal::Rebuilding))),

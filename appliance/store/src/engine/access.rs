@@ -138,6 +138,8 @@ fn access(command: &Command) -> Access<'_> {
         | Command::Rehome { .. }
         | Command::AdvanceClock { .. }
         | Command::People
+        | Command::Effect { .. }
+        | Command::Note { .. }
         | Command::PlaceHolds { .. }
         | Command::ReleaseHolds { .. }
         | Command::Tombstone { .. } => Access::Vault,

@@ -33,10 +33,15 @@ impl Engine {
         self.alarms.wall_clock(left, self.clock.latest());
     }
 
+    /// Whether the vault was made with a clock that tests set.
+    pub(super) fn is_clock_simulated(&self) -> bool {
+        let flags = VaultFlags::new(self.pool.flags);
+        flags.is_some_and(|flags| flags.contains(VaultFlags::SIMULATED_CLOCK))
+    }
+
     /// Sets compliance time forward in a vault whose clock is simulated; the record follows.
     pub(super) fn advance_simulated(&mut self, by_ms: u64) -> Result<(), Refusal> {
-        let flags = VaultFlags::new(self.pool.flags);
-        if !flags.is_some_and(|flags| flags.contains(VaultFlags::SIMULATED_CLOCK)) {
+        if !self.is_clock_simulated() {
             return Err(Refusal::ClockNotSimulated);
         }
         if by_ms > CLOCK_ADVANCE_MS_MAX {

@@ -395,6 +395,8 @@ impl Engine {
             Command::People => Ok(Outcome::Answer(Answer::People(Box::new(
                 self.people_view(),
             )))),
+            Command::Note { statement } => people::note(facts, view, *statement),
+            Command::Effect { request } => destroy::effect(view, *request),
             Command::Rehome { request, after } => {
                 let erasure = destroy::Erasure::of(facts, *request)?;
                 destroy::rehome(facts, view, &erasure, after.as_deref())

@@ -90,6 +90,8 @@ pub enum Accepted {
     Held,
     /// Access was reviewed.
     Reviewed,
+    /// Somebody answered for what the vault does next.
+    Acted,
 }
 
 /// What taking in a statement did.
@@ -222,7 +224,7 @@ impl Approvals {
                     self.people = people;
                 }
             }
-            Step::Hold | Step::Review => {}
+            Step::Hold | Step::Review | Step::Act => {}
         }
     }
 

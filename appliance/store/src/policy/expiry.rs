@@ -10,6 +10,7 @@ use super::clock::EffectiveTime;
 use super::limits::ERASE_MARGIN_MS;
 use super::retention::VersionLock;
 use super::types::Mode;
+use super::words::utc;
 
 /// Why a version is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
@@ -18,7 +19,7 @@ pub enum Kept {
     #[error("a legal hold is on")]
     Hold,
     /// Its retention is not over, or has not been for a day.
-    #[error("its retention ends at {} ms since 1970, and a day must have passed since", until.get())]
+    #[error("its retention ends at {}, and a day must have passed since", utc(*until))]
     Retained {
         /// When it ends.
         until: UnixMillis,

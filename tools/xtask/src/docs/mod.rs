@@ -21,6 +21,7 @@ use std::path::Path;
 use std::time::Duration;
 
 const DIRECTORY: &str = "docs/clients";
+const CEREMONIES_DIRECTORY: &str = "docs/ceremonies";
 const DEADLINE: Duration = Duration::from_secs(300);
 
 /// A page and what it needs.
@@ -30,6 +31,8 @@ pub struct Page {
     tools: &'static [Tool],
     /// It changes between users, as root does.
     as_root: bool,
+    /// Where it lies.
+    folder: &'static str,
 }
 
 const fn page(name: &'static str, tools: &'static [Tool]) -> Page {
@@ -38,6 +41,7 @@ const fn page(name: &'static str, tools: &'static [Tool]) -> Page {
         name,
         tools,
         as_root,
+        folder: DIRECTORY,
     }
 }
 
@@ -47,6 +51,7 @@ const fn root_page(name: &'static str, tools: &'static [Tool]) -> Page {
         name,
         tools,
         as_root,
+        folder: DIRECTORY,
     }
 }
 
@@ -69,6 +74,49 @@ pub const PAGES: [Page; 9] = [
     ),
 ];
 
+/// A page about people, executed on a fresh vault of its own with a simulated clock.
+const fn ceremony(name: &'static str, tools: &'static [Tool]) -> Page {
+    Page {
+        name,
+        tools,
+        as_root: false,
+        folder: CEREMONIES_DIRECTORY,
+    }
+}
+
+/// All pages about people.
+pub const CEREMONIES: [Page; 7] = [
+    ceremony("genesis", &[]),
+    ceremony("expiry", &[install::AWS]),
+    ceremony("early-deletion", &[install::AWS]),
+    ceremony("hold", &[install::AWS]),
+    ceremony("lock-out", &[]),
+    ceremony("people-change", &[]),
+    ceremony("audit", &[]),
+];
+
+/// Executes the pages about people with these names, or all.
+pub fn ceremonies(workspace: &Workspace, stele: &Path, only: &[String], ledger: &mut Ledger) {
+    ledger.case("docs: every ceremony is known here", || {
+        known(&workspace.root, CEREMONIES_DIRECTORY, &CEREMONIES)
+    });
+    let wanted = |page: &&Page| only.is_empty() || only.iter().any(|name| name == page.name);
+    for page in CEREMONIES.iter().filter(wanted) {
+        let name = format!("docs: {}.md works as written", page.name);
+        ledger.case(&name, || {
+            let scratch = workspace.scratch(&format!("ceremony-{}", page.name))?;
+            let vault = scratch.join("vault");
+            Run::new(stele)
+                .args(["create", "--simulated-clock", "--disk-bytes", "1GiB"])
+                .args([&vault])
+                .succeed()?;
+            let server = Server::start(stele, &vault)?;
+            let executed = page.execute(workspace, &server, &scratch, stele.parent());
+            executed.and(server.stop())
+        });
+    }
+}
+
 /// Executes the pages with these names, or all.
 pub fn run(workspace: &Workspace, programs: &Programs, only: &[String]) -> Closed {
     let mut ledger = Ledger::open("docs", workspace.ci);
@@ -76,6 +124,7 @@ pub fn run(workspace: &Workspace, programs: &Programs, only: &[String]) -> Close
         let scratch = workspace.scratch("docs")?;
         let server = Server::start(&programs.stele, &scratch.join("vault"))?;
         cases(workspace, &server, &scratch, only, &mut ledger);
+        ceremonies(workspace, &programs.stele, only, &mut ledger);
         server.stop()
     };
     if let Err(failure) = everything() {
@@ -92,27 +141,27 @@ pub fn cases(
     only: &[String],
     ledger: &mut Ledger,
 ) {
-    ledger.case("docs: every page is known here", || known(&workspace.root));
+    ledger.case("docs: every page is known here", || {
+        known(&workspace.root, DIRECTORY, &PAGES)
+    });
     let wanted = |page: &&Page| only.is_empty() || only.iter().any(|name| name == page.name);
     for page in PAGES.iter().filter(wanted) {
         let name = format!("docs: {}.md works as written", page.name);
         match page.require() {
             Err(reason) => ledger.skip(&name, &reason),
             Ok(()) => {
-                ledger.case(&name, || page.execute(workspace, server, scratch));
+                ledger.case(&name, || page.execute(workspace, server, scratch, None));
             }
         }
     }
 }
 
-fn known(root: &Path) -> Outcome {
-    let entries = std::fs::read_dir(root.join(DIRECTORY))?;
+fn known(root: &Path, folder: &str, pages: &[Page]) -> Outcome {
+    let entries = std::fs::read_dir(root.join(folder))?;
     for entry in entries {
         let name = entry?.file_name().to_string_lossy().into_owned();
-        let known = PAGES.iter().any(|page| format!("{}.md", page.name) == name);
-        ensure(known, || {
-            format!("{DIRECTORY}/{name} would never be executed")
-        })?;
+        let known = pages.iter().any(|page| format!("{}.md", page.name) == name);
+        ensure(known, || format!("{folder}/{name} would never be executed"))?;
     }
     Ok(())
 }
@@ -125,10 +174,17 @@ impl Page {
         })
     }
 
-    fn execute(&self, workspace: &Workspace, server: &Server, scratch: &Scratch) -> Outcome {
+    /// With the programs of this folder beside those of the system.
+    fn execute(
+        &self,
+        workspace: &Workspace,
+        server: &Server,
+        scratch: &Scratch,
+        programs: Option<&Path>,
+    ) -> Outcome {
         let file = workspace
             .root
-            .join(DIRECTORY)
+            .join(self.folder)
             .join(format!("{}.md", self.name));
         let text =
             std::fs::read_to_string(&file).map_err(|e| Failure::path("cannot read", &file, &e))?;
@@ -147,7 +203,7 @@ impl Page {
         symlink(scratch.join("vault"), directory.join("vault"))?;
         let outputs = scratch.join(&format!("outputs-{}", self.name));
         std::fs::create_dir_all(&outputs)?;
-        let finished = shell(&directory, &outputs)
+        let finished = shell(&directory, &outputs, programs)
             .args(["-c", &page::script(&blocks, &outputs)])
             .secrets(&server.secrets())
             .finish();
@@ -195,10 +251,15 @@ fn hide(server: &Server, text: &str) -> String {
     })
 }
 
-fn shell(directory: &Path, outputs: &Path) -> Run {
+fn shell(directory: &Path, outputs: &Path, programs: Option<&Path>) -> Run {
     let home: OsString = outputs.into();
+    let mut path: OsString = "/usr/sbin:/usr/bin:/sbin:/bin".into();
+    if let Some(programs) = programs {
+        path.push(":");
+        path.push(programs);
+    }
     let environment = [
-        ("PATH".to_owned(), "/usr/sbin:/usr/bin:/sbin:/bin".into()),
+        ("PATH".to_owned(), path),
         ("LANG".to_owned(), "C.UTF-8".into()),
         ("HOME".to_owned(), home),
     ];

@@ -15,7 +15,9 @@ use crate::engine::people::Case;
 use crate::engine::view::{Stop, View};
 use crate::fact;
 use crate::index::Fact;
-use crate::index::rows::{ObjectRow, ScopeRow, Table, TableRow, TombstoneRow, VersionRow};
+use crate::index::rows::{
+    DestroyedRow, EnactedRow, ObjectRow, ScopeRow, Table, TableRow, TombstoneRow, VersionRow,
+};
 use crate::index::{Scan, keys};
 use crate::keys::counter::{KeyClass, month_of};
 use crate::limits::{
@@ -24,7 +26,7 @@ use crate::limits::{
 };
 use crate::policy::approval::Approved;
 use crate::policy::{Kept, VersionLock, may_destroy};
-use crate::request::{Answer, Refusal, Tombstoned};
+use crate::request::{Answer, Effect, Refusal, Tombstoned};
 
 /// What an approved request destroys, taken from the value that only policy makes.
 pub(crate) struct Erasure {
@@ -121,6 +123,26 @@ pub(crate) fn whole_scope(view: &View<'_>, digest: Digest) -> Result<Vec<Version
     } else {
         Err(Refusal::BadScope.into())
     }
+}
+
+/// What the log shows of a request's effect.
+pub(crate) fn effect(view: &View<'_>, request: LogIndex) -> Result<Outcome, Stop> {
+    let key = request.get().to_be_bytes().to_vec();
+    let mut effect = Effect::default();
+    for (_, row) in view.prefix::<TombstoneRow>(key.clone())? {
+        effect.destroyed += row.entries.len() as u64;
+    }
+    if let Some(row) = view.row::<DestroyedRow>(keys::destroyed(request))? {
+        effect.keys_cut = Some((row.index, row.at));
+        effect.generation = Some(row.generation);
+        effect.disks = row.disks;
+        effect.absent = row.absent;
+        effect.anchor = row.anchor;
+    }
+    if let Some(row) = view.row::<EnactedRow>(key)? {
+        effect.enacted = Some((row.index, row.at));
+    }
+    Ok(Outcome::Answer(Answer::Effect(Box::new(effect))))
 }
 
 /// Destroys what may be destroyed of a piece of the list.

@@ -12,9 +12,10 @@ use super::{After, Facts, Outcome};
 use crate::draft::{Draft, Origin, Sealed, VersionSlot};
 use crate::engine::people::Case;
 use crate::engine::view::{Stop, View};
+use crate::fact;
 use crate::index::Fact;
 use crate::index::keys;
-use crate::index::rows::{ObjectRow, ScopeRow, VersionRow};
+use crate::index::rows::{ObjectRow, ScopeRow, StatementRow, VersionRow};
 use crate::limits::{NOTE_BYTES_MAX, SCOPE_PIECE_COUNT_MAX};
 use crate::policy::approval::{Recorded, StatementRefusal, VaultFacts, verified};
 use crate::policy::{VersionLock, may_destroy};
@@ -80,6 +81,24 @@ pub(crate) fn state(
         draft.sealed = Sealed::BoxKey(note.to_vec());
     }
     Ok(Outcome::Write(vec![draft], After::Stated(known)))
+}
+
+/// What was sealed beside a statement.
+pub(crate) fn note(
+    facts: &Facts<'_>,
+    view: &View<'_>,
+    statement: LogIndex,
+) -> Result<Outcome, Stop> {
+    let row: Option<StatementRow> = view.row(keys::statement(statement))?;
+    let Some(row) = row else {
+        return Ok(Outcome::Answer(Answer::Note(None)));
+    };
+    let record = view.record(&row.location);
+    view.settle()?;
+    let damaged = || Stop::Damaged(row.location);
+    let record = record.ok_or_else(damaged)?;
+    let note = fact::open_note(&record, facts.keys, facts.pool).map_err(|_| damaged())?;
+    Ok(Outcome::Answer(Answer::Note(note)))
 }
 
 /// A request to destroy says what its list is: the numbers and dates people read before they sign are

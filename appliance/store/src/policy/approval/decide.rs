@@ -10,7 +10,7 @@ use super::matrix::{
 };
 use super::pending::{Pending, Phase, RequestState, Supporter, wrong_phase};
 use super::{Accepted, Approvals, Recorded, StatementRefusal, VaultFacts};
-use crate::policy::limits::{DAY_MS, GRANT_MS_MAX, OPEN_REQUEST_COUNT_MAX};
+use crate::policy::limits::{DAY_MS, GRANT_MS_MAX, OPEN_REQUEST_COUNT_MAX, SESSION_MS_MAX};
 use crate::policy::people::{People, Signer};
 
 /// What a statement changes, complete: carrying it out cannot fail.
@@ -25,6 +25,8 @@ pub(super) enum Step {
     Hold,
     /// Unused keys are suspended.
     Review,
+    /// Nothing here: somebody answers for what the vault does next.
+    Act,
 }
 
 impl Step {
@@ -43,6 +45,7 @@ impl Step {
             },
             Self::Hold => Accepted::Held,
             Self::Review => Accepted::Reviewed,
+            Self::Act => Accepted::Acted,
         }
     }
 }
@@ -60,7 +63,6 @@ impl Approvals {
             return Err(StatementRefusal::Used);
         }
         match statement.kind() {
-            Kind::Session(_) => Err(StatementRefusal::NotRecorded),
             Kind::Found(_) if !self.people.is_empty() => Err(StatementRefusal::Founded),
             Kind::Found(found) => {
                 People::found(found, signatures, self.evaluation, at.compliance).map(Step::Found)
@@ -81,6 +83,14 @@ impl Approvals {
                 allow(signer, REVIEWERS.contains(&signer.person.role), "state")?;
                 check_head(review.head.size, at)?;
                 Ok(Step::Review)
+            }
+            Kind::Session(session) => {
+                let drift = session.at.start().get().abs_diff(at.wall.get());
+                if drift > SESSION_MS_MAX {
+                    return Err(StatementRefusal::NoSession);
+                }
+                self.one_signer(&session.by, signatures)?;
+                Ok(Step::Act)
             }
         }
     }
@@ -150,8 +160,9 @@ impl Approvals {
             large,
             needs: needs(act, role, large, policies),
             cooling_ms: cooling_ms(act, large, policies),
-            supporters: vec![supporter(signer)],
+            supporters: vec![supporter(signer, now)],
             approved_at: None,
+            executed_by: None,
             phase: Phase::Open,
         };
         Ok(Step::Request(at.log_index, Box::new(pending)))
@@ -210,7 +221,7 @@ impl Approvals {
             let other = self.people.active(&other.name, other.key)?;
             check_independent(signer, other)?;
         }
-        pending.supporters.push(supporter(signer));
+        pending.supporters.push(supporter(signer, now));
         if !pending.is_approved() {
             return Ok(None);
         }
@@ -242,6 +253,7 @@ impl Approvals {
             self.people.active(&one.name, one.key)?;
         }
         check_times(act, at)?;
+        pending.executed_by = Some((signer.person.name.clone(), now));
         if !is_about_people(act) {
             pending.phase = Phase::Executing;
             return Ok(None);
@@ -252,8 +264,9 @@ impl Approvals {
     }
 }
 
-fn supporter(signer: Signer<'_>) -> Supporter {
+fn supporter(signer: Signer<'_>, at: UnixMillis) -> Supporter {
     Supporter {
+        at,
         name: signer.person.name.clone(),
         role: signer.person.role,
         key: signer.key.key,

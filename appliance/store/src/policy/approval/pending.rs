@@ -15,6 +15,7 @@ pub(super) struct Supporter {
     pub(super) name: Name,
     pub(super) role: Role,
     pub(super) key: PublicKey,
+    pub(super) at: UnixMillis,
 }
 
 /// What was recorded about a request; what only time does is in [`RequestState`].
@@ -84,6 +85,7 @@ pub(super) struct Pending {
     pub(super) cooling_ms: Option<u64>,
     pub(super) supporters: Vec<Supporter>,
     pub(super) approved_at: Option<UnixMillis>,
+    pub(super) executed_by: Option<(Name, UnixMillis)>,
     pub(super) phase: Phase,
 }
 

@@ -4,6 +4,8 @@ use stele_format::sshsig::SignatureError;
 use stele_format::statement::{Name, Role, StatementError};
 use stele_format::units::{LogIndex, UnixMillis};
 
+use crate::policy::words::utc;
+
 /// Why a statement does not count: what, why and, where there is a date, until when. Carries names of
 /// people and no names of objects.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -23,9 +25,6 @@ pub enum StatementRefusal {
     /// The same text was recorded before.
     #[error("the statement was used before; draft a new one")]
     Used,
-    /// Statements of this kind are not recorded.
-    #[error("a session is answered at once and never recorded")]
-    NotRecorded,
     /// Not the answer to this challenge, or too late.
     #[error("this does not answer the challenge that was given, or comes too late")]
     NoSession,
@@ -84,7 +83,7 @@ pub enum StatementRefusal {
         other: Name,
     },
     /// The key is too new for destruction.
-    #[error("the key was enrolled too recently to approve or execute this until {} ms since 1970", .until.get())]
+    #[error("the key was enrolled too recently to approve or execute this until {}", utc(*.until))]
     Quarantined {
         /// Until when.
         until: UnixMillis,
@@ -104,7 +103,7 @@ pub enum StatementRefusal {
         phase: &'static str,
     },
     /// The request waits for approvals no more.
-    #[error("request {request} could be approved until {} ms since 1970 and no longer", .until.get())]
+    #[error("request {request} could be approved until {} and no longer", utc(*.until))]
     ApprovalLate {
         /// Which.
         request: LogIndex,
@@ -112,7 +111,7 @@ pub enum StatementRefusal {
         until: UnixMillis,
     },
     /// It is too early.
-    #[error("request {request} may be executed from {} ms since 1970 on", .from.get())]
+    #[error("request {request} may be executed from {} on", utc(*.from))]
     Cooling {
         /// Which.
         request: LogIndex,
@@ -120,7 +119,7 @@ pub enum StatementRefusal {
         from: UnixMillis,
     },
     /// It is too late.
-    #[error("request {request} could be executed until {} ms since 1970 and no longer", .until.get())]
+    #[error("request {request} could be executed until {} and no longer", utc(*.until))]
     ExecutionLate {
         /// Which.
         request: LogIndex,
@@ -154,7 +153,7 @@ pub enum StatementRefusal {
         stated: u64,
     },
     /// A retention still runs.
-    #[error("a retention in the list runs until {} ms since 1970", .until.get())]
+    #[error("a retention in the list runs until {}", utc(*.until))]
     RetentionRuns {
         /// Until when.
         until: UnixMillis,

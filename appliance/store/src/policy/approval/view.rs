@@ -27,6 +27,12 @@ pub struct RequestView {
     pub requested_by: (Name, Role),
     /// Who approved it.
     pub approved_by: Vec<(Name, Role)>,
+    /// When each of them did.
+    pub approved_when: Vec<UnixMillis>,
+    /// Who executed it, and when.
+    pub executed_by: Option<(Name, UnixMillis)>,
+    /// Digest of the note that says why.
+    pub reason: Digest,
     /// How many approvals of which role are missing.
     pub missing: Vec<(Role, u64)>,
     /// Until when it can be approved.
@@ -126,6 +132,9 @@ fn view(request: LogIndex, pending: &Pending, now: UnixMillis) -> Option<Request
         requested_at: pending.requested_at,
         requested_by: who(first),
         approved_by: approvers.iter().map(who).collect(),
+        approved_when: approvers.iter().map(|supporter| supporter.at).collect(),
+        executed_by: pending.executed_by.clone(),
+        reason: pending.statement.reason,
         missing,
         approve_before: pending.approve_before(),
         execute_from: pending.execute_from(),

@@ -1,0 +1,74 @@
+//! Why nothing is drafted or brought to the engine.
+
+use stele_format::sshsig::SignatureError;
+use stele_format::statement::StatementError;
+
+/// What is wrong, for the person at the console.
+#[derive(Debug, thiserror::Error)]
+pub enum NotStated {
+    /// The text is none.
+    #[error("the text is no statement: {0}")]
+    Text(StatementError),
+    /// A signature is none.
+    #[error(
+        "a signature cannot be read: {0}; sign the file with `ssh-keygen -Y sign -n stele-statement-v1`"
+    )]
+    Signature(SignatureError),
+    /// No statement can be made of this.
+    #[error("this makes no statement: {0}")]
+    Draft(StatementError),
+    /// The kernel gave no random bytes.
+    #[error("the kernel gives no random bytes")]
+    Entropy,
+    /// No such answer.
+    #[error("a request is answered by approve, veto or execute")]
+    Verb,
+    /// No such request.
+    #[error("there is no request {0}; `stele approve list` shows all")]
+    NoRequest(u64),
+    /// A request waits for its execution.
+    #[error("request {request} is {state}: nothing is carried out before it is executed")]
+    NotExecuted {
+        /// Which.
+        request: u64,
+        /// What it is.
+        state: &'static str,
+    },
+    /// No hold of this name.
+    #[error("no hold is in force for this case; `stele hold list` shows all")]
+    NoCase,
+    /// Nothing to put on a list.
+    #[error("nothing can go on the list: {0}")]
+    Nothing(String),
+    /// A version that is not there.
+    #[error("version {0} is not in the bucket")]
+    NoVersion(String),
+    /// A version that is not to be destroyed.
+    #[error("version {version} cannot be destroyed: {why}")]
+    Kept {
+        /// Which.
+        version: String,
+        /// Why.
+        why: stele_store::policy::Kept,
+    },
+    /// Not a month.
+    #[error("not a month: YYYY-MM")]
+    Month,
+    /// The note is not the one of the request.
+    #[error("the note beside the text is not the one it was drafted with; draft the request again")]
+    Note,
+    /// Not a destruction.
+    #[error("request {0} destroys nothing; there is no certificate of it")]
+    NoCertificate(u64),
+    /// It is not complete.
+    #[error("request {request} is {state}: a certificate is given when its keys are cut")]
+    NotDestroyed {
+        /// Which.
+        request: u64,
+        /// What it is.
+        state: &'static str,
+    },
+    /// The clocks agree already.
+    #[error("the wall clock is not ahead of compliance time; nothing is to be corrected")]
+    ClockAgrees,
+}
