@@ -219,6 +219,15 @@ fn alarm(alarm: &Alarm) -> String {
             };
             format!("the machine's clock {what} ({})", instant(at.get()))
         }
+        Alarm::CutPostponed { why } => {
+            format!(
+                "keys of an approved destruction are not cut yet: {why}; the next start tries again"
+            )
+        }
+        Alarm::Unapproved { request } => format!(
+            "the log holds a destruction for record {request} that nobody approved; no key was cut for it; run \
+             stele-inspect audit"
+        ),
         Alarm::IndexContradiction { what } => {
             format!("index and journal contradict each other ({what}); the index was made anew")
         }

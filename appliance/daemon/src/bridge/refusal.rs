@@ -42,6 +42,7 @@ pub fn to_gateway(refusal: Refusal) -> gateway::Refusal {
         | Refusal::ScopeDiffers
         | Refusal::NoCase
         | Refusal::BadScope
+        | Refusal::OutOfOrder { .. }
         | Refusal::ClockNotSimulated
         | Refusal::ClockTooFar
         | Refusal::ClockSuspends

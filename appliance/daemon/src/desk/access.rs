@@ -5,6 +5,7 @@ use stele_format::statement::Role;
 use crate::control::clients::{ClientAsk, RuleAsk};
 use crate::control::desk::{ActWish, DeskAsk};
 use crate::control::protocol::Ask;
+use crate::control::tls::TlsAsk;
 
 /// What a question needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,6 +39,12 @@ pub const fn needs(ask: &Ask) -> Needs {
             None => Needs::Nothing,
             Some(_) => Needs::One(STAFF),
         },
+        Ask::Tls(ask) => match ask {
+            TlsAsk::Show => Needs::Nothing,
+            TlsAsk::Install { .. } | TlsAsk::ClientCa { .. } | TlsAsk::Oldest { .. } => {
+                Needs::One(STAFF)
+            }
+        },
         Ask::Desk(ask) => match ask {
             // Texts alone are nothing before they are signed; what is signed speaks for itself; and what was
             // executed may be carried on by anybody.
@@ -64,9 +71,12 @@ pub const fn needs(ask: &Ask) -> Needs {
     }
 }
 
-/// What of a question may be kept in the log beside the signature over it. Questions carry no secrets; what one
-/// makes, such as a client's, is in its answer alone.
+/// What of a question may be kept in the log beside the signature over it: all but a private key. What a
+/// question makes, such as a client's secret, is in its answer alone.
 pub fn note(ask: &Ask, bytes_max: usize) -> Vec<u8> {
+    if let Ask::Tls(TlsAsk::Install { .. }) = ask {
+        return b"a certificate and its private key, which is not kept here".to_vec();
+    }
     let mut text = serde_json::to_vec(ask).expect("plain fields always serialize");
     if text.len() > bytes_max {
         let words = "a question too long to keep; its digest is in the statement";

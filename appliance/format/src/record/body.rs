@@ -15,6 +15,7 @@ use super::RecordType;
 use crate::codec::{DecodeError, Fault, size32};
 use crate::digest::Digest;
 use crate::label::{MemberState, VaultFlags};
+use crate::limits::SCOPE_ENTRIES_MAX;
 use crate::tree::Frontier;
 use crate::units::{
     ByteOffset, DiskId, Epoch, FrameIndex, Generation, LaneId, LogIndex, SegmentId, Sequence,
@@ -419,6 +420,11 @@ impl Body {
                 }
             }
             Self::Statement(_) if table.len() <= 1 => Ok(()),
+            Self::Tombstone(Tombstone { entries, .. }) | Self::Scope(Scope { entries, .. })
+                if entries.len() > SCOPE_ENTRIES_MAX =>
+            {
+                Err(DecodeError::new("Body", "entries", 0, Fault::Limit))
+            }
             Self::Later(_) => Ok(()),
             _ if table.is_empty() => Ok(()),
             _ => refuse(),
