@@ -334,7 +334,7 @@ fn worm_15_a_hold_outlives_the_date_and_leaves_it_as_it_was() {
 }
 
 #[test]
-fn worm_23_what_is_stored_is_read_again_and_what_rots_is_repaired_and_both_are_in_the_log() {
+fn worm_23_what_rots_is_repaired_to_the_same_bytes_and_the_log_says_so() {
     let (mut rig, mut vault) = vault();
     let object = name("b", "k");
     let bytes = content(3, 300_000);

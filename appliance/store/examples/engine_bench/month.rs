@@ -29,7 +29,7 @@ const PEOPLE: [(&str, Role, u64); 5] = [
     ("sven", Role::Officer, 5),
 ];
 /// Versions of one piece of a list.
-const PIECE: usize = 1_000;
+const PIECE: usize = 256;
 
 pub fn run(order: &Order) -> Outcome<()> {
     let each = order.pick(100, 10_000);

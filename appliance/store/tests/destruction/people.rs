@@ -307,7 +307,7 @@ fn attack_16_an_approval_is_neither_replayed_nor_moved_to_another_list() {
 }
 
 #[test]
-fn attack_17_a_friend_who_is_brought_in_destroys_nothing_for_a_week_and_thirty_days() {
+fn attack_17_a_friend_who_is_brought_in_destroys_nothing_for_thirty_days() {
     let (mut rig, mut vault, erase) = with_list();
     let started = view(&mut vault).now.get();
     enrol_friend(&mut vault, Role::Approver);
@@ -340,7 +340,7 @@ fn attack_17_a_friend_who_is_brought_in_destroys_nothing_for_a_week_and_thirty_d
 }
 
 #[test]
-fn attack_23_a_vault_that_clients_filled_still_takes_statements_and_destroys() {
+fn attack_23_a_vault_that_clients_filled_still_takes_statements() {
     let (mut rig, mut vault, erase) = with_list();
     let mut filled = 0;
     let refused = loop {

@@ -229,7 +229,7 @@ fn worm_19_people_change_by_people_and_not_below_the_minimum() {
 }
 
 #[test]
-fn worm_21_what_lowers_protection_is_asked_for_and_approved_or_is_not_there_at_all() {
+fn worm_21_what_lowers_protection_needs_two_people_or_is_not_there() {
     let (_rig, mut vault) = founded(3);
     vault.bucket("b", true);
     let until = UnixMillis::new(view(&mut vault).now.get() + 20 * DAY_MS);
