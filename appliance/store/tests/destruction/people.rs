@@ -339,6 +339,85 @@ fn attack_17_a_friend_who_is_brought_in_destroys_nothing_for_thirty_days() {
     assert!(matches!(refused, StatementRefusal::Enrolled { .. }));
 }
 
+/// Whoever could only take part in a recovery, and whoever is nobody here, gets nothing done by signing.
+#[test]
+fn attack_18_custodians_and_strangers_ask_for_nothing_and_approve_nothing() {
+    let (rig, mut vault, erase) = with_list();
+    enrol_friend(&mut vault, Role::Custodian);
+    let asked = request(&mut vault, Act::Erase(erase.clone()), "oona").unwrap();
+    for verb in [Verb::Approve, Verb::Veto, Verb::Execute] {
+        let refused = refusal(friend_says(&mut vault, verb, asked));
+        let early = verb == Verb::Execute && matches!(refused, StatementRefusal::WrongPhase { .. });
+        let role = matches!(refused, StatementRefusal::WrongRole { .. });
+        assert!(role || early, "{verb:?}: {refused:?}");
+    }
+    let now = view(&mut vault);
+    for by in ["friend", "stranger"] {
+        let kind = Kind::Request(Request {
+            act: Act::Erase(erase.clone()),
+            head: Head {
+                size: now.log_records,
+                root: now.log_root,
+            },
+            nonce: Nonce([3; 16]),
+            reason: Digest::of(b"reason"),
+            by: person(by),
+        });
+        let text = text_of(&mut vault, kind);
+        let refused = refusal(send(
+            &mut vault,
+            &text,
+            vec![SoftKey::new(FRIEND).sign(&text)],
+        ));
+        let expected = match by {
+            "friend" => matches!(refused, StatementRefusal::WrongRole { .. }),
+            _ => refused == StatementRefusal::Unknown(person("stranger")),
+        };
+        assert!(expected, "{by}: {refused:?}");
+    }
+    turns(&mut vault);
+    vault.stop();
+    // The founding, three about the friend, and the one that was asked for.
+    assert_eq!(recorded(&rig).len(), 5);
+}
+
+/// What screens show of statements is plain: no text with anything else in it is ever recorded.
+#[test]
+fn attack_29_no_statement_carries_what_a_terminal_obeys() {
+    let (rig, mut vault, erase) = with_list();
+    let key = SoftKey::new(1);
+    let now = view(&mut vault);
+    let kind = Kind::Request(Request {
+        act: Act::Erase(erase),
+        head: Head {
+            size: now.log_records,
+            root: now.log_root,
+        },
+        nonce: Nonce([4; 16]),
+        reason: Digest::of(b"reason"),
+        by: person("oona"),
+    });
+    let text = text_of(&mut vault, kind);
+    let bad = [
+        text.replace("by oona", "by oo\u{1b}[2Jna"),
+        text.replace("by oona", "by oona\r"),
+        text.replace("by oona", "by o\u{202e}ona"),
+        text.replace("by oona", "by Oona"),
+        text.replace("cut leaves", "cut leaves\u{0}"),
+        text.replace('\n', "\r\n"),
+        format!("{text}\u{7}"),
+        format!("\u{feff}{text}"),
+    ];
+    for text in bad {
+        let signature = key.sign(&text);
+        let refused = refusal(send(&mut vault, &text, vec![signature]));
+        assert!(matches!(refused, StatementRefusal::Text(_)), "{text:?}");
+    }
+    turns(&mut vault);
+    vault.stop();
+    assert_eq!(recorded(&rig).len(), 1);
+}
+
 #[test]
 fn attack_23_a_vault_that_clients_filled_still_takes_statements() {
     let (mut rig, mut vault, erase) = with_list();
