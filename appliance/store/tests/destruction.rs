@@ -4,12 +4,18 @@
 #[path = "../../format/tests/shared/authenticator.rs"]
 #[expect(dead_code, reason = "each test binary uses its own part of the keys")]
 mod authenticator;
+#[path = "destruction/clocks.rs"]
+mod clocks;
 #[path = "destruction/crash.rs"]
 mod crash;
 #[path = "destruction/effects.rs"]
 mod effects;
 #[path = "destruction/erase.rs"]
 mod erase;
+#[path = "destruction/people.rs"]
+mod people;
 mod support;
 #[path = "destruction/world.rs"]
 mod world;
+#[path = "destruction/worm.rs"]
+mod worm;

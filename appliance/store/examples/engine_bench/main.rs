@@ -11,9 +11,19 @@
     reason = "the engine has no clock, file or thread of its own; what drives it has all of them"
 )]
 
+#[path = "../../../format/tests/shared/authenticator.rs"]
+#[expect(
+    dead_code,
+    clippy::unwrap_used,
+    reason = "shared with tests, of which this uses little"
+)]
+mod authenticator;
 mod commits;
+mod decade;
+mod keys;
 mod load;
 mod many;
+mod month;
 mod rebuild;
 mod scrub;
 mod starts;
@@ -80,6 +90,8 @@ fn main() -> Outcome<()> {
         "starts" => starts::run(&order),
         "start" => starts::one(&order),
         "objects" => many::run(&order),
+        "keys" => keys::run(&order),
+        "month" => month::run(&order),
         other => Err(format!("no such part: {other}").into()),
     }
 }

@@ -15,7 +15,7 @@ use stele_device::sim::fault::Loss;
 use stele_device::sim::keyprovider::{SimCounter, SimKeys};
 use stele_device::sim::power::Power;
 use stele_format::frame::FrameHeader;
-use stele_format::record::{Body, RecordReader};
+use stele_format::record::{Body, RecordHeader, RecordReader};
 use stele_format::segment::SEAL_MAGIC;
 use stele_format::units::{ByteCount, Generation, KeyIndex, UnixMillis};
 use stele_store::engine::{
@@ -88,6 +88,29 @@ impl Rig {
 
     /// A vault on disks of these sizes, its keys under this anchor.
     pub fn create_on(disk_bytes: &[u64], anchor: Option<SimCounter>) -> Self {
+        Self::create_as(&PARAMS, disk_bytes, anchor)
+    }
+
+    /// The same with parameters of its own.
+    pub fn create_as(
+        params: &CreateParams,
+        disk_bytes: &[u64],
+        anchor: Option<SimCounter>,
+    ) -> Self {
+        Self::build(params, disk_bytes, anchor, 7)
+    }
+
+    /// A vault that shares no identity with those that others make.
+    pub fn create_another(disks: usize) -> Self {
+        Self::build(&PARAMS, &vec![DISK_BYTES; disks], None, 1_000)
+    }
+
+    fn build(
+        params: &CreateParams,
+        disk_bytes: &[u64],
+        anchor: Option<SimCounter>,
+        seed: u64,
+    ) -> Self {
         let power = Power::new();
         let disk = |(seed, bytes): (u64, &u64)| {
             SimDiskHandle::with(&format!("sim-{seed:x}"), *bytes, seed, &power)
@@ -104,7 +127,7 @@ impl Rig {
                 ..OpenOptions::default()
             },
             anchor,
-            seed: 7,
+            seed,
         };
         let opened: Vec<Box<dyn Disk>> = rig
             .handles
@@ -113,7 +136,7 @@ impl Rig {
             .map(|handle| Box::new(handle.open()) as Box<dyn Disk>)
             .collect();
         let mut world = rig.world();
-        create(opened, &PARAMS, &mut world, rig.now()).expect("a vault on blank disks");
+        create(opened, params, &mut world, rig.now()).expect("a vault on blank disks");
         rig
     }
 
@@ -217,16 +240,25 @@ impl Rig {
 
     /// Bodies of the journal's records in order, each once.
     pub fn records(&self) -> Vec<Body> {
+        let bodies = self.log().into_iter();
+        bodies.map(|(_, body)| body).collect()
+    }
+
+    /// Headers and bodies of the journal's records in order, each once.
+    pub fn log(&self) -> Vec<(RecordHeader, Body)> {
         let frames = self.frames_of(true);
-        let bodies = frames.iter().flat_map(|frame| {
+        let records = frames.iter().flat_map(|frame| {
             let (disk, at) = self.copies_of(frame)[0];
             let handle = self.handles[disk].as_ref().expect("a disk that holds it");
             let payload = handle.peek(at + 256, frame.payload_bytes as usize);
             RecordReader::new(&payload, frame.record_count)
-                .filter_map(|record| Some(record.ok()?.verify().ok()?.body().clone()))
-                .collect::<Vec<Body>>()
+                .filter_map(|record| {
+                    let record = record.ok()?.verify().ok()?;
+                    Some((record.header, record.body().clone()))
+                })
+                .collect::<Vec<(RecordHeader, Body)>>()
         });
-        bodies.collect()
+        records.collect()
     }
 
     /// The leaves of the keys that seal something in the journal.
@@ -382,6 +414,12 @@ impl Running {
     /// The wall clock jumps, and nothing else.
     pub fn wall_jumps(&mut self, ms: u64) {
         self.now.wall = UnixMillis::new(self.now.wall.get() + ms);
+        self.event(Event::Tick);
+    }
+
+    /// The wall clock is set, and nothing else.
+    pub fn set_wall(&mut self, ms: u64) {
+        self.now.wall = UnixMillis::new(ms);
         self.event(Event::Tick);
     }
 

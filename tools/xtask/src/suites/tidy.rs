@@ -79,9 +79,21 @@ impl Source {
     }
 }
 
+/// The page that says what shows each claim.
+const ASSURANCE: &str = "docs/assurance.md";
+/// What it must have an entry for: letters, and how many of each.
+const STATEMENTS: [(&str, u32); 6] = [
+    ("W", 38),
+    ("H", 10),
+    ("K", 14),
+    ("O", 11),
+    ("C", 8),
+    ("A", 34),
+];
+
 type Rule = fn(&[Source]) -> Vec<String>;
 
-const RULES: [(&str, Rule); 7] = [
+const RULES: [(&str, Rule); 8] = [
     ("tidy: file length", file_length),
     ("tidy: unsafe", unsafe_code),
     ("tidy: wildcard imports", wildcard_imports),
@@ -89,6 +101,7 @@ const RULES: [(&str, Rule); 7] = [
     ("tidy: unfinished code", unfinished),
     ("tidy: machine paths", machine_paths),
     ("tidy: head comments", head_comments),
+    ("tidy: assurance", assurance),
 ];
 
 /// Runs every rule.
@@ -266,6 +279,45 @@ fn head_comments(sources: &[Source]) -> Vec<String> {
         .collect()
 }
 
+/// Every statement has one entry on the page of claims that shows something or says what is missing, and
+/// every test it names is there.
+fn assurance(sources: &[Source]) -> Vec<String> {
+    let Some(page) = sources.iter().find(|source| source.name == ASSURANCE) else {
+        return vec![format!("{ASSURANCE}: missing")];
+    };
+    let mut findings = Vec::new();
+    let entries: Vec<&str> = page.text.split("\n- **").skip(1).collect();
+    for (letter, count) in STATEMENTS {
+        for number in 1..=count {
+            let start = format!("{letter}{number}**");
+            let of: Vec<&&str> = entries.iter().filter(|e| e.starts_with(&start)).collect();
+            let shows = |entry: &str| {
+                ["`", "*by hand*", "*not yet*"]
+                    .iter()
+                    .any(|word| entry.contains(word))
+            };
+            if of.len() != 1 || !shows(of[0]) {
+                findings.push(format!(
+                    "{ASSURANCE}: {letter}{number} is not said once with what shows it"
+                ));
+            }
+        }
+    }
+    for named in page.text.split('`').skip(1).step_by(2) {
+        let Some((file, test)) = named.split_once(".rs::") else {
+            continue;
+        };
+        let files = [format!("{file}.rs"), format!("appliance/{file}.rs")];
+        let declared = format!("fn {test}(");
+        let there =
+            |source: &Source| files.contains(&source.name) && source.code.contains(&declared);
+        if !sources.iter().any(there) {
+            findings.push(format!("{ASSURANCE}: there is no `{named}`"));
+        }
+    }
+    findings
+}
+
 fn documents(root: &Path) -> Outcome {
     let missing: Vec<&str> = DOCUMENTS
         .into_iter()
@@ -382,6 +434,39 @@ mod tests {
         check(machine_paths, "GET /bucket/home/x and a/root/b", 0);
         check(head_comments, "//! What lives here.\nfn f() {}", 0);
         check(head_comments, "fn f() {}", 1);
+    }
+
+    #[test]
+    fn claims_name_what_shows_them_and_tests_that_are_there() {
+        let every = || {
+            let letters = STATEMENTS.iter();
+            letters.flat_map(|(letter, count)| (1..=*count).map(move |n| format!("{letter}{n}")))
+        };
+        let found = |page: String| {
+            let test = "//! x\n#[test]\nfn shows_it() {}\n// fn in_a_comment() {}";
+            assurance(&[
+                source(ASSURANCE, &page),
+                source("appliance/x/tests/a.rs", test),
+            ])
+            .len()
+        };
+        let page = |shown: &str| -> String {
+            let entry = |id: String| format!("\n- **{id}** Something.\n  {shown}\n");
+            every().map(entry).collect()
+        };
+        let all = every().count();
+        assert_eq!(all, 115);
+        assert_eq!(found(page("`x/tests/a.rs::shows_it`")), 0);
+        assert_eq!(found(page("`appliance/x/tests/a.rs::shows_it`")), 0);
+        assert_eq!(found(page("*not yet*: nothing.")), 0);
+        assert_eq!(found(page("")), all);
+        assert_eq!(found(page("`x/tests/a.rs::shows_nothing`")), all);
+        assert_eq!(found(page("`x/tests/a.rs::in_a_comment`")), all);
+        assert_eq!(found(page("`x/tests/b.rs::shows_it`")), all);
+        let twice = page("*not yet*: it.") + "\n- **W1** Again.\n  *not yet*: it.";
+        assert_eq!(found(twice), 1);
+        assert_eq!(found(String::new()), all);
+        assert_eq!(assurance(&[]).len(), 1);
     }
 
     #[test]
