@@ -221,6 +221,7 @@ fn kinds() -> impl Strategy<Value = Kind> {
             Session {
                 nonce: Nonce(nonce),
                 at,
+                ask: Digest::of(b"asked"),
                 by
             }
         )),
@@ -456,6 +457,7 @@ fn samples() -> Vec<(String, Kind)> {
         Kind::Session(Session {
             nonce: Nonce([0x77; 32]),
             at: second(1_796_464_800),
+            ask: Digest([0x3c; 32]),
             by: name("uwe"),
         }),
     ];

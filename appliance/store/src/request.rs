@@ -13,9 +13,7 @@ use stele_format::record::Scope;
 use stele_format::units::{BucketId, LogIndex, ObjectId, UnixMillis, UploadId, VersionId};
 
 use crate::policy::approval::Accepted;
-use crate::policy::{
-    Asker, BucketKind, Mode, OwnerId, Period, PrefixRule, Retention, UploadRule,
-};
+use crate::policy::{Asker, BucketKind, Mode, OwnerId, Period, PrefixRule, Retention, UploadRule};
 
 pub use self::people::{CensusPage, CensusRow, Effect, PeopleView, Tombstoned};
 pub use crate::refusal::{DamagePlace, ReadOnlyReason, Refusal};

@@ -342,5 +342,16 @@ pub fn kind(refusal: &Refusal) -> &'static str {
         Refusal::Damaged { .. } => "Damaged",
         Refusal::NoSuchStream => "NoSuchStream",
         Refusal::Stopping => "Stopping",
+        Refusal::Statement(_) => "Statement",
+        Refusal::NoCase => "NoCase",
+        Refusal::BadScope => "BadScope",
+        Refusal::OutOfOrder { .. } => "OutOfOrder",
+        Refusal::ScopeKept { .. } => "ScopeKept",
+        Refusal::ScopeDiffers => "ScopeDiffers",
+        Refusal::ClockNotSimulated => "ClockNotSimulated",
+        Refusal::ClockTooFar => "ClockTooFar",
+        Refusal::ClockSuspends => "ClockSuspends",
+        Refusal::MonthNotOver => "MonthNotOver",
+        Refusal::KeyStateFull => "KeyStateFull",
     }
 }
