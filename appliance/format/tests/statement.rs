@@ -283,7 +283,8 @@ proptest! {
 fn session_at(time: &str) -> String {
     let pool = "00".repeat(16);
     let nonce = "00".repeat(32);
-    format!("stele-statement v1\nlog stele/{pool}\nkind session\nnonce {nonce}\nat {time}\nby a\n")
+    let lines = format!("kind session\nnonce {nonce}\nat {time}\nask {nonce}\nby a\n");
+    format!("stele-statement v1\nlog stele/{pool}\n{lines}")
 }
 
 #[test]
