@@ -3,6 +3,7 @@
 //! Every mutating answer is given after its record and all earlier ones are flushed on the quorum and
 //! the index has applied them. Names are PHI: no `Debug` here prints one.
 
+mod listing;
 mod people;
 
 use std::fmt;
@@ -15,6 +16,7 @@ use stele_format::units::{BucketId, LogIndex, ObjectId, UnixMillis, UploadId, Ve
 use crate::policy::approval::Accepted;
 use crate::policy::{Asker, BucketKind, Mode, OwnerId, Period, PrefixRule, Retention, UploadRule};
 
+pub use self::listing::{ListWish, ListedObject, ListedPart, ListedUpload, ListedVersion, Page};
 pub use self::people::{CensusPage, CensusRow, Effect, PeopleView, Tombstoned};
 pub use crate::refusal::{DamagePlace, ReadOnlyReason, Refusal};
 
@@ -148,29 +150,6 @@ pub struct NamedPart {
     pub etag: String,
     /// Checksums repeated by the client.
     pub checksums: Vec<Checksum>,
-}
-
-/// Where a listing starts and what it rolls up.
-#[derive(Clone, Default, PartialEq, Eq)]
-pub struct ListWish {
-    /// Bucket name.
-    pub bucket: String,
-    /// Prefix of keys.
-    pub prefix: Vec<u8>,
-    /// Roll-up delimiter.
-    pub delimiter: Option<Vec<u8>>,
-    /// Only after this key.
-    pub after: Option<Vec<u8>>,
-    /// And this version or upload id (hex) of it.
-    pub after_version: Option<String>,
-    /// At most this many entries.
-    pub entries_max: u32,
-}
-
-impl fmt::Debug for ListWish {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "ListWish(max {})", self.entries_max)
-    }
 }
 
 /// A question and who asks it.
@@ -519,86 +498,6 @@ impl ObjectInfo {
     pub fn parts(&self) -> Option<u32> {
         let parts = u32::try_from(self.part_sizes.len()).unwrap_or(u32::MAX);
         (parts > 0).then_some(parts)
-    }
-}
-
-/// A listed object.
-#[derive(Clone, PartialEq, Eq)]
-pub struct ListedObject {
-    /// Key.
-    pub key: Vec<u8>,
-    /// ETag.
-    pub etag: String,
-    /// Content length.
-    pub content_bytes: u64,
-    /// Stored when.
-    pub modified: UnixMillis,
-}
-
-/// A listed version or marker.
-#[derive(Clone, PartialEq, Eq)]
-pub struct ListedVersion {
-    /// Key.
-    pub key: Vec<u8>,
-    /// Version.
-    pub version: VersionId,
-    /// Delete marker.
-    pub marker: bool,
-    /// Current one.
-    pub current: bool,
-    /// ETag.
-    pub etag: String,
-    /// Content length.
-    pub content_bytes: u64,
-    /// Stored when.
-    pub modified: UnixMillis,
-}
-
-/// A listed upload.
-#[derive(Clone, PartialEq, Eq)]
-pub struct ListedUpload {
-    /// Key.
-    pub key: Vec<u8>,
-    /// Upload.
-    pub upload: UploadId,
-    /// Began when.
-    pub started: UnixMillis,
-}
-
-/// A listed part.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ListedPart {
-    /// Part number.
-    pub number: u16,
-    /// ETag.
-    pub etag: String,
-    /// Content length.
-    pub content_bytes: u64,
-    /// Stored when.
-    pub modified: UnixMillis,
-    /// Checksums.
-    pub checksums: Vec<Checksum>,
-}
-
-/// A page of a listing.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Page<Row> {
-    /// Rows.
-    pub rows: Vec<Row>,
-    /// Rolled-up prefixes.
-    pub common_prefixes: Vec<Vec<u8>>,
-    /// Where the next page starts.
-    pub next: Option<(Vec<u8>, Option<String>)>,
-}
-
-impl<Row> fmt::Debug for Page<Row> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "Page({} rows, {} prefixes)",
-            self.rows.len(),
-            self.common_prefixes.len()
-        )
     }
 }
 

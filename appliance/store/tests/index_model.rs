@@ -4,6 +4,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may stop on surprise")]
 
+#[path = "index_model/wishes.rs"]
+mod wishes;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::collection::vec;
@@ -24,6 +27,8 @@ use stele_store::index::{
     LiveRows, Memtable, MergedScan, QueryId, RowsError, Scan, SnapshotMeta, Table, apply,
 };
 use stele_store::policy::{Mode, Retention};
+
+use wishes::{a_name, a_wish};
 
 const AREA_BYTES: u64 = 4 << 20;
 const KEY: [u8; 64] = [0x42; 64];
@@ -57,13 +62,6 @@ enum Act {
     Commit,
 }
 
-fn a_name() -> impl Strategy<Value = Vec<u8>> {
-    vec(
-        prop_oneof![Just(b'a'), Just(b'b'), Just(b'/'), Just(0), Just(0xFF)],
-        1..5,
-    )
-}
-
 fn an_act() -> impl Strategy<Value = Act> {
     let bucket = 0..2_u8;
     prop_oneof![
@@ -83,25 +81,6 @@ fn an_act() -> impl Strategy<Value = Act> {
         1 => Just(Act::Freeze),
         1 => Just(Act::Commit),
     ]
-}
-
-fn a_wish() -> impl Strategy<Value = ListWish> {
-    let part = vec(prop_oneof![Just(b'a'), Just(b'b'), Just(b'/')], 0..3);
-    let delimiter = prop_oneof![
-        Just(Vec::new()),
-        Just(b"/".to_vec()),
-        Just(b"b".to_vec()),
-        Just(b"a/".to_vec())
-    ];
-    let after = prop_oneof![Just(None), a_name().prop_map(Some)];
-    (part, delimiter, after, 0..5_usize).prop_map(|(prefix, delimiter, after, entries_max)| {
-        ListWish {
-            prefix,
-            delimiter,
-            after,
-            entries_max,
-        }
-    })
 }
 
 type ModelUpload = (BucketId, Vec<u8>, BTreeMap<u16, String>, Vec<KeyIndex>);
