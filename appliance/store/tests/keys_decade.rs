@@ -19,7 +19,8 @@ const DECADE: Plan = Plan {
     longest_only: false,
     rehome: true,
 };
-const MIB: usize = 1 << 20;
+/// Half of the goal: the whole number of records makes paths longer by a few seeds.
+const BYTES_MAX: usize = 1 << 19;
 
 fn check(outcome: &Outcome) {
     assert_eq!(outcome.months_cut, 120);
@@ -36,7 +37,7 @@ fn k2_ten_years_of_keys_stay_below_a_mebibyte() {
         });
         check(&outcome);
         assert!(outcome.leaves_cut > 500, "{outcome:?}");
-        assert!(outcome.peak_bytes < MIB, "{outcome:?}");
+        assert!(outcome.peak_bytes < BYTES_MAX, "{outcome:?}");
         assert!(longest_only || outcome.rehomed > 5_000, "{outcome:?}");
     }
 }
