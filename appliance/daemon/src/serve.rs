@@ -343,7 +343,7 @@ fn load_identity(link: &Link, wall_ms: u64) -> Outcome<Identity> {
 /// What people changed about TLS.
 fn load_settings(link: &Link) -> Outcome<tls::Settings> {
     match link.get_config(tls::RECORD) {
-        Ok(value) => tls::Settings::decode(value.as_ref().map(|value| value.as_slice())),
+        Ok(value) => tls::Settings::decode(value.as_deref()),
         // Served as the vault was made rather than not at all.
         Err(Error::Refused(refusal)) => {
             tracing::warn!(%refusal, "the settings of TLS cannot be read");

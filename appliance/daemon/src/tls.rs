@@ -219,11 +219,11 @@ mod tests {
         let own = Identity::issue(NOW_MS).expect("issued");
         let none = Settings::default();
         let tls = none.tls(&own).expect("made by the vault");
-        assert_eq!(tls.chain_der, [own.certificate_der.clone()]);
+        assert_eq!(tls.chain_der, std::slice::from_ref(&own.certificate_der));
         assert_eq!(none.status(&tls).minimum, "1.3");
         let (chain, key) = pair();
         let (one, tls) = apply(&none, &own, install(&chain, &key)).expect("installed");
-        assert_ne!(tls.chain_der, [own.certificate_der.clone()]);
+        assert_ne!(tls.chain_der, std::slice::from_ref(&own.certificate_der));
         assert!(one.status(&tls).installed);
         let (two, tls) = apply(&one, &own, TlsAsk::Oldest { tls12: true }).expect("1.2");
         assert_eq!(

@@ -152,8 +152,12 @@ fn looked_at(request: Request<Incoming>) -> Result<Response<s3s::Body>, Infallib
         && inspect(&mut parts, &sent).is_ok()
     {
         strip(&mut parts);
-        let query = parts.uri.query().unwrap_or_default().to_ascii_lowercase();
-        assert!(!query.contains("x-amz-"), "a signature is left in {query}");
+        let query = query_pairs(parts.uri.query().unwrap_or_default()).unwrap_or_default();
+        let mut names = query.iter().map(|(name, _)| name.to_ascii_lowercase());
+        assert!(
+            !names.any(|name| name.starts_with("x-amz-")),
+            "a signature is left"
+        );
         assert!(
             parts.uri.path().starts_with('/'),
             "a path without a beginning"

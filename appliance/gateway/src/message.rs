@@ -4,6 +4,8 @@
 //! engine's side. They are plain data plus slabs, so that the same conversation can run between two
 //! processes. Times are milliseconds since the Unix epoch; sizes are bytes of the client's data.
 
+mod bucket;
+
 use serde::{Deserialize, Serialize};
 use stele_format::units::{UnixMillis, UploadId, VersionId};
 
@@ -12,6 +14,8 @@ use std::net::IpAddr;
 pub use crate::claim::{Claim, SigningKey};
 pub use crate::refusal::{Refusal, RetentionDateFault, Right};
 use crate::slab::Slab;
+
+pub use bucket::{BucketInfo, BucketKind, UploadRule};
 
 /// One question and where the answer goes.
 #[derive(Debug)]
@@ -109,54 +113,6 @@ pub struct LockWish {
     pub retention: Option<Retention>,
     /// Legal hold given explicitly.
     pub hold: Option<bool>,
-}
-
-/// Kinds of bucket.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum BucketKind {
-    /// Every version gets the bucket's default retention.
-    DefaultLocked,
-    /// The client sets retention per object.
-    ClientLocked,
-    /// Looks unversioned; overwritten and deleted versions are released.
-    Plain,
-}
-
-/// A bucket as a client may see it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct BucketInfo {
-    /// Name.
-    pub name: String,
-    /// Kind.
-    pub kind: BucketKind,
-    /// When it was created.
-    #[serde(with = "crate::wire::plain")]
-    pub created: UnixMillis,
-    /// Default retention, if any.
-    pub default: Option<(LockMode, Period)>,
-    /// Whose it is; nothing for the vault's own.
-    pub owner: String,
-    /// When unfinished uploads are given up; not told in lists of buckets.
-    pub uploads: Vec<UploadRule>,
-}
-
-/// After how many days an unfinished multipart upload of a key with a prefix is given up.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct UploadRule {
-    /// What the client calls it.
-    pub id: String,
-    /// What keys begin with; may be empty.
-    pub prefix: String,
-    /// Days of 24 hours.
-    pub days: u32,
-    /// Whether it is kept but does not count.
-    pub disabled: bool,
-}
-
-impl std::fmt::Debug for UploadRule {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "UploadRule(.., {} days)", self.days)
-    }
 }
 
 /// Checksum algorithms of S3.

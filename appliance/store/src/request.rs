@@ -4,6 +4,7 @@
 //! the index has applied them. Names are PHI: no `Debug` here prints one.
 
 use std::fmt;
+use std::sync::Arc;
 
 use stele_device::buffer::BufferMut;
 use stele_format::units::{BucketId, LogIndex, ObjectId, UnixMillis, UploadId, VersionId};
@@ -411,7 +412,7 @@ pub struct BucketInfo {
     /// Default retention by prefix.
     pub rules: Vec<PrefixRule>,
     /// When unfinished uploads are given up.
-    pub uploads: Vec<UploadRule>,
+    pub uploads: Arc<Vec<UploadRule>>,
     /// Whose it is.
     pub owner: OwnerId,
 }

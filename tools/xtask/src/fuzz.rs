@@ -3,6 +3,7 @@
 //! Needs no nightly compiler: a target is a plain function that must return on any input. A
 //! failing case is told by target, seed and number, which make it again, and its input is kept.
 
+use crate::command::Run;
 use crate::failure::{Failure, Outcome, ensure};
 use crate::rng::Rng;
 use crate::suite::Ledger;
@@ -96,6 +97,9 @@ pub fn replay(
 /// What in the gateway reads what strangers send, run in a process of its own, whose memory is bounded.
 const GATEWAY: [&str; 4] = ["http", "sigv4", "chunked", "xml"];
 
+/// The program that runs them.
+const EXAMPLE: &str = "gateway_fuzz";
+
 /// Runs the gateway's targets, or the named one.
 pub fn gateway(
     workspace: &Workspace,
@@ -109,23 +113,12 @@ pub fn gateway(
             continue;
         }
         ledger.case(&format!("fuzz: {name}, {count} cases, seed {seed}"), || {
-            let example = [
-                "run",
-                "--quiet",
-                "--release",
-                "-p",
-                "stele-gateway",
-                "--example",
-                "gateway_fuzz",
-            ];
-            let run = workspace.cargo(&example);
-            run.args([
-                "--".to_owned(),
-                name.to_owned(),
-                count.to_string(),
-                seed.to_string(),
-            ])
-            .stream()
+            // With the whole workspace, so that the S3 library is not compiled once more with other features.
+            let build = ["build", "--release", "--workspace", "--example", EXAMPLE];
+            workspace.cargo(&build).stream()?;
+            let program = workspace.target.join("release/examples").join(EXAMPLE);
+            let words = [name.to_owned(), count.to_string(), seed.to_string()];
+            Run::new(program).args(words).stream()
         });
     }
 }

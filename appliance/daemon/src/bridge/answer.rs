@@ -1,5 +1,7 @@
 //! Answers, from the engine's words to the gateway's.
 
+use std::sync::Arc;
+
 use stele_gateway::message as gateway;
 use stele_gateway::slab::Slab;
 use stele_store::policy::{BucketKind, UploadRule};
@@ -24,7 +26,7 @@ fn plain(answer: Answer) -> Option<gateway::Answer> {
             // Without rules: a list of many buckets must fit in one answer.
             let listed = |info: store::BucketInfo| {
                 bucket(store::BucketInfo {
-                    uploads: Vec::new(),
+                    uploads: Arc::default(),
                     ..info
                 })
             };
@@ -101,14 +103,14 @@ fn bucket(info: store::BucketInfo) -> gateway::BucketInfo {
         created: info.created,
         default,
         owner: info.owner.as_str().to_owned(),
-        uploads: info.uploads.into_iter().map(upload_rule).collect(),
+        uploads: info.uploads.iter().map(upload_rule).collect(),
     }
 }
 
-fn upload_rule(rule: UploadRule) -> gateway::UploadRule {
+fn upload_rule(rule: &UploadRule) -> gateway::UploadRule {
     gateway::UploadRule {
-        id: rule.id,
-        prefix: key_up(rule.prefix),
+        id: rule.id.clone(),
+        prefix: key_up(rule.prefix.clone()),
         days: rule.days,
         disabled: rule.disabled,
     }

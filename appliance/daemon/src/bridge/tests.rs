@@ -583,12 +583,12 @@ fn buckets_and_stored_versions_come_up_and_configuration_never_does() {
             created: UnixMillis::new(5),
             default: Some((Mode::Compliance, Period::Days(1))),
             rules: Vec::new(),
-            uploads: vec![policy::UploadRule {
+            uploads: std::sync::Arc::new(vec![policy::UploadRule {
                 id: "i".to_owned(),
                 prefix: b"wal/".to_vec(),
                 days: 3,
                 disabled: true,
-            }],
+            }]),
             owner: policy::OwnerId::new("a1").expect("an owner"),
         };
         let expected = gateway::BucketInfo {

@@ -60,7 +60,7 @@ fn uploads_are_old_by_the_rules_of_their_bucket_in_compliance_time_also_after_a_
     vault.stop();
     let mut vault = rig.start();
     match vault.ask(Command::HeadBucket { name: "b".into() }).unwrap() {
-        Answer::Bucket(info) => assert_eq!(info.uploads, [rule("1", "wal/", 2)]),
+        Answer::Bucket(info) => assert_eq!(*info.uploads, [rule("1", "wal/", 2)]),
         other => panic!("unexpected {other:?}"),
     }
     assert_eq!(old(&mut vault), [(wal.clone(), begun.0)]);
@@ -87,7 +87,7 @@ fn only_who_may_change_a_bucket_sets_its_rules_and_only_the_vault_asks_what_is_o
     assert_eq!(set(&mut vault, Vec::new()), foreign);
     vault.asker = Some(Asker::Vault(stele_store::policy::Rights::default()));
     match vault.ask(Command::HeadBucket { name: "b".into() }).unwrap() {
-        Answer::Bucket(info) => assert_eq!(info.uploads, [rule("1", "", 1)]),
+        Answer::Bucket(info) => assert_eq!(*info.uploads, [rule("1", "", 1)]),
         other => panic!("unexpected {other:?}"),
     }
 }

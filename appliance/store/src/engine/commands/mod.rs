@@ -11,6 +11,8 @@ pub(crate) mod multipart;
 pub(crate) mod object;
 pub(crate) mod tags;
 
+use std::sync::Arc;
+
 use std::collections::BTreeMap;
 
 use stele_format::units::{BucketId, ObjectId, PoolId, UnixMillis, VersionId};
@@ -121,7 +123,7 @@ pub(crate) fn bucket_info(id: BucketId, row: &BucketRow) -> BucketInfo {
         created: row.created,
         default: row.default,
         rules: row.rules.clone(),
-        uploads: row.uploads.clone(),
+        uploads: Arc::new(row.uploads.clone()),
         owner: row.owner.clone(),
     }
 }
