@@ -404,14 +404,15 @@ fn the_list_is_whole_true_and_of_the_size_that_was_signed() {
 #[test]
 fn pieces_of_a_list_fit_together_and_their_digest() {
     let (mut book, versions) = vault();
-    let piece = |digest, ordinal, entries: &[VersionRef]| {
+    let pieces_of = |pieces, digest, ordinal, entries: &[VersionRef]| {
         Body::Scope(Scope {
             digest,
             ordinal,
-            pieces: 2,
+            pieces,
             entries: entries.to_vec(),
         })
     };
+    let piece = |digest, ordinal, entries: &[VersionRef]| pieces_of(2, digest, ordinal, entries);
     let good = scope_digest(&versions[..4]);
     let plain = RecordHeader::default();
     let orphan = book.record(plain, piece(good, 1, &versions[2..4]));
@@ -419,6 +420,9 @@ fn pieces_of_a_list_fit_together_and_their_digest() {
     let descends = book.record(plain, piece(good, 1, &versions[..2]));
     book.record(plain, piece(good, 0, &versions[..2]));
     book.record(plain, piece(good, 1, &versions[2..4]));
+    let long = scope_digest(&versions[..6]);
+    book.record(plain, pieces_of(3, long, 0, &versions[..2]));
+    let skips = book.record(plain, pieces_of(3, long, 2, &versions[4..6]));
     let wrong = Digest::of(b"another list");
     book.record(plain, piece(wrong, 0, &versions[..2]));
     let digest = book.record(plain, piece(wrong, 1, &versions[2..4]));
@@ -427,6 +431,7 @@ fn pieces_of_a_list_fit_together_and_their_digest() {
         [
             ("list-piece", orphan.get()),
             ("list-piece", descends.get()),
+            ("list-piece", skips.get()),
             ("list-digest", digest.get()),
         ]
     );
@@ -624,6 +629,17 @@ fn records_about_versions_that_are_not_there_are_named() {
             ("version-unknown", unknown.get())
         ]
     );
+}
+
+#[test]
+fn a_version_has_the_number_of_its_own_record() {
+    let (mut book, versions) = vault();
+    let header = RecordHeader {
+        key_index: book.kept_key(&versions[0]),
+        ..about(&versions[0])
+    };
+    let again = book.record_with(header, Body::DeleteMarker, vec![vec![0xaa; 72]]);
+    book.breaks("version-id", again);
 }
 
 #[test]

@@ -171,7 +171,7 @@ fn what_people_saw_of_the_log_must_be_this_log() {
     let other = book.ask_as("olga", request.clone());
     request.head = Head {
         size: past.size + 1000,
-        ..past
+        ..book.head()
     };
     let future = book.ask_as("olga", request);
     assert_ne!(known.index, other.index);
@@ -317,6 +317,22 @@ fn the_clock_goes_forward_alone_or_as_far_as_was_approved() {
         (report.alarms[0].name, report.alarms[0].index),
         ("wall-clock-left", left.get())
     );
+}
+
+#[test]
+fn a_clock_is_not_set_before_the_request_is_executed() {
+    let (mut book, _) = vault();
+    let to = Second::of(UnixMillis::new(book.now + 40 * DAY)).unwrap();
+    let asked = book.ask("fay", Act::Clock { to });
+    book.answer("anna", Verb::Approve, &asked);
+    let event = ClockEvent {
+        kind: ClockEventKind::Corrected,
+        before_ms: UnixMillis::new(book.now),
+        request: Some(asked.index),
+    };
+    book.wait(DAY);
+    let set = book.record(RecordHeader::default(), Body::Clock(event));
+    book.breaks("clock-unapproved", set);
 }
 
 #[test]
