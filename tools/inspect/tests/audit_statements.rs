@@ -138,6 +138,7 @@ fn what_is_signed_is_this_text_by_this_person_for_this_log() {
     let session = Kind::Session(Session {
         nonce: Nonce([2; 32]),
         at: Second::new(1).unwrap(),
+        ask: Digest([9; 32]),
         by: name("fay"),
     });
     let session = book.say("fay", session);
