@@ -608,6 +608,27 @@ fn two_requests_lift_the_hold_of_a_version_twice() {
 }
 
 #[test]
+fn a_case_that_was_lifted_holds_the_same_list_again() {
+    let (mut book, versions) = vault();
+    let release = |book: &mut Book| {
+        let scope = book.list(&versions[..1]);
+        Act::ReleaseHold(ReleaseHold {
+            case: Digest::of(b"case 7"),
+            scope,
+            count: 1,
+        })
+    };
+    book.put_case("olga", "case 7", &versions[..1]);
+    let act = release(&mut book);
+    book.through("fay", &["anna"], act, 8 * DAY);
+    let asked = approved(&mut book, &versions[..1]);
+    // The same person, case and list.
+    book.put_case("olga", "case 7", &versions[..1]);
+    let stone = book.tombstone(&asked, &versions[..1]);
+    book.breaks("tombstone-hold", stone);
+}
+
+#[test]
 fn records_about_versions_that_are_not_there_are_named() {
     let (mut book, versions) = vault();
     let asked = approved(&mut book, &versions[..1]);

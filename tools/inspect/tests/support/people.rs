@@ -356,10 +356,19 @@ impl Book {
         Request {
             act,
             head: self.head(),
-            nonce: Nonce(self.nonce.to_le_bytes().repeat(2).try_into().unwrap()),
+            nonce: self.nonce(),
             reason: Digest::of(b"why"),
             by: name(by),
         }
+    }
+
+    fn nonce(&self) -> Nonce<16> {
+        Nonce(self.nonce.to_le_bytes().repeat(2).try_into().unwrap())
+    }
+
+    fn fresh(&mut self) -> Nonce<16> {
+        self.nonce += 1;
+        self.nonce()
     }
 
     pub fn ask(&mut self, by: &str, act: Act) -> Asked {
@@ -411,6 +420,7 @@ impl Book {
             case: Digest::of(case.as_bytes()),
             scope,
             count: versions.len() as u64,
+            nonce: self.fresh(),
             by: name(by),
         };
         self.say(by, Kind::Hold(hold))
@@ -536,6 +546,7 @@ impl Book {
             case: Digest::of(b"case"),
             scope: Digest::of(b"no list"),
             count: 1,
+            nonce: self.fresh(),
             by: name(by),
         };
         self.say(by, Kind::Hold(hold))
