@@ -342,5 +342,17 @@ pub fn kind(refusal: &Refusal) -> &'static str {
         Refusal::Damaged { .. } => "Damaged",
         Refusal::NoSuchStream => "NoSuchStream",
         Refusal::Stopping => "Stopping",
+        // The simulation states nothing and sets no clock.
+        Refusal::Statement(_)
+        | Refusal::ScopeKept { .. }
+        | Refusal::ScopeDiffers
+        | Refusal::NoCase
+        | Refusal::BadScope
+        | Refusal::ClockNotSimulated
+        | Refusal::ClockTooFar
+        | Refusal::ClockSuspends
+        | Refusal::OutOfOrder { .. }
+        | Refusal::MonthNotOver
+        | Refusal::KeyStateFull => "People",
     }
 }
