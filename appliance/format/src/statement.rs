@@ -165,6 +165,8 @@ pub struct Hold {
     pub scope: Digest,
     /// Versions in it.
     pub count: u64,
+    /// Makes the text one of its kind: a case that was lifted can be put on the same list again.
+    pub nonce: Nonce<16>,
     /// Who.
     pub by: Name,
 }
@@ -358,6 +360,7 @@ fn put_kind(out: &mut String, kind: &Kind) {
             put(out, "case", hold.case);
             put(out, "scope", hold.scope);
             put(out, "count", hold.count);
+            put(out, "nonce", hold.nonce);
         }
         Kind::Review(review) => {
             put(out, "head", review.head);
@@ -397,6 +400,7 @@ fn read(text: &str) -> Result<Statement, StatementError> {
             case: lines.word("case")?,
             scope: lines.word("scope")?,
             count: lines.word("count")?,
+            nonce: lines.word("nonce")?,
             by: lines.word("by")?,
         }),
         "review" => Kind::Review(Review {

@@ -204,27 +204,28 @@ fn kinds() -> impl Strategy<Value = Kind> {
                 by,
             })
         }),
-        (digests(), digests(), counts(), names()).prop_map(|(case, scope, count, by)| Kind::Hold(
-            Hold {
+        (digests(), digests(), counts(), any::<[u8; 16]>(), names()).prop_map(
+            |(case, scope, count, nonce, by)| Kind::Hold(Hold {
                 case,
                 scope,
                 count,
+                nonce: Nonce(nonce),
                 by
-            }
-        )),
+            })
+        ),
         (heads(), any::<[u8; 16]>(), names()).prop_map(|(head, nonce, by)| Kind::Review(Review {
             head,
             nonce: Nonce(nonce),
             by
         })),
-        (any::<[u8; 32]>(), seconds(), names()).prop_map(|(nonce, at, by)| Kind::Session(
-            Session {
+        (any::<[u8; 32]>(), seconds(), digests(), names()).prop_map(|(nonce, at, ask, by)| {
+            Kind::Session(Session {
                 nonce: Nonce(nonce),
                 at,
-                ask: Digest::of(b"asked"),
-                by
-            }
-        )),
+                ask,
+                by,
+            })
+        }),
     ]
 }
 
@@ -282,9 +283,10 @@ proptest! {
 
 fn session_at(time: &str) -> String {
     let pool = "00".repeat(16);
-    let nonce = "00".repeat(32);
-    let lines = format!("kind session\nnonce {nonce}\nat {time}\nask {nonce}\nby a\n");
-    format!("stele-statement v1\nlog stele/{pool}\n{lines}")
+    let digits = "00".repeat(32);
+    format!(
+        "stele-statement v1\nlog stele/{pool}\nkind session\nnonce {digits}\nat {time}\nask {digits}\nby a\n"
+    )
 }
 
 #[test]
@@ -445,6 +447,7 @@ fn samples() -> Vec<(String, Kind)> {
             case: Digest([0x55; 32]),
             scope: Digest([0x66; 32]),
             count: 3,
+            nonce: Nonce([0x22; 16]),
             by: name("fred"),
         }),
         Kind::Review(Review {
@@ -458,7 +461,7 @@ fn samples() -> Vec<(String, Kind)> {
         Kind::Session(Session {
             nonce: Nonce([0x77; 32]),
             at: second(1_796_464_800),
-            ask: Digest([0x3c; 32]),
+            ask: Digest([0x99; 32]),
             by: name("uwe"),
         }),
     ];

@@ -24,10 +24,24 @@ pub const HEAD_RECORDS_MAX: usize = 1 << 16;
 pub const HOUR_MS: u64 = 3_600_000;
 /// From a request to the last approval it needs, and from the end of the cooling-off to the execution.
 pub const WINDOW_MS: u64 = 72 * HOUR_MS;
-/// Cooling-off of a destruction.
-pub const COOLING_ERASE_MS: u64 = 72 * HOUR_MS;
-/// Cooling-off of everything else that waits, and of a large destruction.
-pub const COOLING_LONG_MS: u64 = 7 * 24 * HOUR_MS;
+/// Shortest rest of a destruction, in hours.
+pub const COOLING_ERASE_HOURS_MIN: u64 = 72;
+/// Shortest rest of everything else that waits, and of a large destruction, in hours.
+pub const COOLING_PEOPLE_HOURS_MIN: u64 = 168;
+/// Rest of acts about disks, in hours.
+pub const COOLING_DISK_HOURS: u64 = 72;
+/// Longest rest that a policy sets, in hours.
+pub const COOLING_HOURS_MAX: u64 = 2160;
+/// Most people that a policy demands.
+pub const POLICY_PEOPLE_MAX: u64 = 16;
+/// Requests that may be open at a time.
+pub const OPEN_REQUEST_COUNT_MAX: usize = 256;
+/// How far ahead a grant of special rights may end.
+pub const GRANT_MS_MAX: u64 = 366 * 24 * HOUR_MS;
+/// How far the time in a session may be from the wall clock of its record.
+pub const SESSION_SPAN_MS: u64 = 5 * 60 * 1000;
+/// How long a retention must be over before what it kept may be destroyed.
+pub const ERASE_MARGIN_MS: u64 = 24 * HOUR_MS;
 /// For how long a key that was enrolled after the founding decides nothing about destruction.
 pub const QUARANTINE_MS: u64 = 30 * 24 * HOUR_MS;
 /// A key unused for as long is suspended by an access review.
@@ -39,8 +53,8 @@ pub const LARGE_VERSIONS_MIN: u64 = 1000;
 /// So does a list of more than this share of all versions, in percent.
 pub const LARGE_PERCENT: u64 = 1;
 /// Officers a vault must keep.
-pub const OFFICERS_MIN: usize = 2;
+pub const OFFICERS_MIN: u64 = 2;
 /// Approvers a vault must keep.
-pub const APPROVERS_MIN: usize = 2;
+pub const APPROVERS_MIN: u64 = 2;
 /// Operators a vault must keep.
-pub const OPERATORS_MIN: usize = 1;
+pub const OPERATORS_MIN: u64 = 1;

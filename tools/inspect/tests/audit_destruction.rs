@@ -149,15 +149,15 @@ fn compliance_retention_outlives_every_approval() {
 }
 
 #[test]
-fn retention_that_is_over_protects_nothing_and_the_earlier_clock_counts() {
-    for (behind, lawful) in [(0, true), (2 * HOUR, false), (40 * HOUR, true)] {
+fn retention_that_is_over_for_a_day_protects_nothing_and_the_earlier_clock_counts() {
+    for (behind, lawful) in [(0, true), (1, false), (2 * HOUR, false), (40 * HOUR, true)] {
         let (mut book, _) = vault();
-        let until = book.now + 74 * HOUR;
+        let until = book.now + 50 * HOUR;
         let version = book.stored(LockMode::Compliance, until, false);
         let act = book.erase_act(&[version]);
         let asked = book.through("olga", &["anna"], act, 73 * HOUR);
         book.wall_behind = behind;
-        assert_eq!(book.now, until);
+        assert_eq!(book.now, until + DAY);
         let stone = book.tombstone(&asked, &[version]);
         if lawful {
             book.lawful();
@@ -586,7 +586,8 @@ fn people_lift_holds_once_and_only_those_on_the_list() {
         [("hold-lifted", other.get()), ("hold-lifted", again.get())]
     );
     assert_eq!((report.holds.versions, report.holds.own), (2, 2));
-    assert_eq!(report.holds.cases[0].versions, 1);
+    // The case holds another list than the one that was released.
+    assert_eq!(report.holds.cases[0].versions, 2);
 }
 
 #[test]
@@ -609,6 +610,27 @@ fn two_requests_lift_the_hold_of_a_version_twice() {
     book.hold(&versions[0], true);
     let third = book.hold(&versions[0], false);
     book.breaks("hold-lifted", third);
+}
+
+#[test]
+fn a_case_that_was_lifted_holds_the_same_list_again() {
+    let (mut book, versions) = vault();
+    let release = |book: &mut Book| {
+        let scope = book.list(&versions[..1]);
+        Act::ReleaseHold(ReleaseHold {
+            case: Digest::of(b"case 7"),
+            scope,
+            count: 1,
+        })
+    };
+    book.put_case("olga", "case 7", &versions[..1]);
+    let act = release(&mut book);
+    book.through("fay", &["anna"], act, 8 * DAY);
+    let asked = approved(&mut book, &versions[..1]);
+    // The same person, case and list.
+    book.put_case("olga", "case 7", &versions[..1]);
+    let stone = book.tombstone(&asked, &versions[..1]);
+    book.breaks("tombstone-hold", stone);
 }
 
 #[test]

@@ -72,8 +72,8 @@ fn acts(book: &mut Book, list: &[VersionRef]) -> Vec<Act> {
             person: name("oleg"),
         },
         Act::Policy {
-            name: name("anything"),
-            value: name("1"),
+            name: name("erase-cooling-hours"),
+            value: name("100"),
         },
         Act::Clock { to },
         Act::ForceOpen {
@@ -120,6 +120,11 @@ fn exactly_the_allowed_pairs_of_roles_execute() {
                 let (mut book, versions) = vault();
                 let act = acts(&mut book, &versions[..2]).remove(number);
                 let early = matches!(&act, Act::Erase(erase) if erase.governance);
+                book.wall_ahead = 50 * DAY;
+                if act.name() == "resume" {
+                    let person = name("oleg");
+                    book.through("finn", &["axel"], Act::Suspend { person }, 0);
+                }
                 let asked = book.ask(of(asks), act.clone());
                 let second = if asks == approves {
                     other(approves)
@@ -130,17 +135,19 @@ fn exactly_the_allowed_pairs_of_roles_execute() {
                 if early {
                     book.answer("finn", Verb::Approve, &asked);
                 }
-                book.wait(match act.name() {
-                    "suspend" | "remove" | "remove-key" => HOUR,
-                    "erase" => 73 * HOUR,
-                    _ => 7 * DAY,
-                });
-                book.answer("anke", Verb::Execute, &asked);
+                let rest = match act.name() {
+                    "suspend" | "remove" | "remove-key" => None,
+                    "erase" | "force-open" | "reinitialise" => Some(73 * HOUR),
+                    _ => Some(7 * DAY),
+                };
+                if let Some(rest) = rest {
+                    book.wait(rest);
+                    book.answer("anke", Verb::Execute, &asked);
+                }
                 let report = book.report();
-                let executed = report
-                    .requests
-                    .iter()
-                    .any(|request| request.state == "executed");
+                let executed = report.requests.iter().any(|request| {
+                    request.index == asked.index.get() && request.state == "executed"
+                });
                 let expected = allowed(&act, asks, approves);
                 let cell = format!("{} {asks} {approves}: {:?}", act.name(), report.unlawful);
                 assert_eq!(executed, expected, "{cell}");
@@ -209,6 +216,10 @@ fn a_large_list_needs_two_approvers_and_seven_days() {
     for (count, large) in [(4, false), (5, true)] {
         for approvers in [&["anna"][..], &["anna", "axel"][..]] {
             for wait in [73 * HOUR, 8 * DAY] {
+                // More approvals than are needed are refused.
+                if approvers.len() == 2 && !large {
+                    continue;
+                }
                 let (mut book, versions) = vault();
                 let asked = asked(&mut book, &versions[..count]);
                 for approver in approvers {
@@ -250,11 +261,11 @@ fn more_than_a_thousand_versions_are_a_large_list_in_any_vault() {
 #[test]
 fn every_window_has_two_ends() {
     for (approve, execute, rule) in [
-        (72 * HOUR, 72 * HOUR, None),
-        (72 * HOUR + 1, 72 * HOUR, Some("approval-late")),
+        (72 * HOUR - 1, 72 * HOUR, None),
+        (72 * HOUR, 72 * HOUR, Some("approval-late")),
         (HOUR, 72 * HOUR - 1, Some("execute-early")),
-        (HOUR, 144 * HOUR, None),
-        (HOUR, 144 * HOUR + 1, Some("execute-late")),
+        (HOUR, 144 * HOUR - 1, None),
+        (HOUR, 144 * HOUR, Some("execute-late")),
     ] {
         let (mut book, versions) = vault();
         let asked = asked(&mut book, &versions[..2]);
@@ -283,7 +294,9 @@ fn a_veto_stops_at_every_step_and_only_by_those_who_may() {
                 book.answer("axel", Verb::Approve, &asked);
             }
             let veto = book.answer(person, Verb::Veto, &asked);
-            book.answer("anke", Verb::Approve, &asked);
+            if !approved {
+                book.answer("anke", Verb::Approve, &asked);
+            }
             book.wait(73 * HOUR);
             let execute = book.answer("olga", Verb::Execute, &asked);
             let broken = book.unlawful();
@@ -301,14 +314,14 @@ fn a_veto_stops_at_every_step_and_only_by_those_who_may() {
 }
 
 #[test]
-fn only_those_who_act_execute() {
+fn only_those_whom_the_row_names_execute() {
     for (person, role) in STAFF {
         let (mut book, versions) = vault();
         let asked = asked(&mut book, &versions[..2]);
         book.answer("axel", Verb::Approve, &asked);
         book.wait(73 * HOUR);
         let execute = book.answer(person, Verb::Execute, &asked);
-        if matches!(role, Role::Custodian | Role::Auditor) {
+        if !matches!(role, Role::Operator | Role::Approver) {
             book.breaks("execute-role", execute);
         } else {
             book.lawful();
@@ -459,8 +472,7 @@ fn the_minimum_set_stays() {
         let mut last = LogIndex::ZERO;
         for person in [second, first] {
             let asked = book.ask("anna", suspend(person));
-            book.answer("fay", Verb::Approve, &asked);
-            last = book.answer("anke", Verb::Execute, &asked);
+            last = book.answer("fay", Verb::Approve, &asked);
         }
         let report = book.report();
         let line = report.unlawful.first().unwrap();
@@ -496,9 +508,11 @@ fn keys_and_names_are_nobody_elses() {
         (add("oleg", third), Some("keys-full")),
         (add("nobody", third), Some("person-unknown")),
     ] {
-        let asked = book.through("fay", &["anna"], act, 8 * DAY);
-        // Request, approval, execution.
-        expected.extend(rule.map(|rule| (rule, asked.index.get() + 2)));
+        match rule {
+            // What cannot be is not even asked for.
+            Some(rule) => expected.push((rule, book.ask("fay", act).index.get())),
+            None => drop(book.through("fay", &["anna"], act, 8 * DAY)),
+        }
     }
     assert_eq!(book.unlawful(), expected);
 }

@@ -143,7 +143,7 @@ impl History {
 
     fn free(&self, at: usize, early: bool) -> bool {
         let known = &self.known[at];
-        let retained = known.mode != LockMode::None && known.until > self.book.now;
+        let retained = known.mode != LockMode::None && known.until + DAY > self.book.now;
         let overcome = early && known.mode == LockMode::Governance;
         !known.gone && !known.hold && known.case.is_none() && (!retained || overcome)
     }

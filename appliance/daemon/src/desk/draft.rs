@@ -207,8 +207,9 @@ impl Desk {
         }
         let (scope, count) = self.record_scope(&rows)?;
         let view = self.people()?;
+        let nonce = hex(&random::<16>()?);
         let text = format!(
-            "{}case {}\nscope {scope}\ncount {count}\nby {by}\n",
+            "{}case {}\nscope {scope}\ncount {count}\nnonce {nonce}\nby {by}\n",
             begin(view.origin, "hold"),
             note.digest()
         );

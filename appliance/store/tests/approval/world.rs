@@ -237,13 +237,11 @@ impl World {
     }
 
     pub fn hold(&mut self, by: (&str, u64)) -> Outcome<Accepted> {
-        let nonce = self.nonce().0;
-        let mut case = [0; 32];
-        case[..16].copy_from_slice(&nonce);
         let kind = Kind::Hold(Hold {
-            case: Digest(case),
+            case: Digest([0xca; 32]),
             scope: SCOPE,
             count: 10,
+            nonce: self.nonce(),
             by: name(by.0),
         });
         Ok(self.state(kind, &[&SoftKey::new(by.1)])?.accepted)

@@ -234,6 +234,7 @@ fn c6_a_clock_that_left_suspends_destruction_and_nothing_else() {
     .unwrap();
     let erase = list(&mut vault, &[kept], Cut::Leaves, false);
     let hold = Kind::Hold(Hold {
+        nonce: stele_format::statement::Nonce([1; 16]),
         case: stele_format::digest::Digest::of(b"case"),
         scope: erase.scope,
         count: erase.count,

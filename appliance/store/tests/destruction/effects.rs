@@ -5,7 +5,7 @@ use std::sync::Arc;
 use stele_format::digest::Digest;
 use stele_format::record::{Body, ClockEventKind};
 use stele_format::statement::{
-    Act, BucketDefault, ClientKey, Cut, DefaultMode, DefaultPeriod, GrantRights, Hold, Kind,
+    Act, BucketDefault, ClientKey, Cut, DefaultMode, DefaultPeriod, GrantRights, Hold, Kind, Nonce,
     ReleaseHold, Second, SpecialRights, Verb,
 };
 use stele_format::units::{LogIndex, UnixMillis, VersionId};
@@ -19,12 +19,19 @@ use crate::world::{DAY_MS, census, founded, list, person, put, put_as, request, 
 
 const WEEK_MS: u64 = 7 * DAY_MS;
 
+fn one_time(vault: &mut Running) -> Nonce<16> {
+    let mut nonce = [0; 16];
+    nonce[..8].copy_from_slice(&view(vault).log_records.to_le_bytes());
+    Nonce(nonce)
+}
+
 fn place(vault: &mut Running, case: &str, versions: &[VersionId], by: &str) -> LogIndex {
     let erase = list(vault, versions, Cut::Leaves, false);
     let kind = Kind::Hold(Hold {
         case: Digest::of(case.as_bytes()),
         scope: erase.scope,
         count: erase.count,
+        nonce: one_time(vault),
         by: person(by),
     });
     let (statement, accepted) = state(vault, kind, &[by]).unwrap();
@@ -322,6 +329,7 @@ fn a_stated_hold_keeps_what_is_not_yet_put_under_it() {
         case: Digest::of(b"case"),
         scope: erase.scope,
         count: 1,
+        nonce: one_time(&mut vault),
         by: person("sara"),
     });
     state(&mut vault, kind, &["sara"]).unwrap();

@@ -117,6 +117,7 @@ fn busy() -> (Rig, Running) {
     let executed = ripe(&mut vault, erase.clone());
     let dead = request(&mut vault, act(), "otto").unwrap();
     let hold = Kind::Hold(Hold {
+        nonce: stele_format::statement::Nonce([1; 16]),
         case: Digest::of(b"case"),
         scope: erase.scope,
         count: erase.count,

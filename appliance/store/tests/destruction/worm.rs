@@ -30,6 +30,7 @@ fn refusal<T: std::fmt::Debug>(result: Result<T, Refusal>) -> StatementRefusal {
 fn place(vault: &mut Running, case: &[u8], versions: &[VersionId], by: &str) -> LogIndex {
     let erase = list(vault, versions, Cut::Leaves, false);
     let hold = Kind::Hold(Hold {
+        nonce: stele_format::statement::Nonce([1; 16]),
         case: Digest::of(case),
         scope: erase.scope,
         count: erase.count,

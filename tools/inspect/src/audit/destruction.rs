@@ -5,6 +5,8 @@ use stele_format::statement::{Act, Cut, Erase};
 use stele_format::units::{LogIndex, Month, UnixMillis};
 
 use super::finding::{Breach, second};
+use super::people::is_about_people;
+use super::requests::State;
 use super::versions::At;
 use super::{Auditor, Gone, freeing_time};
 
@@ -79,7 +81,7 @@ impl Auditor {
     fn locked(&self, at: At, governance: bool, now: UnixMillis) -> Vec<Breach> {
         let (lock, version) = (self.versions.lock(at), self.versions.index(at));
         let mut breaches = Vec::new();
-        if lock.is_retained(now) {
+        if lock.is_kept(now) {
             let until = second(lock.until);
             match lock.mode {
                 LockMode::Compliance => breaches.push(Breach::TombstoneCompliance(version, until)),
@@ -119,6 +121,20 @@ impl Auditor {
             body: destroyed.clone(),
         };
         self.gone.insert(destroyed.request, gone);
+    }
+
+    /// What an executed request asked for has been done, once. People and policies change with the statement,
+    /// and of a destruction another record says so.
+    pub(super) fn take_enacted(&mut self, header: &RecordHeader, index: LogIndex) {
+        let request = self.requests.get_mut(&index);
+        let request = request.filter(|request| {
+            let elsewhere = is_about_people(&request.act) || matches!(request.act, Act::Erase(_));
+            request.state == State::Executed && !request.enacted && !elsewhere
+        });
+        match request {
+            Some(request) => request.enacted = true,
+            None => self.breach(header.log_index, Breach::Enacted(index)),
+        }
     }
 
     fn check_destroyed(&self, index: LogIndex) -> Result<(), Breach> {

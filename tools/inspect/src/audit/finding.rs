@@ -40,8 +40,8 @@ breaches! {
     OtherLog = "statement-other-log", "the statement was made for another vault's log";
     /// The same text again.
     Twice(LogIndex) = "statement-twice", "the same statement already stands in record {0}; each counts once";
-    /// A session at the control socket, which is never recorded.
-    Session = "session-recorded", "the answer to a console's challenge was recorded as a statement";
+    /// A session of another time.
+    Session = "session-time", "somebody answers for a change at another time than the wall clock shows";
     /// Not exactly one signature.
     SignatureCount(usize) = "signature-count", "the statement carries {0} signatures where exactly one must stand";
     /// A signature that is none, or of another text.
@@ -86,8 +86,20 @@ breaches! {
     KeysFull(Name) = "keys-full", "{0} has as many keys as a person may have";
     /// Not one of the person's keys.
     KeyMissing(Name) = "key-missing", "{0} has no such key";
+    /// Nothing to resume.
+    NotSuspended(Name) = "not-suspended", "{0} is not suspended, and no key of theirs is";
+    /// No such policy, or not that value.
+    Policy = "policy-value", "there is no such policy, or it cannot have that value";
     /// Nobody would be left.
     Minimum(Role) = "minimum-set", "fewer people in the role of {0} would be left than a vault must have";
+    /// Too many at a time.
+    TooManyRequests = "requests-too-many", "as many requests are open as may be at a time";
+    /// A list under retention, and nothing said of early deletion.
+    RequestRetained(Second) = "request-retained", "the last retention of the list ends at {0}, and the request says nothing of early deletion";
+    /// A right that ends too late, or has ended.
+    GrantTime = "grant-time", "the right would end in the past, or more than 366 days from now";
+    /// A time the clock cannot be set to.
+    ClockTime = "clock-time", "the clock would be set to a time that is over, or that the wall clock has not reached";
     /// No request in that record.
     RequestUnknown(LogIndex) = "request-unknown", "record {0} is no request that counts";
     /// Another text than the request's.
@@ -100,6 +112,8 @@ breaches! {
     ApproverRole(Role) = "approver-role", "a person in the role of {0} may not approve this";
     /// Who asks does not approve.
     ApproverPerson(Name) = "approver-is-requester", "{0} asked for it or approved it already, and may not approve it too";
+    /// All of that role are there.
+    ApprovalSpare(Role) = "approval-not-needed", "it has every approval it needs by a person in the role of {0}";
     /// Two people of one role.
     ApproverSameRole(Role) = "approver-same-role", "the one who asked is {0} as well";
     /// One key twice.
@@ -145,9 +159,9 @@ breaches! {
     /// Nothing of that id.
     TombstoneStranger = "tombstone-stranger", "a version is destroyed that the log does not have";
     /// The retention nobody can overcome.
-    TombstoneCompliance(LogIndex, Second) = "tombstone-compliance", "version {0} is destroyed under COMPLIANCE retention until {1}";
+    TombstoneCompliance(LogIndex, Second) = "tombstone-compliance", "version {0} is destroyed under COMPLIANCE retention until {1}, which was not over for a day";
     /// The retention that a special approval overcomes.
-    TombstoneGovernance(LogIndex, Second) = "tombstone-governance", "version {0} is destroyed under GOVERNANCE retention until {1}, and the request says nothing of early deletion";
+    TombstoneGovernance(LogIndex, Second) = "tombstone-governance", "version {0} is destroyed under GOVERNANCE retention until {1}, which was not over for a day, and the request says nothing of early deletion";
     /// Under legal hold.
     TombstoneHold(LogIndex) = "tombstone-hold", "version {0} is destroyed under legal hold";
     /// Another month than people signed.
@@ -160,6 +174,8 @@ breaches! {
     DestroyedUnfinished(LogIndex) = "destroyed-unfinished", "keys are stated destroyed for request {0} before its last tombstone";
     /// An older key state.
     DestroyedBack = "key-state-back", "the key state is an older one than an earlier destruction states";
+    /// Something is stated done that nobody executed, or that was done.
+    Enacted(LogIndex) = "enacted-without-leave", "what record {0} asks for is stated done, and it is no executed request that waits for that";
     /// A record about nothing.
     VersionUnknown = "version-unknown", "the record is about a version that the log does not have";
     /// A record about something gone.

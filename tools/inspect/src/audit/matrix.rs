@@ -1,70 +1,85 @@
-//! Who may ask for what, who must approve it, and how long it then waits.
+//! Who may ask for what, who must agree, and how long it waits, as the table of FORMAT.md has it.
 //!
-//! | act | asked for by | approved by | cooling-off |
+//! | act | asked for by | approved by | rests |
 //! |---|---|---|---|
-//! | erase | operator | approver (two if large), officer too if it deletes early in GOVERNANCE | 72 h, 7 days if large |
-//! | release-hold | officer | approver (two if large) | 7 days |
-//! | suspend, remove, remove-key | officer, or approver | approver, or officer | none |
-//! | everything else | officer | approver | 7 days |
+//! | erase | operator | erase-approvals approvers (at least two if large), officer too if it deletes early in GOVERNANCE | erase-cooling-hours; if large, the longer of both |
+//! | release-hold | officer | approver (two if large) | people-cooling-hours |
+//! | suspend, remove, remove-key | officer, or approver | approver, or officer | takes effect with the approval |
+//! | force-open, reinitialise | officer | approver | 72 hours |
+//! | everything else | officer | approver | people-cooling-hours |
 
 use stele_format::statement::{Act, Role};
 
-use crate::limits::{COOLING_ERASE_MS, COOLING_LONG_MS, LARGE_PERCENT, LARGE_VERSIONS_MIN};
+use super::policies::Policies;
+use crate::limits::{COOLING_DISK_HOURS, HOUR_MS, LARGE_PERCENT, LARGE_VERSIONS_MIN};
 
-/// What a request needs.
+/// What a request needs. Fixed at its record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Needs {
     /// Approvals by role.
-    pub approvals: Vec<(Role, usize)>,
-    /// From the last of them to the execution, in milliseconds.
-    pub cooling_ms: u64,
+    pub approvals: Vec<(Role, u64)>,
+    /// Roles that may execute it: all that its row names.
+    pub executors: Vec<Role>,
+    /// From the last approval to the execution, in milliseconds; none if it takes effect with the approval.
+    pub rest_ms: Option<u64>,
     /// It frees something that was protected: keys that are new decide nothing about it.
     pub destructive: bool,
 }
 
+impl Needs {
+    /// Approvals it needs of a role.
+    #[must_use]
+    pub fn of(&self, role: Role) -> u64 {
+        let mut approvals = self.approvals.iter();
+        let of_role = approvals.find(|(own, _)| *own == role);
+        of_role.map_or(0, |(_, count)| *count)
+    }
+}
+
 /// What a request by a person in this role needs; none if they may not ask for it.
 #[must_use]
-pub fn needs(act: &Act, by: Role, large: bool) -> Option<Needs> {
-    let approvers = if large { 2 } else { 1 };
-    let asks = |role| by == role;
-    let (asked, approvals, cooling_ms) = match act {
+pub fn needs(act: &Act, by: Role, large: bool, policies: &Policies) -> Option<Needs> {
+    let floor = if large { 2 } else { 1 };
+    let (askers, approvals): (&[Role], _) = match act {
         Act::Erase(erase) => {
-            let mut approvals = vec![(Role::Approver, approvers)];
+            let mut approvals = vec![(Role::Approver, floor.max(policies.erase_approvals))];
             if erase.governance {
                 approvals.push((Role::Officer, 1));
             }
-            let cooling = if large {
-                COOLING_LONG_MS
-            } else {
-                COOLING_ERASE_MS
-            };
-            (asks(Role::Operator), approvals, cooling)
+            (&[Role::Operator], approvals)
         }
-        Act::ReleaseHold(_) => {
-            let approvals = vec![(Role::Approver, approvers)];
-            (asks(Role::Officer), approvals, COOLING_LONG_MS)
-        }
+        Act::ReleaseHold(_) => (&[Role::Officer], vec![(Role::Approver, floor)]),
         Act::Suspend { .. } | Act::Remove { .. } | Act::RemoveKey { .. } => {
             let other = if by == Role::Officer {
                 Role::Approver
             } else {
                 Role::Officer
             };
-            let asked = asks(Role::Officer) || asks(Role::Approver);
-            (asked, vec![(other, 1)], 0)
+            (&[Role::Officer, Role::Approver], vec![(other, 1)])
         }
         Act::Later(_) => return None,
-        _ => (
-            asks(Role::Officer),
-            vec![(Role::Approver, 1)],
-            COOLING_LONG_MS,
-        ),
+        _ => (&[Role::Officer], vec![(Role::Approver, 1)]),
     };
-    asked.then_some(Needs {
+    let approving = approvals.iter().map(|(role, _)| *role);
+    let executors = askers.iter().copied().chain(approving).collect();
+    askers.contains(&by).then(|| Needs {
+        executors,
         approvals,
-        cooling_ms,
+        rest_ms: rest_ms(act, large, policies),
         destructive: is_destructive(act),
     })
+}
+
+fn rest_ms(act: &Act, large: bool, policies: &Policies) -> Option<u64> {
+    let (erase, people) = (policies.erase_cooling_hours, policies.people_cooling_hours);
+    let hours = match act {
+        Act::Suspend { .. } | Act::Remove { .. } | Act::RemoveKey { .. } => return None,
+        Act::Erase(_) if large => erase.max(people),
+        Act::Erase(_) => erase,
+        Act::ForceOpen { .. } | Act::Reinitialise { .. } => COOLING_DISK_HOURS,
+        _ => people,
+    };
+    Some(hours * HOUR_MS)
 }
 
 const fn is_destructive(act: &Act) -> bool {

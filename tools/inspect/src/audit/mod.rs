@@ -10,6 +10,7 @@ pub mod holds;
 pub mod lists;
 pub mod matrix;
 pub mod people;
+pub mod policies;
 pub mod report;
 pub mod requests;
 pub mod text;
@@ -19,7 +20,7 @@ mod destruction;
 mod locks;
 mod statements;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::time::Duration;
 
 use stele_format::digest::Digest;
@@ -98,6 +99,10 @@ pub struct Auditor {
     people: Option<People>,
     founded: Option<LogIndex>,
     requests: BTreeMap<LogIndex, Request>,
+    /// Those that may still be open.
+    open: BTreeSet<LogIndex>,
+    /// Somebody or some key may have ceased to be active.
+    power_lost: bool,
     /// Statements that counted, by digest of their text.
     texts: HashMap<Digest, LogIndex>,
     policies: BTreeMap<Name, Name>,
@@ -135,6 +140,8 @@ impl Auditor {
             people: None,
             founded: None,
             requests: BTreeMap::new(),
+            open: BTreeSet::new(),
+            power_lost: false,
             texts: HashMap::new(),
             policies: BTreeMap::new(),
             grants: Vec::new(),
@@ -185,6 +192,7 @@ impl Auditor {
             Body::Statement(statement) => self.take_statement(header, statement),
             Body::Tombstone(tombstone) => self.take_tombstone(header, tombstone),
             Body::Destroyed(destroyed) => self.take_destroyed(header, destroyed),
+            Body::Enacted(request) => self.take_enacted(header, *request),
             Body::Later(kind) if kind.get() & OPTIONAL == 0 => self.unknown += 1,
             _ => {}
         }

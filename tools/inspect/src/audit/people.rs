@@ -7,10 +7,11 @@ use stele_format::statement::{Act, Found, Name, Role};
 use stele_format::units::UnixMillis;
 
 use super::finding::Breach;
-use crate::limits::{APPROVERS_MIN, OFFICERS_MIN, OPERATORS_MIN, QUARANTINE_MS, UNUSED_KEY_MS};
+use super::policies::Policies;
+use crate::limits::{QUARANTINE_MS, UNUSED_KEY_MS};
 
 /// Whether a person or key may do anything.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Standing {
     /// Yes.
     Active,
@@ -39,8 +40,10 @@ pub struct Key {
     pub key: PublicKey,
     /// Whether it may sign.
     pub standing: Standing,
-    /// When it was enrolled; none for the keys of the founding.
+    /// When it was enrolled or resumed; none for the keys of the founding that never were suspended.
     pub enrolled: Option<UnixMillis>,
+    /// Who asked for that or approved it.
+    pub enrolled_by: BTreeSet<Name>,
     /// Last signature, or enrolment.
     pub used: UnixMillis,
     /// Count in its last signature.
@@ -63,7 +66,7 @@ pub struct Person {
     pub role: Role,
     /// Whether they may do it.
     pub standing: Standing,
-    /// Who asked for their enrolment or that of one of their keys, or approved it.
+    /// Who asked for their enrolment or approved it.
     pub enrolled_by: BTreeSet<Name>,
     /// Their keys, removed ones too.
     pub keys: Vec<Key>,
@@ -96,18 +99,8 @@ impl Person {
 pub struct People {
     /// By name.
     pub all: BTreeMap<Name, Person>,
-    /// Keys in files may be used.
-    pub plain_keys: bool,
-}
-
-/// How many of a role a vault must keep.
-const fn minimum(role: Role) -> usize {
-    match role {
-        Role::Officer => OFFICERS_MIN,
-        Role::Approver => APPROVERS_MIN,
-        Role::Operator => OPERATORS_MIN,
-        Role::Custodian | Role::Auditor => 0,
-    }
+    /// What they set.
+    pub policies: Policies,
 }
 
 impl People {
@@ -116,14 +109,13 @@ impl People {
     /// # Errors
     /// Too few people, or keys in files in a vault that has no place for them.
     pub fn found(found: &Found, evaluation: bool, now: UnixMillis) -> Result<Self, Breach> {
-        let says = |name: &str| {
-            let mut policies = found.policies.iter();
-            policies.any(|(own, value)| own.as_str() == name && value.as_str() == "yes")
-        };
-        let mut people = Self {
-            plain_keys: evaluation && says("plain-keys"),
-            ..Self::default()
-        };
+        let mut people = Self::default();
+        for (name, value) in &found.policies {
+            people.policies.set(name, value)?;
+        }
+        if people.policies.plain_keys && !evaluation {
+            return Err(Breach::PlainKey);
+        }
         for entry in &found.keys {
             people.check_type(&entry.key)?;
             let person = people.all.entry(entry.person.clone()).or_insert(Person {
@@ -136,6 +128,7 @@ impl People {
                 key: entry.key,
                 standing: Standing::Active,
                 enrolled: None,
+                enrolled_by: BTreeSet::new(),
                 used: now,
                 counter: 0,
             });
@@ -143,11 +136,28 @@ impl People {
         if people.lacking().is_some() {
             return Err(Breach::FoundSmall);
         }
+        people.check_erase_approvals()?;
         Ok(people)
     }
 
+    /// A destruction must not need every approver there is: one of them may be away.
+    fn check_erase_approvals(&self) -> Result<(), Breach> {
+        if self.policies.erase_approvals < self.signing(Role::Approver) {
+            Ok(())
+        } else {
+            Err(Breach::Policy)
+        }
+    }
+
+    fn signing(&self, role: Role) -> u64 {
+        let people = self.all.values();
+        people
+            .filter(|person| person.role == role && person.can_sign())
+            .count() as u64
+    }
+
     fn check_type(&self, key: &PublicKey) -> Result<(), Breach> {
-        if key.key_type() == KeyType::SecurityKey || self.plain_keys {
+        if key.key_type() == KeyType::SecurityKey || self.policies.plain_keys {
             Ok(())
         } else {
             Err(Breach::PlainKey)
@@ -157,15 +167,9 @@ impl People {
     /// A role with fewer people who can sign than there must be.
     #[must_use]
     pub fn lacking(&self) -> Option<Role> {
-        let count = |role| {
-            let people = self.all.values();
-            people
-                .filter(|person| person.role == role && person.can_sign())
-                .count()
-        };
         Role::ALL
             .into_iter()
-            .find(|role| count(*role) < minimum(*role))
+            .find(|role| self.signing(*role) < self.policies.minimum(*role))
     }
 
     /// A person who may act.
@@ -219,33 +223,42 @@ impl People {
         back
     }
 
-    /// Whether one of two people brought the other in.
+    /// Whether one of two people brought the other in, or the key the other signs with.
     #[must_use]
-    pub fn are_tied(&self, first: &Name, second: &Name) -> Option<(Name, Name)> {
-        let brought = |by: &Name, whom: &Name| {
+    pub fn are_tied(
+        &self,
+        first: (&Name, &PublicKey),
+        second: (&Name, &PublicKey),
+    ) -> Option<(Name, Name)> {
+        let brought = |by: &Name, (whom, key): (&Name, &PublicKey)| {
             let person = self.all.get(whom);
-            person.is_some_and(|person| person.enrolled_by.contains(by))
+            person.is_some_and(|person| {
+                let key = person.key(key);
+                person.enrolled_by.contains(by)
+                    || key.is_some_and(|key| key.enrolled_by.contains(by))
+            })
         };
-        if brought(first, second) {
-            return Some((first.clone(), second.clone()));
+        if brought(first.0, second) {
+            return Some((first.0.clone(), second.0.clone()));
         }
-        brought(second, first).then(|| (second.clone(), first.clone()))
+        brought(second.0, first).then(|| (second.0.clone(), first.0.clone()))
     }
 
-    /// A key is free for a person: nobody else ever had it, and the person does not have it now.
-    fn check_free(&self, name: &Name, key: &PublicKey) -> Result<(), Breach> {
+    /// A point is one private key, whatever type it is written as, and is used once for ever.
+    fn check_free(&self, key: &PublicKey) -> Result<(), Breach> {
         self.check_type(key)?;
-        let taken = self.all.iter().any(|(own, person)| {
-            let held = person.key(key);
-            held.is_some_and(|held| own != name || held.standing != Standing::Removed)
-        });
-        if taken { Err(Breach::KeyKnown) } else { Ok(()) }
+        let mut known = self.all.values().flat_map(|person| &person.keys);
+        if known.any(|known| known.key.point() == key.point()) {
+            Err(Breach::KeyKnown)
+        } else {
+            Ok(())
+        }
     }
 
-    fn there(&self, name: &Name) -> Result<&Person, Breach> {
+    fn there(&mut self, name: &Name) -> Result<&mut Person, Breach> {
         let person = self
             .all
-            .get(name)
+            .get_mut(name)
             .ok_or_else(|| Breach::Person(name.clone()))?;
         if person.standing == Standing::Removed {
             return Err(Breach::Inactive(name.clone()));
@@ -253,7 +266,7 @@ impl People {
         Ok(person)
     }
 
-    /// Does what an act about people says; other acts change nothing here.
+    /// Does what an act about people and policies says; other acts change nothing here.
     ///
     /// # Errors
     /// It cannot be done; nothing is changed then.
@@ -263,13 +276,12 @@ impl People {
         by: &BTreeSet<Name>,
         now: UnixMillis,
     ) -> Result<(), Breach> {
+        if !is_about_people(act) {
+            return Ok(());
+        }
         let mut next = self.clone();
         next.apply(act, by, now)?;
-        let reduces = matches!(
-            act,
-            Act::RemoveKey { .. } | Act::Suspend { .. } | Act::Remove { .. }
-        );
-        if reduces && let Some(role) = next.lacking() {
+        if let Some(role) = next.lacking() {
             return Err(Breach::Minimum(role));
         }
         *self = next;
@@ -277,90 +289,139 @@ impl People {
     }
 
     fn apply(&mut self, act: &Act, by: &BTreeSet<Name>, now: UnixMillis) -> Result<(), Breach> {
-        let fresh = |key: &PublicKey| Key {
-            key: *key,
-            standing: Standing::Active,
-            enrolled: Some(now),
-            used: now,
-            counter: 0,
-        };
         match act {
             Act::Enrol { person, role, key } => {
                 if self.all.contains_key(person) {
                     return Err(Breach::PersonKnown(person.clone()));
                 }
-                self.check_free(person, key)?;
+                self.check_free(key)?;
                 let enrolled = Person {
                     role: *role,
                     standing: Standing::Active,
                     enrolled_by: by.clone(),
-                    keys: vec![fresh(key)],
+                    keys: vec![fresh(key, by, now)],
                 };
                 self.all.insert(person.clone(), enrolled);
             }
             Act::AddKey { person, key } => {
-                self.check_free(person, key)?;
-                if self.there(person)?.held() >= stele_format::limits::PERSON_KEYS_MAX {
+                self.check_free(key)?;
+                let own = self.there(person)?;
+                if own.held() >= stele_format::limits::PERSON_KEYS_MAX {
                     return Err(Breach::KeysFull(person.clone()));
                 }
-                if let Some(own) = self.all.get_mut(person) {
-                    own.keys.retain(|known| known.key != *key);
-                    own.keys.push(fresh(key));
-                    own.enrolled_by.extend(by.iter().cloned());
-                }
+                own.keys.push(fresh(key, by, now));
             }
             Act::RemoveKey { person, key } => {
-                self.there(person)?;
-                let own = self.all.get_mut(person).and_then(|own| own.key_mut(key));
+                let own = self.there(person)?.key_mut(key);
                 let own = own.filter(|own| own.standing != Standing::Removed);
                 own.ok_or_else(|| Breach::KeyMissing(person.clone()))?
                     .standing = Standing::Removed;
             }
-            Act::Suspend { person } => self.stand(person, Standing::Suspended)?,
-            Act::Remove { person } => self.stand(person, Standing::Removed)?,
-            Act::Resume { person } => self.stand(person, Standing::Active)?,
+            Act::Suspend { person } => self.lower(person, Standing::Suspended)?,
+            Act::Remove { person } => self.lower(person, Standing::Removed)?,
+            Act::Resume { person } => self.resume(person, by, now)?,
+            Act::Policy { name, value } => self.set_policy(name, value)?,
             _ => {}
         }
         Ok(())
     }
 
-    fn stand(&mut self, name: &Name, standing: Standing) -> Result<(), Breach> {
-        self.there(name)?;
-        if let Some(person) = self.all.get_mut(name) {
-            person.standing = standing;
-            if standing == Standing::Active {
-                let suspended = person.keys.iter_mut();
-                let suspended = suspended.filter(|key| key.standing == Standing::Suspended);
-                suspended.for_each(|key| key.standing = Standing::Active);
-            }
+    fn set_policy(&mut self, name: &Name, value: &Name) -> Result<(), Breach> {
+        // The founding alone says whether keys in files count.
+        if name.as_str() == "plain-keys" {
+            return Err(Breach::Policy);
+        }
+        self.policies.set(name, value)?;
+        if name.as_str() == "erase-approvals" {
+            self.check_erase_approvals()?;
         }
         Ok(())
     }
 
-    /// An access review: keys unused for long are suspended, except where too few people would be left.
-    /// Returns whose key was.
+    /// Suspends or removes somebody and all keys that are not lower already.
+    fn lower(&mut self, name: &Name, standing: Standing) -> Result<(), Breach> {
+        let person = self.there(name)?;
+        if person.standing == standing {
+            return Err(Breach::Inactive(name.clone()));
+        }
+        person.standing = standing;
+        for key in &mut person.keys {
+            key.standing = key.standing.max(standing);
+        }
+        Ok(())
+    }
+
+    /// Suspended keys begin anew: they wait again, and whoever brought them back is tied to them.
+    fn resume(&mut self, name: &Name, by: &BTreeSet<Name>, now: UnixMillis) -> Result<(), Breach> {
+        let person = self.there(name)?;
+        let is_suspended = |key: &Key| key.standing == Standing::Suspended;
+        if person.standing == Standing::Active && !person.keys.iter().any(is_suspended) {
+            return Err(Breach::NotSuspended(name.clone()));
+        }
+        person.standing = Standing::Active;
+        for key in person.keys.iter_mut().filter(|key| is_suspended(key)) {
+            key.standing = Standing::Active;
+            key.enrolled = Some(now);
+            key.used = now;
+            key.enrolled_by.extend(by.iter().cloned());
+        }
+        Ok(())
+    }
+
+    /// An access review: keys unused for long are suspended, the longest unused first, except where too few
+    /// people would be left. Custodians have nothing to sign. Returns whose keys were.
     pub fn review(&mut self, now: UnixMillis) -> Vec<Name> {
+        let mut unused = Vec::new();
+        for (name, person) in &self.all {
+            let keys = person.keys.iter().filter(|key| {
+                person.role != Role::Custodian
+                    && key.standing == Standing::Active
+                    && now.get().saturating_sub(key.used.get()) >= UNUSED_KEY_MS
+            });
+            unused.extend(keys.map(|key| (key.used, key.key, name.clone())));
+        }
+        unused.sort_unstable_by_key(|(used, key, _)| {
+            let plain = key.key_type() == KeyType::Plain;
+            (*used, plain, *key.point())
+        });
         let mut suspended = Vec::new();
-        let names: Vec<Name> = self.all.keys().cloned().collect();
-        for name in names {
-            let keys = self.all.get(&name).map_or(0, |person| person.keys.len());
-            for place in 0..keys {
-                let mut next = self.clone();
-                let person = next.all.get_mut(&name);
-                let Some(key) = person.and_then(|person| person.keys.get_mut(place)) else {
-                    continue;
-                };
-                let unused = now.get().saturating_sub(key.used.get()) >= UNUSED_KEY_MS;
-                if !unused || key.standing != Standing::Active {
-                    continue;
-                }
-                key.standing = Standing::Suspended;
-                if next.lacking().is_none() {
-                    suspended.push(name.clone());
-                    *self = next;
-                }
+        for (_, key, name) in unused {
+            let mut next = self.clone();
+            let person = next.all.get_mut(&name);
+            if let Some(own) = person.and_then(|person| person.key_mut(&key)) {
+                own.standing = Standing::Suspended;
+            }
+            if next.lacking().is_none() {
+                suspended.push(name);
+                *self = next;
             }
         }
         suspended
     }
+}
+
+fn fresh(key: &PublicKey, by: &BTreeSet<Name>, now: UnixMillis) -> Key {
+    Key {
+        key: *key,
+        standing: Standing::Active,
+        enrolled: Some(now),
+        enrolled_by: by.clone(),
+        used: now,
+        counter: 0,
+    }
+}
+
+/// Acts that change people and policies alone, and do so with the statement.
+#[must_use]
+pub const fn is_about_people(act: &Act) -> bool {
+    matches!(
+        act,
+        Act::Enrol { .. }
+            | Act::AddKey { .. }
+            | Act::RemoveKey { .. }
+            | Act::Suspend { .. }
+            | Act::Remove { .. }
+            | Act::Resume { .. }
+            | Act::Policy { .. }
+    )
 }

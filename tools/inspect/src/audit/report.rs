@@ -114,8 +114,10 @@ pub struct KeyLine {
     pub kind: &'static str,
     /// `active`, `suspended` or `removed`.
     pub state: &'static str,
-    /// When it was enrolled; none at the founding.
+    /// When it was enrolled or resumed; none at the founding.
     pub enrolled: Option<String>,
+    /// Who brought it in or resumed it.
+    pub enrolled_by: Vec<String>,
     /// Until when it decides nothing about destruction.
     pub quarantine_until: Option<String>,
 }
@@ -149,6 +151,8 @@ pub struct Holds {
 pub struct CaseLine {
     /// Salted digest of its name.
     pub case: String,
+    /// Digest of the list it holds.
+    pub scope: String,
     /// Versions it holds.
     pub versions: u64,
 }
@@ -404,6 +408,7 @@ fn keys(person: &Person, now: UnixMillis) -> Vec<KeyLine> {
         kind: key.key.key_type().name(),
         state: key.standing.word(),
         enrolled: key.enrolled.map(time),
+        enrolled_by: key.enrolled_by.iter().map(ToString::to_string).collect(),
         quarantine_until: key.quarantine(now).map(time),
     };
     person.keys.iter().map(line).collect()
@@ -435,7 +440,8 @@ fn holds(auditor: &Auditor) -> Holds {
     }
     let cases = auditor.cases.counts();
     let cases = cases.map(|(case, versions)| CaseLine {
-        case: case.to_string(),
+        case: case.case.to_string(),
+        scope: case.scope.to_string(),
         versions,
     });
     Holds {

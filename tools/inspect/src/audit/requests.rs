@@ -38,7 +38,7 @@ pub enum State {
     Executed,
     /// Somebody stopped it.
     Vetoed,
-    /// Somebody who signed for it may not any more.
+    /// Somebody who asked for it or approved it, or their key, is no longer active.
     Dead,
 }
 
@@ -70,8 +70,8 @@ pub struct Request {
     pub needs: Needs,
     /// Who approved.
     pub approvals: Vec<Voice>,
-    /// How many approvals there were when it had all it needs: these must still be good at the execution.
-    counted: usize,
+    /// Who is the reason that it died.
+    pub lost: Option<Name>,
     /// How far it has come.
     pub state: State,
     /// Who executed it.
@@ -80,6 +80,8 @@ pub struct Request {
     pub toll: Toll,
     /// Its effect on the clock is recorded.
     pub clock_set: bool,
+    /// It is recorded that what it asked for has been done.
+    pub enacted: bool,
 }
 
 impl Request {
@@ -92,15 +94,16 @@ impl Request {
             by,
             needs,
             approvals: Vec::new(),
-            counted: 0,
+            lost: None,
             state: State::Requested,
             executed: None,
             toll: Toll::default(),
             clock_set: false,
+            enacted: false,
         }
     }
 
-    /// The last moment of the window that begins then.
+    /// The first moment after the window that begins then.
     fn window(from: UnixMillis) -> UnixMillis {
         from.checked_add(WINDOW_MS).unwrap_or(UnixMillis::MAX)
     }
@@ -112,7 +115,7 @@ impl Request {
             return None;
         };
         let from = since
-            .checked_add(self.needs.cooling_ms)
+            .checked_add(self.needs.rest_ms.unwrap_or(0))
             .unwrap_or(UnixMillis::MAX);
         Some((from, Self::window(from)))
     }
@@ -121,11 +124,11 @@ impl Request {
     #[must_use]
     pub fn word(&self, now: UnixMillis) -> &'static str {
         match self.state {
-            State::Requested if now > Self::window(self.by.at) => "lapsed",
+            State::Requested if now >= Self::window(self.by.at) => "lapsed",
             State::Requested => "requested",
             State::Approved(_) => match self.executable() {
                 Some((from, _)) if now < from => "cooling",
-                Some((_, until)) if now > until => "lapsed",
+                Some((_, until)) if now >= until => "lapsed",
                 _ => "executable",
             },
             State::Executed => "executed",
@@ -141,7 +144,12 @@ impl Request {
         approvers.chain([self.by.name.clone()]).collect()
     }
 
-    fn is_open(&self) -> Result<(), Breach> {
+    fn supporters(&self) -> impl Iterator<Item = &Voice> {
+        [&self.by].into_iter().chain(&self.approvals)
+    }
+
+    /// It was neither stopped nor executed, whatever the time.
+    fn is_undecided(&self) -> Result<(), Breach> {
         let over = match self.state {
             State::Requested | State::Approved(_) => return Ok(()),
             State::Executed => "executed",
@@ -151,50 +159,81 @@ impl Request {
         Err(Breach::RequestOver(self.by.index, over))
     }
 
+    /// It may still be approved, stopped or executed at this time.
+    #[must_use]
+    pub fn is_open(&self, now: UnixMillis) -> bool {
+        let end = match self.executable() {
+            Some((_, end)) => end,
+            None => Self::window(self.by.at),
+        };
+        self.is_undecided().is_ok() && now < end
+    }
+
+    /// Ends it if somebody who supported it, or the key they used, is no longer active.
+    pub fn bury(&mut self, people: &People, now: UnixMillis) {
+        let gone = |voice: &&Voice| people.active_key(&voice.name, &voice.key).is_err();
+        let gone = self.supporters().find(gone).map(|voice| voice.name.clone());
+        if gone.is_some() && self.is_open(now) {
+            self.state = State::Dead;
+            self.lost = gone;
+        }
+    }
+
     /// Somebody approves.
     ///
     /// # Errors
     /// The rule that forbids it.
     pub fn approve(&mut self, voice: Voice, people: &People) -> Result<(), Breach> {
-        self.is_open()?;
+        self.is_undecided()?;
+        if self.executable().is_some() {
+            return Err(Breach::RequestOver(self.by.index, "approved"));
+        }
         let until = Self::window(self.by.at);
-        if voice.at > until {
+        if voice.at >= until {
             return Err(Breach::ApprovalLate(second(until)));
         }
-        let known = self.approvals.iter().chain([&self.by]);
-        let (mut same_person, mut same_key) = (false, false);
-        for other in known {
-            same_person |= other.name == voice.name;
-            same_key |= other.key == voice.key;
-        }
-        if same_person {
+        if self.supporters().any(|other| other.name == voice.name) {
             return Err(Breach::ApproverPerson(voice.name));
         }
-        if same_key {
+        if self.supporters().any(|other| other.key == voice.key) {
             return Err(Breach::ApproverKey);
         }
-        if voice.role == self.by.role {
-            return Err(Breach::ApproverSameRole(voice.role));
+        let role = voice.role;
+        if self.needs.of(role) == 0 {
+            return Err(if role == self.by.role {
+                Breach::ApproverSameRole(role)
+            } else {
+                Breach::ApproverRole(role)
+            });
         }
-        if !self
-            .needs
-            .approvals
-            .iter()
-            .any(|(role, _)| *role == voice.role)
-        {
-            return Err(Breach::ApproverRole(voice.role));
+        if self.missing(role) == 0 {
+            return Err(Breach::ApprovalSpare(role));
         }
-        if let Some((by, whom)) = people.are_tied(&self.by.name, &voice.name) {
-            return Err(Breach::Enrolment(by, whom));
+        for other in self.supporters() {
+            let (one, other) = ((&voice.name, &voice.key), (&other.name, &other.key));
+            if let Some((by, whom)) = people.are_tied(one, other) {
+                return Err(Breach::Enrolment(by, whom));
+            }
         }
         self.check_quarantine(&voice, people)?;
         let at = voice.at;
         self.approvals.push(voice);
-        if self.state == State::Requested && self.has_enough() {
+        let mut needed = self.needs.approvals.iter();
+        if needed.all(|(role, _)| self.missing(*role) == 0) {
             self.state = State::Approved(at);
-            self.counted = self.approvals.len();
         }
         Ok(())
+    }
+
+    fn missing(&self, role: Role) -> u64 {
+        let given = self.approvals.iter().filter(|voice| voice.role == role);
+        self.needs.of(role).saturating_sub(given.count() as u64)
+    }
+
+    /// Acts that only take power away rest not at all: they take effect with the last approval.
+    #[must_use]
+    pub fn takes_effect_now(&self) -> bool {
+        matches!(self.state, State::Approved(_)) && self.needs.rest_ms.is_none()
     }
 
     fn check_quarantine(&self, voice: &Voice, people: &People) -> Result<(), Breach> {
@@ -207,23 +246,15 @@ impl Request {
         }
     }
 
-    fn has_enough(&self) -> bool {
-        let count = |role| {
-            self.approvals
-                .iter()
-                .filter(|voice| voice.role == role)
-                .count()
-        };
-        let mut needed = self.needs.approvals.iter();
-        needed.all(|(role, needed)| count(*role) >= *needed)
-    }
-
     /// Somebody stops it.
     ///
     /// # Errors
     /// It is too late, or they may not.
     pub fn veto(&mut self, voice: &Voice) -> Result<(), Breach> {
-        self.is_open()?;
+        self.is_undecided()?;
+        if !self.is_open(voice.at) {
+            return Err(Breach::RequestOver(self.by.index, "lapsed"));
+        }
         if !matches!(voice.role, Role::Officer | Role::Approver | Role::Auditor) {
             return Err(Breach::VetoRole(voice.role));
         }
@@ -236,23 +267,24 @@ impl Request {
     /// # Errors
     /// The rule that forbids it.
     pub fn execute(&mut self, voice: Voice, people: &People) -> Result<(), Breach> {
-        self.is_open()?;
+        if let (State::Dead, Some(name)) = (self.state, &self.lost) {
+            return Err(Breach::ExecuteDead(name.clone()));
+        }
+        self.is_undecided()?;
         let unapproved = Breach::ExecuteUnapproved(self.by.index);
         let (from, until) = self.executable().ok_or(unapproved)?;
         if voice.at < from {
             return Err(Breach::ExecuteEarly(second(from)));
         }
-        if voice.at > until {
+        if voice.at >= until {
             return Err(Breach::ExecuteLate(second(until)));
         }
-        if !matches!(voice.role, Role::Operator | Role::Officer | Role::Approver) {
+        if !self.needs.executors.contains(&voice.role) {
             return Err(Breach::ExecuteRole(voice.role));
         }
         self.check_quarantine(&voice, people)?;
-        let counted = self.approvals.iter().take(self.counted);
-        for signed in counted.chain([&self.by]) {
+        for signed in self.supporters() {
             if people.active_key(&signed.name, &signed.key).is_err() {
-                self.state = State::Dead;
                 return Err(Breach::ExecuteDead(signed.name.clone()));
             }
         }
@@ -287,6 +319,7 @@ mod tests {
         Act, Breach, Digest, LogIndex, Name, People, PublicKey, Request, Role, UnixMillis, Voice,
     };
     use crate::audit::matrix::needs;
+    use crate::audit::policies::Policies;
     use stele_format::sshsig::KeyType;
 
     /// People never share a key, so that this rule never is the only one; it stands all the same.
@@ -309,7 +342,7 @@ mod tests {
         let act = Act::Suspend {
             person: name("olga"),
         };
-        let needs = needs(&act, Role::Officer, false).unwrap();
+        let needs = needs(&act, Role::Officer, false, &Policies::default()).unwrap();
         let mut request = Request::new(Digest::ZERO, act, voice("fay", Role::Officer), needs);
         let approval = voice("anna", Role::Approver);
         let refused = request.approve(approval, &People::default());

@@ -1,7 +1,5 @@
 //! Statements: read, verified, and done what they say.
 
-use std::collections::BTreeSet;
-
 use stele_format::digest::Digest;
 use stele_format::record::{RecordHeader, StatementBody};
 use stele_format::sshsig::{KeyType, STATEMENT_NAMESPACE, Signature, Verified};
@@ -12,13 +10,12 @@ use stele_format::units::{LogIndex, UnixMillis};
 
 use super::finding::Breach;
 use super::heads::Known;
+use super::holds::Case;
 use super::matrix::{is_large, needs};
-use super::people::People;
-use super::requests::{Request, Voice};
+use super::people::{People, is_about_people};
+use super::requests::{Request, State, Voice};
 use super::{Auditor, Granted};
-
-/// Policies that this tool knows, and whose value it applies.
-const KNOWN_POLICY: &str = "plain-keys";
+use crate::limits::{GRANT_MS_MAX, OPEN_REQUEST_COUNT_MAX, SESSION_SPAN_MS};
 
 impl Auditor {
     pub(super) fn take_statement(&mut self, header: &RecordHeader, body: &StatementBody) {
@@ -51,12 +48,48 @@ impl Auditor {
             (Kind::Found(found), _) => self.found(found, &verified, index, at)?,
             (kind, Some(by)) => {
                 let voice = self.voice(by, &verified, index, at)?;
-                self.say(kind, digest, voice)?;
+                let recorded = (voice, header.wall_ms);
+                self.say(kind, digest, recorded)?;
+                self.used(by, &verified, index, at);
             }
             (_, None) => return Err(Breach::SignatureCount(0)),
         }
         self.texts.insert(digest, index);
+        if matches!(statement.kind(), Kind::Review(_)) {
+            self.review(index, at);
+        }
+        self.bury();
         Ok(())
+    }
+
+    /// A review, or an act that takes power away, may have cost an open request somebody who signed for it.
+    fn bury(&mut self) {
+        let (Some(people), true) = (&self.people, self.power_lost) else {
+            return;
+        };
+        for index in &self.open {
+            if let Some(request) = self.requests.get_mut(index) {
+                request.bury(people, self.now);
+            }
+        }
+        self.power_lost = false;
+    }
+
+    /// Notes a signature that counted.
+    fn used(&mut self, by: &Name, verified: &[Verified], index: LogIndex, at: UnixMillis) {
+        let Some(people) = &mut self.people else {
+            return;
+        };
+        let mut back = false;
+        for signature in verified {
+            back |= people.used(by, &signature.key(), at, signature.counter());
+        }
+        if back {
+            let what = format!(
+                "the security key of {by} counts fewer signatures than before: it may have been copied, or this was signed earlier"
+            );
+            self.alarm(index, "counter-back", what);
+        }
     }
 
     fn found(
@@ -85,63 +118,57 @@ impl Auditor {
         }
         self.people = Some(people);
         self.founded = Some(index);
-        for (name, value) in &found.policies {
-            self.set_policy(index, name, value);
-        }
+        self.policies.extend(found.policies.iter().cloned());
         Ok(())
-    }
-
-    fn set_policy(&mut self, index: LogIndex, name: &Name, value: &Name) {
-        if name.as_str() != KNOWN_POLICY {
-            let what = format!(
-                "policy {name} is {value}; this tool does not know it and judges by the built-in rules"
-            );
-            self.alarm(index, "policy-unknown", what);
-        }
-        self.policies.insert(name.clone(), value.clone());
     }
 
     /// Who signed, if they may.
     fn voice(
-        &mut self,
+        &self,
         by: &Name,
         verified: &[Verified],
         index: LogIndex,
         at: UnixMillis,
     ) -> Result<Voice, Breach> {
-        let people = self.people.as_mut().ok_or(Breach::Unfounded)?;
+        let people = self.people.as_ref().ok_or(Breach::Unfounded)?;
         let [signature] = verified else {
             return Err(Breach::SignatureCount(verified.len()));
         };
         let key = signature.key();
         let (person, _) = people.active_key(by, &key)?;
-        let role = person.role;
         check_touch(signature, people)?;
-        if people.used(by, &key, at, signature.counter()) {
-            let what = format!(
-                "the security key of {by} counts fewer signatures than before: it may have been copied, or this was signed earlier"
-            );
-            self.alarm(index, "counter-back", what);
-        }
         Ok(Voice {
             name: by.clone(),
-            role,
+            role: person.role,
             key,
             index,
             at,
         })
     }
 
-    fn say(&mut self, kind: &Kind, digest: Digest, voice: Voice) -> Result<(), Breach> {
+    fn say(
+        &mut self,
+        kind: &Kind,
+        digest: Digest,
+        (voice, wall): (Voice, UnixMillis),
+    ) -> Result<(), Breach> {
         match kind {
-            Kind::Request(asked) => self.ask(asked, digest, voice),
-            Kind::Answer(answer) => self.answer(answer, voice),
+            Kind::Request(asked) => self.ask(asked, digest, (voice, wall)),
+            Kind::Answer(answer) => self.answer(answer, (voice, wall)),
             Kind::Hold(hold) => self.hold(hold, &voice),
             Kind::Review(review) => {
-                self.check_head(&review.head, voice.index)?;
-                self.review(&voice)
+                if !matches!(voice.role, Role::Officer | Role::Auditor) {
+                    return Err(Breach::ReviewRole(voice.role));
+                }
+                self.check_head(&review.head, voice.index)
             }
-            Kind::Session(_) => Err(Breach::Session),
+            Kind::Session(session) => {
+                let apart = session.at.start().get().abs_diff(wall.get());
+                if apart > SESSION_SPAN_MS {
+                    return Err(Breach::Session);
+                }
+                Ok(())
+            }
             Kind::Found(_) => Err(Breach::FoundTwice),
         }
     }
@@ -160,20 +187,53 @@ impl Auditor {
         }
     }
 
-    fn ask(&mut self, asked: &Asked, digest: Digest, voice: Voice) -> Result<(), Breach> {
-        self.check_head(&asked.head, voice.index)?;
-        let large = match &asked.act {
+    fn ask(
+        &mut self,
+        asked: &Asked,
+        digest: Digest,
+        (voice, wall): (Voice, UnixMillis),
+    ) -> Result<(), Breach> {
+        let (act, index, at) = (&asked.act, voice.index, voice.at);
+        if matches!(act, Act::Later(_)) {
+            return Err(Breach::Later);
+        }
+        let people = self.people.as_ref().ok_or(Breach::Unfounded)?;
+        // Who may ask is looked at first; how large its list is, and with it what it needs, comes after.
+        if needs(act, voice.role, false, &people.policies).is_none() {
+            return Err(Breach::Requester(voice.role));
+        }
+        if is_about_people(act) {
+            people
+                .clone()
+                .change(act, &[voice.name.clone()].into(), at)?;
+        }
+        check_times(act, at, wall)?;
+        self.check_head(&asked.head, index)?;
+        let large = match act {
             Act::Erase(erase) => self.check_list(&erase.scope, erase.count)?,
             Act::ReleaseHold(release) => self.check_list(&release.scope, release.count)?,
-            Act::Later(_) => return Err(Breach::Later),
             _ => false,
         };
-        let needs = needs(&asked.act, voice.role, large).ok_or(Breach::Requester(voice.role))?;
-        let index = voice.index;
-        let request = Request::new(digest, asked.act.clone(), voice, needs);
-        self.check_latest(index, &asked.act);
+        self.check_open(at)?;
+        let people = self.people.as_ref().ok_or(Breach::Unfounded)?;
+        let needs =
+            needs(act, voice.role, large, &people.policies).ok_or(Breach::Requester(voice.role))?;
+        let request = Request::new(digest, act.clone(), voice, needs);
+        self.check_latest(index, act);
         self.requests.insert(index, request);
+        self.open.insert(index);
         Ok(())
+    }
+
+    fn check_open(&mut self, now: UnixMillis) -> Result<(), Breach> {
+        let requests = &self.requests;
+        let is_open = |index: &LogIndex| requests.get(index).is_some_and(|one| one.is_open(now));
+        self.open.retain(is_open);
+        if self.open.len() < OPEN_REQUEST_COUNT_MAX {
+            Ok(())
+        } else {
+            Err(Breach::TooManyRequests)
+        }
     }
 
     /// A list that is complete, names only versions of the log, and has the number of them that was signed.
@@ -211,57 +271,61 @@ impl Auditor {
         }
     }
 
-    fn answer(&mut self, answer: &Answer, voice: Voice) -> Result<(), Breach> {
+    fn answer(
+        &mut self,
+        answer: &Answer,
+        (voice, wall): (Voice, UnixMillis),
+    ) -> Result<(), Breach> {
         let unknown = Breach::RequestUnknown(answer.request);
         let people = self.people.as_ref().ok_or(Breach::Unfounded)?;
-        let request = self.requests.get_mut(&answer.request).ok_or(unknown)?;
+        // Changed as a whole or not at all: what does not count leaves no trace.
+        let request = self.requests.get(&answer.request).ok_or(unknown)?;
         if request.digest != answer.digest {
             return Err(Breach::RequestDigest(answer.request));
         }
+        let (mut request, at) = (request.clone(), voice.at);
         match answer.verb {
-            Verb::Approve => request.approve(voice, people),
-            Verb::Veto => request.veto(&voice),
+            Verb::Approve => {
+                request.approve(voice, people)?;
+                if request.takes_effect_now() {
+                    self.carry_out(answer.request, &request, at)?;
+                    request.state = State::Executed;
+                }
+            }
+            Verb::Veto => request.veto(&voice)?,
             Verb::Execute => {
-                let (index, at) = (voice.index, voice.at);
                 request.execute(voice, people)?;
-                let (act, makers) = (request.act.clone(), request.makers());
-                self.carry_out(answer.request, &act, &makers, (index, at))
+                check_times(&request.act, at, wall)?;
+                self.carry_out(answer.request, &request, at)?;
             }
         }
+        self.requests.insert(answer.request, request);
+        Ok(())
     }
 
     fn carry_out(
         &mut self,
-        request: LogIndex,
-        act: &Act,
-        makers: &BTreeSet<Name>,
-        (index, at): (LogIndex, UnixMillis),
+        index: LogIndex,
+        request: &Request,
+        at: UnixMillis,
     ) -> Result<(), Breach> {
-        match act {
+        match &request.act {
             Act::ReleaseHold(release) => {
-                let list = self.lists.get(&release.scope).ok_or(Breach::ScopeUnknown)?;
                 self.cases
-                    .lift(&release.case, &list.members, &mut self.versions);
-                self.lifts.push(request);
+                    .lift(&release.case, &release.scope, index, &mut self.versions);
+                self.lifts.push(index);
             }
             Act::Grant(grant) => self.grants.push(Granted {
-                request,
+                request: index,
                 grant: grant.clone(),
             }),
-            Act::Policy { name, value } => {
-                // Only the founding lets keys in files in; they can be locked out later.
-                if name.as_str() == KNOWN_POLICY {
-                    let people = self.people.as_mut().ok_or(Breach::Unfounded)?;
-                    if value.as_str() == "yes" && !people.plain_keys {
-                        return Err(Breach::PlainKey);
-                    }
-                    people.plain_keys = value.as_str() == "yes";
-                }
-                self.set_policy(index, name, value);
-            }
-            _ => {
+            act => {
                 let people = self.people.as_mut().ok_or(Breach::Unfounded)?;
-                people.change(act, makers, at)?;
+                people.change(act, &request.makers(), at)?;
+                self.power_lost |= request.needs.rest_ms.is_none();
+                if let Act::Policy { name, value } = act {
+                    self.policies.insert(name.clone(), value.clone());
+                }
             }
         }
         Ok(())
@@ -273,20 +337,46 @@ impl Auditor {
         }
         self.check_list(&hold.scope, hold.count)?;
         let list = self.lists.get(&hold.scope).ok_or(Breach::ScopeUnknown)?;
-        self.cases.put(hold.case, &list.members, &mut self.versions);
+        let case = Case {
+            case: hold.case,
+            scope: hold.scope,
+            statement: voice.index,
+        };
+        self.cases.put(case, &list.members, &mut self.versions);
         Ok(())
     }
 
-    fn review(&mut self, voice: &Voice) -> Result<(), Breach> {
-        if !matches!(voice.role, Role::Officer | Role::Auditor) {
-            return Err(Breach::ReviewRole(voice.role));
-        }
-        let people = self.people.as_mut().ok_or(Breach::Unfounded)?;
-        for name in people.review(voice.at) {
+    fn review(&mut self, index: LogIndex, at: UnixMillis) {
+        let Some(people) = &mut self.people else {
+            return;
+        };
+        for name in people.review(at) {
+            self.power_lost = true;
             let what = format!("the access review suspended a key of {name}, unused for 90 days");
-            self.alarm(voice.index, "key-unused", what);
+            self.alarm(index, "key-unused", what);
         }
-        Ok(())
+    }
+}
+
+/// Times that must hold when an act is asked for, and again when it is executed.
+fn check_times(act: &Act, now: UnixMillis, wall: UnixMillis) -> Result<(), Breach> {
+    match act {
+        Act::Erase(erase) => match erase.latest_retention {
+            Some(until) if until.start() > now && !erase.governance => {
+                Err(Breach::RequestRetained(until))
+            }
+            _ => Ok(()),
+        },
+        Act::Grant(grant) => {
+            let ahead = grant.until.start().get().checked_sub(now.get());
+            if ahead.is_some_and(|ms| (1..=GRANT_MS_MAX).contains(&ms)) {
+                Ok(())
+            } else {
+                Err(Breach::GrantTime)
+            }
+        }
+        Act::Clock { to } if to.start() <= now || to.start() > wall => Err(Breach::ClockTime),
+        _ => Ok(()),
     }
 }
 
@@ -295,7 +385,7 @@ fn check_touch(signature: &Verified, people: &People) -> Result<(), Breach> {
     match signature.key().key_type() {
         KeyType::SecurityKey if signature.user_present() && signature.user_verified() => Ok(()),
         KeyType::SecurityKey => Err(Breach::Touch),
-        KeyType::Plain if people.plain_keys => Ok(()),
+        KeyType::Plain if people.policies.plain_keys => Ok(()),
         KeyType::Plain => Err(Breach::PlainKey),
     }
 }

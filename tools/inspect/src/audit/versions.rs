@@ -3,6 +3,8 @@
 use stele_format::record::{LockMode, RecordHeader, VersionRef};
 use stele_format::units::{LogIndex, UnixMillis};
 
+use crate::limits::ERASE_MARGIN_MS;
+
 const MONTH_BITS: u32 = 12;
 const MODE_MASK: u64 = 0b11;
 const HOLD: u64 = 0b100;
@@ -34,6 +36,13 @@ impl Lock {
     #[must_use]
     pub fn is_retained(&self, now: UnixMillis) -> bool {
         self.mode != LockMode::None && self.until > now
+    }
+
+    /// Whether it keeps the version from being destroyed: until it has been over for a day.
+    #[must_use]
+    pub fn is_kept(&self, now: UnixMillis) -> bool {
+        let end = self.until.checked_add(ERASE_MARGIN_MS);
+        self.mode != LockMode::None && end.unwrap_or(UnixMillis::MAX) > now
     }
 }
 

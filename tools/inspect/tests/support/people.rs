@@ -110,8 +110,9 @@ pub struct Book {
     pub auditor: Auditor,
     pub walk: LogWalk,
     pub now: u64,
-    /// How far the wall clock is behind.
+    /// How far the wall clock is behind, and ahead.
     pub wall_behind: u64,
+    pub wall_ahead: u64,
     pub tokens: BTreeMap<String, Token>,
     nonce: u64,
     keys: Vec<(VersionRef, KeyIndex)>,
@@ -140,6 +141,7 @@ impl Book {
             walk: LogWalk::new(),
             now: BEGIN,
             wall_behind: 0,
+            wall_ahead: 0,
             tokens: BTreeMap::new(),
             nonce: 0,
             keys: Vec::new(),
@@ -233,7 +235,7 @@ impl Book {
             previous_header: self.walk.head(),
             epoch: Epoch::new(1),
             compliance_ms: UnixMillis::new(self.now),
-            wall_ms: UnixMillis::new(self.now - self.wall_behind),
+            wall_ms: UnixMillis::new(self.now - self.wall_behind + self.wall_ahead),
             ..header
         };
         let slices: Vec<&[u8]> = attachments.iter().map(Vec::as_slice).collect();
@@ -354,10 +356,19 @@ impl Book {
         Request {
             act,
             head: self.head(),
-            nonce: Nonce(self.nonce.to_le_bytes().repeat(2).try_into().unwrap()),
+            nonce: self.nonce(),
             reason: Digest::of(b"why"),
             by: name(by),
         }
+    }
+
+    fn nonce(&self) -> Nonce<16> {
+        Nonce(self.nonce.to_le_bytes().repeat(2).try_into().unwrap())
+    }
+
+    fn fresh(&mut self) -> Nonce<16> {
+        self.nonce += 1;
+        self.nonce()
     }
 
     pub fn ask(&mut self, by: &str, act: Act) -> Asked {
@@ -409,20 +420,27 @@ impl Book {
             case: Digest::of(case.as_bytes()),
             scope,
             count: versions.len() as u64,
+            nonce: self.fresh(),
             by: name(by),
         };
         self.say(by, Kind::Hold(hold))
     }
 
-    /// Asked for, approved by each, waited, executed.
+    /// Asked for, approved by each, waited, executed unless the approval did it.
     pub fn through(&mut self, by: &str, approvers: &[&str], act: Act, wait: u64) -> Asked {
+        let at_once = matches!(
+            act,
+            Act::Suspend { .. } | Act::Remove { .. } | Act::RemoveKey { .. }
+        );
         let asked = self.ask(by, act);
         self.wait(HOUR);
         for approver in approvers {
             self.answer(approver, Verb::Approve, &asked);
         }
         self.wait(wait);
-        self.answer(by, Verb::Execute, &asked);
+        if !at_once {
+            self.answer(by, Verb::Execute, &asked);
+        }
         asked
     }
 
@@ -457,6 +475,10 @@ impl Book {
             anchor: None,
         };
         self.record(RecordHeader::default(), Body::Destroyed(destroyed))
+    }
+
+    pub fn enacted(&mut self, request: LogIndex) -> LogIndex {
+        self.record(RecordHeader::default(), Body::Enacted(request))
     }
 
     pub fn report(self) -> AuditReport {
@@ -524,6 +546,7 @@ impl Book {
             case: Digest::of(b"case"),
             scope: Digest::of(b"no list"),
             count: 1,
+            nonce: self.fresh(),
             by: name(by),
         };
         self.say(by, Kind::Hold(hold))

@@ -1,0 +1,521 @@
+//! Two readings of one log: what the vault's own fold and an auditor's make of the same statements agrees, over
+//! the real engine on simulated disks.
+#![expect(clippy::unwrap_used, reason = "tests stop at the first surprise")]
+
+#[path = "../../../appliance/format/tests/shared/authenticator.rs"]
+#[expect(dead_code, reason = "each test binary uses its own part of the keys")]
+mod authenticator;
+#[path = "../../../appliance/store/tests/support/mod.rs"]
+mod support;
+#[path = "../../../appliance/store/tests/destruction/world.rs"]
+#[expect(dead_code, reason = "each test binary uses its own part of the world")]
+mod world;
+
+use std::time::Duration;
+
+use stele_device::sim::disk::SimDiskHandle;
+use stele_format::digest::Digest;
+use stele_format::record::{Body, RecordHeader, RecordReader, Tombstone, VersionRef};
+use stele_format::statement::{
+    Act, BucketDefault, ClientKey, Cut, GrantRights, Hold, Kind, Nonce, ReleaseHold, Role, Second,
+    Session, SpecialRights, Verb,
+};
+use stele_format::units::{LogIndex, PoolId, UnixMillis, VersionId};
+use stele_inspect::audit::report::AuditReport;
+use stele_inspect::audit::{Auditor, audit};
+use stele_inspect::source::{ReadFault, Source};
+use stele_inspect::verdict::Ledger;
+use stele_store::policy::Mode;
+use stele_store::policy::approval::{Accepted, RequestState};
+use stele_store::policy::people::Standing;
+use stele_store::request::{Answer, Command, PeopleView};
+
+use crate::authenticator::SoftKey;
+use crate::support::locks::ALL_RIGHTS;
+use crate::support::steps::turns;
+use crate::support::{DISK_BYTES, Rig, Running, name};
+use crate::world::{
+    DAY_MS, founded, list, person, put, put_as, rehome, request, ripe, say, state, view, work_off,
+};
+
+const WEEK_MS: u64 = 7 * DAY_MS;
+
+/// A simulated disk as the auditor reads it.
+struct Image(SimDiskHandle);
+
+impl Source for Image {
+    fn name(&self) -> &'static str {
+        "image"
+    }
+
+    fn bytes(&self) -> u64 {
+        DISK_BYTES
+    }
+
+    fn read_at(&self, offset: u64, into: &mut [u8]) -> Result<(), ReadFault> {
+        let end = offset.checked_add(into.len() as u64);
+        if end.is_none_or(|end| end > DISK_BYTES) {
+            return Err(ReadFault::PastEnd);
+        }
+        self.0.peek_into(offset, into);
+        Ok(())
+    }
+}
+
+fn audited(rig: &Rig) -> AuditReport {
+    let image = |handle: &SimDiskHandle| Box::new(Image(handle.clone())) as Box<dyn Source>;
+    let images: Vec<Box<dyn Source>> = rig.handles.iter().flatten().map(image).collect();
+    audit(&images, Duration::ZERO).unwrap()
+}
+
+fn one_time(vault: &mut Running) -> u64 {
+    view(vault).log_records
+}
+
+fn place(vault: &mut Running, case: &str, versions: &[VersionId], by: &str) -> (Digest, u64) {
+    let erase = list(vault, versions, Cut::Leaves, false);
+    let mut nonce = [0; 16];
+    nonce[..8].copy_from_slice(&one_time(vault).to_le_bytes());
+    let kind = Kind::Hold(Hold {
+        case: Digest::of(case.as_bytes()),
+        scope: erase.scope,
+        count: erase.count,
+        nonce: Nonce(nonce),
+        by: person(by),
+    });
+    let (statement, accepted) = state(vault, kind, &[by]).unwrap();
+    assert_eq!(accepted, Accepted::Held);
+    work(vault, |ordinal| Command::PlaceHolds { statement, ordinal });
+    (erase.scope, erase.count)
+}
+
+fn work(vault: &mut Running, command: impl Fn(u32) -> Command) {
+    for ordinal in 0.. {
+        match vault.ask(command(ordinal)).unwrap() {
+            Answer::Held { last: true, .. } => return,
+            Answer::Held { .. } => {}
+            other => panic!("unexpected {other:?}"),
+        }
+    }
+}
+
+/// Asked for by sara, approved, rested and executed.
+fn execute(vault: &mut Running, act: Act) -> LogIndex {
+    let asked = request(vault, act, "sara").unwrap();
+    if say(vault, Verb::Approve, asked, "anna") == Ok(Accepted::Supported(asked)) {
+        say(vault, Verb::Approve, asked, "axel").unwrap();
+    }
+    vault.sleep(WEEK_MS);
+    let done = say(vault, Verb::Execute, asked, "sara");
+    assert_eq!(done, Ok(Accepted::Executed(asked)));
+    turns(vault);
+    asked
+}
+
+fn release(vault: &mut Running, case: &str, (scope, count): (Digest, u64)) {
+    let act = Act::ReleaseHold(ReleaseHold {
+        case: Digest::of(case.as_bytes()),
+        scope,
+        count,
+    });
+    let request = execute(vault, act);
+    work(vault, |ordinal| Command::ReleaseHolds { request, ordinal });
+    turns(vault);
+}
+
+fn session(vault: &mut Running, by: &str) {
+    let at = Second::of(view(vault).now).unwrap();
+    let mut nonce = [0; 32];
+    nonce[..8].copy_from_slice(&one_time(vault).to_le_bytes());
+    let kind = Kind::Session(Session {
+        nonce: Nonce(nonce),
+        at,
+        ask: Digest::of(b"question"),
+        by: person(by),
+    });
+    assert_eq!(state(vault, kind, &[by]).unwrap().1, Accepted::Acted);
+}
+
+/// Some versions whose retention is over soon.
+fn store(vault: &mut Running, stem: &str, count: usize) -> Vec<VersionId> {
+    let put = |seed: usize| put(vault, &name("b", &format!("{stem}{seed}")), seed, 100, 1);
+    (0..count).map(put).collect()
+}
+
+fn destroy(vault: &mut Running, versions: &[VersionId], cut: Cut, early: bool) -> LogIndex {
+    let erase = list(vault, versions, cut, early);
+    let request = ripe(vault, erase);
+    say(vault, Verb::Execute, request, "oona").unwrap();
+    if let Cut::Month(_) = cut {
+        rehome(vault, request);
+    }
+    let expected = u32::try_from(versions.len()).unwrap();
+    assert_eq!(work_off(vault, request), Ok((expected, 0)));
+    turns(vault);
+    request
+}
+
+/// Requests that end without an effect.
+fn refuse(vault: &mut Running, versions: &[VersionId]) {
+    let erase = list(vault, versions, Cut::Leaves, false);
+    let vetoed = request(vault, Act::Erase(erase.clone()), "oona").unwrap();
+    say(vault, Verb::Veto, vetoed, "sven").unwrap();
+    request(vault, Act::Erase(erase.clone()), "oona").unwrap();
+    vault.sleep(4 * DAY_MS);
+    // Dies with who asked for it.
+    let dead = request(vault, Act::Erase(erase), "otto").unwrap();
+    say(vault, Verb::Approve, dead, "anna").unwrap();
+    let suspend = Act::Suspend {
+        person: person("otto"),
+    };
+    let suspend = request(vault, suspend, "sara").unwrap();
+    let done = say(vault, Verb::Approve, suspend, "axel");
+    assert_eq!(done, Ok(Accepted::TookEffect(suspend)));
+}
+
+fn change_people(vault: &mut Running) {
+    let key = SoftKey::new(77).blob("ssh:");
+    let key = stele_format::sshsig::PublicKey::from_blob(&key).unwrap();
+    let nina = || person("nina");
+    execute(
+        vault,
+        Act::Enrol {
+            person: nina(),
+            role: Role::Approver,
+            key,
+        },
+    );
+    execute(
+        vault,
+        Act::Policy {
+            name: person("erase-cooling-hours"),
+            value: person("80"),
+        },
+    );
+    execute(
+        vault,
+        Act::Resume {
+            person: person("otto"),
+        },
+    );
+}
+
+fn change_rights(vault: &mut Running) {
+    let until = UnixMillis::new(view(vault).now.get() + 90 * DAY_MS);
+    execute(
+        vault,
+        Act::Grant(GrantRights {
+            client: ClientKey::new("AKGRANTED").unwrap(),
+            rights: SpecialRights {
+                hold_off: false,
+                governance_bypass: true,
+                lock_admin: false,
+            },
+            until: Second::not_before(until).unwrap(),
+        }),
+    );
+    let bucket = match vault.ask(Command::HeadBucket { name: "b".into() }) {
+        Ok(Answer::Bucket(info)) => info.id,
+        other => panic!("unexpected {other:?}"),
+    };
+    execute(
+        vault,
+        Act::LowerDefault {
+            bucket,
+            default: BucketDefault::None,
+        },
+    );
+}
+
+/// A life with everything in it that people can do.
+fn lived() -> (Rig, Running) {
+    let (mut rig, mut vault) = founded(3);
+    let vault_ref = &mut vault;
+    vault_ref.bucket("b", true);
+    let doomed = store(vault_ref, "o", 8);
+    let govern = name("b", "govern");
+    let early = put_as(vault_ref, &govern, 9, 100, Some((Mode::Governance, 900)));
+    let held = place(vault_ref, "first", &doomed[..4], "oona");
+    place(vault_ref, "second", &doomed[2..4], "anna");
+    session(vault_ref, "oona");
+    vault_ref.sleep(3 * DAY_MS);
+    refuse(vault_ref, &doomed[4..]);
+    release(vault_ref, "first", held);
+    destroy(vault_ref, &doomed[4..6], Cut::Leaves, false);
+    destroy(vault_ref, &[early], Cut::Leaves, true);
+    // The same case on the same list, by the same person.
+    place(vault_ref, "first", &doomed[..4], "oona");
+    release(vault_ref, "first", held);
+    change_people(vault_ref);
+    change_rights(vault_ref);
+    let rows = world::census(vault_ref);
+    let row = rows.iter().find(|row| row.version == doomed[0]).unwrap();
+    let month = row.leaf.parts().unwrap().month;
+    destroy(vault_ref, &doomed[..2], Cut::Month(month), false);
+    session(vault_ref, "sara");
+    // Keys go with the next start.
+    rig.clock_ms = view(vault_ref).now.get();
+    vault.stop();
+    let mut vault = rig.start();
+    turns(&mut vault);
+    (rig, vault)
+}
+
+fn word(standing: Standing) -> &'static str {
+    match standing {
+        Standing::Active => "active",
+        Standing::Suspended => "suspended",
+        Standing::Removed => "removed",
+    }
+}
+
+fn same_people(view: &PeopleView, report: &AuditReport) {
+    let vault: Vec<_> = view
+        .persons
+        .iter()
+        .map(|one| {
+            let keys = one.keys.iter().map(|key| {
+                let until = key.quarantined_until.map(|at| Second::of(at).unwrap());
+                let until = until.map(|at| at.to_string());
+                (key.fingerprint.clone(), word(key.standing), until)
+            });
+            let keys: Vec<_> = keys.collect();
+            (
+                one.name.to_string(),
+                one.role.name(),
+                word(one.standing),
+                keys,
+            )
+        })
+        .collect();
+    let auditor: Vec<_> = report
+        .people
+        .iter()
+        .map(|one| {
+            let keys = one.keys.iter().map(|key| {
+                (
+                    key.fingerprint.clone(),
+                    key.state,
+                    key.quarantine_until.clone(),
+                )
+            });
+            (
+                one.name.clone(),
+                one.role,
+                one.state,
+                keys.collect::<Vec<_>>(),
+            )
+        })
+        .collect();
+    assert_eq!(vault, auditor);
+    assert_eq!(vault.len(), 7);
+}
+
+fn same_requests(view: &PeopleView, report: &AuditReport) {
+    let state = |state: RequestState| match state {
+        RequestState::Expired => "lapsed",
+        // The statement is what an auditor calls the execution.
+        RequestState::Executing => "executed",
+        other => other.name(),
+    };
+    let vault: Vec<_> = view
+        .requests
+        .iter()
+        .map(|one| {
+            let by = one.approved_by.iter().map(|(name, _)| name.to_string());
+            let asked = one.requested_by.0.to_string();
+            let approved: Vec<String> = by.collect();
+            (
+                one.request.get(),
+                one.act.name(),
+                state(one.state),
+                asked,
+                approved,
+            )
+        })
+        .collect();
+    let auditor: Vec<_> = report
+        .requests
+        .iter()
+        .map(|one| {
+            let approved: Vec<String> = one.approved.iter().map(|voice| voice.by.clone()).collect();
+            (
+                one.index,
+                one.act,
+                one.state,
+                one.asked.by.clone(),
+                approved,
+            )
+        })
+        .collect();
+    assert_eq!(vault, auditor);
+    for state in ["vetoed", "lapsed", "dead", "executed"] {
+        assert!(auditor.iter().any(|one| one.2 == state), "{state}");
+    }
+}
+
+fn same_protection(view: &PeopleView, report: &AuditReport) {
+    let cases = view.cases.iter().filter(|case| !case.released);
+    let vault: Vec<_> = cases
+        .map(|case| (case.case.to_string(), case.scope.to_string(), case.count))
+        .collect();
+    let cases = report.holds.cases.iter();
+    let auditor: Vec<_> = cases
+        .map(|case| (case.case.clone(), case.scope.clone(), case.versions))
+        .collect();
+    assert_eq!(vault, auditor);
+    assert_eq!(vault.len(), 1);
+    let living = report.retention.versions - report.retention.destroyed;
+    assert_eq!(view.versions, living);
+    let grants = view.grants.iter().filter(|grant| grant.until > view.now);
+    let vault: Vec<_> = grants
+        .map(|grant| (grant.request.get(), grant.client.as_str().to_owned()))
+        .collect();
+    let grants = report.grants.iter();
+    let auditor: Vec<_> = grants
+        .map(|grant| (grant.request, grant.client.clone()))
+        .collect();
+    assert_eq!(vault, auditor);
+    assert_eq!(vault.len(), 1);
+}
+
+#[test]
+fn the_vault_and_the_auditor_read_the_same_log_alike() {
+    let (rig, mut vault) = lived();
+    let view = view(&mut vault);
+    let effects: Vec<(u64, u64)> = view
+        .requests
+        .iter()
+        .filter(|one| matches!(one.act, Act::Erase(_)) && one.executed_by.is_some())
+        .map(|one| (one.request.get(), destroyed(&mut vault, one.request)))
+        .collect();
+    vault.stop();
+    let report = audited(&rig);
+    assert_eq!(
+        report.verdict,
+        0,
+        "{:#?}",
+        (&report.unlawful, &report.damage)
+    );
+    same_people(&view, &report);
+    same_requests(&view, &report);
+    same_protection(&view, &report);
+    let lines = report.destructions.iter();
+    let lines: Vec<(u64, u64)> = lines
+        .inspect(|line| assert!(line.lawful && line.complete && line.destroyed.is_some()))
+        .map(|line| (line.request, line.versions))
+        .collect();
+    assert_eq!(lines, effects);
+    assert_eq!(effects.len(), 3);
+}
+
+fn destroyed(vault: &mut Running, request: LogIndex) -> u64 {
+    match vault.ask(Command::Effect { request }).unwrap() {
+        Answer::Effect(effect) => effect.destroyed,
+        other => panic!("unexpected {other:?}"),
+    }
+}
+
+/// A hold goes that no request lifts. A simulated vault keeps its keys beside its data, so that a client key may
+/// have been made with that right: the auditor names the record, and leaves the verdict to whoever knows.
+#[test]
+fn a_hold_that_no_request_lifted_is_named_on_the_disks() {
+    let (rig, mut vault) = founded(3);
+    vault.bucket("b", true);
+    let version = put(&mut vault, &name("b", "o"), 1, 100, 1);
+    let hold = |on| Command::SetHold {
+        name: name("b", "o"),
+        version: Some(version),
+        on,
+    };
+    vault.ask(hold(true)).unwrap();
+    assert!(vault.ask(hold(false)).is_err());
+    vault.rights = ALL_RIGHTS;
+    vault.ask(hold(false)).unwrap();
+    vault.stop();
+    let report = audited(&rig);
+    assert!(report.evaluation);
+    let names: Vec<&str> = report.by_right.iter().map(|line| line.name).collect();
+    assert_eq!(names, ["hold-lifted"]);
+}
+
+/// Header and body of every record on the disks, in order.
+fn records(rig: &Rig) -> Vec<(RecordHeader, Body)> {
+    let mut all = Vec::new();
+    for frame in rig.frames_of(true) {
+        let (disk, at) = rig.copies_of(&frame)[0];
+        let handle = rig.handles[disk].as_ref().unwrap();
+        let payload = handle.peek(at + 256, frame.payload_bytes as usize);
+        for record in RecordReader::new(&payload, frame.record_count) {
+            let record = record.unwrap().verify().unwrap();
+            all.push((record.header, record.body().clone()));
+        }
+    }
+    all
+}
+
+/// The log of a real vault and one record more: versions destroyed once more under a request that is done,
+/// or under none.
+#[test]
+fn a_tombstone_that_was_slipped_in_is_named() {
+    let (rig, vault) = lived();
+    vault.stop();
+    let records = records(&rig);
+    let (last, _) = records.last().unwrap();
+    let done = records.iter().find_map(|(_, body)| match body {
+        Body::Destroyed(destroyed) => Some(destroyed.request),
+        _ => None,
+    });
+    let living = records.iter().rev().find_map(|(header, body)| {
+        matches!(body, Body::Commit(_)).then_some(VersionRef {
+            object: header.object,
+            version: header.version,
+        })
+    });
+    let pool = pool_of(&records);
+    for (request, rule) in [
+        (done.unwrap(), "tombstone-over"),
+        (LogIndex::new(1), "tombstone-without-request"),
+    ] {
+        let mut auditor = Auditor::new(pool);
+        records
+            .iter()
+            .for_each(|(header, body)| auditor.take(header, body));
+        let forged = Tombstone {
+            request,
+            ordinal: 0,
+            last: true,
+            month: None,
+            entries: vec![living.unwrap()],
+        };
+        let header = RecordHeader {
+            log_index: last.log_index.next().unwrap(),
+            compliance_ms: last.compliance_ms,
+            wall_ms: last.wall_ms,
+            ..RecordHeader::default()
+        };
+        auditor.take(&header, &Body::Tombstone(forged));
+        let report = auditor.finish(Ledger::default().finish());
+        let found: Vec<_> = report
+            .unlawful
+            .iter()
+            .map(|line| (line.name, line.index))
+            .collect();
+        assert!(found.contains(&(rule, header.log_index.get())), "{found:?}");
+        assert!(
+            found
+                .iter()
+                .all(|(_, index)| *index == header.log_index.get())
+        );
+    }
+}
+
+/// The pool, from the first statement.
+fn pool_of(records: &[(RecordHeader, Body)]) -> PoolId {
+    let text = records.iter().find_map(|(_, body)| match body {
+        Body::Statement(statement) => Some(&statement.text),
+        _ => None,
+    });
+    let statement = stele_format::statement::Statement::parse(text.unwrap()).unwrap();
+    statement.origin().pool()
+}
