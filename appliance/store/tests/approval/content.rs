@@ -1,5 +1,6 @@
 //! Lists and their size, holds, sessions, and what a screen sees.
 
+use stele_format::digest::Digest;
 use stele_format::statement::{Kind, Nonce, Role, Session, Statement};
 use stele_format::units::UnixMillis;
 use stele_store::policy::approval::{Accepted, RequestState, StatementRefusal, verified};
@@ -86,7 +87,7 @@ fn holds_are_free_for_three_roles() {
 }
 
 #[test]
-fn a_session_answers_one_challenge_in_time_and_is_never_recorded() {
+fn a_session_answers_one_challenge_in_time_and_is_recorded_once() {
     let mut world = World::founded();
     let wall = world.now;
     let challenge = Nonce([8; 32]);
@@ -94,6 +95,7 @@ fn a_session_answers_one_challenge_in_time_and_is_never_recorded() {
         let kind = Kind::Session(Session {
             nonce,
             at: second(at),
+            ask: Digest([9; 32]),
             by: name("uwe"),
         });
         let text = Statement::new(origin(), kind).unwrap().to_text();
@@ -116,12 +118,12 @@ fn a_session_answers_one_challenge_in_time_and_is_never_recorded() {
     ] {
         assert_eq!(ask(session(nonce, at)), Err(StatementRefusal::NoSession));
     }
-    let (statement, _) = session(challenge, wall);
+    // The record's wall clock counts here, which this world has a month ahead.
+    let (statement, _) = session(challenge, wall + 30 * DAY_MS);
     let text = statement.to_text();
-    assert_eq!(
-        world.submit(text.clone(), vec![SoftKey::new(9).sign(&text)]),
-        Err(StatementRefusal::NotRecorded)
-    );
+    let mut submit = || world.submit(text.clone(), vec![SoftKey::new(9).sign(&text)]);
+    assert_eq!(submit().unwrap().accepted, Accepted::Acted);
+    assert_eq!(submit(), Err(StatementRefusal::Used));
 }
 
 #[test]
