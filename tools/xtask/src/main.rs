@@ -268,8 +268,8 @@ fn run(workspace: &Workspace, task: Task) -> Outcome {
             .env("STELE_GOLDEN_REGENERATE", "1")
             .stream(),
         Task::Docs { pages } => {
-            let pages = docs::PAGES.iter().chain(&docs::CEREMONIES);
-            let known: Vec<&str> = pages.map(|page| page.name).collect();
+            let all = docs::PAGES.iter().chain(&docs::CEREMONIES);
+            let known: Vec<&str> = all.map(|page| page.name).collect();
             let unknown = pages.iter().find(|name| !known.contains(&name.as_str()));
             ensure(unknown.is_none(), || {
                 format!("no such page; there are {}", known.join(", "))

@@ -342,17 +342,16 @@ pub fn kind(refusal: &Refusal) -> &'static str {
         Refusal::Damaged { .. } => "Damaged",
         Refusal::NoSuchStream => "NoSuchStream",
         Refusal::Stopping => "Stopping",
-        // The simulation states nothing and sets no clock.
-        Refusal::Statement(_)
-        | Refusal::ScopeKept { .. }
-        | Refusal::ScopeDiffers
-        | Refusal::NoCase
-        | Refusal::BadScope
-        | Refusal::ClockNotSimulated
-        | Refusal::ClockTooFar
-        | Refusal::ClockSuspends
-        | Refusal::OutOfOrder { .. }
-        | Refusal::MonthNotOver
-        | Refusal::KeyStateFull => "People",
+        Refusal::Statement(_) => "Statement",
+        Refusal::NoCase => "NoCase",
+        Refusal::BadScope => "BadScope",
+        Refusal::OutOfOrder { .. } => "OutOfOrder",
+        Refusal::ScopeKept { .. } => "ScopeKept",
+        Refusal::ScopeDiffers => "ScopeDiffers",
+        Refusal::ClockNotSimulated => "ClockNotSimulated",
+        Refusal::ClockTooFar => "ClockTooFar",
+        Refusal::ClockSuspends => "ClockSuspends",
+        Refusal::MonthNotOver => "MonthNotOver",
+        Refusal::KeyStateFull => "KeyStateFull",
     }
 }
