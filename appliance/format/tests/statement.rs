@@ -218,14 +218,14 @@ fn kinds() -> impl Strategy<Value = Kind> {
             nonce: Nonce(nonce),
             by
         })),
-        (any::<[u8; 32]>(), seconds(), digests(), names()).prop_map(|(nonce, at, ask, by)| {
-            Kind::Session(Session {
+        (any::<[u8; 32]>(), seconds(), names()).prop_map(|(nonce, at, by)| Kind::Session(
+            Session {
                 nonce: Nonce(nonce),
                 at,
-                ask,
-                by,
-            })
-        }),
+                ask: Digest::of(b"asked"),
+                by
+            }
+        )),
     ]
 }
 
@@ -283,10 +283,9 @@ proptest! {
 
 fn session_at(time: &str) -> String {
     let pool = "00".repeat(16);
-    let digits = "00".repeat(32);
-    format!(
-        "stele-statement v1\nlog stele/{pool}\nkind session\nnonce {digits}\nat {time}\nask {digits}\nby a\n"
-    )
+    let nonce = "00".repeat(32);
+    let lines = format!("kind session\nnonce {nonce}\nat {time}\nask {nonce}\nby a\n");
+    format!("stele-statement v1\nlog stele/{pool}\n{lines}")
 }
 
 #[test]
@@ -461,7 +460,7 @@ fn samples() -> Vec<(String, Kind)> {
         Kind::Session(Session {
             nonce: Nonce([0x77; 32]),
             at: second(1_796_464_800),
-            ask: Digest([0x99; 32]),
+            ask: Digest([0x3c; 32]),
             by: name("uwe"),
         }),
     ];
