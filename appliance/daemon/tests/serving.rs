@@ -86,7 +86,7 @@ fn a_served_vault_tells_clients_everything_and_stops_in_order() {
     for part in [
         "evaluation only",
         text(&place.file("vault.key")),
-        "Nothing can be freed before two operators are enrolled",
+        "Nothing can be freed before people are founded",
         "restic --cacert",
         "env -u AWS_CA_BUNDLE rclone",
         "--endpoint-url \"$AWS_ENDPOINT_URL\"",

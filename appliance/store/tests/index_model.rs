@@ -222,6 +222,8 @@ impl Model {
                 let leaf = KeyIndex::new(1 << 40 | self.log_index().get());
                 let (object, row) = self.pick(*at)?;
                 row.rehomed = Some(place);
+                let before = row.other_leaves.iter().chain([row.key_index]);
+                row.other_leaves = Leaves::of(before);
                 row.key_index = leaf;
                 row.tags = None;
                 Fact::Rehomed {

@@ -348,6 +348,7 @@ fn the_clock_goes_forward_alone_or_as_far_as_was_approved() {
 fn a_clock_is_not_set_before_the_request_is_executed() {
     let (mut book, _) = vault();
     let to = Second::of(UnixMillis::new(book.now + 40 * DAY)).unwrap();
+    book.wall_ahead = 41 * DAY;
     let asked = book.ask("fay", Act::Clock { to });
     book.answer("anna", Verb::Approve, &asked);
     let event = ClockEvent {

@@ -27,9 +27,6 @@ const SUCCESSOR_ROWS: usize = 16;
 /// Parts read in one step when an upload ends.
 const PART_ROWS: usize = 1024;
 
-/// Kind of the fact that gives an upload up: what it stored stays on the disks and goes on counting.
-const UPLOAD_ABORTED: &str = "upload aborted";
-
 /// Why rows cannot be read.
 #[derive(thiserror::Error)]
 pub enum RowsError {
@@ -227,7 +224,7 @@ impl Context<'_> {
                 row,
                 ..
             } => context.part_added(*upload, *number, row),
-            Fact::UploadAborted { upload } => Ok(context.upload_ended(*upload)?.0),
+            Fact::UploadAborted { upload } => Ok(context.upload_ended(*upload)?.changes),
             Fact::VersionClosed {
                 bucket,
                 object,
@@ -283,6 +280,16 @@ impl Context<'_> {
 
 fn put<R: TableRow>(key: Vec<u8>, row: &R) -> Change {
     (R::TABLE, key, Some(row.encode()))
+}
+
+/// What is left to do and to know of an upload that ended.
+#[derive(Default)]
+struct EndedUpload {
+    changes: Vec<Change>,
+    /// The leaves of it and of its parts.
+    leaves: Leaves,
+    /// Bytes of its parts.
+    part_bytes: i128,
 }
 
 /// Reads and judges on behalf of one fact.
@@ -353,12 +360,12 @@ impl Context<'_> {
         let mut changes = Vec::new();
         let mut row = row.clone();
         if let Some(upload) = completes {
-            let (ended, leaves) = self.upload_ended(upload)?;
-            changes.extend(ended);
-            row.other_leaves = leaves;
-            // The parts were counted as they came.
-            let bytes = i128::from(row.content_bytes.get());
-            self.effect.borrow_mut().usage(bucket, bytes, 0);
+            let ended = self.upload_ended(upload)?;
+            changes.extend(ended.changes);
+            row.other_leaves = ended.leaves;
+            // Parts were counted as they came, but for those that nothing opens any more.
+            let bytes = i128::from(row.content_bytes.get()) - ended.part_bytes;
+            self.effect.borrow_mut().usage(bucket, bytes.max(0), 0);
         }
         let row = &row;
         changes.push(put(version_key, row));
@@ -484,10 +491,10 @@ impl Context<'_> {
     }
 
     /// Forgets an upload and its parts, and gives their leaves; nothing when it has ended before.
-    fn upload_ended(&self, upload: UploadId) -> Result<(Vec<Change>, Leaves), ApplyError> {
+    fn upload_ended(&self, upload: UploadId) -> Result<EndedUpload, ApplyError> {
         let key = keys::upload(upload);
         let Some(row) = self.find::<UploadRow>(&key)? else {
-            return Ok((Vec::new(), Leaves::default()));
+            return Ok(EndedUpload::default());
         };
         let parts = self.rows.scan_prefix(Table::Parts, key.clone())?;
         let mut leaves = vec![row.key_index];
@@ -504,10 +511,11 @@ impl Context<'_> {
             (Table::UploadNames, name_key, None),
         ];
         changes.extend(parts.into_iter().map(|(key, _)| (Table::Parts, key, None)));
-        if self.fact != UPLOAD_ABORTED {
-            self.effect.borrow_mut().usage(row.bucket, -part_bytes, 0);
-        }
-        Ok((changes, Leaves::of(leaves)))
+        Ok(EndedUpload {
+            changes,
+            leaves: Leaves::of(leaves),
+            part_bytes,
+        })
     }
 }
 

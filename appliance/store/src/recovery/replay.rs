@@ -567,7 +567,9 @@ impl<'a> Replay<'a> {
                     return Err(OpenError::Index(error));
                 }
                 // Parts of an upload whose own leaf was cut: nothing of it is shown any more.
-                Err(ApplyError::Missing { .. }) if matches!(fact, Fact::PartAdded { .. }) => {
+                Err(ApplyError::Missing { .. })
+                    if self.out.cut_records > 0 && matches!(fact, Fact::PartAdded { .. }) =>
+                {
                     continue;
                 }
                 Err(_) => return Err(broken()),

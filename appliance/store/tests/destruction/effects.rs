@@ -11,10 +11,11 @@ use stele_format::statement::{
 use stele_format::units::{LogIndex, UnixMillis, VersionId};
 use stele_store::policy::approval::{Accepted, RequestState, StatementRefusal};
 use stele_store::policy::{Asker, Client, Grants, Mode, OwnerId, Period, Quotas, Rate, Rights};
+use stele_store::recovery::CreateParams;
 use stele_store::request::{Answer, Command, Refusal};
 
 use crate::support::steps::turns;
-use crate::support::{Rig, Running, name};
+use crate::support::{DISK_BYTES, PARAMS, Rig, Running, name};
 use crate::world::{DAY_MS, census, founded, list, person, put, put_as, request, say, state, view};
 
 const WEEK_MS: u64 = 7 * DAY_MS;
@@ -258,7 +259,12 @@ fn two_people_set_compliance_time_forward_to_the_wall_clock_and_no_further() {
 
 #[test]
 fn a_simulated_clock_is_set_forward_and_keeps_what_it_was_told() {
-    let (mut rig, mut vault) = founded(3);
+    let params = CreateParams {
+        simulated_clock: true,
+        ..PARAMS
+    };
+    let rig = Rig::create_as(&params, &[DISK_BYTES; 3], None);
+    let (mut rig, mut vault) = founded_in(rig);
     let before = view(&mut vault).now.get();
     let by_ms = 400 * DAY_MS;
     vault.ask(Command::AdvanceClock { by_ms }).unwrap();

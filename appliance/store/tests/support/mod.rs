@@ -39,7 +39,7 @@ pub const PARAMS: CreateParams = CreateParams {
     segment_units: 16,
     keystate_bytes: 16 << 10,
     index_bytes: 16 << 20,
-    simulated_clock: true,
+    simulated_clock: false,
 };
 
 /// Disks that outlive the process.

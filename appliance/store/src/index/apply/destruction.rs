@@ -55,9 +55,9 @@ impl Context<'_> {
         }
         let mut row = row.clone();
         if let Some(upload) = completes {
-            let (ended, leaves) = self.upload_ended(upload)?;
-            changes.extend(ended);
-            row.other_leaves = leaves;
+            let ended = self.upload_ended(upload)?;
+            changes.extend(ended.changes);
+            row.other_leaves = ended.leaves;
         }
         changes.push(put(key, &row));
         self.effect.borrow_mut().closed += 1;
