@@ -16,7 +16,9 @@ use stele_store::request::{Answer, Command, Refusal};
 
 use crate::support::steps::turns;
 use crate::support::{DISK_BYTES, PARAMS, Rig, Running, name};
-use crate::world::{DAY_MS, census, founded, list, person, put, put_as, request, say, state, view};
+use crate::world::{
+    DAY_MS, census, founded, founded_in, list, person, put, put_as, request, say, state, view,
+};
 
 const WEEK_MS: u64 = 7 * DAY_MS;
 
