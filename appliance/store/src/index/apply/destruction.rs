@@ -72,6 +72,9 @@ impl Context<'_> {
         content: Option<&ManifestFacts>,
     ) -> Result<Vec<Change>, ApplyError> {
         let mut row = self.version(object, version)?;
+        if row.rehomed == Some(location) && !row.closed {
+            return Ok(Vec::new());
+        }
         row.other_leaves = Leaves::of(row.other_leaves.iter().chain([row.key_index]));
         row.key_index = key_index;
         row.rehomed = Some(location);
