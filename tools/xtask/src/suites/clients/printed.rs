@@ -33,7 +33,7 @@ fn honest(bench: &Bench) -> Outcome {
     })?;
     for word in [
         "evaluation",
-        "two operators",
+        "before people are founded",
         "restic",
         "rclone purge",
         "aws s3 rb",
