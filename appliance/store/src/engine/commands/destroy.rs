@@ -255,7 +255,8 @@ pub(crate) fn held_by_cases(
     Ok(held)
 }
 
-fn lock_of(row: &VersionRow) -> VersionLock {
+/// What protects a version.
+pub(crate) fn lock_of(row: &VersionRow) -> VersionLock {
     VersionLock {
         marker: row.marker,
         retention: row.retention,

@@ -7,7 +7,7 @@ use stele_format::record::{Body, RecordType, StatementBody, VersionRef};
 use stele_format::statement::{Act, Cut, Erase, Kind, Second};
 use stele_format::units::{LogIndex, UnixMillis, VersionId};
 
-use super::destroy::{fits_key_state, held_by_cases, rows_of, whole_scope};
+use super::destroy::{fits_key_state, held_by_cases, lock_of, rows_of, whole_scope};
 use super::{After, Facts, Outcome};
 use crate::draft::{Draft, Origin, Sealed, VersionSlot};
 use crate::engine::people::Case;
@@ -15,10 +15,10 @@ use crate::engine::view::{Stop, View};
 use crate::fact;
 use crate::index::Fact;
 use crate::index::keys;
-use crate::index::rows::{ObjectRow, ScopeRow, StatementRow, VersionRow};
+use crate::index::rows::{ObjectRow, ScopeRow, StatementRow};
 use crate::limits::{NOTE_BYTES_MAX, SCOPE_PIECE_COUNT_MAX};
 use crate::policy::approval::{Recorded, StatementRefusal, VaultFacts, verified};
-use crate::policy::{VersionLock, may_destroy};
+use crate::policy::may_destroy;
 use crate::request::{Answer, Refusal};
 
 /// A statement as somebody brings it.
@@ -177,14 +177,6 @@ pub fn scope_words(
         oldest: floor(oldest),
         newest: floor(newest),
         latest_retention: latest.and_then(Second::not_before),
-    }
-}
-
-fn lock_of(row: &VersionRow) -> VersionLock {
-    VersionLock {
-        marker: row.marker,
-        retention: row.retention,
-        hold: row.hold == Some(true),
     }
 }
 
