@@ -39,6 +39,13 @@ pub const SIGNATURE_BYTES_MAX: usize = 1024;
 /// Most signatures of one statement.
 pub const STATEMENT_SIGNATURES_MAX: usize = 64;
 
+/// Most entries of one record of refused attempts.
+pub const ATTEMPTS_MAX: usize = 128;
+/// Longest word in such an entry: what was tried, or why it was refused.
+pub const ATTEMPT_WORD_BYTES_MAX: usize = 32;
+/// Longest fingerprint of a key.
+pub const FINGERPRINT_BYTES_MAX: usize = 64;
+
 /// AEAD tag behind every ciphertext.
 pub const TAG_BYTES: u32 = 16;
 /// Largest plaintext of a chunk: frame header, ciphertext and tag then fill 1 MiB exactly

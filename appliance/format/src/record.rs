@@ -6,6 +6,7 @@
 //! plaintext.
 
 mod body;
+mod client;
 mod kind;
 mod view;
 
@@ -14,12 +15,13 @@ use zerocopy::little_endian::{U16, U32, U64};
 use zerocopy::{FromZeros, IntoBytes};
 
 pub use self::body::{
-    Abandoned, Alloc, Attachment, Body, ClockEvent, ClockEventKind, Commit, CopyHealth, Destroyed,
-    EntryKind, EpochReason, EpochStart, Genesis, Loss, Marker, MemberChange, MoveStep, Part,
-    Placed, Placement, Release, ReleaseReason, Relocate, Scope, Scrub, SealNote, Snapshot,
-    StatementBody, StoredEntry, Tombstone, VersionRef, decode_chunk_list, encode_chunk_list,
-    scope_digest,
+    Abandoned, Alloc, Attachment, Attempt, Attempted, Body, ClockEvent, ClockEventKind, Commit,
+    CopyHealth, Destroyed, EntryKind, EpochReason, EpochStart, Genesis, Loss, Marker, MemberChange,
+    MoveStep, Part, Placed, Placement, Release, ReleaseReason, Relocate, Scope, Scrub, SealNote,
+    Snapshot, StatementBody, StoredEntry, Tombstone, VersionRef, decode_chunk_list,
+    encode_chunk_list, scope_digest,
 };
+pub use self::client::ClientTag;
 pub use self::kind::RecordType;
 pub use self::view::{LogWalk, Record, RecordReader, RecordView};
 use crate::codec::{
@@ -58,7 +60,7 @@ media_struct! {
         attached_bytes: U32,
         body_root: [u8; 32],
         previous_header: [u8; 32],
-        reserved_b: [u8; 16],
+        client: [u8; 16],
     }
 }
 
@@ -138,6 +140,8 @@ pub struct RecordHeader {
     pub body_root: Digest,
     /// Chain digest of the record before; zero for log index 0.
     pub previous_header: Digest,
+    /// The access key that asked for it.
+    pub client: ClientTag,
 }
 
 /// Why a record cannot be used or written.
@@ -213,6 +217,7 @@ impl RecordHeader {
         raw.attached_bytes = self.attached_bytes.into();
         raw.body_root = self.body_root.0;
         raw.previous_header = self.previous_header.0;
+        raw.client = self.client.to_bytes();
         raw
     }
 
@@ -275,7 +280,9 @@ impl RecordHeader {
         require!(raw.hold <= 1, RawRecord.hold, Value);
         require!(raw.flags & !FLAG_SEALED == 0, RawRecord.flags, Value);
         require!(is_blank(&raw.reserved_a), RawRecord.reserved_a, Reserved);
-        require!(is_blank(&raw.reserved_b), RawRecord.reserved_b, Reserved);
+        let Some(client) = ClientTag::from_bytes(raw.client) else {
+            refuse!(RawRecord.client, Value)
+        };
         let header = Self {
             record_type,
             class,
@@ -295,6 +302,7 @@ impl RecordHeader {
             attached_bytes: raw.attached_bytes.get(),
             body_root: Digest(raw.body_root),
             previous_header: Digest(raw.previous_header),
+            client,
         };
         header.check()?;
         Ok(Unverified::of(header))

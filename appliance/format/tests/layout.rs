@@ -147,6 +147,7 @@ fn the_specification_has_the_same_limits() {
             u64::try_from(limits::FRONTIER_NODES_MAX).unwrap(),
         ),
         ("LOG_RECORDS_MAX", limits::LOG_RECORDS_MAX),
+        ("ATTEMPTS_MAX", u64::try_from(limits::ATTEMPTS_MAX).unwrap()),
         ("COUNTING_MAX", limits::COUNTING_MAX),
         ("EPOCH_MAX", limits::EPOCH_MAX.into()),
         (

@@ -1,7 +1,7 @@
 //! A record before it has a place in the log.
 
 use stele_format::manifest::Manifest;
-use stele_format::record::{Body, RecordType};
+use stele_format::record::{Body, ClientTag, RecordType};
 use stele_format::units::{BucketId, KeyIndex, ObjectId, UploadId, VersionId};
 
 use crate::keys::chunk::stored_len;
@@ -71,6 +71,8 @@ pub(crate) struct Draft {
     pub(crate) sealed: Sealed,
     /// A body of at most `INLINE_BODY_BYTES_MAX` that rides in the journal frame.
     pub(crate) inline: Option<Piece>,
+    /// The access key that asks for it; known when it goes to the journal.
+    pub(crate) client: ClientTag,
 }
 
 impl Draft {
@@ -87,6 +89,7 @@ impl Draft {
             body,
             sealed: Sealed::Nothing,
             inline: None,
+            client: ClientTag::NONE,
         }
     }
 
@@ -102,6 +105,7 @@ impl Draft {
         let entries = match &self.body {
             Body::Commit(commit) | Body::Complete(commit, _) => commit.entries.len(),
             Body::Part(part) => part.entries.len(),
+            Body::Refused(attempts) => 2 * attempts.len(),
             _ => 64,
         };
         let sealed = match &self.sealed {

@@ -106,3 +106,16 @@ pub const SCRUB_BUSY_BYTES_PER_S: u64 = 8 << 20;
 pub const FILL_BUSY_BYTES_PER_S: u64 = 64 << 20;
 /// Longest receipt that is given: a header of an answer carries it, in base64.
 pub const RECEIPT_BYTES_MAX: usize = 4 << 10;
+/// Kinds of refused attempts gathered at a time, by what was tried, who tried and where; beyond it one more for
+/// each thing tried.
+pub const ATTEMPT_COUNT_MAX: usize = 48;
+/// How long attempts are gathered for one record: compliance time.
+pub const ATTEMPT_GATHER_MS: u64 = 60 * 1_000;
+/// What was not tried for so long is written at once: compliance time.
+pub const ATTEMPT_KIND_FRESH_MS: u64 = 3_600 * 1_000;
+/// Deletes of one client within an hour of compliance time above which somebody is told.
+pub const DELETE_RATE_MAX: u64 = 1_000;
+/// Part of that hour that is forgotten at once.
+pub const DELETE_RATE_SLOT_MS: u64 = 5 * 60 * 1_000;
+/// Such parts of it.
+pub const DELETE_RATE_SLOTS: usize = 12;

@@ -141,6 +141,7 @@ pub(crate) fn sequence(
         attached_bytes: 0,
         body_root: Digest::ZERO,
         previous_header: log.previous,
+        client: draft.client,
     };
     let start = payload.len();
     let encoded = encode_record(header, &draft.body, &attachments, payload)

@@ -197,10 +197,26 @@ pub enum Alarm {
         /// When, by the compliance clock.
         at: UnixMillis,
     },
+    /// A client deletes faster than somebody should have to wonder about.
+    DeleteRate {
+        /// Its access key.
+        client: String,
+        /// Deletes within the last hour.
+        count: u64,
+        /// When, by the compliance clock.
+        at: UnixMillis,
+    },
     /// The wall clock left the span around compliance time in which it counts, or came back.
     WallClock {
         /// Whether it left.
         left: bool,
+        /// When, by the compliance clock.
+        at: UnixMillis,
+    },
+    /// The wall clock ran otherwise than compliance time by more than five minutes within a day.
+    ClockDrift {
+        /// By how much the wall clock got ahead; below zero, behind.
+        ms: i64,
         /// When, by the compliance clock.
         at: UnixMillis,
     },
@@ -220,6 +236,8 @@ pub enum Alarm {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Alarms {
     recent: VecDeque<Alarm>,
+    /// Those nobody has taken yet.
+    fresh: usize,
 }
 
 impl Alarms {
@@ -261,9 +279,20 @@ impl Alarms {
         self.push(Alarm::KeyCounter { person, at });
     }
 
+    /// A client deletes very fast.
+    pub(crate) fn delete_rate(&mut self, key_id: &str, count: u64, at: UnixMillis) {
+        let client = key_id.to_owned();
+        self.push(Alarm::DeleteRate { client, count, at });
+    }
+
     /// The wall clock left the span in which it counts, or came back.
     pub(crate) fn wall_clock(&mut self, left: bool, at: UnixMillis) {
         self.push(Alarm::WallClock { left, at });
+    }
+
+    /// The wall clock drifts.
+    pub(crate) fn clock_drift(&mut self, ms: i64, at: UnixMillis) {
+        self.push(Alarm::ClockDrift { ms, at });
     }
 
     /// Index and journal contradict each other.
@@ -283,6 +312,16 @@ impl Alarms {
             self.recent.pop_front();
         }
         self.recent.push_back(alarm);
+        self.fresh = (self.fresh + 1).min(ALARM_COUNT_MAX);
+    }
+}
+
+impl Engine {
+    /// Alarms since this was last asked, for whoever writes them down; those of status stay.
+    pub fn take_new_alarms(&mut self) -> Vec<Alarm> {
+        let fresh = std::mem::take(&mut self.alarms.fresh);
+        let known = self.alarms.recent.len().saturating_sub(fresh);
+        self.alarms.recent.iter().skip(known).cloned().collect()
     }
 }
 

@@ -3,9 +3,11 @@
 //! Invariant: a clear body is a CBOR map with integer keys; key 0 lists the attachments by digest
 //! and length; the other keys belong to the type. Exactly one encoding is accepted.
 
+mod attempts;
 mod cbor;
 mod destruction;
 
+pub use self::attempts::{Attempt, Attempted};
 pub use self::cbor::{decode_chunk_list, encode_chunk_list};
 pub use self::destruction::{
     ClockEvent, ClockEventKind, Destroyed, Scope, StatementBody, Tombstone, VersionRef,
@@ -356,6 +358,8 @@ pub enum Body {
     Scope(Scope),
     /// What the request of this record asked for has been done.
     Enacted(LogIndex),
+    /// What was tried and refused.
+    Refused(Vec<Attempt>),
     /// A type that is reserved for later or may be skipped; its keys are not read.
     Later(RecordType),
 }
@@ -395,6 +399,7 @@ impl Body {
             Self::Clock(_) => RecordType::Clock,
             Self::Scope(_) => RecordType::Scope,
             Self::Enacted(_) => RecordType::Enacted,
+            Self::Refused(_) => RecordType::Refused,
             Self::Later(later) => *later,
         }
     }

@@ -111,6 +111,8 @@ record_types! {
     Scope = 43,
     /// What a request asked for has been done.
     Enacted = 44,
+    /// What was tried and refused, counted.
+    Refused = 45,
 }
 
 impl RecordType {
@@ -128,6 +130,7 @@ impl RecordType {
                     | Self::Clock
                     | Self::Scope
                     | Self::Enacted
+                    | Self::Refused
             )
     }
 

@@ -20,11 +20,11 @@ use stele_format::manifest::{
     ConfigBody, LockWishes, Manifest, ManifestEntry, ManifestKind, UploadRule,
 };
 use stele_format::record::{
-    Abandoned, Alloc, Body, ClockEvent, ClockEventKind, Commit, CopyHealth, Destroyed, EntryKind,
-    EpochReason, EpochStart, Genesis, LockMode, LogWalk, Loss, Marker, MemberChange, MoveStep,
-    Part, Placed, Placement, RecordHeader, Release, ReleaseReason, Relocate, Scope, Scrub,
-    SealNote, Snapshot, StatementBody, StoredEntry, Tombstone, VersionRef, encode_record,
-    scope_digest,
+    Abandoned, Alloc, Attempt, Attempted, Body, ClientTag, ClockEvent, ClockEventKind, Commit,
+    CopyHealth, Destroyed, EntryKind, EpochReason, EpochStart, Genesis, LockMode, LogWalk, Loss,
+    Marker, MemberChange, MoveStep, Part, Placed, Placement, RecordHeader, Release, ReleaseReason,
+    Relocate, Scope, Scrub, SealNote, Snapshot, StatementBody, StoredEntry, Tombstone, VersionRef,
+    encode_record, scope_digest,
 };
 use stele_format::segment::{Footer, FooterEntry, SegmentDisks, SegmentHeader, SegmentSeal};
 use stele_format::tree::{Frontier, leaf_hash};
@@ -162,6 +162,9 @@ pub fn record_header(log: &LogWalk) -> RecordHeader {
         ..RecordHeader::default()
     }
 }
+
+/// An access key.
+pub const CLIENT: &str = "STELEABCDEFGHIJKL234";
 
 pub fn object_header(log: &LogWalk) -> RecordHeader {
     RecordHeader {
@@ -353,6 +356,36 @@ pub fn bodies() -> Vec<(Body, Vec<Vec<u8>>)> {
             vec![],
         ),
         (Body::Enacted(LogIndex::new(70)), vec![]),
+        (Body::Refused(attempts()), vec![]),
+    ]
+}
+
+/// One attempt of every kind.
+pub fn attempts() -> Vec<Attempt> {
+    let attempt = |by, what: &str, why: &str, count| Attempt {
+        by,
+        what: what.to_owned(),
+        why: why.to_owned(),
+        count,
+        first_ms: NOW,
+        last_ms: UnixMillis::new(NOW.get() + 59_000),
+    };
+    let client = ClientTag::new(CLIENT).unwrap();
+    let deletion = Attempted::Client {
+        client,
+        bucket: BucketId::new([0x31; 16]),
+        first: version_refs()[0],
+    };
+    let statement = Attempted::Statement {
+        person: "olga".to_owned(),
+        fingerprint: "SHA256:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU".to_owned(),
+        first: Digest::of(b"text"),
+    };
+    vec![
+        attempt(deletion, "delete-version", "locked", 40_000),
+        attempt(statement, "approve", "same-person", 1),
+        attempt(Attempted::Deletes { client }, "deletes", "rate", 1_001),
+        attempt(Attempted::More, "delete-version", "more", 7),
     ]
 }
 

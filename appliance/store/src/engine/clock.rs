@@ -13,6 +13,7 @@ use crate::request::Refusal;
 impl Engine {
     /// Records when the wall clock leaves the span around compliance time in which it counts, and when it comes back.
     pub(super) fn watch_clocks(&mut self) {
+        self.watch_drift();
         let left = self.time().wall_alarm;
         if left == self.wall_left || self.read_only.is_some() {
             return;
@@ -31,6 +32,17 @@ impl Engine {
         let draft = Draft::of_engine(RecordType::Clock, Body::Clock(event));
         self.journal.push_own(draft);
         self.alarms.wall_clock(left, self.clock.latest());
+    }
+
+    /// Tells of a wall clock that runs otherwise than compliance time; retention knows nothing of it.
+    fn watch_drift(&mut self) {
+        let now = self.clock.latest();
+        if self.is_clock_simulated() {
+            return;
+        }
+        if let Some(ms) = self.drift.look(now, self.now.wall) {
+            self.alarms.clock_drift(ms, now);
+        }
     }
 
     /// Whether the vault was made with a clock that tests set.

@@ -10,6 +10,7 @@
 
 mod access;
 mod admission;
+mod attempts;
 mod clock;
 pub(crate) mod commands;
 mod damage;
@@ -195,6 +196,7 @@ pub struct Engine {
     pub(crate) clock: ComplianceClock,
     /// Whether the wall clock has left the span in which it counts, as the log has it.
     wall_left: bool,
+    drift: crate::policy::Drift,
     pub(crate) now: Now,
     pub(crate) new_bucket: crate::config::NewBucket,
     pub(crate) admission: Admission,
@@ -232,6 +234,7 @@ pub struct Engine {
     pub(crate) fill: Option<membership::Fill>,
     pub(crate) drain: Option<drain::Drain>,
     pub(crate) receipts: crate::receipts::Receipts,
+    attempts: attempts::Attempts,
 }
 
 /// How far a clean stop has come.
@@ -331,6 +334,7 @@ impl Engine {
             world: parts.world,
             clock: ComplianceClock::new(parts.compliance, parts.now.monotonic_ms),
             wall_left: false,
+            drift: crate::policy::Drift::default(),
             now: parts.now,
             new_bucket: parts.new_bucket,
             admission: Admission::default(),
@@ -362,6 +366,7 @@ impl Engine {
             fill: None,
             drain: None,
             receipts: crate::receipts::Receipts::default(),
+            attempts: attempts::Attempts::default(),
         };
         engine.resume_requests();
         engine.alarms.destruction_waits(&parts.waits);
@@ -445,6 +450,7 @@ impl Engine {
             self.clock = clock;
         }
         self.alarms = before.alarms.clone();
+        self.attempts = before.attempts.clone();
         if let Some(signer) = before.receipts.signer() {
             self.sign_with(signer.clone());
         }
@@ -589,6 +595,7 @@ impl Engine {
             while let Some(id) = self.ready.pop_front() {
                 self.advance(id);
             }
+            self.write_attempts();
             self.with_lane(|lane, context| lane.pump(context));
             self.with_journal(|journal, context| journal.pump(context));
             let mut progress = false;

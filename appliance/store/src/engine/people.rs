@@ -8,6 +8,7 @@ use stele_format::statement::{
 use stele_format::units::{BucketId, LogIndex, UnixMillis};
 
 use super::Engine;
+use super::commands::After;
 use crate::draft::{Draft, Sealed};
 use crate::fact;
 use crate::index::Fact;
@@ -15,8 +16,10 @@ use crate::index::rows::StatementRow;
 use crate::policy::approval::{
     Accepted, Applied, Approvals, Approved, Recorded, RecordedStatement, RequestState, VaultFacts,
 };
+use crate::policy::limits::GRANT_MARGIN_MS;
 use crate::policy::{Asker, Mode, Period, Rights};
-use crate::request::PeopleView;
+use crate::request::{Answer, PeopleView, RequestId};
+use crate::sequence::Sequenced;
 
 /// A legal hold that somebody placed for a case.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -145,7 +148,9 @@ impl Desk {
         let Some(client) = asker.client() else {
             return rights;
         };
-        let running = self.grants.iter().filter(|grant| grant.until > now);
+        let last = now.get().saturating_add(GRANT_MARGIN_MS);
+        let running = self.grants.iter();
+        let running = running.filter(|grant| grant.until.get() > last);
         for grant in running.filter(|grant| grant.client.as_str() == client.key_id) {
             rights.governance_bypass |= grant.rights.governance_bypass;
             rights.hold_off |= grant.rights.hold_off;
@@ -157,7 +162,7 @@ impl Desk {
 
 impl Engine {
     /// A statement is durable.
-    pub(super) fn stated(&mut self, fact: &Fact, scope_count: Option<u64>) -> Option<Accepted> {
+    fn stated(&mut self, fact: &Fact, scope_count: Option<u64>) -> Option<Accepted> {
         let Fact::StatementMade { index, row } = fact else {
             return None;
         };
@@ -171,6 +176,21 @@ impl Engine {
             self.carry_out(request);
         }
         Some(applied.accepted)
+    }
+
+    /// Answers whoever brought a statement that is durable now.
+    pub(super) fn answer_statement(&mut self, id: RequestId, record: &Sequenced) {
+        let after = self.pending.get(&id).and_then(|one| one.after.as_ref());
+        let scope_count = match after {
+            Some(After::Stated(known)) => known.scope_count,
+            _ => None,
+        };
+        let accepted = record
+            .facts
+            .first()
+            .and_then(|fact| self.stated(fact, scope_count));
+        let index = record.log_index;
+        self.finish(id, Ok(Answer::Stated { index, accepted }));
     }
 
     /// What a start finds executed and not done is done now.
@@ -201,6 +221,7 @@ impl Engine {
                 let before = self.clock.latest();
                 let by = to.start().get().saturating_sub(before.get());
                 self.clock.advance(by);
+                self.drift.begin_anew();
                 let event = ClockEvent {
                     kind: ClockEventKind::Corrected,
                     before_ms: before,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use stele_format::record::Body;
+use stele_format::record::{Body, ClientTag};
 use stele_format::units::UnixMillis;
 
 use super::admission::Claim;
@@ -44,7 +44,7 @@ pub(crate) struct Pending {
     random: [[u8; 16]; 2],
     /// The compliance clock when it arrived.
     asked: UnixMillis,
-    after: Option<After>,
+    pub(super) after: Option<After>,
 }
 
 impl Engine {
@@ -107,7 +107,10 @@ impl Engine {
             .and_then(|()| self.claim_of(&asker, &command));
         let claim = match claim.and_then(|claim| self.take_rate(&asker, &command).map(|()| claim)) {
             Ok(claim) => claim,
-            Err(refusal) => return self.io.reply(id, Err(refusal)),
+            Err(refusal) => {
+                self.note_refusal_of(&asker, &command, &refusal);
+                return self.io.reply(id, Err(refusal));
+            }
         };
         let mut random = [[0; 16]; 2];
         random
@@ -238,7 +241,7 @@ impl Engine {
             }
             Ok(Outcome::Write(drafts, after)) => self.write(id, drafts, after),
             Err(Stop::Need(needs)) => self.fetch(id, needs),
-            Err(Stop::Refuse(refusal)) => self.finish(id, Err(refusal)),
+            Err(Stop::Refuse(refusal)) => self.refuse(id, refusal),
             Err(Stop::Damaged(location)) => {
                 self.name_damage(Told::Request(id), Lost::record(&location));
             }
@@ -437,7 +440,10 @@ impl Engine {
         {
             draft.inline = stream.take_held();
         }
-        for draft in drafts {
+        let client = pending.asker.client();
+        let client = client.and_then(|client| ClientTag::new(&client.key_id));
+        for mut draft in drafts {
+            draft.client = client.unwrap_or_default();
             self.journal.push(draft);
         }
     }
@@ -564,6 +570,11 @@ impl Engine {
             pending.made = Some((record.version, record.log_index));
         }
         self.effect_applied(&record.body);
+        if let (Body::DeleteMarker | Body::Release(_), Origin::Request { id, .. }) =
+            (&record.body, record.origin)
+        {
+            self.note_delete(id);
+        }
         match (&record.body, record.origin) {
             (Body::Alloc(alloc), _) if alloc.lane.is_journal() => {
                 self.journal.allocated(alloc.segment);
@@ -596,20 +607,6 @@ impl Engine {
         let mut nothing = Bundle::new(self.memtable.generation());
         let applied = apply_live(fact, &mut self.memtable, &mut nothing);
         applied.expect("placing a chunk reads no row");
-    }
-
-    fn answer_statement(&mut self, id: RequestId, record: &Sequenced) {
-        let after = self.pending.get(&id).and_then(|one| one.after.as_ref());
-        let scope_count = match after {
-            Some(After::Stated(known)) => known.scope_count,
-            _ => None,
-        };
-        let accepted = record
-            .facts
-            .first()
-            .and_then(|fact| self.stated(fact, scope_count));
-        let index = record.log_index;
-        self.finish(id, Ok(Answer::Stated { index, accepted }));
     }
 
     fn answer(&mut self, id: RequestId, record: &Sequenced) {

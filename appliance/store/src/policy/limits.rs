@@ -111,3 +111,9 @@ pub const PERSON_COUNT_MAX: usize = 1_024;
 
 /// One hour.
 pub const HOUR_MS: u64 = 60 * MINUTE_MS;
+
+/// How much the wall clock may gain on compliance time, or lose, within a day before somebody is told.
+pub const DRIFT_MS_MAX: u64 = 5 * MINUTE_MS;
+
+/// How long before its end a granted right is no longer used: what it allowed is in the log in time.
+pub const GRANT_MARGIN_MS: u64 = MINUTE_MS;

@@ -12,6 +12,7 @@
 pub mod approval;
 pub mod client;
 pub mod clock;
+mod drift;
 pub mod expiry;
 pub mod limits;
 pub mod people;
@@ -27,6 +28,7 @@ pub mod words;
 
 pub use client::{Act, Asker, Client, Grant, Grants, OwnerId, Quotas, Scope};
 pub use clock::{ComplianceClock, EffectiveTime, effective_time};
+pub use drift::Drift;
 pub use expiry::{Kept, Standing, may_destroy, may_draft, standings};
 pub use quota::{Meter, Quota, Rate, Usage};
 pub use retention::{

@@ -2,7 +2,7 @@
 //! the attacks that go by way of people.
 
 use stele_format::digest::Digest;
-use stele_format::record::Body;
+use stele_format::record::{Attempted, Body};
 use stele_format::sshsig::PublicKey;
 use stele_format::statement::{
     Act, Answer as Said, Cut, Erase, Head, Hold, Kind, Nonce, Request, Role, Statement, Verb,
@@ -240,6 +240,57 @@ fn o3_what_is_judged_is_recorded_and_what_is_refused_is_not() {
     let recorded = recorded(&rig);
     assert_eq!(recorded.len(), 2);
     assert_eq!(recorded[1], (text, vec![good]));
+}
+
+/// O6: with who is named, which key signed, and why.
+#[test]
+fn o6_what_was_refused_to_people_is_in_the_log() {
+    let (rig, mut vault) = founded(3);
+    vault.bucket("b", true);
+    let locked = put(&mut vault, &name("b", "locked"), 1, 100, 30);
+    let free = put(&mut vault, &name("b", "free"), 2, 100, 1);
+    vault.sleep(3 * DAY_MS);
+    let locked = list(&mut vault, &[locked], Cut::Leaves, false);
+    let free = list(&mut vault, &[free], Cut::Leaves, false);
+    request(&mut vault, Act::Erase(locked), "oona").unwrap_err();
+    for _ in 0..3 {
+        request(&mut vault, Act::Erase(free.clone()), "anna").unwrap_err();
+    }
+    let asked = request(&mut vault, Act::Erase(free), "oona").unwrap();
+    let answer = answer_of(&mut vault, Verb::Approve, asked, "anna");
+    send(&mut vault, &answer, vec![SoftKey::new(99).sign(&answer)]).unwrap_err();
+    vault.stop();
+    let records = rig.records().into_iter();
+    let refused = records.filter_map(|body| match body {
+        Body::Refused(attempts) => Some(attempts),
+        _ => None,
+    });
+    let mut said = Vec::new();
+    for attempt in refused.flatten() {
+        let Attempted::Statement {
+            person,
+            fingerprint,
+            first,
+        } = attempt.by
+        else {
+            panic!("{attempt:?}")
+        };
+        assert!(fingerprint.starts_with("SHA256:") && !first.is_zero());
+        said.push((attempt.what, attempt.why, person, attempt.count));
+    }
+    let mut said: Vec<_> = said
+        .iter()
+        .map(|(what, why, person, count)| (what.as_str(), why.as_str(), person.as_str(), *count))
+        .collect();
+    said.sort_unstable();
+    assert_eq!(
+        said,
+        [
+            ("approve", "foreign-key", "anna", 1),
+            ("erase", "list-kept", "oona", 1),
+            ("erase", "wrong-role", "anna", 3),
+        ]
+    );
 }
 
 #[test]

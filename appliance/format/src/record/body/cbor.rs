@@ -1,5 +1,6 @@
 //! Bodies to CBOR and back.
 
+use super::attempts::{read_attempts, write_attempts};
 use super::destruction::{
     read_clock, read_destroyed, read_scope, read_statement, read_tombstone, write_clock,
     write_destroyed, write_scope, write_statement, write_tombstone,
@@ -288,6 +289,7 @@ impl Body {
             Self::Enacted(request) => {
                 map.key(1).uint(*request);
             }
+            Self::Refused(attempts) => write_attempts(&mut map, attempts),
             Self::DeleteMarker
             | Self::Retention
             | Self::Hold
@@ -385,6 +387,7 @@ fn read_body(record_type: RecordType, map: &mut MapReader<'_, '_>) -> Result<Bod
         RecordType::Enacted => {
             Body::Enacted(LogIndex::new(map.required(1, |r| r.uint("request"))?))
         }
+        RecordType::Refused => Body::Refused(read_attempts(map)?),
         later => Body::Later(later),
     })
 }

@@ -159,7 +159,7 @@ fn encodings() -> Vec<Case> {
 
 /// Violations of what a type says.
 fn meanings() -> Vec<Case> {
-    use RecordType::{Commit, DeleteMarker, Hold, Loss, Marker, Part, Release};
+    use RecordType::{Commit, DeleteMarker, Hold, Loss, Marker, Part, Refused, Release};
     let case = |name: &str, record_type, clear: &[u8], expected: &str| {
         invalid(&format!("body-{name}"), typed(record_type, clear), expected)
     };
@@ -267,6 +267,44 @@ fn meanings() -> Vec<Case> {
             Marker,
             &[&[0xa3, 1, 3, 2][..], &root, &[3, 0x81], &root].concat(),
             "Body.frontier@74 Count",
+        ),
+        case(
+            "refused-none",
+            Refused,
+            &[0xa1, 1, 0x80],
+            "Body.attempts@3 Count",
+        ),
+        case(
+            "refused-never",
+            Refused,
+            &[0xa1, 1, 0x81, 0x86, 0, 0x61, b'w', 0x61, b'y', 0, 1, 1],
+            "Body.attempt@12 Value",
+        ),
+        case(
+            "refused-last-before-first",
+            Refused,
+            &[0xa1, 1, 0x81, 0x86, 0, 0x61, b'w', 0x61, b'y', 1, 2, 1],
+            "Body.attempt@12 Value",
+        ),
+        case(
+            "refused-word-of-capitals",
+            Refused,
+            &[0xa1, 1, 0x81, 0x86, 0, 0x61, b'W', 0x61, b'y', 1, 1, 1],
+            "Body.what@7 Value",
+        ),
+        case(
+            "refused-who-4",
+            Refused,
+            &[0xa1, 1, 0x81, 0x86, 4, 0x61, b'w', 0x61, b'y', 1, 1, 1],
+            "Body.who@12 Value",
+        ),
+        case(
+            "refused-more-of-a-client",
+            Refused,
+            &[
+                0xa1, 1, 0x81, 0x87, 0, 0x61, b'w', 0x61, b'y', 1, 1, 1, 0x61, b'K',
+            ],
+            "Body.attempt@12 Count",
         ),
     ]
 }

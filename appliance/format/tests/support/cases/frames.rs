@@ -3,13 +3,13 @@
 use stele_format::digest::Digest;
 use stele_format::frame::{FrameDraft, SegmentWalk};
 use stele_format::fuzz::{refit_frame, refit_frame_header};
-use stele_format::record::{LogWalk, encode_record};
+use stele_format::record::{ClientTag, LogWalk, RecordHeader, encode_record};
 use stele_format::units::{Epoch, LaneId, Sequence};
 
 use super::{Case, as_is, invalid, poked, valid};
 use crate::support::{
-    bodies, data_frame, draft, frame_bytes, full_journal_frame, journal_frame, object_header,
-    record_header, segment_header, small_payload,
+    CLIENT, bodies, data_frame, draft, frame_bytes, full_journal_frame, journal_frame,
+    object_header, record_header, segment_header, small_payload,
 };
 
 pub fn cases() -> Vec<Case> {
@@ -305,6 +305,7 @@ fn record_headers() -> Vec<Case> {
             poked(good, 2, &[0x01, 0x80], as_is),
         ),
         valid("record-header-reserved-type", poked(good, 2, &[33], as_is)),
+        valid("record-header-client", client_header()),
         invalid("record-header-blank", [0; 192], "RecordHeader.@0 Blank"),
         invalid("record-header-short", &good[..191], "RecordHeader.@0 Short"),
         case("newer-version", 0, &[2], "RecordHeader.version@0 Version"),
@@ -386,11 +387,28 @@ fn record_headers() -> Vec<Case> {
             &[1],
             "RecordHeader.previous_header@144 Value",
         ),
+        // A code of no character, and the bits in front of the id.
         case(
-            "reserved-b",
+            "client-no-character",
             191,
-            &[1],
-            "RecordHeader.reserved_b@176 Reserved",
+            &[0x3f],
+            "RecordHeader.client@176 Value",
+        ),
+        case(
+            "client-bits-in-front",
+            176,
+            &[0x40],
+            "RecordHeader.client@176 Value",
         ),
     ]
+}
+
+/// A header that names an access key.
+fn client_header() -> [u8; 192] {
+    RecordHeader {
+        client: ClientTag::new(CLIENT).unwrap(),
+        clear_bytes: 1,
+        ..object_header(&LogWalk::new())
+    }
+    .encode()
 }

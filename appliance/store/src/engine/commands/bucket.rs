@@ -1,6 +1,6 @@
 //! Buckets: create, show, delete, default retention.
 
-use stele_format::record::{Body, RecordType};
+use stele_format::record::{Body, ClientTag, RecordType};
 use stele_format::units::{BucketId, ObjectId};
 
 use super::{After, Facts, Outcome, bucket_info};
@@ -100,6 +100,7 @@ fn draft(facts: &Facts<'_>, id: BucketId, row: &BucketRow) -> Draft {
         body: Body::Bucket,
         sealed: Sealed::BoxKey(crate::fact::bucket_body(row).encode().to_vec()),
         inline: None,
+        client: ClientTag::NONE,
     }
 }
 

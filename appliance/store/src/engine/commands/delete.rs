@@ -1,7 +1,7 @@
 //! S3 DELETE: a marker, or the release of a version. Nothing here destroys.
 
 use stele_format::manifest::{Manifest, ManifestKind};
-use stele_format::record::{Body, RecordType, Release, ReleaseReason};
+use stele_format::record::{Body, ClientTag, RecordType, Release, ReleaseReason};
 use stele_format::units::{BucketId, ObjectId, VersionId};
 
 use super::{After, Facts, Outcome};
@@ -113,6 +113,7 @@ fn marker(facts: &Facts<'_>, bucket: BucketId, object: ObjectId, key: &[u8]) -> 
         body: Body::DeleteMarker,
         sealed: Sealed::Leaf(Box::new(manifest), KeyClass::Object),
         inline: None,
+        client: ClientTag::NONE,
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use stele_format::manifest::{LockWishes, Manifest, ManifestKind};
-use stele_format::record::{Body, Part as PartBody, RecordType};
+use stele_format::record::{Body, ClientTag, Part as PartBody, RecordType};
 use stele_format::units::{ByteCount, UploadId};
 
 use super::object::{Upload, check_metadata, commit, lock_of};
@@ -60,6 +60,7 @@ pub(crate) fn create(
         body: Body::Upload,
         sealed: Sealed::Leaf(Box::new(manifest), KeyClass::PendingPart),
         inline: None,
+        client: ClientTag::NONE,
     };
     Ok(Outcome::Write(vec![draft], After::Upload))
 }
@@ -112,6 +113,7 @@ pub(crate) fn part(facts: &Facts<'_>, view: &View<'_>, part: &Part<'_>) -> Resul
         }),
         sealed: Sealed::Leaf(Box::new(manifest), KeyClass::PendingPart),
         inline: None,
+        client: ClientTag::NONE,
     };
     let versioned = row.kind != crate::policy::BucketKind::Plain;
     let checksums = part.checksums.to_vec();

@@ -2,7 +2,7 @@
 
 use stele_format::limits::{KEY_BYTES_MAX, OBJECT_BYTES_MAX};
 use stele_format::manifest::{Manifest, ManifestKind};
-use stele_format::record::{Body, Commit, RecordType, ReleaseReason};
+use stele_format::record::{Body, ClientTag, Commit, RecordType, ReleaseReason};
 use stele_format::units::{BucketId, ByteCount, ObjectId, VersionId};
 
 use super::{After, Facts, Outcome, delete, tags};
@@ -221,6 +221,7 @@ pub(crate) fn commit(
         },
         sealed: Sealed::Leaf(Box::new(manifest(upload, &etag)), KeyClass::Object),
         inline: None,
+        client: ClientTag::NONE,
     };
     let checksums = upload.checksums.to_vec();
     let after = After::Stored {

@@ -197,3 +197,54 @@ pub enum StatementRefusal {
     #[error("there is no such policy, or it cannot have this value here")]
     Policy,
 }
+
+impl StatementRefusal {
+    /// The reason in one word, as the log has it; words do not change.
+    #[must_use]
+    pub const fn word(&self) -> &'static str {
+        match self {
+            Self::Text(_) => "text",
+            Self::Signature(_) => "signature",
+            Self::OtherText => "other-text",
+            Self::OtherLog => "other-log",
+            Self::Used => "used",
+            Self::NoSession => "no-session",
+            Self::NotFounded => "not-founded",
+            Self::Founded => "founded",
+            Self::OneSigner => "one-signer",
+            Self::FoundingUnsigned(_) => "founding-unsigned",
+            Self::FoundingStranger => "founding-stranger",
+            Self::Unknown(_) => "unknown",
+            Self::ForeignKey(_) => "foreign-key",
+            Self::Inactive(_) => "inactive",
+            Self::NotVerified => "not-verified",
+            Self::PlainKey => "plain-key",
+            Self::WrongRole { .. } => "wrong-role",
+            Self::NotNeeded(_) => "not-needed",
+            Self::SamePerson(_) => "same-person",
+            Self::Enrolled { .. } => "enrolled",
+            Self::Quarantined { .. } => "quarantined",
+            Self::NoRequest(_) => "no-request",
+            Self::DigestDiffers(_) => "digest-differs",
+            Self::WrongPhase { .. } => "wrong-phase",
+            Self::ApprovalLate { .. } => "approval-late",
+            Self::Cooling { .. } => "cooling",
+            Self::ExecutionLate { .. } => "execution-late",
+            Self::TooManyRequests { .. } => "too-many-requests",
+            Self::NotInThisVersion(_) => "not-in-this-version",
+            Self::HeadAhead { .. } => "head-ahead",
+            Self::ScopeUnknown => "list-unknown",
+            Self::ScopeCount { .. } => "list-count",
+            Self::RetentionRuns { .. } => "retention-runs",
+            Self::GrantTime { .. } => "grant-time",
+            Self::ClockTime => "clock-time",
+            Self::NameTaken(_) => "name-taken",
+            Self::KeyTaken => "key-taken",
+            Self::KeysFull(_) => "keys-full",
+            Self::NotSuspended(_) => "not-suspended",
+            Self::BelowMinimum { .. } => "below-minimum",
+            Self::TooManyPersons { .. } => "too-many-persons",
+            Self::Policy => "policy",
+        }
+    }
+}
