@@ -191,6 +191,8 @@ pub struct DumpRecord {
     pub object: String,
     /// Version or upload id.
     pub version: String,
+    /// Access key that asked for it; empty for none.
+    pub client: String,
     /// Bytes of the clear body.
     pub clear_bytes: u32,
     /// Bytes of the attachments.
@@ -410,6 +412,7 @@ fn dump_record(header: &RecordHeader) -> DumpRecord {
         bucket: header.bucket.to_string(),
         object: header.object.to_string(),
         version: header.version.to_string(),
+        client: header.client.text(),
         clear_bytes: header.clear_bytes,
         attached_bytes: header.attached_bytes,
     }

@@ -8,9 +8,7 @@ use stele_format::label::VaultFlags;
 use stele_format::record::{
     Body, LockMode, RecordHeader, ReleaseReason, Scope, Tombstone, VersionRef, scope_digest,
 };
-use stele_format::statement::{
-    Act, ClientKey, Cut, GrantRights, ReleaseHold, Second, SpecialRights, Verb,
-};
+use stele_format::statement::{Act, Cut, ReleaseHold, Verb};
 use stele_format::units::{LogIndex, Month, ObjectId, UnixMillis, VersionId};
 use support::people::{Asked, BEGIN, Book, DAY, HOUR, about};
 
@@ -466,83 +464,6 @@ fn a_retention_that_is_over_may_become_anything() {
     book.wait(DAY);
     book.retention(&version, LockMode::None, 0);
     book.lawful();
-}
-
-fn grant(hold_off: bool, governance_bypass: bool, until: u64) -> Act {
-    Act::Grant(GrantRights {
-        client: ClientKey::new("STELE1").unwrap(),
-        rights: SpecialRights {
-            hold_off,
-            governance_bypass,
-            lock_admin: false,
-        },
-        until: Second::of(UnixMillis::new(until)).unwrap(),
-    })
-}
-
-/// Shortens a GOVERNANCE retention, deletes under one, and lifts a hold.
-fn take_liberties(book: &mut Book) -> [u64; 3] {
-    let until = book.now + 100 * DAY;
-    let version = book.stored(LockMode::Governance, until, false);
-    let held = book.stored(LockMode::None, 0, true);
-    [
-        book.release(&version, ReleaseReason::ClientDelete).get(),
-        book.retention(&version, LockMode::Governance, until - DAY)
-            .get(),
-        book.hold(&held, false).get(),
-    ]
-}
-
-#[test]
-fn without_a_right_in_force_no_client_lifts_holds_or_governance() {
-    for granted in [false, true] {
-        let (mut book, _) = vault();
-        if granted {
-            let until = book.now + 10 * DAY;
-            book.through("fay", &["anna"], grant(true, true, until), 8 * DAY);
-            book.wait(2 * DAY);
-        }
-        let [released, lowered, lifted] = take_liberties(&mut book);
-        assert_eq!(
-            book.unlawful(),
-            [
-                ("locked-released", released),
-                ("governance-lowered", lowered),
-                ("hold-lifted", lifted)
-            ]
-        );
-    }
-}
-
-#[test]
-fn what_a_granted_right_may_have_done_is_said_and_not_called_unlawful() {
-    for evaluation in [false, true] {
-        let flags = if evaluation {
-            VaultFlags::EVALUATION
-        } else {
-            VaultFlags::SINGLE_DISK
-        };
-        let mut book = Book::blank(flags);
-        book.found(&support::people::STAFF, &[]);
-        if !evaluation {
-            let until = book.now + 20 * DAY;
-            book.through("fay", &["anna"], grant(true, true, until), 8 * DAY);
-        }
-        let liberties = take_liberties(&mut book);
-        let report = book.lawful();
-        let said: Vec<u64> = report.by_right.iter().map(|line| line.index).collect();
-        assert_eq!(said, liberties);
-        assert_eq!(report.grants.len(), usize::from(!evaluation));
-    }
-}
-
-#[test]
-fn one_right_is_not_the_other() {
-    let (mut book, _) = vault();
-    let until = book.now + 20 * DAY;
-    book.through("fay", &["anna"], grant(false, true, until), 8 * DAY);
-    let [_, _, lifted] = take_liberties(&mut book);
-    assert_eq!(book.unlawful(), [("hold-lifted", lifted)]);
 }
 
 #[test]

@@ -63,7 +63,7 @@ impl Auditor {
             "the GOVERNANCE retention of version {version} until {until} was shortened or lifted"
         );
         let breach = Breach::Governance(version, until);
-        self.use_right(index, Right::GovernanceBypass, breach, what)
+        self.use_right(header, Right::GovernanceBypass, breach, &what)
     }
 
     pub(super) fn take_hold(&mut self, header: &RecordHeader) {
@@ -75,7 +75,7 @@ impl Auditor {
             let version = self.versions.index(at);
             let what = format!("the legal hold of version {version} was lifted");
             let breach = Breach::HoldLifted(version);
-            if !self.use_right(header.log_index, Right::HoldOff, breach, what) {
+            if !self.use_right(header, Right::HoldOff, breach, &what) {
                 return;
             }
         }
@@ -113,12 +113,8 @@ impl Auditor {
             let what = format!(
                 "version {version} was deleted by a client under GOVERNANCE retention; its bytes are kept"
             );
-            self.use_right(
-                index,
-                Right::GovernanceBypass,
-                Breach::Released(version),
-                what,
-            );
+            let breach = Breach::Released(version);
+            self.use_right(header, Right::GovernanceBypass, breach, &what);
         } else {
             self.breach(index, Breach::Released(version));
         }

@@ -11,6 +11,7 @@ pub mod lists;
 pub mod matrix;
 pub mod people;
 pub mod policies;
+pub mod refused;
 pub mod report;
 pub mod requests;
 pub mod text;
@@ -34,6 +35,7 @@ use self::heads::Heads;
 use self::holds::Cases;
 use self::lists::Lists;
 use self::people::People;
+use self::refused::Tries;
 use self::report::AuditReport;
 use self::requests::Request;
 use self::versions::{At, Refused, Versions};
@@ -113,6 +115,7 @@ pub struct Auditor {
     spent: HashSet<(LogIndex, At)>,
     gone: BTreeMap<LogIndex, Gone>,
     heads: Heads,
+    tries: Tries,
     unlawful: Capped<Finding>,
     undecided: Capped<Finding>,
     by_right: Capped<Alarm>,
@@ -149,6 +152,7 @@ impl Auditor {
             spent: HashSet::new(),
             gone: BTreeMap::new(),
             heads: Heads::default(),
+            tries: Tries::default(),
             unlawful: Capped::default(),
             undecided: Capped::default(),
             by_right: Capped::default(),
@@ -193,6 +197,7 @@ impl Auditor {
             Body::Tombstone(tombstone) => self.take_tombstone(header, tombstone),
             Body::Destroyed(destroyed) => self.take_destroyed(header, destroyed),
             Body::Enacted(request) => self.take_enacted(header, *request),
+            Body::Refused(attempts) => self.take_refused(header, attempts),
             Body::Later(kind) if kind.get() & OPTIONAL == 0 => self.unknown += 1,
             _ => {}
         }
@@ -226,27 +231,39 @@ impl Auditor {
         self.alarms.push(Alarm { index, name, what });
     }
 
-    /// Something that a client key with a right may do. The clear records do not say which key did it, so it
-    /// is a breach only if no key can have had the right. Returns whether one can.
-    fn use_right(&mut self, index: LogIndex, right: Right, breach: Breach, what: String) -> bool {
-        let now = self.now;
+    /// Something that a client key with a right may do: a breach, unless the key that did it had that right then.
+    /// Returns whether it had.
+    fn use_right(
+        &mut self,
+        header: &RecordHeader,
+        right: Right,
+        breach: Breach,
+        what: &str,
+    ) -> bool {
+        let (index, client) = (header.log_index, header.client.text());
         let has = |granted: &Granted| {
             let rights = granted.grant.rights;
             let given = match right {
                 Right::HoldOff => rights.hold_off,
                 Right::GovernanceBypass => rights.governance_bypass,
             };
-            given && granted.grant.until.start() > now
+            let running = granted.grant.until.start() > header.compliance_ms;
+            given && running && granted.grant.client.as_str() == client
         };
-        // An evaluation vault may have been made with such rights for its first key.
-        let possible = self.evaluation || self.grants.iter().any(has);
-        if possible {
-            let name = breach.name();
-            self.by_right.push(Alarm { index, name, what });
-        } else {
-            self.breach(index, breach);
-        }
-        possible
+        let granted = self.grants.iter().find(|granted| has(granted));
+        let by = match granted {
+            Some(granted) => format!("client key {client}, request {}", granted.request),
+            // Keys of an evaluation vault may have been made with such rights, which no record in the clear says.
+            None if self.evaluation && client.is_empty() => "no key is named".to_owned(),
+            None if self.evaluation => format!("client key {client}, granted by nobody"),
+            None => {
+                self.breach(index, breach);
+                return false;
+            }
+        };
+        let (name, what) = (breach.name(), format!("{what} ({by})"));
+        self.by_right.push(Alarm { index, name, what });
+        true
     }
 
     fn take_version(&mut self, header: &RecordHeader) {

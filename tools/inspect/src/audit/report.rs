@@ -11,13 +11,14 @@ use stele_format::units::{LogIndex, Month, UnixMillis};
 use super::Auditor;
 use super::finding::{Alarm, Finding, second};
 use super::people::Person;
+use super::refused::RefusedLine;
 use super::requests::{Request, State, Voice};
 use crate::verdict::{Report, Verdict};
 
 /// What no auditor without keys can see; part of every report, so that nobody takes silence for proof.
 pub const CANNOT_SEE: [&str; 6] = [
     "a key that was cut without a tombstone: it shows only when its version is read",
-    "which client key did something that a client key with a special right may do",
+    "who had a client key in hand, and what rights the keys of an evaluation vault were made with",
     "names, contents and sizes of objects, and whether a destroyed version was current",
     "default retention of buckets, which is sealed: a default that was lowered without approval",
     "whether a clock ran too fast while the vault ran; only that it never went back",
@@ -71,6 +72,10 @@ pub struct AuditReport {
     pub by_right: Vec<FindingLine>,
     /// How many more.
     pub by_right_left_out: u64,
+    /// What was tried and refused.
+    pub refused: Vec<RefusedLine>,
+    /// Attempts beside those.
+    pub refused_left_out: u64,
     /// What somebody should look at.
     pub alarms: Vec<FindingLine>,
     /// How many more.
@@ -355,6 +360,8 @@ impl AuditReport {
             undecided_left_out: auditor.undecided.left_out,
             by_right: auditor.by_right.items.iter().map(alarm).collect(),
             by_right_left_out: auditor.by_right.left_out,
+            refused: auditor.tries.lines(),
+            refused_left_out: auditor.tries.left_out(),
             alarms: auditor.alarms.items.iter().map(alarm).collect(),
             alarms_left_out: auditor.alarms.left_out,
             records_missing: auditor.lost,

@@ -2,6 +2,7 @@
 
 use std::fmt::{Display, Write as _};
 
+use super::refused::RefusedLine;
 use super::report::{AuditReport, DestructionLine, FindingLine, GoneLine, RequestLine, VoiceLine};
 use crate::report::printable;
 
@@ -242,14 +243,53 @@ fn findings(report: &AuditReport, page: &mut Page) {
     list("UNLAWFUL", &report.unlawful, report.unlawful_left_out, page);
     let title = "UNDECIDED: records are missing that would tell";
     list(title, &report.undecided, report.undecided_left_out, page);
-    let title = "BY A CLIENT KEY WITH A SPECIAL RIGHT, if one had it; the clear records do not say which did it";
+    let title = "BY A CLIENT KEY WITH A SPECIAL RIGHT";
     list(title, &report.by_right, report.by_right_left_out, page);
+    refused(report, page);
     list(
         "Alarms: no rule is broken, and somebody should look",
         &report.alarms,
         report.alarms_left_out,
         page,
     );
+}
+
+fn refused(report: &AuditReport, page: &mut Page) {
+    if report.refused.is_empty() && report.refused_left_out == 0 {
+        return;
+    }
+    page.head("Refused: what was tried, and had no effect");
+    for line in &report.refused {
+        page.line(format_args!("  {}", refused_line(line)));
+    }
+    if report.refused_left_out > 0 {
+        page.line(format_args!(
+            "  {} more attempts are not listed",
+            report.refused_left_out
+        ));
+    }
+}
+
+fn refused_line(line: &RefusedLine) -> String {
+    let who = match (&line.client, &line.person, &line.key) {
+        (Some(client), ..) => format!("client key {client}"),
+        (None, Some(person), Some(key)) => format!("{person}, key {key}"),
+        (None, Some(person), None) => format!("{person}, not signed"),
+        (None, None, Some(key)) => format!("key {key}"),
+        (None, None, None) => "nobody known".to_owned(),
+    };
+    let times = if line.count == 1 {
+        format!("once, at {}", line.first)
+    } else {
+        format!("{} times, {} to {}", line.count, line.first, line.last)
+    };
+    let version = line
+        .version
+        .map_or(String::new(), |record| format!(", first version {record}"));
+    format!(
+        "{} ({}) by {who}: {times}{version}; from record {}",
+        line.what, line.why, line.index
+    )
 }
 
 fn disks(report: &AuditReport, page: &mut Page) {

@@ -173,7 +173,7 @@ fn put_record(out: &mut String, record: &DumpRecord) {
         2,
         &format!(
             "record {} {}: epoch {}, compliance {}, wall {}, lock {} until {}, hold {}, key {}, \
-         bucket {}, object {}, version {}, body {} + {} bytes",
+         bucket {}, object {}, version {}, client {}, body {} + {} bytes",
             record.log_index,
             record.record_type,
             record.epoch,
@@ -186,6 +186,11 @@ fn put_record(out: &mut String, record: &DumpRecord) {
             record.bucket,
             record.object,
             record.version,
+            if record.client.is_empty() {
+                "none"
+            } else {
+                &record.client
+            },
             record.clear_bytes,
             record.attached_bytes
         ),

@@ -8,8 +8,9 @@ use stele_format::digest::Digest;
 use stele_format::label::VaultFlags;
 use stele_format::limits::SCOPE_ENTRIES_MAX;
 use stele_format::record::{
-    Body, Commit, Destroyed, Genesis, LockMode, LogWalk, Placement, RecordHeader, Release,
-    ReleaseReason, Scope, StatementBody, Tombstone, VersionRef, encode_record, scope_digest,
+    Body, ClientTag, Commit, Destroyed, Genesis, LockMode, LogWalk, Placement, RecordHeader,
+    Release, ReleaseReason, Scope, StatementBody, Tombstone, VersionRef, encode_record,
+    scope_digest,
 };
 use stele_format::sshsig::{KeyType, PublicKey, SK_APPLICATION, STATEMENT_NAMESPACE};
 use stele_format::statement::{
@@ -113,6 +114,8 @@ pub struct Book {
     /// How far the wall clock is behind, and ahead.
     pub wall_behind: u64,
     pub wall_ahead: u64,
+    /// The access key whose requests the records answer.
+    pub client: ClientTag,
     pub tokens: BTreeMap<String, Token>,
     nonce: u64,
     keys: Vec<(VersionRef, KeyIndex)>,
@@ -142,6 +145,7 @@ impl Book {
             now: BEGIN,
             wall_behind: 0,
             wall_ahead: 0,
+            client: ClientTag::NONE,
             tokens: BTreeMap::new(),
             nonce: 0,
             keys: Vec::new(),
@@ -236,6 +240,7 @@ impl Book {
             epoch: Epoch::new(1),
             compliance_ms: UnixMillis::new(self.now),
             wall_ms: UnixMillis::new(self.now - self.wall_behind + self.wall_ahead),
+            client: self.client,
             ..header
         };
         let slices: Vec<&[u8]> = attachments.iter().map(Vec::as_slice).collect();
