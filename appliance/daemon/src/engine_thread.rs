@@ -456,6 +456,9 @@ impl EngineThread {
         if monotonic_ms.saturating_sub(self.last_tick_ms) >= self.tick_ms() {
             self.last_tick_ms = monotonic_ms;
             self.receive(Event::Tick);
+            for alarm in self.engine.take_new_alarms() {
+                tracing::warn!("{}", crate::live::alarm(&alarm));
+            }
         }
     }
 

@@ -116,9 +116,16 @@ pub fn live_status(engine: &EngineStatus, place: &Place) -> Status {
         clock: Some(ClockStatus {
             compliance_ms: engine.compliance.get(),
             wall_ms: SystemClock.wall_ms(),
+            drift_ms: drift(SystemClock.wall_ms(), engine.compliance.get()),
         }),
         people: None,
     }
+}
+
+/// How far the wall clock is ahead of compliance time, which stood still while the vault was off.
+fn drift(wall_ms: u64, compliance_ms: u64) -> i64 {
+    let whole = |ms: u64| i64::try_from(ms).unwrap_or(i64::MAX);
+    whole(wall_ms).saturating_sub(whole(compliance_ms))
 }
 
 fn gateway(state: GatewayState) -> GatewayStatus {
@@ -193,7 +200,8 @@ fn reasons(engine: &EngineStatus) -> Vec<String> {
     reasons
 }
 
-fn alarm(alarm: &Alarm) -> String {
+/// An alarm in a sentence.
+pub fn alarm(alarm: &Alarm) -> String {
     match alarm {
         Alarm::RightUsed { right, at } => {
             format!("a client used the right {right} at {}", instant(at.get()))
@@ -218,6 +226,19 @@ fn alarm(alarm: &Alarm) -> String {
                 "came back to compliance time"
             };
             format!("the machine's clock {what} ({})", instant(at.get()))
+        }
+        Alarm::DeleteRate { client, count, at } => format!(
+            "client key {client} deleted {count} times within an hour ({}); nothing is destroyed by it; revoke the key if \
+             nobody means it",
+            instant(at.get())
+        ),
+        Alarm::ClockDrift { ms, at } => {
+            let way = if *ms < 0 { "lost" } else { "gained" };
+            let seconds = ms.unsigned_abs() / 1_000;
+            format!(
+                "the machine's clock {way} {seconds} s on compliance time within a day ({}); retention does not follow it",
+                instant(at.get())
+            )
         }
         Alarm::CutPostponed { why } => {
             format!(

@@ -98,9 +98,10 @@ fn as_text(status: &Status) -> String {
     }
     if let Some(clock) = &status.clock {
         text.push_str(&format!(
-            "clock    compliance {}, wall {}\n",
+            "clock    compliance {}, wall {}, clock drift {} s\n",
             instant(clock.compliance_ms),
             instant(clock.wall_ms),
+            clock.drift_ms / 1_000,
         ));
     }
     if let Some(people) = &status.people {

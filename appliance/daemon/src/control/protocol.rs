@@ -413,4 +413,7 @@ pub struct ClockStatus {
     pub compliance_ms: u64,
     /// The machine's clock, milliseconds since 1970.
     pub wall_ms: u64,
+    /// How far the machine's clock is ahead.
+    #[serde(default)]
+    pub drift_ms: i64,
 }
