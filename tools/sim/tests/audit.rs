@@ -11,6 +11,7 @@ mod support;
 #[expect(dead_code, reason = "each test binary uses its own part of the world")]
 mod world;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use stele_device::sim::disk::SimDiskHandle;
@@ -25,9 +26,9 @@ use stele_inspect::audit::report::AuditReport;
 use stele_inspect::audit::{Auditor, audit};
 use stele_inspect::source::{ReadFault, Source};
 use stele_inspect::verdict::Ledger;
-use stele_store::policy::Mode;
 use stele_store::policy::approval::{Accepted, RequestState};
 use stele_store::policy::people::Standing;
+use stele_store::policy::{Asker, Client, Grants, Mode, OwnerId, Rate, Rights};
 use stele_store::request::{Answer, Command, PeopleView};
 
 use crate::authenticator::SoftKey;
@@ -437,6 +438,49 @@ fn a_hold_that_no_request_lifted_is_named_on_the_disks() {
     assert!(report.evaluation);
     let names: Vec<&str> = report.by_right.iter().map(|line| line.name).collect();
     assert_eq!(names, ["hold-lifted"]);
+}
+
+/// What a client tried on a locked version, and who tried.
+#[test]
+fn what_a_client_tried_is_told_from_the_disks() {
+    const KEY: &str = "STELEABCDEFGHIJKL234";
+    let (rig, mut vault) = founded(3);
+    vault.bucket("b", true);
+    let version = put(&mut vault, &name("b", "o"), 1, 100, 1);
+    vault.asker = Some(Asker::Client(Arc::new(Client {
+        key_id: KEY.to_owned(),
+        owner: OwnerId::default(),
+        grants: Grants::all(),
+        special: Rights::default(),
+        scopes: Vec::new(),
+        rate: Rate::default(),
+        quotas: Arc::default(),
+    })));
+    for bypass in [false, true] {
+        let delete = Command::Delete {
+            name: name("b", "o"),
+            version: Some(version),
+            bypass,
+        };
+        vault.ask(delete).unwrap_err();
+    }
+    vault.asker = None;
+    vault.stop();
+    let report = audited(&rig);
+    assert_eq!(report.verdict, 0, "{:#?}", report.unlawful);
+    let lines = report.refused.iter();
+    let lines: Vec<_> = lines
+        .map(|line| {
+            (
+                line.what.as_str(),
+                line.count,
+                line.client.as_deref(),
+                line.version,
+            )
+        })
+        .collect();
+    let made = version.ordinal().get();
+    assert_eq!(lines, [("delete-version", 2, Some(KEY), Some(made))]);
 }
 
 /// Header and body of every record on the disks, in order.
