@@ -1,5 +1,4 @@
 //! What may be destroyed, and everything else by its name.
-#![expect(clippy::unwrap_used, reason = "a test may stop on surprise")]
 
 mod support;
 
