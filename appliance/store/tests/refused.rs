@@ -197,6 +197,7 @@ fn what_is_refused_takes_nothing_of_the_reserve_of_a_full_vault() {
         }
         assert!(seed < 5_000, "never full");
     }
+    assert!(vault.engine.status().full);
     vault.asker = client(KEY, Grants::all());
     for _ in 0..3 {
         delete(&mut vault, &name("b", "k"), Some(version), true).unwrap_err();
