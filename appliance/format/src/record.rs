@@ -16,9 +16,9 @@ use zerocopy::{FromZeros, IntoBytes};
 pub use self::body::{
     Abandoned, Alloc, Attachment, Body, ClockEvent, ClockEventKind, Commit, CopyHealth, Destroyed,
     EntryKind, EpochReason, EpochStart, Genesis, Loss, Marker, MemberChange, MoveStep, Part,
-    Placed, Placement, Release, ReleaseReason, Relocate, Scope, Scrub, SealNote, Snapshot,
-    StatementBody, StoredEntry, Tombstone, VersionRef, decode_chunk_list, encode_chunk_list,
-    scope_digest,
+    Placed, Placement, Release, ReleaseReason, Relocate, Scope, Scrub, SealNote, SegmentSpan,
+    Snapshot, StatementBody, StoredEntry, Tombstone, Trim, VersionRef, decode_chunk_list,
+    encode_chunk_list, scope_digest,
 };
 pub use self::kind::RecordType;
 pub use self::view::{LogWalk, Record, RecordReader, RecordView};

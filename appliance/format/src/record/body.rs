@@ -5,12 +5,14 @@
 
 mod cbor;
 mod destruction;
+mod space;
 
 pub use self::cbor::{decode_chunk_list, encode_chunk_list};
 pub use self::destruction::{
     ClockEvent, ClockEventKind, Destroyed, Scope, StatementBody, Tombstone, VersionRef,
     scope_digest,
 };
+pub use self::space::{SegmentSpan, Trim};
 use super::RecordType;
 use crate::codec::{DecodeError, Fault, size32};
 use crate::digest::Digest;
@@ -148,8 +150,8 @@ pub struct Marker {
 pub enum Placement {
     /// They are this record's attachments after the manifest.
     Inline,
-    /// They are frames of a data lane.
-    DataLane,
+    /// They are frames of a data lane, in segments of this span.
+    DataLane(SegmentSpan),
 }
 
 /// What stored bytes are.
@@ -356,6 +358,8 @@ pub enum Body {
     Scope(Scope),
     /// What the request of this record asked for has been done.
     Enacted(LogIndex),
+    /// Segments that hold nothing any more are given back.
+    Trim(Trim),
     /// A type that is reserved for later or may be skipped; its keys are not read.
     Later(RecordType),
 }
@@ -395,6 +399,7 @@ impl Body {
             Self::Clock(_) => RecordType::Clock,
             Self::Scope(_) => RecordType::Scope,
             Self::Enacted(_) => RecordType::Enacted,
+            Self::Trim(_) => RecordType::Trim,
             Self::Later(later) => *later,
         }
     }
@@ -443,8 +448,8 @@ fn check_entries(
         return refuse("attachments", Fault::Count);
     };
     match placement {
-        Placement::DataLane if inline.is_empty() && !entries.is_empty() => Ok(()),
-        Placement::DataLane => refuse("attachments", Fault::Count),
+        Placement::DataLane(_) if inline.is_empty() && !entries.is_empty() => Ok(()),
+        Placement::DataLane(_) => refuse("attachments", Fault::Count),
         Placement::Inline if inline.len() != entries.len() => refuse("entries", Fault::Count),
         Placement::Inline => {
             let same = inline.iter().zip(entries).all(|(attachment, entry)| {
