@@ -4,6 +4,7 @@
 //! never written; the generation only grows; a unit is given out only while no segment holds it.
 
 mod moves;
+pub mod space;
 
 use std::collections::BTreeMap;
 
@@ -201,6 +202,8 @@ pub struct Pool {
     pub created: UnixMillis,
     /// Every segment known.
     pub segments: BTreeMap<SegmentId, SegmentInfo>,
+    /// Segments that were given up and hold their units still.
+    pub freed: space::Freed,
     /// The next segment id never used.
     pub next_segment: SegmentId,
     /// The monotonic clock of the present step.
@@ -506,7 +509,10 @@ impl Pool {
             .segments
             .values()
             .flat_map(|info| info.all_places().map(move |place| (place, info.units)));
+        let freed = self.freed.copies();
+        let freed = freed.map(|(_, copy)| (&copy.place, copy.units));
         let mut extents: Vec<(u32, u32)> = places
+            .chain(freed)
             .filter(|(place, _)| place.disk == disk)
             .map(|(place, units)| (place.first_unit.get(), units))
             .collect();

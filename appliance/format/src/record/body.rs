@@ -364,7 +364,28 @@ pub enum Body {
     Later(RecordType),
 }
 
+impl Placement {
+    /// The segments of a data lane it lies in, if it does.
+    #[must_use]
+    pub const fn span(self) -> Option<SegmentSpan> {
+        match self {
+            Self::Inline => None,
+            Self::DataLane(span) => Some(span),
+        }
+    }
+}
+
 impl Body {
+    /// Where the content of a version or part lies; none of other records.
+    #[must_use]
+    pub const fn placement(&self) -> Option<Placement> {
+        match self {
+            Self::Commit(commit) | Self::Complete(commit, _) => Some(commit.placement),
+            Self::Part(part) => Some(part.placement),
+            _ => None,
+        }
+    }
+
     /// The type that goes into the header.
     #[must_use]
     pub const fn record_type(&self) -> RecordType {

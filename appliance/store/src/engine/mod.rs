@@ -21,6 +21,7 @@ pub(crate) mod io;
 mod membership;
 pub(crate) mod people;
 mod reads;
+mod reclaim;
 mod refused;
 mod requests;
 mod snapshot;
@@ -231,6 +232,7 @@ pub struct Engine {
     pub(crate) healer: heal::Healer,
     pub(crate) fill: Option<membership::Fill>,
     pub(crate) drain: Option<drain::Drain>,
+    pub(crate) reclaim: reclaim::Reclaim,
     pub(crate) receipts: crate::receipts::Receipts,
 }
 
@@ -270,6 +272,8 @@ pub(crate) struct Waits {
     pub(crate) postponed: Option<crate::recovery::Postponed>,
     /// Requests whose tombstones nobody approved.
     pub(crate) unlawful: Vec<stele_format::units::LogIndex>,
+    /// Segments that hold nothing any more.
+    pub(crate) idle: Option<crate::recovery::Idle>,
 }
 
 /// What opening hands to the engine.
@@ -307,6 +311,9 @@ impl Engine {
             parts
                 .journal
                 .push_own(crate::draft::Draft::of_engine(kind, body));
+        }
+        for draft in parts.waits.idle.take().iter().flat_map(reclaim::give_up) {
+            parts.journal.push_own(draft);
         }
         let mut engine = Self {
             snapshot_segment: parts.pool.next_segment,
@@ -361,6 +368,7 @@ impl Engine {
             healer: heal::Healer::new(parts.heal_plan),
             fill: None,
             drain: None,
+            reclaim: reclaim::Reclaim::default(),
             receipts: crate::receipts::Receipts::default(),
         };
         engine.resume_requests();
@@ -505,6 +513,7 @@ impl Engine {
             (Purpose::HealRead(token), result) => self.heal_read(token, result.ok().flatten()),
             (Purpose::Heal(token), result) => self.heal_written(slot, token, result.err()),
             (Purpose::Fill, result) => self.key_copy_written(slot, result.err()),
+            (Purpose::Wipe(number), result) => self.wiped(slot, number, result.err().as_ref()),
             (_, _) if !believed => {}
             (_, Err(error)) => self.expel(slot, &error),
             (Purpose::Frame(_) | Purpose::JournalSeal, Ok(_)) => self.journal.copies.finished(slot),
@@ -567,9 +576,10 @@ impl Engine {
                 digest,
                 row,
             } => {
+                let segment = row.segment;
                 let fact = crate::index::Fact::ChunkPlaced { digest, row };
                 self.apply_own(&fact);
-                self.chunk_durable(ticket, digest);
+                self.chunk_durable(ticket, segment);
             }
             LaneEvent::Sealed { segment, sealed } => {
                 let body = crate::fact::seal_body(segment, crate::lane::DATA_LANE, &sealed, None);
@@ -607,6 +617,7 @@ impl Engine {
         self.pump_healing();
         self.pump_fill();
         self.pump_drain();
+        self.pump_reclaim();
         self.continue_stop();
     }
 

@@ -1,7 +1,7 @@
 //! What records say of where copies lie. `known` tells that the snapshot a replay began with was taken after
 //! the record: where that says a segment lies, later records are in it, and earlier ones are not news.
 
-use stele_format::record::{Alloc, MoveStep, Relocate};
+use stele_format::record::{Alloc, MoveStep, Relocate, Trim};
 use stele_format::units::{Epoch, SegmentId, Sequence, UnixMillis};
 
 use crate::pool::{Place, Pool, SegmentInfo};
@@ -22,6 +22,17 @@ pub(super) fn note_relocate(pool: &mut Pool, relocate: &Relocate, known: bool) {
     }
 }
 
+/// Segments are given up, or copies of them were wiped.
+pub(super) fn note_trim(pool: &mut Pool, trim: &Trim, known: bool) {
+    if !known {
+        return pool.note_trim(trim);
+    }
+    // An earlier record may have entered it again.
+    for segment in trim.segments() {
+        pool.segments.remove(segment);
+    }
+}
+
 /// A segment was allocated; its header may or may not have reached the disks.
 pub(super) fn note_alloc(pool: &mut Pool, alloc: &Alloc, at: UnixMillis, known: bool) {
     let next = SegmentId::new(alloc.segment.get() + 1);
@@ -30,10 +41,15 @@ pub(super) fn note_alloc(pool: &mut Pool, alloc: &Alloc, at: UnixMillis, known: 
         return;
     }
     let placed = alloc.placements.iter();
-    let places = placed.map(|placed| Place {
-        disk: placed.disk,
-        first_unit: placed.first_unit,
-    });
+    let places: Vec<Place> = placed
+        .map(|placed| Place {
+            disk: placed.disk,
+            first_unit: placed.first_unit,
+        })
+        .collect();
+    if !known {
+        pool.reuse(&places, alloc.units.get());
+    }
     // The record decides where the copies lie; what was found by headers may be a stray write.
     let info = pool
         .segments
@@ -49,7 +65,7 @@ pub(super) fn note_alloc(pool: &mut Pool, alloc: &Alloc, at: UnixMillis, known: 
             written: at,
             verified: UnixMillis::ZERO,
         });
-    info.places = places.collect();
+    info.places = places;
 }
 
 #[cfg(test)]
@@ -61,6 +77,7 @@ mod tests {
     };
 
     use super::{note_alloc, note_relocate};
+    use crate::pool::space::Freed;
     use crate::pool::{Member, Place, Pool, SegmentInfo};
 
     const SEGMENT: SegmentId = SegmentId::new(5);
@@ -105,6 +122,7 @@ mod tests {
             flags: 0,
             created: UnixMillis::ZERO,
             segments: [(SEGMENT, info)].into(),
+            freed: Freed::default(),
             next_segment: SegmentId::new(6),
             now_ms: 0,
         }

@@ -591,6 +591,7 @@ impl<'a> Replay<'a> {
             }
             Body::Scrub(scrub) => self.pool.note_scrub(scrub, record.header.compliance_ms),
             Body::Relocate(relocate) => moves::note_relocate(self.pool, relocate, known),
+            Body::Trim(trim) => moves::note_trim(self.pool, trim, known),
             Body::Later(kind) if !kind.is_optional() => self.out.newer = true,
             Body::Seal(seal) => {
                 self.pool

@@ -115,6 +115,7 @@ impl Work<'_> {
             let known = snapshot.segments.into_iter();
             let (sure, rest) = known.partition(|(id, info)| settled(id, info));
             self.pool.segments = sure;
+            self.pool.freed = snapshot.freed;
             unsure = rest;
             apply_from = snapshot.apply_from;
             position = Some(snapshot.position);
