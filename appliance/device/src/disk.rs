@@ -173,15 +173,6 @@ pub enum DiskError {
     PowerLost,
 }
 
-impl DiskError {
-    /// Whether the device does not know the operation at all; nothing was done then.
-    #[must_use]
-    pub fn is_unsupported(&self) -> bool {
-        use nix::errno::Errno;
-        matches!(self, Self::Io { errno, .. } if [Errno::EOPNOTSUPP, Errno::ENOSYS].contains(&Errno::from_raw(*errno)))
-    }
-}
-
 fn errno_text(errno: i32) -> &'static str {
     nix::errno::Errno::from_raw(errno).desc()
 }

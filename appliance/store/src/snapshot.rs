@@ -36,7 +36,7 @@ pub(crate) struct SnapshotState {
     /// Data segments whose frames the rows may not cover completely.
     pub(crate) open_segments: Vec<SegmentId>,
     pub(crate) segments: Vec<(SegmentId, SegmentInfo)>,
-    /// Segments that were given up; of those read from a snapshot, what is not wiped.
+    /// Segments that were given up, as far as they are not wiped: what is, is free for whoever starts from this.
     pub(crate) freed: Freed,
     /// What the records before `apply_from` brought.
     pub(crate) usages: Usages,
@@ -65,7 +65,7 @@ impl SnapshotState {
                 .iter()
                 .map(|(id, info)| (*id, info.clone()))
                 .collect(),
-            freed: pool.freed.clone(),
+            freed: pool.freed.unwiped(),
             usages: usages.clone(),
         }
     }
@@ -128,10 +128,10 @@ impl SnapshotState {
             e.u64(self.freed.searched.get())?;
             e.array(self.freed.copies().count() as u64)?;
             for (segment, copy) in self.freed.copies() {
-                e.array(5)?.u64(segment.get())?;
+                e.array(4)?.u64(segment.get())?;
                 e.bytes(copy.place.disk.as_bytes())?
                     .u32(copy.place.first_unit.get())?;
-                e.u32(copy.units)?.bool(copy.wiped)?;
+                e.u32(copy.units)?;
             }
             Ok(e)
         });
@@ -165,7 +165,7 @@ impl SnapshotState {
             .map(|_| read_segment(&mut d))
             .collect::<Result<_, CborError>>()?;
         let usages = read_usages(&mut d)?;
-        let freed = read_freed(&mut d)?.unwiped();
+        let freed = read_freed(&mut d)?;
         let frontier =
             Frontier::decode(&meta.frontier).map_err(|_| CborError::message("frontier"))?;
         let log = LogHead {
@@ -203,7 +203,7 @@ fn read_freed(d: &mut Decoder<'_>) -> Result<Freed, CborError> {
         ..Freed::default()
     };
     for _ in 0..read_count(d)? {
-        expect_array(d, 5)?;
+        expect_array(d, 4)?;
         let segment = SegmentId::new(d.u64()?);
         let place = Place {
             disk: DiskId::new(read_array(d)?),
@@ -212,7 +212,7 @@ fn read_freed(d: &mut Decoder<'_>) -> Result<Freed, CborError> {
         let copy = FreedCopy {
             place,
             units: d.u32()?,
-            wiped: d.bool()?,
+            wiped: false,
         };
         freed.segments.entry(segment).or_default().push(copy);
     }

@@ -312,7 +312,8 @@ impl Engine {
                 .journal
                 .push_own(crate::draft::Draft::of_engine(kind, body));
         }
-        for draft in parts.waits.idle.take().iter().flat_map(reclaim::give_up) {
+        let idle = parts.waits.idle.take();
+        for draft in idle.iter().flat_map(reclaim::give_up) {
             parts.journal.push_own(draft);
         }
         let mut engine = Self {
@@ -368,7 +369,7 @@ impl Engine {
             healer: heal::Healer::new(parts.heal_plan),
             fill: None,
             drain: None,
-            reclaim: reclaim::Reclaim::default(),
+            reclaim: reclaim::Reclaim::new(idle.is_some()),
             receipts: crate::receipts::Receipts::default(),
         };
         engine.resume_requests();

@@ -12,7 +12,9 @@ use stele_format::units::{DiskId, SegmentId};
 use super::io::Purpose;
 use super::{DiskSlot, Engine, StopState};
 use crate::draft::Draft;
-use crate::limits::{AHEAD_PIECE_BYTES_MAX, RELEASE_AGAIN_MS, WIPE_SEGMENT_COUNT_MAX};
+use crate::limits::{
+    AHEAD_PIECE_BYTES_MAX, RECLAIM_LOOK_MS, RELEASE_AGAIN_MS, WIPE_SEGMENT_COUNT_MAX,
+};
 use crate::pool::MemberState;
 use crate::recovery::Idle;
 
@@ -48,8 +50,37 @@ pub(crate) struct Reclaim {
     wipe: Option<Wipe>,
     /// Wiped copies that the snapshot being taken knows of.
     releasing: BTreeSet<(SegmentId, DiskId)>,
-    /// After a snapshot that failed, when to ask for another.
+    /// After a snapshot that failed, when to ask for another, and how long to wait after the next failure.
     not_before_ms: u64,
+    pause_ms: u64,
+    /// When to look for something to do.
+    look_ms: u64,
+    /// Segments are being given up: until the last record of it is durable nothing moves.
+    giving_up: bool,
+}
+
+impl Reclaim {
+    pub(super) fn new(giving_up: bool) -> Self {
+        Self {
+            giving_up,
+            pause_ms: RELEASE_AGAIN_MS,
+            ..Self::default()
+        }
+    }
+
+    pub(super) fn is_giving_up(&self) -> bool {
+        self.giving_up
+    }
+}
+
+impl Wipe {
+    fn is_discarding(&self) -> bool {
+        self.stage == Stage::Wiping && !self.by_writing
+    }
+}
+
+fn is_lost(error: &DiskError) -> bool {
+    matches!(error, DiskError::Gone | DiskError::PowerLost)
 }
 
 /// The records that give segments up.
@@ -73,6 +104,10 @@ impl Engine {
     /// A record about space is durable.
     pub(super) fn trimmed(&mut self, trim: &Trim) {
         self.pool.note_trim(trim);
+        self.reclaim.look_ms = 0;
+        if let Trim::Begun { through, .. } = trim {
+            self.reclaim.giving_up &= through.is_none();
+        }
         let said = |wipe: &Wipe| match trim {
             Trim::Done { disk, .. } => wipe.stage == Stage::Saying && wipe.disk == *disk,
             Trim::Begun { .. } => false,
@@ -86,6 +121,11 @@ impl Engine {
         if waits || self.read_only.is_some() || self.reclaim.wipe.is_some() {
             return;
         }
+        let now_ms = self.now.monotonic_ms;
+        if self.pool.freed.segments.is_empty() || now_ms < self.reclaim.look_ms {
+            return;
+        }
+        self.reclaim.look_ms = now_ms + RECLAIM_LOOK_MS;
         if let Some(wipe) = self.next_to_wipe() {
             self.reclaim.wipe = Some(wipe);
             return self.wipe_on();
@@ -109,8 +149,11 @@ impl Engine {
         if held {
             self.pool.release(&releasing);
         } else {
-            self.reclaim.not_before_ms = self.now.monotonic_ms + RELEASE_AGAIN_MS;
+            let pause_ms = self.reclaim.pause_ms;
+            self.reclaim.not_before_ms = self.now.monotonic_ms.saturating_add(pause_ms);
+            self.reclaim.pause_ms = pause_ms.saturating_mul(2);
         }
+        self.reclaim.look_ms = 0;
     }
 
     /// Copies on an active disk that nobody reads or writes at the moment.
@@ -138,7 +181,13 @@ impl Engine {
             if wipe.disk != disk || (full && !wipe.segments.contains(&segment)) {
                 continue;
             }
-            let bytes = u64::from(copy.units) * u64::from(self.pool.unit_bytes);
+            // Nothing a record says reaches beyond the units of the disk.
+            let member = self.pool.member(disk);
+            let count = member.map_or(0, |member| member.unit_count());
+            let units = count
+                .saturating_sub(copy.place.first_unit.get())
+                .min(copy.units);
+            let bytes = u64::from(units) * u64::from(self.pool.unit_bytes);
             wipe.segments.insert(segment);
             wipe.ranges.push_back((offset, offset + bytes));
         }
@@ -186,17 +235,15 @@ impl Engine {
         else {
             return;
         };
-        let believed = self.pool.member_at(slot);
-        if believed.is_none_or(|member| member.state != MemberState::Active) {
+        let member = self.pool.member_at(slot);
+        let believed = member.is_some_and(|member| member.state == MemberState::Active);
+        if !believed || self.read_only.is_some() || self.stop != StopState::Running {
             self.reclaim.wipe = None;
             return;
         }
         match failed {
-            Some(error)
-                if wipe.stage == Stage::Wiping && !wipe.by_writing && error.is_unsupported() =>
-            {
-                wipe.by_writing = true;
-            }
+            // Not every device takes discards; all take zeros.
+            Some(error) if wipe.is_discarding() && !is_lost(error) => wipe.by_writing = true,
             Some(error) => {
                 self.reclaim.wipe = None;
                 return self.expel(slot, error);

@@ -66,7 +66,9 @@ impl Engine {
         self.drain_saved(false);
         self.reclaim_saved(false);
         self.memtable.unfreeze();
-        self.snapshot_rows = self.snapshot_rows.saturating_mul(2);
+        if self.memtable.rows() >= self.snapshot_rows {
+            self.snapshot_rows = self.snapshot_rows.saturating_mul(2);
+        }
         if self.stop == StopState::Snapshot {
             self.stop = StopState::Label;
             self.start_label_update();

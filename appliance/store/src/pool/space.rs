@@ -31,14 +31,15 @@ pub struct Freed {
 }
 
 impl Freed {
-    /// The same without what is wiped: whoever starts from a snapshot that has it may use its units.
+    /// The same without what is wiped.
     #[must_use]
-    pub fn unwiped(mut self) -> Self {
-        for copies in self.segments.values_mut() {
+    pub fn unwiped(&self) -> Self {
+        let mut freed = self.clone();
+        for copies in freed.segments.values_mut() {
             copies.retain(|copy| !copy.wiped);
         }
-        self.segments.retain(|_, copies| !copies.is_empty());
-        self
+        freed.segments.retain(|_, copies| !copies.is_empty());
+        freed
     }
 
     /// Every copy.
@@ -63,12 +64,31 @@ impl Freed {
     }
 }
 
+/// First units of what lies on each disk.
+#[derive(Debug, Default)]
+pub(crate) struct Beginnings(BTreeMap<DiskId, BTreeSet<u32>>);
+
+impl Beginnings {
+    /// Units from a place to where the next thing begins on its disk.
+    pub(crate) fn room_at(&self, place: &Place) -> u32 {
+        let first = place.first_unit.get();
+        let of_disk = self.0.get(&place.disk);
+        let next = of_disk.and_then(|begins| begins.range(first.saturating_add(1)..).next());
+        next.map_or(u32::MAX, |next| next - first)
+    }
+}
+
+fn overlap(a: &Place, a_units: u32, b: &Place, b_units: u32) -> bool {
+    let (from, to) = (a.first_unit.get(), b.first_unit.get());
+    a.disk == b.disk && from < to.saturating_add(b_units) && to < from.saturating_add(a_units)
+}
+
 impl Pool {
     /// A record says that segments are given up, or wiped.
     pub(crate) fn note_trim(&mut self, trim: &Trim) {
         match trim {
             Trim::Begun { segments, through } => {
-                segments.iter().for_each(|segment| self.give_up(*segment));
+                self.give_up(segments);
                 self.freed.searched = self.freed.searched.max(through.unwrap_or_default());
             }
             Trim::Done { segments, disk } => {
@@ -79,40 +99,43 @@ impl Pool {
         }
     }
 
-    /// Nobody reads this segment from here on. The journal is never given up.
-    fn give_up(&mut self, segment: SegmentId) {
+    /// Nobody reads these segments from here on. The journal is never given up.
+    fn give_up(&mut self, segments: &[SegmentId]) {
         let is_data = |info: &SegmentInfo| !info.lane.is_journal();
-        if !self.segments.get(&segment).is_some_and(is_data) {
-            return;
-        }
-        let Some(info) = self.segments.remove(&segment) else {
-            return;
-        };
-        let copies: Vec<FreedCopy> = info
-            .all_places()
-            .map(|place| FreedCopy {
-                place: *place,
-                units: info.units.min(self.room_at(place)),
-                wiped: false,
-            })
-            .filter(|copy| copy.units > 0)
-            .collect();
-        if !copies.is_empty() {
-            self.freed.segments.insert(segment, copies);
+        let begins = self.beginnings();
+        for segment in segments {
+            if !self.segments.get(segment).is_some_and(is_data) {
+                continue;
+            }
+            let Some(info) = self.segments.remove(segment) else {
+                continue;
+            };
+            let copies: Vec<FreedCopy> = info
+                .all_places()
+                .map(|place| FreedCopy {
+                    place: *place,
+                    units: info.units.min(begins.room_at(place)),
+                    wiped: false,
+                })
+                .filter(|copy| copy.units > 0)
+                .collect();
+            if !copies.is_empty() {
+                self.freed.segments.insert(*segment, copies);
+            }
         }
     }
 
-    /// Units from a place to where the next known segment begins on its disk.
-    fn room_at(&self, place: &Place) -> u32 {
-        let first = place.first_unit.get();
-        let known = self.segments.values().flat_map(|info| info.all_places());
-        let others = known.chain(self.freed.copies().map(|(_, copy)| &copy.place));
-        let begins = others.filter(|other| other.disk == place.disk);
-        let behind = begins.map(|other| other.first_unit.get());
-        behind
-            .filter(|begin| *begin >= first)
-            .min()
-            .map_or(u32::MAX, |begin| begin - first)
+    /// Where everything that was ever begun begins.
+    pub(crate) fn beginnings(&self) -> Beginnings {
+        let mut begins = Beginnings::default();
+        let written = self.segments.values().filter(|info| info.is_written());
+        let places = written.flat_map(SegmentInfo::all_places);
+        let freed = self.freed.copies().map(|(_, copy)| &copy.place);
+        for place in places.chain(freed) {
+            let of_disk = begins.0.entry(place.disk).or_default();
+            of_disk.insert(place.first_unit.get());
+        }
+        begins
     }
 
     /// The copies of a segment on a disk read as zeros.
@@ -133,24 +156,56 @@ impl Pool {
                 .extract_if(.., |copy| copy.wiped && copy.place.disk == *disk)
                 .collect();
             for copy in gone {
-                self.mark(&[copy.place], 0, copy.units, false);
+                // Nothing should be there; if anything is, it stays.
+                if !self.is_held(&copy.place, copy.units) {
+                    self.mark(&[copy.place], 0, copy.units, false);
+                }
             }
         }
         self.freed.segments.retain(|_, copies| !copies.is_empty());
     }
 
-    /// Units were given to another segment, so they were free: what is known of their last holder is over.
-    pub(crate) fn reuse(&mut self, places: &[Place], units: u32) {
+    /// Units were given to another segment, so they were free: what is known of their last holder is over. True
+    /// if anything was known.
+    pub(crate) fn reuse(&mut self, places: &[Place], units: u32) -> bool {
         let meets = |copy: &FreedCopy| {
-            places.iter().any(|place| {
-                let (a, b) = (place.first_unit.get(), copy.place.first_unit.get());
-                place.disk == copy.place.disk && a < b + copy.units && b < a + units
-            })
+            places
+                .iter()
+                .any(|place| overlap(place, units, &copy.place, copy.units))
         };
+        let known = self.freed.copies().count();
         for copies in self.freed.segments.values_mut() {
             copies.retain(|copy| !meets(copy));
         }
         self.freed.segments.retain(|_, copies| !copies.is_empty());
+        self.freed.copies().count() < known
+    }
+
+    /// Whether a segment that was written, or was and is given up, holds units another one was only promised.
+    #[must_use]
+    pub fn is_overlaid(&self, segment: SegmentId) -> bool {
+        let Some(info) = self.segments.get(&segment) else {
+            return false;
+        };
+        let others = self.segments.iter();
+        let written = others.filter(|(id, other)| **id != segment && other.is_written());
+        let held =
+            written.flat_map(|(_, other)| other.all_places().map(|place| (place, other.units)));
+        let freed = self.freed.copies();
+        let freed = freed.map(|(_, copy)| (&copy.place, copy.units));
+        let meets = |(other, units): (&Place, u32)| {
+            let mut places = info.places.iter();
+            places.any(|place| overlap(place, info.units, other, units))
+        };
+        held.chain(freed).any(meets)
+    }
+
+    /// Whether a segment holds any of these units.
+    fn is_held(&self, place: &Place, units: u32) -> bool {
+        self.segments.values().any(|info| {
+            info.all_places()
+                .any(|other| overlap(place, units, other, info.units))
+        })
     }
 
     /// Bytes that wait to be wiped, or for the snapshot after it, over all disks that take part.

@@ -6,20 +6,23 @@ use stele_format::units::{Epoch, SegmentId, Sequence, UnixMillis};
 
 use crate::pool::{Place, Pool, SegmentInfo};
 
-/// A copy moves. Where it was and where it goes stay the segment's: what is found there by headers never
+/// A copy moves; true as for [`note_alloc`]. Where it was and where it goes stay the segment's: what is found there by headers never
 /// belongs to another.
-pub(super) fn note_relocate(pool: &mut Pool, relocate: &Relocate, known: bool) {
+pub(super) fn note_relocate(pool: &mut Pool, relocate: &Relocate, known: bool) -> bool {
     if known {
-        return;
+        return false;
     }
     let to = Place {
         disk: relocate.to.disk,
         first_unit: relocate.to.first_unit,
     };
+    let units = pool.segments.get(&relocate.segment).map(|info| info.units);
+    let reused = units.is_some_and(|units| pool.reuse(&[to], units));
     match relocate.step {
         MoveStep::Begun => pool.set_aside(relocate.segment, to),
         MoveStep::Done => pool.relocate(relocate.segment, relocate.from, to),
     }
+    reused
 }
 
 /// Segments are given up, or copies of them were wiped.
@@ -33,12 +36,13 @@ pub(super) fn note_trim(pool: &mut Pool, trim: &Trim, known: bool) {
     }
 }
 
-/// A segment was allocated; its header may or may not have reached the disks.
-pub(super) fn note_alloc(pool: &mut Pool, alloc: &Alloc, at: UnixMillis, known: bool) {
+/// A segment was allocated; its header may or may not have reached the disks. True if its units were another's that
+/// was given up.
+pub(super) fn note_alloc(pool: &mut Pool, alloc: &Alloc, at: UnixMillis, known: bool) -> bool {
     let next = SegmentId::new(alloc.segment.get() + 1);
     pool.next_segment = pool.next_segment.max(next);
     if known && pool.segments.contains_key(&alloc.segment) {
-        return;
+        return false;
     }
     let placed = alloc.placements.iter();
     let places: Vec<Place> = placed
@@ -47,9 +51,7 @@ pub(super) fn note_alloc(pool: &mut Pool, alloc: &Alloc, at: UnixMillis, known: 
             first_unit: placed.first_unit,
         })
         .collect();
-    if !known {
-        pool.reuse(&places, alloc.units.get());
-    }
+    let reused = !known && pool.reuse(&places, alloc.units.get());
     // The record decides where the copies lie; what was found by headers may be a stray write.
     let info = pool
         .segments
@@ -66,6 +68,7 @@ pub(super) fn note_alloc(pool: &mut Pool, alloc: &Alloc, at: UnixMillis, known: 
             verified: UnixMillis::ZERO,
         });
     info.places = places;
+    reused
 }
 
 #[cfg(test)]

@@ -351,3 +351,50 @@ fn power_lost_at_any_step_of_giving_space_back_loses_nothing() {
         }
     }
 }
+
+/// Stores until the vault is full.
+fn fill(vault: &mut Running, from: usize, bytes: usize) -> Vec<Stored> {
+    let mut stored = Vec::new();
+    for seed in from..from + 400 {
+        let object = name("b", &format!("o{seed}"));
+        let stream = vault.open_put(&object, crate::support::steps::object());
+        let Ok(stream) = stream else { break };
+        if vault.feed(stream, &content(seed, bytes)).is_err() {
+            break;
+        }
+        let Ok(done) = vault.commit(stream) else {
+            break;
+        };
+        stored.push((object, seed, bytes, done.version.unwrap()));
+    }
+    stored
+}
+
+#[test]
+fn units_are_used_again_only_when_every_start_knows_that_they_may() {
+    let (mut rig, mut vault) = founded(3);
+    vault.bucket("b", true);
+    let doomed: Vec<Stored> = (0..8).map(|seed| store(&mut vault, seed, LARGE)).collect();
+    let mut staying = fill(&mut vault, 100, LARGE);
+    assert!(staying.len() > 4);
+    let request = execute(&mut vault, &doomed);
+    work_off(&mut vault, request).unwrap();
+    rig.clock_ms = view(&mut vault).now.get();
+    drop(vault);
+    let mut vault = rig.start();
+    // Nobody waits for anything: what comes back is used as soon as it may be, by both lanes.
+    for round in 1..200 {
+        let bytes = [90_000, LARGE][round % 2];
+        staying.extend(fill(&mut vault, round * 1_000, bytes));
+        vault.turn();
+    }
+    let used = staying.iter().filter(|one| one.1 >= 1_000);
+    let used: usize = used.map(|one| one.2).sum();
+    assert!(used > 8 << 20, "{used}");
+    drop(vault);
+    rig.crash();
+    let mut vault = rig.start();
+    assert!(!vault.report.index_rebuilt);
+    assert!(vault.engine.status().read_only.is_none());
+    check(&mut vault, &staying, "after a crash");
+}
