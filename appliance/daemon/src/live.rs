@@ -152,6 +152,7 @@ fn forecast(engine: &EngineStatus, wall_ms: u64) -> ForecastStatus {
     };
     ForecastStatus {
         spare_bytes: fill.spare_bytes,
+        coming_bytes: engine.freed_bytes,
         history_ms: fill.history_ms,
         enough_history: fill.outlook != Outlook::TooYoung,
         bytes_per_day,

@@ -286,7 +286,11 @@ fn forecast_line(forecast: &ForecastStatus) -> String {
         None => "nothing is locked".to_owned(),
     };
     let spare = size(forecast.spare_bytes);
-    format!("forecast {full}; {expiry}; room for {spare}, copies included\n")
+    let coming = match forecast.coming_bytes {
+        0 => String::new(),
+        bytes => format!("; {} being given back", size(bytes)),
+    };
+    format!("forecast {full}; {expiry}; room for {spare}, copies included{coming}\n")
 }
 
 /// A time span in round words.
@@ -426,6 +430,7 @@ mod tests {
     fn the_forecast_says_what_it_knows_and_what_not() {
         let forecast = ForecastStatus {
             spare_bytes: 10 << 30,
+            coming_bytes: 0,
             history_ms: 7 * 86_400_000,
             enough_history: true,
             bytes_per_day: Some(1 << 30),
@@ -451,12 +456,13 @@ mod tests {
         let young = ForecastStatus {
             history_ms: 6 * 3_600_000,
             enough_history: false,
+            coming_bytes: 2 << 30,
             ..idle
         };
         assert_eq!(
             forecast_line(&young),
             "forecast when it is full cannot be told: not enough history (6 h, a day is needed); \
-             nothing is locked; room for 10.0 GiB, copies included\n"
+             nothing is locked; room for 10.0 GiB, copies included; 2.0 GiB being given back\n"
         );
     }
 

@@ -94,6 +94,8 @@ pub const KEYSTATE_COPY_BYTES_MIN: u32 = 2 * BLOCK_BYTES;
 pub const MEMBERS_MAX: usize = 32;
 /// Epoch cut-offs remembered by a label, newest last.
 pub const CUTOFFS_MAX: usize = 32;
+/// Most segments that one Trim record names.
+pub const TRIM_SEGMENTS_MAX: usize = 4096;
 /// Most copies of a segment.
 pub const COPIES_MAX: usize = 4;
 /// Most nodes of a compact tree frontier.

@@ -25,14 +25,14 @@ use stele_format::manifest::{
 };
 use stele_format::record::{
     Attachment, Body, EntryKind, LockMode, LogWalk, RecordError, RecordHeader, RecordReader,
-    RecordType, encode_record,
+    RecordType, Trim, encode_record,
 };
 use stele_format::segment::{Footer, SegmentDisks};
 use stele_format::units::{ByteCount, DiskId, Generation, LaneId, LogIndex, Sequence, UnixMillis};
 use support::{
-    DISK, KEY_STATE_PLACE, bodies, bucket, bucket_with_upload_rules, config, data_frame, data_seal,
-    draft, journal_frame, journal_payload, manifest, object_header, record_header, segment_header,
-    static_label,
+    DISK, DISK_B, KEY_STATE_PLACE, SEGMENT, bodies, bucket, bucket_with_upload_rules, config,
+    data_frame, data_seal, draft, journal_frame, journal_payload, manifest, object_header,
+    record_header, segment_header, static_label,
 };
 
 #[test]
@@ -55,6 +55,19 @@ fn every_body_reads_back_with_its_attachments() {
     assert!(read.next().is_none());
     assert_eq!(log.next_index(), LogIndex::new(31));
     assert_eq!(log.frontier().size(), 31);
+}
+
+#[test]
+fn a_trim_names_the_disk_once_it_is_done() {
+    let done = Body::Trim(Trim::Done {
+        segments: vec![SEGMENT],
+        disk: DISK_B,
+    });
+    let clear = done.encode(&[]);
+    assert_eq!(
+        Body::decode(RecordType::Trim, &clear).unwrap(),
+        (done, vec![])
+    );
 }
 
 #[test]

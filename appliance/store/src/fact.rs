@@ -10,8 +10,8 @@ use stele_format::manifest::{
     UploadRule as MediaUploadRule,
 };
 use stele_format::record::{
-    Abandoned, Alloc, Body, EpochReason, EpochStart, Genesis, LockMode, Marker, Placed,
-    RecordHeader, ReleaseReason, SealNote,
+    Abandoned, Alloc, Body, EpochReason, EpochStart, Genesis, LockMode, Marker, Part as PartBody,
+    Placed, Placement, RecordHeader, ReleaseReason, SealNote,
 };
 use stele_format::units::{
     DiskId, Epoch, LaneId, PoolId, SegmentId, UnitCount, UnixMillis, UploadId,
@@ -138,11 +138,15 @@ pub(crate) fn facts(
             })
         }
         (Body::Commit(_) | Body::DeleteMarker, Opened::Manifest(manifest)) => {
-            Some(version_added(header, *manifest, location, None))
+            Some(version_added(header, body, *manifest, location, None))
         }
-        (Body::Complete(_, upload), Opened::Manifest(manifest)) => {
-            Some(version_added(header, *manifest, location, Some(*upload)))
-        }
+        (Body::Complete(_, upload), Opened::Manifest(manifest)) => Some(version_added(
+            header,
+            body,
+            *manifest,
+            location,
+            Some(*upload),
+        )),
         (Body::Retention, _) => Some(Fact::RetentionSet {
             object: header.object,
             version: header.version,
@@ -167,7 +171,7 @@ pub(crate) fn facts(
             Some(upload_opened(header, *manifest, location))
         }
         (Body::Part(part), Opened::Manifest(manifest)) => {
-            Some(part_added(header, part.number, *manifest, location))
+            Some(part_added(header, part, *manifest, location))
         }
         (Body::Abort, _) => Some(Fact::UploadAborted {
             upload: UploadId::from(header.version),
@@ -197,7 +201,7 @@ fn version_closed(
         object,
         mut row,
         ..
-    } = version_added(header, manifest, location, completes)
+    } = version_added(header, body, manifest, location, completes)
     else {
         unreachable!("a version is added");
     };
@@ -293,6 +297,7 @@ mod destruction {
 }
 fn version_added(
     header: &RecordHeader,
+    body: &Body,
     manifest: Manifest,
     location: RecordLocation,
     completes: Option<UploadId>,
@@ -317,6 +322,7 @@ fn version_added(
         rehomed: None,
         other_leaves: Leaves::default(),
         closed: false,
+        span: body.placement().and_then(Placement::span),
     };
     Fact::VersionAdded {
         bucket: header.bucket,
@@ -357,7 +363,7 @@ fn upload_opened(header: &RecordHeader, manifest: Manifest, location: RecordLoca
 
 fn part_added(
     header: &RecordHeader,
-    number: u16,
+    part: &PartBody,
     manifest: Manifest,
     location: RecordLocation,
 ) -> Fact {
@@ -369,7 +375,7 @@ fn part_added(
     Fact::PartAdded {
         bucket: header.bucket,
         upload: UploadId::from(header.version),
-        number,
+        number: part.number,
         row: PartRow {
             etag: manifest.etag,
             content_bytes: manifest.content_bytes,
@@ -377,6 +383,7 @@ fn part_added(
             location,
             key_index: header.key_index,
             checksums,
+            span: part.placement.span(),
         },
     }
 }

@@ -84,6 +84,14 @@ pub const SCAN_ROW_COUNT: usize = 1_000;
 pub const AHEAD_BYTES: u64 = 8 << 20;
 /// Bytes of one write of zeros.
 pub const AHEAD_PIECE_BYTES_MAX: usize = 1 << 20;
+/// Fewest segments' worth of each disk that data must leave free.
+pub const RESERVE_SEGMENT_COUNT_MIN: u32 = 3;
+/// Segments whose copies on one disk are wiped before a record says so.
+pub const WIPE_SEGMENT_COUNT_MAX: usize = 256;
+/// How often to look for copies that can be wiped now.
+pub const RECLAIM_LOOK_MS: u64 = 100;
+/// How long after a snapshot that failed another one is asked for, so that wiped units come back.
+pub const RELEASE_AGAIN_MS: u64 = 60_000;
 /// Bytes of a segment that healing reads at once from a copy; a longer frame is read whole.
 pub const HEAL_RUN_BYTES_MAX: usize = 1 << 20;
 /// Runs under way at once while a segment is healed.

@@ -4,6 +4,8 @@
 //! never written; the generation only grows; a unit is given out only while no segment holds it.
 
 mod moves;
+pub mod space;
+mod units;
 
 use std::collections::BTreeMap;
 
@@ -16,9 +18,12 @@ use stele_format::units::{
 };
 
 use crate::engine::DiskSlot;
-use crate::limits::{RESERVE_UNIT_DIVISOR, RESERVE_VAULT_DIVISOR, SLOW_MS};
+use crate::limits::{
+    RESERVE_SEGMENT_COUNT_MIN, RESERVE_UNIT_DIVISOR, RESERVE_VAULT_DIVISOR, SLOW_MS,
+};
 use crate::plants::{Plant, on};
 use crate::recovery::table::quorum;
+use units::UnitMap;
 
 /// Disks that carry an index area, the first ones.
 pub const INDEX_DISK_COUNT: u16 = 2;
@@ -90,51 +95,6 @@ pub struct Surplus {
     count: u32,
 }
 
-/// Which units of a disk are in use.
-#[derive(Debug, Clone, Default)]
-struct UnitMap {
-    used: Vec<bool>,
-    free: u32,
-    next: usize,
-}
-
-impl UnitMap {
-    fn new(unit_count: u32) -> Self {
-        Self {
-            used: vec![false; unit_count as usize],
-            free: unit_count,
-            next: 0,
-        }
-    }
-
-    fn mark(&mut self, first: u32, count: u32, used: bool) {
-        for unit in first..first.saturating_add(count) {
-            if let Some(flag) = self.used.get_mut(unit as usize)
-                && *flag != used
-            {
-                *flag = used;
-                self.free = if used { self.free - 1 } else { self.free + 1 };
-            }
-        }
-    }
-
-    /// First fit from where the last one ended, then from the start: old blank units are used last.
-    fn find(&self, count: u32) -> Option<u32> {
-        let count = count as usize;
-        let fits = |from: usize, to: usize| {
-            let mut run = 0;
-            for (unit, used) in self.used.iter().enumerate().take(to).skip(from) {
-                run = if *used { 0 } else { run + 1 };
-                if run == count {
-                    return u32::try_from(unit + 1 - count).ok();
-                }
-            }
-            None
-        };
-        fits(self.next.min(self.used.len()), self.used.len()).or_else(|| fits(0, self.used.len()))
-    }
-}
-
 /// A segment the pool knows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SegmentInfo {
@@ -201,6 +161,8 @@ pub struct Pool {
     pub created: UnixMillis,
     /// Every segment known.
     pub segments: BTreeMap<SegmentId, SegmentInfo>,
+    /// Segments that were given up and hold their units still.
+    pub freed: space::Freed,
     /// The next segment id never used.
     pub next_segment: SegmentId,
     /// The monotonic clock of the present step.
@@ -244,16 +206,10 @@ impl Member {
         u32::try_from(self.units.used.len()).unwrap_or(u32::MAX)
     }
 
-    /// One past the highest unit in use.
+    /// One past the highest unit that was ever in use, as far as is known: a start looks no further.
     #[must_use]
     pub fn units_high_water(&self) -> u32 {
-        let high = self
-            .units
-            .used
-            .iter()
-            .rposition(|used| *used)
-            .map_or(0, |unit| unit + 1);
-        u32::try_from(high).unwrap_or(u32::MAX)
+        self.units.top.max(self.label_units.min(self.unit_count()))
     }
 
     fn is_active(&self) -> bool {
@@ -444,24 +400,6 @@ impl Pool {
         }
     }
 
-    /// Whether a segment that was written holds units another one was only promised.
-    #[must_use]
-    pub fn is_overlaid(&self, segment: SegmentId) -> bool {
-        let Some(info) = self.segments.get(&segment) else {
-            return false;
-        };
-        let meets = |place: &Place, other: &SegmentInfo| {
-            other.all_places().any(|there| {
-                let (a, b) = (place.first_unit.get(), there.first_unit.get());
-                there.disk == place.disk && a < b + other.units && b < a + info.units
-            })
-        };
-        self.segments
-            .iter()
-            .filter(|(id, other)| **id != segment && other.epoch > Epoch::ZERO)
-            .any(|(_, other)| info.places.iter().any(|place| meets(place, other)))
-    }
-
     /// Every copy of a segment was read again at this time.
     pub(crate) fn note_scrub(&mut self, scrub: &Scrub, at: UnixMillis) {
         if let Some(info) = self.segments.get_mut(&scrub.segment) {
@@ -489,7 +427,9 @@ impl Pool {
         let Some(member) = self.members.iter_mut().find(|member| member.disk == disk) else {
             return;
         };
+        let top = member.units.top;
         member.units = UnitMap::new(member.unit_count());
+        member.units.top = top;
         for (at, (first, units)) in extents.iter().enumerate() {
             let room = extents
                 .get(at + 1)
@@ -506,7 +446,10 @@ impl Pool {
             .segments
             .values()
             .flat_map(|info| info.all_places().map(move |place| (place, info.units)));
+        let freed = self.freed.copies();
+        let freed = freed.map(|(_, copy)| (&copy.place, copy.units));
         let mut extents: Vec<(u32, u32)> = places
+            .chain(freed)
             .filter(|(place, _)| place.disk == disk)
             .map(|(place, units)| (place.first_unit.get(), units))
             .collect();
@@ -591,7 +534,8 @@ impl Pool {
 
     /// Units of a disk that data must leave free.
     fn reserve_units(&self, member: &Member) -> u32 {
-        (member.unit_count() / RESERVE_UNIT_DIVISOR).max(3 * self.segment_units)
+        let least = RESERVE_SEGMENT_COUNT_MIN * self.segment_units;
+        (member.unit_count() / RESERVE_UNIT_DIVISOR).max(least)
     }
 
     /// Units of a disk that data may take.
@@ -652,35 +596,13 @@ impl Pool {
     /// Whether new data may still take segments: the reserve is for journal, seals and epochs.
     #[must_use]
     pub fn has_room_for_data(&self) -> bool {
-        let roomy =
-            |member: &&Member| !member.leaving && self.spare_units(member) >= self.segment_units;
+        let roomy = |member: &&Member| {
+            // The reserve must be of use, too: free units that no segment fits into are of none.
+            let runs = RESERVE_SEGMENT_COUNT_MIN as usize + 1;
+            !member.leaving
+                && self.spare_units(member) >= self.segment_units
+                && member.units.has_runs(runs, self.segment_units)
+        };
         self.active().filter(roomy).count() >= self.needed()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::UnitMap;
-
-    #[test]
-    fn units_are_found_first_fit_and_wrap_around() {
-        let mut map = UnitMap::new(8);
-        assert_eq!(map.find(4), Some(0));
-        map.mark(0, 4, true);
-        map.next = 4;
-        assert_eq!(map.find(4), Some(4));
-        map.mark(4, 4, true);
-        map.next = 8;
-        assert_eq!(map.find(1), None);
-        map.mark(1, 2, false);
-        assert_eq!((map.find(2), map.find(3), map.free), (Some(1), None, 2));
-    }
-
-    #[test]
-    fn marking_twice_counts_once() {
-        let mut map = UnitMap::new(4);
-        map.mark(1, 2, true);
-        map.mark(0, 3, true);
-        assert_eq!(map.free, 1);
     }
 }

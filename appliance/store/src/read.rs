@@ -7,7 +7,7 @@ use stele_format::digest::Digest;
 use stele_format::limits::{BLOCK_BYTES, RECORD_HEADER_BYTES};
 use stele_format::manifest::{Manifest, ManifestEntry};
 use stele_format::record::{
-    Body, EntryKind, Placement, Record, RecordHeader, RecordReader, StoredEntry,
+    Body, EntryKind, Placement, Record, RecordHeader, RecordReader, SegmentSpan, StoredEntry,
 };
 
 use crate::index::rows::RecordLocation;
@@ -53,6 +53,12 @@ impl VerifiedRecord {
         self.attachments.get(number).map(Vec::as_slice)
     }
 
+    /// Where its content lies, if it stores any.
+    #[must_use]
+    pub const fn placement(&self) -> Option<Placement> {
+        self.body.placement()
+    }
+
     /// What it cites, if it stores content.
     #[must_use]
     pub fn cited(&self) -> &[StoredEntry] {
@@ -87,25 +93,20 @@ pub struct Content {
     pub cited: Vec<StoredEntry>,
     /// The record that carries an inline body.
     pub inline: Option<Arc<VerifiedRecord>>,
-    /// Whether the body rides in the journal.
-    pub is_inline: bool,
+    /// Data segments in which chunks and lists lie; none of a body that rides in the journal.
+    pub span: Option<SegmentSpan>,
 }
 
 impl Content {
     /// The content of a stored record.
     #[must_use]
     pub fn of_record(manifest: &Manifest, record: Arc<VerifiedRecord>) -> Self {
-        let inline = match &record.body {
-            Body::Commit(commit) | Body::Complete(commit, _) => {
-                commit.placement == Placement::Inline
-            }
-            Body::Part(part) => part.placement == Placement::Inline,
-            _ => false,
-        };
+        let placement = record.placement();
+        let inline = placement == Some(Placement::Inline);
         Self {
             entries: manifest.entries.clone(),
             cited: record.cited().to_vec(),
-            is_inline: inline,
+            span: placement.and_then(Placement::span),
             inline: inline.then_some(record),
         }
     }
@@ -113,17 +114,21 @@ impl Content {
     /// Where the record says the content lies.
     #[must_use]
     pub fn placement(&self) -> Placement {
-        if self.is_inline || self.cited.is_empty() {
-            Placement::Inline
-        } else {
-            Placement::DataLane
-        }
+        self.span.map_or(Placement::Inline, Placement::DataLane)
     }
 
     /// Appends the content of the next part.
     pub fn append(&mut self, mut other: Content) {
         self.entries.append(&mut other.entries);
         self.cited.append(&mut other.cited);
+        if let Some(span) = other.span {
+            self.lies_in(span);
+        }
+    }
+
+    /// Some of it lies in these segments.
+    pub fn lies_in(&mut self, span: SegmentSpan) {
+        self.span = Some(self.span.map_or(span, |known| known.join(span)));
     }
 }
 

@@ -8,7 +8,8 @@ use minicbor::{Decoder, Encoder};
 use stele_format::digest::Digest;
 use stele_format::tree::Frontier;
 use stele_format::units::{
-    BucketId, DiskId, Epoch, LaneId, LogIndex, SegmentId, Sequence, UnitIndex, UnixMillis,
+    BucketId, DiskId, Epoch, Generation, LaneId, LogIndex, SegmentId, Sequence, UnitIndex,
+    UnixMillis,
 };
 
 use crate::index::SnapshotMeta;
@@ -17,11 +18,12 @@ use crate::journal::{Journal, JournalPosition};
 use crate::lane::Lane;
 use crate::plants::{Plant, on};
 use crate::policy::Usage;
+use crate::pool::space::{Freed, FreedCopy};
 use crate::pool::{Place, Pool, SegmentInfo};
 use crate::sequence::LogHead;
 use crate::usage::Usages;
 
-const SNAPSHOT_VERSION: u8 = 4;
+const SNAPSHOT_VERSION: u8 = 5;
 
 /// The engine's part of a snapshot.
 #[derive(Debug, Clone)]
@@ -34,6 +36,8 @@ pub(crate) struct SnapshotState {
     /// Data segments whose frames the rows may not cover completely.
     pub(crate) open_segments: Vec<SegmentId>,
     pub(crate) segments: Vec<(SegmentId, SegmentInfo)>,
+    /// Segments that were given up, as far as they are not wiped: what is, is free for whoever starts from this.
+    pub(crate) freed: Freed,
     /// What the records before `apply_from` brought.
     pub(crate) usages: Usages,
 }
@@ -61,6 +65,7 @@ impl SnapshotState {
                 .iter()
                 .map(|(id, info)| (*id, info.clone()))
                 .collect(),
+            freed: pool.freed.unwiped(),
             usages: usages.clone(),
         }
     }
@@ -79,7 +84,7 @@ impl SnapshotState {
     fn encode(&self) -> Vec<u8> {
         let mut bytes = Vec::new();
         let mut encoder = Encoder::new(&mut bytes);
-        let written = encoder.array(11).and_then(|e| {
+        let written = encoder.array(13).and_then(|e| {
             e.u8(SNAPSHOT_VERSION)?.u8(ROW_VERSION)?;
             e.u64(self.position.sequence.get())?;
             e.bytes(&self.position.chain.0)?
@@ -120,6 +125,14 @@ impl SnapshotState {
             for until in self.usages.expiries.values() {
                 e.u64(until.get())?;
             }
+            e.u64(self.freed.searched.get())?;
+            e.array(self.freed.copies().count() as u64)?;
+            for (segment, copy) in self.freed.copies() {
+                e.array(4)?.u64(segment.get())?;
+                e.bytes(copy.place.disk.as_bytes())?
+                    .u32(copy.place.first_unit.get())?;
+                e.u32(copy.units)?;
+            }
             Ok(e)
         });
         written.map(drop).expect("writing to memory cannot fail");
@@ -133,7 +146,7 @@ impl SnapshotState {
 
     fn read(meta: &SnapshotMeta) -> Result<Self, CborError> {
         let mut d = Decoder::new(&meta.extra);
-        expect_array(&mut d, 11)?;
+        expect_array(&mut d, 13)?;
         // Rows of another version mean that the index is made anew, as this does.
         if d.u8()? != SNAPSHOT_VERSION || d.u8()? != ROW_VERSION {
             return Err(CborError::message("version"));
@@ -152,6 +165,7 @@ impl SnapshotState {
             .map(|_| read_segment(&mut d))
             .collect::<Result<_, CborError>>()?;
         let usages = read_usages(&mut d)?;
+        let freed = read_freed(&mut d)?;
         let frontier =
             Frontier::decode(&meta.frontier).map_err(|_| CborError::message("frontier"))?;
         let log = LogHead {
@@ -177,9 +191,32 @@ impl SnapshotState {
             next_segment,
             open_segments,
             segments,
+            freed,
             usages,
         })
     }
+}
+
+fn read_freed(d: &mut Decoder<'_>) -> Result<Freed, CborError> {
+    let mut freed = Freed {
+        searched: Generation::new(d.u64()?),
+        ..Freed::default()
+    };
+    for _ in 0..read_count(d)? {
+        expect_array(d, 4)?;
+        let segment = SegmentId::new(d.u64()?);
+        let place = Place {
+            disk: DiskId::new(read_array(d)?),
+            first_unit: UnitIndex::new(d.u32()?),
+        };
+        let copy = FreedCopy {
+            place,
+            units: d.u32()?,
+            wiped: false,
+        };
+        freed.segments.entry(segment).or_default().push(copy);
+    }
+    Ok(freed)
 }
 
 fn read_segment(d: &mut Decoder<'_>) -> Result<(SegmentId, SegmentInfo), CborError> {
@@ -283,6 +320,7 @@ mod tests {
             next_segment: SegmentId::new(2),
             open_segments: Vec::new(),
             segments: Vec::new(),
+            freed: Freed::default(),
             usages: Usages::default(),
         };
         let meta = state.meta();

@@ -107,6 +107,8 @@ pub struct Status {
     pub heal: HealStatus,
     /// How the vault fills.
     pub fill: Fill,
+    /// Bytes of segments that were given up and are not free yet, on all disks together.
+    pub freed_bytes: u64,
     /// Nothing that is locked now may go before this date; none where nothing is locked.
     pub next_expiry: Option<UnixMillis>,
     /// What each owner of a bucket stores.
@@ -370,6 +372,7 @@ impl Engine {
             alarms: self.alarms.recent.iter().cloned().collect(),
             heal: self.heal_status(),
             fill: self.fill_status(),
+            freed_bytes: self.pool.freed_bytes(),
             next_expiry: self.usages.next_expiry(self.time().release),
             usage: self.usage_by_owner(),
         }

@@ -14,6 +14,8 @@ mod effects;
 mod erase;
 #[path = "destruction/people.rs"]
 mod people;
+#[path = "destruction/space.rs"]
+mod space;
 mod support;
 #[path = "destruction/world.rs"]
 mod world;

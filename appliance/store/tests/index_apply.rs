@@ -109,6 +109,7 @@ fn version_row(at: u64) -> VersionRow {
         rehomed: None,
         other_leaves: Leaves::default(),
         closed: false,
+        span: None,
     }
 }
 
@@ -159,6 +160,7 @@ fn part(upload: u64, number: u16, etag: &str) -> Fact {
         location: location(1),
         key_index: KeyIndex::new(1),
         checksums: Vec::new(),
+        span: None,
     };
     Fact::PartAdded {
         bucket: BUCKET,

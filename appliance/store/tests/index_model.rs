@@ -127,6 +127,7 @@ impl Model {
             rehomed: None,
             other_leaves: Leaves::default(),
             closed: false,
+            span: None,
         }
     }
 
@@ -327,6 +328,7 @@ impl Model {
             location: location(index),
             key_index: KeyIndex::new(1_000 + 2 * index.get()),
             checksums: vec![(4, vec![1, 2, 3])],
+            span: None,
         }
     }
 

@@ -5,14 +5,14 @@
 //! of the log and continue the header chain, and every tree that a marker or seal repeats must be
 //! the tree of the records read. Lost records end none of this: the next repeated tree goes on.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::time::Duration;
 
 use stele_format::digest::Digest;
 use stele_format::label::MemberState;
 use stele_format::record::{
     Alloc, Body, EpochReason, Placement, RecordHeader, RecordReader, RecordType, SealNote,
-    StoredEntry,
+    StoredEntry, Trim,
 };
 use stele_format::tree::Frontier;
 use stele_format::units::{
@@ -66,6 +66,8 @@ pub struct Log {
     pub allocs: BTreeMap<SegmentId, Alloc>,
     /// Copies that moved.
     pub moves: Moves,
+    /// Data segments of which nothing is expected any more.
+    pub given_up: BTreeSet<SegmentId>,
     /// Highest frame proven durable on a quorum.
     pub proven: Sequence,
     /// Chunks cited.
@@ -494,6 +496,7 @@ impl Log {
             }
             Body::Alloc(alloc) => self.take_alloc(alloc, place),
             Body::Relocate(relocate) => self.moves.take(relocate),
+            Body::Trim(Trim::Begun { segments, .. }) => self.given_up.extend(segments),
             Body::Seal(note) => {
                 self.closed.insert(note.segment, Closed::Sealed(note.seal));
             }
@@ -518,10 +521,12 @@ impl Log {
     }
 
     fn cite(&mut self, placement: Placement, entries: &[StoredEntry], place: &Place) {
-        if placement == Placement::DataLane && self.cites {
+        if let Placement::DataLane(span) = placement
+            && self.cites
+        {
             entries
                 .iter()
-                .for_each(|entry| self.citations.cite(entry, place.by));
+                .for_each(|entry| self.citations.cite(entry, place.by, span));
         }
     }
 }

@@ -39,6 +39,9 @@ pub fn verify_for(
     apply_members(pool, &log, ledger);
     let mut added = leave_out_moved(pool, &mut survey, &log);
     added.extend(add_allocated(pool, &mut survey, &log));
+    for segment in &log.given_up {
+        survey.leave_out(*segment, |_| true);
+    }
     let mut all: Vec<SegmentFacts> = Vec::new();
     for facts in journal {
         if !survey.segments.contains_key(&facts.segment) {
@@ -60,6 +63,7 @@ pub fn verify_for(
         all.push(facts);
     }
     log.citations.follow_lists();
+    log.citations.give_up(&log.given_up);
     let evidence = Evidence::new(pool, &log, &all);
     for facts in &all {
         SegmentJudge {
@@ -139,7 +143,7 @@ fn add_allocated(pool: &Pool<'_>, survey: &mut Survey, log: &Log) -> Vec<Segment
                     .iter()
                     .any(|c| c.disk == disk && c.unit == placed.first_unit)
             });
-            if known || never_used {
+            if known || never_used || log.given_up.contains(&alloc.segment) {
                 continue;
             }
             let copy = survey.look_for(pool, disk, placed.first_unit, alloc.segment);

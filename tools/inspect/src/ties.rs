@@ -4,10 +4,10 @@
 //! a frame with that payload verifies on at least one present disk. Lists of chunks in the clear are
 //! followed, so that every byte of a large object is tied to its record.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use stele_format::digest::Digest;
-use stele_format::record::{EntryKind, StoredEntry};
+use stele_format::record::{EntryKind, SegmentSpan, StoredEntry};
 use stele_format::units::SegmentId;
 
 /// The journal frame whose record cites something.
@@ -25,6 +25,7 @@ struct Citation {
     bytes: u32,
     found: bool,
     list: bool,
+    span: SegmentSpan,
 }
 
 /// Every chunk that records cite, and which of them were found.
@@ -40,7 +41,7 @@ pub struct Citations {
 
 impl Citations {
     /// A record cites an entry.
-    pub fn cite(&mut self, entry: &StoredEntry, by: CitedBy) {
+    pub fn cite(&mut self, entry: &StoredEntry, by: CitedBy, span: SegmentSpan) {
         let list = entry.kind == EntryKind::ClearList;
         self.has_lists |= list;
         let fresh = Citation {
@@ -48,6 +49,7 @@ impl Citations {
             bytes: entry.stored_bytes,
             found: false,
             list,
+            span,
         };
         let known = self.cited.entry(entry.digest).or_insert(fresh);
         known.list |= list;
@@ -85,25 +87,33 @@ impl Citations {
 
     /// Follows every cited list, once all data frames are known.
     pub fn follow_lists(&mut self) {
-        let mut open: Vec<(Digest, CitedBy)> = self
+        let mut open: Vec<(Digest, CitedBy, SegmentSpan)> = self
             .cited
             .iter()
             .filter(|(_, citation)| citation.list)
-            .map(|(digest, citation)| (*digest, citation.by))
+            .map(|(digest, citation)| (*digest, citation.by, citation.span))
             .collect();
-        while let Some((list, by)) = open.pop() {
+        while let Some((list, by, span)) = open.pop() {
             // Removed, so that lists naming each other cannot keep this going.
             for entry in self.lists.remove(&list).unwrap_or_default() {
-                self.cite(&entry, by);
+                self.cite(&entry, by, span);
                 if let Some(bytes) = self.others.remove(&entry.digest) {
                     self.found(entry.digest, bytes);
                 }
                 if entry.kind == EntryKind::ClearList {
-                    open.push((entry.digest, by));
+                    open.push((entry.digest, by, span));
                 }
             }
         }
         self.others = HashMap::new();
+    }
+
+    /// Chunks of a record that may have lain in one of these segments are not expected any more.
+    pub fn give_up(&mut self, segments: &BTreeSet<SegmentId>) {
+        for citation in self.cited.values_mut().filter(|citation| !citation.found) {
+            let span = citation.span.first()..=citation.span.last();
+            citation.found = segments.range(span).next().is_some();
+        }
     }
 
     /// Chunks cited, each once.
@@ -144,13 +154,15 @@ impl Citations {
 mod tests {
     use super::{Citations, CitedBy};
     use stele_format::digest::Digest;
-    use stele_format::record::{EntryKind, StoredEntry};
+    use stele_format::record::{EntryKind, SegmentSpan, StoredEntry};
     use stele_format::units::SegmentId;
 
     const BY: CitedBy = CitedBy {
         segment: SegmentId::new(1),
         frame: 7,
     };
+
+    const SPAN: SegmentSpan = SegmentSpan::of(SegmentId::new(2));
 
     fn entry(kind: EntryKind, name: &str) -> StoredEntry {
         StoredEntry {
@@ -163,8 +175,8 @@ mod tests {
     #[test]
     fn a_chunk_counts_as_found_only_with_its_length() {
         let mut ties = Citations::default();
-        ties.cite(&entry(EntryKind::Chunk, "a"), BY);
-        ties.cite(&entry(EntryKind::Chunk, "b"), BY);
+        ties.cite(&entry(EntryKind::Chunk, "a"), BY, SPAN);
+        ties.cite(&entry(EntryKind::Chunk, "b"), BY, SPAN);
         assert_eq!(ties.lost(), vec![(BY, 2)]);
         ties.found(Digest::of(b"a"), 100);
         ties.found(Digest::of(b"b"), 99);
@@ -174,7 +186,7 @@ mod tests {
     #[test]
     fn lists_are_followed_whatever_the_order_of_the_frames() {
         let mut ties = Citations::default();
-        ties.cite(&entry(EntryKind::ClearList, "list"), BY);
+        ties.cite(&entry(EntryKind::ClearList, "list"), BY, SPAN);
         ties.found(Digest::of(b"a"), 100);
         ties.found(Digest::of(b"list"), 100);
         let inner = [entry(EntryKind::Chunk, "a"), entry(EntryKind::Chunk, "b")];
@@ -184,5 +196,17 @@ mod tests {
         assert_eq!(ties.lost(), vec![(BY, 1)]);
         assert_eq!(ties.count(), 3);
         assert!(ties.is_cited(Digest::of(b"b")) && !ties.is_cited(Digest::of(b"c")));
+    }
+
+    #[test]
+    fn what_lay_in_a_segment_that_was_given_up_is_not_missed() {
+        let mut ties = Citations::default();
+        ties.cite(&entry(EntryKind::ClearList, "list"), BY, SPAN);
+        ties.found_list(Digest::of(b"list"), vec![entry(EntryKind::Chunk, "a")]);
+        ties.follow_lists();
+        ties.give_up(&[SegmentId::new(1), SegmentId::new(3)].into());
+        assert_eq!(ties.lost(), vec![(BY, 2)]);
+        ties.give_up(&[SegmentId::new(2)].into());
+        assert_eq!(ties.lost(), vec![]);
     }
 }

@@ -8,7 +8,7 @@ use stele_format::record::{
     Body, LockMode, RecordHeader, ReleaseReason, Scope, Tombstone, VersionRef, scope_digest,
 };
 use stele_format::statement::{Act, Cut, ReleaseHold, Verb};
-use stele_format::units::{LogIndex, Month, ObjectId, UnixMillis, VersionId};
+use stele_format::units::{LogIndex, Month, ObjectId, UnixMillis, UploadId, VersionId};
 use support::people::{Asked, BEGIN, Book, DAY, HOUR, about};
 
 /// Versions enough that a few are no large list.
@@ -612,4 +612,42 @@ fn behind_missing_records_nothing_is_called_unlawful() {
         (report.undecided.len(), report.undecided[0].index),
         (1, late.get())
     );
+}
+
+#[test]
+fn segments_are_given_up_when_nothing_in_them_lives() {
+    let (mut book, _) = vault();
+    let doomed = [book.on_segments(3, 5), book.on_segments(5, 6)];
+    let open = UploadId::new(LogIndex::new(9), [1; 8]);
+    book.part(open, 1, 8);
+    book.part(open, 1, 9);
+    let asked = approved(&mut book, &doomed);
+    book.tombstone(&asked, &doomed);
+    book.given_up(&[3, 4, 5, 6, 7, 8]);
+    book.wiped(&[3, 8]);
+    book.abort(open);
+    book.given_up(&[9]);
+    book.lawful();
+}
+
+#[test]
+fn a_segment_in_which_something_lives_is_not_given_up() {
+    let (mut book, _) = vault();
+    let versions = [book.on_segments(3, 5), book.on_segments(7, 9)];
+    let asked = approved(&mut book, &versions[..1]);
+    book.tombstone(&asked, &versions[..1]);
+    let trim = book.given_up(&[4, 8]);
+    book.breaks("trim-living", trim);
+    let (mut book, _) = vault();
+    book.part(UploadId::new(LogIndex::new(9), [1; 8]), 1, 9);
+    let trim = book.given_up(&[9]);
+    book.breaks("trim-living", trim);
+}
+
+#[test]
+fn nothing_is_wiped_that_was_not_given_up() {
+    let (mut book, _) = vault();
+    book.given_up(&[4]);
+    let trim = book.wiped(&[4, 5]);
+    book.breaks("trim-stranger", trim);
 }

@@ -3,11 +3,11 @@
 mod support;
 
 use stele_format::label::{DynamicLabel, LabelCopy, MemberState};
-use stele_format::record::{Abandoned, EntryKind, Placement};
+use stele_format::record::{Abandoned, EntryKind};
 use stele_format::units::{ByteOffset, Epoch, LaneId, Sequence, UnitCount};
 use stele_inspect::verdict::{Area, DiskState};
 use support::check::{blank, check, frame, segment};
-use support::{DATA, Open, Vault, entry, geometry, noise, sample};
+use support::{DATA, Open, Vault, entry, geometry, noise, on_lane, sample};
 
 /// The vault goes on with fewer disks and says so in the labels.
 fn go_on_without(vault: &mut Vault, left: usize) {
@@ -335,7 +335,7 @@ fn a_first_write_torn_on_every_copy_is_no_damage_while_nothing_cites_it() {
     check("header lost, frame kept on one disk", &torn, &[]);
     blank(&mut torn, 0, data.frame_at(0) + 1024, 512);
     check("header and payload torn", &torn, &[]);
-    let commit = vault.commit(0, Placement::DataLane, &[entry(EntryKind::Chunk, &chunk)]);
+    let commit = vault.commit(0, on_lane(), &[entry(EntryKind::Chunk, &chunk)]);
     vault.records(&mut journal, vec![commit]);
     blank(&mut vault, 0, data.start(), 512);
     blank(&mut vault, 1, data.start(), 4096);
@@ -380,7 +380,7 @@ fn an_allocated_place_that_a_later_segment_took_was_given_up() {
     let marker = again.marker();
     again.records(&mut later, vec![marker]);
     check("taken from its first unit on", &again, &[]);
-    let commit = again.commit(0, Placement::DataLane, &[entry(EntryKind::Chunk, &chunk)]);
+    let commit = again.commit(0, on_lane(), &[entry(EntryKind::Chunk, &chunk)]);
     again.records(&mut later, vec![commit]);
     check("taken although cited", &again, &[frame(1, 5, 0)]);
 }

@@ -4,12 +4,12 @@ mod support;
 
 use stele_format::label::LabelCopy;
 use stele_format::limits::LABEL_RING_FIRST;
-use stele_format::record::{Body, EntryKind, Marker, Placement};
+use stele_format::record::{Body, EntryKind, Marker};
 use stele_format::tree::Frontier;
 use stele_format::units::{Epoch, KeyClass, KeyIndex, KeyIndexParts, Month};
 use stele_inspect::verdict::{Area, DiskState, Verdict};
 use support::check::{Where, blank, check, frame, places, segment};
-use support::{Draft, Open, disk_id, entry, geometry, noise, sample};
+use support::{Draft, Open, disk_id, entry, geometry, noise, on_lane, sample};
 
 #[test]
 fn a_clean_vault_is_clean_and_counted() {
@@ -266,7 +266,7 @@ fn a_cited_chunk_that_no_disk_holds_is_damage_of_its_record() {
     let mut vault = sample(3);
     let mut journal = vault.segments[&3].clone();
     let never = entry(EntryKind::Chunk, &noise(8000, 1234));
-    let commit = vault.commit(0, Placement::DataLane, &[never]);
+    let commit = vault.commit(0, on_lane(), &[never]);
     vault.records(&mut journal, vec![commit]);
     check("never written", &vault, &[frame(0, 3, 4)]);
     let report = vault.verify_disks(&[0, 2]);
@@ -277,7 +277,7 @@ fn a_cited_chunk_that_no_disk_holds_is_damage_of_its_record() {
     let mut journal = wrong.segments[&3].clone();
     let mut short = entry(EntryKind::Chunk, &noise(9000, 40));
     short.stored_bytes -= 1;
-    let commit = wrong.commit(0, Placement::DataLane, &[short]);
+    let commit = wrong.commit(0, on_lane(), &[short]);
     wrong.records(&mut journal, vec![commit]);
     check("wrong length", &wrong, &[frame(0, 3, 4)]);
 }

@@ -7,11 +7,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use stele_format::record::{EntryKind, Placement};
+use stele_format::record::EntryKind;
 use stele_format::units::LaneId;
 use stele_inspect::source::{ReadFault, Source};
 use stele_inspect::verdict::Verdict;
-use support::{DATA, Vault, entry, noise, sample};
+use support::{DATA, Vault, entry, noise, on_lane, sample};
 
 /// What a vault wrote, in order, on top of what was there.
 struct Film {
@@ -66,7 +66,7 @@ fn work(vault: &mut Vault) {
     for round in 0..6_u64 {
         let chunk = noise(12_000, 500 + round);
         vault.frame(&mut data, &chunk, 0, false);
-        let commit = vault.commit(0, Placement::DataLane, &[entry(EntryKind::Chunk, &chunk)]);
+        let commit = vault.commit(0, on_lane(), &[entry(EntryKind::Chunk, &chunk)]);
         let inline = vault.inline_commit(1, &noise(3000, 600 + round));
         vault.records(&mut journal, vec![commit, inline]);
         if round == 2 {

@@ -232,6 +232,9 @@ pub struct PeopleSummary {
 pub struct ForecastStatus {
     /// Bytes that new data may take on all disks together, copies included.
     pub spare_bytes: u64,
+    /// Bytes of what was destroyed that are being given back, on all disks together.
+    #[serde(default)]
+    pub coming_bytes: u64,
     /// What was looked at, milliseconds up to now, at most seven days.
     pub history_ms: u64,
     /// Whether that is enough to foretell anything: a day.

@@ -6,6 +6,7 @@
 mod attempts;
 mod cbor;
 mod destruction;
+mod space;
 
 pub use self::attempts::{Attempt, Attempted};
 pub use self::cbor::{decode_chunk_list, encode_chunk_list};
@@ -13,6 +14,7 @@ pub use self::destruction::{
     ClockEvent, ClockEventKind, Destroyed, Scope, StatementBody, Tombstone, VersionRef,
     scope_digest,
 };
+pub use self::space::{SegmentSpan, Trim};
 use super::RecordType;
 use crate::codec::{DecodeError, Fault, size32};
 use crate::digest::Digest;
@@ -150,8 +152,8 @@ pub struct Marker {
 pub enum Placement {
     /// They are this record's attachments after the manifest.
     Inline,
-    /// They are frames of a data lane.
-    DataLane,
+    /// They are frames of a data lane, in segments of this span.
+    DataLane(SegmentSpan),
 }
 
 /// What stored bytes are.
@@ -360,11 +362,34 @@ pub enum Body {
     Enacted(LogIndex),
     /// What was tried and refused.
     Refused(Vec<Attempt>),
+    /// Segments that hold nothing any more are given back.
+    Trim(Trim),
     /// A type that is reserved for later or may be skipped; its keys are not read.
     Later(RecordType),
 }
 
+impl Placement {
+    /// The segments of a data lane it lies in, if it does.
+    #[must_use]
+    pub const fn span(self) -> Option<SegmentSpan> {
+        match self {
+            Self::Inline => None,
+            Self::DataLane(span) => Some(span),
+        }
+    }
+}
+
 impl Body {
+    /// Where the content of a version or part lies; none of other records.
+    #[must_use]
+    pub const fn placement(&self) -> Option<Placement> {
+        match self {
+            Self::Commit(commit) | Self::Complete(commit, _) => Some(commit.placement),
+            Self::Part(part) => Some(part.placement),
+            _ => None,
+        }
+    }
+
     /// The type that goes into the header.
     #[must_use]
     pub const fn record_type(&self) -> RecordType {
@@ -400,6 +425,7 @@ impl Body {
             Self::Scope(_) => RecordType::Scope,
             Self::Enacted(_) => RecordType::Enacted,
             Self::Refused(_) => RecordType::Refused,
+            Self::Trim(_) => RecordType::Trim,
             Self::Later(later) => *later,
         }
     }
@@ -448,8 +474,8 @@ fn check_entries(
         return refuse("attachments", Fault::Count);
     };
     match placement {
-        Placement::DataLane if inline.is_empty() && !entries.is_empty() => Ok(()),
-        Placement::DataLane => refuse("attachments", Fault::Count),
+        Placement::DataLane(_) if inline.is_empty() && !entries.is_empty() => Ok(()),
+        Placement::DataLane(_) => refuse("attachments", Fault::Count),
         Placement::Inline if inline.len() != entries.len() => refuse("entries", Fault::Count),
         Placement::Inline => {
             let same = inline.iter().zip(entries).all(|(attachment, entry)| {

@@ -103,7 +103,7 @@ record_types! {
     Shipped = 39,
     /// A copy of a closed segment moves to another disk.
     Relocate = 40,
-    /// Reserved: a segment copy was freed.
+    /// Segments that hold nothing any more are given back.
     Trim = 41,
     /// Reserved: an audit result.
     Audit = 42,
@@ -123,6 +123,7 @@ impl RecordType {
             || matches!(
                 self,
                 Self::Relocate
+                    | Self::Trim
                     | Self::Rehome
                     | Self::Tombstone
                     | Self::Destroyed

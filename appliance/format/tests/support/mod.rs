@@ -23,8 +23,8 @@ use stele_format::record::{
     Abandoned, Alloc, Attempt, Attempted, Body, ClientTag, ClockEvent, ClockEventKind, Commit,
     CopyHealth, Destroyed, EntryKind, EpochReason, EpochStart, Genesis, LockMode, LogWalk, Loss,
     Marker, MemberChange, MoveStep, Part, Placed, Placement, RecordHeader, Release, ReleaseReason,
-    Relocate, Scope, Scrub, SealNote, Snapshot, StatementBody, StoredEntry, Tombstone, VersionRef,
-    encode_record, scope_digest,
+    Relocate, Scope, Scrub, SealNote, SegmentSpan, Snapshot, StatementBody, StoredEntry, Tombstone,
+    Trim, VersionRef, encode_record, scope_digest,
 };
 use stele_format::segment::{Footer, FooterEntry, SegmentDisks, SegmentHeader, SegmentSeal};
 use stele_format::tree::{Frontier, leaf_hash};
@@ -193,6 +193,11 @@ pub fn frontier(leaves: u8) -> Frontier {
     frontier
 }
 
+/// Two segments.
+pub fn span() -> SegmentSpan {
+    SegmentSpan::new(SegmentId::new(3), SegmentId::new(4)).unwrap()
+}
+
 /// One body of every type, each with the attachments it needs.
 pub fn bodies() -> Vec<(Body, Vec<Vec<u8>>)> {
     let manifest = vec![0xaa; 72];
@@ -202,7 +207,7 @@ pub fn bodies() -> Vec<(Body, Vec<Vec<u8>>)> {
         entries: vec![stored(EntryKind::Chunk, &chunk)],
     };
     let on_lane = Commit {
-        placement: Placement::DataLane,
+        placement: Placement::DataLane(span()),
         entries: vec![
             stored(EntryKind::ClearList, b"clear list"),
             stored(EntryKind::SealedList, b"sealed list"),
@@ -343,6 +348,13 @@ pub fn bodies() -> Vec<(Body, Vec<Vec<u8>>)> {
                     first_unit: UnitIndex::new(8),
                 },
                 step: MoveStep::Done,
+            }),
+            vec![],
+        ),
+        (
+            Body::Trim(Trim::Begun {
+                segments: vec![SegmentId::new(3), SEGMENT],
+                through: Some(Generation::new(3)),
             }),
             vec![],
         ),

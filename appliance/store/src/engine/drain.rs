@@ -258,7 +258,7 @@ impl Engine {
 
     /// Takes the next segment off the disk, or lets the disk go when nothing is left on it.
     pub(super) fn pump_drain(&mut self) {
-        let waits = self.relabelling || self.labels.is_running();
+        let waits = self.relabelling || self.labels.is_running() || self.reclaim.is_giving_up();
         if waits || self.read_only.is_some() || self.stop != StopState::Running {
             return;
         }

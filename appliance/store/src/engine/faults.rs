@@ -77,6 +77,7 @@ impl Engine {
         member.reason = Some(reason);
         self.drain_forget(slot);
         self.heal_forget(slot);
+        self.wipe_forget(slot);
         self.journal.expel(slot, &mut self.pool);
         self.flushes.remove(slot);
         self.labels.remove(slot);

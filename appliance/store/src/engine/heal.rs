@@ -126,6 +126,14 @@ impl Healer {
             .map(|running| running.walk.identity().segment)
     }
 
+    /// The segments that walks are on.
+    pub(super) fn segments(&self) -> Vec<SegmentId> {
+        let walks = self.ending.iter().chain(&self.running);
+        walks
+            .map(|running| running.walk.identity().segment)
+            .collect()
+    }
+
     fn under_way(&mut self) -> impl Iterator<Item = &mut Running> {
         self.ending.iter_mut().chain(self.running.as_mut())
     }

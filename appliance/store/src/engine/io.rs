@@ -33,6 +33,8 @@ pub(crate) enum Purpose {
     Heal(HealToken),
     /// A key-state copy on a disk being filled.
     Fill,
+    /// Wiping copies of segments that were given up.
+    Wipe(u64),
 }
 
 impl Purpose {
@@ -43,6 +45,7 @@ impl Purpose {
             | Purpose::Ahead(_)
             | Purpose::Heal(_)
             | Purpose::Fill
+            | Purpose::Wipe(_)
             | Purpose::JournalSeal
             | Purpose::Lane(_)
             | Purpose::LaneFlush(_)

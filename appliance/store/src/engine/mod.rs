@@ -22,6 +22,7 @@ pub(crate) mod io;
 mod membership;
 pub(crate) mod people;
 mod reads;
+mod reclaim;
 mod refused;
 mod requests;
 mod snapshot;
@@ -233,6 +234,7 @@ pub struct Engine {
     pub(crate) healer: heal::Healer,
     pub(crate) fill: Option<membership::Fill>,
     pub(crate) drain: Option<drain::Drain>,
+    pub(crate) reclaim: reclaim::Reclaim,
     pub(crate) receipts: crate::receipts::Receipts,
     attempts: attempts::Attempts,
 }
@@ -273,6 +275,8 @@ pub(crate) struct Waits {
     pub(crate) postponed: Option<crate::recovery::Postponed>,
     /// Requests whose tombstones nobody approved.
     pub(crate) unlawful: Vec<stele_format::units::LogIndex>,
+    /// Segments that hold nothing any more.
+    pub(crate) idle: Option<crate::recovery::Idle>,
 }
 
 /// What opening hands to the engine.
@@ -310,6 +314,10 @@ impl Engine {
             parts
                 .journal
                 .push_own(crate::draft::Draft::of_engine(kind, body));
+        }
+        let idle = parts.waits.idle.take();
+        for draft in idle.iter().flat_map(reclaim::give_up) {
+            parts.journal.push_own(draft);
         }
         let mut engine = Self {
             snapshot_segment: parts.pool.next_segment,
@@ -365,6 +373,7 @@ impl Engine {
             healer: heal::Healer::new(parts.heal_plan),
             fill: None,
             drain: None,
+            reclaim: reclaim::Reclaim::new(idle.is_some()),
             receipts: crate::receipts::Receipts::default(),
             attempts: attempts::Attempts::default(),
         };
@@ -511,6 +520,7 @@ impl Engine {
             (Purpose::HealRead(token), result) => self.heal_read(token, result.ok().flatten()),
             (Purpose::Heal(token), result) => self.heal_written(slot, token, result.err()),
             (Purpose::Fill, result) => self.key_copy_written(slot, result.err()),
+            (Purpose::Wipe(number), result) => self.wiped(slot, number, result.err().as_ref()),
             (_, _) if !believed => {}
             (_, Err(error)) => self.expel(slot, &error),
             (Purpose::Frame(_) | Purpose::JournalSeal, Ok(_)) => self.journal.copies.finished(slot),
@@ -573,9 +583,10 @@ impl Engine {
                 digest,
                 row,
             } => {
+                let segment = row.segment;
                 let fact = crate::index::Fact::ChunkPlaced { digest, row };
                 self.apply_own(&fact);
-                self.chunk_durable(ticket, digest);
+                self.chunk_durable(ticket, segment);
             }
             LaneEvent::Sealed { segment, sealed } => {
                 let body = crate::fact::seal_body(segment, crate::lane::DATA_LANE, &sealed, None);
@@ -614,6 +625,7 @@ impl Engine {
         self.pump_healing();
         self.pump_fill();
         self.pump_drain();
+        self.pump_reclaim();
         self.continue_stop();
     }
 

@@ -581,6 +581,7 @@ impl Engine {
             }
             (Body::Alloc(alloc), _) => self.lane.allocated(alloc.segment),
             (Body::Relocate(relocate), _) => self.relocated(relocate),
+            (Body::Trim(trim), _) => self.trimmed(trim),
             (Body::Statement(_), Origin::Request { id, .. }) => self.answer_statement(id, &record),
             (_, Origin::Request { id, last: true }) => self.answer(id, &record),
             _ => {}

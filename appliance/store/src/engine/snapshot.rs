@@ -36,6 +36,7 @@ impl Engine {
         self.journal.snapshot_begins();
         self.committing = true;
         self.drain_saving();
+        self.reclaim_saving();
         self.io
             .action(Action::Index(IndexRequest::Commit { rows, meta }));
         true
@@ -47,6 +48,7 @@ impl Engine {
         self.committing = false;
         self.committed = true;
         self.drain_saved(true);
+        self.reclaim_saved(true);
     }
 
     fn take_over_commit(&mut self) {
@@ -62,8 +64,11 @@ impl Engine {
     pub(super) fn snapshot_failed(&mut self) {
         self.committing = false;
         self.drain_saved(false);
+        self.reclaim_saved(false);
         self.memtable.unfreeze();
-        self.snapshot_rows = self.snapshot_rows.saturating_mul(2);
+        if self.memtable.rows() >= self.snapshot_rows {
+            self.snapshot_rows = self.snapshot_rows.saturating_mul(2);
+        }
         if self.stop == StopState::Snapshot {
             self.stop = StopState::Label;
             self.start_label_update();

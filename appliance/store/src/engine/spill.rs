@@ -5,8 +5,8 @@ use stele_device::buffer::BufferMut;
 use stele_format::digest::Digest;
 use stele_format::limits::{FRAME_HEADER_BYTES, TAG_BYTES};
 use stele_format::manifest::{ManifestEntry, encode_entry_list};
-use stele_format::record::{EntryKind, StoredEntry, encode_chunk_list};
-use stele_format::units::ByteCount;
+use stele_format::record::{EntryKind, SegmentSpan, StoredEntry, encode_chunk_list};
+use stele_format::units::{ByteCount, SegmentId};
 
 use super::streams::TicketFor;
 use super::{Engine, JobFor};
@@ -30,6 +30,8 @@ struct Group {
 /// Lists of one request on their way to the data lane.
 pub(crate) struct Spill {
     groups: Vec<Group>,
+    /// Where the chunks lie, and the lists that are durable.
+    span: Option<SegmentSpan>,
 }
 
 impl Engine {
@@ -55,7 +57,8 @@ impl Engine {
             });
             work.push((key, list, clear));
         }
-        self.spills.insert(id, Spill { groups });
+        let span = content.span;
+        self.spills.insert(id, Spill { groups, span });
         for (group, (key, list, clear)) in work.into_iter().enumerate() {
             let job = self.io.job_id();
             self.jobs.insert(job, JobFor::List(id, group));
@@ -123,10 +126,18 @@ impl Engine {
     }
 
     /// A list chunk is durable; when all are, the request goes on.
-    pub(super) fn list_durable(&mut self, id: RequestId, group: usize, clear: bool, _: Digest) {
+    pub(super) fn list_durable(
+        &mut self,
+        id: RequestId,
+        group: usize,
+        clear: bool,
+        segment: SegmentId,
+    ) {
         let Some(spill) = self.spills.get_mut(&id) else {
             return;
         };
+        let here = SegmentSpan::of(segment);
+        spill.span = Some(spill.span.map_or(here, |span| span.join(here)));
         if let Some(slot) = spill.groups.get_mut(group) {
             slot.durable[usize::from(clear)] = true;
         }
@@ -150,7 +161,10 @@ impl Engine {
 impl Spill {
     /// What manifest and record say instead of the long list.
     fn content(&self) -> Content {
-        let mut content = Content::default();
+        let mut content = Content {
+            span: self.span,
+            ..Content::default()
+        };
         for group in &self.groups {
             let Some((digest, stored_len)) = group.sealed else {
                 continue;

@@ -6,8 +6,8 @@
 use stele_format::digest::Digest;
 use stele_format::limits::{CHUNK_PLAIN_BYTES_MAX, INLINE_BODY_BYTES_MAX};
 use stele_format::manifest::ManifestEntry;
-use stele_format::record::{EntryKind, StoredEntry};
-use stele_format::units::ByteCount;
+use stele_format::record::{EntryKind, SegmentSpan, StoredEntry};
+use stele_format::units::{ByteCount, SegmentId};
 
 use super::commands::object::Upload;
 use super::commands::{Facts, Outcome, multipart, object};
@@ -36,7 +36,8 @@ pub(crate) enum TicketFor {
 enum ChunkState {
     Sealing,
     Writing(Ticket),
-    Durable,
+    /// On every copy of this segment.
+    Durable(SegmentId),
 }
 
 struct Chunk {
@@ -80,14 +81,11 @@ impl PutStream {
     fn is_durable(&self) -> bool {
         self.chunks
             .iter()
-            .all(|chunk| matches!(chunk.state, ChunkState::Durable))
+            .all(|chunk| matches!(chunk.state, ChunkState::Durable(_)))
     }
 
     fn content(&self) -> Content {
-        let mut content = Content {
-            is_inline: self.held.is_some(),
-            ..Content::default()
-        };
+        let mut content = Content::default();
         for chunk in &self.chunks {
             let Some((digest, stored_len)) = chunk.stored else {
                 continue;
@@ -105,6 +103,9 @@ impl PutStream {
                 digest,
                 stored_bytes: stored_len,
             });
+            if let ChunkState::Durable(segment) = chunk.state {
+                content.lies_in(SegmentSpan::of(segment));
+            }
         }
         content
     }
@@ -282,18 +283,20 @@ impl Engine {
     }
 
     /// A chunk is durable on every copy.
-    pub(super) fn chunk_durable(&mut self, ticket: Ticket, digest: Digest) {
+    pub(super) fn chunk_durable(&mut self, ticket: Ticket, segment: SegmentId) {
         match self.tickets.remove(&ticket) {
             Some(TicketFor::Chunk(stream, ordinal)) => {
                 let Some(put) = self.puts.get_mut(&stream) else {
                     return;
                 };
                 if let Some(chunk) = put.chunks.get_mut(ordinal) {
-                    chunk.state = ChunkState::Durable;
+                    chunk.state = ChunkState::Durable(segment);
                 }
                 self.try_commit(stream);
             }
-            Some(TicketFor::List(id, group, clear)) => self.list_durable(id, group, clear, digest),
+            Some(TicketFor::List(id, group, clear)) => {
+                self.list_durable(id, group, clear, segment);
+            }
             None => {}
         }
     }

@@ -202,6 +202,7 @@ mod tests {
             segments: segments
                 .map(|(id, info)| (SegmentId::new(id), info))
                 .collect::<BTreeMap<_, _>>(),
+            freed: crate::pool::space::Freed::default(),
             next_segment: SegmentId::new(9),
             now_ms: 0,
         }

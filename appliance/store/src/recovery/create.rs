@@ -18,6 +18,7 @@ use crate::engine::{DiskSlot, Now, World};
 use crate::fact::genesis_body;
 use crate::keys::copies::{KeyDisk, SaveError};
 use crate::keys::state::KeyState;
+use crate::pool::space::Freed;
 use crate::pool::{Member, MemberState, Pool};
 use crate::sequence::LogHead;
 
@@ -191,6 +192,7 @@ fn plan(
         flags: flags(params, count).get(),
         created: stele_format::units::UnixMillis::ZERO,
         segments: std::collections::BTreeMap::new(),
+        freed: Freed::default(),
         next_segment: SegmentId::new(1),
         now_ms: 0,
     })

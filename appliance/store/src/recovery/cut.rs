@@ -40,6 +40,8 @@ pub(super) struct Doomed {
     requests: BTreeMap<LogIndex, Condemned>,
     /// Requests whose tombstones nobody approved, or not like this: nothing is cut for them.
     pub(super) unlawful: Vec<LogIndex>,
+    /// Whether a list is not worked off to its end yet.
+    pub(super) unfinished: bool,
 }
 
 /// What one request's tombstones condemn.
@@ -108,7 +110,9 @@ impl Doomed {
             Ok(())
         })?;
         // A list that is not worked off to its end waits for it.
+        let known = requests.len();
         requests.retain(|_, condemned| condemned.last);
+        let unfinished = requests.len() < known;
         let mut unlawful = Vec::new();
         for (request, condemned) in &requests {
             if !is_approved(rows, desk, *request, condemned)? {
@@ -116,7 +120,11 @@ impl Doomed {
             }
         }
         requests.retain(|request, _| !unlawful.contains(request));
-        Ok(Self { requests, unlawful })
+        Ok(Self {
+            requests,
+            unlawful,
+            unfinished,
+        })
     }
 
     pub(super) fn is_empty(&self) -> bool {

@@ -12,6 +12,7 @@ use stele_format::units::{ByteCount, DiskId, Epoch, Generation, SegmentId, Seque
 use super::choice::{Choice, Membership, choose};
 use super::{DiskReport, DiskVerdict, OpenError};
 use crate::engine::{DRAINED, DiskSlot};
+use crate::pool::space::Freed;
 use crate::pool::{Member, MemberState, Pool};
 
 /// A label with the disk it was read from.
@@ -261,6 +262,7 @@ fn pool_of(
                 reading.fixed.created_ms
             }),
         segments: BTreeMap::new(),
+        freed: Freed::default(),
         next_segment: newest.next_segment,
         now_ms: 0,
     }

@@ -25,6 +25,7 @@ mod open;
 mod progress;
 mod replay;
 mod scan;
+mod space;
 pub mod table;
 mod work;
 
@@ -43,6 +44,7 @@ pub use cut::Postponed;
 pub use labels::read_label;
 pub use open::{OpenOptions, open};
 pub use progress::Progress;
+pub(crate) use space::Idle;
 
 /// The disks by slot; none where a disk is missing.
 pub(crate) struct Disks(pub(crate) Vec<Option<Box<dyn Disk>>>);

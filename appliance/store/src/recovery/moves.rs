@@ -1,39 +1,57 @@
 //! What records say of where copies lie. `known` tells that the snapshot a replay began with was taken after
 //! the record: where that says a segment lies, later records are in it, and earlier ones are not news.
 
-use stele_format::record::{Alloc, MoveStep, Relocate};
+use stele_format::record::{Alloc, MoveStep, Relocate, Trim};
 use stele_format::units::{Epoch, SegmentId, Sequence, UnixMillis};
 
 use crate::pool::{Place, Pool, SegmentInfo};
 
-/// A copy moves. Where it was and where it goes stay the segment's: what is found there by headers never
+/// A copy moves; true as for [`note_alloc`]. Where it was and where it goes stay the segment's: what is found there by headers never
 /// belongs to another.
-pub(super) fn note_relocate(pool: &mut Pool, relocate: &Relocate, known: bool) {
+pub(super) fn note_relocate(pool: &mut Pool, relocate: &Relocate, known: bool) -> bool {
     if known {
-        return;
+        return false;
     }
     let to = Place {
         disk: relocate.to.disk,
         first_unit: relocate.to.first_unit,
     };
+    let units = pool.segments.get(&relocate.segment).map(|info| info.units);
+    let reused = units.is_some_and(|units| pool.reuse(&[to], units));
     match relocate.step {
         MoveStep::Begun => pool.set_aside(relocate.segment, to),
         MoveStep::Done => pool.relocate(relocate.segment, relocate.from, to),
     }
+    reused
 }
 
-/// A segment was allocated; its header may or may not have reached the disks.
-pub(super) fn note_alloc(pool: &mut Pool, alloc: &Alloc, at: UnixMillis, known: bool) {
+/// Segments are given up, or copies of them were wiped.
+pub(super) fn note_trim(pool: &mut Pool, trim: &Trim, known: bool) {
+    if !known {
+        return pool.note_trim(trim);
+    }
+    // An earlier record may have entered it again.
+    for segment in trim.segments() {
+        pool.segments.remove(segment);
+    }
+}
+
+/// A segment was allocated; its header may or may not have reached the disks. True if its units were another's that
+/// was given up.
+pub(super) fn note_alloc(pool: &mut Pool, alloc: &Alloc, at: UnixMillis, known: bool) -> bool {
     let next = SegmentId::new(alloc.segment.get() + 1);
     pool.next_segment = pool.next_segment.max(next);
     if known && pool.segments.contains_key(&alloc.segment) {
-        return;
+        return false;
     }
     let placed = alloc.placements.iter();
-    let places = placed.map(|placed| Place {
-        disk: placed.disk,
-        first_unit: placed.first_unit,
-    });
+    let places: Vec<Place> = placed
+        .map(|placed| Place {
+            disk: placed.disk,
+            first_unit: placed.first_unit,
+        })
+        .collect();
+    let reused = !known && pool.reuse(&places, alloc.units.get());
     // The record decides where the copies lie; what was found by headers may be a stray write.
     let info = pool
         .segments
@@ -49,7 +67,8 @@ pub(super) fn note_alloc(pool: &mut Pool, alloc: &Alloc, at: UnixMillis, known: 
             written: at,
             verified: UnixMillis::ZERO,
         });
-    info.places = places.collect();
+    info.places = places;
+    reused
 }
 
 #[cfg(test)]
@@ -61,6 +80,7 @@ mod tests {
     };
 
     use super::{note_alloc, note_relocate};
+    use crate::pool::space::Freed;
     use crate::pool::{Member, Place, Pool, SegmentInfo};
 
     const SEGMENT: SegmentId = SegmentId::new(5);
@@ -105,6 +125,7 @@ mod tests {
             flags: 0,
             created: UnixMillis::ZERO,
             segments: [(SEGMENT, info)].into(),
+            freed: Freed::default(),
             next_segment: SegmentId::new(6),
             now_ms: 0,
         }

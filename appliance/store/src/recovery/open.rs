@@ -11,6 +11,7 @@ use super::go_on::go_on;
 use super::index_file::{FoundIndex, open_index};
 use super::labels::{LabelPicture, read_all};
 use super::progress::Progress;
+use super::space;
 use super::work::{Read, Reading, Work};
 use super::{Disks, OpenError, OpenReport, Opened, Opening};
 use crate::config::NewBucket;
@@ -179,6 +180,15 @@ fn open_once(
                 }
                 Err(why) => waits.postponed = Some(why),
             }
+        }
+    }
+    // What tombstones hide and nobody cut is looked for when it is.
+    let settled = waits.postponed.is_none() && waits.unlawful.is_empty() && !doomed.unfinished;
+    if settled && begun.read_only.is_none() {
+        let due = !waits.destroyed.is_empty() || space::is_due(&rows, &pool)?;
+        if due {
+            let epoch = begun.journal.epoch();
+            waits.idle = Some(space::find(&rows, &pool, epoch, keys.generation)?);
         }
     }
     let lane = Lane::new(DATA_LANE, read.lanes.next_sequence, read.lanes.last_segment);

@@ -25,7 +25,7 @@ use crate::engine::DiskSlot;
 use crate::fact::{self, OpenFault, Opened};
 use crate::frames::{self, BrokenRecord, PlacedRecord};
 use crate::index::rows::RecordLocation;
-use crate::index::{ApplyError, DirectRows, Fact, IndexStore, Memtable, RowsError};
+use crate::index::{ApplyError, DirectRows, Fact, IndexError, IndexStore, Memtable, RowsError};
 use crate::journal::JournalPosition;
 use crate::keys::state::KeyState;
 use crate::plants::{Plant, on};
@@ -542,7 +542,10 @@ impl<'a> Replay<'a> {
         self.out.records += 1;
         let compliance: UnixMillis = record.header.compliance_ms;
         self.at.compliance = self.at.compliance.max(compliance);
-        self.note_engine_record(record);
+        if self.note_engine_record(record) && self.apply_from > LogIndex::ZERO {
+            // Units are used again only after a snapshot that knows: there was a newer one than this.
+            return Err(OpenError::Index(IndexError::Damaged));
+        }
         if record.header.log_index < self.apply_from {
             return Ok(());
         }
@@ -581,16 +584,17 @@ impl<'a> Replay<'a> {
         Ok(())
     }
 
-    /// What a record says about segments and epochs.
-    fn note_engine_record(&mut self, record: &VerifiedRecord) {
+    /// What a record says about segments and epochs. True if it gives units away that were given back before.
+    fn note_engine_record(&mut self, record: &VerifiedRecord) -> bool {
         let known = record.header.log_index < self.apply_from;
         match &record.body {
             Body::Alloc(alloc) => {
                 let at = record.header.compliance_ms;
-                moves::note_alloc(self.pool, alloc, at, known);
+                return moves::note_alloc(self.pool, alloc, at, known);
             }
             Body::Scrub(scrub) => self.pool.note_scrub(scrub, record.header.compliance_ms),
-            Body::Relocate(relocate) => moves::note_relocate(self.pool, relocate, known),
+            Body::Relocate(relocate) => return moves::note_relocate(self.pool, relocate, known),
+            Body::Trim(trim) => moves::note_trim(self.pool, trim, known),
             Body::Later(kind) if !kind.is_optional() => self.out.newer = true,
             Body::Seal(seal) => {
                 self.pool
@@ -606,6 +610,7 @@ impl<'a> Replay<'a> {
             }
             _ => {}
         }
+        false
     }
 }
 

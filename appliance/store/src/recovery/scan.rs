@@ -121,7 +121,8 @@ pub(super) fn scan(pool: &mut Pool, disks: &mut Disks, high_water: &[(DiskId, u3
             found.entry(beginning.segment).or_default().push(place);
             // Where the snapshot says that a segment lies, it lies: another header of it is that of a
             // copy which moved since, or a stray write.
-            if !known.contains(&beginning.segment) {
+            let freed = &pool.freed.segments;
+            if !known.contains(&beginning.segment) && !freed.contains_key(&beginning.segment) {
                 adopt(pool, &beginning, place);
             }
         }
@@ -179,19 +180,24 @@ fn scan_disk(
 /// rest to others.
 fn taken_units(pool: &Pool, disk: DiskId, count: u32) -> Vec<bool> {
     let mut taken = vec![false; count as usize];
+    let mut take = |place: &Place, units: u32| {
+        let first = place.first_unit.get() as usize;
+        for flag in taken.iter_mut().skip(first).take(units as usize) {
+            *flag = true;
+        }
+    };
     for info in pool.segments.values() {
         let units = if info.data_end.is_some() {
             info.units
         } else {
             1
         };
-        for place in info.all_places().filter(|place| place.disk == disk) {
-            let first = place.first_unit.get() as usize;
-            for flag in taken.iter_mut().skip(first).take(units as usize) {
-                *flag = true;
-            }
-        }
+        let places = info.all_places().filter(|place| place.disk == disk);
+        places.for_each(|place| take(place, units));
     }
+    let freed = pool.freed.copies().map(|(_, copy)| copy);
+    let freed = freed.filter(|copy| copy.place.disk == disk);
+    freed.for_each(|copy| take(&copy.place, copy.units));
     taken
 }
 

@@ -115,6 +115,7 @@ impl Work<'_> {
             let known = snapshot.segments.into_iter();
             let (sure, rest) = known.partition(|(id, info)| settled(id, info));
             self.pool.segments = sure;
+            self.pool.freed = snapshot.freed;
             unsure = rest;
             apply_from = snapshot.apply_from;
             position = Some(snapshot.position);
@@ -322,7 +323,11 @@ impl Work<'_> {
             return;
         }
         let data_end = found.data_end.max(u64::from(BLOCK_BYTES));
+        // What lies behind its last frame may be another's by now.
+        let begins = self.pool.beginnings();
+        let room = info.places.iter().map(|place| begins.room_at(place)).min();
         let kept = units_kept(self.pool, self.disks, id, info, data_end);
+        let kept = kept.min(room.unwrap_or(kept));
         self.pool.trim_known(id, kept, Some(data_end));
         lanes.abandoned.push(Abandoned {
             segment: id,

@@ -19,6 +19,7 @@ pub mod versions;
 
 mod destruction;
 mod locks;
+mod space;
 mod statements;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -26,7 +27,7 @@ use std::time::Duration;
 
 use stele_format::digest::Digest;
 use stele_format::label::VaultFlags;
-use stele_format::record::{Body, Destroyed, RecordHeader};
+use stele_format::record::{Body, Destroyed, Placement, RecordHeader};
 use stele_format::statement::{GrantRights, Name};
 use stele_format::units::{LogIndex, PoolId, UnixMillis};
 
@@ -38,6 +39,7 @@ use self::people::People;
 use self::refused::Tries;
 use self::report::AuditReport;
 use self::requests::Request;
+use self::space::Space;
 use self::versions::{At, Refused, Versions};
 use crate::journal::Watch;
 use crate::limits::WALL_SPAN_MS;
@@ -114,6 +116,7 @@ pub struct Auditor {
     /// Which of their versions' own holds they were used for.
     spent: HashSet<(LogIndex, At)>,
     gone: BTreeMap<LogIndex, Gone>,
+    space: Space,
     heads: Heads,
     tries: Tries,
     unlawful: Capped<Finding>,
@@ -151,6 +154,7 @@ impl Auditor {
             lifts: Vec::new(),
             spent: HashSet::new(),
             gone: BTreeMap::new(),
+            space: Space::default(),
             heads: Heads::default(),
             tries: Tries::default(),
             unlawful: Capped::default(),
@@ -182,7 +186,9 @@ impl Auditor {
                 self.evaluation = genesis.flags.contains(VaultFlags::EVALUATION);
                 self.simulated = genesis.flags.contains(VaultFlags::SIMULATED_CLOCK);
             }
-            Body::Commit(_) | Body::Complete(..) | Body::DeleteMarker => self.take_version(header),
+            Body::Commit(_) | Body::Complete(..) | Body::DeleteMarker => {
+                self.take_version(header, body);
+            }
             Body::Retention => self.take_retention(header),
             Body::Hold => self.take_hold(header),
             Body::Release(release) => self.take_release(header, *release),
@@ -201,6 +207,7 @@ impl Auditor {
             Body::Later(kind) if kind.get() & OPTIONAL == 0 => self.unknown += 1,
             _ => {}
         }
+        self.take_space(header, body);
         self.heads.push(header.leaf_hash());
     }
 
@@ -266,9 +273,13 @@ impl Auditor {
         true
     }
 
-    fn take_version(&mut self, header: &RecordHeader) {
+    fn take_version(&mut self, header: &RecordHeader, body: &Body) {
         match self.versions.add(header) {
-            Ok(()) => {}
+            Ok(at) => {
+                if let Some(span) = body.placement().and_then(Placement::span) {
+                    self.space.version(at, span);
+                }
+            }
             Err(Refused::Id) => self.breach(header.log_index, Breach::VersionId),
             Err(Refused::Full) => self.unknown += 1,
         }

@@ -24,7 +24,7 @@ use stele_format::label::{
 };
 use stele_format::record::{
     Abandoned, Alloc, Body, Commit, EntryKind, EpochReason, EpochStart, Genesis, LogWalk, Marker,
-    Placed, Placement, RecordHeader, SealNote, StoredEntry, encode_record,
+    Placed, Placement, RecordHeader, SealNote, SegmentSpan, StoredEntry, encode_record,
 };
 use stele_format::segment::{Footer, FooterEntry, SegmentDisks, SegmentHeader, SegmentSeal};
 use stele_format::units::{
@@ -126,6 +126,12 @@ pub struct Vault {
     pub segments: BTreeMap<u64, Open>,
     /// Every write since [`Vault::record`]: disk, offset, bytes.
     pub writes: Option<Vec<(usize, usize, Vec<u8>)>>,
+}
+
+/// Content in some segment of a data lane.
+pub fn on_lane() -> Placement {
+    let span = SegmentSpan::new(SegmentId::new(1), SegmentId::new(1 << 20));
+    Placement::DataLane(span.unwrap())
 }
 
 impl Vault {
@@ -525,7 +531,7 @@ pub fn sample(disks: usize) -> Vault {
         .iter()
         .map(|chunk| entry(EntryKind::Chunk, chunk))
         .collect();
-    let commit = vault.commit(0, Placement::DataLane, &entries);
+    let commit = vault.commit(0, on_lane(), &entries);
     vault.records(&mut first, vec![commit]);
     let inline = vault.inline_commit(0, &noise(5000, 3));
     vault.records(&mut first, vec![inline]);
@@ -543,11 +549,7 @@ pub fn sample(disks: usize) -> Vault {
     vault.frame(&mut open_data, &late, 0, false);
     let listed = stele_format::record::encode_chunk_list(&[entry(EntryKind::Chunk, &late)]);
     vault.frame(&mut open_data, &listed, 0, true);
-    let commit = vault.commit(
-        0,
-        Placement::DataLane,
-        &[entry(EntryKind::ClearList, &listed)],
-    );
+    let commit = vault.commit(0, on_lane(), &[entry(EntryKind::ClearList, &listed)]);
     vault.records(&mut journal, vec![commit]);
     let inline = vault.inline_commit(0, &noise(300, 5));
     vault.records(&mut journal, vec![inline]);

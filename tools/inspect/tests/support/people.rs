@@ -8,9 +8,9 @@ use stele_format::digest::Digest;
 use stele_format::label::VaultFlags;
 use stele_format::limits::SCOPE_ENTRIES_MAX;
 use stele_format::record::{
-    Body, ClientTag, Commit, Destroyed, Genesis, LockMode, LogWalk, Placement, RecordHeader,
-    Release, ReleaseReason, Scope, StatementBody, Tombstone, VersionRef, encode_record,
-    scope_digest,
+    Body, ClientTag, Commit, Destroyed, EntryKind, Genesis, LockMode, LogWalk, Part, Placement,
+    RecordHeader, Release, ReleaseReason, Scope, SegmentSpan, StatementBody, StoredEntry,
+    Tombstone, Trim, VersionRef, encode_record, scope_digest,
 };
 use stele_format::sshsig::{KeyType, PublicKey, SK_APPLICATION, STATEMENT_NAMESPACE};
 use stele_format::statement::{
@@ -19,7 +19,7 @@ use stele_format::statement::{
 };
 use stele_format::units::{
     BucketId, DiskId, Epoch, Generation, KeyClass, KeyIndex, KeyIndexParts, LaneId, LogIndex,
-    Month, ObjectId, PoolId, Sequence, UnitCount, UnixMillis, VersionId,
+    Month, ObjectId, PoolId, SegmentId, Sequence, UnitCount, UnixMillis, UploadId, VersionId,
 };
 use stele_inspect::audit::Auditor;
 use stele_inspect::audit::report::AuditReport;
@@ -276,6 +276,22 @@ impl Book {
     }
 
     pub fn stored(&mut self, mode: LockMode, until: u64, hold: bool) -> VersionRef {
+        self.placed(mode, until, hold, Placement::Inline)
+    }
+
+    /// A version without a lock whose content lies in these segments.
+    pub fn on_segments(&mut self, first: u64, last: u64) -> VersionRef {
+        let span = SegmentSpan::new(SegmentId::new(first), SegmentId::new(last));
+        self.placed(LockMode::None, 0, false, Placement::DataLane(span.unwrap()))
+    }
+
+    fn placed(
+        &mut self,
+        mode: LockMode,
+        until: u64,
+        hold: bool,
+        placement: Placement,
+    ) -> VersionRef {
         let index = self.walk.next_index();
         let month = Month::of(UnixMillis::new(until.max(self.now))).unwrap();
         let parts = KeyIndexParts {
@@ -299,8 +315,11 @@ impl Book {
             ..about(&version)
         };
         let commit = Commit {
-            placement: Placement::Inline,
-            entries: Vec::new(),
+            placement,
+            entries: match placement {
+                Placement::Inline => Vec::new(),
+                Placement::DataLane(_) => vec![chunk()],
+            },
         };
         self.record_with(header, Body::Commit(commit), vec![vec![0xaa; 72]]);
         version
@@ -471,6 +490,46 @@ impl Book {
         self.record(RecordHeader::default(), Body::Tombstone(tombstone))
     }
 
+    /// Segments are given up.
+    pub fn given_up(&mut self, segments: &[u64]) -> LogIndex {
+        let segments = segments.iter().copied().map(SegmentId::new).collect();
+        let through = None;
+        let trim = Trim::Begun { segments, through };
+        self.record(RecordHeader::default(), Body::Trim(trim))
+    }
+
+    /// Segments are wiped on a disk.
+    pub fn wiped(&mut self, segments: &[u64]) -> LogIndex {
+        let trim = Trim::Done {
+            segments: segments.iter().copied().map(SegmentId::new).collect(),
+            disk: DiskId::from_bytes([1; 16]),
+        };
+        self.record(RecordHeader::default(), Body::Trim(trim))
+    }
+
+    /// A part of an upload, its number in the log in the upload's id.
+    pub fn part(&mut self, upload: UploadId, number: u16, segment: u64) -> LogIndex {
+        let part = Part {
+            number,
+            placement: Placement::DataLane(SegmentSpan::of(SegmentId::new(segment))),
+            entries: vec![chunk()],
+        };
+        let header = RecordHeader {
+            version: VersionId::from_bytes(*upload.as_bytes()),
+            ..RecordHeader::default()
+        };
+        self.record_with(header, Body::Part(part), vec![vec![0xaa; 72]])
+    }
+
+    /// An upload is given up.
+    pub fn abort(&mut self, upload: UploadId) {
+        let header = RecordHeader {
+            version: VersionId::from_bytes(*upload.as_bytes()),
+            ..RecordHeader::default()
+        };
+        self.record(header, Body::Abort);
+    }
+
     pub fn destroyed(&mut self, request: LogIndex, generation: u64) -> LogIndex {
         let destroyed = Destroyed {
             request,
@@ -514,6 +573,15 @@ impl Book {
     #[track_caller]
     pub fn breaks(self, rule: &'static str, index: LogIndex) {
         assert_eq!(self.unlawful(), [(rule, index.get())]);
+    }
+}
+
+/// Some stored chunk.
+fn chunk() -> StoredEntry {
+    StoredEntry {
+        kind: EntryKind::Chunk,
+        digest: Digest([0x33; 32]),
+        stored_bytes: 4_112,
     }
 }
 

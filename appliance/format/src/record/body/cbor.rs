@@ -5,6 +5,7 @@ use super::destruction::{
     read_clock, read_destroyed, read_scope, read_statement, read_tombstone, write_clock,
     write_destroyed, write_scope, write_statement, write_tombstone,
 };
+use super::space::{read_span, read_trim, write_span, write_trim};
 use super::{
     Abandoned, Alloc, Attachment, Body, Commit, CopyHealth, EntryKind, EpochReason, EpochStart,
     Genesis, Loss, Marker, MemberChange, MoveStep, Part, Placed, Placement, Release, ReleaseReason,
@@ -66,23 +67,6 @@ impl MoveStep {
         match number {
             0 => Some(Self::Begun),
             1 => Some(Self::Done),
-            _ => None,
-        }
-    }
-}
-
-impl Placement {
-    const fn get(self) -> u8 {
-        match self {
-            Self::Inline => 0,
-            Self::DataLane => 1,
-        }
-    }
-
-    const fn new(number: u8) -> Option<Self> {
-        match number {
-            0 => Some(Self::Inline),
-            1 => Some(Self::DataLane),
             _ => None,
         }
     }
@@ -224,16 +208,45 @@ fn read_table(map: &mut MapReader<'_, '_>) -> Result<Vec<Attachment>, DecodeErro
     Ok(table.unwrap_or_default())
 }
 
-fn write_commit(map: &mut MapWriter, placement: Placement, entries: &[StoredEntry]) {
-    map.key(2).uint(placement.get());
+/// Entries and where they lie; between them the upload that a record completes.
+fn write_commit(
+    map: &mut MapWriter,
+    placement: Placement,
+    entries: &[StoredEntry],
+    completes: Option<UploadId>,
+) {
+    let number: u8 = match placement {
+        Placement::Inline => 0,
+        Placement::DataLane(_) => 1,
+    };
+    map.key(2).uint(number);
     map.key(3).list(entries, write_entry);
+    if let Some(upload) = completes {
+        map.key(4).bytes(upload.as_bytes());
+    }
+    if let Placement::DataLane(span) = placement {
+        write_span(map, span);
+    }
 }
 
-fn read_commit(map: &mut MapReader<'_, '_>) -> Result<Commit, DecodeError> {
-    Ok(Commit {
-        placement: map.required(2, |r| r.variant("placement", Placement::new))?,
-        entries: map.required(3, |r| r.list("entries", LIST_MAX, read_entry))?,
-    })
+fn read_commit(
+    map: &mut MapReader<'_, '_>,
+    completes: bool,
+) -> Result<(Commit, UploadId), DecodeError> {
+    let is_lane = |number: u8| (number <= 1).then_some(number == 1);
+    let on_lane = map.required(2, |r| r.variant("placement", is_lane))?;
+    let entries = map.required(3, |r| r.list("entries", LIST_MAX, read_entry))?;
+    let upload = if completes {
+        UploadId::from_bytes(map.required(4, |r| r.fixed("upload"))?)
+    } else {
+        UploadId::default()
+    };
+    let placement = if on_lane {
+        Placement::DataLane(read_span(map)?)
+    } else {
+        Placement::Inline
+    };
+    Ok((Commit { placement, entries }, upload))
 }
 
 impl Body {
@@ -248,16 +261,17 @@ impl Body {
             Self::Alloc(body) => write_alloc(&mut map, body),
             Self::Seal(body) => write_seal(&mut map, body),
             Self::Marker(body) => write_tree(&mut map, 1, Some(&body.log)),
-            Self::Commit(body) | Self::Complete(body, _) => {
+            Self::Commit(body) => {
                 map.key(1).uint(0_u8);
-                write_commit(&mut map, body.placement, &body.entries);
-                if let Self::Complete(_, upload) = self {
-                    map.key(4).bytes(upload.as_bytes());
-                }
+                write_commit(&mut map, body.placement, &body.entries, None);
+            }
+            Self::Complete(body, upload) => {
+                map.key(1).uint(0_u8);
+                write_commit(&mut map, body.placement, &body.entries, Some(*upload));
             }
             Self::Part(body) => {
                 map.key(1).uint(body.number);
-                write_commit(&mut map, body.placement, &body.entries);
+                write_commit(&mut map, body.placement, &body.entries, None);
             }
             Self::Release(body) => {
                 map.key(1).uint(body.reason.get());
@@ -286,6 +300,7 @@ impl Body {
             Self::Statement(body) => write_statement(&mut map, body),
             Self::Clock(body) => write_clock(&mut map, body),
             Self::Scope(body) => write_scope(&mut map, body),
+            Self::Trim(body) => write_trim(&mut map, body),
             Self::Enacted(request) => {
                 map.key(1).uint(*request);
             }
@@ -342,13 +357,12 @@ fn read_body(record_type: RecordType, map: &mut MapReader<'_, '_>) -> Result<Bod
         },
         RecordType::Commit => {
             read_manifest_index(map)?;
-            Body::Commit(read_commit(map)?)
+            Body::Commit(read_commit(map, false)?.0)
         }
         RecordType::Complete => {
             read_manifest_index(map)?;
-            let commit = read_commit(map)?;
-            let upload = map.required(4, |r| r.fixed("upload"))?;
-            Body::Complete(commit, UploadId::from_bytes(upload))
+            let (commit, upload) = read_commit(map, true)?;
+            Body::Complete(commit, upload)
         }
         RecordType::DeleteMarker => Body::DeleteMarker,
         RecordType::Retention => Body::Retention,
@@ -384,6 +398,7 @@ fn read_body(record_type: RecordType, map: &mut MapReader<'_, '_>) -> Result<Bod
         RecordType::Statement => Body::Statement(read_statement(map)?),
         RecordType::Clock => Body::Clock(read_clock(map)?),
         RecordType::Scope => Body::Scope(read_scope(map)?),
+        RecordType::Trim => Body::Trim(read_trim(map)?),
         RecordType::Enacted => {
             Body::Enacted(LogIndex::new(map.required(1, |r| r.uint("request"))?))
         }
@@ -520,7 +535,7 @@ fn read_part(map: &mut MapReader<'_, '_>) -> Result<Part, DecodeError> {
     if !(1..=PART_NUMBER_MAX).contains(&number) {
         return map.refuse("part number", Fault::Value);
     }
-    let Commit { placement, entries } = read_commit(map)?;
+    let (Commit { placement, entries }, _) = read_commit(map, false)?;
     Ok(Part {
         number,
         placement,

@@ -159,7 +159,7 @@ fn encodings() -> Vec<Case> {
 
 /// Violations of what a type says.
 fn meanings() -> Vec<Case> {
-    use RecordType::{Commit, DeleteMarker, Hold, Loss, Marker, Part, Refused, Release};
+    use RecordType::{Commit, DeleteMarker, Hold, Loss, Marker, Part, Refused, Release, Trim};
     let case = |name: &str, record_type, clear: &[u8], expected: &str| {
         invalid(&format!("body-{name}"), typed(record_type, clear), expected)
     };
@@ -241,8 +241,32 @@ fn meanings() -> Vec<Case> {
         case(
             "data-lane-without-chunks",
             Commit,
-            &with_manifest(0xa4, &[1, 0, 2, 1, 3, 0x80]),
+            &with_manifest(0xa5, &[1, 0, 2, 1, 3, 0x80, 5, 0x82, 3, 4]),
             "Body.attachments@0 Count",
+        ),
+        case(
+            "span-missing",
+            Commit,
+            &with_manifest(0xa4, &[1, 0, 2, 1, 3, 0x80]),
+            "Body.key@46 MissingKey",
+        ),
+        case(
+            "span-the-wrong-way-round",
+            Commit,
+            &with_manifest(0xa5, &[1, 0, 2, 1, 3, 0x80, 5, 0x82, 4, 3]),
+            "Body.span@50 Value",
+        ),
+        case(
+            "trim-of-segments-not-in-order",
+            Trim,
+            &[0xa2, 1, 0, 2, 0x82, 4, 3],
+            "Body.segments@7 Value",
+        ),
+        case(
+            "trim-done-on-no-disk",
+            Trim,
+            &[0xa2, 1, 1, 2, 0x81, 3],
+            "Body.key@6 MissingKey",
         ),
         case(
             "part-number-0",

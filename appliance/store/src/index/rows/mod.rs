@@ -17,6 +17,7 @@ pub use upload::{PartRow, UploadNameRow, UploadRow};
 use std::fmt;
 
 use stele_format::digest::Digest;
+use stele_format::record::SegmentSpan;
 use stele_format::units::{
     BucketId, ByteCount, ByteOffset, KeyIndex, ObjectId, SegmentId, UnixMillis, VersionId,
 };
@@ -25,7 +26,7 @@ use crate::index::codec::{Malformed, Reader, Writer};
 use crate::policy::{Mode, Retention};
 
 /// First byte of every encoded row.
-pub const ROW_VERSION: u8 = 3;
+pub const ROW_VERSION: u8 = 4;
 
 /// The tables of the index. The discriminants enter the multiset hash and never change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -339,6 +340,8 @@ pub struct VersionRow {
     /// Nothing opens its manifest: in replay, of a version that a later record destroys or seals again.
     /// Its name, length and ETag are unknown.
     pub closed: bool,
+    /// Data segments in which its content lies; none of a body that rides in the journal.
+    pub span: Option<SegmentSpan>,
 }
 
 impl VersionRow {
@@ -381,6 +384,7 @@ impl TableRow for VersionRow {
         write_location(out, self.rehomed.as_ref());
         self.other_leaves.write(out);
         out.u8(u8::from(self.closed));
+        write_span(out, self.span);
     }
 
     fn read(from: &mut Reader<'_>) -> Result<Self, Malformed> {
@@ -404,6 +408,7 @@ impl TableRow for VersionRow {
             rehomed: read_location(from)?,
             other_leaves: Leaves::read(from)?,
             closed: read_bool(from)?,
+            span: read_span(from)?,
         })
     }
 }
@@ -455,6 +460,24 @@ impl TableRow for ConfigRow {
         Ok(Self {
             location: RecordLocation::read(from)?,
         })
+    }
+}
+
+fn write_span(out: &mut Writer, span: Option<SegmentSpan>) {
+    match span {
+        None => out.u8(0),
+        Some(span) => out.u8(1).u64(span.first().get()).u64(span.last().get()),
+    };
+}
+
+fn read_span(from: &mut Reader<'_>) -> Result<Option<SegmentSpan>, Malformed> {
+    match from.u8()? {
+        0 => Ok(None),
+        1 => {
+            let (first, last) = (SegmentId::new(from.u64()?), SegmentId::new(from.u64()?));
+            SegmentSpan::new(first, last).ok_or(Malformed).map(Some)
+        }
+        _ => Err(Malformed),
     }
 }
 

@@ -60,6 +60,7 @@ fn version_row(retention: Option<Retention>, hold: Option<bool>) -> VersionRow {
         rehomed: None,
         other_leaves: Leaves::default(),
         closed: false,
+        span: SegmentSpan::new(SegmentId::new(2), SegmentId::new(5)),
     }
 }
 
@@ -113,6 +114,7 @@ fn upload_and_part_rows_come_back() {
             location,
             key_index,
             checksums,
+            span: None,
         });
     }
 }

@@ -2,11 +2,12 @@
 
 use std::fmt;
 
+use stele_format::record::SegmentSpan;
 use stele_format::units::{BucketId, ByteCount, KeyIndex, ObjectId, UnixMillis};
 
 use super::{
-    Leaves, RecordLocation, Table, TableRow, read_bool, read_hold, read_retention, write_hold,
-    write_retention,
+    Leaves, RecordLocation, Table, TableRow, read_bool, read_hold, read_retention, read_span,
+    write_hold, write_retention, write_span,
 };
 use crate::index::codec::{Malformed, Reader, Writer};
 use crate::policy::Retention;
@@ -132,6 +133,8 @@ pub struct PartRow {
     pub key_index: KeyIndex,
     /// Checksums the client sent: algorithm number and value.
     pub checksums: Vec<(u8, Vec<u8>)>,
+    /// Data segments in which its content lies.
+    pub span: Option<SegmentSpan>,
 }
 
 impl TableRow for PartRow {
@@ -147,6 +150,7 @@ impl TableRow for PartRow {
         for (kind, value) in &self.checksums {
             out.u8(*kind).bytes(value);
         }
+        write_span(out, self.span);
     }
 
     fn read(from: &mut Reader<'_>) -> Result<Self, Malformed> {
@@ -162,6 +166,7 @@ impl TableRow for PartRow {
                     .map(|_| Ok((from.u8()?, from.bytes()?.to_vec())))
                     .collect::<Result<_, Malformed>>()?
             },
+            span: read_span(from)?,
         })
     }
 }
