@@ -16,6 +16,8 @@ mod erase;
 mod lists;
 #[path = "destruction/people.rs"]
 mod people;
+#[path = "destruction/rebuilt.rs"]
+mod rebuilt;
 mod support;
 #[path = "destruction/world.rs"]
 mod world;
