@@ -88,6 +88,8 @@ pub struct Journal {
     renew: bool,
     closed: bool,
     bytes_since_snapshot: u64,
+    /// Compliance time of the newest record.
+    newest: UnixMillis,
 }
 
 impl Journal {
@@ -134,6 +136,7 @@ impl Journal {
             renew: false,
             closed: false,
             bytes_since_snapshot: 0,
+            newest: compliance,
         }
     }
 
@@ -390,9 +393,11 @@ impl Journal {
             epoch: self.counter.epoch(),
             compliance: context.compliance,
             wall: context.wall,
+            newest: self.newest,
             segment: self.writer.id(),
             payload_offset: self.writer.next_offset().get() + u64::from(FRAME_HEADER_BYTES),
         };
+        self.newest = context.compliance;
         let records: Vec<Sequenced> = drafts
             .into_iter()
             .map(|draft| {

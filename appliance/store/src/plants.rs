@@ -1,4 +1,4 @@
-//! Twenty bugs that can be switched on, to see that the simulator finds them.
+//! Twenty-nine bugs that can be switched on, to see that the simulator finds them.
 //!
 //! Without the feature `plants` they do not exist: [`on`] is `false` and the compiler drops what hangs on
 //! it. No program that serves a vault enables the feature, which `cargo xtask tidy` checks. At most one
@@ -47,11 +47,29 @@ pub enum Plant {
     JoinBeforeFilled,
     /// A chunk that reads as zeros is delivered as it is.
     HoleDelivered,
+    /// A list is worked off without judging locks again.
+    TombstoneUnjudged,
+    /// What a case holds is destroyed where the hold was not yet put on it.
+    CaseForgotten,
+    /// A list counts although it is not what its digest says.
+    ScopeUnchecked,
+    /// A month is cut as a whole although something that stays has keys of it.
+    MonthUnspared,
+    /// Keys are said to be gone before they are cut.
+    DestroyedUncut,
+    /// Keys are said to be gone while one copy of the key state on each disk still has them.
+    DestroyedHalf,
+    /// A request that somebody vetoed can be executed.
+    VetoIgnored,
+    /// A request can be executed before it has rested.
+    RestSkipped,
+    /// Replay passes over tombstones.
+    TombstoneNotReplayed,
 }
 
 impl Plant {
     /// All of them.
-    pub const ALL: [Plant; 20] = [
+    pub const ALL: [Plant; 29] = [
         Plant::AckAtOneCopy,
         Plant::AckOneFrameEarly,
         Plant::FrameUnflushed,
@@ -72,7 +90,22 @@ impl Plant {
         Plant::LastFrameUnscrubbed,
         Plant::JoinBeforeFilled,
         Plant::HoleDelivered,
+        Plant::TombstoneUnjudged,
+        Plant::CaseForgotten,
+        Plant::ScopeUnchecked,
+        Plant::MonthUnspared,
+        Plant::DestroyedUncut,
+        Plant::DestroyedHalf,
+        Plant::VetoIgnored,
+        Plant::RestSkipped,
+        Plant::TombstoneNotReplayed,
     ];
+
+    /// Whether only a vault with people shows it.
+    #[must_use]
+    pub fn needs_people(self) -> bool {
+        self >= Plant::TombstoneUnjudged
+    }
 
     /// The bug of this name: its words in small letters with hyphens.
     #[must_use]

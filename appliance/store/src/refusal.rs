@@ -152,6 +152,11 @@ pub enum Refusal {
     /// A month is cut as a whole only when it is over.
     #[error("the month is not over by both clocks; it can be cut when it is")]
     MonthNotOver,
+    /// A month is cut as a whole only when nothing that stays has a key of it.
+    #[error(
+        "versions that stay have keys of the month; give them later ones first, which a whole pass does"
+    )]
+    MonthLives,
     /// So many single keys cannot be cut.
     #[error(
         "cutting so many single keys would outgrow the key state; let the month they belong to end and destroy it as \

@@ -73,6 +73,8 @@ pub(crate) struct Sequencing<'a> {
     pub(crate) epoch: Epoch,
     pub(crate) compliance: UnixMillis,
     pub(crate) wall: UnixMillis,
+    /// That of the newest record.
+    pub(crate) newest: UnixMillis,
     /// Where the frame's payload begins.
     pub(crate) segment: SegmentId,
     pub(crate) payload_offset: u64,
@@ -104,6 +106,11 @@ pub(crate) fn sequence(
     if let Body::Marker(marker) = &mut draft.body {
         marker.log = log.frontier.clone();
     }
+    // Records may have come before it since it was noticed.
+    if let Body::Clock(event) = &mut draft.body {
+        event.before_ms = event.before_ms.max(with.newest);
+    }
+    with.newest = with.newest.max(with.compliance);
     let (key_index, class) = key_for(&draft, counter, with);
     let context = SealContext {
         pool: with.pool,

@@ -12,10 +12,14 @@ mod crash;
 mod effects;
 #[path = "destruction/erase.rs"]
 mod erase;
+#[path = "destruction/lists.rs"]
+mod lists;
 #[path = "destruction/people.rs"]
 mod people;
 #[path = "destruction/space.rs"]
 mod space;
+#[path = "destruction/rebuilt.rs"]
+mod rebuilt;
 mod support;
 #[path = "destruction/world.rs"]
 mod world;

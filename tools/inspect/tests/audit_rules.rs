@@ -3,7 +3,7 @@
 
 mod support;
 
-use stele_format::record::VersionRef;
+use stele_format::record::{ReleaseReason, VersionRef};
 use stele_format::statement::{Act, ClientKey, GrantRights, Role, Second, SpecialRights, Verb};
 use stele_format::units::UnixMillis;
 use support::people::{Asked, Book, DAY, HOUR, Token, name};
@@ -258,4 +258,27 @@ fn what_was_done_is_stated_once_and_only_of_what_was_executed() {
         book.unlawful(),
         [early, twice, people].map(|index| (rule, index.get()))
     );
+}
+
+/// Destruction minds a hold from its statement on; clients mind it once it is on the version.
+#[test]
+fn a_deletion_before_the_hold_of_a_case_is_on_the_version_is_an_alarm() {
+    for held in [false, true] {
+        let (mut book, versions) = vault();
+        book.put_case("olga", "case 7", &versions[..1]);
+        if held {
+            book.hold(&versions[0], true);
+        }
+        let index = book.release(&versions[0], ReleaseReason::ClientDelete);
+        if held {
+            assert_eq!(book.unlawful(), [("locked-released", index.get())]);
+            continue;
+        }
+        let alarms = book.lawful().alarms;
+        let alarms = alarms.iter().map(|line| (line.name, line.index));
+        let alarms: Vec<_> = alarms
+            .filter(|(name, _)| *name == "case-released")
+            .collect();
+        assert_eq!(alarms, [("case-released", index.get())]);
+    }
 }

@@ -66,6 +66,9 @@ pub struct Cli {
     /// In pools of four and five, let any subset of the disks be there at a start.
     #[arg(long)]
     pub subsets: bool,
+    /// Vaults have people, who hold, and destroy what has expired.
+    #[arg(long, conflicts_with = "subsets")]
+    pub people: bool,
 }
 
 /// Something else than running seeds.

@@ -180,6 +180,22 @@ impl Machine {
         self.watch()
     }
 
+    /// Lets much time pass, if nothing at all goes on; whether it did.
+    pub fn sleep(&mut self, ms: u64) -> bool {
+        let mut disks = self.disks.iter().flatten();
+        let busy = disks.any(|disk| disk.in_flight() > 0)
+            || !self.open.is_empty()
+            || !self.jobs.is_empty()
+            || !self.index_requests.is_empty()
+            || !self.refused.is_empty();
+        if busy {
+            return false;
+        }
+        self.clock.advance(ms);
+        self.quiet_since_ms = self.clock.monotonic_ms();
+        true
+    }
+
     /// Says whose disk is slow, if one is: it lags behind the others, which is no fault.
     pub fn set_slow(&mut self, slot: Option<usize>) {
         self.slow = slot;

@@ -162,6 +162,42 @@ pub enum Violation {
         /// What is wrong.
         what: String,
     },
+    /// Something was done that people did not approve, or that a lock forbids.
+    #[error("UNLAWFUL: {deed}: {why}")]
+    Unlawful {
+        /// What was done.
+        deed: String,
+        /// Why it must not have been.
+        why: &'static str,
+    },
+    /// What is said of people, requests or all versions is not what was acknowledged.
+    #[error("people: {what}")]
+    People {
+        /// What is wrong.
+        what: String,
+    },
+    /// Keys of destroyed versions are where a record says that they are gone.
+    #[error("NOT DESTROYED: {disk}: {what}")]
+    Survives {
+        /// The disk.
+        disk: String,
+        /// What is on it.
+        what: String,
+    },
+    /// A destruction that was carried out to its last list entry does not end.
+    #[error("request {request} was carried out and is not complete after a start: {what}")]
+    Unfinished {
+        /// The request's record.
+        request: u64,
+        /// What the vault says of it.
+        what: String,
+    },
+    /// The auditor calls the log unlawful.
+    #[error("audit: {what}")]
+    Audit {
+        /// What it found.
+        what: String,
+    },
     /// Index and journal contradict each other.
     #[error("the index contradicts the journal: {what}")]
     Index {

@@ -8,6 +8,7 @@ mod copy;
 mod drain;
 mod faults;
 mod heal;
+mod keys;
 mod labels;
 
 pub use copy::Condition;

@@ -51,8 +51,8 @@ impl Source for Image {
     }
 }
 
-fn inspect(hardware: &Hardware, when: &'static str) -> Result<Report, Violation> {
-    let sources: Vec<Box<dyn Source>> = hardware
+fn sources(hardware: &Hardware) -> Vec<Box<dyn Source>> {
+    hardware
         .readable()
         .map(|disk| {
             let bytes = hardware.geometry().disk_bytes.get();
@@ -62,11 +62,43 @@ fn inspect(hardware: &Hardware, when: &'static str) -> Result<Report, Violation>
                 bytes,
             }) as Box<dyn Source>
         })
-        .collect();
+        .collect()
+}
+
+fn inspect(hardware: &Hardware, when: &'static str) -> Result<Report, Violation> {
+    let sources = sources(hardware);
     stele_inspect::verify(&sources, Duration::ZERO).map_err(|error| Violation::Inspection {
         when,
         what: error.to_string(),
     })
+}
+
+/// The auditor must find nothing unlawful in the log on the disks.
+///
+/// # Errors
+/// It does, or cannot read them.
+pub fn audit(context: &mut Context, hardware: &Hardware) -> Result<(), Violation> {
+    let when = "by the auditor";
+    let sources = sources(hardware);
+    let audited = stele_inspect::audit::audit(&sources, Duration::ZERO);
+    let report = audited.map_err(|error| Violation::Inspection {
+        when,
+        what: error.to_string(),
+    })?;
+    context.report.audits += 1;
+    let missing = report.records_missing || hardware.was_ever_hurt();
+    let unfinished = report.destructions.iter().find(|line| !line.lawful);
+    let what = match (
+        report.unlawful.first(),
+        unfinished,
+        report.undecided.first(),
+    ) {
+        (Some(finding), ..) => format!("unlawful: {finding:?}"),
+        (None, Some(line), _) => format!("an unlawful destruction: {line:?}"),
+        (None, None, Some(finding)) if !missing => format!("undecided: {finding:?}"),
+        _ => return Ok(()),
+    };
+    Err(Violation::Audit { what })
 }
 
 /// The verifier must not call disks clean from which acknowledged bytes could not be read just now, unless it

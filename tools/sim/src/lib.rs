@@ -19,6 +19,7 @@ pub mod inspection;
 pub mod life;
 pub mod limits;
 pub mod oracle;
+pub mod people;
 pub mod plant;
 pub mod plug;
 pub mod report;

@@ -3,6 +3,7 @@
 
 mod drains;
 pub mod enumeration;
+mod people;
 
 use std::sync::Arc;
 
@@ -25,13 +26,14 @@ use crate::inspection;
 use crate::limits::{
     CUT_START_COUNT_MAX, DAY_MS, DISK_BYTES, FULL_CHECK_INTERVAL, INDEX_BYTES, INDEX_CACHE_BYTES,
     KEYSTATE_BYTES, LIFE_CONTENT_BYTES_MAX, LIFE_RECOVERY_COUNT_MAX, LIFE_VERSION_COUNT_MAX,
-    READ_SHARE, SCRUB_TURN_COUNT_MAX,
+    READ_SHARE,
 };
 use crate::oracle::reconcile::Circumstances;
 use crate::oracle::{Oracle, survey};
 use crate::plant::Plant;
 use crate::swarm::{Budget, Extras, Swarm};
 use crate::workload::Workload;
+use crate::workload::office::Office;
 
 /// How a session ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,6 +58,8 @@ pub struct Life<'a> {
     recoveries: u64,
     /// Disks that were put out in this session, and the frames acknowledged when that was seen.
     left_out: Option<(Vec<u16>, u64)>,
+    /// Turns in which people have waited for time to pass.
+    waited: u64,
     /// Everything was read again before this session ended.
     scrubbed: bool,
     /// The last start: every version is read to its last byte.
@@ -88,16 +92,23 @@ impl<'a> Life<'a> {
         let lenient = matches!(swarm.budget, Budget::TwoDisks | Budget::Subsets);
         let must_serve = hardware.must_serve(&swarm);
         let key_seed = context.rng.next();
+        let mut oracle = Oracle::new(lenient, must_serve);
+        let mut workload = Workload::default();
+        if swarm.people {
+            oracle.book.open = true;
+            workload.office = Office::new(key_seed);
+        }
         Self {
             context,
             swarm,
             hardware,
-            oracle: Oracle::new(lenient, must_serve),
-            workload: Workload::default(),
+            oracle,
+            workload,
             key_seed,
             next_request: 1,
             recoveries: 0,
             left_out: None,
+            waited: 0,
             scrubbed: false,
             ending: false,
             steps_left,
@@ -135,6 +146,7 @@ impl<'a> Life<'a> {
             let ending = self.session(machine, crashed)?;
             crashed = ending != Ending::Stop;
         }
+        self.finish_destructions(&mut crashed)?;
         self.end(crashed)
     }
 
@@ -236,7 +248,7 @@ impl<'a> Life<'a> {
     fn start(&mut self, crashed: bool) -> Result<Option<Machine>, Violation> {
         let mut cuts = 0;
         loop {
-            self.rest();
+            self.rest()?;
             if crashed || cuts > 0 {
                 self.inspect("after a crash", false)?;
             }
@@ -323,14 +335,18 @@ impl<'a> Life<'a> {
     }
 
     /// The machine is off for a while, and the victims suffer.
-    fn rest(&mut self) {
+    fn rest(&mut self) -> Result<(), Violation> {
         let off_ms = match self.context.rng.below(6) {
+            // Time that is not counted suspends destruction until somebody sets the clock.
+            0 if self.swarm.people && !self.context.rng.permille(100) => 60_000,
             0 => self.context.rng.magnitude(3 * DAY_MS),
             _ => self.context.rng.magnitude(60_000),
         };
         self.context.reboot(off_ms);
+        self.check_keys()?;
         self.change_victims();
         self.hardware.hurt_at_rest(self.context, &self.swarm);
+        Ok(())
     }
 
     /// A start that is up: checks everything, works, and ends somehow.
@@ -435,6 +451,7 @@ impl<'a> Life<'a> {
             READ_SHARE
         };
         survey::read_all(machine, self.context, &self.oracle, &survey, share)?;
+        self.check_carried_out(machine)?;
         if self.context.damaged > 0 && self.hardware.can_be_judged() {
             inspection::check_refusals(self.context, &self.hardware, self.context.damaged)?;
         }
@@ -466,6 +483,10 @@ impl<'a> Life<'a> {
             *self.steps_left -= 1;
             self.context.report.work += 1;
             self.turn(machine)?;
+            // The server starts itself again then.
+            if machine.engine().is_cut_wanted() && self.context.rng.permille(20) {
+                break;
+            }
         }
         if self.swarm.budget == Budget::OneDisk
             && self.swarm.scrub_ms.is_some()
@@ -492,7 +513,11 @@ impl<'a> Life<'a> {
     }
 
     fn turn(&mut self, machine: &mut Machine) -> Run<()> {
+        if self.swarm.people {
+            self.let_people_work(machine)?;
+        }
         if self.workload.len() < self.swarm.concurrency
+            && self.workload.office.rests().is_none()
             && self.context.rng.permille(self.swarm.pressure)
         {
             let Self {
@@ -532,31 +557,6 @@ impl<'a> Life<'a> {
         if let Some(steps) = drawn {
             self.hardware.power().cut_after(steps);
         }
-    }
-
-    /// The clients pause until everything was read again; then the vault is stopped, and the verifier must
-    /// agree.
-    fn scrub(&mut self, machine: &mut Machine) -> Run<bool> {
-        for turn in 0..SCRUB_TURN_COUNT_MAX {
-            self.context.report.work += 1;
-            let turned = machine.turn(self.context);
-            if turned == Err(Halt::PowerCut) {
-                return Err(Halt::PowerCut);
-            }
-            self.workload
-                .hear(machine, self.context, &mut self.oracle, &self.swarm)?;
-            turned?;
-            if turn % 64 == 63 {
-                let status = machine.engine().status();
-                if self.hardware.note_scrubbed(self.context, &status) {
-                    return Ok(true);
-                }
-                if !self.hardware.can_be_scrubbed(&status) {
-                    return Ok(false);
-                }
-            }
-        }
-        Ok(false)
     }
 
     /// Disks join, and those that fell out are noticed.
@@ -606,22 +606,6 @@ impl<'a> Life<'a> {
             self.hardware.note_scrubbed(self.context, &status);
         }
         self.hardware.forget_fillings(self.context, &status);
-    }
-
-    /// When everything is whole, another disk may be the one that goes wrong.
-    fn change_victims(&mut self) {
-        if self.swarm.victims_change && self.hardware.is_whole() {
-            let disks = self.hardware.len();
-            let swarm = &mut self.swarm;
-            self.context.chance(|context| {
-                if context.rng.permille(500) {
-                    let victim = u16::try_from(context.rng.index(disks)).unwrap_or(0);
-                    swarm.victims = vec![victim];
-                    context.report.fault("(another disk is the victim)");
-                    context.say(format_args!("the victim is disk {victim}"));
-                }
-            });
-        }
     }
 
     fn jump_wall(&mut self) {
@@ -685,6 +669,8 @@ impl<'a> Life<'a> {
         self.part_with(machine, Ending::Stop);
         self.context.say(format_args!("the end"));
         inspection::check(self.context, &self.hardware, "at the end", true)?;
+        self.check_keys()?;
+        self.audit()?;
         inspection::find_rot(self.context, &self.hardware)
     }
 

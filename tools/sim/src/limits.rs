@@ -56,3 +56,10 @@ pub const LAGGING_EVENT_COUNT: usize = 40;
 pub const TRACE_EVENT_COUNT_MAX: u64 = 100_000;
 /// Events in which a drain is waited for at the end of a session.
 pub const DRAIN_TURN_COUNT_MAX: u64 = 5_000;
+
+/// Turns in which everybody waits until nothing goes on, so that time can pass for people.
+pub const REST_TURN_COUNT_MAX: u64 = 400;
+/// Turns after a start in which what was worked off before it is complete.
+pub const SETTLE_TURN_COUNT: u64 = 400;
+/// Starts at the end of a pool in which what was begun is carried out.
+pub const CARRY_OUT_START_COUNT_MAX: u64 = 4;

@@ -30,6 +30,7 @@ fn main() -> ExitCode {
         dropped: cli.drop.clone().unwrap_or_default(),
         extras: Extras {
             subsets: cli.subsets,
+            people: cli.people,
         },
         plant: cli.plant,
         show: cli.show,
@@ -223,6 +224,9 @@ fn command(seed: u64, cli: &Cli, settings: &Settings, outcome: &Outcome) -> Stri
     }
     if cli.subsets {
         add(" --subsets".to_owned());
+    }
+    if cli.people {
+        add(" --people".to_owned());
     }
     add(" --show".to_owned());
     command

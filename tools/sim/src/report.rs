@@ -3,6 +3,10 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use stele_store::request::Answer;
+
+use crate::oracle::book::Official;
+
 /// What happened, in numbers.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Report {
@@ -50,17 +54,42 @@ pub struct Report {
     pub healed: u64,
     /// Inspections of the disks' images.
     pub inspections: u64,
+    /// Audits of the log.
+    pub audits: u64,
     /// Reads and starts refused outside the fault budget, each by name.
     pub refused: u64,
     /// Faults by kind.
     pub faults: BTreeMap<&'static str, u64>,
     /// Refusals by kind.
     pub refusals: BTreeMap<String, u64>,
+    /// What people did, by kind.
+    pub deeds: BTreeMap<&'static str, u64>,
     /// Seeds that failed.
     pub failed: u64,
 }
 
 impl Report {
+    /// Counts what people did.
+    pub fn official(&mut self, official: &Official, answer: &Answer) {
+        let (kind, count) = match (official, answer) {
+            (Official::State(said), _) => (said.statement.kind().name(), 1),
+            (Official::Tombstone(..), Answer::Tombstoned(done)) => {
+                ("destroyed versions", u64::from(done.destroyed))
+            }
+            (Official::Rehome(_), Answer::Rehomed { versions, .. }) => {
+                ("rehomed versions", u64::from(*versions))
+            }
+            (Official::Place(..), Answer::Held { versions, .. }) => {
+                ("held versions", u64::from(*versions))
+            }
+            (Official::Lift(..), Answer::Held { versions, .. }) => {
+                ("lifted versions", u64::from(*versions))
+            }
+            _ => return,
+        };
+        *self.deeds.entry(kind).or_default() += count;
+    }
+
     /// Counts a fault.
     pub fn fault(&mut self, kind: &'static str) {
         *self.faults.entry(kind).or_default() += 1;
@@ -96,6 +125,7 @@ impl Report {
             (&mut self.filled, other.filled),
             (&mut self.healed, other.healed),
             (&mut self.inspections, other.inspections),
+            (&mut self.audits, other.audits),
             (&mut self.refused, other.refused),
             (&mut self.failed, other.failed),
         ];
@@ -104,6 +134,9 @@ impl Report {
         }
         for (kind, count) in &other.faults {
             *self.faults.entry(kind).or_default() += count;
+        }
+        for (kind, count) in &other.deeds {
+            *self.deeds.entry(kind).or_default() += count;
         }
         for (kind, count) in &other.refusals {
             *self.refusals.entry(kind.clone()).or_default() += count;
@@ -158,6 +191,10 @@ impl fmt::Display for Report {
             "disks that joined and took part {}, disks whole again by scrubbing {}",
             self.filled, self.healed
         )?;
+        if !self.deeds.is_empty() {
+            let deeds = list(self.deeds.iter());
+            writeln!(f, "people: {deeds}; audits {}", self.audits)?;
+        }
         writeln!(f, "refusals: {}", list(self.refusals.iter()))?;
         writeln!(
             f,

@@ -29,6 +29,8 @@ pub enum Budget {
 pub struct Extras {
     /// In pools of four and five, any subset of the disks may be there at a start.
     pub subsets: bool,
+    /// The vaults have people, who destroy what has expired.
+    pub people: bool,
 }
 
 /// The character of a pool.
@@ -88,6 +90,8 @@ pub struct Swarm {
     pub scrub_ms: Option<u64>,
     /// Zeros kept ahead of the journal's head, bytes.
     pub ahead_bytes: u64,
+    /// The vault has people.
+    pub people: bool,
 }
 
 /// How often each fault strikes, permille of opportunities.
@@ -196,6 +200,47 @@ impl Swarm {
     /// Draws the character of a pool.
     #[must_use]
     pub fn draw(rng: &mut Rng, extras: Extras) -> Self {
+        let drawn = Self::draw_any(rng, extras);
+        match extras.people {
+            true => drawn.with_people(rng),
+            false => drawn,
+        }
+    }
+
+    /// The same with people: within the fault budget, and long enough for what they do.
+    fn with_people(self, rng: &mut Rng) -> Self {
+        let lenient = matches!(self.budget, Budget::TwoDisks | Budget::Subsets);
+        let budget = match self.budget {
+            _ if lenient && self.disks >= 3 => Budget::OneDisk,
+            _ if lenient => Budget::Crashes,
+            budget => budget,
+        };
+        let victims = match budget {
+            Budget::OneDisk => self.victims.iter().copied().take(1).collect(),
+            _ => Vec::new(),
+        };
+        let victims = match (budget, victims) {
+            (Budget::OneDisk, none) if none.is_empty() => vec![0],
+            (_, victims) => victims,
+        };
+        Self {
+            budget,
+            rates: match budget {
+                Budget::OneDisk if lenient => Rates::draw(rng),
+                Budget::OneDisk => self.rates,
+                _ => Rates::default(),
+            },
+            victims,
+            subsets: false,
+            concurrency: self.concurrency.min(4),
+            session_turns: self.session_turns + 300,
+            wall_jumps: self.wall_jumps && rng.permille(200),
+            people: true,
+            ..self
+        }
+    }
+
+    fn draw_any(rng: &mut Rng, extras: Extras) -> Self {
         let disks = *rng.pick(&[1, 2, 3, 3, 3, 3, 3, 3, 4, 5]).unwrap_or(&3);
         let subsets = extras.subsets && disks >= 4;
         let budget = match draw_budget(rng, disks) {
@@ -245,6 +290,7 @@ impl Swarm {
                 .pick(&[None, Some(20), Some(20), Some(400)])
                 .unwrap_or(&None),
             ahead_bytes: *rng.pick(&[0, 0, 64 << 10, 512 << 10]).unwrap_or(&0),
+            people: false,
         }
     }
 }

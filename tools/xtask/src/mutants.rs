@@ -16,11 +16,24 @@ use std::time::Duration;
 const STEPS_MAX: u64 = 100_000;
 /// Simulators at a time.
 const WORKERS: usize = 2;
-/// Bugs that a test run looks for: of commit, of recovery and of healing.
-pub const SHARE: [&str; 3] = [
+/// Bugs that a test run looks for: of commit, of recovery, of healing and of destruction.
+pub const SHARE: [&str; 4] = [
     "frame-unflushed",
     "torn-frame-adopted",
     "join-before-filled",
+    "destroyed-half",
+];
+/// Bugs that only vaults with people show.
+const OF_PEOPLE: [&str; 9] = [
+    "tombstone-unjudged",
+    "case-forgotten",
+    "scope-unchecked",
+    "month-unspared",
+    "destroyed-uncut",
+    "destroyed-half",
+    "veto-ignored",
+    "rest-skipped",
+    "tombstone-not-replayed",
 ];
 const RUN_DEADLINE: Duration = Duration::from_secs(1_800);
 
@@ -110,18 +123,20 @@ fn hunt(program: &Path, bugs: &[&str]) -> Outcome<Vec<Found>> {
 
 /// Looks for a bug from seed to seed. A seed counts only if it does not fail without the bug too.
 fn look_for(program: &Path, bug: &str) -> Outcome<Found> {
+    let people = OF_PEOPLE.contains(&bug);
     let (mut seed, mut events, mut steps) = (1_u64, 0, 0);
     while steps < STEPS_MAX {
         let (first, left) = (seed.to_string(), (STEPS_MAX - steps).to_string());
         let from = ["--seed", &first, "--until-found", &left, "--bug", bug];
-        let finished = simulator(program).args(from).finish()?;
+        let finished = simulator(program, people).args(from).finish()?;
         let Some(found) = finished.stdout.lines().find_map(failure_of) else {
             break;
         };
         events += found.events;
         steps += found.steps;
         let failing = found.seed.to_string();
-        let control = simulator(program).args(["--seed", &failing]).finish()?;
+        let control = simulator(program, people).args(["--seed", &failing]);
+        let control = control.finish()?;
         if control.status.success() && steps <= STEPS_MAX {
             let by = Finding {
                 events,
@@ -141,9 +156,14 @@ fn look_for(program: &Path, bug: &str) -> Outcome<Found> {
     })
 }
 
-fn simulator(program: &Path) -> Run {
+fn simulator(program: &Path, people: bool) -> Run {
+    let how: &[&str] = match people {
+        true => &["--people", "--steps", "1500"],
+        false => &["--steps", "400"],
+    };
     let run = Run::new(program)
-        .args(["--steps", "400", "--inspect", "500", "--quiet"])
+        .args(how)
+        .args(["--inspect", "500", "--quiet"])
         .deadline(RUN_DEADLINE);
     let keep = KEEP_MEMORY.iter();
     keep.fold(run, |run, (name, value)| run.env(name, value))

@@ -47,6 +47,7 @@ pub fn to_gateway(refusal: Refusal) -> gateway::Refusal {
         | Refusal::ClockTooFar
         | Refusal::ClockSuspends
         | Refusal::MonthNotOver
+        | Refusal::MonthLives
         | Refusal::KeyStateFull => {
             gateway::Refusal::NotAllowed(policy::Refusal::OnlyVault.to_string())
         }

@@ -71,7 +71,13 @@ impl Desk {
         let mut destroyed = 0;
         let mut kept: BTreeMap<String, u64> = BTreeMap::new();
         for ordinal in 0.. {
-            let answer = self.patiently(|| Command::Tombstone { request, ordinal })?;
+            let mut answer = self.patiently(|| Command::Tombstone { request, ordinal });
+            // What was kept of the list stays in the month as well.
+            if matches!(answer, Err(Error::NotDone(Refusal::MonthLives))) {
+                self.rehome(request)?;
+                answer = self.patiently(|| Command::Tombstone { request, ordinal });
+            }
+            let answer = answer?;
             let Answer::Tombstoned(piece) = answer else {
                 return Err(Error::NoAnswer);
             };

@@ -1,5 +1,7 @@
 //! What people stated, folded beside the index, and what approved requests do that need no list.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use stele_format::digest::Digest;
 use stele_format::record::{Body, ClockEvent, ClockEventKind, RecordType};
 use stele_format::statement::{
@@ -17,8 +19,8 @@ use crate::policy::approval::{
     Accepted, Applied, Approvals, Approved, Recorded, RecordedStatement, RequestState, VaultFacts,
 };
 use crate::policy::limits::GRANT_MARGIN_MS;
-use crate::policy::{Asker, Mode, Period, Rights};
-use crate::request::{Answer, PeopleView, RequestId};
+use crate::policy::{Asker, Kept, Mode, Period, Rights};
+use crate::request::{Answer, Command, PeopleView, Refusal, RequestId};
 use crate::sequence::Sequenced;
 
 /// A legal hold that somebody placed for a case.
@@ -59,6 +61,10 @@ pub(crate) struct Desk {
     pub(crate) approvals: Approvals,
     pub(crate) cases: Vec<Case>,
     pub(crate) grants: Vec<Granted>,
+    /// Requests for which a whole pass found nothing left to rehome, since this process started.
+    pub(crate) rehomed: BTreeSet<LogIndex>,
+    /// Where the pass of a request has come to.
+    passes: BTreeMap<LogIndex, Vec<u8>>,
 }
 
 impl Desk {
@@ -67,6 +73,35 @@ impl Desk {
             approvals,
             cases: Vec::new(),
             grants: Vec::new(),
+            rehomed: BTreeSet::new(),
+            passes: BTreeMap::new(),
+        }
+    }
+
+    /// Follows which months nothing that stays has keys of: after an unbroken pass, until a version of the list
+    /// is kept.
+    pub(crate) fn note(&mut self, command: &Command, result: &Result<Answer, Refusal>) {
+        match (command, result) {
+            (Command::Rehome { request, after }, Ok(Answer::Rehomed { resume, .. })) => {
+                let begun = self.passes.remove(request);
+                if after.is_some() && *after != begun {
+                    return;
+                }
+                match resume {
+                    Some(resume) => {
+                        self.passes.insert(*request, resume.clone());
+                    }
+                    None => {
+                        self.rehomed.insert(*request);
+                    }
+                }
+            }
+            (Command::Tombstone { request, .. }, Ok(Answer::Tombstoned(done)))
+                if done.kept.iter().any(|(_, why)| *why != Kept::Gone) =>
+            {
+                self.rehomed.remove(request);
+            }
+            _ => {}
         }
     }
 

@@ -108,6 +108,16 @@ impl ReadTask {
 }
 
 impl Engine {
+    /// What a request still waited for when it ended concerns nobody; its number may come again.
+    pub(super) fn forget_fetches(&mut self, id: RequestId) {
+        for owner in self.queries.values_mut() {
+            if *owner == QueryFor::Request(id) {
+                *owner = QueryFor::Nobody;
+            }
+        }
+        self.reads.retain(|_, read| read.request() != Some(id));
+    }
+
     /// Finds where a chunk lies, by its digest.
     pub(super) fn locate_chunk(&mut self, purpose: ReadFor) {
         let task = ReadTask {

@@ -274,6 +274,7 @@ impl Engine {
             wall: self.now.wall,
             approvals: &self.desk.approvals,
             cases: &self.desk.cases,
+            rehomed: &self.desk.rehomed,
             versions: self.usages.versions(),
             next: self.journal.log().next,
             random: pending.random,
@@ -664,6 +665,7 @@ impl Engine {
             return;
         };
         self.parked.remove(&id);
+        self.desk.note(&pending.command, &result);
         if let Command::CommitPut { stream, .. } = &pending.command {
             self.forget_put(*stream);
         }
@@ -673,16 +675,6 @@ impl Engine {
         }
         self.io.reply(id, result);
         self.ready.extend(self.admission.release(id));
-    }
-
-    /// What a request still waited for when it ended concerns nobody; its number may come again.
-    fn forget_fetches(&mut self, id: RequestId) {
-        for owner in self.queries.values_mut() {
-            if *owner == QueryFor::Request(id) {
-                *owner = QueryFor::Nobody;
-            }
-        }
-        self.reads.retain(|_, read| read.request() != Some(id));
     }
 
     /// Whether any request has records in the journal that are not applied yet.

@@ -278,6 +278,7 @@ fn first_frame(
         epoch: beginning.epoch,
         compliance: opening.compliance,
         wall: opening.wall,
+        newest: opening.compliance,
         segment: writer.id(),
         payload_offset: writer.next_offset().get() + u64::from(FRAME_HEADER_BYTES),
     };

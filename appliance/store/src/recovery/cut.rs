@@ -29,6 +29,7 @@ use crate::keys::secret::Secret64;
 use crate::keys::state::KeyState;
 use crate::keys::tree::Prefix;
 use crate::limits::SCAN_ROW_COUNT;
+use crate::plants::{Plant, on};
 use crate::policy::approval::RequestState;
 use crate::pool::Pool;
 
@@ -169,8 +170,9 @@ impl Doomed {
         let mut wanted: Vec<(Month, KeyClass)> = months
             .flat_map(|month| [(month, KeyClass::Object), (month, KeyClass::PendingPart)])
             .collect();
-        if wanted.is_empty() {
-            return Ok(Vec::new());
+        let as_prefix = |(month, class)| Prefix::class(month, class);
+        if wanted.is_empty() || on(Plant::MonthUnspared) {
+            return Ok(wanted.into_iter().map(as_prefix).collect());
         }
         let mut spare = |leaf: KeyIndex| {
             if let Some(parts) = leaf.parts() {
@@ -190,10 +192,7 @@ impl Doomed {
             spare(PartRow::decode(value).map_err(|_| DAMAGED)?.key_index);
             Ok(())
         })?;
-        let prefixes = wanted
-            .into_iter()
-            .map(|(month, class)| Prefix::class(month, class));
-        Ok(prefixes.collect())
+        Ok(wanted.into_iter().map(as_prefix).collect())
     }
 
     /// The records that say so, once the leaves are gone from every disk that takes part.

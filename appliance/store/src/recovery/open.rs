@@ -25,6 +25,7 @@ use crate::limits::{
     AHEAD_BYTES, INDEX_ATTEMPT_COUNT_MAX, SNAPSHOT_RECORD_COUNT, SNAPSHOT_ROW_COUNT,
     SNAPSHOT_SEGMENT_COUNT,
 };
+use crate::plants::{Plant, on};
 use crate::pool::{MemberState, Pool};
 
 /// Opens one region of a disk for the index.
@@ -162,7 +163,7 @@ fn open_once(
     };
     // The epoch that began is durable, and so is every tombstone before it.
     if begun.read_only.is_none() && !doomed.is_empty() {
-        if doomed.has_keys(&keys, &rows)? {
+        if doomed.has_keys(&keys, &rows)? && !on(Plant::DestroyedUncut) {
             let before = keys.generation;
             doomed.cut(&mut keys, &rows, &mut *world.entropy)?;
             let done = cut::carry_out(&keys, &pool, disks, &*world.keys);
@@ -172,7 +173,11 @@ fn open_once(
             }
             waits.postponed = done.err();
         } else {
-            match cut::save(&keys, &pool, disks, &*world.keys) {
+            let saved = match on(Plant::DestroyedHalf) {
+                true => Ok(()),
+                false => cut::save(&keys, &pool, disks, &*world.keys),
+            };
+            match saved {
                 Ok(()) => {
                     let anchor = world.keys.anchor().ok().filter(Anchor::is_anchored);
                     let anchor = anchor.map(|anchor| anchor.value);

@@ -623,6 +623,7 @@ fn is_passed_over(body: &Body) -> bool {
     match body {
         Body::DeleteMarker => on(Plant::MarkerNotReplayed),
         Body::Retention => on(Plant::RetentionNotReplayed),
+        Body::Tombstone(_) => on(Plant::TombstoneNotReplayed),
         _ => false,
     }
 }

@@ -297,6 +297,7 @@ impl Life<'_> {
             key_seed: self.key_seed,
             next_request: self.next_request,
             recoveries: 0,
+            waited: 0,
             left_out: None,
             scrubbed: false,
             ending: false,

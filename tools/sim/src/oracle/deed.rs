@@ -6,6 +6,7 @@ use stele_format::units::{UploadId, VersionId};
 use stele_store::policy::{Mode, Period, Retention, Rights};
 use stele_store::request::{Checksum, Conditions, ListWish, LockWish, RangeWish, Refusal};
 
+use super::book::Official;
 use super::model::Place;
 use crate::content::Content;
 
@@ -178,6 +179,8 @@ pub enum Deed {
         /// Its name.
         name: String,
     },
+    /// Something that people ask, or the vault for them.
+    Official(Box<Official>),
 }
 
 /// A question under way.
@@ -197,6 +200,9 @@ impl Deed {
     /// Whether it changes something when it succeeds.
     #[must_use]
     pub fn changes(&self) -> bool {
+        if let Deed::Official(official) = self {
+            return official.changes();
+        }
         !matches!(
             self,
             Deed::OpenPut { .. }
@@ -263,6 +269,7 @@ impl fmt::Display for Deed {
             Deed::List(wish) => list(f, "objects", wish),
             Deed::ListVersions(wish) => list(f, "versions", wish),
             Deed::ListUploads(wish) => list(f, "uploads", wish),
+            Deed::Official(official) => official.fmt(f),
             other => match other.place() {
                 Some(at) => write!(f, "{at}: {other:?}"),
                 None => write!(f, "{other:?}"),
@@ -352,6 +359,7 @@ pub fn kind(refusal: &Refusal) -> &'static str {
         Refusal::ClockTooFar => "ClockTooFar",
         Refusal::ClockSuspends => "ClockSuspends",
         Refusal::MonthNotOver => "MonthNotOver",
+        Refusal::MonthLives => "MonthLives",
         Refusal::KeyStateFull => "KeyStateFull",
     }
 }

@@ -85,7 +85,7 @@ impl Oracle {
             read_only,
             forgetful,
         } = circumstances;
-        let before = read_only.then(|| (self.model.clone(), open.left.clone()));
+        let before = read_only.then(|| (self.model.clone(), self.book.clone(), open.left.clone()));
         let settled = self.settle(&mut open, survey);
         let told = read_only || forgetful || survey.refused > 0;
         match settled {
@@ -102,7 +102,9 @@ impl Oracle {
         // and show when that is back; what it shows that was never acknowledged may lie on too few disks, and
         // be gone when others are here.
         match before {
-            Some((model, unknown)) => (self.model, self.unknown) = (model, unknown),
+            Some((model, book, unknown)) => {
+                (self.model, self.book, self.unknown) = (model, book, unknown);
+            }
             None => context.report.happened += open.happened,
         }
         Ok(())
@@ -110,6 +112,7 @@ impl Oracle {
 
     /// Settles every unknown outcome and compares the survey with what is known then.
     fn settle(&mut self, open: &mut Open, survey: &Survey) -> Result<(), Violation> {
+        self.settle_people(open, survey)?;
         self.settle_buckets(open, survey);
         for seen in &survey.buckets {
             self.settle_versions(open, seen)?;
@@ -123,7 +126,35 @@ impl Oracle {
                 self.model.configs.insert(name.clone(), value.clone());
             }
         }
-        self.compare_survey(survey)
+        self.compare_survey(survey)?;
+        match &survey.office {
+            Some(seen) => self.book.compare_all(&self.model, seen),
+            None => Ok(()),
+        }
+    }
+
+    fn settle_people(&mut self, open: &mut Open, survey: &Survey) -> Result<(), Violation> {
+        let Some(seen) = &survey.office else {
+            return Ok(());
+        };
+        let asked: Vec<Asked> = open.left.clone();
+        // What a client asked at the same time may have come first.
+        let disturbed = |model: &Model, version: VersionId| {
+            asked.iter().filter_map(|one| one.deed.place()).any(|at| {
+                let key = model.key(at);
+                key.is_some_and(|key| key.version(version).is_some())
+            })
+        };
+        for one in &asked {
+            if let Deed::Official(official) = &one.deed {
+                let times = open.times(one);
+                let happened =
+                    self.book
+                        .settle(&mut self.model, official, seen, times, &disturbed)?;
+                open.happened += u64::from(happened);
+            }
+        }
+        Ok(())
     }
 
     fn settle_buckets(&mut self, open: &mut Open, survey: &Survey) {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use stele_format::limits::FRAME_HEADER_BYTES;
+use stele_format::statement::Act;
 use stele_format::units::{UploadId, VersionId};
 use stele_store::request::{
     Answer, BucketInfo, Command, ListWish, ListedObject, ListedPart, ListedUpload, ListedVersion,
@@ -10,6 +11,7 @@ use stele_store::request::{
 };
 
 use super::Oracle;
+use super::book::OfficeSurvey;
 use super::deed::kind;
 use super::model::Place;
 use crate::content::Body;
@@ -46,6 +48,8 @@ pub struct Survey {
     pub refused: u64,
     /// Configuration values asked for.
     pub configs: BTreeMap<String, Option<Vec<u8>>>,
+    /// What people see.
+    pub office: Option<OfficeSurvey>,
 }
 
 /// Asks, with the leniency of the oracle for what only a second fault explains.
@@ -200,6 +204,46 @@ impl Asking<'_> {
     }
 }
 
+impl Asking<'_> {
+    /// How everything stands with people, all versions, and what became of what was executed.
+    fn office(&mut self) -> Run<Option<OfficeSurvey>> {
+        let Some(Answer::People(view)) = self.ask(Command::People)? else {
+            return Ok(None);
+        };
+        let (mut rows, mut after) = (Vec::new(), None);
+        loop {
+            let Some(Answer::Census(page)) = self.ask(Command::Census { after })? else {
+                return Ok(None);
+            };
+            rows.extend(page.rows);
+            after = page.resume;
+            if after.is_none() {
+                break;
+            }
+        }
+        if self.context.show {
+            for row in &rows {
+                println!("         counted: {row:?}");
+            }
+        }
+        let mut effects = BTreeMap::new();
+        for shown in &view.requests {
+            let request = shown.request;
+            if shown.executed_by.is_none() || !matches!(shown.act, Act::Erase(_)) {
+                continue;
+            }
+            if let Some(Answer::Effect(effect)) = self.ask(Command::Effect { request })? {
+                effects.insert(request, *effect);
+            }
+        }
+        Ok(Some(OfficeSurvey {
+            view: *view,
+            rows,
+            effects,
+        }))
+    }
+}
+
 /// Takes a survey.
 ///
 /// # Errors
@@ -230,6 +274,9 @@ pub fn take(machine: &mut Machine, context: &mut Context, oracle: &Oracle) -> Ru
         if let Some(Answer::Config(value)) = asking.ask(command)? {
             survey.configs.insert(name, value);
         }
+    }
+    if oracle.book.open {
+        survey.office = asking.office()?;
     }
     survey.refused = asking.refused;
     Ok(survey)

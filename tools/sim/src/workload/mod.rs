@@ -5,6 +5,7 @@
 //! under way at a time.
 
 mod choice;
+pub mod office;
 mod task;
 
 use std::collections::BTreeMap;
@@ -12,6 +13,7 @@ use std::collections::BTreeMap;
 use stele_store::policy::Rights;
 use stele_store::request::{Answer, Command, Refusal, RequestId};
 
+use self::office::Office;
 use self::task::{Next, Task};
 use crate::context::Context;
 use crate::driver::Machine;
@@ -28,6 +30,8 @@ pub struct Workload {
     numbers: u64,
     /// Content sent so far in this pool, bytes.
     content_bytes: u64,
+    /// People at work, where the vault has any.
+    pub office: Office,
 }
 
 impl Workload {
@@ -38,6 +42,7 @@ impl Workload {
             tasks: BTreeMap::new(),
             numbers: earlier.numbers,
             content_bytes: earlier.content_bytes,
+            office: Office::after(&earlier.office),
         }
     }
 
@@ -97,6 +102,26 @@ impl Workload {
         Ok(())
     }
 
+    /// People ask something, if there is something to ask.
+    ///
+    /// # Errors
+    /// A broken promise.
+    pub fn begin_office(
+        &mut self,
+        machine: &mut Machine,
+        context: &mut Context,
+        oracle: &mut Oracle,
+    ) -> Run<()> {
+        let id = RequestId(machine.next_request());
+        let Some((command, official)) = self.office.begin(context, oracle, id) else {
+            return Ok(());
+        };
+        let rights = Rights::default();
+        oracle.asks(context, id, Deed::Official(Box::new(official)), rights);
+        machine.submit(context, rights, command)?;
+        Ok(())
+    }
+
     /// Takes every answer there is; operations go on.
     ///
     /// # Errors
@@ -110,6 +135,9 @@ impl Workload {
     ) -> Run<()> {
         while let Some((id, result)) = machine.reply() {
             oracle.hears(context, id, &result)?;
+            if self.office.hears(context, id, &result) {
+                continue;
+            }
             let Some((task, rights)) = self.tasks.remove(&id) else {
                 continue;
             };

@@ -19,6 +19,10 @@ const STEPS: u64 = 2_000;
 const BRIEF_SEEDS: [&str; 4] = ["1000..1150", "1150..1300", "1300..1450", "1450..1600"];
 /// Seeds run briefly in which any subset of four or five disks may be there at a start.
 const SUBSET_SEEDS: &str = "1600..1750";
+/// Seeds of vaults with people, who destroy what has expired: a destruction takes some steps.
+const PEOPLE_SEEDS: [&str; 2] = ["2400..2430", "2430..2460"];
+/// Steps of one of these.
+const PEOPLE_STEPS: &str = "1500";
 /// Traces of which one share is crashed at every event: 51 of some 3,200 events of each.
 const ENUMERATED: [&[&str]; 2] = [
     &[
@@ -161,6 +165,18 @@ fn jobs_of(workspace: &Workspace) -> Outcome<Vec<Job>> {
         format!("seeds {SUBSET_SEEDS}, with subsets of the disks"),
         &args,
     ));
+    for range in PEOPLE_SEEDS {
+        let args = [
+            "--seeds",
+            range,
+            "--steps",
+            PEOPLE_STEPS,
+            "--people",
+            "--quiet",
+        ];
+        let name = format!("seeds {range}, with people, {PEOPLE_STEPS} steps each");
+        jobs.push(Job::new(name, &args));
+    }
     for args in ENUMERATED {
         jobs.push(Job::new(args.join(" "), args));
     }

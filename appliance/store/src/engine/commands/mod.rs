@@ -16,7 +16,7 @@ pub(crate) mod tags;
 
 use std::sync::Arc;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use stele_format::units::{BucketId, LogIndex, ObjectId, PoolId, UnixMillis, VersionId};
 
@@ -42,6 +42,8 @@ pub(crate) struct Facts<'a> {
     pub(crate) wall: UnixMillis,
     pub(crate) approvals: &'a Approvals,
     pub(crate) cases: &'a [Case],
+    /// Requests for which all that stays in their month has later leaves, as of this start.
+    pub(crate) rehomed: &'a BTreeSet<LogIndex>,
     /// Versions in the vault.
     pub(crate) versions: u64,
     /// The next record.

@@ -172,9 +172,7 @@ impl Context<'_> {
             self.forget(object_row.bucket, &row);
             changes.push((Table::Versions, keys::version(object, *version), None));
         }
-        // More rows than are gone mean that one is left.
-        let some = self.rows.scan(&versions_scan(object, gone.len()))?;
-        let left = some.rows.len() > gone.len();
+        let left = self.has_others(object, gone)?;
         if !left {
             changes.push((Table::Objects, keys::object(object), None));
         }
@@ -193,6 +191,24 @@ impl Context<'_> {
             changes.push(put(key, &NameRow { object, current }));
         }
         Ok(changes)
+    }
+
+    /// Whether an object has a version that does not go. A page may be short although more rows follow: what
+    /// was deleted since the file was written still takes its place there.
+    fn has_others(&self, object: ObjectId, gone: &BTreeSet<VersionId>) -> Result<bool, ApplyError> {
+        let mut scan = versions_scan(object, gone.len());
+        loop {
+            let merged = self.rows.scan(&scan)?;
+            for (_, value) in &merged.rows {
+                if !gone.contains(&VersionRow::decode(value)?.version) {
+                    return Ok(true);
+                }
+            }
+            match merged.resume {
+                None => return Ok(false),
+                Some(resume) => scan.from = resume,
+            }
+        }
     }
 
     /// The newest version that S3 may show and that does not go.

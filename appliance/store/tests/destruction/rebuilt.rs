@@ -1,0 +1,101 @@
+//! What stays is found again when the index is made anew without the manifests of what is gone.
+
+use stele_format::statement::{Act, Cut, Verb};
+use stele_format::units::VersionId;
+use stele_store::config::NewBucket;
+use stele_store::policy::BucketKind;
+
+use crate::support::steps::turns;
+use crate::support::{Rig, content, name};
+use crate::world::{
+    DAY_MS, census, complete, founded_in, list, part, put_as, request, ripe, say, upload, view,
+    work_off,
+};
+
+/// An object in a plain bucket whose older versions are destroyed, the newest one by a multipart upload that
+/// began before or after them.
+fn overwritten_then_destroyed(begun_before: bool) {
+    let mut rig = Rig::create(3);
+    rig.options.new_bucket = NewBucket {
+        kind: BucketKind::Plain,
+        default: None,
+        floor_ms: 0,
+    };
+    let (mut rig, mut vault) = founded_in(rig);
+    vault.bucket("b", false);
+    let object = name("b", "o");
+    let early = begun_before.then(|| upload(&mut vault, &object));
+    let old: Vec<VersionId> = (0..2)
+        .map(|seed| put_as(&mut vault, &object, seed, 300, None))
+        .collect();
+    let upload = early.unwrap_or_else(|| upload(&mut vault, &object));
+    let etags: Vec<String> = (1..2)
+        .map(|number| part(&mut vault, &object, upload, number, 7, 700))
+        .collect();
+    let new = complete(&mut vault, &object, upload, &etags);
+    vault.sleep(3 * DAY_MS);
+    let erase = list(&mut vault, &old, Cut::Leaves, false);
+    let asked = ripe(&mut vault, erase);
+    say(&mut vault, Verb::Execute, asked, "oona").unwrap();
+    assert_eq!(work_off(&mut vault, asked), Ok((2, 0)));
+    rig.clock_ms = view(&mut vault).now.get();
+    drop(vault);
+    let mut vault = rig.start();
+    assert!(vault.report.index_rebuilt);
+    turns(&mut vault);
+    let rows = census(&mut vault);
+    assert_eq!(rows.len(), 1, "{rows:?}");
+    assert_eq!((rows[0].version, rows[0].released), (new, false));
+    let read = vault.get(&object, None, None);
+    assert_eq!(
+        read.unwrap(),
+        content(7, 700),
+        "begun before {begun_before}"
+    );
+    vault.stop();
+}
+
+#[test]
+fn what_was_uploaded_in_parts_stays_when_what_it_replaced_is_destroyed() {
+    for begun_before in [true, false] {
+        overwritten_then_destroyed(begun_before);
+    }
+}
+
+/// Newer versions go first, by one request after the other, while the index file still has all of them.
+#[test]
+fn the_oldest_version_stays_when_the_newer_ones_are_destroyed_one_after_the_other() {
+    let (mut rig, mut vault) = founded_in(Rig::create(3));
+    vault.bucket("b", true);
+    let object = name("b", "o");
+    let versions: Vec<VersionId> = (0..3)
+        .map(|seed| put_as(&mut vault, &object, seed, 300, None))
+        .collect();
+    vault.sleep(DAY_MS);
+    let requests: Vec<_> = [versions[2], versions[1]]
+        .iter()
+        .map(|version| {
+            let erase = list(&mut vault, &[*version], Cut::Leaves, false);
+            let asked = request(&mut vault, Act::Erase(erase), "oona").unwrap();
+            for who in ["anna", "axel"] {
+                say(&mut vault, Verb::Approve, asked, who).unwrap();
+            }
+            asked
+        })
+        .collect();
+    vault.sleep(7 * DAY_MS);
+    rig.clock_ms = view(&mut vault).now.get();
+    vault.stop();
+    let mut vault = rig.start();
+    for asked in requests {
+        say(&mut vault, Verb::Execute, asked, "oona").unwrap();
+        assert_eq!(work_off(&mut vault, asked), Ok((1, 0)));
+    }
+    assert_eq!(vault.get(&object, None, None), Ok(content(0, 300)));
+    drop(vault);
+    let mut vault = rig.start();
+    turns(&mut vault);
+    assert_eq!(vault.get(&object, None, None), Ok(content(0, 300)));
+    assert_eq!(census(&mut vault).len(), 1);
+    vault.stop();
+}
