@@ -1,5 +1,7 @@
 //! What people stated, folded beside the index, and what approved requests do that need no list.
 
+use std::collections::BTreeSet;
+
 use stele_format::digest::Digest;
 use stele_format::record::{Body, ClockEvent, ClockEventKind, RecordType};
 use stele_format::statement::{
@@ -56,6 +58,8 @@ pub(crate) struct Desk {
     pub(crate) approvals: Approvals,
     pub(crate) cases: Vec<Case>,
     pub(crate) grants: Vec<Granted>,
+    /// Requests whose disk is wiped; that it is done is on its way into the log.
+    pub(crate) wiped: BTreeSet<LogIndex>,
 }
 
 impl Desk {
@@ -64,6 +68,7 @@ impl Desk {
             approvals,
             cases: Vec::new(),
             grants: Vec::new(),
+            wiped: BTreeSet::new(),
         }
     }
 
@@ -209,7 +214,8 @@ impl Engine {
                 let draft = Draft::of_engine(RecordType::Clock, Body::Clock(event));
                 self.journal.push_own(draft);
             }
-            // Lists are worked off piece by piece; the rest took effect with the statement.
+            // Lists are worked off piece by piece, disks are wiped by whoever has them; the rest took effect
+            // with the statement.
             _ => return,
         }
         drop(approved);
