@@ -266,7 +266,7 @@ pub struct NotWiped {
     /// The disk.
     pub path: PathBuf,
     /// Why not.
-    pub why: Unwiped,
+    pub why: Box<Unwiped>,
 }
 
 /// Why a disk is not wiped, and what to do.

@@ -38,7 +38,7 @@ impl Work {
             }
             Err(why) => Err(NotWiped {
                 path: path.to_owned(),
-                why,
+                why: Box::new(why),
             }),
         }
     }
