@@ -8,6 +8,8 @@ pub const BLANK_HEAD_BYTES: u64 = 64 << 20;
 pub const BLANK_TAIL_BYTES: u64 = 1 << 20;
 /// Bytes of a disk that is wiped that are read or written at a time.
 pub const WIPE_STEP_BYTES: usize = 4 << 20;
+/// Bytes of it that are discarded at a time.
+pub const DISCARD_STEP_BYTES: usize = 1 << 30;
 /// Requests the engine holds at once; more are refused as busy.
 pub const REQUEST_COUNT_MAX: usize = 4_096;
 /// Upload and download streams open at once.

@@ -1,12 +1,10 @@
 //! A disk that this vault let go of is made blank, so that it can be used again.
 //!
 //! Order, each step durable before the next: marks in place of two label blocks, from which moment the disk has
-//! no label; all else of the labels, key states, index area, what lies before and behind the units, and the
-//! first block of every unit become zeros; all of it is read back; the log says that it is done; the marks go.
-//! What a cut leaves is a disk with its label, one with a mark that the same request finishes, or a blank one.
-//!
-//! What lies inside the units stays: without the keys it is noise, and without their first blocks nobody takes
-//! it for segments.
+//! no label; all else of the labels, key states, index area and what lies before and behind the units becomes
+//! zeros; the units are discarded, or become zeros where the disk cannot do that; all but the inside of the
+//! units is read back; the log says that it is done; the marks go. What a cut leaves is a disk with its label, one
+//! with a mark that the same request finishes, or a blank one.
 
 use stele_device::buffer::BufferMut;
 use stele_device::disk::{BlockingDisk, Disk, DiskError};
@@ -17,7 +15,7 @@ use stele_format::label::{
 use stele_format::limits::{BLOCK_BYTES, LABEL_COPY_BYTES};
 use stele_format::units::{ByteCount, LogIndex, UnitIndex};
 
-use crate::limits::{BLANK_HEAD_BYTES, BLANK_TAIL_BYTES, WIPE_STEP_BYTES};
+use crate::limits::{BLANK_HEAD_BYTES, BLANK_TAIL_BYTES, DISCARD_STEP_BYTES, WIPE_STEP_BYTES};
 use crate::policy::approval::Approved;
 use crate::policy::wiping::FoundDisk;
 
@@ -169,13 +167,14 @@ pub fn wipe(disk: &mut dyn Disk, order: WipeOrder) -> Result<Wiped, WipeError> {
         let block = BufferMut::padded(&mark.encode(copy)).freeze();
         disk.write_durable_at(mark.place(copy).offset.get(), block)?;
     }
-    let spans = spans(&mark);
-    for span in &spans {
+    let Spans { ends, units } = spans(&mark);
+    for span in &ends {
         clear(disk, *span)?;
     }
+    discard(disk, units)?;
     disk.flush()?;
-    for span in &spans {
-        if let Some(offset) = first_data(disk, *span)? {
+    for span in ends.into_iter().chain(beginnings(&mark, units)) {
+        if let Some(offset) = first_data(disk, span)? {
             return Err(WipeError::NotBlank { offset });
         }
     }
@@ -223,8 +222,7 @@ impl Span {
         Span { from, to }
     }
 
-    fn steps(self) -> impl Iterator<Item = (u64, usize)> {
-        let step = WIPE_STEP_BYTES;
+    fn steps(self, step: usize) -> impl Iterator<Item = (u64, usize)> {
         let starts = (self.from..self.to).step_by(step);
         starts.map(move |at| {
             let left = usize::try_from(self.to - at).unwrap_or(step);
@@ -233,8 +231,15 @@ impl Span {
     }
 }
 
-/// All that must be blank but the marks. What others look at to see whether a disk is blank is among it.
-fn spans(mark: &WipeMark) -> Vec<Span> {
+/// All of a disk but the marks.
+struct Spans {
+    /// What lies before and behind units; what others look at to see whether a disk is blank is among it.
+    ends: Vec<Span>,
+    /// The rest.
+    units: Span,
+}
+
+fn spans(mark: &WipeMark) -> Spans {
     let geometry = &mark.geometry;
     let bytes = geometry.disk_bytes.get();
     let [front, back] = WIPE_COPIES.map(|copy| mark.place(copy).offset.get());
@@ -242,20 +247,43 @@ fn spans(mark: &WipeMark) -> Vec<Span> {
     let head = head.min(back);
     let labels = LabelCopy::C.offset(geometry.disk_bytes).get();
     let tail = bytes.saturating_sub(BLANK_TAIL_BYTES).min(labels).max(head);
-    let mut spans = vec![Span::new(front + BLOCK, head)];
+    let ends = vec![
+        Span::new(front + BLOCK, head),
+        Span::new(tail, back),
+        Span::new(back + BLOCK, bytes),
+    ];
+    Spans {
+        ends,
+        units: Span::new(head, tail),
+    }
+}
+
+/// The first block of every unit in a span: what tells a reader that a segment is there.
+fn beginnings(mark: &WipeMark, within: Span) -> impl Iterator<Item = Span> {
+    let geometry = mark.geometry;
     let units = (0..geometry.unit_count().get()).map(UnitIndex::new);
-    let units = units.filter_map(|unit| geometry.unit_offset(unit));
-    let between = units.map(|offset| offset.get());
-    let between = between.filter(|offset| (head..tail).contains(offset));
-    spans.extend(between.map(|offset| Span::new(offset, offset + BLOCK)));
-    spans.push(Span::new(tail, back));
-    spans.push(Span::new(back + BLOCK, bytes));
-    spans
+    let offsets = units.filter_map(move |unit| geometry.unit_offset(unit));
+    let offsets = offsets.map(|offset| offset.get());
+    let inside = offsets.filter(move |offset| (within.from..within.to).contains(offset));
+    inside.map(|offset| Span::new(offset, offset + BLOCK))
+}
+
+/// Gives the content of a span up, so that it reads as zeros.
+fn discard(disk: &mut dyn Disk, span: Span) -> Result<(), DiskError> {
+    for (offset, bytes) in span.steps(DISCARD_STEP_BYTES) {
+        match disk.discard_at(offset, bytes as u64) {
+            Ok(()) => {}
+            // Not every disk can.
+            Err(DiskError::Io { .. }) => clear(disk, Span::new(offset, offset + bytes as u64))?,
+            Err(other) => return Err(other),
+        }
+    }
+    Ok(())
 }
 
 /// Writes zeros where there are none, or where nothing can be read.
 fn clear(disk: &mut dyn Disk, span: Span) -> Result<(), DiskError> {
-    for (offset, bytes) in span.steps() {
+    for (offset, bytes) in span.steps(WIPE_STEP_BYTES) {
         let blank = disk
             .read_at(offset, bytes)
             .is_ok_and(|read| read.iter().all(|byte| *byte == 0));
@@ -267,7 +295,7 @@ fn clear(disk: &mut dyn Disk, span: Span) -> Result<(), DiskError> {
 }
 
 fn first_data(disk: &mut dyn Disk, span: Span) -> Result<Option<u64>, DiskError> {
-    for (offset, bytes) in span.steps() {
+    for (offset, bytes) in span.steps(WIPE_STEP_BYTES) {
         let read = disk.read_at(offset, bytes)?;
         if let Some(at) = read.iter().position(|byte| *byte != 0) {
             return Ok(Some(offset.saturating_add(at as u64)));

@@ -10,6 +10,7 @@ mod support;
 #[expect(dead_code, reason = "each test binary uses its own part of the world")]
 mod world;
 
+use stele_device::disk::{Disk, DiskError, DiskIdentity, Done, Op, OpId, OpKind};
 use stele_device::sim::disk::{SimDisk, SimDiskHandle};
 use stele_device::sim::fault::{Loss, Plan};
 use stele_device::sim::power::Power;
@@ -42,6 +43,9 @@ fn drained() -> (Rig, Running) {
     for seed in 0..4 {
         vault.put(&name("b", &format!("k{seed}")), &content(seed, 400_000));
     }
+    // Inside of a unit, of an earlier life.
+    let handle = rig.handles[LEAVES].as_ref().unwrap();
+    handle.tamper((80 << 20) + 40_960, &[7; 8_192]);
     vault.drain(NUMBER).unwrap();
     vault.until("it is drained", |engine| {
         let status = engine.status();
@@ -109,8 +113,7 @@ fn state_of(vault: &mut Running, request: LogIndex) -> RequestState {
 }
 
 fn is_blank(handle: &SimDiskHandle) -> bool {
-    let (head, tail) = (64 << 20, 1 << 20);
-    handle.is_blank(0, head) && handle.is_blank(DISK_BYTES - (1 << 20), tail)
+    handle.is_blank(0, usize::try_from(DISK_BYTES).unwrap())
 }
 
 fn enacted(rig: &Rig) -> usize {
@@ -348,4 +351,62 @@ fn a_disk_that_keeps_what_was_on_it_does_not_count_as_blank() {
     assert_eq!(changed, Err(WipeError::Changed));
     assert_eq!(handle.digest(), before);
     assert_eq!(state_of(&mut vault, request), RequestState::Executing);
+}
+
+/// A disk that cannot discard.
+struct Stiff {
+    disk: SimDisk,
+    refused: Vec<OpId>,
+}
+
+impl Disk for Stiff {
+    fn identity(&self) -> &DiskIdentity {
+        self.disk.identity()
+    }
+
+    fn submit(&mut self, id: OpId, op: Op) {
+        match op {
+            Op::Discard { .. } => self.refused.push(id),
+            other => self.disk.submit(id, other),
+        }
+    }
+
+    fn poll(&mut self, done: &mut Vec<Done>) {
+        let refused = self.refused.drain(..).map(|id| Done {
+            id,
+            result: Err(DiskError::Io {
+                errno: 95,
+                op: OpKind::Discard,
+            }),
+        });
+        done.extend(refused);
+        self.disk.poll(done);
+    }
+
+    fn wait(&mut self, done: &mut Vec<Done>) {
+        self.poll(done);
+        if done.is_empty() {
+            self.disk.wait(done);
+        }
+    }
+
+    fn in_flight(&self) -> usize {
+        self.disk.in_flight() + self.refused.len()
+    }
+}
+
+#[test]
+fn a_disk_that_cannot_discard_is_overwritten() {
+    let (rig, mut vault) = drained();
+    let handle = rig.handles[LEAVES].clone().unwrap();
+    let request = executed(&mut vault, act(&found(&handle).unwrap()));
+    let order = vault.engine.wipe_order(request, &found(&handle).unwrap());
+    let mut disk = Stiff {
+        disk: handle.open(),
+        refused: Vec::new(),
+    };
+    let half = wipe(&mut disk, order.unwrap()).unwrap();
+    half.unmark(&mut disk).unwrap();
+    assert!(is_blank(&handle));
+    assert_eq!(handle.counters().discards, 0);
 }
