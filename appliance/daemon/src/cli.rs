@@ -16,7 +16,7 @@ use crate::keys::KeySource;
 
 use client::{BucketVerb, ClientVerb};
 use expiry::{ClockVerb, EraseVerb, ExpiryVerb, HoldVerb};
-use people::{ApproveVerb, PeopleVerb, ShowArgs};
+use people::{ApproveVerb, PeopleVerb, RequestArgs, ShowArgs};
 use tls::TlsVerb;
 
 /// Where a vault listens unless told otherwise.
@@ -101,6 +101,21 @@ pub enum DiskVerb {
     Add(AddArgs),
     /// Move everything off a disk so that it can be taken out.
     Drain(NumberArgs),
+    /// Ask for leave to wipe a disk that the vault let go of, or wipe it as an executed request says.
+    Reinitialise(WipeArgs),
+}
+
+/// `stele disk reinitialise`.
+#[derive(Debug, Args)]
+pub struct WipeArgs {
+    /// The request.
+    #[command(flatten)]
+    pub request: RequestArgs,
+    /// The executed request: wipe the disk now, or go on with it.
+    #[arg(long = "request", value_name = "NUMBER", conflicts_with_all = ["out", "reason"])]
+    pub number: Option<u64>,
+    /// The disk.
+    pub path: PathBuf,
 }
 
 /// `stele disk replace`.

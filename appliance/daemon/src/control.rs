@@ -11,3 +11,4 @@ pub mod desk;
 pub mod protocol;
 pub mod socket;
 pub mod tls;
+pub mod wipe;

@@ -38,11 +38,15 @@ pub fn run(verb: DiskVerb) -> Outcome<()> {
             ask(&args.vault, join)
         }
         DiskVerb::Drain(args) => drain(&args.vault, args.number),
+        DiskVerb::Reinitialise(args) => crate::wipe::run(&args),
     }
 }
 
 /// A path as the serving process, which has another working directory, understands it.
-fn told(path: &Path) -> Outcome<String> {
+///
+/// # Errors
+/// When it is no text.
+pub fn told(path: &Path) -> Outcome<String> {
     let path = located(path);
     match path.to_str() {
         Some(text) => Ok(text.to_owned()),

@@ -22,16 +22,18 @@ use stele_device::disk::{Disk, DiskError, Done, OpId};
 use stele_device::linger::linger;
 use stele_device::linux::clock::SystemClock;
 use stele_format::geometry::DiskGeometry;
-use stele_format::units::{DiskId, Generation, UnixMillis};
+use stele_format::units::{DiskId, Generation, LogIndex, UnixMillis};
 use stele_store::engine::{
     Action, Attachment, DiskRefusal, DiskSlot, DrainRefusal, Engine, Event, Now, Offer,
 };
 use stele_store::index::{IndexReply, IndexRequest};
 use stele_store::job::{Job, JobDone};
+use stele_store::policy::wiping::{FoundDisk, NotWiped};
 use stele_store::policy::{self, Rights};
 use stele_store::receipts::LogSigner;
 use stele_store::request::{Answer, Command, Refusal, Request, RequestId};
 use stele_store::status::Status;
+use stele_store::wipe::{Found, WipeDone, WipeOrder};
 use tokio::sync::{mpsc, oneshot};
 use zeroize::Zeroizing;
 
@@ -99,6 +101,29 @@ pub enum Local {
         number: u16,
         /// Where the answer goes.
         reply: oneshot::Sender<Result<(), DrainRefusal>>,
+    },
+    /// Whether a disk may be wiped, if two people sign for it.
+    MayWipe {
+        /// The disk.
+        disk: FoundDisk,
+        /// Where the answer goes.
+        reply: oneshot::Sender<Result<(), NotWiped>>,
+    },
+    /// Leave to wipe a disk.
+    WipeOrder {
+        /// The request that gives it.
+        request: LogIndex,
+        /// What is on the disk.
+        found: Box<Found>,
+        /// Where the answer goes.
+        reply: oneshot::Sender<Result<WipeOrder, NotWiped>>,
+    },
+    /// A disk is wiped, and the log is to say so.
+    NoteWiped {
+        /// Which.
+        done: WipeDone,
+        /// Where the answer goes.
+        reply: oneshot::Sender<Result<(), NotWiped>>,
     },
     /// Give up the disk at this slot as soon as nothing is under way on it.
     Release {
@@ -371,6 +396,17 @@ impl EngineThread {
                 let begun = self.engine.drain(now, number, &mut self.actions);
                 // Whoever asked and left sees it in the status.
                 reply.send(begun).ok();
+            }
+            Local::MayWipe { disk, reply } => drop(reply.send(self.engine.may_wipe(&disk))),
+            Local::WipeOrder {
+                request,
+                found,
+                reply,
+            } => drop(reply.send(self.engine.wipe_order(request, &found))),
+            Local::NoteWiped { done, reply } => {
+                let now = self.now();
+                let noted = self.engine.note_wiped(now, done, &mut self.actions);
+                reply.send(noted).ok();
             }
             Local::Release { slot, reply } => {
                 self.leaving.insert(slot.0, reply);

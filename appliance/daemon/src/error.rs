@@ -234,6 +234,9 @@ pub enum Error {
     /// Why a disk does not join.
     #[error(transparent)]
     NotJoined(#[from] crate::join::refusal::NotJoined),
+    /// Why a disk is not wiped.
+    #[error(transparent)]
+    NotWiped(#[from] crate::join::refusal::NotWiped),
     /// Why a disk is not drained.
     #[error(transparent)]
     NotDrained(#[from] crate::join::refusal::NotDrained),

@@ -78,9 +78,9 @@ pub const INDEX_BYTES_MIN: u64 = 512 << 20;
 /// The index area is one part in this many of its disk.
 pub const INDEX_DISK_DIVISOR: u64 = 16;
 /// Bytes at the start of a disk that must be blank before a vault is created on it.
-pub const BLANK_HEAD_BYTES: u64 = 64 << 20;
+pub const BLANK_HEAD_BYTES: u64 = stele_store::limits::BLANK_HEAD_BYTES;
 /// Bytes at the end of a disk that must be blank before a vault is created on it.
-pub const BLANK_TAIL_BYTES: u64 = 1 << 20;
+pub const BLANK_TAIL_BYTES: u64 = stele_store::limits::BLANK_TAIL_BYTES;
 /// Longest configuration file of a vault directory that is read, bytes.
 pub const CONFIG_FILE_BYTES_MAX: u64 = 64 << 10;
 

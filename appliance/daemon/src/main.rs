@@ -46,6 +46,7 @@ mod tls_verb;
 mod unfinished;
 mod vault;
 mod watch;
+mod wipe;
 mod workers;
 
 use std::io::IsTerminal;

@@ -34,6 +34,7 @@ use crate::control::desk::{DeskAsk, DeskReply};
 use crate::control::protocol::{Ask, Challenge, Draining, Join, Joined, Session, Status};
 use crate::control::socket::{Answerer, ControlSocket};
 use crate::control::tls::{TlsAsk, TlsStatus};
+use crate::control::wipe::{WipeAsk, WipeReply};
 use crate::desk::Desk;
 use crate::desk::access::{Needs, needs};
 use crate::desk::guard::Guard;
@@ -480,6 +481,10 @@ impl Answerer for Live {
 
     async fn drain(&self, number: u16) -> Outcome<Draining> {
         self.orders.drain(number).await
+    }
+
+    async fn wipe(&self, ask: WipeAsk) -> Outcome<WipeReply> {
+        self.orders.wipe(ask).await
     }
 
     async fn client(&self, ask: ClientAsk) -> Outcome<ClientReply> {

@@ -11,11 +11,14 @@ use std::time::Duration;
 
 use stele_device::area::Area;
 use stele_device::disk::Disk;
+use stele_format::units::LogIndex;
 use stele_store::engine::{DiskRefusal, DiskSlot, DrainRefusal, Offer};
+use stele_store::policy::wiping::{FoundDisk, NotWiped};
 use stele_store::receipts::LogSigner;
 use stele_store::recovery::{OpenReport, Opened, Progress};
 use stele_store::request::{Answer, Command, Refusal};
 use stele_store::status::Status;
+use stele_store::wipe::{Found, WipeDone, WipeOrder};
 use tokio::sync::{mpsc, oneshot};
 use zeroize::Zeroizing;
 
@@ -300,6 +303,45 @@ impl Link {
     pub fn drain(&self, number: u16) -> Outcome<Result<(), DrainRefusal>> {
         let (reply, answer) = oneshot::channel();
         self.send(Local::Drain { number, reply })?;
+        answer.blocking_recv().map_err(|_| Error::NoAnswer)
+    }
+
+    /// Whether a disk may be wiped, if two people sign for it; not for use on the asynchronous runtime.
+    ///
+    /// # Errors
+    /// `NoAnswer` when the thread has died.
+    pub fn may_wipe(&self, disk: FoundDisk) -> Outcome<Result<(), NotWiped>> {
+        let (reply, answer) = oneshot::channel();
+        self.send(Local::MayWipe { disk, reply })?;
+        answer.blocking_recv().map_err(|_| Error::NoAnswer)
+    }
+
+    /// Leave to wipe a disk by an executed request; not for use on the asynchronous runtime.
+    ///
+    /// # Errors
+    /// `NoAnswer` when the thread has died.
+    pub fn wipe_order(
+        &self,
+        request: LogIndex,
+        found: Found,
+    ) -> Outcome<Result<WipeOrder, NotWiped>> {
+        let (reply, answer) = oneshot::channel();
+        let found = Box::new(found);
+        self.send(Local::WipeOrder {
+            request,
+            found,
+            reply,
+        })?;
+        answer.blocking_recv().map_err(|_| Error::NoAnswer)
+    }
+
+    /// Has it written down that a disk is wiped; not for use on the asynchronous runtime.
+    ///
+    /// # Errors
+    /// `NoAnswer` when the thread has died.
+    pub fn note_wiped(&self, done: WipeDone) -> Outcome<Result<(), NotWiped>> {
+        let (reply, answer) = oneshot::channel();
+        self.send(Local::NoteWiped { done, reply })?;
         answer.blocking_recv().map_err(|_| Error::NoAnswer)
     }
 

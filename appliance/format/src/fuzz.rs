@@ -8,7 +8,7 @@
 use crate::digest::Digest;
 use crate::frame::FrameHeader;
 use crate::keystate::{KeyStateExpectation, KeyStateHeader};
-use crate::label::{DynamicLabel, LabelCopy, LabelCopyBytes, StaticLabel, read_best};
+use crate::label::{DynamicLabel, LabelCopy, LabelCopyBytes, StaticLabel, WipeMark, read_best};
 use crate::limits::{BLOCK, BLOCK_DIGEST_OFFSET, LABEL_COPY_BYTES};
 use crate::manifest::{BucketBody, ConfigBody, Manifest, decode_entry_list, encode_entry_list};
 use crate::record::{
@@ -25,6 +25,7 @@ pub type Target = fn(&[u8]);
 pub const TARGETS: &[(&str, Target)] = &[
     ("static-label", static_label),
     ("dynamic-label", dynamic_label),
+    ("wipe-mark", wipe_mark),
     ("label-copy", label_copy),
     ("key-state", key_state),
     ("segment-header", segment_header),
@@ -61,6 +62,13 @@ pub fn refit_block(bytes: &mut [u8]) {
     if let Some(block) = bytes.first_chunk_mut::<BLOCK>() {
         let (content, digest) = block.split_at_mut(BLOCK_DIGEST_OFFSET);
         digest.copy_from_slice(Digest::of(content).as_bytes());
+    }
+}
+
+/// Makes the digest of the mark of a disk that is being wiped right.
+pub fn refit_wipe_mark(bytes: &mut [u8]) {
+    if let Some(block) = bytes.first_chunk_mut::<BLOCK>() {
+        crate::label::seal_mark(block);
     }
 }
 
@@ -135,6 +143,17 @@ fn dynamic_label(bytes: &[u8]) {
                 label.verify(pool, disk, place).is_ok(),
                 "dynamic label: refused at home"
             );
+        }
+    });
+}
+
+fn wipe_mark(bytes: &[u8]) {
+    with_refit(bytes, refit_wipe_mark, |bytes| {
+        if let Ok(mark) = WipeMark::decode(bytes) {
+            let place = *mark.claimed_place();
+            let printed = mark.claims().encode(place.copy);
+            assert!(printed == bytes, "wipe mark: print differs from parse");
+            assert!(mark.verify(place).is_ok(), "wipe mark: refused at home");
         }
     });
 }

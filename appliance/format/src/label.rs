@@ -6,6 +6,7 @@
 
 mod best;
 mod dynamic;
+mod wipe;
 
 use thiserror::Error;
 use zerocopy::FromZeros;
@@ -13,6 +14,8 @@ use zerocopy::little_endian::{U16, U32, U64};
 
 pub use self::best::{BadBlock, LabelCopyBytes, LabelReading, read_best};
 pub use self::dynamic::{DynamicLabel, EpochCutoff, LabelMember, LabelPhase, MemberState};
+pub(crate) use self::wipe::seal_mark;
+pub use self::wipe::{WIPE_COPIES, WIPE_MAGIC, WipeMark};
 use crate::codec::{
     DecodeError, FORMAT_VERSION, Unverified, is_blank, media_struct, read_block, refuse, require,
     seal_block,
@@ -349,11 +352,12 @@ fn check_place(claimed: LabelPlace, read_from: LabelPlace) -> Result<(), LabelEr
 }
 
 /// Every structure of labels, for the layout test.
-pub(crate) const STRUCTURES: [crate::codec::Structure; 4] = [
+pub(crate) const STRUCTURES: [crate::codec::Structure; 5] = [
     RawStatic::STRUCTURE,
     dynamic::STRUCTURES[0],
     dynamic::STRUCTURES[1],
     dynamic::STRUCTURES[2],
+    wipe::STRUCTURE,
 ];
 
 /// Why a label cannot be used.
@@ -378,6 +382,9 @@ pub enum LabelError {
         /// Disk it belongs to.
         disk: DiskId,
     },
+    /// Somebody began to wipe the disk, as people asked for.
+    #[error("disk {} is being wiped, as request {} asks for", .0.disk, .0.request)]
+    Wiping(WipeMark),
     /// Every label block is blank: not a disk of a pool.
     #[error("no label")]
     Unlabelled,

@@ -10,10 +10,10 @@ mod support;
 use stele_format::codec::Fault;
 use stele_format::label::{
     DynamicLabel, LabelCopy, LabelCopyBytes, LabelError, LabelMember, LabelPhase, LabelReading,
-    MemberState, read_best,
+    MemberState, WIPE_COPIES, read_best,
 };
 use stele_format::units::{DiskId, Epoch, Generation, Sequence};
-use support::{dynamic_label, geometry, static_label};
+use support::{dynamic_label, geometry, static_label, wipe_mark};
 
 const BLOCK: usize = 4096;
 const OLD: u64 = 62;
@@ -245,6 +245,54 @@ fn a_damaged_block_is_mended_from_another_copy() {
     // Nobody knows what belonged into a block that no copy has.
     let reading = with_block(40, &[7; BLOCK]).unwrap();
     assert_eq!(reading.mendable().count(), 0);
+}
+
+#[test]
+fn a_disk_that_is_being_wiped_has_no_label_however_much_of_it_is_left() {
+    let mark = wipe_mark();
+    let copies = |marked: &[LabelCopy], there: &[LabelCopy]| {
+        let bytes = LabelCopy::ALL.map(|copy| {
+            let mut bytes = vec![0; 64 * BLOCK];
+            if there.contains(&copy) {
+                bytes = whole(copy, NEW);
+            }
+            if marked.contains(&copy) {
+                bytes[..BLOCK].copy_from_slice(&mark.encode(copy));
+            }
+            (copy, bytes)
+        });
+        let given: Vec<_> = bytes
+            .iter()
+            .map(|(copy, bytes)| (*copy, Some(bytes)))
+            .collect();
+        read(&given)
+    };
+    for marked in [&[LabelCopy::A][..], &[LabelCopy::D], &WIPE_COPIES] {
+        for there in [&[][..], &[LabelCopy::B], &LabelCopy::ALL] {
+            assert_eq!(copies(marked, there), Err(LabelError::Wiping(mark)));
+        }
+    }
+    assert!(copies(&[], &LabelCopy::ALL).is_ok());
+    // Where no mark belongs there is none.
+    let mut elsewhere = whole(LabelCopy::A, NEW);
+    elsewhere[BLOCK..2 * BLOCK].copy_from_slice(&mark.encode(LabelCopy::A));
+    assert!(read(&[(LabelCopy::A, Some(&elsewhere))]).is_ok());
+}
+
+#[test]
+fn the_digest_of_a_label_is_that_of_what_it_says() {
+    let of = |copies: &[LabelCopy], newest| {
+        let bytes: Vec<_> = copies.iter().map(|copy| whole(*copy, newest)).collect();
+        let given: Vec<_> = copies
+            .iter()
+            .zip(&bytes)
+            .map(|(copy, bytes)| (*copy, Some(bytes)))
+            .collect();
+        read(&given).unwrap().digest()
+    };
+    let all = of(&LabelCopy::ALL, NEW);
+    assert_eq!(of(&[LabelCopy::D], NEW), all, "whichever copy is read");
+    assert_ne!(of(&LabelCopy::ALL, OLD), all, "an older label is another");
 }
 
 #[test]

@@ -136,8 +136,9 @@ fn content_acts() -> impl Strategy<Value = Act> {
                 disks: disks.into_iter().map(DiskId::new).collect(),
             }
         }),
-        any::<[u8; 16]>().prop_map(|disk| Act::Reinitialise {
-            disk: DiskId::new(disk)
+        (any::<[u8; 16]>(), digests()).prop_map(|(disk, label)| Act::Reinitialise {
+            disk: DiskId::new(disk),
+            label
         }),
         prop_oneof![
             Just(LaterAct::Tape),
@@ -531,6 +532,7 @@ fn sample_acts() -> Vec<Act> {
         },
         Act::Reinitialise {
             disk: DiskId::new([0x99; 16]),
+            label: Digest([0x77; 32]),
         },
         Act::Later(LaterAct::Tape),
         Act::Later(LaterAct::Firmware),

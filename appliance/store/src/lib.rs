@@ -35,3 +35,4 @@ mod sequence;
 mod snapshot;
 pub mod status;
 mod usage;
+pub mod wipe;

@@ -2,6 +2,14 @@
 
 /// Buckets a vault keeps.
 pub const BUCKET_COUNT_MAX: u32 = 1_000;
+/// Bytes at the start of a disk that must be zeros for it to count as blank.
+pub const BLANK_HEAD_BYTES: u64 = 64 << 20;
+/// Bytes at the end of a disk that must be zeros for it to count as blank.
+pub const BLANK_TAIL_BYTES: u64 = 1 << 20;
+/// Bytes of a disk that is wiped that are read or written at a time.
+pub const WIPE_STEP_BYTES: usize = 4 << 20;
+/// Bytes of it that are discarded at a time.
+pub const DISCARD_STEP_BYTES: usize = 1 << 30;
 /// Requests the engine holds at once; more are refused as busy.
 pub const REQUEST_COUNT_MAX: usize = 4_096;
 /// Upload and download streams open at once.

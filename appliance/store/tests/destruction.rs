@@ -16,10 +16,10 @@ mod erase;
 mod lists;
 #[path = "destruction/people.rs"]
 mod people;
-#[path = "destruction/space.rs"]
-mod space;
 #[path = "destruction/rebuilt.rs"]
 mod rebuilt;
+#[path = "destruction/space.rs"]
+mod space;
 mod support;
 #[path = "destruction/world.rs"]
 mod world;

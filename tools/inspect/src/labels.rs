@@ -10,9 +10,11 @@ use std::thread;
 use std::time::Duration;
 
 use stele_format::codec::{DecodeError, Fault};
-use stele_format::label::{DynamicLabel, LabelCopy, LabelPhase, LabelPlace, StaticLabel};
+use stele_format::label::{
+    DynamicLabel, LabelCopy, LabelPhase, LabelPlace, StaticLabel, WIPE_COPIES, WipeMark,
+};
 use stele_format::limits::{LABEL_BLOCKS, LABEL_RING_BLOCKS, LABEL_RING_FIRST};
-use stele_format::units::{ByteCount, ByteOffset, DiskId, Generation, PoolId, Sequence};
+use stele_format::units::{ByteCount, ByteOffset, DiskId, Generation, LogIndex, PoolId, Sequence};
 use thiserror::Error;
 
 use crate::limits::SECTOR_BYTES;
@@ -33,6 +35,14 @@ pub enum Refusal {
         "has no label that verifies: it is no disk of a Stele vault, or all its labels are lost"
     )]
     NoLabel,
+    /// A vault began to wipe it because people asked for that.
+    #[error("is half wiped, as request {request} of the vault of pool {pool} asks for")]
+    Wiping {
+        /// The vault.
+        pool: PoolId,
+        /// Record of the request.
+        request: LogIndex,
+    },
     /// Too small to hold labels.
     #[error("is too small to be a disk of a Stele vault")]
     TooSmall,
@@ -171,6 +181,12 @@ fn find_static(source: &dyn Source) -> Result<StaticLabel, Refusal> {
     if source.bytes() < 4 * u64::from(LABEL_BLOCKS) * BLOCK {
         return Err(Refusal::TooSmall);
     }
+    if let Some(mark) = find_mark(source) {
+        return Err(Refusal::Wiping {
+            pool: mark.pool,
+            request: mark.request,
+        });
+    }
     let mut blank = true;
     let mut refusal = None;
     let mut found = None;
@@ -202,6 +218,20 @@ fn find_static(source: &dyn Source) -> Result<StaticLabel, Refusal> {
         Refusal::NoLabel
     });
     found.ok_or(lost)
+}
+
+/// A disk with such a mark has no label, whatever else of it is left.
+fn find_mark(source: &dyn Source) -> Option<WipeMark> {
+    WIPE_COPIES.into_iter().find_map(|copy| {
+        let offset = copy.offset(ByteCount::new(source.bytes()));
+        let bytes = read_block_at(source, offset.get())?;
+        let place = LabelPlace {
+            copy,
+            block: 0,
+            offset,
+        };
+        WipeMark::decode(&bytes).ok()?.verify(place).ok()
+    })
 }
 
 fn static_label(bytes: &[u8], place: LabelPlace) -> Result<StaticLabel, Fault> {

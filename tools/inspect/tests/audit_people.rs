@@ -81,6 +81,7 @@ fn acts(book: &mut Book, list: &[VersionRef]) -> Vec<Act> {
         },
         Act::Reinitialise {
             disk: DiskId::from_bytes([1; 16]),
+            label: Digest::ZERO,
         },
     ]
 }

@@ -29,7 +29,9 @@ use stele_inspect::verdict::Ledger;
 use stele_store::policy::approval::{Accepted, RequestState};
 use stele_store::policy::people::Standing;
 use stele_store::policy::{Asker, Client, Grants, Mode, OwnerId, Rate, Rights};
+use stele_store::pool::MemberState;
 use stele_store::request::{Answer, Command, PeopleView};
+use stele_store::wipe::{look, wipe};
 
 use crate::authenticator::SoftKey;
 use crate::support::locks::ALL_RIGHTS;
@@ -552,6 +554,63 @@ fn a_tombstone_that_was_slipped_in_is_named() {
                 .all(|(_, index)| *index == header.log_index.get())
         );
     }
+}
+
+/// A disk that was drained and wiped: its request is lawful and done once, and what is half wiped is no disk.
+#[test]
+fn a_disk_that_two_people_had_wiped_is_done_once_and_is_no_disk_from_the_first_mark_on() {
+    let (mut rig, mut vault) = founded(4);
+    vault.drain(4).unwrap();
+    vault.until("it is drained", |engine| {
+        let status = engine.status();
+        status.disks[3].state == MemberState::Drained && status.heal.drain.is_none()
+    });
+    let handle = rig.handles[3].clone().unwrap();
+    let found = look(&mut handle.open()).unwrap();
+    let act = Act::Reinitialise {
+        disk: found.disk().disk,
+        label: found.disk().label,
+    };
+    let asked = request(&mut vault, act, "sara").unwrap();
+    say(&mut vault, Verb::Approve, asked, "anna").unwrap();
+    vault.sleep(3 * DAY_MS);
+    say(&mut vault, Verb::Execute, asked, "sara").unwrap();
+    let order = vault.engine.wipe_order(asked, &found).unwrap();
+    let wiped = wipe(&mut handle.open(), order).unwrap();
+    let notes = |rig: &Rig| {
+        let report = audited(rig);
+        let notes = report.disks.iter().flat_map(|disk| disk.notes.clone());
+        notes.collect::<Vec<String>>().join("; ")
+    };
+    let half = format!("half wiped, as request {asked}");
+    assert!(notes(&rig).contains(&half), "{}", notes(&rig));
+    vault.note_wiped(wiped.to_record().unwrap()).unwrap();
+    turns(&mut vault);
+    wiped.unmark(&mut handle.open()).unwrap();
+    assert!(notes(&rig).contains("has no label"), "{}", notes(&rig));
+    vault.stop();
+    rig.handles[3] = None;
+    let report = audited(&rig);
+    assert_eq!((report.verdict, report.unlawful.len()), (0, 0));
+    let line = report.requests.last().unwrap();
+    assert_eq!((line.index, line.state), (asked.get(), "executed"));
+    // Said to be done once more, by whom it may be.
+    let records = records(&rig);
+    let mut auditor = Auditor::new(pool_of(&records));
+    records
+        .iter()
+        .for_each(|(header, body)| auditor.take(header, body));
+    let (last, _) = records.last().unwrap();
+    let header = RecordHeader {
+        log_index: last.log_index.next().unwrap(),
+        compliance_ms: last.compliance_ms,
+        wall_ms: last.wall_ms,
+        ..RecordHeader::default()
+    };
+    auditor.take(&header, &Body::Enacted(asked));
+    let report = auditor.finish(Ledger::default().finish());
+    let names: Vec<&str> = report.unlawful.iter().map(|line| line.name).collect();
+    assert_eq!(names, ["enacted-without-leave"]);
 }
 
 /// The pool, from the first statement.

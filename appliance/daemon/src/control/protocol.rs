@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::clients::{ClientAsk, ClientReply, RuleAsk, RuleReply};
 use super::desk::{DeskAsk, DeskReply};
 use super::tls::{TlsAsk, TlsStatus};
+use super::wipe::{WipeAsk, WipeReply};
 
 /// Grows when an old client could misunderstand a new server or the other way round.
 pub const PROTOCOL: u32 = 1;
@@ -55,6 +56,8 @@ pub enum Ask {
     Join(Join),
     /// To move everything off the disk of this number, from 1.
     Drain(u16),
+    /// About disks that are wiped.
+    Wipe(WipeAsk),
     /// About clients.
     Client(ClientAsk),
     /// About default retention by prefix.
@@ -122,6 +125,8 @@ pub enum Reply {
     Joined(Joined),
     /// The disk is being drained.
     Draining(Draining),
+    /// The disk may be wiped, or is.
+    Wipe(WipeReply),
     /// About clients.
     Client(ClientReply),
     /// The rules of a bucket.

@@ -24,6 +24,7 @@ use super::protocol::{
     Ask, Challenge, Draining, Join, Joined, PROTOCOL, Question, Reply, Session, Status,
 };
 use super::tls::{TlsAsk, TlsStatus};
+use super::wipe::{WipeAsk, WipeReply};
 use crate::desk::guard::NotAllowed;
 use crate::error::{Error, Outcome};
 use crate::limits::{
@@ -68,6 +69,9 @@ pub trait Answerer: Send + Sync + 'static {
 
     /// Begins to move everything off a disk.
     fn drain(&self, number: u16) -> impl Future<Output = Outcome<Draining>> + Send;
+
+    /// Looks at a disk that is to be wiped, or wipes it.
+    fn wipe(&self, ask: WipeAsk) -> impl Future<Output = Outcome<WipeReply>> + Send;
 
     /// Shows or changes clients.
     fn client(&self, ask: ClientAsk) -> impl Future<Output = Outcome<ClientReply>> + Send;
@@ -214,6 +218,7 @@ async fn answer(ask: Ask, session: Option<Session>, answerer: &impl Answerer) ->
         }
         Ask::Join(join) => answerer.join(join).await.map(Reply::Joined),
         Ask::Drain(number) => answerer.drain(number).await.map(Reply::Draining),
+        Ask::Wipe(ask) => answerer.wipe(ask).await.map(Reply::Wipe),
         Ask::Client(ask) => answerer.client(ask).await.map(Reply::Client),
         Ask::Rule(ask) => answerer.rule(ask).await.map(Reply::Rules),
         Ask::Tls(ask) => answerer.tls(ask).await.map(Reply::Tls),
@@ -228,7 +233,7 @@ fn limit(ask: &Ask) -> Duration {
             CONTROL_MS_MAX
         }
         // Every version is looked at, or destroyed.
-        Ask::Join(_) | Ask::Drain(_) | Ask::Desk(_) => CONTROL_JOIN_MS_MAX,
+        Ask::Join(_) | Ask::Drain(_) | Ask::Wipe(_) | Ask::Desk(_) => CONTROL_JOIN_MS_MAX,
     })
 }
 
@@ -266,6 +271,19 @@ pub fn ask_drain(path: &Path, number: u16) -> Outcome<Option<Draining>> {
     match ask(path, Ask::Drain(number))? {
         None => Ok(None),
         Some(Reply::Draining(draining)) => Ok(Some(draining)),
+        Some(Reply::Refused(why)) => Err(Error::JoinRefused(why)),
+        Some(_) => Err(Error::ControlAnswer),
+    }
+}
+
+/// Asks the serving process about a disk that is to be wiped; none when nothing listens.
+///
+/// # Errors
+/// Why it is not wiped, or an answer that cannot be understood.
+pub fn ask_wipe(path: &Path, question: WipeAsk) -> Outcome<Option<WipeReply>> {
+    match ask(path, Ask::Wipe(question))? {
+        None => Ok(None),
+        Some(Reply::Wipe(reply)) => Ok(Some(reply)),
         Some(Reply::Refused(why)) => Err(Error::JoinRefused(why)),
         Some(_) => Err(Error::ControlAnswer),
     }
@@ -402,6 +420,10 @@ mod tests {
                 }),
                 _ => Err(Error::JoinBusy),
             }
+        }
+
+        async fn wipe(&self, _: WipeAsk) -> Outcome<WipeReply> {
+            Err(Error::JoinBusy)
         }
 
         async fn client(&self, ask: ClientAsk) -> Outcome<ClientReply> {

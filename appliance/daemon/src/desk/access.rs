@@ -6,6 +6,7 @@ use crate::control::clients::{ClientAsk, RuleAsk};
 use crate::control::desk::{ActWish, DeskAsk};
 use crate::control::protocol::Ask;
 use crate::control::tls::TlsAsk;
+use crate::control::wipe::WipeAsk;
 
 /// What a question needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,6 +30,11 @@ pub const fn needs(ask: &Ask) -> Needs {
     match ask {
         Ask::Status | Ask::Challenge => Needs::Nothing,
         Ask::Join(_) | Ask::Drain(_) => Needs::One(STAFF),
+        Ask::Wipe(ask) => match ask {
+            WipeAsk::Look { .. } => Needs::Nothing,
+            // Two people gave leave; this is whoever has the disk in hand.
+            WipeAsk::Wipe { .. } => Needs::One(STAFF),
+        },
         Ask::Client(ask) => match ask {
             ClientAsk::List => Needs::Nothing,
             ClientAsk::Add { .. } | ClientAsk::Limit { .. } | ClientAsk::Revoke { .. } => {
@@ -148,6 +154,14 @@ mod tests {
             (Ask::Challenge, &[]),
             (Ask::Join(Join::Resync { number: 1 }), staff),
             (Ask::Drain(1), staff),
+            (Ask::Wipe(WipeAsk::Look { path: word() }), &[]),
+            (
+                Ask::Wipe(WipeAsk::Wipe {
+                    request: 1,
+                    path: word(),
+                }),
+                staff,
+            ),
             (Ask::Client(ClientAsk::List), &[]),
             (Ask::Client(add), staff),
             (Ask::Client(revoke), staff),

@@ -37,6 +37,13 @@ impl Desk {
                 self.destroy(index, month)
             }
             (RequestState::Executing, Act::ReleaseHold(_)) => self.release_holds(index),
+            (RequestState::Executing, Act::Reinitialise { disk, .. }) => Ok(CarriedOut {
+                complete: false,
+                versions: 0,
+                words: vec![format!(
+                    "plug in what was disk {disk} and run: stele disk reinitialise --request {index} PATH"
+                )],
+            }),
             (RequestState::Executing, _) => self.enacted(index),
             (state, _) => Err(NotStated::NotExecuted {
                 request: record,

@@ -17,7 +17,7 @@ mod show;
 use std::sync::{Mutex, PoisonError};
 
 use stele_format::sshsig::Signature;
-use stele_format::statement::{Kind, Statement};
+use stele_format::statement::{Act, Kind, Statement};
 use stele_store::policy::approval::Accepted;
 use stele_store::request::{Answer, Command, PeopleView};
 
@@ -73,7 +73,9 @@ impl Desk {
             return;
         };
         let unfinished = view.requests.iter().filter(|request| {
+            // A disk is wiped when somebody brings it.
             request.state == stele_store::policy::approval::RequestState::Executing
+                && !matches!(request.act, Act::Reinitialise { .. })
         });
         for request in unfinished {
             let number = request.request.get();

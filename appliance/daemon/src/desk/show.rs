@@ -257,7 +257,9 @@ pub(super) fn act_words(desk: &Desk, act: &Act) -> Outcome<String> {
         Act::Policy { name, value } => format!("set the policy {name} to {value}"),
         Act::Clock { to } => format!("set compliance time forward to {to}"),
         Act::ForceOpen { disks } => format!("open the vault with {} disks alone", disks.len()),
-        Act::Reinitialise { disk } => format!("let disk {disk} be written anew"),
+        Act::Reinitialise { disk, label } => {
+            format!("wipe disk {disk}, whose label has the digest {label}")
+        }
         Act::Later(_) => format!("{}, which this version does not do", act.name()),
     })
 }

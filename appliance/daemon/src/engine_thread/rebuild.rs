@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use stele_device::disk::Disk;
 use stele_store::engine::{DiskRefusal, DrainRefusal};
+use stele_store::policy::wiping::NotWiped;
 use stele_store::recovery::{Opened, Progress};
 use stele_store::request::Refusal;
 
@@ -215,6 +216,12 @@ impl EngineThread {
                     drop(reply.send(Err((DiskRefusal::Rebuilding, arrival.disk))));
                 }
                 Local::Drain { reply, .. } => drop(reply.send(Err(DrainRefusal::Rebuilding))),
+                Local::MayWipe { reply, .. } | Local::NoteWiped { reply, .. } => {
+                    drop(reply.send(Err(NotWiped::Rebuilding)));
+                }
+                Local::WipeOrder { reply, .. } => {
+                    drop(reply.send(Err(NotWiped::Rebuilding)));
+                }
                 // The disk is in use by the start; the mirror is one of the index that is gone.
                 Local::Release { .. } | Local::Mirror(_) => {}
                 Local::Stop => {

@@ -221,7 +221,8 @@ fn is_among_devices(path: &Path) -> bool {
     path.starts_with("/dev") && path.parent().and_then(system) == system(Path::new("/dev"))
 }
 
-fn unopened(error: OpenError) -> Unfit {
+/// Why a disk cannot be opened.
+pub fn unopened(error: OpenError) -> Unfit {
     match error {
         OpenError::InUse { .. } => Unfit::InUse,
         OpenError::NotADisk { .. } => Unfit::NotADisk,

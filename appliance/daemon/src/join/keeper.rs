@@ -5,6 +5,7 @@
 //! when a disk takes part or has left.
 
 mod drains;
+mod wiping;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -19,11 +20,12 @@ use stele_store::status::{DiskStatus as EngineDisk, Status};
 use tokio::sync::oneshot;
 
 use super::candidate::{Candidate, Wanted};
-use super::refusal::{NotDrained, NotJoined, Unfit};
+use super::refusal::{NotDrained, NotJoined, NotWiped, Unfit};
 use crate::advice::Commands;
 use crate::bays::{Bay, Bays, FileId, seats};
 use crate::bell::Bell;
 use crate::control::protocol::{Draining, Join, Joined};
+use crate::control::wipe::{WipeAsk, WipeReply};
 use crate::engine_thread::Arrival;
 use crate::error::{Error, Outcome};
 use crate::limits::{FILL_POLL_MS, JOIN_QUEUE_COUNT_MAX};
@@ -37,6 +39,7 @@ use crate::watch::Watch;
 enum Order {
     Join(Join, oneshot::Sender<Result<Joined, NotJoined>>),
     Drain(u16, oneshot::Sender<Result<Draining, NotDrained>>),
+    Wipe(WipeAsk, oneshot::Sender<Result<WipeReply, NotWiped>>),
 }
 
 /// A way to the keeper. Clones lead to the same one.
@@ -61,6 +64,16 @@ impl Orders {
     pub async fn drain(&self, number: u16) -> Outcome<Draining> {
         let (reply, answer) = oneshot::channel();
         self.send(Order::Drain(number, reply))?;
+        Ok(answer.await.map_err(|_| Error::NoAnswer)??)
+    }
+
+    /// Looks at a disk that is to be wiped, or wipes it to the end.
+    ///
+    /// # Errors
+    /// Why it is not wiped.
+    pub async fn wipe(&self, ask: WipeAsk) -> Outcome<WipeReply> {
+        let (reply, answer) = oneshot::channel();
+        self.send(Order::Wipe(ask, reply))?;
         Ok(answer.await.map_err(|_| Error::NoAnswer)??)
     }
 
@@ -197,6 +210,7 @@ impl Work {
                 // Whoever asked and left sees the outcome in the status.
                 Ok(Order::Join(join, reply)) => drop(reply.send(self.join(&Wish::from(join)))),
                 Ok(Order::Drain(number, reply)) => drop(reply.send(self.drain(number))),
+                Ok(Order::Wipe(ask, reply)) => drop(reply.send(self.about_wiping(&ask))),
                 Err(RecvTimeoutError::Timeout) => {}
                 // What takes part by now must not be filled again by the next start.
                 Err(RecvTimeoutError::Disconnected) => return self.strike_out_filled(),

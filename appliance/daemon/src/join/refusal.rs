@@ -3,8 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use stele_device::disk::DiskError;
+use stele_format::label::LabelError;
 use stele_format::units::PoolId;
 use stele_store::engine::{DiskRefusal, DrainRefusal};
+use stele_store::policy::wiping;
+use stele_store::wipe::WipeError;
 
 use crate::error::Error;
 
@@ -251,6 +254,51 @@ pub enum Undrained {
     /// The note could not be taken.
     #[error("the vault's list of disks cannot be written ({0}); nothing was moved")]
     Config(Box<Error>),
+    /// The engine is gone.
+    #[error("the vault is stopping; run this again when it is served")]
+    Stopping,
+}
+
+/// A disk that is not wiped.
+#[derive(Debug, thiserror::Error)]
+#[error("{} is not wiped: {why}", path.display())]
+pub struct NotWiped {
+    /// The disk.
+    pub path: PathBuf,
+    /// Why not.
+    pub why: Box<Unwiped>,
+}
+
+/// Why a disk is not wiped, and what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum Unwiped {
+    /// It cannot be opened.
+    #[error("{0}")]
+    Unfit(Box<Unfit>),
+    /// It is a disk of the vault.
+    #[error("it is disk {number} of this vault; only a disk that the vault let go of is wiped")]
+    Taken {
+        /// Which.
+        number: u16,
+    },
+    /// It has no label that can be read.
+    #[error("{0}: nobody knows what disk it is; a blank one can be used as it is")]
+    Label(LabelError),
+    /// It is half wiped.
+    #[error("request {request} is wiping it already; go on with: --request {request}")]
+    Begun {
+        /// The request.
+        request: u64,
+    },
+    /// The rules, which no number of people overcomes, or the request.
+    #[error("{0}; nothing was written to it")]
+    Kept(#[from] wiping::NotWiped),
+    /// The disk fails.
+    #[error("{0}; if it says so again, it is not fit to be used")]
+    Failed(#[from] WipeError),
+    /// The log does not say yet that it is done.
+    #[error("it is wiped, and the log does not say so yet; run this again")]
+    NotNoted,
     /// The engine is gone.
     #[error("the vault is stopping; run this again when it is served")]
     Stopping,

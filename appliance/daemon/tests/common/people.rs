@@ -30,6 +30,11 @@ impl<'a> People<'a> {
         people
     }
 
+    /// People whose keys were made before.
+    pub fn with_keys_of(place: &'a Place) -> People<'a> {
+        People { place }
+    }
+
     /// Makes a key.
     pub fn make_key(&self, name: &str) {
         let made = Command::new("ssh-keygen")

@@ -5,8 +5,11 @@
 
 use std::collections::BTreeMap;
 
-use super::{DynamicLabel, LabelCopy, LabelError, LabelPhase, LabelPlace, StaticLabel};
+use super::{
+    DynamicLabel, LabelCopy, LabelError, LabelPhase, LabelPlace, StaticLabel, WIPE_COPIES, WipeMark,
+};
 use crate::codec::{DecodeError, Fault, is_blank};
+use crate::digest::Digest;
 use crate::limits::{BLOCK, BLOCK_BYTES, LABEL_BLOCKS, LABEL_RING_BLOCKS, LABEL_RING_FIRST};
 use crate::units::{ByteOffset, Generation};
 
@@ -66,6 +69,18 @@ fn blocks<'a>(
 }
 
 impl LabelReading {
+    /// Digest of what the label says, whichever of its copies can be read: of the static block 0 of copy A, and
+    /// behind it the newest dynamic block that is no promise, in copy A, if there is one.
+    #[must_use]
+    pub fn digest(&self) -> Digest {
+        let mut bytes = self.fixed.encode(LabelCopy::A, 0).to_vec();
+        let dynamic = self.dynamic.as_ref();
+        // What was read from a block fits one.
+        let block = dynamic.and_then(|label| label.encode(&self.fixed.geometry, LabelCopy::A).ok());
+        bytes.extend(block.iter().flatten());
+        Digest::of(&bytes)
+    }
+
     /// Damaged ring blocks of which another copy has what belongs there: where, and what.
     pub fn mendable(&self) -> impl Iterator<Item = (LabelPlace, &DynamicLabel)> {
         self.bad.iter().filter_map(|bad| {
@@ -79,9 +94,12 @@ impl LabelReading {
 /// Picks the label of a disk.
 ///
 /// # Errors
-/// `Unlabelled` when there is none, `NoStatic` when it is beyond reading, the conflicts when intact
+/// `Wiping` when a mark says so, `Unlabelled` when there is none, `NoStatic` when it is beyond reading, the conflicts when intact
 /// blocks contradict each other, and `Decode` with `Fault::Feature` for a pool of a newer format.
 pub fn read_best(copies: &[LabelCopyBytes<'_>]) -> Result<LabelReading, LabelError> {
+    if let Some(mark) = find_mark(copies) {
+        return Err(LabelError::Wiping(mark));
+    }
     let mut bad = Vec::new();
     let fixed = pick_static(copies, &mut bad)?;
     let ring = read_ring(copies, &fixed, &mut bad)?;
@@ -95,6 +113,12 @@ pub fn read_best(copies: &[LabelCopyBytes<'_>]) -> Result<LabelReading, LabelErr
         ring,
         bad,
     })
+}
+
+fn find_mark(copies: &[LabelCopyBytes<'_>]) -> Option<WipeMark> {
+    blocks(copies)
+        .filter(|(place, _)| place.block == 0 && WIPE_COPIES.contains(&place.copy))
+        .find_map(|(place, bytes)| WipeMark::decode(bytes).ok()?.verify(place).ok())
 }
 
 fn pick_static(

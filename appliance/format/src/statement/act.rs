@@ -263,10 +263,12 @@ pub enum Act {
         /// The disks that are there, ascending.
         disks: Vec<DiskId>,
     },
-    /// A disk of this vault may be written anew.
+    /// A disk that this vault let go of may be wiped and written anew.
     Reinitialise {
         /// Which.
         disk: DiskId,
+        /// Digest of its label: the disk that took its place may have its identity.
+        label: Digest,
     },
     /// A name without a meaning in this version.
     Later(LaterAct),
@@ -344,7 +346,10 @@ impl Act {
             Self::Policy { name, value } => put(out, "set", format_args!("{name} {value}")),
             Self::Clock { to } => put(out, "to", to),
             Self::ForceOpen { disks } => disks.iter().for_each(|disk| put(out, "disk", disk)),
-            Self::Reinitialise { disk } => put(out, "disk", disk),
+            Self::Reinitialise { disk, label } => {
+                put(out, "disk", disk);
+                put(out, "label", label);
+            }
             Self::Later(_) => {}
         }
     }
@@ -379,6 +384,7 @@ impl Act {
             },
             "reinitialise" => Self::Reinitialise {
                 disk: lines.word("disk")?,
+                label: lines.word("label")?,
             },
             "tape" => Self::Later(LaterAct::Tape),
             "firmware" => Self::Later(LaterAct::Firmware),

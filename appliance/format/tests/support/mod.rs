@@ -13,7 +13,7 @@ use stele_format::geometry::DiskGeometry;
 use stele_format::keystate::{KeyStateExpectation, KeyStateHeader};
 use stele_format::label::{
     DynamicLabel, EpochCutoff, Features, LabelMember, LabelPhase, MemberState, StaticLabel,
-    VaultFlags,
+    VaultFlags, WipeMark,
 };
 use stele_format::manifest::{
     BucketBody, BucketKind, BucketRule, Checksum, ChecksumAlgorithm, ChecksumType, ChunkKey,
@@ -118,6 +118,16 @@ pub fn key_state() -> Vec<u8> {
         .map(|i| u8::try_from(i % 251).unwrap())
         .collect();
     KeyStateHeader::encode(KEY_STATE_PLACE, Generation::new(4), &body).unwrap()
+}
+
+pub fn wipe_mark() -> WipeMark {
+    WipeMark {
+        pool: POOL,
+        disk: DISK,
+        request: LogIndex::new(77),
+        label: Digest([0x44; 32]),
+        geometry: geometry(),
+    }
 }
 
 pub fn segment_header(lane: LaneId) -> SegmentHeader {

@@ -6,7 +6,8 @@ use stele_format::codec::{DecodeError, is_blank};
 use stele_format::frame::{FrameError, FrameExpectation, FrameHeader, SegmentWalk};
 use stele_format::keystate::{KeyStateError, KeyStateHeader};
 use stele_format::label::{
-    DynamicLabel, LabelCopy, LabelCopyBytes, LabelError, LabelPlace, StaticLabel, read_best,
+    DynamicLabel, LabelCopy, LabelCopyBytes, LabelError, LabelPlace, StaticLabel, WipeMark,
+    read_best,
 };
 use stele_format::manifest::{BucketBody, ConfigBody, Manifest, decode_entry_list};
 use stele_format::record::{
@@ -20,6 +21,7 @@ use stele_format::units::{ByteOffset, LaneId};
 
 use super::{
     DISK, KEY_STATE_PLACE, POOL, SEGMENT, data_seal, dynamic_label, geometry, segment_header,
+    wipe_mark,
 };
 
 /// What is wrong, in one line: structure, field, offset and fault, or the variant.
@@ -93,6 +95,11 @@ pub fn outcome(target: &str, bytes: &[u8]) -> Outcome {
                 .verify(POOL, DISK, place)
                 .map(drop)
                 .map_err(label_line)
+        }
+        "wipe-mark" => {
+            let mark = WipeMark::decode(bytes).map_err(line)?;
+            let place = wipe_mark().place(LabelCopy::D);
+            mark.verify(place).map(drop).map_err(label_line)
         }
         "label-copy" => {
             let mut bytes = bytes.to_vec();

@@ -31,6 +31,7 @@ mod streams;
 mod tenants;
 pub(crate) mod view;
 mod watch;
+mod wiping;
 
 pub use commands::people::{ScopeWords, scope_words};
 pub use drain::{DRAINED, DrainRefusal};

@@ -65,6 +65,8 @@ pub(crate) struct Desk {
     pub(crate) rehomed: BTreeSet<LogIndex>,
     /// Where the pass of a request has come to.
     passes: BTreeMap<LogIndex, Vec<u8>>,
+    /// Requests whose disk is wiped; that it is done is on its way into the log.
+    pub(crate) wiped: BTreeSet<LogIndex>,
 }
 
 impl Desk {
@@ -75,6 +77,7 @@ impl Desk {
             grants: Vec::new(),
             rehomed: BTreeSet::new(),
             passes: BTreeMap::new(),
+            wiped: BTreeSet::new(),
         }
     }
 
@@ -265,7 +268,8 @@ impl Engine {
                 let draft = Draft::of_engine(RecordType::Clock, Body::Clock(event));
                 self.journal.push_own(draft);
             }
-            // Lists are worked off piece by piece; the rest took effect with the statement.
+            // Lists are worked off piece by piece, disks are wiped by whoever has them; the rest took effect
+            // with the statement.
             _ => return,
         }
         drop(approved);

@@ -24,6 +24,7 @@ pub mod uploads;
 #[cfg(test)]
 mod retention_table;
 mod types;
+pub mod wiping;
 pub mod words;
 
 pub use client::{Act, Asker, Client, Grant, Grants, OwnerId, Quotas, Scope};

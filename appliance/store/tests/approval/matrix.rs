@@ -1,5 +1,6 @@
 //! O1: for every act and every pair of roles, exactly the cells of the table go through.
 
+use stele_format::digest::Digest;
 use stele_format::statement::{Act, BucketDefault, LaterAct, Role};
 use stele_format::units::{BucketId, DiskId};
 use stele_store::policy::approval::{Accepted, RequestState, StatementRefusal};
@@ -75,6 +76,7 @@ fn rows() -> Vec<Row> {
         (
             Act::Reinitialise {
                 disk: DiskId::new([1; 16]),
+                label: Digest::ZERO,
             },
             OFFICER_APPROVER,
             3,

@@ -24,6 +24,7 @@ use stele_store::engine::{
 use stele_store::index::{IndexRequest, IndexStore};
 use stele_store::job::Job;
 use stele_store::keys::chunk::AwsLc;
+use stele_store::policy::wiping::NotWiped;
 use stele_store::policy::{Asker, Rights};
 use stele_store::recovery::{
     CreateParams, OpenOptions, OpenReport, create, open, read_label, write_static_label,
@@ -32,6 +33,7 @@ use stele_store::request::{
     Answer, Command, Conditions, LockWish, Metadata, ObjectName, Piece, Purpose, RangeWish,
     Refusal, Request, RequestId, StreamId,
 };
+use stele_store::wipe::WipeDone;
 
 pub const DISK_BYTES: u64 = 96 << 20;
 pub const PARAMS: CreateParams = CreateParams {
@@ -458,6 +460,14 @@ impl Running {
     pub fn drain(&mut self, number: u16) -> Result<(), DrainRefusal> {
         let mut actions = Vec::new();
         let result = self.engine.drain(self.now, number, &mut actions);
+        actions.into_iter().for_each(|action| self.act(action));
+        result
+    }
+
+    /// Has it written down that a disk is wiped.
+    pub fn note_wiped(&mut self, done: WipeDone) -> Result<(), NotWiped> {
+        let mut actions = Vec::new();
+        let result = self.engine.note_wiped(self.now, done, &mut actions);
         actions.into_iter().for_each(|action| self.act(action));
         result
     }

@@ -1,6 +1,6 @@
 //! Labels and key state.
 
-use stele_format::fuzz::refit_block;
+use stele_format::fuzz::{refit_block, refit_wipe_mark};
 use stele_format::keystate::{KeyStateExpectation, KeyStateHeader};
 use stele_format::label::LabelCopy;
 use stele_format::units::Generation;
@@ -8,11 +8,13 @@ use stele_format::units::Generation;
 use super::{Case, as_is, invalid, poked, valid};
 use crate::support::{
     DISK, DISK_B, KEY_STATE_PLACE, POOL, dynamic_label, geometry, key_state, static_label,
+    wipe_mark,
 };
 
 pub fn cases() -> Vec<Case> {
     let mut all = fixed();
     all.extend(dynamic());
+    all.extend(wipes());
     all.extend(copies());
     all.extend(key_states());
     all
@@ -255,6 +257,49 @@ fn label_copy() -> Vec<u8> {
         copy[at..at + 4096].copy_from_slice(&block);
     }
     copy
+}
+
+fn wipes() -> Vec<Case> {
+    let good = wipe_mark().encode(LabelCopy::D);
+    let case = |name: &str, at: usize, with: &[u8], expected: &str| {
+        invalid(
+            &format!("wipe-mark-{name}"),
+            poked(&good, at, with, refit_wipe_mark),
+            expected,
+        )
+    };
+    vec![
+        valid("wipe-mark", good),
+        case("magic", 0, b"STELELBL", "WipeMark.magic@0 Magic"),
+        invalid(
+            "wipe-mark-flipped-bit",
+            poked(&good, 57, &[1], as_is),
+            "WipeMark.digest@480 Digest",
+        ),
+        case("copy-b", 10, &[1], "WipeMark.copy@10 Value"),
+        case("own-offset", 16, &[0x10], "WipeMark.own_offset@16 Value"),
+        case("no-pool", 24, &[0; 16], "WipeMark.pool@24 Value"),
+        case("no-disk", 40, &[0; 16], "WipeMark.disk@40 Value"),
+        case("request", 63, &[0x80], "WipeMark.request@56 Limit"),
+        case("no-geometry", 96, &[0; 8], "WipeMark.disk_bytes@96 Value"),
+        case(
+            "reserved-middle",
+            479,
+            &[1],
+            "WipeMark.reserved_b@124 Reserved",
+        ),
+        case(
+            "reserved-end",
+            4095,
+            &[1],
+            "WipeMark.reserved_c@512 Reserved",
+        ),
+        invalid(
+            "wipe-mark-misplaced",
+            wipe_mark().encode(LabelCopy::A),
+            "Misplaced { claimed: ByteOffset(0), read_from: ByteOffset(8126464) }",
+        ),
+    ]
 }
 
 fn copies() -> Vec<Case> {

@@ -40,10 +40,7 @@ pub(crate) fn state(
         Kind::Request(request) => match &request.act {
             Act::Erase(erase) => Some(check_erase(facts, view, erase)?),
             Act::ReleaseHold(release) => Some(whole_scope(view, release.scope)?.len()),
-            Act::ForceOpen { .. } | Act::Reinitialise { .. } => {
-                let name = request.act.name();
-                return Err(refused(StatementRefusal::NotInThisVersion(name)));
-            }
+            Act::ForceOpen { .. } => return Err(refused(StatementRefusal::NoForcedOpening)),
             _ => None,
         },
         Kind::Hold(hold) => Some(whole_scope(view, hold.scope)?.len()),

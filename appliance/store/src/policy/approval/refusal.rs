@@ -135,6 +135,12 @@ pub enum StatementRefusal {
     /// The act belongs to a later version.
     #[error("`{0}` is not in this version")]
     NotInThisVersion(&'static str),
+    /// No number of people opens a vault with fewer disks than it needs.
+    #[error(
+        "no number of people opens a vault with fewer disks than it needs, in this version: keep every disk, also one that \
+         failed, and plug in what `stele status` names"
+    )]
+    NoForcedOpening,
     /// It was drafted for a log longer than ours.
     #[error("the statement names a log of {size} records, and this one has fewer")]
     HeadAhead {
