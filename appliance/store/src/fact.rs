@@ -152,6 +152,7 @@ pub(crate) fn facts(
             object: header.object,
             version: header.version,
             on: header.hold,
+            at: header.compliance_ms,
         }),
         (Body::Tags, _) => Some(Fact::TagsSet {
             object: header.object,
@@ -310,6 +311,7 @@ fn version_added(
         modified: header.wall_ms,
         retention: retention_of(header),
         hold: header.hold.then_some(true),
+        unheld: None,
         key_index: header.key_index,
         location,
         parts: u32::try_from(manifest.part_sizes.len()).unwrap_or(u32::MAX),

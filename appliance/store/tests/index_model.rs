@@ -120,6 +120,7 @@ impl Model {
             modified: UnixMillis::new(1000 + index.get()),
             retention: None,
             hold: None,
+            unheld: None,
             key_index: KeyIndex::new(index.get()),
             location: location(index),
             parts: 0,
@@ -200,11 +201,15 @@ impl Model {
             }
             Act::Hold(at, on) => {
                 let (object, row) = self.pick(*at)?;
+                if row.hold == Some(true) && !*on {
+                    row.unheld = Some(UnixMillis::new(u64::from(*at)));
+                }
                 row.hold = Some(*on);
                 Fact::HoldSet {
                     object,
                     version: row.version,
                     on: *on,
+                    at: UnixMillis::new(u64::from(*at)),
                 }
             }
             Act::Tags(at) => {

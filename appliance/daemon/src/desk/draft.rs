@@ -182,7 +182,7 @@ impl Desk {
                 let found = view
                     .cases
                     .iter()
-                    .find(|one| one.case == digest && !one.released)
+                    .find(|one| one.case == digest && one.released.is_none())
                     .ok_or(NotStated::NoCase)?;
                 bare(vec![
                     "act release-hold".to_owned(),

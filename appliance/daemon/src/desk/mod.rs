@@ -18,7 +18,7 @@ use std::sync::{Mutex, PoisonError};
 
 use stele_format::sshsig::Signature;
 use stele_format::statement::{Kind, Statement};
-use stele_store::policy::approval::Accepted;
+use stele_store::policy::approval::{Accepted, RequestState};
 use stele_store::request::{Answer, Command, PeopleView};
 
 pub use self::refusal::NotStated;
@@ -67,21 +67,28 @@ impl Desk {
         }
     }
 
-    /// Goes on with what was executed before the process ended.
+    /// Goes on with what was executed, and with holds that were stated, before the process ended.
     pub fn resume(&self) {
         let Ok(view) = self.people() else {
             return;
         };
-        let unfinished = view.requests.iter().filter(|request| {
-            request.state == stele_store::policy::approval::RequestState::Executing
-        });
-        for request in unfinished {
-            let number = request.request.get();
-            tracing::info!(request = number, "an executed request is carried on");
+        let holds = view
+            .cases
+            .iter()
+            .filter(|case| case.released.is_none() && !case.placed)
+            .map(|case| case.statement);
+        let requests = view
+            .requests
+            .iter()
+            .filter(|request| request.state == RequestState::Executing)
+            .map(|request| request.request);
+        for record in holds.chain(requests) {
+            let number = record.get();
+            tracing::info!(record = number, "what people stated is carried on");
             match self.carry_out(number) {
                 Ok(_) => {}
                 Err(error) => {
-                    tracing::warn!(request = number, %error, "it cannot be carried on now")
+                    tracing::warn!(record = number, %error, "it cannot be carried on now")
                 }
             }
         }

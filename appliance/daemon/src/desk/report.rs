@@ -19,6 +19,7 @@ pub(super) fn month_of(time: UnixMillis) -> Month {
 pub(super) fn kept_words(why: Kept) -> String {
     match why {
         Kept::Retained { .. } => "under retention, or a day has not passed since".to_owned(),
+        Kept::Unheld { .. } => "a legal hold went, and the list rests anew since then".to_owned(),
         other => other.to_string(),
     }
 }

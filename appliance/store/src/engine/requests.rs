@@ -563,7 +563,7 @@ impl Engine {
         {
             pending.made = Some((record.version, record.log_index));
         }
-        self.effect_applied(&record.body);
+        self.effect_applied(&record.facts);
         match (&record.body, record.origin) {
             (Body::Alloc(alloc), _) if alloc.lane.is_journal() => {
                 self.journal.allocated(alloc.segment);

@@ -27,7 +27,7 @@ pub mod words;
 
 pub use client::{Act, Asker, Client, Grant, Grants, OwnerId, Quotas, Scope};
 pub use clock::{ComplianceClock, EffectiveTime, effective_time};
-pub use expiry::{Kept, Standing, may_destroy, may_draft, standings};
+pub use expiry::{Kept, Standing, may_destroy, may_destroy_unheld, may_draft, standings};
 pub use quota::{Meter, Quota, Rate, Usage};
 pub use retention::{
     Allowed, InitialLock, VersionLock, initial_lock, may_change, may_change_default, may_release,

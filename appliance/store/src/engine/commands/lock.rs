@@ -64,6 +64,7 @@ pub(crate) fn set_hold(
         object: found.object,
         version: found.row.version,
         on,
+        at: facts.compliance,
     })?;
     let mut draft = Draft::of_engine(RecordType::Hold, Body::Hold);
     draft.origin = Origin::Request {

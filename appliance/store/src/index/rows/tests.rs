@@ -53,6 +53,7 @@ fn version_row(retention: Option<Retention>, hold: Option<bool>) -> VersionRow {
         modified: UnixMillis::new(1),
         retention,
         hold,
+        unheld: hold.map(|on| UnixMillis::new(u64::from(on))),
         key_index: KeyIndex::new(77),
         location: location(),
         parts: 10_000,
