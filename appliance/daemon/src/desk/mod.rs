@@ -13,6 +13,7 @@ mod refusal;
 mod report;
 mod select;
 mod show;
+mod tiers;
 
 use std::sync::{Mutex, PoisonError};
 
@@ -22,6 +23,7 @@ use stele_store::policy::approval::{Accepted, RequestState};
 use stele_store::request::{Answer, Command, PeopleView};
 
 pub use self::refusal::NotStated;
+pub use self::tiers::default_words;
 use crate::control::desk::{DeskAsk, DeskReply, Stated};
 use crate::error::{Error, Outcome};
 use crate::supervisor::Link;
@@ -62,7 +64,15 @@ impl Desk {
                 note,
             } => self.state(text, &signatures, note),
             DeskAsk::CarryOut { record } => self.carry_out(record).map(DeskReply::CarriedOut),
-            DeskAsk::Certificate { request } => self.certificate(request).map(DeskReply::Text),
+            DeskAsk::Certificate { request, sign } => {
+                self.certificate(request, sign).map(DeskReply::Text)
+            }
+            DeskAsk::Buckets => self.show_buckets().map(DeskReply::Buckets),
+            DeskAsk::Tier {
+                bucket,
+                tier,
+                create,
+            } => self.put_in_tier(&bucket, &tier, create),
             DeskAsk::Advance { by_ms } => self.advance(by_ms),
         }
     }

@@ -18,6 +18,7 @@ pub mod people;
 pub mod quota;
 pub mod retention;
 pub mod rules;
+pub mod tier;
 pub mod uploads;
 
 #[cfg(test)]
@@ -34,6 +35,7 @@ pub use retention::{
     may_set_hold,
 };
 pub use rules::{default_for, with_rule};
+pub use tier::Tier;
 pub use types::{
     BucketKind, BucketPolicy, Mode, Period, PrefixRule, Refusal, Retention, Right, Rights,
     UploadRule,
