@@ -30,6 +30,15 @@ pub fn run(verb: BucketVerb) -> Outcome<()> {
             return Ok(());
         }
         BucketVerb::Create(args) => return put_in_tier(&args.vault, args.bucket, args.tier, true),
+        BucketVerb::MaxRetention(args) => {
+            let question = DeskAsk::Bound {
+                bucket: args.bucket,
+                days_max: args.days,
+            };
+            let buckets = buckets(&args.vault, question)?;
+            print(&buckets.iter().map(as_line).collect::<String>());
+            return Ok(());
+        }
         BucketVerb::Tier(args) => return put_in_tier(&args.vault, args.bucket, args.tier, false),
         BucketVerb::LowerDefault(args) => {
             let (bucket, default) = (args.bucket, args.default);
@@ -93,7 +102,11 @@ fn as_line(bucket: &BucketStatus) -> String {
         0 => String::new(),
         rules => format!(", {rules} prefixes with another"),
     };
-    format!("{name}: {tier} ({default}{rules})\n")
+    let bound = match bucket.max_days {
+        None => String::new(),
+        Some(days) => format!("; clients set at most {days} d"),
+    };
+    format!("{name}: {tier} ({default}{rules}{bound})\n")
 }
 
 fn ask(vault: &Path, bucket: String, change: Option<RuleChange>) -> Outcome<RuleReply> {

@@ -131,3 +131,41 @@ fn what_has_expired_is_reported_and_drafted_by_tier_with_what_stays_and_why() {
         assert!(said.contains(part), "{part}: {said}");
     }
 }
+
+#[test]
+fn a_bound_of_retention_is_set_by_staff_and_refused_to_clients_as_s3_does() {
+    let place = place();
+    let server = Server::start(&place);
+    let people = People::with_keys(&place);
+    people.found();
+    let client = Client::of(&place, &server);
+    people.does(
+        "olga",
+        &["bucket", "create", "tills", "--tier", "operational=30d"],
+    );
+    let bound = ["bucket", "max-retention", "tills", "--days", "40"];
+    let said = people.refused("anna", &bound);
+    assert!(said.contains("approver anna may not do this"), "{said}");
+    let said = people.does("olga", &bound);
+    assert_eq!(
+        said,
+        "tills: operational (COMPLIANCE, 30 d; clients set at most 40 d)\n"
+    );
+    let default = |days: u32| {
+        let body = format!(
+            "<ObjectLockConfiguration><ObjectLockEnabled>Enabled</ObjectLockEnabled><Rule><DefaultRetention>\
+             <Mode>COMPLIANCE</Mode><Days>{days}</Days></DefaultRetention></Rule></ObjectLockConfiguration>"
+        );
+        client.answer("PUT", "/tills?object-lock=", body.as_bytes())
+    };
+    let (status, said) = default(41);
+    assert_eq!(status, 403, "{said}");
+    assert!(
+        said.contains("AccessDenied") && said.contains("at most 40 days"),
+        "{said}"
+    );
+    assert_eq!(default(40).0, 200);
+    people.does("olga", &["bucket", "max-retention", "tills"]);
+    assert_eq!(default(41).0, 200);
+    assert_eq!(days(&client, "tills"), "41");
+}

@@ -460,6 +460,7 @@ pub(crate) fn bucket_body(row: &BucketRow) -> BucketBody {
                 disabled: rule.disabled,
             })
             .collect(),
+        max_days: row.max_days.unwrap_or_default(),
     }
 }
 
@@ -496,6 +497,7 @@ fn bucket_row(body: &BucketBody) -> BucketRow {
                 disabled: rule.disabled,
             })
             .collect(),
+        max_days: Some(body.max_days).filter(|days| *days != 0),
         deleted: false,
     }
 }

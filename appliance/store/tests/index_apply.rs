@@ -295,6 +295,7 @@ fn buckets_configurations_and_chunks_are_put_and_a_deleted_bucket_stays_known() 
         owner: OwnerId::default(),
         rules: Vec::new(),
         uploads: Vec::new(),
+        max_days: None,
         deleted: false,
     };
     let chunk = ChunkRow {

@@ -1,5 +1,4 @@
 //! Holds that come and go beside what people signed.
-#![expect(clippy::unwrap_used, reason = "a test may stop on surprise")]
 
 mod support;
 

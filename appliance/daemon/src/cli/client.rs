@@ -204,6 +204,9 @@ pub enum BucketVerb {
     /// Put a bucket into a tier of retention: new versions for which the client sets nothing are kept as long. Less
     /// than the bucket has needs two people: lower-default.
     Tier(PutInTierArgs),
+    /// Set the most days of retention that clients may set in a bucket, against junk that is locked for a century. What
+    /// is stored keeps its lock.
+    MaxRetention(MaxRetentionArgs),
     /// Ask for a lower default retention of a bucket.
     LowerDefault(LowerArgs),
 }
@@ -229,6 +232,19 @@ pub struct TierArgs {
     /// Its tier.
     #[arg(long)]
     pub tier: String,
+}
+
+/// `stele bucket max-retention`.
+#[derive(Debug, Args)]
+pub struct MaxRetentionArgs {
+    /// The vault's directory.
+    #[arg(long, value_name = "DIR")]
+    pub vault: PathBuf,
+    /// The bucket.
+    pub bucket: String,
+    /// Days from the moment a client asks; without it the bound is taken away.
+    #[arg(long, value_name = "N")]
+    pub days: Option<u32>,
 }
 
 /// `stele bucket tier`.

@@ -155,7 +155,7 @@ impl Registrar {
         let Answer::Bucket(info) = self.link.ask(command).map_err(not_done)? else {
             return Err(Error::NoAnswer);
         };
-        let rules = info.rules.into_iter().map(|rule| Rule {
+        let rules = info.rules.iter().map(|rule| Rule {
             prefix: String::from_utf8_lossy(&rule.prefix).into_owned(),
             days: rule.days,
         });

@@ -90,6 +90,13 @@ pub enum DeskAsk {
         /// Make it first.
         create: bool,
     },
+    /// Sets the most days of retention that clients may set in a bucket.
+    Bound {
+        /// Its name.
+        bucket: String,
+        /// Days; none takes the bound away.
+        days_max: Option<u32>,
+    },
     /// Sets a simulated clock forward.
     Advance {
         /// By how much.
@@ -361,6 +368,9 @@ pub struct BucketStatus {
     pub default: Option<String>,
     /// Prefixes with a default of their own.
     pub rules: u64,
+    /// Most days of retention that clients may set.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_days: Option<u32>,
 }
 
 /// Names are nothing for logs.

@@ -66,7 +66,7 @@ pub const fn needs(ask: &Ask) -> Needs {
                 // Their lists are recorded.
                 ActWish::Expiry { .. } | ActWish::Erase { .. } => Needs::One(STAFF),
             },
-            DeskAsk::Tier { .. } => Needs::One(STAFF),
+            DeskAsk::Tier { .. } | DeskAsk::Bound { .. } => Needs::One(STAFF),
             DeskAsk::Hold { .. } => Needs::One(HOLDERS),
             DeskAsk::Advance { .. } => Needs::One(OFFICERS),
         },
@@ -139,6 +139,10 @@ mod tests {
             same_owner_as: None,
         };
         let revoke = ClientAsk::Revoke { key_id: word() };
+        let bound = DeskAsk::Bound {
+            bucket: word(),
+            days_max: None,
+        };
         let tier = DeskAsk::Tier {
             bucket: word(),
             tier: word(),
@@ -171,6 +175,7 @@ mod tests {
             ),
             (Ask::Desk(DeskAsk::Buckets), &[]),
             (Ask::Desk(tier), staff),
+            (Ask::Desk(bound), staff),
             (request(lines), &[]),
             (request(expiry), staff),
             (request(erase), staff),

@@ -73,6 +73,7 @@ impl Desk {
                 tier,
                 create,
             } => self.put_in_tier(&bucket, &tier, create),
+            DeskAsk::Bound { bucket, days_max } => self.bound(&bucket, days_max),
             DeskAsk::Advance { by_ms } => self.advance(by_ms),
         }
     }

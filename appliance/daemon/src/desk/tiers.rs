@@ -29,6 +29,7 @@ impl Desk {
             tier: tier_of(&bucket),
             default: bucket.default.map(default_words),
             rules: bucket.rules.len() as u64,
+            max_days: bucket.max_days,
             name: bucket.name,
         });
         Ok(shown.collect())
@@ -64,10 +65,22 @@ impl Desk {
                 Err(NotStated::LowerTier(text.to_owned()).into())
             }
             Err(error) => Err(error),
-            Ok(_) => self.show_buckets().map(|mut buckets| {
-                buckets.retain(|bucket| bucket.name == name);
-                DeskReply::Buckets(buckets)
-            }),
+            Ok(_) => self.show_bucket(name),
         }
+    }
+
+    /// Sets the most days of retention that clients may set.
+    pub(super) fn bound(&self, name: &str, days_max: Option<u32>) -> Outcome<DeskReply> {
+        self.ask(|| Command::SetRetentionBound {
+            bucket: name.to_owned(),
+            days_max,
+        })?;
+        self.show_bucket(name)
+    }
+
+    fn show_bucket(&self, name: &str) -> Outcome<DeskReply> {
+        let mut buckets = self.show_buckets()?;
+        buckets.retain(|bucket| bucket.name == name);
+        Ok(DeskReply::Buckets(buckets))
     }
 }

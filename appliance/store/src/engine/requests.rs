@@ -156,6 +156,7 @@ impl Engine {
             Command::DeleteBucket { name }
             | Command::SetDefaultRetention { bucket: name, .. }
             | Command::SetUploadRules { bucket: name, .. }
+            | Command::SetRetentionBound { bucket: name, .. }
             | Command::SetRule { bucket: name, .. } => Some(Claim::Bucket(
                 self.bucket_named(name).ok_or(Refusal::NoSuchBucket)?,
             )),
@@ -295,6 +296,9 @@ impl Engine {
                 prefix,
                 days,
             } => bucket::set_rule(facts, bucket, prefix, *days),
+            Command::SetRetentionBound { bucket, days_max } => {
+                bucket::set_bound(facts, bucket, *days_max)
+            }
             Command::SetUploadRules { bucket, rules } => {
                 bucket::set_upload_rules(facts, bucket, rules)
             }

@@ -31,8 +31,8 @@ pub use clock::{ComplianceClock, EffectiveTime, effective_time};
 pub use expiry::{Kept, Standing, may_destroy, may_destroy_unheld, may_draft, standings};
 pub use quota::{Meter, Quota, Rate, Usage};
 pub use retention::{
-    Allowed, InitialLock, VersionLock, initial_lock, may_change, may_change_default, may_release,
-    may_set_hold,
+    Allowed, InitialLock, VersionLock, check_bound, check_default_bound, initial_lock, may_change,
+    may_change_default, may_release, may_set_hold,
 };
 pub use rules::{default_for, with_rule};
 pub use tier::Tier;

@@ -154,6 +154,7 @@ fn no_row_prints_a_name() {
             days: 1,
             disabled: false,
         }],
+        max_days: None,
         deleted: false,
     };
     let upload = UploadRow {
