@@ -202,7 +202,7 @@ pub enum Command {
         days: Option<u32>,
     },
     /// `Done`: the most days of retention that clients may set; asked by the vault alone.
-    SetRetentionBound {
+    SetBound {
         /// Bucket.
         bucket: String,
         /// Days; none takes the bound away.

@@ -174,7 +174,7 @@ fn attack_24_no_client_sets_more_retention_than_its_bucket_allows() {
     );
     let bound = |vault: &mut Running, days_max| {
         let bucket = "junk".to_owned();
-        let done = vault.ask(Command::SetRetentionBound { bucket, days_max });
+        let done = vault.ask(Command::SetBound { bucket, days_max });
         done.map(|_| ())
     };
     let invalid = Err(Refusal::Policy(policy::Refusal::BoundInvalid));

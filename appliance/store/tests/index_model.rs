@@ -201,10 +201,7 @@ impl Model {
             }
             Act::Hold(at, on) => {
                 let (object, row) = self.pick(*at)?;
-                if row.hold == Some(true) && !*on {
-                    row.unheld = Some(UnixMillis::new(u64::from(*at)));
-                }
-                row.hold = Some(*on);
+                row.switch_hold(*on, UnixMillis::new(u64::from(*at)));
                 Fact::HoldSet {
                     object,
                     version: row.version,

@@ -71,7 +71,7 @@ impl Desk {
 
     /// Sets the most days of retention that clients may set.
     pub(super) fn bound(&self, name: &str, days_max: Option<u32>) -> Outcome<DeskReply> {
-        self.ask(|| Command::SetRetentionBound {
+        self.ask(|| Command::SetBound {
             bucket: name.to_owned(),
             days_max,
         })?;

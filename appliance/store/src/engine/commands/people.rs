@@ -19,7 +19,7 @@ use crate::index::rows::{ObjectRow, ScopeRow, StatementRow};
 use crate::limits::{NOTE_BYTES_MAX, SCOPE_PIECE_COUNT_MAX};
 use crate::policy::approval::{Recorded, StatementRefusal, VaultFacts, verified};
 use crate::policy::may_destroy;
-use crate::request::{Answer, Refusal};
+use crate::request::{Answer, PeopleView, Refusal};
 
 /// A statement as somebody brings it.
 pub(crate) struct Brought<'a> {
@@ -81,6 +81,11 @@ pub(crate) fn state(
         draft.sealed = Sealed::BoxKey(note.to_vec());
     }
     Ok(Outcome::Write(vec![draft], After::Stated(known)))
+}
+
+/// People, requests and what follows from them.
+pub(crate) fn shown(view: PeopleView) -> Outcome {
+    Outcome::Answer(Answer::People(Box::new(view)))
 }
 
 /// What was sealed beside a statement.
