@@ -133,7 +133,7 @@ fn what_has_expired_is_reported_and_drafted_by_tier_with_what_stays_and_why() {
 }
 
 #[test]
-fn a_bound_of_retention_is_set_by_staff_and_refused_to_clients_as_s3_does() {
+fn a_bound_of_retention_is_set_by_staff_and_no_default_passes_it() {
     let place = place();
     let server = Server::start(&place);
     let people = People::with_keys(&place);
@@ -151,21 +151,11 @@ fn a_bound_of_retention_is_set_by_staff_and_refused_to_clients_as_s3_does() {
         said,
         "tills: operational (COMPLIANCE, 30 d; clients set at most 40 d)\n"
     );
-    let default = |days: u32| {
-        let body = format!(
-            "<ObjectLockConfiguration><ObjectLockEnabled>Enabled</ObjectLockEnabled><Rule><DefaultRetention>\
-             <Mode>COMPLIANCE</Mode><Days>{days}</Days></DefaultRetention></Rule></ObjectLockConfiguration>"
-        );
-        client.answer("PUT", "/tills?object-lock=", body.as_bytes())
-    };
-    let (status, said) = default(41);
-    assert_eq!(status, 403, "{said}");
-    assert!(
-        said.contains("AccessDenied") && said.contains("at most 40 days"),
-        "{said}"
-    );
-    assert_eq!(default(40).0, 200);
+    let beyond = ["bucket", "tier", "tills", "dea"];
+    let said = people.refused("olga", &beyond);
+    assert!(said.contains("at most 40 days from now"), "{said}");
+    assert_eq!(days(&client, "tills"), "30");
     people.does("olga", &["bucket", "max-retention", "tills"]);
-    assert_eq!(default(41).0, 200);
-    assert_eq!(days(&client, "tills"), "41");
+    people.does("olga", &beyond);
+    assert_eq!(days(&client, "tills"), "731");
 }
