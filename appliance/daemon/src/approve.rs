@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::cli::people::{AnswerArgs, ApproveVerb, ShowArgs};
+use crate::cli::people::{AnswerArgs, ApproveVerb, CertificateArgs, ShowArgs};
 use crate::client::shown as printable;
 use crate::console::{self, ask, bring, draft, note_of, sign_and_bring};
 use crate::control::desk::{DeskAsk, DeskReply, RequestStatus};
@@ -54,12 +54,13 @@ pub fn run(verb: ApproveVerb) -> Outcome<()> {
 ///
 /// # Errors
 /// When the vault is not served, or nothing was destroyed.
-pub fn certificate(args: &ShowArgs) -> Outcome<()> {
-    let request = args.number;
-    let DeskReply::Text(text) = ask(&args.vault, DeskAsk::Certificate { request })? else {
+pub fn certificate(args: &CertificateArgs) -> Outcome<()> {
+    let (request, sign) = (args.show.number, args.sign);
+    let question = DeskAsk::Certificate { request, sign };
+    let DeskReply::Text(text) = ask(&args.show.vault, question)? else {
         return Err(Error::ControlAnswer);
     };
-    print(&if args.json { as_json(&text) } else { text });
+    print(&if args.show.json { as_json(&text) } else { text });
     Ok(())
 }
 

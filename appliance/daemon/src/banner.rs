@@ -217,6 +217,7 @@ mod tests {
             gateway: None,
             tls: None,
             buckets: None,
+            tiers: Vec::new(),
             index: None,
             counters: None,
             healing: None,

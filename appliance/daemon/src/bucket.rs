@@ -1,14 +1,15 @@
-//! `stele bucket ...`: default retention by prefix. The serving process does what is asked.
+//! `stele bucket ...`: tiers of retention, and default retention by prefix. The serving process does what is asked.
 
 use std::path::Path;
 
 use crate::cli::client::{BucketVerb, RuleVerb};
 use crate::client::shown;
+use crate::console;
 use crate::control::clients::{RuleAsk, RuleChange, RuleReply};
-use crate::control::desk::ActWish;
+use crate::control::desk::{ActWish, BucketStatus, DeskAsk, DeskReply};
 use crate::control::socket::ask_rule;
 use crate::disk::{existing, not_served, print};
-use crate::error::Outcome;
+use crate::error::{Error, Outcome};
 use crate::people::request;
 use crate::status::as_json;
 
@@ -19,6 +20,26 @@ use crate::status::as_json;
 pub fn run(verb: BucketVerb) -> Outcome<()> {
     let verb = match verb {
         BucketVerb::Rule(verb) => verb,
+        BucketVerb::List(args) => {
+            let buckets = buckets(&args.vault, DeskAsk::Buckets)?;
+            print(&if args.json {
+                as_json(&buckets)
+            } else {
+                buckets.iter().map(as_line).collect()
+            });
+            return Ok(());
+        }
+        BucketVerb::Create(args) => return put_in_tier(&args.vault, args.bucket, args.tier, true),
+        BucketVerb::MaxRetention(args) => {
+            let question = DeskAsk::Bound {
+                bucket: args.bucket,
+                days_max: args.days,
+            };
+            let buckets = buckets(&args.vault, question)?;
+            print(&buckets.iter().map(as_line).collect::<String>());
+            return Ok(());
+        }
+        BucketVerb::Tier(args) => return put_in_tier(&args.vault, args.bucket, args.tier, false),
         BucketVerb::LowerDefault(args) => {
             let (bucket, default) = (args.bucket, args.default);
             return request(&args.request, ActWish::LowerDefault { bucket, default });
@@ -49,6 +70,43 @@ pub fn run(verb: BucketVerb) -> Outcome<()> {
         }
     }
     Ok(())
+}
+
+fn put_in_tier(vault: &Path, bucket: String, tier: String, create: bool) -> Outcome<()> {
+    let question = DeskAsk::Tier {
+        bucket,
+        tier,
+        create,
+    };
+    print(
+        &buckets(vault, question)?
+            .iter()
+            .map(as_line)
+            .collect::<String>(),
+    );
+    Ok(())
+}
+
+fn buckets(vault: &Path, question: DeskAsk) -> Outcome<Vec<BucketStatus>> {
+    match console::ask(vault, question)? {
+        DeskReply::Buckets(buckets) => Ok(buckets),
+        _ => Err(Error::ControlAnswer),
+    }
+}
+
+fn as_line(bucket: &BucketStatus) -> String {
+    let name = shown(&bucket.name);
+    let tier = bucket.tier.as_deref().unwrap_or("no tier");
+    let default = bucket.default.as_deref().unwrap_or("no default retention");
+    let rules = match bucket.rules {
+        0 => String::new(),
+        rules => format!(", {rules} prefixes with another"),
+    };
+    let bound = match bucket.max_days {
+        None => String::new(),
+        Some(days) => format!("; clients set at most {days} d"),
+    };
+    format!("{name}: {tier} ({default}{rules}{bound})\n")
 }
 
 fn ask(vault: &Path, bucket: String, change: Option<RuleChange>) -> Outcome<RuleReply> {

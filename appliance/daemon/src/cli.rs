@@ -16,7 +16,7 @@ use crate::keys::KeySource;
 
 use client::{BucketVerb, ClientVerb};
 use expiry::{ClockVerb, EraseVerb, ExpiryVerb, HoldVerb};
-use people::{ApproveVerb, PeopleVerb, RequestArgs, ShowArgs};
+use people::{ApproveVerb, CertificateArgs, PeopleVerb, RequestArgs, ShowArgs};
 use tls::TlsVerb;
 
 /// Where a vault listens unless told otherwise.
@@ -81,8 +81,8 @@ pub enum Verb {
     /// See the clocks, set a simulated one forward, or draft a correction.
     #[command(subcommand)]
     Clock(ClockVerb),
-    /// Say all that can be said of a destruction.
-    Certificate(ShowArgs),
+    /// Say all that can be said of a destruction, but for names, which went with the keys.
+    Certificate(CertificateArgs),
     /// Run the network face of a served vault; started by `serve`, never by hand.
     #[command(hide = true)]
     Gateway,

@@ -141,7 +141,19 @@ fn hold_line(hold: &HoldStatus) -> String {
 
 fn report_text(report: &ExpiryReport) -> String {
     let mut text = format!("judged by {}\n", report.release_time);
+    if report.erasure_suspended {
+        text.push_str("nothing is destroyed now: the clocks are more than a day apart\n");
+    }
+    let mut before = None;
     for row in &report.rows {
+        let tier = row.tier.as_deref();
+        if before != Some(tier) {
+            text.push_str(&match tier {
+                Some(tier) => format!("tier {tier}:\n"),
+                None => "in no tier:\n".to_owned(),
+            });
+            before = Some(tier);
+        }
         let (month, bucket) = (&row.month, &row.bucket);
         let (count, bytes) = (row.expired, size(row.expired_bytes));
         text.push_str(&format!(

@@ -86,6 +86,7 @@ pub fn status(directory: &Directory, config: &Config) -> Outcome<Status> {
         gateway: None,
         tls: None,
         buckets: None,
+        tiers: Vec::new(),
         index: None,
         counters: None,
         healing: None,

@@ -104,6 +104,7 @@ pub fn live_status(engine: &EngineStatus, place: &Place) -> Status {
         gateway: Some(gateway(place.gateway.now())),
         tls: None,
         buckets: Some(engine.buckets),
+        tiers: Vec::new(),
         index: engine.index.as_ref().map(index),
         counters: Some(CounterStatus {
             frames: counters.frames,

@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use stele_format::checkpoint::Certificate;
 use stele_format::units::PoolId;
 use stele_store::receipts::LogSigner;
 use zeroize::Zeroizing;
@@ -25,6 +26,19 @@ pub fn make(link: &Link) -> Outcome<Zeroizing<[u8; 32]>> {
     getrandom::fill(&mut *seed).map_err(|_| Error::Entropy)?;
     link.put_config(RECORD, &*seed)?;
     Ok(seed)
+}
+
+/// Signs a certificate with the vault's key; none in a vault without one that can be used.
+///
+/// # Errors
+/// What the engine refuses.
+pub fn certify(link: &Link, pool: PoolId, certificate: &Certificate) -> Outcome<Option<String>> {
+    let value = link.get_config(RECORD)?.map(Zeroizing::new);
+    let seed = value.and_then(|value| <[u8; 32]>::try_from(value.as_slice()).ok());
+    let signer = seed
+        .map(Zeroizing::new)
+        .and_then(|seed| LogSigner::new(pool, &seed).ok());
+    Ok(signer.and_then(|signer| signer.certify(certificate)))
 }
 
 /// Lets the engine sign with the vault's key. Nothing here keeps a vault from being served.

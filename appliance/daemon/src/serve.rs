@@ -451,7 +451,9 @@ impl Answerer for Live {
         // While the engine starts again it shows nobody.
         if engine.rebuilding.is_none() {
             let desk = Arc::clone(&self.desk);
-            status.people = Some(apart(move || desk.summary()).await?);
+            let (people, tiers) = apart(move || Ok((desk.summary()?, desk.tiers()?))).await?;
+            status.people = Some(people);
+            status.tiers = tiers;
         }
         Ok(status)
     }

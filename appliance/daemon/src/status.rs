@@ -72,7 +72,7 @@ fn as_text(status: &Status) -> String {
         text.push_str(&tls_verb::line(tls));
     }
     if let Some(buckets) = status.buckets {
-        text.push_str(&format!("buckets  {buckets}\n"));
+        text.push_str(&format!("buckets  {buckets}{}\n", tiers(&status.tiers)));
     }
     if let Some(index) = &status.index {
         let (used, room) = (size(index.file_bytes), size(index.capacity_bytes));
@@ -112,6 +112,13 @@ fn as_text(status: &Status) -> String {
         text.push_str("clock    simulated: a vault for tests, its retention dates prove nothing\n");
     }
     text
+}
+
+/// How many buckets are in which tier of retention.
+fn tiers(tiers: &[(String, u64)]) -> String {
+    let words = tiers.iter();
+    let words = words.map(|(tier, count)| format!(", {count} in tier {tier}"));
+    words.collect()
 }
 
 /// Where the keys are, if anything is known of it.

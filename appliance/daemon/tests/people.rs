@@ -10,6 +10,7 @@ use std::time::Duration;
 use common::people::People;
 use common::s3::Client;
 use common::{DISK, Place, Server, succeed, text};
+use stele_format::checkpoint::{Certificate, LogKey};
 
 const MARGIN: &str = "3d";
 
@@ -103,6 +104,22 @@ fn what_two_people_signed_is_destroyed_and_its_neighbours_stay() {
     ] {
         assert!(certificate.contains(part), "{part}: {certificate}");
     }
+    let key = place.status()["log"]["key"].as_str().map(LogKey::parse);
+    let key = key.expect("said").expect("a key");
+    let signed = succeed(&["certificate", "--vault", vault, "--sign", &number]);
+    let certificate = Certificate::verify(&signed, &key).expect("the log's key signed it");
+    for part in [
+        "destroyed     1 versions",
+        "cryptographic erase (CE, NIST SP 800-88r2)",
+        "verified by   the vault at ",
+        "medium        disk 1, id ",
+        "copy remains  wherever somebody kept one",
+        "executed by   olga",
+    ] {
+        assert!(certificate.text().contains(part), "{part}: {signed}");
+    }
+    let forged = signed.replace("destroyed     1", "destroyed     2");
+    assert!(Certificate::verify(&forged, &key).is_err());
 }
 
 #[test]
@@ -364,6 +381,48 @@ fn holds_by_case_stay_until_people_release_them() {
     let said = people.does("odin", &["approve", "execute", &number]);
     assert!(said.contains("hold of"), "{said}");
     people.does("olga", &draft);
+}
+
+/// The statement is durable and the vault dies before anybody has the list worked off.
+#[test]
+fn a_hold_that_a_kill_cut_short_is_put_on_its_list_by_the_next_start() {
+    let place = place();
+    let server = Server::start(&place);
+    let people = People::with_keys(&place);
+    people.found();
+    let client = Client::of(&place, &server);
+    client.put("/backups", b"");
+    client.put("/backups/kept", b"of use");
+    let file = place.beside("hold");
+    let words = ["hold", "place", "--bucket", "backups", "--case", "Doe"];
+    people.does("olga", &[&words[..], &["--out", text(&file)]].concat());
+    let statement = std::fs::read_to_string(&file).expect("read");
+    let signature = std::fs::read_to_string(people.sign("olga", &file)).expect("read");
+    let state = serde_json::json!({"desk": {"state":
+        {"text": statement, "signatures": [signature], "note": null}}});
+    let reply = asked(&place, &state);
+    assert_eq!(reply["desk"]["stated"]["carry_out"], true, "{reply}");
+    let held = |client: &Client| {
+        let (_, said) = client
+            .call("GET", "/backups/kept?legal-hold=", b"")
+            .expect("answered");
+        String::from_utf8(said)
+            .expect("text")
+            .contains("<Status>ON</Status>")
+    };
+    assert!(!held(&client));
+    server.kill();
+    let server = Server::start(&place);
+    let client = client.at(&server);
+    while !held(&client) {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    assert!(server.said().contains("carried on"), "{}", server.said());
+    server.kill();
+    // It is done, and no later start takes it up again.
+    let server = Server::start(&place);
+    assert!(held(&client.at(&server)));
+    assert!(!server.said().contains("carried on"), "{}", server.said());
 }
 
 #[test]

@@ -10,12 +10,14 @@
 //!
 //! What is read is [`UnverifiedCheckpoint`] until the log's own key has verified it.
 
+mod certificate;
 mod key;
 
 use core::fmt;
 
 use thiserror::Error;
 
+pub use certificate::Certificate;
 pub use key::LogKey;
 
 use crate::limits::{LOG_RECORDS_MAX, NOTE_BYTES_MAX, NOTE_SIGNATURES_MAX};

@@ -104,6 +104,8 @@ pub const FRONTIER_NODES_MAX: usize = 64;
 pub const LOG_RECORDS_MAX: u64 = 1 << 60;
 /// Longest checkpoint with its signatures.
 pub const NOTE_BYTES_MAX: usize = 8 * 1024;
+/// Longest text of a certificate, without its signatures.
+pub const CERTIFICATE_BYTES_MAX: usize = 16 * 1024;
 /// Most signatures of a checkpoint: the log's and those of witnesses.
 pub const NOTE_SIGNATURES_MAX: usize = 16;
 /// Longest proof with its checkpoint.

@@ -220,6 +220,8 @@ pub struct BucketBody {
     pub rules: Vec<BucketRule>,
     /// When unfinished uploads are given up, by prefix, in the order in which they were set.
     pub uploads: Vec<UploadRule>,
+    /// Most days of retention that a client may set, or 0 for no bound.
+    pub max_days: u32,
 }
 
 /// The default retention of new versions whose name begins with a prefix.

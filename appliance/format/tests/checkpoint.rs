@@ -2,7 +2,9 @@
 
 use ed25519_dalek::{Signer, SigningKey};
 use proptest::prelude::{prop_assert, prop_assert_eq, proptest};
-use stele_format::checkpoint::{Checkpoint, CheckpointError, LogKey, Origin, UnverifiedCheckpoint};
+use stele_format::checkpoint::{
+    Certificate, Checkpoint, CheckpointError, LogKey, Origin, UnverifiedCheckpoint,
+};
 use stele_format::digest::Digest;
 use stele_format::proof::{LogProof, Receipt, ReceiptError};
 use stele_format::record::{Body, Marker, RecordHeader, encode_record};
@@ -252,5 +254,67 @@ proptest! {
         if let Ok(read) = UnverifiedCheckpoint::parse(note) {
             prop_assert!(note.starts_with(&read.claims().to_string()));
         }
+    }
+}
+
+fn certificate() -> (Certificate, String) {
+    let lines = [
+        "destroyed     1 versions",
+        "method        cryptographic erase",
+    ];
+    let lines = lines.map(str::to_owned);
+    let certificate = Certificate::new(Origin::of(POOL), &lines).expect("of the form");
+    let signature = signing().sign(certificate.text().as_bytes()).to_bytes();
+    let note = certificate.note(&key(), &signature);
+    (certificate, note)
+}
+
+#[test]
+fn a_certificate_is_read_as_it_was_signed_and_no_change_of_a_byte_verifies() {
+    let (certificate, note) = certificate();
+    assert_eq!(Certificate::verify(&note, &key()), Ok(certificate));
+    let begin = "stele-certificate v1\nlog stele/abababababababababababababababab\ndestroyed";
+    assert!(note.starts_with(begin), "{note}");
+    for place in 0..note.len() {
+        for bit in 0..8 {
+            let mut other = note.clone().into_bytes();
+            other[place] ^= 1 << bit;
+            if let Ok(other) = String::from_utf8(other) {
+                let read = Certificate::verify(&other, &key());
+                assert!(read.is_err(), "{place} {bit} {other}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_certificate_is_no_checkpoint_and_has_one_line_of_the_logs_key() {
+    let (_, note) = certificate();
+    assert!(UnverifiedCheckpoint::parse(&note).is_err());
+    let refused = |note: &str| Certificate::verify(note, &key()).expect_err("refused");
+    assert_eq!(refused(&self::note(&checkpoint())), CheckpointError::Note);
+    let (text, line) = note.split_once("\n\n").expect("a note");
+    assert_eq!(refused(text), CheckpointError::Note);
+    let twice = format!("{text}\n\n{line}{line}");
+    assert_eq!(refused(&twice), CheckpointError::Note);
+    let other = LogKey::new(
+        Origin::of(PoolId::from_bytes([1; 16])),
+        signing().verifying_key().as_bytes(),
+    );
+    let other = Certificate::verify(&note, &other.expect("valid"));
+    assert_eq!(other, Err(CheckpointError::OtherLog));
+    for lines in [
+        vec![],
+        vec![""],
+        vec!["a\nb"],
+        vec!["a\x1bb"],
+        vec!["a", "", "b"],
+    ] {
+        let lines: Vec<String> = lines.into_iter().map(str::to_owned).collect();
+        assert_eq!(
+            Certificate::new(Origin::of(POOL), &lines),
+            None,
+            "{lines:?}"
+        );
     }
 }

@@ -432,3 +432,20 @@ fn a_walk_accepts_only_the_next_frame() {
     assert_eq!(read.verify(expect), Err(FrameError::Payload));
     assert_ne!(DISK, DiskId::ZERO);
 }
+
+#[test]
+fn a_bucket_may_bound_what_clients_set_and_not_to_nothing() {
+    let bounded = stele_format::manifest::BucketBody {
+        max_days: 731,
+        ..support::bucket_with_upload_rules()
+    };
+    let bytes = bounded.encode();
+    let read = stele_format::manifest::BucketBody::decode(&bytes);
+    assert_eq!(read.as_ref(), Ok(&bounded));
+    // The bound is last: key 10, and its number in three bytes.
+    let mut none = bytes.to_vec();
+    let end = none.len() - 3;
+    assert_eq!(none[end..], [0x19, 0x02, 0xdb]);
+    none.splice(end.., [0]);
+    assert!(stele_format::manifest::BucketBody::decode(&none).is_err());
+}

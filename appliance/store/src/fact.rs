@@ -156,6 +156,7 @@ pub(crate) fn facts(
             object: header.object,
             version: header.version,
             on: header.hold,
+            at: header.compliance_ms,
         }),
         (Body::Tags, _) => Some(Fact::TagsSet {
             object: header.object,
@@ -315,6 +316,7 @@ fn version_added(
         modified: header.wall_ms,
         retention: retention_of(header),
         hold: header.hold.then_some(true),
+        unheld: None,
         key_index: header.key_index,
         location,
         parts: u32::try_from(manifest.part_sizes.len()).unwrap_or(u32::MAX),
@@ -465,6 +467,7 @@ pub(crate) fn bucket_body(row: &BucketRow) -> BucketBody {
                 disabled: rule.disabled,
             })
             .collect(),
+        max_days: row.max_days.unwrap_or_default(),
     }
 }
 
@@ -501,6 +504,7 @@ fn bucket_row(body: &BucketBody) -> BucketRow {
                 disabled: rule.disabled,
             })
             .collect(),
+        max_days: Some(body.max_days).filter(|days| *days != 0),
         deleted: false,
     }
 }

@@ -7,7 +7,9 @@ use std::cell::OnceCell;
 use std::sync::Arc;
 
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
-use stele_format::checkpoint::{Checkpoint, CheckpointError, LogKey, Origin, UnverifiedCheckpoint};
+use stele_format::checkpoint::{
+    Certificate, Checkpoint, CheckpointError, LogKey, Origin, UnverifiedCheckpoint,
+};
 use stele_format::digest::Digest;
 use stele_format::limits::RECORD_HEADER_BYTES;
 use stele_format::proof::Receipt;
@@ -58,6 +60,17 @@ impl LogSigner {
         let signature = self.pair.sign(checkpoint.to_string().as_bytes());
         let signature = signature.as_ref().try_into().ok()?;
         Some(checkpoint.note(&self.key, signature))
+    }
+
+    /// The signed note over a certificate; none for another log's, or if the signature were not 64 bytes.
+    #[must_use]
+    pub fn certify(&self, certificate: &Certificate) -> Option<String> {
+        if certificate.origin() != self.key.origin() {
+            return None;
+        }
+        let signature = self.pair.sign(certificate.text().as_bytes());
+        let signature = signature.as_ref().try_into().ok()?;
+        Some(certificate.note(&self.key, signature))
     }
 
     fn sign(&self, log: &LogHead) -> Option<Signed> {

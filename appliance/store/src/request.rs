@@ -201,6 +201,13 @@ pub enum Command {
         /// Days; none removes the rule.
         days: Option<u32>,
     },
+    /// `Done`: the most days of retention that clients may set; asked by the vault alone.
+    SetBound {
+        /// Bucket.
+        bucket: String,
+        /// Days; none takes the bound away.
+        days_max: Option<u32>,
+    },
     /// `Done`: when unfinished uploads are given up.
     SetUploadRules {
         /// Bucket.
@@ -456,9 +463,11 @@ pub struct BucketInfo {
     /// Default retention.
     pub default: Option<(Mode, Period)>,
     /// Default retention by prefix.
-    pub rules: Vec<PrefixRule>,
+    pub rules: Arc<Vec<PrefixRule>>,
     /// When unfinished uploads are given up.
     pub uploads: Arc<Vec<UploadRule>>,
+    /// Most days of retention that a client may set.
+    pub max_days: Option<u32>,
     /// Whose it is.
     pub owner: OwnerId,
 }

@@ -10,12 +10,13 @@ use std::sync::Arc;
 use stele_device::sim::disk::SimDiskHandle;
 use stele_format::units::{UnixMillis, VersionId};
 use stele_store::policy::{
-    self, Asker, Client, Grants, Mode, OwnerId, Quota, Rate, Retention, Rights,
+    self, Asker, Client, Grants, Mode, OwnerId, Period, Quota, Rate, Retention, Rights,
 };
 use stele_store::recovery::OpenError;
 use stele_store::request::{Command, LockWish, ObjectName, Refusal};
 use support::locks::{
-    DAY, START, check_content, delete, head, is_locked, lock, open, put, until, vault,
+    DAY, START, check_content, delete, head, is_locked, lock, open, put, retain, set_default,
+    until, vault,
 };
 use support::{DISK_BYTES, Rig, Running, content, name};
 
@@ -157,6 +158,71 @@ fn attack_24_a_retention_bomb_goes_off_in_the_quota_of_who_laid_it() {
     assert_eq!(again, Err(full));
     vault.asker = None;
     put(&mut vault, &name("b", "k"), LockWish::default(), 1);
+}
+
+/// A bound on the bucket stands before the century, for objects, uploads in parts, changes and defaults alike.
+#[test]
+fn attack_24_no_client_sets_more_retention_than_its_bucket_allows() {
+    let (_rig, mut vault) = vault();
+    vault.bucket("junk", true);
+    let object = name("junk", "k");
+    let before = put(
+        &mut vault,
+        &object,
+        lock(Some(until(Mode::Compliance, 24 * 50)), None),
+        1,
+    );
+    let bound = |vault: &mut Running, days_max| {
+        let bucket = "junk".to_owned();
+        let done = vault.ask(Command::SetBound { bucket, days_max });
+        done.map(|_| ())
+    };
+    let invalid = Err(Refusal::Policy(policy::Refusal::BoundInvalid));
+    assert_eq!(bound(&mut vault, Some(0)), invalid);
+    assert_eq!(bound(&mut vault, Some(36_501)), invalid);
+    set_default(
+        &mut vault,
+        "junk",
+        Some((Mode::Compliance, Period::Days(20))),
+    )
+    .unwrap();
+    assert_eq!(bound(&mut vault, Some(19)), invalid);
+    assert_eq!(bound(&mut vault, Some(30)), Ok(()));
+    vault.asker = Some(client("", BTreeMap::new()));
+    let only_vault = Err(Refusal::Policy(policy::Refusal::OnlyVault));
+    assert_eq!(bound(&mut vault, None), only_vault);
+    let beyond = || Refusal::Policy(policy::Refusal::BeyondBound { days_max: 30 });
+    let wish = |ahead: u64| lock(Some(until(Mode::Compliance, 24 * ahead)), None);
+    assert_eq!(open(&mut vault, &object, wish(31)), Err(beyond()));
+    assert_eq!(open(&mut vault, &object, wish(29)), Ok(()));
+    let upload = |vault: &mut Running, lock| {
+        let command = Command::CreateUpload {
+            name: object.clone(),
+            metadata: stele_store::request::Metadata::default(),
+            lock,
+            announced: None,
+        };
+        vault.ask(command).map(|_| ())
+    };
+    assert_eq!(upload(&mut vault, wish(31)), Err(beyond()));
+    assert_eq!(upload(&mut vault, wish(29)), Ok(()));
+    let longer = (Mode::Compliance, Period::Days(31));
+    assert_eq!(set_default(&mut vault, "junk", Some(longer)), Err(beyond()));
+    // What was kept for longer before stays so, and may be said again, not more.
+    let again = |vault: &mut Running, ahead: u64| {
+        retain(
+            vault,
+            &object,
+            Some(before),
+            Some(until(Mode::Compliance, 24 * ahead)),
+            false,
+        )
+    };
+    assert_eq!(again(&mut vault, 50), Ok(()));
+    assert_eq!(again(&mut vault, 51), Err(beyond()));
+    vault.asker = None;
+    assert_eq!(bound(&mut vault, None), Ok(()));
+    assert_eq!(again(&mut vault, 51), Ok(()));
 }
 
 fn open_with_bytes(vault: &mut Running, object: &ObjectName) -> Result<(), Refusal> {

@@ -12,6 +12,8 @@ mod crash;
 mod effects;
 #[path = "destruction/erase.rs"]
 mod erase;
+#[path = "destruction/holds.rs"]
+mod holds;
 #[path = "destruction/lists.rs"]
 mod lists;
 #[path = "destruction/people.rs"]

@@ -102,6 +102,7 @@ fn version_row(at: u64) -> VersionRow {
         modified: UnixMillis::new(at),
         retention: None,
         hold: None,
+        unheld: None,
         key_index: KeyIndex::new(at),
         location: location(at),
         parts: 0,
@@ -222,6 +223,7 @@ fn adding_a_version_again_keeps_what_happened_to_it_since() {
             object: OBJECT,
             version,
             on: true,
+            at: UnixMillis::new(7),
         },
         released(1),
         added(1),
@@ -295,6 +297,7 @@ fn buckets_configurations_and_chunks_are_put_and_a_deleted_bucket_stays_known() 
         owner: OwnerId::default(),
         rules: Vec::new(),
         uploads: Vec::new(),
+        max_days: None,
         deleted: false,
     };
     let chunk = ChunkRow {
@@ -367,6 +370,7 @@ fn facts_that_do_not_follow_from_the_rows_are_refused_and_change_nothing() {
                 object: other_object,
                 version: version_id(1),
                 on: true,
+                at: UnixMillis::new(7),
             },
             Box::new(missing(Table::Versions)),
         ),

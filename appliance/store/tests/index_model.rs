@@ -120,6 +120,7 @@ impl Model {
             modified: UnixMillis::new(1000 + index.get()),
             retention: None,
             hold: None,
+            unheld: None,
             key_index: KeyIndex::new(index.get()),
             location: location(index),
             parts: 0,
@@ -201,11 +202,12 @@ impl Model {
             }
             Act::Hold(at, on) => {
                 let (object, row) = self.pick(*at)?;
-                row.hold = Some(*on);
+                row.switch_hold(*on, UnixMillis::new(u64::from(*at)));
                 Fact::HoldSet {
                     object,
                     version: row.version,
                     on: *on,
+                    at: UnixMillis::new(u64::from(*at)),
                 }
             }
             Act::Tags(at) => {

@@ -34,6 +34,8 @@ pub enum Command {
     Prove(ProveArgs),
     /// Verify a receipt with the log's key alone, and say what it proves.
     Receipt(ReceiptArgs),
+    /// Verify a certificate of destruction with the log's key alone, and print what it says.
+    Certificate(CertificateArgs),
 }
 
 /// Arguments of `prove`.
@@ -76,6 +78,17 @@ fn parse_version(text: &str) -> Result<VersionId, NoVersionId> {
 #[derive(Debug, Args)]
 pub struct ReceiptArgs {
     /// A file with the receipt, as text or in the base64 of the header `x-stele-receipt`.
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// The log's key, as `stele checkpoint --key` prints it.
+    #[arg(long, value_name = "KEY", value_parser = LogKey::parse)]
+    pub key: LogKey,
+}
+
+/// Arguments of `certificate`.
+#[derive(Debug, Args)]
+pub struct CertificateArgs {
+    /// A file with what `stele certificate --sign` printed.
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
     /// The log's key, as `stele checkpoint --key` prints it.

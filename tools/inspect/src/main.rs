@@ -7,9 +7,11 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
-use stele_format::checkpoint::{CheckpointError, UnverifiedCheckpoint};
+use stele_format::checkpoint::{Certificate, CheckpointError, UnverifiedCheckpoint};
 use stele_format::proof::from_header_value;
-use stele_inspect::cli::{AuditArgs, Cli, Command, DumpArgs, ProveArgs, ReceiptArgs, VerifyArgs};
+use stele_inspect::cli::{
+    AuditArgs, CertificateArgs, Cli, Command, DumpArgs, ProveArgs, ReceiptArgs, VerifyArgs,
+};
 use stele_inspect::limits::{REREAD_PAUSE_MS, TEXT_FILE_BYTES_MAX};
 use stele_inspect::pool::PoolError;
 use stele_inspect::prove::{self, Claim};
@@ -31,6 +33,8 @@ enum Refusal {
     File { path: PathBuf, source: io::Error },
     #[error("the checkpoint is not believed: {0}")]
     Checkpoint(#[from] CheckpointError),
+    #[error("the certificate is not believed: {0}")]
+    Certificate(#[source] CheckpointError),
 }
 
 impl Refusal {
@@ -49,6 +53,7 @@ fn main() -> ExitCode {
         Command::Dump(args) => (args.json, run_dump(&args)),
         Command::Prove(args) => (false, run_prove(&args)),
         Command::Receipt(args) => (false, run_receipt(&args)),
+        Command::Certificate(args) => (false, run_certificate(&args)),
     };
     let code = match result {
         Ok((text, code)) => {
@@ -158,5 +163,13 @@ fn run_receipt(args: &ReceiptArgs) -> Result<(String, u8), Refusal> {
     let text = read_text(&args.file)?;
     let text = from_header_value(text.trim_end()).unwrap_or(text);
     let said = prove::receipt(&text, &args.key)?;
+    Ok((said, Verdict::Clean.code()))
+}
+
+fn run_certificate(args: &CertificateArgs) -> Result<(String, u8), Refusal> {
+    let text = read_text(&args.file)?;
+    let certificate = Certificate::verify(&text, &args.key).map_err(Refusal::Certificate)?;
+    // It has no control characters but the ends of its lines.
+    let said = format!("the log's key signed this:\n{}", certificate.text());
     Ok((said, Verdict::Clean.code()))
 }

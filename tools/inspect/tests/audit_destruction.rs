@@ -545,7 +545,8 @@ fn a_case_that_was_lifted_holds_the_same_list_again() {
     };
     book.put_case("olga", "case 7", &versions[..1]);
     let act = release(&mut book);
-    book.through("fay", &["anna"], act, 8 * DAY);
+    let done = book.through("fay", &["anna"], act, 8 * DAY);
+    book.enacted(done.index);
     let asked = approved(&mut book, &versions[..1]);
     // The same person, case and list.
     book.put_case("olga", "case 7", &versions[..1]);

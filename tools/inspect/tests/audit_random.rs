@@ -247,12 +247,13 @@ impl History {
             scope,
             count: 1,
         });
-        self.book.through("fay", &["anna"], act, 7 * DAY);
+        let asked = self.book.through("fay", &["anna"], act, 7 * DAY);
         self.known[at].case = None;
         if self.known[at].hold {
             self.book.hold(&version, false);
             self.known[at].hold = false;
         }
+        self.book.enacted(asked.index);
     }
 
     fn erase(&mut self, which: usize, count: usize, early: bool) {

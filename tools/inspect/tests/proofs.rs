@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use ed25519_dalek::{Signer, SigningKey};
 use stele_format::TreeHash;
-use stele_format::checkpoint::{Checkpoint, LogKey, Origin, UnverifiedCheckpoint};
+use stele_format::checkpoint::{Certificate, Checkpoint, LogKey, Origin, UnverifiedCheckpoint};
 use stele_format::digest::Digest;
 use stele_format::proof::Receipt;
 use stele_format::record::{Body, Marker, RecordHeader, encode_record};
@@ -236,6 +236,30 @@ fn run(arguments: &[&str]) -> Output {
         .args(arguments)
         .output()
         .unwrap()
+}
+
+#[test]
+fn the_program_verifies_certificates_with_the_logs_key_alone() {
+    let temp = tempfile::tempdir().unwrap();
+    let file = temp.path().join("certificate").to_str().unwrap().to_owned();
+    let origin = Origin::of(PoolId::from_bytes([4; 16]));
+    let key = key(origin.pool());
+    let lines = ["destroyed     1 versions".to_owned()];
+    let certificate = Certificate::new(origin, &lines).unwrap();
+    let signature = signing().sign(certificate.text().as_bytes()).to_bytes();
+    let note = certificate.note(&key, &signature);
+    let judged = |text: &str| {
+        fs::write(&file, text).unwrap();
+        run(&["certificate", &file, "--key", &key.to_string()])
+    };
+    let believed = judged(&note);
+    assert_eq!(believed.status.code(), Some(0));
+    let said = String::from_utf8(believed.stdout).unwrap();
+    assert!(said.ends_with("destroyed     1 versions\n"), "{said}");
+    let forged = judged(&note.replace("1 versions", "2 versions"));
+    assert_eq!(forged.status.code(), Some(2));
+    let said = String::from_utf8(forged.stderr).unwrap();
+    assert!(said.contains("the certificate is not believed"), "{said}");
 }
 
 #[test]

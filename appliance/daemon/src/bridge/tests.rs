@@ -582,13 +582,14 @@ fn buckets_and_stored_versions_come_up_and_configuration_never_does() {
             kind,
             created: UnixMillis::new(5),
             default: Some((Mode::Compliance, Period::Days(1))),
-            rules: Vec::new(),
+            rules: std::sync::Arc::default(),
             uploads: std::sync::Arc::new(vec![policy::UploadRule {
                 id: "i".to_owned(),
                 prefix: b"wal/".to_vec(),
                 days: 3,
                 disabled: true,
             }]),
+            max_days: Some(30),
             owner: policy::OwnerId::new("a1").expect("an owner"),
         };
         let expected = gateway::BucketInfo {

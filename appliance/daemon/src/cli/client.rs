@@ -196,8 +196,68 @@ pub enum BucketVerb {
     /// Default retention of new versions by prefix of their keys.
     #[command(subcommand)]
     Rule(RuleVerb),
+    /// Show all buckets with their tiers of retention.
+    List(StatusArgs),
+    /// Make a bucket with Object Lock in a tier of retention; it is the vault's own, of the key made with it and
+    /// those of the same owner. Other clients make theirs over S3, and `tier` puts them into one.
+    Create(TierArgs),
+    /// Put a bucket into a tier of retention: new versions for which the client sets nothing are kept as long. Less
+    /// than the bucket has needs two people: lower-default.
+    Tier(PutInTierArgs),
+    /// Set the most days of retention that clients may set in a bucket, against junk that is locked for a century. What
+    /// is stored keeps its lock.
+    MaxRetention(MaxRetentionArgs),
     /// Ask for a lower default retention of a bucket.
     LowerDefault(LowerArgs),
+}
+
+/// What the tiers are, for help.
+const TIERS: &str = "\
+operational[=30d..90d]  for getting back to work [90 days]
+dea                     two years: 21 CFR 1304.04, 1311.305
+hipaa                   six years: documentation, 45 CFR 164.316(b)(2)(i)
+compliance[=1y..7y]     what law or contract asks for otherwise [7 years]
+
+All are COMPLIANCE: nobody ends them early. They count from the moment a version is stored, with every leap day.";
+
+/// `stele bucket create`.
+#[derive(Debug, Args)]
+#[command(after_help = TIERS)]
+pub struct TierArgs {
+    /// The vault's directory.
+    #[arg(long, value_name = "DIR")]
+    pub vault: PathBuf,
+    /// The bucket.
+    pub bucket: String,
+    /// Its tier.
+    #[arg(long)]
+    pub tier: String,
+}
+
+/// `stele bucket max-retention`.
+#[derive(Debug, Args)]
+pub struct MaxRetentionArgs {
+    /// The vault's directory.
+    #[arg(long, value_name = "DIR")]
+    pub vault: PathBuf,
+    /// The bucket.
+    pub bucket: String,
+    /// Days from the moment a client asks; without it the bound is taken away.
+    #[arg(long, value_name = "N")]
+    pub days: Option<u32>,
+}
+
+/// `stele bucket tier`.
+#[derive(Debug, Args)]
+#[command(after_help = TIERS)]
+pub struct PutInTierArgs {
+    /// The vault's directory.
+    #[arg(long, value_name = "DIR")]
+    pub vault: PathBuf,
+    /// The bucket.
+    pub bucket: String,
+    /// The tier.
+    pub tier: String,
 }
 
 /// `stele bucket lower-default`.
@@ -208,7 +268,7 @@ pub struct LowerArgs {
     pub request: RequestArgs,
     /// The bucket.
     pub bucket: String,
-    /// Its new default: none, or a mode and a time such as "compliance 7d" or "governance 1y".
+    /// Its new default: none, a tier such as dea, or a mode and a time such as "compliance 7d" or "governance 1y".
     pub default: String,
 }
 

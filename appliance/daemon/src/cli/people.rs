@@ -163,7 +163,7 @@ pub struct BringArgs {
     pub signature: Option<PathBuf>,
 }
 
-/// `stele approve show` and `stele certificate`.
+/// `stele approve show`.
 #[derive(Debug, Args)]
 pub struct ShowArgs {
     /// The vault's directory.
@@ -174,6 +174,21 @@ pub struct ShowArgs {
     /// Print JSON.
     #[arg(long)]
     pub json: bool,
+}
+
+/// `stele certificate`.
+///
+/// Names of destroyed objects are in no certificate: they were encrypted under the same keys, and went with them. Who
+/// wants them on paper lists the versions over S3 before the request is executed, and keeps what is then a secret.
+#[derive(Debug, Args)]
+pub struct CertificateArgs {
+    /// What is shown.
+    #[command(flatten)]
+    pub show: ShowArgs,
+    /// As a note that the log's key signs: `stele-inspect certificate` verifies it, and so do tools for C2SP signed
+    /// notes with the key that `stele checkpoint --key` prints.
+    #[arg(long)]
+    pub sign: bool,
 }
 
 /// `stele approve sign`, `veto` and `execute`.

@@ -17,6 +17,7 @@ use super::{Clients, Entry, Published, RECORD};
 use crate::control::clients::{
     ClientAdded, ClientAsk, ClientReply, ClientStatus, ClientWish, Rule, RuleAsk, RuleReply, Secret,
 };
+use crate::desk::default_words;
 use crate::error::{Error, Outcome};
 use crate::supervisor::Link;
 
@@ -154,15 +155,12 @@ impl Registrar {
         let Answer::Bucket(info) = self.link.ask(command).map_err(not_done)? else {
             return Err(Error::NoAnswer);
         };
-        let rules = info.rules.into_iter().map(|rule| Rule {
+        let rules = info.rules.iter().map(|rule| Rule {
             prefix: String::from_utf8_lossy(&rule.prefix).into_owned(),
             days: rule.days,
         });
         Ok(RuleReply {
-            default: info.default.map(|(mode, period)| match period {
-                stele_store::policy::Period::Days(days) => format!("{mode}, {days} d"),
-                stele_store::policy::Period::Years(years) => format!("{mode}, {years} y"),
-            }),
+            default: info.default.map(default_words),
             rules: rules.collect(),
         })
     }

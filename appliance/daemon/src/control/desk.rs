@@ -75,6 +75,27 @@ pub enum DeskAsk {
     Certificate {
         /// The request.
         request: u64,
+        /// As a note that the log's key signs.
+        #[serde(default)]
+        sign: bool,
+    },
+    /// The buckets, with their default retention.
+    Buckets,
+    /// Puts a bucket into a tier of retention.
+    Tier {
+        /// Its name.
+        bucket: String,
+        /// The tier, as `hipaa` or `compliance=3y`.
+        tier: String,
+        /// Make it first.
+        create: bool,
+    },
+    /// Sets the most days of retention that clients may set in a bucket.
+    Bound {
+        /// Its name.
+        bucket: String,
+        /// Days; none takes the bound away.
+        days_max: Option<u32>,
     },
     /// Sets a simulated clock forward.
     Advance {
@@ -154,6 +175,8 @@ pub enum DeskReply {
     Stated(Stated),
     /// What was carried out, as sentences.
     CarriedOut(CarriedOut),
+    /// The buckets.
+    Buckets(Vec<BucketStatus>),
     /// A request.
     Request(Box<RequestShown>),
     /// A text.
@@ -332,18 +355,48 @@ pub struct GrantStatus {
     pub request: u64,
 }
 
+/// A bucket.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BucketStatus {
+    /// Its name.
+    pub name: String,
+    /// Its tier of retention, where its default is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tier: Option<String>,
+    /// Its default retention, as `COMPLIANCE, 731 d`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub default: Option<String>,
+    /// Prefixes with a default of their own.
+    pub rules: u64,
+    /// Most days of retention that clients may set.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_days: Option<u32>,
+}
+
+/// Names are nothing for logs.
+impl std::fmt::Debug for BucketStatus {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "BucketStatus({:?})", self.tier)
+    }
+}
+
 /// What has expired.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ExpiryReport {
     /// The time it was judged by.
     pub release_time: String,
-    /// By month and bucket.
+    /// Nothing is destroyed, because the clocks do not agree.
+    pub erasure_suspended: bool,
+    /// By tier, month and bucket.
     pub rows: Vec<ExpiryRow>,
 }
 
 /// What has expired of a month in a bucket.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ExpiryRow {
+    /// The tier that the bucket's default retention is, if it is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tier: Option<String>,
     /// Month of their keys.
     pub month: String,
     /// Name of the bucket.

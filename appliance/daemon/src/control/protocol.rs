@@ -196,6 +196,9 @@ pub struct Status {
     /// Buckets shown to clients.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub buckets: Option<u32>,
+    /// Tiers of retention that buckets are in, with how many.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tiers: Vec<(String, u64)>,
     /// The index.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub index: Option<IndexStatus>,

@@ -60,6 +60,7 @@ pub const fn needs(ask: &Ask) -> Needs {
             | DeskAsk::Answer { .. }
             | DeskAsk::Review { .. }
             | DeskAsk::Expiry { .. }
+            | DeskAsk::Buckets
             | DeskAsk::State { .. }
             | DeskAsk::CarryOut { .. }
             | DeskAsk::Certificate { .. } => Needs::Nothing,
@@ -71,6 +72,7 @@ pub const fn needs(ask: &Ask) -> Needs {
                 // Their lists are recorded.
                 ActWish::Expiry { .. } | ActWish::Erase { .. } => Needs::One(STAFF),
             },
+            DeskAsk::Tier { .. } | DeskAsk::Bound { .. } => Needs::One(STAFF),
             DeskAsk::Hold { .. } => Needs::One(HOLDERS),
             DeskAsk::Advance { .. } => Needs::One(OFFICERS),
         },
@@ -143,6 +145,15 @@ mod tests {
             same_owner_as: None,
         };
         let revoke = ClientAsk::Revoke { key_id: word() };
+        let bound = DeskAsk::Bound {
+            bucket: word(),
+            days_max: None,
+        };
+        let tier = DeskAsk::Tier {
+            bucket: word(),
+            tier: word(),
+            create: true,
+        };
         let rule = |change| {
             Ask::Rule(RuleAsk {
                 bucket: word(),
@@ -169,7 +180,16 @@ mod tests {
             (rule(change), staff),
             (Ask::Desk(DeskAsk::People), &[]),
             (Ask::Desk(DeskAsk::CarryOut { record: 1 }), &[]),
-            (Ask::Desk(DeskAsk::Certificate { request: 1 }), &[]),
+            (
+                Ask::Desk(DeskAsk::Certificate {
+                    request: 1,
+                    sign: true,
+                }),
+                &[],
+            ),
+            (Ask::Desk(DeskAsk::Buckets), &[]),
+            (Ask::Desk(tier), staff),
+            (Ask::Desk(bound), staff),
             (request(lines), &[]),
             (request(expiry), staff),
             (request(erase), staff),

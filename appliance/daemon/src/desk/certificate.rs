@@ -1,5 +1,6 @@
 //! What can be said of a destruction, as a text that names no object.
 
+use stele_format::checkpoint::{Certificate, Origin};
 use stele_format::label::VaultFlags;
 use stele_format::statement::{Act, Cut, Erase};
 use stele_format::units::{DiskId, LogIndex};
@@ -10,10 +11,11 @@ use stele_store::status::Status;
 
 use super::draft::hex;
 use super::{Desk, NotStated};
+use crate::client::shown;
 use crate::error::Outcome;
 
 impl Desk {
-    pub(super) fn certificate(&self, number: u64) -> Outcome<String> {
+    pub(super) fn certificate(&self, number: u64, sign: bool) -> Outcome<String> {
         let index = LogIndex::new(number);
         let view = self.people()?;
         let found = view.requests.iter().find(|one| one.request == index);
@@ -30,11 +32,32 @@ impl Desk {
             .into());
         }
         let status = self.link.status_now()?;
-        Ok(text(&view, request, erase, &effect, &status))
+        if sign {
+            return self.signed(&body(&view, request, erase, &effect, &status), &status);
+        }
+        let body = body(&view, request, erase, &effect, &status);
+        Ok(format!(
+            "Certificate of destruction\n\n{body}signature     none: this text is a report, see --sign; the log is \
+             the proof\n\nEvery line above can be checked against the log up to that record, on disks of the vault.\n"
+        ))
+    }
+
+    /// The same as a note that the log's key signs.
+    fn signed(&self, body: &str, status: &Status) -> Outcome<String> {
+        let mut lines = vec!["Certificate of destruction".to_owned()];
+        lines.extend(body.lines().map(str::to_owned));
+        lines.push(
+            "Every line above can be checked against the log, on disks of the vault.".to_owned(),
+        );
+        let certificate = Certificate::new(Origin::of(status.pool), &lines);
+        let certificate = certificate.ok_or(NotStated::Unsigned)?;
+        let note = crate::logkey::certify(&self.link, status.pool, &certificate)?;
+        Ok(note.ok_or(NotStated::Unsigned)?)
     }
 }
 
-fn text(
+/// What is certified, in lines.
+fn body(
     view: &PeopleView,
     request: &RequestView,
     erase: &Erase,
@@ -42,19 +65,19 @@ fn text(
     status: &Status,
 ) -> String {
     let mut text = format!(
-        "Certificate of destruction\n\nvault         {}\nrequest       record {}, digest {}\n",
-        view.origin, request.request, request.digest
+        "vault         {}\nissued        {} by the vault's compliance clock, at log size {}, root {}\nrequest       \
+         record {}, digest {}\n",
+        view.origin,
+        utc(view.now),
+        view.log_records,
+        hex(&view.log_root.0),
+        request.request,
+        request.digest
     );
     text.push_str(&what(erase, effect));
     text.push_str(&who(request));
     text.push_str(&how(erase, effect, status));
     text.push_str(&limits(view, effect, status));
-    text.push_str(&format!(
-        "log           {} records, root {}\n\nEvery line above can be checked against the log up to that \
-         record, on disks of the vault.\n",
-        view.log_records,
-        hex(&view.log_root.0)
-    ));
     text
 }
 
@@ -103,8 +126,8 @@ fn how(erase: &Erase, effect: &Effect, status: &Status) -> String {
         Cut::Leaves => "the leaf of each version was cut from the key tree".to_owned(),
     };
     let mut text = format!(
-        "method        AES-256-GCM under keys that only the vault's key tree gave; {cut},\n              \
-         so that no key of what was destroyed can be made again\n"
+        "method        cryptographic erase (CE, NIST SP 800-88r2): AES-256-GCM under keys that only the vault's\n              \
+         key tree gave; {cut},\n              so that no key of what was destroyed can be made again\n"
     );
     if let Some((record, at)) = effect.keys_cut {
         let generation = effect.generation.map_or(0, |generation| generation.get());
@@ -113,23 +136,35 @@ fn how(erase: &Erase, effect: &Effect, status: &Status) -> String {
             utc(at)
         ));
     }
+    let by = match effect.keys_cut {
+        Some((_, at)) => format!("the vault at {}", utc(at)),
+        None => "the vault".to_owned(),
+    };
+    text.push_str(&format!(
+        "verified by   {by}: it read both copies of that key state back from each medium named next\n"
+    ));
     for disk in &effect.disks {
-        text.push_str(&format!("on disk       {}\n", disk_words(*disk, status)));
+        text.push_str(&format!("medium        {}\n", disk_words(*disk, status)));
     }
     for disk in &effect.absent {
         text.push_str(&format!(
-            "absent        {}: an older key state may be on it until it is filled again\n",
+            "copy remains  {}: it was away; an older key state may be on it until it is filled again\n",
             disk_words(*disk, status)
         ));
     }
     text
 }
 
+/// A disk by number, id, and where it is now: its file, or the serial of a device.
 fn disk_words(disk: DiskId, status: &Status) -> String {
     let known = status.disks.iter().find(|one| one.disk == disk);
     match known {
-        Some(known) => format!("{} ({disk})", known.number),
-        None => disk.to_string(),
+        Some(known) if known.name.is_empty() => format!("disk {}, id {disk}", known.number),
+        Some(known) => {
+            let name = shown(&known.name);
+            format!("disk {}, id {disk}, now {name}", known.number)
+        }
+        None => format!("id {disk}, no disk of the vault now"),
     }
 }
 
@@ -137,8 +172,8 @@ fn limits(view: &PeopleView, effect: &Effect, status: &Status) -> String {
     let flags = VaultFlags::new(status.flags).unwrap_or_default();
     let mut text = match effect.anchor {
         Some(anchor) => format!("anchor        {anchor}: older key states are refused\n"),
-        None => "anchor        none: the vault's key lies in a key file; old copies of it, together with an \
-                 old copy of a disk, can undo this\n"
+        None => "copy remains  wherever somebody kept one: the vault's key lies in a key file without an anchor;\n              \
+                 old copies of it, together with an old copy of a disk, can undo this\n"
             .to_owned(),
     };
     text.push_str("tapes         none: this version writes no tapes, so there is no copy on any\n");
@@ -153,6 +188,8 @@ fn limits(view: &PeopleView, effect: &Effect, status: &Status) -> String {
             "people's keys plain files: whoever copied one could sign in that person's name\n",
         );
     }
-    text.push_str("signature     none: this text is a report; the log is the proof\n");
+    text.push_str(
+        "names         of what was destroyed went with its keys; nothing can print them any more\n",
+    );
     text
 }

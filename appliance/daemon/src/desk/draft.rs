@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use stele_format::digest::Digest;
 use stele_format::statement::{Act, Kind, Origin, Second, Statement};
+use stele_store::policy::Tier;
 use stele_store::policy::approval::RequestView;
 use stele_store::request::{Answer, Command, PeopleView};
 
@@ -163,6 +164,8 @@ impl Desk {
             ActWish::Lines(lines) => bare(lines),
             ActWish::LowerDefault { bucket, default } => {
                 let id = self.bucket(&bucket)?;
+                let tier = Tier::parse(&default);
+                let default = tier.map_or(default, |tier| format!("compliance {}d", tier.days()));
                 bare(vec![
                     "act lower-default".to_owned(),
                     format!("bucket {id}"),
@@ -182,7 +185,7 @@ impl Desk {
                 let found = view
                     .cases
                     .iter()
-                    .find(|one| one.case == digest && !one.released)
+                    .find(|one| one.case == digest && one.released.is_none())
                     .ok_or(NotStated::NoCase)?;
                 bare(vec![
                     "act release-hold".to_owned(),

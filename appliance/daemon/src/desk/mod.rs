@@ -13,15 +13,17 @@ mod refusal;
 mod report;
 mod select;
 mod show;
+mod tiers;
 
 use std::sync::{Mutex, PoisonError};
 
 use stele_format::sshsig::Signature;
 use stele_format::statement::{Act, Kind, Statement};
-use stele_store::policy::approval::Accepted;
+use stele_store::policy::approval::{Accepted, RequestState};
 use stele_store::request::{Answer, Command, PeopleView};
 
 pub use self::refusal::NotStated;
+pub use self::tiers::default_words;
 use crate::control::desk::{DeskAsk, DeskReply, Stated};
 use crate::error::{Error, Outcome};
 use crate::supervisor::Link;
@@ -62,28 +64,46 @@ impl Desk {
                 note,
             } => self.state(text, &signatures, note),
             DeskAsk::CarryOut { record } => self.carry_out(record).map(DeskReply::CarriedOut),
-            DeskAsk::Certificate { request } => self.certificate(request).map(DeskReply::Text),
+            DeskAsk::Certificate { request, sign } => {
+                self.certificate(request, sign).map(DeskReply::Text)
+            }
+            DeskAsk::Buckets => self.show_buckets().map(DeskReply::Buckets),
+            DeskAsk::Tier {
+                bucket,
+                tier,
+                create,
+            } => self.put_in_tier(&bucket, &tier, create),
+            DeskAsk::Bound { bucket, days_max } => self.bound(&bucket, days_max),
             DeskAsk::Advance { by_ms } => self.advance(by_ms),
         }
     }
 
-    /// Goes on with what was executed before the process ended.
+    /// Goes on with what was executed, and with holds that were stated, before the process ended.
     pub fn resume(&self) {
         let Ok(view) = self.people() else {
             return;
         };
-        let unfinished = view.requests.iter().filter(|request| {
-            // A disk is wiped when somebody brings it.
-            request.state == stele_store::policy::approval::RequestState::Executing
-                && !matches!(request.act, Act::Reinitialise { .. })
-        });
-        for request in unfinished {
-            let number = request.request.get();
-            tracing::info!(request = number, "an executed request is carried on");
+        let holds = view
+            .cases
+            .iter()
+            .filter(|case| case.released.is_none() && !case.placed)
+            .map(|case| case.statement);
+        let requests = view
+            .requests
+            .iter()
+            .filter(|request| {
+                // A disk is wiped when somebody brings it.
+                request.state == RequestState::Executing
+                    && !matches!(request.act, Act::Reinitialise { .. })
+            })
+            .map(|request| request.request);
+        for record in holds.chain(requests) {
+            let number = record.get();
+            tracing::info!(record = number, "what people stated is carried on");
             match self.carry_out(number) {
                 Ok(_) => {}
                 Err(error) => {
-                    tracing::warn!(request = number, %error, "it cannot be carried on now")
+                    tracing::warn!(record = number, %error, "it cannot be carried on now")
                 }
             }
         }

@@ -51,12 +51,24 @@ pub enum NotStated {
         /// Why.
         why: stele_store::policy::Kept,
     },
+    /// Not a tier.
+    #[error("not a tier: operational[=30d to 90d], dea, hipaa or compliance[=1y to 7y]")]
+    Tier,
+    /// The bucket has more than that.
+    #[error(
+        "the bucket's default is more than that, or none of a tier's mode; two people lower it: \
+         stele bucket lower-default --vault DIR BUCKET {0}"
+    )]
+    LowerTier(String),
     /// Not a month.
     #[error("not a month: YYYY-MM")]
     Month,
     /// The note is not the one of the request.
     #[error("the note beside the text is not the one it was drafted with; draft the request again")]
     Note,
+    /// The log's key signs nothing.
+    #[error("the certificate cannot be signed: the log's key cannot be used")]
+    Unsigned,
     /// Not a destruction.
     #[error("request {0} destroys nothing; there is no certificate of it")]
     NoCertificate(u64),

@@ -1,6 +1,6 @@
 //! Lists of versions: found page by page, and recorded in pieces.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use stele_format::digest::Digest;
 use stele_format::record::{Scope, VersionRef, scope_digest};
@@ -11,10 +11,12 @@ use stele_store::policy::{EffectiveTime, Standing, may_destroy, may_draft, stand
 use stele_store::request::{Answer, BucketInfo, CensusRow, Command, ListWish, Page};
 
 use super::facts::month;
+use super::report::{kept_words, of_tier};
 use super::{Desk, NotStated};
 use crate::control::desk::Which;
 use crate::error::{Error, Outcome};
 use crate::limits::LIST_PAGE_COUNT;
+use crate::status::size;
 
 /// A version with how it stands to its name.
 pub(super) type Stood = (CensusRow, Standing);
@@ -163,21 +165,36 @@ impl Desk {
         let rules = self.rules(noncurrent)?;
         // The times are those of the census, which are told with its first page.
         let time = self.people()?.time;
+        let buckets: BTreeMap<BucketId, BucketInfo> = self
+            .buckets()?
+            .into_iter()
+            .map(|bucket| (bucket.id, bucket))
+            .collect();
         let mut rows = Vec::new();
-        let mut kept: std::collections::BTreeMap<String, u64> = std::collections::BTreeMap::new();
+        let mut listed: BTreeMap<String, (u64, u64)> = BTreeMap::new();
+        let mut kept: BTreeMap<(String, String), u64> = BTreeMap::new();
         self.census(|(row, standing)| {
             let of_month = row.leaf.parts().is_some_and(|leaf| leaf.month == wanted);
             if !of_month {
                 return;
             }
             match may_draft(*standing, &row.lock, rules.contains(&row.bucket), time) {
-                Ok(()) => rows.push(row.clone()),
-                Err(why) => *kept.entry(super::report::kept_words(why)).or_default() += 1,
+                Ok(()) => {
+                    let of_tier = of_tier(buckets.get(&row.bucket));
+                    let (count, bytes) = listed.entry(of_tier).or_default();
+                    *count += 1;
+                    *bytes += row.content_bytes;
+                    rows.push(row.clone());
+                }
+                Err(why) => {
+                    let of_tier = of_tier(buckets.get(&row.bucket));
+                    *kept.entry((of_tier, kept_words(why))).or_default() += 1;
+                }
             }
         })?;
         let skipped: Vec<String> = kept
             .into_iter()
-            .map(|(why, count)| format!("left out: {count} versions, {why}"))
+            .map(|((tier, why), count)| format!("left out: {count} versions{tier}, {why}"))
             .collect();
         if rows.is_empty() {
             let why = match skipped.is_empty() {
@@ -192,7 +209,15 @@ impl Desk {
         } else {
             "leaves".to_owned()
         };
-        Ok((self.erase_act(&rows, &cut, false)?, skipped))
+        let mut words: Vec<String> = listed
+            .into_iter()
+            .filter(|(tier, _)| !tier.is_empty())
+            .map(|(tier, (count, bytes))| {
+                format!("listed: {count} versions{tier} with {}", size(bytes))
+            })
+            .collect();
+        words.extend(skipped);
+        Ok((self.erase_act(&rows, &cut, false)?, words))
     }
 
     pub(super) fn rules(&self, names: &[String]) -> Outcome<BTreeSet<BucketId>> {

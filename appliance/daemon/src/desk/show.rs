@@ -47,7 +47,7 @@ impl Desk {
                 count: case.count,
                 by: case.by.to_string(),
                 at: utc(case.at),
-                released: case.released,
+                released: case.released.is_some(),
             });
         }
         let mut requests = Vec::new();

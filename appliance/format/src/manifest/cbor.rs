@@ -427,6 +427,10 @@ impl BucketBody {
                 w.uint(rule.days).uint(u8::from(rule.disabled));
             });
         });
+        let max_days = (self.max_days != 0).then_some(self.max_days);
+        map.optional(10, max_days, |w, days| {
+            w.uint(days);
+        });
         map.finish_secret(capacity)
     }
 
@@ -451,6 +455,15 @@ impl BucketBody {
                 .to_owned(),
             rules: map.optional(8, read_rules)?.unwrap_or_default(),
             uploads: map.optional(9, read_upload_rules)?.unwrap_or_default(),
+            max_days: map
+                .optional(10, |r| {
+                    let days = r.small("max_days")?;
+                    if days == 0 {
+                        return r.refuse("max_days", Fault::Value);
+                    }
+                    Ok(days)
+                })?
+                .unwrap_or_default(),
         };
         map.finish()?;
         let encoded = value.encode();

@@ -669,6 +669,7 @@ pub fn bucket() -> BucketBody {
         owner: "stele".to_owned(),
         rules: Vec::new(),
         uploads: Vec::new(),
+        max_days: 0,
     }
 }
 

@@ -132,6 +132,7 @@ fn access(command: &Command) -> Access<'_> {
         | Command::GetConfig { .. }
         | Command::ListOldUploads { .. }
         | Command::SetRule { .. }
+        | Command::SetBound { .. }
         | Command::Census { .. }
         | Command::PutScope(_)
         | Command::State { .. }

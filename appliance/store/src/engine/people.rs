@@ -38,8 +38,10 @@ pub struct Case {
     pub by: Name,
     /// When, in compliance time.
     pub at: UnixMillis,
-    /// Whether a request released it.
-    pub released: bool,
+    /// The end of its list was reached: a start need not go on with it.
+    pub placed: bool,
+    /// When it was stated that a request released it, in compliance time.
+    pub released: Option<UnixMillis>,
 }
 
 /// Special rights that two people gave a client for a time.
@@ -140,20 +142,26 @@ impl Desk {
                 count: hold.count,
                 by: hold.by.clone(),
                 at: row.at,
-                released: false,
+                placed: false,
+                released: None,
             });
         }
         Some(applied)
     }
 
-    /// What a request asked for has been done.
-    pub(crate) fn enacted(&mut self, request: LogIndex, now: UnixMillis) {
+    /// What a request asked for has been done, or a hold is on all of its list, by a record of that time.
+    pub(crate) fn enacted(&mut self, request: LogIndex, at: UnixMillis) {
+        let mut cases = self.cases.iter_mut();
+        if let Some(case) = cases.find(|case| case.statement == request) {
+            case.placed = true;
+            return;
+        }
         // In a log that we wrote every effect follows an execution; anything else changes nothing here, and an
         // audit names it.
         if self.approvals.mark_executed(request).is_err() {
             return;
         }
-        let Some(view) = self.approvals.request(request, now) else {
+        let Some(view) = self.approvals.request(request, at) else {
             return;
         };
         match view.act {
@@ -174,7 +182,7 @@ impl Desk {
                         && case.statement < request
                 };
                 let cases = self.cases.iter_mut().filter(same);
-                cases.for_each(|case| case.released = true);
+                cases.for_each(|case| case.released = Some(at));
             }
             _ => {}
         }
@@ -306,17 +314,18 @@ impl Engine {
     }
 
     /// What records of destruction and of other effects mean for the requests behind them.
-    pub(super) fn effect_applied(&mut self, body: &Body) {
-        let now = self.clock.latest();
-        match body {
-            Body::Tombstone(tombstone) => {
-                // As for every effect: one without leave is named by an audit.
-                let _begun = self.desk.approvals.mark_begun(tombstone.request);
-                self.cut_wanted |= tombstone.last;
+    pub(super) fn effect_applied(&mut self, facts: &[Fact]) {
+        for fact in facts {
+            match fact {
+                Fact::Tombstoned { request, last, .. } => {
+                    // As for every effect: one without leave is named by an audit.
+                    let _begun = self.desk.approvals.mark_begun(*request);
+                    self.cut_wanted |= *last;
+                }
+                Fact::Destroyed { request, row } => self.desk.enacted(*request, row.at),
+                Fact::Enacted { request, row } => self.desk.enacted(*request, row.at),
+                _ => {}
             }
-            Body::Destroyed(destroyed) => self.desk.enacted(destroyed.request, now),
-            Body::Enacted(request) => self.desk.enacted(*request, now),
-            _ => {}
         }
     }
 

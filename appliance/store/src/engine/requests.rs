@@ -159,6 +159,7 @@ impl Engine {
             Command::DeleteBucket { name }
             | Command::SetDefaultRetention { bucket: name, .. }
             | Command::SetUploadRules { bucket: name, .. }
+            | Command::SetBound { bucket: name, .. }
             | Command::SetRule { bucket: name, .. } => Some(Claim::Bucket(
                 self.bucket_named(name).ok_or(Refusal::NoSuchBucket)?,
             )),
@@ -299,6 +300,7 @@ impl Engine {
                 prefix,
                 days,
             } => bucket::set_rule(facts, bucket, prefix, *days),
+            Command::SetBound { bucket, days_max } => bucket::set_bound(facts, bucket, *days_max),
             Command::SetUploadRules { bucket, rules } => {
                 bucket::set_upload_rules(facts, bucket, rules)
             }
@@ -396,9 +398,7 @@ impl Engine {
                 };
                 people::state(facts, view, &brought)
             }
-            Command::People => Ok(Outcome::Answer(Answer::People(Box::new(
-                self.people_view(),
-            )))),
+            Command::People => Ok(people::shown(self.people_view())),
             Command::Note { statement } => people::note(facts, view, *statement),
             Command::Effect { request } => destroy::effect(view, *request),
             Command::Rehome { request, after } => {
@@ -570,7 +570,7 @@ impl Engine {
         {
             pending.made = Some((record.version, record.log_index));
         }
-        self.effect_applied(&record.body);
+        self.effect_applied(&record.facts);
         if let (Body::DeleteMarker | Body::Release(_), Origin::Request { id, .. }) =
             (&record.body, record.origin)
         {

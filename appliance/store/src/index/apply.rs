@@ -198,7 +198,8 @@ impl Context<'_> {
                 object,
                 version,
                 on,
-            } => context.version_changed(*object, *version, |row| row.hold = Some(*on)),
+                at,
+            } => context.version_changed(*object, *version, |row| row.switch_hold(*on, *at)),
             Fact::TagsSet {
                 object,
                 version,

@@ -82,6 +82,8 @@ pub enum Fact {
         version: VersionId,
         /// ON or OFF.
         on: bool,
+        /// Compliance time of its record.
+        at: UnixMillis,
     },
     /// The tags of a version were replaced.
     TagsSet {

@@ -113,6 +113,7 @@ pub struct Applied {
 pub struct Approved {
     request: LogIndex,
     act: Act,
+    rest_ms: u64,
 }
 
 impl Approved {
@@ -126,6 +127,12 @@ impl Approved {
     #[must_use]
     pub const fn act(&self) -> &Act {
         &self.act
+    }
+
+    /// The cooling-off it had.
+    #[must_use]
+    pub const fn rest_ms(&self) -> u64 {
+        self.rest_ms
     }
 }
 
@@ -263,6 +270,7 @@ impl Approvals {
             Phase::Executing | Phase::Begun => Ok(Approved {
                 request,
                 act: pending.statement.act.clone(),
+                rest_ms: pending.cooling_ms.unwrap_or(0),
             }),
             _ => Err(wrong_phase(request, pending.state(now))),
         }

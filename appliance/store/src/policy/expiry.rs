@@ -24,6 +24,12 @@ pub enum Kept {
         /// When it ends.
         until: UnixMillis,
     },
+    /// Its legal hold went a short time ago, and the list rests anew from then.
+    #[error("its legal hold went, and the list rests anew until {}", utc(*until))]
+    Unheld {
+        /// Until when.
+        until: UnixMillis,
+    },
     /// S3 shows it as the current version of its name.
     #[error("it is the current version of its name")]
     Current,
@@ -54,6 +60,23 @@ pub fn may_destroy(lock: &VersionLock, early: bool, time: EffectiveTime) -> Resu
         Err(Kept::Retained {
             until: retention.until,
         })
+    }
+}
+
+/// Whether a list may destroy a version whose hold went at `unheld`: the cooling-off of the list, which people
+/// signed before that or after it, starts anew then. In compliance time, as every cooling-off.
+///
+/// # Errors
+/// Until when it is kept.
+pub fn may_destroy_unheld(
+    unheld: Option<UnixMillis>,
+    rest_ms: u64,
+    compliance: UnixMillis,
+) -> Result<(), Kept> {
+    let until = unheld.map(|at| UnixMillis::new(at.get().saturating_add(rest_ms)));
+    match until.filter(|until| *until > compliance) {
+        None => Ok(()),
+        Some(until) => Err(Kept::Unheld { until }),
     }
 }
 
@@ -158,6 +181,22 @@ mod tests {
                 assert_eq!(may_destroy(&lock(None, false), early, time), Ok(()));
                 assert_eq!(may_destroy(&lock(None, true), early, time), Err(Kept::Hold));
             }
+        }
+    }
+
+    #[test]
+    fn a_list_rests_anew_from_the_moment_a_hold_went() {
+        let at = UnixMillis::new;
+        for (unheld, now, kept) in [
+            (None, 0, None),
+            (Some(5), 5, Some(15)),
+            (Some(5), 14, Some(15)),
+            (Some(5), 15, None),
+            (Some(u64::MAX), 20, Some(u64::MAX)),
+        ] {
+            let judged = may_destroy_unheld(unheld.map(at), 10, at(now));
+            let expected = kept.map(|until| Kept::Unheld { until: at(until) });
+            assert_eq!(judged.err(), expected, "{unheld:?} {now}");
         }
     }
 

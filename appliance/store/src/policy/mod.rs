@@ -19,6 +19,7 @@ pub mod people;
 pub mod quota;
 pub mod retention;
 pub mod rules;
+pub mod tier;
 pub mod uploads;
 
 #[cfg(test)]
@@ -30,13 +31,14 @@ pub mod words;
 pub use client::{Act, Asker, Client, Grant, Grants, OwnerId, Quotas, Scope};
 pub use clock::{ComplianceClock, EffectiveTime, effective_time};
 pub use drift::Drift;
-pub use expiry::{Kept, Standing, may_destroy, may_draft, standings};
+pub use expiry::{Kept, Standing, may_destroy, may_destroy_unheld, may_draft, standings};
 pub use quota::{Meter, Quota, Rate, Usage};
 pub use retention::{
-    Allowed, InitialLock, VersionLock, initial_lock, may_change, may_change_default, may_release,
-    may_set_hold,
+    Allowed, InitialLock, VersionLock, check_bound, check_default_bound, initial_lock, may_change,
+    may_change_default, may_release, may_set_hold,
 };
 pub use rules::{default_for, with_rule};
+pub use tier::Tier;
 pub use types::{
     BucketKind, BucketPolicy, Mode, Period, PrefixRule, Refusal, Retention, Right, Rights,
     UploadRule,

@@ -100,6 +100,44 @@ pub fn check_date(until: UnixMillis, time: EffectiveTime) -> Result<(), Refusal>
     Ok(())
 }
 
+/// Refuses a date of a client that lies further ahead of the later clock than the bucket allows.
+///
+/// # Errors
+/// [`Refusal::BeyondBound`].
+pub fn check_bound(
+    days_max: Option<u32>,
+    until: UnixMillis,
+    time: EffectiveTime,
+) -> Result<(), Refusal> {
+    let Some(days_max) = days_max else {
+        return Ok(());
+    };
+    let ahead = until.get().saturating_sub(time.lock.get());
+    if ahead <= Period::Days(days_max).millis() {
+        Ok(())
+    } else {
+        Err(Refusal::BeyondBound { days_max })
+    }
+}
+
+/// Whether a default retention keeps within the bucket's bound.
+///
+/// # Errors
+/// [`Refusal::BeyondBound`].
+pub fn check_default_bound(
+    days_max: Option<u32>,
+    default: Option<(Mode, Period)>,
+) -> Result<(), Refusal> {
+    match (days_max, default) {
+        (Some(days_max), Some((_, period)))
+            if period.millis() > Period::Days(days_max).millis() =>
+        {
+            Err(Refusal::BeyondBound { days_max })
+        }
+        _ => Ok(()),
+    }
+}
+
 /// May the retention of a version of a bucket of kind `kind` go from `current` to `wanted` (none
 /// removes it)?
 ///

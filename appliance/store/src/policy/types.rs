@@ -323,6 +323,15 @@ pub enum Refusal {
     /// The retain-until date lies too far ahead.
     #[error("the retain-until date lies more than 100 years ahead")]
     DateTooFar,
+    /// A retention beyond what the bucket allows clients.
+    #[error("the bucket allows a retention of at most {days_max} days from now")]
+    BeyondBound {
+        /// The bound.
+        days_max: u32,
+    },
+    /// A bound below the default, or of no days or more than 36,500.
+    #[error("a bound is 1 to 36500 days and not less than the bucket's default retention")]
+    BoundInvalid,
     /// A default retention of no length or of more than 36,500 days or 100 years.
     #[error("a default retention is 1 to 36500 days or 1 to 100 years")]
     PeriodInvalid,

@@ -3,23 +3,21 @@
 use stele_format::digest::Digest;
 use stele_format::record::{VersionRef, scope_digest};
 use stele_format::statement::{Act, Kind, Origin, Statement};
-use stele_format::units::{PoolId, UnixMillis};
+use stele_format::units::PoolId;
 
 use super::OpenError;
 use super::cut::{AllRows, DAMAGED};
 use crate::engine::people::Desk;
 use crate::index::keys;
-use crate::index::rows::{ScopeRow, StatementRow, Table, TableRow};
+use crate::index::rows::{DestroyedRow, EnactedRow, ScopeRow, StatementRow, Table, TableRow};
 use crate::policy::approval::Approvals;
 
 /// What the rows say people stated, and what was done of it.
 pub(super) fn read(rows: &AllRows<'_>, pool: PoolId, evaluation: bool) -> Result<Desk, OpenError> {
     let mut desk = Desk::new(Approvals::new(Origin::new(pool), evaluation));
-    let mut latest = UnixMillis::ZERO;
     rows.each(Table::Statements, |key, value| {
         let index = keys::index_of(key).ok_or(DAMAGED)?;
         let row = StatementRow::decode(value).map_err(|_| DAMAGED)?;
-        latest = row.at;
         let scope_count = scope_count(rows, &row.text)?;
         desk.take(index, &row, scope_count);
         Ok(())
@@ -30,14 +28,16 @@ pub(super) fn read(rows: &AllRows<'_>, pool: PoolId, evaluation: bool) -> Result
         }
         Ok(())
     })?;
-    for table in [Table::Destroyed, Table::Enacted] {
-        rows.each(table, |key, _| {
-            if let Some(request) = keys::index_of(key) {
-                desk.enacted(request, latest);
-            }
-            Ok(())
-        })?;
-    }
+    rows.each(Table::Destroyed, |key, value| {
+        let row = DestroyedRow::decode(value).map_err(|_| DAMAGED)?;
+        desk.enacted(keys::index_of(key).ok_or(DAMAGED)?, row.at);
+        Ok(())
+    })?;
+    rows.each(Table::Enacted, |key, value| {
+        let row = EnactedRow::decode(value).map_err(|_| DAMAGED)?;
+        desk.enacted(keys::index_of(key).ok_or(DAMAGED)?, row.at);
+        Ok(())
+    })?;
     Ok(desk)
 }
 

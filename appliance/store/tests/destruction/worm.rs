@@ -81,7 +81,7 @@ fn worm_16_a_hold_has_case_placer_time_and_scope_and_all_are_listed() {
         for (seen, (statement, case, scope, by, at)) in cases.iter().zip(&placed) {
             assert_eq!((seen.statement, seen.case), (*statement, *case));
             assert_eq!((seen.scope, seen.count), (*scope, 3));
-            assert_eq!((&seen.by, seen.released), (by, false));
+            assert_eq!((&seen.by, seen.released), (by, None));
             assert!((0..60_000).contains(&(seen.at.get() - at.get())));
         }
         if !restart {

@@ -91,7 +91,7 @@ fn keys_get_the_default_of_their_longest_prefix_and_what_is_stored_keeps_its_own
         prefix: b"locks/keep/".to_vec(),
         days: 60,
     };
-    assert_eq!(info.rules, [left]);
+    assert_eq!(*info.rules, [left]);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Tombstones, and keys that are gone.
 
 use stele_format::record::{Destroyed, LockMode, RecordHeader, Tombstone, VersionRef};
-use stele_format::statement::{Act, Cut, Erase};
+use stele_format::statement::{Act, Cut, Erase, ReleaseHold};
 use stele_format::units::{LogIndex, Month, UnixMillis};
 
 use super::finding::{Breach, second};
@@ -15,9 +15,12 @@ impl Auditor {
         let mut breaches = Vec::new();
         let erase = self.erase_of(tombstone, &mut breaches);
         let now = freeing_time(header);
+        let request = self.requests.get(&tombstone.request);
+        let rest_ms = request.and_then(|request| request.needs.rest_ms);
+        let leave = (erase.as_ref(), rest_ms.unwrap_or(0));
         let mut destroyed = 0_u64;
         for entry in &tombstone.entries {
-            match self.destroy(entry, erase.as_ref(), now, &mut breaches) {
+            match self.destroy(entry, leave, now, &mut breaches) {
                 Ok(()) => destroyed += 1,
                 Err(breach) => breaches.push(breach),
             }
@@ -58,7 +61,7 @@ impl Auditor {
     fn destroy(
         &mut self,
         entry: &VersionRef,
-        erase: Option<&Erase>,
+        (erase, rest_ms): (Option<&Erase>, u64),
         now: UnixMillis,
         breaches: &mut Vec<Breach>,
     ) -> Result<(), Breach> {
@@ -74,6 +77,8 @@ impl Auditor {
             }
         }
         breaches.extend(self.locked(at, erase.is_some_and(|erase| erase.governance), now));
+        let rests = self.unheld.rests(at, rest_ms, self.now);
+        breaches.extend(rests.map(|until| Breach::TombstoneRest(version, second(until))));
         self.versions.destroy(at);
         Ok(())
     }
@@ -123,18 +128,36 @@ impl Auditor {
         self.gone.insert(destroyed.request, gone);
     }
 
-    /// What an executed request asked for has been done, once. People and policies change with the statement,
-    /// and of a destruction another record says so.
+    /// What an executed request asked for has been done, once; or a hold is on its whole list. People and policies
+    /// change with the statement, and of a destruction another record says so.
     pub(super) fn take_enacted(&mut self, header: &RecordHeader, index: LogIndex) {
+        if self.cases.placed(index) {
+            return;
+        }
         let request = self.requests.get_mut(&index);
         let request = request.filter(|request| {
             let elsewhere = is_about_people(&request.act) || matches!(request.act, Act::Erase(_));
             request.state == State::Executed && !request.enacted && !elsewhere
         });
         match request {
-            Some(request) => request.enacted = true,
+            Some(request) => {
+                request.enacted = true;
+                if let Act::ReleaseHold(release) = &request.act {
+                    let release = release.clone();
+                    self.release(header, index, &release);
+                }
+            }
             None => self.breach(header.log_index, Breach::Enacted(index)),
         }
+    }
+
+    /// A release of holds is done: its case holds nothing more, and its right to lift them ends.
+    fn release(&mut self, header: &RecordHeader, index: LogIndex, release: &ReleaseHold) {
+        let (case, scope) = (&release.case, &release.scope);
+        for at in self.cases.lift(case, scope, index, &mut self.versions) {
+            self.unheld.went(at, header.compliance_ms);
+        }
+        self.lifts.retain(|lift| *lift != index);
     }
 
     fn check_destroyed(&self, index: LogIndex) -> Result<(), Breach> {

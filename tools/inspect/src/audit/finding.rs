@@ -164,6 +164,8 @@ breaches! {
     TombstoneGovernance(LogIndex, Second) = "tombstone-governance", "version {0} is destroyed under GOVERNANCE retention until {1}, which was not over for a day, and the request says nothing of early deletion";
     /// Under legal hold.
     TombstoneHold(LogIndex) = "tombstone-hold", "version {0} is destroyed under legal hold";
+    /// In the shadow of a hold that was just lifted.
+    TombstoneRest(LogIndex, Second) = "tombstone-rest", "version {0} is destroyed before {1}, until when the request rests anew since a hold of the version went";
     /// Another month than people signed.
     TombstoneMonth = "tombstone-month", "the keys of a whole month are cut, and that is not what was approved";
     /// The key of a version that is on no tombstone.

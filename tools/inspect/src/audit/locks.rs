@@ -79,6 +79,9 @@ impl Auditor {
                 return;
             }
         }
+        if lifted {
+            self.unheld.went(at, header.compliance_ms);
+        }
         self.versions.set_hold(at, header.hold);
     }
 

@@ -33,7 +33,7 @@ use stele_format::units::{LogIndex, PoolId, UnixMillis};
 
 use self::finding::{Alarm, Breach, Capped, Finding, second};
 use self::heads::Heads;
-use self::holds::Cases;
+use self::holds::{Cases, Unheld};
 use self::lists::Lists;
 use self::people::People;
 use self::refused::Tries;
@@ -100,6 +100,7 @@ pub struct Auditor {
     versions: Versions,
     lists: Lists,
     cases: Cases,
+    unheld: Unheld,
     people: Option<People>,
     founded: Option<LogIndex>,
     requests: BTreeMap<LogIndex, Request>,
@@ -111,7 +112,7 @@ pub struct Auditor {
     texts: HashMap<Digest, LogIndex>,
     policies: BTreeMap<Name, Name>,
     grants: Vec<Granted>,
-    /// Executed requests to lift holds.
+    /// Executed requests to lift holds that are not stated done.
     lifts: Vec<LogIndex>,
     /// Which of their versions' own holds they were used for.
     spent: HashSet<(LogIndex, At)>,
@@ -143,6 +144,7 @@ impl Auditor {
             versions: Versions::default(),
             lists: Lists::default(),
             cases: Cases::default(),
+            unheld: Unheld::default(),
             people: None,
             founded: None,
             requests: BTreeMap::new(),

@@ -310,11 +310,8 @@ impl Auditor {
         at: UnixMillis,
     ) -> Result<(), Breach> {
         match &request.act {
-            Act::ReleaseHold(release) => {
-                self.cases
-                    .lift(&release.case, &release.scope, index, &mut self.versions);
-                self.lifts.push(index);
-            }
+            // The case counts until its release is stated done.
+            Act::ReleaseHold(_) => self.lifts.push(index),
             Act::Grant(grant) => self.grants.push(Granted {
                 request: index,
                 grant: grant.clone(),

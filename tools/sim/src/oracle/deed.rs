@@ -332,7 +332,9 @@ pub fn kind(refusal: &Refusal) -> &'static str {
             | Policy::NoSuchRule
             | Policy::TooManyRules { .. }
             | Policy::RuleNeedsDefault
-            | Policy::LoweringNeedsPeople,
+            | Policy::LoweringNeedsPeople
+            | Policy::BoundInvalid
+            | Policy::BeyondBound { .. },
         ) => "Rule",
         Refusal::Range { .. } => "Range",
         Refusal::Precondition => "Precondition",

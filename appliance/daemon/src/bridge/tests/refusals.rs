@@ -66,6 +66,12 @@ fn refusals_keep_their_meaning_and_numbers() {
         .into(),
         gateway::Refusal::Weaker,
     );
+    // 403 AccessDenied at the door, with the words.
+    let beyond = policy::Refusal::BeyondBound { days_max: 30 };
+    check(
+        beyond.into(),
+        gateway::Refusal::NotAllowed(in_words(beyond)),
+    );
     check(
         policy::Refusal::DatePast.into(),
         gateway::Refusal::RetentionDate(gateway::RetentionDateFault::Past),

@@ -10,9 +10,10 @@ use crate::index::rows::{BucketRow, NameRow, Table};
 use crate::index::{Fact, Scan, keys};
 use crate::limits::{BUCKET_COUNT_MAX, SCAN_ROW_COUNT};
 use crate::policy::client::Place;
+use crate::policy::limits::DEFAULT_RETENTION_DAYS_MAX;
 use crate::policy::{
-    Act, BucketKind, Mode, Period, Rights, UploadRule, check_upload_rules, may_change_default,
-    with_rule,
+    Act, BucketKind, Mode, Period, Rights, UploadRule, check_default_bound, check_upload_rules,
+    may_change_default, with_rule,
 };
 use crate::request::{Answer, Refusal};
 
@@ -75,6 +76,7 @@ pub(crate) fn create(facts: &Facts<'_>, name: &str, lock: bool) -> Result<Outcom
         owner,
         rules: Vec::new(),
         uploads: Vec::new(),
+        max_days: None,
         deleted: false,
     };
     let id = BucketId::new(facts.random[0]);
@@ -112,6 +114,7 @@ pub(crate) fn set_default(
     rights: Rights,
 ) -> Result<Outcome, Stop> {
     let (id, row) = facts.bucket(name)?;
+    check_default_bound(row.max_days, default)?;
     facts.note(may_change_default(row.kind, row.default, default, rights)?);
     let changed = BucketRow {
         default,
@@ -134,6 +137,27 @@ pub(crate) fn set_rule(
     let rules = with_rule(row.default, &row.rules, prefix, days, facts.evaluation)?;
     let changed = BucketRow {
         rules,
+        ..row.clone()
+    };
+    Ok(Outcome::Write(
+        vec![draft(facts, id, &changed)],
+        After::Done,
+    ))
+}
+
+/// Sets the most days of retention that clients may set, or takes the bound away. What is stored keeps its lock.
+pub(crate) fn set_bound(
+    facts: &Facts<'_>,
+    name: &str,
+    days_max: Option<u32>,
+) -> Result<Outcome, Stop> {
+    let (id, row) = facts.bucket(name)?;
+    let fits = days_max.is_none_or(|days| (1..=DEFAULT_RETENTION_DAYS_MAX).contains(&days));
+    if !fits || check_default_bound(days_max, row.default).is_err() {
+        return Err(crate::policy::Refusal::BoundInvalid.into());
+    }
+    let changed = BucketRow {
+        max_days: days_max,
         ..row.clone()
     };
     Ok(Outcome::Write(

@@ -2,7 +2,7 @@
 //!
 //! Nothing here cuts a key; a start does, once tombstones are durable.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use stele_format::digest::Digest;
 use stele_format::record::{Body, RecordType, Scope, Tombstone, VersionRef, scope_digest};
@@ -26,7 +26,7 @@ use crate::limits::{
 };
 use crate::plants::{Plant, on};
 use crate::policy::approval::Approved;
-use crate::policy::{Kept, VersionLock, may_destroy};
+use crate::policy::{Kept, VersionLock, may_destroy, may_destroy_unheld};
 use crate::request::{Answer, Effect, Refusal, Tombstoned};
 
 /// What an approved request destroys, taken from the value that only policy makes.
@@ -217,10 +217,12 @@ pub(crate) fn tombstone(
     if erasure.month.is_none() {
         check_key_state(facts, &erasure)?;
     }
+    let rest_ms = erasure.approved.rest_ms();
     let held = match on(Plant::CaseForgotten) {
         true => BTreeSet::new(),
         false => held_by_cases(facts, view, |_| true)?,
     };
+    let freed = freed_by_cases(facts, view, rest_ms)?;
     let rehomed = facts.rehomed.contains(&request) || on(Plant::MonthUnspared);
     let (mut entries, mut kept) = (Vec::new(), Vec::new());
     let mut stays = false;
@@ -230,7 +232,11 @@ pub(crate) fn tombstone(
             Some(_) if on(Plant::TombstoneUnjudged) => Ok(()),
             // A hold that was stated counts before it was put on every version.
             Some(_) if held.contains(&entry.version) => Err(Kept::Hold),
-            Some(row) => may_destroy(&lock_of(row), erasure.early, facts.time),
+            Some(row) => {
+                let unheld = row.unheld.max(freed.get(&entry.version).copied());
+                may_destroy(&lock_of(row), erasure.early, facts.time)
+                    .and_then(|()| may_destroy_unheld(unheld, rest_ms, facts.compliance))
+            }
         };
         match judged {
             Ok(()) => entries.push(entry),
@@ -294,12 +300,32 @@ pub(crate) fn held_by_cases(
     counts: impl Fn(&Case) -> bool,
 ) -> Result<BTreeSet<VersionId>, Stop> {
     let mut held = BTreeSet::new();
-    let running = |case: &&Case| !case.released && counts(case);
+    let running = |case: &&Case| case.released.is_none() && counts(case);
     for case in facts.cases.iter().filter(running) {
         let entries = whole_scope(view, case.scope)?;
         held.extend(entries.into_iter().map(|entry| entry.version));
     }
     Ok(held)
+}
+
+/// When the holds of cases on versions went, as far as that was less than `rest_ms` ago.
+fn freed_by_cases(
+    facts: &Facts<'_>,
+    view: &View<'_>,
+    rest_ms: u64,
+) -> Result<BTreeMap<VersionId, UnixMillis>, Stop> {
+    let mut freed = BTreeMap::new();
+    for case in facts.cases {
+        let recent = |at: &UnixMillis| may_destroy_unheld(Some(*at), rest_ms, facts.compliance);
+        let Some(at) = case.released.filter(|at| recent(at).is_err()) else {
+            continue;
+        };
+        for entry in whole_scope(view, case.scope)? {
+            let latest = freed.entry(entry.version).or_insert(at);
+            *latest = at.max(*latest);
+        }
+    }
+    Ok(freed)
 }
 
 /// What protects a version.

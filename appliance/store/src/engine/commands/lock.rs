@@ -7,7 +7,7 @@ use super::{After, Facts, Outcome};
 use crate::draft::{Draft, Origin, VersionSlot};
 use crate::engine::view::{Stop, View};
 use crate::index::Fact;
-use crate::policy::{Retention, Rights, may_change, may_set_hold};
+use crate::policy::{Retention, Rights, check_bound, may_change, may_set_hold};
 use crate::request::ObjectName;
 use stele_format::units::VersionId;
 
@@ -23,6 +23,12 @@ pub(crate) fn set_retention(
 ) -> Result<Outcome, Stop> {
     let found = find_version(facts, view, name, version)?;
     let current = found.row.retention;
+    let (_, bucket) = facts.bucket(&name.bucket)?;
+    // What is kept for longer already may be said again.
+    let longer = wanted.filter(|wanted| current.is_none_or(|current| wanted.until > current.until));
+    if let Some(longer) = longer {
+        check_bound(bucket.max_days, longer.until, facts.time)?;
+    }
     facts.note(may_change(
         found.kind, current, wanted, bypass, rights, facts.time,
     )?);
@@ -64,6 +70,7 @@ pub(crate) fn set_hold(
         object: found.object,
         version: found.row.version,
         on,
+        at: facts.compliance,
     })?;
     let mut draft = Draft::of_engine(RecordType::Hold, Body::Hold);
     draft.origin = Origin::Request {

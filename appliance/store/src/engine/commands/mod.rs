@@ -148,8 +148,9 @@ pub(crate) fn bucket_info(id: BucketId, row: &BucketRow) -> BucketInfo {
         kind: row.kind,
         created: row.created,
         default: row.default,
-        rules: row.rules.clone(),
+        rules: Arc::new(row.rules.clone()),
         uploads: Arc::new(row.uploads.clone()),
+        max_days: row.max_days,
         owner: row.owner.clone(),
     }
 }

@@ -6,7 +6,7 @@ use stele_format::manifest::{LockWishes, Manifest, ManifestKind};
 use stele_format::record::{Body, ClientTag, Part as PartBody, RecordType};
 use stele_format::units::{ByteCount, UploadId};
 
-use super::object::{Upload, check_metadata, commit, lock_of};
+use super::object::{Upload, check_metadata, check_wish, commit};
 use super::{After, Facts, Outcome};
 use crate::draft::{Draft, Origin, Sealed, VersionSlot};
 use crate::engine::view::{Need, Stop, View};
@@ -31,7 +31,7 @@ pub(crate) fn create(
 ) -> Result<Outcome, Stop> {
     let (bucket, row) = facts.bucket(&name.bucket)?;
     check_metadata(metadata)?;
-    lock_of(facts, row, &name.key, lock)?;
+    check_wish(facts, row, &name.key, lock)?;
     let manifest = Manifest {
         kind: ManifestKind::Upload,
         name: name.key.clone(),

@@ -13,7 +13,7 @@ use crate::index::rows::{BucketRow, Current, NameRow, VersionRow};
 use crate::keys::counter::KeyClass;
 use crate::limits::{METADATA_BYTES_MAX, UPLOAD_BYTES_MAX};
 use crate::policy::retention::InitialLock;
-use crate::policy::{BucketKind, BucketPolicy, default_for, initial_lock};
+use crate::policy::{BucketKind, BucketPolicy, check_bound, default_for, initial_lock};
 use crate::read::{Content, Download};
 use crate::request::{
     Answer, Checksum, Conditions, LockWish, Metadata, ObjectInfo, ObjectName, Purpose, RangeWish,
@@ -95,7 +95,7 @@ pub(crate) fn may_open(
     match purpose {
         Purpose::Object { metadata, lock } => {
             check_metadata(metadata)?;
-            lock_of(facts, row, &name.key, *lock)?;
+            check_wish(facts, row, &name.key, *lock)?;
         }
         Purpose::Part { upload, .. } => {
             view.upload(bucket, &name.key, *upload)?;
@@ -120,6 +120,20 @@ pub(crate) fn check_metadata(metadata: &Metadata) -> Result<(), Refusal> {
         });
     }
     Ok(())
+}
+
+/// The lock that a client wishes for is one that it may have. The bound is judged here alone, so that one that is set
+/// while an upload is under way does not undo it.
+pub(crate) fn check_wish(
+    facts: &Facts<'_>,
+    bucket: &BucketRow,
+    key: &[u8],
+    wish: LockWish,
+) -> Result<(), Refusal> {
+    if let Some(retention) = wish.retention {
+        check_bound(bucket.max_days, retention.until, facts.time)?;
+    }
+    lock_of(facts, bucket, key, wish).map(|_| ())
 }
 
 /// The lock a new version gets.

@@ -19,7 +19,7 @@ use crate::index::rows::{ObjectRow, ScopeRow, StatementRow};
 use crate::limits::{NOTE_BYTES_MAX, SCOPE_PIECE_COUNT_MAX};
 use crate::policy::approval::{Recorded, StatementRefusal, VaultFacts, verified};
 use crate::policy::may_destroy;
-use crate::request::{Answer, Refusal};
+use crate::request::{Answer, PeopleView, Refusal};
 
 /// A statement as somebody brings it.
 pub(crate) struct Brought<'a> {
@@ -78,6 +78,11 @@ pub(crate) fn state(
         draft.sealed = Sealed::BoxKey(note.to_vec());
     }
     Ok(Outcome::Write(vec![draft], After::Stated(known)))
+}
+
+/// People, requests and what follows from them.
+pub(crate) fn shown(view: PeopleView) -> Outcome {
+    Outcome::Answer(Answer::People(Box::new(view)))
 }
 
 /// What was sealed beside a statement.
@@ -187,12 +192,17 @@ pub(crate) fn place_holds(
     let case = facts
         .cases
         .iter()
-        .find(|case| case.statement == statement && !case.released)
+        .find(|case| case.statement == statement && case.released.is_none())
         .ok_or(Refusal::NoCase)?;
     let piece: Option<ScopeRow> = view.row(keys::scope(&case.scope, ordinal))?;
     let piece = piece.ok_or(Refusal::BadScope)?;
-    let drafts = hold_drafts(facts, view, &piece.entries, true)?;
+    let mut drafts = hold_drafts(facts, view, &piece.entries, true)?;
     let last = ordinal + 1 == piece.pieces;
+    if last && !case.placed {
+        check_rest(view, case.scope, &piece.entries, |_, held| held)?;
+        let body = Body::Enacted(statement);
+        drafts.push(Draft::of_engine(RecordType::Enacted, body));
+    }
     Ok(held(facts, drafts, last))
 }
 
@@ -225,25 +235,29 @@ pub(crate) fn release_holds(
     let mut drafts = hold_drafts(facts, view, &free, false)?;
     let last = ordinal + 1 == piece.pieces;
     if last {
-        check_rest_is_lifted(view, release.scope, &piece.entries, &elsewhere)?;
+        check_rest(view, release.scope, &piece.entries, |version, held| {
+            !held || elsewhere.contains(&version)
+        })?;
         let body = Body::Enacted(approved.request());
         drafts.push(Draft::of_engine(RecordType::Enacted, body));
     }
     Ok(held(facts, drafts, last))
 }
 
-/// Before a release is said to be done, nothing of its list may be held by it any more.
-fn check_rest_is_lifted(
+/// Before a list is said to be worked off, its other pieces are: each version of them is as it should be.
+fn check_rest(
     view: &View<'_>,
     scope: Digest,
     piece: &[VersionRef],
-    elsewhere: &BTreeSet<VersionId>,
+    done: impl Fn(VersionId, bool) -> bool,
 ) -> Result<(), Stop> {
     let in_piece: BTreeSet<VersionId> = piece.iter().map(|entry| entry.version).collect();
     let entries = whole_scope(view, scope)?;
     for (at, (entry, row)) in rows_of(view, &entries)?.into_iter().enumerate() {
-        let held = row.is_some_and(|row| row.hold == Some(true));
-        if held && !in_piece.contains(&entry.version) && !elsewhere.contains(&entry.version) {
+        let Some(row) = row.filter(|_| !in_piece.contains(&entry.version)) else {
+            continue;
+        };
+        if !done(entry.version, row.hold == Some(true)) {
             let ordinal = u32::try_from(at / SCOPE_PIECE_COUNT_MAX).unwrap_or(u32::MAX);
             return Err(Refusal::OutOfOrder { ordinal }.into());
         }
@@ -292,6 +306,7 @@ fn hold_drafts(
             object: entry.object,
             version: entry.version,
             on,
+            at: facts.compliance,
         })?;
         let mut draft = Draft::of_engine(RecordType::Hold, Body::Hold);
         draft.origin = Origin::Request {

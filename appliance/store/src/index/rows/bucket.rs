@@ -25,6 +25,8 @@ pub struct BucketRow {
     pub rules: Vec<PrefixRule>,
     /// When unfinished uploads are given up, in the order in which the rules were set.
     pub uploads: Vec<UploadRule>,
+    /// Most days of retention that a client may set.
+    pub max_days: Option<u32>,
     /// Whether it is gone from S3. The row stays, since its released versions do.
     pub deleted: bool,
 }
@@ -52,7 +54,8 @@ impl TableRow for BucketRow {
         };
         out.u64(self.created.get())
             .bytes(self.owner.as_str().as_bytes())
-            .u8(u8::from(self.deleted));
+            .u8(u8::from(self.deleted))
+            .u32(self.max_days.unwrap_or_default());
         out.u16(u16::try_from(self.rules.len()).expect("a bucket has a handful of rules"));
         for rule in &self.rules {
             out.bytes(&rule.prefix).u32(rule.days);
@@ -77,6 +80,7 @@ impl TableRow for BucketRow {
             created: UnixMillis::new(from.u64()?),
             owner: OwnerId::of_record(&from.text()?),
             deleted: read_bool(from)?,
+            max_days: Some(from.u32()?).filter(|days| *days != 0),
             rules: {
                 let count = from.u16()?;
                 (0..count)
@@ -147,6 +151,7 @@ mod tests {
                     owner: OwnerId::new(owner).expect("an owner"),
                     rules: rules.clone(),
                     uploads: uploads.clone(),
+                    max_days: deleted.then_some(7),
                     deleted,
                 };
                 assert_eq!(BucketRow::decode(&row.encode()), Ok(row));

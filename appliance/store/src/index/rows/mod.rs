@@ -324,6 +324,8 @@ pub struct VersionRow {
     pub retention: Option<Retention>,
     /// Its legal hold; none if never set.
     pub hold: Option<bool>,
+    /// When its hold last went, in compliance time.
+    pub unheld: Option<UnixMillis>,
     /// The leaf that opens its manifest.
     pub key_index: KeyIndex,
     /// The record that holds its manifest.
@@ -348,6 +350,14 @@ impl VersionRow {
     /// Every leaf that opens something of it.
     pub fn leaves(&self) -> impl Iterator<Item = KeyIndex> + '_ {
         std::iter::once(self.key_index).chain(self.other_leaves.iter())
+    }
+
+    /// Its hold is switched at a moment of compliance time.
+    pub fn switch_hold(&mut self, on: bool, at: UnixMillis) {
+        if self.hold == Some(true) && !on {
+            self.unheld = Some(at);
+        }
+        self.hold = Some(on);
     }
 
     /// The record whose first attachment is its manifest.
@@ -377,6 +387,10 @@ impl TableRow for VersionRow {
             .u64(self.modified.get());
         write_retention(out, self.retention);
         write_hold(out, self.hold);
+        match self.unheld {
+            None => out.u8(0),
+            Some(at) => out.u8(1).u64(at.get()),
+        };
         out.u64(self.key_index.get());
         self.location.write(out);
         out.u32(self.parts);
@@ -401,6 +415,11 @@ impl TableRow for VersionRow {
             modified: UnixMillis::new(from.u64()?),
             retention: read_retention(from)?,
             hold: read_hold(from)?,
+            unheld: match from.u8()? {
+                0 => None,
+                1 => Some(UnixMillis::new(from.u64()?)),
+                _ => return Err(Malformed),
+            },
             key_index: KeyIndex::new(from.u64()?),
             location: RecordLocation::read(from)?,
             parts: from.u32()?,

@@ -53,6 +53,7 @@ fn version_row(retention: Option<Retention>, hold: Option<bool>) -> VersionRow {
         modified: UnixMillis::new(1),
         retention,
         hold,
+        unheld: hold.map(|on| UnixMillis::new(u64::from(on))),
         key_index: KeyIndex::new(77),
         location: location(),
         parts: 10_000,
@@ -155,6 +156,7 @@ fn no_row_prints_a_name() {
             days: 1,
             disabled: false,
         }],
+        max_days: None,
         deleted: false,
     };
     let upload = UploadRow {
