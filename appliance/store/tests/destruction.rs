@@ -15,6 +15,8 @@ mod erase;
 #[path = "destruction/people.rs"]
 mod people;
 mod support;
+#[path = "destruction/witnesses.rs"]
+mod witnesses;
 #[path = "destruction/world.rs"]
 mod world;
 #[path = "destruction/worm.rs"]

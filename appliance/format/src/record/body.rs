@@ -356,6 +356,8 @@ pub enum Body {
     Scope(Scope),
     /// What the request of this record asked for has been done.
     Enacted(LogIndex),
+    /// A checkpoint came back from witnesses: the signed note as it was brought.
+    Cosigned(String),
     /// A type that is reserved for later or may be skipped; its keys are not read.
     Later(RecordType),
 }
@@ -395,6 +397,7 @@ impl Body {
             Self::Clock(_) => RecordType::Clock,
             Self::Scope(_) => RecordType::Scope,
             Self::Enacted(_) => RecordType::Enacted,
+            Self::Cosigned(_) => RecordType::Cosigned,
             Self::Later(later) => *later,
         }
     }

@@ -1,5 +1,6 @@
 //! What people stated, folded beside the index, and what approved requests do that need no list.
 
+use stele_format::checkpoint::UnverifiedCheckpoint;
 use stele_format::digest::Digest;
 use stele_format::record::{Body, ClockEvent, ClockEventKind, RecordType};
 use stele_format::statement::{
@@ -11,7 +12,7 @@ use super::Engine;
 use crate::draft::{Draft, Sealed};
 use crate::fact;
 use crate::index::Fact;
-use crate::index::rows::StatementRow;
+use crate::index::rows::{CosignedRow, StatementRow};
 use crate::policy::approval::{
     Accepted, Applied, Approvals, Approved, Recorded, RecordedStatement, RequestState, VaultFacts,
 };
@@ -103,6 +104,14 @@ impl Desk {
             });
         }
         Some(applied)
+    }
+
+    /// Takes in what witnesses said.
+    pub(crate) fn cosigned(&mut self, row: &CosignedRow) {
+        if let Ok(note) = UnverifiedCheckpoint::parse(&row.note) {
+            // In a log that we wrote each says something; an audit names any other.
+            let _said = self.approvals.cosigned(&note, row.at, row.wall);
+        }
     }
 
     /// What a request asked for has been done.
@@ -245,6 +254,22 @@ impl Engine {
         self.buckets.insert(bucket, row);
     }
 
+    /// The few buckets, and what witnesses said, are also kept in memory.
+    pub(super) fn remember(&mut self, fact: &Fact) {
+        match fact {
+            Fact::BucketPut { id, row } => {
+                self.buckets.insert(*id, row.clone());
+            }
+            Fact::BucketDeleted { id } => {
+                if let Some(row) = self.buckets.get_mut(id) {
+                    row.deleted = true;
+                }
+            }
+            Fact::Cosigned { row, .. } => self.desk.cosigned(row),
+            _ => {}
+        }
+    }
+
     /// What records of destruction and of other effects mean for the requests behind them.
     pub(super) fn effect_applied(&mut self, body: &Body) {
         let now = self.clock.latest();
@@ -269,6 +294,7 @@ impl Engine {
             origin: self.desk.approvals.origin(),
             evaluation: self.pool.is_evaluation(),
             policies: self.desk.approvals.people().policies().clone(),
+            witnesses: self.desk.approvals.people().witnesses().clone(),
             persons: self.desk.approvals.persons(now),
             requests: self.desk.approvals.requests(now),
             cases: self.desk.cases.clone(),

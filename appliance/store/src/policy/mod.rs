@@ -19,6 +19,7 @@ pub mod quota;
 pub mod retention;
 pub mod rules;
 pub mod uploads;
+pub mod witness;
 
 #[cfg(test)]
 mod retention_table;

@@ -14,7 +14,7 @@ use crate::codec::{DecodeError, Fault};
 use crate::digest::Digest;
 use crate::label::{MemberState, VaultFlags};
 use crate::limits::{
-    ATTACHMENTS_MAX, COPIES_MAX, DOCUMENT_BYTES_MAX, MEMBERS_MAX, PART_NUMBER_MAX,
+    ATTACHMENTS_MAX, COPIES_MAX, DOCUMENT_BYTES_MAX, MEMBERS_MAX, NOTE_BYTES_MAX, PART_NUMBER_MAX,
 };
 use crate::record::RecordType;
 use crate::units::{
@@ -288,6 +288,9 @@ impl Body {
             Self::Enacted(request) => {
                 map.key(1).uint(*request);
             }
+            Self::Cosigned(note) => {
+                map.key(1).text(note);
+            }
             Self::DeleteMarker
             | Self::Retention
             | Self::Hold
@@ -384,6 +387,10 @@ fn read_body(record_type: RecordType, map: &mut MapReader<'_, '_>) -> Result<Bod
         RecordType::Scope => Body::Scope(read_scope(map)?),
         RecordType::Enacted => {
             Body::Enacted(LogIndex::new(map.required(1, |r| r.uint("request"))?))
+        }
+        RecordType::Cosigned => {
+            let note = map.required(1, |r| r.text("note", NOTE_BYTES_MAX))?;
+            Body::Cosigned(note.to_owned())
         }
         later => Body::Later(later),
     })

@@ -9,6 +9,7 @@ use stele_format::record::{Body, RecordType, Scope, Tombstone, VersionRef};
 use stele_format::statement::{Act, Cut};
 use stele_format::units::{LogIndex, Month, ObjectId, UnixMillis, VersionId};
 
+use super::witness::destruction_time;
 use super::{After, Facts, Outcome};
 use crate::draft::{Draft, Origin, Sealed, VersionSlot};
 use crate::engine::people::Case;
@@ -25,7 +26,7 @@ use crate::limits::{
     SCAN_ROW_COUNT, SCOPE_PIECE_COUNT_MAX, SCOPE_PIECES_COUNT_MAX,
 };
 use crate::policy::approval::Approved;
-use crate::policy::{Kept, VersionLock, may_destroy};
+use crate::policy::{EffectiveTime, Kept, VersionLock, may_destroy};
 use crate::request::{Answer, Effect, Refusal, Tombstoned};
 
 /// What an approved request destroys, taken from the value that only policy makes.
@@ -152,9 +153,7 @@ pub(crate) fn tombstone(
     erasure: Erasure,
     ordinal: u32,
 ) -> Result<Outcome, Stop> {
-    if facts.time.wall_alarm {
-        return Err(Refusal::ClockSuspends.into());
-    }
+    let time = destruction_time(facts)?;
     let row: Option<ScopeRow> = view.row(keys::scope(&erasure.scope, ordinal))?;
     let scope = row.ok_or(Refusal::BadScope)?;
     let last = ordinal + 1 == scope.pieces;
@@ -175,10 +174,8 @@ pub(crate) fn tombstone(
             last,
         })));
     }
-    if let Some(month) = erasure.month
-        && month >= month_of(facts.time.release)
-    {
-        return Err(Refusal::MonthNotOver.into());
+    if let Some(month) = erasure.month {
+        check_month(month, facts, time)?;
     }
     if erasure.month.is_none() {
         check_key_state(facts, &erasure)?;
@@ -190,7 +187,18 @@ pub(crate) fn tombstone(
             None => Err(Kept::Gone),
             // A hold that was stated counts before it was put on every version.
             Some(_) if held.contains(&entry.version) => Err(Kept::Hold),
-            Some(row) => may_destroy(&lock_of(&row), erasure.early, facts.time),
+            Some(row) => {
+                let lock = lock_of(&row);
+                let judged = may_destroy(&lock, erasure.early, time);
+                // Left out now, it would never be destroyed by this request: better wait for a witness.
+                if judged.is_err() && may_destroy(&lock, erasure.early, facts.time).is_ok() {
+                    return Err(Refusal::WitnessBehind {
+                        heard: time.release,
+                    }
+                    .into());
+                }
+                judged
+            }
         };
         match judged {
             Ok(()) => entries.push(entry),
@@ -221,6 +229,19 @@ pub(crate) fn tombstone(
         last,
     });
     Ok(Outcome::Write(vec![draft], after))
+}
+
+/// A month is cut as a whole when it is over for everybody who is asked.
+fn check_month(month: Month, facts: &Facts<'_>, time: EffectiveTime) -> Result<(), Refusal> {
+    if month < month_of(time.release) {
+        return Ok(());
+    }
+    if month < month_of(facts.time.release) {
+        return Err(Refusal::WitnessBehind {
+            heard: time.release,
+        });
+    }
+    Err(Refusal::MonthNotOver)
 }
 
 /// Leaves cut one by one leave holes in the key tree, which must fit the key state; a month that is cut as
@@ -292,12 +313,7 @@ pub(crate) fn rehome(
     after: Option<&[u8]>,
 ) -> Result<Outcome, Stop> {
     let month = erasure.month.ok_or(Refusal::BadScope)?;
-    if facts.time.wall_alarm {
-        return Err(Refusal::ClockSuspends.into());
-    }
-    if month >= month_of(facts.time.release) {
-        return Err(Refusal::MonthNotOver.into());
-    }
+    check_month(month, facts, destruction_time(facts)?)?;
     let condemned: BTreeSet<VersionId> = whole_scope(view, erasure.scope)?
         .into_iter()
         .map(|entry| entry.version)
