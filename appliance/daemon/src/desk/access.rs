@@ -55,6 +55,7 @@ pub const fn needs(ask: &Ask) -> Needs {
             | DeskAsk::Review { .. }
             | DeskAsk::Expiry { .. }
             | DeskAsk::State { .. }
+            | DeskAsk::Cosign { .. }
             | DeskAsk::CarryOut { .. }
             | DeskAsk::Certificate { .. } => Needs::Nothing,
             DeskAsk::Request { act, .. } => match act {
@@ -155,6 +156,7 @@ mod tests {
             (rule(change), staff),
             (Ask::Desk(DeskAsk::People), &[]),
             (Ask::Desk(DeskAsk::CarryOut { record: 1 }), &[]),
+            (Ask::Desk(DeskAsk::Cosign { note: word() }), &[]),
             (Ask::Desk(DeskAsk::Certificate { request: 1 }), &[]),
             (request(lines), &[]),
             (request(expiry), staff),

@@ -63,6 +63,7 @@ impl Desk {
             } => self.state(text, &signatures, note),
             DeskAsk::CarryOut { record } => self.carry_out(record).map(DeskReply::CarriedOut),
             DeskAsk::Certificate { request } => self.certificate(request).map(DeskReply::Text),
+            DeskAsk::Cosign { note } => self.cosign(&note),
             DeskAsk::Advance { by_ms } => self.advance(by_ms),
         }
     }
@@ -153,6 +154,16 @@ impl Desk {
             does,
             carry_out,
         }))
+    }
+
+    fn cosign(&self, note: &str) -> Outcome<DeskReply> {
+        let note = note.to_owned();
+        match self.ask(|| Command::Cosign { note: note.clone() })? {
+            Answer::Recorded(index) => Ok(DeskReply::Text(format!(
+                "what the witness said is recorded (record {index})\n"
+            ))),
+            _ => Err(Error::NoAnswer),
+        }
     }
 
     fn advance(&self, by_ms: u64) -> Outcome<DeskReply> {

@@ -289,12 +289,14 @@ impl Engine {
     pub(super) fn people_view(&self) -> PeopleView {
         let now = self.clock.latest();
         let log = self.journal.log();
+        let witnesses = self.desk.approvals.people().witnesses().clone();
         let running = |grant: &&Granted| grant.until > now;
         PeopleView {
             origin: self.desk.approvals.origin(),
             evaluation: self.pool.is_evaluation(),
             policies: self.desk.approvals.people().policies().clone(),
-            witnesses: self.desk.approvals.people().witnesses().clone(),
+            witness_time: witnesses.time(now, self.is_clock_simulated()),
+            witnesses,
             persons: self.desk.approvals.persons(now),
             requests: self.desk.approvals.requests(now),
             cases: self.desk.cases.clone(),

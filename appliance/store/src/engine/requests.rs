@@ -239,7 +239,12 @@ impl Engine {
             }
             Ok(Outcome::Write(drafts, after)) => self.write(id, drafts, after),
             Err(Stop::Need(needs)) => self.fetch(id, needs),
-            Err(Stop::Refuse(refusal)) => self.finish(id, Err(refusal)),
+            Err(Stop::Refuse(refusal)) => {
+                if let Refusal::Witness(why) = &refusal {
+                    self.alarms.other_history(why, self.clock.latest());
+                }
+                self.finish(id, Err(refusal));
+            }
             Err(Stop::Damaged(location)) => {
                 self.name_damage(Told::Request(id), Lost::record(&location));
             }

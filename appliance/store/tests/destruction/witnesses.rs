@@ -15,6 +15,7 @@ use stele_store::policy::approval::StatementRefusal;
 use stele_store::policy::witness::{Silent, WitnessRefusal};
 use stele_store::receipts::LogSigner;
 use stele_store::request::{Answer, Command, Refusal};
+use stele_store::status::Alarm;
 
 use crate::support::locks::{DAY, HOUR, delete, lose_index};
 use crate::support::steps::turns;
@@ -389,6 +390,8 @@ fn attack_08_a_checkpoint_of_another_history_is_named_and_frees_nothing() {
     let forked = cosigned(&other_history(&vault, size), 41, vault.now.wall);
     let done = refused(bring(&mut vault, forked.text()));
     assert_eq!(done, WitnessRefusal::Forked { size });
+    let told = |alarm: &Alarm| matches!(alarm, Alarm::OtherHistory { size: of, .. } if *of == size);
+    assert!(vault.engine.status().alarms.iter().any(told));
     let silent = tombstone(&mut vault, asked, 0);
     assert!(matches!(silent, Err(Refusal::WitnessSilent(_))));
     // A checkpoint of some time ago is one of this history.

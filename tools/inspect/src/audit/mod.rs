@@ -15,6 +15,7 @@ pub mod report;
 pub mod requests;
 pub mod text;
 pub mod versions;
+pub mod witnesses;
 
 mod destruction;
 mod locks;
@@ -193,6 +194,7 @@ impl Auditor {
             Body::Tombstone(tombstone) => self.take_tombstone(header, tombstone),
             Body::Destroyed(destroyed) => self.take_destroyed(header, destroyed),
             Body::Enacted(request) => self.take_enacted(header, *request),
+            Body::Cosigned(note) => self.take_cosigned(header, note),
             Body::Later(kind) if kind.get() & OPTIONAL == 0 => self.unknown += 1,
             _ => {}
         }

@@ -352,6 +352,9 @@ pub fn kind(refusal: &Refusal) -> &'static str {
         Refusal::ClockTooFar => "ClockTooFar",
         Refusal::ClockSuspends => "ClockSuspends",
         Refusal::MonthNotOver => "MonthNotOver",
+        Refusal::Witness(_) => "Witness",
+        Refusal::WitnessSilent(_) => "WitnessSilent",
+        Refusal::WitnessBehind { .. } => "WitnessBehind",
         Refusal::KeyStateFull => "KeyStateFull",
     }
 }

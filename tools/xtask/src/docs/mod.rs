@@ -85,7 +85,7 @@ const fn ceremony(name: &'static str, tools: &'static [Tool]) -> Page {
 }
 
 /// All pages about people.
-pub const CEREMONIES: [Page; 7] = [
+pub const CEREMONIES: [Page; 8] = [
     ceremony("genesis", &[]),
     ceremony("expiry", &[install::AWS]),
     ceremony("early-deletion", &[install::AWS]),
@@ -93,6 +93,7 @@ pub const CEREMONIES: [Page; 7] = [
     ceremony("lock-out", &[]),
     ceremony("people-change", &[]),
     ceremony("audit", &[]),
+    ceremony("witness", &[]),
 ];
 
 /// Executes the pages about people with these names, or all.
