@@ -25,7 +25,7 @@ pub fn run(args: &CheckpointArgs) -> Outcome<()> {
     let status = ask_status(&directory.control_socket())?;
     let status = status.ok_or_else(|| not_served(&directory))?;
     let log = status.log.as_ref();
-    let text = if args.key {
+    let text = if args.key.is_some() {
         log.and_then(|log| log.key.as_ref().map(|key| format!("{key}\n")))
     } else {
         log.and_then(|log| log.checkpoint.clone())

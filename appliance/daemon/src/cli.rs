@@ -215,8 +215,14 @@ pub struct CheckpointArgs {
     #[arg(long, value_name = "DIR", required = true)]
     pub vault: Option<PathBuf>,
     /// Print the key that verifies checkpoints and receipts instead.
-    #[arg(long)]
-    pub key: bool,
+    // Nobody signs here: it takes the place of the key that all other verbs sign with, and no value.
+    #[arg(
+        long = "key",
+        id = "signing_key",
+        num_args = 0,
+        default_missing_value = "log"
+    )]
+    pub key: Option<PathBuf>,
 }
 
 /// What can be done with checkpoints beside printing them.

@@ -30,7 +30,8 @@ const TIME_BYTES: usize = 8;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WitnessKey {
     name: String,
-    key: VerifyingKey,
+    /// A point that was verified to be one.
+    point: [u8; 32],
 }
 
 impl WitnessKey {
@@ -52,7 +53,7 @@ impl WitnessKey {
         }
         Ok(Self {
             name: name.to_owned(),
-            key,
+            point: *public,
         })
     }
 
@@ -83,8 +84,8 @@ impl WitnessKey {
 
     /// The public half.
     #[must_use]
-    pub fn point(&self) -> &[u8; 32] {
-        self.key.as_bytes()
+    pub const fn point(&self) -> &[u8; 32] {
+        &self.point
     }
 
     /// What signature lines call it by.
@@ -93,7 +94,7 @@ impl WitnessKey {
         let digest = Sha256::new()
             .chain_update(&self.name)
             .chain_update([b'\n', COSIGNATURE_V1])
-            .chain_update(self.key.as_bytes())
+            .chain_update(self.point)
             .finalize();
         let [a, b, c, d, ..]: [u8; 32] = digest.into();
         [a, b, c, d]
@@ -113,8 +114,8 @@ impl WitnessKey {
         }
         let signature = Signature::from_slice(signature).map_err(|_| refused)?;
         let text = checkpoint.cosigned_text(seconds);
-        self.key
-            .verify_strict(text.as_bytes(), &signature)
+        VerifyingKey::from_bytes(&self.point)
+            .and_then(|key| key.verify_strict(text.as_bytes(), &signature))
             .map_err(|_| refused)?;
         Ok(UnixMillis::new(seconds * 1_000))
     }
@@ -123,7 +124,7 @@ impl WitnessKey {
 impl fmt::Display for WitnessKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let id = u32::from_be_bytes(self.id());
-        let key = [&[COSIGNATURE_V1], self.key.as_bytes().as_slice()].concat();
+        let key = [&[COSIGNATURE_V1], self.point.as_slice()].concat();
         write!(f, "{}+{id:08x}+{}", self.name, to_base64(&key))
     }
 }
