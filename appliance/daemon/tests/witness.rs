@@ -50,7 +50,7 @@ fn ripe(people: &People<'_>, client: &Client, name: &str) -> String {
     let path = format!("/backups/{name}");
     client.put(&path, b"of no use any more");
     assert_eq!(client.answer("DELETE", &path, b"").0, 204);
-    let listing = client.call("GET", &format!("/backups?versions=&prefix={name}"), b"");
+    let listing = client.call("GET", &format!("/backups?prefix={name}&versions="), b"");
     let listing = String::from_utf8(listing.expect("answered").1).expect("text");
     let version = listing.split_once("<Version>").expect("a version").1;
     let id = version.split_once("<VersionId>").expect("an id").1;
