@@ -220,8 +220,8 @@ fn alarm(alarm: &Alarm) -> String {
             format!("the machine's clock {what} ({})", instant(at.get()))
         }
         Alarm::OtherHistory { size, at } => format!(
-            "a checkpoint of {size} records that this log's key signed is not of this log ({}): an older state of the vault \
-             was put back, or it has two histories",
+            "a checkpoint of {size} records that this log's key signed is not of this log ({}): an older state of \
+             the vault was put back, or it has two histories",
             instant(at.get())
         ),
         Alarm::CutPostponed { why } => {
