@@ -289,13 +289,15 @@ mod tests {
             active: vec![("operator".to_owned(), 1), ("approver".to_owned(), 2)],
             plain_keys: true,
             erasure_suspended: true,
+            witness_silent: true,
             waiting: vec!["request 7 (erase) needs 1 approver before then".to_owned()],
         });
         let text = said(&directory, &status, false);
         for part in [
             "people   1 operator, 2 approvers\n",
             "people   sign with plain key files",
-            "nothing is destroyed now",
+            "nothing is destroyed now: the clocks",
+            "nothing is destroyed now: no witness",
             "waits    request 7 (erase) needs 1 approver before then\n",
             "what has expired goes when two people sign for it",
         ] {

@@ -1,20 +1,31 @@
-//! `stele checkpoint`: what an auditor keeps of a log, and the key that verifies it.
+//! `stele checkpoint`: what an auditor keeps of a log, the key that verifies it, and what witnesses say of it.
 
-use crate::cli::CheckpointArgs;
+use crate::cli::{CheckpointArgs, CheckpointVerb};
+use crate::console;
+use crate::control::desk::{DeskAsk, DeskReply};
 use crate::control::socket::ask_status;
 use crate::disk::{existing, not_served, print};
 use crate::error::{Error, Outcome};
 
-/// Prints the newest checkpoint, or the key.
+/// Prints the newest checkpoint, or the key; or brings one that a witness has cosigned.
 ///
 /// # Errors
-/// When the vault is not served, or its process has no key of the log.
+/// When the vault is not served, or its process has no key of the log, or what is brought is not taken.
 pub fn run(args: &CheckpointArgs) -> Outcome<()> {
-    let directory = existing(&args.vault)?;
+    if let Some(CheckpointVerb::Cosign(args)) = &args.verb {
+        let note = console::read(&args.file)?;
+        let DeskReply::Text(said) = console::ask(&args.vault, DeskAsk::Cosign { note })? else {
+            return Err(Error::ControlAnswer);
+        };
+        print(&said);
+        return Ok(());
+    }
+    let vault = args.vault.as_deref();
+    let directory = existing(vault.ok_or(Error::Usage("--vault DIR is missing"))?)?;
     let status = ask_status(&directory.control_socket())?;
     let status = status.ok_or_else(|| not_served(&directory))?;
     let log = status.log.as_ref();
-    let text = if args.key {
+    let text = if args.key.is_some() {
         log.and_then(|log| log.key.as_ref().map(|key| format!("{key}\n")))
     } else {
         log.and_then(|log| log.checkpoint.clone())

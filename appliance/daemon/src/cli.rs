@@ -221,13 +221,41 @@ pub struct StatusArgs {
 
 /// `stele checkpoint`.
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub struct CheckpointArgs {
+    /// To bring one back instead.
+    #[command(subcommand)]
+    pub verb: Option<CheckpointVerb>,
+    /// The vault's directory.
+    #[arg(long, value_name = "DIR", required = true)]
+    pub vault: Option<PathBuf>,
+    /// Print the key that verifies checkpoints and receipts instead.
+    // Nobody signs here: it takes the place of the key that all other verbs sign with, and no value.
+    #[arg(
+        long = "key",
+        id = "signing_key",
+        num_args = 0,
+        default_missing_value = "log"
+    )]
+    pub key: Option<PathBuf>,
+}
+
+/// What can be done with checkpoints beside printing them.
+#[derive(Debug, Subcommand)]
+pub enum CheckpointVerb {
+    /// Bring a checkpoint that a witness has cosigned.
+    Cosign(CosignArgs),
+}
+
+/// `stele checkpoint cosign`.
+#[derive(Debug, Args)]
+pub struct CosignArgs {
     /// The vault's directory.
     #[arg(long, value_name = "DIR")]
     pub vault: PathBuf,
-    /// Print the key that verifies checkpoints and receipts instead.
-    #[arg(long)]
-    pub key: bool,
+    /// The file with it, as `stele-witness cosign` prints it.
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
 }
 
 /// Why a size is refused.

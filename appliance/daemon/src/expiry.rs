@@ -115,11 +115,15 @@ fn clock_text(people: &PeopleStatus) -> String {
         now,
         release_time,
         erasure_suspended,
+        witness_silent,
         ..
     } = people;
     let mut text = format!("compliance {now}\nlocks end by {release_time}\n");
     if *erasure_suspended {
         text.push_str("nothing is destroyed now: the clocks are more than a day apart\n");
+    }
+    if *witness_silent {
+        text.push_str("nothing is destroyed now: no witness was heard for 30 days\n");
     }
     text
 }

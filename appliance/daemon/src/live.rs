@@ -242,6 +242,11 @@ pub fn alarm(alarm: &Alarm) -> String {
                 instant(at.get())
             )
         }
+        Alarm::OtherHistory { size, at } => format!(
+            "a checkpoint of {size} records that this log's key signed is not of this log ({}): an older state of \
+             the vault was put back, or it has two histories",
+            instant(at.get())
+        ),
         Alarm::CutPostponed { why } => {
             format!(
                 "keys of an approved destruction are not cut yet: {why}; the next start tries again"

@@ -2,7 +2,9 @@
 
 use crate::cli::people::{FoundArgs, PeopleVerb, RequestArgs};
 use crate::console::{self, bring, draft, drafted, public_key};
-use crate::control::desk::{ActWish, DeskAsk, KeyStatus, PeopleStatus, PersonStatus};
+use crate::control::desk::{
+    ActWish, DeskAsk, KeyStatus, PeopleStatus, PersonStatus, WitnessStatus,
+};
 use crate::disk::print;
 use crate::error::{Error, Outcome};
 use crate::signer;
@@ -51,6 +53,21 @@ pub fn run(verb: PeopleVerb) -> Outcome<()> {
                 &args.request,
                 ActWish::Lines(vec!["act policy".to_owned(), set]),
             )
+        }
+        PeopleVerb::Witness(args) => {
+            let lines = vec![
+                "act witness".to_owned(),
+                format!("name {}", args.name),
+                format!("key {}", args.witness_key),
+            ];
+            request(&args.request, ActWish::Lines(lines))
+        }
+        PeopleVerb::RemoveWitness(args) => {
+            let lines = vec![
+                "act remove-witness".to_owned(),
+                format!("name {}", args.name),
+            ];
+            request(&args.request, ActWish::Lines(lines))
         }
         PeopleVerb::Review(args) => drafted(
             &args,
@@ -140,6 +157,10 @@ fn as_text(people: &PeopleStatus) -> String {
     for (name, value) in &people.policies {
         text.push_str(&format!("policy {name} {value}\n"));
     }
+    text.extend(people.witnesses.iter().map(witness_line));
+    if people.witness_silent {
+        text.push_str("no witness was heard for 30 days: nothing is destroyed\n");
+    }
     if people.plain_keys {
         text.push_str("keys here are plain files: whoever copied one can sign for its owner\n");
     }
@@ -160,6 +181,21 @@ fn person_lines(person: &PersonStatus) -> String {
     } = person;
     let keys: String = keys.iter().map(key_line).collect();
     format!("{role} {name}: {standing}\n{keys}")
+}
+
+fn witness_line(witness: &WitnessStatus) -> String {
+    let WitnessStatus {
+        name,
+        key,
+        removed,
+        heard,
+    } = witness;
+    let heard = match heard {
+        _ if *removed => "removed".to_owned(),
+        Some(time) => format!("last heard {time}"),
+        None => "never heard".to_owned(),
+    };
+    format!("witness {name}: {heard}\n  {key}\n")
 }
 
 fn key_line(key: &KeyStatus) -> String {

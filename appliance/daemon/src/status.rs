@@ -154,6 +154,9 @@ pub fn people_lines(people: &PeopleSummary) -> String {
     if people.erasure_suspended {
         text.push_str("people   nothing is destroyed now: the clocks are more than a day apart\n");
     }
+    if people.witness_silent {
+        text.push_str("people   nothing is destroyed now: no witness was heard for 30 days\n");
+    }
     let waiting = people.waiting.iter();
     text.extend(waiting.map(|request| format!("waits    {request}\n")));
     text

@@ -12,6 +12,7 @@
 
 mod certificate;
 mod key;
+mod witness;
 
 use core::fmt;
 
@@ -19,6 +20,7 @@ use thiserror::Error;
 
 pub use certificate::Certificate;
 pub use key::LogKey;
+pub use witness::WitnessKey;
 
 use crate::limits::{LOG_RECORDS_MAX, NOTE_BYTES_MAX, NOTE_SIGNATURES_MAX};
 use crate::tree::TreeHash;
@@ -59,6 +61,12 @@ pub enum CheckpointError {
     /// The signature by this key does not fit.
     #[error("the signature is not one of the log's key over this text")]
     Signature,
+    /// Not a key for verifying a witness.
+    #[error("it is not the key of a witness (cosignature/v1): NAME+HASH+KEY")]
+    WitnessKey,
+    /// The line of a witness does not fit.
+    #[error("the cosignature is not one of the witness's key over this checkpoint and its time")]
+    Cosignature,
 }
 
 /// The name of a vault's log: `stele/` and the id of its pool.

@@ -108,6 +108,8 @@ pub const NOTE_BYTES_MAX: usize = 8 * 1024;
 pub const CERTIFICATE_BYTES_MAX: usize = 16 * 1024;
 /// Most signatures of a checkpoint: the log's and those of witnesses.
 pub const NOTE_SIGNATURES_MAX: usize = 16;
+/// Longest name in the key of a witness, in characters.
+pub const WITNESS_NAME_CHARS_MAX: usize = 128;
 /// Longest proof with its checkpoint.
 pub const PROOF_BYTES_MAX: usize = 16 * 1024;
 /// Highest number that counts something, and highest time: no writer gets near it, so that a reader may go

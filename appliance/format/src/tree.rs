@@ -37,6 +37,12 @@ impl TreeHash {
     pub fn to_base64(&self) -> String {
         crate::checkpoint::to_base64(&self.0)
     }
+
+    /// Reads exactly what `to_base64` prints.
+    #[must_use]
+    pub fn from_base64(text: &str) -> Option<Self> {
+        crate::checkpoint::parse_hash(text)
+    }
 }
 
 impl fmt::Display for TreeHash {

@@ -163,6 +163,10 @@ fn the_specification_has_the_same_limits() {
             u64::try_from(limits::STATEMENT_CLIENT_CHARS_MAX).unwrap(),
         ),
         (
+            "WITNESS_NAME_CHARS_MAX",
+            u64::try_from(limits::WITNESS_NAME_CHARS_MAX).unwrap(),
+        ),
+        (
             "PERSON_KEYS_MAX",
             u64::try_from(limits::PERSON_KEYS_MAX).unwrap(),
         ),

@@ -17,6 +17,7 @@ use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::{Just, Strategy, any, prop_assert, prop_assert_eq, prop_oneof, proptest};
 use stele_format::Digest;
+use stele_format::checkpoint::WitnessKey;
 use stele_format::sshsig::PublicKey;
 use stele_format::statement::{
     Act, Answer, BucketDefault, ClientKey, Cut, DefaultMode, DefaultPeriod, Erase, Found, FoundKey,
@@ -149,6 +150,11 @@ fn content_acts() -> impl Strategy<Value = Act> {
     ]
 }
 
+fn witness() -> WitnessKey {
+    let key = ed25519_dalek::SigningKey::from_bytes(&[9; 32]).verifying_key();
+    WitnessKey::new("witness.example/w1", key.as_bytes()).unwrap()
+}
+
 fn people_acts() -> impl Strategy<Value = Act> {
     prop_oneof![
         (names(), roles(), keys()).prop_map(|(person, role, key)| Act::Enrol { person, role, key }),
@@ -157,6 +163,11 @@ fn people_acts() -> impl Strategy<Value = Act> {
         names().prop_map(|person| Act::Suspend { person }),
         names().prop_map(|person| Act::Remove { person }),
         names().prop_map(|person| Act::Resume { person }),
+        names().prop_map(|name| Act::Witness {
+            name,
+            key: witness()
+        }),
+        names().prop_map(|name| Act::RemoveWitness { name }),
         (names(), names()).prop_map(|(name, value)| Act::Policy { name, value }),
     ]
 }
@@ -526,6 +537,13 @@ fn sample_acts() -> Vec<Act> {
         },
         Act::Clock {
             to: second(1_796_464_800),
+        },
+        Act::Witness {
+            name: name("sister-branch"),
+            key: witness(),
+        },
+        Act::RemoveWitness {
+            name: name("sister-branch"),
         },
         Act::ForceOpen {
             disks: vec![DiskId::new([0x98; 16]), DiskId::new([0x99; 16])],

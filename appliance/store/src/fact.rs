@@ -240,7 +240,9 @@ mod destruction {
     use stele_format::record::{Body, RecordHeader};
 
     use crate::index::Fact;
-    use crate::index::rows::{DestroyedRow, EnactedRow, RecordLocation, ScopeRow, StatementRow};
+    use crate::index::rows::{
+        CosignedRow, DestroyedRow, EnactedRow, RecordLocation, ScopeRow, StatementRow,
+    };
 
     pub(super) fn facts(header: &RecordHeader, body: &Body, location: RecordLocation) -> Vec<Fact> {
         let at = header.compliance_ms;
@@ -289,6 +291,14 @@ mod destruction {
                 row: EnactedRow {
                     index: header.log_index,
                     at,
+                },
+            },
+            Body::Cosigned(note) => Fact::Cosigned {
+                index: header.log_index,
+                row: CosignedRow {
+                    at,
+                    wall: header.wall_ms,
+                    note: note.clone(),
                 },
             },
             _ => return Vec::new(),

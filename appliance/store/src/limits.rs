@@ -120,6 +120,8 @@ pub const SCRUB_IDLE_BYTES_PER_S: u64 = 128 << 20;
 pub const SCRUB_BUSY_BYTES_PER_S: u64 = 8 << 20;
 /// Rate of filling a disk beside clients; without them it has no bound.
 pub const FILL_BUSY_BYTES_PER_S: u64 = 64 << 20;
+/// Newest checkpoints whose size and root are remembered, to tell one of another history: 40 bytes each.
+pub const REMEMBERED_ROOTS_MAX: usize = 1 << 16;
 /// Longest receipt that is given: a header of an answer carries it, in base64.
 pub const RECEIPT_BYTES_MAX: usize = 4 << 10;
 /// Kinds of refused attempts gathered at a time, by what was tried, who tried and where; beyond it one more for

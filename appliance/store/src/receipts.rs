@@ -4,6 +4,7 @@
 //! no checkpoint behind, so there are never two of different roots for one size.
 
 use std::cell::OnceCell;
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
@@ -17,7 +18,7 @@ use stele_format::tree::proof::Proofs;
 use stele_format::tree::{Frontier, TreeHash, leaf_hash};
 use stele_format::units::{LogIndex, PoolId};
 
-use crate::limits::RECEIPT_BYTES_MAX;
+use crate::limits::{RECEIPT_BYTES_MAX, REMEMBERED_ROOTS_MAX};
 use crate::sequence::{LogHead, Sequenced};
 
 /// A record's header as the log has it.
@@ -76,6 +77,7 @@ impl LogSigner {
     fn sign(&self, log: &LogHead) -> Option<Signed> {
         Some(Signed {
             size: log.frontier.size(),
+            root: log.frontier.root(),
             chain: log.previous,
             text: self.checkpoint(&log.frontier)?.into(),
         })
@@ -91,6 +93,7 @@ impl std::fmt::Debug for LogSigner {
 #[derive(Debug, Clone)]
 struct Signed {
     size: u64,
+    root: TreeHash,
     /// Chain digest of the last record: two logs of one size are told apart by it.
     chain: Digest,
     text: Arc<str>,
@@ -110,15 +113,61 @@ pub(crate) struct Receipts {
     /// Of the frame in flight: handed out once it is durable, forgotten otherwise.
     ahead: Option<Signed>,
     latest: Option<Signed>,
+    /// Sizes and roots of the newest checkpoints handed out, oldest first.
+    roots: VecDeque<(u64, TreeHash)>,
     group: Option<Group>,
+}
+
+/// What is remembered of a checkpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Told {
+    /// It was handed out.
+    Same,
+    /// One of this size and another root was.
+    Other,
+    /// Nothing of this size.
+    Unknown,
 }
 
 impl Receipts {
     /// Signs from now on, beginning with this log, which is durable; none for a vault that is only read.
     pub(crate) fn sign_with(&mut self, signer: Arc<LogSigner>, durable: Option<&LogHead>) {
         self.latest = durable.and_then(|log| signer.sign(log));
+        self.remember();
         self.ahead = None;
         self.signer = Some(signer);
+    }
+
+    fn remember(&mut self) {
+        let Some(latest) = &self.latest else {
+            return;
+        };
+        if self.roots.len() == REMEMBERED_ROOTS_MAX {
+            self.roots.pop_front();
+        }
+        self.roots.push_back((latest.size, latest.root));
+    }
+
+    /// What is remembered of a checkpoint of this log.
+    pub(crate) fn told(&self, checkpoint: &Checkpoint) -> Told {
+        let place = self
+            .roots
+            .binary_search_by_key(&checkpoint.size, |(size, _)| *size);
+        match place.ok().and_then(|place| self.roots.get(place)) {
+            None => Told::Unknown,
+            Some((_, root)) if *root == checkpoint.root => Told::Same,
+            Some(_) => Told::Other,
+        }
+    }
+
+    /// Takes over what an engine of the same log handed out before.
+    pub(crate) fn remember_those_of(&mut self, before: &Self) {
+        let first = self.roots.front().map_or(u64::MAX, |(size, _)| *size);
+        let older = before.roots.iter().filter(|(size, _)| *size < first);
+        let mut roots: VecDeque<_> = older.copied().collect();
+        roots.extend(self.roots.iter().copied());
+        let more = roots.len().saturating_sub(REMEMBERED_ROOTS_MAX);
+        self.roots = roots.split_off(more);
     }
 
     /// Who signs.
@@ -150,6 +199,7 @@ impl Receipts {
         let ahead = self.ahead.take();
         let ahead = ahead.filter(|ahead| ahead.chain == after.previous);
         self.latest = ahead.or_else(|| signer.sign(after));
+        self.remember();
         self.group = Some(Group {
             before,
             headers: records.iter().map(|record| record.header).collect(),

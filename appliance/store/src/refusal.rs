@@ -5,6 +5,8 @@ use std::fmt;
 use stele_format::units::{LogIndex, VersionId};
 
 use crate::policy::approval::StatementRefusal;
+use crate::policy::witness::{Silent, WitnessRefusal};
+use crate::policy::words::utc;
 use crate::policy::{Kept, Right};
 
 /// Why not.
@@ -143,6 +145,24 @@ pub enum Refusal {
          let two people correct compliance time"
     )]
     ClockSuspends,
+    /// What witnesses cosigned is not taken.
+    #[error("{0}")]
+    Witness(Box<WitnessRefusal>),
+    /// No witness was heard for too long.
+    #[error(
+        "no witness was heard for 30 days{}, so nothing is destroyed; bring a checkpoint that one has cosigned, or let \
+         two people remove it", last_heard(.0)
+    )]
+    WitnessSilent(Silent),
+    /// Only the witnesses have not seen the end of what keeps a version.
+    #[error(
+        "by the newest time of a witness, {}, something on the list is still kept; bring a checkpoint that one has \
+         cosigned since", utc(*.heard)
+    )]
+    WitnessBehind {
+        /// The newest time.
+        heard: stele_format::units::UnixMillis,
+    },
     /// Pieces of a list are worked off in order.
     #[error("piece {ordinal} of the list comes first")]
     OutOfOrder {
@@ -225,6 +245,18 @@ pub enum ReadOnlyReason {
     /// A feature of the format this program may only read.
     #[error("the pool uses a newer format feature; this program may only read it")]
     NewerFormat,
+}
+
+fn last_heard(silent: &Silent) -> String {
+    silent.heard.map_or_else(String::new, |heard| {
+        format!(" (the last at {})", utc(heard))
+    })
+}
+
+impl From<WitnessRefusal> for Refusal {
+    fn from(refusal: WitnessRefusal) -> Self {
+        Refusal::Witness(Box::new(refusal))
+    }
 }
 
 impl From<StatementRefusal> for Refusal {

@@ -401,6 +401,11 @@ pub enum Command {
         /// Free text that goes with it, sealed.
         note: Option<Vec<u8>>,
     },
+    /// `Recorded`: a checkpoint that witnesses cosigned.
+    Cosign {
+        /// The signed note.
+        note: String,
+    },
     /// `People`
     People,
     /// `Note`: what was sealed beside a statement.

@@ -9,6 +9,7 @@ use crate::engine::{Counters, Engine, FillProgress, Waits};
 use crate::forecast::{Fill, forecast};
 use crate::heal::schedule::HealCounts;
 use crate::index::{ApplyError, IndexUsage};
+use crate::policy::witness::WitnessRefusal;
 use crate::policy::{OwnerId, Right, Usage};
 use crate::pool::{Member, MemberState, Pool};
 use crate::recovery::Postponed;
@@ -222,6 +223,14 @@ pub enum Alarm {
         /// When, by the compliance clock.
         at: UnixMillis,
     },
+    /// Somebody brought a checkpoint that the log's key signed and that is not of this log: it has another
+    /// history, or an older state of it was put back.
+    OtherHistory {
+        /// Records in that checkpoint.
+        size: u64,
+        /// When, by the compliance clock.
+        at: UnixMillis,
+    },
     /// The index contradicts the journal; it is made anew.
     IndexContradiction {
         /// Which rows, without names.
@@ -295,6 +304,13 @@ impl Alarms {
     /// The wall clock drifts.
     pub(crate) fn clock_drift(&mut self, ms: i64, at: UnixMillis) {
         self.push(Alarm::ClockDrift { ms, at });
+    }
+
+    /// A checkpoint that is not of this log, if that is why it was refused.
+    pub(crate) fn other_history(&mut self, why: &WitnessRefusal, at: UnixMillis) {
+        if let WitnessRefusal::Longer { size, .. } | WitnessRefusal::Forked { size } = *why {
+            self.push(Alarm::OtherHistory { size, at });
+        }
     }
 
     /// Index and journal contradict each other.

@@ -23,6 +23,8 @@ mod rebuilt;
 #[path = "destruction/space.rs"]
 mod space;
 mod support;
+#[path = "destruction/witnesses.rs"]
+mod witnesses;
 #[path = "destruction/world.rs"]
 mod world;
 #[path = "destruction/worm.rs"]

@@ -58,3 +58,9 @@ pub const OFFICERS_MIN: u64 = 2;
 pub const APPROVERS_MIN: u64 = 2;
 /// Operators a vault must keep.
 pub const OPERATORS_MIN: u64 = 1;
+/// Witnesses that may count at a time.
+pub const WITNESS_COUNT_MAX: usize = 8;
+/// How long all witnesses may be silent before nothing is destroyed.
+pub const WITNESS_SILENCE_MS: u64 = 30 * 24 * HOUR_MS;
+/// How far the time of a witness may lie ahead of the wall clock.
+pub const WITNESS_AHEAD_MS: u64 = 24 * HOUR_MS;

@@ -7,6 +7,8 @@
 mod authenticator;
 #[path = "../../../appliance/store/tests/support/mod.rs"]
 mod support;
+#[path = "audit/witness.rs"]
+mod witness;
 #[path = "../../../appliance/store/tests/destruction/world.rs"]
 #[expect(dead_code, reason = "each test binary uses its own part of the world")]
 mod world;

@@ -72,6 +72,7 @@ impl Workspace {
         Ok(Programs {
             stele: at("stele")?,
             inspect: at("stele-inspect")?,
+            witness: at("stele-witness")?,
             sim: at("stele-sim")?,
         })
     }
@@ -110,6 +111,8 @@ pub struct Programs {
     pub stele: PathBuf,
     /// The offline verifier.
     pub inspect: PathBuf,
+    /// The witness.
+    pub witness: PathBuf,
     /// The simulator.
     pub sim: PathBuf,
 }

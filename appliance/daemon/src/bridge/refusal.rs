@@ -46,6 +46,9 @@ pub fn to_gateway(refusal: Refusal) -> gateway::Refusal {
         | Refusal::ClockNotSimulated
         | Refusal::ClockTooFar
         | Refusal::ClockSuspends
+        | Refusal::Witness(_)
+        | Refusal::WitnessSilent(_)
+        | Refusal::WitnessBehind { .. }
         | Refusal::MonthNotOver
         | Refusal::MonthLives
         | Refusal::KeyStateFull => {

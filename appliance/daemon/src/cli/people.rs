@@ -50,6 +50,10 @@ pub enum PeopleVerb {
     Remove(NameArgs),
     /// Ask for another value of a policy.
     Policy(PolicyArgs),
+    /// Ask for a witness, which cosigns checkpoints: nothing is destroyed where all are silent.
+    Witness(WitnessArgs),
+    /// Ask to remove a witness for ever.
+    RemoveWitness(NameArgs),
     /// Review who has access: keys that signed nothing for 90 days are suspended.
     Review(DraftArgs),
 }
@@ -127,6 +131,18 @@ pub struct PolicyArgs {
     pub name: String,
     /// Its value.
     pub value: String,
+}
+
+/// `stele people witness`.
+#[derive(Debug, Args)]
+pub struct WitnessArgs {
+    /// The request.
+    #[command(flatten)]
+    pub request: RequestArgs,
+    /// What people call it.
+    pub name: String,
+    /// Its key, as `stele-witness key` prints it.
+    pub witness_key: String,
 }
 
 /// What can be done with requests.

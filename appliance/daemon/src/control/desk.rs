@@ -97,6 +97,11 @@ pub enum DeskAsk {
         /// Days; none takes the bound away.
         days_max: Option<u32>,
     },
+    /// Brings a checkpoint that witnesses cosigned.
+    Cosign {
+        /// The signed note.
+        note: String,
+    },
     /// Sets a simulated clock forward.
     Advance {
         /// By how much.
@@ -245,6 +250,12 @@ pub struct PeopleStatus {
     pub release_time: String,
     /// Nothing is destroyed, because the clocks do not agree.
     pub erasure_suspended: bool,
+    /// Nothing is destroyed, because no witness was heard for too long.
+    #[serde(default)]
+    pub witness_silent: bool,
+    /// Every witness there was.
+    #[serde(default)]
+    pub witnesses: Vec<WitnessStatus>,
     /// Every person there was.
     pub people: Vec<PersonStatus>,
     /// Policies with their values.
@@ -282,6 +293,20 @@ pub struct KeyStatus {
     /// Until when it may not approve destruction.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub quarantined_until: Option<String>,
+}
+
+/// A witness.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WitnessStatus {
+    /// What people call it.
+    pub name: String,
+    /// Its key.
+    pub key: String,
+    /// Whether it was removed.
+    pub removed: bool,
+    /// The newest time it stated.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub heard: Option<String>,
 }
 
 /// A request.

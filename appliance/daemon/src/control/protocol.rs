@@ -231,6 +231,9 @@ pub struct PeopleSummary {
     pub plain_keys: bool,
     /// Nothing is destroyed, because the clocks do not agree.
     pub erasure_suspended: bool,
+    /// Nothing is destroyed, because no witness was heard for too long.
+    #[serde(default)]
+    pub witness_silent: bool,
     /// Requests that wait, with their deadlines, as sentences.
     pub waiting: Vec<String>,
 }

@@ -62,6 +62,7 @@ pub const fn needs(ask: &Ask) -> Needs {
             | DeskAsk::Expiry { .. }
             | DeskAsk::Buckets
             | DeskAsk::State { .. }
+            | DeskAsk::Cosign { .. }
             | DeskAsk::CarryOut { .. }
             | DeskAsk::Certificate { .. } => Needs::Nothing,
             DeskAsk::Request { act, .. } => match act {
@@ -180,6 +181,7 @@ mod tests {
             (rule(change), staff),
             (Ask::Desk(DeskAsk::People), &[]),
             (Ask::Desk(DeskAsk::CarryOut { record: 1 }), &[]),
+            (Ask::Desk(DeskAsk::Cosign { note: word() }), &[]),
             (
                 Ask::Desk(DeskAsk::Certificate {
                     request: 1,

@@ -74,6 +74,7 @@ impl Desk {
                 create,
             } => self.put_in_tier(&bucket, &tier, create),
             DeskAsk::Bound { bucket, days_max } => self.bound(&bucket, days_max),
+            DeskAsk::Cosign { note } => self.cosign(&note),
             DeskAsk::Advance { by_ms } => self.advance(by_ms),
         }
     }
@@ -175,6 +176,16 @@ impl Desk {
             does,
             carry_out,
         }))
+    }
+
+    fn cosign(&self, note: &str) -> Outcome<DeskReply> {
+        let note = note.to_owned();
+        match self.ask(|| Command::Cosign { note: note.clone() })? {
+            Answer::Recorded(index) => Ok(DeskReply::Text(format!(
+                "what the witness said is recorded (record {index})\n"
+            ))),
+            _ => Err(Error::NoAnswer),
+        }
     }
 
     fn advance(&self, by_ms: u64) -> Outcome<DeskReply> {

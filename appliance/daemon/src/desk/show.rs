@@ -3,6 +3,7 @@
 use stele_format::statement::{Act, Cut, Role};
 use stele_store::policy::approval::{PersonView, RequestState, RequestView};
 use stele_store::policy::people::{Policies, Standing};
+use stele_store::policy::witness::Witness;
 use stele_store::policy::words::utc;
 use stele_store::request::PeopleView;
 
@@ -10,7 +11,7 @@ use super::draft::hex;
 use super::{Desk, NotStated};
 use crate::control::desk::{
     DeskReply, GrantStatus, HoldStatus, KeyStatus, PeopleStatus, PersonStatus, RequestShown,
-    RequestStatus,
+    RequestStatus, WitnessStatus,
 };
 use crate::control::protocol::PeopleSummary;
 use crate::error::Outcome;
@@ -63,6 +64,8 @@ impl Desk {
             now: utc(view.now),
             release_time: utc(view.time.release),
             erasure_suspended: view.time.wall_alarm,
+            witness_silent: view.witness_time.is_err(),
+            witnesses: view.witnesses.iter().map(witness).collect(),
             people: view.persons.iter().map(person).collect(),
             policies: policies(&view.policies),
             requests,
@@ -90,6 +93,7 @@ impl Desk {
             active: active.filter(|(_, count)| *count > 0).collect(),
             plain_keys: view.policies.plain_keys,
             erasure_suspended: view.time.wall_alarm,
+            witness_silent: view.witness_time.is_err(),
             waiting: view.requests.iter().filter_map(waiting).collect(),
         })
     }
@@ -178,6 +182,15 @@ fn person(person: &PersonView) -> PersonStatus {
     }
 }
 
+fn witness(witness: &Witness) -> WitnessStatus {
+    WitnessStatus {
+        name: witness.name.to_string(),
+        key: witness.key.to_string(),
+        removed: witness.removed,
+        heard: witness.heard.map(|heard| utc(heard.stated)),
+    }
+}
+
 fn request_status(desk: &Desk, request: &RequestView) -> Outcome<RequestStatus> {
     let approved = request.approved_by.iter().zip(&request.approved_when);
     Ok(RequestStatus {
@@ -255,6 +268,8 @@ pub(super) fn act_words(desk: &Desk, act: &Act) -> Outcome<String> {
         Act::Remove { person } => format!("remove {person} for ever"),
         Act::Resume { person } => format!("let {person} act again"),
         Act::Policy { name, value } => format!("set the policy {name} to {value}"),
+        Act::Witness { name, key } => format!("let the witness {name} cosign, with key {key}"),
+        Act::RemoveWitness { name } => format!("remove the witness {name} for ever"),
         Act::Clock { to } => format!("set compliance time forward to {to}"),
         Act::ForceOpen { disks } => format!("open the vault with {} disks alone", disks.len()),
         Act::Reinitialise { disk, label } => {

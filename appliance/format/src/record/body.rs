@@ -364,6 +364,8 @@ pub enum Body {
     Refused(Vec<Attempt>),
     /// Segments that hold nothing any more are given back.
     Trim(Trim),
+    /// A checkpoint came back from witnesses: the signed note as it was brought.
+    Cosigned(String),
     /// A type that is reserved for later or may be skipped; its keys are not read.
     Later(RecordType),
 }
@@ -426,6 +428,7 @@ impl Body {
             Self::Enacted(_) => RecordType::Enacted,
             Self::Refused(_) => RecordType::Refused,
             Self::Trim(_) => RecordType::Trim,
+            Self::Cosigned(_) => RecordType::Cosigned,
             Self::Later(later) => *later,
         }
     }

@@ -113,6 +113,8 @@ record_types! {
     Enacted = 44,
     /// What was tried and refused, counted.
     Refused = 45,
+    /// A checkpoint of this log with the cosignatures of witnesses.
+    Cosigned = 46,
 }
 
 impl RecordType {
@@ -132,6 +134,7 @@ impl RecordType {
                     | Self::Scope
                     | Self::Enacted
                     | Self::Refused
+                    | Self::Cosigned
             )
     }
 

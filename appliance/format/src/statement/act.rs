@@ -5,6 +5,7 @@ use core::fmt;
 use super::lines::{Lines, put};
 use super::words::{ClientKey, Name, Role, Second, Word};
 use super::{StatementError, strictly_ascending};
+use crate::checkpoint::WitnessKey;
 use crate::digest::Digest;
 use crate::limits::MEMBERS_MAX;
 use crate::sshsig::PublicKey;
@@ -253,6 +254,18 @@ pub enum Act {
         /// Its value.
         value: Name,
     },
+    /// A witness is to cosign checkpoints, and destruction waits where it is silent.
+    Witness {
+        /// What people call it.
+        name: Name,
+        /// Its key.
+        key: WitnessKey,
+    },
+    /// A witness counts no more.
+    RemoveWitness {
+        /// Which.
+        name: Name,
+    },
     /// Compliance time is set forward.
     Clock {
         /// To when.
@@ -290,6 +303,8 @@ impl Act {
             Self::Remove { .. } => "remove",
             Self::Resume { .. } => "resume",
             Self::Policy { .. } => "policy",
+            Self::Witness { .. } => "witness",
+            Self::RemoveWitness { .. } => "remove-witness",
             Self::Clock { .. } => "clock",
             Self::ForceOpen { .. } => "force-open",
             Self::Reinitialise { .. } => "reinitialise",
@@ -344,6 +359,11 @@ impl Act {
                 put(out, "person", person);
             }
             Self::Policy { name, value } => put(out, "set", format_args!("{name} {value}")),
+            Self::Witness { name, key } => {
+                put(out, "name", name);
+                put(out, "key", key);
+            }
+            Self::RemoveWitness { name } => put(out, "name", name),
             Self::Clock { to } => put(out, "to", to),
             Self::ForceOpen { disks } => disks.iter().for_each(|disk| put(out, "disk", disk)),
             Self::Reinitialise { disk, label } => {
@@ -376,6 +396,13 @@ impl Act {
                 let (name, value) = read_setting(lines, "set")?;
                 Self::Policy { name, value }
             }
+            "witness" => Self::Witness {
+                name: lines.word("name")?,
+                key: lines.word("key")?,
+            },
+            "remove-witness" => Self::RemoveWitness {
+                name: lines.word("name")?,
+            },
             "clock" => Self::Clock {
                 to: lines.word("to")?,
             },

@@ -3,6 +3,7 @@
 use core::fmt;
 
 use super::StatementError;
+use crate::checkpoint::WitnessKey;
 use crate::digest::Digest;
 use crate::limits::{
     COUNTING_MAX, STATEMENT_CLIENT_CHARS_MAX, STATEMENT_SECONDS_END, STATEMENT_WORD_CHARS_MAX,
@@ -386,5 +387,11 @@ impl Word for BucketId {
 impl Word for PublicKey {
     fn read(text: &str) -> Option<Self> {
         Self::from_text(text).ok()
+    }
+}
+
+impl Word for WitnessKey {
+    fn read(text: &str) -> Option<Self> {
+        Self::parse(text).ok()
     }
 }

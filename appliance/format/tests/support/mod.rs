@@ -379,6 +379,7 @@ pub fn bodies() -> Vec<(Body, Vec<Vec<u8>>)> {
         ),
         (Body::Enacted(LogIndex::new(70)), vec![]),
         (Body::Refused(attempts()), vec![]),
+        (Body::Cosigned(COSIGNED.to_owned()), vec![]),
     ]
 }
 
@@ -410,6 +411,10 @@ pub fn attempts() -> Vec<Attempt> {
         attempt(Attempted::More, "delete-version", "more", 7),
     ]
 }
+
+/// A note that a witness cosigned; what it says is no matter of a body.
+pub const COSIGNED: &str =
+    "stele/11111111111111111111111111111111\n1\n\n\u{2014} witness.example/w1 AAAA\n";
 
 pub fn version_refs() -> Vec<VersionRef> {
     let entry = |number| VersionRef {

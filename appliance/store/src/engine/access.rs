@@ -138,6 +138,7 @@ fn access(command: &Command) -> Access<'_> {
         | Command::State { .. }
         | Command::Rehome { .. }
         | Command::AdvanceClock { .. }
+        | Command::Cosign { .. }
         | Command::People
         | Command::Effect { .. }
         | Command::Note { .. }

@@ -464,6 +464,7 @@ impl Engine {
         if let Some(signer) = before.receipts.signer() {
             self.sign_with(signer.clone());
         }
+        self.receipts.remember_those_of(&before.receipts);
         self.alarms.index_rebuilt(self.clock.latest());
     }
 

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use stele_format::checkpoint::UnverifiedCheckpoint;
 use stele_format::digest::Digest;
 use stele_format::record::{Body, ClockEvent, ClockEventKind, RecordType};
 use stele_format::statement::{
@@ -14,7 +15,7 @@ use super::commands::After;
 use crate::draft::{Draft, Sealed};
 use crate::fact;
 use crate::index::Fact;
-use crate::index::rows::StatementRow;
+use crate::index::rows::{CosignedRow, StatementRow};
 use crate::policy::approval::{
     Accepted, Applied, Approvals, Approved, Recorded, RecordedStatement, RequestState, VaultFacts,
 };
@@ -147,6 +148,14 @@ impl Desk {
             });
         }
         Some(applied)
+    }
+
+    /// Takes in what witnesses said.
+    pub(crate) fn cosigned(&mut self, row: &CosignedRow) {
+        if let Ok(note) = UnverifiedCheckpoint::parse(&row.note) {
+            // In a log that we wrote each says something; an audit names any other.
+            let _said = self.approvals.cosigned(&note, row.at, row.wall);
+        }
     }
 
     /// What a request asked for has been done, or a hold is on all of its list, by a record of that time.
@@ -313,6 +322,22 @@ impl Engine {
         self.buckets.insert(bucket, row);
     }
 
+    /// The few buckets, and what witnesses said, are also kept in memory.
+    pub(super) fn remember(&mut self, fact: &Fact) {
+        match fact {
+            Fact::BucketPut { id, row } => {
+                self.buckets.insert(*id, row.clone());
+            }
+            Fact::BucketDeleted { id } => {
+                if let Some(row) = self.buckets.get_mut(id) {
+                    row.deleted = true;
+                }
+            }
+            Fact::Cosigned { row, .. } => self.desk.cosigned(row),
+            _ => {}
+        }
+    }
+
     /// What records of destruction and of other effects mean for the requests behind them.
     pub(super) fn effect_applied(&mut self, facts: &[Fact]) {
         for fact in facts {
@@ -333,11 +358,14 @@ impl Engine {
     pub(super) fn people_view(&self) -> PeopleView {
         let now = self.clock.latest();
         let log = self.journal.log();
+        let witnesses = self.desk.approvals.people().witnesses().clone();
         let running = |grant: &&Granted| grant.until > now;
         PeopleView {
             origin: self.desk.approvals.origin(),
             evaluation: self.pool.is_evaluation(),
             policies: self.desk.approvals.people().policies().clone(),
+            witness_time: witnesses.time(now, self.is_clock_simulated()),
+            witnesses,
             persons: self.desk.approvals.persons(now),
             requests: self.desk.approvals.requests(now),
             cases: self.desk.cases.clone(),

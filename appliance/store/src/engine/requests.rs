@@ -9,7 +9,7 @@ use super::admission::Claim;
 use super::clock;
 use super::commands::{
     After, Facts, Outcome, bucket, census, delete, destroy, list, lock, multipart, object, people,
-    tags,
+    tags, witness,
 };
 use super::damage::{Lost, Told};
 use super::io::Purpose;
@@ -151,6 +151,7 @@ impl Engine {
                 Some(Claim::BucketNames)
             }
             Command::State { .. }
+            | Command::Cosign { .. }
             | Command::PlaceHolds { .. }
             | Command::ReleaseHolds { .. }
             | Command::AdvanceClock { .. }
@@ -242,7 +243,12 @@ impl Engine {
             }
             Ok(Outcome::Write(drafts, after)) => self.write(id, drafts, after),
             Err(Stop::Need(needs)) => self.fetch(id, needs),
-            Err(Stop::Refuse(refusal)) => self.refuse(id, refusal),
+            Err(Stop::Refuse(refusal)) => {
+                if let Refusal::Witness(why) = &refusal {
+                    self.alarms.other_history(why, self.clock.latest());
+                }
+                self.refuse(id, refusal);
+            }
             Err(Stop::Damaged(location)) => {
                 self.name_damage(Told::Request(id), Lost::record(&location));
             }
@@ -282,6 +288,7 @@ impl Engine {
             asked: pending.asked,
             new_bucket: self.new_bucket,
             evaluation: self.pool.is_evaluation(),
+            simulated: self.is_clock_simulated(),
             used: std::cell::Cell::new(None),
         };
         let view = &View::new(&self.memtable, &pending.gathered);
@@ -398,6 +405,7 @@ impl Engine {
                 };
                 people::state(facts, view, &brought)
             }
+            Command::Cosign { note } => witness::cosign(facts, &self.receipts, note),
             Command::People => Ok(people::shown(self.people_view())),
             Command::Note { statement } => people::note(facts, view, *statement),
             Command::Effect { request } => destroy::effect(view, *request),
@@ -555,7 +563,7 @@ impl Engine {
             let applied = apply_live(fact, &mut self.memtable, bundle);
             let effect = applied
                 .expect("every row a durable record needs was fetched before it was decided");
-            self.remember_bucket(fact);
+            self.remember(fact);
             if let (Fact::VersionAdded { .. } | Fact::PartAdded { .. }, Some(id)) =
                 (fact, record.origin.request())
             {
@@ -585,21 +593,6 @@ impl Engine {
             (Body::Trim(trim), _) => self.trimmed(trim),
             (Body::Statement(_), Origin::Request { id, .. }) => self.answer_statement(id, &record),
             (_, Origin::Request { id, last: true }) => self.answer(id, &record),
-            _ => {}
-        }
-    }
-
-    /// The few buckets are also kept in memory.
-    fn remember_bucket(&mut self, fact: &Fact) {
-        match fact {
-            Fact::BucketPut { id, row } => {
-                self.buckets.insert(*id, row.clone());
-            }
-            Fact::BucketDeleted { id } => {
-                if let Some(row) = self.buckets.get_mut(id) {
-                    row.deleted = true;
-                }
-            }
             _ => {}
         }
     }

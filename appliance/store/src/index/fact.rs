@@ -12,8 +12,8 @@ use stele_format::units::{
 };
 
 use crate::index::rows::{
-    BucketRow, ChunkRow, DestroyedRow, EnactedRow, PartRow, RecordLocation, ScopeRow, StatementRow,
-    UploadRow, VersionRow,
+    BucketRow, ChunkRow, CosignedRow, DestroyedRow, EnactedRow, PartRow, RecordLocation, ScopeRow,
+    StatementRow, UploadRow, VersionRow,
 };
 use crate::policy::Retention;
 
@@ -195,6 +195,13 @@ pub enum Fact {
         /// Its row.
         row: EnactedRow,
     },
+    /// Witnesses cosigned a checkpoint.
+    Cosigned {
+        /// Its record.
+        index: LogIndex,
+        /// Its row.
+        row: CosignedRow,
+    },
     /// A chunk lies here.
     ChunkPlaced {
         /// Digest of its stored bytes.
@@ -227,6 +234,7 @@ impl Fact {
             Fact::Tombstoned { .. } => "tombstoned",
             Fact::Destroyed { .. } => "destroyed",
             Fact::Enacted { .. } => "enacted",
+            Fact::Cosigned { .. } => "cosigned",
             Fact::ChunkPlaced { .. } => "chunk placed",
         }
     }

@@ -48,6 +48,7 @@ const fn definition(table: Table) -> TableDefinition<'static, Bytes, Bytes> {
         Table::Tombstones => "tombstones",
         Table::Destroyed => "destroyed",
         Table::Enacted => "enacted",
+        Table::Cosigned => "cosigned",
     })
 }
 

@@ -21,6 +21,7 @@ mod view;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use stele_format::checkpoint::UnverifiedCheckpoint;
 use stele_format::digest::Digest;
 use stele_format::limits::STATEMENT_SIGNATURES_MAX;
 use stele_format::sshsig::{PublicKey, STATEMENT_NAMESPACE, Signature, SignatureError, Verified};
@@ -34,6 +35,7 @@ pub use self::refusal::StatementRefusal;
 pub use self::view::{KeyView, PersonView, RequestView};
 use super::limits::SESSION_MS_MAX;
 use super::people::{CounterRegress, People};
+use super::witness::WitnessRefusal;
 
 /// When and where a statement is recorded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -217,6 +219,20 @@ impl Approvals {
             died: self.bury(now),
             suspended,
         })
+    }
+
+    /// Takes in what witnesses said in a recorded note.
+    ///
+    /// # Errors
+    /// [`WitnessRefusal`]: it says nothing and changed nothing. A log that we wrote has no such record.
+    pub fn cosigned(
+        &mut self,
+        note: &UnverifiedCheckpoint,
+        recorded: UnixMillis,
+        wall: UnixMillis,
+    ) -> Result<(), WitnessRefusal> {
+        self.people.witnesses = self.people.witnesses.after(note, recorded, wall)?;
+        Ok(())
     }
 
     fn carry_out(&mut self, step: Step) {

@@ -109,6 +109,15 @@ pub const OPEN_REQUEST_COUNT_MAX: usize = 256;
 /// Most persons of a vault, those that left included.
 pub const PERSON_COUNT_MAX: usize = 1_024;
 
+/// Most witnesses that count at a time.
+pub const WITNESS_COUNT_MAX: usize = 8;
+
+/// How long witnesses may be silent before destruction waits for them.
+pub const WITNESS_SILENT_MS_MAX: u64 = 30 * DAY_MS;
+
+/// How far the time of a witness may lie ahead of the wall clock.
+pub const WITNESS_AHEAD_MS_MAX: u64 = DAY_MS;
+
 /// One hour.
 pub const HOUR_MS: u64 = 60 * MINUTE_MS;
 

@@ -21,6 +21,7 @@ pub mod retention;
 pub mod rules;
 pub mod tier;
 pub mod uploads;
+pub mod witness;
 
 #[cfg(test)]
 mod retention_table;

@@ -16,6 +16,7 @@ use stele_format::units::UnixMillis;
 pub use self::policies::Policies;
 use super::approval::StatementRefusal;
 use super::limits::{PERSON_COUNT_MAX, QUARANTINE_MS, UNUSED_MS_MAX};
+use super::witness::Witnesses;
 
 /// Whether a person or a key counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -107,6 +108,7 @@ pub struct CounterRegress {
 pub struct People {
     persons: BTreeMap<Name, Person>,
     policies: Policies,
+    pub(super) witnesses: Witnesses,
 }
 
 /// Somebody who signed, with what counts about them.
@@ -138,6 +140,12 @@ impl People {
     #[must_use]
     pub const fn policies(&self) -> &Policies {
         &self.policies
+    }
+
+    /// The witnesses they agreed on.
+    #[must_use]
+    pub const fn witnesses(&self) -> &Witnesses {
+        &self.witnesses
     }
 
     /// Whose key it is, or was.
@@ -306,6 +314,14 @@ impl People {
                     .with(name, value)
                     .ok_or(StatementRefusal::Policy)?;
                 next.check_policies()?;
+            }
+            Act::Witness { name, key } => {
+                let witnesses = next.witnesses.with(name, key, at);
+                next.witnesses = witnesses.ok_or(StatementRefusal::Witness)?;
+            }
+            Act::RemoveWitness { name } => {
+                let witnesses = next.witnesses.without(name);
+                next.witnesses = witnesses.ok_or(StatementRefusal::NoWitness)?;
             }
             _ => return Ok(next),
         }

@@ -3,25 +3,33 @@
 use stele_format::digest::Digest;
 use stele_format::record::{VersionRef, scope_digest};
 use stele_format::statement::{Act, Kind, Origin, Statement};
-use stele_format::units::PoolId;
+use stele_format::units::{LogIndex, PoolId};
 
 use super::OpenError;
 use super::cut::{AllRows, DAMAGED};
 use crate::engine::people::Desk;
 use crate::index::keys;
-use crate::index::rows::{DestroyedRow, EnactedRow, ScopeRow, StatementRow, Table, TableRow};
+use crate::index::rows::{
+    CosignedRow, DestroyedRow, EnactedRow, ScopeRow, StatementRow, Table, TableRow,
+};
 use crate::policy::approval::Approvals;
 
 /// What the rows say people stated, and what was done of it.
 pub(super) fn read(rows: &AllRows<'_>, pool: PoolId, evaluation: bool) -> Result<Desk, OpenError> {
     let mut desk = Desk::new(Approvals::new(Origin::new(pool), evaluation));
+    let mut said = cosigned(rows)?.into_iter().peekable();
     rows.each(Table::Statements, |key, value| {
         let index = keys::index_of(key).ok_or(DAMAGED)?;
         let row = StatementRow::decode(value).map_err(|_| DAMAGED)?;
+        // A witness counts from the statement on that brought it in.
+        while let Some((_, note)) = said.next_if(|(said, _)| *said < index) {
+            desk.cosigned(&note);
+        }
         let scope_count = scope_count(rows, &row.text)?;
         desk.take(index, &row, scope_count);
         Ok(())
     })?;
+    said.for_each(|(_, note)| desk.cosigned(&note));
     rows.each(Table::Tombstones, |key, _| {
         if let Some((request, _)) = keys::tombstone_of(key) {
             let _begun = desk.approvals.mark_begun(request);
@@ -39,6 +47,17 @@ pub(super) fn read(rows: &AllRows<'_>, pool: PoolId, evaluation: bool) -> Result
         Ok(())
     })?;
     Ok(desk)
+}
+
+/// What witnesses said, by record.
+fn cosigned(rows: &AllRows<'_>) -> Result<Vec<(LogIndex, CosignedRow)>, OpenError> {
+    let mut said = Vec::new();
+    rows.each(Table::Cosigned, |key, value| {
+        let index = keys::index_of(key).ok_or(DAMAGED)?;
+        said.push((index, CosignedRow::decode(value).map_err(|_| DAMAGED)?));
+        Ok(())
+    })?;
+    Ok(said)
 }
 
 /// Entries of the list that a statement cites.

@@ -10,6 +10,7 @@ use stele_format::units::{
 use crate::engine::{Case, Granted};
 use crate::policy::approval::{PersonView, RequestView};
 use crate::policy::people::Policies;
+use crate::policy::witness::{Silent, Witnesses};
 use crate::policy::{EffectiveTime, Kept, VersionLock};
 
 /// People, requests, holds and grants as they stand.
@@ -21,6 +22,10 @@ pub struct PeopleView {
     pub evaluation: bool,
     /// The policies in force.
     pub policies: Policies,
+    /// Every witness there was.
+    pub witnesses: Witnesses,
+    /// Their newest time, by which destruction is judged too; none without witnesses.
+    pub witness_time: Result<Option<UnixMillis>, Silent>,
     /// Every person there was.
     pub persons: Vec<PersonView>,
     /// Every request there was.

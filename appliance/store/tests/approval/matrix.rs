@@ -1,6 +1,8 @@
 //! O1: for every act and every pair of roles, exactly the cells of the table go through.
 
+use stele_format::checkpoint::WitnessKey;
 use stele_format::digest::Digest;
+use stele_format::sshsig::PublicKey;
 use stele_format::statement::{Act, BucketDefault, LaterAct, Role};
 use stele_format::units::{BucketId, DiskId};
 use stele_store::policy::approval::{Accepted, RequestState, StatementRefusal};
@@ -20,6 +22,12 @@ const EITHER: &[(Role, &[Role])] = &[
     (Role::Officer, &[Role::Approver]),
     (Role::Approver, &[Role::Officer]),
 ];
+
+fn witness() -> WitnessKey {
+    let key = SoftKey::new(52).blob("ssh:");
+    let point: [u8; 32] = *PublicKey::from_blob(&key).unwrap().point();
+    WitnessKey::new("witness.example/w1", &point).unwrap()
+}
 
 fn rows() -> Vec<Row> {
     let later = START + 200 * DAY_MS;
@@ -54,6 +62,14 @@ fn rows() -> Vec<Row> {
             Act::Policy {
                 name: who("erase-approvals"),
                 value: who("2"),
+            },
+            OFFICER_APPROVER,
+            7,
+        ),
+        (
+            Act::Witness {
+                name: who("branch"),
+                key: witness(),
             },
             OFFICER_APPROVER,
             7,
@@ -157,8 +173,8 @@ fn o1_exactly_the_allowed_pairs_of_roles_execute() {
             }
         }
     }
-    // erase 2 x 3; nine acts of officer and approver 2 x 3; three acts of either 2 x 2 x 3.
-    assert_eq!(executed, 6 + 9 * 6 + 3 * 12);
+    // erase 2 x 3; ten acts of officer and approver 2 x 3; three acts of either 2 x 2 x 3.
+    assert_eq!(executed, 6 + 10 * 6 + 3 * 12);
 }
 
 #[test]

@@ -1,5 +1,5 @@
-//! C1 to C8: whatever the clocks do, nothing goes earlier, and the log says what they did. A witness (C7) is
-//! none of this program yet.
+//! C1 to C8: whatever the clocks do, nothing goes earlier, and the log says what they did; C7 is in
+//! `witnesses.rs`.
 
 use stele_format::record::Body;
 use stele_format::record::ClockEventKind::{self, Corrected, WallLeft, WallReturned};

@@ -74,7 +74,7 @@ pub struct Running {
     pub index_busy: Option<Vec<IndexRequest>>,
     /// Seal blocks given to disks.
     pub seals: usize,
-    now: Now,
+    pub now: Now,
     next: u64,
 }
 

@@ -8,13 +8,13 @@ use super::finding::{Breach, second};
 use super::people::is_about_people;
 use super::requests::State;
 use super::versions::At;
-use super::{Auditor, Gone, freeing_time};
+use super::{Auditor, Gone};
 
 impl Auditor {
     pub(super) fn take_tombstone(&mut self, header: &RecordHeader, tombstone: &Tombstone) {
         let mut breaches = Vec::new();
         let erase = self.erase_of(tombstone, &mut breaches);
-        let now = freeing_time(header);
+        let now = self.destroying_time(header, &mut breaches);
         let request = self.requests.get(&tombstone.request);
         let rest_ms = request.and_then(|request| request.needs.rest_ms);
         let leave = (erase.as_ref(), rest_ms.unwrap_or(0));

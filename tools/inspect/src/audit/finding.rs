@@ -3,6 +3,7 @@
 //! A breach is something no vault that keeps its rules writes into its log. Its name is part of the JSON
 //! report and does not change; its text is for people.
 
+use stele_format::checkpoint::CheckpointError;
 use stele_format::sshsig::SignatureError;
 use stele_format::statement::{Name, Role, Second, StatementError};
 use stele_format::units::{LogIndex, UnixMillis};
@@ -90,6 +91,10 @@ breaches! {
     NotSuspended(Name) = "not-suspended", "{0} is not suspended, and no key of theirs is";
     /// No such policy, or not that value.
     Policy = "policy-value", "there is no such policy, or it cannot have that value";
+    /// A witness of that name or key.
+    WitnessKnown = "witness-known", "a witness has or had that name or key, or there are as many as there may be";
+    /// No witness of that name.
+    WitnessUnknown(Name) = "witness-unknown", "there is no witness named {0}";
     /// Nobody would be left.
     Minimum(Role) = "minimum-set", "fewer people in the role of {0} would be left than a vault must have";
     /// Too many at a time.
@@ -166,6 +171,8 @@ breaches! {
     TombstoneHold(LogIndex) = "tombstone-hold", "version {0} is destroyed under legal hold";
     /// In the shadow of a hold that was just lifted.
     TombstoneRest(LogIndex, Second) = "tombstone-rest", "version {0} is destroyed before {1}, until when the request rests anew since a hold of the version went";
+    /// No witness.
+    TombstoneWitness = "tombstone-witness", "versions are destroyed, and no witness was heard in the 30 days before";
     /// Another month than people signed.
     TombstoneMonth = "tombstone-month", "the keys of a whole month are cut, and that is not what was approved";
     /// The key of a version that is on no tombstone.
@@ -182,6 +189,16 @@ breaches! {
     DestroyedBack = "key-state-back", "the key state is an older one than an earlier destruction states";
     /// Something is stated done that nobody executed, or that was done.
     Enacted(LogIndex) = "enacted-without-leave", "what record {0} asks for is stated done, and it is no executed request that waits for that";
+    /// No note that verifies.
+    CosignedNote(CheckpointError) = "cosigned-invalid", "what witnesses are said to have cosigned does not verify: {0}";
+    /// A note of another vault.
+    CosignedOtherLog = "cosigned-other-log", "what witnesses cosigned is a checkpoint of another vault's log";
+    /// A log this is not.
+    CosignedHead = "cosigned-head", "what witnesses cosigned shows a state of the log that this log never had";
+    /// Nothing of a witness of this vault, or nothing new.
+    CosignedNothing = "cosigned-nothing", "no witness of this vault says anything in it that it had not said before";
+    /// A time that lies ahead.
+    CosignedAhead(Name, Second) = "cosigned-ahead", "{0} cosigned at {1}, more than a day ahead of the wall clock";
     /// A record about nothing.
     VersionUnknown = "version-unknown", "the record is about a version that the log does not have";
     /// A record about something gone.

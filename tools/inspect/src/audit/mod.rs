@@ -16,6 +16,7 @@ pub mod report;
 pub mod requests;
 pub mod text;
 pub mod versions;
+pub mod witnesses;
 
 mod destruction;
 mod locks;
@@ -206,6 +207,7 @@ impl Auditor {
             Body::Destroyed(destroyed) => self.take_destroyed(header, destroyed),
             Body::Enacted(request) => self.take_enacted(header, *request),
             Body::Refused(attempts) => self.take_refused(header, attempts),
+            Body::Cosigned(note) => self.take_cosigned(header, note),
             Body::Later(kind) if kind.get() & OPTIONAL == 0 => self.unknown += 1,
             _ => {}
         }

@@ -8,6 +8,7 @@ use stele_format::units::UnixMillis;
 
 use super::finding::Breach;
 use super::policies::Policies;
+use super::witnesses::Witnesses;
 use crate::limits::{QUARANTINE_MS, UNUSED_KEY_MS};
 
 /// Whether a person or key may do anything.
@@ -101,6 +102,8 @@ pub struct People {
     pub all: BTreeMap<Name, Person>,
     /// What they set.
     pub policies: Policies,
+    /// Who watches from outside.
+    pub witnesses: Witnesses,
 }
 
 impl People {
@@ -321,6 +324,8 @@ impl People {
             Act::Remove { person } => self.lower(person, Standing::Removed)?,
             Act::Resume { person } => self.resume(person, by, now)?,
             Act::Policy { name, value } => self.set_policy(name, value)?,
+            Act::Witness { name, key } => self.witnesses.add(name, key)?,
+            Act::RemoveWitness { name } => self.witnesses.remove(name)?,
             _ => {}
         }
         Ok(())
@@ -423,5 +428,7 @@ pub const fn is_about_people(act: &Act) -> bool {
             | Act::Remove { .. }
             | Act::Resume { .. }
             | Act::Policy { .. }
+            | Act::Witness { .. }
+            | Act::RemoveWitness { .. }
     )
 }

@@ -50,6 +50,8 @@ pub struct AuditReport {
     pub people: Vec<PersonLine>,
     /// Policies.
     pub policies: BTreeMap<String, String>,
+    /// Witnesses.
+    pub witnesses: Vec<WitnessLine>,
     /// Special rights that are in force.
     pub grants: Vec<GrantLine>,
     /// Legal holds.
@@ -125,6 +127,19 @@ pub struct KeyLine {
     pub enrolled_by: Vec<String>,
     /// Until when it decides nothing about destruction.
     pub quarantine_until: Option<String>,
+}
+
+/// A witness.
+#[derive(Debug, Serialize)]
+pub struct WitnessLine {
+    /// Its name among the people.
+    pub name: String,
+    /// Its key.
+    pub key: String,
+    /// `listened-to` or `removed`.
+    pub state: &'static str,
+    /// The time in its newest cosignature.
+    pub heard: Option<String>,
 }
 
 /// Special rights.
@@ -349,6 +364,7 @@ impl AuditReport {
             founded: auditor.founded.map(LogIndex::get),
             people: people(auditor),
             policies: policies(auditor),
+            witnesses: witnesses(auditor),
             grants: grants(auditor),
             holds: holds(auditor),
             retention: retention(auditor),
@@ -425,6 +441,22 @@ fn policies(auditor: &Auditor) -> BTreeMap<String, String> {
     let all = auditor.policies.iter();
     all.map(|(name, value)| (name.to_string(), value.to_string()))
         .collect()
+}
+
+fn witnesses(auditor: &Auditor) -> Vec<WitnessLine> {
+    let people = auditor.people.iter();
+    let all = people.flat_map(|people| &people.witnesses.all);
+    all.map(|witness| WitnessLine {
+        name: witness.name.to_string(),
+        key: witness.key.to_string(),
+        state: if witness.removed {
+            "removed"
+        } else {
+            "listened-to"
+        },
+        heard: witness.stated.map(time),
+    })
+    .collect()
 }
 
 fn grants(auditor: &Auditor) -> Vec<GrantLine> {

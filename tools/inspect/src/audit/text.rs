@@ -95,6 +95,13 @@ fn people(report: &AuditReport, page: &mut Page) {
     for (name, value) in &report.policies {
         page.line(format_args!("  policy {name}: {value}"));
     }
+    for witness in &report.witnesses {
+        let heard = witness.heard.as_deref().unwrap_or("never");
+        page.line(format_args!(
+            "  witness {} ({}): {}, last heard {heard}",
+            witness.name, witness.key, witness.state
+        ));
+    }
     for grant in &report.grants {
         page.line(format_args!(
             "  client key {} may use {} until {} (request {})",

@@ -362,6 +362,9 @@ pub fn kind(refusal: &Refusal) -> &'static str {
         Refusal::ClockSuspends => "ClockSuspends",
         Refusal::MonthNotOver => "MonthNotOver",
         Refusal::MonthLives => "MonthLives",
+        Refusal::Witness(_) => "Witness",
+        Refusal::WitnessSilent(_) => "WitnessSilent",
+        Refusal::WitnessBehind { .. } => "WitnessBehind",
         Refusal::KeyStateFull => "KeyStateFull",
     }
 }

@@ -4,12 +4,17 @@
 //	log DIR
 //
 // DIR holds: key (the log's key), older and newer (signed checkpoints), consistency (as
-// stele-inspect prints it), and any number of files *.receipt. It prints what it verified, and ends
+// stele-inspect prints it), witness (a witness's key), cosigned (a checkpoint that it cosigned), and any
+// number of files *.receipt. note does not know cosignatures; it opens a note with any verifier that it is
+// given, and cosigner below is c2sp.org/tlog-cosignature in twenty lines. It prints what it verified, and ends
 // with status 1 at the first thing that does not verify.
 package main
 
 import (
+	"crypto/ed25519"
+	"crypto/sha256"
 	"encoding/base64"
+	"encoding/binary"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -49,6 +54,57 @@ func hashes(lines []string) []tlog.Hash {
 		all = append(all, hash(line))
 	}
 	return all
+}
+
+// cosigner verifies cosignature/v1.
+type cosigner struct {
+	name string
+	hash uint32
+	key  ed25519.PublicKey
+}
+
+func (c cosigner) Name() string    { return c.name }
+func (c cosigner) KeyHash() uint32 { return c.hash }
+
+func (c cosigner) Verify(text, signature []byte) bool {
+	if len(signature) != 8+ed25519.SignatureSize {
+		return false
+	}
+	time := binary.BigEndian.Uint64(signature)
+	signed := fmt.Sprintf("cosignature/v1\ntime %d\n%s", time, text)
+	return ed25519.Verify(c.key, []byte(signed), signature[8:])
+}
+
+func newCosigner(key string) cosigner {
+	parts := strings.SplitN(key, "+", 3)
+	if len(parts) != 3 {
+		fail("witness: not a key: %q", key)
+	}
+	bytes, err := base64.StdEncoding.DecodeString(parts[2])
+	if err != nil || len(bytes) != 1+ed25519.PublicKeySize || bytes[0] != 4 {
+		fail("witness: not a key for cosignatures: %q", key)
+	}
+	digest := sha256.Sum256(append([]byte(parts[0]+"\n"), bytes...))
+	hash := binary.BigEndian.Uint32(digest[:])
+	if fmt.Sprintf("%08x", hash) != parts[1] {
+		fail("witness: another hash than %08x: %q", hash, key)
+	}
+	return cosigner{parts[0], hash, bytes[1:]}
+}
+
+// cosigned verifies a checkpoint by the witness's key alone, and with the log's key beside it.
+func cosigned(text string, witness cosigner, log note.Verifier, origin string) {
+	for _, both := range [][]note.Verifier{{witness}, {log, witness}} {
+		opened, err := note.Open([]byte(text), note.VerifierList(both...))
+		if err != nil {
+			fail("cosigned: %v", err)
+		}
+		if len(opened.Sigs) != len(both) {
+			fail("cosigned: %d of %d signatures verify", len(opened.Sigs), len(both))
+		}
+	}
+	tree := checkpoint(text, note.VerifierList(witness), origin)
+	fmt.Printf("%s saw the log of %d\n", witness.name, tree.N)
 }
 
 // checkpoint verifies a signed note and reads its three lines.
@@ -118,6 +174,8 @@ func main() {
 		fail("consistency: %v", err)
 	}
 	fmt.Printf("the log of %d begins with the log of %d\n", newer.N, older.N)
+
+	cosigned(read(dir, "cosigned"), newCosigner(strings.TrimSpace(read(dir, "witness"))), verifier, origin)
 
 	receipts, err := filepath.Glob(filepath.Join(dir, "*.receipt"))
 	if err != nil || len(receipts) == 0 {

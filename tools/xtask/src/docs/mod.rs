@@ -94,6 +94,7 @@ pub const CEREMONIES: [Page; 8] = [
     ceremony("people-change", &[]),
     ceremony("audit", &[]),
     ceremony("disk", &[]),
+    ceremony("witness", &[]),
 ];
 
 /// Executes the pages about people with these names, or all.

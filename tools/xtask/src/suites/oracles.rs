@@ -1,5 +1,5 @@
 //! Programs that others wrote verify what a vault says of itself: Go's packages for transparency logs
-//! read checkpoints, receipts and consistency proofs, unmodified.
+//! read checkpoints, receipts, consistency proofs and, with a verifier of twenty lines, cosignatures.
 
 use crate::command::Run;
 use crate::failure::{Failure, Outcome, ensure};
@@ -19,7 +19,7 @@ const GO_MAX: Duration = Duration::from_secs(300);
 /// Runs the suite.
 pub fn run(workspace: &Workspace, programs: &Programs) -> Closed {
     let mut ledger = Ledger::open("oracles", workspace.ci);
-    let name = "Go verifies checkpoints, receipts and consistency";
+    let name = "Go verifies checkpoints, receipts, consistency and cosignatures";
     match require(&[GO, GO_MOD]) {
         Err(reason) => ledger.skip(name, &reason),
         Ok(()) => match workspace.scratch("oracles") {
@@ -71,10 +71,27 @@ impl Case<'_> {
             .args(["--consistency", sizes[0], sizes[1]])
             .deadline(INSPECT_MAX);
         std::fs::write(facts.join("consistency"), run.succeed()?)?;
+        self.cosign()?;
         let said = self.go()?.succeed()?;
-        ensure(said.lines().count() == 2 * OBJECTS + 1, || {
+        ensure(said.lines().count() == 2 * OBJECTS + 2, || {
             format!("the oracle verified too little:\n{said}")
         })
+    }
+
+    /// A witness sees the older checkpoint.
+    fn cosign(&self) -> Outcome {
+        let (facts, key) = (self.facts(), self.scratch.join("witness-key"));
+        let state = self.scratch.join("witness-state");
+        let witness = || Run::new(&self.programs.witness);
+        let keygen = witness().args(["keygen", "--name", "witness.example/oracle", "--key"]);
+        std::fs::write(facts.join("witness"), keygen.arg(&key).succeed()?)?;
+        let log = std::fs::read_to_string(facts.join("key"))?;
+        let trust = witness().args(["trust", "--state"]).arg(&state);
+        trust.arg(log.trim_end()).succeed()?;
+        let cosign = witness().args(["cosign", "--key"]).arg(&key);
+        let cosign = cosign.arg("--state").arg(&state).arg(facts.join("older"));
+        std::fs::write(facts.join("cosigned"), cosign.succeed()?)?;
+        Ok(())
     }
 
     /// Each file with one character changed is refused.
@@ -82,6 +99,13 @@ impl Case<'_> {
         for (name, from, to) in [
             ("older", "\n", "\n1"),
             ("newer", "stele/", "stela/"),
+            ("cosigned", "\n", "\n1"),
+            (
+                "cosigned",
+                "witness.example/oracle ",
+                "witness.example/oracle A",
+            ),
+            ("witness", "+B", "+A"),
             ("early-7.receipt", "index ", "index 1"),
             ("late-7.receipt", "extra AQAG", "extra AQEG"),
         ] {

@@ -30,7 +30,7 @@ const DOCUMENTS: [&str; 5] = [
 /// Texts that only one machine understands.
 const MACHINE_PATHS: [&str; 4] = ["/root/", "/home/", "/work/", "/Users/"];
 /// Which of our crates each crate may depend on.
-const EDGES: [(&str, &[&str]); 9] = [
+const EDGES: [(&str, &[&str]); 10] = [
     ("appliance/format", &[]),
     ("appliance/device", &[]),
     ("appliance/store", &["stele-format", "stele-device"]),
@@ -55,6 +55,7 @@ const EDGES: [(&str, &[&str]); 9] = [
             "stele-inspect",
         ],
     ),
+    ("tools/witness", &["stele-format"]),
     ("tools/xtask", &["stele-format"]),
 ];
 

@@ -16,7 +16,7 @@ use crate::codec::{DecodeError, Fault};
 use crate::digest::Digest;
 use crate::label::{MemberState, VaultFlags};
 use crate::limits::{
-    ATTACHMENTS_MAX, COPIES_MAX, DOCUMENT_BYTES_MAX, MEMBERS_MAX, PART_NUMBER_MAX,
+    ATTACHMENTS_MAX, COPIES_MAX, DOCUMENT_BYTES_MAX, MEMBERS_MAX, NOTE_BYTES_MAX, PART_NUMBER_MAX,
 };
 use crate::record::RecordType;
 use crate::units::{
@@ -305,6 +305,9 @@ impl Body {
                 map.key(1).uint(*request);
             }
             Self::Refused(attempts) => write_attempts(&mut map, attempts),
+            Self::Cosigned(note) => {
+                map.key(1).text(note);
+            }
             Self::DeleteMarker
             | Self::Retention
             | Self::Hold
@@ -403,6 +406,10 @@ fn read_body(record_type: RecordType, map: &mut MapReader<'_, '_>) -> Result<Bod
             Body::Enacted(LogIndex::new(map.required(1, |r| r.uint("request"))?))
         }
         RecordType::Refused => Body::Refused(read_attempts(map)?),
+        RecordType::Cosigned => {
+            let note = map.required(1, |r| r.text("note", NOTE_BYTES_MAX))?;
+            Body::Cosigned(note.to_owned())
+        }
         later => Body::Later(later),
     })
 }

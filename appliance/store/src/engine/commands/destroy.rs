@@ -9,6 +9,7 @@ use stele_format::record::{Body, RecordType, Scope, Tombstone, VersionRef, scope
 use stele_format::statement::{Act, Cut};
 use stele_format::units::{KeyIndex, LogIndex, Month, ObjectId, UnixMillis, VersionId};
 
+use super::witness::destruction_time;
 use super::{After, Facts, Outcome};
 use crate::draft::{Draft, Origin, Sealed, VersionSlot};
 use crate::engine::people::Case;
@@ -26,7 +27,7 @@ use crate::limits::{
 };
 use crate::plants::{Plant, on};
 use crate::policy::approval::Approved;
-use crate::policy::{Kept, VersionLock, may_destroy, may_destroy_unheld};
+use crate::policy::{EffectiveTime, Kept, VersionLock, may_destroy, may_destroy_unheld};
 use crate::request::{Answer, Effect, Refusal, Tombstoned};
 
 /// What an approved request destroys, taken from the value that only policy makes.
@@ -186,9 +187,7 @@ pub(crate) fn tombstone(
     erasure: Erasure,
     ordinal: u32,
 ) -> Result<Outcome, Stop> {
-    if facts.time.wall_alarm {
-        return Err(Refusal::ClockSuspends.into());
-    }
+    let time = destruction_time(facts)?;
     let row: Option<ScopeRow> = view.row(keys::scope(&erasure.scope, ordinal))?;
     let scope = row.ok_or(Refusal::BadScope)?;
     let last = ordinal + 1 == scope.pieces;
@@ -209,10 +208,8 @@ pub(crate) fn tombstone(
             last,
         })));
     }
-    if let Some(month) = erasure.month
-        && month >= month_of(facts.time.release)
-    {
-        return Err(Refusal::MonthNotOver.into());
+    if let Some(month) = erasure.month {
+        check_month(month, facts, time)?;
     }
     if erasure.month.is_none() {
         check_key_state(facts, &erasure)?;
@@ -233,9 +230,17 @@ pub(crate) fn tombstone(
             // A hold that was stated counts before it was put on every version.
             Some(_) if held.contains(&entry.version) => Err(Kept::Hold),
             Some(row) => {
+                let lock = lock_of(row);
+                let judged = may_destroy(&lock, erasure.early, time);
+                // Left out now, it would never be destroyed by this request: better wait for a witness.
+                if judged.is_err() && may_destroy(&lock, erasure.early, facts.time).is_ok() {
+                    return Err(Refusal::WitnessBehind {
+                        heard: time.release,
+                    }
+                    .into());
+                }
                 let unheld = row.unheld.max(freed.get(&entry.version).copied());
-                may_destroy(&lock_of(row), erasure.early, facts.time)
-                    .and_then(|()| may_destroy_unheld(unheld, rest_ms, facts.compliance))
+                judged.and_then(|()| may_destroy_unheld(unheld, rest_ms, facts.compliance))
             }
         };
         match judged {
@@ -274,6 +279,19 @@ pub(crate) fn tombstone(
         last,
     });
     Ok(Outcome::Write(vec![draft], after))
+}
+
+/// A month is cut as a whole when it is over for everybody who is asked.
+fn check_month(month: Month, facts: &Facts<'_>, time: EffectiveTime) -> Result<(), Refusal> {
+    if month < month_of(time.release) {
+        return Ok(());
+    }
+    if month < month_of(facts.time.release) {
+        return Err(Refusal::WitnessBehind {
+            heard: time.release,
+        });
+    }
+    Err(Refusal::MonthNotOver)
 }
 
 /// Leaves cut one by one leave holes in the key tree, which must fit the key state; a month that is cut as
@@ -365,14 +383,12 @@ pub(crate) fn rehome(
     after: Option<&[u8]>,
 ) -> Result<Outcome, Stop> {
     let month = erasure.month.ok_or(Refusal::BadScope)?;
-    if facts.time.wall_alarm {
-        return Err(Refusal::ClockSuspends.into());
-    }
-    if month >= month_of(facts.time.release) {
-        return Err(Refusal::MonthNotOver.into());
-    }
+    let time = destruction_time(facts)?;
+    check_month(month, facts, time)?;
     let condemned = condemned(view, erasure)?;
     let held = held_by_cases(facts, view, |_| true)?;
+    let rest_ms = erasure.approved.rest_ms();
+    let freed = freed_by_cases(facts, view, rest_ms)?;
     let mut scan = Scan::prefix(Table::Versions, Vec::new(), SCAN_ROW_COUNT);
     if let Some(after) = after {
         scan.from = after.to_vec();
@@ -381,9 +397,11 @@ pub(crate) fn rehome(
     let (mut staying, mut resume) = (Vec::new(), merged.resume);
     for (key, value) in &merged.rows {
         let row = VersionRow::decode(value)?;
+        let unheld = row.unheld.max(freed.get(&row.version).copied());
         let goes = condemned.contains(&row.version)
             && !held.contains(&row.version)
-            && may_destroy(&lock_of(&row), erasure.early, facts.time).is_ok();
+            && may_destroy(&lock_of(&row), erasure.early, time).is_ok()
+            && may_destroy_unheld(unheld, rest_ms, facts.compliance).is_ok();
         if goes || !erasure.is_of_month(row.key_index) {
             continue;
         }

@@ -13,6 +13,7 @@ pub(crate) mod multipart;
 pub(crate) mod object;
 pub(crate) mod people;
 pub(crate) mod tags;
+pub(crate) mod witness;
 
 use std::sync::Arc;
 
@@ -55,6 +56,8 @@ pub(crate) struct Facts<'a> {
     pub(crate) new_bucket: crate::config::NewBucket,
     /// Whether the vault is one for evaluation.
     pub(crate) evaluation: bool,
+    /// Whether its clock is simulated.
+    pub(crate) simulated: bool,
     /// A special right the decision used; each use alarms.
     pub(crate) used: std::cell::Cell<Option<Right>>,
 }

@@ -23,6 +23,17 @@ pub struct StatementRow {
     pub location: RecordLocation,
 }
 
+/// A checkpoint that witnesses cosigned.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CosignedRow {
+    /// Compliance time of its record.
+    pub at: UnixMillis,
+    /// The wall clock, as in the record.
+    pub wall: UnixMillis,
+    /// The note.
+    pub note: String,
+}
+
 /// A piece of a list of versions.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ScopeRow {
@@ -130,6 +141,24 @@ impl TableRow for StatementRow {
                     .collect::<Result<_, Malformed>>()?
             },
             location: RecordLocation::read(from)?,
+        })
+    }
+}
+
+impl TableRow for CosignedRow {
+    const TABLE: Table = Table::Cosigned;
+
+    fn write(&self, out: &mut Writer) {
+        out.u64(self.at.get())
+            .u64(self.wall.get())
+            .bytes(self.note.as_bytes());
+    }
+
+    fn read(from: &mut Reader<'_>) -> Result<Self, Malformed> {
+        Ok(Self {
+            at: UnixMillis::new(from.u64()?),
+            wall: UnixMillis::new(from.u64()?),
+            note: from.text()?,
         })
     }
 }

@@ -10,7 +10,9 @@ mod leaves;
 mod upload;
 
 pub use bucket::BucketRow;
-pub use destruction::{DestroyedRow, EnactedRow, ScopeRow, StatementRow, TombstoneRow};
+pub use destruction::{
+    CosignedRow, DestroyedRow, EnactedRow, ScopeRow, StatementRow, TombstoneRow,
+};
 pub use leaves::{LeafRun, Leaves};
 pub use upload::{PartRow, UploadNameRow, UploadRow};
 
@@ -60,11 +62,13 @@ pub enum Table {
     Destroyed = 13,
     /// Log index of the request to [`EnactedRow`].
     Enacted = 14,
+    /// Log index to [`CosignedRow`].
+    Cosigned = 15,
 }
 
 impl Table {
     /// Number of tables.
-    pub const COUNT: usize = 14;
+    pub const COUNT: usize = 15;
 
     /// All tables, in the order of their numbers.
     pub const ALL: [Table; Table::COUNT] = [
@@ -82,6 +86,7 @@ impl Table {
         Table::Tombstones,
         Table::Destroyed,
         Table::Enacted,
+        Table::Cosigned,
     ];
 
     /// Its number.
@@ -102,6 +107,7 @@ impl Table {
             Table::Tombstones => 12,
             Table::Destroyed => 13,
             Table::Enacted => 14,
+            Table::Cosigned => 15,
         }
     }
 

@@ -21,6 +21,8 @@ pub(super) const fn requesters(act: &Act) -> &'static [Role] {
         | Act::AddKey { .. }
         | Act::Resume { .. }
         | Act::Policy { .. }
+        | Act::Witness { .. }
+        | Act::RemoveWitness { .. }
         | Act::Clock { .. }
         | Act::ForceOpen { .. }
         | Act::Reinitialise { .. } => &[Role::Officer],
@@ -121,5 +123,7 @@ pub(super) const fn is_about_people(act: &Act) -> bool {
             | Act::Remove { .. }
             | Act::Resume { .. }
             | Act::Policy { .. }
+            | Act::Witness { .. }
+            | Act::RemoveWitness { .. }
     )
 }

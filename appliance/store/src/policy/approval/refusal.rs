@@ -4,6 +4,7 @@ use stele_format::sshsig::SignatureError;
 use stele_format::statement::{Name, Role, StatementError};
 use stele_format::units::{LogIndex, UnixMillis};
 
+use crate::policy::limits::WITNESS_COUNT_MAX;
 use crate::policy::words::utc;
 
 /// Why a statement does not count: what, why and, where there is a date, until when. Carries names of
@@ -199,6 +200,15 @@ pub enum StatementRefusal {
         /// The limit.
         max: usize,
     },
+    /// A witness that cannot be added.
+    #[error(
+        "the name or the key is, or was, that of a witness of this vault, or there are {} witnesses already",
+        WITNESS_COUNT_MAX
+    )]
+    Witness,
+    /// No such witness.
+    #[error("there is no such witness")]
+    NoWitness,
     /// No such policy, or not with this value.
     #[error("there is no such policy, or it cannot have this value here")]
     Policy,
