@@ -261,6 +261,9 @@ impl StatementRefusal {
             Self::BelowMinimum { .. } => "below-minimum",
             Self::TooManyPersons { .. } => "too-many-persons",
             Self::Policy => "policy",
+            Self::NoForcedOpening => "no-forced-opening",
+            Self::Witness => "witness",
+            Self::NoWitness => "no-witness",
         }
     }
 }
