@@ -210,7 +210,10 @@ pub struct CheckpointArgs {
     /// The vault's directory.
     #[arg(long, value_name = "DIR")]
     pub vault: PathBuf,
-    /// Print the key that verifies checkpoints and receipts instead.
+    /// Print the checkpoint that the last change of the log's key made, signed by both keys; until the next start.
+    #[arg(long, conflicts_with = "key")]
+    pub first: bool,
+    /// Print the keys that verify checkpoints and receipts instead: behind `@` from how many records on one counts.
     #[arg(long)]
     pub key: bool,
 }

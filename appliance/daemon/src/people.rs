@@ -52,6 +52,7 @@ pub fn run(verb: PeopleVerb) -> Outcome<()> {
                 ActWish::Lines(vec!["act policy".to_owned(), set]),
             )
         }
+        PeopleVerb::LogKey(args) => request(&args, ActWish::LogKey),
         PeopleVerb::Review(args) => drafted(
             &args,
             DeskAsk::Review {

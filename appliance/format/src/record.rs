@@ -15,8 +15,8 @@ use zerocopy::{FromZeros, IntoBytes};
 
 pub use self::body::{
     Abandoned, Alloc, Attachment, Body, ClockEvent, ClockEventKind, Commit, CopyHealth, Destroyed,
-    EntryKind, EpochReason, EpochStart, Genesis, Loss, Marker, MemberChange, MoveStep, Part,
-    Placed, Placement, Release, ReleaseReason, Relocate, Scope, Scrub, SealNote, Snapshot,
+    EntryKind, EpochReason, EpochStart, Genesis, KeyChange, Loss, Marker, MemberChange, MoveStep,
+    Part, Placed, Placement, Release, ReleaseReason, Relocate, Scope, Scrub, SealNote, Snapshot,
     StatementBody, StoredEntry, Tombstone, VersionRef, decode_chunk_list, encode_chunk_list,
     scope_digest,
 };

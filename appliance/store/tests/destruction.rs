@@ -12,6 +12,8 @@ mod crash;
 mod effects;
 #[path = "destruction/erase.rs"]
 mod erase;
+#[path = "destruction/logkey.rs"]
+mod logkey;
 #[path = "destruction/people.rs"]
 mod people;
 mod support;

@@ -58,3 +58,5 @@ pub const OFFICERS_MIN: u64 = 2;
 pub const APPROVERS_MIN: u64 = 2;
 /// Operators a vault must keep.
 pub const OPERATORS_MIN: u64 = 1;
+/// People of a vault, the removed counted.
+pub const PERSON_COUNT_MAX: usize = 1024;

@@ -50,6 +50,8 @@ pub enum PeopleVerb {
     Remove(NameArgs),
     /// Ask for another value of a policy.
     Policy(PolicyArgs),
+    /// Ask for another key of the log; the vault makes it, and two officers and an approver agree.
+    LogKey(RequestArgs),
     /// Review who has access: keys that signed nothing for 90 days are suspended.
     Review(DraftArgs),
 }

@@ -62,6 +62,8 @@ pub const fn needs(ask: &Ask) -> Needs {
                 | ActWish::LowerDefault { .. }
                 | ActWish::ClockCorrect
                 | ActWish::ReleaseHold { .. } => Needs::Nothing,
+                // A key is made and kept.
+                ActWish::LogKey => Needs::One(OFFICERS),
                 // Their lists are recorded.
                 ActWish::Expiry { .. } | ActWish::Erase { .. } => Needs::One(STAFF),
             },
@@ -157,6 +159,7 @@ mod tests {
             (Ask::Desk(DeskAsk::CarryOut { record: 1 }), &[]),
             (Ask::Desk(DeskAsk::Certificate { request: 1 }), &[]),
             (request(lines), &[]),
+            (request(ActWish::LogKey), &[Officer]),
             (request(expiry), staff),
             (request(erase), staff),
             (Ask::Desk(hold), &[Operator, Officer, Approver]),

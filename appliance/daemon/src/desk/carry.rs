@@ -37,6 +37,13 @@ impl Desk {
                 self.destroy(index, month)
             }
             (RequestState::Executing, Act::ReleaseHold(_)) => self.release_holds(index),
+            (RequestState::Executing, Act::LogKey { .. }) => {
+                let mut done = self.enacted(index)?;
+                let first = self.link.status_now()?.first_checkpoint;
+                let shown = first.map(|text| format!("both keys signed this; keep it:\n{text}"));
+                done.words.extend(shown.filter(|_| done.complete));
+                Ok(done)
+            }
             (RequestState::Executing, _) => self.enacted(index),
             (state, _) => Err(NotStated::NotExecuted {
                 request: record,

@@ -255,6 +255,7 @@ pub(super) fn act_words(desk: &Desk, act: &Act) -> Outcome<String> {
         Act::Remove { person } => format!("remove {person} for ever"),
         Act::Resume { person } => format!("let {person} act again"),
         Act::Policy { name, value } => format!("set the policy {name} to {value}"),
+        Act::LogKey { key } => format!("sign the log with the key {key} from then on"),
         Act::Clock { to } => format!("set compliance time forward to {to}"),
         Act::ForceOpen { disks } => format!("open the vault with {} disks alone", disks.len()),
         Act::Reinitialise { disk } => format!("let disk {disk} be written anew"),

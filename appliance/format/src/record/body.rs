@@ -5,12 +5,14 @@
 
 mod cbor;
 mod destruction;
+mod logkey;
 
 pub use self::cbor::{decode_chunk_list, encode_chunk_list};
 pub use self::destruction::{
     ClockEvent, ClockEventKind, Destroyed, Scope, StatementBody, Tombstone, VersionRef,
     scope_digest,
 };
+pub use self::logkey::KeyChange;
 use super::RecordType;
 use crate::codec::{DecodeError, Fault, size32};
 use crate::digest::Digest;
@@ -356,6 +358,8 @@ pub enum Body {
     Scope(Scope),
     /// What the request of this record asked for has been done.
     Enacted(LogIndex),
+    /// Another key signs the log.
+    LogKey(KeyChange),
     /// A type that is reserved for later or may be skipped; its keys are not read.
     Later(RecordType),
 }
@@ -395,6 +399,7 @@ impl Body {
             Self::Clock(_) => RecordType::Clock,
             Self::Scope(_) => RecordType::Scope,
             Self::Enacted(_) => RecordType::Enacted,
+            Self::LogKey(_) => RecordType::LogKey,
             Self::Later(later) => *later,
         }
     }

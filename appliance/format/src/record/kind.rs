@@ -111,6 +111,8 @@ record_types! {
     Scope = 43,
     /// What a request asked for has been done.
     Enacted = 44,
+    /// Another key signs the log.
+    LogKey = 47,
 }
 
 impl RecordType {
@@ -128,6 +130,7 @@ impl RecordType {
                     | Self::Clock
                     | Self::Scope
                     | Self::Enacted
+                    | Self::LogKey
             )
     }
 

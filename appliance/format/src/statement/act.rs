@@ -3,7 +3,7 @@
 use core::fmt;
 
 use super::lines::{Lines, put};
-use super::words::{ClientKey, Name, Role, Second, Word};
+use super::words::{ClientKey, LogPublic, Name, Role, Second, Word};
 use super::{StatementError, strictly_ascending};
 use crate::digest::Digest;
 use crate::limits::MEMBERS_MAX;
@@ -268,6 +268,11 @@ pub enum Act {
         /// Which.
         disk: DiskId,
     },
+    /// Another key signs the log.
+    LogKey {
+        /// The public key that is to.
+        key: LogPublic,
+    },
     /// A name without a meaning in this version.
     Later(LaterAct),
 }
@@ -291,6 +296,7 @@ impl Act {
             Self::Clock { .. } => "clock",
             Self::ForceOpen { .. } => "force-open",
             Self::Reinitialise { .. } => "reinitialise",
+            Self::LogKey { .. } => "log-key",
             Self::Later(LaterAct::Tape) => "tape",
             Self::Later(LaterAct::Firmware) => "firmware",
             Self::Later(LaterAct::Forward) => "forward",
@@ -345,6 +351,7 @@ impl Act {
             Self::Clock { to } => put(out, "to", to),
             Self::ForceOpen { disks } => disks.iter().for_each(|disk| put(out, "disk", disk)),
             Self::Reinitialise { disk } => put(out, "disk", disk),
+            Self::LogKey { key } => put(out, "key", key),
             Self::Later(_) => {}
         }
     }
@@ -379,6 +386,9 @@ impl Act {
             },
             "reinitialise" => Self::Reinitialise {
                 disk: lines.word("disk")?,
+            },
+            "log-key" => Self::LogKey {
+                key: lines.word("key")?,
             },
             "tape" => Self::Later(LaterAct::Tape),
             "firmware" => Self::Later(LaterAct::Firmware),

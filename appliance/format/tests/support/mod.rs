@@ -21,9 +21,9 @@ use stele_format::manifest::{
 };
 use stele_format::record::{
     Abandoned, Alloc, Body, ClockEvent, ClockEventKind, Commit, CopyHealth, Destroyed, EntryKind,
-    EpochReason, EpochStart, Genesis, LockMode, LogWalk, Loss, Marker, MemberChange, MoveStep,
-    Part, Placed, Placement, RecordHeader, Release, ReleaseReason, Relocate, Scope, Scrub,
-    SealNote, Snapshot, StatementBody, StoredEntry, Tombstone, VersionRef, encode_record,
+    EpochReason, EpochStart, Genesis, KeyChange, LockMode, LogWalk, Loss, Marker, MemberChange,
+    MoveStep, Part, Placed, Placement, RecordHeader, Release, ReleaseReason, Relocate, Scope,
+    Scrub, SealNote, Snapshot, StatementBody, StoredEntry, Tombstone, VersionRef, encode_record,
     scope_digest,
 };
 use stele_format::segment::{Footer, FooterEntry, SegmentDisks, SegmentHeader, SegmentSeal};
@@ -353,6 +353,15 @@ pub fn bodies() -> Vec<(Body, Vec<Vec<u8>>)> {
             vec![],
         ),
         (Body::Enacted(LogIndex::new(70)), vec![]),
+        (
+            Body::LogKey(KeyChange {
+                request: LogIndex::new(71),
+                old: [1; 32],
+                new: [2; 32],
+                signature: [3; 64],
+            }),
+            vec![],
+        ),
     ]
 }
 

@@ -1,9 +1,10 @@
 //! What people stated, folded beside the index, and what approved requests do that need no list.
 
+use stele_format::checkpoint::{KeyFrom, LogKey};
 use stele_format::digest::Digest;
 use stele_format::record::{Body, ClockEvent, ClockEventKind, RecordType};
 use stele_format::statement::{
-    Act, BucketDefault, ClientKey, DefaultMode, DefaultPeriod, Kind, Name, Statement,
+    Act, BucketDefault, ClientKey, DefaultMode, DefaultPeriod, Kind, LogPublic, Name, Statement,
 };
 use stele_format::units::{BucketId, LogIndex, UnixMillis};
 
@@ -50,12 +51,23 @@ pub struct Granted {
     pub until: UnixMillis,
 }
 
+/// A key that people gave the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LogKeyChange {
+    /// The record by which the key before gave way. Logs that have it are signed by the new one.
+    pub record: LogIndex,
+    /// The key.
+    pub key: LogPublic,
+}
+
 /// People, requests and what follows from them.
 #[derive(Debug, Clone)]
 pub(crate) struct Desk {
     pub(crate) approvals: Approvals,
     pub(crate) cases: Vec<Case>,
     pub(crate) grants: Vec<Granted>,
+    /// In the order of their records.
+    pub(crate) log_keys: Vec<LogKeyChange>,
 }
 
 impl Desk {
@@ -64,6 +76,7 @@ impl Desk {
             approvals,
             cases: Vec::new(),
             grants: Vec::new(),
+            log_keys: Vec::new(),
         }
     }
 
@@ -106,7 +119,8 @@ impl Desk {
     }
 
     /// What a request asked for has been done.
-    pub(crate) fn enacted(&mut self, request: LogIndex, now: UnixMillis) {
+    /// `record` is the one that says so.
+    pub(crate) fn enacted(&mut self, request: LogIndex, record: LogIndex, now: UnixMillis) {
         // In a log that we wrote every effect follows an execution; anything else changes nothing here, and an
         // audit names it.
         if self.approvals.mark_executed(request).is_err() {
@@ -126,6 +140,10 @@ impl Desk {
                 },
                 until: grant.until.start(),
             }),
+            Act::LogKey { key } => {
+                self.log_keys.push(LogKeyChange { record, key });
+                self.log_keys.sort_by_key(|one| one.record);
+            }
             Act::ReleaseHold(release) => {
                 let same = |case: &&mut Case| {
                     case.case == release.case
@@ -184,6 +202,23 @@ impl Engine {
         }
     }
 
+    /// The log gets the key that people agreed on, as soon as that can be signed for.
+    pub(super) fn resume_log_key(&mut self) {
+        if self.read_only.is_some() {
+            return;
+        }
+        let now = self.clock.latest();
+        let is_log_key = |request: &LogIndex| {
+            let view = self.desk.approvals.request(*request, now);
+            view.is_some_and(|view| matches!(view.act, Act::LogKey { .. }))
+        };
+        let waiting = self.desk.approvals.unfinished();
+        let waiting: Vec<LogIndex> = waiting.filter(is_log_key).collect();
+        for request in waiting {
+            self.carry_out(request);
+        }
+    }
+
     /// Does what an executed request asks for, where that needs no list of versions.
     fn carry_out(&mut self, request: LogIndex) {
         let now = self.clock.latest();
@@ -208,6 +243,15 @@ impl Engine {
                 };
                 let draft = Draft::of_engine(RecordType::Clock, Body::Clock(event));
                 self.journal.push_own(draft);
+            }
+            Act::LogKey { key } => {
+                let change = self.receipts.change(request, *key);
+                if let Some(change) = change {
+                    let body = Body::LogKey(change);
+                    self.journal
+                        .push_own(Draft::of_engine(RecordType::LogKey, body));
+                }
+                return;
             }
             // Lists are worked off piece by piece; the rest took effect with the statement.
             _ => return,
@@ -246,7 +290,7 @@ impl Engine {
     }
 
     /// What records of destruction and of other effects mean for the requests behind them.
-    pub(super) fn effect_applied(&mut self, body: &Body) {
+    pub(super) fn effect_applied(&mut self, body: &Body, record: LogIndex) {
         let now = self.clock.latest();
         match body {
             Body::Tombstone(tombstone) => {
@@ -254,8 +298,12 @@ impl Engine {
                 let _begun = self.desk.approvals.mark_begun(tombstone.request);
                 self.cut_wanted |= tombstone.last;
             }
-            Body::Destroyed(destroyed) => self.desk.enacted(destroyed.request, now),
-            Body::Enacted(request) => self.desk.enacted(*request, now),
+            Body::Destroyed(destroyed) => self.desk.enacted(destroyed.request, record, now),
+            Body::Enacted(request) => self.desk.enacted(*request, record, now),
+            Body::LogKey(change) => {
+                self.desk.enacted(change.request, record, now);
+                self.resume_log_key();
+            }
             _ => {}
         }
     }
@@ -273,12 +321,32 @@ impl Engine {
             requests: self.desk.approvals.requests(now),
             cases: self.desk.cases.clone(),
             grants: self.desk.grants.iter().filter(running).cloned().collect(),
+            log_keys: self.desk.log_keys.clone(),
             log_records: log.next.get(),
             log_root: log.frontier.root(),
             versions: self.usages.versions(),
             now,
             time: self.time(),
         }
+    }
+
+    /// The keys the log had, the first one first; none where the first is not at hand.
+    pub(crate) fn log_keys(&self) -> Vec<String> {
+        let Some(first) = self.receipts.known().first() else {
+            return Vec::new();
+        };
+        let origin = first.key().origin();
+        let first = KeyFrom {
+            key: *first.key(),
+            from: 0,
+        };
+        let later = self.desk.log_keys.iter().filter_map(|one| {
+            let key = LogKey::new(origin, &one.key.0).ok()?;
+            let from = one.record.get() + 1;
+            Some(KeyFrom { key, from })
+        });
+        let all = std::iter::once(first).chain(later);
+        all.map(|key| key.to_string()).collect()
     }
 
     /// Requests whose effect needs a list and is not complete.

@@ -271,6 +271,7 @@ impl Engine {
             wall: self.now.wall,
             approvals: &self.desk.approvals,
             cases: &self.desk.cases,
+            receipts: &self.receipts,
             versions: self.usages.versions(),
             next: self.journal.log().next,
             random: pending.random,
@@ -563,7 +564,7 @@ impl Engine {
         {
             pending.made = Some((record.version, record.log_index));
         }
-        self.effect_applied(&record.body);
+        self.effect_applied(&record.body, record.log_index);
         match (&record.body, record.origin) {
             (Body::Alloc(alloc), _) if alloc.lane.is_journal() => {
                 self.journal.allocated(alloc.segment);

@@ -111,3 +111,7 @@ pub const PERSON_COUNT_MAX: usize = 1_024;
 
 /// One hour.
 pub const HOUR_MS: u64 = 60 * MINUTE_MS;
+
+/// The last time that a record states, wall clock and compliance time alike: the end of the year 9999, the last that
+/// texts can say. Milliseconds since 1970.
+pub const WALL_MS_MAX: u64 = 253_402_300_799_999;

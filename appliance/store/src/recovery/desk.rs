@@ -9,7 +9,7 @@ use super::OpenError;
 use super::cut::{AllRows, DAMAGED};
 use crate::engine::people::Desk;
 use crate::index::keys;
-use crate::index::rows::{ScopeRow, StatementRow, Table, TableRow};
+use crate::index::rows::{DestroyedRow, EnactedRow, ScopeRow, StatementRow, Table, TableRow};
 use crate::policy::approval::Approvals;
 
 /// What the rows say people stated, and what was done of it.
@@ -30,14 +30,18 @@ pub(super) fn read(rows: &AllRows<'_>, pool: PoolId, evaluation: bool) -> Result
         }
         Ok(())
     })?;
-    for table in [Table::Destroyed, Table::Enacted] {
-        rows.each(table, |key, _| {
-            if let Some(request) = keys::index_of(key) {
-                desk.enacted(request, latest);
-            }
-            Ok(())
-        })?;
-    }
+    rows.each(Table::Destroyed, |key, value| {
+        let request = keys::index_of(key).ok_or(DAMAGED)?;
+        let row = DestroyedRow::decode(value).map_err(|_| DAMAGED)?;
+        desk.enacted(request, row.index, latest);
+        Ok(())
+    })?;
+    rows.each(Table::Enacted, |key, value| {
+        let request = keys::index_of(key).ok_or(DAMAGED)?;
+        let row = EnactedRow::decode(value).map_err(|_| DAMAGED)?;
+        desk.enacted(request, row.index, latest);
+        Ok(())
+    })?;
     Ok(desk)
 }
 

@@ -18,11 +18,13 @@ pub mod versions;
 
 mod destruction;
 mod locks;
+mod logkey;
 mod statements;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::time::Duration;
 
+use stele_format::checkpoint::KeyFrom;
 use stele_format::digest::Digest;
 use stele_format::label::VaultFlags;
 use stele_format::record::{Body, Destroyed, RecordHeader};
@@ -107,6 +109,8 @@ pub struct Auditor {
     texts: HashMap<Digest, LogIndex>,
     policies: BTreeMap<Name, Name>,
     grants: Vec<Granted>,
+    /// Keys of the log, as far as its records name them.
+    log_keys: Vec<KeyFrom>,
     /// Executed requests to lift holds.
     lifts: Vec<LogIndex>,
     /// Which of their versions' own holds they were used for.
@@ -145,6 +149,7 @@ impl Auditor {
             texts: HashMap::new(),
             policies: BTreeMap::new(),
             grants: Vec::new(),
+            log_keys: Vec::new(),
             lifts: Vec::new(),
             spent: HashSet::new(),
             gone: BTreeMap::new(),
@@ -193,6 +198,7 @@ impl Auditor {
             Body::Tombstone(tombstone) => self.take_tombstone(header, tombstone),
             Body::Destroyed(destroyed) => self.take_destroyed(header, destroyed),
             Body::Enacted(request) => self.take_enacted(header, *request),
+            Body::LogKey(change) => self.take_log_key(header, change),
             Body::Later(kind) if kind.get() & OPTIONAL == 0 => self.unknown += 1,
             _ => {}
         }

@@ -51,6 +51,8 @@ pub struct AuditReport {
     pub policies: BTreeMap<String, String>,
     /// Special rights that are in force.
     pub grants: Vec<GrantLine>,
+    /// Keys of the log that its records name; the number is that of records from which on a key counts.
+    pub log_keys: Vec<LogKeyLine>,
     /// Legal holds.
     pub holds: Holds,
     /// Versions and their retention.
@@ -120,6 +122,15 @@ pub struct KeyLine {
     pub enrolled_by: Vec<String>,
     /// Until when it decides nothing about destruction.
     pub quarantine_until: Option<String>,
+}
+
+/// A key of the log.
+#[derive(Debug, Serialize)]
+pub struct LogKeyLine {
+    /// The key.
+    pub key: String,
+    /// From how many records on it counts.
+    pub from: u64,
 }
 
 /// Special rights.
@@ -345,6 +356,7 @@ impl AuditReport {
             people: people(auditor),
             policies: policies(auditor),
             grants: grants(auditor),
+            log_keys: log_keys(auditor),
             holds: holds(auditor),
             retention: retention(auditor),
             requests: requests(auditor),
@@ -430,6 +442,15 @@ fn grants(auditor: &Auditor) -> Vec<GrantLine> {
         until: granted.grant.until.to_string(),
     };
     grants.map(line).collect()
+}
+
+fn log_keys(auditor: &Auditor) -> Vec<LogKeyLine> {
+    let keys = auditor.log_keys.iter();
+    let line = |one: &stele_format::checkpoint::KeyFrom| LogKeyLine {
+        key: one.key.to_string(),
+        from: one.from,
+    };
+    keys.map(line).collect()
 }
 
 fn holds(auditor: &Auditor) -> Holds {

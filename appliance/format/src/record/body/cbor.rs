@@ -4,6 +4,7 @@ use super::destruction::{
     read_clock, read_destroyed, read_scope, read_statement, read_tombstone, write_clock,
     write_destroyed, write_scope, write_statement, write_tombstone,
 };
+use super::logkey::{read_key_change, write_key_change};
 use super::{
     Abandoned, Alloc, Attachment, Body, Commit, CopyHealth, EntryKind, EpochReason, EpochStart,
     Genesis, Loss, Marker, MemberChange, MoveStep, Part, Placed, Placement, Release, ReleaseReason,
@@ -288,6 +289,7 @@ impl Body {
             Self::Enacted(request) => {
                 map.key(1).uint(*request);
             }
+            Self::LogKey(body) => write_key_change(&mut map, body),
             Self::DeleteMarker
             | Self::Retention
             | Self::Hold
@@ -385,6 +387,7 @@ fn read_body(record_type: RecordType, map: &mut MapReader<'_, '_>) -> Result<Bod
         RecordType::Enacted => {
             Body::Enacted(LogIndex::new(map.required(1, |r| r.uint("request"))?))
         }
+        RecordType::LogKey => Body::LogKey(read_key_change(map)?),
         later => Body::Later(later),
     })
 }

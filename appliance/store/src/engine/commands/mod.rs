@@ -28,6 +28,7 @@ use crate::policy::approval::{Approvals, VaultFacts};
 use crate::policy::retention::Allowed;
 use crate::policy::{Asker, EffectiveTime, Right};
 use crate::read::Download;
+use crate::receipts::Receipts;
 use crate::request::{Answer, BucketInfo, Checksum, ObjectInfo, Refusal, RequestId, Tombstoned};
 
 /// What a decision may know beside the rows it reads.
@@ -42,6 +43,8 @@ pub(crate) struct Facts<'a> {
     pub(crate) wall: UnixMillis,
     pub(crate) approvals: &'a Approvals,
     pub(crate) cases: &'a [Case],
+    /// Which keys of the log are at hand.
+    pub(crate) receipts: &'a Receipts,
     /// Versions in the vault.
     pub(crate) versions: u64,
     /// The next record.

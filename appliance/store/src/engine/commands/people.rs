@@ -44,6 +44,9 @@ pub(crate) fn state(
                 let name = request.act.name();
                 return Err(refused(StatementRefusal::NotInThisVersion(name)));
             }
+            Act::LogKey { key } if !facts.receipts.knows(*key) => {
+                return Err(refused(StatementRefusal::LogKeyUnknown));
+            }
             _ => None,
         },
         Kind::Hold(hold) => Some(whole_scope(view, hold.scope)?.len()),
