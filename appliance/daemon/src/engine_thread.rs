@@ -231,9 +231,9 @@ impl EngineThread {
                 break;
             }
         }
+        self.keep_head();
         self.workers.stop();
         self.index.stop();
-        self.keep_head();
     }
 
     /// Works until the engine has stopped, or must be started again.
