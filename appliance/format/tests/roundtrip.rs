@@ -54,7 +54,7 @@ fn every_body_reads_back_with_its_attachments() {
     }
     assert!(read.next().is_none());
     assert_eq!(log.next_index(), LogIndex::new(31));
-    assert_eq!(log.frontier().size(), 30);
+    assert_eq!(log.frontier().size(), 31);
 }
 
 #[test]
