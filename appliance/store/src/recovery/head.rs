@@ -142,7 +142,7 @@ pub(super) fn keep(
     disks: &mut Disks,
     world: &crate::engine::World,
 ) -> Result<(), Postponed> {
-    let before = keys.head;
+    let before = (keys.generation, keys.head);
     keys.generation = Generation::new(keys.generation.get() + 1);
     keys.head = Some(head);
     let done = cut::carry_out(keys, pool, disks, &*world.keys)
@@ -150,7 +150,7 @@ pub(super) fn keep(
     if done.is_err() {
         match load_keys(pool, disks, world) {
             Ok(found) => *keys = found,
-            Err(_) => keys.head = before,
+            Err(_) => (keys.generation, keys.head) = before,
         }
     }
     done
