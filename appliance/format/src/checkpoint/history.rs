@@ -71,7 +71,8 @@ impl KeyHistory {
         if keys.iter().any(|one| one.key.origin() != first) {
             return Err(CheckpointError::OtherLog);
         }
-        if keys.windows(2).any(|pair| pair[0].from == pair[1].from) {
+        let mut pairs = keys.iter().zip(keys.iter().skip(1));
+        if pairs.any(|(one, next)| one.from == next.from) {
             return Err(CheckpointError::Key);
         }
         Ok(Self(keys))
@@ -82,11 +83,11 @@ impl KeyHistory {
     #[must_use]
     pub fn followed(mut self, changes: &[(u64, KeyChange)]) -> Self {
         for (record, change) in changes {
-            let last = self.0.last().map(|one| (one.key, one.from));
-            let changed = change.verify(self.0[0].key.origin());
-            if let (Some((key, from)), Ok((old, new))) = (last, changed)
-                && old == key
-                && *record >= from
+            let Some(last) = self.0.last() else { break };
+            let changed = change.verify(last.key.origin());
+            if let Ok((old, new)) = changed
+                && old == last.key
+                && *record >= last.from
             {
                 let from = record + 1;
                 self.0.push(KeyFrom { key: new, from });
