@@ -7,7 +7,7 @@ use crate::control::socket::ask_status;
 use crate::disk::{existing, not_served, print};
 use crate::error::{Error, Outcome};
 
-/// Prints the newest checkpoint, or the key; or brings one that a witness has cosigned.
+/// Prints the newest checkpoint, or the keys, one a line; or brings one that a witness has cosigned.
 ///
 /// # Errors
 /// When the vault is not served, or its process has no key of the log, or what is brought is not taken.
@@ -26,7 +26,10 @@ pub fn run(args: &CheckpointArgs) -> Outcome<()> {
     let status = status.ok_or_else(|| not_served(&directory))?;
     let log = status.log.as_ref();
     let text = if args.key.is_some() {
-        log.and_then(|log| log.key.as_ref().map(|key| format!("{key}\n")))
+        let keys = log.map(|log| log.keys.iter().map(|key| format!("{key}\n")).collect());
+        keys.filter(|keys: &String| !keys.is_empty())
+    } else if args.first {
+        log.and_then(|log| log.first_checkpoint.clone())
     } else {
         log.and_then(|log| log.checkpoint.clone())
     };

@@ -229,7 +229,10 @@ pub struct CheckpointArgs {
     /// The vault's directory.
     #[arg(long, value_name = "DIR", required = true)]
     pub vault: Option<PathBuf>,
-    /// Print the key that verifies checkpoints and receipts instead.
+    /// Print the checkpoint that the last change of the log's key made, signed by both keys; until the next start.
+    #[arg(long, conflicts_with = "signing_key")]
+    pub first: bool,
+    /// Print the keys that verify checkpoints and receipts instead: behind `@` from how many records on one counts.
     // Nobody signs here: it takes the place of the key that all other verbs sign with, and no value.
     #[arg(
         long = "key",

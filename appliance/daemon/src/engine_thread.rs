@@ -41,7 +41,7 @@ use self::rebuild::{Rebuilt, Why};
 use crate::bell::Bell;
 use crate::clients::Clients;
 use crate::gateway::{Question, ReplyTo};
-use crate::limits::{QUESTION_BATCH_COUNT_MAX, TICK_BUSY_MS, TICK_IDLE_MS};
+use crate::limits::{QUESTION_BATCH_COUNT_MAX, SETTLE_LOOK_COUNT_MAX, TICK_BUSY_MS, TICK_IDLE_MS};
 use crate::opener::Opener;
 use crate::watch::Watch;
 use crate::workers::Crew;
@@ -76,9 +76,16 @@ pub enum Local {
     },
     /// Sign checkpoints from now on.
     Sign {
-        /// With this.
-        signer: Arc<LogSigner>,
+        /// With one of these.
+        signers: Vec<Arc<LogSigner>>,
         /// Told once it is so.
+        known: oneshot::Sender<()>,
+    },
+    /// A key that people may give the log.
+    Learn {
+        /// The key.
+        signer: Arc<LogSigner>,
+        /// Told once it is known.
         known: oneshot::Sender<()>,
     },
     /// What a disk must be to join.
@@ -249,6 +256,7 @@ impl EngineThread {
                 break;
             }
         }
+        self.keep_head();
         self.workers.stop();
         self.index.stop();
     }
@@ -260,6 +268,26 @@ impl EngineThread {
             if !worked && !self.engine.is_stopped() {
                 std::thread::park_timeout(self.sleep());
             }
+        }
+    }
+
+    /// The last thing: where the log ended is kept with the keys.
+    fn keep_head(&mut self) {
+        for _ in 0..SETTLE_LOOK_COUNT_MAX {
+            let disks = self.disks.iter_mut().flatten();
+            let busy = disks
+                .map(|disk| {
+                    disk.poll(&mut Vec::new());
+                    disk.in_flight()
+                })
+                .sum::<usize>();
+            if busy == 0 {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(TICK_BUSY_MS));
+        }
+        if let Err(why) = self.engine.keep_head(&mut self.disks) {
+            tracing::warn!(%why, "the key state does not say where the log ended");
         }
     }
 
@@ -385,8 +413,14 @@ impl EngineThread {
                 self.clients = *clients;
                 known.send(()).ok();
             }
-            Local::Sign { signer, known } => {
-                self.engine.sign_with(signer);
+            Local::Sign { signers, known } => {
+                self.received = true;
+                self.engine.sign_with(signers);
+                known.send(()).ok();
+            }
+            Local::Learn { signer, known } => {
+                self.received = true;
+                self.engine.learn_log_key(signer);
                 known.send(()).ok();
             }
             Local::Offer { number, reply } => drop(reply.send(self.engine.offer(number))),

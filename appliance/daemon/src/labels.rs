@@ -76,7 +76,9 @@ pub fn status(directory: &Directory, config: &Config) -> Outcome<Status> {
         disks: disks(&seen, &picture),
         log: label.map(|label| LogStatus {
             checkpoint: None,
+            first_checkpoint: None,
             key: None,
+            keys: Vec::new(),
             records: None,
             root: None,
             epoch: label.epoch.get(),

@@ -57,6 +57,8 @@ pub const INDEX_CACHE_BYTES: usize = 64 << 20;
 pub const TICK_BUSY_MS: u64 = 10;
 /// Longest time between two ticks of an idle engine.
 pub const TICK_IDLE_MS: u64 = 100;
+/// How often a stop looks whether disks have ended their last reads, `TICK_BUSY_MS` apart.
+pub const SETTLE_LOOK_COUNT_MAX: u32 = 200;
 /// Pause before a question is asked again while the index is being rebuilt.
 pub const REBUILD_POLL_MS: u64 = 50;
 

@@ -97,7 +97,9 @@ pub fn live_status(engine: &EngineStatus, place: &Place) -> Status {
                     .collect(),
             ),
             checkpoint: engine.checkpoint.as_deref().map(str::to_owned),
+            first_checkpoint: engine.first_checkpoint.as_deref().map(str::to_owned),
             key: engine.log_key.clone(),
+            keys: engine.log_keys.clone(),
             epoch: engine.epoch,
             generation: None,
         }),
@@ -252,6 +254,9 @@ pub fn alarm(alarm: &Alarm) -> String {
                 "keys of an approved destruction are not cut yet: {why}; the next start tries again"
             )
         }
+        Alarm::HeadNotKept { why } => format!(
+            "the key state could not be written at this start ({why}); it does not say how far the log has come since"
+        ),
         Alarm::Unapproved { request } => format!(
             "the log holds a destruction for record {request} that nobody approved; no key was cut for it; run \
              stele-inspect audit"

@@ -69,6 +69,7 @@ pub fn run(verb: PeopleVerb) -> Outcome<()> {
             ];
             request(&args.request, ActWish::Lines(lines))
         }
+        PeopleVerb::LogKey(args) => request(&args, ActWish::LogKey),
         PeopleVerb::Review(args) => drafted(
             &args,
             DeskAsk::Review {

@@ -228,13 +228,24 @@ impl Link {
         answer.blocking_recv().map_err(|_| Error::NoAnswer)
     }
 
-    /// Lets the engine sign checkpoints of the log from now on. Not for use on the asynchronous runtime.
+    /// Lets the engine sign checkpoints of the log from now on, with that one of these keys that the log names; the
+    /// first one of the log comes first. Not for use on the asynchronous runtime.
     ///
     /// # Errors
     /// `NoAnswer` when the thread has died.
-    pub fn sign_with(&self, signer: Arc<LogSigner>) -> Outcome<()> {
+    pub fn sign_with(&self, signers: Vec<Arc<LogSigner>>) -> Outcome<()> {
         let (known, answer) = oneshot::channel();
-        self.send(Local::Sign { signer, known })?;
+        self.send(Local::Sign { signers, known })?;
+        answer.blocking_recv().map_err(|_| Error::NoAnswer)
+    }
+
+    /// Gives the engine a key that people may give the log. Not for use on the asynchronous runtime.
+    ///
+    /// # Errors
+    /// `NoAnswer` when the thread has died.
+    pub fn learn_log_key(&self, signer: Arc<LogSigner>) -> Outcome<()> {
+        let (known, answer) = oneshot::channel();
+        self.send(Local::Learn { signer, known })?;
         answer.blocking_recv().map_err(|_| Error::NoAnswer)
     }
 

@@ -11,6 +11,7 @@
 //! What is read is [`UnverifiedCheckpoint`] until the log's own key has verified it.
 
 mod certificate;
+mod history;
 mod key;
 mod witness;
 
@@ -19,6 +20,7 @@ use core::fmt;
 use thiserror::Error;
 
 pub use certificate::Certificate;
+pub use history::{KeyFrom, KeyHistory};
 pub use key::LogKey;
 pub use witness::WitnessKey;
 
@@ -55,6 +57,12 @@ pub enum CheckpointError {
     /// Of another log than the key.
     #[error("it is of another log than the key")]
     OtherLog,
+    /// Only a key signed it that does not count for a log of this size.
+    #[error("at {size} records another key of the log counts than the one that signed it")]
+    Retired {
+        /// Records.
+        size: u64,
+    },
     /// No line has a signature by this key.
     #[error("the log's key has not signed it")]
     Unsigned,
@@ -121,12 +129,19 @@ impl Checkpoint {
     /// The signed note, given the signature of `key` over the text.
     #[must_use]
     pub fn note(&self, key: &LogKey, signature: &[u8; 64]) -> String {
-        let signed = [key.id().as_slice(), signature].concat();
-        format!(
-            "{self}\n{SIGNATURE_MARK}{} {}\n",
-            key.origin(),
-            to_base64(&signed)
-        )
+        self.note_of(&[(key, signature)])
+    }
+
+    /// The note with the signatures of several keys of the log, in this order.
+    #[must_use]
+    pub fn note_of(&self, signed: &[(&LogKey, &[u8; 64])]) -> String {
+        let mut note = format!("{self}\n");
+        for (key, signature) in signed {
+            let signed = [key.id().as_slice(), signature.as_slice()].concat();
+            let line = format!("{SIGNATURE_MARK}{} {}\n", key.origin(), to_base64(&signed));
+            note.push_str(&line);
+        }
+        note
     }
 
     /// Reads the text that is signed: three lines and nothing else.

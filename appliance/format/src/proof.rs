@@ -15,7 +15,7 @@ use core::fmt;
 use thiserror::Error;
 
 use crate::checkpoint::{
-    Checkpoint, CheckpointError, LogKey, UnverifiedCheckpoint, from_base64, parse_decimal,
+    Checkpoint, CheckpointError, KeyHistory, UnverifiedCheckpoint, from_base64, parse_decimal,
     parse_hash, to_base64,
 };
 use crate::codec::DecodeError;
@@ -128,12 +128,16 @@ impl LogProof {
         })
     }
 
-    /// Verifies that `leaf` is in the log of this key; the checkpoint that says so.
+    /// Verifies that `leaf` is in the log of these keys; the checkpoint that says so.
     ///
     /// # Errors
     /// What is wrong with the checkpoint or the proof.
-    pub fn verify(&self, key: &LogKey, leaf: &TreeHash) -> Result<Checkpoint, ReceiptError> {
-        let checkpoint = self.checkpoint.verify(key)?;
+    pub fn verify(
+        &self,
+        keys: impl Into<KeyHistory>,
+        leaf: &TreeHash,
+    ) -> Result<Checkpoint, ReceiptError> {
+        let checkpoint = keys.into().verify(&self.checkpoint)?;
         let (size, root) = (checkpoint.size, &checkpoint.root);
         verify_inclusion(leaf, self.index, size, &self.path, root)?;
         Ok(checkpoint)
@@ -167,17 +171,17 @@ impl Receipt {
         proof.to_string()
     }
 
-    /// Reads and verifies a receipt.
+    /// Reads and verifies a receipt, with the log's only key or with all it had.
     ///
     /// # Errors
     /// The first thing that is wrong with it.
-    pub fn verify(text: &str, key: &LogKey) -> Result<Self, ReceiptError> {
+    pub fn verify(text: &str, keys: impl Into<KeyHistory>) -> Result<Self, ReceiptError> {
         let proof = LogProof::parse(text)?;
         if proof.extra.is_empty() {
             return Err(ReceiptError::NoHeader);
         }
         let header = RecordHeader::decode(&proof.extra)?;
-        let checkpoint = proof.verify(key, &leaf_hash(&proof.extra))?;
+        let checkpoint = proof.verify(keys, &leaf_hash(&proof.extra))?;
         // The bytes are a leaf of the log: what they say is what the vault recorded.
         let header = *header.claims();
         if header.log_index.get() != proof.index {

@@ -155,6 +155,23 @@ fn the_specification_has_the_same_limits() {
             u64::try_from(limits::CBOR_DEPTH_MAX).unwrap(),
         ),
         (
+            "STATEMENT_BYTES_MAX",
+            u64::try_from(limits::STATEMENT_BYTES_MAX).unwrap(),
+        ),
+        (
+            "SIGNATURE_BYTES_MAX",
+            u64::try_from(limits::SIGNATURE_BYTES_MAX).unwrap(),
+        ),
+        (
+            "STATEMENT_SIGNATURES_MAX",
+            u64::try_from(limits::STATEMENT_SIGNATURES_MAX).unwrap(),
+        ),
+        (
+            "SCOPE_ENTRIES_MAX",
+            u64::try_from(limits::SCOPE_ENTRIES_MAX).unwrap(),
+        ),
+        ("SCOPE_PIECES_MAX", limits::SCOPE_PIECES_MAX.into()),
+        (
             "STATEMENT_WORD_CHARS_MAX",
             u64::try_from(limits::STATEMENT_WORD_CHARS_MAX).unwrap(),
         ),

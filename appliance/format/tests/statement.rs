@@ -21,8 +21,8 @@ use stele_format::checkpoint::WitnessKey;
 use stele_format::sshsig::PublicKey;
 use stele_format::statement::{
     Act, Answer, BucketDefault, ClientKey, Cut, DefaultMode, DefaultPeriod, Erase, Found, FoundKey,
-    GrantRights, Head, Hold, Kind, LaterAct, Name, Nonce, Origin, ReleaseHold, Request, Review,
-    Role, Second, Session, SpecialRights, Statement, StatementError, Verb,
+    GrantRights, Head, Hold, Kind, LaterAct, LogPublic, Name, Nonce, Origin, ReleaseHold, Request,
+    Review, Role, Second, Session, SpecialRights, Statement, StatementError, Verb,
 };
 use stele_format::tree::TreeHash;
 use stele_format::units::{BucketId, DiskId, LogIndex, Month, PoolId, UnixMillis};
@@ -140,6 +140,9 @@ fn content_acts() -> impl Strategy<Value = Act> {
         (any::<[u8; 16]>(), digests()).prop_map(|(disk, label)| Act::Reinitialise {
             disk: DiskId::new(disk),
             label
+        }),
+        any::<[u8; 32]>().prop_map(|key| Act::LogKey {
+            key: LogPublic(key)
         }),
         prop_oneof![
             Just(LaterAct::Tape),
@@ -551,6 +554,9 @@ fn sample_acts() -> Vec<Act> {
         Act::Reinitialise {
             disk: DiskId::new([0x99; 16]),
             label: Digest([0x77; 32]),
+        },
+        Act::LogKey {
+            key: LogPublic([0x9a; 32]),
         },
         Act::Later(LaterAct::Tape),
         Act::Later(LaterAct::Firmware),

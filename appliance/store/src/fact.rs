@@ -237,7 +237,7 @@ fn rehomed(header: &RecordHeader, opened: Opened, location: RecordLocation) -> F
 
 /// What records of people and of destruction mean: everything in them is clear.
 mod destruction {
-    use stele_format::record::{Body, RecordHeader};
+    use stele_format::record::{Body, KeyChange, RecordHeader};
 
     use crate::index::Fact;
     use crate::index::rows::{
@@ -286,7 +286,7 @@ mod destruction {
                     anchor: destroyed.anchor,
                 },
             },
-            Body::Enacted(request) => Fact::Enacted {
+            Body::Enacted(request) | Body::LogKey(KeyChange { request, .. }) => Fact::Enacted {
                 request: *request,
                 row: EnactedRow {
                     index: header.log_index,

@@ -2,6 +2,9 @@
 //!
 //! **Invariant:** only a log that is durable is handed out signed. A frame that a crash undoes leaves
 //! no checkpoint behind, so there are never two of different roots for one size.
+//!
+//! The key that signs is the one that the log names: the newest KeyChange in it, or the first key where there is none.
+//! It changes with the frame that makes such a record durable, whose checkpoint alone is signed by both.
 
 use std::cell::OnceCell;
 use std::collections::VecDeque;
@@ -14,6 +17,8 @@ use stele_format::checkpoint::{
 use stele_format::digest::Digest;
 use stele_format::limits::RECORD_HEADER_BYTES;
 use stele_format::proof::Receipt;
+use stele_format::record::{Body, KeyChange};
+use stele_format::statement::LogPublic;
 use stele_format::tree::proof::Proofs;
 use stele_format::tree::{Frontier, TreeHash, leaf_hash};
 use stele_format::units::{LogIndex, PoolId};
@@ -58,9 +63,12 @@ impl LogSigner {
             size: frontier.size(),
             root: frontier.root(),
         };
-        let signature = self.pair.sign(checkpoint.to_string().as_bytes());
-        let signature = signature.as_ref().try_into().ok()?;
-        Some(checkpoint.note(&self.key, signature))
+        let signature = self.signature(&checkpoint.to_string())?;
+        Some(checkpoint.note(&self.key, &signature))
+    }
+
+    fn signature(&self, text: &str) -> Option<[u8; 64]> {
+        self.pair.sign(text.as_bytes()).as_ref().try_into().ok()
     }
 
     /// The signed note over a certificate; none for another log's, or if the signature were not 64 bytes.
@@ -81,6 +89,27 @@ impl LogSigner {
             chain: log.previous,
             text: self.checkpoint(&log.frontier)?.into(),
         })
+    }
+
+    /// The first checkpoint of a key, which the one before signs too.
+    fn sign_first(&self, before: &LogSigner, log: &LogHead) -> Option<Signed> {
+        let checkpoint = Checkpoint {
+            origin: self.key.origin(),
+            size: log.frontier.size(),
+            root: log.frontier.root(),
+        };
+        let text = checkpoint.to_string();
+        let (old, new) = (before.signature(&text)?, self.signature(&text)?);
+        let note = checkpoint.note_of(&[(&before.key, &old), (&self.key, &new)]);
+        Some(Signed {
+            size: checkpoint.size,
+            chain: log.previous,
+            text: note.into(),
+        })
+    }
+
+    fn public(&self) -> LogPublic {
+        LogPublic(*self.key.public())
     }
 }
 
@@ -110,11 +139,17 @@ struct Group {
 #[derive(Default)]
 pub(crate) struct Receipts {
     signer: Option<Arc<LogSigner>>,
+    /// Every key at hand, the first one of the log first.
+    known: Vec<Arc<LogSigner>>,
+    /// A record that changes the key is on its way.
+    changing: bool,
     /// Of the frame in flight: handed out once it is durable, forgotten otherwise.
     ahead: Option<Signed>,
     latest: Option<Signed>,
     /// Sizes and roots of the newest checkpoints handed out, oldest first.
     roots: VecDeque<(u64, TreeHash)>,
+    /// The first checkpoint of the key that signs now, signed by the one before too; until the next start.
+    first: Option<Arc<str>>,
     group: Option<Group>,
 }
 
@@ -130,12 +165,62 @@ pub(crate) enum Told {
 }
 
 impl Receipts {
-    /// Signs from now on, beginning with this log, which is durable; none for a vault that is only read.
-    pub(crate) fn sign_with(&mut self, signer: Arc<LogSigner>, durable: Option<&LogHead>) {
-        self.latest = durable.and_then(|log| signer.sign(log));
+    /// Signs from now on, beginning with this log, which is durable; none for a vault that is only read. Of these
+    /// keys that one signs which the log names, or the first where it names none.
+    pub(crate) fn sign_with(
+        &mut self,
+        known: Vec<Arc<LogSigner>>,
+        named: Option<LogPublic>,
+        durable: Option<&LogHead>,
+    ) {
+        self.known = known;
+        self.signer = match named {
+            None => self.known.first().cloned(),
+            Some(key) => self.find(key),
+        };
+        let signer = self.signer.as_ref();
+        self.latest = signer.and_then(|signer| signer.sign(durable?));
         self.remember();
         self.ahead = None;
-        self.signer = Some(signer);
+    }
+
+    /// Learns a key that people may give the log.
+    pub(crate) fn learn(&mut self, signer: Arc<LogSigner>) {
+        if !self.knows(signer.public()) {
+            self.known.push(signer);
+        }
+    }
+
+    /// Every key at hand.
+    pub(crate) fn known(&self) -> &[Arc<LogSigner>] {
+        &self.known
+    }
+
+    /// Whether the private half of this key is at hand, and another one signs now.
+    pub(crate) fn knows(&self, key: LogPublic) -> bool {
+        self.find(key).is_some()
+    }
+
+    fn find(&self, key: LogPublic) -> Option<Arc<LogSigner>> {
+        self.known.iter().find(|one| one.public() == key).cloned()
+    }
+
+    /// The record by which the key that signs gives way to another one; none while one is on its way, and where one
+    /// of both keys is not at hand.
+    pub(crate) fn change(&mut self, request: LogIndex, key: LogPublic) -> Option<KeyChange> {
+        let signer = self.signer.as_ref().filter(|_| !self.changing)?;
+        let new = self.find(key)?.public();
+        let old = signer.public();
+        let origin = signer.key.origin();
+        let text = KeyChange::text(origin, request, &old.0, &new.0);
+        let signature = signer.signature(&text)?;
+        self.changing = true;
+        Some(KeyChange {
+            request,
+            old: old.0,
+            new: new.0,
+            signature,
+        })
     }
 
     fn remember(&mut self) {
@@ -180,12 +265,19 @@ impl Receipts {
         self.latest.as_ref().map(|signed| Arc::clone(&signed.text))
     }
 
+    /// The checkpoint that the last change of the key made.
+    pub(crate) fn first(&self) -> Option<Arc<str>> {
+        self.first.clone()
+    }
+
     /// Signs the log that a frame in flight makes, while the disks are at work.
     pub(crate) fn sign_ahead(&mut self, flying: &LogHead) {
         let done = self
             .ahead
             .as_ref()
             .is_some_and(|ahead| ahead.chain == flying.previous);
+        // Whose turn it is depends on what the frame holds.
+        let done = done || self.changing;
         if let Some(signer) = self.signer.as_ref().filter(|_| !done) {
             self.ahead = signer.sign(flying);
         }
@@ -193,12 +285,28 @@ impl Receipts {
 
     /// A frame is durable: the log was `before` and is `after`.
     pub(crate) fn durable(&mut self, before: Frontier, after: &LogHead, records: &[Sequenced]) {
-        let Some(signer) = &self.signer else {
+        let change = records.iter().find_map(|record| match &record.body {
+            Body::LogKey(change) => Some(change),
+            _ => None,
+        });
+        let Some(signer) = self.signer.clone() else {
             return;
         };
         let ahead = self.ahead.take();
-        let ahead = ahead.filter(|ahead| ahead.chain == after.previous);
-        self.latest = ahead.or_else(|| signer.sign(after));
+        self.latest = match change {
+            None => {
+                let ahead = ahead.filter(|ahead| ahead.chain == after.previous);
+                ahead.or_else(|| signer.sign(after))
+            }
+            Some(change) => {
+                self.changing = false;
+                self.signer = self.find(LogPublic(change.new));
+                let new = self.signer.as_ref();
+                let signed = new.and_then(|new| new.sign_first(&signer, after));
+                self.first = signed.as_ref().map(|signed| Arc::clone(&signed.text));
+                signed
+            }
+        };
         self.remember();
         self.group = Some(Group {
             before,

@@ -82,8 +82,12 @@ pub struct Status {
     pub log_root: [u8; 32],
     /// The newest signed checkpoint, of what is durable.
     pub checkpoint: Option<std::sync::Arc<str>>,
+    /// The checkpoint that the last change of the log's key made, signed by both; none since the start.
+    pub first_checkpoint: Option<std::sync::Arc<str>>,
     /// The key that verifies checkpoints, as text.
     pub log_key: Option<String>,
+    /// Every key the log had, with the number of records from which on it counts, as text.
+    pub log_keys: Vec<String>,
     /// Buckets clients see.
     pub buckets: u32,
     /// The compliance clock.
@@ -188,6 +192,11 @@ pub enum Alarm {
         /// Why.
         why: Postponed,
     },
+    /// The key state does not say how far the log has come: a log cut after its last word is not told by it.
+    HeadNotKept {
+        /// Why.
+        why: crate::recovery::Postponed,
+    },
     /// Tombstones cite a request that nobody approved like this. No key was cut for them.
     Unapproved {
         /// What they cite.
@@ -274,10 +283,13 @@ impl Alarms {
         });
     }
 
-    /// Approved destruction that a start did not carry out, and tombstones that nobody approved.
+    /// What a start could not do with the key state, and tombstones that nobody approved.
     pub(crate) fn destruction_waits(&mut self, waits: &Waits) {
         if let Some(why) = &waits.postponed {
             self.push(Alarm::CutPostponed { why: why.clone() });
+        }
+        if let Some(why) = &waits.head {
+            self.push(Alarm::HeadNotKept { why: why.clone() });
         }
         for request in &waits.unlawful {
             self.push(Alarm::Unapproved { request: *request });
@@ -371,10 +383,12 @@ impl Engine {
             log_size: log.next.get(),
             log_root: log.frontier.root().0,
             checkpoint: self.receipts.latest(),
+            first_checkpoint: self.receipts.first(),
             log_key: self
                 .receipts
                 .signer()
                 .map(|signer| signer.key().to_string()),
+            log_keys: self.log_keys(),
             buckets: u32::try_from(self.buckets.values().filter(|row| !row.deleted).count())
                 .unwrap_or(u32::MAX),
             compliance: self.clock.latest(),

@@ -16,6 +16,8 @@ mod erase;
 mod holds;
 #[path = "destruction/lists.rs"]
 mod lists;
+#[path = "destruction/logkey.rs"]
+mod logkey;
 #[path = "destruction/people.rs"]
 mod people;
 #[path = "destruction/rebuilt.rs"]

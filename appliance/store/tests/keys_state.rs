@@ -53,6 +53,7 @@ fn state() -> KeyState {
         index_key: Secret64::copy_of(&counting(64)),
         access_root: Secret32::copy_of(&counting(0)),
         epoch: Epoch::new(300),
+        head: None,
     }
 }
 
@@ -204,7 +205,7 @@ fn debug_shows_no_secret() {
     let shown = format!("{:?}", state());
     let expected = "KeyState { generation: Generation(5), tree: KeyTree(1 seeds), \
         box_key: Secret(32 bytes), index_key: Secret(64 bytes), \
-        access_root: Secret(32 bytes), epoch: Epoch(300) }";
+        access_root: Secret(32 bytes), epoch: Epoch(300), head: None }";
     assert_eq!(shown, expected);
 }
 

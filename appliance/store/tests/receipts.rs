@@ -22,7 +22,7 @@ fn sign(vault: &mut Running) -> LogKey {
     let signer = LogSigner::new(pool, &[9; 32]).unwrap();
     let key = *signer.key();
     assert_eq!(key.origin(), Origin::of(pool));
-    vault.engine.sign_with(Arc::new(signer));
+    vault.engine.sign_with(vec![Arc::new(signer)]);
     key
 }
 

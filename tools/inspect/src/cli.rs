@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{ArgGroup, Args, Parser, Subcommand};
-use stele_format::checkpoint::LogKey;
+use stele_format::checkpoint::KeyFrom;
 use stele_format::units::VersionId;
 use thiserror::Error;
 
@@ -60,9 +60,10 @@ pub struct ProveArgs {
     /// A file with a signed checkpoint, which the log must have; the proof of a record is then a receipt.
     #[arg(long, value_name = "FILE", requires = "key")]
     pub checkpoint: Option<PathBuf>,
-    /// The log's key, as `stele checkpoint --key` prints it.
-    #[arg(long, value_name = "KEY", value_parser = LogKey::parse)]
-    pub key: Option<LogKey>,
+    /// The log's key, as `stele checkpoint --key` prints it; keys that followed it are read from the log. May be
+    /// repeated.
+    #[arg(long = "key", id = "key", value_name = "KEY", value_parser = KeyFrom::parse)]
+    pub keys: Vec<KeyFrom>,
 }
 
 /// Not the id of a version.
@@ -80,9 +81,10 @@ pub struct ReceiptArgs {
     /// A file with the receipt, as text or in the base64 of the header `x-stele-receipt`.
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
-    /// The log's key, as `stele checkpoint --key` prints it.
-    #[arg(long, value_name = "KEY", value_parser = LogKey::parse)]
-    pub key: LogKey,
+    /// The log's key, as `stele checkpoint --key` prints it; repeated for each that it prints, with the `@` and the
+    /// number behind those that came later.
+    #[arg(long = "key", required = true, value_name = "KEY", value_parser = KeyFrom::parse)]
+    pub keys: Vec<KeyFrom>,
 }
 
 /// Arguments of `certificate`.

@@ -153,10 +153,16 @@ pub fn read(
     read_with(pool, survey, pause, None, watch)
 }
 
-/// Reads the headers of the whole journal from all present disks.
+/// Reads the headers of the whole journal from all present disks; `watch` sees each record.
 #[must_use]
-pub fn headers(pool: &Pool<'_>, survey: &Survey, pause: Duration, walk: HeaderWalk) -> HeaderWalk {
-    let (log, _) = read_with(pool, survey, pause, Some(walk), &mut Nobody);
+pub fn headers(
+    pool: &Pool<'_>,
+    survey: &Survey,
+    pause: Duration,
+    walk: HeaderWalk,
+    watch: &mut dyn Watch,
+) -> HeaderWalk {
+    let (log, _) = read_with(pool, survey, pause, Some(walk), watch);
     let mut walk = log.headers.unwrap_or_default();
     // What the walk cannot see in headers: trees that are repeated otherwise, bodies that do not fit.
     if log.lost || !log.faults.is_empty() {

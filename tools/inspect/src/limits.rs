@@ -64,3 +64,5 @@ pub const WITNESS_COUNT_MAX: usize = 8;
 pub const WITNESS_SILENCE_MS: u64 = 30 * 24 * HOUR_MS;
 /// How far the time of a witness may lie ahead of the wall clock.
 pub const WITNESS_AHEAD_MS: u64 = 24 * HOUR_MS;
+/// People of a vault, the removed counted.
+pub const PERSON_COUNT_MAX: usize = 1024;

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
-use stele_format::checkpoint::{Certificate, CheckpointError, UnverifiedCheckpoint};
+use stele_format::checkpoint::{Certificate, CheckpointError, KeyHistory, UnverifiedCheckpoint};
 use stele_format::proof::from_header_value;
 use stele_inspect::cli::{
     AuditArgs, CertificateArgs, Cli, Command, DumpArgs, ProveArgs, ReceiptArgs, VerifyArgs,
@@ -155,14 +155,18 @@ fn run_prove(args: &ProveArgs) -> Result<(String, u8), Refusal> {
         .transpose()?;
     let sources = open(&args.paths)?;
     let pause = Duration::from_millis(REREAD_PAUSE_MS);
-    let text = prove::prove(&sources, pause, claim, note.as_ref().zip(args.key.as_ref()))?;
+    let keys = match &args.keys[..] {
+        [] => None,
+        keys => Some(KeyHistory::new(keys.to_vec())?),
+    };
+    let text = prove::prove(&sources, pause, claim, note.as_ref().zip(keys.as_ref()))?;
     Ok((text, Verdict::Clean.code()))
 }
 
 fn run_receipt(args: &ReceiptArgs) -> Result<(String, u8), Refusal> {
     let text = read_text(&args.file)?;
     let text = from_header_value(text.trim_end()).unwrap_or(text);
-    let said = prove::receipt(&text, &args.key)?;
+    let said = prove::receipt(&text, &KeyHistory::new(args.keys.clone())?)?;
     Ok((said, Verdict::Clean.code()))
 }
 

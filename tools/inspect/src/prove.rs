@@ -3,15 +3,15 @@
 
 use std::time::Duration;
 
-use stele_format::checkpoint::{CheckpointError, LogKey, UnverifiedCheckpoint};
+use stele_format::checkpoint::{CheckpointError, KeyHistory, UnverifiedCheckpoint};
 use stele_format::proof::{Receipt, ReceiptError};
-use stele_format::record::RecordHeader;
+use stele_format::record::{Body, KeyChange, RecordHeader};
 use stele_format::tree::proof::ProofError;
 use stele_format::units::VersionId;
 use thiserror::Error;
 
 use crate::headers::{HeaderFault, HeaderWalk, Headers};
-use crate::journal;
+use crate::journal::{self, Watch};
 use crate::pool::{self, PoolError};
 use crate::source::Source;
 use crate::survey::Survey;
@@ -85,22 +85,38 @@ impl Refusal {
     }
 }
 
-/// Reads the headers of the log of these disks.
-fn headers(
+/// The records that change the log's key.
+#[derive(Default)]
+struct Changes(Vec<(u64, KeyChange)>);
+
+impl Watch for Changes {
+    fn record(&mut self, header: &RecordHeader, body: &Body) {
+        if let Body::LogKey(change) = body {
+            self.0.push((header.log_index.get(), *change));
+        }
+    }
+
+    /// A log with a gap proves nothing anyway.
+    fn gap(&mut self) {}
+}
+
+/// Reads the headers of the log of these disks, and how its key changed.
+fn walk(
     sources: &[Box<dyn Source>],
     pause: Duration,
     wanted: Option<u64>,
-    checkpoint: Option<&stele_format::checkpoint::Checkpoint>,
-) -> Result<Headers, Refusal> {
+) -> Result<(HeaderWalk, Changes), Refusal> {
     let mut ledger = Ledger::default();
     let pool = pool::open(sources, pause, &mut ledger)?.ok_or(Refusal::NoLog)?;
     let survey = Survey::of(&pool);
-    let walk = journal::headers(&pool, &survey, pause, HeaderWalk::wanting(wanted));
-    Ok(walk.end(checkpoint)?)
+    let (walk, mut changes) = (HeaderWalk::wanting(wanted), Changes::default());
+    let walk = journal::headers(&pool, &survey, pause, walk, &mut changes);
+    Ok((walk, changes))
 }
 
 /// Proves a claim over the disks of one vault, as text. With a checkpoint, which must verify, the proof
-/// of a record is a receipt; else it has the root, for comparing.
+/// of a record is a receipt; else it has the root, for comparing. Of the log's keys one is enough: those after it
+/// are in the log, each signed for by the one before.
 ///
 /// # Errors
 /// Why nothing is proven.
@@ -108,14 +124,16 @@ pub fn prove(
     sources: &[Box<dyn Source>],
     pause: Duration,
     claim: Claim,
-    checkpoint: Option<(&UnverifiedCheckpoint, &LogKey)>,
+    checkpoint: Option<(&UnverifiedCheckpoint, &KeyHistory)>,
 ) -> Result<String, Refusal> {
-    let verified = checkpoint.map(|(note, key)| note.verify(key)).transpose()?;
     let wanted = match claim {
         Claim::Inclusion { record, .. } => Some(record),
         Claim::Consistency { .. } => None,
     };
-    let headers = headers(sources, pause, wanted, verified.as_ref())?;
+    let (walk, changes) = walk(sources, pause, wanted)?;
+    let verified = checkpoint.map(|(note, keys)| keys.clone().followed(&changes.0).verify(note));
+    let verified = verified.transpose()?;
+    let headers = walk.end(verified.as_ref())?;
     let of_checkpoint = verified.map(|checkpoint| checkpoint.size);
     match claim {
         Claim::Inclusion {
@@ -172,12 +190,12 @@ fn inclusion(
     Ok(text)
 }
 
-/// Verifies a receipt with the key alone, and says what it proves.
+/// Verifies a receipt with the log's keys alone, and says what it proves.
 ///
 /// # Errors
 /// Why it proves nothing.
-pub fn receipt(text: &str, key: &LogKey) -> Result<String, Refusal> {
-    let Receipt { header, checkpoint } = Receipt::verify(text, key)?;
+pub fn receipt(text: &str, keys: &KeyHistory) -> Result<String, Refusal> {
+    let Receipt { header, checkpoint } = Receipt::verify(text, keys)?;
     Ok(format!(
         "record        {} of {} of log {}\n{}",
         header.log_index,

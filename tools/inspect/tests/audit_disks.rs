@@ -126,6 +126,18 @@ fn stored(vault: &Vault, directory: &Path) {
 }
 
 #[test]
+fn h4_the_program_verifies_a_vault_after_a_destruction_with_no_key_anywhere() {
+    let directory = tempfile::tempdir().unwrap();
+    stored(&book(false).write(3), directory.path());
+    let path = directory.path().to_str().unwrap();
+    let audited = run(&["audit", path]);
+    let text = String::from_utf8(audited.stdout).unwrap();
+    assert!(text.contains("Destructions"), "{text}");
+    let verified = run(&["verify", path]);
+    assert_eq!(verified.status.code(), Some(0));
+}
+
+#[test]
 fn the_program_says_it_by_exit_status_text_and_json() {
     for unlawful in [false, true] {
         let directory = tempfile::tempdir().unwrap();

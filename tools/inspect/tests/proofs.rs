@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use ed25519_dalek::{Signer, SigningKey};
 use stele_format::TreeHash;
-use stele_format::checkpoint::{Certificate, Checkpoint, LogKey, Origin, UnverifiedCheckpoint};
+use stele_format::checkpoint::{
+    Certificate, Checkpoint, KeyHistory, LogKey, Origin, UnverifiedCheckpoint,
+};
 use stele_format::digest::Digest;
 use stele_format::proof::Receipt;
 use stele_format::record::{Body, Marker, RecordHeader, encode_record};
@@ -157,12 +159,12 @@ fn another_history_of_the_same_length_is_not_that_of_the_checkpoint() {
 
 fn ask(vault: &Vault, claim: Claim, kept: Option<&Checkpoint>) -> Result<String, Refusal> {
     let note = kept.map(note);
-    let key = kept.map(|checkpoint| key(checkpoint.origin.pool()));
+    let keys = kept.map(|checkpoint| KeyHistory::from(&key(checkpoint.origin.pool())));
     prove(
         &vault.sources(),
         Duration::ZERO,
         claim,
-        note.as_ref().zip(key.as_ref()),
+        note.as_ref().zip(keys.as_ref()),
     )
 }
 

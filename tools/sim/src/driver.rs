@@ -491,6 +491,20 @@ impl Machine {
         }
     }
 
+    /// After a clean stop: where the log ended is kept in the key state.
+    ///
+    /// # Errors
+    /// The power was cut.
+    pub fn keep_head(&mut self) -> Run<()> {
+        // What a disk refuses is kept at the next start.
+        drop(self.engine.keep_head(&mut self.disks));
+        if self.power.is_on() {
+            Ok(())
+        } else {
+            Err(Halt::PowerCut)
+        }
+    }
+
     /// Goes on until the clean stop is complete.
     ///
     /// # Errors

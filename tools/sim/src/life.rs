@@ -633,7 +633,7 @@ impl<'a> Life<'a> {
                 .hear(machine, self.context, &mut self.oracle, &self.swarm)?;
             turned?;
         }
-        Ok(())
+        machine.keep_head()
     }
 
     fn inspect(&mut self, when: &'static str, stopped: bool) -> Result<(), Violation> {

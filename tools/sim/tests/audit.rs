@@ -20,18 +20,20 @@ use stele_device::sim::disk::SimDiskHandle;
 use stele_format::digest::Digest;
 use stele_format::record::{Body, RecordHeader, RecordReader, Tombstone, VersionRef};
 use stele_format::statement::{
-    Act, BucketDefault, ClientKey, Cut, GrantRights, Hold, Kind, Nonce, ReleaseHold, Role, Second,
-    Session, SpecialRights, Verb,
+    Act, BucketDefault, ClientKey, Cut, GrantRights, Hold, Kind, LogPublic, Nonce, ReleaseHold,
+    Role, Second, Session, SpecialRights, Verb,
 };
 use stele_format::units::{LogIndex, PoolId, UnixMillis, VersionId};
 use stele_inspect::audit::report::AuditReport;
 use stele_inspect::audit::{Auditor, audit};
 use stele_inspect::source::{ReadFault, Source};
-use stele_inspect::verdict::Ledger;
+use stele_inspect::verdict::{Ledger, Verdict};
+use stele_inspect::verify;
 use stele_store::policy::approval::{Accepted, RequestState};
 use stele_store::policy::people::Standing;
 use stele_store::policy::{Asker, Client, Grants, Mode, OwnerId, Rate, Rights};
 use stele_store::pool::MemberState;
+use stele_store::receipts::LogSigner;
 use stele_store::request::{Answer, Command, PeopleView};
 use stele_store::wipe::{look, wipe};
 
@@ -67,10 +69,13 @@ impl Source for Image {
     }
 }
 
-fn audited(rig: &Rig) -> AuditReport {
+fn images(rig: &Rig) -> Vec<Box<dyn Source>> {
     let image = |handle: &SimDiskHandle| Box::new(Image(handle.clone())) as Box<dyn Source>;
-    let images: Vec<Box<dyn Source>> = rig.handles.iter().flatten().map(image).collect();
-    audit(&images, Duration::ZERO).unwrap()
+    rig.handles.iter().flatten().map(image).collect()
+}
+
+fn audited(rig: &Rig) -> AuditReport {
+    audit(&images(rig), Duration::ZERO).unwrap()
 }
 
 fn one_time(vault: &mut Running) -> u64 {
@@ -244,6 +249,22 @@ fn in_the_shadow(vault: &mut Running, versions: &[VersionId]) {
     say(vault, Verb::Execute, asked, "oona").unwrap();
     let kept = versions.len();
     assert_eq!(work_off(vault, asked), Ok((0, kept)));
+}
+
+/// The log gets another key; the one it had comes from nowhere in the log.
+fn change_log_key(vault: &mut Running) {
+    let pool = view(vault).origin.pool();
+    let signer = |seed| Arc::new(LogSigner::new(pool, &[seed; 32]).unwrap());
+    let next = signer(10);
+    vault.engine.sign_with(vec![signer(9), next.clone()]);
+    let key = LogPublic(*next.key().public());
+    let asked = request(vault, Act::LogKey { key }, "sara").unwrap();
+    for by in ["sven", "anna"] {
+        say(vault, Verb::Approve, asked, by).unwrap();
+    }
+    vault.sleep(WEEK_MS);
+    let done = say(vault, Verb::Execute, asked, "anna");
+    assert_eq!(done, Ok(Accepted::Executed(asked)));
     turns(vault);
 }
 
@@ -269,6 +290,7 @@ fn lived() -> (Rig, Running) {
     in_the_shadow(vault_ref, &doomed[6..8]);
     change_people(vault_ref);
     change_rights(vault_ref);
+    change_log_key(vault_ref);
     let rows = world::census(vault_ref);
     let row = rows.iter().find(|row| row.version == doomed[0]).unwrap();
     let month = row.leaf.parts().unwrap().month;
@@ -421,6 +443,8 @@ fn the_vault_and_the_auditor_read_the_same_log_alike() {
     same_people(&view, &report);
     same_requests(&view, &report);
     same_protection(&view, &report);
+    assert_eq!(report.log_keys.len(), 2);
+    assert_eq!(report.log_keys[1].from, view.log_keys[0].record.get() + 1);
     let lines = report.destructions.iter();
     let lines: Vec<(u64, u64)> = lines
         .inspect(|line| assert!(line.lawful && line.complete && line.destroyed.is_some()))
@@ -440,6 +464,25 @@ fn destroyed(vault: &mut Running, request: LogIndex) -> u64 {
 
 /// A hold goes that no request lifts. A simulated vault keeps its keys beside its data, so that a client key may
 /// have been made with that right: the auditor names the record, and leaves the verdict to whoever knows.
+/// No key, and of the versions that are gone nothing but digests.
+#[test]
+fn h4_after_a_destruction_the_whole_vault_verifies_without_a_key() {
+    let (rig, vault) = lived();
+    vault.stop();
+    let bodies: Vec<Body> = records(&rig).into_iter().map(|(_, body)| body).collect();
+    let gone = bodies
+        .iter()
+        .filter(|body| matches!(body, Body::Destroyed(_)));
+    assert_eq!(gone.count(), 3);
+    let report = verify(&images(&rig), Duration::ZERO).unwrap();
+    assert_eq!(report.verdict, Verdict::Clean, "{report:#?}");
+    // It is judged, not passed over: one byte is missed.
+    let frame = rig.frames_of(true)[1];
+    rig.rot_everywhere(&frame, 300);
+    let report = verify(&images(&rig), Duration::ZERO).unwrap();
+    assert_eq!(report.verdict, Verdict::Damage);
+}
+
 #[test]
 fn a_hold_that_no_request_lifted_is_named_on_the_disks() {
     let (rig, mut vault) = founded(3);

@@ -54,6 +54,8 @@ pub enum PeopleVerb {
     Witness(WitnessArgs),
     /// Ask to remove a witness for ever.
     RemoveWitness(NameArgs),
+    /// Ask for another key of the log; the vault makes it, and two officers and an approver agree.
+    LogKey(RequestArgs),
     /// Review who has access: keys that signed nothing for 90 days are suspended.
     Review(DraftArgs),
 }

@@ -124,6 +124,8 @@ pub enum ActWish {
     },
     /// Compliance time is set to the wall clock.
     ClockCorrect,
+    /// The log gets another key, which the vault makes.
+    LogKey,
     /// The holds of a case are lifted.
     ReleaseHold {
         /// Name of the case.

@@ -365,9 +365,16 @@ pub struct LogStatus {
     /// The newest signed checkpoint: of what is durable, so it may be of fewer records.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub checkpoint: Option<String>,
+    /// The checkpoint that the last change of the log's key made, signed by both keys, until the next start.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_checkpoint: Option<String>,
     /// The key that verifies checkpoints and receipts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
+    /// Every key the log had, as `stele-inspect` takes them: the first one, and later ones with the number of records
+    /// from which on they count.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub keys: Vec<String>,
     /// The epoch in force.
     pub epoch: u32,
     /// Generation of the newest label.

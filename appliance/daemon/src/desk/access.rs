@@ -70,6 +70,8 @@ pub const fn needs(ask: &Ask) -> Needs {
                 | ActWish::LowerDefault { .. }
                 | ActWish::ClockCorrect
                 | ActWish::ReleaseHold { .. } => Needs::Nothing,
+                // A key is made and kept.
+                ActWish::LogKey => Needs::One(OFFICERS),
                 // Their lists are recorded.
                 ActWish::Expiry { .. } | ActWish::Erase { .. } => Needs::One(STAFF),
             },
@@ -193,6 +195,7 @@ mod tests {
             (Ask::Desk(tier), staff),
             (Ask::Desk(bound), staff),
             (request(lines), &[]),
+            (request(ActWish::LogKey), &[Officer]),
             (request(expiry), staff),
             (request(erase), staff),
             (Ask::Desk(hold), &[Operator, Officer, Approver]),

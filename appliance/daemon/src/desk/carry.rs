@@ -44,6 +44,13 @@ impl Desk {
                     "plug in what was disk {disk} and run: stele disk reinitialise --request {index} PATH"
                 )],
             }),
+            (RequestState::Executing, Act::LogKey { .. }) => {
+                let mut done = self.enacted(index)?;
+                let first = self.link.status_now()?.first_checkpoint;
+                let shown = first.map(|text| format!("both keys signed this; keep it:\n{text}"));
+                done.words.extend(shown.filter(|_| done.complete));
+                Ok(done)
+            }
             (RequestState::Executing, _) => self.enacted(index),
             (state, _) => Err(NotStated::NotExecuted {
                 request: record,

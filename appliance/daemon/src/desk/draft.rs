@@ -179,6 +179,10 @@ impl Desk {
                 let to = to.ok_or(NotStated::ClockAgrees)?;
                 bare(vec!["act clock".to_owned(), format!("to {to}")])
             }
+            ActWish::LogKey => {
+                let key = crate::logkey::make_next(&self.link)?;
+                bare(vec!["act log-key".to_owned(), format!("key {key}")])
+            }
             ActWish::ReleaseHold { case } => {
                 let digest = self.case_digest(&case)?.ok_or(NotStated::NoCase)?;
                 let view = self.people()?;

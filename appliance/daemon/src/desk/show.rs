@@ -270,6 +270,7 @@ pub(super) fn act_words(desk: &Desk, act: &Act) -> Outcome<String> {
         Act::Policy { name, value } => format!("set the policy {name} to {value}"),
         Act::Witness { name, key } => format!("let the witness {name} cosign, with key {key}"),
         Act::RemoveWitness { name } => format!("remove the witness {name} for ever"),
+        Act::LogKey { key } => format!("sign the log with the key {key} from then on"),
         Act::Clock { to } => format!("set compliance time forward to {to}"),
         Act::ForceOpen { disks } => format!("open the vault with {} disks alone", disks.len()),
         Act::Reinitialise { disk, label } => {

@@ -228,9 +228,10 @@ impl EngineThread {
                     tracing::info!("stopping; the next start makes the index anew");
                     return Rebuilt::Ending;
                 }
-                other @ (Local::Secret { .. } | Local::Clients { .. } | Local::Sign { .. }) => {
-                    self.local(other)
-                }
+                other @ (Local::Secret { .. }
+                | Local::Clients { .. }
+                | Local::Sign { .. }
+                | Local::Learn { .. }) => self.local(other),
             }
         }
         Rebuilt::Serving

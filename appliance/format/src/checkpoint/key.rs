@@ -57,6 +57,12 @@ impl LogKey {
         self.origin
     }
 
+    /// The public key.
+    #[must_use]
+    pub fn public(&self) -> &[u8; 32] {
+        self.key.as_bytes()
+    }
+
     /// What signature lines call it by.
     #[must_use]
     pub fn id(&self) -> [u8; 4] {
@@ -70,7 +76,7 @@ impl LogKey {
     }
 
     /// Whether this is the key's signature over the text.
-    pub(super) fn verify(&self, text: &[u8], signature: &[u8]) -> Result<(), CheckpointError> {
+    pub(crate) fn verify(&self, text: &[u8], signature: &[u8]) -> Result<(), CheckpointError> {
         let signature = Signature::from_slice(signature).map_err(|_| CheckpointError::Signature)?;
         self.key
             .verify_strict(text, &signature)

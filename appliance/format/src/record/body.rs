@@ -6,6 +6,7 @@
 mod attempts;
 mod cbor;
 mod destruction;
+mod logkey;
 mod space;
 
 pub use self::attempts::{Attempt, Attempted};
@@ -14,6 +15,7 @@ pub use self::destruction::{
     ClockEvent, ClockEventKind, Destroyed, Scope, StatementBody, Tombstone, VersionRef,
     scope_digest,
 };
+pub use self::logkey::KeyChange;
 pub use self::space::{SegmentSpan, Trim};
 use super::RecordType;
 use crate::codec::{DecodeError, Fault, size32};
@@ -366,6 +368,8 @@ pub enum Body {
     Trim(Trim),
     /// A checkpoint came back from witnesses: the signed note as it was brought.
     Cosigned(String),
+    /// Another key signs the log.
+    LogKey(KeyChange),
     /// A type that is reserved for later or may be skipped; its keys are not read.
     Later(RecordType),
 }
@@ -429,6 +433,7 @@ impl Body {
             Self::Refused(_) => RecordType::Refused,
             Self::Trim(_) => RecordType::Trim,
             Self::Cosigned(_) => RecordType::Cosigned,
+            Self::LogKey(_) => RecordType::LogKey,
             Self::Later(later) => *later,
         }
     }

@@ -115,6 +115,8 @@ record_types! {
     Refused = 45,
     /// A checkpoint of this log with the cosignatures of witnesses.
     Cosigned = 46,
+    /// Another key signs the log.
+    LogKey = 47,
 }
 
 impl RecordType {
@@ -135,6 +137,7 @@ impl RecordType {
                     | Self::Enacted
                     | Self::Refused
                     | Self::Cosigned
+                    | Self::LogKey
             )
     }
 

@@ -3,7 +3,7 @@
 use core::fmt;
 
 use super::lines::{Lines, put};
-use super::words::{ClientKey, Name, Role, Second, Word};
+use super::words::{ClientKey, LogPublic, Name, Role, Second, Word};
 use super::{StatementError, strictly_ascending};
 use crate::checkpoint::WitnessKey;
 use crate::digest::Digest;
@@ -283,6 +283,11 @@ pub enum Act {
         /// Digest of its label: the disk that took its place may have its identity.
         label: Digest,
     },
+    /// Another key signs the log.
+    LogKey {
+        /// The public key that is to.
+        key: LogPublic,
+    },
     /// A name without a meaning in this version.
     Later(LaterAct),
 }
@@ -308,6 +313,7 @@ impl Act {
             Self::Clock { .. } => "clock",
             Self::ForceOpen { .. } => "force-open",
             Self::Reinitialise { .. } => "reinitialise",
+            Self::LogKey { .. } => "log-key",
             Self::Later(LaterAct::Tape) => "tape",
             Self::Later(LaterAct::Firmware) => "firmware",
             Self::Later(LaterAct::Forward) => "forward",
@@ -370,6 +376,7 @@ impl Act {
                 put(out, "disk", disk);
                 put(out, "label", label);
             }
+            Self::LogKey { key } => put(out, "key", key),
             Self::Later(_) => {}
         }
     }
@@ -412,6 +419,9 @@ impl Act {
             "reinitialise" => Self::Reinitialise {
                 disk: lines.word("disk")?,
                 label: lines.word("label")?,
+            },
+            "log-key" => Self::LogKey {
+                key: lines.word("key")?,
             },
             "tape" => Self::Later(LaterAct::Tape),
             "firmware" => Self::Later(LaterAct::Firmware),

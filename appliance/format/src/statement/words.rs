@@ -366,6 +366,28 @@ impl Word for LogIndex {
     }
 }
 
+/// The public key of a log, 32 bytes.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LogPublic(pub [u8; 32]);
+
+impl fmt::Display for LogPublic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Digest(self.0).fmt(f)
+    }
+}
+
+impl fmt::Debug for LogPublic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "LogPublic({self})")
+    }
+}
+
+impl Word for LogPublic {
+    fn read(text: &str) -> Option<Self> {
+        Digest::parse_hex(text).map(|key| Self(key.0))
+    }
+}
+
 impl Word for Digest {
     fn read(text: &str) -> Option<Self> {
         Self::parse_hex(text)

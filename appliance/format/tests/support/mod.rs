@@ -21,10 +21,10 @@ use stele_format::manifest::{
 };
 use stele_format::record::{
     Abandoned, Alloc, Attempt, Attempted, Body, ClientTag, ClockEvent, ClockEventKind, Commit,
-    CopyHealth, Destroyed, EntryKind, EpochReason, EpochStart, Genesis, LockMode, LogWalk, Loss,
-    Marker, MemberChange, MoveStep, Part, Placed, Placement, RecordHeader, Release, ReleaseReason,
-    Relocate, Scope, Scrub, SealNote, SegmentSpan, Snapshot, StatementBody, StoredEntry, Tombstone,
-    Trim, VersionRef, encode_record, scope_digest,
+    CopyHealth, Destroyed, EntryKind, EpochReason, EpochStart, Genesis, KeyChange, LockMode,
+    LogWalk, Loss, Marker, MemberChange, MoveStep, Part, Placed, Placement, RecordHeader, Release,
+    ReleaseReason, Relocate, Scope, Scrub, SealNote, SegmentSpan, Snapshot, StatementBody,
+    StoredEntry, Tombstone, Trim, VersionRef, encode_record, scope_digest,
 };
 use stele_format::segment::{Footer, FooterEntry, SegmentDisks, SegmentHeader, SegmentSeal};
 use stele_format::tree::{Frontier, leaf_hash};
@@ -380,6 +380,15 @@ pub fn bodies() -> Vec<(Body, Vec<Vec<u8>>)> {
         (Body::Enacted(LogIndex::new(70)), vec![]),
         (Body::Refused(attempts()), vec![]),
         (Body::Cosigned(COSIGNED.to_owned()), vec![]),
+        (
+            Body::LogKey(KeyChange {
+                request: LogIndex::new(71),
+                old: [1; 32],
+                new: [2; 32],
+                signature: [3; 64],
+            }),
+            vec![],
+        ),
     ]
 }
 

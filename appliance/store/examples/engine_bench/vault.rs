@@ -265,7 +265,7 @@ impl Vault {
         // As it is served: each frame is signed.
         let pool = opened.engine.status().pool;
         if let Ok(signer) = LogSigner::new(pool, &[1; 32]) {
-            opened.engine.sign_with(Arc::new(signer));
+            opened.engine.sign_with(vec![Arc::new(signer)]);
         }
         let cores = std::thread::available_parallelism().map_or(2, usize::from);
         let work = |_| |job: Job| job.run(&AwsLc);

@@ -39,7 +39,7 @@ pub(crate) use faults::{LabelFacts, labels_of};
 pub use heal::HealPlan;
 pub(crate) use heal::HealToken;
 pub use membership::{Attachment, DiskRefusal, FillProgress, Offer};
-pub use people::{Case, Granted};
+pub use people::{Case, Granted, LogKeyChange};
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -58,8 +58,10 @@ use crate::keys::chunk::BulkAead;
 use crate::keys::state::KeyState;
 use crate::labels::LabelUpdate;
 use crate::lane::{Lane, LaneContext, LaneEvent};
+use crate::policy::limits::WALL_MS_MAX;
 use crate::policy::{ComplianceClock, EffectiveTime, effective_time};
 use crate::pool::Pool;
+use crate::receipts::LogSigner;
 use crate::request::{Answer, ReadOnlyReason, Refusal, Request, RequestId, StreamId};
 use crate::usage::Usages;
 
@@ -83,6 +85,15 @@ pub struct Now {
     pub wall: UnixMillis,
     /// `CLOCK_MONOTONIC_RAW`, milliseconds.
     pub monotonic_ms: u64,
+}
+
+impl Now {
+    /// The same with a wall clock that records and texts can state: one beyond the year 9999 counts as its end. How
+    /// far it is from compliance time alarms in either case.
+    pub(crate) fn told(self) -> Self {
+        let wall = self.wall.min(UnixMillis::new(WALL_MS_MAX));
+        Self { wall, ..self }
+    }
 }
 
 /// What happens to the engine.
@@ -278,6 +289,8 @@ pub(crate) struct Waits {
     pub(crate) unlawful: Vec<stele_format::units::LogIndex>,
     /// Segments that hold nothing any more.
     pub(crate) idle: Option<crate::recovery::Idle>,
+    /// Why the key state does not have the head of the log as this start found it.
+    pub(crate) head: Option<crate::recovery::Postponed>,
 }
 
 /// What opening hands to the engine.
@@ -392,7 +405,7 @@ impl Engine {
     /// Takes one event. What comes of it is begun by [`Engine::go_on`]: a driver that hands over all
     /// events there are before it goes on has them in one frame.
     pub fn receive(&mut self, now: Now, event: Event) {
-        self.now = now;
+        self.now = now.told();
         self.clock.now(now.monotonic_ms);
         self.pool.now_ms = now.monotonic_ms;
         // The first event after a frame was submitted: its disks are at work, and the signature is ready
@@ -419,14 +432,23 @@ impl Engine {
         self.io.drain(actions);
     }
 
-    /// Signs checkpoints of the log from now on, one for each frame, and gives receipts.
-    pub fn sign_with(&mut self, signer: std::sync::Arc<crate::receipts::LogSigner>) {
+    /// Signs checkpoints of the log from now on, one for each frame, and gives receipts. Of these keys, the first one of
+    /// the log first, that one signs which the log names.
+    pub fn sign_with(&mut self, known: Vec<Arc<LogSigner>>) {
         // What a vault that is only read has found may never come in force.
         let durable = self
             .read_only
             .is_none()
             .then(|| &self.journal.applied().log);
-        self.receipts.sign_with(signer, durable);
+        let named = self.desk.log_keys.last().map(|one| one.key);
+        self.receipts.sign_with(known, named, durable);
+        self.resume_log_key();
+    }
+
+    /// Learns a key that people may give the log.
+    pub fn learn_log_key(&mut self, signer: Arc<LogSigner>) {
+        self.receipts.learn(signer);
+        self.resume_log_key();
     }
 
     /// Whether a clean stop is complete.
@@ -461,8 +483,9 @@ impl Engine {
         }
         self.alarms = before.alarms.clone();
         self.attempts = before.attempts.clone();
-        if let Some(signer) = before.receipts.signer() {
-            self.sign_with(signer.clone());
+        let known = before.receipts.known();
+        if !known.is_empty() {
+            self.sign_with(known.to_vec());
         }
         self.receipts.remember_those_of(&before.receipts);
         self.alarms.index_rebuilt(self.clock.latest());

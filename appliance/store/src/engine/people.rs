@@ -2,11 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use stele_format::checkpoint::UnverifiedCheckpoint;
+use stele_format::checkpoint::{KeyFrom, LogKey, UnverifiedCheckpoint};
 use stele_format::digest::Digest;
 use stele_format::record::{Body, ClockEvent, ClockEventKind, RecordType};
 use stele_format::statement::{
-    Act, BucketDefault, ClientKey, DefaultMode, DefaultPeriod, Kind, Name, Statement,
+    Act, BucketDefault, ClientKey, DefaultMode, DefaultPeriod, Kind, LogPublic, Name, Statement,
 };
 use stele_format::units::{BucketId, LogIndex, UnixMillis};
 
@@ -58,6 +58,15 @@ pub struct Granted {
     pub until: UnixMillis,
 }
 
+/// A key that people gave the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LogKeyChange {
+    /// The record by which the key before gave way. Logs that have it are signed by the new one.
+    pub record: LogIndex,
+    /// The key.
+    pub key: LogPublic,
+}
+
 /// People, requests and what follows from them.
 #[derive(Debug, Clone)]
 pub(crate) struct Desk {
@@ -70,6 +79,8 @@ pub(crate) struct Desk {
     passes: BTreeMap<LogIndex, Vec<u8>>,
     /// Requests whose disk is wiped; that it is done is on its way into the log.
     pub(crate) wiped: BTreeSet<LogIndex>,
+    /// In the order of their records.
+    pub(crate) log_keys: Vec<LogKeyChange>,
 }
 
 impl Desk {
@@ -81,6 +92,7 @@ impl Desk {
             rehomed: BTreeSet::new(),
             passes: BTreeMap::new(),
             wiped: BTreeSet::new(),
+            log_keys: Vec::new(),
         }
     }
 
@@ -158,8 +170,8 @@ impl Desk {
         }
     }
 
-    /// What a request asked for has been done, or a hold is on all of its list, by a record of that time.
-    pub(crate) fn enacted(&mut self, request: LogIndex, at: UnixMillis) {
+    /// What a request asked for has been done, or a hold is on all of its list, by `record` of that time.
+    pub(crate) fn enacted(&mut self, request: LogIndex, record: LogIndex, at: UnixMillis) {
         let mut cases = self.cases.iter_mut();
         if let Some(case) = cases.find(|case| case.statement == request) {
             case.placed = true;
@@ -184,6 +196,10 @@ impl Desk {
                 },
                 until: grant.until.start(),
             }),
+            Act::LogKey { key } => {
+                self.log_keys.push(LogKeyChange { record, key });
+                self.log_keys.sort_by_key(|one| one.record);
+            }
             Act::ReleaseHold(release) => {
                 let same = |case: &&mut Case| {
                     case.case == release.case
@@ -259,6 +275,23 @@ impl Engine {
         }
     }
 
+    /// The log gets the key that people agreed on, as soon as that can be signed for.
+    pub(super) fn resume_log_key(&mut self) {
+        if self.read_only.is_some() {
+            return;
+        }
+        let now = self.clock.latest();
+        let is_log_key = |request: &LogIndex| {
+            let view = self.desk.approvals.request(*request, now);
+            view.is_some_and(|view| matches!(view.act, Act::LogKey { .. }))
+        };
+        let waiting = self.desk.approvals.unfinished();
+        let waiting: Vec<LogIndex> = waiting.filter(is_log_key).collect();
+        for request in waiting {
+            self.carry_out(request);
+        }
+    }
+
     /// Does what an executed request asks for, where that needs no list of versions.
     fn carry_out(&mut self, request: LogIndex) {
         let now = self.clock.latest();
@@ -284,6 +317,15 @@ impl Engine {
                 };
                 let draft = Draft::of_engine(RecordType::Clock, Body::Clock(event));
                 self.journal.push_own(draft);
+            }
+            Act::LogKey { key } => {
+                let change = self.receipts.change(request, *key);
+                if let Some(change) = change {
+                    let body = Body::LogKey(change);
+                    self.journal
+                        .push_own(Draft::of_engine(RecordType::LogKey, body));
+                }
+                return;
             }
             // Lists are worked off piece by piece, disks are wiped by whoever has them; the rest took effect
             // with the statement.
@@ -347,8 +389,13 @@ impl Engine {
                     let _begun = self.desk.approvals.mark_begun(*request);
                     self.cut_wanted |= *last;
                 }
-                Fact::Destroyed { request, row } => self.desk.enacted(*request, row.at),
-                Fact::Enacted { request, row } => self.desk.enacted(*request, row.at),
+                Fact::Destroyed { request, row } => {
+                    self.desk.enacted(*request, row.index, row.at);
+                }
+                Fact::Enacted { request, row } => {
+                    self.desk.enacted(*request, row.index, row.at);
+                    self.resume_log_key();
+                }
                 _ => {}
             }
         }
@@ -370,12 +417,32 @@ impl Engine {
             requests: self.desk.approvals.requests(now),
             cases: self.desk.cases.clone(),
             grants: self.desk.grants.iter().filter(running).cloned().collect(),
+            log_keys: self.desk.log_keys.clone(),
             log_records: log.next.get(),
             log_root: log.frontier.root(),
             versions: self.usages.versions(),
             now,
             time: self.time(),
         }
+    }
+
+    /// The keys the log had, the first one first; none where the first is not at hand.
+    pub(crate) fn log_keys(&self) -> Vec<String> {
+        let Some(first) = self.receipts.known().first() else {
+            return Vec::new();
+        };
+        let origin = first.key().origin();
+        let first = KeyFrom {
+            key: *first.key(),
+            from: 0,
+        };
+        let later = self.desk.log_keys.iter().filter_map(|one| {
+            let key = LogKey::new(origin, &one.key.0).ok()?;
+            let from = one.record.get() + 1;
+            Some(KeyFrom { key, from })
+        });
+        let all = std::iter::once(first).chain(later);
+        all.map(|key| key.to_string()).collect()
     }
 
     /// Requests whose effect needs a list and is not complete.

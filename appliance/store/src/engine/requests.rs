@@ -282,6 +282,7 @@ impl Engine {
             approvals: &self.desk.approvals,
             cases: &self.desk.cases,
             rehomed: &self.desk.rehomed,
+            receipts: &self.receipts,
             versions: self.usages.versions(),
             next: self.journal.log().next,
             random: pending.random,

@@ -1,7 +1,9 @@
 //! The key state: everything secret that changes, in one sealed piece.
 //!
 //! Holds the key tree and the fixed secrets of the vault. Its bytes are deterministic CBOR, a map
-//! with integer keys: 1 generation, 2 key tree, 3 box key, 4 index key, 5 access root, 6 epoch.
+//! with integer keys: 1 generation, 2 key tree, 3 box key, 4 index key, 5 access root, 6 epoch, and, once the
+//! vault has started, 7 the head of its log: array of size, root, compliance time. With an anchor, disks that are all
+//! put back to an earlier time are told by it: the state that opens knows of more records than they have.
 //!
 //! Invariants: the generation grows with every change that is saved; bytes that were decoded encode
 //! to the same bytes. Fails on bytes that are not exactly a key state, and when the provider fails.
@@ -10,7 +12,8 @@ use minicbor::decode::Error as CborError;
 use minicbor::{Decoder, Encoder};
 use stele_device::entropy::Entropy;
 use stele_device::keyprovider::{KeyError, KeyProvider};
-use stele_format::units::{Epoch, Generation, PoolId};
+use stele_format::tree::TreeHash;
+use stele_format::units::{Epoch, Generation, PoolId, UnixMillis};
 use zeroize::Zeroizing;
 
 use super::derive;
@@ -18,8 +21,10 @@ use super::secret::{Secret, Secret32, Secret64};
 use super::tree::KeyTree;
 
 /// Upper bound of what the encoding adds to the key tree: the fixed secrets (128 bytes), numbers
-/// and CBOR heads.
-const ENCODING_BYTES_MAX: usize = 256;
+/// the head of the log and CBOR heads.
+const ENCODING_BYTES_MAX: usize = 320;
+/// Fields of the map without the head.
+const FIELDS: u64 = 6;
 
 /// All changing secrets of a vault.
 #[derive(Debug)]
@@ -36,6 +41,19 @@ pub struct KeyState {
     pub access_root: Secret32,
     /// The newest epoch this state knows of.
     pub epoch: Epoch,
+    /// What the log had at least, durably, when this was written; none before the first start.
+    pub head: Option<Head>,
+}
+
+/// Where the log stood at a moment, and when that was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Head {
+    /// Records.
+    pub size: u64,
+    /// Root of the tree over them.
+    pub root: TreeHash,
+    /// Compliance time, which never falls behind it.
+    pub compliance: UnixMillis,
 }
 
 /// Why bytes are no key state.
@@ -62,6 +80,7 @@ impl KeyState {
             index_key: Secret64::random(entropy),
             access_root: Secret32::random(entropy),
             epoch: Epoch::new(0),
+            head: None,
         }
     }
 
@@ -78,13 +97,19 @@ impl KeyState {
         // Room for everything at once: growing would leave copies of secrets in freed memory.
         let mut bytes = Zeroizing::new(Vec::with_capacity(tree.len() + ENCODING_BYTES_MAX));
         let mut encoder = Encoder::new(&mut *bytes);
-        let written = encoder.map(6).and_then(|e| {
+        let fields = FIELDS + u64::from(self.head.is_some());
+        let written = encoder.map(fields).and_then(|e| {
             e.u8(1)?.u64(self.generation.get())?;
             e.u8(2)?.bytes(&tree)?;
             e.u8(3)?.bytes(self.box_key.expose())?;
             e.u8(4)?.bytes(self.index_key.expose())?;
             e.u8(5)?.bytes(self.access_root.expose())?;
-            e.u8(6)?.u32(self.epoch.get())
+            e.u8(6)?.u32(self.epoch.get())?;
+            if let Some(head) = &self.head {
+                e.u8(7)?.array(3)?.u64(head.size)?;
+                e.bytes(head.root.as_bytes())?.u64(head.compliance.get())?;
+            }
+            Ok(e)
         });
         written.expect("writing to memory cannot fail");
         bytes
@@ -105,9 +130,11 @@ impl KeyState {
     }
 
     fn decode_map(d: &mut Decoder<'_>) -> Result<Self, CborError> {
-        if d.map()? != Some(6) {
-            return Err(CborError::message("fields"));
-        }
+        let has_head = match d.map()? {
+            Some(FIELDS) => false,
+            Some(fields) if fields == FIELDS + 1 => true,
+            _ => return Err(CborError::message("fields")),
+        };
         Ok(Self {
             generation: Generation::new(field(d, 1)?.u64()?),
             tree: KeyTree::decode(field(d, 2)?.bytes()?).map_err(CborError::custom)?,
@@ -115,6 +142,7 @@ impl KeyState {
             index_key: secret(field(d, 4)?)?,
             access_root: secret(field(d, 5)?)?,
             epoch: Epoch::new(field(d, 6)?.u32()?),
+            head: has_head.then(|| head(field(d, 7)?)).transpose()?,
         })
     }
 
@@ -177,6 +205,19 @@ fn field<'d, 'b>(d: &'d mut Decoder<'b>, key: u8) -> Result<&'d mut Decoder<'b>,
     } else {
         Err(CborError::message("field order"))
     }
+}
+
+fn head(d: &mut Decoder<'_>) -> Result<Head, CborError> {
+    if d.array()? != Some(3) {
+        return Err(CborError::message("head"));
+    }
+    let size = d.u64()?;
+    let root = <[u8; 32]>::try_from(d.bytes()?).map_err(|_| CborError::message("root length"))?;
+    Ok(Head {
+        size,
+        root: TreeHash(root),
+        compliance: UnixMillis::new(d.u64()?),
+    })
 }
 
 fn secret<const BYTES: usize>(d: &mut Decoder<'_>) -> Result<Secret<BYTES>, CborError> {

@@ -10,7 +10,7 @@
 
 use stele_format::units::UnixMillis;
 
-use super::limits::WALL_DRIFT_MS_MAX;
+use super::limits::{WALL_DRIFT_MS_MAX, WALL_MS_MAX};
 
 /// Compliance time: a floor from the journal plus the time run since.
 #[derive(Debug, Clone)]
@@ -35,14 +35,15 @@ impl ComplianceClock {
     /// Compliance time at `monotonic_ms`; never less than any time told before.
     pub fn now(&mut self, monotonic_ms: u64) -> UnixMillis {
         let run_ms = monotonic_ms.saturating_sub(self.started_at_monotonic_ms);
-        self.latest_ms = self.latest_ms.max(self.floor_ms.saturating_add(run_ms));
+        let time = self.floor_ms.saturating_add(run_ms).min(WALL_MS_MAX);
+        self.latest_ms = self.latest_ms.max(time);
         UnixMillis::new(self.latest_ms)
     }
 
     /// Sets the clock forward. There is no way back.
     pub fn advance(&mut self, by_ms: u64) {
         self.floor_ms = self.floor_ms.saturating_add(by_ms);
-        self.latest_ms = self.latest_ms.saturating_add(by_ms);
+        self.latest_ms = self.latest_ms.saturating_add(by_ms).min(WALL_MS_MAX);
     }
 
     /// The newest time told, without moving the clock.

@@ -126,3 +126,7 @@ pub const DRIFT_MS_MAX: u64 = 5 * MINUTE_MS;
 
 /// How long before its end a granted right is no longer used: what it allowed is in the log in time.
 pub const GRANT_MARGIN_MS: u64 = MINUTE_MS;
+
+/// The last time that a record states, wall clock and compliance time alike: the end of the year 9999, the last that
+/// texts can say. Milliseconds since 1970.
+pub const WALL_MS_MAX: u64 = 253_402_300_799_999;

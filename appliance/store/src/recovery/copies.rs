@@ -95,6 +95,11 @@ impl SegmentCopies {
         copies.map(|copy| (copy.slot, copy.base))
     }
 
+    /// Whether every copy that counts is on a disk that takes part.
+    pub(super) const fn are_all_here(&self) -> bool {
+        self.absent == 0
+    }
+
     /// Bytes of the segment.
     pub(super) fn len(&self) -> u64 {
         self.bytes

@@ -89,6 +89,7 @@ pub fn create(
     world: &mut World,
     now: Now,
 ) -> Result<PoolId, CreateError> {
+    let now = now.told();
     let disks_max = stele_format::limits::MEMBERS_MAX;
     if disks.is_empty() || disks.len() > disks_max {
         return Err(CreateError::DiskCount { disks_max });

@@ -76,6 +76,12 @@ pub enum Postponed {
         /// Why.
         error: SaveError,
     },
+    /// A disk has not ended what it was asked for.
+    #[error("disk {disk} is still at work")]
+    AtWork {
+        /// The disk.
+        disk: DiskId,
+    },
     /// The provider does not do its part.
     #[error("the key provider does not take the new key state: {0}")]
     Provider(KeyError),

@@ -38,12 +38,12 @@ pub(super) fn read(rows: &AllRows<'_>, pool: PoolId, evaluation: bool) -> Result
     })?;
     rows.each(Table::Destroyed, |key, value| {
         let row = DestroyedRow::decode(value).map_err(|_| DAMAGED)?;
-        desk.enacted(keys::index_of(key).ok_or(DAMAGED)?, row.at);
+        desk.enacted(keys::index_of(key).ok_or(DAMAGED)?, row.index, row.at);
         Ok(())
     })?;
     rows.each(Table::Enacted, |key, value| {
         let row = EnactedRow::decode(value).map_err(|_| DAMAGED)?;
-        desk.enacted(keys::index_of(key).ok_or(DAMAGED)?, row.at);
+        desk.enacted(keys::index_of(key).ok_or(DAMAGED)?, row.index, row.at);
         Ok(())
     })?;
     Ok(desk)

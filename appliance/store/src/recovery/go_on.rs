@@ -5,12 +5,12 @@ use stele_format::limits::{BLOCK_BYTES, COUNTING_MAX};
 use stele_format::record::Abandoned;
 use stele_format::units::{ByteOffset, Epoch, SegmentId, Sequence, UnitCount};
 
-use super::Opening;
 use super::begin::{self, Beginning, abandoned_journal};
 use super::labels::LabelEvidence;
 use super::lanes::{is_blank, units_kept};
 use super::replay::{Replayed, SegmentEnd};
 use super::work::Lanes;
+use super::{OpenError, Opening, head};
 use crate::journal::Journal;
 use crate::pool::{Pool, SegmentInfo};
 use crate::request::ReadOnlyReason;
@@ -23,34 +23,41 @@ pub(super) struct Begun {
 }
 
 /// Repairs and opens a new epoch, or says why the vault is only read.
+///
+/// # Errors
+/// [`OpenError::LogShort`], [`OpenError::OtherLog`]; nothing was written then.
 pub(super) fn go_on(
     opening: &mut Opening<'_>,
     replayed: &Replayed,
     lanes: &Lanes,
     labels: &LabelEvidence,
-) -> Begun {
+) -> Result<Begun, OpenError> {
+    head::same_history(opening.keys, replayed)?;
     let mut beginning = beginning(replayed, labels);
     if let Some(read_only) = refusal(opening.pool, replayed, &beginning, labels.may_write) {
-        return Begun {
+        return Ok(Begun {
             journal: idle_journal(opening, replayed),
             read_only: Some(read_only),
-        };
+        });
     }
+    head::not_shorter(opening.keys, replayed, opening.pool)?;
     begin::mend_labels(opening.pool, opening.disks, &labels.mends);
     begin::repair(opening.pool, opening.disks, &replayed.repairs);
     beginning.abandoned = close_journal(opening, replayed, lanes);
     opening.pool.count_units();
     let log = &replayed.position.log;
-    match begin::begin(opening, &beginning, log, &replayed.cutoffs) {
-        Some(journal) => Begun {
-            journal,
-            read_only: None,
+    Ok(
+        match begin::begin(opening, &beginning, log, &replayed.cutoffs) {
+            Some(journal) => Begun {
+                journal,
+                read_only: None,
+            },
+            None => Begun {
+                journal: idle_journal(opening, replayed),
+                read_only: too_few(opening.pool, &beginning).or(Some(ReadOnlyReason::Full)),
+            },
         },
-        None => Begun {
-            journal: idle_journal(opening, replayed),
-            read_only: too_few(opening.pool, &beginning).or(Some(ReadOnlyReason::Full)),
-        },
-    }
+    )
 }
 
 /// The epoch that a start begins after all that was read.

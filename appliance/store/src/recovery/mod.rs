@@ -16,6 +16,7 @@ mod cut;
 mod desk;
 mod entrance;
 mod go_on;
+mod head;
 mod index_file;
 mod labels;
 mod lanes;
@@ -180,6 +181,29 @@ pub enum OpenError {
         segment: SegmentId,
         /// Where.
         offset: u64,
+    },
+    /// The log ends before the head in the key state.
+    #[error(
+        "the log ends before record {first}: records {first} to {last} were durable and are on no disk that is here; \
+         nothing was written. They may be on a disk that is missing ({missing}); disks that were put back to an \
+         earlier time do not hold them"
+    )]
+    LogShort {
+        /// The first record that is missing.
+        first: u64,
+        /// The last one known of.
+        last: u64,
+        /// Which disks to plug in.
+        missing: String,
+    },
+    /// The log is not the one whose head is in the key state.
+    #[error(
+        "the log on the disks is another one: its first {size} records are not those that this vault wrote; nothing \
+         was written"
+    )]
+    OtherLog {
+        /// Records of the log whose root is known.
+        size: u64,
     },
     /// A disk failed.
     #[error("a disk failed while the vault was opened: {0}")]

@@ -3,11 +3,12 @@
 use stele_device::area::Area;
 use stele_device::disk::{Disk, DiskError};
 use stele_device::keyprovider::Anchor;
-use stele_format::units::DiskId;
+use stele_format::units::{DiskId, UnixMillis};
 
 use super::cut::{self, AllRows, Doomed};
 use super::desk;
 use super::go_on::go_on;
+use super::head;
 use super::index_file::{FoundIndex, open_index};
 use super::labels::{LabelPicture, read_all};
 use super::progress::Progress;
@@ -19,7 +20,7 @@ use crate::engine::{DiskSlot, Engine, HealPlan, Now, Parts, Waits, World};
 use crate::index::message::MirrorState;
 use crate::index::{IndexStore, Memtable};
 use crate::keys::copies::KeyDisk;
-use crate::keys::state::KeyState;
+use crate::keys::state::{Head, KeyState};
 use crate::lane::{DATA_LANE, Lane};
 use crate::limits::{
     AHEAD_BYTES, INDEX_ATTEMPT_COUNT_MAX, SNAPSHOT_RECORD_COUNT, SNAPSHOT_ROW_COUNT,
@@ -81,6 +82,7 @@ pub fn open(
     let mut disks = Disks(disks);
     let mut world = Some(world);
     let mut options = options.clone();
+    let now = now.told();
     loop {
         match open_once(&mut disks, open_area, &mut world, &options, now) {
             Ok(Step::Open(opened)) => return Ok(*opened),
@@ -141,7 +143,9 @@ fn open_once(
     let index_usage = index.usage();
     // A commit brings a mirror up to date that missed writes.
     let mirrors_behind = index_usage.mirrors.contains(&MirrorState::Stale);
-    let compliance = replayed.position.compliance;
+    // Never behind what was told before, whatever became of the log.
+    let told = keys.head.map_or(UnixMillis::ZERO, |head| head.compliance);
+    let compliance = replayed.position.compliance.max(told);
     let mut opening = Opening {
         pool: &mut pool,
         disks,
@@ -150,7 +154,7 @@ fn open_once(
         compliance,
         wall: now.wall,
     };
-    let begun = go_on(&mut opening, &replayed, &read.lanes, &evidence);
+    let begun = go_on(&mut opening, &replayed, &read.lanes, &evidence)?;
     let rows = AllRows {
         memtable: &memtable,
         index: &index,
@@ -162,29 +166,18 @@ fn open_once(
         ..Waits::default()
     };
     // The epoch that began is durable, and so is every tombstone before it.
-    if begun.read_only.is_none() && !doomed.is_empty() {
-        if doomed.has_keys(&keys, &rows)? && !on(Plant::DestroyedUncut) {
-            let before = keys.generation;
-            doomed.cut(&mut keys, &rows, &mut *world.entropy)?;
-            let done = cut::carry_out(&keys, &pool, disks, &*world.keys);
-            keys = load_keys(&pool, disks, world)?;
-            if keys.generation != before {
-                return Ok(Step::Again);
-            }
-            waits.postponed = done.err();
-        } else {
-            let saved = match on(Plant::DestroyedHalf) {
-                true => Ok(()),
-                false => cut::save(&keys, &pool, disks, &*world.keys),
-            };
-            match saved {
-                Ok(()) => {
-                    let anchor = world.keys.anchor().ok().filter(Anchor::is_anchored);
-                    let anchor = anchor.map(|anchor| anchor.value);
-                    waits.destroyed = doomed.records(&keys, &pool, anchor);
-                }
-                Err(why) => waits.postponed = Some(why),
-            }
+    if begun.read_only.is_none() {
+        let head = head::of(&begun.journal, compliance);
+        let mut settling = Settling {
+            pool: &pool,
+            disks,
+            keys: &mut keys,
+            world,
+            rows: &rows,
+            head,
+        };
+        if settling.settle(&doomed, &mut waits)? {
+            return Ok(Step::Again);
         }
     }
     // What tombstones hide and nobody cut is looked for when it is.
@@ -230,6 +223,50 @@ fn open_once(
         disks: std::mem::take(&mut disks.0),
         report,
     })))
+}
+
+/// What a start does with the key state once its epoch has begun.
+struct Settling<'a> {
+    pool: &'a Pool,
+    disks: &'a mut Disks,
+    keys: &'a mut KeyState,
+    world: &'a mut World,
+    rows: &'a AllRows<'a>,
+    head: Head,
+}
+
+impl Settling<'_> {
+    /// Cuts keys where tombstones wait for it, and keeps the head of the log; true if the vault is to be opened again.
+    fn settle(&mut self, doomed: &Doomed, waits: &mut Waits) -> Result<bool, OpenError> {
+        let has_keys = !doomed.is_empty() && doomed.has_keys(self.keys, self.rows)?;
+        if has_keys && !on(Plant::DestroyedUncut) {
+            let before = self.keys.generation;
+            doomed.cut(self.keys, self.rows, &mut *self.world.entropy)?;
+            self.keys.head = Some(self.head);
+            let done = cut::carry_out(self.keys, self.pool, self.disks, &*self.world.keys);
+            *self.keys = load_keys(self.pool, self.disks, self.world)?;
+            if self.keys.generation != before {
+                return Ok(true);
+            }
+            waits.postponed = done.err();
+        }
+        let kept = match on(Plant::DestroyedHalf) && !doomed.is_empty() {
+            true => Ok(()),
+            false => head::keep(self.keys, self.head, self.pool, self.disks, self.world),
+        };
+        match kept {
+            Ok(()) if waits.postponed.is_none() && !doomed.is_empty() => {
+                let anchor = self.world.keys.anchor().ok();
+                let anchor = anchor.filter(Anchor::is_anchored);
+                let anchor = anchor.map(|anchor| anchor.value);
+                waits.destroyed = doomed.records(self.keys, self.pool, anchor);
+            }
+            Ok(()) => {}
+            Err(why) if doomed.is_empty() => waits.head = Some(why),
+            Err(why) => waits.postponed = Some(why),
+        }
+        Ok(false)
+    }
 }
 
 /// What reading leaves behind.
@@ -286,7 +323,12 @@ fn read(
     }
 }
 
-fn load_keys(pool: &Pool, disks: &mut Disks, world: &World) -> Result<KeyState, OpenError> {
+/// The newest key state that opens on the disks that take part.
+pub(super) fn load_keys(
+    pool: &Pool,
+    disks: &mut Disks,
+    world: &World,
+) -> Result<KeyState, OpenError> {
     let wanted: Vec<(DiskId, DiskSlot)> = pool
         .members
         .iter()

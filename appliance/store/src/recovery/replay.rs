@@ -16,6 +16,7 @@ use stele_format::units::{ByteOffset, Epoch, LaneId, LogIndex, SegmentId, Sequen
 
 use super::copies::{SegmentCopies, Shown};
 use super::entrance::{Before, Entrance, rebuild_header};
+use super::head::Passed;
 use super::moves;
 use super::progress::Progress;
 use super::scan::Found;
@@ -75,6 +76,8 @@ pub(super) struct Replayed {
     pub(super) newer: bool,
     /// Highest sequence any evidence proves durable.
     pub(super) proven: Sequence,
+    /// What was seen of the log that the key state knows.
+    pub(super) passed: Passed,
 }
 
 /// Where replay begins.
@@ -158,6 +161,7 @@ impl<'a> Replay<'a> {
             closed_versions: 0,
             newer: false,
             proven: watermark,
+            passed: Passed::new(&from.log, keys.head.as_ref()),
         };
         let mut begins: BTreeMap<Sequence, BTreeSet<SegmentId>> = BTreeMap::new();
         for (id, info) in pool.segments.iter().filter(|(_, i)| i.lane.is_journal()) {
@@ -531,6 +535,7 @@ impl<'a> Replay<'a> {
         for PlacedRecord { record, location } in &records {
             self.apply_record(record, *location)?;
         }
+        self.out.passed.note(&self.at.log, self.keys.head.as_ref());
         Ok(())
     }
 
@@ -676,6 +681,10 @@ impl Replayed {
             closed_versions: self.closed_versions + next.closed_versions,
             newer: self.newer || next.newer,
             proven: self.proven.max(next.proven),
+            passed: Passed {
+                began: self.passed.began,
+                root: self.passed.root.or(next.passed.root),
+            },
         }
     }
 }

@@ -9,11 +9,12 @@ use stele_format::units::{
     BucketId, ByteOffset, DiskId, Epoch, LogIndex, SegmentId, Sequence, UnitCount, UnixMillis,
 };
 
+use super::copies::SegmentCopies;
 use super::lanes::{LaneSegment, index_segment, is_blank, units_kept};
 use super::progress::Progress;
 use super::replay::{From, Replay, Replayed, Rows};
 use super::scan::Found;
-use super::{Disks, OpenError, scan};
+use super::{Disks, OpenError, head, scan};
 use crate::index::rows::{BucketRow, Table, TableRow};
 use crate::index::{FrozenRows, IndexStore, Memtable, Scan};
 use crate::journal::JournalPosition;
@@ -125,7 +126,7 @@ impl Work<'_> {
         let found = scan::scan(self.pool, self.disks, &high_water);
         self.reenter(unsure);
         let position = match position {
-            Some(position) => position,
+            Some(position) => self.checked(position, &found)?,
             None => self.genesis_position()?,
         };
         Ok(Start {
@@ -166,6 +167,28 @@ impl Work<'_> {
                 self.pool.segments.insert(id, info);
             }
         }
+    }
+
+    /// A snapshot's position, if the journal reaches it: without it a log that was cut before the snapshot would be
+    /// taken for whole.
+    fn checked(
+        &mut self,
+        position: JournalPosition,
+        found: &Found,
+    ) -> Result<JournalPosition, OpenError> {
+        let segment = position.segment;
+        let Some(info) = self.pool.segments.get(&segment).cloned() else {
+            return Ok(position);
+        };
+        let places = found.get(&segment).map_or(&[][..], Vec::as_slice);
+        let copies = SegmentCopies::with_found(self.pool, self.disks, segment, &info, places);
+        if head::has_tail(&copies, self.disks, self.pool.id, &position) {
+            return Ok(position);
+        }
+        Err(OpenError::BrokenRecord {
+            segment,
+            offset: position.offset.get(),
+        })
     }
 
     /// The beginning of the journal.

@@ -7,7 +7,7 @@ use stele_format::units::{
     BucketId, DiskId, Generation, KeyIndex, LogIndex, ObjectId, UnixMillis, VersionId,
 };
 
-use crate::engine::{Case, Granted};
+use crate::engine::{Case, Granted, LogKeyChange};
 use crate::policy::approval::{PersonView, RequestView};
 use crate::policy::people::Policies;
 use crate::policy::witness::{Silent, Witnesses};
@@ -34,6 +34,8 @@ pub struct PeopleView {
     pub cases: Vec<Case>,
     /// Grants that run.
     pub grants: Vec<Granted>,
+    /// The keys that people gave the log, in their order.
+    pub log_keys: Vec<LogKeyChange>,
     /// Records in the log.
     pub log_records: u64,
     /// Root of its tree.

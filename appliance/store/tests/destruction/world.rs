@@ -116,15 +116,31 @@ pub fn say(
     request: LogIndex,
     by: &str,
 ) -> Result<Accepted, Refusal> {
+    let kind = said(vault, verb, request, by);
+    state(vault, kind, &[by]).map(|(_, accepted)| accepted)
+}
+
+fn said(vault: &mut Running, verb: Verb, request: LogIndex, by: &str) -> Kind {
     let now = view(vault);
     let found = now.requests.iter().find(|one| one.request == request);
-    let kind = Kind::Answer(Said {
+    Kind::Answer(Said {
         verb,
         request,
         digest: found.unwrap().digest,
         by: person(by),
-    });
-    state(vault, kind, &[by]).map(|(_, accepted)| accepted)
+    })
+}
+
+/// The command that answers a request, for whoever sends it without waiting.
+pub fn answer_of(vault: &mut Running, verb: Verb, request: LogIndex, by: &str) -> Command {
+    let kind = said(vault, verb, request, by);
+    let origin = view(vault).origin;
+    let text = Statement::new(origin, kind).unwrap().to_text();
+    Command::State {
+        signatures: vec![key_of(by).sign(&text)],
+        text,
+        note: None,
+    }
 }
 
 /// Stores a version that nothing locks for longer than `days`.

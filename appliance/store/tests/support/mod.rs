@@ -526,6 +526,9 @@ impl Running {
         self.event(Event::Stop);
         for _ in 0..10_000 {
             if self.engine.is_stopped() {
+                self.complete();
+                // A disk that failed takes nothing more.
+                drop(self.engine.keep_head(&mut self.disks));
                 return;
             }
             self.turn();

@@ -136,7 +136,8 @@ impl Auditor {
         }
         let request = self.requests.get_mut(&index);
         let request = request.filter(|request| {
-            let elsewhere = is_about_people(&request.act) || matches!(request.act, Act::Erase(_));
+            let elsewhere = is_about_people(&request.act)
+                || matches!(request.act, Act::Erase(_) | Act::LogKey { .. });
             request.state == State::Executed && !request.enacted && !elsewhere
         });
         match request {

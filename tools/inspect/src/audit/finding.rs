@@ -85,6 +85,8 @@ breaches! {
     KeyKnown = "key-known", "the key is in use, or was another person's";
     /// Both keys are taken.
     KeysFull(Name) = "keys-full", "{0} has as many keys as a person may have";
+    /// More people than there may be.
+    PeopleFull = "people-full", "there are as many people as a vault may have, the removed counted";
     /// Not one of the person's keys.
     KeyMissing(Name) = "key-missing", "{0} has no such key";
     /// Nothing to resume.
@@ -199,6 +201,14 @@ breaches! {
     CosignedNothing = "cosigned-nothing", "no witness of this vault says anything in it that it had not said before";
     /// A time that lies ahead.
     CosignedAhead(Name, Second) = "cosigned-ahead", "{0} cosigned at {1}, more than a day ahead of the wall clock";
+    /// Another key of the log that nobody executed a request for.
+    LogKeyUnapproved(LogIndex) = "log-key-unapproved", "the log gets another key, and record {0} is no executed request for it that waits for that";
+    /// The key before did not sign for the one after it.
+    LogKeySignature = "log-key-signature", "the log gets another key, and the signature of the one before does not verify";
+    /// A key that was not the one in force signed.
+    LogKeyStranger = "log-key-stranger", "the log gets another key by one that was not in force";
+    /// A key that was asked for or used before.
+    LogKeyAgain = "log-key-again", "a key is to sign the log that was asked for, or signed it, before";
     /// A record about nothing.
     VersionUnknown = "version-unknown", "the record is about a version that the log does not have";
     /// A record about something gone.

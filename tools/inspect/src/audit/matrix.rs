@@ -6,6 +6,7 @@
 //! | release-hold | officer | approver (two if large) | people-cooling-hours |
 //! | suspend, remove, remove-key | officer, or approver | approver, or officer | takes effect with the approval |
 //! | force-open, reinitialise | officer | approver | 72 hours |
+//! | log-key | officer | officer and approver | people-cooling-hours |
 //! | everything else | officer | approver | people-cooling-hours |
 
 use stele_format::statement::{Act, Role};
@@ -57,6 +58,10 @@ pub fn needs(act: &Act, by: Role, large: bool, policies: &Policies) -> Option<Ne
             };
             (&[Role::Officer, Role::Approver], vec![(other, 1)])
         }
+        Act::LogKey { .. } => (
+            &[Role::Officer],
+            vec![(Role::Approver, 1), (Role::Officer, 1)],
+        ),
         Act::Later(_) => return None,
         _ => (&[Role::Officer], vec![(Role::Approver, 1)]),
     };

@@ -20,12 +20,14 @@ pub mod witnesses;
 
 mod destruction;
 mod locks;
+mod logkey;
 mod space;
 mod statements;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::time::Duration;
 
+use stele_format::checkpoint::KeyFrom;
 use stele_format::digest::Digest;
 use stele_format::label::VaultFlags;
 use stele_format::record::{Body, Destroyed, Placement, RecordHeader};
@@ -113,6 +115,8 @@ pub struct Auditor {
     texts: HashMap<Digest, LogIndex>,
     policies: BTreeMap<Name, Name>,
     grants: Vec<Granted>,
+    /// Keys of the log, as far as its records name them.
+    log_keys: Vec<KeyFrom>,
     /// Executed requests to lift holds that are not stated done.
     lifts: Vec<LogIndex>,
     /// Which of their versions' own holds they were used for.
@@ -154,6 +158,7 @@ impl Auditor {
             texts: HashMap::new(),
             policies: BTreeMap::new(),
             grants: Vec::new(),
+            log_keys: Vec::new(),
             lifts: Vec::new(),
             spent: HashSet::new(),
             gone: BTreeMap::new(),
@@ -208,6 +213,7 @@ impl Auditor {
             Body::Enacted(request) => self.take_enacted(header, *request),
             Body::Refused(attempts) => self.take_refused(header, attempts),
             Body::Cosigned(note) => self.take_cosigned(header, note),
+            Body::LogKey(change) => self.take_log_key(header, change),
             Body::Later(kind) if kind.get() & OPTIONAL == 0 => self.unknown += 1,
             _ => {}
         }

@@ -9,7 +9,7 @@ use stele_format::units::UnixMillis;
 use super::finding::Breach;
 use super::policies::Policies;
 use super::witnesses::Witnesses;
-use crate::limits::{QUARANTINE_MS, UNUSED_KEY_MS};
+use crate::limits::{PERSON_COUNT_MAX, QUARANTINE_MS, UNUSED_KEY_MS};
 
 /// Whether a person or key may do anything.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -296,6 +296,9 @@ impl People {
             Act::Enrol { person, role, key } => {
                 if self.all.contains_key(person) {
                     return Err(Breach::PersonKnown(person.clone()));
+                }
+                if self.all.len() >= PERSON_COUNT_MAX {
+                    return Err(Breach::PeopleFull);
                 }
                 self.check_free(key)?;
                 let enrolled = Person {

@@ -54,6 +54,8 @@ pub struct AuditReport {
     pub witnesses: Vec<WitnessLine>,
     /// Special rights that are in force.
     pub grants: Vec<GrantLine>,
+    /// Keys of the log that its records name; the number is that of records from which on a key counts.
+    pub log_keys: Vec<LogKeyLine>,
     /// Legal holds.
     pub holds: Holds,
     /// Versions and their retention.
@@ -140,6 +142,15 @@ pub struct WitnessLine {
     pub state: &'static str,
     /// The time in its newest cosignature.
     pub heard: Option<String>,
+}
+
+/// A key of the log.
+#[derive(Debug, Serialize)]
+pub struct LogKeyLine {
+    /// The key.
+    pub key: String,
+    /// From how many records on it counts.
+    pub from: u64,
 }
 
 /// Special rights.
@@ -366,6 +377,7 @@ impl AuditReport {
             policies: policies(auditor),
             witnesses: witnesses(auditor),
             grants: grants(auditor),
+            log_keys: log_keys(auditor),
             holds: holds(auditor),
             retention: retention(auditor),
             requests: requests(auditor),
@@ -469,6 +481,15 @@ fn grants(auditor: &Auditor) -> Vec<GrantLine> {
         until: granted.grant.until.to_string(),
     };
     grants.map(line).collect()
+}
+
+fn log_keys(auditor: &Auditor) -> Vec<LogKeyLine> {
+    let keys = auditor.log_keys.iter();
+    let line = |one: &stele_format::checkpoint::KeyFrom| LogKeyLine {
+        key: one.key.to_string(),
+        from: one.from,
+    };
+    keys.map(line).collect()
 }
 
 fn holds(auditor: &Auditor) -> Holds {

@@ -208,6 +208,7 @@ impl Auditor {
                 .change(act, &[voice.name.clone()].into(), at)?;
         }
         check_times(act, at, wall)?;
+        self.check_log_key_request(act)?;
         self.check_head(&asked.head, index)?;
         let large = match act {
             Act::Erase(erase) => self.check_list(&erase.scope, erase.count)?,

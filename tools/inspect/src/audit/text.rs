@@ -108,6 +108,12 @@ fn people(report: &AuditReport, page: &mut Page) {
             grant.client, grant.rights, grant.until, grant.request
         ));
     }
+    for one in &report.log_keys {
+        page.line(format_args!(
+            "  checkpoints of {} records and more are signed by {}",
+            one.from, one.key
+        ));
+    }
 }
 
 fn protection(report: &AuditReport, page: &mut Page) {

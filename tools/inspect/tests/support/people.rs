@@ -635,6 +635,16 @@ impl Book {
         book
     }
 
+    /// The headers of everything kept.
+    pub fn headers(&self) -> Vec<RecordHeader> {
+        let kept = self.kept.as_ref().unwrap().iter();
+        let header = |(draft, body, attachments): &(RecordHeader, Body, Vec<Vec<u8>>)| {
+            let slices: Vec<&[u8]> = attachments.iter().map(Vec::as_slice).collect();
+            encode_record(*draft, body, &slices, &mut Vec::new()).unwrap()
+        };
+        kept.map(header).collect()
+    }
+
     /// Writes everything kept into a journal on so many disks, segment after segment.
     pub fn write(&self, disks: usize) -> super::Vault {
         let mut vault = super::Vault::blank(disks);

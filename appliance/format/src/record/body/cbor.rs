@@ -5,6 +5,7 @@ use super::destruction::{
     read_clock, read_destroyed, read_scope, read_statement, read_tombstone, write_clock,
     write_destroyed, write_scope, write_statement, write_tombstone,
 };
+use super::logkey::{read_key_change, write_key_change};
 use super::space::{read_span, read_trim, write_span, write_trim};
 use super::{
     Abandoned, Alloc, Attachment, Body, Commit, CopyHealth, EntryKind, EpochReason, EpochStart,
@@ -308,6 +309,7 @@ impl Body {
             Self::Cosigned(note) => {
                 map.key(1).text(note);
             }
+            Self::LogKey(body) => write_key_change(&mut map, body),
             Self::DeleteMarker
             | Self::Retention
             | Self::Hold
@@ -410,6 +412,7 @@ fn read_body(record_type: RecordType, map: &mut MapReader<'_, '_>) -> Result<Bod
             let note = map.required(1, |r| r.text("note", NOTE_BYTES_MAX))?;
             Body::Cosigned(note.to_owned())
         }
+        RecordType::LogKey => Body::LogKey(read_key_change(map)?),
         later => Body::Later(later),
     })
 }

@@ -29,6 +29,7 @@ use crate::policy::approval::{Approvals, VaultFacts};
 use crate::policy::retention::Allowed;
 use crate::policy::{Asker, EffectiveTime, Right};
 use crate::read::Download;
+use crate::receipts::Receipts;
 use crate::request::{Answer, BucketInfo, Checksum, ObjectInfo, Refusal, RequestId, Tombstoned};
 
 /// What a decision may know beside the rows it reads.
@@ -45,6 +46,8 @@ pub(crate) struct Facts<'a> {
     pub(crate) cases: &'a [Case],
     /// Requests for which all that stays in their month has later leaves, as of this start.
     pub(crate) rehomed: &'a BTreeSet<LogIndex>,
+    /// Which keys of the log are at hand.
+    pub(crate) receipts: &'a Receipts,
     /// Versions in the vault.
     pub(crate) versions: u64,
     /// The next record.

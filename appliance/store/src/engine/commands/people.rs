@@ -41,6 +41,9 @@ pub(crate) fn state(
             Act::Erase(erase) => Some(check_erase(facts, view, erase)?),
             Act::ReleaseHold(release) => Some(whole_scope(view, release.scope)?.len()),
             Act::ForceOpen { .. } => return Err(refused(StatementRefusal::NoForcedOpening)),
+            Act::LogKey { key } if !facts.receipts.knows(*key) => {
+                return Err(refused(StatementRefusal::LogKeyUnknown));
+            }
             _ => None,
         },
         Kind::Hold(hold) => Some(whole_scope(view, hold.scope)?.len()),

@@ -143,6 +143,11 @@ impl Approvals {
         check_act(act, at, facts)?;
         self.people
             .after(act, std::slice::from_ref(&request.by), now)?;
+        if matches!(act, Act::LogKey { .. })
+            && self.pending.values().any(|one| one.statement.act == *act)
+        {
+            return Err(StatementRefusal::LogKeyAsked);
+        }
         let open = self
             .pending
             .values()

@@ -24,6 +24,7 @@ pub(super) const fn requesters(act: &Act) -> &'static [Role] {
         | Act::Witness { .. }
         | Act::RemoveWitness { .. }
         | Act::Clock { .. }
+        | Act::LogKey { .. }
         | Act::ForceOpen { .. }
         | Act::Reinitialise { .. } => &[Role::Officer],
         Act::Later(_) => &[],
@@ -80,6 +81,11 @@ pub(super) fn needs(act: &Act, requester: Role, large: bool, policies: &Policies
         Act::ReleaseHold(_) => Needs {
             approvers: floor,
             officers: 0,
+        },
+        // Whoever has the key speaks for the log: both officers and an approver.
+        Act::LogKey { .. } => Needs {
+            approvers: 1,
+            officers: 1,
         },
         _ if requester == Role::Approver => Needs {
             approvers: 0,

@@ -26,6 +26,12 @@ pub enum StatementRefusal {
     /// The same text was recorded before.
     #[error("the statement was used before; draft a new one")]
     Used,
+    /// The vault does not have the private half of the key that its log is to get.
+    #[error("the vault did not make that key for its log; draft the request at the vault")]
+    LogKeyUnknown,
+    /// Another request asked for the same key of the log.
+    #[error("another request asked for that key of the log; draft a new one")]
+    LogKeyAsked,
     /// Not the answer to this challenge, or too late.
     #[error("this does not answer the challenge that was given, or comes too late")]
     NoSession,
