@@ -16,7 +16,7 @@ use crate::keys::KeySource;
 
 use client::{BucketVerb, ClientVerb};
 use expiry::{ClockVerb, EraseVerb, ExpiryVerb, HoldVerb};
-use people::{ApproveVerb, CertificateArgs, PeopleVerb, RequestArgs, ShowArgs};
+use people::{ApproveVerb, CertificateArgs, PeopleVerb, RequestArgs};
 use tls::TlsVerb;
 
 /// Where a vault listens unless told otherwise.

@@ -103,6 +103,7 @@ impl LogSigner {
         let note = checkpoint.note_of(&[(&before.key, &old), (&self.key, &new)]);
         Some(Signed {
             size: checkpoint.size,
+            root: checkpoint.root,
             chain: log.previous,
             text: note.into(),
         })

@@ -93,9 +93,9 @@ pub struct CertificateArgs {
     /// A file with what `stele certificate --sign` printed.
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
-    /// The log's key, as `stele checkpoint --key` prints it.
-    #[arg(long, value_name = "KEY", value_parser = LogKey::parse)]
-    pub key: LogKey,
+    /// The log's key, as `stele checkpoint --key` prints it; repeated for each that it prints.
+    #[arg(long = "key", required = true, value_name = "KEY", value_parser = KeyFrom::parse)]
+    pub keys: Vec<KeyFrom>,
 }
 
 /// Arguments of `verify`.

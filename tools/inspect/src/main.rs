@@ -172,7 +172,13 @@ fn run_receipt(args: &ReceiptArgs) -> Result<(String, u8), Refusal> {
 
 fn run_certificate(args: &CertificateArgs) -> Result<(String, u8), Refusal> {
     let text = read_text(&args.file)?;
-    let certificate = Certificate::verify(&text, &args.key).map_err(Refusal::Certificate)?;
+    let mut verified = args
+        .keys
+        .iter()
+        .map(|key| Certificate::verify(&text, &key.key));
+    let first = verified.next().unwrap_or(Err(CheckpointError::Unsigned));
+    let certificate = verified.fold(first, |found, next| found.or(next));
+    let certificate = certificate.map_err(Refusal::Certificate)?;
     // It has no control characters but the ends of its lines.
     let said = format!("the log's key signed this:\n{}", certificate.text());
     Ok((said, Verdict::Clean.code()))

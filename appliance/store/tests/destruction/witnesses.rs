@@ -35,7 +35,7 @@ fn witness_key(seed: u8) -> WitnessKey {
 fn sign(vault: &mut Running) {
     let pool = vault.engine.status().pool;
     let signer = LogSigner::new(pool, &LOG_SEED).unwrap();
-    vault.engine.sign_with(Arc::new(signer));
+    vault.engine.sign_with(vec![Arc::new(signer)]);
 }
 
 fn add(name: &str, seed: u8) -> Act {

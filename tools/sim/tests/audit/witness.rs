@@ -48,7 +48,7 @@ fn c7_the_vault_and_the_auditor_hear_witnesses_alike() {
     vault.bucket("b", true);
     let pool = vault.engine.status().pool;
     let signer = LogSigner::new(pool, &[9; 32]).unwrap();
-    vault.engine.sign_with(Arc::new(signer));
+    vault.engine.sign_with(vec![Arc::new(signer)]);
     add(&mut vault, "branch", 41);
     add(&mut vault, "auditor", 42);
     heard(&mut vault, 41);

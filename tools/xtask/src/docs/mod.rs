@@ -85,7 +85,7 @@ const fn ceremony(name: &'static str, tools: &'static [Tool]) -> Page {
 }
 
 /// All pages about people.
-pub const CEREMONIES: [Page; 8] = [
+pub const CEREMONIES: [Page; 9] = [
     ceremony("genesis", &[]),
     ceremony("expiry", &[install::AWS]),
     ceremony("early-deletion", &[install::AWS]),

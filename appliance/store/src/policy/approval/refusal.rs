@@ -269,6 +269,8 @@ impl StatementRefusal {
             Self::Policy => "policy",
             Self::NoForcedOpening => "no-forced-opening",
             Self::Witness => "witness",
+            Self::LogKeyUnknown => "log-key-unknown",
+            Self::LogKeyAsked => "log-key-asked",
             Self::NoWitness => "no-witness",
         }
     }

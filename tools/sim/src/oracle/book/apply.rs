@@ -306,6 +306,8 @@ impl Book {
                                 || shown(model, entry.version).is_some();
                             self.destroyed.contains_key(&entry.version) || !known
                         }
+                        // When a hold went is not in the book; only that the rest after it still runs.
+                        Kept::Unheld { until } => until.get() > times.since_ms,
                         _ => locked != Holds::No || held.contains(&entry.version),
                     };
                     if !right || (*why != Kept::Gone && self.destroyed.contains_key(&entry.version))

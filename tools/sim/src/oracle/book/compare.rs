@@ -49,9 +49,10 @@ impl Book {
             return Err(differs(format!("cases {cases:?}, known {known:?}")));
         }
         for (shown, known) in view.cases.iter().zip(&self.cases) {
-            if shown.released != known.released {
+            let released = shown.released.is_some();
+            if released != known.released {
                 let statement = shown.statement;
-                let what = format!("case {statement} released {}", shown.released);
+                let what = format!("case {statement} released {released}");
                 return Err(differs(what));
             }
         }
