@@ -652,12 +652,8 @@ fn dump(store: &IndexStore) -> Vec<(Table, Vec<u8>, Vec<u8>)> {
         };
         let scanned = store.scan(&whole).unwrap();
         assert!(scanned.exhausted);
-        rows.extend(
-            scanned
-                .rows
-                .into_iter()
-                .map(|(key, value)| (table, key, value)),
-        );
+        let found = scanned.rows.into_iter();
+        rows.extend(found.map(|(key, value)| (table, key, value)));
     }
     rows
 }

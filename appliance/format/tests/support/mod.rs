@@ -5,6 +5,7 @@
 )]
 
 pub mod cases;
+pub mod documents;
 pub mod outcome;
 
 use stele_format::digest::Digest;
@@ -14,10 +15,6 @@ use stele_format::keystate::{KeyStateExpectation, KeyStateHeader};
 use stele_format::label::{
     DynamicLabel, EpochCutoff, Features, LabelMember, LabelPhase, MemberState, StaticLabel,
     VaultFlags, WipeMark,
-};
-use stele_format::manifest::{
-    BucketBody, BucketKind, BucketRule, Checksum, ChecksumAlgorithm, ChecksumType, ChunkKey,
-    ConfigBody, LockWishes, Manifest, ManifestEntry, ManifestKind, UploadRule,
 };
 use stele_format::record::{
     Abandoned, Alloc, Attempt, Attempted, Body, ClientTag, ClockEvent, ClockEventKind, Commit,
@@ -32,6 +29,10 @@ use stele_format::units::{
     BucketId, ByteCount, ByteOffset, DiskId, Epoch, FrameIndex, Generation, KeyClass, KeyIndex,
     KeyIndexParts, LaneId, LogIndex, Month, ObjectId, PoolId, SegmentId, Sequence, UnitCount,
     UnitIndex, UnixMillis, UploadId, VersionId,
+};
+
+pub use documents::{
+    bucket, bucket_with_rules, bucket_with_upload_rules, config, manifest, manifest_entry,
 };
 
 pub const POOL: PoolId = PoolId::new([0x11; 16]);
@@ -614,106 +615,4 @@ pub fn data_seal() -> (Vec<u8>, Vec<u8>) {
     let seal = segment.last_chunk::<4096>().unwrap().to_vec();
     let frames = 4096 + 8192 + 12_288;
     (segment[frames..frames + 4096].to_vec(), seal)
-}
-
-pub fn manifest() -> Manifest {
-    let pair = |key: &str, value: &str| (key.to_owned(), value.to_owned());
-    Manifest {
-        kind: ManifestKind::Object,
-        name: b"backups/2026/full\xff.tar".to_vec(),
-        content_bytes: ByteCount::new(3_000_000),
-        etag: "00112233445566778899aabbccddeeff-2".to_owned(),
-        content_headers: [
-            pair("content-type", "application/x-tar"),
-            pair("expires", "never"),
-            pair("cache-control", "no-store"),
-        ]
-        .into(),
-        user_metadata: vec![pair("zeta", "1"), pair("alpha", "2")],
-        checksums: vec![
-            Checksum {
-                algorithm: ChecksumAlgorithm::Crc64Nvme,
-                coverage: ChecksumType::FullObject,
-                value: vec![8; 8],
-            },
-            Checksum {
-                algorithm: ChecksumAlgorithm::Sha256,
-                coverage: ChecksumType::Composite,
-                value: vec![32; 32],
-            },
-        ],
-        tags: vec![pair("site", "rack 2")],
-        entries: vec![
-            manifest_entry(EntryKind::Chunk),
-            manifest_entry(EntryKind::SealedList),
-        ],
-        lock_wishes: Some(LockWishes {
-            mode: LockMode::Governance,
-            until: NOW,
-            hold: true,
-        }),
-        part_sizes: vec![ByteCount::new(2_000_000), ByteCount::new(1_000_000)],
-        storage_class: "STANDARD".to_owned(),
-        part_number: Some(3),
-        md5: Some([0x0d; 16]),
-        announced: None,
-    }
-}
-
-pub fn manifest_entry(kind: EntryKind) -> ManifestEntry {
-    let list = kind == EntryKind::SealedList;
-    ManifestEntry {
-        kind,
-        digest: Digest([0x81; 32]),
-        stored_bytes: 1_044_496,
-        plain_bytes: ByteCount::new(if list { 2_000_000 } else { 1_000_000 }),
-        key: ChunkKey::new([0x91; 32]),
-        count: if list { 2 } else { 1 },
-    }
-}
-
-pub fn bucket() -> BucketBody {
-    BucketBody {
-        name: "pharmacy-backups".to_owned(),
-        kind: BucketKind::ClientLocked,
-        default_mode: LockMode::Compliance,
-        default_days: 30,
-        default_years: 0,
-        created_ms: NOW,
-        owner: "stele".to_owned(),
-        rules: Vec::new(),
-        uploads: Vec::new(),
-        max_days: 0,
-    }
-}
-
-pub fn bucket_with_rules() -> BucketBody {
-    let rule = |prefix: &str, days| BucketRule {
-        prefix: prefix.into(),
-        days,
-    };
-    BucketBody {
-        rules: vec![rule("index/", 7), rule("locks/", 1)],
-        ..bucket()
-    }
-}
-
-pub fn bucket_with_upload_rules() -> BucketBody {
-    let rule = |id: &str, prefix: &str, days, disabled| UploadRule {
-        id: id.to_owned(),
-        prefix: prefix.into(),
-        days,
-        disabled,
-    };
-    BucketBody {
-        uploads: vec![rule("site", "wal/", 1, false), rule("all", "", 30, true)],
-        ..bucket_with_rules()
-    }
-}
-
-pub fn config() -> ConfigBody {
-    ConfigBody {
-        name: "tls".to_owned(),
-        value: b"secret".to_vec().into(),
-    }
 }
