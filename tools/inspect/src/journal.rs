@@ -5,14 +5,14 @@
 //! of the log and continue the header chain, and every tree that a marker or seal repeats must be
 //! the tree of the records read. Lost records end none of this: the next repeated tree goes on.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
 use stele_format::digest::Digest;
 use stele_format::label::MemberState;
 use stele_format::record::{
     Alloc, Body, EpochReason, Placement, RecordHeader, RecordReader, RecordType, SealNote,
-    StoredEntry, Trim,
+    StoredEntry,
 };
 use stele_format::tree::Frontier;
 use stele_format::units::{
@@ -24,6 +24,7 @@ use crate::headers::HeaderWalk;
 use crate::media::length;
 use crate::moves::Moves;
 use crate::pool::Pool;
+use crate::space::{Space, SpaceFault};
 use crate::survey::{Survey, extent_of};
 use crate::ties::{Citations, CitedBy};
 
@@ -66,8 +67,8 @@ pub struct Log {
     pub allocs: BTreeMap<SegmentId, Alloc>,
     /// Copies that moved.
     pub moves: Moves,
-    /// Data segments of which nothing is expected any more.
-    pub given_up: BTreeSet<SegmentId>,
+    /// What lies where, and what was given up.
+    pub space: Space,
     /// Highest frame proven durable on a quorum.
     pub proven: Sequence,
     /// Chunks cited.
@@ -489,6 +490,19 @@ impl Log {
         if let Some(what) = broken_rule(header, body) {
             self.fault(place, format!("record {}: {what}", header.log_index));
         }
+        for fault in self.space.take(header, body) {
+            let what = match fault {
+                SpaceFault::Living(record) => {
+                    format!("it gives segments up in which the content of record {record} may lie")
+                }
+                SpaceFault::Stranger => {
+                    "it gives up segments of the journal or the newest one, or wipes others than \
+                     were given up"
+                        .to_owned()
+                }
+            };
+            self.fault(place, what);
+        }
         match body {
             Body::Epoch(start) => {
                 if start.reason == EpochReason::Start {
@@ -502,7 +516,6 @@ impl Log {
             }
             Body::Alloc(alloc) => self.take_alloc(alloc, place),
             Body::Relocate(relocate) => self.moves.take(relocate),
-            Body::Trim(Trim::Begun { segments, .. }) => self.given_up.extend(segments),
             Body::Seal(note) => {
                 self.closed.insert(note.segment, Closed::Sealed(note.seal));
             }

@@ -24,6 +24,7 @@ pub mod scan;
 pub mod seal;
 pub mod segments;
 pub mod source;
+pub mod space;
 pub mod survey;
 pub mod ties;
 pub mod verdict;

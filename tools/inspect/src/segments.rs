@@ -4,7 +4,7 @@
 //! A record is written only after the chunks it cites, so what the journal cites is there by the
 //! time the data lanes are read.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
 use stele_format::label::MemberState;
@@ -39,7 +39,8 @@ pub fn verify_for(
     apply_members(pool, &log, ledger);
     let mut added = leave_out_moved(pool, &mut survey, &log);
     added.extend(add_allocated(pool, &mut survey, &log));
-    for segment in &log.given_up {
+    let given_up: BTreeSet<SegmentId> = log.space.given_up().collect();
+    for segment in &given_up {
         survey.leave_out(*segment, |_| true);
     }
     let mut all: Vec<SegmentFacts> = Vec::new();
@@ -63,7 +64,7 @@ pub fn verify_for(
         all.push(facts);
     }
     log.citations.follow_lists();
-    log.citations.give_up(&log.given_up);
+    log.citations.give_up(&given_up);
     let evidence = Evidence::new(pool, &log, &all);
     for facts in &all {
         SegmentJudge {
@@ -131,6 +132,7 @@ fn leave_out_moved(pool: &Pool<'_>, survey: &mut Survey, log: &Log) -> Vec<Segme
 /// Adds copies that ALLOC records name and the survey did not see. Returns their segments.
 fn add_allocated(pool: &Pool<'_>, survey: &mut Survey, log: &Log) -> Vec<SegmentId> {
     let mut added = Vec::new();
+    let given_up: BTreeSet<SegmentId> = log.space.given_up().collect();
     for alloc in log.allocs.values() {
         let never_used =
             matches!(log.closed.get(&alloc.segment), Some(Closed::Abandoned(end)) if *end <= BLOCK);
@@ -143,7 +145,7 @@ fn add_allocated(pool: &Pool<'_>, survey: &mut Survey, log: &Log) -> Vec<Segment
                     .iter()
                     .any(|c| c.disk == disk && c.unit == placed.first_unit)
             });
-            if known || never_used || log.given_up.contains(&alloc.segment) {
+            if known || never_used || given_up.contains(&alloc.segment) {
                 continue;
             }
             let copy = survey.look_for(pool, disk, placed.first_unit, alloc.segment);

@@ -8,7 +8,7 @@ use stele_format::record::{
     Body, LockMode, RecordHeader, ReleaseReason, Scope, Tombstone, VersionRef, scope_digest,
 };
 use stele_format::statement::{Act, Cut, ReleaseHold, Verb};
-use stele_format::units::{LogIndex, Month, ObjectId, UnixMillis, UploadId, VersionId};
+use stele_format::units::{LaneId, LogIndex, Month, ObjectId, UnixMillis, UploadId, VersionId};
 use support::people::{Asked, BEGIN, Book, DAY, HOUR, about};
 
 /// Versions enough that a few are no large list.
@@ -651,4 +651,10 @@ fn nothing_is_wiped_that_was_not_given_up() {
     book.given_up(&[4]);
     let trim = book.wiped(&[4, 5]);
     book.breaks("trim-stranger", trim);
+    for (lane, segment) in [(LaneId::JOURNAL, 9), (LaneId::new(1), 9)] {
+        let (mut book, _) = vault();
+        book.allocated(lane, segment);
+        let trim = book.given_up(&[4, segment]);
+        book.breaks("trim-stranger", trim);
+    }
 }

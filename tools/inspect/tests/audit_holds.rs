@@ -84,8 +84,10 @@ fn what_a_client_held_rests_anew_from_the_record_that_lifts_it() {
         book.through("fay", &["anna"], grant, 7 * DAY);
         let act = book.erase_act(&versions[..1]);
         let asked = book.through("olga", &["axel"], act, 72 * HOUR);
+        book.client = ClientTag::new("STELE1").unwrap();
         book.hold(&versions[0], true);
         book.hold(&versions[0], false);
+        book.client = ClientTag::NONE;
         book.wait(wait);
         let stone = book.tombstone(&asked, &versions[..1]);
         if lawful {

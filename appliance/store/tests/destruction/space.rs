@@ -6,6 +6,7 @@ use stele_format::digest::Digest;
 use stele_format::record::{Body, Trim};
 use stele_format::statement::{Cut, Verb};
 use stele_format::units::{LogIndex, SegmentId, VersionId};
+use stele_store::pool::MemberState;
 use stele_store::recovery::OpenOptions;
 use stele_store::request::{Command, ObjectName};
 
@@ -246,7 +247,7 @@ fn a_copy_on_a_disk_that_is_away_waits_for_it() {
             .status()
             .disks
             .iter()
-            .all(|disk| disk.state == stele_store::pool::MemberState::Active)
+            .all(|disk| disk.state == MemberState::Active)
     });
     settle(&mut vault);
     check(&mut vault, &staying, "back");
@@ -397,4 +398,38 @@ fn units_are_used_again_only_when_every_start_knows_that_they_may() {
     assert!(!vault.report.index_rebuilt);
     assert!(vault.engine.status().read_only.is_none());
     check(&mut vault, &staying, "after a crash");
+}
+
+#[test]
+fn a_copy_that_moved_to_units_that_were_free_keeps_them() {
+    let (mut rig, mut vault) = founded(4);
+    vault.bucket("b", true);
+    let doomed: Vec<Stored> = (0..14).map(|seed| store(&mut vault, seed, LARGE)).collect();
+    let mut staying = fill(&mut vault, 100, LARGE);
+    let mut vault = destroy(&mut rig, vault, &doomed);
+    // What was on the fourth disk goes where it can, also to what came back.
+    vault.drain(4).unwrap();
+    vault.until("it is empty", |engine| {
+        engine.status().disks[3].state == MemberState::Drained
+    });
+    vault.stop();
+    for round in 1..4 {
+        let mut vault = rebuilt(&mut rig);
+        settle(&mut vault);
+        staying.extend(fill(&mut vault, round * 1_000, LARGE));
+        check(&mut vault, &staying, "moved");
+        vault.stop();
+    }
+    // On either copy: whichever disk is away.
+    let disks: Vec<SimDiskHandle> = rig.handles.iter().flatten().cloned().collect();
+    let stopped: Vec<_> = disks.iter().map(SimDiskHandle::snapshot).collect();
+    for number in 0..3 {
+        let states = disks.iter().zip(&stopped);
+        states.for_each(|(disk, was)| disk.restore(was));
+        let away = rig.handles[number].take();
+        let mut vault = rig.start();
+        check(&mut vault, &staying, "on either copy");
+        drop(vault);
+        rig.handles[number] = away;
+    }
 }

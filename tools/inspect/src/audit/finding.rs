@@ -181,8 +181,8 @@ breaches! {
     MonthKeys(LogIndex) = "month-cuts-living", "the keys of a whole month are cut, and version {0}, whose key is among them, is on no tombstone";
     /// Space of what lives is given up.
     TrimLiving(LogIndex) = "trim-living", "segments are given up in which the content of record {0} may lie, and nothing destroyed that";
-    /// Wiped though nobody gave them up.
-    TrimStranger = "trim-stranger", "segments are wiped that no record gave up before";
+    /// The journal, or the newest segment; or wiped though nobody gave them up.
+    TrimStranger = "trim-stranger", "segments are given up that are the journal's or the newest, or wiped and were not given up before";
     /// Nothing was to be destroyed.
     DestroyedNothing(LogIndex) = "destroyed-nothing", "keys are stated destroyed for request {0}, which has no tombstone";
     /// Tombstones were not complete.

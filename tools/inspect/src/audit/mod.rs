@@ -30,7 +30,7 @@ use std::time::Duration;
 use stele_format::checkpoint::KeyFrom;
 use stele_format::digest::Digest;
 use stele_format::label::VaultFlags;
-use stele_format::record::{Body, Destroyed, Placement, RecordHeader};
+use stele_format::record::{Body, Destroyed, RecordHeader};
 use stele_format::statement::{GrantRights, Name};
 use stele_format::units::{LogIndex, PoolId, UnixMillis};
 
@@ -42,13 +42,13 @@ use self::people::People;
 use self::refused::Tries;
 use self::report::AuditReport;
 use self::requests::Request;
-use self::space::Space;
 use self::versions::{At, Refused, Versions};
 use crate::journal::Watch;
 use crate::limits::WALL_SPAN_MS;
 use crate::pool::{self, PoolError};
 use crate::segments;
 use crate::source::Source;
+use crate::space::Space;
 use crate::verdict::{Ledger, Report};
 
 /// Replays the log of one vault and says what was lawful in it. What looks unfinished is read again after
@@ -195,7 +195,7 @@ impl Auditor {
                 self.simulated = genesis.flags.contains(VaultFlags::SIMULATED_CLOCK);
             }
             Body::Commit(_) | Body::Complete(..) | Body::DeleteMarker => {
-                self.take_version(header, body);
+                self.take_version(header);
             }
             Body::Retention => self.take_retention(header),
             Body::Hold => self.take_hold(header),
@@ -283,13 +283,9 @@ impl Auditor {
         true
     }
 
-    fn take_version(&mut self, header: &RecordHeader, body: &Body) {
+    fn take_version(&mut self, header: &RecordHeader) {
         match self.versions.add(header) {
-            Ok(at) => {
-                if let Some(span) = body.placement().and_then(Placement::span) {
-                    self.space.version(at, span);
-                }
-            }
+            Ok(()) => {}
             Err(Refused::Id) => self.breach(header.log_index, Breach::VersionId),
             Err(Refused::Full) => self.unknown += 1,
         }

@@ -85,11 +85,11 @@ fn month_of(header: &RecordHeader) -> u64 {
 }
 
 impl Versions {
-    /// Takes in the version a record makes; its place in the table.
+    /// Takes in the version a record makes.
     ///
     /// # Errors
     /// [`Refused`].
-    pub fn add(&mut self, header: &RecordHeader) -> Result<At, Refused> {
+    pub fn add(&mut self, header: &RecordHeader) -> Result<(), Refused> {
         let index = header.log_index;
         let newest = self.rows.last().map(|row| row.index_month >> MONTH_BITS);
         if header.version.ordinal() != index || newest >= Some(index.get()) {
@@ -111,7 +111,7 @@ impl Versions {
         let at = At(u32::try_from(self.rows.len() - 1).unwrap_or(u32::MAX));
         self.set_retention(at, header.mode, header.retain_until_ms);
         self.set_hold(at, header.hold);
-        Ok(at)
+        Ok(())
     }
 
     /// The version with these ids.

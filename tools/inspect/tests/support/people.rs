@@ -8,9 +8,9 @@ use stele_format::digest::Digest;
 use stele_format::label::VaultFlags;
 use stele_format::limits::SCOPE_ENTRIES_MAX;
 use stele_format::record::{
-    Body, ClientTag, Commit, Destroyed, EntryKind, Genesis, LockMode, LogWalk, Part, Placement,
-    RecordHeader, Release, ReleaseReason, Scope, SegmentSpan, StatementBody, StoredEntry,
-    Tombstone, Trim, VersionRef, encode_record, scope_digest,
+    Alloc, Body, ClientTag, Commit, Destroyed, EntryKind, Genesis, LockMode, LogWalk, Part,
+    Placement, RecordHeader, Release, ReleaseReason, Scope, SegmentSpan, StatementBody,
+    StoredEntry, Tombstone, Trim, VersionRef, encode_record, scope_digest,
 };
 use stele_format::sshsig::{KeyType, PublicKey, SK_APPLICATION, STATEMENT_NAMESPACE};
 use stele_format::statement::{
@@ -488,6 +488,17 @@ impl Book {
 
     pub fn tombstone_as(&mut self, tombstone: Tombstone) -> LogIndex {
         self.record(RecordHeader::default(), Body::Tombstone(tombstone))
+    }
+
+    /// A segment gets its place.
+    pub fn allocated(&mut self, lane: LaneId, segment: u64) {
+        let alloc = Alloc {
+            segment: SegmentId::new(segment),
+            lane,
+            units: UnitCount::new(1),
+            placements: Vec::new(),
+        };
+        self.record(RecordHeader::default(), Body::Alloc(alloc));
     }
 
     /// Segments are given up.
