@@ -3,7 +3,7 @@
 mod support;
 
 use stele_format::digest::Digest;
-use stele_format::record::VersionRef;
+use stele_format::record::{ClientTag, VersionRef};
 use stele_format::statement::{
     Act, ClientKey, GrantRights, ReleaseHold, Second, SpecialRights, Verb,
 };
