@@ -80,7 +80,7 @@ mod tests {
     };
 
     use super::{note_alloc, note_relocate};
-    use crate::pool::space::Freed;
+    use crate::pool::space::{Freed, FreedCopy};
     use crate::pool::{Member, Place, Pool, SegmentInfo};
 
     const SEGMENT: SegmentId = SegmentId::new(5);
@@ -166,6 +166,21 @@ mod tests {
             note_relocate(&mut pool, &moved, false);
         }
         assert_eq!(places(&pool), [place(2), place(3)]);
+    }
+
+    #[test]
+    fn units_that_a_copy_moves_to_are_no_longer_those_of_what_was_given_up() {
+        let mut pool = pool(&[1, 2]);
+        let copy = |number| FreedCopy {
+            place: place(number),
+            units: 4,
+            wiped: true,
+        };
+        let gone = SegmentId::new(3);
+        pool.freed.segments.insert(gone, vec![copy(1), copy(3)]);
+        assert!(!note_relocate(&mut pool, &done(2, 3), true));
+        assert!(note_relocate(&mut pool, &done(2, 3), false));
+        assert_eq!(pool.freed.segments[&gone], [copy(1)]);
     }
 
     #[test]

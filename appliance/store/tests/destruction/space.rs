@@ -401,13 +401,13 @@ fn units_are_used_again_only_when_every_start_knows_that_they_may() {
 }
 
 #[test]
-fn a_copy_that_moved_to_units_that_were_free_keeps_them() {
+fn what_moves_after_space_came_back_is_whole_on_either_copy() {
     let (mut rig, mut vault) = founded(4);
     vault.bucket("b", true);
     let doomed: Vec<Stored> = (0..14).map(|seed| store(&mut vault, seed, LARGE)).collect();
     let mut staying = fill(&mut vault, 100, LARGE);
     let mut vault = destroy(&mut rig, vault, &doomed);
-    // What was on the fourth disk goes where it can, also to what came back.
+    // What was on the fourth disk goes where it can.
     vault.drain(4).unwrap();
     vault.until("it is empty", |engine| {
         engine.status().disks[3].state == MemberState::Drained
