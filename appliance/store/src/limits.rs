@@ -94,6 +94,8 @@ pub const AHEAD_BYTES: u64 = 8 << 20;
 pub const AHEAD_PIECE_BYTES_MAX: usize = 1 << 20;
 /// Fewest segments' worth of each disk that data must leave free.
 pub const RESERVE_SEGMENT_COUNT_MIN: u32 = 3;
+/// Fewest places of each disk, each for a whole segment, that data must leave free.
+pub const RESERVE_RUN_COUNT_MIN: usize = 1;
 /// Segments whose copies on one disk are wiped before a record says so.
 pub const WIPE_SEGMENT_COUNT_MAX: usize = 256;
 /// How often to look for copies that can be wiped now.

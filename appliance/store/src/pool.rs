@@ -19,7 +19,8 @@ use stele_format::units::{
 
 use crate::engine::DiskSlot;
 use crate::limits::{
-    RESERVE_SEGMENT_COUNT_MIN, RESERVE_UNIT_DIVISOR, RESERVE_VAULT_DIVISOR, SLOW_MS,
+    RESERVE_RUN_COUNT_MIN, RESERVE_SEGMENT_COUNT_MIN, RESERVE_UNIT_DIVISOR, RESERVE_VAULT_DIVISOR,
+    SLOW_MS,
 };
 use crate::plants::{Plant, on};
 use crate::recovery::table::quorum;
@@ -597,8 +598,8 @@ impl Pool {
     #[must_use]
     pub fn has_room_for_data(&self) -> bool {
         let roomy = |member: &&Member| {
-            // The reserve must be of use, too: free units that no segment fits into are of none.
-            let runs = RESERVE_SEGMENT_COUNT_MIN as usize + 1;
+            // Free units that no segment fits into are no reserve: the next epoch needs a whole one.
+            let runs = 1 + RESERVE_RUN_COUNT_MIN;
             !member.leaving
                 && self.spare_units(member) >= self.segment_units
                 && member.units.has_runs(runs, self.segment_units)
