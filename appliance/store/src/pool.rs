@@ -438,7 +438,8 @@ impl Pool {
             let kept = units.saturating_sub(u32::from(on(Plant::UnitGivenTwice)));
             member.units.mark(*first, kept.min(room), true);
         }
-        member.units.next = member.units_high_water() as usize;
+        // What follows lies close behind what is there.
+        member.units.next = member.units.end();
     }
 
     /// First unit and units of every extent on a disk, in order.

@@ -38,6 +38,12 @@ impl UnitMap {
         }
     }
 
+    /// One past the highest unit in use now.
+    pub(super) fn end(&self) -> usize {
+        let highest = self.used.iter().rposition(|used| *used);
+        highest.map_or(0, |unit| unit + 1)
+    }
+
     /// Whether there are so many runs of so many free units, none sharing any.
     pub(super) fn has_runs(&self, wanted: usize, count: u32) -> bool {
         let (mut run, mut found) = (0, 0);

@@ -21,7 +21,8 @@ use crate::support::locks::{DAY, HOUR, delete, lose_index};
 use crate::support::steps::turns;
 use crate::support::{Rig, Running, content, name};
 use crate::world::{
-    founded, founded_in, list, person, put, put_as, request, ripe, say, tombstone, view, work_off,
+    founded, founded_in, list, person, put, put_as, rehome, request, ripe, say, tombstone, view,
+    work_off,
 };
 
 const LOG_SEED: [u8; 32] = [9; 32];
@@ -187,6 +188,7 @@ fn c7_a_month_is_over_when_the_witness_has_seen_its_end() {
     let early = tombstone_of_month(&mut vault, erase);
     assert!(matches!(early.1, Err(Refusal::WitnessBehind { .. })));
     heard(&mut vault, 41);
+    assert_eq!(rehome(&mut vault, early.0), 0);
     assert_eq!(work_off(&mut vault, early.0), Ok((1, 0)));
     vault.stop();
 }
