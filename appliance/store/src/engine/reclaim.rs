@@ -189,7 +189,9 @@ impl Engine {
                 .min(copy.units);
             let bytes = u64::from(units) * u64::from(self.pool.unit_bytes);
             wipe.segments.insert(segment);
-            wipe.ranges.push_back((offset, offset + bytes));
+            if bytes > 0 {
+                wipe.ranges.push_back((offset, offset + bytes));
+            }
         }
         found
     }
