@@ -39,7 +39,11 @@ fn check_rounds(client: &Client, rounds: usize) {
 
 /// A vault that holds one round, stopped.
 fn filled() -> Place {
-    let place = Place::with_vault();
+    filled_of(common::DISK)
+}
+
+fn filled_of(disk_bytes: &str) -> Place {
+    let place = Place::with_disks_of(disk_bytes);
     let server = Server::start(&place);
     let client = Client::of(&place, &server);
     client.put("/data", b"");
@@ -388,7 +392,8 @@ fn is_drained(status: &Value) -> bool {
 
 #[test]
 fn a_disk_is_drained_across_a_crash_and_nothing_is_lost_with_it() {
-    let place = filled();
+    // What moved keeps its old places, too: room for both, and for all the starts.
+    let place = filled_of("1280MiB");
     let server = Server::start(&place);
     add_as_printed(&place, &place.beside("4.disk"));
     let client = Client::of(&place, &server);

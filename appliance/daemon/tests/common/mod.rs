@@ -78,8 +78,13 @@ impl Place {
 
     /// A place with a vault of three small disks.
     pub fn with_vault() -> Place {
+        Self::with_disks_of(DISK)
+    }
+
+    /// The same with disks of this size.
+    pub fn with_disks_of(disk_bytes: &str) -> Place {
         let place = Place::new();
-        succeed(&["create", text(&place.vault), "--disk-bytes", DISK]);
+        succeed(&["create", text(&place.vault), "--disk-bytes", disk_bytes]);
         place
     }
 
