@@ -17,9 +17,8 @@ pub enum SpaceFault {
 /// Spans of everything that lives: versions, and the parts of uploads that go on.
 #[derive(Debug, Default)]
 pub struct Space {
-    versions: Vec<(LogIndex, SegmentSpan)>,
-    /// Versions with a tombstone, until they are taken out of the list.
-    gone: BTreeSet<LogIndex>,
+    /// In the order of the log; none of what has a tombstone, until it is taken out.
+    versions: Vec<(LogIndex, Option<SegmentSpan>)>,
     parts: BTreeMap<UploadId, BTreeMap<u16, (LogIndex, SegmentSpan)>>,
     journal: BTreeSet<SegmentId>,
     newest: SegmentId,
@@ -36,7 +35,7 @@ impl Space {
             Body::Alloc(alloc) => self.newest = self.newest.max(alloc.segment),
             Body::Commit(commit) | Body::Complete(commit, _) => {
                 if let Some(span) = commit.placement.span() {
-                    self.versions.push((header.log_index, span));
+                    self.versions.push((header.log_index, Some(span)));
                 }
                 if let Body::Complete(_, upload) = body {
                     self.parts.remove(upload);
@@ -47,14 +46,23 @@ impl Space {
                 self.parts.remove(&UploadId::from(header.version));
             }
             Body::Tombstone(tombstone) => {
-                let entries = tombstone.entries.iter();
-                self.gone
-                    .extend(entries.map(|entry| entry.version.ordinal()));
+                for entry in &tombstone.entries {
+                    self.destroy(entry.version.ordinal());
+                }
             }
             Body::Trim(trim) => return self.trim(trim),
             _ => {}
         }
         Vec::new()
+    }
+
+    fn destroy(&mut self, version: LogIndex) {
+        let found = self
+            .versions
+            .binary_search_by_key(&version, |(record, _)| *record);
+        if let Ok(at) = found {
+            self.versions[at].1 = None;
+        }
     }
 
     fn part(&mut self, header: &RecordHeader, part: &Part) {
@@ -86,12 +94,14 @@ impl Space {
                 .then_some(SpaceFault::Stranger),
         );
         // What was destroyed once never lives again.
-        let gone = std::mem::take(&mut self.gone);
-        self.versions.retain(|(record, _)| !gone.contains(record));
-        let parts = self.parts.values().flat_map(BTreeMap::values);
-        let living = self.versions.iter().chain(parts);
-        let hit = living.filter(|(_, span)| meets(*span, &segments));
-        faults.extend(hit.map(|(record, _)| SpaceFault::Living(*record)));
+        self.versions.retain(|(_, span)| span.is_some());
+        let versions = self.versions.iter();
+        let versions = versions.filter_map(|(record, span)| Some((*record, (*span)?)));
+        let parts = self.parts.values().flat_map(BTreeMap::values).copied();
+        let hit = versions
+            .chain(parts)
+            .filter(|(_, span)| meets(*span, &segments));
+        faults.extend(hit.map(|(record, _)| SpaceFault::Living(record)));
         self.given_up.extend(segments);
         faults
     }
