@@ -5,6 +5,8 @@
 #[path = "../../../appliance/format/tests/shared/authenticator.rs"]
 #[expect(dead_code, reason = "each test binary uses its own part of the keys")]
 mod authenticator;
+#[path = "shared/image.rs"]
+mod image;
 #[path = "../../../appliance/store/tests/support/mod.rs"]
 mod support;
 #[path = "audit/witness.rs"]
@@ -16,7 +18,6 @@ mod world;
 use std::sync::Arc;
 use std::time::Duration;
 
-use stele_device::sim::disk::SimDiskHandle;
 use stele_format::digest::Digest;
 use stele_format::record::{Body, RecordHeader, RecordReader, Tombstone, VersionRef};
 use stele_format::statement::{
@@ -26,7 +27,6 @@ use stele_format::statement::{
 use stele_format::units::{LogIndex, PoolId, UnixMillis, VersionId};
 use stele_inspect::audit::report::AuditReport;
 use stele_inspect::audit::{Auditor, audit};
-use stele_inspect::source::{ReadFault, Source};
 use stele_inspect::verdict::{Ledger, Verdict};
 use stele_inspect::verify;
 use stele_store::policy::approval::{Accepted, RequestState};
@@ -38,41 +38,15 @@ use stele_store::request::{Answer, Command, PeopleView};
 use stele_store::wipe::{look, wipe};
 
 use crate::authenticator::SoftKey;
+use crate::image::images;
 use crate::support::locks::ALL_RIGHTS;
 use crate::support::steps::turns;
-use crate::support::{DISK_BYTES, Rig, Running, name};
+use crate::support::{Rig, Running, name};
 use crate::world::{
     DAY_MS, founded, list, person, put, put_as, rehome, request, ripe, say, state, view, work_off,
 };
 
 const WEEK_MS: u64 = 7 * DAY_MS;
-
-/// A simulated disk as the auditor reads it.
-struct Image(SimDiskHandle);
-
-impl Source for Image {
-    fn name(&self) -> &'static str {
-        "image"
-    }
-
-    fn bytes(&self) -> u64 {
-        DISK_BYTES
-    }
-
-    fn read_at(&self, offset: u64, into: &mut [u8]) -> Result<(), ReadFault> {
-        let end = offset.checked_add(into.len() as u64);
-        if end.is_none_or(|end| end > DISK_BYTES) {
-            return Err(ReadFault::PastEnd);
-        }
-        self.0.peek_into(offset, into);
-        Ok(())
-    }
-}
-
-fn images(rig: &Rig) -> Vec<Box<dyn Source>> {
-    let image = |handle: &SimDiskHandle| Box::new(Image(handle.clone())) as Box<dyn Source>;
-    rig.handles.iter().flatten().map(image).collect()
-}
 
 fn audited(rig: &Rig) -> AuditReport {
     audit(&images(rig), Duration::ZERO).unwrap()

@@ -4,6 +4,8 @@
 #[path = "../../../appliance/format/tests/shared/authenticator.rs"]
 #[expect(dead_code, reason = "each test binary uses its own part of the keys")]
 mod authenticator;
+#[path = "shared/image.rs"]
+mod image;
 #[path = "../../../appliance/store/tests/support/mod.rs"]
 mod support;
 #[path = "../../../appliance/store/tests/destruction/world.rs"]
@@ -12,46 +14,22 @@ mod world;
 
 use std::time::Duration;
 
-use stele_device::sim::disk::SimDiskHandle;
 use stele_device::sim::fault::Loss;
 use stele_format::statement::{Cut, Verb};
 use stele_format::units::VersionId;
 use stele_inspect::audit::audit;
-use stele_inspect::source::{ReadFault, Source};
 use stele_inspect::verify;
 
+use crate::image::images;
 use crate::support::steps::turns;
-use crate::support::{DISK_BYTES, Rig, Running, name};
+use crate::support::{Rig, Running, name};
 use crate::world::{DAY_MS, founded, list, put, ripe, say, view, work_off};
 
 const LARGE: usize = 3_500_000;
 
-/// A simulated disk as it is read from outside.
-struct Image(SimDiskHandle);
-
-impl Source for Image {
-    fn name(&self) -> &'static str {
-        "image"
-    }
-
-    fn bytes(&self) -> u64 {
-        DISK_BYTES
-    }
-
-    fn read_at(&self, offset: u64, into: &mut [u8]) -> Result<(), ReadFault> {
-        let end = offset.checked_add(into.len() as u64);
-        if end.is_none_or(|end| end > DISK_BYTES) {
-            return Err(ReadFault::PastEnd);
-        }
-        self.0.peek_into(offset, into);
-        Ok(())
-    }
-}
-
 /// Disks are whole and the log is lawful.
 fn is_clean(rig: &Rig, what: &str) {
-    let image = |handle: &SimDiskHandle| Box::new(Image(handle.clone())) as Box<dyn Source>;
-    let images: Vec<Box<dyn Source>> = rig.handles.iter().flatten().map(image).collect();
+    let images = images(rig);
     let report = verify(&images, Duration::ZERO).unwrap();
     assert!(report.damage.is_empty(), "{what}: {:#?}", report.damage);
     let report = audit(&images, Duration::ZERO).unwrap();
