@@ -104,7 +104,10 @@ fn code(refusal: &Refusal) -> S3ErrorCode {
         Refusal::Full | Refusal::ReadOnly(_) | Refusal::Rebuilding | Refusal::Stopping => {
             S3ErrorCode::ServiceUnavailable
         }
-        Refusal::Damaged { .. } | Refusal::NoSuchStream => S3ErrorCode::InternalError,
+        // Not 503: that would say that nothing was done.
+        Refusal::Damaged { .. } | Refusal::NoSuchStream | Refusal::Unanswered => {
+            S3ErrorCode::InternalError
+        }
     }
 }
 
@@ -320,6 +323,7 @@ mod tests {
         );
         check(Refusal::Rebuilding, 503, "ServiceUnavailable");
         check(Refusal::Stopping, 503, "ServiceUnavailable");
+        check(Refusal::Unanswered, 500, "InternalError");
         check(
             Refusal::Damaged {
                 segment: 1,

@@ -88,7 +88,12 @@ impl EngineLink {
                 return Err(refusal);
             }
         };
-        match settle(pending).await?.answer {
+        // Nothing was asked to be changed yet.
+        let gone = |refusal| match refusal {
+            Refusal::Unanswered => Refusal::Stopping,
+            refusal => refusal,
+        };
+        match settle(pending).await.map_err(gone)?.answer {
             Answer::SignedIn {
                 session,
                 key,
@@ -184,7 +189,7 @@ impl Drop for Open {
 /// Waits for an answer asked for with `post`.
 ///
 /// # Errors
-/// The engine's refusal, or `Stopping` when it went away without an answer.
+/// The engine's refusal, or `Unanswered` when it went away without an answer.
 pub(crate) async fn settle(pending: Pending) -> Result<Delivered, Refusal> {
-    pending.await.unwrap_or(Err(Refusal::Stopping))
+    pending.await.unwrap_or(Err(Refusal::Unanswered))
 }

@@ -177,9 +177,14 @@ pub enum Refusal {
     /// A stream that is not open, or was used out of order.
     #[error("no such stream")]
     NoSuchStream,
-    /// The engine is stopping.
+    /// The engine is stopping: nothing was done.
     #[error("the vault is stopping")]
     Stopping,
+    /// The engine went away with the question in its hands. It may have carried it out.
+    #[error(
+        "the vault stopped before it answered; whether this was carried out is not known, what is listed tells"
+    )]
+    Unanswered,
 }
 
 /// What is wrong with a retain-until date.

@@ -42,6 +42,8 @@ pub struct State {
     pub receipt: Option<String>,
     /// Answers everything with this refusal.
     pub refuse: Option<Refusal>,
+    /// Questions are carried out, but not answered: as an engine that dies right then.
+    pub silent: bool,
     /// The client may bypass governance and lift holds.
     pub rights: bool,
     /// Who asked last.
@@ -123,6 +125,7 @@ impl Engine {
                 mut slab,
                 answer: asker,
             } = envelope;
+            let carried_out = !matches!(request, Request::SignIn { .. });
             let answer = self.with(|state| match request {
                 Request::SignIn {
                     claim,
@@ -141,6 +144,9 @@ impl Engine {
             });
             let slab = slab.filter(|_| matches!(answer, Ok(Answer::Data)));
             let answer = answer.map(|answer| Delivered { answer, slab });
+            if carried_out && self.with(|state| state.silent) {
+                continue;
+            }
             // A client that went away needs no answer.
             let _unread = asker.send(answer);
         }

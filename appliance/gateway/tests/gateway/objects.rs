@@ -405,6 +405,22 @@ async fn a_client_that_leaves_closes_its_download() {
 }
 
 #[tokio::test]
+async fn a_change_without_an_answer_is_not_called_refused() {
+    let world = World::start().await;
+    world.bucket("plain").await;
+    let put = Call::object("PUT", "plain", "key").body("content");
+    world.call(put).await.expect(200);
+    world.engine.with(|state| state.silent = true);
+    let delete = Call::object("DELETE", "plain", "key");
+    world.call(delete).await.refused(500, "InternalError");
+    world.engine.with(|state| state.silent = false);
+    assert_eq!(
+        world.call(Call::object("GET", "plain", "key")).await.status,
+        404
+    );
+}
+
+#[tokio::test]
 async fn the_engines_refusals_reach_the_client() {
     let world = World::start().await;
     world.bucket("locked").await;

@@ -55,6 +55,8 @@ pub struct Done {
     pub acknowledged: u64,
     /// Operations refused with 503.
     pub refused: u64,
+    /// Operations that a dying server answered with an error: whether they happened must be looked up.
+    pub unanswered: u64,
 }
 
 /// How one operation ended.
@@ -67,6 +69,8 @@ enum End {
 /// An operation's error: no answer at all, or an answer that must not be.
 enum Broken {
     Lost(Trouble),
+    /// An error of a server that was killed: its door outlives its engine by some moments.
+    Unknown,
     Wrong(Failure),
 }
 
@@ -105,6 +109,10 @@ impl Load<'_> {
                 Ok(End::Acknowledged) => done.acknowledged += 1,
                 Ok(End::Refused) => done.refused += 1,
                 Ok(End::Skipped) => {}
+                Err(Broken::Unknown) => {
+                    done.unanswered += 1;
+                    return Ok(done);
+                }
                 Err(Broken::Lost(_)) if self.killed.load(Ordering::SeqCst) => return Ok(done),
                 Err(Broken::Lost(trouble)) => {
                     return Err(Failure::new(format!("the server hung up: {trouble}")));
@@ -123,6 +131,15 @@ impl Load<'_> {
             83..=89 => self.release(book, client, rng),
             90..=94 => self.upload(book, client, rng),
             _ => self.complete(book, client, rng),
+        }
+    }
+
+    /// The answer, unless it is an error of a server that was killed: that says nothing about what
+    /// its engine has done, so the doubt stays.
+    fn alive(&self, answer: Response) -> Result<Response, Broken> {
+        match answer.status {
+            500..600 if self.killed.load(Ordering::SeqCst) => Err(Broken::Unknown),
+            _ => Ok(answer),
         }
     }
 
@@ -147,7 +164,7 @@ impl Load<'_> {
             body: body.clone(),
         };
         book.doubt = Some(doubt);
-        let answer = client.put(self.bucket, &key, &body.bytes(), None)?;
+        let answer = self.alive(client.put(self.bucket, &key, &body.bytes(), None)?)?;
         book.doubt = None;
         acknowledged(&answer, 200, || {
             book.add(&key, &version(&answer)?, Some(body));
@@ -162,7 +179,7 @@ impl Load<'_> {
         let Some(body) = entry.body else {
             return Ok(End::Skipped);
         };
-        let answer = client.get(self.bucket, &key, Some(&entry.version))?;
+        let answer = self.alive(client.get(self.bucket, &key, Some(&entry.version))?)?;
         acknowledged(&answer, 200, || {
             let same = answer.body == body.bytes();
             ensure(same, || {
@@ -174,7 +191,7 @@ impl Load<'_> {
     fn delete(&self, book: &mut Book, client: &mut Client, rng: &mut Rng) -> Step {
         let key = name(book, rng);
         book.doubt = Some(Doubt::Delete { key: key.clone() });
-        let answer = client.delete(self.bucket, &key, None)?;
+        let answer = self.alive(client.delete(self.bucket, &key, None)?)?;
         book.doubt = None;
         acknowledged(&answer, 204, || {
             book.add(&key, &version(&answer)?, None);
@@ -191,7 +208,7 @@ impl Load<'_> {
             key: key.clone(),
             version: version.clone(),
         });
-        let answer = client.delete(self.bucket, &key, Some(&version))?;
+        let answer = self.alive(client.delete(self.bucket, &key, Some(&version))?)?;
         book.doubt = None;
         acknowledged(&answer, 204, || {
             book.release(&key, &version);
@@ -205,7 +222,7 @@ impl Load<'_> {
         book.doubt = Some(Doubt::Nothing);
         let id = match client.upload(self.bucket, &key)? {
             Ok(id) => id,
-            Err(answer) => return acknowledged(&answer, 200, || Ok(())),
+            Err(answer) => return acknowledged(&self.alive(answer)?, 200, || Ok(())),
         };
         book.uploads.push(OpenUpload {
             key: key.clone(),
@@ -221,7 +238,8 @@ impl Load<'_> {
         for (number, bytes) in (1..).zip(sizes) {
             let body = Body::new(rng.next(), bytes);
             self.budget.spend(bytes);
-            let answer = client.part(self.bucket, &key, (&id, number), &body.bytes())?;
+            let answer =
+                self.alive(client.part(self.bucket, &key, (&id, number), &body.bytes())?)?;
             acknowledged(&answer, 200, || {
                 let missing = || Failure::new("a part was answered without ETag");
                 let etag = answer.header("etag").ok_or_else(missing)?.to_owned();
@@ -244,7 +262,7 @@ impl Load<'_> {
         }
         let parts: Vec<Part> = open.parts.iter().map(|(part, _)| part.clone()).collect();
         book.doubt = Some(Doubt::Complete(open.clone()));
-        let answer = client.complete(self.bucket, &open.key, &open.id, &parts)?;
+        let answer = self.alive(client.complete(self.bucket, &open.key, &open.id, &parts)?)?;
         book.doubt = None;
         let body = Body::joined(open.parts.iter().map(|(_, body)| body));
         acknowledged(&answer, 200, || {
@@ -269,6 +287,7 @@ pub fn fill(
             Ok(End::Refused) => return Err(Failure::new("refused with 503 while filling")),
             Ok(_) => {}
             Err(Broken::Lost(trouble)) => return Err(trouble.into()),
+            Err(Broken::Unknown) => return Err(Failure::new("killed while filling")),
             Err(Broken::Wrong(failure)) => return Err(failure),
         }
     }

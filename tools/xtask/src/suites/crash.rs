@@ -36,6 +36,7 @@ struct Campaign<'a> {
     rng: Rng,
     acknowledged: u64,
     refused: u64,
+    unanswered: u64,
     starts: Vec<Duration>,
 }
 
@@ -55,6 +56,7 @@ pub fn run(workspace: &Workspace, programs: &Programs, rounds: u64, seed: u64) -
                 rng: Rng::new(seed),
                 acknowledged: 0,
                 refused: 0,
+                unanswered: 0,
                 starts: Vec::new(),
             };
             cases(&mut campaign, &mut ledger, rounds);
@@ -144,6 +146,7 @@ impl Campaign<'_> {
             let done = result?;
             self.acknowledged += done.acknowledged;
             self.refused += done.refused;
+            self.unanswered += done.unanswered;
         }
         Ok(())
     }
@@ -165,10 +168,11 @@ impl Campaign<'_> {
             .unwrap_or_default();
         let longest = self.starts.last().copied().unwrap_or_default();
         println!(
-            "        {} operations acknowledged, {versions} versions, {} refused with 503; \
-             start median {:.2} s, longest {:.2} s",
+            "        {} operations acknowledged, {versions} versions, {} refused with 503, \
+             {} unanswered by a door whose engine was dead; start median {:.2} s, longest {:.2} s",
             self.acknowledged,
             self.refused,
+            self.unanswered,
             median.as_secs_f64(),
             longest.as_secs_f64(),
         );
