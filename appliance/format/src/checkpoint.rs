@@ -20,13 +20,13 @@ use core::fmt;
 use thiserror::Error;
 
 pub use certificate::Certificate;
-pub use history::{KeyFrom, KeyHistory};
+pub use history::{KeyFrom, KeyHistory, LogTurn};
 pub use key::LogKey;
 pub use witness::WitnessKey;
 
 use crate::limits::{LOG_RECORDS_MAX, NOTE_BYTES_MAX, NOTE_SIGNATURES_MAX};
 use crate::tree::TreeHash;
-use crate::units::PoolId;
+use crate::units::{Opening, PoolId};
 
 /// Before every signature line: an em dash and a space.
 const SIGNATURE_MARK: &str = "\u{2014} ";
@@ -77,33 +77,61 @@ pub enum CheckpointError {
     Cosignature,
 }
 
-/// The name of a vault's log: `stele/` and the id of its pool.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Origin(PoolId);
+/// The name of a vault's log: `stele/` and the id of its pool; after a forced opening `/` and the count of them behind
+/// it, since one that lost its end gives numbers anew.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Origin {
+    pool: PoolId,
+    opening: Opening,
+}
 
 impl Origin {
     /// The log of this pool.
     #[must_use]
     pub const fn of(pool: PoolId) -> Self {
-        Self(pool)
+        let opening = Opening::ZERO;
+        Self { pool, opening }
+    }
+
+    /// The log of the same pool after this many forced openings.
+    #[must_use]
+    pub const fn after(self, opening: Opening) -> Self {
+        Self { opening, ..self }
     }
 
     /// The pool.
     #[must_use]
     pub const fn pool(self) -> PoolId {
-        self.0
+        self.pool
+    }
+
+    /// How often the vault was forced open.
+    #[must_use]
+    pub const fn opening(self) -> Opening {
+        self.opening
     }
 
     /// Reads exactly what `Display` prints.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        PoolId::parse_hex(text.strip_prefix(ORIGIN_PREFIX)?).map(Self)
+        let rest = text.strip_prefix(ORIGIN_PREFIX)?;
+        let Some((pool, opening)) = rest.split_once('/') else {
+            return PoolId::parse_hex(rest).map(Self::of);
+        };
+        let opening = Opening::new(u32::try_from(parse_decimal(opening)?).ok()?);
+        let known = opening.in_range() && !opening.is_zero();
+        let origin = Self::of(PoolId::parse_hex(pool)?);
+        known.then(|| origin.after(opening))
     }
 }
 
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{ORIGIN_PREFIX}{}", self.0)
+        write!(f, "{ORIGIN_PREFIX}{}", self.pool)?;
+        if self.opening.is_zero() {
+            return Ok(());
+        }
+        write!(f, "/{}", self.opening)
     }
 }
 
@@ -225,6 +253,23 @@ impl UnverifiedCheckpoint {
         if self.claims.origin != key.origin() {
             return Err(CheckpointError::OtherLog);
         }
+        self.signed_by(key)
+    }
+
+    /// What it says of a log that goes on after forced openings, if a key known for it before them signed that too: so
+    /// the new name of the log is told by the old key.
+    ///
+    /// # Errors
+    /// When it is not of the same log after more forced openings, or not signed by this key.
+    pub fn verify_linked(&self, key: &LogKey) -> Result<Checkpoint, CheckpointError> {
+        let (new, old) = (self.claims.origin, key.origin());
+        if new.pool() != old.pool() || new.opening() <= old.opening() {
+            return Err(CheckpointError::OtherLog);
+        }
+        self.signed_by(key)
+    }
+
+    fn signed_by(&self, key: &LogKey) -> Result<Checkpoint, CheckpointError> {
         let (name, id) = (key.origin().to_string(), key.id());
         let mut ours = self
             .signatures

@@ -25,7 +25,8 @@ pub use self::act::{
 };
 use self::lines::{Lines, put};
 use self::words::Word;
-pub use self::words::{ClientKey, Head, LogPublic, Name, Nonce, Origin, Role, Second};
+pub use self::words::{ClientKey, Head, LogPublic, Name, Nonce, Role, Second};
+pub use crate::checkpoint::Origin;
 use crate::digest::Digest;
 use crate::limits::{PERSON_KEYS_MAX, STATEMENT_BYTES_MAX};
 use crate::sshsig::PublicKey;

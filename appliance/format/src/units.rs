@@ -5,7 +5,9 @@
 
 use core::fmt;
 
-use crate::limits::{COUNTING_MAX, EPOCH_MAX, KEY_COUNTER_MAX, KEY_MONTH_MAX};
+use crate::limits::{
+    COUNTING_MAX, EPOCH_MAX, KEY_COUNTER_MAX, KEY_MONTH_MAX, OPENING_MAX, OPENING_SHIFT,
+};
 
 macro_rules! number {
     ($(#[$doc:meta])* $name:ident: $int:ty, max $max:expr) => {
@@ -148,7 +150,33 @@ impl SegmentId {
     pub const NONE: Self = Self(0);
 }
 
+number! {
+    /// How often a vault was forced open without disks that its log needed; 0 for one that never was.
+    Opening: u32, max OPENING_MAX
+}
+
 impl Sequence {
+    /// How many forced openings came before the journal's frame of this number.
+    #[must_use]
+    pub const fn opening(self) -> Opening {
+        let count = self.0 >> OPENING_SHIFT;
+        if count < OPENING_MAX as u64 {
+            Opening(count as u32)
+        } else {
+            Opening::MAX
+        }
+    }
+
+    /// The journal's first frame after a forced opening: lost frames are not numbered again.
+    #[must_use]
+    pub const fn first_of(opening: Opening) -> Self {
+        if opening.is_zero() {
+            Self::FIRST
+        } else {
+            Self((opening.0 as u64) << OPENING_SHIFT)
+        }
+    }
+
     /// No frame.
     pub const NONE: Self = Self(0);
     /// The first frame of a lane.

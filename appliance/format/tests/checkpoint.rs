@@ -3,14 +3,15 @@
 use ed25519_dalek::{Signer, SigningKey};
 use proptest::prelude::{prop_assert, prop_assert_eq, proptest};
 use stele_format::checkpoint::{
-    Certificate, Checkpoint, CheckpointError, LogKey, Origin, UnverifiedCheckpoint,
+    Certificate, Checkpoint, CheckpointError, KeyHistory, LogKey, LogTurn, Origin,
+    UnverifiedCheckpoint,
 };
 use stele_format::digest::Digest;
 use stele_format::proof::{LogProof, Receipt, ReceiptError};
 use stele_format::record::{Body, Marker, RecordHeader, encode_record};
 use stele_format::tree::proof::Proofs;
 use stele_format::tree::{Frontier, leaf_hash};
-use stele_format::units::{Epoch, LogIndex, PoolId};
+use stele_format::units::{Epoch, LogIndex, Opening, PoolId};
 
 const POOL: PoolId = PoolId::from_bytes([0xab; 16]);
 
@@ -317,4 +318,69 @@ fn a_certificate_is_no_checkpoint_and_has_one_line_of_the_logs_key() {
             "{lines:?}"
         );
     }
+}
+
+#[test]
+fn the_origin_of_a_log_that_was_forced_open_has_one_spelling() {
+    let origin = Origin::of(POOL).after(Opening::new(12));
+    let text = "stele/abababababababababababababababab/12";
+    assert_eq!(origin.to_string(), text);
+    assert_eq!(Origin::parse(text), Some(origin));
+    assert_eq!(origin.after(Opening::ZERO), Origin::of(POOL));
+    for wrong in ["/0", "/012", "/", "/x", "/-1", "/1048576", "/1/2", "/ 1"] {
+        let text = format!("stele/{POOL}{wrong}");
+        assert_eq!(Origin::parse(&text), None, "{text}");
+    }
+}
+
+fn signed_by(checkpoint: &Checkpoint, keys: &[LogKey]) -> UnverifiedCheckpoint {
+    let signature = signing().sign(checkpoint.to_string().as_bytes()).to_bytes();
+    let signed: Vec<_> = keys.iter().map(|key| (key, &signature)).collect();
+    UnverifiedCheckpoint::parse(&checkpoint.note_of(&signed)).expect("valid")
+}
+
+#[test]
+fn the_name_after_a_forced_opening_is_believed_by_the_word_of_the_key_before_it() {
+    let before = KeyHistory::from(&key());
+    let renamed = key().after(Opening::new(1));
+    let forced = Checkpoint {
+        origin: renamed.origin(),
+        ..checkpoint()
+    };
+    let linked = signed_by(&forced, &[key(), renamed]);
+    assert_eq!(before.verify(&linked), Ok(forced));
+    let alone = signed_by(&forced, &[renamed]);
+    assert_eq!(before.verify(&alone), Err(CheckpointError::Unsigned));
+    // A key of the name after it says nothing of the one before.
+    let after = KeyHistory::from(&renamed);
+    let plain = signed_by(&checkpoint(), &[renamed, key()]);
+    assert_eq!(after.verify(&plain), Err(CheckpointError::OtherLog));
+}
+
+#[test]
+fn both_names_of_a_log_count_each_for_what_was_signed_under_it() {
+    let turn = [(100, LogTurn::Opening(Opening::new(1)))];
+    let keys = KeyHistory::from(&key()).followed(&turn);
+    let renamed = key().after(Opening::new(1));
+    assert_eq!(keys.keys()[1].to_string(), format!("{renamed}@101"));
+    let check = |key: LogKey, size: u64, counts: bool| {
+        let checkpoint = Checkpoint {
+            origin: key.origin(),
+            size,
+            ..checkpoint()
+        };
+        let verified = keys.verify(&signed_by(&checkpoint, &[key]));
+        assert_eq!(verified.is_ok(), counts, "{key} at {size}: {verified:?}");
+    };
+    check(key(), 90, true);
+    // Of the end that was lost: it proves what was lost.
+    check(key(), 200, true);
+    check(renamed, 101, true);
+    check(renamed, 100, false);
+    // No name comes back.
+    let back = keys.clone().followed(&[(300, turn[0].1)]);
+    assert_eq!(back, keys);
+    let mut mixed = keys.keys().to_vec();
+    mixed[0].from = 500;
+    assert_eq!(KeyHistory::new(mixed), Err(CheckpointError::Key));
 }

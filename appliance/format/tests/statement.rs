@@ -18,6 +18,7 @@ use proptest::option;
 use proptest::prelude::{Just, Strategy, any, prop_assert, prop_assert_eq, prop_oneof, proptest};
 use stele_format::Digest;
 use stele_format::checkpoint::WitnessKey;
+use stele_format::limits::OPENING_MAX;
 use stele_format::sshsig::PublicKey;
 use stele_format::statement::{
     Act, Answer, BucketDefault, ClientKey, Cut, DefaultMode, DefaultPeriod, Erase, Found, FoundKey,
@@ -25,7 +26,7 @@ use stele_format::statement::{
     Review, Role, Second, Session, SpecialRights, Statement, StatementError, Verb,
 };
 use stele_format::tree::TreeHash;
-use stele_format::units::{BucketId, DiskId, LogIndex, Month, PoolId, UnixMillis};
+use stele_format::units::{BucketId, DiskId, LogIndex, Month, Opening, PoolId, UnixMillis};
 
 fn key(seed: u64) -> PublicKey {
     let key = if seed.is_multiple_of(2) {
@@ -130,10 +131,11 @@ fn content_acts() -> impl Strategy<Value = Act> {
             default
         }),
         seconds().prop_map(|to| Act::Clock { to }),
-        vec(any::<[u8; 16]>(), 1..33).prop_map(|mut disks| {
+        (1..=OPENING_MAX, vec(any::<[u8; 16]>(), 1..33)).prop_map(|(opening, mut disks)| {
             disks.sort_unstable();
             disks.dedup();
             Act::ForceOpen {
+                opening: Opening::new(opening),
                 disks: disks.into_iter().map(DiskId::new).collect(),
             }
         }),
@@ -246,7 +248,7 @@ fn kinds() -> impl Strategy<Value = Kind> {
 
 fn statements() -> impl Strategy<Value = Statement> {
     (any::<[u8; 16]>(), kinds())
-        .prop_map(|(pool, kind)| Statement::new(Origin::new(PoolId::new(pool)), kind).unwrap())
+        .prop_map(|(pool, kind)| Statement::new(Origin::of(PoolId::new(pool)), kind).unwrap())
 }
 
 proptest! {
@@ -364,7 +366,7 @@ fn a_founding_names_each_person_and_key_once() {
             keys,
             policies: Vec::new(),
         };
-        Statement::new(Origin::new(PoolId::ZERO), Kind::Found(found))
+        Statement::new(Origin::of(PoolId::ZERO), Kind::Found(found))
     };
     let (operator, officer) = (Role::Operator, Role::Officer);
     assert!(make(vec![entry("a", operator, 0), entry("a", operator, 2)]).is_ok());
@@ -397,7 +399,7 @@ fn each_kind_and_act_is_spelled_as_its_file_has_it() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/statements");
     let mut seen = Vec::new();
     for (file, kind) in samples() {
-        let statement = Statement::new(Origin::new(PoolId::new([0xab; 16])), kind).unwrap();
+        let statement = Statement::new(Origin::of(PoolId::new([0xab; 16])), kind).unwrap();
         let path = folder.join(format!("{file}.txt"));
         if std::env::var_os("STELE_GOLDEN_REGENERATE").is_some() {
             fs::create_dir_all(&folder).unwrap();
@@ -549,6 +551,7 @@ fn sample_acts() -> Vec<Act> {
             name: name("sister-branch"),
         },
         Act::ForceOpen {
+            opening: Opening::new(1),
             disks: vec![DiskId::new([0x98; 16]), DiskId::new([0x99; 16])],
         },
         Act::Reinitialise {
@@ -568,7 +571,7 @@ fn sample_acts() -> Vec<Act> {
 #[test]
 fn no_other_spelling_of_a_sample_is_read() {
     for (file, kind) in samples() {
-        let text = Statement::new(Origin::new(PoolId::new([0xab; 16])), kind)
+        let text = Statement::new(Origin::of(PoolId::new([0xab; 16])), kind)
             .unwrap()
             .to_text();
         let mut wrong = vec![

@@ -4,8 +4,8 @@
 use proptest::prelude::{any, prop_assert, prop_assert_eq, proptest};
 use stele_format::digest::Digest;
 use stele_format::units::{
-    Epoch, KeyClass, KeyIndex, KeyIndexParts, LogIndex, Month, PoolId, SegmentId, Sequence,
-    UnixMillis, UploadId, VersionId,
+    Epoch, KeyClass, KeyIndex, KeyIndexParts, LogIndex, Month, Opening, PoolId, SegmentId,
+    Sequence, UnixMillis, UploadId, VersionId,
 };
 
 const DAY: u64 = 86_400_000;
@@ -175,4 +175,20 @@ proptest! {
         let id = VersionId::from_bytes(bytes);
         prop_assert_eq!(VersionId::parse_hex(&id.to_string()), Some(id));
     }
+}
+
+#[test]
+fn a_frame_after_a_forced_opening_has_a_number_that_no_frame_before_had() {
+    let first = |opening| Sequence::first_of(Opening::new(opening));
+    assert_eq!((first(0), first(1).get()), (Sequence::FIRST, 1 << 40));
+    for opening in [0, 1, 2, 77] {
+        let (own, next) = (first(opening), first(opening + 1));
+        assert_eq!(own.opening(), Opening::new(opening));
+        assert_eq!(
+            Sequence::new(next.get() - 1).opening(),
+            Opening::new(opening)
+        );
+    }
+    assert_eq!(Sequence::MAX.opening(), Opening::MAX);
+    assert!(Sequence::first_of(Opening::MAX).in_range());
 }

@@ -3,9 +3,9 @@
 
 use std::time::Duration;
 
-use stele_format::checkpoint::{CheckpointError, KeyHistory, UnverifiedCheckpoint};
+use stele_format::checkpoint::{CheckpointError, KeyHistory, LogTurn, UnverifiedCheckpoint};
 use stele_format::proof::{Receipt, ReceiptError};
-use stele_format::record::{Body, KeyChange, RecordHeader};
+use stele_format::record::{Body, RecordHeader};
 use stele_format::tree::proof::ProofError;
 use stele_format::units::VersionId;
 use thiserror::Error;
@@ -85,15 +85,18 @@ impl Refusal {
     }
 }
 
-/// The records that change the log's key.
+/// The records that change the log's key or its name.
 #[derive(Default)]
-struct Changes(Vec<(u64, KeyChange)>);
+struct Changes(Vec<(u64, LogTurn)>);
 
 impl Watch for Changes {
     fn record(&mut self, header: &RecordHeader, body: &Body) {
-        if let Body::LogKey(change) = body {
-            self.0.push((header.log_index.get(), *change));
-        }
+        let turn = match body {
+            Body::LogKey(change) => LogTurn::Key(*change),
+            Body::ForcedOpen(forced) => LogTurn::Opening(forced.opening),
+            _ => return,
+        };
+        self.0.push((header.log_index.get(), turn));
     }
 
     /// A log with a gap proves nothing anyway.

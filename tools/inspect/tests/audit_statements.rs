@@ -148,7 +148,7 @@ fn what_is_signed_is_this_text_by_this_person_for_this_log() {
     let stranger = book.statement(text.clone(), vec![finn]);
     let none = book.statement(text.clone(), Vec::new());
     let garbage = book.statement(text.clone(), vec![vec![1, 2, 3]]);
-    let elsewhere = Origin::new(PoolId::from_bytes([9; 16]));
+    let elsewhere = Origin::of(PoolId::from_bytes([9; 16]));
     let elsewhere = Statement::new(elsewhere, Kind::Review(review))
         .unwrap()
         .to_text();

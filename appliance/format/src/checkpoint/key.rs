@@ -6,6 +6,7 @@ use ed25519_dalek::{Signature, VerifyingKey};
 use sha2::{Digest as _, Sha256};
 
 use super::{CheckpointError, Origin, from_base64, to_base64};
+use crate::units::Opening;
 
 /// Ed25519, in key ids and in key texts.
 const ED25519: u8 = 0x01;
@@ -55,6 +56,13 @@ impl LogKey {
     #[must_use]
     pub const fn origin(&self) -> Origin {
         self.origin
+    }
+
+    /// The same key for the log after this many forced openings.
+    #[must_use]
+    pub const fn after(self, opening: Opening) -> Self {
+        let origin = self.origin.after(opening);
+        Self { origin, ..self }
     }
 
     /// The public key.

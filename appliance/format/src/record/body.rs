@@ -7,6 +7,7 @@ mod attempts;
 mod cbor;
 mod destruction;
 mod logkey;
+mod opening;
 mod space;
 
 pub use self::attempts::{Attempt, Attempted};
@@ -16,6 +17,7 @@ pub use self::destruction::{
     scope_digest,
 };
 pub use self::logkey::KeyChange;
+pub use self::opening::ForcedOpen;
 pub use self::space::{SegmentSpan, Trim};
 use super::RecordType;
 use crate::codec::{DecodeError, Fault, size32};
@@ -370,6 +372,8 @@ pub enum Body {
     Cosigned(String),
     /// Another key signs the log.
     LogKey(KeyChange),
+    /// The vault was forced open.
+    ForcedOpen(ForcedOpen),
     /// A type that is reserved for later or may be skipped; its keys are not read.
     Later(RecordType),
 }
@@ -434,6 +438,7 @@ impl Body {
             Self::Trim(_) => RecordType::Trim,
             Self::Cosigned(_) => RecordType::Cosigned,
             Self::LogKey(_) => RecordType::LogKey,
+            Self::ForcedOpen(_) => RecordType::ForcedOpen,
             Self::Later(later) => *later,
         }
     }

@@ -117,6 +117,8 @@ record_types! {
     Cosigned = 46,
     /// Another key signs the log.
     LogKey = 47,
+    /// The vault was forced open: what follows is another log, which begins with the records before.
+    ForcedOpen = 48,
 }
 
 impl RecordType {
@@ -138,6 +140,7 @@ impl RecordType {
                     | Self::Refused
                     | Self::Cosigned
                     | Self::LogKey
+                    | Self::ForcedOpen
             )
     }
 

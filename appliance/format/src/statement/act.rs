@@ -9,7 +9,7 @@ use crate::checkpoint::WitnessKey;
 use crate::digest::Digest;
 use crate::limits::MEMBERS_MAX;
 use crate::sshsig::PublicKey;
-use crate::units::{BucketId, DiskId, Month};
+use crate::units::{BucketId, DiskId, Month, Opening};
 
 /// How keys are destroyed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -271,8 +271,11 @@ pub enum Act {
         /// To when.
         to: Second,
     },
-    /// The vault is opened without the disks that are missing.
+    /// The vault is opened with the disks that are here and goes on after what they have of its log, which must be
+    /// the head that the request names.
     ForceOpen {
+        /// Which forced opening of the vault it is, from 1: a number that was used opens nothing.
+        opening: Opening,
         /// The disks that are there, ascending.
         disks: Vec<DiskId>,
     },
@@ -325,7 +328,7 @@ impl Act {
             Self::Grant(grant) if grant.rights.to_string().is_empty() => {
                 Err(StatementError::Value("rights"))
             }
-            Self::ForceOpen { disks }
+            Self::ForceOpen { disks, .. }
                 if disks.is_empty() || disks.len() > MEMBERS_MAX || !strictly_ascending(disks) =>
             {
                 Err(StatementError::Value("disk"))
@@ -371,7 +374,10 @@ impl Act {
             }
             Self::RemoveWitness { name } => put(out, "name", name),
             Self::Clock { to } => put(out, "to", to),
-            Self::ForceOpen { disks } => disks.iter().for_each(|disk| put(out, "disk", disk)),
+            Self::ForceOpen { opening, disks } => {
+                put(out, "opening", opening);
+                disks.iter().for_each(|disk| put(out, "disk", disk));
+            }
             Self::Reinitialise { disk, label } => {
                 put(out, "disk", disk);
                 put(out, "label", label);
@@ -414,6 +420,7 @@ impl Act {
                 to: lines.word("to")?,
             },
             "force-open" => Self::ForceOpen {
+                opening: lines.word("opening")?,
                 disks: lines.words("disk")?,
             },
             "reinitialise" => Self::Reinitialise {

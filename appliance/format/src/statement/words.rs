@@ -3,47 +3,23 @@
 use core::fmt;
 
 use super::StatementError;
-use crate::checkpoint::WitnessKey;
+use crate::checkpoint::{Origin, WitnessKey};
 use crate::digest::Digest;
 use crate::limits::{
     COUNTING_MAX, STATEMENT_CLIENT_CHARS_MAX, STATEMENT_SECONDS_END, STATEMENT_WORD_CHARS_MAX,
 };
 use crate::sshsig::PublicKey;
 use crate::tree::TreeHash;
-use crate::units::{BucketId, DiskId, LogIndex, Month, PoolId, UnixMillis, parse_hex, write_hex};
+use crate::units::{BucketId, DiskId, LogIndex, Month, Opening, UnixMillis, parse_hex, write_hex};
 
 /// Reads and prints one word, or one value of more words, behind the name of a line.
 pub(super) trait Word: Sized + fmt::Display {
     fn read(text: &str) -> Option<Self>;
 }
 
-/// The log a statement is for: `stele/` and the pool's id, as in checkpoints.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Origin(PoolId);
-
-impl Origin {
-    /// The origin of a pool's log.
-    #[must_use]
-    pub const fn new(pool: PoolId) -> Self {
-        Self(pool)
-    }
-
-    /// Whose log it is.
-    #[must_use]
-    pub const fn pool(self) -> PoolId {
-        self.0
-    }
-}
-
-impl fmt::Display for Origin {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "stele/{}", self.0)
-    }
-}
-
 impl Word for Origin {
     fn read(text: &str) -> Option<Self> {
-        PoolId::parse_hex(text.strip_prefix("stele/")?).map(Self)
+        Self::parse(text)
     }
 }
 
@@ -357,6 +333,13 @@ impl Word for u64 {
         let plain = text.bytes().all(|byte| byte.is_ascii_digit());
         let number = text.parse().ok()?;
         (plain && number <= COUNTING_MAX).then_some(number)
+    }
+}
+
+impl Word for Opening {
+    fn read(text: &str) -> Option<Self> {
+        let opening = u32::try_from(u64::read(text)?).ok().map(Self::new)?;
+        (opening.in_range() && !opening.is_zero()).then_some(opening)
     }
 }
 

@@ -18,17 +18,17 @@ use stele_format::label::{
 };
 use stele_format::record::{
     Abandoned, Alloc, Attempt, Attempted, Body, ClientTag, ClockEvent, ClockEventKind, Commit,
-    CopyHealth, Destroyed, EntryKind, EpochReason, EpochStart, Genesis, KeyChange, LockMode,
-    LogWalk, Loss, Marker, MemberChange, MoveStep, Part, Placed, Placement, RecordHeader, Release,
-    ReleaseReason, Relocate, Scope, Scrub, SealNote, SegmentSpan, Snapshot, StatementBody,
+    CopyHealth, Destroyed, EntryKind, EpochReason, EpochStart, ForcedOpen, Genesis, KeyChange,
+    LockMode, LogWalk, Loss, Marker, MemberChange, MoveStep, Part, Placed, Placement, RecordHeader,
+    Release, ReleaseReason, Relocate, Scope, Scrub, SealNote, SegmentSpan, Snapshot, StatementBody,
     StoredEntry, Tombstone, Trim, VersionRef, encode_record, scope_digest,
 };
 use stele_format::segment::{Footer, FooterEntry, SegmentDisks, SegmentHeader, SegmentSeal};
 use stele_format::tree::{Frontier, leaf_hash};
 use stele_format::units::{
     BucketId, ByteCount, ByteOffset, DiskId, Epoch, FrameIndex, Generation, KeyClass, KeyIndex,
-    KeyIndexParts, LaneId, LogIndex, Month, ObjectId, PoolId, SegmentId, Sequence, UnitCount,
-    UnitIndex, UnixMillis, UploadId, VersionId,
+    KeyIndexParts, LaneId, LogIndex, Month, ObjectId, Opening, PoolId, SegmentId, Sequence,
+    UnitCount, UnitIndex, UnixMillis, UploadId, VersionId,
 };
 
 pub use documents::{
@@ -387,6 +387,16 @@ pub fn bodies() -> Vec<(Body, Vec<Vec<u8>>)> {
                 old: [1; 32],
                 new: [2; 32],
                 signature: [3; 64],
+            }),
+            vec![],
+        ),
+        (
+            Body::ForcedOpen(ForcedOpen {
+                request: LogIndex::new(72),
+                opening: Opening::new(1),
+                last: Sequence::new(20),
+                durable: Sequence::new(22),
+                left: vec![DiskId::new([5; 16]), DiskId::new([6; 16])],
             }),
             vec![],
         ),

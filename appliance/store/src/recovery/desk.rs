@@ -16,7 +16,7 @@ use crate::policy::approval::Approvals;
 
 /// What the rows say people stated, and what was done of it.
 pub(super) fn read(rows: &AllRows<'_>, pool: PoolId, evaluation: bool) -> Result<Desk, OpenError> {
-    let mut desk = Desk::new(Approvals::new(Origin::new(pool), evaluation));
+    let mut desk = Desk::new(Approvals::new(Origin::of(pool), evaluation));
     let mut said = cosigned(rows)?.into_iter().peekable();
     rows.each(Table::Statements, |key, value| {
         let index = keys::index_of(key).ok_or(DAMAGED)?;

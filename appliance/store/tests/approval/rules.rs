@@ -63,7 +63,7 @@ fn o3_a_text_counts_once_and_only_as_it_was_signed_for_this_log() {
         Err(StatementRefusal::Signature(_))
     ));
     // Another log's, soundly signed there.
-    let other = Origin::new(PoolId::new([4; 16]));
+    let other = Origin::of(PoolId::new([4; 16]));
     let text = recorded
         .text
         .replace(&origin().to_string(), &other.to_string());

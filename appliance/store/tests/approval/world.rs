@@ -43,7 +43,7 @@ pub fn public(key: &SoftKey) -> PublicKey {
 }
 
 pub fn origin() -> Origin {
-    Origin::new(PoolId::new([3; 16]))
+    Origin::of(PoolId::new([3; 16]))
 }
 
 pub fn second(ms: u64) -> Second {

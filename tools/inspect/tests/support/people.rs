@@ -208,7 +208,7 @@ impl Book {
     }
 
     pub fn text(&self, kind: Kind) -> String {
-        Statement::new(Origin::new(POOL), kind).unwrap().to_text()
+        Statement::new(Origin::of(POOL), kind).unwrap().to_text()
     }
 
     pub fn statement(&mut self, text: String, signatures: Vec<Vec<u8>>) -> LogIndex {

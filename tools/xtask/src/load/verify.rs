@@ -183,9 +183,50 @@ impl Check<'_> {
             Listing::read(&answer, key)?,
             Listing::of(self.book.listed(key)),
         );
-        ensure(listed == promised, || {
-            format!("{key}: listed {listed:?}, acknowledged {promised:?}")
-        })
+        if listed == promised {
+            return Ok(());
+        }
+        Err(self.unlike(key, &listed, &promised))
+    }
+
+    /// How a listing differs, and what tells a list that was wrong for a moment from a version that is gone.
+    fn unlike(&mut self, key: &str, listed: &Listing, promised: &Listing) -> Failure {
+        let without = |all: &Listing, others: &Listing| -> Vec<String> {
+            let known =
+                |id: &&String| !others.versions.contains(id) && !others.markers.contains(id);
+            let ids = all.versions.iter().chain(&all.markers);
+            ids.filter(known).cloned().collect()
+        };
+        let (lacking, surplus) = (without(promised, listed), without(listed, promised));
+        let mut text = format!(
+            "{key}: of {} and {} acknowledged versions and markers {} and {} are listed, without {lacking:?} and with \
+             {surplus:?} beside them, {:?} as latest for {:?}",
+            promised.versions.len(),
+            promised.markers.len(),
+            listed.versions.len(),
+            listed.markers.len(),
+            listed.latest,
+            promised.latest,
+        );
+        for version in lacking.iter().chain(&surplus) {
+            let answer = self.client.get(self.bucket, key, Some(version));
+            let answer = answer.map_or_else(|trouble| trouble.to_string(), |got| got.summary());
+            text.push_str(&format!("; {version} asked for answers {answer}"));
+        }
+        let again = self
+            .client
+            .ask(self.bucket, &[("versions", ""), ("prefix", key)]);
+        let again = again
+            .ok()
+            .and_then(|answer| Listing::read(&answer, key).ok());
+        let again = match again {
+            Some(again) if again == *listed => "the same",
+            Some(again) if again == *promised => "right",
+            Some(_) => "another one",
+            None => "none",
+        };
+        text.push_str(&format!("; asked again the list is {again}"));
+        Failure::new(text)
     }
 
     fn current(&mut self, key: &str) -> Outcome {

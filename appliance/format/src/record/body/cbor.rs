@@ -6,6 +6,7 @@ use super::destruction::{
     write_destroyed, write_scope, write_statement, write_tombstone,
 };
 use super::logkey::{read_key_change, write_key_change};
+use super::opening::{read_forced_open, write_forced_open};
 use super::space::{read_span, read_trim, write_span, write_trim};
 use super::{
     Abandoned, Alloc, Attachment, Body, Commit, CopyHealth, EntryKind, EpochReason, EpochStart,
@@ -310,6 +311,7 @@ impl Body {
                 map.key(1).text(note);
             }
             Self::LogKey(body) => write_key_change(&mut map, body),
+            Self::ForcedOpen(body) => write_forced_open(&mut map, body),
             Self::DeleteMarker
             | Self::Retention
             | Self::Hold
@@ -413,6 +415,7 @@ fn read_body(record_type: RecordType, map: &mut MapReader<'_, '_>) -> Result<Bod
             Body::Cosigned(note.to_owned())
         }
         RecordType::LogKey => Body::LogKey(read_key_change(map)?),
+        RecordType::ForcedOpen => Body::ForcedOpen(read_forced_open(map)?),
         later => Body::Later(later),
     })
 }
