@@ -10,17 +10,18 @@ use std::time::Duration;
 use ed25519_dalek::{Signer, SigningKey};
 use stele_format::TreeHash;
 use stele_format::checkpoint::{
-    Certificate, Checkpoint, KeyHistory, LogKey, Origin, UnverifiedCheckpoint,
+    Certificate, Checkpoint, CheckpointError, KeyFrom, KeyHistory, LogKey, Origin,
+    UnverifiedCheckpoint,
 };
 use stele_format::digest::Digest;
-use stele_format::proof::Receipt;
-use stele_format::record::{Body, Marker, RecordHeader, encode_record};
+use stele_format::proof::{Receipt, ReceiptError};
+use stele_format::record::{Body, ForcedOpen, Marker, RecordHeader, encode_record};
 use stele_format::tree::Frontier;
 use stele_format::tree::proof::Proofs;
-use stele_format::units::{Epoch, LogIndex, PoolId};
+use stele_format::units::{Epoch, LogIndex, Opening, PoolId, Sequence};
 use stele_inspect::headers::{HeaderFault, HeaderWalk};
-use stele_inspect::prove::{Claim, Refusal, prove};
-use support::{Vault, sample};
+use stele_inspect::prove::{Claim, Refusal, prove, receipt};
+use support::{Draft, Vault, disk_id, sample};
 
 fn signing() -> SigningKey {
     SigningKey::from_bytes(&[3; 32])
@@ -233,6 +234,117 @@ fn a_damaged_log_proves_nothing_and_names_its_first_bad_record() {
     );
 }
 
+/// The sample, forced open for the first time in its newest record but one. A proof does not ask whether that was
+/// lawful, nor where its frame lies; the audit and the verifier do.
+fn forced() -> (Vault, u64) {
+    let mut vault = sample(3);
+    let mut journal = vault.segments[&3].clone();
+    let body = Body::ForcedOpen(ForcedOpen {
+        request: LogIndex::new(1),
+        opening: Opening::new(1),
+        last: Sequence::new(20),
+        durable: Sequence::new(22),
+        left: vec![disk_id(7)],
+    });
+    let at = vault.log.next_index().get();
+    vault.records(&mut journal, vec![Draft::of(body)]);
+    let marker = vault.marker();
+    vault.records(&mut journal, vec![marker]);
+    vault.segments.insert(3, journal);
+    (vault, at)
+}
+
+fn key_after(number: u32) -> LogKey {
+    key(PoolId::from_bytes([5; 16])).after(Opening::new(number))
+}
+
+/// A checkpoint of the vault's first so many records under the name of the first of these keys, signed by all of them.
+fn note_of(vault: &Vault, size: u64, keys: &[LogKey]) -> UnverifiedCheckpoint {
+    let text = ask(vault, of_first(size), None).unwrap();
+    let line = text.lines().find_map(|line| line.strip_prefix("size "));
+    let (_, root) = line.and_then(|line| line.split_once(' ')).unwrap();
+    let checkpoint = Checkpoint {
+        origin: keys[0].origin(),
+        size,
+        root: TreeHash::from_base64(root).unwrap(),
+    };
+    let signature = signing().sign(checkpoint.to_string().as_bytes());
+    let signature = signature.to_bytes();
+    let signed: Vec<_> = keys.iter().map(|key| (key, &signature)).collect();
+    UnverifiedCheckpoint::parse(&checkpoint.note_of(&signed)).unwrap()
+}
+
+fn of_first(size: u64) -> Claim {
+    Claim::Inclusion {
+        record: 5,
+        version: None,
+        size: Some(size),
+    }
+}
+
+/// What the disks prove under a note, for whoever knows these keys.
+fn receipt_of(
+    vault: &Vault,
+    note: &UnverifiedCheckpoint,
+    keys: &KeyHistory,
+) -> Result<String, Refusal> {
+    prove(&vault.sources(), Duration::ZERO, all(5), Some((note, keys)))
+}
+
+#[test]
+fn the_disks_tell_the_name_of_the_log_after_a_forced_opening_to_who_knows_the_key_before_it() {
+    let (vault, at) = forced();
+    let (old, renamed) = (key_after(0), key_after(1));
+    let known = KeyHistory::from(&old);
+    for (keys, size, counts) in [
+        (&[old][..], at, true),
+        (&[renamed], at, false),
+        (&[renamed], at + 1, true),
+        (&[renamed], at + 2, true),
+        (&[renamed, old], at + 2, true),
+        (&[key_after(2)], at + 2, false),
+    ] {
+        let what = format!("{size} under {}", keys[0].origin());
+        let proven = receipt_of(&vault, &note_of(&vault, size, keys), &known);
+        match (proven, counts) {
+            (Ok(text), true) => {
+                let origin = Receipt::verify(&text, &keys[0]).unwrap().checkpoint.origin;
+                assert_eq!(origin, keys[0].origin(), "{what}");
+            }
+            (Err(Refusal::Checkpoint(CheckpointError::Unsigned)), false) => {}
+            other => panic!("{what}: {other:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_receipt_after_a_forced_opening_is_believed_by_the_word_of_the_key_before_it() {
+    let (vault, at) = forced();
+    let (old, renamed) = (key_after(0), key_after(1));
+    let text = |keys: &[LogKey]| {
+        let note = note_of(&vault, at + 2, keys);
+        receipt_of(&vault, &note, &KeyHistory::from(&renamed)).unwrap()
+    };
+    let (linked, alone) = (text(&[renamed, old]), text(&[renamed]));
+    let known = KeyHistory::from(&old);
+    let said = receipt(&linked, &known).unwrap();
+    let log = format!("5 of {} of log {}\n", at + 2, renamed.origin());
+    assert!(said.contains(&log), "{said}");
+    let refused = receipt(&alone, &known);
+    let unsigned = ReceiptError::Checkpoint(CheckpointError::Unsigned);
+    assert!(
+        matches!(&refused, Err(Refusal::Receipt(error)) if *error == unsigned),
+        "{refused:?}"
+    );
+    // Who wrote down both names needs no link, and takes the new one for no log of fewer records.
+    let both = |from| {
+        let later = KeyFrom { key: renamed, from };
+        KeyHistory::new(vec![KeyFrom { key: old, from: 0 }, later]).unwrap()
+    };
+    assert!(receipt(&alone, &both(at + 1)).is_ok());
+    assert!(receipt(&alone, &both(at + 3)).is_err());
+}
+
 fn run(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_stele-inspect"))
         .args(arguments)
@@ -340,4 +452,26 @@ fn the_program_proves_and_verifies_receipts() {
         Some(2)
     );
     assert_eq!(run(&["prove", disks]).status.code(), Some(2));
+}
+
+#[test]
+fn the_program_believes_a_linked_receipt_with_the_key_before_a_forced_opening() {
+    let (vault, at) = forced();
+    let temp = tempfile::tempdir().unwrap();
+    let file = temp.path().join("receipt").to_str().unwrap().to_owned();
+    let (old, renamed) = (key_after(0), key_after(1));
+    let judged = |keys: &[LogKey]| {
+        let note = note_of(&vault, at + 2, keys);
+        let text = receipt_of(&vault, &note, &KeyHistory::from(&renamed)).unwrap();
+        fs::write(&file, text).unwrap();
+        run(&["receipt", &file, "--key", &old.to_string()])
+    };
+    let believed = judged(&[renamed, old]);
+    assert_eq!(believed.status.code(), Some(0));
+    let said = String::from_utf8(believed.stdout).unwrap();
+    assert!(said.contains(&format!("{}\n", renamed.origin())), "{said}");
+    let alone = judged(&[renamed]);
+    assert_eq!(alone.status.code(), Some(2));
+    let said = String::from_utf8(alone.stderr).unwrap();
+    assert!(said.contains("the receipt is not believed"), "{said}");
 }
