@@ -43,6 +43,12 @@ pub const IDLE_MARKER_MS: u64 = 20;
 pub const UNFLUSHED_CHUNK_COUNT_MAX: u32 = 8;
 /// Index rows held in memory before a snapshot is taken.
 pub const SNAPSHOT_ROW_COUNT: usize = 50_000;
+/// How far a forced opening leaves behind what the lost disks may have numbered: epochs, of which a start takes one.
+pub const FORCED_EPOCH_LEAP: u32 = 1 << 10;
+/// Segments that a forced opening leaves out.
+pub const FORCED_SEGMENT_LEAP: u64 = 1 << 20;
+/// Label generations that a forced opening leaves out.
+pub const FORCED_GENERATION_LEAP: u64 = 1 << 20;
 /// Records replayed at a start after which that start takes a snapshot at once.
 pub const SNAPSHOT_RECORD_COUNT: u64 = 1_000;
 /// Journal bytes after which a snapshot is taken.

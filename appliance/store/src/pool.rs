@@ -13,7 +13,7 @@ use stele_format::geometry::DiskGeometry;
 use stele_format::label::{Features, StaticLabel, VaultFlags};
 use stele_format::record::Scrub;
 use stele_format::units::{
-    ByteCount, DiskId, Epoch, Generation, LaneId, PoolId, SegmentId, Sequence, UnitIndex,
+    ByteCount, DiskId, Epoch, Generation, LaneId, Opening, PoolId, SegmentId, Sequence, UnitIndex,
     UnixMillis,
 };
 
@@ -152,6 +152,8 @@ pub struct Pool {
     pub generation: Generation,
     /// Newest label generation known to be on every disk that it calls active.
     pub in_force: Generation,
+    /// How often the vault was forced open.
+    pub opening: Opening,
     /// Bytes per unit.
     pub unit_bytes: u32,
     /// Units of a full segment.
@@ -272,10 +274,11 @@ impl Pool {
             .and_then(|member| member.slot)
     }
 
-    /// Disks that must take a write for it to be acknowledged: two, or one in a pool made of one.
+    /// Disks that must take a write for it to be acknowledged: two, or one in a pool of one. Only a forced opening
+    /// leaves one of several.
     #[must_use]
     pub fn needed(&self) -> usize {
-        quorum(self.members.len())
+        quorum(self.voters().count().max(1))
     }
 
     /// Disks a start must have to write: more than half of the membership in force, since any two

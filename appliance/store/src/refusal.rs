@@ -245,6 +245,9 @@ pub enum ReadOnlyReason {
     /// A feature of the format this program may only read.
     #[error("the pool uses a newer format feature; this program may only read it")]
     NewerFormat,
+    /// Somebody wanted to look only.
+    #[error("the vault was opened to be looked at")]
+    LookedAt,
 }
 
 fn last_heard(silent: &Silent) -> String {

@@ -15,9 +15,10 @@ use super::commands::After;
 use crate::draft::{Draft, Sealed};
 use crate::fact;
 use crate::index::Fact;
-use crate::index::rows::{CosignedRow, StatementRow};
+use crate::index::rows::{CosignedRow, ForcedRow, StatementRow};
 use crate::policy::approval::{
-    Accepted, Applied, Approvals, Approved, Recorded, RecordedStatement, RequestState, VaultFacts,
+    Accepted, Applied, Approvals, Approved, Forced, Recorded, RecordedStatement, RequestState,
+    VaultFacts,
 };
 use crate::policy::limits::GRANT_MARGIN_MS;
 use crate::policy::{Asker, Kept, Mode, Period, Rights};
@@ -81,6 +82,8 @@ pub(crate) struct Desk {
     pub(crate) wiped: BTreeSet<LogIndex>,
     /// In the order of their records.
     pub(crate) log_keys: Vec<LogKeyChange>,
+    /// Forced openings by their records, oldest first.
+    pub(crate) openings: Vec<(LogIndex, ForcedRow)>,
 }
 
 impl Desk {
@@ -93,6 +96,7 @@ impl Desk {
             passes: BTreeMap::new(),
             wiped: BTreeSet::new(),
             log_keys: Vec::new(),
+            openings: Vec::new(),
         }
     }
 
@@ -162,6 +166,20 @@ impl Desk {
         Some(applied)
     }
 
+    /// Takes in a forced opening.
+    pub(crate) fn forced(&mut self, index: LogIndex, row: &ForcedRow) {
+        let forced = Forced {
+            record: index,
+            at: row.at,
+            request: row.request,
+            opening: row.opening,
+        };
+        // In a log that we wrote two people said so; an audit names any other.
+        if self.approvals.forced(forced).is_ok() {
+            self.openings.push((index, row.clone()));
+        }
+    }
+
     /// Takes in what witnesses said.
     pub(crate) fn cosigned(&mut self, row: &CosignedRow) {
         if let Ok(note) = UnverifiedCheckpoint::parse(&row.note) {
@@ -219,6 +237,9 @@ impl Desk {
         let Some(client) = asker.client() else {
             return rights;
         };
+        if self.approvals.check_freeing(now).is_err() {
+            return Rights::default();
+        }
         let last = now.get().saturating_add(GRANT_MARGIN_MS);
         let running = self.grants.iter();
         let running = running.filter(|grant| grant.until.get() > last);

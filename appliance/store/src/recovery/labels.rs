@@ -7,7 +7,7 @@ use stele_format::label::{
     DynamicLabel, LabelCopy, LabelCopyBytes, LabelReading, MemberState as LabelState, read_best,
 };
 use stele_format::limits::LABEL_COPY_BYTES;
-use stele_format::units::{ByteCount, DiskId, Epoch, Generation, SegmentId, Sequence};
+use stele_format::units::{ByteCount, DiskId, Epoch, Generation, Opening, SegmentId, Sequence};
 
 use super::choice::{Choice, Membership, choose};
 use super::{DiskReport, DiskVerdict, OpenError};
@@ -33,6 +33,8 @@ pub(super) struct LabelEvidence {
     pub(super) passed: Vec<Vec<DiskId>>,
     /// Highest frame known durable on the quorum.
     pub(super) watermark: Sequence,
+    /// How often the vault was forced open.
+    pub(super) opening: Opening,
     /// Highest epoch that any start may have begun.
     pub(super) epoch: Epoch,
     /// Whether this program knows every feature it must respect to write.
@@ -127,9 +129,11 @@ pub(super) fn read_all(disks: &mut [Option<Box<dyn Disk>>]) -> Result<LabelPictu
     let mut pool = pool_of(&readings, &membership, &mut reports);
     pool.generation = highest.generation;
     pool.next_segment = highest.next_segment;
+    pool.opening = membership.opening;
     let evidence = LabelEvidence {
         watermark: watermark(&pool, &readings),
         epoch: highest.epoch,
+        opening: membership.opening,
         newest: membership.label,
         passed: membership.passed,
         may_write,
@@ -178,8 +182,12 @@ fn watermark(pool: &Pool, readings: &[NamedReading]) -> Sequence {
 /// Of disks with one identity only the one with the newest label takes part: the others are what it
 /// was before, or what it took the place of.
 fn keep_newest_of_each(readings: &mut Vec<NamedReading>, reports: &mut Vec<DiskReport>) {
-    let generation =
-        |(_, _, reading): &NamedReading| reading.dynamic.as_ref().map(|l| l.generation);
+    let generation = |(_, _, reading): &NamedReading| {
+        reading
+            .dynamic
+            .as_ref()
+            .map(|l| (l.opening(), l.generation))
+    };
     readings.sort_by_key(|reading| std::cmp::Reverse(generation(reading)));
     let mut seen = BTreeSet::new();
     readings.retain(|(slot, name, reading)| {
@@ -251,6 +259,7 @@ fn pool_of(
         members,
         generation: newest.generation,
         in_force: membership.in_force,
+        opening: membership.opening,
         unit_bytes: geometry.map_or(0, |geometry| geometry.unit_bytes),
         segment_units: geometry.map_or(0, |geometry| geometry.segment_units.get()),
         flags: readings

@@ -6,7 +6,8 @@ use stele_format::digest::Digest;
 use stele_format::limits::BLOCK_BYTES;
 use stele_format::record::Abandoned;
 use stele_format::units::{
-    BucketId, ByteOffset, DiskId, Epoch, LogIndex, SegmentId, Sequence, UnitCount, UnixMillis,
+    BucketId, ByteOffset, DiskId, Epoch, LogIndex, Opening, SegmentId, Sequence, UnitCount,
+    UnixMillis,
 };
 
 use super::copies::SegmentCopies;
@@ -69,6 +70,8 @@ pub(super) struct Work<'a> {
 pub(super) struct Reading {
     /// Highest frame the labels prove durable.
     pub(super) watermark: Sequence,
+    /// How often the vault was forced open.
+    pub(super) opening: Opening,
     /// Whether this program knows every feature it must respect to write.
     pub(super) may_write: bool,
     /// Rows gathered before they are committed.
@@ -235,6 +238,7 @@ impl Work<'_> {
                     lane_chain,
                     watermark,
                     apply_from: start.apply_from,
+                    opening: self.how.opening,
                     found: &start.found,
                     progress: self.how.progress.clone(),
                 },
@@ -295,7 +299,8 @@ impl Work<'_> {
             .map(|(id, _)| *id)
             .collect();
         let mut lanes = Lanes {
-            next_sequence: Sequence::FIRST,
+            // What the disks left behind by a forced opening may have numbered is not numbered again.
+            next_sequence: Sequence::first_of(self.how.opening),
             last_segment: SegmentId::NONE,
             abandoned: Vec::new(),
             walked: 0,
