@@ -420,7 +420,7 @@ impl EngineThread {
             }
             Local::Learn { signer, known } => {
                 self.received = true;
-                self.engine.learn_log_key(signer);
+                self.engine.learn_log_key(&signer);
                 known.send(()).ok();
             }
             Local::Offer { number, reply } => drop(reply.send(self.engine.offer(number))),

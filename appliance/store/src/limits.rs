@@ -130,6 +130,8 @@ pub const SCRUB_BUSY_BYTES_PER_S: u64 = 8 << 20;
 pub const FILL_BUSY_BYTES_PER_S: u64 = 64 << 20;
 /// Newest checkpoints whose size and root are remembered, to tell one of another history: 40 bytes each.
 pub const REMEMBERED_ROOTS_MAX: usize = 1 << 16;
+/// Earlier names of a log that was forced open, under which its newest checkpoint is signed too.
+pub const LINKED_NAMES_MAX: u32 = 7;
 /// Longest receipt that is given: a header of an answer carries it, in base64.
 pub const RECEIPT_BYTES_MAX: usize = 4 << 10;
 /// Kinds of refused attempts gathered at a time, by what was tried, who tried and where; beyond it one more for

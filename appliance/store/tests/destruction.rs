@@ -12,6 +12,8 @@ mod crash;
 mod effects;
 #[path = "destruction/erase.rs"]
 mod erase;
+#[path = "destruction/forced.rs"]
+mod forced;
 #[path = "destruction/holds.rs"]
 mod holds;
 #[path = "destruction/lists.rs"]

@@ -441,12 +441,13 @@ impl Engine {
             .is_none()
             .then(|| &self.journal.applied().log);
         let named = self.desk.log_keys.last().map(|one| one.key);
-        self.receipts.sign_with(known, named, durable);
+        let opening = self.desk.approvals.origin().opening();
+        self.receipts.sign_with(known, opening, named, durable);
         self.resume_log_key();
     }
 
     /// Learns a key that people may give the log.
-    pub fn learn_log_key(&mut self, signer: Arc<LogSigner>) {
+    pub fn learn_log_key(&mut self, signer: &LogSigner) {
         self.receipts.learn(signer);
         self.resume_log_key();
     }

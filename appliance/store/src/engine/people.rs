@@ -8,7 +8,7 @@ use stele_format::record::{Body, ClockEvent, ClockEventKind, RecordType};
 use stele_format::statement::{
     Act, BucketDefault, ClientKey, DefaultMode, DefaultPeriod, Kind, LogPublic, Name, Statement,
 };
-use stele_format::units::{BucketId, LogIndex, UnixMillis};
+use stele_format::units::{BucketId, LogIndex, Opening, UnixMillis};
 
 use super::Engine;
 use super::commands::After;
@@ -22,7 +22,7 @@ use crate::policy::approval::{
 };
 use crate::policy::limits::GRANT_MARGIN_MS;
 use crate::policy::{Asker, Kept, Mode, Period, Rights};
-use crate::request::{Answer, Command, PeopleView, Refusal, RequestId};
+use crate::request::{Answer, Command, OpeningView, PeopleView, Refusal, RequestId};
 use crate::sequence::Sequenced;
 
 /// A legal hold that somebody placed for a case.
@@ -252,6 +252,16 @@ impl Desk {
     }
 }
 
+fn opening_view((record, row): &(LogIndex, ForcedRow)) -> OpeningView {
+    OpeningView {
+        record: *record,
+        opening: row.opening,
+        at: row.at,
+        left: row.left.clone(),
+        has_lost: row.durable > row.last,
+    }
+}
+
 impl Engine {
     /// A statement is durable.
     fn stated(&mut self, fact: &Fact, scope_count: Option<u64>) -> Option<Accepted> {
@@ -439,6 +449,8 @@ impl Engine {
             cases: self.desk.cases.clone(),
             grants: self.desk.grants.iter().filter(running).cloned().collect(),
             log_keys: self.desk.log_keys.clone(),
+            openings: self.desk.openings.iter().map(opening_view).collect(),
+            frees_from: self.desk.approvals.frees_from(),
             log_records: log.next.get(),
             log_root: log.frontier.root(),
             versions: self.usages.versions(),
@@ -452,18 +464,27 @@ impl Engine {
         let Some(first) = self.receipts.known().first() else {
             return Vec::new();
         };
-        let origin = first.key().origin();
-        let first = KeyFrom {
-            key: *first.key(),
-            from: 0,
-        };
-        let later = self.desk.log_keys.iter().filter_map(|one| {
-            let key = LogKey::new(origin, &one.key.0).ok()?;
-            let from = one.record.get() + 1;
-            Some(KeyFrom { key, from })
-        });
-        let all = std::iter::once(first).chain(later);
-        all.map(|key| key.to_string()).collect()
+        // Other keys, and other names of the log, in the order of their records.
+        let given = self.desk.log_keys.iter();
+        let given = given.map(|one| (one.record, Some(one.key), None));
+        let forced = self.desk.openings.iter();
+        let forced = forced.map(|(record, row)| (*record, None, Some(row.opening)));
+        let mut turns: Vec<_> = given.chain(forced).collect();
+        turns.sort_by_key(|(record, ..)| *record);
+        let mut key = first.key().after(Opening::ZERO);
+        let mut all = vec![KeyFrom { key, from: 0 }];
+        for (record, public, opening) in turns {
+            let next = match (public, opening) {
+                (Some(public), _) => LogKey::new(key.origin(), &public.0).ok(),
+                (_, Some(opening)) => Some(key.after(opening)),
+                _ => None,
+            };
+            let Some(next) = next else { break };
+            key = next;
+            let from = record.get() + 1;
+            all.push(KeyFrom { key, from });
+        }
+        all.iter().map(KeyFrom::to_string).collect()
     }
 
     /// Requests whose effect needs a list and is not complete.
