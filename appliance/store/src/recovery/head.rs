@@ -63,8 +63,8 @@ pub(super) fn same_history(
     replayed: &Replayed,
     stated: Opening,
 ) -> Result<(), OpenError> {
-    // A log may go over to another one only where two people signed for it.
-    if replayed.position.sequence.opening() > stated {
+    // A log may go over to another one only where two people signed for it. Of one with a hole that is not known.
+    if replayed.position.sequence.opening() > stated && replayed.stuck.is_none() {
         return Err(OpenError::OtherLog {
             size: replayed.position.log.next.get(),
         });

@@ -471,34 +471,32 @@ fn power_lost_at_any_step_leaves_it_forced_open_or_as_it_was() {
     assert!(forced[0] > 10 && forced[1] > 10, "{forced:?} of {steps}");
 }
 
-/// A second opening, of a vault that was healed after the first.
+/// A second opening: of a vault that was put back to an earlier time after the first.
 #[test]
 fn a_vault_is_forced_open_again() {
-    let (mut rig, mut vault) = founded_in(Rig::create(4));
-    vault.bucket("b", true);
-    put(&mut vault, &name("b", "small"), 1, 300, 1);
-    rig.clock_ms = view(&mut vault).now.get();
-    vault.stop();
-    for (opening, left) in [(1, vec![2, 3]), (2, vec![1])] {
-        let away: Vec<_> = left
-            .iter()
-            .map(|at| (*at, rig.handles[*at].take()))
-            .collect();
+    let mut rig = three();
+    let _lost = one_left(&mut rig);
+    let disk = rig.handles[0].clone().unwrap();
+    for opening in [1, 2] {
         let (origin, outlook) = look(&mut rig);
         assert_eq!(origin.opening(), Opening::new(opening - 1));
         let order = order_for(origin, &outlook.unwrap());
         let mut vault = force(&mut rig, &order).unwrap();
         reads(&mut vault);
-        put(
-            &mut vault,
-            &name("b", &format!("after {opening}")),
-            2,
-            300,
-            1,
-        );
+        let object = name("b", &format!("after {opening}"));
+        put(&mut vault, &object, 2, 300, 1);
         rig.clock_ms = view(&mut vault).now.get();
         vault.stop();
-        drop(away);
+        let image = disk.snapshot();
+        let mut vault = rig.start();
+        put(&mut vault, &name("b", "lost"), 3, 300, 1);
+        rig.clock_ms = view(&mut vault).now.get();
+        vault.stop();
+        if opening == 1 {
+            let keys = disk.peek(KEYS_AT, KEYS_BYTES);
+            disk.restore(&image);
+            disk.tamper(KEYS_AT, &keys);
+        }
     }
     rig.options.new_index = true;
     let mut vault = rig.start();
@@ -506,4 +504,36 @@ fn a_vault_is_forced_open_again() {
         let read = vault.get(&name("b", &format!("after {opening}")), None, None);
         assert_eq!(read.unwrap(), content(2, 300));
     }
+    let origins: Vec<Opening> = view(&mut vault)
+        .openings
+        .iter()
+        .map(|one| one.opening)
+        .collect();
+    assert_eq!(origins, [Opening::new(1), Opening::new(2)]);
+}
+
+/// A disk that is gone left a hole in the log, and what is behind it is there: nothing is given up for that.
+#[test]
+fn a_log_with_a_hole_is_not_forced() {
+    let mut rig = Rig::create(4);
+    let mut vault = rig.start();
+    vault.bucket("b", true);
+    vault.stop();
+    let (mut rig, mut vault) = founded_in(rig);
+    put(&mut vault, &name("b", "small"), 1, 300, 1);
+    vault.stop();
+    // The journal has three copies: each disk lacks some of its segments.
+    let all: Vec<_> = rig.handles.iter_mut().map(Option::take).collect();
+    let mut holes = 0;
+    for at in [0, 1] {
+        rig.handles[at].clone_from(&all[at]);
+        rig.options.force = Some(Force::Look);
+        if let Ok(vault) = rig.try_start() {
+            let outlook = vault.report.outlook.clone().unwrap();
+            holes += usize::from(outlook == Err(ForcedRefusal::Hole));
+        }
+        rig.options.force = None;
+        rig.handles[at] = None;
+    }
+    assert!(holes > 0);
 }
