@@ -462,6 +462,13 @@ impl Pool {
         extents
     }
 
+    /// Whether a copy of a segment lies on a disk, or is owed to it.
+    #[must_use]
+    pub fn lies_on(&self, segment: SegmentId, disk: DiskId) -> bool {
+        let places = self.segments.get(&segment).map(|info| &info.places);
+        places.is_some_and(|places| places.iter().any(|place| place.disk == disk))
+    }
+
     /// Units a disk must have at least: room for all it holds or held, and for a segment.
     #[must_use]
     pub fn unit_count_needed(&self, disk: DiskId) -> u32 {
@@ -515,7 +522,7 @@ impl Pool {
             let slow = m.slow_until_ms > self.now_ms;
             (slow, std::cmp::Reverse(m.units.free), m.ordinal)
         });
-        let places: Vec<Place> = candidates
+        let mut places: Vec<Place> = candidates
             .into_iter()
             .filter_map(|m| {
                 let first_unit = UnitIndex::new(m.units.find(self.segment_units)?);
@@ -526,7 +533,42 @@ impl Pool {
             })
             .take(copies)
             .collect();
-        (places.len() >= self.needed().min(copies)).then_some(places)
+        if places.len() < self.needed().min(copies) {
+            return None;
+        }
+        if self.is_alone() && copies > 1 {
+            places.extend(self.place_owed());
+        }
+        Some(places)
+    }
+
+    /// Whether one disk is left of several, after a forced opening.
+    #[must_use]
+    pub fn is_alone(&self) -> bool {
+        let stays = |member: &&Member| member.state != MemberState::Drained;
+        self.voters().count() == 1 && self.members.iter().filter(stays).count() > 1
+    }
+
+    /// Where the second copy belongs that a disk which is left alone cannot give a segment: on a lost disk, so that
+    /// whatever takes its place is given that copy with all others. Better on one that nothing fills yet.
+    fn place_owed(&self) -> Option<Place> {
+        let lost =
+            |member: &&Member| !matches!(member.state, MemberState::Active | MemberState::Drained);
+        let by_turn = |member: &&Member| (member.state == MemberState::Joining, member.ordinal);
+        let owed = self.members.iter().filter(lost).min_by_key(by_turn)?;
+        let first_unit = match owed.geometry {
+            Some(_) => owed.units.find(self.segment_units)?,
+            // Nobody knows how large its successor is: it must have room for this, too.
+            None => {
+                let ends = self.extents_on(owed.disk).into_iter();
+                let ends = ends.map(|(first, units)| first + units);
+                ends.max().unwrap_or(0)
+            }
+        };
+        Some(Place {
+            disk: owed.disk,
+            first_unit: UnitIndex::new(first_unit),
+        })
     }
 
     /// Units of a disk that data may ever take.

@@ -19,7 +19,7 @@ use stele_format::record::{Abandoned, Body, EpochReason, MemberChange, RecordTyp
 use stele_format::units::{DiskId, Epoch, Generation, LaneId, SegmentId, Sequence};
 
 use super::labels::Mend;
-use super::replay::{Repair, Replayed};
+use super::replayed::{Repair, Replayed};
 use super::{Disks, StartContext};
 use crate::draft::{Draft, Sealed};
 use crate::engine::DiskSlot;

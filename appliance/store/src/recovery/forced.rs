@@ -12,7 +12,7 @@ use stele_format::units::{DiskId, Epoch, Generation, LogIndex, Opening, SegmentI
 use super::begin::{Beginning, Leading, active_disks};
 use super::go_on::has_numbers;
 use super::labels::LabelEvidence;
-use super::replay::Replayed;
+use super::replayed::Replayed;
 use crate::engine::Now;
 use crate::engine::people::Desk;
 use crate::keys::state::KeyState;

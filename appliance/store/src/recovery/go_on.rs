@@ -9,7 +9,7 @@ use super::begin::{self, Beginning, abandoned_journal};
 use super::forced::{self, ForcedOrder, ForcedRefusal, Outlook};
 use super::labels::LabelEvidence;
 use super::lanes::{is_blank, units_kept};
-use super::replay::{Replayed, SegmentEnd};
+use super::replayed::{Replayed, SegmentEnd};
 use super::work::Lanes;
 use super::{OpenError, StartContext, head};
 use crate::engine::Now;

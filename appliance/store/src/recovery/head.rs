@@ -15,7 +15,7 @@ use stele_format::units::{ByteOffset, Generation, Opening, PoolId, UnixMillis};
 use super::copies::SegmentCopies;
 use super::cut::{self, Postponed};
 use super::open::load_keys;
-use super::replay::Replayed;
+use super::replayed::Replayed;
 use super::{Disks, OpenError};
 use crate::engine::Engine;
 use crate::journal::{Journal, JournalPosition};

@@ -26,6 +26,7 @@ mod newest;
 mod open;
 mod progress;
 mod replay;
+mod replayed;
 mod scan;
 mod space;
 pub mod table;

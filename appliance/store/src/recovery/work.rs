@@ -13,7 +13,8 @@ use stele_format::units::{
 use super::copies::SegmentCopies;
 use super::lanes::{LaneSegment, index_segment, is_blank, units_kept};
 use super::progress::Progress;
-use super::replay::{From, Replay, Replayed, Rows};
+use super::replay::{From, Replay, Rows};
+use super::replayed::Replayed;
 use super::scan::Found;
 use super::{Disks, OpenError, head, scan};
 use crate::index::rows::{BucketRow, Table, TableRow};
@@ -221,6 +222,8 @@ impl Work<'_> {
         let mut lane_chain = from.chain;
         let mut watermark = self.how.watermark;
         let first = start.position.sequence.get();
+        // Forced openings leap: what is known is the way from the last of them.
+        let first = first.max(Sequence::first_of(watermark.opening()).get());
         let frames = (watermark.get() + 1).saturating_sub(first);
         self.how.progress.begin(frames);
         loop {
