@@ -1,6 +1,9 @@
 //! A vault that cannot go on by itself is forced open by two people, for exactly what is left of it.
 
+use std::sync::Arc;
+
 use stele_device::sim::disk::{SimDiskHandle, SimSnapshot};
+use stele_format::checkpoint::{KeyFrom, KeyHistory, UnverifiedCheckpoint};
 use stele_format::digest::Digest;
 use stele_format::label::MemberState;
 use stele_format::limits::KEYSTATE_COPIES;
@@ -12,6 +15,7 @@ use stele_format::units::{DiskId, LogIndex, Opening, Sequence};
 use stele_store::engine::DiskRefusal;
 use stele_store::policy::approval::{RequestState, StatementRefusal};
 use stele_store::pool::MemberState as StoreState;
+use stele_store::receipts::LogSigner;
 use stele_store::recovery::{DiskVerdict, Force, ForcedOrder, ForcedRefusal, OpenError, Outlook};
 use stele_store::request::{ReadOnlyReason, Refusal};
 
@@ -590,4 +594,43 @@ fn a_disk_left_behind_never_joins_and_blank_ones_heal_the_vault() {
         vault.stop();
         rig.handles[gone] = away;
     }
+}
+
+/// Two records of one number exist then, so the log has another name; whoever knows the old one is told by its key.
+#[test]
+fn h7_after_a_forced_opening_the_log_has_another_name_that_its_key_tells() {
+    let mut rig = three();
+    let mut vault = rig.start();
+    let pool = view(&mut vault).origin.pool();
+    let signer = Arc::new(LogSigner::new(pool, &[5; 32]).unwrap());
+    let note = |vault: &mut Running| {
+        vault.engine.sign_with(vec![Arc::clone(&signer)]);
+        let status = vault.engine.status();
+        let note = UnverifiedCheckpoint::parse(&status.checkpoint.unwrap()).unwrap();
+        (note, status.log_keys)
+    };
+    let old = KeyHistory::from(signer.key());
+    let (before, keys) = note(&mut vault);
+    assert_eq!(old.verify(&before).unwrap().origin, Origin::of(pool));
+    assert_eq!(keys, [signer.key().to_string()]);
+    rig.clock_ms = view(&mut vault).now.get();
+    vault.stop();
+    let _lost = one_left(&mut rig);
+    let order = order(&mut rig);
+    let mut vault = force(&mut rig, &order).unwrap();
+    let (after, keys) = note(&mut vault);
+    let renamed = signer.key().after(Opening::new(1));
+    let linked = old.verify(&after).unwrap();
+    assert_eq!(linked.origin, renamed.origin());
+    assert!(linked.size > before.claims().size);
+    assert_eq!(after.verify(&renamed), Ok(linked));
+    let people = view(&mut vault);
+    let from = people.openings[0].record.get() + 1;
+    assert_eq!(
+        keys,
+        [signer.key().to_string(), format!("{renamed}@{from}")]
+    );
+    let all = keys.iter().map(|key| KeyFrom::parse(key).unwrap());
+    let all = KeyHistory::new(all.collect()).unwrap();
+    assert!(all.verify(&before).is_ok() && all.verify(&after).is_ok());
 }
