@@ -1,5 +1,7 @@
 //! Every limit of the engine, with its unit in its name.
 
+use stele_format::limits::LABEL_RING_BLOCKS;
+
 /// Buckets a vault keeps.
 pub const BUCKET_COUNT_MAX: u32 = 1_000;
 /// Bytes at the start of a disk that must be zeros for it to count as blank.
@@ -47,8 +49,9 @@ pub const SNAPSHOT_ROW_COUNT: usize = 50_000;
 pub const FORCED_EPOCH_LEAP: u32 = 1 << 10;
 /// Segments that a forced opening leaves out.
 pub const FORCED_SEGMENT_LEAP: u64 = 1 << 20;
-/// Label generations that a forced opening leaves out.
-pub const FORCED_GENERATION_LEAP: u64 = 1 << 20;
+/// Label generations that a forced opening leaves out: whole rounds of the ring, so that the next label has the next
+/// place, as ever.
+pub const FORCED_GENERATION_LEAP: u64 = (1 << 14) * LABEL_RING_BLOCKS as u64;
 /// Records replayed at a start after which that start takes a snapshot at once.
 pub const SNAPSHOT_RECORD_COUNT: u64 = 1_000;
 /// Journal bytes after which a snapshot is taken.

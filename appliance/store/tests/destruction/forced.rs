@@ -7,10 +7,8 @@ use stele_format::checkpoint::{KeyFrom, KeyHistory, UnverifiedCheckpoint};
 use stele_format::digest::Digest;
 use stele_format::label::MemberState;
 use stele_format::limits::KEYSTATE_COPIES;
-use stele_format::record::{Body, StatementBody};
-use stele_format::statement::{
-    Act, Answer as Said, Cut, Kind, Nonce, Origin, Request, Statement, Verb,
-};
+use stele_format::record::Body;
+use stele_format::statement::{Act, Answer as Said, Cut, Kind, Origin, Verb};
 use stele_format::units::{DiskId, LogIndex, Opening, Sequence};
 use stele_store::engine::DiskRefusal;
 use stele_store::policy::approval::{RequestState, StatementRefusal};
@@ -19,83 +17,16 @@ use stele_store::receipts::LogSigner;
 use stele_store::recovery::{DiskVerdict, Force, ForcedOrder, ForcedRefusal, OpenError, Outlook};
 use stele_store::request::{ReadOnlyReason, Refusal};
 
+use crate::forcing::{force, look, order, order_for, order_of, signed};
 use crate::support::steps::turns;
 use crate::support::{DISK_BYTES, PARAMS, Rig, Running, content, name};
 use crate::world::{
-    DAY_MS, founded, founded_in, key_of, list, person, put, request, ripe, say, tombstone, view,
+    DAY_MS, founded, founded_in, list, person, put, request, ripe, say, tombstone, view,
 };
 
 /// Where key state lies on a disk.
 const KEYS_AT: u64 = 1 << 20;
 const KEYS_BYTES: usize = PARAMS.keystate_bytes as usize * KEYSTATE_COPIES as usize;
-
-fn signed(origin: Origin, kind: Kind, by: &str) -> StatementBody {
-    let text = Statement::new(origin, kind).unwrap().to_text();
-    StatementBody {
-        signatures: vec![key_of(by).sign(&text)],
-        text,
-    }
-}
-
-/// What people would sign for this outlook.
-fn order_for(origin: Origin, outlook: &Outlook) -> ForcedOrder {
-    let act = Act::ForceOpen {
-        opening: outlook.opening,
-        disks: outlook.disks.clone(),
-    };
-    order_of(origin, act, outlook, ("sara", "anna"))
-}
-
-fn order_of(
-    origin: Origin,
-    act: Act,
-    outlook: &Outlook,
-    (officer, approver): (&str, &str),
-) -> ForcedOrder {
-    let kind = Kind::Request(Request {
-        act,
-        head: outlook.head,
-        nonce: Nonce([7; 16]),
-        reason: Digest::of(b"why"),
-        by: person(officer),
-    });
-    let request = signed(origin, kind, officer);
-    let digest = Digest::of(request.text.as_bytes());
-    let kind = Kind::Answer(Said {
-        verb: Verb::Approve,
-        request: LogIndex::new(outlook.head.size),
-        digest,
-        by: person(approver),
-    });
-    ForcedOrder {
-        request,
-        note: Some(b"why".to_vec()),
-        approval: signed(origin, kind, approver),
-    }
-}
-
-/// Looks at the vault: its origin, and what could be forced.
-fn look(rig: &mut Rig) -> (Origin, Result<Outlook, ForcedRefusal>) {
-    rig.options.force = Some(Force::Look);
-    let mut vault = rig.start();
-    rig.options.force = None;
-    let origin = view(&mut vault).origin;
-    let refused = vault.ask_put();
-    assert!(matches!(refused, Err(Refusal::ReadOnly(_))), "{refused:?}");
-    (origin, vault.report.outlook.clone().unwrap())
-}
-
-fn order(rig: &mut Rig) -> ForcedOrder {
-    let (origin, outlook) = look(rig);
-    order_for(origin, &outlook.unwrap())
-}
-
-fn force(rig: &mut Rig, order: &ForcedOrder) -> Result<Running, OpenError> {
-    rig.options.force = Some(Force::Open(Box::new(order.clone())));
-    let started = rig.try_start();
-    rig.options.force = None;
-    started
-}
 
 fn refusal(rig: &mut Rig, order: &ForcedOrder) -> ForcedRefusal {
     let labels = |rig: &Rig| -> Vec<Vec<u8>> {
@@ -109,16 +40,6 @@ fn refusal(rig: &mut Rig, order: &ForcedOrder) -> ForcedRefusal {
     };
     assert_eq!(before, labels(rig), "no label was written: {refused}");
     refused
-}
-
-impl Running {
-    fn ask_put(&mut self) -> Result<(), Refusal> {
-        let purpose = stele_store::request::Purpose::Object {
-            metadata: stele_store::request::Metadata::default(),
-            lock: stele_store::request::LockWish::default(),
-        };
-        self.open_put(&name("b", "further"), purpose).map(drop)
-    }
 }
 
 /// People, a small and a large object on three disks, stopped in order; a request that is open.
