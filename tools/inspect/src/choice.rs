@@ -28,6 +28,14 @@ impl Choice {
         self.labels.iter().all(|label| is_active(label, disk))
     }
 
+    /// Whether a disk with this newest label was left behind by a forced opening. Not so if the start of that was cut
+    /// in its last labels, of which the disk has the one before.
+    #[must_use]
+    pub fn is_left_behind(&self, own: &DynamicLabel) -> bool {
+        let counts = self.labels.first();
+        own.opening() < self.opening && counts.is_none_or(|label| label.epoch != own.epoch)
+    }
+
     /// Disks that are not here and would tell which label counts.
     #[must_use]
     pub fn telling(&self, disks: &[&DiskLabels]) -> Vec<DiskId> {

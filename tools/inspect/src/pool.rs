@@ -214,7 +214,9 @@ fn settle_standings(pool: &mut Pool<'_>, choice: &Choice, ledger: &mut Ledger) {
         let member = newest.members.iter().find(|member| member.disk == id);
         let active = choice.is_active(id);
         let newest_here = disk.labels.newest();
-        let forced = newest_here.is_some_and(|label| label.opening() < choice.opening);
+        // Unless the start of it was cut in its last labels.
+        let forced = newest_here
+            .is_some_and(|label| label.opening() < choice.opening && label.epoch != newest.epoch);
         if forced {
             disk.standing = Standing::Left;
             ledger.set_state(disk.entry, DiskState::Stale);

@@ -4,7 +4,7 @@
 //! take their cases from here.
 
 use stele_format::label::{DynamicLabel, LabelMember, LabelPhase, MemberState};
-use stele_format::units::{DiskId, Generation, Opening, Sequence};
+use stele_format::units::{DiskId, Epoch, Generation, Opening, Sequence};
 
 use LabelPhase::{Begin, Promise, Running};
 
@@ -23,6 +23,8 @@ pub struct Shown {
     pub voters: &'static [usize],
     /// How often the vault was forced open.
     pub opening: u32,
+    /// Which forced opening's start wrote it.
+    pub start: u32,
 }
 
 /// What follows.
@@ -68,12 +70,23 @@ const fn label(
         active,
         voters,
         opening: 0,
+        start: 0,
     }
 }
 
 /// The same after forced openings.
 const fn forced(opening: u32, label: Shown) -> Shown {
-    Shown { opening, ..label }
+    let start = opening;
+    Shown {
+        opening,
+        start,
+        ..label
+    }
+}
+
+/// The same, by the start of a forced opening that has not happened yet.
+const fn forcing(start: u32, label: Shown) -> Shown {
+    Shown { start, ..label }
 }
 
 const fn counts(generation: u64, take_part: &'static [usize], write: bool) -> Expected {
@@ -104,7 +117,9 @@ const ADDED: Shown = label(Running, (8, 7), &[0, 1, 2, 3], &[0, 1, 2]);
 const PUT_OUT: Shown = label(Running, (8, 7), &[0, 1, 2, 3], &[0, 1, 2, 3, 4]);
 
 /// One of three disks was forced open alone, and came to its last label, or not.
-const ALONE_BEGUN: Shown = label(Begin, (601, 7), &[0], &[0]);
+const ALONE_BEGUN: Shown = forcing(1, label(Begin, (601, 7), &[0], &[0]));
+const PAIR_BEGUN: Shown = forcing(1, label(Begin, (601, 7), &[0, 1], &[0, 1]));
+const PAIR: Shown = forced(1, label(Running, (602, 601), &[0, 1], &[0, 1]));
 const ALONE: Shown = forced(1, label(Running, (602, 601), &[0], &[0]));
 
 /// The table.
@@ -285,6 +300,20 @@ pub const CASES: &[Case] = &[
         expected: counts(7, &[0], false),
     },
     Case {
+        what: "one that was cut in its last labels goes on with all its disks",
+        disks: &[&[ALL3, PAIR_BEGUN, PAIR], &[ALL3, PAIR_BEGUN], &[]],
+        expected: counts(602, &[0, 1], true),
+    },
+    Case {
+        what: "but not with one that went on elsewhere",
+        disks: &[
+            &[ALL3, PAIR_BEGUN, PAIR],
+            &[ALL3, label(Running, (5000, 4999), &[1, 2], &[1, 2])],
+            &[],
+        ],
+        expected: counts(602, &[0], false),
+    },
+    Case {
         what: "of two disks that were forced open apart one counts, and never both",
         disks: &[
             &[ALL3, ALONE],
@@ -339,6 +368,7 @@ pub fn rings(
         generation: Generation::new(shown.generation),
         in_force: Generation::new(shown.in_force),
         phase: shown.phase,
+        epoch: Epoch::new(of.epoch.get() + 1024 * shown.start),
         watermark: of
             .watermark
             .max(Sequence::first_of(Opening::new(shown.opening))),

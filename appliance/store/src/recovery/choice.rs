@@ -41,8 +41,10 @@ impl Membership {
     /// force missed writes.
     #[must_use]
     pub fn takes_part(&self, disk: DiskId, own: Option<&DynamicLabel>) -> bool {
-        let behind = own
-            .is_none_or(|label| label.opening() < self.opening || label.generation < self.in_force);
+        // A start that was cut in its last labels left some disks with the label before, of its own epoch.
+        let left =
+            |own: &DynamicLabel| own.opening() < self.opening && own.epoch != self.label.epoch;
+        let behind = own.is_none_or(|own| left(own) || own.generation < self.in_force);
         let named = self.label.members.iter();
         let mut named = named.filter(|member| member.disk == disk);
         let active = named.any(|member| member.state == MemberState::Active);

@@ -300,10 +300,8 @@ fn a_vault_without_people_is_not_forced() {
     assert_eq!(look(&mut rig).1, Err(ForcedRefusal::NobodyFounded));
 }
 
-/// Two disks of four were put back to an earlier time while the others went on; then those are lost, and later they
-/// come back.
-#[test]
-fn a_lost_end_is_named_and_does_not_come_back() {
+/// Two disks of four were put back to an earlier time while the others went on.
+fn two_behind() -> Rig {
     let (mut rig, mut vault) = founded(4);
     vault.bucket("b", true);
     put(&mut vault, &name("b", "small"), 1, 300, 1);
@@ -321,6 +319,13 @@ fn a_lost_end_is_named_and_does_not_come_back() {
         disk.restore(image);
         disk.tamper(KEYS_AT, &keys);
     }
+    rig
+}
+
+/// Those that went on are lost, and later they come back.
+#[test]
+fn a_lost_end_is_named_and_does_not_come_back() {
+    let mut rig = two_behind();
     let lost = [rig.handles[2].take(), rig.handles[3].take()];
     let (origin, outlook) = look(&mut rig);
     let outlook = outlook.unwrap();
@@ -554,4 +559,39 @@ fn h7_after_a_forced_opening_the_log_has_another_name_that_its_key_tells() {
     let all = keys.iter().map(|key| KeyFrom::parse(key).unwrap());
     let all = KeyHistory::new(all.collect()).unwrap();
     assert!(all.verify(&before).is_ok() && all.verify(&after).is_ok());
+}
+
+/// The key state knows of more records than are left: once two people said that they are gone, it is not asked for them.
+#[test]
+fn power_lost_while_a_lost_end_is_given_up_shuts_nobody_out() {
+    let forced = |cut: Option<u64>| {
+        let mut rig = two_behind();
+        let _lost = [rig.handles[2].take(), rig.handles[3].take()];
+        let order = order(&mut rig);
+        let from = rig.power.steps();
+        if let Some(cut) = cut {
+            rig.power.cut_after(cut);
+        }
+        drop(force(&mut rig, &order));
+        let steps = rig.power.steps() - from;
+        rig.crash();
+        rig.power.restore();
+        (rig, order, steps)
+    };
+    let (_, _, steps) = forced(None);
+    let mut seen = [0; 2];
+    for cut in (0..steps).step_by(2) {
+        let (mut rig, order, _) = forced(Some(cut));
+        // Until it is forced open too few disks are there to ask for what is lost.
+        let opened = rig.start().engine.status().read_only.is_none();
+        seen[usize::from(opened)] += 1;
+        if !opened && force(&mut rig, &order).is_err() {
+            let (origin, outlook) = look(&mut rig);
+            force(&mut rig, &order_for(origin, &outlook.unwrap())).unwrap();
+        }
+        let mut vault = rig.start();
+        assert!(vault.ask_put().is_ok(), "cut after {cut}");
+        assert_eq!(view(&mut vault).openings.len(), 1, "cut after {cut}");
+    }
+    assert!(seen[0] > 10 && seen[1] > 10, "{seen:?} of {steps}");
 }
