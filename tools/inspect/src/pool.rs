@@ -214,9 +214,7 @@ fn settle_standings(pool: &mut Pool<'_>, choice: &Choice, ledger: &mut Ledger) {
         let member = newest.members.iter().find(|member| member.disk == id);
         let active = choice.is_active(id);
         let newest_here = disk.labels.newest();
-        // Unless the start of it was cut in its last labels.
-        let forced = newest_here
-            .is_some_and(|label| label.opening() < choice.opening && label.epoch != newest.epoch);
+        let forced = newest_here.is_some_and(|own| choice.is_left_behind(own));
         if forced {
             disk.standing = Standing::Left;
             ledger.set_state(disk.entry, DiskState::Stale);
