@@ -9,6 +9,7 @@ use common::people::People;
 use common::s3::Client;
 use common::{DISK, Place, Server, refuse, succeed, text};
 use nix::sys::signal::Signal;
+use stele_format::checkpoint::{Certificate, LogKey};
 
 /// Enough versions that one of them is no large list.
 const VERSION_COUNT: usize = 120;
@@ -221,6 +222,24 @@ fn for_seven_days_after_a_forced_opening_nothing_is_destroyed() {
     assert!(frees.is_string(), "{frees}");
     people.advance("96h");
     assert!(place.status()["people"]["frees_from"].is_null());
+    // Then it is destroyed, for which the engine is started again: not with the order, which would end the process.
+    people.does("olga", &[&draft[..], &[id]].concat());
+    let number = people.newest();
+    people.does("anna", &["approve", "sign", &number]);
+    people.advance("73h");
+    let said = people.does("olga", &["approve", "execute", &number]);
+    assert!(said.contains("their keys are cut"), "{said}");
+    let key = place.status()["log"]["key"].as_str().map(LogKey::parse);
+    let key = key.expect("said").expect("a key");
+    assert_eq!(key.origin().opening().get(), 1);
+    let vault = text(&place.vault);
+    let signed = succeed(&["certificate", "--vault", vault, "--sign", &number]);
+    let certificate =
+        Certificate::verify(&signed, &key).expect("by the log's key, under its new name");
+    assert!(
+        certificate.text().contains("destroyed     1 versions"),
+        "{signed}"
+    );
     drop(server);
 }
 
