@@ -225,11 +225,10 @@ impl Looked {
             "vault    {vault}\nopening  number {}\n",
             outlook.opening.get()
         );
-        for disk in &outlook.disks {
-            text.push_str(&format!("here     {}\n", disk_words(*disk, &self.disks)));
+        for disk in self.named(&outlook.disks) {
+            text.push_str(&format!("here     {disk}\n"));
         }
-        for disk in &outlook.left {
-            let disk = disk_words(*disk, &self.disks);
+        for disk in self.named(&outlook.left) {
             text.push_str(&format!("left     {disk}: never takes part again\n"));
         }
         text.push_str(&format!(
@@ -239,14 +238,20 @@ impl Looked {
         text.push_str(&lost_lines(outlook));
         text
     }
-}
 
-fn disk_words(id: DiskId, disks: &[DiskStatus]) -> String {
-    let name = id.to_string();
-    let known = disks.iter().find(|disk| disk.id.as_ref() == Some(&name));
-    match known.and_then(|disk| Some((disk.number?, &disk.file))) {
-        Some((number, file)) => format!("disk {number}, {file}, id {name}"),
-        None => format!("a disk with id {name}"),
+    /// Disks in words, by their numbers.
+    fn named(&self, ids: &[DiskId]) -> Vec<String> {
+        let words = |id: &DiskId| {
+            let id = id.to_string();
+            let known = self.disks.iter().find(|disk| disk.id.as_ref() == Some(&id));
+            match known.and_then(|disk| Some((disk.number?, &disk.file))) {
+                Some((number, file)) => (number, format!("disk {number}, {file}, id {id}")),
+                None => (u16::MAX, format!("a disk with id {id}")),
+            }
+        };
+        let mut named: Vec<(u16, String)> = ids.iter().map(words).collect();
+        named.sort_unstable();
+        named.into_iter().map(|(_, words)| words).collect()
     }
 }
 
