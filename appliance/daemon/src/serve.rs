@@ -561,3 +561,27 @@ impl Face {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_log_that_ends_too_early_names_what_to_plug_in_and_the_last_resort() {
+        let directory = Directory::new(Path::new("/a vault")).expect("named");
+        let short = || OpenError::LogShort {
+            first: 7,
+            last: 9,
+            missing: "disk 2".to_owned(),
+        };
+        let said = last_resort(short().into(), &directory).to_string();
+        let at = |part: &str| said.find(part).unwrap_or_else(|| panic!("{part}: {said}"));
+        let look = at("stele force-open look --vault '/a vault'");
+        assert!(
+            at("records 7 to 9") < at("disk 2") && at("disk 2") < look,
+            "{said}"
+        );
+        let other = last_resort(OpenError::NoLabel.into(), &directory).to_string();
+        assert!(!other.contains("force-open"), "{other}");
+    }
+}
