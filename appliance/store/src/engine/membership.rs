@@ -21,6 +21,9 @@ use crate::plants::{Plant, on};
 use crate::pool::{Member, MemberState};
 use crate::recovery::member_body;
 
+/// Why a disk takes no part that was not among those with which the vault was forced open.
+pub const LEFT_BEHIND: &str = "the vault was forced open without it, and it never takes part again";
+
 /// Why a disk cannot join.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum DiskRefusal {

@@ -38,7 +38,7 @@ pub use drain::{DRAINED, DrainRefusal};
 pub(crate) use faults::{LabelFacts, labels_of};
 pub use heal::HealPlan;
 pub(crate) use heal::HealToken;
-pub use membership::{Attachment, DiskRefusal, FillProgress, LabelAge, Offer};
+pub use membership::{Attachment, DiskRefusal, FillProgress, LEFT_BEHIND, LabelAge, Offer};
 pub use people::{Case, Granted, LogKeyChange};
 
 use std::collections::{BTreeMap, BTreeSet};

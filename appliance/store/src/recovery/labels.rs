@@ -11,7 +11,8 @@ use stele_format::units::{ByteCount, DiskId, Epoch, Generation, Opening, Segment
 
 use super::choice::{Choice, Membership, choose};
 use super::{DiskReport, DiskVerdict, OpenError};
-use crate::engine::{DRAINED, DiskSlot};
+use crate::engine::{DRAINED, DiskSlot, LEFT_BEHIND};
+use crate::limits::FORCED_GENERATION_LEAP;
 use crate::pool::space::Freed;
 use crate::pool::{Member, MemberState, Pool};
 
@@ -204,6 +205,12 @@ fn keep_newest_of_each(readings: &mut Vec<NamedReading>, reports: &mut Vec<DiskR
     readings.sort_by_key(|(slot, _, _)| *slot);
 }
 
+/// Whether a disk that is not here last took part before the last forced opening: that alone leaps so far.
+fn was_left(membership: &Membership, last: Generation) -> bool {
+    let since = membership.label.generation.get().saturating_sub(last.get());
+    !membership.opening.is_zero() && since >= FORCED_GENERATION_LEAP
+}
+
 fn pool_of(
     readings: &[NamedReading],
     membership: &Membership,
@@ -237,11 +244,17 @@ fn pool_of(
         }
         (member.state, member.reason) = match verdict {
             DiskVerdict::Active => (MemberState::Active, None),
+            DiskVerdict::Stale if own.is_some_and(|own| own.opening() < membership.opening) => {
+                (MemberState::Stale, Some(LEFT_BEHIND))
+            }
             DiskVerdict::Stale => (
                 MemberState::Stale,
                 Some("it missed writes and is left alone until a resync"),
             ),
             DiskVerdict::Drained => (MemberState::Drained, Some(DRAINED)),
+            _ if was_left(membership, named.last_generation) => {
+                (MemberState::Absent, Some(LEFT_BEHIND))
+            }
             _ => (MemberState::Absent, Some("it is not here")),
         };
         reports.push(DiskReport {
