@@ -319,3 +319,27 @@ fn acknowledged(answer: &Response, status: u16, record: impl FnOnce() -> Outcome
         )))),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_of_a_killed_server_says_nothing_about_what_was_done() {
+        let answer = |status| Response {
+            status,
+            headers: Vec::new(),
+            body: Vec::new(),
+        };
+        let load = Load::new("bucket", 0);
+        assert!(matches!(load.alive(answer(503)), Ok(a) if a.status == 503));
+        load.killed.store(true, Ordering::SeqCst);
+        for status in [500, 503] {
+            let judged = load.alive(answer(status));
+            assert!(matches!(judged, Err(Broken::Unknown)), "{status}");
+        }
+        for status in [204, 404] {
+            assert!(load.alive(answer(status)).is_ok(), "{status}");
+        }
+    }
+}
