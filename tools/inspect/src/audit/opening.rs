@@ -129,9 +129,9 @@ impl Auditor {
         let Act::ForceOpen { opening, disks } = &request.act else {
             return Err(unasked);
         };
-        let approved = request.approvals.iter().map(|voice| voice.index);
+        let approved = request.approvals.last().map(|voice| voice.index);
         let right_before = index.since(body.request) == Some(2)
-            && approved.last().and_then(|last| index.since(last)) == Some(1);
+            && approved.and_then(|last| index.since(last)) == Some(1);
         if request.state != State::Executed || request.enacted || !right_before {
             return Err(unasked);
         }
