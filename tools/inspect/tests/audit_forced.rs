@@ -1,5 +1,4 @@
 //! A vault that was forced open: by whom, for which log, with which disks, and what it may do soon after.
-#![expect(clippy::unwrap_used, reason = "tests stop at the first surprise")]
 
 mod support;
 
