@@ -28,6 +28,41 @@ impl<'a> Commands<'a> {
         format!("stele status --vault {}", word(self.vault))
     }
 
+    /// Shows what two people could force open.
+    pub fn look(&self) -> String {
+        format!("stele force-open look --vault {}", word(self.vault))
+    }
+
+    /// Asks two people to force it open; words in capitals stand for what whoever asks knows.
+    pub fn ask_force(&self) -> String {
+        format!(
+            "stele force-open request --vault {} --as NAME --reason WORDS OUT",
+            word(self.vault)
+        )
+    }
+
+    /// Agrees to such a request.
+    pub fn approve_force(&self, request: &Path) -> String {
+        let (vault, request) = (word(self.vault), word(request));
+        format!("stele force-open approve --vault {vault} --as NAME {request} OUT")
+    }
+
+    /// Forces it open as two people signed it.
+    pub fn force(&self, request: &Path, approval: &Path) -> String {
+        let (request, approval) = (word(request), word(approval));
+        format!("{} --force-open {request} {approval}", self.serve())
+    }
+
+    /// What to do about a vault that is only read because disks are missing, after all else.
+    pub fn last_resort(&self) -> NextStep {
+        NextStep {
+            disk: None,
+            what: "only if what is missing is lost for good, stop the vault and see what two people can open without it"
+                .to_owned(),
+            command: self.look(),
+        }
+    }
+
     /// Shows its disks.
     pub fn list(&self) -> String {
         format!("stele disk list --vault {}", word(self.vault))
@@ -92,6 +127,10 @@ impl<'a> Commands<'a> {
                     self.replace(number, None),
                 ),
             ],
+            "left-behind" if !read_only => vec![step(
+                format!("put a blank disk in the place of disk {number}"),
+                self.replace(number, None),
+            )],
             "stale" if !read_only => vec![step(
                 format!("fill disk {number} with what it missed"),
                 self.resync(number),
@@ -118,7 +157,7 @@ impl<'a> Commands<'a> {
 }
 
 /// A path as a shell reads it back.
-fn word(path: &Path) -> String {
+pub fn word(path: &Path) -> String {
     String::from_utf8_lossy(&quote(path.as_os_str().as_bytes())).into_owned()
 }
 
@@ -157,6 +196,8 @@ mod tests {
         check("absent", false, &[resync, replace]);
         check("stale", false, &[resync]);
         check("expelled", false, &[replace, resync]);
+        check("left-behind", false, &[replace]);
+        check("left-behind", true, &[]);
         let here = "stele disk replace --vault /v 2 '/v/a disk'";
         check("unreadable", false, &[here, replace]);
         check("absent", true, &["stele serve --vault /v"]);

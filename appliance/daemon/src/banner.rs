@@ -180,7 +180,7 @@ fn print(text: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::control::protocol::{DiskStatus, NextStep, PeopleSummary};
+    use crate::control::protocol::{DiskStatus, NextStep, OpeningStatus, PeopleSummary};
     use crate::status::health;
 
     fn disk(file: &str, state: &str, note: Option<&str>) -> DiskStatus {
@@ -241,6 +241,7 @@ mod tests {
             index_rebuilt,
             walked_segments: 0,
             unexplained_versions: 0,
+            outlook: None,
         };
         let address = SocketAddr::from(([0, 0, 0, 0], 9000));
         let took = Duration::from_millis(1234);
@@ -291,6 +292,14 @@ mod tests {
             erasure_suspended: true,
             witness_silent: true,
             waiting: vec!["request 7 (erase) needs 1 approver before then".to_owned()],
+            openings: vec![OpeningStatus {
+                number: 1,
+                record: 40,
+                at: "some day".to_owned(),
+                left: vec!["ab".to_owned(), "cd".to_owned()],
+                has_lost: true,
+            }],
+            frees_from: Some("a week later".to_owned()),
         });
         let text = said(&directory, &status, false);
         for part in [
@@ -299,6 +308,8 @@ mod tests {
             "nothing is destroyed now: the clocks",
             "nothing is destroyed now: no witness",
             "waits    request 7 (erase) needs 1 approver before then\n",
+            "forced   open at some day (number 1, record 40) without 2 disks; records are lost\n",
+            "forced   nothing is destroyed and no special right counts before a week later\n",
             "what has expired goes when two people sign for it",
         ] {
             assert!(text.contains(part), "{part} is missing in:\n{text}");

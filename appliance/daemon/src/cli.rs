@@ -2,6 +2,7 @@
 
 pub mod client;
 pub mod expiry;
+pub mod force;
 pub mod people;
 pub mod tls;
 
@@ -16,6 +17,7 @@ use crate::keys::KeySource;
 
 use client::{BucketVerb, ClientVerb};
 use expiry::{ClockVerb, EraseVerb, ExpiryVerb, HoldVerb};
+use force::ForceVerb;
 use people::{ApproveVerb, CertificateArgs, PeopleVerb, RequestArgs};
 use tls::TlsVerb;
 
@@ -81,6 +83,9 @@ pub enum Verb {
     /// See the clocks, set a simulated one forward, or draft a correction.
     #[command(subcommand)]
     Clock(ClockVerb),
+    /// Open a vault that lost too many disks for good with those that are left, as two people sign for it.
+    #[command(subcommand)]
+    ForceOpen(ForceVerb),
     /// Say all that can be said of a destruction, but for names, which went with the keys.
     Certificate(CertificateArgs),
     /// Run the network face of a served vault; started by `serve`, never by hand.
@@ -206,6 +211,10 @@ pub struct ServeArgs {
     /// front of it. May be repeated. Its certificate is put in with `stele tls install`.
     #[arg(long = "domain", value_name = "NAME", value_parser = parse_domain)]
     pub domains: Vec<String>,
+    /// Open the vault with the disks that are left, as two people signed it: the texts of `stele force-open`, each with
+    /// its signature beside it. Only for the first start after they signed.
+    #[arg(long, num_args = 2, value_names = ["REQUEST", "APPROVAL"])]
+    pub force_open: Option<Vec<PathBuf>>,
 }
 
 /// `stele status` and `stele disk list`.

@@ -147,8 +147,13 @@ pub fn read(path: &Path) -> Outcome<String> {
 
 /// Where the note of a drafted text lies.
 pub fn note_path(path: &Path) -> PathBuf {
+    beside(path, ".note")
+}
+
+/// The file of the same name with this behind it.
+pub fn beside(path: &Path, more: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
-    name.push(".note");
+    name.push(more);
     PathBuf::from(name)
 }
 

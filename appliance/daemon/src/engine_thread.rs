@@ -22,9 +22,9 @@ use stele_device::disk::{Disk, DiskError, Done, OpId};
 use stele_device::linger::linger;
 use stele_device::linux::clock::SystemClock;
 use stele_format::geometry::DiskGeometry;
-use stele_format::units::{DiskId, Generation, LogIndex, UnixMillis};
+use stele_format::units::{DiskId, LogIndex, UnixMillis};
 use stele_store::engine::{
-    Action, Attachment, DiskRefusal, DiskSlot, DrainRefusal, Engine, Event, Now, Offer,
+    Action, Attachment, DiskRefusal, DiskSlot, DrainRefusal, Engine, Event, LabelAge, Now, Offer,
 };
 use stele_store::index::{IndexReply, IndexRequest};
 use stele_store::job::{Job, JobDone};
@@ -153,8 +153,8 @@ pub struct Arrival {
     pub identity: DiskId,
     /// Its layout.
     pub geometry: DiskGeometry,
-    /// The newest generation its label has.
-    pub generation: Generation,
+    /// How old its label is.
+    pub age: LabelAge,
     /// The disk.
     pub disk: Box<dyn Disk>,
 }
@@ -420,7 +420,7 @@ impl EngineThread {
             }
             Local::Learn { signer, known } => {
                 self.received = true;
-                self.engine.learn_log_key(signer);
+                self.engine.learn_log_key(&signer);
                 known.send(()).ok();
             }
             Local::Offer { number, reply } => drop(reply.send(self.engine.offer(number))),
@@ -460,7 +460,7 @@ impl EngineThread {
             name: arrival.name,
             disk: arrival.identity,
             geometry: arrival.geometry,
-            generation: arrival.generation,
+            age: arrival.age,
         };
         let now = self.now();
         match self.engine.attach(now, attachment, &mut self.actions) {

@@ -170,6 +170,20 @@ pub enum Error {
     /// The engine refused to open the disks.
     #[error("the vault cannot be opened: {0}")]
     Open(#[from] stele_store::recovery::OpenError),
+    /// The log is shorter than it was.
+    #[error(
+        "the vault cannot be opened: {short}. Only if those disks are lost for good, see what two people can open \
+         without them: {look}"
+    )]
+    OpenShort {
+        /// What is missing.
+        short: stele_store::recovery::OpenError,
+        /// The command.
+        look: String,
+    },
+    /// Nothing is forced open, or nothing is drafted for it.
+    #[error(transparent)]
+    NotForced(#[from] crate::force::NotForced),
     /// The engine refused a question of the daemon itself.
     #[error("the vault refused its own configuration: {0}")]
     Refused(#[from] Refusal),

@@ -9,12 +9,13 @@ use stele_device::linux::clock::SystemClock;
 use stele_format::label::VaultFlags;
 use stele_format::units::UnixMillis;
 use stele_gateway::wire::Confined;
-use stele_store::engine::FillProgress;
+use stele_store::engine::{FillProgress, LEFT_BEHIND};
 use stele_store::forecast::Outlook;
 use stele_store::heal::Lost;
 use stele_store::index::IndexUsage;
 use stele_store::index::message::MirrorState;
 use stele_store::pool::MemberState;
+use stele_store::request::ReadOnlyReason;
 use stele_store::status::{Alarm, DiskStatus as EngineDisk, HealStatus, Status as EngineStatus};
 
 use crate::advice::Commands;
@@ -71,7 +72,9 @@ pub fn live_status(engine: &EngineStatus, place: &Place) -> Status {
     let flags = VaultFlags::new(engine.flags).unwrap_or_default();
     let counters = engine.counters;
     let disks = disks(engine, &place.bays.now());
-    let read_only = engine.read_only.is_some();
+    let commands = Commands::new(&place.directory);
+    let mut next = commands.next(&disks, engine.read_only.is_some());
+    next.extend(may_be_forced(engine).then(|| commands.last_resort()));
     Status {
         serving: true,
         process: Some(std::process::id()),
@@ -84,7 +87,7 @@ pub fn live_status(engine: &EngineStatus, place: &Place) -> Status {
         evaluation: flags.contains(VaultFlags::EVALUATION),
         keys: Some(place.keys.status()),
         simulated_clock: flags.contains(VaultFlags::SIMULATED_CLOCK),
-        next: Commands::new(&place.directory).next(&disks, read_only),
+        next,
         disks,
         alarms: engine.alarms.iter().map(alarm).collect(),
         log: Some(LogStatus {
@@ -122,6 +125,21 @@ pub fn live_status(engine: &EngineStatus, place: &Place) -> Status {
             drift_ms: drift(SystemClock.wall_ms(), engine.compliance.get()),
         }),
         people: None,
+    }
+}
+
+/// Whether the vault is only read because of what is missing, so that two people could go on without it.
+fn may_be_forced(engine: &EngineStatus) -> bool {
+    match &engine.read_only {
+        Some(ReadOnlyReason::TooFewDisks { .. } | ReadOnlyReason::JournalDamaged { .. }) => true,
+        Some(
+            ReadOnlyReason::Full
+            | ReadOnlyReason::NumbersUsedUp
+            | ReadOnlyReason::NewerFormat
+            | ReadOnlyReason::Alone { .. }
+            | ReadOnlyReason::LookedAt,
+        )
+        | None => false,
     }
 }
 
@@ -176,6 +194,11 @@ fn reasons(engine: &EngineStatus) -> Vec<String> {
         None if missing > 0 => {
             let all = engine.disks.len();
             reasons.push(format!("{missing} of {all} disks do not take part"));
+            let active = |disk: &&EngineDisk| disk.state == MemberState::Active;
+            if engine.disks.iter().filter(active).count() == 1 {
+                // Only a forced opening leaves a vault that writes so.
+                reasons.push("nothing is stored on one disk alone".to_owned());
+            }
         }
         None => {}
     }
@@ -333,6 +356,9 @@ fn disk_status(
     leaves: bool,
 ) -> DiskStatus {
     let (state, note) = match (disk, here, &bay.fault) {
+        (Some(disk), ..) if disk.reason == Some(LEFT_BEHIND) => {
+            ("left-behind", Some(LEFT_BEHIND.to_owned()))
+        }
         (Some(disk), true, _) if leaves => ("draining", disk.reason.map(str::to_owned)),
         (Some(disk), false, _) if disk.state == MemberState::Drained => ("drained", None),
         (Some(disk), true, _) => (word(disk.state), disk.reason.map(str::to_owned)),
@@ -430,6 +456,18 @@ mod tests {
         );
         let drained = "drained: a reason";
         check(Some(&here(MemberState::Drained)), None, "drained", drained);
+        let left = |name: &str, state| {
+            let reason = Some(LEFT_BEHIND);
+            EngineDisk {
+                reason,
+                ..engine_disk(name, state)
+            }
+        };
+        let words = format!("left behind: {LEFT_BEHIND}");
+        let gone = left("", MemberState::Absent);
+        check(Some(&gone), Some("no such disk"), "left-behind", &words);
+        let back = left("/d", MemberState::Stale);
+        check(Some(&back), None, "left-behind", &words);
         let gone = engine_disk("", MemberState::Drained);
         let taken_out = "drained, and not used any more";
         check(Some(&gone), Some("no such disk"), "drained", taken_out);

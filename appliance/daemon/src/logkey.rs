@@ -47,7 +47,9 @@ pub fn certify(link: &Link, pool: PoolId, certificate: &Certificate) -> Outcome<
             .iter()
             .find(|signer| signer.key().public() == &named.key.0),
     };
-    Ok(signer.and_then(|signer| signer.certify(certificate)))
+    // Keys are kept without the name that the log has after a forced opening.
+    let opening = view.origin.opening();
+    Ok(signer.and_then(|signer| signer.after(opening).certify(certificate)))
 }
 
 /// Makes a key that people may give the log, stores it durably, and lets the engine know it. One that they do not

@@ -27,6 +27,7 @@ mod error;
 mod evil;
 mod expiry;
 mod files;
+mod force;
 mod gateway;
 mod join;
 mod keys;
@@ -86,10 +87,17 @@ fn main() -> ExitCode {
 
 fn run(verb: Option<Verb>) -> Outcome<()> {
     match verb {
-        None => serve::serve(&PathBuf::from(VAULT_DEFAULT), (LISTEN_DEFAULT, &[]), None),
+        None => {
+            let wishes = serve::Wish::default();
+            serve::serve(&PathBuf::from(VAULT_DEFAULT), (LISTEN_DEFAULT, &[]), wishes)
+        }
         Some(Verb::Serve(args)) => {
             let reached = (args.listen, args.domains.as_slice());
-            serve::serve(&args.vault, reached, args.index_cache_bytes)
+            let wishes = serve::Wish {
+                index_cache_bytes: args.index_cache_bytes,
+                force: force::ordered(args.force_open.as_deref())?,
+            };
+            serve::serve(&args.vault, reached, wishes)
         }
         Some(Verb::Status(args)) => status::status(&args.vault, args.json),
         Some(Verb::Checkpoint(args)) => checkpoint::run(&args),
@@ -104,6 +112,7 @@ fn run(verb: Option<Verb>) -> Outcome<()> {
         Some(Verb::Erase(verb)) => expiry::erase(verb),
         Some(Verb::Hold(verb)) => expiry::hold(verb),
         Some(Verb::Clock(verb)) => expiry::clock(verb),
+        Some(Verb::ForceOpen(verb)) => force::run(verb),
         Some(Verb::Certificate(args)) => approve::certificate(&args),
         Some(Verb::Gateway) => gateway::child::run(),
     }

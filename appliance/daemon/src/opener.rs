@@ -10,14 +10,24 @@ use stele_store::config::NewBucket;
 use stele_store::engine::{DiskSlot, World};
 use stele_store::keys::chunk::AwsLc;
 use stele_store::policy::BucketKind;
-use stele_store::recovery::{self, OpenOptions, Opened, Progress};
+use stele_store::recovery::{self, Force, OpenError, OpenOptions, Opened, Progress};
 
 use crate::bays::Bays;
 use crate::engine_thread::now;
 use crate::error::{Error, Outcome};
+use crate::force::NotForced;
 use crate::keys::Keys;
 use crate::limits::INDEX_CACHE_BYTES;
 use crate::media::open_area;
+
+/// What one opening is to do beside the usual. No clone of an [`Opener`] keeps it.
+#[derive(Debug, Default)]
+pub struct How {
+    /// Make the index anew from the journal.
+    pub new_index: bool,
+    /// What to do about a vault that cannot go on by itself.
+    pub force: Option<Force>,
+}
 
 /// Everything an opening needs beside the disks. A clone opens the same vault.
 #[derive(Debug, Clone)]
@@ -40,7 +50,7 @@ impl Opener {
     pub fn open(
         &self,
         disks: Vec<Option<Box<dyn Disk>>>,
-        new_index: bool,
+        how: How,
         progress: Progress,
     ) -> Outcome<Opened> {
         let bays = self.bays.now();
@@ -54,13 +64,18 @@ impl Opener {
         let options = OpenOptions {
             cache_bytes,
             new_bucket: new_bucket(self.client_buckets),
-            new_index,
+            new_index: how.new_index,
+            force: how.force,
             progress,
             ..OpenOptions::default()
         };
         let world = world(self.keys.open()?)?;
         let now = now(&SystemClock);
-        Ok(recovery::open(disks, &mut areas, world, &options, now)?)
+        let opened = recovery::open(disks, &mut areas, world, &options, now);
+        opened.map_err(|error| match error {
+            OpenError::NotForced(refusal) => NotForced::Store(refusal).into(),
+            other => other.into(),
+        })
     }
 }
 

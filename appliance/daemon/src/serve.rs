@@ -17,10 +17,12 @@ use stele_device::linux::disk::{OpenMode, Wishes};
 use stele_gateway::claim::Clients as Secrets;
 use stele_gateway::limits::{DOMAINS, SLAB_BYTES};
 use stele_gateway::{GatewayError, SlabPool};
+use stele_store::recovery::{Force, ForcedOrder, OpenError};
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use zeroize::Zeroizing;
 
+use crate::advice::Commands;
 use crate::banner::{self, Facts};
 use crate::bays::Bays;
 use crate::bell::Bell;
@@ -62,15 +64,28 @@ use crate::vault::{Directory, State};
 /// Where a vault listens, and names under which it is reached beside the usual ones.
 pub type Reached<'a> = (SocketAddr, &'a [String]);
 
+/// What a start may be told beside where it listens.
+#[derive(Debug, Default)]
+pub struct Wish {
+    /// Memory for pages of the index, if it is not the usual amount.
+    pub index_cache_bytes: Option<u64>,
+    /// A forced opening as two people signed it.
+    pub force: Option<ForcedOrder>,
+}
+
 /// Serves a vault until a signal asks to stop; makes a default evaluation vault where there is
 /// nothing.
 ///
 /// # Errors
 /// Why it cannot be served, or that it ended by a fault.
-pub fn serve(dir: &Path, reached: Reached<'_>, index_cache_bytes: Option<u64>) -> Outcome<()> {
+pub fn serve(dir: &Path, reached: Reached<'_>, wish: Wish) -> Outcome<()> {
     let (listen, _) = reached;
     let started = Instant::now();
     let directory = Directory::new(dir)?;
+    if wish.force.is_some() {
+        // Nobody signed for a new vault.
+        directory.existing()?;
+    }
     let mut lock = take(&directory, listen)?;
     // Looked at again: before the lock was ours, somebody else may have changed it.
     let config = directory.existing()?;
@@ -101,9 +116,11 @@ pub fn serve(dir: &Path, reached: Reached<'_>, index_cache_bytes: Option<u64>) -
         keys,
         bays: bays.clone(),
         client_buckets: config.client_buckets(),
-        index_cache_bytes,
+        index_cache_bytes: wish.index_cache_bytes,
     };
-    let mut machine = Machine::start(slots, opener, &bell)?;
+    let force = wish.force.map(|order| Force::Open(Box::new(order)));
+    let machine = Machine::start(slots, opener, force, &bell);
+    let mut machine = machine.map_err(|error| last_resort(error, &directory))?;
     let charge = Charge {
         link: machine.link(),
         bell,
@@ -180,8 +197,22 @@ fn take_port(address: SocketAddr) -> Outcome<TcpListener> {
     })
 }
 
+/// A log that ends too early names what two people can do about it.
+fn last_resort(error: Error, directory: &Directory) -> Error {
+    match error {
+        Error::Open(short @ OpenError::LogShort { .. }) => Error::OpenShort {
+            short,
+            look: Commands::new(directory.path()).look(),
+        },
+        other => other,
+    }
+}
+
 /// Without a single disk there is nothing to ask the engine.
-fn require_any(slots: &[Slot]) -> Outcome<()> {
+///
+/// # Errors
+/// None of them can be opened.
+pub fn require_any(slots: &[Slot]) -> Outcome<()> {
     if slots.iter().any(|slot| slot.disk.is_ok()) {
         return Ok(());
     }
@@ -528,5 +559,29 @@ impl Face {
             name = machine.death() => Err(Error::ThreadDied { name }),
             () = control.serve(answerer) => Ok(()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_log_that_ends_too_early_names_what_to_plug_in_and_the_last_resort() {
+        let directory = Directory::new(Path::new("/a vault")).expect("named");
+        let short = || OpenError::LogShort {
+            first: 7,
+            last: 9,
+            missing: "disk 2".to_owned(),
+        };
+        let said = last_resort(short().into(), &directory).to_string();
+        let at = |part: &str| said.find(part).unwrap_or_else(|| panic!("{part}: {said}"));
+        let look = at("stele force-open look --vault '/a vault'");
+        assert!(
+            at("records 7 to 9") < at("disk 2") && at("disk 2") < look,
+            "{said}"
+        );
+        let other = last_resort(OpenError::NoLabel.into(), &directory).to_string();
+        assert!(!other.contains("force-open"), "{other}");
     }
 }

@@ -7,8 +7,8 @@ use serde::Serialize;
 use stele_device::keyprovider::AnchorKind;
 
 use crate::control::protocol::{
-    DiskStatus, FillStatus, ForecastStatus, GatewayStatus, HealingStatus, NextStep, PeopleSummary,
-    Status,
+    DiskStatus, FillStatus, ForecastStatus, GatewayStatus, HealingStatus, NextStep, OpeningStatus,
+    PeopleSummary, Status,
 };
 use crate::control::socket::ask_status;
 use crate::error::Outcome;
@@ -157,9 +157,33 @@ pub fn people_lines(people: &PeopleSummary) -> String {
     if people.witness_silent {
         text.push_str("people   nothing is destroyed now: no witness was heard for 30 days\n");
     }
+    text.extend(people.openings.iter().map(opening_line));
+    if let Some(from) = &people.frees_from {
+        text.push_str(&format!(
+            "forced   nothing is destroyed and no special right counts before {from}\n"
+        ));
+    }
     let waiting = people.waiting.iter();
     text.extend(waiting.map(|request| format!("waits    {request}\n")));
     text
+}
+
+fn opening_line(opening: &OpeningStatus) -> String {
+    let OpeningStatus {
+        number,
+        record,
+        at,
+        left,
+        has_lost,
+    } = opening;
+    let disks = match left.len() {
+        1 => "1 disk".to_owned(),
+        count => format!("{count} disks"),
+    };
+    let lost = if *has_lost { "are" } else { "may be" };
+    format!(
+        "forced   open at {at} (number {number}, record {record}) without {disks}; records {lost} lost\n"
+    )
 }
 
 /// The pool's state with its reasons.
@@ -220,6 +244,7 @@ pub fn health(state: &str, reason: Option<&str>, fill: Option<&FillStatus>) -> S
         ("expelled", None) => "failed".to_owned(),
         ("drained", Some(reason)) => format!("drained: {reason}"),
         ("drained", None) => "drained, and not used any more".to_owned(),
+        ("left-behind", Some(reason)) => format!("left behind: {reason}"),
         ("draining", _) => fill.map_or_else(
             || "draining".to_owned(),
             |fill| format!("draining {}", share(fill)),

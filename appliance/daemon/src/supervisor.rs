@@ -15,7 +15,7 @@ use stele_format::units::LogIndex;
 use stele_store::engine::{DiskRefusal, DiskSlot, DrainRefusal, Offer};
 use stele_store::policy::wiping::{FoundDisk, NotWiped};
 use stele_store::receipts::LogSigner;
-use stele_store::recovery::{OpenReport, Opened, Progress};
+use stele_store::recovery::{Force, OpenReport, Opened, Progress};
 use stele_store::request::{Answer, Command, Refusal};
 use stele_store::status::Status;
 use stele_store::wipe::{Found, WipeDone, WipeOrder};
@@ -30,7 +30,7 @@ use crate::gateway::Question;
 use crate::limits::{
     LOCAL_QUEUE_COUNT_MAX, QUESTION_QUEUE_COUNT_MAX, REBUILD_POLL_MS, RELEASE_MS_MAX, START_TOLD_MS,
 };
-use crate::opener::Opener;
+use crate::opener::{How, Opener};
 use crate::vault::disks::Slot;
 use crate::watch::{Deaths, Watch};
 use crate::workers::{start_index, start_workers};
@@ -50,14 +50,23 @@ pub struct Machine {
 pub struct Link(mpsc::Sender<Local>);
 
 impl Machine {
-    /// Opens the pool on these disks and starts its threads. Recovery runs inside.
+    /// Opens the pool on these disks and starts its threads. Recovery runs inside. Only this start forces anything.
     ///
     /// # Errors
     /// Why the engine refuses, or that a thread cannot be started.
-    pub fn start(slots: Vec<Slot>, opener: Opener, bell: &Bell) -> Outcome<Machine> {
+    pub fn start(
+        slots: Vec<Slot>,
+        opener: Opener,
+        force: Option<Force>,
+        bell: &Bell,
+    ) -> Outcome<Machine> {
         let disks = slots.into_iter().map(|slot| slot.disk.ok()).collect();
         let progress = Progress::default();
-        let opened = told(&progress.clone(), || opener.open(disks, false, progress))?;
+        let how = How {
+            new_index: false,
+            force,
+        };
+        let opened = told(&progress.clone(), || opener.open(disks, how, progress))?;
         Machine::run(opened, opener, bell)
     }
 

@@ -241,7 +241,7 @@ mod destruction {
 
     use crate::index::Fact;
     use crate::index::rows::{
-        CosignedRow, DestroyedRow, EnactedRow, RecordLocation, ScopeRow, StatementRow,
+        CosignedRow, DestroyedRow, EnactedRow, ForcedRow, RecordLocation, ScopeRow, StatementRow,
     };
 
     pub(super) fn facts(header: &RecordHeader, body: &Body, location: RecordLocation) -> Vec<Fact> {
@@ -291,6 +291,17 @@ mod destruction {
                 row: EnactedRow {
                     index: header.log_index,
                     at,
+                },
+            },
+            Body::ForcedOpen(forced) => Fact::ForcedOpen {
+                index: header.log_index,
+                row: ForcedRow {
+                    at,
+                    request: forced.request,
+                    opening: forced.opening,
+                    last: forced.last,
+                    durable: forced.durable,
+                    left: forced.left.clone(),
                 },
             },
             Body::Cosigned(note) => Fact::Cosigned {

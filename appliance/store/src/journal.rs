@@ -35,6 +35,7 @@ use crate::plants::{Plant, on};
 use crate::pool::{Place, Pool};
 use crate::position;
 pub use crate::position::JournalPosition;
+use crate::recovery::table::quorum;
 use crate::segment::{FrameFacts, LogState, NewSegment, SegmentWriter};
 use crate::sequence::{LogHead, Sequenced, Sequencing, sequence};
 
@@ -86,6 +87,8 @@ pub struct Journal {
     switched: bool,
     /// The open segment is to be closed as soon as its successor is allocated.
     renew: bool,
+    /// Disks that took part when the open segment was begun on them.
+    opened_on: usize,
     closed: bool,
     bytes_since_snapshot: u64,
     /// Compliance time of the newest record.
@@ -134,6 +137,7 @@ impl Journal {
             full: false,
             switched: false,
             renew: false,
+            opened_on: slots.len(),
             closed: false,
             bytes_since_snapshot: 0,
             newest: compliance,
@@ -220,6 +224,11 @@ impl Journal {
     #[must_use]
     pub fn segment(&self) -> SegmentId {
         self.writer.id()
+    }
+
+    /// Copies that acknowledge a frame of the open segment, as recovery will judge it.
+    pub(crate) fn quorum(&self) -> usize {
+        quorum(self.opened_on)
     }
 
     /// The epoch keys are counted in.

@@ -1,5 +1,7 @@
 //! Every limit of the engine, with its unit in its name.
 
+use stele_format::limits::LABEL_RING_BLOCKS;
+
 /// Buckets a vault keeps.
 pub const BUCKET_COUNT_MAX: u32 = 1_000;
 /// Bytes at the start of a disk that must be zeros for it to count as blank.
@@ -43,6 +45,13 @@ pub const IDLE_MARKER_MS: u64 = 20;
 pub const UNFLUSHED_CHUNK_COUNT_MAX: u32 = 8;
 /// Index rows held in memory before a snapshot is taken.
 pub const SNAPSHOT_ROW_COUNT: usize = 50_000;
+/// How far a forced opening leaves behind what the lost disks may have numbered: epochs, of which a start takes one.
+pub const FORCED_EPOCH_LEAP: u32 = 1 << 10;
+/// Segments that a forced opening leaves out.
+pub const FORCED_SEGMENT_LEAP: u64 = 1 << 20;
+/// Label generations that a forced opening leaves out: whole rounds of the ring, so that the next label has the next
+/// place, as ever.
+pub const FORCED_GENERATION_LEAP: u64 = (1 << 14) * LABEL_RING_BLOCKS as u64;
 /// Records replayed at a start after which that start takes a snapshot at once.
 pub const SNAPSHOT_RECORD_COUNT: u64 = 1_000;
 /// Journal bytes after which a snapshot is taken.
@@ -124,6 +133,8 @@ pub const SCRUB_BUSY_BYTES_PER_S: u64 = 8 << 20;
 pub const FILL_BUSY_BYTES_PER_S: u64 = 64 << 20;
 /// Newest checkpoints whose size and root are remembered, to tell one of another history: 40 bytes each.
 pub const REMEMBERED_ROOTS_MAX: usize = 1 << 16;
+/// Earlier names of a log that was forced open, under which its newest checkpoint is signed too.
+pub const LINKED_NAMES_MAX: u32 = 7;
 /// Longest receipt that is given: a header of an answer carries it, in base64.
 pub const RECEIPT_BYTES_MAX: usize = 4 << 10;
 /// Kinds of refused attempts gathered at a time, by what was tried, who tried and where; beyond it one more for

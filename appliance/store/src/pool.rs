@@ -13,7 +13,7 @@ use stele_format::geometry::DiskGeometry;
 use stele_format::label::{Features, StaticLabel, VaultFlags};
 use stele_format::record::Scrub;
 use stele_format::units::{
-    ByteCount, DiskId, Epoch, Generation, LaneId, PoolId, SegmentId, Sequence, UnitIndex,
+    ByteCount, DiskId, Epoch, Generation, LaneId, Opening, PoolId, SegmentId, Sequence, UnitIndex,
     UnixMillis,
 };
 
@@ -152,6 +152,8 @@ pub struct Pool {
     pub generation: Generation,
     /// Newest label generation known to be on every disk that it calls active.
     pub in_force: Generation,
+    /// How often the vault was forced open.
+    pub opening: Opening,
     /// Bytes per unit.
     pub unit_bytes: u32,
     /// Units of a full segment.
@@ -272,10 +274,11 @@ impl Pool {
             .and_then(|member| member.slot)
     }
 
-    /// Disks that must take a write for it to be acknowledged: two, or one in a pool made of one.
+    /// Disks that must take a write for it to be acknowledged: two, or one in a pool of one. Only a forced opening
+    /// leaves one of several.
     #[must_use]
     pub fn needed(&self) -> usize {
-        quorum(self.members.len())
+        quorum(self.voters().count().max(1))
     }
 
     /// Disks a start must have to write: more than half of the membership in force, since any two
@@ -459,6 +462,13 @@ impl Pool {
         extents
     }
 
+    /// Whether a copy of a segment lies on a disk, or is owed to it.
+    #[must_use]
+    pub fn lies_on(&self, segment: SegmentId, disk: DiskId) -> bool {
+        let places = self.segments.get(&segment).map(|info| &info.places);
+        places.is_some_and(|places| places.iter().any(|place| place.disk == disk))
+    }
+
     /// Units a disk must have at least: room for all it holds or held, and for a segment.
     #[must_use]
     pub fn unit_count_needed(&self, disk: DiskId) -> u32 {
@@ -512,7 +522,7 @@ impl Pool {
             let slow = m.slow_until_ms > self.now_ms;
             (slow, std::cmp::Reverse(m.units.free), m.ordinal)
         });
-        let places: Vec<Place> = candidates
+        let mut places: Vec<Place> = candidates
             .into_iter()
             .filter_map(|m| {
                 let first_unit = UnitIndex::new(m.units.find(self.segment_units)?);
@@ -523,7 +533,42 @@ impl Pool {
             })
             .take(copies)
             .collect();
-        (places.len() >= self.needed().min(copies)).then_some(places)
+        if places.len() < self.needed().min(copies) {
+            return None;
+        }
+        if self.is_alone() && copies > 1 {
+            places.extend(self.place_owed());
+        }
+        Some(places)
+    }
+
+    /// Whether one disk is left of several, after a forced opening.
+    #[must_use]
+    pub fn is_alone(&self) -> bool {
+        let stays = |member: &&Member| member.state != MemberState::Drained;
+        self.voters().count() == 1 && self.members.iter().filter(stays).count() > 1
+    }
+
+    /// Where the second copy belongs that a disk which is left alone cannot give a segment: on a lost disk, so that
+    /// whatever takes its place is given that copy with all others. Better on one that nothing fills yet.
+    fn place_owed(&self) -> Option<Place> {
+        let lost =
+            |member: &&Member| !matches!(member.state, MemberState::Active | MemberState::Drained);
+        let by_turn = |member: &&Member| (member.state == MemberState::Joining, member.ordinal);
+        let owed = self.members.iter().filter(lost).min_by_key(by_turn)?;
+        let first_unit = match owed.geometry {
+            Some(_) => owed.units.find(self.segment_units)?,
+            // Nobody knows how large its successor is: it must have room for this, too.
+            None => {
+                let ends = self.extents_on(owed.disk).into_iter();
+                let ends = ends.map(|(first, units)| first + units);
+                ends.max().unwrap_or(0)
+            }
+        };
+        Some(Place {
+            disk: owed.disk,
+            first_unit: UnitIndex::new(first_unit),
+        })
     }
 
     /// Units of a disk that data may ever take.

@@ -21,17 +21,18 @@ use stele_format::record::{Body, KeyChange};
 use stele_format::statement::LogPublic;
 use stele_format::tree::proof::Proofs;
 use stele_format::tree::{Frontier, TreeHash, leaf_hash};
-use stele_format::units::{LogIndex, PoolId};
+use stele_format::units::{LogIndex, Opening, PoolId};
 
-use crate::limits::{RECEIPT_BYTES_MAX, REMEMBERED_ROOTS_MAX};
+use crate::limits::{LINKED_NAMES_MAX, RECEIPT_BYTES_MAX, REMEMBERED_ROOTS_MAX};
 use crate::sequence::{LogHead, Sequenced};
 
 /// A record's header as the log has it.
 pub(crate) type HeaderBytes = [u8; RECORD_HEADER_BYTES as usize];
 
 /// The private half of a log's key.
+#[derive(Clone)]
 pub struct LogSigner {
-    pair: Ed25519KeyPair,
+    pair: Arc<Ed25519KeyPair>,
     key: LogKey,
 }
 
@@ -45,7 +46,16 @@ impl LogSigner {
         let pair = Ed25519KeyPair::from_seed_unchecked(seed).map_err(|_| refused)?;
         let public = pair.public_key().as_ref().try_into().map_err(|_| refused)?;
         let key = LogKey::new(Origin::of(pool), &public)?;
+        let pair = Arc::new(pair);
         Ok(Self { pair, key })
+    }
+
+    /// The same key for the log after this many forced openings.
+    #[must_use]
+    pub fn after(&self, opening: Opening) -> Self {
+        let pair = Arc::clone(&self.pair);
+        let key = self.key.after(opening);
+        Self { pair, key }
     }
 
     /// The public half.
@@ -142,6 +152,8 @@ pub(crate) struct Receipts {
     signer: Option<Arc<LogSigner>>,
     /// Every key at hand, the first one of the log first.
     known: Vec<Arc<LogSigner>>,
+    /// How often the vault was forced open, which is in the name of its log.
+    opening: Opening,
     /// A record that changes the key is on its way.
     changing: bool,
     /// Of the frame in flight: handed out once it is durable, forgotten otherwise.
@@ -167,14 +179,18 @@ pub(crate) enum Told {
 
 impl Receipts {
     /// Signs from now on, beginning with this log, which is durable; none for a vault that is only read. Of these
-    /// keys that one signs which the log names, or the first where it names none.
+    /// keys that one signs which the log names, or the first where it names none; under the log's name after so many
+    /// forced openings.
     pub(crate) fn sign_with(
         &mut self,
         known: Vec<Arc<LogSigner>>,
+        opening: Opening,
         named: Option<LogPublic>,
         durable: Option<&LogHead>,
     ) {
-        self.known = known;
+        let renamed = known.iter().map(|one| Arc::new(one.after(opening)));
+        self.known = renamed.collect();
+        self.opening = opening;
         self.signer = match named {
             None => self.known.first().cloned(),
             Some(key) => self.find(key),
@@ -186,9 +202,9 @@ impl Receipts {
     }
 
     /// Learns a key that people may give the log.
-    pub(crate) fn learn(&mut self, signer: Arc<LogSigner>) {
+    pub(crate) fn learn(&mut self, signer: &LogSigner) {
         if !self.knows(signer.public()) {
-            self.known.push(signer);
+            self.known.push(Arc::new(signer.after(self.opening)));
         }
     }
 
@@ -259,6 +275,25 @@ impl Receipts {
     /// Who signs.
     pub(crate) fn signer(&self) -> Option<&Arc<LogSigner>> {
         self.signer.as_ref()
+    }
+
+    /// The newest checkpoint, signed under every name that the log had: whoever knows one of them believes the newest
+    /// one. As [`Receipts::latest`] in a log that was never forced open.
+    pub(crate) fn linked(&self) -> Option<Arc<str>> {
+        let (signer, latest) = (self.signer.as_ref()?, self.latest.as_ref()?);
+        if self.opening.is_zero() {
+            return self.latest();
+        }
+        let checkpoint = *UnverifiedCheckpoint::parse(&latest.text).ok()?.claims();
+        let text = checkpoint.to_string();
+        let signature = signer.signature(&text)?;
+        let shown = self.opening.get().min(LINKED_NAMES_MAX);
+        let names = self.opening.get() - shown..=self.opening.get();
+        let names: Vec<LogKey> = names
+            .map(|opening| signer.key.after(Opening::new(opening)))
+            .collect();
+        let signed: Vec<_> = names.iter().map(|name| (name, &signature)).collect();
+        Some(checkpoint.note_of(&signed).into())
     }
 
     /// The newest checkpoint.

@@ -245,6 +245,17 @@ pub enum ReadOnlyReason {
     /// A feature of the format this program may only read.
     #[error("the pool uses a newer format feature; this program may only read it")]
     NewerFormat,
+    /// One disk is left of several.
+    #[error(
+        "one disk is left of the vault: nothing is stored on it alone; give it others (`stele disk replace`): {missing}"
+    )]
+    Alone {
+        /// Names of the missing ones.
+        missing: String,
+    },
+    /// Somebody wanted to look only.
+    #[error("the vault was opened to be looked at")]
+    LookedAt,
 }
 
 fn last_heard(silent: &Silent) -> String {

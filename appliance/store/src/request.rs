@@ -17,7 +17,7 @@ use crate::policy::approval::Accepted;
 use crate::policy::{Asker, BucketKind, Mode, OwnerId, Period, PrefixRule, Retention, UploadRule};
 
 pub use self::listing::{ListWish, ListedObject, ListedPart, ListedUpload, ListedVersion, Page};
-pub use self::people::{CensusPage, CensusRow, Effect, PeopleView, Tombstoned};
+pub use self::people::{CensusPage, CensusRow, Effect, OpeningView, PeopleView, Tombstoned};
 pub use crate::refusal::{DamagePlace, ReadOnlyReason, Refusal};
 
 /// Ties an answer to its question; chosen by the caller, unique while open.

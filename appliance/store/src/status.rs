@@ -382,7 +382,7 @@ impl Engine {
             epoch: self.journal.epoch().get(),
             log_size: log.next.get(),
             log_root: log.frontier.root().0,
-            checkpoint: self.receipts.latest(),
+            checkpoint: self.receipts.linked(),
             first_checkpoint: self.receipts.first(),
             log_key: self
                 .receipts

@@ -12,6 +12,10 @@ mod crash;
 mod effects;
 #[path = "destruction/erase.rs"]
 mod erase;
+#[path = "destruction/forced.rs"]
+mod forced;
+#[path = "destruction/forcing.rs"]
+mod forcing;
 #[path = "destruction/holds.rs"]
 mod holds;
 #[path = "destruction/lists.rs"]

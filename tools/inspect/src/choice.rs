@@ -6,7 +6,7 @@
 //! here and belong to the pool without it. They are looked behind, on the disks that carry them.
 
 use stele_format::label::{DynamicLabel, LabelPhase, MemberState};
-use stele_format::units::{DiskId, Generation};
+use stele_format::units::{DiskId, Generation, Opening};
 
 use crate::labels::DiskLabels;
 
@@ -17,6 +17,8 @@ pub struct Choice {
     pub labels: Vec<DynamicLabel>,
     /// The newest generation known to have come in force.
     pub in_force: Generation,
+    /// How often the vault was forced open.
+    pub opening: Opening,
 }
 
 impl Choice {
@@ -24,6 +26,14 @@ impl Choice {
     #[must_use]
     pub fn is_active(&self, disk: DiskId) -> bool {
         self.labels.iter().all(|label| is_active(label, disk))
+    }
+
+    /// Whether a disk with this newest label was left behind by a forced opening. Not so if the start of that was cut
+    /// in its last labels, of which the disk has the one before.
+    #[must_use]
+    pub fn is_left_behind(&self, own: &DynamicLabel) -> bool {
+        let counts = self.labels.first();
+        own.opening() < self.opening && counts.is_none_or(|label| label.epoch != own.epoch)
     }
 
     /// Disks that are not here and would tell which label counts.
@@ -43,15 +53,15 @@ impl Choice {
 /// Decides by the labels of the disks that are here.
 #[must_use]
 pub fn choose(disks: &[&DiskLabels]) -> Choice {
+    let opening = newest_of(disks).map(number).max().unwrap_or_default();
+    let stated = newest_of(disks).filter(|label| number(label) == opening);
     let look = Look {
         disks,
-        stated: newest_of(disks)
-            .map(|label| label.in_force)
-            .max()
-            .unwrap_or_default(),
+        opening,
+        stated: stated.map(|label| label.in_force).max().unwrap_or_default(),
     };
     let mut forgotten: Vec<&DynamicLabel> = Vec::new();
-    for label in disks.iter().flat_map(|disk| disk.statements()) {
+    for label in disks.iter().flat_map(|disk| look.statements(disk)) {
         if look.is_forgettable(label) && look.is_cut_short(label) {
             forgotten.push(label);
         }
@@ -64,8 +74,14 @@ pub fn choose(disks: &[&DiskLabels]) -> Choice {
     let in_force = whole.map_or(look.stated, |label| label.generation.max(look.stated));
     Choice {
         in_force,
+        opening,
         labels: labels.into_iter().cloned().collect(),
     }
+}
+
+/// The opening of a label.
+fn number(label: &DynamicLabel) -> Opening {
+    label.opening()
 }
 
 fn newest_of<'d>(disks: &[&'d DiskLabels]) -> impl Iterator<Item = &'d DynamicLabel> {
@@ -89,13 +105,22 @@ fn says(one: &DynamicLabel, other: &DynamicLabel) -> bool {
 /// The disks that are here.
 struct Look<'d> {
     disks: &'d [&'d DiskLabels],
+    /// Labels of a lower one say nothing.
+    opening: Opening,
     stated: Generation,
 }
 
 impl<'d> Look<'d> {
+    /// What a disk states, newest first, since the vault was last forced open.
+    fn statements(&self, disk: &'d DiskLabels) -> impl Iterator<Item = &'d DynamicLabel> {
+        let opening = self.opening;
+        disk.statements()
+            .filter(move |label| number(label) == opening)
+    }
+
     fn newest_on(&self, disk: DiskId) -> Option<&'d DynamicLabel> {
         let of_it = self.disks.iter().find(|here| here.disk() == disk);
-        of_it.and_then(|here| here.newest())
+        of_it.and_then(|here| self.statements(here).next())
     }
 
     /// Whether a label came too early to be needed, if it was cut short.
@@ -125,7 +150,7 @@ impl<'d> Look<'d> {
     fn is_everywhere(&self, label: &DynamicLabel) -> bool {
         let has_it = |disk: DiskId| {
             let mut here = self.disks.iter().filter(|here| here.disk() == disk);
-            here.any(|here| here.statements().any(|own| says(own, label)))
+            here.any(|here| self.statements(here).any(|own| says(own, label)))
         };
         label.phase == LabelPhase::Running && active(label).all(has_it)
     }
@@ -134,7 +159,7 @@ impl<'d> Look<'d> {
     fn choose(&self, forgotten: &[&'d DynamicLabel]) -> Vec<&'d DynamicLabel> {
         let remembered = |label: &&DynamicLabel| !forgotten.iter().any(|gone| says(gone, label));
         let tops = self.disks.iter();
-        let tops = tops.filter_map(|disk| disk.statements().find(remembered));
+        let tops = tops.filter_map(|disk| self.statements(disk).find(remembered));
         let tops: Vec<&DynamicLabel> = tops.collect();
         let Some(highest) = tops.iter().map(|label| label.generation).max() else {
             return Vec::new();

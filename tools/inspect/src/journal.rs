@@ -16,7 +16,7 @@ use stele_format::record::{
 };
 use stele_format::tree::Frontier;
 use stele_format::units::{
-    DiskId, Epoch, Generation, KeyClass, LogIndex, SegmentId, Sequence, UnixMillis,
+    DiskId, Epoch, Generation, KeyClass, LogIndex, Opening, SegmentId, Sequence, UnixMillis,
 };
 
 use crate::compare::{Reference, SegmentFacts, examine};
@@ -188,7 +188,7 @@ fn read_with(
         proven: pool.watermark(),
         ..Log::default()
     };
-    let line = line_of(survey);
+    let line = line_of(survey, pool.opening);
     let mut all = Vec::new();
     let mut expected = Start {
         after: SegmentId::NONE,
@@ -207,6 +207,8 @@ fn read_with(
         if let Some(place) = place {
             let next = line.get(place + 1).and_then(|next| survey.header_of(*next));
             let until = next.map(|header| header.first_sequence);
+            // After a forced opening the log goes on far from where this segment ends.
+            let until = until.filter(|until| !leaps(expected.sequence, *until));
             expected = log.read_segment(pool, &facts, &expected, until, watch);
         }
         facts.frames = Vec::new();
@@ -223,10 +225,21 @@ struct Start {
     chain: Digest,
 }
 
+/// Whether a segment that begins with this frame is the first of a later forced opening than the frame expected.
+fn leaps(expected: Sequence, first: Sequence) -> bool {
+    let opening = first.opening();
+    opening > expected.opening() && first == Sequence::first_of(opening)
+}
+
 /// The journal's segments from first to newest, each the predecessor of the next. A predecessor
 /// that is on no present disk is stepped over.
-fn line_of(survey: &Survey) -> Vec<SegmentId> {
-    let all: Vec<SegmentId> = survey.segments_of(true).collect();
+fn line_of(survey: &Survey, opening: Opening) -> Vec<SegmentId> {
+    // A forced opening that was cut short begins a segment of which nothing counts.
+    let counts = |segment: &SegmentId| {
+        let header = survey.header_of(*segment);
+        header.is_none_or(|header| header.first_sequence.opening() <= opening)
+    };
+    let all: Vec<SegmentId> = survey.segments_of(true).filter(counts).collect();
     let mut line: Vec<SegmentId> = Vec::new();
     let mut at = all.last().copied();
     while let Some(segment) = at {
@@ -257,8 +270,12 @@ impl Log {
     ) -> Start {
         let mut next = Start { ..*expected };
         if let Some(header) = &facts.header {
-            let fits = header.first_sequence == expected.sequence
+            let leaps = leaps(expected.sequence, header.first_sequence);
+            let fits = (leaps || header.first_sequence == expected.sequence)
                 && header.previous_chain == expected.chain;
+            if fits {
+                next.sequence = header.first_sequence;
+            }
             // The segment between may lie on disks that are not here.
             let elsewhere = header.previous_segment != expected.after && !pool.is_whole();
             if !fits && !self.lost && !elsewhere {

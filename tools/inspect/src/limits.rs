@@ -62,6 +62,10 @@ pub const OPERATORS_MIN: u64 = 1;
 pub const WITNESS_COUNT_MAX: usize = 8;
 /// How long all witnesses may be silent before nothing is destroyed.
 pub const WITNESS_SILENCE_MS: u64 = 30 * 24 * HOUR_MS;
+/// How long nothing frees after a forced opening.
+pub const FORCED_REST_MS: u64 = 7 * 24 * HOUR_MS;
+/// How far a forced opening leaves the epochs before it behind, at least.
+pub const FORCED_EPOCHS_MIN: u32 = 1 << 10;
 /// How far the time of a witness may lie ahead of the wall clock.
 pub const WITNESS_AHEAD_MS: u64 = 24 * HOUR_MS;
 /// People of a vault, the removed counted.

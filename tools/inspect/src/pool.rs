@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use stele_format::label::{DynamicLabel, LabelMember, MemberState};
-use stele_format::units::{DiskId, Generation, PoolId, Sequence};
+use stele_format::units::{DiskId, Generation, Opening, PoolId, Sequence};
 use thiserror::Error;
 
 use crate::choice::{Choice, choose};
@@ -68,6 +68,8 @@ pub struct Pool<'a> {
     pub disks: Vec<PoolDisk<'a>>,
     /// The newest label of all.
     pub newest: Option<DynamicLabel>,
+    /// How often the vault was forced open.
+    pub opening: Opening,
     /// Members that are not present.
     pub missing: Vec<LabelMember>,
 }
@@ -162,6 +164,7 @@ pub fn open<'a>(
     let mut pool = Pool {
         id,
         disks,
+        opening: choice.opening,
         newest,
         missing: Vec::new(),
     };
@@ -210,7 +213,14 @@ fn settle_standings(pool: &mut Pool<'_>, choice: &Choice, ledger: &mut Ledger) {
         let id = disk.labels.disk();
         let member = newest.members.iter().find(|member| member.disk == id);
         let active = choice.is_active(id);
-        if !active || own < in_force {
+        let newest_here = disk.labels.newest();
+        let forced = newest_here.is_some_and(|own| choice.is_left_behind(own));
+        if forced {
+            disk.standing = Standing::Left;
+            ledger.set_state(disk.entry, DiskState::Stale);
+            let what = "stale: it was left behind when the vault was forced open";
+            ledger.note(disk.entry, what);
+        } else if !active || own < in_force {
             disk.standing = Standing::Left;
             ledger.set_state(disk.entry, DiskState::Stale);
             let state = member.map_or("not a member any more", |m| member_word(m.state));

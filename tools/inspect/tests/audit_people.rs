@@ -76,9 +76,6 @@ fn acts(book: &mut Book, list: &[VersionRef]) -> Vec<Act> {
             value: name("100"),
         },
         Act::Clock { to },
-        Act::ForceOpen {
-            disks: vec![DiskId::from_bytes([1; 16])],
-        },
         Act::Reinitialise {
             disk: DiskId::from_bytes([1; 16]),
             label: Digest::ZERO,
@@ -138,7 +135,7 @@ fn exactly_the_allowed_pairs_of_roles_execute() {
                 }
                 let rest = match act.name() {
                     "suspend" | "remove" | "remove-key" => None,
-                    "erase" | "force-open" | "reinitialise" => Some(73 * HOUR),
+                    "erase" | "reinitialise" => Some(73 * HOUR),
                     _ => Some(7 * DAY),
                 };
                 if let Some(rest) = rest {

@@ -63,7 +63,9 @@ fn the_label_that_counts_is_that_of_the_table() {
                 assert_eq!(counts, generation, "{}", case.what);
                 let takes_part = |disk: &&DiskLabels| {
                     let own = disk.newest();
-                    let whole = own.is_some_and(|own| own.generation >= choice.in_force);
+                    let whole = own.is_some_and(|own| {
+                        own.generation >= choice.in_force && !choice.is_left_behind(own)
+                    });
                     choice.is_active(disk.disk()) && whole
                 };
                 let active = labels.iter().copied().filter(|disk| takes_part(disk));

@@ -13,9 +13,9 @@ use stele_device::disk::{Disk, DiskError, Done, OpId};
 use stele_device::sim::clock::SimClock;
 use stele_device::sim::disk::SimDiskHandle;
 use stele_device::sim::power::Power;
-use stele_format::units::{ByteCount, Generation, UnixMillis};
+use stele_format::units::{ByteCount, UnixMillis};
 use stele_store::engine::{
-    Action, Attachment, DiskRefusal, DiskSlot, DrainRefusal, Engine, Event, Now,
+    Action, Attachment, DiskRefusal, DiskSlot, DrainRefusal, Engine, Event, LabelAge, Now,
 };
 use stele_store::index::{IndexReply, IndexRequest, IndexStore};
 use stele_store::job::{Job, JobDone};
@@ -262,7 +262,7 @@ impl Machine {
             name: disk.identity().name.clone(),
             disk: label.disk,
             geometry: label.geometry,
-            generation: reading.map_or(Generation::ZERO, |read| read.highest),
+            age: reading.as_ref().map(LabelAge::of).unwrap_or_default(),
         };
         self.disks.push(Some(disk));
         let mut actions = Vec::new();

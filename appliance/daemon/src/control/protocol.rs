@@ -236,6 +236,27 @@ pub struct PeopleSummary {
     pub witness_silent: bool,
     /// Requests that wait, with their deadlines, as sentences.
     pub waiting: Vec<String>,
+    /// Every time the vault was forced open, in their order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub openings: Vec<OpeningStatus>,
+    /// Until when nothing frees after the last of them; none once that has passed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub frees_from: Option<String>,
+}
+
+/// A forced opening: two people said that the vault goes on without disks it needed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OpeningStatus {
+    /// Its number.
+    pub number: u32,
+    /// Its record in the log.
+    pub record: u64,
+    /// When, in compliance time.
+    pub at: String,
+    /// Identities of the disks that were left behind then.
+    pub left: Vec<String>,
+    /// Whether records are surely lost.
+    pub has_lost: bool,
 }
 
 /// When the vault will be full, from how it filled in the last days.

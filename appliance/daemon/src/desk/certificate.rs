@@ -33,7 +33,8 @@ impl Desk {
         }
         let status = self.link.status_now()?;
         if sign {
-            return self.signed(&body(&view, request, erase, &effect, &status), &status);
+            let body = body(&view, request, erase, &effect, &status);
+            return self.signed(&body, view.origin);
         }
         let body = body(&view, request, erase, &effect, &status);
         Ok(format!(
@@ -43,15 +44,15 @@ impl Desk {
     }
 
     /// The same as a note that the log's key signs.
-    fn signed(&self, body: &str, status: &Status) -> Outcome<String> {
+    fn signed(&self, body: &str, origin: Origin) -> Outcome<String> {
         let mut lines = vec!["Certificate of destruction".to_owned()];
         lines.extend(body.lines().map(str::to_owned));
         lines.push(
             "Every line above can be checked against the log, on disks of the vault.".to_owned(),
         );
-        let certificate = Certificate::new(Origin::of(status.pool), &lines);
+        let certificate = Certificate::new(origin, &lines);
         let certificate = certificate.ok_or(NotStated::Unsigned)?;
-        let note = crate::logkey::certify(&self.link, status.pool, &certificate)?;
+        let note = crate::logkey::certify(&self.link, origin.pool(), &certificate)?;
         Ok(note.ok_or(NotStated::Unsigned)?)
     }
 }

@@ -22,18 +22,18 @@ pub(super) struct Note {
 }
 
 impl Note {
-    fn new(words: &str) -> Outcome<Note> {
+    pub(super) fn new(words: &str) -> Outcome<Note> {
         Ok(Note {
             salt: hex(&random::<32>()?),
             words: words.to_owned(),
         })
     }
 
-    fn digest(&self) -> Digest {
+    pub(super) fn digest(&self) -> Digest {
         Digest::of(format!("{} {}", self.salt, self.words).as_bytes())
     }
 
-    fn encode(&self) -> String {
+    pub(super) fn encode(&self) -> String {
         serde_json::to_string(self).expect("plain fields always serialize")
     }
 
@@ -42,8 +42,23 @@ impl Note {
     }
 }
 
+/// What the note that comes with a statement says, if it says anything.
+///
+/// # Errors
+/// It is another one's.
+pub fn note_words(statement: &Statement, note: Option<&str>) -> Outcome<Option<String>> {
+    check_note(statement, note)?;
+    let note = note.and_then(Note::decode);
+    Ok(note
+        .map(|note| note.words)
+        .filter(|words| !words.is_empty()))
+}
+
 /// The note that comes with a statement is the one whose digest the statement cites.
-pub(super) fn check_note(statement: &Statement, note: Option<&str>) -> Outcome<()> {
+///
+/// # Errors
+/// It is another one's.
+pub fn check_note(statement: &Statement, note: Option<&str>) -> Outcome<()> {
     let Some(note) = note else {
         return Ok(());
     };

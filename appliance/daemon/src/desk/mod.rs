@@ -8,6 +8,7 @@ mod carry;
 mod certificate;
 mod draft;
 mod facts;
+pub mod forced;
 pub mod guard;
 mod refusal;
 mod report;
@@ -22,6 +23,7 @@ use stele_format::statement::{Act, Kind, Statement};
 use stele_store::policy::approval::{Accepted, RequestState};
 use stele_store::request::{Answer, Command, PeopleView};
 
+pub use self::draft::{check_note, note_words};
 pub use self::refusal::NotStated;
 pub use self::tiers::default_words;
 use crate::control::desk::{DeskAsk, DeskReply, Stated};

@@ -14,6 +14,9 @@ pub enum NotStated {
         "a signature cannot be read: {0}; sign the file with `ssh-keygen -Y sign -n stele-statement-v1`"
     )]
     Signature(SignatureError),
+    /// A signature of another text, or by another key.
+    #[error("a signature does not count: {0}")]
+    Mismatch(SignatureError),
     /// No statement can be made of this.
     #[error("this makes no statement: {0}")]
     Draft(StatementError),

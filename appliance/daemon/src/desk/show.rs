@@ -5,7 +5,7 @@ use stele_store::policy::approval::{PersonView, RequestState, RequestView};
 use stele_store::policy::people::{Policies, Standing};
 use stele_store::policy::witness::Witness;
 use stele_store::policy::words::utc;
-use stele_store::request::PeopleView;
+use stele_store::request::{OpeningView, PeopleView};
 
 use super::draft::hex;
 use super::{Desk, NotStated};
@@ -13,7 +13,7 @@ use crate::control::desk::{
     DeskReply, GrantStatus, HoldStatus, KeyStatus, PeopleStatus, PersonStatus, RequestShown,
     RequestStatus, WitnessStatus,
 };
-use crate::control::protocol::PeopleSummary;
+use crate::control::protocol::{OpeningStatus, PeopleSummary};
 use crate::error::Outcome;
 use crate::status::size;
 
@@ -95,7 +95,19 @@ impl Desk {
             erasure_suspended: view.time.wall_alarm,
             witness_silent: view.witness_time.is_err(),
             waiting: view.requests.iter().filter_map(waiting).collect(),
+            openings: view.openings.iter().map(opening).collect(),
+            frees_from: view.frees_from.filter(|from| *from > view.now).map(utc),
         })
+    }
+}
+
+fn opening(opening: &OpeningView) -> OpeningStatus {
+    OpeningStatus {
+        number: opening.opening.get(),
+        record: opening.record.get(),
+        at: utc(opening.at),
+        left: opening.left.iter().map(ToString::to_string).collect(),
+        has_lost: opening.has_lost,
     }
 }
 
@@ -272,7 +284,11 @@ pub(super) fn act_words(desk: &Desk, act: &Act) -> Outcome<String> {
         Act::RemoveWitness { name } => format!("remove the witness {name} for ever"),
         Act::LogKey { key } => format!("sign the log with the key {key} from then on"),
         Act::Clock { to } => format!("set compliance time forward to {to}"),
-        Act::ForceOpen { disks } => format!("open the vault with {} disks alone", disks.len()),
+        Act::ForceOpen { opening, disks } => {
+            let count = disks.len();
+            let disks = if count == 1 { "disk" } else { "disks" };
+            format!("force the vault open, number {opening}, with {count} {disks} alone")
+        }
         Act::Reinitialise { disk, label } => {
             format!("wipe disk {disk}, whose label has the digest {label}")
         }

@@ -19,6 +19,7 @@ use crate::limits::{
     QUESTION_BATCH_COUNT_MAX, REBUILD_PAUSE_MS, REBUILD_PAUSE_MS_MAX, REBUILD_TICK_MS,
     RELEASE_MS_MAX,
 };
+use crate::opener::How;
 use crate::workers::{Crew, start_index};
 
 /// Why the engine is started again.
@@ -175,10 +176,15 @@ impl EngineThread {
         let (sender, receiver) = sync_channel(1);
         let (opener, bell, progress) = (self.opener.clone(), self.bell.clone(), progress.clone());
         let guard = self.watch.guard("engine");
+        // What people signed for the first start is used up.
+        let how = How {
+            new_index: true,
+            force: None,
+        };
         let run = move || {
             let _guard = guard;
             // Nobody waits any more if the process ends meanwhile.
-            drop(sender.send(opener.open(disks, true, progress)));
+            drop(sender.send(opener.open(disks, how, progress)));
             bell.ring();
         };
         std::thread::Builder::new()

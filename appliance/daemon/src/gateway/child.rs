@@ -30,6 +30,8 @@ use crate::limits::{FILE_COUNT_MAX, GATEWAY_DATA_BYTES_MAX, GATEWAY_OOM_SCORE};
 /// Why it cannot serve: `NotHandedOver` when it was not started by `stele serve`.
 pub fn run() -> Outcome<()> {
     // The engine's process may be killed: nobody else would end this one then, or free the port.
+    // The signal comes with the end of the thread that started us, which may be the last one and have closed
+    // its socket before: what was under way can still be answered, by an engine that is gone.
     prctl::set_pdeathsig(Signal::SIGKILL).map_err(not_confined)?;
     prctl::set_name(c"stele-gateway").map_err(not_confined)?;
     let memory_bytes_max = bound_memory();

@@ -88,7 +88,7 @@ impl Vault {
             client_buckets: config.client_buckets(),
             index_cache_bytes: None,
         };
-        let machine = Machine::start(slots, opener, &bell).expect("an engine");
+        let machine = Machine::start(slots, opener, None, &bell).expect("an engine");
         // The one key that the vault was made with, under a secret of this test.
         let value = machine.link().get_config(clients::RECORD);
         let value = value.expect("an engine").expect("a register");

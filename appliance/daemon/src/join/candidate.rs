@@ -8,8 +8,8 @@ use stele_device::linux::disk::{OpenError, OpenMode, Wishes};
 use stele_format::geometry::DiskGeometry;
 use stele_format::label::{LabelReading, StaticLabel};
 use stele_format::limits::LABEL_COPY_BYTES;
-use stele_format::units::{ByteCount, DiskId, Generation};
-use stele_store::engine::Offer;
+use stele_format::units::{ByteCount, DiskId};
+use stele_store::engine::{LabelAge, Offer};
 use stele_store::recovery::{read_label, write_static_label};
 
 use super::refusal::Unfit;
@@ -35,7 +35,7 @@ pub struct Candidate {
     disk: Box<dyn Disk>,
     /// What it has or is to get.
     label: StaticLabel,
-    generation: Generation,
+    age: LabelAge,
     labelled: bool,
     made: Made,
 }
@@ -97,7 +97,7 @@ impl Candidate {
         }
         Ok(Candidate {
             disk,
-            generation: reading.map_or(Generation::ZERO, |reading| reading.highest),
+            age: reading.as_ref().map(LabelAge::of).unwrap_or_default(),
             labelled: known.is_some(),
             label: known.unwrap_or(fitting),
             made: Made(None),
@@ -127,7 +127,7 @@ impl Candidate {
         Ok(Candidate {
             disk,
             label,
-            generation: Generation::ZERO,
+            age: LabelAge::default(),
             labelled: false,
             made,
         })
@@ -139,9 +139,9 @@ impl Candidate {
         (identity.backend.clone(), identity.bytes)
     }
 
-    /// The newest generation its label has.
-    pub fn generation(&self) -> Generation {
-        self.generation
+    /// How old its label is.
+    pub fn age(&self) -> LabelAge {
+        self.age
     }
 
     /// Writes its label, unless it has it already.

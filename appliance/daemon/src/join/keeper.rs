@@ -501,14 +501,14 @@ impl Work {
     ) -> Result<DiskGeometry, Unfit> {
         let (backend, bytes) = candidate.facts();
         let file = path.display().to_string();
-        let generation = candidate.generation();
+        let age = candidate.age();
         let (label, disk, made) = candidate.into_parts();
         let geometry = label.geometry;
         let arrival = Arrival {
             name: file.clone(),
             identity: label.disk,
             geometry,
-            generation,
+            age,
             disk,
         };
         let attached = self.link.attach(arrival).map_err(|_| Unfit::Stopping)?;

@@ -171,7 +171,7 @@ fn fill_disks(
         client_buckets: options.client_buckets,
         index_cache_bytes: None,
     };
-    let machine = Machine::start(slots, opener, &bell)?;
+    let machine = Machine::start(slots, opener, None, &bell)?;
     let configured = configure(&machine, options, clock.wall_ms());
     let stopped = machine.stop();
     configured.and(stopped)

@@ -11,7 +11,9 @@ use crate::codec::{
 use crate::digest::Digest;
 use crate::geometry::DiskGeometry;
 use crate::limits::{BLOCK, CUTOFFS_MAX, LABEL_RING_BLOCKS, LABEL_RING_FIRST, MEMBERS_MAX};
-use crate::units::{ByteOffset, DiskId, Epoch, Generation, PoolId, SegmentId, Sequence, UnitCount};
+use crate::units::{
+    ByteOffset, DiskId, Epoch, Generation, Opening, PoolId, SegmentId, Sequence, UnitCount,
+};
 
 /// Standing of a disk in its pool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -206,6 +208,12 @@ const PHASE_SHIFT: u32 = 1;
 const PHASE_MASK: u32 = 3;
 
 impl DynamicLabel {
+    /// How often the vault was forced open when this was written, as far as any acknowledged frame shows.
+    #[must_use]
+    pub const fn opening(&self) -> Opening {
+        self.watermark.opening()
+    }
+
     /// Ring slot of a generation.
     #[must_use]
     pub fn slot(generation: Generation) -> u16 {

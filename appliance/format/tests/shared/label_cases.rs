@@ -4,7 +4,7 @@
 //! take their cases from here.
 
 use stele_format::label::{DynamicLabel, LabelMember, LabelPhase, MemberState};
-use stele_format::units::{DiskId, Generation};
+use stele_format::units::{DiskId, Epoch, Generation, Opening, Sequence};
 
 use LabelPhase::{Begin, Promise, Running};
 
@@ -21,6 +21,10 @@ pub struct Shown {
     pub active: &'static [usize],
     /// Disks it calls voters.
     pub voters: &'static [usize],
+    /// How often the vault was forced open.
+    pub opening: u32,
+    /// Which forced opening's start wrote it.
+    pub start: u32,
 }
 
 /// What follows.
@@ -65,7 +69,24 @@ const fn label(
         phase,
         active,
         voters,
+        opening: 0,
+        start: 0,
     }
+}
+
+/// The same after forced openings.
+const fn forced(opening: u32, label: Shown) -> Shown {
+    let start = opening;
+    Shown {
+        opening,
+        start,
+        ..label
+    }
+}
+
+/// The same, by the start of a forced opening that has not happened yet.
+const fn forcing(start: u32, label: Shown) -> Shown {
+    Shown { start, ..label }
 }
 
 const fn counts(generation: u64, take_part: &'static [usize], write: bool) -> Expected {
@@ -94,6 +115,12 @@ const HALF: Shown = label(Running, (8, 7), &[0, 1], &[0, 1, 2, 3]);
 const ADDED: Shown = label(Running, (8, 7), &[0, 1, 2, 3], &[0, 1, 2]);
 /// The last of five disks was put out.
 const PUT_OUT: Shown = label(Running, (8, 7), &[0, 1, 2, 3], &[0, 1, 2, 3, 4]);
+
+/// One of three disks was forced open alone, and came to its last label, or not.
+const ALONE_BEGUN: Shown = forcing(1, label(Begin, (601, 7), &[0], &[0]));
+const PAIR_BEGUN: Shown = forcing(1, label(Begin, (601, 7), &[0, 1], &[0, 1]));
+const PAIR: Shown = forced(1, label(Running, (602, 601), &[0, 1], &[0, 1]));
+const ALONE: Shown = forced(1, label(Running, (602, 601), &[0], &[0]));
 
 /// The table.
 pub const CASES: &[Case] = &[
@@ -253,6 +280,79 @@ pub const CASES: &[Case] = &[
         ],
         expected: Expected::CannotTell { missing: &[2, 4] },
     },
+    Case {
+        what: "a disk that was forced open counts alone, however far the others went on",
+        disks: &[
+            &[ALL3, ALONE_BEGUN, ALONE],
+            &[ALL3, label(Running, (5000, 4999), &[1, 2], &[1, 2])],
+            &[ALL3, label(Running, (5000, 4999), &[1, 2], &[1, 2])],
+        ],
+        expected: counts(602, &[0], true),
+    },
+    Case {
+        what: "a forced opening that was cut before its last label is as if it had not been",
+        disks: &[&[ALL3, ALONE_BEGUN], &[ALL3], &[ALL3]],
+        expected: counts(7, &[0, 1, 2], true),
+    },
+    Case {
+        what: "and opens nothing by itself",
+        disks: &[&[ALL3, ALONE_BEGUN], &[], &[]],
+        expected: counts(7, &[0], false),
+    },
+    Case {
+        what: "one that was cut in its last labels goes on with all its disks",
+        disks: &[&[ALL3, PAIR_BEGUN, PAIR], &[ALL3, PAIR_BEGUN], &[]],
+        expected: counts(602, &[0, 1], true),
+    },
+    Case {
+        what: "but not with one that went on elsewhere",
+        disks: &[
+            &[ALL3, PAIR_BEGUN, PAIR],
+            &[ALL3, label(Running, (5000, 4999), &[1, 2], &[1, 2])],
+            &[],
+        ],
+        expected: counts(602, &[0], false),
+    },
+    Case {
+        what: "of two disks that were forced open apart one counts, and never both",
+        disks: &[
+            &[ALL3, ALONE],
+            &[ALL3, forced(1, label(Running, (605, 604), &[1], &[1]))],
+            &[],
+        ],
+        expected: counts(605, &[1], true),
+    },
+    Case {
+        what: "a second forced opening counts more than the first",
+        disks: &[
+            &[
+                ALL3,
+                forced(1, label(Running, (5000, 4999), &[0, 2], &[0, 2])),
+            ],
+            &[ALL3, forced(2, label(Running, (1205, 1204), &[1], &[1]))],
+            &[
+                ALL3,
+                forced(1, label(Running, (5000, 4999), &[0, 2], &[0, 2])),
+            ],
+        ],
+        expected: counts(1205, &[1], true),
+    },
+    Case {
+        what: "a start after a forced opening is cut like any other",
+        disks: &[
+            &[
+                ALL3,
+                forced(1, label(Running, (602, 601), &[0, 1], &[0, 1])),
+                forced(1, label(Begin, (604, 602), &[0], &[0, 1])),
+            ],
+            &[
+                ALL3,
+                forced(1, label(Running, (602, 601), &[0, 1], &[0, 1])),
+            ],
+            &[ALL3],
+        ],
+        expected: counts(602, &[0, 1], true),
+    },
 ];
 
 /// The labels of a case, those of each disk oldest first. What they do not say is taken from `of`, which has
@@ -268,6 +368,10 @@ pub fn rings(
         generation: Generation::new(shown.generation),
         in_force: Generation::new(shown.in_force),
         phase: shown.phase,
+        epoch: Epoch::new(of.epoch.get() + 1024 * shown.start),
+        watermark: of
+            .watermark
+            .max(Sequence::first_of(Opening::new(shown.opening))),
         members: (0..case.disks.len())
             .map(|member| LabelMember {
                 disk: disk(member),

@@ -24,8 +24,8 @@ use stele_device::linux::entropy::OsEntropy;
 use stele_device::linux::keyfile::KeyFile;
 
 use stele_format::geometry::DiskGeometry;
-use stele_format::units::{ByteCount, Generation, UnitCount, UnixMillis};
-use stele_store::engine::{Action, Attachment, DiskSlot, Engine, Event, Now, World};
+use stele_format::units::{ByteCount, UnitCount, UnixMillis};
+use stele_store::engine::{Action, Attachment, DiskSlot, Engine, Event, LabelAge, Now, World};
 use stele_store::index::{IndexReply, IndexRequest};
 use stele_store::job::{Job, JobDone};
 use stele_store::keys::chunk::AwsLc;
@@ -410,7 +410,7 @@ impl Vault {
             name: path.display().to_string(),
             disk: label.disk,
             geometry: label.geometry,
-            generation: Generation::ZERO,
+            age: LabelAge::default(),
         };
         self.engine.attach(now(), attachment, &mut self.actions)?;
         Ok(())

@@ -10,8 +10,9 @@ use std::collections::VecDeque;
 
 use stele_device::disk::{DiskError, Op};
 use stele_format::geometry::DiskGeometry;
+use stele_format::label::{DynamicLabel, LabelReading};
 use stele_format::limits::KEYSTATE_COPIES;
-use stele_format::units::{DiskId, Generation, SegmentId};
+use stele_format::units::{DiskId, Generation, Opening, SegmentId};
 
 use super::io::Purpose;
 use super::{Action, DiskSlot, Engine, Now};
@@ -19,6 +20,9 @@ use crate::draft::Draft;
 use crate::plants::{Plant, on};
 use crate::pool::{Member, MemberState};
 use crate::recovery::member_body;
+
+/// Why a disk takes no part that was not among those with which the vault was forced open.
+pub const LEFT_BEHIND: &str = "the vault was forced open without it, and it never takes part again";
 
 /// Why a disk cannot join.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -59,6 +63,15 @@ pub enum DiskRefusal {
         /// How much is missing.
         missing_bytes: u64,
     },
+    /// It is of before the vault was forced open without it.
+    #[error(
+        "it was left behind when the vault was forced open and has another end of the log; it never takes part again. \
+         Give disk {number} a blank disk"
+    )]
+    LeftBehind {
+        /// The number it had.
+        number: u16,
+    },
     /// The number of disks cannot grow.
     #[error("this vault takes no further disks")]
     CountFixed,
@@ -76,8 +89,33 @@ pub struct Attachment {
     pub disk: DiskId,
     /// Its layout.
     pub geometry: DiskGeometry,
-    /// The newest generation its label has; zero on a disk that has none.
+    /// How old its label is.
+    pub age: LabelAge,
+}
+
+/// How old a disk's label is; the default is that of a disk that has none.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct LabelAge {
+    /// The newest generation, promises included.
     pub generation: Generation,
+    /// How often the vault was forced open when it was written.
+    pub opening: Opening,
+}
+
+impl LabelAge {
+    /// That of a label as it was read.
+    #[must_use]
+    pub fn of(reading: &LabelReading) -> Self {
+        let newest = reading.dynamic.as_ref();
+        Self {
+            generation: reading.highest,
+            opening: newest.map(DynamicLabel::opening).unwrap_or_default(),
+        }
+    }
+
+    fn is_left_behind(self, opening: Opening) -> bool {
+        !self.generation.is_zero() && self.opening < opening
+    }
 }
 
 /// What a disk must be to join, and be labelled with.
@@ -223,6 +261,10 @@ impl Engine {
             Some(member) => usize::from(member.ordinal),
             None => self.pool.members.len(),
         };
+        if attachment.age.is_left_behind(self.pool.opening) {
+            let number = u16::try_from(ordinal + 1).unwrap_or(u16::MAX);
+            return Err(DiskRefusal::LeftBehind { number });
+        }
         let needed = self.pool.unit_count_needed(attachment.disk);
         let has = attachment.geometry.unit_count().get();
         if has < needed {
@@ -245,7 +287,7 @@ impl Engine {
             self.pool.members.push(member);
         }
         // A generation is never written twice. The next labels are promised first.
-        self.pool.generation = self.pool.generation.max(attachment.generation);
+        self.pool.generation = self.pool.generation.max(attachment.age.generation);
         self.pool.count_units_of(attachment.disk);
         self.begin_fill(attachment.disk, attachment.slot);
         Ok(())
@@ -425,6 +467,11 @@ impl Engine {
         let drained = self.drain_ended(members_changed);
         if let Some(fill) = &filled {
             self.suspect_holes(&fill.holed);
+            // The open segment may have promised it a copy while there was one disk alone.
+            let open = self.journal.segment();
+            if self.pool.lies_on(open, fill.disk) {
+                self.suspect_holes(&[open]);
+            }
         }
         if filled.is_none() && !drained {
             return;

@@ -38,7 +38,7 @@ pub use drain::{DRAINED, DrainRefusal};
 pub(crate) use faults::{LabelFacts, labels_of};
 pub use heal::HealPlan;
 pub(crate) use heal::HealToken;
-pub use membership::{Attachment, DiskRefusal, FillProgress, Offer};
+pub use membership::{Attachment, DiskRefusal, FillProgress, LEFT_BEHIND, LabelAge, Offer};
 pub use people::{Case, Granted, LogKeyChange};
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -441,12 +441,13 @@ impl Engine {
             .is_none()
             .then(|| &self.journal.applied().log);
         let named = self.desk.log_keys.last().map(|one| one.key);
-        self.receipts.sign_with(known, named, durable);
+        let opening = self.desk.approvals.origin().opening();
+        self.receipts.sign_with(known, opening, named, durable);
         self.resume_log_key();
     }
 
     /// Learns a key that people may give the log.
-    pub fn learn_log_key(&mut self, signer: Arc<LogSigner>) {
+    pub fn learn_log_key(&mut self, signer: &LogSigner) {
         self.receipts.learn(signer);
         self.resume_log_key();
     }
@@ -656,7 +657,8 @@ impl Engine {
 
     /// Hands durable records on, frame by frame; says whether there were any.
     fn acknowledge(&mut self) -> bool {
-        let quorum = self.pool.needed();
+        // A vault of which a forced opening left one disk still writes its segment there when others have joined.
+        let quorum = self.pool.needed().min(self.journal.quorum());
         let before = self.counters.frames;
         while !self.relabelling
             && let Some((before, records)) = self.journal.acknowledge(quorum, self.now.monotonic_ms)

@@ -8,20 +8,21 @@ use stele_format::record::{Body, ClockEvent, ClockEventKind, RecordType};
 use stele_format::statement::{
     Act, BucketDefault, ClientKey, DefaultMode, DefaultPeriod, Kind, LogPublic, Name, Statement,
 };
-use stele_format::units::{BucketId, LogIndex, UnixMillis};
+use stele_format::units::{BucketId, LogIndex, Opening, UnixMillis};
 
 use super::Engine;
 use super::commands::After;
 use crate::draft::{Draft, Sealed};
 use crate::fact;
 use crate::index::Fact;
-use crate::index::rows::{CosignedRow, StatementRow};
+use crate::index::rows::{CosignedRow, ForcedRow, StatementRow};
 use crate::policy::approval::{
-    Accepted, Applied, Approvals, Approved, Recorded, RecordedStatement, RequestState, VaultFacts,
+    Accepted, Applied, Approvals, Approved, Forced, Recorded, RecordedStatement, RequestState,
+    VaultFacts,
 };
 use crate::policy::limits::GRANT_MARGIN_MS;
 use crate::policy::{Asker, Kept, Mode, Period, Rights};
-use crate::request::{Answer, Command, PeopleView, Refusal, RequestId};
+use crate::request::{Answer, Command, OpeningView, PeopleView, Refusal, RequestId};
 use crate::sequence::Sequenced;
 
 /// A legal hold that somebody placed for a case.
@@ -81,6 +82,8 @@ pub(crate) struct Desk {
     pub(crate) wiped: BTreeSet<LogIndex>,
     /// In the order of their records.
     pub(crate) log_keys: Vec<LogKeyChange>,
+    /// Forced openings by their records, oldest first.
+    pub(crate) openings: Vec<(LogIndex, ForcedRow)>,
 }
 
 impl Desk {
@@ -93,6 +96,7 @@ impl Desk {
             passes: BTreeMap::new(),
             wiped: BTreeSet::new(),
             log_keys: Vec::new(),
+            openings: Vec::new(),
         }
     }
 
@@ -162,6 +166,20 @@ impl Desk {
         Some(applied)
     }
 
+    /// Takes in a forced opening.
+    pub(crate) fn forced(&mut self, index: LogIndex, row: &ForcedRow) {
+        let forced = Forced {
+            record: index,
+            at: row.at,
+            request: row.request,
+            opening: row.opening,
+        };
+        // In a log that we wrote two people said so; an audit names any other.
+        if self.approvals.forced(forced).is_ok() {
+            self.openings.push((index, row.clone()));
+        }
+    }
+
     /// Takes in what witnesses said.
     pub(crate) fn cosigned(&mut self, row: &CosignedRow) {
         if let Ok(note) = UnverifiedCheckpoint::parse(&row.note) {
@@ -219,6 +237,9 @@ impl Desk {
         let Some(client) = asker.client() else {
             return rights;
         };
+        if self.approvals.check_freeing(now).is_err() {
+            return Rights::default();
+        }
         let last = now.get().saturating_add(GRANT_MARGIN_MS);
         let running = self.grants.iter();
         let running = running.filter(|grant| grant.until.get() > last);
@@ -228,6 +249,16 @@ impl Desk {
             rights.lock_admin |= grant.rights.lock_admin;
         }
         rights
+    }
+}
+
+fn opening_view((record, row): &(LogIndex, ForcedRow)) -> OpeningView {
+    OpeningView {
+        record: *record,
+        opening: row.opening,
+        at: row.at,
+        left: row.left.clone(),
+        has_lost: row.durable > row.last,
     }
 }
 
@@ -418,6 +449,8 @@ impl Engine {
             cases: self.desk.cases.clone(),
             grants: self.desk.grants.iter().filter(running).cloned().collect(),
             log_keys: self.desk.log_keys.clone(),
+            openings: self.desk.openings.iter().map(opening_view).collect(),
+            frees_from: self.desk.approvals.frees_from(),
             log_records: log.next.get(),
             log_root: log.frontier.root(),
             versions: self.usages.versions(),
@@ -431,18 +464,27 @@ impl Engine {
         let Some(first) = self.receipts.known().first() else {
             return Vec::new();
         };
-        let origin = first.key().origin();
-        let first = KeyFrom {
-            key: *first.key(),
-            from: 0,
-        };
-        let later = self.desk.log_keys.iter().filter_map(|one| {
-            let key = LogKey::new(origin, &one.key.0).ok()?;
-            let from = one.record.get() + 1;
-            Some(KeyFrom { key, from })
-        });
-        let all = std::iter::once(first).chain(later);
-        all.map(|key| key.to_string()).collect()
+        // Other keys, and other names of the log, in the order of their records.
+        let given = self.desk.log_keys.iter();
+        let given = given.map(|one| (one.record, Some(one.key), None));
+        let forced = self.desk.openings.iter();
+        let forced = forced.map(|(record, row)| (*record, None, Some(row.opening)));
+        let mut turns: Vec<_> = given.chain(forced).collect();
+        turns.sort_by_key(|(record, ..)| *record);
+        let mut key = first.key().after(Opening::ZERO);
+        let mut all = vec![KeyFrom { key, from: 0 }];
+        for (record, public, opening) in turns {
+            let next = match (public, opening) {
+                (Some(public), _) => LogKey::new(key.origin(), &public.0).ok(),
+                (_, Some(opening)) => Some(key.after(opening)),
+                _ => None,
+            };
+            let Some(next) = next else { break };
+            key = next;
+            let from = record.get() + 1;
+            all.push(KeyFrom { key, from });
+        }
+        all.iter().map(KeyFrom::to_string).collect()
     }
 
     /// Requests whose effect needs a list and is not complete.

@@ -22,7 +22,9 @@ use crate::index::{Bundle, Fact, IndexReply, IndexRequest, QueryId, Scan};
 use crate::limits::{REQUEST_COUNT_MAX, STREAM_COUNT_MAX};
 use crate::policy::{Asker, Right};
 use crate::read::{Content, VerifiedRecord};
-use crate::request::{Answer, Command, ObjectName, Refusal, Request, RequestId, Stored};
+use crate::request::{
+    Answer, Command, ObjectName, ReadOnlyReason, Refusal, Request, RequestId, Stored,
+};
 use crate::sequence::Sequenced;
 
 /// A request under way.
@@ -192,6 +194,12 @@ impl Engine {
         );
         let of_client = asker.client().is_some();
         let says = of_client && writes && !self.pool.has_room_for_records();
+        // Also while the journal goes on where it was begun, though others have joined.
+        let alone = self.pool.is_alone() || self.journal.quorum() < self.pool.needed();
+        if adds && alone {
+            let missing = self.pool.missing_names();
+            return Err(Refusal::ReadOnly(ReadOnlyReason::Alone { missing }));
+        }
         if (adds && !self.has_room()) || says {
             return Err(Refusal::Full);
         }

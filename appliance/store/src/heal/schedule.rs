@@ -195,6 +195,7 @@ mod tests {
             members: Vec::new(),
             generation: Generation::ZERO,
             in_force: Generation::ZERO,
+            opening: stele_format::units::Opening::ZERO,
             unit_bytes: 1 << 18,
             segment_units: 1,
             flags: 0,

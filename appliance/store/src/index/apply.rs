@@ -275,6 +275,7 @@ impl Context<'_> {
             Fact::Enacted { request, row } => Ok(vec![put(keys::destroyed(*request), row)]),
             Fact::Destroyed { request, row } => Ok(vec![put(keys::destroyed(*request), row)]),
             Fact::Cosigned { index, row } => Ok(vec![put(keys::statement(*index), row)]),
+            Fact::ForcedOpen { index, row } => Ok(vec![put(keys::statement(*index), row)]),
             Fact::ChunkPlaced { digest, row } => Ok(vec![put(keys::chunk(digest), row)]),
         }
     }
@@ -534,7 +535,8 @@ pub fn first_reads(fact: &Fact) -> (Vec<(Table, Vec<u8>)>, Vec<Scan>) {
         | Fact::StatementMade { .. }
         | Fact::Destroyed { .. }
         | Fact::Enacted { .. }
-        | Fact::Cosigned { .. } => (Vec::new(), Vec::new()),
+        | Fact::Cosigned { .. }
+        | Fact::ForcedOpen { .. } => (Vec::new(), Vec::new()),
         Fact::ScopePiece {
             digest, ordinal, ..
         } => (

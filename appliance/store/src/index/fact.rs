@@ -12,8 +12,8 @@ use stele_format::units::{
 };
 
 use crate::index::rows::{
-    BucketRow, ChunkRow, CosignedRow, DestroyedRow, EnactedRow, PartRow, RecordLocation, ScopeRow,
-    StatementRow, UploadRow, VersionRow,
+    BucketRow, ChunkRow, CosignedRow, DestroyedRow, EnactedRow, ForcedRow, PartRow, RecordLocation,
+    ScopeRow, StatementRow, UploadRow, VersionRow,
 };
 use crate::policy::Retention;
 
@@ -202,6 +202,13 @@ pub enum Fact {
         /// Its row.
         row: CosignedRow,
     },
+    /// The vault was forced open.
+    ForcedOpen {
+        /// Its record.
+        index: LogIndex,
+        /// Its row.
+        row: ForcedRow,
+    },
     /// A chunk lies here.
     ChunkPlaced {
         /// Digest of its stored bytes.
@@ -235,6 +242,7 @@ impl Fact {
             Fact::Destroyed { .. } => "destroyed",
             Fact::Enacted { .. } => "enacted",
             Fact::Cosigned { .. } => "cosigned",
+            Fact::ForcedOpen { .. } => "forced open",
             Fact::ChunkPlaced { .. } => "chunk placed",
         }
     }

@@ -49,6 +49,7 @@ const fn definition(table: Table) -> TableDefinition<'static, Bytes, Bytes> {
         Table::Destroyed => "destroyed",
         Table::Enacted => "enacted",
         Table::Cosigned => "cosigned",
+        Table::Openings => "openings",
     })
 }
 

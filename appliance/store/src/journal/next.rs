@@ -172,6 +172,7 @@ impl Journal {
             .filter_map(|place| context.pool.active_slot(place.disk))
             .collect();
         self.renew = false;
+        self.opened_on = slots.len();
         self.writer = SegmentWriter::new(NewSegment {
             pool: context.pool.id,
             segment: prepared.segment,

@@ -13,7 +13,7 @@ use minicbor::{Decoder, Encoder};
 use stele_device::entropy::Entropy;
 use stele_device::keyprovider::{KeyError, KeyProvider};
 use stele_format::tree::TreeHash;
-use stele_format::units::{Epoch, Generation, PoolId, UnixMillis};
+use stele_format::units::{Epoch, Generation, Opening, PoolId, UnixMillis};
 use zeroize::Zeroizing;
 
 use super::derive;
@@ -54,6 +54,8 @@ pub struct Head {
     pub root: TreeHash,
     /// Compliance time, which never falls behind it.
     pub compliance: UnixMillis,
+    /// How often the vault was forced open: after one more the log is another one, and this head says nothing of it.
+    pub opening: Opening,
 }
 
 /// Why bytes are no key state.
@@ -106,8 +108,12 @@ impl KeyState {
             e.u8(5)?.bytes(self.access_root.expose())?;
             e.u8(6)?.u32(self.epoch.get())?;
             if let Some(head) = &self.head {
-                e.u8(7)?.array(3)?.u64(head.size)?;
+                let forced = !head.opening.is_zero();
+                e.u8(7)?.array(3 + u64::from(forced))?.u64(head.size)?;
                 e.bytes(head.root.as_bytes())?.u64(head.compliance.get())?;
+                if forced {
+                    e.u32(head.opening.get())?;
+                }
             }
             Ok(e)
         });
@@ -208,15 +214,21 @@ fn field<'d, 'b>(d: &'d mut Decoder<'b>, key: u8) -> Result<&'d mut Decoder<'b>,
 }
 
 fn head(d: &mut Decoder<'_>) -> Result<Head, CborError> {
-    if d.array()? != Some(3) {
-        return Err(CborError::message("head"));
-    }
+    let forced = match d.array()? {
+        Some(3) => false,
+        Some(4) => true,
+        _ => return Err(CborError::message("head")),
+    };
     let size = d.u64()?;
     let root = <[u8; 32]>::try_from(d.bytes()?).map_err(|_| CborError::message("root length"))?;
     Ok(Head {
         size,
         root: TreeHash(root),
         compliance: UnixMillis::new(d.u64()?),
+        opening: match forced {
+            false => Opening::ZERO,
+            true => Opening::new(d.u32()?),
+        },
     })
 }
 

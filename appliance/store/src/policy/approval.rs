@@ -15,6 +15,7 @@
 
 mod decide;
 mod matrix;
+mod opening;
 mod pending;
 mod refusal;
 mod view;
@@ -29,6 +30,7 @@ use stele_format::statement::{Act, Kind, Name, Nonce, Origin, Role, Statement};
 use stele_format::units::{LogIndex, UnixMillis};
 
 use self::decide::Step;
+pub use self::opening::Forced;
 pub use self::pending::RequestState;
 use self::pending::{Pending, Phase, wrong_phase};
 pub use self::refusal::StatementRefusal;
@@ -146,6 +148,8 @@ pub struct Approvals {
     people: People,
     pending: BTreeMap<LogIndex, Pending>,
     used: BTreeSet<Digest>,
+    /// When the vault was last forced open.
+    forced: Option<UnixMillis>,
 }
 
 impl Approvals {
@@ -158,6 +162,7 @@ impl Approvals {
             people: People::default(),
             pending: BTreeMap::new(),
             used: BTreeSet::new(),
+            forced: None,
         }
     }
 
@@ -272,7 +277,7 @@ impl Approvals {
     /// crash asks again.
     ///
     /// # Errors
-    /// [`StatementRefusal`]: no statement executed it, or its effect is complete.
+    /// [`StatementRefusal`]: no statement executed it, its effect is complete, or it waits since a forced opening.
     pub fn execute(
         &self,
         request: LogIndex,
@@ -283,11 +288,15 @@ impl Approvals {
             .get(&request)
             .ok_or(StatementRefusal::NoRequest(request))?;
         match pending.phase {
-            Phase::Executing | Phase::Begun => Ok(Approved {
-                request,
-                act: pending.statement.act.clone(),
-                rest_ms: pending.cooling_ms.unwrap_or(0),
-            }),
+            Phase::Executing | Phase::Begun => {
+                let act = pending.statement.act.clone();
+                self.check_rested(&act, now)?;
+                Ok(Approved {
+                    request,
+                    act,
+                    rest_ms: pending.cooling_ms.unwrap_or(0),
+                })
+            }
             _ => Err(wrong_phase(request, pending.state(now))),
         }
     }

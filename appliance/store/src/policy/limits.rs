@@ -112,6 +112,8 @@ pub const PERSON_COUNT_MAX: usize = 1_024;
 /// Most witnesses that count at a time.
 pub const WITNESS_COUNT_MAX: usize = 8;
 
+/// How long nothing frees after a forced opening: people look what was lost, and state it again.
+pub const FORCED_REST_MS: u64 = 7 * DAY_MS;
 /// How long witnesses may be silent before destruction waits for them.
 pub const WITNESS_SILENT_MS_MAX: u64 = 30 * DAY_MS;
 

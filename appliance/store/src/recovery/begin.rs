@@ -19,9 +19,9 @@ use stele_format::record::{Abandoned, Body, EpochReason, MemberChange, RecordTyp
 use stele_format::units::{DiskId, Epoch, Generation, LaneId, SegmentId, Sequence};
 
 use super::labels::Mend;
-use super::replay::{Repair, Replayed};
-use super::{Disks, Opening};
-use crate::draft::Draft;
+use super::replayed::{Repair, Replayed};
+use super::{Disks, StartContext};
+use crate::draft::{Draft, Sealed};
 use crate::engine::DiskSlot;
 use crate::engine::{LabelFacts, labels_of};
 use crate::fact::{alloc_body, epoch_body};
@@ -37,6 +37,8 @@ use crate::sequence::{LogHead, Sequencing, sequence};
 pub(crate) struct Beginning {
     pub(crate) previous_epoch: Epoch,
     pub(crate) epoch: Epoch,
+    /// The newest frame there is.
+    pub(crate) last_sequence: Sequence,
     pub(crate) next_sequence: Sequence,
     pub(crate) previous_segment: SegmentId,
     pub(crate) previous_chain: Digest,
@@ -47,14 +49,36 @@ pub(crate) struct Beginning {
     pub(crate) passed: Vec<Vec<DiskId>>,
     /// Generation of the newest label, which counts until this start's own are complete.
     pub(crate) counts: Generation,
-    /// The first record of a pool.
-    pub(crate) genesis: Option<Body>,
+    /// Records before all others: the first one of a pool, or those of a forced opening.
+    pub(crate) leading: Vec<Leading>,
+    /// The disks that people named, of which none may be missing, instead of most of those before.
+    pub(crate) exactly: Option<Vec<DiskId>>,
+}
+
+/// A record that leads an epoch, with what is sealed beside it under the box key.
+#[derive(Clone)]
+pub(crate) struct Leading {
+    pub(crate) body: Body,
+    pub(crate) note: Option<Vec<u8>>,
+}
+
+impl Leading {
+    fn draft(&self) -> Draft {
+        let mut draft = Draft::of_engine(self.body.record_type(), self.body.clone());
+        if let Some(note) = &self.note {
+            draft.sealed = Sealed::BoxKey(note.clone());
+        }
+        draft
+    }
 }
 
 impl Beginning {
     /// Whether more than half of those that the newest label names take part, and half of those of each
     /// label that was passed over.
     pub(crate) fn has_most(&self, pool: &Pool) -> bool {
+        if let Some(named) = &self.exactly {
+            return *named == active_disks(pool);
+        }
         let takes_part = |disk: &&DiskId| pool.active_slot(**disk).is_some();
         let half = |disks: &Vec<DiskId>| 2 * disks.iter().filter(takes_part).count() >= disks.len();
         pool.active().count() >= self.most() && self.passed.iter().all(half)
@@ -67,8 +91,15 @@ impl Beginning {
 
     fn members_changed(&self, pool: &Pool) -> bool {
         let now: Vec<DiskId> = pool.active().map(|member| member.disk).collect();
-        self.named.as_ref().is_some_and(|named| *named != now)
+        self.exactly.is_some() || self.named.as_ref().is_some_and(|named| *named != now)
     }
+}
+
+/// The disks that take part, ascending.
+pub(super) fn active_disks(pool: &Pool) -> Vec<DiskId> {
+    let mut disks: Vec<DiskId> = pool.active().map(|member| member.disk).collect();
+    disks.sort_unstable();
+    disks
 }
 
 /// Writes missing frames; a disk that fails is expelled. Each is durable before the next, so that what a
@@ -118,7 +149,7 @@ fn expel(pool: &mut Pool, slot: DiskSlot) {
 
 /// Opens the epoch; none when too few disks take the writes.
 pub(crate) fn begin(
-    opening: &mut Opening<'_>,
+    opening: &mut StartContext<'_>,
     beginning: &Beginning,
     log: &LogHead,
     cutoffs: &[stele_format::label::EpochCutoff],
@@ -128,7 +159,7 @@ pub(crate) fn begin(
     while opening.pool.may_start() && beginning.has_most(opening.pool) {
         let mut facts = LabelFacts {
             epoch,
-            watermark: Sequence::new(first.get() - 1),
+            watermark: beginning.last_sequence,
             journal_segment: beginning.previous_segment,
             clean_stop: false,
             phase: LabelPhase::Promise,
@@ -184,7 +215,7 @@ pub(crate) fn begin(
 }
 
 /// The membership and the first frame are true on every disk that takes part: labels that say so.
-fn confirm(opening: &mut Opening<'_>, facts: &LabelFacts<'_>) -> bool {
+fn confirm(opening: &mut StartContext<'_>, facts: &LabelFacts<'_>) -> bool {
     let generation = opening.pool.generation;
     opening.pool.bring_in_force(generation);
     opening.pool.generation = following(opening.pool);
@@ -196,7 +227,7 @@ fn confirm(opening: &mut Opening<'_>, facts: &LabelFacts<'_>) -> bool {
 }
 
 /// Labels of the pool's generation on every active disk; false when a disk failed and membership changed.
-fn write_labels(opening: &mut Opening<'_>, facts: &LabelFacts<'_>) -> bool {
+fn write_labels(opening: &mut StartContext<'_>, facts: &LabelFacts<'_>) -> bool {
     let pool = &mut *opening.pool;
     let mut whole = true;
     for (slot, label) in labels_of(pool, facts) {
@@ -246,15 +277,12 @@ fn following(pool: &Pool) -> Generation {
 }
 
 fn first_frame(
-    opening: &mut Opening<'_>,
+    opening: &mut StartContext<'_>,
     beginning: &Beginning,
     writer: &mut SegmentWriter,
     log: &mut LogHead,
 ) -> PlacedFrame {
-    let mut drafts = Vec::new();
-    if let Some(genesis) = beginning.genesis.clone() {
-        drafts.push(Draft::of_engine(RecordType::Genesis, genesis));
-    }
+    let mut drafts: Vec<Draft> = beginning.leading.iter().map(Leading::draft).collect();
     let abandoned = beginning.abandoned.clone();
     let body = epoch_body(beginning.previous_epoch, EpochReason::Start, abandoned);
     drafts.push(Draft::of_engine(RecordType::Epoch, body));
@@ -292,7 +320,7 @@ fn first_frame(
         epoch: beginning.epoch,
         record_count: count,
         list: false,
-        committed_through: Sequence::new(beginning.next_sequence.get() - 1),
+        committed_through: beginning.last_sequence,
         compliance: opening.compliance,
     };
     writer.place(frame, payload.len(), Digest::of(&payload), facts)
@@ -319,7 +347,7 @@ pub(crate) fn member_body(pool: &Pool) -> Body {
 }
 
 fn write_first(
-    opening: &mut Opening<'_>,
+    opening: &mut StartContext<'_>,
     writer: &SegmentWriter,
     frame: &PlacedFrame,
 ) -> Vec<DiskSlot> {

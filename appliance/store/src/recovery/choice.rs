@@ -2,7 +2,7 @@
 //! serves.
 
 use stele_format::label::{DynamicLabel, LabelPhase, LabelReading, MemberState};
-use stele_format::units::{DiskId, Generation};
+use stele_format::units::{DiskId, Generation, Opening};
 
 use super::newest::{Newest, Ring, active, is_complete, newest};
 use crate::plants::{Plant, on};
@@ -26,6 +26,8 @@ pub enum Choice {
 pub struct Membership {
     /// The label that counts.
     pub label: DynamicLabel,
+    /// How often the vault was forced open: labels from before say nothing.
+    pub opening: Opening,
     /// Newest generation known to be on every disk that it calls active.
     pub in_force: Generation,
     /// The membership in force: of these more than half must take part.
@@ -39,7 +41,10 @@ impl Membership {
     /// force missed writes.
     #[must_use]
     pub fn takes_part(&self, disk: DiskId, own: Option<&DynamicLabel>) -> bool {
-        let behind = own.is_none_or(|label| label.generation < self.in_force);
+        // A start that was cut in its last labels left some disks with the label before, of its own epoch.
+        let left =
+            |own: &DynamicLabel| own.opening() < self.opening && own.epoch != self.label.epoch;
+        let behind = own.is_none_or(|own| left(own) || own.generation < self.in_force);
         let named = self.label.members.iter();
         let mut named = named.filter(|member| member.disk == disk);
         let active = named.any(|member| member.state == MemberState::Active);
@@ -50,7 +55,13 @@ impl Membership {
 /// Decides by the labels of the disks that are here, each disk once.
 #[must_use]
 pub fn choose(readings: &[&LabelReading]) -> Choice {
-    let rings: Vec<Ring<'_>> = readings.iter().map(|reading| ring(reading)).collect();
+    let own = || readings.iter().filter_map(|r| r.dynamic.as_ref());
+    let opening = own().map(DynamicLabel::opening).max();
+    let opening = opening.unwrap_or_default();
+    let rings: Vec<Ring<'_>> = readings
+        .iter()
+        .map(|reading| ring(reading, opening))
+        .collect();
     let bare = readings
         .iter()
         .filter(|r| r.dynamic.is_none() && r.bad.is_empty());
@@ -60,8 +71,8 @@ pub fn choose(readings: &[&LabelReading]) -> Choice {
         Newest::None => return Choice::NotFinished,
         Newest::CannotTell { missing } => return Choice::CannotTell { missing },
     };
-    let newest = readings.iter().filter_map(|r| r.dynamic.as_ref());
-    let known = newest.map(|label| label.in_force).max().unwrap_or_default();
+    let known = own().filter(|label| label.opening() == opening);
+    let known = known.map(|label| label.in_force).max().unwrap_or_default();
     // The vault that wrote it on all of them went on with them alone.
     let complete = is_complete(label, &rings);
     let stated = label.members.iter().filter(|member| member.voter);
@@ -78,13 +89,14 @@ pub fn choose(readings: &[&LabelReading]) -> Choice {
         },
         passed: passed.iter().map(|label| active(label).collect()).collect(),
         label: label.clone(),
+        opening,
     })
 }
 
-/// Labels of a disk that are no promises, newest first.
-fn ring(reading: &LabelReading) -> Ring<'_> {
+/// Labels of a disk that are no promises and not from before the last forced opening, newest first.
+fn ring(reading: &LabelReading, opening: Opening) -> Ring<'_> {
     let newest_first = reading.ring.values().rev();
     newest_first
-        .filter(|label| label.phase != LabelPhase::Promise)
+        .filter(|label| label.phase != LabelPhase::Promise && label.opening() == opening)
         .collect()
 }

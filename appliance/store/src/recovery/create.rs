@@ -9,11 +9,11 @@ use stele_format::digest::Digest;
 use stele_format::geometry::{DiskGeometry, GeometryError};
 use stele_format::label::{Features, LabelCopy, StaticLabel, VaultFlags};
 use stele_format::units::{
-    ByteCount, DiskId, Epoch, Generation, PoolId, SegmentId, Sequence, UnitCount,
+    ByteCount, DiskId, Epoch, Generation, Opening, PoolId, SegmentId, Sequence, UnitCount,
 };
 
-use super::begin::{self, Beginning};
-use super::{Disks, Opening};
+use super::begin::{self, Beginning, Leading};
+use super::{Disks, StartContext};
 use crate::engine::{DiskSlot, Now, World};
 use crate::fact::genesis_body;
 use crate::keys::copies::{KeyDisk, SaveError};
@@ -108,7 +108,7 @@ pub fn create(
         flags(params, pool.members.len()),
         now.wall,
     );
-    let mut opening = Opening {
+    let mut opening = StartContext {
         pool: &mut pool,
         disks: &mut disks,
         keys: &keys,
@@ -119,6 +119,7 @@ pub fn create(
     let beginning = Beginning {
         previous_epoch: Epoch::ZERO,
         epoch: Epoch::new(1),
+        last_sequence: Sequence::NONE,
         next_sequence: Sequence::FIRST,
         previous_segment: SegmentId::NONE,
         previous_chain: Digest::ZERO,
@@ -126,7 +127,11 @@ pub fn create(
         named: None,
         passed: Vec::new(),
         counts: Generation::ZERO,
-        genesis: Some(genesis),
+        leading: vec![Leading {
+            body: genesis,
+            note: None,
+        }],
+        exactly: None,
     };
     begin::begin(&mut opening, &beginning, &LogHead::default(), &[])
         .ok_or(CreateError::NoQuorum)?;
@@ -188,6 +193,7 @@ fn plan(
         members,
         generation: Generation::ZERO,
         in_force: Generation::ZERO,
+        opening: Opening::ZERO,
         unit_bytes: params.unit_bytes,
         segment_units: params.segment_units,
         flags: flags(params, count).get(),

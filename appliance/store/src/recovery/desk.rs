@@ -10,26 +10,26 @@ use super::cut::{AllRows, DAMAGED};
 use crate::engine::people::Desk;
 use crate::index::keys;
 use crate::index::rows::{
-    CosignedRow, DestroyedRow, EnactedRow, ScopeRow, StatementRow, Table, TableRow,
+    CosignedRow, DestroyedRow, EnactedRow, ForcedRow, ScopeRow, StatementRow, Table, TableRow,
 };
 use crate::policy::approval::Approvals;
 
 /// What the rows say people stated, and what was done of it.
 pub(super) fn read(rows: &AllRows<'_>, pool: PoolId, evaluation: bool) -> Result<Desk, OpenError> {
     let mut desk = Desk::new(Approvals::new(Origin::of(pool), evaluation));
-    let mut said = cosigned(rows)?.into_iter().peekable();
+    let mut between = between(rows)?.into_iter().peekable();
     rows.each(Table::Statements, |key, value| {
         let index = keys::index_of(key).ok_or(DAMAGED)?;
         let row = StatementRow::decode(value).map_err(|_| DAMAGED)?;
-        // A witness counts from the statement on that brought it in.
-        while let Some((_, note)) = said.next_if(|(said, _)| *said < index) {
-            desk.cosigned(&note);
+        // A witness counts from the statement on that brought it in, and a forced opening ends what was stated before.
+        while let Some((index, other)) = between.next_if(|(other, _)| *other < index) {
+            other.tell(index, &mut desk);
         }
         let scope_count = scope_count(rows, &row.text)?;
         desk.take(index, &row, scope_count);
         Ok(())
     })?;
-    said.for_each(|(_, note)| desk.cosigned(&note));
+    between.for_each(|(index, other)| other.tell(index, &mut desk));
     rows.each(Table::Tombstones, |key, _| {
         if let Some((request, _)) = keys::tombstone_of(key) {
             let _begun = desk.approvals.mark_begun(request);
@@ -49,15 +49,38 @@ pub(super) fn read(rows: &AllRows<'_>, pool: PoolId, evaluation: bool) -> Result
     Ok(desk)
 }
 
-/// What witnesses said, by record.
-fn cosigned(rows: &AllRows<'_>) -> Result<Vec<(LogIndex, CosignedRow)>, OpenError> {
-    let mut said = Vec::new();
+/// A record that has its place among the statements.
+enum Other {
+    Cosigned(CosignedRow),
+    Forced(ForcedRow),
+}
+
+impl Other {
+    fn tell(&self, index: LogIndex, desk: &mut Desk) {
+        match self {
+            Self::Cosigned(row) => desk.cosigned(row),
+            Self::Forced(row) => desk.forced(index, row),
+        }
+    }
+}
+
+/// What lies between the statements, in the order of the records.
+fn between(rows: &AllRows<'_>) -> Result<Vec<(LogIndex, Other)>, OpenError> {
+    let mut between = Vec::new();
     rows.each(Table::Cosigned, |key, value| {
         let index = keys::index_of(key).ok_or(DAMAGED)?;
-        said.push((index, CosignedRow::decode(value).map_err(|_| DAMAGED)?));
+        let row = CosignedRow::decode(value).map_err(|_| DAMAGED)?;
+        between.push((index, Other::Cosigned(row)));
         Ok(())
     })?;
-    Ok(said)
+    rows.each(Table::Openings, |key, value| {
+        let index = keys::index_of(key).ok_or(DAMAGED)?;
+        let row = ForcedRow::decode(value).map_err(|_| DAMAGED)?;
+        between.push((index, Other::Forced(row)));
+        Ok(())
+    })?;
+    between.sort_by_key(|(index, _)| *index);
+    Ok(between)
 }
 
 /// Entries of the list that a statement cites.

@@ -10,7 +10,7 @@ use stele_format::frame::{FrameExpectation, FrameHeader};
 use stele_format::limits::{BLOCK_BYTES, FRAME_BYTES_MAX, FRAME_HEADER_BYTES};
 use stele_format::record::{Body, RecordReader};
 use stele_format::segment::{FIRST_FRAME_OFFSET, SegmentDisks, SegmentHeader};
-use stele_format::units::{DiskId, Epoch, LaneId, SegmentId, UnitCount};
+use stele_format::units::{DiskId, Epoch, LaneId, SegmentId, Sequence, UnitCount};
 
 use super::Disks;
 use crate::pool::{Place, Pool, SegmentInfo};
@@ -19,6 +19,8 @@ use crate::read::VerifiedRecord;
 /// Where a segment is entered.
 pub(super) struct Entrance {
     pub(super) segment: SegmentId,
+    /// Its first frame: the next one, or after a forced opening one far ahead.
+    pub(super) first: Sequence,
     /// Digest of its header, which its first frame quotes.
     pub(super) chain: Digest,
     /// The header, where no copy has it any more.

@@ -3,14 +3,17 @@
 use stele_format::label::MemberState as LabelState;
 use stele_format::limits::{BLOCK_BYTES, COUNTING_MAX};
 use stele_format::record::Abandoned;
-use stele_format::units::{ByteOffset, Epoch, SegmentId, Sequence, UnitCount};
+use stele_format::units::{ByteOffset, Epoch, Opening, SegmentId, Sequence, UnitCount};
 
 use super::begin::{self, Beginning, abandoned_journal};
+use super::forced::{self, ForcedOrder, ForcedRefusal, Outlook};
 use super::labels::LabelEvidence;
 use super::lanes::{is_blank, units_kept};
-use super::replay::{Replayed, SegmentEnd};
+use super::replayed::{Replayed, SegmentEnd};
 use super::work::Lanes;
-use super::{OpenError, Opening, head};
+use super::{OpenError, StartContext, head};
+use crate::engine::Now;
+use crate::engine::people::Desk;
 use crate::journal::Journal;
 use crate::pool::{Pool, SegmentInfo};
 use crate::request::ReadOnlyReason;
@@ -27,55 +30,120 @@ pub(super) struct Begun {
 /// # Errors
 /// [`OpenError::LogShort`], [`OpenError::OtherLog`]; nothing was written then.
 pub(super) fn go_on(
-    opening: &mut Opening<'_>,
+    opening: &mut StartContext<'_>,
     replayed: &Replayed,
     lanes: &Lanes,
     labels: &LabelEvidence,
+    stated: Opening,
 ) -> Result<Begun, OpenError> {
-    head::same_history(opening.keys, replayed)?;
-    let mut beginning = beginning(replayed, labels);
+    head::same_history(opening.keys, replayed, stated)?;
+    let beginning = beginning(replayed, labels);
     if let Some(read_only) = refusal(opening.pool, replayed, &beginning, labels.may_write) {
         return Ok(Begun {
             journal: idle_journal(opening, replayed),
             read_only: Some(read_only),
         });
     }
-    head::not_shorter(opening.keys, replayed, opening.pool)?;
+    head::not_shorter(opening.keys, replayed, opening.pool, stated)?;
+    let begun = write_beginning(opening, replayed, lanes, labels, beginning);
+    Ok(match begun {
+        Ok(journal) => Begun {
+            journal,
+            read_only: None,
+        },
+        Err(beginning) => Begun {
+            journal: idle_journal(opening, replayed),
+            read_only: too_few(opening.pool, &beginning).or(Some(ReadOnlyReason::Full)),
+        },
+    })
+}
+
+/// Repairs, closes what the last epoch left open and opens the next one; gives the beginning back where too few
+/// disks take it, or have room.
+fn write_beginning(
+    opening: &mut StartContext<'_>,
+    replayed: &Replayed,
+    lanes: &Lanes,
+    labels: &LabelEvidence,
+    mut beginning: Beginning,
+) -> Result<Journal, Box<Beginning>> {
     begin::mend_labels(opening.pool, opening.disks, &labels.mends);
     begin::repair(opening.pool, opening.disks, &replayed.repairs);
     beginning.abandoned = close_journal(opening, replayed, lanes);
     opening.pool.count_units();
     let log = &replayed.position.log;
-    Ok(
-        match begin::begin(opening, &beginning, log, &replayed.cutoffs) {
-            Some(journal) => Begun {
-                journal,
-                read_only: None,
-            },
-            None => Begun {
-                journal: idle_journal(opening, replayed),
-                read_only: too_few(opening.pool, &beginning).or(Some(ReadOnlyReason::Full)),
-            },
-        },
-    )
+    let begun = begin::begin(opening, &beginning, log, &replayed.cutoffs);
+    begun.ok_or(Box::new(beginning))
+}
+
+/// Looks without writing: a vault that is only read, and what could be forced.
+///
+/// # Errors
+/// [`OpenError::OtherLog`].
+pub(super) fn look(
+    opening: &StartContext<'_>,
+    replayed: &Replayed,
+    labels: &LabelEvidence,
+    desk: &Desk,
+) -> Result<(Begun, Result<Outlook, ForcedRefusal>), OpenError> {
+    let stated = desk.approvals.origin().opening();
+    head::same_history(opening.keys, replayed, stated)?;
+    let beginning = beginning(replayed, labels);
+    let why = refusal(opening.pool, replayed, &beginning, labels.may_write);
+    let short = head::not_shorter(opening.keys, replayed, opening.pool, stated).is_err();
+    let outlook = match why {
+        None if !short => Err(ForcedRefusal::NotNeeded),
+        _ => forced::outlook(opening.pool, opening.keys, replayed, labels, desk),
+    };
+    let begun = Begun {
+        journal: idle_journal(opening, replayed),
+        read_only: Some(why.unwrap_or(ReadOnlyReason::LookedAt)),
+    };
+    Ok((begun, outlook))
+}
+
+/// Begins the epoch of a forced opening, as people signed it. The vault is to be opened anew then.
+///
+/// # Errors
+/// [`OpenError::NotForced`]; nothing counts that was written then.
+pub(super) fn force(
+    opening: &mut StartContext<'_>,
+    (replayed, lanes): (&Replayed, &Lanes),
+    labels: &LabelEvidence,
+    desk: &Desk,
+    (order, now): (&ForcedOrder, Now),
+) -> Result<(Journal, Opening), OpenError> {
+    let (_, outlook) = look(opening, replayed, labels, desk)?;
+    let outlook = outlook?;
+    let ordinary = beginning(replayed, labels);
+    let clocks = (opening.compliance, now);
+    let beginning = forced::beginning(opening.pool, order, &outlook, ordinary, desk, clocks)?;
+    let begun = write_beginning(opening, replayed, lanes, labels, beginning);
+    match begun {
+        Ok(journal) => Ok((journal, outlook.opening)),
+        Err(_) => Err(ForcedRefusal::DiskFailed.into()),
+    }
 }
 
 /// The epoch that a start begins after all that was read.
 fn beginning(replayed: &Replayed, labels: &LabelEvidence) -> Beginning {
     let epoch = labels.epoch.max(replayed.epoch);
+    let next = replayed.position.sequence;
     let members = labels.newest.members.iter();
     let active = members.filter(|member| member.state == LabelState::Active);
     Beginning {
         previous_epoch: epoch,
         epoch: Epoch::new(epoch.get() + 1),
-        next_sequence: replayed.position.sequence,
+        last_sequence: Sequence::new(next.get().saturating_sub(1)),
+        next_sequence: next,
         previous_segment: replayed.position.segment,
         previous_chain: replayed.lane_chain,
         abandoned: Vec::new(),
         named: Some(active.map(|member| member.disk).collect()),
         passed: labels.passed.clone(),
         counts: labels.newest.generation,
-        genesis: None,
+        leading: Vec::new(),
+        exactly: None,
     }
 }
 
@@ -98,7 +166,7 @@ fn refusal(
 }
 
 /// Whether what a start and a long run will number is far from the end. Only a forged disk is not.
-fn has_numbers(pool: &Pool, beginning: &Beginning) -> bool {
+pub(super) fn has_numbers(pool: &Pool, beginning: &Beginning) -> bool {
     let far = |number: u64| number < COUNTING_MAX / 2;
     beginning.epoch.in_range()
         && far(pool.generation.get())
@@ -119,7 +187,11 @@ fn too_few(pool: &Pool, beginning: &Beginning) -> Option<ReadOnlyReason> {
 }
 
 /// Names every segment the last epoch left open, and those it went on from whose seal no record states.
-fn close_journal(opening: &mut Opening<'_>, replayed: &Replayed, lanes: &Lanes) -> Vec<Abandoned> {
+fn close_journal(
+    opening: &mut StartContext<'_>,
+    replayed: &Replayed,
+    lanes: &Lanes,
+) -> Vec<Abandoned> {
     let mut abandoned = lanes.abandoned.clone();
     let last = replayed.position.segment;
     let open: Vec<(SegmentId, SegmentInfo)> = opening
@@ -151,7 +223,7 @@ fn close_journal(opening: &mut Opening<'_>, replayed: &Replayed, lanes: &Lanes) 
 /// The segment in which the journal ends, or one beside it: begun by a start that failed, and nothing in it
 /// counts.
 fn tail(
-    opening: &mut Opening<'_>,
+    opening: &mut StartContext<'_>,
     replayed: &Replayed,
     id: SegmentId,
     info: &SegmentInfo,
@@ -193,6 +265,6 @@ fn left_behind(pool: &Pool, id: SegmentId, info: &SegmentInfo, end: &SegmentEnd)
 }
 
 /// A journal that is never written, for a vault that is only read.
-fn idle_journal(opening: &Opening<'_>, replayed: &Replayed) -> Journal {
+fn idle_journal(opening: &StartContext<'_>, replayed: &Replayed) -> Journal {
     Journal::read_only(opening.pool, &replayed.position, replayed.epoch)
 }

@@ -10,12 +10,12 @@ use stele_format::frame::{FrameExpectation, FrameHeader};
 use stele_format::limits::{BLOCK_BYTES, FRAME_BYTES_MAX, FRAME_HEADER_BYTES};
 use stele_format::segment::FIRST_FRAME_OFFSET;
 use stele_format::tree::TreeHash;
-use stele_format::units::{ByteOffset, Generation, PoolId, UnixMillis};
+use stele_format::units::{ByteOffset, Generation, Opening, PoolId, UnixMillis};
 
 use super::copies::SegmentCopies;
 use super::cut::{self, Postponed};
 use super::open::load_keys;
-use super::replay::Replayed;
+use super::replayed::Replayed;
 use super::{Disks, OpenError};
 use crate::engine::Engine;
 use crate::journal::{Journal, JournalPosition};
@@ -51,9 +51,25 @@ impl Passed {
     }
 }
 
+/// The head that the log must reach: none after a forced opening since, of which people said where it begins.
+fn owed(keys: &KeyState, stated: Opening) -> Option<&Head> {
+    keys.head.as_ref().filter(|head| head.opening >= stated)
+}
+
 /// Refuses another history than the one that the head ends. One that is damaged before that is judged as damage.
-pub(super) fn same_history(keys: &KeyState, replayed: &Replayed) -> Result<(), OpenError> {
-    let Some(head) = &keys.head else {
+/// `stated` is how often people forced the vault open, by their statements in the log.
+pub(super) fn same_history(
+    keys: &KeyState,
+    replayed: &Replayed,
+    stated: Opening,
+) -> Result<(), OpenError> {
+    // A log may go over to another one only where two people signed for it. Of one with a hole that is not known.
+    if replayed.position.sequence.opening() > stated && replayed.stuck.is_none() {
+        return Err(OpenError::OtherLog {
+            size: replayed.position.log.next.get(),
+        });
+    }
+    let Some(head) = owed(keys, stated) else {
         return Ok(());
     };
     let passed = replayed.passed;
@@ -75,9 +91,10 @@ pub(super) fn not_shorter(
     keys: &KeyState,
     replayed: &Replayed,
     pool: &Pool,
+    stated: Opening,
 ) -> Result<(), OpenError> {
     let first = replayed.position.log.next.get();
-    match &keys.head {
+    match owed(keys, stated) {
         Some(head) if first < head.size => Err(OpenError::LogShort {
             first,
             last: head.size - 1,
@@ -121,12 +138,13 @@ pub(super) fn has_tail(
 }
 
 /// The head of a log whose first frame of this epoch is durable.
-pub(super) fn of(journal: &Journal, compliance: UnixMillis) -> Head {
+pub(super) fn of(journal: &Journal, compliance: UnixMillis, opening: Opening) -> Head {
     let log = &journal.applied().log;
     Head {
         size: log.frontier.size(),
         root: log.frontier.root(),
         compliance,
+        opening,
     }
 }
 
@@ -166,7 +184,8 @@ impl Engine {
         if self.read_only.is_some() || !self.is_stopped() || self.cut_wanted {
             return Ok(());
         }
-        let head = of(&self.journal, self.clock.latest());
+        let opening = self.desk.approvals.origin().opening();
+        let head = of(&self.journal, self.clock.latest(), opening);
         let mut given = Disks(std::mem::take(disks));
         let at_work = self.pool.active().find(|member| {
             let disk = member.slot.and_then(|slot| given.get(slot));

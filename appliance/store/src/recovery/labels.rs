@@ -7,11 +7,12 @@ use stele_format::label::{
     DynamicLabel, LabelCopy, LabelCopyBytes, LabelReading, MemberState as LabelState, read_best,
 };
 use stele_format::limits::LABEL_COPY_BYTES;
-use stele_format::units::{ByteCount, DiskId, Epoch, Generation, SegmentId, Sequence};
+use stele_format::units::{ByteCount, DiskId, Epoch, Generation, Opening, SegmentId, Sequence};
 
 use super::choice::{Choice, Membership, choose};
 use super::{DiskReport, DiskVerdict, OpenError};
-use crate::engine::{DRAINED, DiskSlot};
+use crate::engine::{DRAINED, DiskSlot, LEFT_BEHIND};
+use crate::limits::FORCED_GENERATION_LEAP;
 use crate::pool::space::Freed;
 use crate::pool::{Member, MemberState, Pool};
 
@@ -33,6 +34,8 @@ pub(super) struct LabelEvidence {
     pub(super) passed: Vec<Vec<DiskId>>,
     /// Highest frame known durable on the quorum.
     pub(super) watermark: Sequence,
+    /// How often the vault was forced open.
+    pub(super) opening: Opening,
     /// Highest epoch that any start may have begun.
     pub(super) epoch: Epoch,
     /// Whether this program knows every feature it must respect to write.
@@ -127,9 +130,11 @@ pub(super) fn read_all(disks: &mut [Option<Box<dyn Disk>>]) -> Result<LabelPictu
     let mut pool = pool_of(&readings, &membership, &mut reports);
     pool.generation = highest.generation;
     pool.next_segment = highest.next_segment;
+    pool.opening = membership.opening;
     let evidence = LabelEvidence {
         watermark: watermark(&pool, &readings),
         epoch: highest.epoch,
+        opening: membership.opening,
         newest: membership.label,
         passed: membership.passed,
         may_write,
@@ -178,8 +183,12 @@ fn watermark(pool: &Pool, readings: &[NamedReading]) -> Sequence {
 /// Of disks with one identity only the one with the newest label takes part: the others are what it
 /// was before, or what it took the place of.
 fn keep_newest_of_each(readings: &mut Vec<NamedReading>, reports: &mut Vec<DiskReport>) {
-    let generation =
-        |(_, _, reading): &NamedReading| reading.dynamic.as_ref().map(|l| l.generation);
+    let generation = |(_, _, reading): &NamedReading| {
+        reading
+            .dynamic
+            .as_ref()
+            .map(|l| (l.opening(), l.generation))
+    };
     readings.sort_by_key(|reading| std::cmp::Reverse(generation(reading)));
     let mut seen = BTreeSet::new();
     readings.retain(|(slot, name, reading)| {
@@ -194,6 +203,12 @@ fn keep_newest_of_each(readings: &mut Vec<NamedReading>, reports: &mut Vec<DiskR
         first
     });
     readings.sort_by_key(|(slot, _, _)| *slot);
+}
+
+/// Whether a disk that is not here last took part before the last forced opening: that alone leaps so far.
+fn was_left(membership: &Membership, last: Generation) -> bool {
+    let since = membership.label.generation.get().saturating_sub(last.get());
+    !membership.opening.is_zero() && since >= FORCED_GENERATION_LEAP
 }
 
 fn pool_of(
@@ -229,11 +244,17 @@ fn pool_of(
         }
         (member.state, member.reason) = match verdict {
             DiskVerdict::Active => (MemberState::Active, None),
+            DiskVerdict::Stale if own.is_some_and(|own| own.opening() < membership.opening) => {
+                (MemberState::Stale, Some(LEFT_BEHIND))
+            }
             DiskVerdict::Stale => (
                 MemberState::Stale,
                 Some("it missed writes and is left alone until a resync"),
             ),
             DiskVerdict::Drained => (MemberState::Drained, Some(DRAINED)),
+            _ if was_left(membership, named.last_generation) => {
+                (MemberState::Absent, Some(LEFT_BEHIND))
+            }
             _ => (MemberState::Absent, Some("it is not here")),
         };
         reports.push(DiskReport {
@@ -251,6 +272,7 @@ fn pool_of(
         members,
         generation: newest.generation,
         in_force: membership.in_force,
+        opening: membership.opening,
         unit_bytes: geometry.map_or(0, |geometry| geometry.unit_bytes),
         segment_units: geometry.map_or(0, |geometry| geometry.segment_units.get()),
         flags: readings

@@ -15,6 +15,7 @@ mod create;
 mod cut;
 mod desk;
 mod entrance;
+mod forced;
 mod go_on;
 mod head;
 mod index_file;
@@ -25,6 +26,7 @@ mod newest;
 mod open;
 mod progress;
 mod replay;
+mod replayed;
 mod scan;
 mod space;
 pub mod table;
@@ -42,6 +44,7 @@ pub(crate) use begin::member_body;
 pub use choice::{Choice, Membership, choose};
 pub use create::{CreateError, CreateParams, create, write_static_label};
 pub use cut::Postponed;
+pub use forced::{Force, ForcedOrder, ForcedRefusal, Outlook};
 pub use labels::read_label;
 pub use open::{OpenOptions, open};
 pub use progress::Progress;
@@ -60,7 +63,7 @@ impl Disks {
 }
 
 /// What the steps of opening share.
-pub(crate) struct Opening<'a> {
+pub(crate) struct StartContext<'a> {
     pub(crate) pool: &'a mut Pool,
     pub(crate) disks: &'a mut Disks,
     pub(crate) keys: &'a KeyState,
@@ -112,6 +115,8 @@ pub struct OpenReport {
     pub walked_segments: u64,
     /// Versions whose key is gone though no record says why.
     pub unexplained_versions: u64,
+    /// What could be forced, or why nothing, where a start was told to look.
+    pub outlook: Option<Result<Outlook, ForcedRefusal>>,
 }
 
 /// An open vault.
@@ -205,6 +210,9 @@ pub enum OpenError {
         /// Records of the log whose root is known.
         size: u64,
     },
+    /// It is not forced open.
+    #[error("the vault was not forced open: {0}")]
+    NotForced(#[from] ForcedRefusal),
     /// A disk failed.
     #[error("a disk failed while the vault was opened: {0}")]
     Disk(#[from] DiskError),

@@ -75,8 +75,8 @@ pub(super) fn note_alloc(pool: &mut Pool, alloc: &Alloc, at: UnixMillis, known: 
 mod tests {
     use stele_format::record::{Alloc, MoveStep, Placed, Relocate};
     use stele_format::units::{
-        DiskId, Epoch, Generation, LaneId, PoolId, SegmentId, Sequence, UnitCount, UnitIndex,
-        UnixMillis,
+        DiskId, Epoch, Generation, LaneId, Opening, PoolId, SegmentId, Sequence, UnitCount,
+        UnitIndex, UnixMillis,
     };
 
     use super::{note_alloc, note_relocate};
@@ -120,6 +120,7 @@ mod tests {
                 .collect(),
             generation: Generation::ZERO,
             in_force: Generation::ZERO,
+            opening: Opening::ZERO,
             unit_bytes: 4096,
             segment_units: 4,
             flags: 0,

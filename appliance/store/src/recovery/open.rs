@@ -7,14 +7,15 @@ use stele_format::units::{DiskId, UnixMillis};
 
 use super::cut::{self, AllRows, Doomed};
 use super::desk;
-use super::go_on::go_on;
+use super::forced::Force;
+use super::go_on::{force, go_on, look};
 use super::head;
 use super::index_file::{FoundIndex, open_index};
 use super::labels::{LabelPicture, read_all};
 use super::progress::Progress;
 use super::space;
 use super::work::{Read, Reading, Work};
-use super::{Disks, OpenError, OpenReport, Opened, Opening};
+use super::{Disks, OpenError, OpenReport, Opened, StartContext};
 use crate::config::NewBucket;
 use crate::engine::{DiskSlot, Engine, HealPlan, Now, Parts, Waits, World};
 use crate::index::message::MirrorState;
@@ -49,6 +50,9 @@ pub struct OpenOptions {
     pub ahead_bytes: u64,
     /// Whether to make the index anew from the whole journal, whatever it states.
     pub new_index: bool,
+    /// What to do about a vault that cannot go on by itself; anything makes the index anew, since only the journal
+    /// says how far the log is here.
+    pub force: Option<Force>,
     /// Told how far it has come.
     pub progress: Progress,
 }
@@ -63,6 +67,7 @@ impl Default for OpenOptions {
             heal: HealPlan::default(),
             ahead_bytes: AHEAD_BYTES,
             new_index: false,
+            force: None,
             progress: Progress::default(),
         }
     }
@@ -82,12 +87,16 @@ pub fn open(
     let mut disks = Disks(disks);
     let mut world = Some(world);
     let mut options = options.clone();
+    options.new_index |= options.force.is_some();
     let now = now.told();
     loop {
         match open_once(&mut disks, open_area, &mut world, &options, now) {
             Ok(Step::Open(opened)) => return Ok(*opened),
-            // The key state has another index key now.
-            Ok(Step::Again) => options.new_index = true,
+            // The key state has another index key now, or the vault was forced open and opens as any other.
+            Ok(Step::Again) => {
+                options.new_index = true;
+                options.force = None;
+            }
             // Rows that cannot be read are made anew, once.
             Err(OpenError::Index(_)) if !options.new_index => options.new_index = true,
             Err(error) => return Err(error),
@@ -120,6 +129,7 @@ fn open_once(
     let index = open_index(&pool, &keys, open_area, options, evidence.epoch)?;
     let how = Reading {
         watermark: evidence.watermark,
+        opening: evidence.opening,
         may_write: evidence.may_write,
         rows_max: options.snapshot_rows.max(1),
         progress: options.progress.clone(),
@@ -131,7 +141,7 @@ fn open_once(
         index,
     } = found;
     let replayed = read.replayed;
-    let report = OpenReport {
+    let mut report = OpenReport {
         disks: reports,
         frames: replayed.frames,
         records: replayed.records,
@@ -139,6 +149,7 @@ fn open_once(
         index_rebuilt: read.rebuilt,
         walked_segments: read.lanes.walked,
         unexplained_versions: u64::try_from(replayed.closed_versions).unwrap_or(0),
+        outlook: None,
     };
     let index_usage = index.usage();
     // A commit brings a mirror up to date that missed writes.
@@ -146,7 +157,7 @@ fn open_once(
     // Never behind what was told before, whatever became of the log.
     let told = keys.head.map_or(UnixMillis::ZERO, |head| head.compliance);
     let compliance = replayed.position.compliance.max(told);
-    let mut opening = Opening {
+    let mut opening = StartContext {
         pool: &mut pool,
         disks,
         keys: &keys,
@@ -154,12 +165,30 @@ fn open_once(
         compliance,
         wall: now.wall,
     };
-    let begun = go_on(&mut opening, &replayed, &read.lanes, &evidence)?;
     let rows = AllRows {
         memtable: &memtable,
         index: &index,
     };
-    let desk = desk::read(&rows, pool.id, pool.is_evaluation())?;
+    let desk = desk::read(&rows, opening.pool.id, opening.pool.is_evaluation())?;
+    let begun = match &options.force {
+        None => {
+            let stated = desk.approvals.origin().opening();
+            go_on(&mut opening, &replayed, &read.lanes, &evidence, stated)?
+        }
+        Some(Force::Look) => {
+            let (begun, outlook) = look(&opening, &replayed, &evidence, &desk)?;
+            report.outlook = Some(outlook);
+            begun
+        }
+        Some(Force::Open(order)) => {
+            let read = (&replayed, &read.lanes);
+            let (journal, number) = force(&mut opening, read, &evidence, &desk, (order, now))?;
+            let head = head::of(&journal, compliance, number);
+            // Where it cannot be kept, the statements in the log say that the head before is another log's.
+            let _kept = head::keep(&mut keys, head, &pool, disks, world);
+            return Ok(Step::Again);
+        }
+    };
     let doomed = Doomed::find(&rows, &keys, &desk)?;
     let mut waits = Waits {
         unlawful: doomed.unlawful.clone(),
@@ -167,7 +196,11 @@ fn open_once(
     };
     // The epoch that began is durable, and so is every tombstone before it.
     if begun.read_only.is_none() {
-        let head = head::of(&begun.journal, compliance);
+        let head = head::of(
+            &begun.journal,
+            compliance,
+            desk.approvals.origin().opening(),
+        );
         let mut settling = Settling {
             pool: &pool,
             disks,

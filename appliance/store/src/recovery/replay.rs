@@ -12,13 +12,16 @@ use stele_format::label::EpochCutoff;
 use stele_format::limits::BLOCK_BYTES;
 use stele_format::record::Body;
 use stele_format::segment::{FIRST_FRAME_OFFSET, SegmentExpectation, SegmentHeader};
-use stele_format::units::{ByteOffset, Epoch, LaneId, LogIndex, SegmentId, Sequence, UnixMillis};
+use stele_format::units::{
+    ByteOffset, Epoch, LaneId, LogIndex, Opening, SegmentId, Sequence, UnixMillis,
+};
 
 use super::copies::{SegmentCopies, Shown};
 use super::entrance::{Before, Entrance, rebuild_header};
 use super::head::Passed;
 use super::moves;
 use super::progress::Progress;
+use super::replayed::{Repair, Replayed, SegmentEnd, Stuck};
 use super::scan::Found;
 use super::table::{Place as Evidence, Verdict, decide};
 use super::{Disks, OpenError};
@@ -34,52 +37,6 @@ use crate::pool::{Place, Pool, SegmentInfo};
 use crate::read::VerifiedRecord;
 use crate::usage::Usages;
 
-/// A frame to be written again where a copy lacks it.
-pub(super) struct Repair {
-    pub(super) slot: DiskSlot,
-    /// Where the copy begins.
-    pub(super) base: u64,
-    pub(super) offset: u64,
-    pub(super) bytes: Vec<u8>,
-}
-
-/// Why the journal cannot be continued, only read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Stuck {
-    pub(super) segment: SegmentId,
-    pub(super) offset: u64,
-}
-
-/// Where the frames of a journal segment end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct SegmentEnd {
-    pub(super) offset: ByteOffset,
-    pub(super) last_sequence: Sequence,
-}
-
-/// What replay found.
-pub(super) struct Replayed {
-    pub(super) position: JournalPosition,
-    pub(super) lane_chain: Digest,
-    pub(super) epoch: Epoch,
-    pub(super) repairs: Vec<Repair>,
-    pub(super) stuck: Option<Stuck>,
-    /// Where the frames of each segment ended that the journal went on from in another one.
-    pub(super) ends: BTreeMap<SegmentId, SegmentEnd>,
-    pub(super) cutoffs: Vec<EpochCutoff>,
-    pub(super) frames: u64,
-    pub(super) records: u64,
-    pub(super) cut_records: u64,
-    /// Versions that nothing opens and no record has explained yet.
-    pub(super) closed_versions: i64,
-    /// A record of a type this program does not know and may not pass over.
-    pub(super) newer: bool,
-    /// Highest sequence any evidence proves durable.
-    pub(super) proven: Sequence,
-    /// What was seen of the log that the key state knows.
-    pub(super) passed: Passed,
-}
-
 /// Where replay begins.
 pub(super) struct From<'a> {
     pub(super) position: JournalPosition,
@@ -89,6 +46,8 @@ pub(super) struct From<'a> {
     pub(super) watermark: Sequence,
     /// Records before this one are in the index; they are read for the sake of lagging copies.
     pub(super) apply_from: LogIndex,
+    /// How often the vault was forced open, by its label.
+    pub(super) opening: Opening,
     /// Where segments were found on the disks.
     pub(super) found: &'a Found,
     /// Told of every frame.
@@ -116,6 +75,7 @@ pub(super) struct Replay<'a> {
     /// Digest of the last frame adopted, which the lane's next segment must name.
     lane_chain: Digest,
     apply_from: LogIndex,
+    opening: Opening,
     found: &'a Found,
     progress: Progress,
     /// Journal segments found on the disks, by their first frame.
@@ -144,6 +104,7 @@ impl<'a> Replay<'a> {
             lane_chain,
             watermark,
             apply_from,
+            opening,
             found,
             progress,
         } = from;
@@ -164,7 +125,10 @@ impl<'a> Replay<'a> {
             passed: Passed::new(&from.log, keys.head.as_ref()),
         };
         let mut begins: BTreeMap<Sequence, BTreeSet<SegmentId>> = BTreeMap::new();
-        for (id, info) in pool.segments.iter().filter(|(_, i)| i.lane.is_journal()) {
+        // Of a forced opening that was cut short nothing counts.
+        let counts =
+            |info: &SegmentInfo| info.lane.is_journal() && info.first_sequence.opening() <= opening;
+        for (id, info) in pool.segments.iter().filter(|(_, info)| counts(info)) {
             begins.entry(info.first_sequence).or_default().insert(*id);
         }
         Self {
@@ -182,6 +146,7 @@ impl<'a> Replay<'a> {
             last: None,
             lane_chain,
             apply_from,
+            opening,
             found,
         }
     }
@@ -197,6 +162,7 @@ impl<'a> Replay<'a> {
                 };
                 self.out.ends.insert(self.at.segment, end);
                 self.at.segment = entrance.segment;
+                self.at.sequence = entrance.first;
                 self.at.offset = FIRST_FRAME_OFFSET;
                 self.at.chain = entrance.chain;
                 self.lost_header = entrance.lost_header;
@@ -226,21 +192,35 @@ impl<'a> Replay<'a> {
 
     /// The segment in which the next frame was written after a switch or a restart: the newest that
     /// begins with it and continues the chain.
+    ///
+    /// Or the one with which it went on after a forced opening: what a disk that was left behind has after that place
+    /// is another log's.
     fn successor(&mut self) -> Option<Entrance> {
         let next = self.at.sequence;
-        let later = self.begins.get(&next).into_iter().flatten().rev();
-        let later: Vec<SegmentId> = later.copied().filter(|id| *id > self.at.segment).collect();
-        later.into_iter().find_map(|id| self.entrance(id))
+        for opening in next.opening().get() + 1..=self.opening.get() {
+            let first = Sequence::first_of(Opening::new(opening));
+            if let Some(entrance) = self.begun_with(first) {
+                return Some(entrance);
+            }
+        }
+        self.begun_with(next)
     }
 
-    fn entrance(&mut self, segment: SegmentId) -> Option<Entrance> {
-        let (chain, next) = (self.lane_chain, self.at.sequence);
+    fn begun_with(&mut self, first: Sequence) -> Option<Entrance> {
+        let later = self.begins.get(&first).into_iter().flatten().rev();
+        let later: Vec<SegmentId> = later.copied().filter(|id| *id > self.at.segment).collect();
+        later.into_iter().find_map(|id| self.entrance(id, first))
+    }
+
+    fn entrance(&mut self, segment: SegmentId, first: Sequence) -> Option<Entrance> {
+        let chain = self.lane_chain;
         let continues = |header: &SegmentHeader| {
-            header.previous_chain == chain && header.first_sequence == next
+            header.previous_chain == chain && header.first_sequence == first
         };
         if let Some(header) = self.header_of(segment, continues) {
             return Some(Entrance {
                 segment,
+                first,
                 chain: header.digest(),
                 lost_header: None,
             });
@@ -252,8 +232,10 @@ impl<'a> Replay<'a> {
         };
         let found = found_of(self.found, segment);
         let header = rebuild_header(self.pool, self.disks, segment, &info, found, &before)?;
+        let header = (header.first_sequence == first).then_some(header)?;
         Some(Entrance {
             segment,
+            first,
             chain: header.digest(),
             lost_header: Some(header),
         })
@@ -277,6 +259,12 @@ impl<'a> Replay<'a> {
             let header = SegmentHeader::decode(block).ok()?.verify(expect).ok()?;
             accept(&header).then_some(header)
         })
+    }
+
+    /// A segment of the journal that was written, and not by a forced opening that was cut short.
+    fn counts(&self, info: &SegmentInfo) -> bool {
+        let journal = info.lane.is_journal() && Self::was_written(info);
+        journal && info.first_sequence.opening() <= self.opening
     }
 
     /// A segment that was only allocated has no header and was never written.
@@ -373,7 +361,7 @@ impl<'a> Replay<'a> {
             .pool
             .segments
             .iter()
-            .filter(|(_, info)| info.lane.is_journal() && Self::was_written(info))
+            .filter(|(_, info)| self.counts(info))
             .any(|(_, info)| info.first_sequence > next);
         if later_segment {
             return true;
@@ -406,7 +394,7 @@ impl<'a> Replay<'a> {
             .pool
             .segments
             .iter()
-            .filter(|(_, info)| info.lane.is_journal() && Self::was_written(info))
+            .filter(|(_, info)| self.counts(info))
             .filter(|(_, info)| info.first_sequence > self.at.sequence)
             .min_by_key(|(_, info)| info.first_sequence)
             .map(|(id, info)| (*id, info.first_sequence));
@@ -637,54 +625,5 @@ fn broken(at: BrokenRecord) -> OpenError {
     OpenError::BrokenRecord {
         segment: at.segment,
         offset: at.offset,
-    }
-}
-
-impl Replayed {
-    /// Copies that moved later are not repaired where they were.
-    pub(super) fn forget_moved(&mut self, pool: &Pool) {
-        let places = pool.segments.values().flat_map(|info| &info.places);
-        let stay: BTreeSet<(u16, u64)> = places
-            .filter_map(|place| pool.locate_active(place))
-            .map(|(slot, base)| (slot.0, base))
-            .collect();
-        let stays = |repair: &Repair| stay.contains(&(repair.slot.0, repair.base));
-        self.repairs.retain(stays);
-    }
-
-    /// This part followed by the next one.
-    pub(super) fn then(mut self, next: Replayed) -> Replayed {
-        self.repairs.extend(next.repairs);
-        self.ends.extend(next.ends);
-        for cutoff in next.cutoffs {
-            match self.cutoffs.last_mut() {
-                Some(last) if last.epoch == cutoff.epoch => *last = cutoff,
-                _ => self.cutoffs.push(cutoff),
-            }
-        }
-        let surplus = self
-            .cutoffs
-            .len()
-            .saturating_sub(stele_format::limits::CUTOFFS_MAX);
-        self.cutoffs.drain(..surplus);
-        Replayed {
-            position: next.position,
-            lane_chain: next.lane_chain,
-            epoch: self.epoch.max(next.epoch),
-            repairs: self.repairs,
-            stuck: self.stuck.or(next.stuck),
-            ends: self.ends,
-            cutoffs: self.cutoffs,
-            frames: self.frames + next.frames,
-            records: self.records + next.records,
-            cut_records: self.cut_records + next.cut_records,
-            closed_versions: self.closed_versions + next.closed_versions,
-            newer: self.newer || next.newer,
-            proven: self.proven.max(next.proven),
-            passed: Passed {
-                began: self.passed.began,
-                root: self.passed.root.or(next.passed.root),
-            },
-        }
     }
 }

@@ -6,13 +6,15 @@ use stele_format::digest::Digest;
 use stele_format::limits::BLOCK_BYTES;
 use stele_format::record::Abandoned;
 use stele_format::units::{
-    BucketId, ByteOffset, DiskId, Epoch, LogIndex, SegmentId, Sequence, UnitCount, UnixMillis,
+    BucketId, ByteOffset, DiskId, Epoch, LogIndex, Opening, SegmentId, Sequence, UnitCount,
+    UnixMillis,
 };
 
 use super::copies::SegmentCopies;
 use super::lanes::{LaneSegment, index_segment, is_blank, units_kept};
 use super::progress::Progress;
-use super::replay::{From, Replay, Replayed, Rows};
+use super::replay::{From, Replay, Rows};
+use super::replayed::Replayed;
 use super::scan::Found;
 use super::{Disks, OpenError, head, scan};
 use crate::index::rows::{BucketRow, Table, TableRow};
@@ -69,6 +71,8 @@ pub(super) struct Work<'a> {
 pub(super) struct Reading {
     /// Highest frame the labels prove durable.
     pub(super) watermark: Sequence,
+    /// How often the vault was forced open.
+    pub(super) opening: Opening,
     /// Whether this program knows every feature it must respect to write.
     pub(super) may_write: bool,
     /// Rows gathered before they are committed.
@@ -218,6 +222,8 @@ impl Work<'_> {
         let mut lane_chain = from.chain;
         let mut watermark = self.how.watermark;
         let first = start.position.sequence.get();
+        // Forced openings leap: what is known is the way from the last of them.
+        let first = first.max(Sequence::first_of(watermark.opening()).get());
         let frames = (watermark.get() + 1).saturating_sub(first);
         self.how.progress.begin(frames);
         loop {
@@ -235,6 +241,7 @@ impl Work<'_> {
                     lane_chain,
                     watermark,
                     apply_from: start.apply_from,
+                    opening: self.how.opening,
                     found: &start.found,
                     progress: self.how.progress.clone(),
                 },
@@ -295,7 +302,8 @@ impl Work<'_> {
             .map(|(id, _)| *id)
             .collect();
         let mut lanes = Lanes {
-            next_sequence: Sequence::FIRST,
+            // What the disks left behind by a forced opening may have numbered is not numbered again.
+            next_sequence: Sequence::first_of(self.how.opening),
             last_segment: SegmentId::NONE,
             abandoned: Vec::new(),
             walked: 0,

@@ -4,7 +4,7 @@ use stele_format::record::VersionRef;
 use stele_format::statement::Origin;
 use stele_format::tree::TreeHash;
 use stele_format::units::{
-    BucketId, DiskId, Generation, KeyIndex, LogIndex, ObjectId, UnixMillis, VersionId,
+    BucketId, DiskId, Generation, KeyIndex, LogIndex, ObjectId, Opening, UnixMillis, VersionId,
 };
 
 use crate::engine::{Case, Granted, LogKeyChange};
@@ -36,6 +36,10 @@ pub struct PeopleView {
     pub grants: Vec<Granted>,
     /// The keys that people gave the log, in their order.
     pub log_keys: Vec<LogKeyChange>,
+    /// Every time the vault was forced open, in their order.
+    pub openings: Vec<OpeningView>,
+    /// Until when nothing frees, if the vault was forced open.
+    pub frees_from: Option<UnixMillis>,
     /// Records in the log.
     pub log_records: u64,
     /// Root of its tree.
@@ -46,6 +50,21 @@ pub struct PeopleView {
     pub now: UnixMillis,
     /// The times locks are judged by.
     pub time: EffectiveTime,
+}
+
+/// A forced opening as a screen shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OpeningView {
+    /// Its record.
+    pub record: LogIndex,
+    /// Its number.
+    pub opening: Opening,
+    /// Compliance time of the record.
+    pub at: UnixMillis,
+    /// Disks that were left behind and never take part again.
+    pub left: Vec<DiskId>,
+    /// Whether frames were known durable then that no disk had: records are surely lost.
+    pub has_lost: bool,
 }
 
 /// What the log shows of a request's effect.

@@ -34,7 +34,7 @@ pub fn person(name: &str) -> Name {
     Name::new(name).unwrap()
 }
 
-fn key_of(name: &str) -> SoftKey {
+pub fn key_of(name: &str) -> SoftKey {
     let founder = FOUNDERS.iter().find(|(other, ..)| *other == name).unwrap();
     SoftKey::new(founder.2)
 }

@@ -8,7 +8,7 @@ use stele_format::statement::{
     Act, Answer as Said, ClientKey, Cut, GrantRights, Hold, Kind, LaterAct, ReleaseHold, Role,
     Second, SpecialRights, Statement, Verb,
 };
-use stele_format::units::{DiskId, LogIndex, UnixMillis, VersionId};
+use stele_format::units::{DiskId, LogIndex, Opening, UnixMillis, VersionId};
 use stele_store::policy::approval::{Accepted, StatementRefusal};
 use stele_store::request::{Answer, Command, Refusal};
 
@@ -272,7 +272,9 @@ fn worm_21_what_lowers_protection_needs_two_people_or_is_not_there() {
         assert!(matches!(refused, StatementRefusal::NotInThisVersion(_)));
     }
     let disks = vec![DiskId::from_bytes([1; 16])];
-    let refused = refusal(request(&mut vault, Act::ForceOpen { disks }, "sara"));
+    let opening = Opening::new(1);
+    let act = Act::ForceOpen { opening, disks };
+    let refused = refusal(request(&mut vault, act, "sara"));
     assert_eq!(refused, StatementRefusal::NoForcedOpening);
 }
 

@@ -17,9 +17,9 @@ use stele_device::sim::power::Power;
 use stele_format::frame::FrameHeader;
 use stele_format::record::{Body, RecordHeader, RecordReader};
 use stele_format::segment::SEAL_MAGIC;
-use stele_format::units::{ByteCount, Generation, KeyIndex, UnixMillis};
+use stele_format::units::{ByteCount, KeyIndex, UnixMillis};
 use stele_store::engine::{
-    Action, Attachment, DiskRefusal, DiskSlot, DrainRefusal, Engine, Event, Now, World,
+    Action, Attachment, DiskRefusal, DiskSlot, DrainRefusal, Engine, Event, LabelAge, Now, World,
 };
 use stele_store::index::{IndexRequest, IndexStore};
 use stele_store::job::Job;
@@ -448,7 +448,7 @@ impl Running {
             name: format!("late-{}", slot.0),
             disk: label.disk,
             geometry: label.geometry,
-            generation: reading.map_or(Generation::ZERO, |read| read.highest),
+            age: reading.as_ref().map(LabelAge::of).unwrap_or_default(),
         };
         let mut actions = Vec::new();
         let result = self.engine.attach(self.now, attachment, &mut actions);

@@ -15,6 +15,7 @@ impl Auditor {
         let mut breaches = Vec::new();
         let erase = self.erase_of(tombstone, &mut breaches);
         let now = self.destroying_time(header, &mut breaches);
+        breaches.extend(self.check_freeing(header.compliance_ms).err());
         let request = self.requests.get(&tombstone.request);
         let rest_ms = request.and_then(|request| request.needs.rest_ms);
         let leave = (erase.as_ref(), rest_ms.unwrap_or(0));

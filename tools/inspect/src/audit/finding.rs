@@ -6,7 +6,7 @@
 use stele_format::checkpoint::CheckpointError;
 use stele_format::sshsig::SignatureError;
 use stele_format::statement::{Name, Role, Second, StatementError};
-use stele_format::units::{LogIndex, UnixMillis};
+use stele_format::units::{LogIndex, Opening, UnixMillis};
 use thiserror::Error;
 
 use crate::limits::FINDING_COUNT_MAX;
@@ -209,6 +209,20 @@ breaches! {
     LogKeyStranger = "log-key-stranger", "the log gets another key by one that was not in force";
     /// A key that was asked for or used before.
     LogKeyAgain = "log-key-again", "a key is to sign the log that was asked for, or signed it, before";
+    /// A forced opening that nobody asked for and approved right before.
+    ForcedUnapproved(LogIndex) = "forced-unapproved", "the vault was forced open, and record {0} is no request for that which was approved right before";
+    /// A request for one that nothing follows as it must.
+    ForcedAlone = "forced-alone", "a forced opening was asked for, and its approval and its record do not follow, or it was answered otherwise";
+    /// A number that was used.
+    ForcedNumber(Opening) = "forced-number", "forced opening {0} was used before, or is not the one that was asked for";
+    /// For another log.
+    ForcedHead = "forced-head", "a forced opening was asked for with another log than the one before it";
+    /// Not at the beginning of an epoch far ahead.
+    ForcedEpoch = "forced-epoch", "a forced opening begins no epoch, or one that disks it left behind may have used";
+    /// With other disks.
+    ForcedMembers = "forced-members", "the vault was forced open with other disks than those that two people named";
+    /// Too soon after one.
+    ForcedRest(Second) = "forced-rest", "the vault was forced open, and nothing that was protected may be freed before {0}";
     /// A record about nothing.
     VersionUnknown = "version-unknown", "the record is about a version that the log does not have";
     /// A record about something gone.

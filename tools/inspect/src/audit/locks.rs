@@ -71,7 +71,8 @@ impl Auditor {
             return;
         };
         let lifted = !header.hold && self.versions.lock(at).hold;
-        if lifted && !self.is_lifted_by_people(at) {
+        let freeing = self.check_freeing(header.compliance_ms).is_ok();
+        if lifted && !(freeing && self.is_lifted_by_people(at)) {
             let version = self.versions.index(at);
             let what = format!("the legal hold of version {version} was lifted");
             let breach = Breach::HoldLifted(version);

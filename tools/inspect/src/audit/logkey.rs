@@ -1,6 +1,6 @@
 //! The keys that sign the log, one after the other: each is named by people and signed for by the one before.
 
-use stele_format::checkpoint::{KeyFrom, LogKey, Origin};
+use stele_format::checkpoint::{KeyFrom, LogKey};
 use stele_format::record::{KeyChange, RecordHeader};
 use stele_format::statement::{Act, LogPublic};
 use stele_format::units::LogIndex;
@@ -33,7 +33,7 @@ impl Auditor {
         request
             .ok_or(Breach::LogKeyUnapproved(change.request))?
             .enacted = true;
-        let changed = change.verify(Origin::of(self.pool));
+        let changed = change.verify(self.origin());
         let (old, new) = changed.map_err(|_| Breach::LogKeySignature)?;
         let mut keys = self.log_keys.clone();
         match keys.last() {

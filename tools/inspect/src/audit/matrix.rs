@@ -5,7 +5,8 @@
 //! | erase | operator | erase-approvals approvers (at least two if large), officer too if it deletes early in GOVERNANCE | erase-cooling-hours; if large, the longer of both |
 //! | release-hold | officer | approver (two if large) | people-cooling-hours |
 //! | suspend, remove, remove-key | officer, or approver | approver, or officer | takes effect with the approval |
-//! | force-open, reinitialise | officer | approver | 72 hours |
+//! | reinitialise | officer | approver | 72 hours |
+//! | force-open | officer | approver | takes effect with the approval |
 //! | log-key | officer | officer and approver | people-cooling-hours |
 //! | everything else | officer | approver | people-cooling-hours |
 
@@ -78,10 +79,13 @@ pub fn needs(act: &Act, by: Role, large: bool, policies: &Policies) -> Option<Ne
 fn rest_ms(act: &Act, large: bool, policies: &Policies) -> Option<u64> {
     let (erase, people) = (policies.erase_cooling_hours, policies.people_cooling_hours);
     let hours = match act {
-        Act::Suspend { .. } | Act::Remove { .. } | Act::RemoveKey { .. } => return None,
+        Act::Suspend { .. }
+        | Act::Remove { .. }
+        | Act::RemoveKey { .. }
+        | Act::ForceOpen { .. } => return None,
         Act::Erase(_) if large => erase.max(people),
         Act::Erase(_) => erase,
-        Act::ForceOpen { .. } | Act::Reinitialise { .. } => COOLING_DISK_HOURS,
+        Act::Reinitialise { .. } => COOLING_DISK_HOURS,
         _ => people,
     };
     Some(hours * HOUR_MS)

@@ -21,6 +21,7 @@ pub mod witnesses;
 mod destruction;
 mod locks;
 mod logkey;
+mod opening;
 mod space;
 mod statements;
 
@@ -38,6 +39,7 @@ use self::finding::{Alarm, Breach, Capped, Finding, second};
 use self::heads::Heads;
 use self::holds::{Cases, Unheld};
 use self::lists::Lists;
+use self::opening::{Course, Forced};
 use self::people::People;
 use self::refused::Tries;
 use self::report::AuditReport;
@@ -117,6 +119,9 @@ pub struct Auditor {
     grants: Vec<Granted>,
     /// Keys of the log, as far as its records name them.
     log_keys: Vec<KeyFrom>,
+    /// Times the vault was forced open.
+    openings: Vec<Forced>,
+    course: Course,
     /// Executed requests to lift holds that are not stated done.
     lifts: Vec<LogIndex>,
     /// Which of their versions' own holds they were used for.
@@ -159,6 +164,8 @@ impl Auditor {
             policies: BTreeMap::new(),
             grants: Vec::new(),
             log_keys: Vec::new(),
+            openings: Vec::new(),
+            course: Course::default(),
             lifts: Vec::new(),
             spent: HashSet::new(),
             gone: BTreeMap::new(),
@@ -189,6 +196,7 @@ impl Auditor {
             self.begun = header.compliance_ms;
         }
         self.records += 1;
+        self.check_course(header, body);
         match body {
             Body::Genesis(genesis) => {
                 self.evaluation = genesis.flags.contains(VaultFlags::EVALUATION);
@@ -214,10 +222,12 @@ impl Auditor {
             Body::Refused(attempts) => self.take_refused(header, attempts),
             Body::Cosigned(note) => self.take_cosigned(header, note),
             Body::LogKey(change) => self.take_log_key(header, change),
+            Body::ForcedOpen(forced) => self.take_forced_open(header, forced),
             Body::Later(kind) if kind.get() & OPTIONAL == 0 => self.unknown += 1,
             _ => {}
         }
         self.take_space(header, body);
+        self.note_epoch(header);
         self.heads.push(header.leaf_hash());
     }
 
@@ -268,6 +278,10 @@ impl Auditor {
             given && running && granted.grant.client.as_str() == client
         };
         let granted = self.grants.iter().find(|granted| has(granted));
+        if let Err(rest) = self.check_freeing(header.compliance_ms) {
+            self.breach(index, rest);
+            return false;
+        }
         let by = match granted {
             Some(granted) => format!("client key {client}, request {}", granted.request),
             // Keys of an evaluation vault may have been made with such rights, which no record in the clear says.

@@ -10,6 +10,7 @@ use stele_format::units::{LogIndex, Month, UnixMillis};
 
 use super::Auditor;
 use super::finding::{Alarm, Finding, second};
+use super::opening::Forced;
 use super::people::Person;
 use super::refused::RefusedLine;
 use super::requests::{Request, State, Voice};
@@ -56,6 +57,8 @@ pub struct AuditReport {
     pub grants: Vec<GrantLine>,
     /// Keys of the log that its records name; the number is that of records from which on a key counts.
     pub log_keys: Vec<LogKeyLine>,
+    /// Times the vault was forced open; from each on the log has another name, and may have lost records before.
+    pub openings: Vec<OpeningLine>,
     /// Legal holds.
     pub holds: Holds,
     /// Versions and their retention.
@@ -151,6 +154,23 @@ pub struct LogKeyLine {
     pub key: String,
     /// From how many records on it counts.
     pub from: u64,
+}
+
+/// A forced opening.
+#[derive(Debug, Serialize)]
+pub struct OpeningLine {
+    /// Its number.
+    pub opening: u32,
+    /// Its record; records behind it that were known before are lost.
+    pub record: u64,
+    /// When.
+    pub at: String,
+    /// The request.
+    pub request: u64,
+    /// Disks that were left behind.
+    pub left: Vec<String>,
+    /// Whether frames were known durable that no disk had.
+    pub surely_lost: bool,
 }
 
 /// Special rights.
@@ -378,6 +398,7 @@ impl AuditReport {
             witnesses: witnesses(auditor),
             grants: grants(auditor),
             log_keys: log_keys(auditor),
+            openings: auditor.openings.iter().map(opening).collect(),
             holds: holds(auditor),
             retention: retention(auditor),
             requests: requests(auditor),
@@ -490,6 +511,18 @@ fn log_keys(auditor: &Auditor) -> Vec<LogKeyLine> {
         from: one.from,
     };
     keys.map(line).collect()
+}
+
+fn opening(forced: &Forced) -> OpeningLine {
+    let body = &forced.body;
+    OpeningLine {
+        opening: body.opening.get(),
+        record: forced.index.get(),
+        at: second(forced.at).to_string(),
+        request: body.request.get(),
+        left: body.left.iter().map(ToString::to_string).collect(),
+        surely_lost: body.durable > body.last,
+    }
 }
 
 fn holds(auditor: &Auditor) -> Holds {

@@ -27,7 +27,7 @@ impl Auditor {
     fn state(&mut self, header: &RecordHeader, body: &StatementBody) -> Result<(), Breach> {
         let (index, at) = (header.log_index, header.compliance_ms);
         let statement = Statement::parse(&body.text).map_err(Breach::Text)?;
-        if statement.origin().pool() != self.pool {
+        if statement.origin() != self.origin() {
             return Err(Breach::OtherLog);
         }
         let digest = statement.digest();
@@ -48,6 +48,9 @@ impl Auditor {
             (Kind::Found(found), _) => self.found(found, &verified, index, at)?,
             (kind, Some(by)) => {
                 let voice = self.voice(by, &verified, index, at)?;
+                if let Kind::Request(asked) = kind {
+                    self.check_forced_request(asked, index, header.epoch.get())?;
+                }
                 let recorded = (voice, header.wall_ms);
                 self.say(kind, digest, recorded)?;
                 self.used(by, &verified, index, at);
@@ -293,9 +296,11 @@ impl Auditor {
                     request.state = State::Executed;
                 }
             }
+            _ if matches!(request.act, Act::ForceOpen { .. }) => return Err(Breach::ForcedAlone),
             Verb::Veto => request.veto(&voice)?,
             Verb::Execute => {
                 request.execute(voice, people)?;
+                self.check_freeing_request(&request, at)?;
                 check_times(&request.act, at, wall)?;
                 self.carry_out(answer.request, &request, at)?;
             }

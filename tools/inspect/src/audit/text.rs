@@ -114,6 +114,21 @@ fn people(report: &AuditReport, page: &mut Page) {
             one.from, one.key
         ));
     }
+    for one in &report.openings {
+        let lost = if one.surely_lost {
+            "records were lost with them"
+        } else {
+            "records may have been lost with them"
+        };
+        page.line(format_args!(
+            "  forced open for the {}. time at {} by request {} (record {}), without {} disks: {lost}",
+            one.opening,
+            one.at,
+            one.request,
+            one.record,
+            one.left.len()
+        ));
+    }
 }
 
 fn protection(report: &AuditReport, page: &mut Page) {

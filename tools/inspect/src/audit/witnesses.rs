@@ -134,7 +134,7 @@ impl Auditor {
     fn cosigned(&mut self, header: &RecordHeader, text: &str) -> Result<(), Breach> {
         let note = UnverifiedCheckpoint::parse(text).map_err(Breach::CosignedNote)?;
         let says = *note.claims();
-        if says.origin.pool() != self.pool {
+        if says.origin != self.origin() {
             return Err(Breach::CosignedOtherLog);
         }
         let head = Head {

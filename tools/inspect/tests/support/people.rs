@@ -116,6 +116,10 @@ pub struct Book {
     pub wall_ahead: u64,
     /// The access key whose requests the records answer.
     pub client: ClientTag,
+    /// Epoch of the records.
+    pub epoch: u32,
+    /// The log that statements name.
+    pub origin: Origin,
     pub tokens: BTreeMap<String, Token>,
     nonce: u64,
     keys: Vec<(VersionRef, KeyIndex)>,
@@ -146,6 +150,8 @@ impl Book {
             wall_behind: 0,
             wall_ahead: 0,
             client: ClientTag::NONE,
+            epoch: 1,
+            origin: Origin::of(POOL),
             tokens: BTreeMap::new(),
             nonce: 0,
             keys: Vec::new(),
@@ -208,7 +214,7 @@ impl Book {
     }
 
     pub fn text(&self, kind: Kind) -> String {
-        Statement::new(Origin::of(POOL), kind).unwrap().to_text()
+        Statement::new(self.origin, kind).unwrap().to_text()
     }
 
     pub fn statement(&mut self, text: String, signatures: Vec<Vec<u8>>) -> LogIndex {
@@ -237,7 +243,7 @@ impl Book {
         let draft = RecordHeader {
             log_index: self.walk.next_index(),
             previous_header: self.walk.head(),
-            epoch: Epoch::new(1),
+            epoch: Epoch::new(self.epoch),
             compliance_ms: UnixMillis::new(self.now),
             wall_ms: UnixMillis::new(self.now - self.wall_behind + self.wall_ahead),
             client: self.client,

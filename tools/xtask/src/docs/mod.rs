@@ -85,7 +85,7 @@ const fn ceremony(name: &'static str, tools: &'static [Tool]) -> Page {
 }
 
 /// All pages about people.
-pub const CEREMONIES: [Page; 9] = [
+pub const CEREMONIES: [Page; 10] = [
     ceremony("genesis", &[]),
     ceremony("expiry", &[install::AWS]),
     ceremony("early-deletion", &[install::AWS]),
@@ -94,6 +94,7 @@ pub const CEREMONIES: [Page; 9] = [
     ceremony("people-change", &[]),
     ceremony("audit", &[]),
     ceremony("disk", &[]),
+    ceremony("forced-opening", &[install::AWS]),
     ceremony("witness", &[]),
 ];
 

@@ -134,11 +134,25 @@ impl Load<'_> {
         }
     }
 
-    /// The answer, unless it is an error of a server that was killed: that says nothing about what
-    /// its engine has done, so the doubt stays.
-    fn alive(&self, answer: Response) -> Result<Response, Broken> {
+    /// The answer, unless it is an error of a server that was killed and is gone: that says nothing about what its
+    /// engine has done, so the doubt stays.
+    fn alive(
+        &self,
+        client: &mut Client,
+        ask: impl FnOnce(&mut Client) -> Result<Response, Trouble>,
+    ) -> Result<Response, Broken> {
+        let answer = ask(client)?;
+        let wish = [("versions", ""), ("max-keys", "1")];
+        self.believe(answer, || {
+            let again = client.ask(self.bucket, &wish);
+            again.is_ok_and(|again| again.status < 500)
+        })
+    }
+
+    fn believe(&self, answer: Response, lives: impl FnOnce() -> bool) -> Result<Response, Broken> {
+        let killed = self.killed.load(Ordering::SeqCst);
         match answer.status {
-            500..600 if self.killed.load(Ordering::SeqCst) => Err(Broken::Unknown),
+            500..600 if killed && !lives() => Err(Broken::Unknown),
             _ => Ok(answer),
         }
     }
@@ -164,7 +178,9 @@ impl Load<'_> {
             body: body.clone(),
         };
         book.doubt = Some(doubt);
-        let answer = self.alive(client.put(self.bucket, &key, &body.bytes(), None)?)?;
+        let answer = self.alive(client, |client| {
+            client.put(self.bucket, &key, &body.bytes(), None)
+        })?;
         book.doubt = None;
         acknowledged(&answer, 200, || {
             book.add(&key, &version(&answer)?, Some(body));
@@ -179,7 +195,9 @@ impl Load<'_> {
         let Some(body) = entry.body else {
             return Ok(End::Skipped);
         };
-        let answer = self.alive(client.get(self.bucket, &key, Some(&entry.version))?)?;
+        let answer = self.alive(client, |client| {
+            client.get(self.bucket, &key, Some(&entry.version))
+        })?;
         acknowledged(&answer, 200, || {
             let same = answer.body == body.bytes();
             ensure(same, || {
@@ -191,7 +209,7 @@ impl Load<'_> {
     fn delete(&self, book: &mut Book, client: &mut Client, rng: &mut Rng) -> Step {
         let key = name(book, rng);
         book.doubt = Some(Doubt::Delete { key: key.clone() });
-        let answer = self.alive(client.delete(self.bucket, &key, None)?)?;
+        let answer = self.alive(client, |client| client.delete(self.bucket, &key, None))?;
         book.doubt = None;
         acknowledged(&answer, 204, || {
             book.add(&key, &version(&answer)?, None);
@@ -208,7 +226,9 @@ impl Load<'_> {
             key: key.clone(),
             version: version.clone(),
         });
-        let answer = self.alive(client.delete(self.bucket, &key, Some(&version))?)?;
+        let answer = self.alive(client, |client| {
+            client.delete(self.bucket, &key, Some(&version))
+        })?;
         book.doubt = None;
         acknowledged(&answer, 204, || {
             book.release(&key, &version);
@@ -222,7 +242,10 @@ impl Load<'_> {
         book.doubt = Some(Doubt::Nothing);
         let id = match client.upload(self.bucket, &key)? {
             Ok(id) => id,
-            Err(answer) => return acknowledged(&self.alive(answer)?, 200, || Ok(())),
+            Err(answer) => {
+                let answer = self.alive(client, |_| Ok(answer))?;
+                return acknowledged(&answer, 200, || Ok(()));
+            }
         };
         book.uploads.push(OpenUpload {
             key: key.clone(),
@@ -238,8 +261,9 @@ impl Load<'_> {
         for (number, bytes) in (1..).zip(sizes) {
             let body = Body::new(rng.next(), bytes);
             self.budget.spend(bytes);
-            let answer =
-                self.alive(client.part(self.bucket, &key, (&id, number), &body.bytes())?)?;
+            let answer = self.alive(client, |client| {
+                client.part(self.bucket, &key, (&id, number), &body.bytes())
+            })?;
             acknowledged(&answer, 200, || {
                 let missing = || Failure::new("a part was answered without ETag");
                 let etag = answer.header("etag").ok_or_else(missing)?.to_owned();
@@ -262,7 +286,9 @@ impl Load<'_> {
         }
         let parts: Vec<Part> = open.parts.iter().map(|(part, _)| part.clone()).collect();
         book.doubt = Some(Doubt::Complete(open.clone()));
-        let answer = self.alive(client.complete(self.bucket, &open.key, &open.id, &parts)?)?;
+        let answer = self.alive(client, |client| {
+            client.complete(self.bucket, &open.key, &open.id, &parts)
+        })?;
         book.doubt = None;
         let body = Body::joined(open.parts.iter().map(|(_, body)| body));
         acknowledged(&answer, 200, || {
@@ -317,5 +343,32 @@ fn acknowledged(answer: &Response, status: u16, record: impl FnOnce() -> Outcome
             "expected {status}, got {}",
             answer.summary()
         )))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_of_a_killed_server_says_nothing_about_what_was_done() {
+        let answer = |status| Response {
+            status,
+            headers: Vec::new(),
+            body: Vec::new(),
+        };
+        let load = Load::new("bucket", 0);
+        let gone = |status| load.believe(answer(status), || false);
+        assert!(matches!(gone(503), Ok(a) if a.status == 503));
+        load.killed.store(true, Ordering::SeqCst);
+        for status in [500, 503] {
+            assert!(matches!(gone(status), Err(Broken::Unknown)), "{status}");
+            // One that is to be killed and lives still is taken at its word.
+            let lives = load.believe(answer(status), || true);
+            assert!(matches!(lives, Ok(a) if a.status == status));
+        }
+        for status in [204, 404] {
+            assert!(gone(status).is_ok(), "{status}");
+        }
     }
 }

@@ -56,6 +56,7 @@ struct Tally {
     during_check: u64,
     acknowledged: u64,
     refused: u64,
+    unanswered: u64,
     read_back: u64,
 }
 
@@ -277,6 +278,7 @@ impl<'a> Campaign<'a> {
             let done = result?;
             self.tally.acknowledged += done.acknowledged;
             self.tally.refused += done.refused;
+            self.tally.unanswered += done.unanswered;
         }
         Ok(())
     }
@@ -326,6 +328,7 @@ impl Tally {
             (&mut self.during_check, other.during_check),
             (&mut self.acknowledged, other.acknowledged),
             (&mut self.refused, other.refused),
+            (&mut self.unanswered, other.unanswered),
             (&mut self.read_back, other.read_back),
         ];
         for (sum, part) in pairs {
@@ -343,14 +346,15 @@ impl Tally {
             during_check,
             acknowledged,
             refused,
+            unanswered,
             read_back,
         } = self;
         println!(
             "        {rounds} power cuts survived: {at_write} at a write, {at_flush} at a flush, \
              {by_signal} by signal; {during_start} of them during a start, {during_check} while \
              earlier rounds were read back\n        \
-             {acknowledged} operations acknowledged, {refused} refused with 503; \
-             {read_back} times a version was read back and right"
+             {acknowledged} operations acknowledged, {refused} refused with 503, {unanswered} \
+             unanswered by a door whose engine was dead; {read_back} times a version was read back and right"
         );
     }
 }

@@ -1,7 +1,7 @@
 //! Rows of what people stated and of what was destroyed by it.
 
 use stele_format::record::VersionRef;
-use stele_format::units::{DiskId, Generation, LogIndex, Month, UnixMillis};
+use stele_format::units::{DiskId, Generation, LogIndex, Month, Opening, Sequence, UnixMillis};
 
 use super::{Leaves, RecordLocation, Table, TableRow, read_bool};
 use crate::index::codec::{Malformed, Reader, Writer};
@@ -32,6 +32,23 @@ pub struct CosignedRow {
     pub wall: UnixMillis,
     /// The note.
     pub note: String,
+}
+
+/// A forced opening of the vault.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ForcedRow {
+    /// Compliance time of its record.
+    pub at: UnixMillis,
+    /// The request.
+    pub request: LogIndex,
+    /// Its number.
+    pub opening: Opening,
+    /// The newest frame before it.
+    pub last: Sequence,
+    /// The newest frame that was known durable then.
+    pub durable: Sequence,
+    /// Disks left behind.
+    pub left: Vec<DiskId>,
 }
 
 /// A piece of a list of versions.
@@ -163,6 +180,30 @@ impl TableRow for CosignedRow {
     }
 }
 
+impl TableRow for ForcedRow {
+    const TABLE: Table = Table::Openings;
+
+    fn write(&self, out: &mut Writer) {
+        out.u64(self.at.get())
+            .u64(self.request.get())
+            .u32(self.opening.get())
+            .u64(self.last.get())
+            .u64(self.durable.get());
+        write_disks(out, &self.left);
+    }
+
+    fn read(from: &mut Reader<'_>) -> Result<Self, Malformed> {
+        Ok(Self {
+            at: UnixMillis::new(from.u64()?),
+            request: LogIndex::new(from.u64()?),
+            opening: Opening::new(from.u32()?),
+            last: Sequence::new(from.u64()?),
+            durable: Sequence::new(from.u64()?),
+            left: read_disks(from)?,
+        })
+    }
+}
+
 impl TableRow for ScopeRow {
     const TABLE: Table = Table::Scopes;
 
@@ -215,10 +256,7 @@ impl TableRow for DestroyedRow {
             .u64(self.at.get())
             .u64(self.generation.get());
         for disks in [&self.disks, &self.absent] {
-            out.u16(u16::try_from(disks.len()).expect("a pool has some tens of disks"));
-            for disk in disks {
-                out.raw(disk.as_bytes());
-            }
+            write_disks(out, disks);
         }
         match self.anchor {
             None => out.u8(0),
@@ -227,18 +265,12 @@ impl TableRow for DestroyedRow {
     }
 
     fn read(from: &mut Reader<'_>) -> Result<Self, Malformed> {
-        let disks = |from: &mut Reader<'_>| {
-            let count = from.u16()?;
-            (0..count)
-                .map(|_| Ok(DiskId::new(from.array()?)))
-                .collect::<Result<Vec<_>, Malformed>>()
-        };
         Ok(Self {
             index: LogIndex::new(from.u64()?),
             at: UnixMillis::new(from.u64()?),
             generation: Generation::new(from.u64()?),
-            disks: disks(from)?,
-            absent: disks(from)?,
+            disks: read_disks(from)?,
+            absent: read_disks(from)?,
             anchor: match from.u8()? {
                 0 => None,
                 1 => Some(from.u64()?),
@@ -246,4 +278,16 @@ impl TableRow for DestroyedRow {
             },
         })
     }
+}
+
+fn write_disks(out: &mut Writer, disks: &[DiskId]) {
+    out.u16(u16::try_from(disks.len()).expect("a pool has some tens of disks"));
+    for disk in disks {
+        out.raw(disk.as_bytes());
+    }
+}
+
+fn read_disks(from: &mut Reader<'_>) -> Result<Vec<DiskId>, Malformed> {
+    let count = from.u16()?;
+    (0..count).map(|_| Ok(DiskId::new(from.array()?))).collect()
 }

@@ -11,7 +11,7 @@ mod upload;
 
 pub use bucket::BucketRow;
 pub use destruction::{
-    CosignedRow, DestroyedRow, EnactedRow, ScopeRow, StatementRow, TombstoneRow,
+    CosignedRow, DestroyedRow, EnactedRow, ForcedRow, ScopeRow, StatementRow, TombstoneRow,
 };
 pub use leaves::{LeafRun, Leaves};
 pub use upload::{PartRow, UploadNameRow, UploadRow};
@@ -64,11 +64,13 @@ pub enum Table {
     Enacted = 14,
     /// Log index to [`CosignedRow`].
     Cosigned = 15,
+    /// Log index to [`ForcedRow`].
+    Openings = 16,
 }
 
 impl Table {
     /// Number of tables.
-    pub const COUNT: usize = 15;
+    pub const COUNT: usize = 16;
 
     /// All tables, in the order of their numbers.
     pub const ALL: [Table; Table::COUNT] = [
@@ -87,6 +89,7 @@ impl Table {
         Table::Destroyed,
         Table::Enacted,
         Table::Cosigned,
+        Table::Openings,
     ];
 
     /// Its number.
@@ -108,6 +111,7 @@ impl Table {
             Table::Destroyed => 13,
             Table::Enacted => 14,
             Table::Cosigned => 15,
+            Table::Openings => 16,
         }
     }
 

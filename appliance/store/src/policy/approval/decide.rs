@@ -8,6 +8,7 @@ use super::matrix::{
     HOLDERS, REVIEWERS, VETOERS, cooling_ms, is_about_people, is_destructive, is_large, needs,
     requesters,
 };
+use super::opening::check_forced_answer;
 use super::pending::{Pending, Phase, RequestState, Supporter, wrong_phase};
 use super::{Accepted, Approvals, Recorded, StatementRefusal, VaultFacts};
 use crate::plants::{Plant, on};
@@ -140,6 +141,7 @@ impl Approvals {
         let role = signer.person.role;
         allow(signer, requesters(act).contains(&role), "request")?;
         check_head(request.head.size, at)?;
+        self.check_forced_request(request, at.log_index)?;
         check_act(act, at, facts)?;
         self.people
             .after(act, std::slice::from_ref(&request.by), now)?;
@@ -187,6 +189,7 @@ impl Approvals {
         if pending.digest != answer.digest {
             return Err(StatementRefusal::DigestDiffers(answer.request));
         }
+        check_forced_answer(answer, &pending.statement.act, at.log_index)?;
         let signer = self.one_signer(&answer.by, signatures)?;
         let mut next = pending.clone();
         let people = match answer.verb {
@@ -235,8 +238,12 @@ impl Approvals {
         if pending.cooling_ms.is_some() {
             return Ok(None);
         }
-        pending.phase = Phase::Executed;
         let act = &pending.statement.act;
+        if !is_about_people(act) {
+            pending.phase = Phase::Executing;
+            return Ok(None);
+        }
+        pending.phase = Phase::Executed;
         self.people.after(act, &pending.names(), now).map(Some)
     }
 
@@ -257,6 +264,7 @@ impl Approvals {
             pending.check_executable(request, now)?;
         }
         let act = &pending.statement.act;
+        self.check_rested(act, now)?;
         let role = signer.person.role;
         let named = requesters(act).contains(&role) || pending.needs.of(role) > 0;
         allow(signer, named, "execute")?;

@@ -95,16 +95,20 @@ pub(super) fn needs(act: &Act, requester: Role, large: bool, policies: &Policies
     }
 }
 
-/// How long an approved request rests; none for acts that take effect with the last approval, because
+/// How long an approved request rests; none for acts that take effect with the last approval, most of them because
 /// they only take power away.
 pub(super) fn cooling_ms(act: &Act, large: bool, policies: &Policies) -> Option<u64> {
     let hours = match act {
-        Act::Suspend { .. } | Act::Remove { .. } | Act::RemoveKey { .. } => return None,
+        // The last because no time passes in a vault that is not open.
+        Act::Suspend { .. }
+        | Act::Remove { .. }
+        | Act::RemoveKey { .. }
+        | Act::ForceOpen { .. } => return None,
         Act::Erase(_) if large => policies
             .people_cooling_hours
             .max(policies.erase_cooling_hours),
         Act::Erase(_) => policies.erase_cooling_hours,
-        Act::ForceOpen { .. } | Act::Reinitialise { .. } => DISK_COOLING_HOURS,
+        Act::Reinitialise { .. } => DISK_COOLING_HOURS,
         _ => policies.people_cooling_hours,
     };
     Some(hours.saturating_mul(HOUR_MS))

@@ -27,6 +27,8 @@ pub(super) enum Phase {
     Vetoed(Name),
     /// This supporter, or the key they used, no longer counts.
     Dead(Name),
+    /// The vault was forced open while it was open: its veto may be among what was lost.
+    Lost,
     /// Somebody executed it; its effect is not yet recorded.
     Executing,
     /// A part of its effect is recorded.
@@ -52,7 +54,7 @@ pub enum RequestState {
     Vetoed,
     /// Its time is over.
     Expired,
-    /// Somebody who supported it, or their key, no longer counts.
+    /// Somebody who supported it, or their key, no longer counts, or the vault was forced open meanwhile.
     Dead,
 }
 
@@ -108,7 +110,7 @@ impl Pending {
     pub(super) fn state(&self, now: UnixMillis) -> RequestState {
         match self.phase {
             Phase::Vetoed(_) => RequestState::Vetoed,
-            Phase::Dead(_) => RequestState::Dead,
+            Phase::Dead(_) | Phase::Lost => RequestState::Dead,
             Phase::Executing | Phase::Begun => RequestState::Executing,
             Phase::Executed => RequestState::Executed,
             Phase::Open => match (self.execute_from(), self.execute_before()) {

@@ -2,7 +2,7 @@
 
 use stele_format::sshsig::SignatureError;
 use stele_format::statement::{Name, Role, StatementError};
-use stele_format::units::{LogIndex, UnixMillis};
+use stele_format::units::{LogIndex, Opening, UnixMillis};
 
 use crate::policy::limits::WITNESS_COUNT_MAX;
 use crate::policy::words::utc;
@@ -142,12 +142,37 @@ pub enum StatementRefusal {
     /// The act belongs to a later version.
     #[error("`{0}` is not in this version")]
     NotInThisVersion(&'static str),
-    /// No number of people opens a vault with fewer disks than it needs.
+    /// The vault is open.
     #[error(
-        "no number of people opens a vault with fewer disks than it needs, in this version: keep every disk, also one that \
-         failed, and plug in what `stele status` names"
+        "a forced opening is not asked for in a vault that is served: `stele force-open` drafts it for one that is not"
     )]
     NoForcedOpening,
+    /// It was signed for another state of the log.
+    #[error(
+        "the forced opening was signed for another state of the log than the one that is here; draft a new one"
+    )]
+    ForcedHead,
+    /// Its number was used.
+    #[error(
+        "the vault was forced open {used} times; forced opening {opening} was, or counts for nothing now"
+    )]
+    ForcedNumber {
+        /// What the request names.
+        opening: Opening,
+        /// The highest number that was used.
+        used: Opening,
+    },
+    /// It is approved with nothing between, and that is all.
+    #[error(
+        "a forced opening is approved right behind its request, and neither vetoed nor executed"
+    )]
+    ForcedAlone,
+    /// Nothing frees soon after a forced opening.
+    #[error("the vault was forced open: nothing is destroyed, lifted or lowered before {}", utc(*.until))]
+    AfterForcedOpening {
+        /// From when on it may.
+        until: UnixMillis,
+    },
     /// It was drafted for a log longer than ours.
     #[error("the statement names a log of {size} records, and this one has fewer")]
     HeadAhead {
@@ -268,6 +293,10 @@ impl StatementRefusal {
             Self::TooManyPersons { .. } => "too-many-persons",
             Self::Policy => "policy",
             Self::NoForcedOpening => "no-forced-opening",
+            Self::ForcedHead => "forced-head",
+            Self::ForcedNumber { .. } => "forced-number",
+            Self::ForcedAlone => "forced-alone",
+            Self::AfterForcedOpening { .. } => "after-forced-opening",
             Self::Witness => "witness",
             Self::LogKeyUnknown => "log-key-unknown",
             Self::LogKeyAsked => "log-key-asked",

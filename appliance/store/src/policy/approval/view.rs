@@ -41,7 +41,7 @@ pub struct RequestView {
     pub execute_from: Option<UnixMillis>,
     /// Until when it can be executed, once approved.
     pub execute_before: Option<UnixMillis>,
-    /// Who vetoed it, or by whose leaving it died.
+    /// Who vetoed it, or by whose leaving it died; nobody where a forced opening ended it.
     pub ended_by: Option<Name>,
 }
 
@@ -141,7 +141,7 @@ fn view(request: LogIndex, pending: &Pending, now: UnixMillis) -> Option<Request
         execute_before: pending.execute_before(),
         ended_by: match &pending.phase {
             Phase::Vetoed(name) | Phase::Dead(name) => Some(name.clone()),
-            Phase::Open | Phase::Executing | Phase::Begun | Phase::Executed => None,
+            Phase::Open | Phase::Lost | Phase::Executing | Phase::Begun | Phase::Executed => None,
         },
     })
 }

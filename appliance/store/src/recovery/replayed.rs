@@ -1,0 +1,107 @@
+//! What replay found.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use stele_format::digest::Digest;
+use stele_format::label::EpochCutoff;
+use stele_format::units::{ByteOffset, Epoch, SegmentId, Sequence};
+
+use super::head::Passed;
+use crate::engine::DiskSlot;
+use crate::journal::JournalPosition;
+use crate::pool::Pool;
+
+/// A frame to be written again where a copy lacks it.
+pub(super) struct Repair {
+    pub(super) slot: DiskSlot,
+    /// Where the copy begins.
+    pub(super) base: u64,
+    pub(super) offset: u64,
+    pub(super) bytes: Vec<u8>,
+}
+
+/// Why the journal cannot be continued, only read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Stuck {
+    pub(super) segment: SegmentId,
+    pub(super) offset: u64,
+}
+
+/// Where the frames of a journal segment end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct SegmentEnd {
+    pub(super) offset: ByteOffset,
+    pub(super) last_sequence: Sequence,
+}
+
+/// What replay found.
+pub(super) struct Replayed {
+    pub(super) position: JournalPosition,
+    pub(super) lane_chain: Digest,
+    pub(super) epoch: Epoch,
+    pub(super) repairs: Vec<Repair>,
+    pub(super) stuck: Option<Stuck>,
+    /// Where the frames of each segment ended that the journal went on from in another one.
+    pub(super) ends: BTreeMap<SegmentId, SegmentEnd>,
+    pub(super) cutoffs: Vec<EpochCutoff>,
+    pub(super) frames: u64,
+    pub(super) records: u64,
+    pub(super) cut_records: u64,
+    /// Versions that nothing opens and no record has explained yet.
+    pub(super) closed_versions: i64,
+    /// A record of a type this program does not know and may not pass over.
+    pub(super) newer: bool,
+    /// Highest sequence any evidence proves durable.
+    pub(super) proven: Sequence,
+    /// What was seen of the log that the key state knows.
+    pub(super) passed: Passed,
+}
+
+impl Replayed {
+    /// Copies that moved later are not repaired where they were.
+    pub(super) fn forget_moved(&mut self, pool: &Pool) {
+        let places = pool.segments.values().flat_map(|info| &info.places);
+        let stay: BTreeSet<(u16, u64)> = places
+            .filter_map(|place| pool.locate_active(place))
+            .map(|(slot, base)| (slot.0, base))
+            .collect();
+        let stays = |repair: &Repair| stay.contains(&(repair.slot.0, repair.base));
+        self.repairs.retain(stays);
+    }
+
+    /// This part followed by the next one.
+    pub(super) fn then(mut self, next: Replayed) -> Replayed {
+        self.repairs.extend(next.repairs);
+        self.ends.extend(next.ends);
+        for cutoff in next.cutoffs {
+            match self.cutoffs.last_mut() {
+                Some(last) if last.epoch == cutoff.epoch => *last = cutoff,
+                _ => self.cutoffs.push(cutoff),
+            }
+        }
+        let surplus = self
+            .cutoffs
+            .len()
+            .saturating_sub(stele_format::limits::CUTOFFS_MAX);
+        self.cutoffs.drain(..surplus);
+        Replayed {
+            position: next.position,
+            lane_chain: next.lane_chain,
+            epoch: self.epoch.max(next.epoch),
+            repairs: self.repairs,
+            stuck: self.stuck.or(next.stuck),
+            ends: self.ends,
+            cutoffs: self.cutoffs,
+            frames: self.frames + next.frames,
+            records: self.records + next.records,
+            cut_records: self.cut_records + next.cut_records,
+            closed_versions: self.closed_versions + next.closed_versions,
+            newer: self.newer || next.newer,
+            proven: self.proven.max(next.proven),
+            passed: Passed {
+                began: self.passed.began,
+                root: self.passed.root.or(next.passed.root),
+            },
+        }
+    }
+}
