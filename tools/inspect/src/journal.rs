@@ -92,6 +92,10 @@ pub struct Log {
     /// Where headers are gathered for proofs.
     headers: Option<HeaderWalk>,
     cites: bool,
+    /// Forced openings that records state, each by its number.
+    pub openings: Vec<(LogIndex, Opening)>,
+    /// A segment began a forced opening: its number, and how many of its records were read.
+    leap: Option<(Opening, u8)>,
 }
 
 impl Log {
@@ -275,6 +279,9 @@ impl Log {
                 && header.previous_chain == expected.chain;
             if fits {
                 next.sequence = header.first_sequence;
+            }
+            if leaps {
+                self.leap = Some((header.first_sequence.opening(), 0));
             }
             // The segment between may lie on disks that are not here.
             let elsewhere = header.previous_segment != expected.after && !pool.is_whole();
@@ -503,7 +510,37 @@ impl Log {
         self.next = header.log_index.next();
     }
 
+    /// Two statements and the record that cites them begin a forced opening, and nothing else states one.
+    fn check_leap(&mut self, header: &RecordHeader, body: &Body, place: &Place) {
+        let stated = match body {
+            Body::ForcedOpen(forced) => Some(forced.opening),
+            _ => None,
+        };
+        self.openings
+            .extend(stated.map(|opening| (header.log_index, opening)));
+        let Some((opening, read)) = self.leap else {
+            if stated.is_some() {
+                let what = "it states a forced opening where no frame begins one";
+                self.fault(place, what.to_owned());
+            }
+            return;
+        };
+        self.leap = (read < 2).then_some((opening, read + 1));
+        let fits = match read {
+            0 | 1 => matches!(body, Body::Statement(_)),
+            _ => stated == Some(opening),
+        };
+        if !fits {
+            self.leap = None;
+            let what = format!(
+                "the journal goes on as after forced opening {opening}, and no record of that begins it"
+            );
+            self.fault(place, what);
+        }
+    }
+
     fn take(&mut self, header: &RecordHeader, body: &Body, place: &Place) {
+        self.check_leap(header, body, place);
         if let Some(what) = broken_rule(header, body) {
             self.fault(place, format!("record {}: {what}", header.log_index));
         }

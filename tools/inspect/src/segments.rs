@@ -76,8 +76,18 @@ pub fn verify_for(
         .judge();
     }
     report_log(pool, &evidence, ledger);
+    report_openings(&log, ledger);
     fill_totals(&log, &all, ledger);
     log.lost
+}
+
+/// What a forced opening lost, nothing on the disks can tell.
+fn report_openings(log: &Log, ledger: &mut Ledger) {
+    for (record, opening) in &log.openings {
+        ledger.note_pool(format!(
+            "it was forced open for the {opening}. time (record {record}): records that followed the ones before may be lost"
+        ));
+    }
 }
 
 /// A MEMBER record newer than every label says who left.

@@ -2,7 +2,7 @@
 
 mod support;
 
-use stele_format::label::MemberState;
+use stele_format::label::{MemberState, VaultFlags};
 use stele_format::record::{
     Body, EpochReason, EpochStart, ForcedOpen, LockMode, MemberChange, RecordHeader,
 };
@@ -10,7 +10,7 @@ use stele_format::statement::{Act, Origin, Verb};
 use stele_format::units::{DiskId, Epoch, Generation, LogIndex, Opening, Sequence};
 use stele_inspect::audit::report::AuditReport;
 
-use crate::support::people::{Book, DAY, HOUR, POOL};
+use crate::support::people::{Book, DAY, HOUR, POOL, STAFF};
 
 fn disk(number: u8) -> DiskId {
     DiskId::from_bytes([number; 16])
@@ -30,6 +30,10 @@ struct Plan {
     active: &'static [u8],
     /// The record of the opening is there.
     opens: bool,
+    /// The log ends after so many of its records.
+    ends: u8,
+    /// Each of them is of an epoch of its own.
+    scattered: bool,
 }
 
 impl Default for Plan {
@@ -44,6 +48,8 @@ impl Default for Plan {
             between: false,
             active: &[1],
             opens: true,
+            ends: 6,
+            scattered: false,
         }
     }
 }
@@ -58,10 +64,18 @@ fn force(book: &mut Book, plan: &Plan) -> LogIndex {
     let mut request = book.request(plan.asks, act);
     request.head.size -= plan.behind;
     let asked = book.ask_as(plan.asks, request);
+    let next = |book: &mut Book| book.epoch += u32::from(plan.scattered);
     if plan.between {
         book.version();
     }
+    if plan.ends == 1 {
+        return asked.index;
+    }
+    next(book);
     book.answer(plan.approves, Verb::Approve, &asked);
+    if plan.ends == 2 {
+        return asked.index;
+    }
     if plan.opens {
         let body = ForcedOpen {
             request: asked.index,
@@ -72,12 +86,18 @@ fn force(book: &mut Book, plan: &Plan) -> LogIndex {
         };
         book.record(RecordHeader::default(), Body::ForcedOpen(body));
     }
+    if plan.ends == 3 {
+        return asked.index;
+    }
     let start = EpochStart {
         reason: EpochReason::Start,
         previous: Epoch::new(1),
         abandoned: Vec::new(),
     };
     book.record(RecordHeader::default(), Body::Epoch(start));
+    if plan.ends == 4 {
+        return asked.index;
+    }
     let members = (1..=3).map(|number| {
         let active = plan.active.contains(&number);
         let state = if active {
@@ -108,7 +128,7 @@ fn check(plan: &Plan, expected: &[&str]) {
     force(&mut book, plan);
     let report = book.report();
     assert_eq!(names(&report), expected, "{:#?}", report.unlawful);
-    let counted = usize::from(expected.is_empty() || expected == ["forced-members"]);
+    let counted = usize::from(matches!(expected, [] | ["forced-members"]));
     assert_eq!(report.openings.len(), counted);
 }
 
@@ -154,12 +174,50 @@ fn two_people_open_it_for_the_log_and_the_disks_that_are_here() {
         between: true,
         ..Plan::default()
     };
-    check(&plan, &["forced-alone", "forced-unapproved"]);
+    let scattered = ["forced-alone", "request-over", "forced-unapproved"];
+    check(&plan, &scattered);
     let plan = Plan {
         opens: false,
         ..Plan::default()
     };
     check(&plan, &["forced-alone"]);
+}
+
+#[test]
+fn nothing_of_it_is_missing_where_the_log_ends_and_all_is_of_one_epoch() {
+    for (ends, breach) in [
+        (1, "forced-alone"),
+        (2, "forced-alone"),
+        (3, "forced-members"),
+        (4, "forced-members"),
+    ] {
+        let plan = Plan {
+            ends,
+            ..Plan::default()
+        };
+        check(&plan, &[breach]);
+    }
+    let plan = Plan {
+        scattered: true,
+        ..Plan::default()
+    };
+    let scattered = ["forced-alone", "request-over", "forced-unapproved"];
+    check(&plan, &scattered);
+}
+
+#[test]
+fn nobody_vetoes_or_executes_it() {
+    for verb in [Verb::Veto, Verb::Execute] {
+        let mut book = Book::founded();
+        book.epoch += 1024;
+        let act = Act::ForceOpen {
+            opening: Opening::new(1),
+            disks: vec![disk(1)],
+        };
+        let asked = book.ask("fay", act);
+        book.answer("anna", verb, &asked);
+        assert_eq!(names(&book.report()), ["forced-alone"], "{verb:?}");
+    }
 }
 
 #[test]
@@ -215,11 +273,39 @@ fn the_log_has_another_name_after_it_and_what_was_open_is_dead() {
 }
 
 #[test]
-fn nothing_is_freed_for_seven_days() {
+fn no_request_that_frees_is_executed_for_seven_days() {
+    for (waits, expected) in [(80 * HOUR, &["forced-rest"][..]), (7 * DAY, &[])] {
+        let mut book = Book::founded();
+        let versions = book.crowd(300);
+        force(&mut book, &Plan::default());
+        book.wait(waits - 73 * HOUR);
+        let act = book.erase_act(&versions[..1]);
+        let asked = book.ask("olga", act);
+        book.answer("anna", Verb::Approve, &asked);
+        book.wait(73 * HOUR);
+        book.answer("olga", Verb::Execute, &asked);
+        assert_eq!(names(&book.report()), expected);
+    }
+}
+
+#[test]
+fn no_client_uses_a_right_for_seven_days() {
+    for (waits, expected) in [(7 * DAY - HOUR, &["forced-rest"][..]), (7 * DAY, &[])] {
+        let mut book = Book::blank(VaultFlags::EVALUATION);
+        book.found(&STAFF, &[]);
+        let version = book.locked(LockMode::Governance, 400 * DAY);
+        force(&mut book, &Plan::default());
+        book.wait(waits);
+        book.retention(&version, LockMode::None, 0);
+        assert_eq!(names(&book.report()), expected);
+    }
+}
+
+#[test]
+fn nothing_is_destroyed_for_seven_days() {
     for (waits, expected) in [(7 * DAY - HOUR, &["forced-rest"][..]), (7 * DAY, &[])] {
         let mut book = Book::founded();
         let versions = book.crowd(300);
-        let locked = book.locked(LockMode::Governance, 400 * DAY);
         let act = book.erase_act(&versions[..1]);
         let asked = book.ask("olga", act);
         book.answer("anna", Verb::Approve, &asked);
@@ -228,8 +314,6 @@ fn nothing_is_freed_for_seven_days() {
         force(&mut book, &Plan::default());
         book.wait(waits);
         book.tombstone(&asked, &versions[..1]);
-        // In an evaluation vault, or by a grant, a client might; this one has none.
-        let _kept = locked;
         assert_eq!(names(&book.report()), expected);
     }
 }

@@ -241,7 +241,8 @@ impl Auditor {
 
     /// Closes the books. `journal` is what reading labels and journal found.
     #[must_use]
-    pub fn finish(self, journal: Report) -> AuditReport {
+    pub fn finish(mut self, journal: Report) -> AuditReport {
+        self.end_course();
         AuditReport::new(&self, journal)
     }
 

@@ -27,10 +27,10 @@ pub struct Forced {
 /// What must come next.
 #[derive(Debug, Default)]
 pub(super) struct Course {
-    /// A request is in this record: its approval is in the next one, the opening in the one after.
-    asked: Option<LogIndex>,
-    /// The disks that the next Member record must call active.
-    members: Option<Vec<DiskId>>,
+    /// A request is in this record, of this epoch: its approval is in the next one, the opening in the one after.
+    asked: Option<(LogIndex, u32)>,
+    /// The disks that a Member record soon after this one of the opening must call active.
+    members: Option<(LogIndex, Vec<DiskId>)>,
     /// Epoch of the record before.
     epoch: u32,
 }
@@ -45,23 +45,44 @@ impl Auditor {
     /// A record comes: whether it is the one that a forced opening must have here.
     pub(super) fn check_course(&mut self, header: &RecordHeader, body: &Body) {
         let index = header.log_index;
-        if let Some(asked) = self.course.asked {
+        let epoch = header.epoch.get();
+        if let Some((asked, began)) = self.course.asked {
             let fits = match index.since(asked) {
                 Some(1) => matches!(body, Body::Statement(_)),
                 Some(2) => matches!(body, Body::ForcedOpen(_)),
                 _ => false,
             };
-            if !fits {
+            if !fits || epoch != began {
                 self.course.asked = None;
+                if let Some(request) = self.requests.get_mut(&asked) {
+                    request.state = State::Dead;
+                }
                 self.breach(asked, Breach::ForcedAlone);
             }
         }
-        if let Some(named) = self.course.members.take() {
+        if let Some((opened, named)) = self.course.members.take() {
+            let same = epoch == self.course.epoch;
+            let soon = index.since(opened);
             match body {
-                Body::Epoch(_) | Body::Alloc(_) => self.course.members = Some(named),
-                Body::Member(change) if active(change) == named => {}
+                Body::Epoch(_) if same && soon == Some(1) => {
+                    self.course.members = Some((opened, named));
+                }
+                Body::Alloc(_) if same && soon == Some(2) => {
+                    self.course.members = Some((opened, named));
+                }
+                Body::Member(change) if same && active(change) == named => {}
                 _ => self.breach(index, Breach::ForcedMembers),
             }
+        }
+    }
+
+    /// The log ends: nothing that had to follow is missing.
+    pub(super) fn end_course(&mut self) {
+        if let Some((asked, _)) = self.course.asked.take() {
+            self.breach(asked, Breach::ForcedAlone);
+        }
+        if let Some((opened, _)) = self.course.members.take() {
+            self.breach(opened, Breach::ForcedMembers);
         }
     }
 
@@ -89,7 +110,7 @@ impl Auditor {
         if epoch < self.course.epoch.saturating_add(FORCED_EPOCHS_MIN) {
             return Err(Breach::ForcedEpoch);
         }
-        self.course.asked = Some(index);
+        self.course.asked = Some((index, epoch));
         Ok(())
     }
 
@@ -102,7 +123,7 @@ impl Auditor {
         };
         self.course.asked = None;
         match self.check_forced(index, body) {
-            Ok(named) => self.course.members = Some(named),
+            Ok(named) => self.course.members = Some((index, named)),
             Err(breach) => return self.breach(index, breach),
         }
         self.openings.push(forced);
