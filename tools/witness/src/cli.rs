@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
-use stele_format::checkpoint::LogKey;
+use stele_format::checkpoint::{CheckpointError, KeyFrom, LogKey};
 
 /// Cosigns checkpoints of Stele vaults, and refuses logs that have two histories.
 ///
@@ -57,9 +57,14 @@ pub struct TrustArgs {
     /// The directory in which the witness keeps what it knows.
     #[arg(long, value_name = "DIR")]
     pub state: PathBuf,
-    /// The log's key, as `stele checkpoint --key` prints it.
-    #[arg(value_name = "KEY", value_parser = LogKey::parse)]
+    /// The log's key, as `stele checkpoint --key` prints it: where there are several, the last.
+    #[arg(value_name = "KEY", value_parser = log_key)]
     pub log: LogKey,
+}
+
+/// From how many records on it counts is no matter here.
+fn log_key(text: &str) -> Result<LogKey, CheckpointError> {
+    KeyFrom::parse(text).map(|one| one.key)
 }
 
 /// Arguments of `cosign`.

@@ -60,7 +60,12 @@ impl State {
     }
 
     fn path(&self, origin: Origin) -> PathBuf {
-        self.directory.join(format!("{}.log", origin.pool()))
+        // After a forced opening it is another log: what was seen of the one before stays.
+        let name = match origin.opening() {
+            opening if opening.is_zero() => format!("{}.log", origin.pool()),
+            opening => format!("{}-{opening}.log", origin.pool()),
+        };
+        self.directory.join(name)
     }
 
     /// What is known of a log.

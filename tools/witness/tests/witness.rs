@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 use stele_format::checkpoint::{Checkpoint, LogKey, Origin, UnverifiedCheckpoint, WitnessKey};
 use stele_format::tree::proof::Proofs;
 use stele_format::tree::{TreeHash, leaf_hash};
-use stele_format::units::PoolId;
+use stele_format::units::{Opening, PoolId};
 use stele_witness::error::Refusal;
 use stele_witness::judge::cosign;
 use stele_witness::key::Pair;
@@ -271,6 +271,30 @@ fn what_was_not_signed_by_the_key_of_a_known_log_is_not_looked_at() {
     let state = bench.state();
     assert!(matches!(state.trust(&other), Err(Refusal::OtherKey(_))));
     state.trust(&log_key()).unwrap();
+}
+
+/// Its key is made known once more, as `stele checkpoint --key` prints it; what was seen under the name before stays.
+#[test]
+fn a_log_that_was_forced_open_is_another_one() {
+    let bench = Bench::new();
+    let one = log(0, "a", 20);
+    bench.cosign(&checkpoint(&one, 9), None).unwrap();
+    let renamed = log_key().after(Opening::new(1));
+    let forced = Checkpoint {
+        origin: renamed.origin(),
+        size: 7,
+        root: one.root(7).unwrap(),
+    };
+    let signature = log_secret().sign(forced.to_string().as_bytes()).to_bytes();
+    let linked = forced.note_of(&[(&log_key(), &signature), (&renamed, &signature)]);
+    let unknown = bench.cosign(&linked, None);
+    assert!(matches!(unknown, Err(Refusal::Unknown(_))));
+    let key = format!("{renamed}@6");
+    let trusted = bench.run(&["trust", "--state", "state", &key]);
+    assert!(trusted.status.success(), "{trusted:?}");
+    bench.cosign(&linked, None).unwrap();
+    let old = bench.state().log(Origin::of(POOL)).unwrap().seen.unwrap();
+    assert_eq!(old.note.claims().size, 9);
 }
 
 #[test]
