@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use stele_device::sim::disk::{SimDiskHandle, SimSnapshot};
+use stele_device::sim::keyprovider::SimCounter;
 use stele_format::checkpoint::{KeyFrom, KeyHistory, UnverifiedCheckpoint};
 use stele_format::digest::Digest;
 use stele_format::label::MemberState;
@@ -11,6 +12,7 @@ use stele_format::record::Body;
 use stele_format::statement::{Act, Answer as Said, Cut, Kind, Origin, Verb};
 use stele_format::units::{DiskId, LogIndex, Opening, Sequence};
 use stele_store::engine::DiskRefusal;
+use stele_store::keys::copies::LoadError;
 use stele_store::policy::approval::{RequestState, StatementRefusal};
 use stele_store::pool::MemberState as StoreState;
 use stele_store::receipts::LogSigner;
@@ -594,4 +596,30 @@ fn power_lost_while_a_lost_end_is_given_up_shuts_nobody_out() {
         assert_eq!(view(&mut vault).openings.len(), 1, "cut after {cut}");
     }
     assert!(seen[0] > 10 && seen[1] > 10, "{seen:?} of {steps}");
+}
+
+/// The opening moves the anchor as every start does: what the disks were before it opens nowhere.
+#[test]
+fn of_an_anchored_vault_nothing_from_before_the_opening_opens() {
+    let anchored = Rig::create_on(&[DISK_BYTES; 3], Some(SimCounter::new(5)));
+    let (mut rig, mut vault) = founded_in(anchored);
+    vault.bucket("b", true);
+    put(&mut vault, &name("b", "small"), 1, 300, 1);
+    rig.clock_ms = view(&mut vault).now.get();
+    vault.stop();
+    let whole = images(&rig);
+    let lost = one_left(&mut rig);
+    let order = order(&mut rig);
+    let mut vault = force(&mut rig, &order).unwrap();
+    reads(&mut vault);
+    rig.clock_ms = view(&mut vault).now.get();
+    vault.stop();
+    let [second, third] = lost;
+    (rig.handles[1], rig.handles[2]) = (second, third);
+    for (disk, image) in rig.handles.iter().flatten().zip(&whole) {
+        disk.restore(image);
+    }
+    let refused = rig.try_start().err().unwrap();
+    let shut = matches!(refused, OpenError::Keys(LoadError::Shut { .. }));
+    assert!(shut, "{refused}");
 }
