@@ -136,6 +136,7 @@ fn content_acts() -> impl Strategy<Value = Act> {
             disks.dedup();
             Act::ForceOpen {
                 opening: Opening::new(opening),
+                lost: u64::from(opening) - 1,
                 disks: disks.into_iter().map(DiskId::new).collect(),
             }
         }),
@@ -552,6 +553,7 @@ fn sample_acts() -> Vec<Act> {
         },
         Act::ForceOpen {
             opening: Opening::new(1),
+            lost: 17,
             disks: vec![DiskId::new([0x98; 16]), DiskId::new([0x99; 16])],
         },
         Act::Reinitialise {

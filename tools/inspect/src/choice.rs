@@ -79,6 +79,16 @@ pub fn choose(disks: &[&DiskLabels]) -> Choice {
     }
 }
 
+/// A forced opening begins with half of the voters or fewer, and binds nobody until its last labels.
+fn begins_with_few(label: &DynamicLabel) -> bool {
+    let (mut voters, mut here) = (0, 0);
+    for member in label.members.iter().filter(|member| member.voter) {
+        voters += 1;
+        here += usize::from(member.state == MemberState::Active);
+    }
+    label.phase == LabelPhase::Begin && 2 * here <= voters
+}
+
 /// The opening of a label.
 fn number(label: &DynamicLabel) -> Opening {
     label.opening()
@@ -115,7 +125,7 @@ impl<'d> Look<'d> {
     fn statements(&self, disk: &'d DiskLabels) -> impl Iterator<Item = &'d DynamicLabel> {
         let opening = self.opening;
         disk.statements()
-            .filter(move |label| number(label) == opening)
+            .filter(move |label| number(label) == opening && !begins_with_few(label))
     }
 
     fn newest_on(&self, disk: DiskId) -> Option<&'d DynamicLabel> {

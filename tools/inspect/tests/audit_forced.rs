@@ -59,6 +59,7 @@ fn force(book: &mut Book, plan: &Plan) -> LogIndex {
     book.epoch += plan.epochs;
     let act = Act::ForceOpen {
         opening: Opening::new(plan.asked),
+        lost: 2,
         disks: vec![disk(1)],
     };
     let mut request = book.request(plan.asks, act);
@@ -212,6 +213,7 @@ fn nobody_vetoes_or_executes_it() {
         book.epoch += 1024;
         let act = Act::ForceOpen {
             opening: Opening::new(1),
+            lost: 0,
             disks: vec![disk(1)],
         };
         let asked = book.ask("fay", act);
@@ -227,6 +229,7 @@ fn a_request_counts_for_the_log_right_before_it_alone() {
     book.version();
     let act = Act::ForceOpen {
         opening: Opening::new(1),
+        lost: 0,
         disks: vec![disk(1)],
     };
     book.epoch += 1024;

@@ -95,26 +95,16 @@ pub fn approval(
 fn act(outlook: &Outlook) -> Act {
     Act::ForceOpen {
         opening: outlook.opening,
+        lost: outlook.known_lost,
         disks: outlook.disks.clone(),
     }
 }
 
 fn is_for(request: &Request, outlook: &Outlook) -> Result<(), NotForced> {
-    let Act::ForceOpen { opening, disks } = &request.act else {
-        return Err(NotForced::NoRequest);
-    };
-    if *disks != outlook.disks {
-        return Err(ForcedRefusal::OtherDisks.into());
+    match outlook.check(request) {
+        Err(ForcedRefusal::OtherStatements) => Err(NotForced::NoRequest),
+        checked => Ok(checked?),
     }
-    if request.head != outlook.head {
-        let (named, here) = (request.head.size, outlook.head.size);
-        return Err(ForcedRefusal::OtherHead { named, here }.into());
-    }
-    if *opening != outlook.opening {
-        let (named, next) = (*opening, outlook.opening);
-        return Err(ForcedRefusal::OtherNumber { named, next }.into());
-    }
-    Ok(())
 }
 
 /// Somebody who may act, in this role.

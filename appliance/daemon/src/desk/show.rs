@@ -284,10 +284,17 @@ pub(super) fn act_words(desk: &Desk, act: &Act) -> Outcome<String> {
         Act::RemoveWitness { name } => format!("remove the witness {name} for ever"),
         Act::LogKey { key } => format!("sign the log with the key {key} from then on"),
         Act::Clock { to } => format!("set compliance time forward to {to}"),
-        Act::ForceOpen { opening, disks } => {
+        Act::ForceOpen {
+            opening,
+            lost,
+            disks,
+        } => {
             let count = disks.len();
             let disks = if count == 1 { "disk" } else { "disks" };
-            format!("force the vault open, number {opening}, with {count} {disks} alone")
+            format!(
+                "force the vault open, number {opening}, with {count} {disks} alone, giving up {lost} records that are \
+                 known lost"
+            )
         }
         Act::Reinitialise { disk, label } => {
             format!("wipe disk {disk}, whose label has the digest {label}")

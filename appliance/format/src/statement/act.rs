@@ -276,6 +276,8 @@ pub enum Act {
     ForceOpen {
         /// Which forced opening of the vault it is, from 1: a number that was used opens nothing.
         opening: Opening,
+        /// Records beyond the head that the vault knows of and that are given up: once more are known, it opens nothing.
+        lost: u64,
         /// The disks that are there, ascending.
         disks: Vec<DiskId>,
     },
@@ -374,8 +376,13 @@ impl Act {
             }
             Self::RemoveWitness { name } => put(out, "name", name),
             Self::Clock { to } => put(out, "to", to),
-            Self::ForceOpen { opening, disks } => {
+            Self::ForceOpen {
+                opening,
+                lost,
+                disks,
+            } => {
                 put(out, "opening", opening);
+                put(out, "lost", lost);
                 disks.iter().for_each(|disk| put(out, "disk", disk));
             }
             Self::Reinitialise { disk, label } => {
@@ -421,6 +428,7 @@ impl Act {
             },
             "force-open" => Self::ForceOpen {
                 opening: lines.word("opening")?,
+                lost: lines.word("lost")?,
                 disks: lines.words("disk")?,
             },
             "reinitialise" => Self::Reinitialise {

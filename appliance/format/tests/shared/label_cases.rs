@@ -117,8 +117,8 @@ const ADDED: Shown = label(Running, (8, 7), &[0, 1, 2, 3], &[0, 1, 2]);
 const PUT_OUT: Shown = label(Running, (8, 7), &[0, 1, 2, 3], &[0, 1, 2, 3, 4]);
 
 /// One of three disks was forced open alone, and came to its last label, or not.
-const ALONE_BEGUN: Shown = forcing(1, label(Begin, (601, 7), &[0], &[0]));
-const PAIR_BEGUN: Shown = forcing(1, label(Begin, (601, 7), &[0, 1], &[0, 1]));
+const ALONE_BEGUN: Shown = forcing(1, label(Begin, (601, 7), &[0], &[0, 1, 2]));
+const PAIR_BEGUN: Shown = forcing(1, label(Begin, (601, 7), &[0, 1], &[0, 1, 2]));
 const PAIR: Shown = forced(1, label(Running, (602, 601), &[0, 1], &[0, 1]));
 const ALONE: Shown = forced(1, label(Running, (602, 601), &[0], &[0]));
 
@@ -298,6 +298,15 @@ pub const CASES: &[Case] = &[
         what: "and opens nothing by itself",
         disks: &[&[ALL3, ALONE_BEGUN], &[], &[]],
         expected: counts(7, &[0], false),
+    },
+    Case {
+        what: "nor where the others have gone on meanwhile",
+        disks: &[
+            &[ALL3, ALONE_BEGUN],
+            &[ALL3, label(Running, (14, 12), &[1, 2], &[1, 2])],
+            &[ALL3, label(Running, (14, 12), &[1, 2], &[1, 2])],
+        ],
+        expected: counts(14, &[1, 2], true),
     },
     Case {
         what: "one that was cut in its last labels goes on with all its disks",

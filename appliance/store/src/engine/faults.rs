@@ -173,6 +173,7 @@ impl Engine {
                 Some(_) => LabelPhase::Promise,
                 None => LabelPhase::Running,
             },
+            voters: None,
             cutoffs: &self.cutoffs,
         };
         labels_of(&self.pool, &facts)
@@ -221,6 +222,8 @@ pub(crate) struct LabelFacts<'a> {
     pub(crate) journal_segment: stele_format::units::SegmentId,
     pub(crate) clean_stop: bool,
     pub(crate) phase: LabelPhase,
+    /// The membership in force until this start is complete, where it has not most of that; else the pool's.
+    pub(crate) voters: Option<&'a [stele_format::units::DiskId]>,
     pub(crate) cutoffs: &'a [stele_format::label::EpochCutoff],
 }
 
@@ -238,7 +241,10 @@ pub(crate) fn labels_of(pool: &Pool, facts: &LabelFacts<'_>) -> Vec<(DiskSlot, D
                 MemberState::Drained => LabelState::Drained,
                 MemberState::Stale | MemberState::Joining => LabelState::Stale,
             },
-            voter: member.voter,
+            voter: match facts.voters {
+                Some(voters) => voters.contains(&member.disk),
+                None => member.voter,
+            },
             last_generation: if member.state == MemberState::Active {
                 pool.generation
             } else {

@@ -442,6 +442,10 @@ impl Engine {
         if self.relabelling || self.labels.is_running() || self.read_only.is_some() {
             return;
         }
+        // The open segment is on one disk still, though two take part: a third could start without it.
+        if self.journal.quorum() < self.pool.needed() {
+            return;
+        }
         let Some(fill) = self.fill.as_mut().filter(ready) else {
             return;
         };

@@ -52,7 +52,15 @@ pub(crate) struct Beginning {
     /// Records before all others: the first one of a pool, or those of a forced opening.
     pub(crate) leading: Vec<Leading>,
     /// The disks that people named, of which none may be missing, instead of most of those before.
-    pub(crate) exactly: Option<Vec<DiskId>>,
+    pub(crate) exactly: Option<Exactly>,
+}
+
+/// Who takes part in a forced opening.
+pub(crate) struct Exactly {
+    /// The disks that people named, ascending.
+    pub(crate) disks: Vec<DiskId>,
+    /// The membership in force before: what the labels state until the last ones, so that they bind nobody.
+    pub(crate) voters: Vec<DiskId>,
 }
 
 /// A record that leads an epoch, with what is sealed beside it under the box key.
@@ -77,7 +85,7 @@ impl Beginning {
     /// label that was passed over.
     pub(crate) fn has_most(&self, pool: &Pool) -> bool {
         if let Some(named) = &self.exactly {
-            return *named == active_disks(pool);
+            return named.disks == active_disks(pool);
         }
         let takes_part = |disk: &&DiskId| pool.active_slot(**disk).is_some();
         let half = |disks: &Vec<DiskId>| 2 * disks.iter().filter(takes_part).count() >= disks.len();
@@ -163,6 +171,7 @@ pub(crate) fn begin(
             journal_segment: beginning.previous_segment,
             clean_stop: false,
             phase: LabelPhase::Promise,
+            voters: beginning.exactly.as_ref().map(|named| &named.voters[..]),
             cutoffs,
         };
         opening.pool.generation = promise(opening.pool, beginning.counts);
@@ -199,6 +208,7 @@ pub(crate) fn begin(
         let failed = write_first(opening, &writer, &frame);
         facts.watermark = first;
         facts.phase = LabelPhase::Running;
+        facts.voters = None;
         if failed.is_empty() && confirm(opening, &facts) {
             let slots: Vec<DiskSlot> = places
                 .iter()

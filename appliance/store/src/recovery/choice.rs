@@ -93,10 +93,19 @@ pub fn choose(readings: &[&LabelReading]) -> Choice {
     })
 }
 
+/// Whether a start began with half of its voters or fewer: a forced opening, which nobody is bound by before its last
+/// labels.
+fn is_of_few(label: &DynamicLabel) -> bool {
+    let voters = || label.members.iter().filter(|member| member.voter);
+    let active = voters().filter(|member| member.state == MemberState::Active);
+    label.phase == LabelPhase::Begin && 2 * active.count() <= voters().count()
+}
+
 /// Labels of a disk that are no promises and not from before the last forced opening, newest first.
 fn ring(reading: &LabelReading, opening: Opening) -> Ring<'_> {
     let newest_first = reading.ring.values().rev();
     newest_first
         .filter(|label| label.phase != LabelPhase::Promise && label.opening() == opening)
+        .filter(|label| !is_of_few(label))
         .collect()
 }

@@ -6,10 +6,10 @@
 //! the vault is opened once more, like any other. A cut before the last labels of (3) leaves it as it was.
 
 use stele_format::record::{Body, ForcedOpen, StatementBody};
-use stele_format::statement::{Act, Head, Kind, Statement};
+use stele_format::statement::{Act, Head, Kind, Request, Statement};
 use stele_format::units::{DiskId, Epoch, Generation, LogIndex, Opening, SegmentId, Sequence};
 
-use super::begin::{Beginning, Leading, active_disks};
+use super::begin::{Beginning, Exactly, Leading, active_disks};
 use super::go_on::has_numbers;
 use super::labels::LabelEvidence;
 use super::replayed::Replayed;
@@ -61,6 +61,39 @@ pub struct Outlook {
     pub known_lost: u64,
 }
 
+impl Outlook {
+    /// Whether a request is for exactly this: these disks, this log, what is known lost, and the next number.
+    ///
+    /// # Errors
+    /// How it differs.
+    pub fn check(&self, request: &Request) -> Result<(), ForcedRefusal> {
+        let Act::ForceOpen {
+            opening,
+            lost,
+            disks,
+        } = &request.act
+        else {
+            return Err(ForcedRefusal::OtherStatements);
+        };
+        let (named, next) = (*opening, self.opening);
+        if *disks != self.disks {
+            return Err(ForcedRefusal::OtherDisks);
+        }
+        if request.head != self.head {
+            let (named, here) = (request.head.size, self.head.size);
+            return Err(ForcedRefusal::OtherHead { named, here });
+        }
+        if named != next {
+            return Err(ForcedRefusal::OtherNumber { named, next });
+        }
+        if *lost != self.known_lost {
+            let (named, here) = (*lost, self.known_lost);
+            return Err(ForcedRefusal::OtherLoss { named, here });
+        }
+        Ok(())
+    }
+}
+
 /// Why the vault is not forced open. Nothing was written then, but for the index.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ForcedRefusal {
@@ -99,6 +132,16 @@ pub enum ForcedRefusal {
         /// Records in the request.
         named: u64,
         /// Records here.
+        here: u64,
+    },
+    /// More was written since people signed, and is lost with what they gave up.
+    #[error(
+        "the request gives up {named} records, and the vault knows of {here} that are on no disk here; draft a new one"
+    )]
+    OtherLoss {
+        /// Records in the request.
+        named: u64,
+        /// Records that are known lost.
         here: u64,
     },
     /// The number is used up.
@@ -181,6 +224,8 @@ pub(super) fn beginning(
     };
     let size = outlook.head.size;
     count(&desk.approvals, order, outlook, at)?;
+    let voters = pool.members.iter().filter(|member| member.voter);
+    let voters = voters.map(|member| member.disk).collect();
     for member in &mut pool.members {
         member.voter = outlook.disks.contains(&member.disk);
     }
@@ -204,7 +249,10 @@ pub(super) fn beginning(
             leading(Body::Statement(order.approval.clone()), None),
             leading(Body::ForcedOpen(body), None),
         ],
-        exactly: Some(outlook.disks.clone()),
+        exactly: Some(Exactly {
+            disks: outlook.disks.clone(),
+            voters,
+        }),
         ..ordinary
     };
     if has_numbers(pool, &beginning) {
@@ -214,27 +262,12 @@ pub(super) fn beginning(
     }
 }
 
-/// The request is for these disks, this log and the next number.
 fn check_order(order: &ForcedOrder, outlook: &Outlook) -> Result<(), ForcedRefusal> {
     let statement = Statement::parse(&order.request.text).map_err(StatementRefusal::from)?;
-    let Kind::Request(request) = statement.kind() else {
-        return Err(ForcedRefusal::OtherStatements);
-    };
-    let Act::ForceOpen { opening, disks } = &request.act else {
-        return Err(ForcedRefusal::OtherStatements);
-    };
-    let (named, next) = (*opening, outlook.opening);
-    if *disks != outlook.disks {
-        return Err(ForcedRefusal::OtherDisks);
+    match statement.kind() {
+        Kind::Request(request) => outlook.check(request),
+        _ => Err(ForcedRefusal::OtherStatements),
     }
-    if request.head != outlook.head {
-        let (named, here) = (request.head.size, outlook.head.size);
-        return Err(ForcedRefusal::OtherHead { named, here });
-    }
-    if named != next {
-        return Err(ForcedRefusal::OtherNumber { named, next });
-    }
-    Ok(())
 }
 
 /// Folds the statements as every later start will.

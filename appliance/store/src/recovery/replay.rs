@@ -197,13 +197,24 @@ impl<'a> Replay<'a> {
     /// is another log's.
     fn successor(&mut self) -> Option<Entrance> {
         let next = self.at.sequence;
-        for opening in next.opening().get() + 1..=self.opening.get() {
-            let first = Sequence::first_of(Opening::new(opening));
-            if let Some(entrance) = self.begun_with(first) {
-                return Some(entrance);
-            }
+        if next.opening() < self.opening
+            && let Some(entrance) = self.leap(next.opening())
+        {
+            return Some(entrance);
         }
         self.begun_with(next)
+    }
+
+    /// Of segments that begin one and the same forced opening only the newest was completed.
+    fn leap(&mut self, from: Opening) -> Option<Entrance> {
+        let after = Sequence::first_of(Opening::new(from.get() + 1));
+        let leaps = self.begins.range(after..);
+        let leaps = leaps.filter(|(first, _)| **first == Sequence::first_of(first.opening()));
+        let newest = leaps.filter_map(|(first, segments)| Some((*first, *segments.last()?)));
+        let newest: Vec<(Sequence, SegmentId)> = newest.collect();
+        newest
+            .into_iter()
+            .find_map(|(first, segment)| self.entrance(segment, first))
     }
 
     fn begun_with(&mut self, first: Sequence) -> Option<Entrance> {
@@ -396,17 +407,18 @@ impl<'a> Replay<'a> {
             .iter()
             .filter(|(_, info)| self.counts(info))
             .filter(|(_, info)| info.first_sequence > self.at.sequence)
-            .min_by_key(|(_, info)| info.first_sequence)
+            .min_by_key(|(id, info)| (info.first_sequence, std::cmp::Reverse(**id)))
             .map(|(id, info)| (*id, info.first_sequence));
         let Some((segment, first)) = later else {
             return false;
         };
+        // There is more, whether it can be entered or not: the log has a hole here.
+        self.at.log.next = LogIndex::MAX;
         let Some(header) = self.header_of(segment, |_| true) else {
             return false;
         };
         self.at.sequence = first;
         self.lane_chain = header.previous_chain;
-        self.at.log.next = LogIndex::MAX;
         true
     }
 

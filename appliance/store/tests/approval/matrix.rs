@@ -85,6 +85,7 @@ fn rows() -> Vec<Row> {
         (
             Act::ForceOpen {
                 opening: Opening::new(1),
+                lost: 0,
                 disks: vec![DiskId::new([1; 16])],
             },
             OFFICER_APPROVER,

@@ -203,6 +203,7 @@ fn only_what_two_people_signed_for_exactly_this_vault_opens_it() {
     let good = order_for(origin, &outlook);
     let act = |opening, disks: Vec<DiskId>| Act::ForceOpen {
         opening: Opening::new(opening),
+        lost: outlook.known_lost,
         disks,
     };
     let of = |act, outlook: &Outlook, who| order_of(origin, act, outlook, who);
@@ -226,6 +227,18 @@ fn only_what_two_people_signed_for_exactly_this_vault_opens_it() {
     let cases: Vec<(&str, ForcedOrder)> = vec![
         ("root", of(right(), &other_root, people)),
         ("size", of(right(), &longer, people)),
+        (
+            "loss",
+            of(
+                Act::ForceOpen {
+                    opening: Opening::new(1),
+                    lost: outlook.known_lost + 1,
+                    disks: outlook.disks.clone(),
+                },
+                &outlook,
+                people,
+            ),
+        ),
         (
             "number",
             of(act(2, outlook.disks.clone()), &outlook, people),
@@ -387,9 +400,10 @@ fn power_lost_at_any_step_leaves_it_forced_open_or_as_it_was() {
             if cut % 2 == 0 {
                 // As it was: with the others there, it is whole and goes on.
                 (rig.handles[1], rig.handles[2]) = (lost[0].take(), lost[1].take());
-                let mut vault = rig.start();
-                assert!(vault.ask_put().is_ok(), "cut after {cut}");
-                reads(&mut vault);
+                match cut % 4 {
+                    0 => goes_on_without(&mut rig, cut),
+                    _ => is_lost_again(&mut rig, cut),
+                }
                 continue;
             }
             if force(&mut rig, &order).is_err() {
@@ -622,4 +636,65 @@ fn of_an_anchored_vault_nothing_from_before_the_opening_opens() {
     let refused = rig.try_start().err().unwrap();
     let shut = matches!(refused, OpenError::Keys(LoadError::Shut { .. }));
     assert!(shut, "{refused}");
+}
+
+/// The others go on without the disk of an opening that was cut: it is stale then, and takes nothing from them.
+fn goes_on_without(rig: &mut Rig, cut: u64) {
+    let away = rig.handles[0].take();
+    let mut vault = rig.start();
+    put(&mut vault, &name("b", "without"), 3, 300, 1);
+    rig.clock_ms = view(&mut vault).now.get();
+    vault.stop();
+    rig.handles[0] = away;
+    let mut vault = rig.start();
+    assert!(vault.ask_put().is_ok(), "cut after {cut}");
+    let read = vault.get(&name("b", "without"), None, None);
+    assert_eq!(read, Ok(content(3, 300)), "cut after {cut}");
+    assert!(view(&mut vault).openings.is_empty(), "cut after {cut}");
+}
+
+/// All go on, and later two are lost again: what the opening that was cut has left counts for nothing.
+fn is_lost_again(rig: &mut Rig, cut: u64) {
+    let mut vault = rig.start();
+    put(&mut vault, &name("b", "between"), 4, 300, 1);
+    rig.clock_ms = view(&mut vault).now.get();
+    vault.stop();
+    let _lost = one_left(rig);
+    let order = order(rig);
+    drop(force(rig, &order).unwrap());
+    for new_index in [false, true] {
+        rig.options.new_index = new_index;
+        let mut vault = rig.start();
+        let read = vault.get(&name("b", "between"), None, None);
+        assert_eq!(read, Ok(content(4, 300)), "cut after {cut}");
+        let people = view(&mut vault);
+        assert_eq!(people.openings.len(), 1, "cut after {cut}");
+        vault.stop();
+    }
+    rig.options.new_index = false;
+}
+
+/// An order that was not used dies when the vault goes on by itself: it gave nothing up that was written since.
+#[test]
+fn an_order_that_was_not_used_gives_nothing_up_that_came_later() {
+    let mut rig = three();
+    let lost = one_left(&mut rig);
+    let unused = order(&mut rig);
+    let disk = rig.handles[0].clone().unwrap();
+    let before = disk.snapshot();
+    let [second, third] = lost;
+    (rig.handles[1], rig.handles[2]) = (second, third);
+    let mut vault = rig.start();
+    put(&mut vault, &name("b", "later"), 3, 300, 1);
+    rig.clock_ms = view(&mut vault).now.get();
+    vault.stop();
+    // Somebody puts all but the key state back and takes the other disks away.
+    let _lost = one_left(&mut rig);
+    let keys = disk.peek(KEYS_AT, KEYS_BYTES);
+    disk.restore(&before);
+    disk.tamper(KEYS_AT, &keys);
+    match refusal(&mut rig, &unused) {
+        ForcedRefusal::OtherLoss { named: 0, here } => assert!(here > 0),
+        other => panic!("unexpected {other}"),
+    }
 }

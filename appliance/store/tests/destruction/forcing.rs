@@ -22,6 +22,7 @@ pub fn signed(origin: Origin, kind: Kind, by: &str) -> StatementBody {
 pub fn order_for(origin: Origin, outlook: &Outlook) -> ForcedOrder {
     let act = Act::ForceOpen {
         opening: outlook.opening,
+        lost: outlook.known_lost,
         disks: outlook.disks.clone(),
     };
     order_of(origin, act, outlook, ("sara", "anna"))

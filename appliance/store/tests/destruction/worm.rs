@@ -273,7 +273,12 @@ fn worm_21_what_lowers_protection_needs_two_people_or_is_not_there() {
     }
     let disks = vec![DiskId::from_bytes([1; 16])];
     let opening = Opening::new(1);
-    let act = Act::ForceOpen { opening, disks };
+    let lost = 0;
+    let act = Act::ForceOpen {
+        opening,
+        lost,
+        disks,
+    };
     let refused = refusal(request(&mut vault, act, "sara"));
     assert_eq!(refused, StatementRefusal::NoForcedOpening);
 }

@@ -147,7 +147,7 @@ impl Auditor {
         let unasked = Breach::ForcedUnapproved(body.request);
         let request = self.requests.get_mut(&body.request);
         let request = request.ok_or(unasked.clone())?;
-        let Act::ForceOpen { opening, disks } = &request.act else {
+        let Act::ForceOpen { opening, disks, .. } = &request.act else {
             return Err(unasked);
         };
         let approved = request.approvals.last().map(|voice| voice.index);
