@@ -665,6 +665,7 @@ fn is_lost_again(rig: &mut Rig, cut: u64) {
     for new_index in [false, true] {
         rig.options.new_index = new_index;
         let mut vault = rig.start();
+        assert!(vault.engine.status().read_only.is_none(), "cut after {cut}");
         let read = vault.get(&name("b", "between"), None, None);
         assert_eq!(read, Ok(content(4, 300)), "cut after {cut}");
         let people = view(&mut vault);
