@@ -80,6 +80,8 @@ pub(super) struct Replay<'a> {
     progress: Progress,
     /// Journal segments found on the disks, by their first frame.
     begins: BTreeMap<Sequence, BTreeSet<SegmentId>>,
+    /// Where the journal goes on after each forced opening.
+    leaps: Vec<(Sequence, SegmentId)>,
     /// The header of the segment at hand, where no copy has it.
     lost_header: Option<SegmentHeader>,
 }
@@ -131,8 +133,15 @@ impl<'a> Replay<'a> {
         for (id, info) in pool.segments.iter().filter(|(_, info)| counts(info)) {
             begins.entry(info.first_sequence).or_default().insert(*id);
         }
+        // Of segments that begin one and the same forced opening only the newest was completed.
+        let begun = begins.iter().filter(|(first, _)| {
+            !first.opening().is_zero() && **first == Sequence::first_of(first.opening())
+        });
+        let leaps = begun.filter_map(|(first, segments)| Some((*first, *segments.last()?)));
+        let leaps = leaps.collect();
         Self {
             begins,
+            leaps,
             progress,
             lost_header: None,
             pool,
@@ -197,24 +206,14 @@ impl<'a> Replay<'a> {
     /// is another log's.
     fn successor(&mut self) -> Option<Entrance> {
         let next = self.at.sequence;
-        if next.opening() < self.opening
-            && let Some(entrance) = self.leap(next.opening())
-        {
-            return Some(entrance);
-        }
-        self.begun_with(next)
-    }
-
-    /// Of segments that begin one and the same forced opening only the newest was completed.
-    fn leap(&mut self, from: Opening) -> Option<Entrance> {
-        let after = Sequence::first_of(Opening::new(from.get() + 1));
-        let leaps = self.begins.range(after..);
-        let leaps = leaps.filter(|(first, _)| **first == Sequence::first_of(first.opening()));
-        let newest = leaps.filter_map(|(first, segments)| Some((*first, *segments.last()?)));
-        let newest: Vec<(Sequence, SegmentId)> = newest.collect();
-        newest
+        let ahead = |(first, segment): &&(Sequence, SegmentId)| {
+            first.opening() > next.opening() && *segment > self.at.segment
+        };
+        let leaps: Vec<(Sequence, SegmentId)> = self.leaps.iter().filter(ahead).copied().collect();
+        let leap = leaps
             .into_iter()
-            .find_map(|(first, segment)| self.entrance(segment, first))
+            .find_map(|(first, segment)| self.entrance(segment, first));
+        leap.or_else(|| self.begun_with(next))
     }
 
     fn begun_with(&mut self, first: Sequence) -> Option<Entrance> {
