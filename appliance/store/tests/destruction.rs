@@ -14,6 +14,8 @@ mod effects;
 mod erase;
 #[path = "destruction/forced.rs"]
 mod forced;
+#[path = "destruction/forced_cuts.rs"]
+mod forced_cuts;
 #[path = "destruction/forcing.rs"]
 mod forcing;
 #[path = "destruction/holds.rs"]

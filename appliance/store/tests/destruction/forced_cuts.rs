@@ -1,0 +1,126 @@
+//! Power is lost while a vault is forced open.
+
+use crate::forced::{one_left, reads, three, two_behind};
+use crate::forcing::{force, look, order, order_for};
+use crate::support::steps::turns;
+use crate::support::{Rig, content, name};
+use crate::world::{put, view};
+
+/// A cut leaves the vault as it was, so that the same order opens it, or forced open.
+#[test]
+fn power_lost_at_any_step_leaves_it_forced_open_or_as_it_was() {
+    let steps = {
+        let mut rig = three();
+        let _lost = one_left(&mut rig);
+        let order = order(&mut rig);
+        let from = rig.power.steps();
+        drop(force(&mut rig, &order).unwrap());
+        rig.power.steps() - from
+    };
+    let mut forced = [0; 2];
+    for cut in 0..steps {
+        let mut rig = three();
+        let mut lost = one_left(&mut rig);
+        let order = order(&mut rig);
+        rig.power.cut_after(cut);
+        drop(force(&mut rig, &order));
+        rig.crash();
+        rig.power.restore();
+        let opened = rig.start().engine.status().read_only.is_none();
+        forced[usize::from(opened)] += 1;
+        if !opened {
+            if cut % 3 < 2 {
+                // As it was: with the others there, it is whole and goes on.
+                (rig.handles[1], rig.handles[2]) = (lost[0].take(), lost[1].take());
+                match cut % 3 {
+                    0 => goes_on_without(&mut rig, cut),
+                    _ => is_lost_again(&mut rig, cut),
+                }
+                continue;
+            }
+            if force(&mut rig, &order).is_err() {
+                // The frame is there, the labels are not: what is read now is longer.
+                let (origin, outlook) = look(&mut rig);
+                let order = order_for(origin, &outlook.unwrap());
+                force(&mut rig, &order).unwrap();
+            }
+        }
+        let mut vault = rig.start();
+        reads(&mut vault);
+        turns(&mut vault);
+        assert_eq!(view(&mut vault).openings.len(), 1, "cut after {cut}");
+    }
+    assert!(forced[0] > 10 && forced[1] > 10, "{forced:?} of {steps}");
+}
+
+/// The key state knows of more records than are left: once two people said that they are gone, it is not asked for them.
+#[test]
+fn power_lost_while_a_lost_end_is_given_up_shuts_nobody_out() {
+    let forced = |cut: Option<u64>| {
+        let mut rig = two_behind();
+        let _lost = [rig.handles[2].take(), rig.handles[3].take()];
+        let order = order(&mut rig);
+        let from = rig.power.steps();
+        if let Some(cut) = cut {
+            rig.power.cut_after(cut);
+        }
+        drop(force(&mut rig, &order));
+        let steps = rig.power.steps() - from;
+        rig.crash();
+        rig.power.restore();
+        (rig, order, steps)
+    };
+    let (_, _, steps) = forced(None);
+    let mut seen = [0; 2];
+    for cut in (0..steps).step_by(2) {
+        let (mut rig, order, _) = forced(Some(cut));
+        // Until it is forced open too few disks are there to ask for what is lost.
+        let opened = rig.start().engine.status().read_only.is_none();
+        seen[usize::from(opened)] += 1;
+        if !opened && force(&mut rig, &order).is_err() {
+            let (origin, outlook) = look(&mut rig);
+            force(&mut rig, &order_for(origin, &outlook.unwrap())).unwrap();
+        }
+        let mut vault = rig.start();
+        assert!(vault.ask_put().is_ok(), "cut after {cut}");
+        assert_eq!(view(&mut vault).openings.len(), 1, "cut after {cut}");
+    }
+    assert!(seen[0] > 10 && seen[1] > 10, "{seen:?} of {steps}");
+}
+
+/// The others go on without the disk of an opening that was cut: it is stale then, and takes nothing from them.
+fn goes_on_without(rig: &mut Rig, cut: u64) {
+    let away = rig.handles[0].take();
+    let mut vault = rig.start();
+    put(&mut vault, &name("b", "without"), 3, 300, 1);
+    rig.clock_ms = view(&mut vault).now.get();
+    vault.stop();
+    rig.handles[0] = away;
+    let mut vault = rig.start();
+    assert!(vault.ask_put().is_ok(), "cut after {cut}");
+    let read = vault.get(&name("b", "without"), None, None);
+    assert_eq!(read, Ok(content(3, 300)), "cut after {cut}");
+    assert!(view(&mut vault).openings.is_empty(), "cut after {cut}");
+}
+
+/// All go on, and later two are lost again: what the opening that was cut has left counts for nothing.
+fn is_lost_again(rig: &mut Rig, cut: u64) {
+    let mut vault = rig.start();
+    put(&mut vault, &name("b", "between"), 4, 300, 1);
+    rig.clock_ms = view(&mut vault).now.get();
+    vault.stop();
+    let _lost = one_left(rig);
+    let order = order(rig);
+    drop(force(rig, &order).unwrap());
+    for new_index in [false, true] {
+        rig.options.new_index = new_index;
+        let mut vault = rig.start();
+        assert!(vault.engine.status().read_only.is_none(), "cut after {cut}");
+        let read = vault.get(&name("b", "between"), None, None);
+        assert_eq!(read, Ok(content(4, 300)), "cut after {cut}");
+        let people = view(&mut vault);
+        assert_eq!(people.openings.len(), 1, "cut after {cut}");
+        vault.stop();
+    }
+    rig.options.new_index = false;
+}
