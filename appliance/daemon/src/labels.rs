@@ -257,9 +257,9 @@ fn disk_status(seen: &Seen, picture: &Picture<'_>) -> DiskStatus {
     let member = at.and_then(|at| members.get(at));
     let own = generation(reading);
     let best = label.map_or(own, |label| label.generation);
-    let takes_part = picture.membership().is_none_or(|membership| {
-        membership.takes_part(reading.fixed.disk, reading.dynamic.as_ref())
-    });
+    let takes_part = picture
+        .membership()
+        .is_none_or(|membership| membership.takes_part(reading.fixed.disk, Some(reading)));
     let state = match member.map(|member| member.state) {
         Some(MemberState::Active) if takes_part => "active",
         Some(MemberState::Expelled) => "expelled",

@@ -36,6 +36,17 @@ impl Choice {
         own.opening() < self.opening && counts.is_none_or(|label| label.epoch != own.epoch)
     }
 
+    /// How far a disk came: by labels of starts that were completed, and of the one that counts. Those of others that were
+    /// cut say nothing of it.
+    #[must_use]
+    pub fn reached(&self, disk: &DiskLabels) -> Generation {
+        let counts = self.labels.first().map(|label| label.epoch);
+        let says =
+            |own: &&DynamicLabel| own.phase == LabelPhase::Running || Some(own.epoch) == counts;
+        let newest = disk.statements().find(says);
+        newest.map_or(Generation::ZERO, |label| label.generation)
+    }
+
     /// Disks that are not here and would tell which label counts.
     #[must_use]
     pub fn telling(&self, disks: &[&DiskLabels]) -> Vec<DiskId> {

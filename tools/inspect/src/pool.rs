@@ -206,10 +206,7 @@ fn settle_standings(pool: &mut Pool<'_>, choice: &Choice, ledger: &mut Ledger) {
     ledger.totals.epoch = newest.epoch.get();
     ledger.totals.pool = Some(pool.id.to_string());
     for disk in &mut pool.disks {
-        let own = disk
-            .labels
-            .newest()
-            .map_or(Generation::ZERO, |label| label.generation);
+        let own = choice.reached(&disk.labels);
         let id = disk.labels.disk();
         let member = newest.members.iter().find(|member| member.disk == id);
         let active = choice.is_active(id);

@@ -64,7 +64,7 @@ fn the_label_that_counts_is_that_of_the_table() {
                 let takes_part = |disk: &&DiskLabels| {
                     let own = disk.newest();
                     let whole = own.is_some_and(|own| {
-                        own.generation >= choice.in_force && !choice.is_left_behind(own)
+                        choice.reached(disk) >= choice.in_force && !choice.is_left_behind(own)
                     });
                     choice.is_active(disk.disk()) && whole
                 };

@@ -309,6 +309,15 @@ pub const CASES: &[Case] = &[
         expected: counts(14, &[1, 2], true),
     },
     Case {
+        what: "nor does it make a disk whole that missed writes before",
+        disks: &[
+            &[ALL3, PAIR_BEGUN],
+            &[ALL3, label(Running, (14, 12), &[0, 1, 2], &[0, 1, 2])],
+            &[ALL3, label(Running, (14, 12), &[0, 1, 2], &[0, 1, 2])],
+        ],
+        expected: counts(14, &[1, 2], true),
+    },
+    Case {
         what: "one that was cut in its last labels goes on with all its disks",
         disks: &[&[ALL3, PAIR_BEGUN, PAIR], &[ALL3, PAIR_BEGUN], &[]],
         expected: counts(602, &[0, 1], true),

@@ -40,11 +40,21 @@ impl Membership {
     /// Whether a disk with this newest label takes part. One that has not had what is known to have come in
     /// force missed writes.
     #[must_use]
-    pub fn takes_part(&self, disk: DiskId, own: Option<&DynamicLabel>) -> bool {
+    pub fn takes_part(&self, disk: DiskId, reading: Option<&LabelReading>) -> bool {
+        let own = reading.and_then(|reading| reading.dynamic.as_ref());
         // A start that was cut in its last labels left some disks with the label before, of its own epoch.
         let left =
             |own: &DynamicLabel| own.opening() < self.opening && own.epoch != self.label.epoch;
-        let behind = own.is_none_or(|own| left(own) || own.generation < self.in_force);
+        // How far the disk came, it shows by labels of starts that were completed, or of the one that counts: another
+        // that was cut says nothing of it, least of all a forced opening, whose generation leaps.
+        let binds = |own: &&DynamicLabel| match own.phase {
+            LabelPhase::Running => true,
+            LabelPhase::Begin => own.epoch == self.label.epoch,
+            LabelPhase::Promise => false,
+        };
+        let newest = reading.and_then(|reading| reading.ring.values().rev().find(binds));
+        let come = newest.is_some_and(|newest| newest.generation >= self.in_force);
+        let behind = !come || own.is_none_or(left);
         let named = self.label.members.iter();
         let mut named = named.filter(|member| member.disk == disk);
         let active = named.any(|member| member.state == MemberState::Active);

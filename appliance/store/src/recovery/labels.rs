@@ -175,7 +175,9 @@ fn watermark(pool: &Pool, readings: &[NamedReading]) -> Sequence {
             .is_some_and(|member| member.state == MemberState::Active)
     };
     let labels = readings.iter().filter(|(slot, _, _)| takes_part(*slot));
-    let labels = labels.filter_map(|(_, _, reading)| reading.dynamic.as_ref());
+    // The newest may be of a forced opening that was cut and gave up what those before it call durable.
+    let labels = labels.flat_map(|(_, _, reading)| reading.ring.values());
+    let labels = labels.filter(|label| label.phase != stele_format::label::LabelPhase::Promise);
     let marks = labels.map(|label| label.watermark);
     marks.max().unwrap_or(Sequence::ZERO)
 }
@@ -235,7 +237,11 @@ fn pool_of(
         let verdict = match (found, named.state) {
             (_, LabelState::Drained) => DiskVerdict::Drained,
             (None, _) => DiskVerdict::Missing,
-            (Some(_), _) if membership.takes_part(named.disk, own) => DiskVerdict::Active,
+            (Some(_), _)
+                if membership.takes_part(named.disk, found.map(|(_, _, reading)| reading)) =>
+            {
+                DiskVerdict::Active
+            }
             (Some(_), _) => DiskVerdict::Stale,
         };
         if let Some((slot, name, _)) = found {

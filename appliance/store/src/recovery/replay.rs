@@ -209,7 +209,9 @@ impl<'a> Replay<'a> {
         let ahead = |(first, segment): &&(Sequence, SegmentId)| {
             first.opening() > next.opening() && *segment > self.at.segment
         };
-        let leaps: Vec<(Sequence, SegmentId)> = self.leaps.iter().filter(ahead).copied().collect();
+        // The latest that goes on from here: one before it that was cut, and undone, may begin at the same place.
+        let leaps = self.leaps.iter().rev().filter(ahead);
+        let leaps: Vec<(Sequence, SegmentId)> = leaps.copied().collect();
         let leap = leaps
             .into_iter()
             .find_map(|(first, segment)| self.entrance(segment, first));
