@@ -81,9 +81,9 @@ fn the_label_that_counts_is_that_of_the_table() {
                     "{}",
                     case.what
                 );
-                let takes_part = readings.iter().filter(|reading| {
-                    membership.takes_part(reading.fixed.disk, Some(reading))
-                });
+                let takes_part = readings
+                    .iter()
+                    .filter(|reading| membership.takes_part(reading.fixed.disk, Some(reading)));
                 let places: Vec<usize> = takes_part
                     .map(|reading| place_of(case, &rig, reading.fixed.disk))
                     .collect();
