@@ -78,11 +78,11 @@ fn answer(args: &AnswerArgs, verb: &str) -> Outcome<()> {
     sign_and_bring(&args.vault, text, None, args.signature.as_deref())
 }
 
-/// A request that was executed already is carried on, which needs no further signature.
+/// A request that was executed already is carried on, or shown to be done, which needs no further signature.
 fn execute(args: &AnswerArgs) -> Outcome<()> {
     let found = found(&args.vault, args.number)?;
     match found.state.as_str() {
-        "executing" => console::carry(&args.vault, args.number),
+        "executing" | "executed" => console::carry(&args.vault, args.number),
         _ => answer(args, "execute"),
     }
 }

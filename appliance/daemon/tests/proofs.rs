@@ -75,6 +75,8 @@ fn people_give_the_log_another_key_and_both_count_where_they_should() {
     people.advance("1s");
     let said = people.does("odin", &["approve", "execute", &number]);
     assert!(said.contains("both keys signed this"), "{said}");
+    let again = people.does("odin", &["approve", "execute", &number]);
+    assert!(again.contains("both keys signed this"), "{again}");
     let keys = |place: &Place| {
         let said = succeed(&["checkpoint", "--vault", text(&place.vault), "--key"]);
         let keys = said

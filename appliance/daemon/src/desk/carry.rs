@@ -27,10 +27,18 @@ impl Desk {
         let found = view.requests.into_iter().find(|one| one.request == index);
         let request = found.ok_or(NotStated::NoRequest(record))?;
         match (request.state, &request.act) {
-            // What is about people alone took effect with its execution.
+            // The engine does these by itself, and may have done so before it is asked.
+            (RequestState::Executing | RequestState::Executed, Act::LogKey { .. }) => {
+                self.log_key(index)
+            }
+            (
+                RequestState::Executing | RequestState::Executed,
+                Act::Grant(_) | Act::LowerDefault { .. } | Act::Clock { .. },
+            ) => self.enacted(index),
             (RequestState::Executed, _) => Ok(CarriedOut {
                 complete: true,
-                ..CarriedOut::default()
+                versions: 0,
+                words: vec!["it was carried out before; nothing is left to do".to_owned()],
             }),
             (RequestState::Executing, Act::Erase(erase)) => {
                 let month = matches!(erase.cut, Cut::Month(_));
@@ -44,13 +52,6 @@ impl Desk {
                     "plug in what was disk {disk} and run: stele disk reinitialise --request {index} PATH"
                 )],
             }),
-            (RequestState::Executing, Act::LogKey { .. }) => {
-                let mut done = self.enacted(index)?;
-                let first = self.link.status_now()?.first_checkpoint;
-                let shown = first.map(|text| format!("both keys signed this; keep it:\n{text}"));
-                done.words.extend(shown.filter(|_| done.complete));
-                Ok(done)
-            }
             (RequestState::Executing, _) => self.enacted(index),
             (state, _) => Err(NotStated::NotExecuted {
                 request: record,
@@ -180,6 +181,15 @@ impl Desk {
                 None => "it is not in force yet; the next start goes on with it".to_owned(),
             }],
         })
+    }
+
+    /// The new key, and the first checkpoint that both keys signed: who keeps the old one needs it.
+    fn log_key(&self, request: LogIndex) -> Outcome<CarriedOut> {
+        let mut done = self.enacted(request)?;
+        let first = self.link.status_now()?.first_checkpoint;
+        let shown = first.map(|text| format!("both keys signed this; keep it:\n{text}"));
+        done.words.extend(shown.filter(|_| done.complete));
+        Ok(done)
     }
 
     pub(super) fn effect(&self, request: LogIndex) -> Outcome<Box<Effect>> {
