@@ -292,6 +292,11 @@ pub enum Error {
     /// The server speaks another language.
     #[error("the server's answer cannot be understood; is it of another version?")]
     ControlAnswer,
+    /// The server stopped in the middle of its answer.
+    #[error(
+        "the server stopped before it had answered: what was asked may be done or not; once it serves again, look, then ask again"
+    )]
+    ControlCut,
 }
 
 /// The result of a verb or of a part of one.

@@ -371,7 +371,13 @@ fn ask_once(path: &Path, question: &Question) -> Outcome<Option<Reply>> {
             };
         }
     };
-    let line = exchange(stream, question).map_err(failed)?;
+    let line = exchange(stream, question).map_err(|error| match error.kind() {
+        std::io::ErrorKind::ConnectionReset | std::io::ErrorKind::BrokenPipe => Error::ControlCut,
+        _ => failed(error),
+    })?;
+    if !line.ends_with('\n') {
+        return Err(Error::ControlCut);
+    }
     let reply = serde_json::from_str(&line).map_err(|_| Error::ControlAnswer)?;
     Ok(Some(reply))
 }
@@ -571,6 +577,29 @@ mod tests {
             Err(Error::JoinRefused(why)) => assert_eq!(why, Error::JoinBusy.to_string()),
             other => panic!("{other:?}"),
         }
+    }
+
+    #[test]
+    fn an_answer_that_a_stopping_server_cut_is_in_doubt() {
+        let temp = tempfile::tempdir().expect("a directory");
+        let path = temp.path().join("control.sock");
+        let check = |answer: &'static str| {
+            let listener = std::os::unix::net::UnixListener::bind(&path).expect("bound");
+            let server = std::thread::spawn(move || {
+                let (stream, _) = listener.accept().expect("a question");
+                let mut question = String::new();
+                let mut stream = BufReader::new(stream);
+                stream.read_line(&mut question).expect("asked");
+                stream.get_mut().write_all(answer.as_bytes()).expect("sent");
+            });
+            let answer = ask_status(&path);
+            server.join().expect("ended");
+            std::fs::remove_file(&path).expect("removed");
+            answer
+        };
+        assert!(matches!(check(""), Err(Error::ControlCut)));
+        assert!(matches!(check("{\"status\":"), Err(Error::ControlCut)));
+        assert!(matches!(check("none\n"), Err(Error::ControlAnswer)));
     }
 
     #[test]
