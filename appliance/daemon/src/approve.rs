@@ -82,7 +82,14 @@ fn answer(args: &AnswerArgs, verb: &str) -> Outcome<()> {
 fn execute(args: &AnswerArgs) -> Outcome<()> {
     let found = found(&args.vault, args.number)?;
     match found.state.as_str() {
-        "executing" | "executed" => console::carry(&args.vault, args.number),
+        "executing" => console::carry(&args.vault, args.number).map(drop),
+        "executed" => {
+            let said = console::carry(&args.vault, args.number)?;
+            if !said {
+                print("it was carried out before; nothing is left to do\n");
+            }
+            Ok(())
+        }
         _ => answer(args, "execute"),
     }
 }

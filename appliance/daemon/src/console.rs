@@ -119,11 +119,11 @@ pub fn bring(
     Ok(())
 }
 
-/// Has a record carried out to the end.
+/// Has a record carried out to the end. True if there was something to say of it.
 ///
 /// # Errors
 /// As [`ask`].
-pub fn carry(vault: &Path, record: u64) -> Outcome<()> {
+pub fn carry(vault: &Path, record: u64) -> Outcome<bool> {
     let DeskReply::CarriedOut(done) = ask(vault, DeskAsk::CarryOut { record })? else {
         return Err(Error::ControlAnswer);
     };
@@ -134,7 +134,7 @@ pub fn carry(vault: &Path, record: u64) -> Outcome<()> {
             .map(|line| format!("{line}\n"))
             .collect::<String>(),
     );
-    Ok(())
+    Ok(!words.is_empty())
 }
 
 /// A file that is text.

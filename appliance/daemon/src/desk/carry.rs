@@ -35,10 +35,10 @@ impl Desk {
                 RequestState::Executing | RequestState::Executed,
                 Act::Grant(_) | Act::LowerDefault { .. } | Act::Clock { .. },
             ) => self.enacted(index),
+            // What is about people alone took effect with its execution.
             (RequestState::Executed, _) => Ok(CarriedOut {
                 complete: true,
-                versions: 0,
-                words: vec!["it was carried out before; nothing is left to do".to_owned()],
+                ..CarriedOut::default()
             }),
             (RequestState::Executing, Act::Erase(erase)) => {
                 let month = matches!(erase.cut, Cut::Month(_));

@@ -317,12 +317,20 @@ fn a_vault_without_people_is_not_forced() {
 
 /// Two disks of four were put back to an earlier time while the others went on.
 pub fn two_behind() -> Rig {
-    let (mut rig, mut vault) = founded(4);
+    behind(4, &[0, 1])
+}
+
+/// These disks of so many were put back to an earlier time while the others went on.
+pub fn behind(disks: usize, behind: &[usize]) -> Rig {
+    let (mut rig, mut vault) = founded(disks);
     vault.bucket("b", true);
     put(&mut vault, &name("b", "small"), 1, 300, 1);
     rig.clock_ms = view(&mut vault).now.get();
     vault.stop();
-    let behind: Vec<SimDiskHandle> = rig.handles[..2].iter().flatten().cloned().collect();
+    let behind: Vec<SimDiskHandle> = behind
+        .iter()
+        .filter_map(|at| rig.handles[*at].clone())
+        .collect();
     let earlier: Vec<SimSnapshot> = behind.iter().map(SimDiskHandle::snapshot).collect();
     let mut vault = rig.start();
     put(&mut vault, &name("b", "lost"), 5, 400, 1);

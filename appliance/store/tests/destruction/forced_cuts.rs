@@ -1,6 +1,6 @@
 //! Power is lost while a vault is forced open.
 
-use crate::forced::{one_left, reads, three, two_behind};
+use crate::forced::{behind, one_left, reads, three, two_behind};
 use crate::forcing::{force, look, order, order_for};
 use crate::support::steps::turns;
 use crate::support::{Rig, content, name};
@@ -86,6 +86,100 @@ fn power_lost_while_a_lost_end_is_given_up_shuts_nobody_out() {
         assert_eq!(view(&mut vault).openings.len(), 1, "cut after {cut}");
     }
     assert!(seen[0] > 10 && seen[1] > 10, "{seen:?} of {steps}");
+}
+
+/// An opening that was cut gives nothing up: where those that have the end are there again, so is the end.
+#[test]
+fn what_a_cut_opening_would_have_given_up_is_there_when_the_others_return() {
+    let tried = |cut: Option<u64>| {
+        let mut rig = behind(5, &[0, 2]);
+        let lost = [1, 3, 4].map(|at: usize| rig.handles[at].take());
+        let order = order(&mut rig);
+        let from = rig.power.steps();
+        if let Some(cut) = cut {
+            rig.power.cut_after(cut);
+        }
+        drop(force(&mut rig, &order));
+        let steps = rig.power.steps() - from;
+        rig.crash();
+        rig.power.restore();
+        (rig, lost, steps)
+    };
+    let (_, _, steps) = tried(None);
+    let mut seen = 0;
+    for cut in (0..steps).step_by(3) {
+        let (mut rig, [index, other, third], _) = tried(Some(cut));
+        if rig.start().engine.status().read_only.is_none() {
+            continue;
+        }
+        seen += 1;
+        let whole = cut % 2 == 0;
+        (rig.handles[1], rig.handles[3]) = (index, other);
+        rig.handles[4] = third.filter(|_| whole);
+        for new_index in [false, true] {
+            rig.options.new_index = new_index;
+            let mut vault = rig.start();
+            reads(&mut vault);
+            let read = vault.get(&name("b", "lost"), None, None);
+            assert_eq!(read, Ok(content(5, 400)), "cut after {cut}");
+            assert!(view(&mut vault).openings.is_empty(), "cut after {cut}");
+            let stored = vault.ask_put();
+            assert_eq!(stored.is_ok(), whole, "cut after {cut}: {stored:?}");
+            rig.clock_ms = view(&mut vault).now.get();
+            vault.stop();
+        }
+    }
+    assert!(seen > 10, "{seen} of {steps}");
+}
+
+/// All disks are here, and were put back to an earlier time, all but what the key state knows.
+#[test]
+fn power_lost_while_a_whole_vault_that_was_put_back_is_opened_shuts_nobody_out() {
+    for disks in [1, 2, 3] {
+        let all: Vec<usize> = (0..disks).collect();
+        let forced = |cut: Option<u64>| {
+            let mut rig = behind(disks, &all);
+            let order = order(&mut rig);
+            let from = rig.power.steps();
+            if let Some(cut) = cut {
+                rig.power.cut_after(cut);
+            }
+            drop(force(&mut rig, &order));
+            let steps = rig.power.steps() - from;
+            rig.crash();
+            rig.power.restore();
+            (rig, order, steps)
+        };
+        let (_, _, steps) = forced(None);
+        let mut seen = [0; 2];
+        for cut in (0..steps).step_by(2 * disks + 1) {
+            let (mut rig, order, _) = forced(Some(cut));
+            let opened = rig
+                .try_start()
+                .is_ok_and(|vault| vault.engine.status().read_only.is_none());
+            seen[usize::from(opened)] += 1;
+            if !opened && force(&mut rig, &order).is_err() {
+                let (origin, outlook) = look(&mut rig);
+                force(&mut rig, &order_for(origin, &outlook.unwrap())).unwrap();
+            }
+            for new_index in [false, true] {
+                rig.options.new_index = new_index;
+                let mut vault = rig.start();
+                reads(&mut vault);
+                assert_eq!(
+                    view(&mut vault).openings.len(),
+                    1,
+                    "{disks} disks, cut after {cut}"
+                );
+                rig.clock_ms = view(&mut vault).now.get();
+                vault.stop();
+            }
+        }
+        assert!(
+            seen[0] > 3 && seen[1] > 3,
+            "{disks} disks: {seen:?} of {steps}"
+        );
+    }
 }
 
 /// The others go on without the disk of an opening that was cut: it is stale then, and takes nothing from them.
