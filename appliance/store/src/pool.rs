@@ -67,6 +67,8 @@ pub struct Member {
     pub last_generation: Generation,
     /// Generation of the newest label on it that is no promise, as far as a start needs it.
     pub label: Generation,
+    /// Generation of the label that shows how far it came, as far as a start needs it.
+    pub reached: Generation,
     /// One past the highest unit in use by its own label when it was opened.
     pub label_units: u32,
     /// Why it is not active, in words for an operator.
@@ -189,6 +191,7 @@ impl Member {
             voter: false,
             last_generation: Generation::ZERO,
             label: Generation::ZERO,
+            reached: Generation::ZERO,
             label_units: 0,
             reason: None,
             units,

@@ -6,6 +6,7 @@
 //! a stale disk like any other. It has no vote until all of that is flushed and the labels of every
 //! member say so.
 
+use std::cmp::Ordering;
 use std::collections::VecDeque;
 
 use stele_device::disk::{DiskError, Op};
@@ -72,6 +73,15 @@ pub enum DiskRefusal {
         /// The number it had.
         number: u16,
     },
+    /// It belongs to the vault as it was forced open, and this one is not.
+    #[error(
+        "the vault was forced open with this disk, and went on here without it: the disk has another end of the log, \
+         which nothing is to write over unseen. Give disk {number} a blank disk"
+    )]
+    OpenedElsewhere {
+        /// The number it had.
+        number: u16,
+    },
     /// The number of disks cannot grow.
     #[error("this vault takes no further disks")]
     CountFixed,
@@ -98,7 +108,7 @@ pub struct Attachment {
 pub struct LabelAge {
     /// The newest generation, promises included.
     pub generation: Generation,
-    /// How often the vault was forced open when it was written.
+    /// The most often that the vault was forced open by any label on it.
     pub opening: Opening,
 }
 
@@ -106,15 +116,22 @@ impl LabelAge {
     /// That of a label as it was read.
     #[must_use]
     pub fn of(reading: &LabelReading) -> Self {
-        let newest = reading.dynamic.as_ref();
+        // The newest may be of an opening that was cut, which gives up what those before it say.
+        let stated = reading.ring.values().map(DynamicLabel::opening);
         Self {
             generation: reading.highest,
-            opening: newest.map(DynamicLabel::opening).unwrap_or_default(),
+            opening: stated.max().unwrap_or_default(),
         }
     }
 
-    fn is_left_behind(self, opening: Opening) -> bool {
-        !self.generation.is_zero() && self.opening < opening
+    /// What was written under another opening is another log's, whichever of them has the higher number.
+    fn check(self, opening: Opening, number: u16) -> Result<(), DiskRefusal> {
+        match self.opening.cmp(&opening) {
+            _ if self.generation.is_zero() => Ok(()),
+            Ordering::Less => Err(DiskRefusal::LeftBehind { number }),
+            Ordering::Equal => Ok(()),
+            Ordering::Greater => Err(DiskRefusal::OpenedElsewhere { number }),
+        }
     }
 }
 
@@ -261,10 +278,8 @@ impl Engine {
             Some(member) => usize::from(member.ordinal),
             None => self.pool.members.len(),
         };
-        if attachment.age.is_left_behind(self.pool.opening) {
-            let number = u16::try_from(ordinal + 1).unwrap_or(u16::MAX);
-            return Err(DiskRefusal::LeftBehind { number });
-        }
+        let number = u16::try_from(ordinal + 1).unwrap_or(u16::MAX);
+        attachment.age.check(self.pool.opening, number)?;
         let needed = self.pool.unit_count_needed(attachment.disk);
         let has = attachment.geometry.unit_count().get();
         if has < needed {

@@ -253,17 +253,23 @@ fn write_labels(opening: &mut StartContext<'_>, facts: &LabelFacts<'_>) -> bool 
             && let Some(member) = pool.member_at_mut(slot)
         {
             member.label = label.generation;
+            if facts.phase == LabelPhase::Running {
+                member.reached = label.generation;
+            }
         }
     }
     whole
 }
 
 /// The generation to promise: the next one that takes, with the label begun after it, the place in the ring
-/// of neither the label that counts nor of the newest one of a disk. The labels after a promise follow it
-/// without a gap, so that whoever saw the promise goes on above them.
+/// of neither the label that counts nor of the newest one of a disk, nor of the one that shows how far that disk
+/// came. The labels after a promise follow it without a gap, so that whoever saw the promise goes on above them.
 fn promise(pool: &Pool, counts: Generation) -> Generation {
-    let newest = pool.active().map(|member| member.label);
-    let held: BTreeSet<u16> = newest.chain([counts]).map(DynamicLabel::slot).collect();
+    let of_disks = pool
+        .active()
+        .flat_map(|member| [member.label, member.reached]);
+    let held = of_disks.chain([counts]).map(DynamicLabel::slot);
+    let held: BTreeSet<u16> = held.collect();
     let slot = |generation| DynamicLabel::slot(Generation::new(generation));
     let is_free =
         |promise: &u64| !held.contains(&slot(*promise)) && !held.contains(&slot(promise + 1));
@@ -385,5 +391,56 @@ pub(super) fn abandoned_journal(replayed: &Replayed, units_kept: u32) -> Abandon
         data_end: replayed.position.offset,
         units_kept: stele_format::units::UnitCount::new(units_kept),
         last_sequence: Sequence::new(replayed.position.sequence.get() - 1),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pool::Member;
+    use crate::pool::space::Freed;
+    use stele_format::units::{Opening, PoolId, UnixMillis};
+
+    fn pool(generation: u64, labels: &[(u64, u64)]) -> Pool {
+        let member = |(number, (label, reached)): (u16, &(u64, u64))| {
+            let mut member = Member::new(DiskId::default(), number, None);
+            member.state = MemberState::Active;
+            member.label = Generation::new(*label);
+            member.reached = Generation::new(*reached);
+            member
+        };
+        Pool {
+            id: PoolId::default(),
+            members: (0..).zip(labels).map(member).collect(),
+            generation: Generation::new(generation),
+            in_force: Generation::ZERO,
+            opening: Opening::ZERO,
+            unit_bytes: 4096,
+            segment_units: 4,
+            flags: 0,
+            created: UnixMillis::ZERO,
+            segments: [].into(),
+            freed: Freed::default(),
+            next_segment: SegmentId::new(6),
+            now_ms: 0,
+        }
+    }
+
+    /// Of 60 places a claim and the label begun after it take the next two that no label of worth has.
+    #[test]
+    fn labels_that_count_or_show_how_far_a_disk_came_are_not_written_over() {
+        let check = |generation, labels: &[(u64, u64)], counts, expected| {
+            let found = promise(&pool(generation, labels), Generation::new(counts));
+            assert_eq!(found, Generation::new(expected), "{generation} {labels:?}");
+        };
+        check(7, &[(7, 7), (7, 7)], 7, 8);
+        // The label that counts.
+        check(67, &[(67, 67), (67, 67)], 8, 69);
+        // The newest one of a disk.
+        check(67, &[(8, 67), (67, 67)], 7, 69);
+        // The one that shows how far it came.
+        check(67, &[(67, 8), (67, 67)], 7, 69);
+        check(67, &[(67, 67), (67, 9)], 7, 70);
+        check(67, &[(67, 8), (67, 10)], 7, 71);
     }
 }

@@ -45,20 +45,26 @@ impl Membership {
         // A start that was cut in its last labels left some disks with the label before, of its own epoch.
         let left =
             |own: &DynamicLabel| own.opening() < self.opening && own.epoch != self.label.epoch;
-        // How far the disk came, it shows by labels of starts that were completed, or of the one that counts: another
-        // that was cut says nothing of it, least of all a forced opening, whose generation leaps.
-        let binds = |own: &&DynamicLabel| match own.phase {
-            LabelPhase::Running => true,
-            LabelPhase::Begin => own.epoch == self.label.epoch,
-            LabelPhase::Promise => false,
-        };
-        let newest = reading.and_then(|reading| reading.ring.values().rev().find(binds));
-        let come = newest.is_some_and(|newest| newest.generation >= self.in_force);
+        let come = reading.and_then(|reading| self.reached(reading));
+        let come = come.is_some_and(|come| come >= self.in_force);
         let behind = !come || own.is_none_or(left);
         let named = self.label.members.iter();
         let mut named = named.filter(|member| member.disk == disk);
         let active = named.any(|member| member.state == MemberState::Active);
         active && (!behind || on(Plant::StaleDiskBelieved))
+    }
+
+    /// How far a disk came, which it shows by labels of starts that were completed, or of the one that counts: another
+    /// that was cut says nothing of it, least of all a forced opening, whose generation leaps.
+    #[must_use]
+    pub fn reached(&self, reading: &LabelReading) -> Option<Generation> {
+        let binds = |own: &&DynamicLabel| match own.phase {
+            LabelPhase::Running => true,
+            LabelPhase::Begin => own.epoch == self.label.epoch,
+            LabelPhase::Promise => false,
+        };
+        let newest = reading.ring.values().rev().find(binds);
+        newest.map(|newest| newest.generation)
     }
 }
 

@@ -94,7 +94,7 @@ impl Outlook {
     }
 }
 
-/// Why the vault is not forced open. Nothing was written then, but for the index.
+/// Why the vault is not forced open. Nothing was written then, but for the index, or where a disk failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ForcedRefusal {
     /// Records after a place that cannot be read can be: they would be lost with it.
@@ -157,8 +157,11 @@ pub enum ForcedRefusal {
     /// The statements do not count.
     #[error("what was signed does not count: {0}")]
     Statement(#[from] StatementRefusal),
-    /// A disk failed meanwhile.
-    #[error("a disk that the request names does not take writes; nothing was opened")]
+    /// A disk failed meanwhile. With one that failed at its last label, those before it have theirs.
+    #[error(
+        "a disk that the request names does not take writes: it is not known whether the vault is open. Look again with \
+         the other disks that the request names, before any that it leaves behind is plugged in"
+    )]
     DiskFailed,
 }
 

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use stele_device::disk::{BlockingDisk, Disk};
 use stele_format::label::{
-    DynamicLabel, LabelCopy, LabelCopyBytes, LabelReading, MemberState as LabelState, read_best,
+    DynamicLabel, LabelCopy, LabelCopyBytes, LabelPhase, LabelReading, MemberState as LabelState,
+    read_best,
 };
 use stele_format::limits::LABEL_COPY_BYTES;
 use stele_format::units::{ByteCount, DiskId, Epoch, Generation, Opening, SegmentId, Sequence};
@@ -177,7 +178,7 @@ fn watermark(pool: &Pool, readings: &[NamedReading]) -> Sequence {
     let labels = readings.iter().filter(|(slot, _, _)| takes_part(*slot));
     // The newest may be of a forced opening that was cut and gave up what those before it call durable.
     let labels = labels.flat_map(|(_, _, reading)| reading.ring.values());
-    let labels = labels.filter(|label| label.phase != stele_format::label::LabelPhase::Promise);
+    let labels = labels.filter(|label| label.phase != LabelPhase::Promise);
     let marks = labels.map(|label| label.watermark);
     marks.max().unwrap_or(Sequence::ZERO)
 }
@@ -234,6 +235,8 @@ fn pool_of(
         let own = found.and_then(|(_, _, reading)| reading.dynamic.as_ref());
         member.label_units = own.map_or(0, |label| label.units_high_water.get());
         member.label = own.map_or(Generation::ZERO, |label| label.generation);
+        let reached = found.and_then(|(_, _, reading)| membership.reached(reading));
+        member.reached = reached.unwrap_or_default();
         let verdict = match (found, named.state) {
             (_, LabelState::Drained) => DiskVerdict::Drained,
             (None, _) => DiskVerdict::Missing,

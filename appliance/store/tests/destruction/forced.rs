@@ -499,6 +499,32 @@ fn a_disk_left_behind_never_joins_and_blank_ones_heal_the_vault() {
     }
 }
 
+/// The others went on without the disk with which the vault was opened: it is no blank one to them.
+#[test]
+fn a_disk_of_an_opened_vault_is_not_written_over_by_those_that_know_of_none() {
+    let mut rig = three();
+    let lost = one_left(&mut rig);
+    let order = order(&mut rig);
+    let mut vault = force(&mut rig, &order).unwrap();
+    let suspend = Act::Suspend {
+        person: person("otto"),
+    };
+    request(&mut vault, suspend, "sara").unwrap();
+    vault.stop();
+    let opened = rig.handles[0].take().unwrap();
+    let whole = usize::try_from(DISK_BYTES).unwrap();
+    let before = opened.peek(0, whole);
+    [rig.handles[1], rig.handles[2]] = lost;
+    let mut vault = rig.start();
+    assert!(vault.ask_put().is_ok());
+    let refused = vault.attach(Some(1), &opened);
+    assert_eq!(refused, Err(DiskRefusal::OpenedElsewhere { number: 1 }));
+    turns(&mut vault);
+    assert!(opened.peek(0, whole) == before, "written to");
+    let fresh = SimDiskHandle::new(DISK_BYTES, 71);
+    assert_eq!(vault.attach(Some(1), &fresh), Ok(()));
+}
+
 /// Two records of one number exist then, so the log has another name; whoever knows the old one is told by its key.
 #[test]
 fn h7_after_a_forced_opening_the_log_has_another_name_that_its_key_tells() {
