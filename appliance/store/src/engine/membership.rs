@@ -278,7 +278,8 @@ impl Engine {
             Some(member) => usize::from(member.ordinal),
             None => self.pool.members.len(),
         };
-        let number = u16::try_from(ordinal + 1).unwrap_or(u16::MAX);
+        let ordinal_number = u16::try_from(ordinal).unwrap_or(u16::MAX);
+        let number = ordinal_number.saturating_add(1);
         attachment.age.check(self.pool.opening, number)?;
         let needed = self.pool.unit_count_needed(attachment.disk);
         let has = attachment.geometry.unit_count().get();
@@ -288,8 +289,7 @@ impl Engine {
                 missing_bytes: u64::from(needed - has) * unit,
             });
         }
-        let number = u16::try_from(ordinal).unwrap_or(u16::MAX);
-        let mut member = Member::new(attachment.disk, number, Some(attachment.geometry));
+        let mut member = Member::new(attachment.disk, ordinal_number, Some(attachment.geometry));
         member.slot = Some(attachment.slot);
         member.name = attachment.name;
         member.state = MemberState::Joining;

@@ -1,5 +1,7 @@
 //! Power is lost while a vault is forced open.
 
+use stele_store::recovery::ForcedOrder;
+
 use crate::forced::{behind, one_left, reads, three, two_behind};
 use crate::forcing::{force, look, order, order_for};
 use crate::support::steps::turns;
@@ -53,21 +55,27 @@ fn power_lost_at_any_step_leaves_it_forced_open_or_as_it_was() {
     assert!(forced[0] > 10 && forced[1] > 10, "{forced:?} of {steps}");
 }
 
+/// Forces the vault open with the power cut after so many steps, if any; what was signed, and the steps it took.
+fn force_cut(rig: &mut Rig, cut: Option<u64>) -> (ForcedOrder, u64) {
+    let order = order(rig);
+    let from = rig.power.steps();
+    if let Some(cut) = cut {
+        rig.power.cut_after(cut);
+    }
+    drop(force(rig, &order));
+    let steps = rig.power.steps() - from;
+    rig.crash();
+    rig.power.restore();
+    (order, steps)
+}
+
 /// The key state knows of more records than are left: once two people said that they are gone, it is not asked for them.
 #[test]
 fn power_lost_while_a_lost_end_is_given_up_shuts_nobody_out() {
     let forced = |cut: Option<u64>| {
         let mut rig = two_behind();
         let _lost = [rig.handles[2].take(), rig.handles[3].take()];
-        let order = order(&mut rig);
-        let from = rig.power.steps();
-        if let Some(cut) = cut {
-            rig.power.cut_after(cut);
-        }
-        drop(force(&mut rig, &order));
-        let steps = rig.power.steps() - from;
-        rig.crash();
-        rig.power.restore();
+        let (order, steps) = force_cut(&mut rig, cut);
         (rig, order, steps)
     };
     let (_, _, steps) = forced(None);
@@ -94,15 +102,7 @@ fn what_a_cut_opening_would_have_given_up_is_there_when_the_others_return() {
     let tried = |cut: Option<u64>| {
         let mut rig = behind(5, &[0, 2]);
         let lost = [1, 3, 4].map(|at: usize| rig.handles[at].take());
-        let order = order(&mut rig);
-        let from = rig.power.steps();
-        if let Some(cut) = cut {
-            rig.power.cut_after(cut);
-        }
-        drop(force(&mut rig, &order));
-        let steps = rig.power.steps() - from;
-        rig.crash();
-        rig.power.restore();
+        let (_, steps) = force_cut(&mut rig, cut);
         (rig, lost, steps)
     };
     let (_, _, steps) = tried(None);
@@ -139,15 +139,7 @@ fn power_lost_while_a_whole_vault_that_was_put_back_is_opened_shuts_nobody_out()
         let all: Vec<usize> = (0..disks).collect();
         let forced = |cut: Option<u64>| {
             let mut rig = behind(disks, &all);
-            let order = order(&mut rig);
-            let from = rig.power.steps();
-            if let Some(cut) = cut {
-                rig.power.cut_after(cut);
-            }
-            drop(force(&mut rig, &order));
-            let steps = rig.power.steps() - from;
-            rig.crash();
-            rig.power.restore();
+            let (order, steps) = force_cut(&mut rig, cut);
             (rig, order, steps)
         };
         let (_, _, steps) = forced(None);
