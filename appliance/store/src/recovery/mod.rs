@@ -24,6 +24,7 @@ mod lanes;
 mod moves;
 mod newest;
 mod open;
+mod openings;
 mod progress;
 mod replay;
 mod replayed;

@@ -20,6 +20,7 @@ use super::copies::{SegmentCopies, Shown};
 use super::entrance::{Before, Entrance, rebuild_header};
 use super::head::Passed;
 use super::moves;
+use super::openings::{Openings, leaps, was_written};
 use super::progress::Progress;
 use super::replayed::{Repair, Replayed, SegmentEnd, Stuck};
 use super::scan::Found;
@@ -75,7 +76,7 @@ pub(super) struct Replay<'a> {
     /// Digest of the last frame adopted, which the lane's next segment must name.
     lane_chain: Digest,
     apply_from: LogIndex,
-    opening: Opening,
+    openings: Openings,
     found: &'a Found,
     progress: Progress,
     /// Journal segments found on the disks, by their first frame.
@@ -127,18 +128,12 @@ impl<'a> Replay<'a> {
             passed: Passed::new(&from.log, keys.head.as_ref()),
         };
         let mut begins: BTreeMap<Sequence, BTreeSet<SegmentId>> = BTreeMap::new();
-        // Of a forced opening that was cut short nothing counts.
-        let counts =
-            |info: &SegmentInfo| info.lane.is_journal() && info.first_sequence.opening() <= opening;
-        for (id, info) in pool.segments.iter().filter(|(_, info)| counts(info)) {
+        let openings = Openings::new(opening, pool.segments.values());
+        let counting = pool.segments.iter();
+        for (id, info) in counting.filter(|(_, info)| openings.count(info)) {
             begins.entry(info.first_sequence).or_default().insert(*id);
         }
-        // Of segments that begin one and the same forced opening only the newest was completed.
-        let begun = begins.iter().filter(|(first, _)| {
-            !first.opening().is_zero() && **first == Sequence::first_of(first.opening())
-        });
-        let leaps = begun.filter_map(|(first, segments)| Some((*first, *segments.last()?)));
-        let leaps = leaps.collect();
+        let leaps = leaps(&begins);
         Self {
             begins,
             leaps,
@@ -155,7 +150,7 @@ impl<'a> Replay<'a> {
             last: None,
             lane_chain,
             apply_from,
-            opening,
+            openings,
             found,
         }
     }
@@ -275,13 +270,7 @@ impl<'a> Replay<'a> {
 
     /// A segment of the journal that was written, and not by a forced opening that was cut short.
     fn counts(&self, info: &SegmentInfo) -> bool {
-        let journal = info.lane.is_journal() && Self::was_written(info);
-        journal && info.first_sequence.opening() <= self.opening
-    }
-
-    /// A segment that was only allocated has no header and was never written.
-    fn was_written(info: &SegmentInfo) -> bool {
-        info.epoch > Epoch::ZERO
+        was_written(info) && self.openings.count(info)
     }
 
     /// Reads frames of one segment.
@@ -339,7 +328,7 @@ impl<'a> Replay<'a> {
             .segments
             .iter()
             .filter(|(id, info)| **id > self.at.segment && info.lane.is_journal())
-            .filter(|(_, info)| !Self::was_written(info) && info.data_end.is_none())
+            .filter(|(_, info)| !was_written(info) && info.data_end.is_none())
             // Its units were given to another since, so it was never begun.
             .filter(|(id, _)| !self.pool.is_overlaid(**id))
             .map(|(id, info)| (*id, info.clone()))

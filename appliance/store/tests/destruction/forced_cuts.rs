@@ -1,6 +1,8 @@
 //! Power is lost while a vault is forced open.
 
-use stele_store::recovery::ForcedOrder;
+use stele_format::limits::BLOCK_BYTES;
+use stele_format::units::{Opening, Sequence};
+use stele_store::recovery::{ForcedOrder, ForcedRefusal};
 
 use crate::forced::{behind, one_left, reads, three, two_behind};
 use crate::forcing::{force, look, order, order_for};
@@ -209,4 +211,60 @@ fn is_lost_again(rig: &mut Rig, cut: u64) {
         vault.stop();
     }
     rig.options.new_index = false;
+}
+
+/// What begins the second of two openings under one number cannot be read: the first, which was cut, does not stand in
+/// for it and hide what the vault stored between them.
+#[test]
+fn an_opening_that_was_cut_does_not_stand_in_for_the_one_that_counts() {
+    let steps = {
+        let mut rig = three();
+        let _lost = one_left(&mut rig);
+        force_cut(&mut rig, None).1
+    };
+    let mut seen = 0;
+    for cut in 0..steps {
+        let mut rig = three();
+        let mut lost = one_left(&mut rig);
+        force_cut(&mut rig, Some(cut));
+        if rig.start().engine.status().read_only.is_none() {
+            break;
+        }
+        let first = Sequence::first_of(Opening::new(1));
+        let begun = |rig: &Rig| {
+            let mut frames = rig.frames_of(true);
+            frames.retain(|frame| frame.sequence == first);
+            frames
+        };
+        if begun(&rig).is_empty() {
+            continue;
+        }
+        seen += 1;
+        (rig.handles[1], rig.handles[2]) = (lost[0].take(), lost[1].take());
+        let mut vault = rig.start();
+        put(&mut vault, &name("b", "between"), 4, 300, 1);
+        rig.clock_ms = view(&mut vault).now.get();
+        vault.stop();
+        let _lost = one_left(&mut rig);
+        force_cut(&mut rig, None);
+        let begun = begun(&rig);
+        assert_eq!(begun.len(), 2, "cut after {cut}");
+        for (disk, at) in rig.places_of(&begun[1]) {
+            let handle = rig.handles[disk].as_ref().unwrap();
+            // Segment header and frame header.
+            handle.rot(at - u64::from(BLOCK_BYTES), 0xff);
+            handle.rot(at, 0xff);
+        }
+        rig.options.new_index = true;
+        let mut vault = rig.start();
+        let read = vault.get(&name("b", "between"), None, None);
+        assert_eq!(read, Ok(content(4, 300)), "cut after {cut}");
+        vault.stop();
+        let (_, outlook) = look(&mut rig);
+        assert_eq!(outlook.err(), Some(ForcedRefusal::Hole), "cut after {cut}");
+    }
+    assert!(
+        seen > 0,
+        "no cut after its first frame and before its label"
+    );
 }
