@@ -28,23 +28,29 @@ impl Choice {
         self.labels.iter().all(|label| is_active(label, disk))
     }
 
-    /// Whether a disk with this newest label was left behind by a forced opening. Not so if the start of that was cut
-    /// in its last labels, of which the disk has the one before.
+    /// Whether a disk was left behind by a forced opening. Not so if the start of that was cut in its last labels, of which
+    /// the disk has the one before.
     #[must_use]
-    pub fn is_left_behind(&self, own: &DynamicLabel) -> bool {
-        let counts = self.labels.first();
-        own.opening() < self.opening && counts.is_none_or(|label| label.epoch != own.epoch)
+    pub fn is_left_behind(&self, disk: &DiskLabels) -> bool {
+        let counts = self.labels.first().map(|label| label.epoch);
+        let own = self.last_word(disk);
+        own.is_some_and(|own| own.opening() < self.opening && counts != Some(own.epoch))
     }
 
-    /// How far a disk came: by labels of starts that were completed, and of the one that counts. Those of others that were
-    /// cut say nothing of it.
+    /// How far a disk came.
     #[must_use]
     pub fn reached(&self, disk: &DiskLabels) -> Generation {
+        let own = self.last_word(disk);
+        own.map_or(Generation::ZERO, |label| label.generation)
+    }
+
+    /// What a disk says of itself last: by labels of starts that were completed, and of the one that counts. Those of
+    /// others that were cut say nothing of it.
+    fn last_word<'d>(&self, disk: &'d DiskLabels) -> Option<&'d DynamicLabel> {
         let counts = self.labels.first().map(|label| label.epoch);
         let says =
             |own: &&DynamicLabel| own.phase == LabelPhase::Running || Some(own.epoch) == counts;
-        let newest = disk.statements().find(says);
-        newest.map_or(Generation::ZERO, |label| label.generation)
+        disk.statements().find(says)
     }
 
     /// Disks that are not here and would tell which label counts.
@@ -64,8 +70,10 @@ impl Choice {
 /// Decides by the labels of the disks that are here.
 #[must_use]
 pub fn choose(disks: &[&DiskLabels]) -> Choice {
-    let opening = newest_of(disks).map(number).max().unwrap_or_default();
-    let stated = newest_of(disks).filter(|label| number(label) == opening);
+    let opening = disks.iter().map(|disk| disk.opening()).max();
+    let opening = opening.unwrap_or_default();
+    let stated = disks.iter().flat_map(|disk| disk.statements());
+    let stated = stated.filter(|label| label.opening() == opening);
     let look = Look {
         disks,
         opening,
@@ -100,15 +108,6 @@ fn begins_with_few(label: &DynamicLabel) -> bool {
     label.phase == LabelPhase::Begin && 2 * here <= voters
 }
 
-/// The opening of a label.
-fn number(label: &DynamicLabel) -> Opening {
-    label.opening()
-}
-
-fn newest_of<'d>(disks: &[&'d DiskLabels]) -> impl Iterator<Item = &'d DynamicLabel> {
-    disks.iter().filter_map(|disk| disk.newest())
-}
-
 fn active(label: &DynamicLabel) -> impl Iterator<Item = DiskId> {
     let members = label.members.iter();
     let members = members.filter(|member| member.state == MemberState::Active);
@@ -136,7 +135,7 @@ impl<'d> Look<'d> {
     fn statements(&self, disk: &'d DiskLabels) -> impl Iterator<Item = &'d DynamicLabel> {
         let opening = self.opening;
         disk.statements()
-            .filter(move |label| number(label) == opening && !begins_with_few(label))
+            .filter(move |label| label.opening() == opening && !begins_with_few(label))
     }
 
     fn newest_on(&self, disk: DiskId) -> Option<&'d DynamicLabel> {

@@ -14,7 +14,9 @@ use stele_format::label::{
     DynamicLabel, LabelCopy, LabelPhase, LabelPlace, StaticLabel, WIPE_COPIES, WipeMark,
 };
 use stele_format::limits::{LABEL_BLOCKS, LABEL_RING_BLOCKS, LABEL_RING_FIRST};
-use stele_format::units::{ByteCount, ByteOffset, DiskId, Generation, LogIndex, PoolId, Sequence};
+use stele_format::units::{
+    ByteCount, ByteOffset, DiskId, Generation, LogIndex, Opening, PoolId, Sequence,
+};
 use thiserror::Error;
 
 use crate::limits::SECTOR_BYTES;
@@ -93,6 +95,14 @@ impl DiskLabels {
     #[must_use]
     pub fn newest(&self) -> Option<&DynamicLabel> {
         self.statements().next()
+    }
+
+    /// How often the vault was forced open, by any of them: the start of an opening that was cut may give up what labels
+    /// before its own state.
+    #[must_use]
+    pub fn opening(&self) -> Opening {
+        let stated = self.statements().map(DynamicLabel::opening);
+        stated.max().unwrap_or_default()
     }
 
     /// Whether no label but promises was ever written here.

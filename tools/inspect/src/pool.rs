@@ -169,7 +169,7 @@ pub fn open<'a>(
         missing: Vec::new(),
     };
     settle_standings(&mut pool, &choice, ledger);
-    report_labels(&pool, ledger);
+    report_labels(&pool, &choice, ledger);
     list_missing(&mut pool, ledger);
     Ok(Some(pool))
 }
@@ -210,9 +210,7 @@ fn settle_standings(pool: &mut Pool<'_>, choice: &Choice, ledger: &mut Ledger) {
         let id = disk.labels.disk();
         let member = newest.members.iter().find(|member| member.disk == id);
         let active = choice.is_active(id);
-        let newest_here = disk.labels.newest();
-        let forced = newest_here.is_some_and(|own| choice.is_left_behind(own));
-        if forced {
+        if choice.is_left_behind(&disk.labels) {
             disk.standing = Standing::Left;
             ledger.set_state(disk.entry, DiskState::Stale);
             let what = "stale: it was left behind when the vault was forced open";
@@ -251,7 +249,7 @@ pub fn member_word(state: MemberState) -> &'static str {
     }
 }
 
-fn report_labels(pool: &Pool<'_>, ledger: &mut Ledger) {
+fn report_labels(pool: &Pool<'_>, choice: &Choice, ledger: &mut Ledger) {
     let own = pool.disks.iter().map(|disk| disk.labels.generation());
     let newest = own.max().unwrap_or(Generation::ZERO);
     let mut everywhere: BTreeMap<Generation, DynamicLabel> = BTreeMap::new();
@@ -262,10 +260,12 @@ fn report_labels(pool: &Pool<'_>, ledger: &mut Ledger) {
                 .or_insert_with(|| label.clone());
         }
     }
-    let labels = pool.disks.iter().filter_map(|disk| disk.labels.newest());
-    let held: Vec<u16> = labels
-        .map(|label| DynamicLabel::slot(label.generation))
-        .collect();
+    let of_disk = |labels: &DiskLabels| {
+        let newest = labels.newest().map(|label| label.generation);
+        newest.into_iter().chain([choice.reached(labels)])
+    };
+    let held = pool.disks.iter().flat_map(|disk| of_disk(&disk.labels));
+    let held: Vec<u16> = held.map(DynamicLabel::slot).collect();
     let pool_wide = PoolWide {
         newest,
         everywhere: &everywhere,
@@ -280,7 +280,7 @@ fn report_labels(pool: &Pool<'_>, ledger: &mut Ledger) {
 struct PoolWide<'a> {
     newest: Generation,
     everywhere: &'a BTreeMap<Generation, DynamicLabel>,
-    /// Ring slots of the newest labels.
+    /// Ring slots that promises spare.
     held: &'a [u16],
 }
 

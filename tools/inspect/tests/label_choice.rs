@@ -62,10 +62,8 @@ fn the_label_that_counts_is_that_of_the_table() {
                 let counts = choice.labels[0].generation.get();
                 assert_eq!(counts, generation, "{}", case.what);
                 let takes_part = |disk: &&DiskLabels| {
-                    let own = disk.newest();
-                    let whole = own.is_some_and(|own| {
-                        choice.reached(disk) >= choice.in_force && !choice.is_left_behind(own)
-                    });
+                    let whole =
+                        choice.reached(disk) >= choice.in_force && !choice.is_left_behind(disk);
                     choice.is_active(disk.disk()) && whole
                 };
                 let active = labels.iter().copied().filter(|disk| takes_part(disk));

@@ -11,7 +11,7 @@ use super::{
 use crate::codec::{DecodeError, Fault, is_blank};
 use crate::digest::Digest;
 use crate::limits::{BLOCK, BLOCK_BYTES, LABEL_BLOCKS, LABEL_RING_BLOCKS, LABEL_RING_FIRST};
-use crate::units::{ByteOffset, Generation};
+use crate::units::{ByteOffset, Generation, Opening};
 
 /// A label copy as it was read. A copy that could not be read at all is left out.
 #[derive(Clone, Copy, Debug)]
@@ -69,6 +69,16 @@ fn blocks<'a>(
 }
 
 impl LabelReading {
+    /// How often the vault was forced open, by any label of the disk that is no promise: the newest may be of an opening
+    /// that was cut, which states less where it gave up what those before it call durable.
+    #[must_use]
+    pub fn opening(&self) -> Opening {
+        let stated = self.ring.values();
+        let stated = stated.filter(|label| label.phase != LabelPhase::Promise);
+        let stated = stated.map(DynamicLabel::opening);
+        stated.max().unwrap_or_default()
+    }
+
     /// Digest of what the label says, whichever of its copies can be read: of the static block 0 of copy A, and
     /// behind it the newest dynamic block that is no promise, in copy A, if there is one.
     #[must_use]

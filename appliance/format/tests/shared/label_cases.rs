@@ -120,6 +120,9 @@ const PUT_OUT: Shown = label(Running, (8, 7), &[0, 1, 2, 3], &[0, 1, 2, 3, 4]);
 const ALONE_BEGUN: Shown = forcing(1, label(Begin, (601, 7), &[0], &[0, 1, 2]));
 const PAIR_BEGUN: Shown = forcing(1, label(Begin, (601, 7), &[0, 1], &[0, 1, 2]));
 const PAIR: Shown = forced(1, label(Running, (602, 601), &[0, 1], &[0, 1]));
+/// One of the two was to be forced open alone, whose frames show no forced opening.
+const SECOND_BEGUN: Shown = forcing(2, label(Begin, (1205, 601), &[0], &[0, 1]));
+const SECOND_BEGUN_THERE: Shown = forcing(2, label(Begin, (1205, 7), &[1], &[0, 1, 2]));
 const ALONE: Shown = forced(1, label(Running, (602, 601), &[0], &[0]));
 
 /// The table.
@@ -354,6 +357,25 @@ pub const CASES: &[Case] = &[
             ],
         ],
         expected: counts(1205, &[1], true),
+    },
+    Case {
+        what: "and one that was cut on a disk without frames of the first does not undo the first",
+        disks: &[&[ALL3, PAIR, SECOND_BEGUN], &[], &[ALL3]],
+        expected: counts(602, &[0], false),
+    },
+    Case {
+        what: "nor part its disks",
+        disks: &[&[ALL3, PAIR, SECOND_BEGUN], &[ALL3, PAIR], &[ALL3]],
+        expected: counts(602, &[0, 1], true),
+    },
+    Case {
+        what: "nor those of one that was cut in its last labels",
+        disks: &[
+            &[ALL3, PAIR_BEGUN, PAIR],
+            &[ALL3, PAIR_BEGUN, SECOND_BEGUN_THERE],
+            &[],
+        ],
+        expected: counts(602, &[0, 1], true),
     },
     Case {
         what: "a start after a forced opening is cut like any other",

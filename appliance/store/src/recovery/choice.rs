@@ -41,38 +41,39 @@ impl Membership {
     /// force missed writes.
     #[must_use]
     pub fn takes_part(&self, disk: DiskId, reading: Option<&LabelReading>) -> bool {
-        let own = reading.and_then(|reading| reading.dynamic.as_ref());
         // A start that was cut in its last labels left some disks with the label before, of its own epoch.
         let left =
             |own: &DynamicLabel| own.opening() < self.opening && own.epoch != self.label.epoch;
-        let come = reading.and_then(|reading| self.reached(reading));
-        let come = come.is_some_and(|come| come >= self.in_force);
-        let behind = !come || own.is_none_or(left);
+        let come = reading.and_then(|reading| self.binding(reading));
+        let behind = come.is_none_or(|come| come.generation < self.in_force || left(come));
         let named = self.label.members.iter();
         let mut named = named.filter(|member| member.disk == disk);
         let active = named.any(|member| member.state == MemberState::Active);
         active && (!behind || on(Plant::StaleDiskBelieved))
     }
 
-    /// How far a disk came, which it shows by labels of starts that were completed, or of the one that counts: another
-    /// that was cut says nothing of it, least of all a forced opening, whose generation leaps.
+    /// How far a disk came.
     #[must_use]
     pub fn reached(&self, reading: &LabelReading) -> Option<Generation> {
+        self.binding(reading).map(|newest| newest.generation)
+    }
+
+    /// The newest label of a disk that says how far it came: one of a start that was completed, or of the one that
+    /// counts. Another that was cut says nothing of it, least of all a forced opening, whose generation leaps.
+    fn binding<'r>(&self, reading: &'r LabelReading) -> Option<&'r DynamicLabel> {
         let binds = |own: &&DynamicLabel| match own.phase {
             LabelPhase::Running => true,
             LabelPhase::Begin => own.epoch == self.label.epoch,
             LabelPhase::Promise => false,
         };
-        let newest = reading.ring.values().rev().find(binds);
-        newest.map(|newest| newest.generation)
+        reading.ring.values().rev().find(binds)
     }
 }
 
 /// Decides by the labels of the disks that are here, each disk once.
 #[must_use]
 pub fn choose(readings: &[&LabelReading]) -> Choice {
-    let own = || readings.iter().filter_map(|r| r.dynamic.as_ref());
-    let opening = own().map(DynamicLabel::opening).max();
+    let opening = readings.iter().map(|reading| reading.opening()).max();
     let opening = opening.unwrap_or_default();
     let rings: Vec<Ring<'_>> = readings
         .iter()
@@ -87,7 +88,7 @@ pub fn choose(readings: &[&LabelReading]) -> Choice {
         Newest::None => return Choice::NotFinished,
         Newest::CannotTell { missing } => return Choice::CannotTell { missing },
     };
-    let known = own().filter(|label| label.opening() == opening);
+    let known = readings.iter().flat_map(|r| statements(r, opening));
     let known = known.map(|label| label.in_force).max().unwrap_or_default();
     // The vault that wrote it on all of them went on with them alone.
     let complete = is_complete(label, &rings);
@@ -118,10 +119,14 @@ fn is_of_few(label: &DynamicLabel) -> bool {
 }
 
 /// Labels of a disk that are no promises and not from before the last forced opening, newest first.
-fn ring(reading: &LabelReading, opening: Opening) -> Ring<'_> {
+fn statements(reading: &LabelReading, opening: Opening) -> impl Iterator<Item = &DynamicLabel> {
     let newest_first = reading.ring.values().rev();
     newest_first
-        .filter(|label| label.phase != LabelPhase::Promise && label.opening() == opening)
-        .filter(|label| !is_of_few(label))
-        .collect()
+        .filter(move |label| label.phase != LabelPhase::Promise && label.opening() == opening)
+}
+
+/// Those of them that bind somebody.
+fn ring(reading: &LabelReading, opening: Opening) -> Ring<'_> {
+    let stated = statements(reading, opening);
+    stated.filter(|label| !is_of_few(label)).collect()
 }

@@ -186,13 +186,11 @@ fn watermark(pool: &Pool, readings: &[NamedReading]) -> Sequence {
 /// Of disks with one identity only the one with the newest label takes part: the others are what it
 /// was before, or what it took the place of.
 fn keep_newest_of_each(readings: &mut Vec<NamedReading>, reports: &mut Vec<DiskReport>) {
-    let generation = |(_, _, reading): &NamedReading| {
-        reading
-            .dynamic
-            .as_ref()
-            .map(|l| (l.opening(), l.generation))
+    let age = |(_, _, reading): &NamedReading| {
+        let generation = reading.dynamic.as_ref().map(|label| label.generation);
+        (reading.opening(), generation)
     };
-    readings.sort_by_key(|reading| std::cmp::Reverse(generation(reading)));
+    readings.sort_by_key(|reading| std::cmp::Reverse(age(reading)));
     let mut seen = BTreeSet::new();
     readings.retain(|(slot, name, reading)| {
         let first = seen.insert(reading.fixed.disk);
@@ -253,7 +251,9 @@ fn pool_of(
         }
         (member.state, member.reason) = match verdict {
             DiskVerdict::Active => (MemberState::Active, None),
-            DiskVerdict::Stale if own.is_some_and(|own| own.opening() < membership.opening) => {
+            DiskVerdict::Stale
+                if found.is_some_and(|(_, _, own)| own.opening() < membership.opening) =>
+            {
                 (MemberState::Stale, Some(LEFT_BEHIND))
             }
             DiskVerdict::Stale => (
