@@ -7,6 +7,10 @@
 mod authenticator;
 #[path = "shared/image.rs"]
 mod image;
+#[path = "audit/random.rs"]
+mod random;
+#[path = "audit/same.rs"]
+mod same;
 #[path = "../../../appliance/store/tests/support/mod.rs"]
 mod support;
 #[path = "audit/witness.rs"]
@@ -29,12 +33,11 @@ use stele_inspect::audit::report::AuditReport;
 use stele_inspect::audit::{Auditor, audit};
 use stele_inspect::verdict::{Ledger, Verdict};
 use stele_inspect::verify;
-use stele_store::policy::approval::{Accepted, RequestState};
-use stele_store::policy::people::Standing;
+use stele_store::policy::approval::Accepted;
 use stele_store::policy::{Asker, Client, Grants, Mode, OwnerId, Rate, Rights};
 use stele_store::pool::MemberState;
 use stele_store::receipts::LogSigner;
-use stele_store::request::{Answer, Command, PeopleView};
+use stele_store::request::{Answer, Command};
 use stele_store::wipe::{look, wipe};
 
 use crate::authenticator::SoftKey;
@@ -278,124 +281,6 @@ fn lived() -> (Rig, Running) {
     (rig, vault)
 }
 
-fn word(standing: Standing) -> &'static str {
-    match standing {
-        Standing::Active => "active",
-        Standing::Suspended => "suspended",
-        Standing::Removed => "removed",
-    }
-}
-
-fn same_people(view: &PeopleView, report: &AuditReport) {
-    let vault: Vec<_> = view
-        .persons
-        .iter()
-        .map(|one| {
-            let keys = one.keys.iter().map(|key| {
-                let until = key.quarantined_until.map(|at| Second::of(at).unwrap());
-                let until = until.map(|at| at.to_string());
-                (key.fingerprint.clone(), word(key.standing), until)
-            });
-            let keys: Vec<_> = keys.collect();
-            (
-                one.name.to_string(),
-                one.role.name(),
-                word(one.standing),
-                keys,
-            )
-        })
-        .collect();
-    let auditor: Vec<_> = report
-        .people
-        .iter()
-        .map(|one| {
-            let keys = one.keys.iter().map(|key| {
-                (
-                    key.fingerprint.clone(),
-                    key.state,
-                    key.quarantine_until.clone(),
-                )
-            });
-            (
-                one.name.clone(),
-                one.role,
-                one.state,
-                keys.collect::<Vec<_>>(),
-            )
-        })
-        .collect();
-    assert_eq!(vault, auditor);
-    assert_eq!(vault.len(), 7);
-}
-
-fn same_requests(view: &PeopleView, report: &AuditReport) {
-    let state = |state: RequestState| match state {
-        RequestState::Expired => "lapsed",
-        // The statement is what an auditor calls the execution.
-        RequestState::Executing => "executed",
-        other => other.name(),
-    };
-    let vault: Vec<_> = view
-        .requests
-        .iter()
-        .map(|one| {
-            let by = one.approved_by.iter().map(|(name, _)| name.to_string());
-            let asked = one.requested_by.0.to_string();
-            let approved: Vec<String> = by.collect();
-            (
-                one.request.get(),
-                one.act.name(),
-                state(one.state),
-                asked,
-                approved,
-            )
-        })
-        .collect();
-    let auditor: Vec<_> = report
-        .requests
-        .iter()
-        .map(|one| {
-            let approved: Vec<String> = one.approved.iter().map(|voice| voice.by.clone()).collect();
-            (
-                one.index,
-                one.act,
-                one.state,
-                one.asked.by.clone(),
-                approved,
-            )
-        })
-        .collect();
-    assert_eq!(vault, auditor);
-    for state in ["vetoed", "lapsed", "dead", "executed"] {
-        assert!(auditor.iter().any(|one| one.2 == state), "{state}");
-    }
-}
-
-fn same_protection(view: &PeopleView, report: &AuditReport) {
-    let cases = view.cases.iter().filter(|case| case.released.is_none());
-    let vault: Vec<_> = cases
-        .map(|case| (case.case.to_string(), case.scope.to_string(), case.count))
-        .collect();
-    let cases = report.holds.cases.iter();
-    let auditor: Vec<_> = cases
-        .map(|case| (case.case.clone(), case.scope.clone(), case.versions))
-        .collect();
-    assert_eq!(vault, auditor);
-    assert_eq!(vault.len(), 1);
-    let living = report.retention.versions - report.retention.destroyed;
-    assert_eq!(view.versions, living);
-    let grants = view.grants.iter().filter(|grant| grant.until > view.now);
-    let vault: Vec<_> = grants
-        .map(|grant| (grant.request.get(), grant.client.as_str().to_owned()))
-        .collect();
-    let grants = report.grants.iter();
-    let auditor: Vec<_> = grants
-        .map(|grant| (grant.request, grant.client.clone()))
-        .collect();
-    assert_eq!(vault, auditor);
-    assert_eq!(vault.len(), 1);
-}
-
 #[test]
 fn the_vault_and_the_auditor_read_the_same_log_alike() {
     let (rig, mut vault) = lived();
@@ -414,9 +299,16 @@ fn the_vault_and_the_auditor_read_the_same_log_alike() {
         "{:#?}",
         (&report.unlawful, &report.damage)
     );
-    same_people(&view, &report);
-    same_requests(&view, &report);
-    same_protection(&view, &report);
+    same::people(&view, &report);
+    same::requests(&view, &report);
+    same::protection(&view, &report);
+    // Each of them is there to be compared.
+    assert_eq!(report.people.len(), 7);
+    for state in ["vetoed", "lapsed", "dead", "executed"] {
+        let found = report.requests.iter().any(|one| one.state == state);
+        assert!(found, "{state}");
+    }
+    assert_eq!((report.holds.cases.len(), report.grants.len()), (1, 1));
     assert_eq!(report.log_keys.len(), 2);
     assert_eq!(report.log_keys[1].from, view.log_keys[0].record.get() + 1);
     let lines = report.destructions.iter();
