@@ -214,6 +214,15 @@ impl DynamicLabel {
         self.watermark.opening()
     }
 
+    /// Whether a start began with half of its voters or fewer: a forced opening, by which nobody is bound before its last
+    /// labels.
+    #[must_use]
+    pub fn begins_with_few(&self) -> bool {
+        let voters = || self.members.iter().filter(|member| member.voter);
+        let active = voters().filter(|member| member.state == MemberState::Active);
+        self.phase == LabelPhase::Begin && 2 * active.count() <= voters().count()
+    }
+
     /// Ring slot of a generation.
     #[must_use]
     pub fn slot(generation: Generation) -> u16 {

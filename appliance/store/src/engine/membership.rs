@@ -13,7 +13,7 @@ use stele_device::disk::{DiskError, Op};
 use stele_format::geometry::DiskGeometry;
 use stele_format::label::{DynamicLabel, LabelReading};
 use stele_format::limits::KEYSTATE_COPIES;
-use stele_format::units::{DiskId, Generation, Opening, SegmentId};
+use stele_format::units::{DiskId, Epoch, Generation, Opening, SegmentId};
 
 use super::io::Purpose;
 use super::{Action, DiskSlot, Engine, Now};
@@ -82,6 +82,15 @@ pub enum DiskRefusal {
         /// The number it had.
         number: u16,
     },
+    /// The vault was to be forced open with it, which was cut, and has not come as far since as that start numbered.
+    #[error(
+        "the vault was to be forced open with this disk, and that did not happen: the disk has numbers that this vault \
+         has not come to. Stop the vault and start it with the disk plugged in; then the disk can take part again"
+    )]
+    Begun {
+        /// The number it had.
+        number: u16,
+    },
     /// The number of disks cannot grow.
     #[error("this vault takes no further disks")]
     CountFixed,
@@ -110,6 +119,8 @@ pub struct LabelAge {
     pub generation: Generation,
     /// The most often that the vault was forced open by any label on it.
     pub opening: Opening,
+    /// The newest epoch of a forced opening that was begun with it, if any.
+    pub begun: Epoch,
 }
 
 impl LabelAge {
@@ -118,17 +129,22 @@ impl LabelAge {
     pub fn of(reading: &LabelReading) -> Self {
         // The newest may be of an opening that was cut, which gives up what those before it say.
         let stated = reading.ring.values().map(DynamicLabel::opening);
+        let begun = reading.ring.values();
+        let begun = begun.filter(|label| label.begins_with_few());
         Self {
             generation: reading.highest,
             opening: stated.max().unwrap_or_default(),
+            begun: begun.map(|label| label.epoch).max().unwrap_or_default(),
         }
     }
 
     /// What was written under another opening is another log's, whichever of them has the higher number.
-    fn check(self, opening: Opening, number: u16) -> Result<(), DiskRefusal> {
+    /// And what was begun above our epoch would still be on the disk, and count more than what we write.
+    fn check(self, opening: Opening, epoch: Epoch, number: u16) -> Result<(), DiskRefusal> {
         match self.opening.cmp(&opening) {
             _ if self.generation.is_zero() => Ok(()),
             Ordering::Less => Err(DiskRefusal::LeftBehind { number }),
+            Ordering::Equal if self.begun > epoch => Err(DiskRefusal::Begun { number }),
             Ordering::Equal => Ok(()),
             Ordering::Greater => Err(DiskRefusal::OpenedElsewhere { number }),
         }
@@ -280,7 +296,8 @@ impl Engine {
         };
         let ordinal_number = u16::try_from(ordinal).unwrap_or(u16::MAX);
         let number = ordinal_number.saturating_add(1);
-        attachment.age.check(self.pool.opening, number)?;
+        let epoch = self.journal.started();
+        attachment.age.check(self.pool.opening, epoch, number)?;
         let needed = self.pool.unit_count_needed(attachment.disk);
         let has = attachment.geometry.unit_count().get();
         if has < needed {

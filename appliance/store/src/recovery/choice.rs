@@ -110,14 +110,6 @@ pub fn choose(readings: &[&LabelReading]) -> Choice {
     })
 }
 
-/// Whether a start began with half of its voters or fewer: a forced opening, which nobody is bound by before its last
-/// labels.
-fn is_of_few(label: &DynamicLabel) -> bool {
-    let voters = || label.members.iter().filter(|member| member.voter);
-    let active = voters().filter(|member| member.state == MemberState::Active);
-    label.phase == LabelPhase::Begin && 2 * active.count() <= voters().count()
-}
-
 /// Labels of a disk that are no promises and not from before the last forced opening, newest first.
 fn statements(reading: &LabelReading, opening: Opening) -> impl Iterator<Item = &DynamicLabel> {
     let newest_first = reading.ring.values().rev();
@@ -128,5 +120,5 @@ fn statements(reading: &LabelReading, opening: Opening) -> impl Iterator<Item = 
 /// Those of them that bind somebody.
 fn ring(reading: &LabelReading, opening: Opening) -> Ring<'_> {
     let stated = statements(reading, opening);
-    stated.filter(|label| !is_of_few(label)).collect()
+    stated.filter(|label| !label.begins_with_few()).collect()
 }

@@ -157,7 +157,8 @@ struct Highest {
 }
 
 fn highest(readings: &[NamedReading]) -> Highest {
-    let labels = || readings.iter().filter_map(|(_, _, r)| r.dynamic.as_ref());
+    // Not the newest alone: a disk that joined a running vault has higher numbers of starts that were cut behind it.
+    let labels = || readings.iter().flat_map(|(_, _, r)| r.ring.values());
     let generation = readings.iter().map(|(_, _, r)| r.highest).max();
     Highest {
         generation: generation.unwrap_or_default(),

@@ -1,7 +1,10 @@
 //! Power is lost while a vault is forced open.
 
+use stele_format::frame::FrameHeader;
 use stele_format::limits::BLOCK_BYTES;
 use stele_format::units::{Opening, Sequence};
+use stele_store::engine::DiskRefusal;
+use stele_store::pool::MemberState;
 use stele_store::recovery::{ForcedOrder, ForcedRefusal};
 
 use crate::forced::{behind, one_left, reads, three, two_behind};
@@ -230,13 +233,7 @@ fn an_opening_that_was_cut_does_not_stand_in_for_the_one_that_counts() {
         if rig.start().engine.status().read_only.is_none() {
             break;
         }
-        let first = Sequence::first_of(Opening::new(1));
-        let begun = |rig: &Rig| {
-            let mut frames = rig.frames_of(true);
-            frames.retain(|frame| frame.sequence == first);
-            frames
-        };
-        if begun(&rig).is_empty() {
+        if first_frames(&rig).is_empty() {
             continue;
         }
         seen += 1;
@@ -247,14 +244,9 @@ fn an_opening_that_was_cut_does_not_stand_in_for_the_one_that_counts() {
         vault.stop();
         let _lost = one_left(&mut rig);
         force_cut(&mut rig, None);
-        let begun = begun(&rig);
+        let begun = first_frames(&rig);
         assert_eq!(begun.len(), 2, "cut after {cut}");
-        for (disk, at) in rig.places_of(&begun[1]) {
-            let handle = rig.handles[disk].as_ref().unwrap();
-            // Segment header and frame header.
-            handle.rot(at - u64::from(BLOCK_BYTES), 0xff);
-            handle.rot(at, 0xff);
-        }
+        cannot_be_read(&rig, &begun[1]);
         rig.options.new_index = true;
         let mut vault = rig.start();
         let read = vault.get(&name("b", "between"), None, None);
@@ -267,4 +259,60 @@ fn an_opening_that_was_cut_does_not_stand_in_for_the_one_that_counts() {
         seen > 0,
         "no cut after its first frame and before its label"
     );
+}
+
+/// What a cut opening left on a disk counts less than what others write from then on: the disk joins them only once a
+/// start of theirs has seen how far that opening numbered.
+#[test]
+fn a_disk_of_an_opening_that_was_cut_joins_behind_a_start_that_saw_it() {
+    let cut_after = |cut: u64| {
+        let mut rig = three();
+        let lost = one_left(&mut rig);
+        force_cut(&mut rig, Some(cut));
+        (rig, lost)
+    };
+    // Behind its first frame, before its last label.
+    let mut began = (0..).map(cut_after);
+    let (mut rig, lost) = began
+        .find(|(rig, _)| !first_frames(rig).is_empty())
+        .unwrap();
+    let epoch = first_frames(&rig)[0].epoch;
+    let begun = rig.handles[0].take().unwrap();
+    [rig.handles[1], rig.handles[2]] = lost;
+    let mut vault = rig.start();
+    put(&mut vault, &name("b", "without"), 3, 300, 1);
+    let refused = vault.attach(Some(1), &begun);
+    assert_eq!(refused, Err(DiskRefusal::Begun { number: 1 }));
+    rig.clock_ms = view(&mut vault).now.get();
+    vault.stop();
+    rig.handles[0] = Some(begun.clone());
+    let mut vault = rig.start();
+    assert_eq!(vault.attach(Some(1), &begun), Ok(()));
+    vault.until("the disk takes part", |engine| {
+        engine.status().disks[0].state == MemberState::Active
+    });
+    put(&mut vault, &name("b", "with"), 4, 300, 1);
+    vault.stop();
+    let newest = rig
+        .frames_of(true)
+        .into_iter()
+        .filter(|frame| frame.sequence.opening().is_zero() && frame.lane.is_journal());
+    assert!(newest.map(|frame| frame.epoch).max() > Some(epoch));
+}
+
+/// Frames that begin the first forced opening, or were to.
+fn first_frames(rig: &Rig) -> Vec<FrameHeader> {
+    let first = Sequence::first_of(Opening::new(1));
+    let mut frames = rig.frames_of(true);
+    frames.retain(|frame| frame.sequence == first);
+    frames
+}
+
+/// Neither a frame nor the header of the segment that it is the first of.
+fn cannot_be_read(rig: &Rig, frame: &FrameHeader) {
+    for (disk, at) in rig.places_of(frame) {
+        let handle = rig.handles[disk].as_ref().unwrap();
+        handle.rot(at - u64::from(BLOCK_BYTES), 0xff);
+        handle.rot(at, 0xff);
+    }
 }
