@@ -21,6 +21,7 @@ use stele_format::units::{
 
 use crate::compare::{Reference, SegmentFacts, examine};
 use crate::headers::HeaderWalk;
+use crate::line::{fork_of, leaps, line_of};
 use crate::media::length;
 use crate::moves::Moves;
 use crate::pool::Pool;
@@ -192,7 +193,7 @@ fn read_with(
         proven: pool.watermark(),
         ..Log::default()
     };
-    let line = line_of(survey, pool.opening);
+    let line = line_of(pool, survey);
     let mut all = Vec::new();
     let mut expected = Start {
         after: SegmentId::NONE,
@@ -210,15 +211,35 @@ fn read_with(
         }
         if let Some(place) = place {
             let next = line.get(place + 1).and_then(|next| survey.header_of(*next));
-            let until = next.map(|header| header.first_sequence);
-            // After a forced opening the log goes on far from where this segment ends.
-            let until = until.filter(|until| !leaps(expected.sequence, *until));
+            let until = match next {
+                // A forced opening numbers frames far from where this segment ends.
+                Some(next) if leaps(expected.sequence, next.first_sequence) => {
+                    fork_of(&facts, next).map(Until::Fork)
+                }
+                next => next.map(|header| Until::Next(header.first_sequence)),
+            };
             expected = log.read_segment(pool, &facts, &expected, until, watch);
         }
         facts.frames = Vec::new();
         all.push(facts);
     }
     (log, all)
+}
+
+/// Which frame of a segment is no part of the log any more.
+#[derive(Clone, Copy)]
+enum Until {
+    /// The one with which the next segment begins.
+    Next(Sequence),
+    /// The one that a forced opening left behind.
+    Fork(Sequence),
+}
+
+impl Until {
+    const fn frame(self) -> Sequence {
+        let (Self::Next(frame) | Self::Fork(frame)) = self;
+        frame
+    }
 }
 
 /// Where the next segment of the line must begin.
@@ -229,38 +250,6 @@ struct Start {
     chain: Digest,
 }
 
-/// Whether a segment that begins with this frame is the first of a later forced opening than the frame expected.
-fn leaps(expected: Sequence, first: Sequence) -> bool {
-    let opening = first.opening();
-    opening > expected.opening() && first == Sequence::first_of(opening)
-}
-
-/// The journal's segments from first to newest, each the predecessor of the next. A predecessor
-/// that is on no present disk is stepped over.
-fn line_of(survey: &Survey, opening: Opening) -> Vec<SegmentId> {
-    // A forced opening that was cut short begins a segment of which nothing counts.
-    let counts = |segment: &SegmentId| {
-        let header = survey.header_of(*segment);
-        header.is_none_or(|header| header.first_sequence.opening() <= opening)
-    };
-    let all: Vec<SegmentId> = survey.segments_of(true).filter(counts).collect();
-    let mut line: Vec<SegmentId> = Vec::new();
-    let mut at = all.last().copied();
-    while let Some(segment) = at {
-        line.push(segment);
-        let before = survey
-            .header_of(segment)
-            .map(|header| header.previous_segment);
-        at = match before {
-            Some(before) if before.is_zero() => None,
-            Some(before) => all.iter().rev().find(|known| **known <= before).copied(),
-            None => all.iter().rev().find(|known| **known < segment).copied(),
-        };
-    }
-    line.reverse();
-    line
-}
-
 impl Log {
     /// Reads the records of one segment up to the frame before `until`, and says where the next
     /// segment must begin.
@@ -269,9 +258,10 @@ impl Log {
         pool: &Pool<'_>,
         facts: &SegmentFacts,
         expected: &Start,
-        until: Option<Sequence>,
+        until: Option<Until>,
         watch: &mut dyn Watch,
     ) -> Start {
+        let goes_on_at = until.map(Until::frame);
         let mut next = Start { ..*expected };
         if let Some(header) = &facts.header {
             let leaps = leaps(expected.sequence, header.first_sequence);
@@ -301,7 +291,7 @@ impl Log {
         next.after = facts.segment;
         for reference in &facts.frames {
             let header = &reference.frame.header;
-            if until.is_some_and(|until| header.sequence >= until) {
+            if goes_on_at.is_some_and(|until| header.sequence >= until) {
                 break;
             }
             if header.sequence != next.sequence {
@@ -315,7 +305,7 @@ impl Log {
             };
         }
         match &facts.seal {
-            Some(seal) if until.is_none_or(|until| until == after(seal.last_sequence)) => {
+            Some(seal) if goes_on_at.is_none_or(|until| until == after(seal.last_sequence)) => {
                 if after(seal.last_sequence) != next.sequence {
                     // The last frames are missing or damaged, which is said where they lie.
                     self.lose();
@@ -324,7 +314,9 @@ impl Log {
                 }
                 self.check_seal_tree(facts, seal.log.as_ref());
             }
-            _ if until.is_some_and(|until| until > next.sequence) => self.lose(),
+            _ if goes_on_at.is_some_and(|until| until > next.sequence) => self.lose(),
+            // Those that were left behind sealed it later.
+            _ if matches!(until, Some(Until::Fork(_))) => {}
             Some(seal) if after(seal.last_sequence) != next.sequence => self.lose(),
             _ => {}
         }

@@ -14,6 +14,7 @@ pub mod journal;
 pub mod keystate;
 pub mod labels;
 pub mod limits;
+pub mod line;
 pub mod media;
 pub mod moves;
 pub mod pool;

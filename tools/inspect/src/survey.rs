@@ -7,10 +7,10 @@
 use std::collections::BTreeMap;
 
 use stele_format::segment::{HEADER_MAGIC, SegmentHeader, SegmentSeal};
-use stele_format::units::{LaneId, SegmentId, UnitIndex};
+use stele_format::units::{LaneId, SegmentId, Sequence, UnitIndex};
 
 use crate::media::{self, BLOCK, BLOCK_LEN, FRAME_HEADER_LEN};
-use crate::pool::{Pool, PoolDisk};
+use crate::pool::{Pool, PoolDisk, Standing};
 use crate::scan::Extent;
 use crate::source::is_zero;
 
@@ -81,7 +81,23 @@ impl Survey {
         for (number, disk) in pool.disks.iter().enumerate() {
             survey.look_at_disk(pool, number, disk);
         }
+        survey.leave_out_cut_openings(pool);
         survey
+    }
+
+    /// Of a forced opening that was cut nothing counts on a disk that was left behind by another one: that gave its
+    /// numbers away anew.
+    fn leave_out_cut_openings(&mut self, pool: &Pool<'_>) {
+        let cut = |copy: &CopyAt| {
+            let disk = &pool.disks[copy.disk];
+            let begun = copy.header.good().map(|header| header.first_sequence);
+            let begun = begun.map(Sequence::opening);
+            disk.standing != Standing::Active && begun > Some(disk.labels.opening())
+        };
+        let segments: Vec<SegmentId> = self.segments.keys().copied().collect();
+        for segment in segments {
+            self.leave_out(segment, cut);
+        }
     }
 
     fn look_at_disk(&mut self, pool: &Pool<'_>, number: usize, disk: &PoolDisk<'_>) {

@@ -165,3 +165,124 @@ fn what_the_vault_does_after_seven_days_is_lawful_and_no_sooner() {
     assert_eq!(state(executed.get()), "executed");
     assert_eq!(report.destructions.len(), 1);
 }
+
+/// Forces the vault open with the power cut behind the first frame and before the last label.
+fn force_until_its_first_frame(rig: &mut Rig) {
+    let order = order(rig);
+    let before: Vec<_> = rig
+        .handles
+        .iter()
+        .flatten()
+        .map(|disk| (disk.clone(), disk.snapshot()))
+        .collect();
+    let begun = rig.frames_of(true).len();
+    for cut in 0.. {
+        before.iter().for_each(|(disk, image)| disk.restore(image));
+        rig.power.cut_after(cut);
+        drop(force(rig, &order));
+        let disks = rig.handles.iter().flatten();
+        disks.for_each(|disk| disk.crash(Loss::Seeded));
+        rig.power.restore();
+        if rig.frames_of(true).len() > begun {
+            return;
+        }
+    }
+}
+
+/// What a vault says of itself, and the verifier and the auditor of disks that are here besides.
+fn agrees(rig: &mut Rig, behind: &[(usize, SimDiskHandle)], what: &str) {
+    let people = view(&mut rig.start());
+    for (at, disk) in behind {
+        rig.handles[*at] = Some(disk.clone());
+    }
+    let report = is_clean(rig, what);
+    assert_eq!(report.openings.len(), people.openings.len(), "{what}");
+    assert_eq!(report.log_size, people.log_records, "{what}");
+}
+
+#[test]
+fn openings_that_were_cut_on_a_disk_that_was_left_behind_are_not_the_log() {
+    for first in [0, 1, 2] {
+        let (mut rig, vault) = three();
+        stop(&mut rig, vault);
+        let [second, third] = [rig.handles[1].take(), rig.handles[2].take()];
+        for _ in 0..first {
+            force_until_its_first_frame(&mut rig);
+        }
+        let cut = rig.handles[0].take().unwrap();
+        [rig.handles[1], rig.handles[2]] = [second, third];
+        if first == 2 {
+            let mut vault = rig.start();
+            put(&mut vault, &name("b", "later"), 3, 300, 1);
+            stop(&mut rig, vault);
+        }
+        rig.handles[2] = None;
+        let order = order(&mut rig);
+        let mut vault = force(&mut rig, &order).unwrap();
+        let suspend = Act::Suspend {
+            person: person("otto"),
+        };
+        request(&mut vault, suspend, "sara").unwrap();
+        stop(&mut rig, vault);
+        agrees(&mut rig, &[(0, cut)], &format!("cut {first} times"));
+    }
+}
+
+#[test]
+fn what_a_disk_has_behind_the_fork_is_not_the_log() {
+    let (mut rig, mut vault) = three();
+    // The first one fails in the middle of a segment, and the others go on in it.
+    turns(&mut vault);
+    let failed = rig.handles[0].clone().unwrap();
+    let image = failed.snapshot();
+    put(&mut vault, &name("b", "without"), 3, 300, 1);
+    let suspend = Act::Suspend {
+        person: person("otto"),
+    };
+    request(&mut vault, suspend, "sara").unwrap();
+    stop(&mut rig, vault);
+    failed.restore(&image);
+    let behind = [1, 2].map(|at: usize| (at, rig.handles[at].take().unwrap()));
+    let order = order(&mut rig);
+    let vault = force(&mut rig, &order).unwrap();
+    stop(&mut rig, vault);
+    for there in [&behind[..1], &behind[..]] {
+        agrees(&mut rig, there, "left behind");
+        (rig.handles[1], rig.handles[2]) = (None, None);
+    }
+}
+
+/// The segments between an opening that was cut and the one that happened cannot be found: the first does not take
+/// their place.
+#[test]
+fn an_opening_that_was_cut_stands_for_none_that_happened() {
+    let (mut rig, vault) = three();
+    stop(&mut rig, vault);
+    let lost = [rig.handles[1].take(), rig.handles[2].take()];
+    force_until_its_first_frame(&mut rig);
+    [rig.handles[1], rig.handles[2]] = lost;
+    let mut vault = rig.start();
+    put(&mut vault, &name("b", "between"), 3, 300, 1);
+    stop(&mut rig, vault);
+    let between = *rig.frames_of(true).last().unwrap();
+    let between = rig
+        .frames_of(true)
+        .into_iter()
+        .find(|frame| frame.segment == between.segment);
+    let _lost = [rig.handles[1].take(), rig.handles[2].take()];
+    let order = order(&mut rig);
+    let vault = force(&mut rig, &order).unwrap();
+    stop(&mut rig, vault);
+    let whole = is_clean(&rig, "forced open");
+    for (disk, at) in rig.places_of(&between.unwrap()) {
+        let disk = rig.handles[disk].as_ref().unwrap();
+        // Segment header and frame header.
+        disk.rot(at - 4096, 0xff);
+        disk.rot(at, 0xff);
+    }
+    let report = audit(&images(&rig), Duration::ZERO).unwrap();
+    assert!(report.records_missing);
+    assert_eq!(report.openings.len(), 1, "{:#?}", report.openings);
+    assert!(report.unlawful.is_empty(), "{:#?}", report.unlawful);
+    assert_eq!(report.openings[0].record, whole.openings[0].record);
+}
