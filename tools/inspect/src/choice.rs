@@ -33,8 +33,11 @@ impl Choice {
     #[must_use]
     pub fn is_left_behind(&self, disk: &DiskLabels) -> bool {
         let counts = self.labels.first().map(|label| label.epoch);
+        // It may have segments of an opening of the same number that was begun with it alone, and cut.
+        let mut few = disk.statements().filter(|label| label.begins_with_few());
+        let apart = few.any(|label| Some(label.epoch) > counts);
         let own = self.last_word(disk);
-        own.is_some_and(|own| own.opening() < self.opening && counts != Some(own.epoch))
+        own.is_some_and(|own| own.opening() < self.opening && (counts != Some(own.epoch) || apart))
     }
 
     /// How far a disk came.
@@ -98,16 +101,6 @@ pub fn choose(disks: &[&DiskLabels]) -> Choice {
     }
 }
 
-/// A forced opening begins with half of the voters or fewer, and binds nobody until its last labels.
-fn begins_with_few(label: &DynamicLabel) -> bool {
-    let (mut voters, mut here) = (0, 0);
-    for member in label.members.iter().filter(|member| member.voter) {
-        voters += 1;
-        here += usize::from(member.state == MemberState::Active);
-    }
-    label.phase == LabelPhase::Begin && 2 * here <= voters
-}
-
 fn active(label: &DynamicLabel) -> impl Iterator<Item = DiskId> {
     let members = label.members.iter();
     let members = members.filter(|member| member.state == MemberState::Active);
@@ -135,7 +128,7 @@ impl<'d> Look<'d> {
     fn statements(&self, disk: &'d DiskLabels) -> impl Iterator<Item = &'d DynamicLabel> {
         let opening = self.opening;
         disk.statements()
-            .filter(move |label| label.opening() == opening && !begins_with_few(label))
+            .filter(move |label| label.opening() == opening && !label.begins_with_few())
     }
 
     fn newest_on(&self, disk: DiskId) -> Option<&'d DynamicLabel> {

@@ -202,7 +202,11 @@ impl Round {
     }
 
     fn lane(&self) -> Option<LaneId> {
-        let named = || self.copies.iter().find_map(|copy| copy.at.lane);
+        let named = || {
+            self.copies
+                .iter()
+                .find_map(|copy| Some(copy.at.first?.lane))
+        };
         self.header
             .as_ref()
             .map(|header| header.lane)

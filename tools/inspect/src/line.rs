@@ -20,18 +20,23 @@ pub fn line_of(pool: &Pool<'_>, survey: &Survey) -> Vec<SegmentId> {
         header.is_none_or(|header| header.first_sequence.opening() <= pool.opening)
     };
     let all: Vec<SegmentId> = survey.segments_of(true).filter(counts).collect();
+    let first_of = |segment: SegmentId| {
+        let header = survey.header_of(segment);
+        header.map(|header| header.first_sequence)
+    };
     let mut line: Vec<SegmentId> = Vec::new();
     let mut at = all.last().copied();
     while let Some(segment) = at {
         line.push(segment);
-        let before = survey
-            .header_of(segment)
-            .map(|header| header.previous_segment);
-        at = match before {
-            Some(before) if before.is_zero() => None,
-            Some(before) => all.iter().rev().find(|known| **known <= before).copied(),
-            None => all.iter().rev().find(|known| **known < segment).copied(),
+        let header = survey.header_of(segment);
+        let latest = header.map_or(segment, |header| header.previous_segment);
+        // In the place of one that is not found an opening of the same number that was cut must not stand.
+        let before = |known: &SegmentId| {
+            let goes_on = first_of(*known).zip(first_of(segment));
+            let earlier = *known == latest || goes_on.is_none_or(|(one, next)| one < next);
+            *known <= latest && *known < segment && earlier
         };
+        at = all.iter().rev().copied().find(before);
     }
     line.reverse();
     line

@@ -3,7 +3,7 @@
 use stele_format::frame::{FrameExpectation, FrameHeader};
 use stele_format::limits::{BLOCK_BYTES, FRAME_BYTES_MAX, FRAME_HEADER_BYTES};
 use stele_format::segment::{SegmentExpectation, SegmentHeader, SegmentSeal};
-use stele_format::units::{ByteOffset, LaneId, PoolId, SegmentId};
+use stele_format::units::{ByteOffset, PoolId, SegmentId};
 
 /// A block as a distance on a disk.
 pub const BLOCK: u64 = BLOCK_BYTES as u64;
@@ -36,13 +36,12 @@ pub fn frame_header(
     header.verify(expect).map_err(|error| error.to_string())
 }
 
-/// Segment and lane that a frame header at the first frame's place names, whatever they are.
+/// The frame header at a first frame's place, whatever segment it names.
 #[must_use]
-pub fn first_frame_segment(bytes: &[u8], pool: PoolId) -> Option<(SegmentId, LaneId)> {
+pub fn first_frame(bytes: &[u8], pool: PoolId) -> Option<FrameHeader> {
     let bytes = bytes.get(..FRAME_HEADER_LEN)?;
     let segment = FrameHeader::decode(bytes).ok()?.claims().segment;
-    let header = frame_header(bytes, pool, segment, BLOCK).ok()?;
-    Some((header.segment, header.lane))
+    frame_header(bytes, pool, segment, BLOCK).ok()
 }
 
 /// The segment header of a block, whatever segment it names.

@@ -150,11 +150,7 @@ fn add_allocated(pool: &Pool<'_>, survey: &mut Survey, log: &Log) -> Vec<Segment
             let Some(disk) = pool.position(placed.disk) else {
                 continue;
             };
-            let known = survey.segments.get(&alloc.segment).is_some_and(|copies| {
-                copies
-                    .iter()
-                    .any(|c| c.disk == disk && c.unit == placed.first_unit)
-            });
+            let known = survey.knows(alloc.segment, disk, placed.first_unit);
             if known || never_used || given_up.contains(&alloc.segment) {
                 continue;
             }

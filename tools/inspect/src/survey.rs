@@ -47,8 +47,25 @@ pub struct CopyAt {
     pub unit: UnitIndex,
     /// Its header block.
     pub header: Header,
-    /// The lane its first frame names, where the header does not verify.
-    pub lane: Option<LaneId>,
+    /// What its first frame says, where the header does not verify.
+    pub first: Option<First>,
+}
+
+/// What the first frame of a segment says of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct First {
+    /// Its lane.
+    pub lane: LaneId,
+    /// Its number.
+    pub sequence: Sequence,
+}
+
+impl CopyAt {
+    /// Number of the first frame, as far as anything says.
+    fn begins_with(&self) -> Option<Sequence> {
+        let header = self.header.good().map(|header| header.first_sequence);
+        header.or(self.first.map(|first| first.sequence))
+    }
 }
 
 /// Every copy found.
@@ -68,7 +85,7 @@ pub struct Survey {
 
 /// What stands at the start of a unit.
 enum UnitStart {
-    Segment(SegmentId, Header, Option<LaneId>),
+    Segment(SegmentId, Header, Option<First>),
     Stray,
     Nothing,
 }
@@ -90,8 +107,7 @@ impl Survey {
     fn leave_out_cut_openings(&mut self, pool: &Pool<'_>) {
         let cut = |copy: &CopyAt| {
             let disk = &pool.disks[copy.disk];
-            let begun = copy.header.good().map(|header| header.first_sequence);
-            let begun = begun.map(Sequence::opening);
+            let begun = copy.begins_with().map(Sequence::opening);
             disk.standing != Standing::Active && begun > Some(disk.labels.opening())
         };
         let segments: Vec<SegmentId> = self.segments.keys().copied().collect();
@@ -107,7 +123,7 @@ impl Survey {
             let unit = UnitIndex::new(next);
             next += 1;
             match look_at_unit(pool, disk, unit) {
-                UnitStart::Segment(segment, header, lane) => {
+                UnitStart::Segment(segment, header, first) => {
                     // The units a seal keeps hold frames only; no other segment begins there.
                     if let Some(seal) = find_seal(pool, disk, unit, segment, header.good()) {
                         next = unit.get().saturating_add(seal.units.get());
@@ -118,7 +134,7 @@ impl Survey {
                             disk: number,
                             unit,
                             header,
-                            lane,
+                            first,
                         },
                     );
                 }
@@ -159,6 +175,15 @@ impl Survey {
         left_out
     }
 
+    /// Whether a copy was found there, be it one that counts for nothing.
+    #[must_use]
+    pub fn knows(&self, segment: SegmentId, disk: usize, unit: UnitIndex) -> bool {
+        let copies = self.segments.get(&segment).into_iter().flatten();
+        let aside = self.aside.iter().filter(|(id, _)| *id == segment);
+        let mut all = copies.chain(aside.map(|(_, copy)| copy));
+        all.any(|copy| copy.disk == disk && copy.unit == unit)
+    }
+
     /// The header of a segment from any copy.
     #[must_use]
     pub fn header_of(&self, segment: SegmentId) -> Option<&SegmentHeader> {
@@ -193,11 +218,11 @@ impl Survey {
         unit: UnitIndex,
         segment: SegmentId,
     ) -> CopyAt {
-        let mut lane = None;
+        let mut first = None;
         let at = &pool.disks[disk];
         let header = match look_at_unit(pool, at, unit) {
             UnitStart::Segment(found, header, named) if found == segment => {
-                lane = named;
+                first = named;
                 header
             }
             _ if self.is_taken(disk, unit, segment) => Header::Taken,
@@ -210,7 +235,7 @@ impl Survey {
             disk,
             unit,
             header,
-            lane,
+            first,
         }
     }
 
@@ -240,7 +265,7 @@ fn is_journal(copies: &[CopyAt]) -> bool {
     let lane = copies
         .iter()
         .find_map(|copy| copy.header.good().map(|header| header.lane));
-    lane.or_else(|| copies.iter().find_map(|copy| copy.lane))
+    lane.or_else(|| copies.iter().find_map(|copy| Some(copy.first?.lane)))
         .is_some_and(LaneId::is_journal)
 }
 
@@ -291,8 +316,12 @@ fn frame_behind(pool: &Pool<'_>, disk: &PoolDisk<'_>, start: u64, header: Header
     if disk.source.read_at(start + BLOCK, &mut frame).is_err() {
         return UnitStart::Nothing;
     }
-    match media::first_frame_segment(&frame, pool.id) {
-        Some((segment, lane)) => UnitStart::Segment(segment, header, Some(lane)),
+    match media::first_frame(&frame, pool.id) {
+        Some(first) => {
+            let segment = first.segment;
+            let (lane, sequence) = (first.lane, first.sequence);
+            UnitStart::Segment(segment, header, Some(First { lane, sequence }))
+        }
         None => UnitStart::Nothing,
     }
 }

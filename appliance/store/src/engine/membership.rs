@@ -127,7 +127,8 @@ impl LabelAge {
     /// That of a label as it was read.
     #[must_use]
     pub fn of(reading: &LabelReading) -> Self {
-        // The newest may be of an opening that was cut, which gives up what those before it say.
+        // The newest may be of an opening that was cut, which gives up what those before it say. Promises too: a disk that
+        // was joining when that was cut has nothing else.
         let stated = reading.ring.values().map(DynamicLabel::opening);
         let begun = reading.ring.values();
         let begun = begun.filter(|label| label.begins_with_few());

@@ -42,14 +42,26 @@ impl Membership {
     #[must_use]
     pub fn takes_part(&self, disk: DiskId, reading: Option<&LabelReading>) -> bool {
         // A start that was cut in its last labels left some disks with the label before, of its own epoch.
-        let left =
-            |own: &DynamicLabel| own.opening() < self.opening && own.epoch != self.label.epoch;
+        let left = |own: &DynamicLabel| {
+            own.opening() < self.opening
+                && (own.epoch != self.label.epoch || reading.is_some_and(|all| self.was_apart(all)))
+        };
         let come = reading.and_then(|reading| self.binding(reading));
         let behind = come.is_none_or(|come| come.generation < self.in_force || left(come));
         let named = self.label.members.iter();
         let mut named = named.filter(|member| member.disk == disk);
         let active = named.any(|member| member.state == MemberState::Active);
         active && (!behind || on(Plant::StaleDiskBelieved))
+    }
+
+    /// Whether a forced opening was begun with it since, which may have the number of the one that counts: what it has
+    /// of that would seem to be the newest.
+    fn was_apart(&self, reading: &LabelReading) -> bool {
+        let mut few = reading
+            .ring
+            .values()
+            .filter(|label| label.begins_with_few());
+        few.any(|label| label.epoch > self.label.epoch)
     }
 
     /// How far a disk came.
