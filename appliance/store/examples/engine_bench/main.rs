@@ -26,6 +26,7 @@ mod many;
 mod month;
 mod rebuild;
 mod scrub;
+mod slow;
 mod starts;
 mod vault;
 mod yard;

@@ -37,6 +37,7 @@ use stele_store::recovery::{
 use stele_store::request::{Answer, Command, Refusal, Request, RequestId};
 
 use crate::Outcome;
+use crate::slow::SlowFlush;
 
 /// Time between two ticks while something is under way, as in the daemon.
 const TICK_MS: u64 = 10;
@@ -55,6 +56,8 @@ pub struct Plan {
     pub unit_bytes: u32,
     pub segment_units: u32,
     pub index_bytes: u64,
+    /// What is added to each flush of a disk.
+    pub flush_added: Duration,
 }
 
 impl Plan {
@@ -67,6 +70,7 @@ impl Plan {
             unit_bytes: 4 << 20,
             segment_units: 16,
             index_bytes: 1 << 30,
+            flush_added: Duration::ZERO,
         }
     }
 
@@ -137,7 +141,11 @@ impl Plan {
                     return Ok(None);
                 }
                 let disk = FileDisk::open_as(&path, OpenMode::Write, &wishes, waker())?;
-                Ok(Some(Box::new(disk) as Box<dyn Disk>))
+                if self.flush_added.is_zero() {
+                    return Ok(Some(Box::new(disk) as Box<dyn Disk>));
+                }
+                let slow = SlowFlush::new(disk, self.flush_added, waker());
+                Ok(Some(Box::new(slow) as Box<dyn Disk>))
             })
             .collect::<Outcome<Vec<_>>>()?;
         let mut areas = |slot: DiskSlot, offset: u64, bytes: u64| {
