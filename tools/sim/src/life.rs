@@ -277,7 +277,9 @@ impl<'a> Life<'a> {
                 cuts += 1;
                 self.hardware.cut(self.context);
                 self.hardware.settle();
-                drop(opened);
+                if let Ok(machine) = opened {
+                    self.hardware.cut_behind(&machine.engine().status());
+                }
                 continue;
             }
             self.hardware.power().restore();

@@ -190,6 +190,11 @@ impl Hardware {
         }
     }
 
+    /// The power went when a start was through: disks that it left out missed what it wrote.
+    pub fn cut_behind(&mut self, status: &Status) {
+        self.members_active &= all_active(status);
+    }
+
     /// Disks that were not found to take part when their process ended must be given again; unless all
     /// was copied, and only the labels were on their way.
     pub fn forget_fillings(&mut self, context: &mut Context, status: &Status) {

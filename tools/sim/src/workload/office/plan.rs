@@ -180,6 +180,10 @@ impl Office {
                 true => some(context, &["oona", "otto", "anna"]),
                 false => some(context, &["sara", "sven", "axel"]),
             };
+            // Held at the last moment, so that the hold is still to be put on the versions.
+            if draw < 30 && entry.is_erase() {
+                self.hold_list(context, entry, "sara");
+            }
             self.answer(Verb::Execute, request, digest, by);
         }
     }
