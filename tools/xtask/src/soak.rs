@@ -26,6 +26,8 @@ const WARM_UP_PERCENT: usize = 40;
 /// What the middle of the last quarter may lie above the middle of the first one after the warm-up.
 const GROWTH_PERCENT: u64 = 5;
 const GROWTH_KIB: u64 = 8 << 10;
+/// Parts of the time of which the memory is shown.
+const COURSE_COUNT: usize = 20;
 /// The whole process, whatever it does.
 const RESIDENT_KIB_MAX: u64 = 512 << 10;
 /// Connections that were just closed may not be gone yet.
@@ -147,6 +149,14 @@ fn flat(samples: &[Held]) -> Outcome {
         middle(&warm[warm.len() - quarter..]),
     );
     let most = resident.iter().copied().max().unwrap_or(0);
+    let course = resident.chunks(resident.len().div_ceil(COURSE_COUNT).max(1));
+    let course: Vec<String> = course
+        .map(|part| (middle(part) >> 10).to_string())
+        .collect();
+    println!(
+        "        resident in the course of it, MiB: {}",
+        course.join(" ")
+    );
     println!(
         "        resident: {} MiB after the warm-up, {} MiB at the end, {} MiB at most",
         first >> 10,

@@ -3,7 +3,7 @@
 use super::book::{Book, Doubt, Entry};
 use crate::failure::{Failure, Outcome, ensure};
 use crate::rng::Rng;
-use crate::s3::{Client, Endpoint, Response, element, elements};
+use crate::s3::{Client, Endpoint, Response, Trouble, element, elements};
 use std::sync::Arc;
 
 /// Which versions are read.
@@ -173,14 +173,12 @@ impl Check<'_> {
     }
 
     fn listing(&mut self, key: &str) -> Outcome {
-        let answer = self
-            .client
-            .ask(self.bucket, &[("versions", ""), ("prefix", key)])?;
-        if self.refused(&answer) {
+        let pages = pages(&mut self.client, self.bucket, key)?;
+        if pages.iter().any(|page| self.refused(page)) {
             return Ok(());
         }
         let (listed, promised) = (
-            Listing::read(&answer, key)?,
+            Listing::read(&pages, key)?,
             Listing::of(self.book.listed(key)),
         );
         if listed == promised {
@@ -213,12 +211,8 @@ impl Check<'_> {
             let answer = answer.map_or_else(|trouble| trouble.to_string(), |got| got.summary());
             text.push_str(&format!("; {version} asked for answers {answer}"));
         }
-        let again = self
-            .client
-            .ask(self.bucket, &[("versions", ""), ("prefix", key)]);
-        let again = again
-            .ok()
-            .and_then(|answer| Listing::read(&answer, key).ok());
+        let again = pages(&mut self.client, self.bucket, key);
+        let again = again.ok().and_then(|pages| Listing::read(&pages, key).ok());
         let again = match again {
             Some(again) if again == *listed => "the same",
             Some(again) if again == *promised => "right",
@@ -269,6 +263,28 @@ struct Listing {
     latest: Option<String>,
 }
 
+/// Every page of the versions of names that begin so; the last one is whatever ended it.
+fn pages(client: &mut Client, bucket: &str, key: &str) -> Result<Vec<Response>, Trouble> {
+    let mut pages = Vec::new();
+    let mut after: Option<(String, String)> = None;
+    loop {
+        let mut query = vec![("versions", ""), ("prefix", key)];
+        if let Some((key, version)) = &after {
+            query.extend([("key-marker", key.as_str()), ("version-id-marker", version)]);
+        }
+        let page = client.ask(bucket, &query)?;
+        let text = page.text();
+        let more = page.status == 200 && element(&text, "IsTruncated").as_deref() == Some("true");
+        let next = element(&text, "NextKeyMarker").zip(element(&text, "NextVersionIdMarker"));
+        pages.push(page);
+        // A page that leads nowhere new is the last one.
+        if !more || next.is_none() || next == after {
+            return Ok(pages);
+        }
+        after = next;
+    }
+}
+
 impl Listing {
     /// From ids and whether they are markers, newest first.
     fn of(known: Vec<(String, bool)>) -> Listing {
@@ -282,24 +298,26 @@ impl Listing {
         }
     }
 
-    /// What the server lists under exactly this name.
-    fn read(answer: &Response, key: &str) -> Outcome<Listing> {
-        answer.expect(200)?;
-        let text = answer.text();
-        ensure(
-            element(&text, "IsTruncated").as_deref() != Some("true"),
-            || format!("{key} has more versions than one page lists"),
-        )?;
+    /// What the server lists under exactly this name, page after page.
+    fn read(pages: &[Response], key: &str) -> Outcome<Listing> {
         let mut listing = Listing {
             versions: Vec::new(),
             markers: Vec::new(),
             latest: None,
         };
+        for page in pages {
+            page.expect(200)?;
+            listing.take(&page.text(), key)?;
+        }
+        Ok(listing)
+    }
+
+    fn take(&mut self, text: &str, key: &str) -> Outcome {
         for (kind, ids) in [
-            ("Version", &mut listing.versions),
-            ("DeleteMarker", &mut listing.markers),
+            ("Version", &mut self.versions),
+            ("DeleteMarker", &mut self.markers),
         ] {
-            for entry in elements(&text, kind) {
+            for entry in elements(text, kind) {
                 let Some(id) = element(&entry, "VersionId") else {
                     continue;
                 };
@@ -307,7 +325,7 @@ impl Listing {
                     continue;
                 }
                 if element(&entry, "IsLatest").as_deref() == Some("true") {
-                    let before = listing.latest.replace(id.clone());
+                    let before = self.latest.replace(id.clone());
                     ensure(before.is_none(), || {
                         format!("{key} has two latest versions")
                     })?;
@@ -315,7 +333,7 @@ impl Listing {
                 ids.push(id);
             }
         }
-        Ok(listing)
+        Ok(())
     }
 
     /// The one version or marker that is here and not there, when that is the only difference.
@@ -347,7 +365,7 @@ fn settle(book: &mut Book, client: &mut Client, bucket: &str) -> Outcome {
         }
     };
     // Without an answer the doubt stays.
-    let answer = client.ask(bucket, &[("versions", ""), ("prefix", &key)])?;
+    let answer = pages(client, bucket, &key)?;
     let Some(doubt) = book.doubt.take() else {
         return Ok(());
     };
@@ -412,7 +430,7 @@ mod tests {
             entry("Version", "ab", "9", true),
         ]
         .concat();
-        let read = Listing::read(&answer(&text), "a").unwrap();
+        let read = Listing::read(&[answer(&text)], "a").unwrap();
         assert_eq!(read, listing(&[("3", true), ("2", false), ("1", false)]));
     }
 
