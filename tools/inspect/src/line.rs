@@ -53,10 +53,8 @@ pub fn leaps(expected: Sequence, first: Sequence) -> bool {
 pub fn fork_of(facts: &SegmentFacts, next: &SegmentHeader) -> Option<Sequence> {
     let frames = facts.frames.iter().map(|reference| &reference.frame.header);
     let mut frames = frames.filter(|frame| frame.digest() == next.previous_chain);
-    let last = frames.next().map(|frame| frame.sequence);
+    let after = frames.next().and_then(|last| last.sequence.next());
     let header = facts.header.as_ref();
     let unused = header.filter(|header| header.previous_chain == next.previous_chain);
-    let after = |last: Sequence| Sequence::new(last.get().saturating_add(1));
-    last.map(after)
-        .or_else(|| unused.map(|header| header.first_sequence))
+    after.or_else(|| unused.map(|header| header.first_sequence))
 }

@@ -60,20 +60,26 @@ fn one_time(vault: &mut Running) -> u64 {
 }
 
 fn place(vault: &mut Running, case: &str, versions: &[VersionId], by: &str) -> (Digest, u64) {
+    let hold = hold_of(vault, Digest::of(case.as_bytes()), versions, by);
+    let list = (hold.scope, hold.count);
+    let (statement, accepted) = state(vault, Kind::Hold(hold), &[by]).unwrap();
+    assert_eq!(accepted, Accepted::Held);
+    work(vault, |ordinal| Command::PlaceHolds { statement, ordinal });
+    list
+}
+
+/// The list is recorded, the hold not yet stated.
+fn hold_of(vault: &mut Running, case: Digest, versions: &[VersionId], by: &str) -> Hold {
     let erase = list(vault, versions, Cut::Leaves, false);
     let mut nonce = [0; 16];
     nonce[..8].copy_from_slice(&one_time(vault).to_le_bytes());
-    let kind = Kind::Hold(Hold {
-        case: Digest::of(case.as_bytes()),
+    Hold {
+        case,
         scope: erase.scope,
         count: erase.count,
         nonce: Nonce(nonce),
         by: person(by),
-    });
-    let (statement, accepted) = state(vault, kind, &[by]).unwrap();
-    assert_eq!(accepted, Accepted::Held);
-    work(vault, |ordinal| Command::PlaceHolds { statement, ordinal });
-    (erase.scope, erase.count)
+    }
 }
 
 fn work(vault: &mut Running, command: impl Fn(u32) -> Command) {
@@ -111,16 +117,20 @@ fn release(vault: &mut Running, case: &str, (scope, count): (Digest, u64)) {
 }
 
 fn session(vault: &mut Running, by: &str) {
+    let kind = session_of(vault, by);
+    assert_eq!(state(vault, kind, &[by]).unwrap().1, Accepted::Acted);
+}
+
+fn session_of(vault: &mut Running, by: &str) -> Kind {
     let at = Second::of(view(vault).now).unwrap();
     let mut nonce = [0; 32];
     nonce[..8].copy_from_slice(&one_time(vault).to_le_bytes());
-    let kind = Kind::Session(Session {
+    Kind::Session(Session {
         nonce: Nonce(nonce),
         at,
         ask: Digest::of(b"question"),
         by: person(by),
-    });
-    assert_eq!(state(vault, kind, &[by]).unwrap().1, Accepted::Acted);
+    })
 }
 
 /// Some versions whose retention is over soon.
@@ -188,30 +198,33 @@ fn change_people(vault: &mut Running) {
 }
 
 fn change_rights(vault: &mut Running) {
-    let until = UnixMillis::new(view(vault).now.get() + 90 * DAY_MS);
-    execute(
-        vault,
-        Act::Grant(GrantRights {
-            client: ClientKey::new("AKGRANTED").unwrap(),
-            rights: SpecialRights {
-                hold_off: false,
-                governance_bypass: true,
-                lock_admin: false,
-            },
-            until: Second::not_before(until).unwrap(),
-        }),
-    );
-    let bucket = match vault.ask(Command::HeadBucket { name: "b".into() }) {
-        Ok(Answer::Bucket(info)) => info.id,
-        other => panic!("unexpected {other:?}"),
-    };
-    execute(
-        vault,
-        Act::LowerDefault {
-            bucket,
+    let grant = grant_for(vault, 90);
+    execute(vault, grant);
+    let lower = lower_default(vault);
+    execute(vault, lower);
+}
+
+fn grant_for(vault: &mut Running, days: u64) -> Act {
+    let until = UnixMillis::new(view(vault).now.get() + days * DAY_MS);
+    Act::Grant(GrantRights {
+        client: ClientKey::new("AKGRANTED").unwrap(),
+        rights: SpecialRights {
+            hold_off: false,
+            governance_bypass: true,
+            lock_admin: false,
+        },
+        until: Second::not_before(until).unwrap(),
+    })
+}
+
+fn lower_default(vault: &mut Running) -> Act {
+    match vault.ask(Command::HeadBucket { name: "b".into() }) {
+        Ok(Answer::Bucket(info)) => Act::LowerDefault {
+            bucket: info.id,
             default: BucketDefault::None,
         },
-    );
+        other => panic!("unexpected {other:?}"),
+    }
 }
 
 /// A list and the release of a hold on it are signed side by side and carried out in one moment.

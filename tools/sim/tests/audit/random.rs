@@ -9,10 +9,7 @@ use proptest::prelude::{Just, Strategy, any, prop_oneof};
 use proptest::test_runner::{Config, TestRunner};
 use stele_format::digest::Digest;
 use stele_format::sshsig::PublicKey;
-use stele_format::statement::{
-    Act, BucketDefault, ClientKey, Cut, GrantRights, Hold, Kind, Nonce, ReleaseHold, Role, Second,
-    Session, SpecialRights, Verb,
-};
+use stele_format::statement::{Act, Cut, Kind, ReleaseHold, Role, Verb};
 use stele_format::units::{LogIndex, UnixMillis, VersionId};
 use stele_inspect::verdict::Verdict;
 use stele_inspect::verify;
@@ -27,7 +24,7 @@ use crate::world::{
     DAY_MS, FOUNDERS, LATER, census, founded, key_of, list, person, put_as, request, say, state,
     view, work_off,
 };
-use crate::{audited, destroyed, same};
+use crate::{audited, destroyed, grant_for, hold_of, lower_default, same, session_of};
 
 const HOUR_MS: u64 = DAY_MS / 24;
 /// Lives, each of its own vault.
@@ -211,10 +208,6 @@ impl Life {
         some.map(|row| row.version).collect()
     }
 
-    fn nonce(&mut self) -> u64 {
-        self.view().log_records
-    }
-
     /// What the vault says to a step matters to the auditor alone.
     fn take(&mut self, step: Step) {
         match step {
@@ -297,33 +290,17 @@ impl Life {
         if versions.is_empty() {
             return;
         }
-        let erase = list(self.vault(), &versions, Cut::Leaves, false);
-        let mut nonce = [0; 16];
-        nonce[..8].copy_from_slice(&self.nonce().to_le_bytes());
-        let case = Digest::of(&[case]);
-        let kind = Kind::Hold(Hold {
-            case,
-            scope: erase.scope,
-            count: erase.count,
-            nonce: Nonce(nonce),
-            by: person(named(by)),
-        });
-        if let Ok((statement, Accepted::Held)) = state(self.vault(), kind, &[named(by)]) {
+        let hold = hold_of(self.vault(), Digest::of(&[case]), &versions, named(by));
+        let placed = (hold.case, hold.scope, hold.count);
+        if let Ok((statement, Accepted::Held)) = state(self.vault(), Kind::Hold(hold), &[named(by)])
+        {
             self.work(|ordinal| Command::PlaceHolds { statement, ordinal });
-            self.placed.push((case, erase.scope, erase.count));
+            self.placed.push(placed);
         }
     }
 
     fn session(&mut self, by: Who) {
-        let at = Second::of(self.view().now).unwrap();
-        let mut nonce = [0; 32];
-        nonce[..8].copy_from_slice(&self.nonce().to_le_bytes());
-        let kind = Kind::Session(Session {
-            nonce: Nonce(nonce),
-            at,
-            ask: Digest::of(b"question"),
-            by: person(named(by)),
-        });
+        let kind = session_of(self.vault(), named(by));
         let _ = state(self.vault(), kind, &[named(by)]);
     }
 
@@ -369,25 +346,8 @@ impl Life {
                 name: crate::person("erase-cooling-hours"),
                 value: crate::person(&hours.to_string()),
             },
-            Ask::Grant { days } => {
-                let until = UnixMillis::new(self.view().now.get() + days * DAY_MS);
-                Act::Grant(GrantRights {
-                    client: ClientKey::new("AKGRANTED").unwrap(),
-                    rights: SpecialRights {
-                        hold_off: false,
-                        governance_bypass: true,
-                        lock_admin: false,
-                    },
-                    until: Second::not_before(until).unwrap(),
-                })
-            }
-            Ask::Default => match self.vault().ask(Command::HeadBucket { name: "b".into() }) {
-                Ok(Answer::Bucket(info)) => Act::LowerDefault {
-                    bucket: info.id,
-                    default: BucketDefault::None,
-                },
-                other => panic!("unexpected {other:?}"),
-            },
+            Ask::Grant { days } => grant_for(self.vault(), days),
+            Ask::Default => lower_default(self.vault()),
         })
     }
 
@@ -403,8 +363,8 @@ impl Life {
     }
 
     fn through(&mut self, ask: Ask, officer: bool, both: bool, hours: u64) {
-        let people = matches!(ask, Ask::Erase { .. } | Ask::Month { .. });
-        let by = if people { "oona" } else { "sara" };
+        let erases = matches!(ask, Ask::Erase { .. } | Ask::Month { .. });
+        let by = if erases { "oona" } else { "sara" };
         let Some(act) = self.act(ask) else { return };
         let Ok(asked) = request(self.vault(), act, by) else {
             return;

@@ -309,6 +309,12 @@ impl Listing {
             page.expect(200)?;
             listing.take(&page.text(), key)?;
         }
+        let more = pages
+            .last()
+            .and_then(|page| element(&page.text(), "IsTruncated"));
+        ensure(more.as_deref() != Some("true"), || {
+            format!("the versions of {key} go on where no page leads")
+        })?;
         Ok(listing)
     }
 
@@ -365,14 +371,11 @@ fn settle(book: &mut Book, client: &mut Client, bucket: &str) -> Outcome {
         }
     };
     // Without an answer the doubt stays.
-    let answer = pages(client, bucket, &key)?;
+    let pages = pages(client, bucket, &key)?;
     let Some(doubt) = book.doubt.take() else {
         return Ok(());
     };
-    let (listed, before) = (
-        Listing::read(&answer, &key)?,
-        Listing::of(book.listed(&key)),
-    );
+    let (listed, before) = (Listing::read(&pages, &key)?, Listing::of(book.listed(&key)));
     let half = |known: &Listing| {
         format!("{key}: one operation was under way; listed {listed:?}, known {known:?}")
     };
@@ -430,8 +433,22 @@ mod tests {
             entry("Version", "ab", "9", true),
         ]
         .concat();
+        let whole = listing(&[("3", true), ("2", false), ("1", false)]);
         let read = Listing::read(&[answer(&text)], "a").unwrap();
-        assert_eq!(read, listing(&[("3", true), ("2", false), ("1", false)]));
+        assert_eq!(read, whole);
+        let more = answer(&format!(
+            "<IsTruncated>true</IsTruncated>{}",
+            entry("DeleteMarker", "a", "3", true)
+        ));
+        let rest = answer(
+            &[
+                entry("Version", "a", "2", false),
+                entry("Version", "a", "1", false),
+            ]
+            .concat(),
+        );
+        assert!(Listing::read(std::slice::from_ref(&more), "a").is_err());
+        assert_eq!(Listing::read(&[more, rest], "a").unwrap(), whole);
     }
 
     #[test]
