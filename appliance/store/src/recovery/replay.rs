@@ -121,7 +121,6 @@ impl<'a> Replay<'a> {
             cutoffs: Vec::new(),
             frames: 0,
             records: 0,
-            cut_records: 0,
             closed_versions: 0,
             newer: false,
             proven: watermark,
@@ -550,10 +549,7 @@ impl<'a> Replay<'a> {
         let broken = || broken(BrokenRecord::at(&location));
         let opened = match fact::open(record, self.keys, self.pool.id) {
             Ok(opened) => opened,
-            Err(OpenFault::Cut) => {
-                self.out.cut_records += 1;
-                Opened::Cut
-            }
+            Err(OpenFault::Cut) => Opened::Cut,
             Err(OpenFault::Damaged) => return Err(broken()),
         };
         for mut fact in fact::facts(&record.header, &record.body, opened, location) {
@@ -564,9 +560,10 @@ impl<'a> Replay<'a> {
                 Err(ApplyError::Rows(RowsError::File(error))) => {
                     return Err(OpenError::Index(error));
                 }
-                // Parts of an upload whose own leaf was cut: nothing of it is shown any more.
+                // Parts of an upload whose own leaf was cut: nothing of it is shown any more. Where it was
+                // opened may lie before what is replayed now, and before the snapshot.
                 Err(ApplyError::Missing { .. })
-                    if self.out.cut_records > 0 && matches!(fact, Fact::PartAdded { .. }) =>
+                    if !self.keys.tree.is_whole() && matches!(fact, Fact::PartAdded { .. }) =>
                 {
                     continue;
                 }

@@ -46,7 +46,6 @@ pub(super) struct Replayed {
     pub(super) cutoffs: Vec<EpochCutoff>,
     pub(super) frames: u64,
     pub(super) records: u64,
-    pub(super) cut_records: u64,
     /// Versions that nothing opens and no record has explained yet.
     pub(super) closed_versions: i64,
     /// A record of a type this program does not know and may not pass over.
@@ -94,7 +93,6 @@ impl Replayed {
             cutoffs: self.cutoffs,
             frames: self.frames + next.frames,
             records: self.records + next.records,
-            cut_records: self.cut_records + next.cut_records,
             closed_versions: self.closed_versions + next.closed_versions,
             newer: self.newer || next.newer,
             proven: self.proven.max(next.proven),
