@@ -5,11 +5,12 @@
 //! time the data lanes are read.
 
 use std::collections::{BTreeSet, HashMap};
+use std::ops::Bound;
 use std::time::Duration;
 
 use stele_format::label::MemberState;
-use stele_format::record::decode_chunk_list;
-use stele_format::units::{DiskId, FrameIndex, LaneId, SegmentId, Sequence, UnitIndex};
+use stele_format::record::{Alloc, Placed, decode_chunk_list};
+use stele_format::units::{DiskId, FrameIndex, LaneId, SegmentId, Sequence, UnitCount, UnitIndex};
 
 use crate::compare::{CopyFacts, Finding, SegmentFacts, examine};
 use crate::journal::{self, Closed, Log, Nobody, Watch, read_frame_bytes};
@@ -155,7 +156,8 @@ fn add_allocated(pool: &Pool<'_>, survey: &mut Survey, log: &Log) -> Vec<Segment
                 continue;
             }
             let copy = survey.look_for(pool, disk, placed.first_unit, alloc.segment);
-            let unused = matches!(copy.header, Header::Blank | Header::Taken);
+            let unused = matches!(copy.header, Header::Blank | Header::Taken)
+                || was_given_again(log, alloc, placed);
             if !survey.segments.contains_key(&alloc.segment) && unused {
                 continue;
             }
@@ -164,6 +166,26 @@ fn add_allocated(pool: &Pool<'_>, survey: &mut Survey, log: &Log) -> Vec<Segment
         }
     }
     added
+}
+
+/// Whether a later segment was allocated the unit where a copy should begin: the segment was never written, and
+/// its units were free again, which no record says. What was closed gets free by records alone, and a copy that
+/// moved came later than its segment was allocated.
+fn was_given_again(log: &Log, alloc: &Alloc, copy: Placed) -> bool {
+    if log.closed.contains_key(&alloc.segment) || log.moves.has_come(alloc.segment, copy.disk) {
+        return false;
+    }
+    let covers = |units: UnitCount, place: &Placed| {
+        let first = place.first_unit.get();
+        place.disk == copy.disk
+            && (first..first.saturating_add(units.get())).contains(&copy.first_unit.get())
+    };
+    let later = log
+        .allocs
+        .range((Bound::Excluded(alloc.segment), Bound::Unbounded));
+    later
+        .map(|(_, other)| other)
+        .any(|other| other.placements.iter().any(|at| covers(other.units, at)))
 }
 
 /// A running vault may have sealed a segment between the reading of its end and of its record.

@@ -7,7 +7,7 @@ use stele_format::record::{Abandoned, EntryKind};
 use stele_format::units::{ByteOffset, Epoch, LaneId, Sequence, UnitCount};
 use stele_inspect::verdict::{Area, DiskState};
 use support::check::{blank, check, frame, segment};
-use support::{DATA, Open, Vault, entry, geometry, noise, on_lane, sample};
+use support::{DATA, Open, UNIT, Vault, entry, geometry, noise, on_lane, sample};
 
 /// The vault goes on with fewer disks and says so in the labels.
 fn go_on_without(vault: &mut Vault, left: usize) {
@@ -383,4 +383,30 @@ fn an_allocated_place_that_a_later_segment_took_was_given_up() {
     let commit = again.commit(0, on_lane(), &[entry(EntryKind::Chunk, &chunk)]);
     again.records(&mut later, vec![commit]);
     check("taken although cited", &again, &[frame(1, 5, 0)]);
+}
+
+#[test]
+fn an_allocated_place_amid_a_later_segment_without_a_header_was_given_up() {
+    let mut vault = sample(3);
+    let mut journal = vault.segments[&3].clone();
+    let unit = vault.next_unit;
+    vault.next_unit += 2;
+    let never_written = vault.alloc_next(DATA, &[0, 1]);
+    vault.records(&mut journal, vec![never_written]);
+    vault.next_segment += 1;
+    vault.next_unit = unit;
+    let alloc = vault.alloc_next(DATA, &[0, 1]);
+    vault.records(&mut journal, vec![alloc]);
+    let mut later = vault.open(DATA, &[0, 1], None);
+    vault.frame(&mut later, &noise(9000, 4321), 0, false);
+    let large = noise(usize::try_from(3 * UNIT).unwrap(), 1234);
+    vault.frame(&mut later, &large, 0, false);
+    for disk in [0, 1] {
+        blank(&mut vault, disk, later.start(), 4096);
+    }
+    check("the first write torn on both copies", &vault, &[]);
+    for disk in [0, 1] {
+        blank(&mut vault, disk, later.frame_at(0), 512);
+    }
+    check("and the header of the first frame too", &vault, &[]);
 }

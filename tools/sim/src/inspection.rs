@@ -171,7 +171,10 @@ pub fn check(
         let may_lag = may_lag || (may_be_begun && !stopped);
         // A label write that a cut tore is known by its whole copies, which a hurt disk may have had.
         let may_be_torn = damage.area == Area::Label && hardware.was_ever_hurt();
-        if may_lag || is_beyond || may_be_torn {
+        // A write that a cut tore, where some chunk is gone from the disks that were hurt: it may be that one.
+        let may_be_lost =
+            damage.area == Area::Segment && !damage.good_copy && beside && lacks_chunks(&report);
+        if may_lag || is_beyond || may_be_torn || may_be_lost {
             continue;
         }
         let what = format!(
@@ -193,6 +196,12 @@ pub fn check(
         return Err(Violation::Inspection { when, what });
     }
     Ok(())
+}
+
+/// Whether a chunk that a record cites is on none of the disks.
+fn lacks_chunks(report: &Report) -> bool {
+    let said = |note: &String| note.contains("cited chunks are on no present disk");
+    report.notes.iter().any(said)
 }
 
 /// Whether two hurt disks lack the same frame, which is beyond the budget: then it cannot be written again, nor

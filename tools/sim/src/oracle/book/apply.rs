@@ -1,5 +1,6 @@
 //! What an acknowledged question of people does to the book, and to the model of what clients see.
 
+use stele_format::digest::Digest;
 use stele_format::record::{Scope, VersionRef};
 use stele_format::statement::{Act, Answer as Spoken, Kind, Role, Statement, Verb};
 use stele_format::units::{LogIndex, VersionId};
@@ -89,6 +90,16 @@ impl Book {
         }
     }
 
+    /// The pieces of a list that a statement which counted is about.
+    fn open_pieces(&mut self, scope: &Digest) -> Vec<Piece> {
+        let list = self.lists.get_mut(scope);
+        let pieces = list.map_or(0, |list| {
+            list.was_whole(scope);
+            list.pieces.len()
+        });
+        vec![Piece::Open; pieces]
+    }
+
     /// Enters a statement; what it must have done.
     pub(super) fn stated(
         &mut self,
@@ -126,13 +137,13 @@ impl Book {
                     done: false,
                     cut: None,
                 };
-                entry.pieces = vec![Piece::Open; self.piece_count(&entry.scope())];
+                entry.pieces = self.open_pieces(&entry.scope());
                 self.requests.insert(index, entry);
                 Some(Accepted::Requested)
             }
             Kind::Answer(answer) => self.answered(answer, span),
             Kind::Hold(hold) => {
-                let pieces = vec![Piece::Open; self.piece_count(&hold.scope)];
+                let pieces = self.open_pieces(&hold.scope);
                 self.cases.push(Case {
                     statement: index,
                     case: hold.case,

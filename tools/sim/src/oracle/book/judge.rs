@@ -5,7 +5,7 @@ use stele_format::statement::{Act, Answer, Erase, Kind, Name, Request, Role, Ver
 use stele_format::units::VersionId;
 use stele_store::policy::Mode;
 
-use super::{Book, Entry, LONG_REST_MS, Official, SHORT_REST_MS, Said, Span, WAIT_MS};
+use super::{Book, Entry, LONG_REST_MS, List, Official, SHORT_REST_MS, Said, Span, WAIT_MS};
 use crate::limits::DAY_MS;
 use crate::oracle::model::{Holds, Model, Version};
 use crate::oracle::rules::Times;
@@ -96,11 +96,7 @@ impl Book {
                 let same = known.is_none_or(|known| *known == scope.entries);
                 let count = self.lists.get(&scope.digest).map(|list| list.pieces.len());
                 let fits = count.is_none_or(|count| u32::try_from(count) == Ok(scope.pieces));
-                if self
-                    .lists
-                    .get(&scope.digest)
-                    .is_some_and(|list| list.unsure)
-                {
+                if self.lists.get(&scope.digest).is_some_and(List::is_unsure) {
                     return Maybe;
                 }
                 Objection::unless(same && fits, "the list has another piece there")
@@ -163,7 +159,7 @@ impl Book {
             Kind::Hold(hold) => {
                 let may = matches!(role, Role::Operator | Role::Officer | Role::Approver);
                 let list = self.lists.get(&hold.scope);
-                let unsure = list.is_some_and(|list| list.unsure);
+                let unsure = list.is_some_and(List::is_unsure);
                 self.counts(&hold.scope, hold.count, unsure)
                     .and(Objection::unless(may, "the role may not hold"))
             }
@@ -180,7 +176,7 @@ impl Book {
     }
 
     fn request(&self, model: &Model, request: &Request, role: Role, times: Times) -> Objection {
-        let unsure = |scope| self.lists.get(scope).is_some_and(|list| list.unsure);
+        let unsure = |scope| self.lists.get(scope).is_some_and(List::is_unsure);
         match &request.act {
             Act::Erase(erase) => {
                 let may = Objection::unless(role == Role::Operator, "the role may not ask");

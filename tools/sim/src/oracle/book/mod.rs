@@ -72,11 +72,31 @@ pub struct Said {
 pub struct List {
     /// Its pieces, as far as they were recorded.
     pub pieces: Vec<Option<Vec<VersionRef>>>,
-    /// Some piece may have been recorded when the machine died.
-    pub unsure: bool,
+    /// Pieces that may have been recorded when the machine died, by ordinal.
+    pub unsure: BTreeMap<u32, Vec<VersionRef>>,
 }
 
 impl List {
+    /// Whether some piece may have been recorded although nobody heard.
+    #[must_use]
+    pub fn is_unsure(&self) -> bool {
+        !self.unsure.is_empty()
+    }
+
+    /// A statement about it counted, so all of it was recorded: what nobody heard of too.
+    fn was_whole(&mut self, digest: &Digest) {
+        let mut told = self.clone();
+        for (ordinal, entries) in &self.unsure {
+            let at = usize::try_from(*ordinal).unwrap_or(usize::MAX);
+            if let Some(piece) = told.pieces.get_mut(at) {
+                piece.get_or_insert_with(|| entries.clone());
+            }
+        }
+        if told.whole(digest).is_some() {
+            *self = told;
+        }
+    }
+
     /// Everything in it, if all pieces are here and are what the digest says.
     #[must_use]
     pub fn whole(&self, digest: &Digest) -> Option<Vec<VersionRef>> {
@@ -254,10 +274,6 @@ impl Book {
     fn piece(&self, digest: &Digest, ordinal: u32) -> Option<&Vec<VersionRef>> {
         let list = self.lists.get(digest)?;
         list.pieces.get(usize::try_from(ordinal).ok()?)?.as_ref()
-    }
-
-    fn piece_count(&self, digest: &Digest) -> usize {
-        self.lists.get(digest).map_or(0, |list| list.pieces.len())
     }
 
     /// Versions that cases hold which are not released, but for those that `except` names.

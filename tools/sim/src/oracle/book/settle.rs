@@ -74,7 +74,10 @@ impl Book {
                     let pieces = usize::try_from(scope.pieces).unwrap_or(0);
                     list.pieces.resize(pieces, None);
                 }
-                list.unsure |= !known;
+                if !known {
+                    let entries = scope.entries.clone();
+                    list.unsure.insert(scope.ordinal, entries);
+                }
                 Ok(false)
             }
             Official::Tombstone(request, ordinal) => self.settle_tombstone(
