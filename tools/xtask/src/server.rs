@@ -40,29 +40,38 @@ impl Server {
     /// Starts `stele serve` on a vault directory with a port the system chooses, and waits until
     /// it accepts connections.
     pub fn start(stele: &Path, vault: &Path) -> Outcome<Server> {
-        Server::launch(stele, vault, None).map_err(|stillborn| stillborn.failure)
+        Server::launch(stele, vault, &Wish::default()).map_err(|stillborn| stillborn.failure)
+    }
+
+    /// Starts one whose index keeps so many bytes of pages in memory.
+    pub fn start_with_cache(stele: &Path, vault: &Path, cache_bytes: u64) -> Outcome<Server> {
+        let wish = Wish {
+            index_cache_bytes: Some(cache_bytes),
+            ..Wish::default()
+        };
+        Server::launch(stele, vault, &wish).map_err(|stillborn| stillborn.failure)
     }
 
     /// Starts a build with evil disks under a plan for its power, and expects it to come up.
     pub fn start_with(stele: &Path, vault: &Path, plan: &str) -> Outcome<Server> {
-        Server::launch(stele, vault, Some(plan)).map_err(|stillborn| stillborn.failure)
+        Server::launch(stele, vault, &Wish::evil(plan)).map_err(|stillborn| stillborn.failure)
     }
 
     /// The same, but the plan may cut the power before it accepts: then there is none.
     pub fn start_or_cut(stele: &Path, vault: &Path, plan: &str) -> Outcome<Option<Server>> {
-        match Server::launch(stele, vault, Some(plan)) {
+        match Server::launch(stele, vault, &Wish::evil(plan)) {
             Ok(server) => Ok(Some(server)),
             Err(stillborn) if stillborn.status.is_some_and(cut) => Ok(None),
             Err(stillborn) => Err(stillborn.failure),
         }
     }
 
-    fn launch(stele: &Path, vault: &Path, plan: Option<&str>) -> Result<Server, Stillborn> {
+    fn launch(stele: &Path, vault: &Path, wish: &Wish<'_>) -> Result<Server, Stillborn> {
         let log = vault.with_extension("log");
         let env_file = vault.join("client.env");
         let before = inode(&env_file);
         let started = Instant::now();
-        let mut child = spawn(stele, vault, &log, plan)?;
+        let mut child = spawn(stele, vault, &log, wish)?;
         let up = wait_for(&mut child, &log, &env_file, before, started).and_then(|variables| {
             let endpoint = Arc::new(Endpoint::from_variables(&variables)?);
             Ok((variables, endpoint))
@@ -215,12 +224,33 @@ fn inode(path: &Path) -> Option<(u64, i64, i64)> {
     Some((data.ino(), data.mtime(), data.mtime_nsec()))
 }
 
-fn spawn(stele: &Path, vault: &Path, log: &Path, plan: Option<&str>) -> Outcome<Child> {
+/// How a server is to be started.
+#[derive(Default)]
+struct Wish<'a> {
+    /// A plan for the power of evil disks.
+    plan: Option<&'a str>,
+    index_cache_bytes: Option<u64>,
+}
+
+impl<'a> Wish<'a> {
+    fn evil(plan: &'a str) -> Self {
+        Self {
+            plan: Some(plan),
+            ..Self::default()
+        }
+    }
+}
+
+fn spawn(stele: &Path, vault: &Path, log: &Path, wish: &Wish<'_>) -> Outcome<Child> {
     let output = File::create(log).map_err(|e| Failure::path("cannot create", log, &e))?;
     Command::new(stele)
-        .envs(plan.map(|plan| ("STELE_EVIL", plan)))
+        .envs(wish.plan.map(|plan| ("STELE_EVIL", plan)))
         .args(["serve", "--listen", "127.0.0.1:0", "--vault"])
         .arg(vault)
+        .args(
+            wish.index_cache_bytes
+                .map(|bytes| format!("--index-cache-bytes={bytes}")),
+        )
         .stdin(Stdio::null())
         .stdout(output.try_clone()?)
         .stderr(output)

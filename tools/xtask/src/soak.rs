@@ -2,7 +2,8 @@
 //!
 //! A steady load that is far below what the vault can do, connections that come and go, and uploads
 //! that break off; meanwhile memory, threads and descriptors of the server are counted. After a
-//! warm-up none of them may grow.
+//! warm-up none of them may grow. The index's cache of pages is small here, so that it is full by then:
+//! each snapshot fills some more of it, one every few minutes, and what grows behind it would not show.
 
 use crate::failure::{Failure, Outcome, ensure};
 use crate::load::{Book, Load, Scope, fill, verify_all};
@@ -21,6 +22,8 @@ const TURN: Duration = Duration::from_millis(200);
 /// Bytes of large objects; afterwards the load goes on with small ones.
 const BYTES: u64 = 2 << 30;
 const SAMPLE: Duration = Duration::from_secs(1);
+/// Less than one snapshot of this load touches.
+const INDEX_CACHE_BYTES: u64 = 16 << 20;
 /// Share of the time that warms up: caches, buffers, the first snapshots.
 const WARM_UP_PERCENT: usize = 40;
 /// What the middle of the last quarter may lie above the middle of the first one after the warm-up.
@@ -48,7 +51,7 @@ pub fn run(workspace: &Workspace, programs: &Programs, minutes: u64, seed: u64) 
     let everything = |ledger: &mut Ledger| -> Outcome {
         let scratch = workspace.scratch("soak")?;
         let vault = scratch.join("vault");
-        let mut server = Server::start(&programs.stele, &vault)?;
+        let mut server = Server::start_with_cache(&programs.stele, &vault, INDEX_CACHE_BYTES)?;
         server.client().create_bucket(BUCKET, true)?.expect(200)?;
         let idle = held(server.id())?;
         let mut books: Vec<Book> = (0..WORKERS)
