@@ -10,7 +10,7 @@ use crate::clock::Clock;
 use crate::disk::{BlockingDisk, Disk, DiskError, Done, Op, OpId};
 use crate::entropy::Entropy;
 use crate::keyprovider::{Anchor, KeyError, KeyProvider};
-use crate::limits::{BLOCK, BLOCK_BYTES, OP_BYTES_MAX};
+use crate::limits::{BLOCK, BLOCK_BYTES, OP_BYTES_MAX, READS_AT_ONCE};
 
 /// Size a disk must have to sit its exam, bytes.
 pub const EXAM_DISK_BYTES: u64 = 32 * 1024 * 1024;
@@ -37,6 +37,7 @@ pub fn disk(mut make: impl FnMut() -> Box<dyn Disk>) {
     disk_refuses_bad_ranges(&mut *make());
     disk_moves_big_buffers(&mut *make());
     disk_completes_each_operation_once(&mut *make());
+    disk_reads_many(&mut *make());
     disk_discards_to_zeros(&mut *make());
     disk_answers_a_crowd_of_commits(&mut *make());
     let mut with_work = make();
@@ -275,6 +276,39 @@ fn disk_completes_each_operation_once(disk: &mut dyn Disk) {
             done.id.0
         );
     }
+}
+
+/// More reads than are under way at once, of several lengths, good ones around bad ones.
+fn disk_reads_many(disk: &mut dyn Disk) {
+    let (count, bytes) = (3 * READS_AT_ONCE, 64 * BLOCK_BYTES);
+    let data = pattern(bytes, 3);
+    disk.write_at(0, data.clone()).expect("write");
+    let ranges: Vec<(u64, usize)> = (0..count)
+        .map(|number| match number % 7 {
+            3 => (EXAM_DISK_BYTES, BLOCK_BYTES),
+            5 => (1, BLOCK_BYTES),
+            // Backwards, so that neither offsets nor lengths ascend.
+            rest => ((count - number) as u64 * BLOCK, (rest + 1) * BLOCK_BYTES),
+        })
+        .collect();
+    let read = disk.read_many(&ranges);
+    assert_eq!(read.len(), count);
+    for ((offset, bytes), result) in ranges.into_iter().zip(read) {
+        match result {
+            Ok(found) => {
+                let start = usize::try_from(offset).expect("below the bytes written");
+                assert!(
+                    found[..] == data[start..start + bytes],
+                    "{bytes} at {offset}"
+                );
+            }
+            Err(DiskError::OutOfRange) => assert_eq!(offset, EXAM_DISK_BYTES),
+            Err(DiskError::Misaligned) => assert_eq!(offset, 1),
+            Err(other) => panic!("{other}"),
+        }
+    }
+    assert_eq!(disk.in_flight(), 0);
+    assert!(disk.read_many(&[]).is_empty(), "nothing asked for");
 }
 
 fn disk_discards_to_zeros(disk: &mut dyn Disk) {

@@ -14,7 +14,7 @@
 //! Offsets and lengths are multiples of the block size. No outcome of I/O panics.
 
 use crate::buffer::{Buffer, BufferMut};
-use crate::limits::{BLOCK, BLOCK_BYTES, OP_BYTES_MAX};
+use crate::limits::{BLOCK, BLOCK_BYTES, OP_BYTES_MAX, READS_AT_ONCE};
 
 /// Names one operation of one disk; the caller chooses it and sees it again in the completion.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -244,7 +244,7 @@ pub fn no_waker() -> Waker {
     std::sync::Arc::new(|| {})
 }
 
-/// One operation at a time, for start-up, formatting and tools. Every disk has it.
+/// One operation at a time, or some reads, for start-up, formatting and tools. Every disk has it.
 ///
 /// # Panics
 /// All functions panic when another operation is in flight: its completion would be swallowed.
@@ -255,10 +255,34 @@ pub trait BlockingDisk: Disk {
     /// What the disk reports.
     fn read_at(&mut self, offset: u64, bytes: usize) -> Result<BufferMut, DiskError> {
         let op = Op::Read { offset, bytes };
-        run(self, op)?.ok_or(DiskError::Io {
-            errno: nix::libc::EIO,
-            op: OpKind::Read,
-        })
+        run(self, op)?.ok_or(NO_BYTES)
+    }
+
+    /// Reads several ranges, each an offset and a number of bytes, a few of them at a time. What each brought, in
+    /// their order.
+    fn read_many(&mut self, ranges: &[(u64, usize)]) -> Vec<Result<BufferMut, DiskError>> {
+        assert_idle(self);
+        let mut results: Vec<_> = ranges.iter().map(|_| Err(DiskError::Gone)).collect();
+        let mut next = ranges.iter().zip(0..);
+        let mut done = Vec::new();
+        loop {
+            while self.in_flight() < READS_AT_ONCE
+                && let Some(((offset, bytes), number)) = next.next()
+            {
+                let (offset, bytes) = (*offset, *bytes);
+                self.submit(OpId(number), Op::Read { offset, bytes });
+            }
+            if self.in_flight() == 0 {
+                return results;
+            }
+            self.wait(&mut done);
+            for one in done.drain(..) {
+                let place = usize::try_from(one.id.0).ok();
+                if let Some(result) = place.and_then(|place| results.get_mut(place)) {
+                    *result = one.result.and_then(|bytes| bytes.ok_or(NO_BYTES));
+                }
+            }
+        }
     }
 
     /// Writes the buffer at `offset`; durable only after a flush.
@@ -296,12 +320,22 @@ pub trait BlockingDisk: Disk {
 
 impl<D: Disk + ?Sized> BlockingDisk for D {}
 
-fn run<D: Disk + ?Sized>(disk: &mut D, op: Op) -> Result<Option<BufferMut>, DiskError> {
+/// A read that ended well and brought nothing.
+const NO_BYTES: DiskError = DiskError::Io {
+    errno: nix::libc::EIO,
+    op: OpKind::Read,
+};
+
+fn assert_idle<D: Disk + ?Sized>(disk: &D) {
     assert!(
         disk.in_flight() == 0,
         "a blocking call beside {} others",
         disk.in_flight()
     );
+}
+
+fn run<D: Disk + ?Sized>(disk: &mut D, op: Op) -> Result<Option<BufferMut>, DiskError> {
+    assert_idle(disk);
     let id = OpId(u64::MAX);
     disk.submit(id, op);
     let mut done = Vec::with_capacity(1);

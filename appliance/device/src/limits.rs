@@ -18,6 +18,9 @@ pub const OP_BYTES_MAX: usize = 256 * 1024 * 1024;
 /// to make than to bind a slab to it.
 pub const POOLED_READ_BYTES_MIN: usize = 64 * 1024;
 
+/// Reads that a caller which waits for all of them has under way on one disk.
+pub const READS_AT_ONCE: usize = 16;
+
 /// Threads per disk that carry out reads, writes and discards where there is no ring.
 pub const IO_THREADS_PER_DISK: usize = 4;
 

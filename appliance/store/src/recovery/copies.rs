@@ -1,5 +1,7 @@
 //! The copies of one segment, read side by side.
 
+use std::collections::BTreeMap;
+
 use stele_device::buffer::BufferMut;
 use stele_device::disk::BlockingDisk;
 use stele_format::frame::{FrameExpectation, FrameHeader};
@@ -17,6 +19,8 @@ use crate::pool::{Place, Pool, SegmentInfo};
 const BLOCK: usize = BLOCK_BYTES as usize;
 const SECTOR: usize = 512;
 const WINDOW: usize = 1 << 20;
+/// A seal, and a footer of up to some fifty frames.
+const TAIL_BYTES: u64 = 16 << 10;
 
 /// One copy: where it lies, and a window of its bytes.
 struct Copy {
@@ -87,6 +91,34 @@ impl SegmentCopies {
         all.absent = info.places.len() - all.voting().count();
         all.copies.extend(witnesses);
         all
+    }
+
+    /// Reads how segments end, a few of them at a time: where they are sealed, seal and footer are mostly there.
+    pub(super) fn read_tails<'a>(all: impl Iterator<Item = &'a mut Self>, disks: &mut Disks) {
+        let mut by_slot: BTreeMap<DiskSlot, Vec<(&mut Copy, u64, usize)>> = BTreeMap::new();
+        for one in all {
+            let bytes = TAIL_BYTES.min(one.bytes);
+            let (start, len) = (one.bytes - bytes, usize::try_from(bytes).unwrap_or(0));
+            if let Some(copy) = one.copies.first_mut() {
+                by_slot
+                    .entry(copy.slot)
+                    .or_default()
+                    .push((copy, start, len));
+            }
+        }
+        for (slot, copies) in by_slot {
+            let Some(disk) = disks.get(slot) else {
+                continue;
+            };
+            let ranges: Vec<_> = copies
+                .iter()
+                .map(|(copy, start, len)| (copy.base + start, *len))
+                .collect();
+            let read = disk.read_many(&ranges);
+            for ((copy, start, _), tail) in copies.into_iter().zip(read) {
+                copy.window = tail.ok().map(|tail| (start, tail));
+            }
+        }
     }
 
     /// Where the copies that count lie.

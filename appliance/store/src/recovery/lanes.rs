@@ -25,12 +25,12 @@ pub(super) struct LaneSegment {
 pub(super) fn index_segment(
     pool: &Pool,
     disks: &mut Disks,
-    segment: SegmentId,
+    copies: &mut SegmentCopies,
     info: &SegmentInfo,
     memtable: &mut Memtable,
     index: &IndexStore,
 ) -> LaneSegment {
-    let mut copies = SegmentCopies::of(pool, segment, info);
+    let segment = copies.segment;
     let mut place = |digest, offset: ByteOffset, total_bytes: u32| {
         let fact = Fact::ChunkPlaced {
             digest,
@@ -45,9 +45,7 @@ pub(super) fn index_segment(
         let placed = crate::index::apply(&fact, &mut rows);
         debug_assert!(placed.is_ok());
     };
-    if let Some((seal, footer)) =
-        sealed(&mut copies, disks, pool.id, segment, info, pool.unit_bytes)
-    {
+    if let Some((seal, footer)) = sealed(copies, disks, pool.id, segment, info, pool.unit_bytes) {
         for entry in &footer.entries {
             let total = u32::try_from(entry.bytes().get()).unwrap_or(u32::MAX);
             place(entry.payload_digest, entry.offset(), total);
@@ -75,7 +73,7 @@ pub(super) fn index_segment(
     let whole = frames
         .iter()
         .rev()
-        .find(|header| !is_unfinished(&mut copies, disks, header));
+        .find(|header| !is_unfinished(copies, disks, header));
     let data_end = whole.map_or(0, |header| header.end_offset().get());
     LaneSegment {
         data_end,

@@ -4,7 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use stele_device::buffer::BufferMut;
-use stele_device::disk::{BlockingDisk, Disk};
+use stele_device::disk::{BlockingDisk, Disk, DiskError};
+use stele_device::limits::READS_AT_ONCE;
 use stele_format::frame::{FrameExpectation, FrameHeader};
 use stele_format::limits::{BLOCK_BYTES, FRAME_HEADER_BYTES};
 use stele_format::segment::{FIRST_FRAME_OFFSET, SegmentExpectation, SegmentHeader};
@@ -30,9 +31,9 @@ struct Beginning {
     framed: bool,
 }
 
-/// Reads header and first frame header at a place.
-fn read_beginning(disk: &mut dyn Disk, offset: u64, pool: PoolId, id: DiskId) -> Option<Beginning> {
-    let [header, frame] = read_blocks(disk, offset);
+/// Header and first frame header in the first two blocks of a place.
+fn beginning_in(blocks: [Option<BufferMut>; 2], pool: PoolId, id: DiskId) -> Option<Beginning> {
+    let [header, frame] = blocks;
     let header = header.and_then(|block| header_in(&block, pool, id));
     let frame = frame.and_then(|block| first_frame_in(&block, pool));
     match (header, frame) {
@@ -60,7 +61,16 @@ fn read_beginning(disk: &mut dyn Disk, offset: u64, pool: PoolId, id: DiskId) ->
 
 /// The first two blocks at a place; one that cannot be read does not hide the other.
 fn read_blocks(disk: &mut dyn Disk, offset: u64) -> [Option<BufferMut>; 2] {
-    if let Ok(both) = disk.read_at(offset, 2 * BLOCK) {
+    let both = disk.read_at(offset, 2 * BLOCK);
+    blocks_of(disk, offset, both)
+}
+
+fn blocks_of(
+    disk: &mut dyn Disk,
+    offset: u64,
+    both: Result<BufferMut, DiskError>,
+) -> [Option<BufferMut>; 2] {
+    if let Ok(both) = both {
         let (first, second) = both.split_at(BLOCK);
         return [first, second].map(|block| Some(BufferMut::padded(block)));
     }
@@ -147,32 +157,36 @@ fn scan_disk(
     let taken = taken_units(pool, disk, count);
     let patience = 2 * pool.segment_units + 1;
     let mut last_used = floor;
-    for (unit, taken) in (0..count).zip(taken) {
-        if taken {
-            last_used = last_used.max(unit);
-            continue;
+    let mut units = (0..count).zip(taken).peekable();
+    loop {
+        // Whatever these show, all of them lie within the patience.
+        let mut batch = Vec::new();
+        while batch.len() < READS_AT_ONCE
+            && let Some((unit, taken)) =
+                units.next_if(|(unit, taken)| *taken || *unit <= last_used.saturating_add(patience))
+        {
+            if taken {
+                last_used = last_used.max(unit);
+            } else if let Some(offset) = geometry.unit_offset(UnitIndex::new(unit)) {
+                batch.push((unit, offset.get()));
+            }
         }
-        if unit > last_used.saturating_add(patience) {
-            break;
+        let Some(disk_io) = disks.get(slot).filter(|_| !batch.is_empty()) else {
+            return all;
+        };
+        let ranges: Vec<_> = batch.iter().map(|(_, at)| (*at, 2 * BLOCK)).collect();
+        let read = disk_io.read_many(&ranges);
+        for ((unit, offset), both) in batch.into_iter().zip(read) {
+            let blocks = blocks_of(disk_io, offset, both);
+            let Some(found) = beginning_in(blocks, id, disk) else {
+                continue;
+            };
+            let units = found.units.map_or(1, UnitCount::get);
+            last_used = last_used.max(unit.saturating_add(units));
+            let first_unit = UnitIndex::new(unit);
+            all.push((found, Place { disk, first_unit }));
         }
-        let Some(offset) = geometry.unit_offset(UnitIndex::new(unit)) else {
-            break;
-        };
-        let Some(disk_io) = disks.get(slot) else {
-            break;
-        };
-        let Some(found) = read_beginning(disk_io, offset.get(), id, disk) else {
-            continue;
-        };
-        let units = found.units.map_or(1, UnitCount::get);
-        last_used = last_used.max(unit.saturating_add(units));
-        let place = Place {
-            disk,
-            first_unit: UnitIndex::new(unit),
-        };
-        all.push((found, place));
     }
-    all
 }
 
 /// Units in which no unknown segment can begin: all of a closed segment, but only the first of one

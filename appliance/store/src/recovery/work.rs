@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use stele_device::limits::READS_AT_ONCE;
 use stele_format::digest::Digest;
 use stele_format::limits::BLOCK_BYTES;
 use stele_format::record::Abandoned;
@@ -308,29 +309,42 @@ impl Work<'_> {
             abandoned: Vec::new(),
             walked: 0,
         };
+        let mut walked = Vec::new();
         for id in segments {
-            let Some(info) = self.pool.segments.get(&id).cloned() else {
+            let Some(info) = self.pool.segments.get(&id) else {
                 continue;
             };
             lanes.last_segment = lanes.last_segment.max(id);
             lanes.next_sequence = lanes.next_sequence.max(info.first_sequence);
-            if start.covered.contains(&id) && info.data_end.is_some() {
-                continue;
+            if !start.covered.contains(&id) || info.data_end.is_none() {
+                walked.push((id, info.clone()));
             }
-            lanes.walked += 1;
+        }
+        lanes.walked = walked.len() as u64;
+        for batch in walked.chunks(READS_AT_ONCE) {
+            self.walk_segments(batch, &mut lanes);
+        }
+        lanes
+    }
+
+    fn walk_segments(&mut self, batch: &[(SegmentId, SegmentInfo)], lanes: &mut Lanes) {
+        let copies = batch.iter();
+        let copies = copies.map(|(id, info)| SegmentCopies::of(self.pool, *id, info));
+        let mut copies: Vec<SegmentCopies> = copies.collect();
+        SegmentCopies::read_tails(copies.iter_mut(), self.disks);
+        for ((id, info), mut copies) in batch.iter().zip(copies) {
             let found = index_segment(
                 self.pool,
                 self.disks,
-                id,
-                &info,
+                &mut copies,
+                info,
                 &mut self.memtable,
                 &self.index,
             );
             let next = Sequence::new(found.last_sequence.get() + 1);
             lanes.next_sequence = lanes.next_sequence.max(next);
-            self.close_segment(id, &info, &found, &mut lanes);
+            self.close_segment(*id, info, &found, lanes);
         }
-        lanes
     }
 
     fn close_segment(
