@@ -5,7 +5,7 @@
 //! those whose slot holds the label of a disk), or a slot
 //! whose sectors are each either what the other copies say or never written.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::thread;
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ use stele_format::units::{
 };
 use thiserror::Error;
 
-use crate::limits::SECTOR_BYTES;
+use crate::limits::{LABEL_ROT_BITS_MAX, SECTOR_BYTES};
 use crate::media::{BLOCK, BLOCK_LEN};
 use crate::source::{Source, is_zero};
 
@@ -76,6 +76,8 @@ pub struct DiskLabels {
     pub fixed: StaticLabel,
     /// Every generation found, each once.
     pub generations: BTreeMap<Generation, DynamicLabel>,
+    /// Those of them that a copy of the second pair has: their first pair was durable before.
+    pub settled: BTreeSet<Generation>,
     /// Blocks that are neither blank nor right.
     pub faults: Vec<BlockFault>,
     /// Whether bytes that are always zero are not.
@@ -155,6 +157,7 @@ pub fn read_labels(source: &dyn Source, pause: Duration) -> Result<DiskLabels, R
     let mut labels = DiskLabels {
         fixed,
         generations: BTreeMap::new(),
+        settled: BTreeSet::new(),
         faults: Vec::new(),
         reserved_in_use: false,
         bytes_verified: 0,
@@ -294,6 +297,9 @@ impl DiskLabels {
         let label = label
             .verify(self.fixed.pool, self.fixed.disk, place)
             .map_err(|error| error.to_string())?;
+        if LabelCopy::SECOND_PAIR.contains(&place.copy) {
+            self.settled.insert(label.generation);
+        }
         match self.generations.get(&label.generation) {
             Some(known) if *known != label => Err("it differs from the other copies".to_owned()),
             Some(_) => Ok(()),
@@ -328,16 +334,20 @@ impl DiskLabels {
         };
         let of_own = self.generation();
         // A label that this disk has in no copy was never completed on it; of its newest one the second half
-        // may be missing. Once the ring has gone round, sectors are of the new label or of the old one, which
-        // nobody knows any more.
+        // may be missing, and if nothing of that is there, one of the first. Once the ring has gone round, sectors
+        // are of the new label or of the old one, which nobody knows any more.
         let went_round = generation.get() > u64::from(LABEL_RING_BLOCKS);
         let second_half = LabelCopy::SECOND_PAIR.contains(&fault.copy);
         let in_order = self.newest().is_some_and(|label| label.clean_stop);
-        if generation > of_own || (generation == of_own && went_round && second_half && !in_order) {
+        let may_be_cut = second_half || !self.settled.contains(&generation);
+        let may_be_cut = generation == of_own && went_round && may_be_cut;
+        if generation > of_own || (may_be_cut && !in_order) {
             return true;
         }
         if let Some(label) = self.generations.get(&generation) {
-            return self.is_torn_form_of(label, fault.copy, bytes, 0..8);
+            // The stop itself may have been cut. Then whole sectors are older; bits that rot are few.
+            return (may_be_cut && self.is_far_from(label, fault.copy, bytes))
+                || self.is_torn_form_of(label, fault.copy, bytes, 0..8);
         }
         let Some(label) = elsewhere.get(&generation) else {
             // No disk here has this generation. Nor had this one ever, if a copy of it shows another.
@@ -353,6 +363,15 @@ impl DiskLabels {
         };
         // The first and the last sector hold what differs from disk to disk.
         self.is_torn_form_of(&label, fault.copy, bytes, 1..7)
+    }
+
+    fn is_far_from(&self, label: &DynamicLabel, copy: LabelCopy, bytes: &[u8]) -> bool {
+        let Ok(whole) = label.encode(&self.fixed.geometry, copy) else {
+            return false;
+        };
+        let pairs = whole.iter().zip(bytes);
+        let flipped: u32 = pairs.map(|(right, here)| (right ^ here).count_ones()).sum();
+        flipped > LABEL_ROT_BITS_MAX
     }
 
     fn is_torn_form_of(

@@ -108,10 +108,14 @@ impl Pool<'_> {
             .unwrap_or(Sequence::ZERO)
     }
 
-    /// Whether the vault was stopped in order after its last write.
+    /// Whether the vault was stopped in order after its last write: a later label is that of a start that was cut.
     #[must_use]
     pub fn stopped_clean(&self) -> bool {
-        self.newest.as_ref().is_some_and(|label| label.clean_stop)
+        let active = |disk: &&PoolDisk<'_>| disk.standing == Standing::Active;
+        let last = self.disks.iter().filter(active);
+        let last = last.map(|disk| disk.labels.generation()).max();
+        let newest = self.newest.as_ref();
+        newest.is_some_and(|label| label.clean_stop && last <= Some(label.generation))
     }
 }
 

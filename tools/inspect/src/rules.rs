@@ -13,7 +13,8 @@
 //! | journal | proven durable or closed, otherwise | damage |
 //! | journal | not proven, blank or torn | unfinished write (damage after a clean stop) |
 //! | journal | not proven, changed, another copy has it | damage |
-//! | journal | not proven, changed, no copy has it | unfinished write |
+//! | journal | not proven, changed, no copy has it, and so many are blank or torn that it was flushed on no quorum | unfinished write |
+//! | journal | not proven, changed, no copy has it otherwise | damage |
 //! | data | closed by a SEAL record, or cited by a record | damage |
 //! | data | blank or torn otherwise | unfinished write |
 //! | data | changed, and another copy has it, frames follow, or a cited chunk is lost | damage |
@@ -57,6 +58,8 @@ pub struct Case {
     pub proven: bool,
     /// The copy may be the one that lags (journal).
     pub may_lag: bool,
+    /// So many copies are blank or torn there that the frame was flushed on no quorum (journal).
+    pub never_flushed: bool,
     /// The vault was stopped in order after its last write.
     pub clean_stop: bool,
     /// A record cites the frame's payload (data lanes).
@@ -130,6 +133,7 @@ fn judge_journal(case: &Case, unfinished: bool) -> Meaning {
         (true, _) => Meaning::Unfinished,
         (false, true) => Meaning::Damage,
         (false, false) if case.class == Class::Unreadable => Meaning::Damage,
+        (false, false) if !case.never_flushed => Meaning::Damage,
         (false, false) => Meaning::Unfinished,
     }
 }
@@ -169,7 +173,7 @@ mod tests {
 
     fn all_cases() -> Vec<Case> {
         let mut cases = Vec::new();
-        for bits in 0..512_u32 {
+        for bits in 0..1024_u32 {
             let bit = |n: u32| bits & (1 << n) != 0;
             for class in CLASSES {
                 for ending in ENDINGS {
@@ -185,6 +189,7 @@ mod tests {
                         clean_stop: bit(6),
                         cited: bit(7),
                         chunks_lost: bit(8),
+                        never_flushed: bit(9),
                     });
                 }
             }
@@ -212,6 +217,16 @@ mod tests {
             };
             let explained = case.may_lag || !case.active || case.ending == Ending::BehindEnd;
             if acknowledged && !explained {
+                assert_eq!(judge(&case), Meaning::Damage, "{case:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_journal_frame_that_may_have_been_acknowledged_is_damage_where_no_copy_has_it() {
+        for case in all_cases() {
+            let unknown = case.journal && case.class == Class::Rotten && !case.never_flushed;
+            if unknown && case.ending != Ending::BehindEnd {
                 assert_eq!(judge(&case), Meaning::Damage, "{case:?}");
             }
         }

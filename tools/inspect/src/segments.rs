@@ -401,12 +401,27 @@ impl SegmentJudge<'_> {
             good_copy: finding.good_copy,
             proven: finding.sequence <= log.proven,
             may_lag: journal && self.may_lag(copy, finding),
+            never_flushed: self.never_flushed(finding.frame),
             clean_stop: self.evidence.clean_stop,
             cited: finding
                 .payload
                 .is_some_and(|payload| log.citations.is_cited(payload)),
             chunks_lost: self.evidence.chunks_lost,
         })
+    }
+
+    /// Whether so many copies show that they never held a frame whole that no quorum of two did, as at a start.
+    fn never_flushed(&self, frame: u32) -> bool {
+        let changed = |finding: &Finding| finding.frame == frame && !finding.class.is_unfinished();
+        let here = self.facts.copies.iter().filter(|copy| self.is_active(copy));
+        let noes = here
+            .filter(|copy| !copy.findings.iter().any(changed))
+            .count();
+        let header = self.facts.header.as_ref();
+        let copies = header.map_or(self.facts.copies.len(), |header| {
+            header.disks.as_slice().len()
+        });
+        noes + copies.min(2) > copies
     }
 
     /// Of three copies one may lag: its disk holds no later journal frame, the vault did not stop in

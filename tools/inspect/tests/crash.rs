@@ -2,7 +2,7 @@
 
 mod support;
 
-use stele_format::label::{DynamicLabel, LabelCopy, MemberState};
+use stele_format::label::{DynamicLabel, LabelCopy, LabelPhase, MemberState};
 use stele_format::record::{Abandoned, EntryKind};
 use stele_format::units::{ByteOffset, Epoch, LaneId, Sequence, UnitCount};
 use stele_inspect::verdict::{Area, DiskState};
@@ -250,6 +250,23 @@ fn a_start_that_failed_leaves_a_segment_beside_the_journal() {
 }
 
 #[test]
+fn a_start_that_was_cut_after_a_clean_stop_leaves_a_frame_on_one_disk() {
+    let mut vault = sample(3);
+    let old = vault.segments[&3].clone();
+    vault.label(|label| label.clean_stop = true);
+    vault.label(|label| label.phase = LabelPhase::Promise);
+    vault.epoch = Epoch::new(2);
+    vault.label(|label| label.phase = LabelPhase::Begin);
+    vault.writing = vec![2];
+    let mut begun = vault.open(LaneId::JOURNAL, &[0, 1, 2], Some(&old));
+    let committed = vault.committed;
+    let epoch = vault.epoch_start(Vec::new());
+    vault.records(&mut begun, vec![epoch]);
+    vault.committed = committed;
+    check("on one disk of three", &vault, &[]);
+}
+
+#[test]
 fn uncited_data_at_the_end_of_an_open_segment_is_no_damage() {
     let mut vault = sample(3);
     let mut data = vault.segments[&4].clone();
@@ -293,6 +310,45 @@ fn a_label_write_cut_short_is_a_note() {
     let mut torn = vault.clone();
     torn.put(2, place_of(&vault, 2, LabelCopy::B), &whole[..512]);
     check("torn block of the next generation", &torn, &[]);
+}
+
+/// Once the ring has gone round, a label that was cut short has sectors of an older one.
+#[test]
+fn a_label_write_cut_short_over_an_older_label_is_a_note() {
+    for stopped in [false, true] {
+        let mut older = sample(3);
+        while older.generation < 70 {
+            older.label(|_| {});
+        }
+        older.committed += 1;
+        older.generation += 1;
+        let label =
+            |disk| older.label_of(disk, &|label: &mut DynamicLabel| label.clean_stop = stopped);
+        let mut first = older.clone();
+        for copy in LabelCopy::ALL {
+            first.put_label(1, &label(1), copy);
+            first.put_label(2, &label(2), copy);
+        }
+        first.put_label(0, &label(0), LabelCopy::A);
+        let place = label(0).place(&geometry(), LabelCopy::C).offset.get();
+        let whole = label(0).encode(&geometry(), LabelCopy::C).unwrap();
+        let mut torn = first.clone();
+        torn.put(0, place + 512, &whole[512..]);
+        check("the first sector of C is older", &torn, &[]);
+        torn.put_label(0, &label(0), LabelCopy::B);
+        let damage = [(0, Area::Label, None, None)];
+        check("C was durable before B was written", &torn, &damage);
+        first.put_label(0, &label(0), LabelCopy::C);
+        let place = label(0).place(&geometry(), LabelCopy::B).offset.get();
+        let whole = label(0).encode(&geometry(), LabelCopy::B).unwrap();
+        let mut torn = first.clone();
+        torn.put(0, place + 512, &whole[512..]);
+        check("the first sector of B is older", &torn, &[]);
+        let damage = if stopped { &damage[..] } else { &[] };
+        first.put(0, place, &whole);
+        first.flip(0, usize::try_from(place).unwrap() + 50);
+        check("one bit of B", &first, damage);
+    }
 }
 
 fn place_of(vault: &Vault, disk: usize, copy: LabelCopy) -> u64 {

@@ -212,9 +212,9 @@ fn without_another_copy_damage_is_still_found_where_something_proves_it() {
             vec![frame(0, 4, 1)],
         ),
         (
-            "last frame, which nothing proves",
+            "last frame, which a quorum of one may have had",
             open.frame_at(3) + 300,
-            vec![],
+            vec![frame(0, 3, 3)],
         ),
     ];
     for (name, offset, expected) in table {

@@ -92,7 +92,7 @@ pub(crate) enum Aim {
 pub(crate) struct Healer {
     plan: HealPlan,
     running: Option<Running>,
-    /// A fill that asks for no more runs: while its last ones are written and flushed, the next begins.
+    /// A fill with few runs left: while they are read, written and flushed, the next one learns where its frames lie.
     ending: Option<Running>,
     schedule: Schedule,
     scrub_pace: Pace,
@@ -144,11 +144,10 @@ impl Healer {
         Some(ending.walk.identity().segment)
     }
 
-    /// Makes place for the next fill once this one asks for no more runs; says whether it did.
+    /// Makes place for the next fill once this one has few runs left; says whether it did.
     fn end_running(&mut self) -> bool {
-        let ends = |running: &mut Running| {
-            matches!(running.aim, Aim::Fill(_)) && running.walk.asks_for_no_more()
-        };
+        let ends =
+            |running: &mut Running| matches!(running.aim, Aim::Fill(_)) && running.walk.is_ending();
         if self.ending.is_none() {
             self.ending = self.running.take_if(ends);
             return self.ending.is_some();
@@ -194,9 +193,10 @@ impl Engine {
             return;
         }
         loop {
-            if self.healer.running.is_some() || self.begin_walk() {
-                self.advance_walk();
+            if self.healer.running.is_none() {
+                self.begin_walk();
             }
+            self.advance_walks();
             match self.healer.take_finished() {
                 Some((walked, outcome)) => self.conclude_walk(&walked, &outcome),
                 None if self.healer.end_running() => {}
@@ -205,9 +205,9 @@ impl Engine {
         }
     }
 
-    fn begin_walk(&mut self) -> bool {
+    fn begin_walk(&mut self) {
         let Some((segment, aim)) = self.next_to_walk() else {
-            return false;
+            return;
         };
         let Some(walk) = self.walk_of(segment, aim) else {
             match aim {
@@ -216,11 +216,10 @@ impl Engine {
                 Aim::Copy(_) | Aim::Check(_) => self.fail_drain("what it holds cannot be read"),
                 Aim::Scrub => self.healer.schedule.postpone(self.now.monotonic_ms),
             }
-            return false;
+            return;
         };
         let number = self.number();
         self.healer.running = Some(Running { number, walk, aim });
-        true
     }
 
     /// What to walk next, and what for.
@@ -376,29 +375,29 @@ impl Engine {
         copies
     }
 
-    fn advance_walk(&mut self) {
+    fn advance_walks(&mut self) {
         let now_ms = self.now.monotonic_ms;
         let busy = self.healer.is_busy(now_ms);
         let Healer {
             plan,
-            running: Some(running),
+            running,
+            ending,
             scrub_pace,
             fill_pace,
             ..
-        } = &mut self.healer
-        else {
-            return;
-        };
-        let (pace, rates) = match running.aim {
-            Aim::Fill(_) | Aim::Copy(_) | Aim::Check(_) => (fill_pace, &plan.fill),
-            Aim::Scrub => (scrub_pace, &plan.scrub),
-        };
-        loop {
-            let bytes = running.walk.next_bytes();
-            if bytes == 0 || !pace.take(rates, busy, now_ms, bytes) {
-                break;
+        } = &mut self.healer;
+        for Running { walk, aim, .. } in ending.iter_mut().chain(running) {
+            let (pace, rates) = match aim {
+                Aim::Fill(_) | Aim::Copy(_) | Aim::Check(_) => (&mut *fill_pace, &plan.fill),
+                Aim::Scrub => (&mut *scrub_pace, &plan.scrub),
+            };
+            loop {
+                let bytes = walk.next_bytes();
+                if bytes == 0 || !pace.take(rates, busy, now_ms, bytes) {
+                    break;
+                }
+                walk.go_on();
             }
-            running.walk.go_on();
         }
         self.submit_asks();
     }

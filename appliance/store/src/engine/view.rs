@@ -107,6 +107,19 @@ impl<'a> View<'a> {
         }
     }
 
+    /// Whether any row has a prefix: the first ones of the file may be deleted in memory.
+    pub(crate) fn has_any(&self, table: Table, prefix: Vec<u8>) -> Result<bool, Stop> {
+        let mut scan = Scan::prefix(table, prefix, crate::limits::SCAN_ROW_COUNT);
+        loop {
+            let merged = self.scan(&scan)?;
+            match merged.resume {
+                _ if !merged.rows.is_empty() => return Ok(true),
+                None => return Ok(false),
+                Some(resume) => scan.from = resume,
+            }
+        }
+    }
+
     /// Every row with a prefix.
     pub(crate) fn prefix<R: TableRow>(&self, prefix: Vec<u8>) -> Result<Vec<(Vec<u8>, R)>, Stop> {
         let mut scan = Scan::prefix(R::TABLE, prefix, crate::limits::SCAN_ROW_COUNT);

@@ -196,10 +196,10 @@ impl Walk {
         }
     }
 
-    /// Whether no run is left to be begun: what is under way ends by itself.
-    pub(crate) fn asks_for_no_more(&self) -> bool {
+    /// Whether no more runs are left to be begun than are under way at once.
+    pub(crate) fn is_ending(&self) -> bool {
         match self.phase {
-            Phase::Runs => self.runs.all_begun(),
+            Phase::Runs => self.runs.are_few(),
             Phase::Settling | Phase::Sealing | Phase::Done => true,
             Phase::Roots | Phase::Footers(_) | Phase::Discovery(_) => false,
         }

@@ -91,3 +91,24 @@ fn only_who_may_change_a_bucket_sets_its_rules_and_only_the_vault_asks_what_is_o
         other => panic!("unexpected {other:?}"),
     }
 }
+
+/// What is gone in memory and still in the index file hides no upload behind it.
+#[test]
+fn a_bucket_with_an_open_upload_stays_also_when_the_ones_before_it_were_aborted() {
+    let mut rig = Rig::create(3);
+    let mut vault = rig.start();
+    done(&mut vault, make("b")).unwrap();
+    let names = ["1", "2", "3"].map(|key| name("b", key));
+    let uploads: Vec<UploadId> = names.iter().map(|name| upload(&mut vault, name)).collect();
+    vault.stop();
+    let mut vault = rig.start();
+    let drop_bucket = || Command::DeleteBucket {
+        name: "b".to_owned(),
+    };
+    for (name, upload) in names.into_iter().zip(uploads) {
+        let refused = done(&mut vault, drop_bucket());
+        assert_eq!(refused, Err(Refusal::BucketNotEmpty), "{upload}");
+        done(&mut vault, Command::AbortUpload { name, upload }).unwrap();
+    }
+    done(&mut vault, drop_bucket()).unwrap();
+}

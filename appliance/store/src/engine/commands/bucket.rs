@@ -187,8 +187,7 @@ pub(crate) fn set_upload_rules(
 /// Removes a bucket that shows nothing; released versions stay in the vault.
 pub(crate) fn delete(facts: &Facts<'_>, view: &View<'_>, name: &str) -> Result<Outcome, Stop> {
     let (id, _) = facts.bucket(name)?;
-    let uploads = Scan::prefix(Table::UploadNames, keys::bucket(id), 1);
-    if !view.scan(&uploads)?.rows.is_empty() {
+    if view.has_any(Table::UploadNames, keys::bucket(id))? {
         return Err(Refusal::BucketNotEmpty.into());
     }
     let mut scan = Scan::prefix(Table::Names, keys::bucket(id), SCAN_ROW_COUNT);

@@ -48,8 +48,8 @@ impl Runs {
         !self.waiting.is_empty() && self.open.len() < HEAL_RUN_COUNT_MAX
     }
 
-    pub(super) fn all_begun(&self) -> bool {
-        self.waiting.is_empty()
+    pub(super) fn are_few(&self) -> bool {
+        self.waiting.len() <= HEAL_RUN_COUNT_MAX
     }
 
     pub(super) fn next_bytes(&self, readers: usize) -> u64 {
