@@ -171,6 +171,8 @@ pub(crate) fn facts(
         (Body::Upload, Opened::Manifest(manifest)) => {
             Some(upload_opened(header, *manifest, location))
         }
+        // Its parts may have other leaves: they are gathered under it until it ends.
+        (Body::Upload, Opened::Cut) => Some(upload_opened(header, Manifest::default(), location)),
         (Body::Part(part), Opened::Manifest(manifest)) => {
             Some(part_added(header, part, *manifest, location))
         }

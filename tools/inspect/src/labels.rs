@@ -3,7 +3,9 @@
 //! Every block must be blank where nothing was written yet, or verify. What neither is, is damage,
 //! unless it is the label write that a crash interrupted: the slot of the next generation (promises leave out
 //! those whose slot holds the label of a disk), or a slot
-//! whose sectors are each either what the other copies say or never written.
+//! whose sectors are each either what the other copies say or never written. Once the ring has gone round, a label
+//! that was cut short has sectors of an older one, which nothing on the disk tells from sectors that rotted: in the
+//! copies of the newest label that may not have been finished, more than one changed bit is a note, not damage.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::thread;
@@ -339,7 +341,11 @@ impl DiskLabels {
         let went_round = generation.get() > u64::from(LABEL_RING_BLOCKS);
         let second_half = LabelCopy::SECOND_PAIR.contains(&fault.copy);
         let in_order = self.newest().is_some_and(|label| label.clean_stop);
-        let may_be_cut = second_half || !self.settled.contains(&generation);
+        let mut faults = self.faults.iter();
+        let second_begun = faults.any(|other| {
+            other.block == fault.block && LabelCopy::SECOND_PAIR.contains(&other.copy)
+        });
+        let may_be_cut = second_half || !(second_begun || self.settled.contains(&generation));
         let may_be_cut = generation == of_own && went_round && may_be_cut;
         if generation > of_own || (may_be_cut && !in_order) {
             return true;

@@ -40,8 +40,8 @@ pub const OPEN_REQUEST_COUNT_MAX: usize = 256;
 pub const GRANT_MS_MAX: u64 = 366 * 24 * HOUR_MS;
 /// How far the time in a session may be from the wall clock of its record.
 pub const SESSION_SPAN_MS: u64 = 5 * 60 * 1000;
-/// Bits of a label that may rot, before it is rather another label's in part.
-pub const LABEL_ROT_BITS_MAX: u32 = 8;
+/// Bits of a label that rot; where more differ, a sector of it may be that of an older label.
+pub const LABEL_ROT_BITS_MAX: u32 = 1;
 /// How long a retention must be over before what it kept may be destroyed.
 pub const ERASE_MARGIN_MS: u64 = 24 * HOUR_MS;
 /// For how long a key that was enrolled after the founding decides nothing about destruction.

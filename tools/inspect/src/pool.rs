@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use stele_format::label::{DynamicLabel, LabelMember, MemberState};
-use stele_format::units::{DiskId, Generation, Opening, PoolId, Sequence};
+use stele_format::units::{DiskId, Epoch, Generation, Opening, PoolId, Sequence};
 use thiserror::Error;
 
 use crate::choice::{Choice, choose};
@@ -108,14 +108,14 @@ impl Pool<'_> {
             .unwrap_or(Sequence::ZERO)
     }
 
-    /// Whether the vault was stopped in order after its last write: a later label is that of a start that was cut.
+    /// The epoch after whose last write the vault was stopped in order. A start that was cut since may have begun
+    /// another one.
     #[must_use]
-    pub fn stopped_clean(&self) -> bool {
-        let active = |disk: &&PoolDisk<'_>| disk.standing == Standing::Active;
-        let last = self.disks.iter().filter(active);
-        let last = last.map(|disk| disk.labels.generation()).max();
+    pub fn stopped_clean(&self) -> Option<Epoch> {
         let newest = self.newest.as_ref();
-        newest.is_some_and(|label| label.clean_stop && last <= Some(label.generation))
+        newest
+            .filter(|label| label.clean_stop)
+            .map(|label| label.epoch)
     }
 }
 

@@ -10,7 +10,9 @@ use std::time::Duration;
 
 use stele_format::label::MemberState;
 use stele_format::record::{Alloc, Placed, decode_chunk_list};
-use stele_format::units::{DiskId, FrameIndex, LaneId, SegmentId, Sequence, UnitCount, UnitIndex};
+use stele_format::units::{
+    DiskId, Epoch, FrameIndex, LaneId, SegmentId, Sequence, UnitCount, UnitIndex,
+};
 
 use crate::compare::{CopyFacts, Finding, SegmentFacts, examine};
 use crate::journal::{self, Closed, Log, Nobody, Watch, read_frame_bytes};
@@ -223,7 +225,7 @@ fn tie_frames(pool: &Pool<'_>, facts: &mut SegmentFacts, log: &mut Log) {
 /// What the journal and all segments together prove.
 struct Evidence<'a> {
     log: &'a Log,
-    clean_stop: bool,
+    clean_stop: Option<Epoch>,
     chunks_lost: bool,
     /// Last journal frame that verifies on each disk.
     last_on_disk: HashMap<usize, Sequence>,
@@ -402,7 +404,7 @@ impl SegmentJudge<'_> {
             proven: finding.sequence <= log.proven,
             may_lag: journal && self.may_lag(copy, finding),
             never_flushed: self.never_flushed(finding.frame),
-            clean_stop: self.evidence.clean_stop,
+            clean_stop: self.is_stopped(),
             cited: finding
                 .payload
                 .is_some_and(|payload| log.citations.is_cited(payload)),
@@ -418,10 +420,17 @@ impl SegmentJudge<'_> {
             .filter(|copy| !copy.findings.iter().any(changed))
             .count();
         let header = self.facts.header.as_ref();
-        let copies = header.map_or(self.facts.copies.len(), |header| {
-            header.disks.as_slice().len()
-        });
-        noes + copies.min(2) > copies
+        let header = header.map(|header| header.disks.as_slice().len());
+        let alloc = self.evidence.log.allocs.get(&self.facts.segment);
+        let copies = header.or(alloc.map(|alloc| alloc.placements.len()));
+        copies.is_some_and(|copies| noes + copies.min(2) > copies)
+    }
+
+    /// Whether the vault was stopped in order after the segment was begun.
+    fn is_stopped(&self) -> bool {
+        let header = self.facts.header.as_ref();
+        let stopped = self.evidence.clean_stop;
+        stopped.is_some_and(|epoch| header.is_none_or(|header| header.epoch <= epoch))
     }
 
     /// Of three copies one may lag: its disk holds no later journal frame, the vault did not stop in
@@ -451,7 +460,7 @@ impl SegmentJudge<'_> {
         });
         copies >= 3
             && finding.sequence > last
-            && !self.evidence.clean_stop
+            && !self.is_stopped()
             && header.epoch >= self.evidence.log.started
             && lacking.count() <= copies - 2
     }

@@ -172,8 +172,9 @@ pub fn check(
         // A label write that a cut tore is known by its whole copies, which a hurt disk may have had.
         let may_be_torn = damage.area == Area::Label && hardware.was_ever_hurt();
         // A write that a cut tore, where some chunk is gone from the disks that were hurt: it may be that one.
+        let is_frame = damage.area == Area::Segment && damage.frame.is_some() && !damage.good_copy;
         let may_be_lost =
-            damage.area == Area::Segment && !damage.good_copy && beside && lacks_chunks(&report);
+            is_frame && is_lacked_there(damage, &report, &is_hurt) && lacks_chunks(&report);
         if may_lag || is_beyond || may_be_torn || may_be_lost {
             continue;
         }
@@ -196,6 +197,12 @@ pub fn check(
         return Err(Violation::Inspection { when, what });
     }
     Ok(())
+}
+
+/// Whether a hurt disk lacks the same frame.
+fn is_lacked_there(damage: &Damage, report: &Report, is_hurt: &dyn Fn(&Damage) -> bool) -> bool {
+    let same = |other: &&Damage| other.segment == damage.segment && other.frame == damage.frame;
+    report.damage.iter().filter(same).any(is_hurt)
 }
 
 /// Whether a chunk that a record cites is on none of the disks.

@@ -164,7 +164,7 @@ fn simulator(program: &Path, bug: &str) -> Run {
     let how: &[&str] = match bug {
         _ if OF_PEOPLE.contains(&bug) => &["--people", "--steps", "1500"],
         _ if OF_SUBSETS.contains(&bug) => &["--steps", "400", "--subsets"],
-        _ if OF_SHORT_LIVES.contains(&bug) => &["--steps", "150"],
+        _ if OF_SHORT_LIVES.contains(&bug) => &["--steps", "60"],
         _ => &["--steps", "400"],
     };
     let run = Run::new(program)

@@ -210,15 +210,15 @@ impl Context<'_> {
                 version,
                 reason,
             } => context.released(*object, *version, *reason),
-            Fact::UploadOpened { upload, row } => Ok(vec![
-                put(keys::upload(*upload), row),
-                put(
-                    keys::upload_name(row.bucket, &row.name, *upload),
-                    &UploadNameRow {
-                        started: row.started,
-                    },
-                ),
-            ]),
+            Fact::UploadOpened { upload, row } => {
+                let mut changes = vec![put(keys::upload(*upload), row)];
+                if !row.is_closed() {
+                    let started = row.started;
+                    let name_key = keys::upload_name(row.bucket, &row.name, *upload);
+                    changes.push(put(name_key, &UploadNameRow { started }));
+                }
+                Ok(changes)
+            }
             Fact::PartAdded {
                 upload,
                 number,

@@ -187,12 +187,6 @@ impl KeyTree {
         Some(LeafKey(Secret32::take(&mut key)))
     }
 
-    /// Whether nothing was ever cut.
-    #[must_use]
-    pub fn is_whole(&self) -> bool {
-        matches!(self.nodes.as_slice(), [all] if all.prefix == Prefix::ALL)
-    }
-
     /// Whether the key of `index` can still be derived.
     #[must_use]
     pub fn has_leaf(&self, index: KeyIndex) -> bool {

@@ -30,7 +30,7 @@ use crate::engine::DiskSlot;
 use crate::fact::{self, OpenFault, Opened};
 use crate::frames::{self, BrokenRecord, PlacedRecord};
 use crate::index::rows::RecordLocation;
-use crate::index::{ApplyError, DirectRows, Fact, IndexError, IndexStore, Memtable, RowsError};
+use crate::index::{ApplyError, DirectRows, IndexError, IndexStore, Memtable, RowsError};
 use crate::journal::JournalPosition;
 use crate::keys::state::KeyState;
 use crate::plants::{Plant, on};
@@ -559,13 +559,6 @@ impl<'a> Replay<'a> {
                 Ok(effect) => effect,
                 Err(ApplyError::Rows(RowsError::File(error))) => {
                     return Err(OpenError::Index(error));
-                }
-                // Parts of an upload whose own leaf was cut: nothing of it is shown any more. Where it was
-                // opened may lie before what is replayed now, and before the snapshot.
-                Err(ApplyError::Missing { .. })
-                    if !self.keys.tree.is_whole() && matches!(fact, Fact::PartAdded { .. }) =>
-                {
-                    continue;
                 }
                 Err(_) => return Err(broken()),
             };

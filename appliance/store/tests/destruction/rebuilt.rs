@@ -1,11 +1,12 @@
 //! What stays is found again when the index is made anew without the manifests of what is gone.
 
 use stele_format::statement::{Act, Cut, Verb};
-use stele_format::units::VersionId;
+use stele_format::units::{Epoch, KeyClass, KeyIndex, KeyIndexParts, Month, VersionId};
 use stele_store::config::NewBucket;
 use stele_store::policy::BucketKind;
 use stele_store::policy::approval::RequestState;
 
+use crate::erase::keys_on;
 use crate::support::steps::turns;
 use crate::support::{Rig, content, name};
 use crate::world::{
@@ -101,8 +102,24 @@ fn the_oldest_version_stays_when_the_newer_ones_are_destroyed_one_after_the_othe
     vault.stop();
 }
 
+/// How many leaves of a month's parts are cut, of the first ones.
+fn parts_cut(rig: &Rig, month: Month) -> usize {
+    let keys = keys_on(rig);
+    let indexes = (0..32).flat_map(|epoch| (0..32).map(move |counter| (epoch, counter)));
+    let leaves = indexes.filter_map(|(epoch, counter)| {
+        let parts = KeyIndexParts {
+            month,
+            class: KeyClass::PendingPart,
+            epoch: Epoch::new(epoch),
+            counter,
+        };
+        KeyIndex::compose(parts)
+    });
+    leaves.filter(|leaf| !keys.tree.has_leaf(*leaf)).count()
+}
+
 /// The upload's own key goes with the month it began in, the keys of its parts do not: what is replayed in many
-/// stages, or from a snapshot, must not miss the upload.
+/// stages, or from a snapshot, must not miss the upload, nor forget the leaves of its parts.
 #[test]
 fn a_part_whose_upload_went_with_its_month_does_not_keep_the_vault_from_starting() {
     let mut rig = Rig::create(3);
@@ -114,6 +131,7 @@ fn a_part_whose_upload_went_with_its_month_does_not_keep_the_vault_from_starting
     let doomed = put_as(&mut vault, &name("b", "doomed"), 1, 300, None);
     let month = census(&mut vault)[0].leaf.parts().unwrap().month;
     vault.sleep(40 * DAY_MS);
+    let later = Month::of(view(&mut vault).now).unwrap();
     let etag = part(&mut vault, &object, early, 1, 7, 700);
     let erase = list(&mut vault, &[doomed], Cut::Month(month), false);
     let asked = ripe(&mut vault, erase);
@@ -143,4 +161,20 @@ fn a_part_whose_upload_went_with_its_month_does_not_keep_the_vault_from_starting
         rig.clock_ms = view(&mut vault).now.get();
         drop(vault);
     }
+    assert_eq!(parts_cut(&rig, later), 0);
+    let mut vault = rig.start();
+    let erase = list(&mut vault, &[staying], Cut::Leaves, false);
+    let asked = ripe(&mut vault, erase);
+    say(&mut vault, Verb::Execute, asked, "oona").unwrap();
+    assert_eq!(work_off(&mut vault, asked), Ok((1, 0)));
+    rig.clock_ms = view(&mut vault).now.get();
+    vault.stop();
+    let mut vault = rig.start();
+    turns(&mut vault);
+    vault.stop();
+    assert_eq!(
+        parts_cut(&rig, later),
+        1,
+        "the leaf of its part went with it"
+    );
 }

@@ -39,6 +39,14 @@ pub struct UploadRow {
     pub replaced: Leaves,
 }
 
+impl UploadRow {
+    /// Nothing opens its record any more, so it has no name. It has ended, or is about to in the records that follow.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.name.is_empty()
+    }
+}
+
 impl fmt::Debug for UploadRow {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("UploadRow")

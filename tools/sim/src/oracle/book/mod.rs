@@ -93,6 +93,7 @@ impl List {
             }
         }
         if told.whole(digest).is_some() {
+            told.unsure.clear();
             *self = told;
         }
     }

@@ -76,7 +76,8 @@ impl Book {
                 }
                 if !known {
                     let entries = scope.entries.clone();
-                    list.unsure.insert(scope.ordinal, entries);
+                    // What was recorded first counts.
+                    list.unsure.entry(scope.ordinal).or_insert(entries);
                 }
                 Ok(false)
             }
