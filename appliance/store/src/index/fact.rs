@@ -103,7 +103,7 @@ pub enum Fact {
         /// Reason number of the release record.
         reason: u8,
     },
-    /// A multipart upload began.
+    /// A multipart upload began; without a name where nothing opens its record any more.
     UploadOpened {
         /// Its id.
         upload: UploadId,
