@@ -1,7 +1,7 @@
 //! Healing while the vault serves: which segment is walked, at what pace, and what its outcome means.
 //!
-//! One walk at a time, but for the end of a fill. A copy that a reader found bad comes first, then the filling of a disk, then
-//! what is due to be read again. What cannot be read at the moment is passed over, not forgotten.
+//! One walk at a time, but for the end of a fill. A copy that a reader found bad comes first, then the filling of
+//! a disk, then what is due to be read again. What cannot be read at the moment is passed over, not forgotten.
 
 use stele_device::buffer::BufferMut;
 use stele_device::disk::{DiskError, Op};
