@@ -5,7 +5,7 @@
 mod support;
 
 use stele_device::sim::disk::SimDiskHandle;
-use stele_device::sim::fault::Plan;
+use stele_device::sim::fault::{Loss, Plan};
 use stele_format::frame::FrameHeader;
 use stele_format::label::{LabelCopy, LabelCopyBytes, LabelPhase, read_best};
 use stele_format::limits::LABEL_COPY_BYTES;
@@ -133,6 +133,32 @@ fn a_fill_ends_although_the_first_frame_of_a_start_failed() {
         vault.attach(number(lost), &fresh).unwrap();
         vault.until("it takes part", all_active);
         check_all(&mut vault, 1);
+        vault.stop();
+    }
+}
+
+#[test]
+fn a_vault_that_calls_a_filled_disk_a_member_can_lose_another_at_once() {
+    for other in [0, 1] {
+        let mut rig = filled(3);
+        rig.handles[2] = None;
+        let mut vault = rig.start();
+        let fresh = SimDiskHandle::new(DISK_BYTES, 48);
+        vault.attach(number(2), &fresh).unwrap();
+        vault.until("it takes part", all_active);
+        rig.handles[2] = Some(fresh);
+        let handles = rig.handles.iter().flatten();
+        handles.for_each(|handle| handle.crash(Loss::All));
+        drop(vault);
+        rig.handles[other] = None;
+        let mut vault = rig.start();
+        assert_eq!(
+            vault.engine.status().read_only,
+            None,
+            "without disk {other}"
+        );
+        put_all(&mut vault, 1);
+        check_all(&mut vault, 2);
         vault.stop();
     }
 }

@@ -158,12 +158,15 @@ fn add_allocated(pool: &Pool<'_>, survey: &mut Survey, log: &Log) -> Vec<Segment
                 continue;
             }
             let copy = survey.look_for(pool, disk, placed.first_unit, alloc.segment);
-            let unused = matches!(copy.header, Header::Blank | Header::Taken)
-                || was_given_again(log, alloc, placed);
+            let overlaid = copy.header == Header::Taken || was_given_again(log, alloc, placed);
+            let unused = overlaid || copy.header == Header::Blank;
             if !survey.segments.contains_key(&alloc.segment) && unused {
                 continue;
             }
-            survey.add(alloc.segment, copy);
+            match overlaid {
+                true => drop(survey.add_overlaid(alloc.segment, copy)),
+                false => survey.add(alloc.segment, copy),
+            }
             added.push(alloc.segment);
         }
     }

@@ -146,18 +146,29 @@ impl Survey {
 
     /// Adds a copy, unless it is known.
     pub fn add(&mut self, segment: SegmentId, copy: CopyAt) {
-        let copies = self.segments.entry(segment).or_default();
         let place = (copy.disk, copy.unit);
-        if copies.iter().any(|known| (known.disk, known.unit) == place) {
+        if !self.add_overlaid(segment, copy) {
             return;
         }
-        if self.starts.len() <= copy.disk {
-            self.starts.resize(copy.disk + 1, Vec::new());
+        let (disk, unit) = place;
+        if self.starts.len() <= disk {
+            self.starts.resize(disk + 1, Vec::new());
         }
-        let starts = &mut self.starts[copy.disk];
-        let at = starts.partition_point(|start| *start < copy.unit);
-        starts.insert(at, copy.unit);
-        copies.push(copy);
+        let starts = &mut self.starts[disk];
+        let at = starts.partition_point(|start| *start < unit);
+        starts.insert(at, unit);
+    }
+
+    /// Adds a copy, unless it is known, whose place was given to another segment since: that one does not end
+    /// there. Says whether it was added.
+    pub fn add_overlaid(&mut self, segment: SegmentId, copy: CopyAt) -> bool {
+        let copies = self.segments.entry(segment).or_default();
+        let place = (copy.disk, copy.unit);
+        let known = copies.iter().any(|known| (known.disk, known.unit) == place);
+        if !known {
+            copies.push(copy);
+        }
+        !known
     }
 
     /// Leaves out copies that count for nothing; the units are still known to be begun there, and taken.

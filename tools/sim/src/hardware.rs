@@ -78,14 +78,26 @@ pub struct Slot {
     drained: bool,
     /// It may have lost, without a trace, what it had acknowledged.
     forgetful: bool,
-    /// A write may have gone where nothing lies, which scrubbing does not read.
+    /// Its mirror of the index may lack what was flushed to it, which neither the index nor scrubbing can see.
+    mirror_at_risk: bool,
+    /// A write may have gone where nothing lies, which scrubbing does not read, or something rotted there.
     astray: bool,
+    /// Reads may give other blocks until this session ends.
+    misreads: bool,
     /// An earlier condition to fall back to, and how many starts there had been then.
     earlier: Option<(SimSnapshot, u64)>,
     /// The disk it replaced.
-    lost: Option<SimDiskHandle>,
+    lost: Option<Lost>,
     /// It answers nothing until then, by the monotonic clock.
     hung_until_ms: Option<u64>,
+}
+
+/// A disk that was replaced, and may come back.
+#[derive(Clone)]
+pub struct Lost {
+    handle: SimDiskHandle,
+    /// Frames acknowledged when that was done; none once others acknowledged without it, or started.
+    frames: Option<u64>,
 }
 
 /// A disk as an inspection sees it.
@@ -184,7 +196,9 @@ impl Hardware {
             behind: false,
             drained: false,
             forgetful: false,
+            mirror_at_risk: false,
             astray: false,
+            misreads: false,
             earlier: None,
             lost: None,
             hung_until_ms: None,
@@ -211,6 +225,13 @@ impl Hardware {
             handle: &slot.handle,
             taint: slot.taint,
         })
+    }
+
+    /// How many disks have nothing of the pool to show.
+    #[must_use]
+    pub fn bare_count(&self) -> usize {
+        let bare = |slot: &&Slot| !slot.drained && (!slot.present || slot.blank);
+        self.slots.iter().filter(bare).count()
     }
 
     /// Whether every disk that was not drained is plugged in and holds what the pool wrote.
@@ -286,6 +307,7 @@ impl Hardware {
     pub fn settle(&mut self) {
         for slot in &mut self.slots {
             slot.handle.set_plan(Plan::default());
+            slot.misreads = false;
             slot.handle.come_back();
             slot.handle.hang(false);
             slot.hung_until_ms = None;
@@ -328,10 +350,23 @@ impl Hardware {
         }
     }
 
-    /// Whether some disk may have lost what it acknowledged without a trace: then a second fault can
-    /// make the journal end too early, and nothing can tell.
+    /// Whether some disk that has a mirror of the index does not do what it says, or did not.
+    #[must_use]
+    pub fn is_index_at_risk(&self) -> bool {
+        self.planned || self.slots.iter().any(|slot| slot.mirror_at_risk)
+    }
+
+    /// The index was made anew.
+    pub fn index_made_anew(&mut self) {
+        let slots = self.slots.iter_mut();
+        slots.for_each(|slot| slot.mirror_at_risk = false);
+    }
+
+    /// Whether some disk may have lost what it acknowledged without a trace, or give other blocks in its place: then
+    /// a second fault can make the journal end too early, and nothing can tell.
     #[must_use]
     pub fn is_forgetful(&self) -> bool {
-        self.slots.iter().any(|slot| slot.forgetful)
+        let forgets = |slot: &Slot| slot.forgetful || slot.misreads;
+        self.slots.iter().any(forgets)
     }
 }

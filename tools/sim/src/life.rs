@@ -237,6 +237,9 @@ impl<'a> Life<'a> {
             .map_err(|error| error.to_string())?;
         let report = &opened.report;
         self.context.say(format_args!("opened: {report:?}"));
+        if report.index_rebuilt {
+            self.hardware.index_made_anew();
+        }
         let power = self.hardware.power().clone();
         let mut machine = Machine::new(opened, (power, pulse), clock, self.next_request);
         machine.set_slow(self.swarm.slow);
@@ -377,11 +380,13 @@ impl<'a> Life<'a> {
         self.check_alarms(&machine)?;
         self.context.say(format_args!("session ends: {ending:?}"));
         self.note_health(&machine);
+        // One that takes no writes leaves copies as they were.
+        let settled = machine.engine().status().read_only.is_none();
         self.part_with(machine, ending);
         if std::mem::take(&mut self.scrubbed) && ending == Ending::Stop {
-            inspection::check(self.context, &self.hardware, "after scrubbing", true)?;
+            inspection::check(self.context, &self.hardware, "after scrubbing", settled)?;
         } else if ending == Ending::Stop {
-            self.inspect("after a clean stop", true)?;
+            self.inspect("after a clean stop", settled)?;
         }
         Ok(ending)
     }
@@ -439,7 +444,7 @@ impl<'a> Life<'a> {
     /// Everything the vault shows against everything it has acknowledged.
     fn compare(&mut self, machine: &mut Machine, crashed: bool) -> Run<()> {
         self.context.damaged = 0;
-        self.context.index_at_risk = self.hardware.is_planned();
+        self.context.index_at_risk = self.hardware.is_index_at_risk();
         let survey = survey::take(machine, self.context, &self.oracle)?;
         let circumstances = Circumstances {
             read_only: machine.engine().status().read_only.is_some(),
@@ -473,7 +478,7 @@ impl<'a> Life<'a> {
     fn work(&mut self, machine: &mut Machine) -> Run<Ending> {
         self.workload = Workload::after(&self.workload);
         self.hardware.hurt_at_work(self.context, &self.swarm);
-        self.context.index_at_risk |= self.hardware.is_planned();
+        self.context.index_at_risk |= self.hardware.is_index_at_risk();
         self.hardware
             .begin_work(machine.engine().compliance().get());
         self.left_out = None;
@@ -668,9 +673,10 @@ impl<'a> Life<'a> {
             return Err(*violation);
         }
         self.check_alarms(&machine)?;
+        let settled = machine.engine().status().read_only.is_none();
         self.part_with(machine, Ending::Stop);
         self.context.say(format_args!("the end"));
-        inspection::check(self.context, &self.hardware, "at the end", true)?;
+        inspection::check(self.context, &self.hardware, "at the end", settled)?;
         self.check_keys()?;
         self.audit()?;
         inspection::find_rot(self.context, &self.hardware)

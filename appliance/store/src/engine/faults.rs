@@ -76,6 +76,7 @@ impl Engine {
         member.state = MemberState::Expelled;
         member.reason = Some(reason);
         self.drain_forget(slot);
+        self.forget_fill(slot);
         self.heal_forget(slot);
         self.wipe_forget(slot);
         self.journal.expel(slot, &mut self.pool);

@@ -167,7 +167,10 @@ enum Stage {
     /// Key-state copies written so far.
     Keys(u16),
     Segments,
+    /// The labels that let it take part are being written.
     Activating,
+    /// It takes part, and the labels that a start without another disk would need are being written.
+    Settling,
 }
 
 /// A disk being filled.
@@ -499,18 +502,9 @@ impl Engine {
 
     /// Every member's label says who takes part, and whether that is another set than before.
     pub(super) fn labels_in_force(&mut self, members_changed: bool) {
-        let active = |fill: &mut Fill| fill.stage == Stage::Activating;
-        let filled = self.fill.take_if(active);
+        let filled = self.settle_fill(members_changed);
         let drained = self.drain_ended(members_changed);
-        if let Some(fill) = &filled {
-            self.suspect_holes(&fill.holed);
-            // The open segment may have promised it a copy while there was one disk alone.
-            let open = self.journal.segment();
-            if self.pool.lies_on(open, fill.disk) {
-                self.suspect_holes(&[open]);
-            }
-        }
-        if filled.is_none() && !drained {
+        if !filled && !drained {
             return;
         }
         let body = member_body(&self.pool);
@@ -520,6 +514,34 @@ impl Engine {
         ));
         // The open segment lies on the others: the next one is on the new disk too.
         self.journal.renew(&mut self.pool);
+    }
+
+    /// The labels that were on their way are on every disk; says whether a filled disk takes part since. Where
+    /// that is another set of disks than before, labels that say so follow: until these are on every disk too, a
+    /// start needs most of the disks that took part before.
+    fn settle_fill(&mut self, members_changed: bool) -> bool {
+        self.fill.take_if(|fill| fill.stage == Stage::Settling);
+        let activating = |fill: &&mut Fill| fill.stage == Stage::Activating;
+        let Some(fill) = self.fill.as_mut().filter(activating) else {
+            return false;
+        };
+        fill.stage = Stage::Settling;
+        let (disk, mut suspects) = (fill.disk, std::mem::take(&mut fill.holed));
+        if !members_changed {
+            self.fill = None;
+        }
+        // The open segment may have promised it a copy while there was one disk alone.
+        let open = self.journal.segment();
+        if self.pool.lies_on(open, disk) {
+            suspects.push(open);
+        }
+        self.suspect_holes(&suspects);
+        true
+    }
+
+    /// A disk that takes part already was expelled: its filling has nothing left to settle.
+    pub(super) fn forget_fill(&mut self, slot: DiskSlot) {
+        self.fill.take_if(|fill| fill.slot == slot);
     }
 
     /// A write to this disk failed.

@@ -3,6 +3,7 @@
 use stele_device::sim::fault::{Kept, Plan, Span};
 
 use stele_format::units::{LaneId, SegmentId};
+use stele_store::pool::INDEX_DISK_COUNT;
 
 use super::{Hardware, Taint};
 use crate::context::Context;
@@ -116,11 +117,11 @@ impl Hardware {
         if let Some(lost) = slot.lost.take() {
             context.say(format_args!("fault: the lost disk {number} is back"));
             context.report.fault("lost disk back");
-            slot.name.clone_from(&lost.name().to_owned());
-            slot.handle = lost;
+            slot.name.clone_from(&lost.handle.name().to_owned());
+            slot.behind = lost.frames.is_none();
+            slot.handle = lost.handle;
             slot.taint = Taint::ALL;
             slot.blank = false;
-            slot.behind = true;
             (slot.filling, slot.copied) = (false, false);
             slot.forgetful = true;
             slot.earlier = None;
@@ -172,7 +173,14 @@ impl Hardware {
             let at = self.place(context, number);
             let length = context.rng.magnitude(3000).min(DISK_BYTES - at);
             let burst = context.rng.permille(300);
-            let handle = &self.slots[number].handle;
+            let slot = &mut self.slots[number];
+            let handle = &slot.handle;
+            // Nothing lies there, so that no scrub reads it; a later segment may have a gap there.
+            let blocks = at / 4096..=(at + length - 1) / 4096;
+            let units = self.geometry.index_offset().get();
+            slot.astray |= blocks
+                .into_iter()
+                .any(|block| 4096 * block >= units && handle.is_blank(4096 * block, 4096));
             if burst {
                 for offset in 0..length {
                     let mask = context.rng.next().to_le_bytes()[0];
@@ -311,10 +319,13 @@ impl Hardware {
                 let slot = &mut self.slots[usize::from(*victim)];
                 // Lost, stray and half writes are damage that an inspection may see.
                 slot.taint = Taint::ALL;
-                slot.forgetful |= plan.lose_writes.is_some()
+                let forgets = plan.lose_writes.is_some()
                     || plan.misdirect_writes.is_some()
                     || plan.lie_flushes.is_some();
+                slot.forgetful |= forgets;
+                slot.mirror_at_risk |= forgets && slot.number <= INDEX_DISK_COUNT;
                 slot.astray |= plan.misdirect_writes.is_some();
+                slot.misreads |= plan.misdirect_reads.is_some();
                 slot.handle.set_plan(plan);
                 self.planned = true;
                 self.hurt_ms = u64::MAX;

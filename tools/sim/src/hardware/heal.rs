@@ -3,7 +3,7 @@
 use stele_store::pool::MemberState;
 use stele_store::status::{DiskStatus, Status};
 
-use super::{Hardware, Slot};
+use super::{Hardware, Lost, Slot};
 use crate::context::Context;
 use crate::driver::Machine;
 use crate::error::{Run, Violation};
@@ -29,6 +29,7 @@ impl Hardware {
         if status.read_only.is_none() {
             self.starts += 1;
             self.unsettled = false;
+            self.note_lost(|_| true);
         }
         let members = status.disks.len();
         while self.slots.len() > members {
@@ -132,9 +133,11 @@ impl Hardware {
         match how {
             How::Resync => {}
             How::Replace => {
-                let lost = self.slots[at].handle.clone();
-                lost.come_back();
-                lost.hang(false);
+                let handle = self.slots[at].handle.clone();
+                handle.come_back();
+                handle.hang(false);
+                let frames = Some(machine.engine().status().counters.frames);
+                let lost = Lost { handle, frames };
                 self.ever_hurt |= self.slots[at].taint.any();
                 let fresh = self.blank_disk(context, number);
                 self.slots[at] = Slot {
@@ -201,6 +204,7 @@ impl Hardware {
         self.members_active = all_active(status);
         self.note_drained(context, status);
         self.note_unsettled(status);
+        self.note_lost(|frames| status.counters.frames > frames);
         for slot in self.slots.iter_mut().filter(|slot| slot.filling) {
             let fill = status.heal.fill.filter(|(of, _)| *of == slot.number);
             let progress = fill.map(|(_, progress)| progress);
@@ -215,8 +219,18 @@ impl Hardware {
         }
     }
 
-    /// A start tells whether the labels of a disk that had everything came into force.
+    /// Disks that were replaced missed something, if others acknowledged since or started.
+    fn note_lost(&mut self, missed: impl Fn(u64) -> bool) {
+        for lost in self.slots.iter_mut().filter_map(|slot| slot.lost.as_mut()) {
+            lost.frames.take_if(|frames| missed(*frames));
+        }
+    }
+
+    /// A start that writes tells whether the labels of a disk that had everything came into force.
     fn settle_copied(&mut self, context: &mut Context, status: &Status) {
+        if status.read_only.is_some() {
+            return;
+        }
         for slot in self.slots.iter_mut().filter(|slot| slot.copied) {
             match is_active(status, slot.number) {
                 true => slot.filled(context),

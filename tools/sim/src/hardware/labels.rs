@@ -61,6 +61,7 @@ impl Hardware {
     /// The label of every disk, also of those that others took the place of.
     fn labels(&self) -> Vec<DynamicLabel> {
         let lost = self.slots.iter().filter_map(|slot| slot.lost.as_ref());
+        let lost = lost.map(|lost| &lost.handle);
         let disks = self.slots.iter().map(|slot| &slot.handle).chain(lost);
         disks
             .filter_map(|handle| read_label(&mut handle.open())?.dynamic)
