@@ -347,7 +347,10 @@ impl Journal {
         {
             self.switch(context);
             let (own, others, _) = self.select(self.payload_budget());
-            self.frame(own, others, context);
+            // What was to be said of the segment that is full now may have been all.
+            if own + others > 0 {
+                self.frame(own, others, context);
+            }
         } else {
             self.prepare(context);
             let (own, _, bytes) = self.select(SWITCH_ROOM_BYTES / 2);

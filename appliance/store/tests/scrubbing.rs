@@ -2,8 +2,10 @@
 mod support;
 
 use stele_device::sim::disk::SimDiskHandle;
-use stele_store::engine::Engine;
+use stele_format::units::SegmentId;
+use stele_store::engine::{Engine, HealPlan};
 use stele_store::heal::pace::Rates;
+use stele_store::heal::schedule::Due;
 use stele_store::request::Refusal;
 use support::steps::{CHUNK, object, put_data, turns};
 use support::{DISK_BYTES, Rig, Running, content, name};
@@ -167,4 +169,27 @@ fn a_full_vault_is_read_again_without_taking_from_its_reserve() {
     let after = vault.engine.status();
     assert!(after.heal.counts.segments > before.heal.counts.segments + 30);
     assert_eq!(after.log_size, before.log_size);
+}
+
+#[test]
+fn a_journal_that_only_says_what_was_read_again_goes_on_in_segment_after_segment() {
+    let mut rig = Rig::create(3);
+    rig.options.heal = HealPlan {
+        scrub: Rates::UNBOUNDED,
+        due: Due {
+            settle_ms: 1,
+            open_ms: 1,
+            interval_ms: 1,
+        },
+        ..HealPlan::default()
+    };
+    let mut vault = rig.start();
+    vault.bucket("b", false);
+    // What was read of a segment is not worth saying once it is sealed, and is often all there was to say.
+    vault.until("two journal segments are full of it", |engine| {
+        engine.status().heal.counts.segments > 1_200
+    });
+    vault.stop();
+    let last = rig.frames_of(true).into_iter().map(|frame| frame.segment);
+    assert!(last.max() > Some(SegmentId::new(2)));
 }

@@ -69,6 +69,9 @@ pub struct Cli {
     /// Vaults have people, who hold, and destroy what has expired.
     #[arg(long, conflicts_with = "subsets")]
     pub people: bool,
+    /// Sessions are long: most of what goes on is work and not starts.
+    #[arg(long, conflicts_with_all = ["subsets", "people"])]
+    pub long: bool,
 }
 
 /// Something else than running seeds.

@@ -25,6 +25,8 @@ pub const READ_SHARE: u64 = 2;
 
 /// Disks of a pool, at most.
 pub const DISK_COUNT_MAX: usize = 5;
+/// Long sessions have so many times the turns of others.
+pub const LONG_SESSION_FACTOR: u64 = 40;
 /// Longest time a disk answers nothing, milliseconds: longer than the engine waits for it.
 pub const HUNG_MS_MAX: u64 = 60_000;
 /// Of so many turns in which it could, a slow disk takes one.

@@ -31,6 +31,7 @@ fn main() -> ExitCode {
         extras: Extras {
             subsets: cli.subsets,
             people: cli.people,
+            long: cli.long,
         },
         plant: cli.plant,
         show: cli.show,
@@ -227,6 +228,9 @@ fn command(seed: u64, cli: &Cli, settings: &Settings, outcome: &Outcome) -> Stri
     }
     if cli.people {
         add(" --people".to_owned());
+    }
+    if cli.long {
+        add(" --long".to_owned());
     }
     add(" --show".to_owned());
     command

@@ -9,6 +9,7 @@ use stele_store::heal::pace;
 use stele_store::heal::schedule::Due;
 use stele_store::policy::{BucketKind, Mode, Period};
 
+use crate::limits::LONG_SESSION_FACTOR;
 use crate::rng::Rng;
 
 /// Which faults a pool may see.
@@ -31,6 +32,8 @@ pub struct Extras {
     pub subsets: bool,
     /// The vaults have people, who destroy what has expired.
     pub people: bool,
+    /// Sessions are long, so that most of what goes on is work and not starts.
+    pub long: bool,
 }
 
 /// The character of a pool.
@@ -200,7 +203,11 @@ impl Swarm {
     /// Draws the character of a pool.
     #[must_use]
     pub fn draw(rng: &mut Rng, extras: Extras) -> Self {
-        let drawn = Self::draw_any(rng, extras);
+        let mut drawn = Self::draw_any(rng, extras);
+        if extras.long {
+            drawn.session_turns *= LONG_SESSION_FACTOR;
+            drawn.pressure = drawn.pressure.max(200);
+        }
         match extras.people {
             true => drawn.with_people(rng),
             false => drawn,
