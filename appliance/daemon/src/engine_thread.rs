@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 use std::task::{Context, Poll, Waker};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use stele_device::area::Area;
 use stele_device::clock::Clock;
@@ -32,16 +32,18 @@ use stele_store::policy::wiping::{FoundDisk, NotWiped};
 use stele_store::policy::{self, Rights};
 use stele_store::receipts::LogSigner;
 use stele_store::request::{Answer, Command, Refusal, Request, RequestId};
-use stele_store::status::Status;
+use stele_store::status::{StartedFor, Status};
 use stele_store::wipe::{Found, WipeDone, WipeOrder};
 use tokio::sync::{mpsc, oneshot};
 use zeroize::Zeroizing;
 
-use self::rebuild::{Rebuilt, Why};
+use self::rebuild::Rebuilt;
 use crate::bell::Bell;
 use crate::clients::Clients;
 use crate::gateway::{Question, ReplyTo};
-use crate::limits::{QUESTION_BATCH_COUNT_MAX, SETTLE_LOOK_COUNT_MAX, TICK_BUSY_MS, TICK_IDLE_MS};
+use crate::limits::{
+    MOVE_PAUSE_MS, QUESTION_BATCH_COUNT_MAX, SETTLE_LOOK_COUNT_MAX, TICK_BUSY_MS, TICK_IDLE_MS,
+};
 use crate::opener::Opener;
 use crate::watch::Watch;
 use crate::workers::Crew;
@@ -206,8 +208,10 @@ pub struct EngineThread {
     watch: Watch,
     /// How often the index was made anew.
     rebuilds: u32,
-    /// The engine is started again to cut keys.
-    cutting: bool,
+    /// Why the engine was last started again.
+    started_for: StartedFor,
+    /// When the engine was last started again to move the journal.
+    moved: Option<Instant>,
 }
 
 impl EngineThread {
@@ -241,7 +245,8 @@ impl EngineThread {
             opener,
             watch,
             rebuilds: 0,
-            cutting: false,
+            started_for: StartedFor::default(),
+            moved: None,
         }
     }
 
@@ -293,7 +298,14 @@ impl EngineThread {
 
     fn must_start_again(&self) -> bool {
         // Whoever asked for the last tombstone hears of it before the engine goes.
-        self.engine.is_index_lost() || (self.engine.is_cut_wanted() && !self.locals_wait())
+        let keys_cut = self.engine.is_cut_wanted() && !self.locals_wait();
+        self.engine.is_index_lost() || keys_cut || self.is_move_due()
+    }
+
+    /// A start moves the journal, which is worth trying now and then: disks that fail again and again end each.
+    fn is_move_due(&self) -> bool {
+        let rested = |at: Instant| at.elapsed() >= Duration::from_millis(MOVE_PAUSE_MS);
+        self.engine.is_journal_stranded() && self.moved.is_none_or(rested)
     }
 
     fn locals_wait(&self) -> bool {
@@ -301,11 +313,13 @@ impl EngineThread {
         self.askers.values().any(local)
     }
 
-    fn again(&self) -> Why {
+    fn again(&self) -> StartedFor {
         if self.engine.is_index_lost() {
-            Why::IndexLost
+            StartedFor::IndexLost
+        } else if self.engine.is_journal_stranded() {
+            StartedFor::JournalStranded
         } else {
-            Why::KeysCut
+            StartedFor::KeysCut
         }
     }
 

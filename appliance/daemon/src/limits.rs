@@ -125,6 +125,8 @@ pub const REBUILD_TICK_MS: u64 = 50;
 pub const REBUILD_PAUSE_MS: u64 = 5_000;
 /// Longest such pause.
 pub const REBUILD_PAUSE_MS_MAX: u64 = 300_000;
+/// Time between two starts that move the journal to the disks that are left.
+pub const MOVE_PAUSE_MS: u64 = 60_000;
 /// A start that takes longer than this says how far it is, again and again.
 pub const START_TOLD_MS: u64 = 5_000;
 

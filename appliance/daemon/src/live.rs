@@ -16,7 +16,9 @@ use stele_store::index::IndexUsage;
 use stele_store::index::message::MirrorState;
 use stele_store::pool::MemberState;
 use stele_store::request::ReadOnlyReason;
-use stele_store::status::{Alarm, DiskStatus as EngineDisk, HealStatus, Status as EngineStatus};
+use stele_store::status::{
+    Alarm, DiskStatus as EngineDisk, HealStatus, StartedFor, Status as EngineStatus,
+};
 
 use crate::advice::Commands;
 use crate::bays::{Bay, Bays, Seat, seats};
@@ -209,10 +211,12 @@ fn reasons(engine: &EngineStatus) -> Vec<String> {
         ));
     }
     if let Some((done, frames)) = engine.rebuilding {
-        let what = if engine.cutting {
-            "the keys of an approved destruction are being cut"
-        } else {
-            "the index is being made anew"
+        let what = match engine.started_for {
+            StartedFor::KeysCut => "the keys of an approved destruction are being cut",
+            StartedFor::IndexLost => "the index is being made anew",
+            StartedFor::JournalStranded => {
+                "the journal is being begun anew on the disks that are left"
+            }
         };
         reasons.push(format!(
             "{what}, clients are told to come back: {done} of {frames} journal frames replayed"

@@ -63,6 +63,18 @@ pub struct DiskStatus {
     pub total_bytes: u64,
 }
 
+/// Why an engine is started again while it serves.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum StartedFor {
+    /// The index can answer no more, and is made anew.
+    #[default]
+    IndexLost,
+    /// Tombstones are durable whose keys must go.
+    KeysCut,
+    /// The journal lies on too few of the disks that are left.
+    JournalStranded,
+}
+
 /// Everything at a glance.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Status {
@@ -100,10 +112,10 @@ pub struct Status {
     pub counters: Counters,
     /// The index file.
     pub index: Option<IndexUsage>,
-    /// While the index is made anew: journal frames replayed, and how many there are at least.
+    /// While the engine is started again: journal frames replayed, and how many there are at least.
     pub rebuilding: Option<(u64, u64)>,
-    /// The engine is being started again to cut the keys of an approved destruction.
-    pub cutting: bool,
+    /// What for.
+    pub started_for: StartedFor,
     /// Flags of the pool: evaluation, simulated clock, single disk.
     pub flags: u32,
     /// Recent alarms, oldest first.
@@ -397,7 +409,7 @@ impl Engine {
             counters: self.counters,
             index: self.index_usage.clone(),
             rebuilding: None,
-            cutting: false,
+            started_for: StartedFor::default(),
             flags: self.pool.flags,
             alarms: self.alarms.recent.iter().cloned().collect(),
             heal: self.heal_status(),

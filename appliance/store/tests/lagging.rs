@@ -9,7 +9,7 @@ use stele_format::segment::SegmentSeal;
 use stele_format::units::SegmentId;
 use stele_store::limits::{HEDGE_MS, LANE_SLOW_MS, SLOW_MS};
 use stele_store::pool::MemberState;
-use stele_store::request::{Answer, Command};
+use stele_store::request::{Answer, Command, Refusal};
 use support::steps::{CHUNK, assert_at_rest, commit, object, open_get, put_data, turns};
 use support::{DISK_BYTES, PARAMS, Rig, Running, content, name};
 
@@ -211,6 +211,45 @@ fn a_disk_that_has_caught_up_takes_the_journal_again() {
         check_small(&mut rig.start(), 0..152);
         rig.handles[gone] = taken;
         rig.crash();
+    }
+}
+
+#[test]
+fn a_disk_that_fails_while_another_is_slow_ends_nothing_but_this_start() {
+    for failed in [0, 2] {
+        let mut rig = Rig::create(3);
+        let mut vault = rig.start();
+        vault.bucket("b", false);
+        let slow = rig.handles[1].clone().unwrap();
+        slow.hang(true);
+        put_small(&mut vault, 0..150);
+        slow.hang(false);
+        vault.until("it has caught up", |engine| engine.is_idle());
+        assert!(!vault.engine.is_journal_stranded());
+        rig.handles[failed].as_ref().unwrap().fail_writes_from(0);
+        let refused = vault
+            .open_put(&name("b", "k"), object())
+            .and_then(|stream| {
+                vault.feed(stream, &content(0, 500))?;
+                vault.commit(stream).map(drop)
+            });
+        assert!(matches!(refused, Err(Refusal::ReadOnly(_))), "{refused:?}");
+        assert!(vault.engine.is_journal_stranded(), "disk {failed}");
+        drop(vault);
+        let mut vault = rig.start();
+        assert_eq!(vault.engine.status().read_only, None, "disk {failed}");
+        put_small(&mut vault, 150..160);
+        check_small(&mut vault, 0..160);
+        // One more is too many, for a start too.
+        slow.fail_writes_from(0);
+        let _ = vault
+            .open_put(&name("b", "k"), object())
+            .and_then(|stream| {
+                vault.feed(stream, &content(0, 500))?;
+                vault.commit(stream).map(drop)
+            });
+        assert!(vault.engine.status().read_only.is_some());
+        assert!(!vault.engine.is_journal_stranded());
     }
 }
 

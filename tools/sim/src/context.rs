@@ -34,6 +34,8 @@ pub struct Context {
     pub damaged: u64,
     /// A disk does not do what it says just now, which the index cannot see.
     pub index_at_risk: bool,
+    /// The vault takes no writes until it is started again, which it does by itself.
+    pub stranded: bool,
     /// Where the disks of a failing run are written.
     pub images: Option<std::path::PathBuf>,
     /// The clock of the machine.
@@ -70,6 +72,7 @@ impl Context {
             inspect_permille,
             damaged: 0,
             index_at_risk: false,
+            stranded: false,
             images: images.clone(),
             clock: SimClock::new(crate::limits::FIRST_WALL_MS),
             true_before_ms: crate::limits::FIRST_WALL_MS,
@@ -95,6 +98,7 @@ impl Context {
             inspect_permille: self.inspect_permille,
             damaged: 0,
             index_at_risk: false,
+            stranded: false,
             images: self.images.clone(),
             clock,
             true_before_ms: self.true_before_ms,

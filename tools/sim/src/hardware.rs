@@ -72,6 +72,8 @@ pub struct Slot {
     filling: bool,
     /// Its process ended when everything was copied to it and its label was perhaps in force.
     copied: bool,
+    /// It was added, and is not yet seen to take part: there is one more of which a start needs most.
+    one_more: bool,
     /// It lacks what others acknowledged without it: it must not take part before it is filled.
     behind: bool,
     /// The vault said that it may be pulled out.
@@ -137,7 +139,7 @@ pub struct Hardware {
     draining: Option<u16>,
     /// Some copy may have moved: what it left is on the disk, and counts for nothing.
     ever_moved: bool,
-    /// A process ended while labels were to say that a disk has left.
+    /// A process ended while labels were to say that a disk has left, or that there is one more.
     unsettled: bool,
 }
 
@@ -193,6 +195,7 @@ impl Hardware {
             partly: false,
             filling: false,
             copied: false,
+            one_more: false,
             behind: false,
             drained: false,
             forgetful: false,

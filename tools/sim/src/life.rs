@@ -551,9 +551,14 @@ impl<'a> Life<'a> {
         if turned == Err(Halt::PowerCut) {
             return turned;
         }
+        self.context.stranded = machine.engine().is_journal_stranded();
         self.workload
             .hear(machine, self.context, &mut self.oracle, &self.swarm)?;
-        turned
+        // The server starts itself again then.
+        match self.context.stranded {
+            true => Err(Halt::Restart),
+            false => turned,
+        }
     }
 
     /// Lets the power fail within so many steps of the disks.

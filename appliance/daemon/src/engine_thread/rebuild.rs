@@ -1,6 +1,6 @@
-//! An index that can answer no more, or keys that an approved destruction is to cut: the engine is started
-//! again on the same disks, which makes the index anew from the journal and cuts the keys. There is one
-//! recovery, that of every start, and a crash in it is a crash in a start. Clients are told to come back;
+//! An index that can answer no more, keys that an approved destruction is to cut, or a journal that lies on too few of
+//! the disks that are left: the engine is started again on the same disks, which makes the index anew from the
+//! journal, cuts the keys, or begins a journal on all that are there. There is one recovery, that of every start, and a crash in it is a crash in a start. Clients are told to come back;
 //! streams that were open are gone.
 
 use std::sync::mpsc::{Receiver, sync_channel};
@@ -12,6 +12,7 @@ use stele_store::engine::{DiskRefusal, DrainRefusal};
 use stele_store::policy::wiping::NotWiped;
 use stele_store::recovery::{Opened, Progress};
 use stele_store::request::Refusal;
+use stele_store::status::StartedFor;
 
 use super::{Asker, EngineThread, Local};
 use crate::error::Outcome;
@@ -21,15 +22,6 @@ use crate::limits::{
 };
 use crate::opener::How;
 use crate::workers::{Crew, start_index};
-
-/// Why the engine is started again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Why {
-    /// The index can answer no more.
-    IndexLost,
-    /// Tombstones are durable whose keys must go.
-    KeysCut,
-}
 
 /// How a rebuild ended.
 #[derive(Debug, PartialEq, Eq)]
@@ -42,20 +34,28 @@ pub(super) enum Rebuilt {
 
 impl EngineThread {
     /// Starts the engine again with a new index, and answers everybody meanwhile.
-    pub(super) fn start_again(&mut self, why: Why, waker: &Waker) -> Rebuilt {
+    pub(super) fn start_again(&mut self, why: StartedFor, waker: &Waker) -> Rebuilt {
         match why {
-            Why::IndexLost => {
+            StartedFor::IndexLost => {
                 tracing::warn!("the index cannot be used; it is made anew from the journal");
             }
-            Why::KeysCut => tracing::info!("the keys of an approved destruction are being cut"),
+            StartedFor::KeysCut => {
+                tracing::info!("the keys of an approved destruction are being cut")
+            }
+            StartedFor::JournalStranded => {
+                self.moved = Some(Instant::now());
+                tracing::warn!(
+                    "too few of the disks that are left have the journal; it is begun anew on all of them"
+                );
+            }
         }
-        self.cutting = why == Why::KeysCut;
+        self.started_for = why;
         let started = Instant::now();
         self.refuse_everybody();
         self.come_to_rest();
         std::mem::replace(&mut self.index, Crew::ended()).stop();
         let progress = Progress::default();
-        if why == Why::IndexLost {
+        if why == StartedFor::IndexLost {
             if self.pause(waker, &progress) == Rebuilt::Ending {
                 return Rebuilt::Ending;
             }
@@ -82,9 +82,12 @@ impl EngineThread {
             Ok(()) => {
                 let took = started.elapsed();
                 match why {
-                    Why::IndexLost => tracing::info!(?took, "the index was made anew"),
-                    Why::KeysCut => {
+                    StartedFor::IndexLost => tracing::info!(?took, "the index was made anew"),
+                    StartedFor::KeysCut => {
                         tracing::info!(?took, "the keys of an approved destruction are cut")
+                    }
+                    StartedFor::JournalStranded => {
+                        tracing::info!(?took, "the journal was begun anew")
                     }
                 }
                 Rebuilt::Serving
@@ -100,7 +103,7 @@ impl EngineThread {
     }
 
     fn take(&mut self, mut opened: Opened) -> Outcome<()> {
-        opened.engine.take_over_from(&self.engine);
+        opened.engine.take_over_from(&self.engine, self.started_for);
         self.engine = opened.engine;
         self.disks = opened.disks;
         self.index = start_index(opened.index, &self.bell, &self.watch)?;
@@ -178,7 +181,7 @@ impl EngineThread {
         let guard = self.watch.guard("engine");
         // What people signed for the first start is used up.
         let how = How {
-            new_index: true,
+            new_index: self.started_for != StartedFor::JournalStranded,
             force: None,
         };
         let run = move || {
@@ -214,7 +217,7 @@ impl EngineThread {
                 Local::Status { reply } => {
                     let mut status = self.engine.status();
                     status.rebuilding = Some(progress.frames());
-                    status.cutting = self.cutting;
+                    status.started_for = self.started_for;
                     drop(reply.send(status));
                 }
                 Local::Offer { reply, .. } => drop(reply.send(Err(DiskRefusal::Rebuilding))),

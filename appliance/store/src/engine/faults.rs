@@ -90,12 +90,14 @@ impl Engine {
             self.relabelling = true;
             self.start_label_update();
         } else {
+            let wrote = self.read_only.is_none() || self.stranded;
+            self.stranded = wrote && self.pool.may_start();
             self.stop_writing();
         }
     }
 
-    /// Disks that take the journal. A pool of more than three may have others, but the record that
-    /// would move the journal to them needs the quorum here; the next start moves it.
+    /// Disks that take the journal. The pool may have others, but the record that would move the journal to them
+    /// needs the quorum here; the next start moves it.
     fn journal_disks(&self) -> usize {
         self.journal.copies.members()
     }

@@ -27,6 +27,7 @@ mod refused;
 mod requests;
 mod snapshot;
 mod spill;
+mod started_again;
 mod streams;
 mod tenants;
 pub(crate) mod view;
@@ -243,6 +244,8 @@ pub struct Engine {
     pub(crate) index_lost: bool,
     /// Tombstones are durable: only a start cuts keys.
     pub(crate) cut_wanted: bool,
+    /// Only a start can move the journal to the disks that are left.
+    pub(crate) stranded: bool,
     pub(crate) healer: heal::Healer,
     pub(crate) fill: Option<membership::Fill>,
     pub(crate) drain: Option<drain::Drain>,
@@ -384,6 +387,7 @@ impl Engine {
             index_usage: Some(parts.index_usage),
             index_lost: false,
             cut_wanted: false,
+            stranded: false,
             healer: heal::Healer::new(parts.heal_plan),
             fill: None,
             drain: None,
@@ -463,33 +467,6 @@ impl Engine {
     #[must_use]
     pub fn is_index_lost(&self) -> bool {
         self.index_lost
-    }
-
-    /// Whether the engine is to be opened again so that keys are cut.
-    #[must_use]
-    pub fn is_cut_wanted(&self) -> bool {
-        self.cut_wanted
-    }
-
-    /// Takes over from the engine whose index was lost: its counts, alarms and clock, and its numbers, so that nobody who
-    /// still has one of a stream of that engine is taken for the owner of another.
-    pub fn take_over_from(&mut self, before: &Engine) {
-        self.next_number = self.next_number.max(before.next_number);
-        self.refused.after(StreamId(self.next_number));
-        self.counters = before.counters;
-        // The journal states the clock of its last record; time went on since.
-        let mut clock = before.clock.clone();
-        if clock.now(self.now.monotonic_ms) > self.clock.latest() {
-            self.clock = clock;
-        }
-        self.alarms = before.alarms.clone();
-        self.attempts = before.attempts.clone();
-        let known = before.receipts.known();
-        if !known.is_empty() {
-            self.sign_with(known.to_vec());
-        }
-        self.receipts.remember_those_of(&before.receipts);
-        self.alarms.index_rebuilt(self.clock.latest());
     }
 
     /// Whether the engine has anything under way.

@@ -9,6 +9,7 @@ use stele_store::index::{IndexOptions, IndexStore, Opened};
 use stele_store::index::{Memtable, Table, keys};
 use stele_store::keys::copies::{KeyDisk, load};
 use stele_store::request::{Answer, Command, LockWish, Metadata, Purpose};
+use stele_store::status::StartedFor;
 
 use crate::support::steps::turns;
 use crate::support::{DISK_BYTES, PARAMS, Rig, Running, content, name};
@@ -125,6 +126,8 @@ fn an_engine_that_takes_over_goes_on_with_the_clock() {
         after.engine.status().compliance < told,
         "the journal does not know of the hour"
     );
-    after.engine.take_over_from(&before.engine);
+    after
+        .engine
+        .take_over_from(&before.engine, StartedFor::IndexLost);
     assert!(after.engine.status().compliance >= told);
 }

@@ -92,11 +92,12 @@ impl Hardware {
         }
     }
 
-    /// A process ends while the labels are perhaps to say that a disk has left: the next start may need it,
-    /// or may need more than half of all disks without it.
+    /// A process ends while the labels are perhaps to say that a disk has left, or that there is one more: the next
+    /// start may need it, or may need more than half of all disks without it.
     pub(super) fn note_unsettled(&mut self, status: &Status) {
         let leaves =
             |disk: &DiskStatus| disk.state == MemberState::Drained && disk.reason != Some(DRAINED);
-        self.unsettled |= status.disks.iter().any(leaves);
+        let comes = |slot: &Slot| slot.one_more && slot.copied;
+        self.unsettled |= status.disks.iter().any(leaves) || self.slots.iter().any(comes);
     }
 }

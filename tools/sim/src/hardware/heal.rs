@@ -147,7 +147,8 @@ impl Hardware {
             }
             How::Add => {
                 let fresh = self.blank_disk(context, number);
-                self.slots.push(fresh);
+                let one_more = true;
+                self.slots.push(Slot { one_more, ..fresh });
                 self.order.push(at);
             }
         }
@@ -203,7 +204,6 @@ impl Hardware {
     pub fn forget_fillings(&mut self, context: &mut Context, status: &Status) {
         self.members_active = all_active(status);
         self.note_drained(context, status);
-        self.note_unsettled(status);
         self.note_lost(|frames| status.counters.frames > frames);
         for slot in self.slots.iter_mut().filter(|slot| slot.filling) {
             let fill = status.heal.fill.filter(|(of, _)| *of == slot.number);
@@ -217,6 +217,7 @@ impl Hardware {
                 slot.is_left_half_filled();
             }
         }
+        self.note_unsettled(status);
     }
 
     /// Disks that were replaced missed something, if others acknowledged since or started.
@@ -336,7 +337,7 @@ impl Slot {
     /// It was filled and takes part.
     fn filled(&mut self, context: &mut Context) {
         // Filling writes what is missing; what is rotten on a disk that was there before stays so.
-        (self.filling, self.copied) = (false, false);
+        (self.filling, self.copied, self.one_more) = (false, false, false);
         (self.behind, self.blank) = (false, false);
         self.forgetful = false;
         self.taint.segments |= std::mem::take(&mut self.partly);

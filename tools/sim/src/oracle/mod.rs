@@ -219,7 +219,7 @@ impl Oracle {
                     context.report.unknown += 1;
                     self.unknown.push(asked.clone());
                 }
-                self.lenient || !self.must_serve
+                self.lenient || !self.must_serve || context.stranded
             }
             "Rebuilding" if context.index_at_risk => true,
             "Damaged" | "Rebuilding" => {
