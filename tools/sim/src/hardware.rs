@@ -131,6 +131,8 @@ pub struct Hardware {
     members_active: bool,
     /// Some disk was hurt at some time.
     ever_hurt: bool,
+    /// So many disks may be hurt that content may be lost.
+    beyond_budget: bool,
     /// The running process found every disk when it began, and nothing was planned for any.
     opened_whole: bool,
     /// Numbers of the disks that it did not find.
@@ -164,6 +166,7 @@ impl Hardware {
             planned: false,
             members_active: true,
             ever_hurt: false,
+            beyond_budget: swarm.budget.is_lenient(),
             opened_whole: true,
             away: Vec::new(),
             draining: None,
@@ -248,6 +251,12 @@ impl Hardware {
     #[must_use]
     pub fn was_ever_hurt(&self) -> bool {
         self.ever_hurt || self.slots.iter().any(|slot| slot.taint.any())
+    }
+
+    /// Whether content may be on no disk any more: with both copies on disks that were hurt, one after the other.
+    #[must_use]
+    pub fn may_lack_content(&self) -> bool {
+        self.beyond_budget && self.was_ever_hurt()
     }
 
     fn in_order(&self) -> impl Iterator<Item = &Slot> {

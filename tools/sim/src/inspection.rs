@@ -176,7 +176,10 @@ pub fn check(
         let is_frame = damage.area == Area::Segment && damage.frame.is_some() && !damage.good_copy;
         let may_be_lost =
             is_frame && is_lacked_there(damage, &report, &is_hurt) && lacks_chunks(&report);
-        if may_lag || is_beyond || may_be_torn || may_be_lost {
+        // The frame is whole; what it cites was on disks that were hurt or replaced.
+        let may_lack =
+            hardware.may_lack_content() && damage.what.contains("chunks that no disk holds");
+        if may_lag || is_beyond || may_be_torn || may_be_lost || may_lack {
             continue;
         }
         let what = format!(

@@ -89,7 +89,7 @@ impl<'a> Life<'a> {
         context.report.pools += 1;
         context.say(format_args!("pool: {swarm:?}"));
         let hardware = Hardware::new(context, &swarm);
-        let lenient = matches!(swarm.budget, Budget::TwoDisks | Budget::Subsets);
+        let lenient = swarm.budget.is_lenient();
         let must_serve = hardware.must_serve(&swarm);
         let key_seed = context.rng.next();
         let mut oracle = Oracle::new(lenient, must_serve);

@@ -25,6 +25,14 @@ pub enum Budget {
     Subsets,
 }
 
+impl Budget {
+    /// Whether something may be lost, if that is told.
+    #[must_use]
+    pub fn is_lenient(self) -> bool {
+        matches!(self, Budget::TwoDisks | Budget::Subsets)
+    }
+}
+
 /// Draws that are off unless asked for.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Extras {
@@ -216,7 +224,7 @@ impl Swarm {
 
     /// The same with people: within the fault budget, and long enough for what they do.
     fn with_people(self, rng: &mut Rng) -> Self {
-        let lenient = matches!(self.budget, Budget::TwoDisks | Budget::Subsets);
+        let lenient = self.budget.is_lenient();
         let budget = match self.budget {
             _ if lenient && self.disks >= 3 => Budget::OneDisk,
             _ if lenient => Budget::Crashes,

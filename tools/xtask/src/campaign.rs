@@ -1,4 +1,5 @@
-//! `cargo xtask sim --recoveries N`: the simulator from seed after seed until so many crash recoveries were checked.
+//! `cargo xtask sim --recoveries N --operations M`: the simulator from seed after seed until so many crash recoveries
+//! were checked, then in long sessions until so many operations were.
 //!
 //! One log for each range of seeds and a list of the seeds that failed are written into the target directory.
 //! Nothing is resumed: a run that was interrupted is begun again from another seed.
@@ -12,10 +13,26 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-/// Seeds of one log.
-const RANGE_SEEDS: u64 = 200;
-/// Events of work in each seed.
-const STEPS: &str = "400";
+/// What is run in one process, with one log.
+struct Kind {
+    seeds: u64,
+    /// Events of work in each seed.
+    steps: &'static str,
+    more: &'static [&'static str],
+}
+
+/// Mostly starts.
+const BRIEF: Kind = Kind {
+    seeds: 200,
+    steps: "400",
+    more: &[],
+};
+/// Mostly work.
+const LONG: Kind = Kind {
+    seeds: 5,
+    steps: "100000",
+    more: &["--long"],
+};
 /// Occasions at which the disks are inspected offline, of a thousand.
 const INSPECT_PERMILLE: &str = "10";
 /// Others come first on this machine.
@@ -56,6 +73,10 @@ impl Totals {
         }
     }
 
+    fn operations(self) -> u64 {
+        self.0[1]
+    }
+
     fn budgeted(self) -> u64 {
         self.0[2]
     }
@@ -83,6 +104,25 @@ impl fmt::Display for Totals {
     }
 }
 
+/// How much is enough.
+#[derive(Debug, Clone, Copy)]
+pub struct Goal {
+    /// Crash recoveries within the fault budget.
+    pub recoveries: u64,
+    /// Operations of clients.
+    pub operations: u64,
+}
+
+impl Goal {
+    /// What is still to be run.
+    fn next(self, totals: Totals) -> Option<&'static Kind> {
+        if totals.budgeted() < self.recoveries {
+            return Some(&BRIEF);
+        }
+        (totals.operations() < self.operations).then_some(&LONG)
+    }
+}
+
 /// What all processes work on.
 struct State {
     next: u64,
@@ -97,14 +137,14 @@ struct State {
 struct Campaign {
     program: PathBuf,
     logs: PathBuf,
-    recoveries: u64,
+    goal: Goal,
     started: Instant,
     state: Mutex<State>,
 }
 
-/// Runs seeds from `from` on until `recoveries` within the fault budget were checked; fails where a seed failed.
-pub fn run(workspace: &Workspace, from: u64, recoveries: u64) -> Outcome {
-    ensure(recoveries > 0, || "how many recoveries?".to_owned())?;
+/// Runs seeds from `from` on until the goal is reached; fails where a seed failed.
+pub fn run(workspace: &Workspace, from: u64, goal: Goal) -> Outcome {
+    ensure(goal.recoveries > 0, || "how many recoveries?".to_owned())?;
     let build = ["build", "--release", "--package", "stele-sim"];
     workspace.cargo(&build).stream()?;
     let logs = workspace.target.join("sim-runs").join(from.to_string());
@@ -119,7 +159,7 @@ pub fn run(workspace: &Workspace, from: u64, recoveries: u64) -> Outcome {
     let campaign = Campaign {
         program: workspace.target.join("release").join("stele-sim"),
         logs,
-        recoveries,
+        goal,
         started: Instant::now(),
         state: Mutex::new(State {
             next: from,
@@ -140,8 +180,8 @@ pub fn run(workspace: &Workspace, from: u64, recoveries: u64) -> Outcome {
 impl Campaign {
     /// One process after the other, until it is enough.
     fn work(&self) {
-        while let Some(first) = self.next_range() {
-            let ran = self.run_range(first);
+        while let Some((first, kind)) = self.next_range() {
+            let ran = self.run_range(first, kind);
             let mut state = self.state.lock().expect("no worker panics");
             match ran {
                 Ok((totals, failures)) => {
@@ -159,16 +199,16 @@ impl Campaign {
         }
     }
 
-    fn next_range(&self) -> Option<u64> {
+    fn next_range(&self) -> Option<(u64, &'static Kind)> {
         let mut state = self.state.lock().expect("no worker panics");
-        let enough = state.totals.budgeted() >= self.recoveries || state.broken.is_some();
+        let kind = self.goal.next(state.totals)?;
         let first = state.next;
-        state.next = first.checked_add(RANGE_SEEDS)?;
-        (!enough).then_some(first)
+        state.next = first.checked_add(kind.seeds)?;
+        state.broken.is_none().then_some((first, kind))
     }
 
-    fn run_range(&self, first: u64) -> Outcome<(Totals, Vec<String>)> {
-        let range = format!("{first}..{}", first + RANGE_SEEDS);
+    fn run_range(&self, first: u64, kind: &Kind) -> Outcome<(Totals, Vec<String>)> {
+        let range = format!("{first}..{}", first + kind.seeds);
         let run = Run::new("nice")
             .args(["-n", NICENESS])
             .arg(&self.program)
@@ -176,10 +216,11 @@ impl Campaign {
                 "--seeds",
                 &range,
                 "--steps",
-                STEPS,
+                kind.steps,
                 "--inspect",
                 INSPECT_PERMILLE,
             ])
+            .args(kind.more)
             .deadline(RANGE_DEADLINE);
         let keep = KEEP_MEMORY.iter();
         let finished = keep
@@ -237,7 +278,7 @@ fn failures_in(output: &str) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Totals, failures_in};
+    use super::{Goal, Totals, failures_in};
 
     const OUTPUT: &str = "FAILED seed 7 after 9 events, 1 of them work: LOST\nreproduce: stele-sim --seed 7\nseeds 3\n\
                           totals seeds=3 operations=40 budgeted=30 beyond=2 versions_read=9 failed=1\ntrace 00\n";
@@ -252,6 +293,21 @@ mod tests {
             Some(Totals([6, 80, 60, 4, 18, 2]))
         );
         assert_eq!(Totals::read("totals seeds=3\n"), None);
+    }
+
+    #[test]
+    fn long_sessions_follow_once_there_were_enough_recoveries() {
+        let goal = Goal {
+            recoveries: 100,
+            operations: 500,
+        };
+        let next = |operations, budgeted| {
+            let totals = Totals([1, operations, budgeted, 0, 0, 0]);
+            goal.next(totals).map(|kind| kind.more.len())
+        };
+        assert_eq!(next(900, 99), Some(0));
+        assert_eq!(next(499, 100), Some(1));
+        assert_eq!(next(500, 100), None);
     }
 
     #[test]

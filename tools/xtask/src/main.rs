@@ -22,6 +22,7 @@ mod suites;
 mod time;
 mod workspace;
 
+use campaign::Goal;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use failure::{Failure, Outcome, ensure};
 use std::process::ExitCode;
@@ -88,6 +89,9 @@ enum Task {
         /// Seed after seed, of 400 steps each, until so many crash recoveries were checked; on all processors.
         #[arg(long, value_name = "N", conflicts_with_all = ["runs", "steps"])]
         recoveries: Option<u64>,
+        /// Then seeds of long sessions, until so many operations of clients were checked in all.
+        #[arg(long, value_name = "N", default_value_t = 0, requires = "recoveries")]
+        operations: u64,
         /// Number of seeds.
         #[arg(long, default_value_t = 1000)]
         runs: u64,
@@ -244,8 +248,16 @@ fn run(workspace: &Workspace, task: Task) -> Outcome {
         Task::Sim {
             seed,
             recoveries: Some(recoveries),
+            operations,
             ..
-        } => campaign::run(workspace, seed, recoveries),
+        } => campaign::run(
+            workspace,
+            seed,
+            Goal {
+                recoveries,
+                operations,
+            },
+        ),
         Task::Sim {
             seed, runs, steps, ..
         } => sim::long(workspace, seed, runs, steps),
