@@ -70,7 +70,7 @@ pub struct Cli {
     #[arg(long, conflicts_with = "subsets")]
     pub people: bool,
     /// Sessions are long: most of what goes on is work and not starts.
-    #[arg(long, conflicts_with_all = ["subsets", "people"])]
+    #[arg(long)]
     pub long: bool,
 }
 
