@@ -70,7 +70,7 @@ impl Area for EvilArea {
 
     fn flush(&self) -> Result<(), DiskError> {
         let moment = self.cache.moment();
-        self.cache.mains().pause();
+        self.cache.pause();
         self.cache.flush(self.owner, moment, &[])
     }
 }

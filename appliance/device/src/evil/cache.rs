@@ -11,14 +11,16 @@ use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::slice;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::fcntl::{FallocateFlags, fallocate};
 
 use super::fate::{Fate, Mood, fate, shuffle};
 use super::mains::Mains;
-use super::plan::Flushes;
+use super::plan::{Flushes, OfDisk};
 use crate::disk::{DiskError, OpKind, byte_count, check_range};
 use crate::limits::{BLOCK, BLOCK_BYTES, EVIL_CACHE_BYTES_MAX};
 use crate::linux::open::disk_error;
@@ -68,6 +70,11 @@ pub struct Cache {
     file: File,
     bytes: u64,
     mains: Mains,
+    /// What each flush takes more than its share.
+    slow: Duration,
+    /// Writes that it takes; then it fails.
+    writes_max: u64,
+    writes: AtomicU64,
     state: Mutex<State>,
 }
 
@@ -83,12 +90,24 @@ pub(super) struct State {
 }
 
 impl Cache {
-    pub(super) fn open(path: &Path, bytes: u64, mains: Mains) -> std::io::Result<Cache> {
+    /// Opens the disk of this number.
+    pub(super) fn open(
+        path: &Path,
+        bytes: u64,
+        number: u64,
+        mains: Mains,
+    ) -> std::io::Result<Cache> {
         let file = OpenOptions::new().read(true).write(true).open(path)?;
+        let of_this = |one: Option<OfDisk>| one.filter(|one| one.disk == number);
+        let slow = of_this(mains.plan().slow).map_or(0, |slow| slow.number);
+        let writes_max = of_this(mains.plan().fail).map_or(u64::MAX, |fail| fail.number);
         Ok(Cache {
             file,
             bytes,
             mains,
+            slow: Duration::from_millis(slow),
+            writes_max,
+            writes: AtomicU64::new(0),
             state: Mutex::new(State {
                 pending: BTreeMap::new(),
                 blocks: BTreeMap::new(),
@@ -112,8 +131,10 @@ impl Cache {
         self.bytes == 0
     }
 
-    pub(super) fn mains(&self) -> &Mains {
-        &self.mains
+    /// A flush takes time.
+    pub(super) fn pause(&self) {
+        self.mains.pause();
+        std::thread::sleep(self.slow);
     }
 
     /// Held while the power is cut.
@@ -185,6 +206,12 @@ impl Cache {
 
     fn hold(&self, owner: Owner, offset: u64, content: Content) -> Result<u64, DiskError> {
         check_range(offset, content.len(), self.bytes)?;
+        if self.writes.fetch_add(1, Ordering::Relaxed) >= self.writes_max {
+            return Err(DiskError::Io {
+                errno: Errno::EIO as i32,
+                op: OpKind::Write,
+            });
+        }
         let mut state = self.powered()?;
         let id = state.add(owner, offset, content);
         // Like a drive with a full cache; the oldest first keeps the most in the air.

@@ -167,7 +167,7 @@ impl Shared {
                 }
             })
             .collect();
-        self.cache.mains().pause();
+        self.cache.pause();
         let flushed = self.cache.flush(self.owner, moment, &own);
         for (id, result) in written {
             self.end(id, result.and(flushed).map(|()| None), None);

@@ -58,7 +58,7 @@ impl Mains {
         self.0.on.load(Ordering::SeqCst)
     }
 
-    /// The cache of the disk at this path; all who open the disk share it.
+    /// The cache of the disk at this path; all who open the disk share it. Disks are numbered from 1 as they come.
     ///
     /// # Errors
     /// What the kernel reports.
@@ -68,7 +68,8 @@ impl Mains {
         if let Some(cache) = caches.get(&path) {
             return Ok(Arc::clone(cache));
         }
-        let cache = Arc::new(Cache::open(&path, bytes, self.clone())?);
+        let number = caches.len() as u64 + 1;
+        let cache = Arc::new(Cache::open(&path, bytes, number, self.clone())?);
         caches.insert(path, Arc::clone(&cache));
         Ok(cache)
     }

@@ -1,4 +1,4 @@
-//! When the power is cut, as one line of text: `seed=7,writes=1200`.
+//! When the power is cut, and which disk is slow or fails, as one line of text: `seed=7,writes=1200`.
 
 use std::fmt;
 use std::str::FromStr;
@@ -23,7 +23,35 @@ pub enum Flushes {
     Ignored,
 }
 
-/// Everything that decides about a cut.
+/// Something about one disk, which is named by the order in which disks were opened, from 1: `3:150`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OfDisk {
+    /// Which.
+    pub disk: u64,
+    /// How long, or how many.
+    pub number: u64,
+}
+
+impl FromStr for OfDisk {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<OfDisk, ()> {
+        let (disk, number) = text.split_once(':').ok_or(())?;
+        let parse = |text: &str| text.parse::<u64>().map_err(|_| ());
+        Ok(OfDisk {
+            disk: parse(disk)?,
+            number: parse(number)?,
+        })
+    }
+}
+
+impl fmt::Display for OfDisk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.disk, self.number)
+    }
+}
+
+/// Everything that decides about a cut, and what else is wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Plan {
     /// Chooses what is lost, torn and written.
@@ -32,13 +60,19 @@ pub struct Plan {
     pub cut: Cut,
     /// Whether flushes are believed.
     pub flushes: Flushes,
+    /// A disk whose flushes take so many milliseconds longer.
+    pub slow: Option<OfDisk>,
+    /// A disk that takes so many writes and no more.
+    pub fail: Option<OfDisk>,
 }
 
 /// Why a line is no plan.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PlanError {
     /// A part that means nothing.
-    #[error("'{0}' is none of seed=N, writes=N, flushes=N and flush=ignored")]
+    #[error(
+        "'{0}' is none of seed=N, writes=N, flushes=N, flush=ignored, slow=DISK:MILLISECONDS and fail=DISK:WRITES"
+    )]
     Unknown(String),
     /// No seed: such a cut could not be told again.
     #[error("a plan needs seed=N")]
@@ -50,6 +84,7 @@ impl FromStr for Plan {
 
     fn from_str(text: &str) -> Result<Plan, PlanError> {
         let (mut seed, mut cut, mut flushes) = (None, Cut::Asked, Flushes::Honest);
+        let (mut slow, mut fail) = (None, None);
         for part in text.split(',') {
             let unknown = || PlanError::Unknown(part.to_owned());
             let (name, value) = part.split_once('=').ok_or_else(unknown)?;
@@ -59,11 +94,19 @@ impl FromStr for Plan {
                 ("writes", Ok(number)) => cut = Cut::AtWrite(number),
                 ("flushes", Ok(number)) => cut = Cut::AtFlush(number),
                 ("flush", _) if value == "ignored" => flushes = Flushes::Ignored,
+                ("slow", _) => slow = Some(value.parse().map_err(|()| unknown())?),
+                ("fail", _) => fail = Some(value.parse().map_err(|()| unknown())?),
                 _ => return Err(unknown()),
             }
         }
         let seed = seed.ok_or(PlanError::NoSeed)?;
-        Ok(Plan { seed, cut, flushes })
+        Ok(Plan {
+            seed,
+            cut,
+            flushes,
+            slow,
+            fail,
+        })
     }
 }
 
@@ -75,9 +118,15 @@ impl fmt::Display for Plan {
             Cut::AtWrite(number) => write!(f, ",writes={number}")?,
             Cut::AtFlush(number) => write!(f, ",flushes={number}")?,
         }
-        match self.flushes {
-            Flushes::Honest => Ok(()),
-            Flushes::Ignored => f.write_str(",flush=ignored"),
+        if self.flushes == Flushes::Ignored {
+            f.write_str(",flush=ignored")?;
+        }
+        if let Some(slow) = self.slow {
+            write!(f, ",slow={slow}")?;
+        }
+        match self.fail {
+            Some(fail) => write!(f, ",fail={fail}"),
+            None => Ok(()),
         }
     }
 }

@@ -3,12 +3,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::fate::{Fate, Mood, fate};
-use super::{Cut, EvilArea, EvilDisk, Flushes, Mains, Plan, PlanError};
+use super::{Cut, EvilArea, EvilDisk, Flushes, Mains, OfDisk, Plan, PlanError};
 use crate::area::Area;
 use crate::buffer::{Buffer, BufferMut};
 use crate::conformance::{self, EXAM_DISK_BYTES};
 use crate::disk::{BlockingDisk, Disk, DiskError, Op, OpId, no_waker};
-use crate::limits::SECTOR_BYTES;
+use crate::limits::{BLOCK_BYTES, SECTOR_BYTES};
 use crate::linux::open::OpenMode;
 use crate::sim::rng::SimRng;
 
@@ -19,6 +19,8 @@ fn plan(seed: u64) -> Plan {
         seed,
         cut: Cut::Asked,
         flushes: Flushes::Honest,
+        slow: None,
+        fail: None,
     }
 }
 
@@ -296,16 +298,39 @@ fn tears_lie_between_sectors_and_inside_the_write() {
 }
 
 #[test]
+fn a_disk_fails_after_so_many_writes_and_another_does_not() {
+    let directory = tempfile::tempdir().expect("temporary directory");
+    let fail = Some(OfDisk { disk: 2, number: 3 });
+    let mains = mains(Plan { fail, ..plan(1) });
+    let taken = |name: &str| {
+        let mut disk = disk(&mains, &directory.path().join(name));
+        let mut writes = (0..5).map(|_| disk.write_durable_at(0, filled(BLOCK_BYTES, 1)));
+        writes.position(|done| done.is_err())
+    };
+    assert_eq!(taken("first"), None);
+    assert_eq!(taken("second"), Some(3));
+}
+
+#[test]
 fn a_plan_is_a_line_of_text() {
     for text in [
         "seed=7",
         "seed=7,writes=12",
         "seed=1,flushes=3,flush=ignored",
+        "seed=1,slow=3:150,fail=2:4000",
     ] {
         assert_eq!(text.parse::<Plan>().expect("a plan").to_string(), text);
     }
     assert_eq!("writes=3".parse::<Plan>(), Err(PlanError::NoSeed));
-    for text in ["", "seed", "seed=x", "seed=1,now=1", "seed=1,flush=never"] {
+    for text in [
+        "",
+        "seed",
+        "seed=x",
+        "seed=1,now=1",
+        "seed=1,flush=never",
+        "seed=1,slow=3",
+        "seed=1,fail=x:1",
+    ] {
         let refused = text.parse::<Plan>();
         assert!(matches!(refused, Err(PlanError::Unknown(_))), "{text}");
     }

@@ -37,6 +37,14 @@ const ROUNDS_PER_VAULT: u64 = 25;
 const DEATH_MAX: Duration = Duration::from_secs(20);
 /// Attempts at catching a disk that ignores flushes; now and then its cut happens to lose nothing.
 const LIES_MAX: u64 = 5;
+/// What a flush of a slow disk takes more than one of the others.
+const SLOW_MS: u64 = 150;
+/// Writes after which a disk fails: the journal has left the slow one by then.
+const FAIL_WRITES: u64 = 1_500;
+/// What the server says when it has begun the journal anew.
+const MOVED: &str = "the journal was begun anew";
+/// Within this time it must have.
+const MOVE_MAX: Duration = Duration::from_secs(120);
 /// What only a build with evil disks says.
 const MARK: &[u8] = b"EVIL DISKS";
 
@@ -129,6 +137,10 @@ pub fn run(workspace: &Workspace, programs: &Programs, rounds: u64, seed: u64) -
     ledger.case("a disk that ignores flushes is caught", || {
         caught_lying(workspace, &evil, inspect, seed)
     });
+    ledger.case(
+        "a vault goes on when a disk fails while another is slow",
+        || goes_on_by_itself(workspace, &evil, seed),
+    );
     let mut total = Tally::default();
     let mut left = rounds;
     for vault in 0.. {
@@ -176,6 +188,65 @@ fn caught_lying(workspace: &Workspace, evil: &Path, inspect: &Path, seed: u64) -
     Err(Failure::new(format!(
         "{LIES_MAX} cuts of disks that flush nothing went unnoticed"
     )))
+}
+
+/// The journal has left a slow disk when one of the two others fails: the engine starts again by itself, on the slow
+/// one and the third, and nothing that was acknowledged is lost.
+fn goes_on_by_itself(workspace: &Workspace, evil: &Path, seed: u64) -> Outcome {
+    let scratch = workspace.scratch("powercut-slow")?;
+    let vault = scratch.join("vault");
+    let plan = format!("seed={seed},slow=3:{SLOW_MS},fail=2:{FAIL_WRITES}");
+    let mut server = Server::start_with(evil, &vault, &plan)?;
+    server.client().create_bucket(BUCKET, true)?.expect(200)?;
+    let mut rng = Rng::new(seed);
+    let mut books: Vec<Book> = (0..WORKERS)
+        .map(|at| Book::new(&format!("w{at}/")))
+        .collect();
+    let load = Load::new(BUCKET, 0);
+    // It answers 503 while it starts again.
+    load.killed.store(true, Ordering::SeqCst);
+    let clients: Vec<_> = books.iter().map(|_| server.client()).collect();
+    let seen = std::thread::scope(|threads| {
+        for (book, client) in books.iter_mut().zip(clients) {
+            let (load, rng) = (&load, Rng::new(rng.next()));
+            threads.spawn(move || load.work(book, client, rng));
+        }
+        let seen = said_within(&mut server, MOVED, MOVE_MAX);
+        // What is acknowledged from here on is so by the two that are left.
+        std::thread::sleep(Duration::from_millis(LOAD_MS_MAX));
+        load.stop.store(true, Ordering::SeqCst);
+        seen
+    });
+    seen.map_err(|failure| failure.and(&server.said()))?;
+    let before: usize = books.iter().map(Book::count).sum();
+    server
+        .client()
+        .create_bucket("another-bucket", true)?
+        .expect(200)?;
+    let all = |server: &Server, books: &mut Vec<Book>| {
+        verify_all(&server.endpoint, BUCKET, books, Scope::All, false)
+            .map_err(|failure| failure.and(&server.said()))
+    };
+    let found = all(&server, &mut books)?;
+    server.stop()?;
+    let server = Server::start_with(evil, &vault, "seed=1")?;
+    all(&server, &mut books)?;
+    println!(
+        "        {before} versions acknowledged, {} read back and right",
+        found.right
+    );
+    server.stop()
+}
+
+/// Waits until the server has printed this.
+fn said_within(server: &mut Server, text: &str, patience: Duration) -> Outcome {
+    let end = Instant::now() + patience;
+    while !server.output()?.contains(text) {
+        server.expect_alive()?;
+        ensure(Instant::now() < end, || format!("it never said: {text}"))?;
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    Ok(())
 }
 
 impl<'a> Campaign<'a> {
