@@ -305,7 +305,7 @@ impl EngineThread {
     /// A start moves the journal, which is worth trying now and then: disks that fail again and again end each.
     fn is_move_due(&self) -> bool {
         let rested = |at: Instant| at.elapsed() >= Duration::from_millis(MOVE_PAUSE_MS);
-        self.engine.is_journal_stranded() && self.moved.is_none_or(rested)
+        self.engine.is_move_wanted() && self.index.is_idle() && self.moved.is_none_or(rested)
     }
 
     fn locals_wait(&self) -> bool {
@@ -316,10 +316,10 @@ impl EngineThread {
     fn again(&self) -> StartedFor {
         if self.engine.is_index_lost() {
             StartedFor::IndexLost
-        } else if self.engine.is_journal_stranded() {
-            StartedFor::JournalStranded
-        } else {
+        } else if self.engine.is_cut_wanted() {
             StartedFor::KeysCut
+        } else {
+            StartedFor::JournalStranded
         }
     }
 

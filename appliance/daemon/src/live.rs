@@ -218,9 +218,11 @@ fn reasons(engine: &EngineStatus) -> Vec<String> {
                 "the journal is being begun anew on the disks that are left"
             }
         };
-        reasons.push(format!(
-            "{what}, clients are told to come back: {done} of {frames} journal frames replayed"
-        ));
+        let done = match frames {
+            0 => String::new(),
+            frames => format!(": {done} of {frames} journal frames replayed"),
+        };
+        reasons.push(format!("{what}, clients are told to come back{done}"));
     }
     if engine.full {
         reasons.push("no room for new data".to_owned());

@@ -161,8 +161,8 @@ pub enum Refusal {
     /// The pool accepts no writes now.
     #[error("the vault is read-only: {0}")]
     ReadOnly(String),
-    /// The index is being rebuilt.
-    #[error("the vault is rebuilding its index; try again")]
+    /// The vault is being started again, as when its index is made anew.
+    #[error("the vault is being started again; try again")]
     Rebuilding,
     /// Stored bytes could not be verified on any present disk.
     #[error(

@@ -99,9 +99,14 @@ pub enum Refusal {
     /// Read-only.
     #[error("the vault is read-only: {0}")]
     ReadOnly(ReadOnlyReason),
-    /// Index being rebuilt.
-    #[error("the vault is rebuilding its index; try again")]
+    /// The vault is being started again, as when its index is made anew.
+    #[error("the vault is being started again; try again")]
     Rebuilding,
+    /// Nothing is written any more, and this was being written.
+    #[error(
+        "the vault stopped taking writes while this was being written: whether it was done shows when it takes them again"
+    )]
+    Undecided,
     /// No verified copy on any present disk.
     #[error("stored bytes could not be verified on any present disk (segment {segment}, {place})")]
     Damaged {

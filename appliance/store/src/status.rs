@@ -380,16 +380,16 @@ impl Engine {
                 .all(|m| matches!(m.state, MemberState::Active | MemberState::Drained));
         let whole = self.healer.counts().lost.is_empty();
         let state = match (&self.read_only, whole, all_active) {
-            (Some(_), _, _) => PoolState::ReadOnly,
-            (None, false, _) => PoolState::Suspect,
-            (None, true, false) => PoolState::Degraded,
-            (None, true, true) => PoolState::Ok,
+            (Some(_), _, _) if !self.stranded => PoolState::ReadOnly,
+            (_, false, _) => PoolState::Suspect,
+            (_, true, false) => PoolState::Degraded,
+            (_, true, true) => PoolState::Ok,
         };
         let log = self.journal.log();
         Status {
             pool: self.pool.id,
             state,
-            read_only: self.read_only.clone(),
+            read_only: self.read_only.clone().filter(|_| !self.stranded),
             disks: self.disk_status(),
             epoch: self.journal.epoch().get(),
             log_size: log.next.get(),
@@ -408,8 +408,11 @@ impl Engine {
             full: !self.has_room(),
             counters: self.counters,
             index: self.index_usage.clone(),
-            rebuilding: None,
-            started_for: StartedFor::default(),
+            rebuilding: self.stranded.then_some((0, 0)),
+            started_for: match self.stranded {
+                true => StartedFor::JournalStranded,
+                false => StartedFor::default(),
+            },
             flags: self.pool.flags,
             alarms: self.alarms.recent.iter().cloned().collect(),
             heal: self.heal_status(),

@@ -429,11 +429,13 @@ impl SegmentJudge<'_> {
         copies.is_some_and(|copies| noes + copies.min(2) > copies)
     }
 
-    /// Whether the vault was stopped in order after the segment was begun.
+    /// Whether the vault was stopped in order after the segment was begun, by its header or its first frame.
     fn is_stopped(&self) -> bool {
-        let header = self.facts.header.as_ref();
+        let header = self.facts.header.as_ref().map(|header| header.epoch);
+        let first = self.facts.frames.first();
+        let begun = header.or(first.map(|first| first.frame.header.epoch));
         let stopped = self.evidence.clean_stop;
-        stopped.is_some_and(|epoch| header.is_none_or(|header| header.epoch <= epoch))
+        stopped.is_some_and(|epoch| begun.is_none_or(|begun| begun <= epoch))
     }
 
     /// Of three copies one may lag: its disk holds no later journal frame, the vault did not stop in

@@ -34,7 +34,7 @@ pub struct Context {
     pub damaged: u64,
     /// A disk does not do what it says just now, which the index cannot see.
     pub index_at_risk: bool,
-    /// The vault takes no writes until it is started again, which it does by itself.
+    /// A disk was hurt, and the vault takes no writes until it is started again, which it does by itself.
     pub stranded: bool,
     /// Where the disks of a failing run are written.
     pub images: Option<std::path::PathBuf>,

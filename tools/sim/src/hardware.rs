@@ -233,11 +233,12 @@ impl Hardware {
         })
     }
 
-    /// How many disks have nothing of the pool to show.
+    /// How many disks that were hurt have nothing of the pool to show, where so many may be that content is lost.
     #[must_use]
     pub fn bare_count(&self) -> usize {
         let bare = |slot: &&Slot| !slot.drained && (!slot.present || slot.blank);
-        self.slots.iter().filter(bare).count()
+        let count = self.slots.iter().filter(bare).count();
+        if self.beyond_budget { count } else { 0 }
     }
 
     /// Whether every disk that was not drained is plugged in and holds what the pool wrote.

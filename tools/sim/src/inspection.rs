@@ -176,9 +176,7 @@ pub fn check(
         let is_frame = damage.area == Area::Segment && damage.frame.is_some() && !damage.good_copy;
         let may_be_lost =
             is_frame && is_lacked_there(damage, &report, &is_hurt) && lacks_chunks(&report);
-        // The frame is whole; what it cites was on disks that were hurt or replaced.
-        let may_lack =
-            hardware.may_lack_content() && damage.what.contains("chunks that no disk holds");
+        let may_lack = hardware.may_lack_content() && says_missing(damage);
         if may_lag || is_beyond || may_be_torn || may_be_lost || may_lack {
             continue;
         }
@@ -201,6 +199,13 @@ pub fn check(
         return Err(Violation::Inspection { when, what });
     }
     Ok(())
+}
+
+/// Whether something is on none of the disks: it was on some that were hurt or replaced, and what filled those had
+/// nothing to give.
+fn says_missing(damage: &Damage) -> bool {
+    const WORDS: [&str; 3] = ["chunks that no disk holds", "blank", "missing"];
+    !damage.good_copy && WORDS.iter().any(|word| damage.what.contains(word))
 }
 
 /// Whether a hurt disk lacks the same frame.

@@ -4,12 +4,12 @@
 mod drains;
 pub mod enumeration;
 mod people;
+mod starts;
 
 use std::sync::Arc;
 
 use stele_device::clock::Clock;
 use stele_device::disk::Disk;
-use stele_device::sim::disk::SimDiskHandle;
 use stele_device::sim::entropy::SimEntropy;
 use stele_device::sim::keyprovider::SimKeys;
 use stele_store::engine::World;
@@ -21,12 +21,11 @@ use stele_store::status::Alarm;
 use crate::context::Context;
 use crate::driver::{Machine, now};
 use crate::error::{Halt, Run, Violation};
-use crate::hardware::{Hardware, check_majority};
+use crate::hardware::Hardware;
 use crate::inspection;
 use crate::limits::{
-    CUT_START_COUNT_MAX, DAY_MS, DISK_BYTES, FULL_CHECK_INTERVAL, INDEX_BYTES, INDEX_CACHE_BYTES,
-    KEYSTATE_BYTES, LIFE_CONTENT_BYTES_MAX, LIFE_RECOVERY_COUNT_MAX, LIFE_VERSION_COUNT_MAX,
-    READ_SHARE,
+    DAY_MS, FULL_CHECK_INTERVAL, INDEX_BYTES, INDEX_CACHE_BYTES, KEYSTATE_BYTES,
+    LIFE_CONTENT_BYTES_MAX, LIFE_RECOVERY_COUNT_MAX, LIFE_VERSION_COUNT_MAX, READ_SHARE,
 };
 use crate::oracle::reconcile::Circumstances;
 use crate::oracle::{Oracle, survey};
@@ -62,6 +61,8 @@ pub struct Life<'a> {
     waited: u64,
     /// Everything was read again before this session ended.
     scrubbed: bool,
+    /// The index was lost: the next start makes it anew, as the server does.
+    new_index: bool,
     /// The last start: every version is read to its last byte.
     ending: bool,
     /// Events of work left for the whole run.
@@ -110,6 +111,7 @@ impl<'a> Life<'a> {
             left_out: None,
             waited: 0,
             scrubbed: false,
+            new_index: false,
             ending: false,
             steps_left,
         }
@@ -213,6 +215,7 @@ impl<'a> Life<'a> {
             new_bucket: self.swarm.new_bucket,
             heal: self.swarm.heal_plan(),
             ahead_bytes: self.swarm.ahead_bytes,
+            new_index: self.new_index,
             ..OpenOptions::default()
         }
     }
@@ -244,99 +247,6 @@ impl<'a> Life<'a> {
         let mut machine = Machine::new(opened, (power, pulse), clock, self.next_request);
         machine.set_slow(self.swarm.slow);
         Ok(machine)
-    }
-
-    /// Starts the machine, through power cuts that strike during the start. None when the pool need
-    /// not open, with two disks at fault.
-    fn start(&mut self, crashed: bool) -> Result<Option<Machine>, Violation> {
-        let mut cuts = 0;
-        loop {
-            self.rest()?;
-            if crashed || cuts > 0 {
-                self.inspect("after a crash", false)?;
-            }
-            let at_work = self.context.rng.permille(300);
-            if at_work {
-                self.hardware.hurt_at_work(self.context, &self.swarm);
-            }
-            if self.swarm.foreign && self.context.rng.permille(200) {
-                self.meet_foreign()?;
-            }
-            let cut =
-                cuts < CUT_START_COUNT_MAX && self.context.rng.permille(self.swarm.cuts_at_start);
-            if cut {
-                self.cut_within(400);
-            }
-            let labels = match self.swarm.subsets {
-                true => self.hardware.label_picture(),
-                false => None,
-            };
-            self.hardware.note_activations();
-            let opened = self.open();
-            if !self.hardware.power().is_on() {
-                self.context.say(format_args!("power cut at the start"));
-                self.context.report.cuts += 1;
-                self.context.report.cuts_at_start += 1;
-                cuts += 1;
-                self.hardware.cut(self.context);
-                self.hardware.settle();
-                if let Ok(machine) = opened {
-                    self.hardware.cut_behind(&machine.engine().status());
-                }
-                continue;
-            }
-            self.hardware.power().restore();
-            return match opened {
-                Ok(machine) => {
-                    let status = machine.engine().status();
-                    // With two disks behind, nothing that is here need know.
-                    if self.swarm.budget != Budget::TwoDisks {
-                        self.hardware.check_members(&status)?;
-                    }
-                    check_majority(labels, &status)?;
-                    self.hardware.started(self.context, &status);
-                    let must_serve = self.hardware.must_serve(&self.swarm);
-                    self.oracle.must_serve(must_serve);
-                    Ok(Some(machine))
-                }
-                Err(error) if self.oracle.is_lenient() => {
-                    self.context.say(format_args!("does not open: {error}"));
-                    self.context.report.refused += 1;
-                    Ok(None)
-                }
-                Err(error) => Err(Violation::Open { error }),
-            };
-        }
-    }
-
-    /// Another pool's disk is plugged in beside ours: the start is refused by name, or goes on without it;
-    /// that disk stays as it is.
-    fn meet_foreign(&mut self) -> Result<(), Violation> {
-        let seed = self.context.rng.next();
-        let foreign = SimDiskHandle::new(DISK_BYTES, seed);
-        let params = self.params();
-        let mut world = self.world();
-        let now = now(&self.context.clock);
-        let made = create(vec![Box::new(foreign.open())], &params, &mut world, now);
-        made.map_err(|error| Violation::Create {
-            error: error.to_string(),
-        })?;
-        let before = foreign.digest();
-        let world = self.world();
-        let options = self.options();
-        let mut areas = self.hardware.areas();
-        let (mut disks, _) = self.hardware.open();
-        disks.push(Some(Box::new(foreign.open())));
-        let opened = open(disks, &mut *areas, world, &options, now);
-        self.context.report.fault("another pool's disk");
-        self.context
-            .say(format_args!("with another pool's disk: {}", opened.is_ok()));
-        drop(opened);
-        if foreign.digest() == before {
-            Ok(())
-        } else {
-            Err(Violation::ForeignWritten)
-        }
     }
 
     /// The machine is off for a while, and the victims suffer.
@@ -408,6 +318,8 @@ impl<'a> Life<'a> {
     }
 
     fn part_with(&mut self, machine: Machine, ending: Ending) {
+        let moves = ending == Ending::Kill && machine.engine().is_move_wanted();
+        self.new_index = machine.engine().is_index_lost();
         match ending {
             Ending::Stop => {
                 self.context.report.stops += 1;
@@ -427,7 +339,12 @@ impl<'a> Life<'a> {
                 drop(machine);
             }
         }
-        self.hardware.settle();
+        self.context.stranded = false;
+        // What is wrong with the disks stays so when the server starts itself again.
+        match moves {
+            true => self.hardware.wake(u64::MAX),
+            false => self.hardware.settle(),
+        }
     }
 
     /// After a start: settles what the crash left open, then compares every byte.
@@ -551,11 +468,12 @@ impl<'a> Life<'a> {
         if turned == Err(Halt::PowerCut) {
             return turned;
         }
-        self.context.stranded = machine.engine().is_journal_stranded();
+        let hurt = self.hardware.is_hurt_now() || self.hardware.is_planned();
+        self.context.stranded = hurt && machine.engine().is_journal_stranded();
         self.workload
             .hear(machine, self.context, &mut self.oracle, &self.swarm)?;
         // The server starts itself again then.
-        match self.context.stranded {
+        match machine.engine().is_move_wanted() {
             true => Err(Halt::Restart),
             false => turned,
         }

@@ -11,7 +11,7 @@ use stele_device::disk::Disk;
 use stele_store::engine::{DiskRefusal, DrainRefusal};
 use stele_store::policy::wiping::NotWiped;
 use stele_store::recovery::{Opened, Progress};
-use stele_store::request::Refusal;
+use stele_store::request::{Refusal, RequestId};
 use stele_store::status::StartedFor;
 
 use super::{Asker, EngineThread, Local};
@@ -43,7 +43,6 @@ impl EngineThread {
                 tracing::info!("the keys of an approved destruction are being cut")
             }
             StartedFor::JournalStranded => {
-                self.moved = Some(Instant::now());
                 tracing::warn!(
                     "too few of the disks that are left have the journal; it is begun anew on all of them"
                 );
@@ -103,7 +102,13 @@ impl EngineThread {
     }
 
     fn take(&mut self, mut opened: Opened) -> Outcome<()> {
-        opened.engine.take_over_from(&self.engine, self.started_for);
+        opened.engine.take_over_from(&self.engine);
+        if opened.report.index_rebuilt {
+            opened.engine.note_index_made_anew();
+        }
+        if self.started_for == StartedFor::JournalStranded {
+            self.moved = Some(Instant::now());
+        }
         self.engine = opened.engine;
         self.disks = opened.disks;
         self.index = start_index(opened.index, &self.bell, &self.watch)?;
@@ -112,11 +117,15 @@ impl EngineThread {
 
     /// Whoever waits for an answer of the old engine gets one.
     fn refuse_everybody(&mut self) {
-        for (_, asker) in self.askers.drain() {
+        for (id, asker) in self.askers.drain() {
+            let refusal = match self.engine.is_being_written(RequestId(id)) {
+                true => Refusal::Undecided,
+                false => Refusal::Rebuilding,
+            };
             match asker {
                 // A gateway that went away lost what it had opened with the old engine.
-                Asker::Gateway(reply) => drop(reply.send(Err(Refusal::Rebuilding))),
-                Asker::Local(sender) => drop(sender.send(Err(Refusal::Rebuilding))),
+                Asker::Gateway(reply) => drop(reply.send(Err(refusal))),
+                Asker::Local(sender) => drop(sender.send(Err(refusal))),
                 Asker::Nobody => {}
             }
         }

@@ -52,8 +52,8 @@ pub enum DrainRefusal {
         /// Its number.
         number: u16,
     },
-    /// The index is being made anew.
-    #[error("the index is being made anew; ask again when `stele status` no longer says so")]
+    /// The engine is being started again, as when the index is made anew.
+    #[error("the vault is being started again; ask again when `stele status` no longer says so")]
     Rebuilding,
     /// Nothing is written.
     #[error("the vault is read-only: first plug in what is missing, then restart it")]

@@ -120,20 +120,23 @@ impl Engine {
         };
         self.read_only = Some(reason.clone());
         self.fail_drain("the vault became read-only");
-        let refusal = Refusal::ReadOnly(reason);
-        let queued = self.journal.give_up().into_iter().map(|draft| draft.origin);
-        let flying = self
-            .journal
-            .give_up_flight()
-            .into_iter()
-            .map(|record| record.origin);
-        let origins: Vec<Origin> = queued.chain(flying).collect();
+        let refusal = self.why_read_only().unwrap_or(Refusal::ReadOnly(reason));
+        // A start may find the frame that was on its way.
+        let flying = self.journal.give_up_flight().into_iter();
+        let flying: Vec<Origin> = flying.map(|record| record.origin).collect();
+        self.give_up(flying, &Refusal::Undecided);
+        let queued = self.journal.give_up().into_iter();
+        let queued: Vec<Origin> = queued.map(|draft| draft.origin).collect();
+        self.give_up(queued, &refusal);
+        self.refuse_uploads(&refusal);
+    }
+
+    fn give_up(&mut self, origins: Vec<Origin>, why: &Refusal) {
         for origin in origins {
             if let Origin::Request { id, .. } = origin {
-                self.finish(id, Err(refusal.clone()));
+                self.finish(id, Err(why.clone()));
             }
         }
-        self.refuse_uploads(&refusal);
     }
 
     /// Writes the pool's state into the labels of all active disks.

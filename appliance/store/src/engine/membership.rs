@@ -46,8 +46,8 @@ pub enum DiskRefusal {
         /// Its number.
         number: u16,
     },
-    /// The index is being made anew.
-    #[error("the index is being made anew; ask again when `stele status` no longer says so")]
+    /// The engine is being started again, as when the index is made anew.
+    #[error("the vault is being started again; ask again when `stele status` no longer says so")]
     Rebuilding,
     /// One disk at a time.
     #[error("disk {number} is being drained; wait until that is done")]

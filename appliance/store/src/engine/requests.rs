@@ -180,8 +180,8 @@ impl Engine {
             _ => None,
         };
         let writes = claim.is_some() || matches!(command, Command::OpenPut { .. });
-        if let Some(reason) = self.read_only.clone().filter(|_| writes) {
-            return Err(Refusal::ReadOnly(reason));
+        if let Some(refusal) = self.why_read_only().filter(|_| writes) {
+            return Err(refusal);
         }
         let adds = matches!(
             command,
@@ -442,8 +442,8 @@ impl Engine {
 
     /// Hands a decision's records to the journal; the answer follows when they are applied.
     fn write(&mut self, id: RequestId, mut drafts: Vec<crate::draft::Draft>, after: After) {
-        if let Some(reason) = self.read_only.clone() {
-            return self.finish(id, Err(Refusal::ReadOnly(reason)));
+        if let Some(refusal) = self.why_read_only() {
+            return self.finish(id, Err(refusal));
         }
         if let Err(refusal) = self.promise_records(id, &drafts) {
             return self.finish(id, Err(refusal));

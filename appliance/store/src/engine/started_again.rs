@@ -1,8 +1,8 @@
 //! An engine that is started again while its process goes on serving: why, and what it takes over from the one before.
 
 use super::Engine;
-use crate::request::StreamId;
-use crate::status::StartedFor;
+use crate::pool::Member;
+use crate::request::{Refusal, RequestId, StreamId};
 
 impl Engine {
     /// Whether the engine is to be opened again so that keys are cut.
@@ -18,9 +18,35 @@ impl Engine {
         self.stranded
     }
 
+    /// Whether the engine is to be opened again so that the journal is moved. Not while a disk that is needed then
+    /// still has writes to finish: it catches up, or is put out in its time, and then a start would change nothing.
+    #[must_use]
+    pub fn is_move_wanted(&self) -> bool {
+        let writes = self.io.waits_to_write();
+        let needed = |slot| self.pool.member_at(slot).is_some_and(Member::is_active);
+        let busy = writes.iter().any(|(slot, _)| needed(*slot));
+        self.stranded && !busy
+    }
+
+    /// Whether the records of a request were handed over to be written: then nobody knows yet whether it was done.
+    #[must_use]
+    pub fn is_being_written(&self, id: RequestId) -> bool {
+        let pending = self.pending.get(&id);
+        pending.is_some_and(|pending| pending.after.is_some())
+    }
+
+    /// Why nothing is written.
+    pub(super) fn why_read_only(&self) -> Option<Refusal> {
+        let reason = self.read_only.clone()?;
+        Some(match self.stranded {
+            true => Refusal::Rebuilding,
+            false => Refusal::ReadOnly(reason),
+        })
+    }
+
     /// Takes over from the engine that could not go on: its counts, alarms and clock, and its numbers, so that nobody who
     /// still has one of a stream of that engine is taken for the owner of another.
-    pub fn take_over_from(&mut self, before: &Engine, why: StartedFor) {
+    pub fn take_over_from(&mut self, before: &Engine) {
         self.next_number = self.next_number.max(before.next_number);
         self.refused.after(StreamId(self.next_number));
         self.counters = before.counters;
@@ -36,8 +62,10 @@ impl Engine {
             self.sign_with(known.to_vec());
         }
         self.receipts.remember_those_of(&before.receipts);
-        if why != StartedFor::JournalStranded {
-            self.alarms.index_rebuilt(self.clock.latest());
-        }
+    }
+
+    /// The index was made anew while the vault was served.
+    pub fn note_index_made_anew(&mut self) {
+        self.alarms.index_rebuilt(self.clock.latest());
     }
 }

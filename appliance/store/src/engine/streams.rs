@@ -199,14 +199,15 @@ impl Engine {
     pub(super) fn put_data(&mut self, stream: StreamId, piece: Piece) -> Result<(), Refusal> {
         let full = CHUNK_PLAIN_BYTES_MAX as usize;
         let now = self.now.monotonic_ms;
+        let read_only = self.why_read_only();
         let Some(put) = self.puts.get_mut(&stream) else {
             return Err(self.refused.why(stream, now));
         };
         if put.commit.is_some() || put.ended || piece.len > full {
             return Err(Refusal::NoSuchStream);
         }
-        if let Some(reason) = self.read_only.clone() {
-            self.refuse_upload(stream, &Refusal::ReadOnly(reason));
+        if let Some(refusal) = read_only {
+            self.refuse_upload(stream, &refusal);
             return Err(self.refused.why(stream, now));
         }
         if piece.len == 0 {
@@ -368,8 +369,8 @@ impl Engine {
 
     /// The lane cannot take another segment: uploads that wait for it are refused.
     pub(super) fn lane_full(&mut self) {
-        let why = self.read_only.clone().map(Refusal::ReadOnly);
-        self.refuse_uploads(&why.unwrap_or(Refusal::Full));
+        let why = self.why_read_only().unwrap_or(Refusal::Full);
+        self.refuse_uploads(&why);
     }
 
     /// Gives an upload up. Its client hears why: now if it waits, else when it asks again.

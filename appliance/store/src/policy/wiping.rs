@@ -108,8 +108,8 @@ pub enum NotWiped {
     /// Things are moving.
     #[error("a disk is being filled or drained; wait until that is done")]
     Moving,
-    /// The index is being made anew.
-    #[error("the index is being made anew; ask again when `stele status` no longer says so")]
+    /// The engine is being started again, as when the index is made anew.
+    #[error("the vault is being started again; ask again when `stele status` no longer says so")]
     Rebuilding,
     /// Nothing is written.
     #[error("the vault is read-only, and cannot write down what is done")]

@@ -144,7 +144,9 @@ fn a_journal_left_on_one_disk_refuses_writes_until_the_next_start() {
     turns(&mut vault);
     let answer = vault.replies.remove(&waiting);
     let refused = answer.map(|answer| answer.unwrap_err());
-    assert!(matches!(refused, Some(Refusal::ReadOnly(_))), "{refused:?}");
+    assert_eq!(refused, Some(Refusal::Undecided), "it was on its way");
+    let refused = vault.open_put(&name("b", "k"), object()).unwrap_err();
+    assert!(matches!(refused, Refusal::ReadOnly(_)), "{refused:?}");
     drop(vault);
     rig.crash();
     // What failed was the cabling.

@@ -9,7 +9,6 @@ use stele_store::index::{IndexOptions, IndexStore, Opened};
 use stele_store::index::{Memtable, Table, keys};
 use stele_store::keys::copies::{KeyDisk, load};
 use stele_store::request::{Answer, Command, LockWish, Metadata, Purpose};
-use stele_store::status::StartedFor;
 
 use crate::support::steps::turns;
 use crate::support::{DISK_BYTES, PARAMS, Rig, Running, content, name};
@@ -126,8 +125,7 @@ fn an_engine_that_takes_over_goes_on_with_the_clock() {
         after.engine.status().compliance < told,
         "the journal does not know of the hour"
     );
-    after
-        .engine
-        .take_over_from(&before.engine, StartedFor::IndexLost);
+    after.engine.take_over_from(&before.engine);
+    after.engine.note_index_made_anew();
     assert!(after.engine.status().compliance >= told);
 }

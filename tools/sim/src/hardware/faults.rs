@@ -177,7 +177,11 @@ impl Hardware {
             let handle = &slot.handle;
             // Nothing lies there, so that no scrub reads it; a later segment may have a gap there.
             let blocks = at / 4096..=(at + length - 1) / 4096;
-            let units = self.geometry.index_offset().get();
+            // Only the first two disks have an index area; elsewhere the units begin earlier.
+            let units = match number {
+                0 | 1 => self.geometry.extents_offset().get(),
+                _ => self.geometry.index_offset().get(),
+            };
             slot.astray |= blocks
                 .into_iter()
                 .any(|block| 4096 * block >= units && handle.is_blank(4096 * block, 4096));

@@ -296,6 +296,7 @@ impl Life<'_> {
             workload: Workload::default(),
             key_seed: self.key_seed,
             next_request: self.next_request,
+            new_index: false,
             recoveries: 0,
             waited: 0,
             left_out: None,

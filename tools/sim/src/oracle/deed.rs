@@ -348,6 +348,7 @@ pub fn kind(refusal: &Refusal) -> &'static str {
         Refusal::Full => "Full",
         Refusal::ReadOnly(_) => "ReadOnly",
         Refusal::Rebuilding => "Rebuilding",
+        Refusal::Undecided => "Undecided",
         Refusal::Damaged { .. } => "Damaged",
         Refusal::NoSuchStream => "NoSuchStream",
         Refusal::Stopping => "Stopping",

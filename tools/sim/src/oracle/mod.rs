@@ -213,15 +213,16 @@ impl Oracle {
             }
             "Busy" => true,
             "Stopping" => self.stopping,
-            "ReadOnly" => {
+            "ReadOnly" | "Undecided" => {
                 self.read_only = true;
                 if asked.deed.changes() {
                     context.report.unknown += 1;
                     self.unknown.push(asked.clone());
                 }
-                self.lenient || !self.must_serve || context.stranded
+                let stranded = context.stranded && name == "Undecided";
+                self.lenient || !self.must_serve || stranded
             }
-            "Rebuilding" if context.index_at_risk => true,
+            "Rebuilding" if context.index_at_risk || context.stranded => true,
             "Damaged" | "Rebuilding" => {
                 context.report.refused += 1;
                 self.lenient

@@ -1,0 +1,120 @@
+//! Starts of a vault: through power cuts that strike during them, and beside another pool's disk.
+
+use stele_device::sim::disk::SimDiskHandle;
+use stele_store::recovery::{create, open};
+use stele_store::status::Status;
+
+use super::Life;
+use crate::driver::{Machine, now};
+use crate::error::Violation;
+use crate::hardware::check_majority;
+use crate::limits::{CUT_START_COUNT_MAX, DISK_BYTES};
+use crate::swarm::Budget;
+
+impl Life<'_> {
+    /// Starts the machine, through power cuts that strike during the start. None when the pool need
+    /// not open, with two disks at fault.
+    pub(super) fn start(&mut self, crashed: bool) -> Result<Option<Machine>, Violation> {
+        let mut cuts = 0;
+        loop {
+            self.rest()?;
+            if crashed || cuts > 0 {
+                self.inspect("after a crash", false)?;
+            }
+            let at_work = self.context.rng.permille(300);
+            if at_work {
+                self.hardware.hurt_at_work(self.context, &self.swarm);
+            }
+            if self.swarm.foreign && self.context.rng.permille(200) {
+                self.meet_foreign()?;
+            }
+            let cut =
+                cuts < CUT_START_COUNT_MAX && self.context.rng.permille(self.swarm.cuts_at_start);
+            if cut {
+                self.cut_within(400);
+            }
+            let labels = match self.swarm.subsets {
+                true => self.hardware.label_picture(),
+                false => None,
+            };
+            self.hardware.note_activations();
+            let opened = self.open();
+            if !self.hardware.power().is_on() {
+                self.context.say(format_args!("power cut at the start"));
+                self.context.report.cuts += 1;
+                self.context.report.cuts_at_start += 1;
+                cuts += 1;
+                self.hardware.cut(self.context);
+                self.hardware.settle();
+                if let Ok(machine) = opened {
+                    self.hardware.cut_behind(&machine.engine().status());
+                }
+                continue;
+            }
+            self.hardware.power().restore();
+            return match opened {
+                Ok(machine) => {
+                    let status = machine.engine().status();
+                    // With two disks behind, nothing that is here need know.
+                    if self.swarm.budget != Budget::TwoDisks {
+                        self.hardware.check_members(&status)?;
+                    }
+                    check_majority(labels, &status)?;
+                    self.hardware.started(self.context, &status);
+                    self.must_serve(&status)?;
+                    Ok(Some(machine))
+                }
+                Err(error) if self.oracle.is_lenient() => {
+                    self.context.say(format_args!("does not open: {error}"));
+                    self.context.report.refused += 1;
+                    Ok(None)
+                }
+                Err(error) => Err(Violation::Open { error }),
+            };
+        }
+    }
+
+    /// A start within the fault budget takes writes.
+    fn must_serve(&mut self, status: &Status) -> Result<(), Violation> {
+        let must_serve = self.hardware.must_serve(&self.swarm);
+        self.oracle.must_serve(must_serve);
+        match &status.read_only {
+            Some(reason) if must_serve => Err(Violation::Answer {
+                deed: "a start".to_owned(),
+                expected: "a vault that takes writes".to_owned(),
+                got: format!("{reason:?}"),
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    /// Another pool's disk is plugged in beside ours: the start is refused by name, or goes on without it;
+    /// that disk stays as it is.
+    fn meet_foreign(&mut self) -> Result<(), Violation> {
+        let seed = self.context.rng.next();
+        let foreign = SimDiskHandle::new(DISK_BYTES, seed);
+        let params = self.params();
+        let mut world = self.world();
+        let now = now(&self.context.clock);
+        let made = create(vec![Box::new(foreign.open())], &params, &mut world, now);
+        made.map_err(|error| Violation::Create {
+            error: error.to_string(),
+        })?;
+        let before = foreign.digest();
+        let world = self.world();
+        let options = self.options();
+        let mut areas = self.hardware.areas();
+        let (mut disks, _) = self.hardware.open();
+        disks.push(Some(Box::new(foreign.open())));
+        let opened = open(disks, &mut *areas, world, &options, now);
+        self.context.report.fault("another pool's disk");
+        self.context
+            .say(format_args!("with another pool's disk: {}", opened.is_ok()));
+        drop(opened);
+        if foreign.digest() == before {
+            Ok(())
+        } else {
+            Err(Violation::ForeignWritten)
+        }
+    }
+}
