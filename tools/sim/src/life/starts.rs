@@ -2,6 +2,7 @@
 
 use stele_device::sim::disk::SimDiskHandle;
 use stele_store::recovery::{create, open};
+use stele_store::request::ReadOnlyReason;
 use stele_store::status::Status;
 
 use super::Life;
@@ -74,17 +75,19 @@ impl Life<'_> {
         }
     }
 
-    /// A start within the fault budget takes writes.
+    /// A start within the fault budget takes writes, if there is room: what is asked here is asked as by the vault
+    /// itself, which may use up its own reserve.
     fn must_serve(&mut self, status: &Status) -> Result<(), Violation> {
         let must_serve = self.hardware.must_serve(&self.swarm);
         self.oracle.must_serve(must_serve);
         match &status.read_only {
+            Some(ReadOnlyReason::Full) | None => Ok(()),
             Some(reason) if must_serve => Err(Violation::Answer {
                 deed: "a start".to_owned(),
                 expected: "a vault that takes writes".to_owned(),
                 got: format!("{reason:?}"),
             }),
-            _ => Ok(()),
+            Some(_) => Ok(()),
         }
     }
 

@@ -15,14 +15,23 @@ use std::time::{Duration, Instant};
 const FIXED_SEEDS: std::ops::RangeInclusive<u64> = 1..=16;
 /// Steps of one of these.
 const STEPS: u64 = 2_000;
-/// Seeds that are always run briefly, many in a row.
-const BRIEF_SEEDS: [&str; 4] = ["1000..1150", "1150..1300", "1300..1450", "1450..1600"];
-/// Seeds run briefly in which any subset of four or five disks may be there at a start.
-const SUBSET_SEEDS: &str = "1600..1750";
-/// Seeds of vaults with people, who destroy what has expired: a destruction takes some steps.
-const PEOPLE_SEEDS: [&str; 2] = ["2400..2430", "2430..2460"];
-/// Steps of one of these.
-const PEOPLE_STEPS: &str = "1500";
+/// Ranges of seeds that are always run, the steps of each seed, and what they are run with.
+const RANGES: [(&str, &str, &[&str]); 10] = [
+    // Briefly, many in a row.
+    ("1000..1150", "400", &[]),
+    ("1150..1300", "400", &[]),
+    ("1300..1450", "400", &[]),
+    ("1450..1600", "400", &[]),
+    // Any subset of four or five disks may be there at a start.
+    ("1600..1750", "400", &["--subsets"]),
+    // Vaults with people, who destroy what has expired: a destruction takes some steps.
+    ("2400..2430", "1500", &["--people"]),
+    ("2430..2460", "1500", &["--people"]),
+    // Sessions in which segment after segment is filled.
+    ("3000..3003", "60000", &["--long"]),
+    ("3003..3006", "60000", &["--long"]),
+    ("3006..3008", "60000", &["--long", "--people"]),
+];
 /// Traces of which one share is crashed at every event: 51 of some 3,200 events of each.
 const ENUMERATED: [&[&str]; 2] = [
     &[
@@ -149,32 +158,14 @@ fn jobs_of(workspace: &Workspace) -> Outcome<Vec<Job>> {
         std::fs::read_to_string(&path).map_err(|e| Failure::path("cannot read", &path, &e))?;
     let mut jobs = seeds_of(&text);
     ensure(!jobs.is_empty(), || format!("{SEEDS_FILE} names no seed"))?;
-    for range in BRIEF_SEEDS {
-        let args = ["--seeds", range, "--steps", "400", "--quiet"];
-        jobs.push(Job::new(format!("seeds {range}, 400 steps each"), &args));
-    }
-    let args = [
-        "--seeds",
-        SUBSET_SEEDS,
-        "--steps",
-        "400",
-        "--subsets",
-        "--quiet",
-    ];
-    jobs.push(Job::new(
-        format!("seeds {SUBSET_SEEDS}, with subsets of the disks"),
-        &args,
-    ));
-    for range in PEOPLE_SEEDS {
-        let args = [
-            "--seeds",
-            range,
-            "--steps",
-            PEOPLE_STEPS,
-            "--people",
-            "--quiet",
-        ];
-        let name = format!("seeds {range}, with people, {PEOPLE_STEPS} steps each");
+    for (range, steps, more) in RANGES {
+        let args = ["--seeds", range, "--steps", steps, "--quiet"];
+        let args = [&args[..], more].concat();
+        let of = more.iter().map(|flag| format!(" {flag}"));
+        let name = format!(
+            "seeds{} {range}, {steps} steps each",
+            of.collect::<String>()
+        );
         jobs.push(Job::new(name, &args));
     }
     for args in ENUMERATED {
