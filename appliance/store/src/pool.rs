@@ -218,7 +218,7 @@ impl Member {
         self.units.top.max(self.label_units.min(self.unit_count()))
     }
 
-    pub(crate) fn is_active(&self) -> bool {
+    fn is_active(&self) -> bool {
         self.state == MemberState::Active
     }
 }

@@ -201,11 +201,11 @@ pub fn check(
     Ok(())
 }
 
-/// Whether something is on none of the disks: it was on some that were hurt or replaced, and what filled those had
-/// nothing to give.
+/// Whether something is not where it should be: it was on disks that were hurt or replaced, and when those were filled
+/// no other had it to give.
 fn says_missing(damage: &Damage) -> bool {
     const WORDS: [&str; 3] = ["chunks that no disk holds", "blank", "missing"];
-    !damage.good_copy && WORDS.iter().any(|word| damage.what.contains(word))
+    WORDS.iter().any(|word| damage.what.contains(word))
 }
 
 /// Whether a hurt disk lacks the same frame.

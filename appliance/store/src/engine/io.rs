@@ -95,6 +95,12 @@ impl Io {
         self.watch.look(&busy, now_ms)
     }
 
+    /// Whether a disk has writes to finish.
+    pub(crate) fn is_writing(&self, disk: DiskSlot) -> bool {
+        let mut open = self.open.values();
+        open.any(|(slot, purpose)| *slot == disk && purpose.kind() == Kind::Write)
+    }
+
     /// Waits no longer for a disk. What it still finishes is nobody's.
     pub(crate) fn give_up(&mut self, slot: DiskSlot, kind: Kind) -> Vec<Purpose> {
         self.open

@@ -1,7 +1,6 @@
 //! An engine that is started again while its process goes on serving: why, and what it takes over from the one before.
 
 use super::Engine;
-use crate::pool::Member;
 use crate::request::{Refusal, RequestId, StreamId};
 
 impl Engine {
@@ -22,10 +21,8 @@ impl Engine {
     /// still has writes to finish: it catches up, or is put out in its time, and then a start would change nothing.
     #[must_use]
     pub fn is_move_wanted(&self) -> bool {
-        let writes = self.io.waits_to_write();
-        let needed = |slot| self.pool.member_at(slot).is_some_and(Member::is_active);
-        let busy = writes.iter().any(|(slot, _)| needed(*slot));
-        self.stranded && !busy
+        let mut needed = self.pool.active().filter_map(|member| member.slot);
+        self.stranded && !needed.any(|slot| self.io.is_writing(slot))
     }
 
     /// Whether the records of a request were handed over to be written: then nobody knows yet whether it was done.
