@@ -319,7 +319,7 @@ impl<'a> Life<'a> {
 
     fn part_with(&mut self, machine: Machine, ending: Ending) {
         let moves = ending == Ending::Kill && machine.engine().is_move_wanted();
-        self.new_index = machine.engine().is_index_lost();
+        self.new_index = ending == Ending::Kill && machine.engine().is_index_lost();
         match ending {
             Ending::Stop => {
                 self.context.report.stops += 1;
@@ -468,15 +468,21 @@ impl<'a> Life<'a> {
         if turned == Err(Halt::PowerCut) {
             return turned;
         }
-        let hurt = self.hardware.is_hurt_now() || self.hardware.is_planned();
-        self.context.stranded = hurt && machine.engine().is_journal_stranded();
-        self.workload
-            .hear(machine, self.context, &mut self.oracle, &self.swarm)?;
+        self.hear(machine)?;
+        turned?;
         // The server starts itself again then.
         match machine.engine().is_move_wanted() {
             true => Err(Halt::Restart),
-            false => turned,
+            false => Ok(()),
         }
+    }
+
+    /// Takes the answers there are.
+    fn hear(&mut self, machine: &mut Machine) -> Run<()> {
+        let hurt = self.hardware.is_hurt_now() || self.hardware.is_planned();
+        self.context.stranded = hurt && machine.engine().is_journal_stranded();
+        self.workload
+            .hear(machine, self.context, &mut self.oracle, &self.swarm)
     }
 
     /// Lets the power fail within so many steps of the disks.
@@ -559,8 +565,7 @@ impl<'a> Life<'a> {
             if turned == Err(Halt::PowerCut) {
                 return turned;
             }
-            self.workload
-                .hear(machine, self.context, &mut self.oracle, &self.swarm)?;
+            self.hear(machine)?;
             turned?;
         }
         machine.keep_head()

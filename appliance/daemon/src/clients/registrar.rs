@@ -101,10 +101,10 @@ impl Registrar {
     /// A key that must go goes even where nothing can be written: then until the next start.
     fn revoke(&self, clients: &mut Clients, key_id: &str) -> Outcome<ClientReply> {
         let changed = clients.revoke(key_id, SystemClock.wall_ms())?;
-        let kept = self.keep(&changed);
+        // It goes at once, also where the vault is started again before it can be written down.
         self.gateway.remove(key_id);
-        self.tell(clients, changed)?;
-        match kept {
+        self.tell(clients, changed.clone())?;
+        match self.keep(&changed) {
             Ok(()) => {
                 let notes = notes(clients);
                 self.changed(clients, key_id, notes)

@@ -38,10 +38,11 @@ impl FromStr for OfDisk {
     fn from_str(text: &str) -> Result<OfDisk, ()> {
         let (disk, number) = text.split_once(':').ok_or(())?;
         let parse = |text: &str| text.parse::<u64>().map_err(|_| ());
-        Ok(OfDisk {
-            disk: parse(disk)?,
-            number: parse(number)?,
-        })
+        let (disk, number) = (parse(disk)?, parse(number)?);
+        if disk == 0 {
+            return Err(());
+        }
+        Ok(OfDisk { disk, number })
     }
 }
 

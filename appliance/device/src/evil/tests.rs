@@ -329,6 +329,7 @@ fn a_plan_is_a_line_of_text() {
         "seed=1,now=1",
         "seed=1,flush=never",
         "seed=1,slow=3",
+        "seed=1,slow=0:1",
         "seed=1,fail=x:1",
     ] {
         let refused = text.parse::<Plan>();

@@ -179,6 +179,9 @@ impl Engine {
     fn may_drain(&self, number: u16) -> Result<(DiskId, DiskSlot), DrainRefusal> {
         let members = &self.pool.members;
         let busy = self.fill_progress().or_else(|| self.drain_progress());
+        if self.stranded {
+            return Err(DrainRefusal::Rebuilding);
+        }
         if self.read_only.is_some() || self.stop != StopState::Running {
             return Err(DrainRefusal::ReadOnly);
         }

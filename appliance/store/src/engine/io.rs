@@ -8,6 +8,7 @@ use stele_format::units::Sequence;
 use super::watch::{Kind, Watch};
 use super::{Action, DiskSlot, HealToken};
 use crate::job::{Job, JobId};
+use crate::limits::HEDGE_MS;
 use crate::request::RequestId;
 
 /// What an operation was submitted for.
@@ -80,12 +81,12 @@ impl Io {
         Some((slot, purpose))
     }
 
-    /// Disks that hang, and what they hang with.
     /// How long each disk has been asked to take something without finishing anything of the kind.
     pub(crate) fn waits_to_write(&self) -> Vec<(DiskSlot, u64)> {
         self.watch.waited(Kind::Write)
     }
 
+    /// Disks that hang, and what they hang with.
     pub(crate) fn hung(&mut self, now_ms: u64) -> Vec<(DiskSlot, Kind)> {
         let busy: BTreeSet<(DiskSlot, Kind)> = self
             .open
@@ -95,10 +96,13 @@ impl Io {
         self.watch.look(&busy, now_ms)
     }
 
-    /// Whether a disk has writes to finish.
-    pub(crate) fn is_writing(&self, disk: DiskSlot) -> bool {
+    /// Whether a disk has writes to finish, or does not give what it was asked for.
+    pub(crate) fn is_behind(&self, disk: DiskSlot) -> bool {
         let mut open = self.open.values();
-        open.any(|(slot, purpose)| *slot == disk && purpose.kind() == Kind::Write)
+        let writes =
+            |(slot, purpose): &(DiskSlot, Purpose)| *slot == disk && purpose.kind() == Kind::Write;
+        let mut reads = self.watch.waited(Kind::Read).into_iter();
+        open.any(writes) || reads.any(|(slot, ms)| slot == disk && ms > HEDGE_MS)
     }
 
     /// Waits no longer for a disk. What it still finishes is nobody's.

@@ -256,6 +256,7 @@ impl Engine {
     /// One disk at a time, and only while the pool takes writes.
     fn may_join(&self) -> Result<(), DiskRefusal> {
         match &self.fill {
+            _ if self.stranded => Err(DiskRefusal::Rebuilding),
             _ if self.read_only.is_some() => Err(DiskRefusal::ReadOnly),
             Some(fill) => {
                 let number = self.pool.number_of(fill.disk);

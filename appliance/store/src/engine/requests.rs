@@ -86,9 +86,13 @@ impl Engine {
                 self.commit_put(id, asker, stream, md5, checksums, conditions);
             }
             Command::AdvanceClock { by_ms } => {
-                if matches!(asker, Asker::Vault(_))
-                    && let Err(refusal) = self.advance_simulated(by_ms)
-                {
+                // Whoever is told to come back asks again, and time would go on each time.
+                let advanced = match self.why_read_only() {
+                    Some(Refusal::Rebuilding) => Err(Refusal::Rebuilding),
+                    _ if matches!(asker, Asker::Vault(_)) => self.advance_simulated(by_ms),
+                    _ => Ok(()),
+                };
+                if let Err(refusal) = advanced {
                     return self.io.reply(id, Err(refusal));
                 }
                 self.begin(id, asker, Command::AdvanceClock { by_ms });

@@ -18,11 +18,11 @@ impl Engine {
     }
 
     /// Whether the engine is to be opened again so that the journal is moved. Not while a disk that is needed then
-    /// still has writes to finish: it catches up, or is put out in its time, and then a start would change nothing.
+    /// still has something to finish: it catches up, or is put out in its time, and then a start would change nothing.
     #[must_use]
     pub fn is_move_wanted(&self) -> bool {
         let mut needed = self.pool.active().filter_map(|member| member.slot);
-        self.stranded && !needed.any(|slot| self.io.is_writing(slot))
+        self.stranded && !needed.any(|slot| self.io.is_behind(slot))
     }
 
     /// Whether the records of a request were handed over to be written: then nobody knows yet whether it was done.

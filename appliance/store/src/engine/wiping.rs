@@ -70,6 +70,9 @@ impl Engine {
         done: WipeDone,
         actions: &mut Vec<Action>,
     ) -> Result<(), NotWiped> {
+        if self.stranded {
+            return Err(NotWiped::Rebuilding);
+        }
         if self.read_only.is_some() {
             return Err(NotWiped::ReadOnly);
         }

@@ -14,8 +14,7 @@ impl Life<'_> {
             if turned == Err(Halt::PowerCut) {
                 return Err(Halt::PowerCut);
             }
-            self.workload
-                .hear(machine, self.context, &mut self.oracle, &self.swarm)?;
+            self.hear(machine)?;
             turned?;
             if turn % 32 == 31 {
                 let status = machine.engine().status();
@@ -37,8 +36,7 @@ impl Life<'_> {
             if turned == Err(Halt::PowerCut) {
                 return Err(Halt::PowerCut);
             }
-            self.workload
-                .hear(machine, self.context, &mut self.oracle, &self.swarm)?;
+            self.hear(machine)?;
             turned?;
             if turn % 64 == 63 {
                 let status = machine.engine().status();

@@ -157,6 +157,14 @@ impl Load<'_> {
         }
     }
 
+    /// That an answer says whether a change was made: one of 500 does not, where something happens to the server.
+    fn decided(&self, answer: &Response) -> Result<(), Broken> {
+        match answer.status {
+            500 if self.killed.load(Ordering::SeqCst) => Err(Broken::Unknown),
+            _ => Ok(()),
+        }
+    }
+
     fn size(&self, rng: &mut Rng) -> usize {
         let max = match rng.below(100) {
             _ if self.budget.is_spent() => SMALL_BYTES_MAX,
@@ -181,6 +189,7 @@ impl Load<'_> {
         let answer = self.alive(client, |client| {
             client.put(self.bucket, &key, &body.bytes(), None)
         })?;
+        self.decided(&answer)?;
         book.doubt = None;
         acknowledged(&answer, 200, || {
             book.add(&key, &version(&answer)?, Some(body));
@@ -210,6 +219,7 @@ impl Load<'_> {
         let key = name(book, rng);
         book.doubt = Some(Doubt::Delete { key: key.clone() });
         let answer = self.alive(client, |client| client.delete(self.bucket, &key, None))?;
+        self.decided(&answer)?;
         book.doubt = None;
         acknowledged(&answer, 204, || {
             book.add(&key, &version(&answer)?, None);
@@ -229,6 +239,7 @@ impl Load<'_> {
         let answer = self.alive(client, |client| {
             client.delete(self.bucket, &key, Some(&version))
         })?;
+        self.decided(&answer)?;
         book.doubt = None;
         acknowledged(&answer, 204, || {
             book.release(&key, &version);
@@ -244,6 +255,7 @@ impl Load<'_> {
             Ok(id) => id,
             Err(answer) => {
                 let answer = self.alive(client, |_| Ok(answer))?;
+                self.decided(&answer)?;
                 return acknowledged(&answer, 200, || Ok(()));
             }
         };
@@ -264,6 +276,7 @@ impl Load<'_> {
             let answer = self.alive(client, |client| {
                 client.part(self.bucket, &key, (&id, number), &body.bytes())
             })?;
+            self.decided(&answer)?;
             acknowledged(&answer, 200, || {
                 let missing = || Failure::new("a part was answered without ETag");
                 let etag = answer.header("etag").ok_or_else(missing)?.to_owned();
@@ -289,6 +302,7 @@ impl Load<'_> {
         let answer = self.alive(client, |client| {
             client.complete(self.bucket, &open.key, &open.id, &parts)
         })?;
+        self.decided(&answer)?;
         book.doubt = None;
         let body = Body::joined(open.parts.iter().map(|(_, body)| body));
         acknowledged(&answer, 200, || {
