@@ -176,7 +176,8 @@ pub fn check(
         let is_frame = damage.area == Area::Segment && damage.frame.is_some() && !damage.good_copy;
         let may_be_lost =
             is_frame && is_lacked_there(damage, &report, &is_hurt) && lacks_chunks(&report);
-        let may_lack = hardware.may_lack_content() && says_missing(damage);
+        // Nor can anybody tell a write that a cut tore where no other copy is left to judge it by.
+        let may_lack = hardware.may_lack_content() && (is_frame || says_missing(damage));
         if may_lag || is_beyond || may_be_torn || may_be_lost || may_lack {
             continue;
         }
