@@ -225,7 +225,11 @@ fn reasons(engine: &EngineStatus) -> Vec<String> {
         reasons.push(format!("{what}, clients are told to come back{done}"));
     }
     if engine.full {
-        reasons.push("no room for new data".to_owned());
+        let index = engine.index.as_ref().is_some_and(IndexUsage::is_full);
+        reasons.push(match index {
+            true => "no room in the index for further objects, which depends on the size of disks 1 and 2".to_owned(),
+            false => "no room for new data".to_owned(),
+        });
     }
     if engine.wall_alarm {
         reasons.push("the machine's clock is too far from the compliance clock".to_owned());

@@ -18,7 +18,7 @@ use super::view::{Gathered, Need, Stop, View, apply_live};
 use super::{Engine, QueryFor, StopState};
 use crate::draft::Origin;
 use crate::index::rows::RecordLocation;
-use crate::index::{Bundle, Fact, IndexReply, IndexRequest, QueryId, Scan};
+use crate::index::{Bundle, Fact, IndexReply, IndexRequest, IndexUsage, QueryId, Scan};
 use crate::limits::{REQUEST_COUNT_MAX, STREAM_COUNT_MAX};
 use crate::policy::{Asker, Right};
 use crate::read::{Content, VerifiedRecord};
@@ -216,9 +216,7 @@ impl Engine {
     }
 
     fn index_is_full(&self) -> bool {
-        self.index_usage
-            .as_ref()
-            .is_some_and(|usage| usage.row_bytes.saturating_mul(4) > usage.capacity_bytes)
+        self.index_usage.as_ref().is_some_and(IndexUsage::is_full)
     }
 
     pub(crate) fn bucket_named(&self, name: &str) -> Option<stele_format::units::BucketId> {

@@ -40,6 +40,9 @@ pub const ENTRY_OVERHEAD_BYTES: usize = 96;
 /// hundred rows. 4 MiB hold about 5,000.
 pub const INDEX_AREA_BYTES_MIN: u64 = 256 * 1024;
 
+/// Bytes of the area for each byte of keys and values, below which new objects are refused.
+pub const CAPACITY_BYTES_PER_ROW_BYTE: u64 = 4;
+
 /// Largest file that a commit copies, unasked, to a mirror that missed writes. Reads wait meanwhile.
 pub const RESYNC_BYTES_MAX: u64 = 1024 * 1024 * 1024;
 

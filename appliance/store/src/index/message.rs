@@ -5,6 +5,7 @@ use std::sync::Arc;
 use stele_device::area::Area;
 
 use crate::index::bundle::{Bundle, Scan};
+use crate::index::limits::CAPACITY_BYTES_PER_ROW_BYTE;
 use crate::index::memtable::FrozenRows;
 use crate::index::meta::{SnapshotMeta, Triple};
 use crate::index::rows::Table;
@@ -119,4 +120,12 @@ pub struct IndexUsage {
     pub mirrors: Vec<MirrorState>,
     /// Pages rewritten from the other mirror because they were rotten or unreadable.
     pub repaired_pages: u64,
+}
+
+impl IndexUsage {
+    /// Whether it takes no rows of new objects: a commit copies what it changes, and the file grows beyond its rows.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.row_bytes.saturating_mul(CAPACITY_BYTES_PER_ROW_BYTE) > self.capacity_bytes
+    }
 }
