@@ -501,6 +501,12 @@ impl Engine {
 
     fn disk_status(&self) -> Vec<DiskStatus> {
         let unit = u64::from(self.pool.unit_bytes);
+        let filled = self.fill_progress().map(|(disk, _)| disk);
+        // What is filled takes part when a start without another disk would have it so.
+        let state_of = |member: &Member| match member.state {
+            MemberState::Active if Some(member.disk) == filled => MemberState::Joining,
+            state => state,
+        };
         self.pool
             .members
             .iter()
@@ -508,7 +514,7 @@ impl Engine {
                 number: member.ordinal + 1,
                 disk: member.disk,
                 name: member.name.clone(),
-                state: member.state,
+                state: state_of(member),
                 reason: self.reason_of(member),
                 free_bytes: u64::from(member.free_units()) * unit,
                 total_bytes: u64::from(member.unit_count()) * unit,
