@@ -63,6 +63,14 @@ pub struct DiskStatus {
     pub total_bytes: u64,
 }
 
+impl Status {
+    /// Whether changes are taken now.
+    #[must_use]
+    pub fn takes_writes(&self) -> bool {
+        self.read_only.is_none() && self.rebuilding.is_none()
+    }
+}
+
 /// Why an engine is started again while it serves.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum StartedFor {

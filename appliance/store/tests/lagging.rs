@@ -185,9 +185,8 @@ fn the_journal_goes_on_in_a_new_segment_without_a_copy_that_lags_far_behind() {
     }
 }
 
-#[test]
-fn a_disk_that_has_caught_up_takes_the_journal_again() {
-    let mut rig = Rig::create(3);
+/// A vault whose journal has left disk 1, which has caught up since.
+fn caught_up(rig: &mut Rig) -> (Running, SimDiskHandle) {
     let mut vault = rig.start();
     vault.bucket("b", false);
     let slow = rig.handles[1].clone().unwrap();
@@ -195,6 +194,13 @@ fn a_disk_that_has_caught_up_takes_the_journal_again() {
     put_small(&mut vault, 0..150);
     slow.hang(false);
     vault.until("it has caught up", |engine| engine.is_idle());
+    (vault, slow)
+}
+
+#[test]
+fn a_disk_that_has_caught_up_takes_the_journal_again() {
+    let mut rig = Rig::create(3);
+    let (mut vault, _) = caught_up(&mut rig);
     put_small(&mut vault, 150..151);
     turns(&mut vault);
     assert_eq!(newest_on(&rig), [0, 2], "not at once");
@@ -225,13 +231,7 @@ fn try_put(vault: &mut Running) -> Result<(), Refusal> {
 fn a_disk_that_fails_while_another_is_slow_ends_nothing_but_this_start() {
     for failed in [0, 2] {
         let mut rig = Rig::create(3);
-        let mut vault = rig.start();
-        vault.bucket("b", false);
-        let slow = rig.handles[1].clone().unwrap();
-        slow.hang(true);
-        put_small(&mut vault, 0..150);
-        slow.hang(false);
-        vault.until("it has caught up", |engine| engine.is_idle());
+        let (mut vault, slow) = caught_up(&mut rig);
         assert!(!vault.engine.is_journal_stranded());
         rig.handles[failed].as_ref().unwrap().fail_writes_from(0);
         // A start may find it on the other one.

@@ -233,14 +233,6 @@ impl Hardware {
         })
     }
 
-    /// How many disks that were hurt have nothing of the pool to show, where so many may be that content is lost.
-    #[must_use]
-    pub fn bare_count(&self) -> usize {
-        let bare = |slot: &&Slot| !slot.drained && (!slot.present || slot.blank);
-        let count = self.slots.iter().filter(bare).count();
-        if self.beyond_budget { count } else { 0 }
-    }
-
     /// Whether every disk that was not drained is plugged in and holds what the pool wrote.
     #[must_use]
     pub fn all_present(&self) -> bool {

@@ -165,8 +165,7 @@ pub fn check(
         // A disk that is away or blank lacks it in any case.
         let beside = beside || !hardware.all_present();
         let may_lag = damage.area == Area::Segment && !stopped && beside && damage.good_copy;
-        let hurt_beside = report.damage.iter().filter(|other| is_hurt(other));
-        let is_beyond = is_lacked_by_two(damage, hurt_beside, hardware.bare_count());
+        let is_beyond = is_lacked_by_two(damage, report.damage.iter().filter(|d| is_hurt(d)));
         // A header that a cut tore, while the disk that has it whole is away.
         let may_be_begun = damage.what.starts_with("segment header") && !hardware.all_present();
         let may_lag = may_lag || (may_be_begun && !stopped);
@@ -221,19 +220,15 @@ fn lacks_chunks(report: &Report) -> bool {
     report.notes.iter().any(said)
 }
 
-/// Whether two hurt disks lack the same frame, or one and `bare` others that have nothing, which is beyond the
-/// budget: then it cannot be written again, nor can anybody tell whether the third copy lagged.
-fn is_lacked_by_two<'a>(
-    damage: &Damage,
-    hurt: impl Iterator<Item = &'a Damage>,
-    bare: usize,
-) -> bool {
+/// Whether two hurt disks lack the same frame, which is beyond the budget: then it cannot be written again, nor
+/// can anybody tell whether the third copy lagged.
+fn is_lacked_by_two<'a>(damage: &Damage, hurt: impl Iterator<Item = &'a Damage>) -> bool {
     let same = hurt.filter(|other| {
         let frame = damage.area == Area::Segment && damage.frame.is_some();
         frame && other.segment == damage.segment && other.frame == damage.frame
     });
     let disks: BTreeSet<usize> = same.map(|other| other.disk).collect();
-    !disks.is_empty() && disks.len() + bare > 1
+    disks.len() > 1
 }
 
 /// A frame of a sealed segment.

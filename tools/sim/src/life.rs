@@ -291,7 +291,7 @@ impl<'a> Life<'a> {
         self.context.say(format_args!("session ends: {ending:?}"));
         self.note_health(&machine);
         // One that takes no writes leaves copies as they were.
-        let settled = machine.engine().status().read_only.is_none();
+        let settled = machine.engine().status().takes_writes();
         self.part_with(machine, ending);
         if std::mem::take(&mut self.scrubbed) && ending == Ending::Stop {
             inspection::check(self.context, &self.hardware, "after scrubbing", settled)?;
@@ -601,7 +601,7 @@ impl<'a> Life<'a> {
             return Err(*violation);
         }
         self.check_alarms(&machine)?;
-        let settled = machine.engine().status().read_only.is_none();
+        let settled = machine.engine().status().takes_writes();
         self.part_with(machine, Ending::Stop);
         self.context.say(format_args!("the end"));
         inspection::check(self.context, &self.hardware, "at the end", settled)?;

@@ -1,7 +1,7 @@
 //! An index that can answer no more, keys that an approved destruction is to cut, or a journal that lies on too few of
 //! the disks that are left: the engine is started again on the same disks, which makes the index anew from the
-//! journal, cuts the keys, or begins a journal on all that are there. There is one recovery, that of every start, and a crash in it is a crash in a start. Clients are told to come back;
-//! streams that were open are gone.
+//! journal, cuts the keys, or begins a journal on all that are there. There is one recovery, that of every start, and
+//! a crash in it is a crash in a start. Clients are told to come back; streams that were open are gone.
 
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::task::{Context, Poll, Waker};
@@ -33,7 +33,7 @@ pub(super) enum Rebuilt {
 }
 
 impl EngineThread {
-    /// Starts the engine again with a new index, and answers everybody meanwhile.
+    /// Starts the engine again, and answers everybody meanwhile.
     pub(super) fn start_again(&mut self, why: StartedFor, waker: &Waker) -> Rebuilt {
         match why {
             StartedFor::IndexLost => {

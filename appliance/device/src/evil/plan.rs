@@ -32,17 +32,12 @@ pub struct OfDisk {
     pub number: u64,
 }
 
-impl FromStr for OfDisk {
-    type Err = ();
-
-    fn from_str(text: &str) -> Result<OfDisk, ()> {
-        let (disk, number) = text.split_once(':').ok_or(())?;
-        let parse = |text: &str| text.parse::<u64>().map_err(|_| ());
-        let (disk, number) = (parse(disk)?, parse(number)?);
-        if disk == 0 {
-            return Err(());
-        }
-        Ok(OfDisk { disk, number })
+impl OfDisk {
+    fn read(text: &str) -> Option<OfDisk> {
+        let (disk, number) = text.split_once(':')?;
+        let disk = disk.parse().ok().filter(|disk| *disk > 0)?;
+        let number = number.parse().ok()?;
+        Some(OfDisk { disk, number })
     }
 }
 
@@ -95,8 +90,8 @@ impl FromStr for Plan {
                 ("writes", Ok(number)) => cut = Cut::AtWrite(number),
                 ("flushes", Ok(number)) => cut = Cut::AtFlush(number),
                 ("flush", _) if value == "ignored" => flushes = Flushes::Ignored,
-                ("slow", _) => slow = Some(value.parse().map_err(|()| unknown())?),
-                ("fail", _) => fail = Some(value.parse().map_err(|()| unknown())?),
+                ("slow", _) => slow = Some(OfDisk::read(value).ok_or_else(unknown)?),
+                ("fail", _) => fail = Some(OfDisk::read(value).ok_or_else(unknown)?),
                 _ => return Err(unknown()),
             }
         }

@@ -87,9 +87,9 @@ impl Engine {
             }
             Command::AdvanceClock { by_ms } => {
                 // Whoever is told to come back asks again, and time would go on each time.
-                let advanced = match self.why_read_only() {
-                    Some(Refusal::Rebuilding) => Err(Refusal::Rebuilding),
-                    _ if matches!(asker, Asker::Vault(_)) => self.advance_simulated(by_ms),
+                let advanced = match &asker {
+                    _ if self.stranded => Err(Refusal::Rebuilding),
+                    Asker::Vault(_) => self.advance_simulated(by_ms),
                     _ => Ok(()),
                 };
                 if let Err(refusal) = advanced {

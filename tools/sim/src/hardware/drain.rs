@@ -66,7 +66,7 @@ impl Hardware {
                 disk.state == MemberState::Drained && disk.reason == Some(DRAINED)
             })
         };
-        if status.read_only.is_some() || status.rebuilding.is_some() {
+        if !status.takes_writes() {
             return;
         }
         for slot in self.slots.iter_mut().filter(|slot| !slot.drained) {

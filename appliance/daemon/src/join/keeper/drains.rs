@@ -167,9 +167,7 @@ fn stand<'a>(status: &'a Status, disk: Option<&'a EngineDisk>) -> Stand<'a> {
     let drained = matches!(status.heal.drain, Some((number, _)) if number == disk.number);
     match (disk.state, disk.reason) {
         _ if drained => Stand::UnderWay,
-        (MemberState::Drained, _) if status.read_only.is_none() && status.rebuilding.is_none() => {
-            Stand::Done
-        }
+        (MemberState::Drained, _) if status.takes_writes() => Stand::Done,
         (MemberState::Drained, _) => Stand::UnderWay,
         (MemberState::Active, None) => Stand::NotBegun,
         (_, why) => Stand::Ended(why.unwrap_or("it takes no part")),
