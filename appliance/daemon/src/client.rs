@@ -90,7 +90,6 @@ fn lines(added: &ClientAdded, directory: &Directory) -> Zeroizing<String> {
         key_id: &added.client.key_id,
         secret: &added.secret.0,
         port: added.port,
-        ca_pem: "",
     };
     let settings = files.text(directory);
     let mut text = Zeroizing::new(String::with_capacity(settings.len() * 2 + 4_096));

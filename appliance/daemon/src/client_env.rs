@@ -30,36 +30,33 @@ pub struct ClientFiles<'a> {
     pub secret: &'a str,
     /// The port the listener got.
     pub port: u16,
-    /// Our certificate authority, PEM.
-    pub ca_pem: &'a str,
+}
+
+/// Replaces the certificate files by one of these authorities, PEM, and one with those of the system behind
+/// them, which tools with one list for everything need.
+///
+/// # Errors
+/// What the kernel reports; each file is either old or new.
+pub fn write_authorities(directory: &Directory, ca_pem: &str) -> Outcome<()> {
+    let system = SYSTEM_ROOTS.iter();
+    let roots = system.filter_map(|path| std::fs::read(path).ok()).next();
+    let bundle = [ca_pem.as_bytes(), &roots.unwrap_or_default()].concat();
+    files::replace(&directory.ca_file(), ca_pem.as_bytes(), 0o600)?;
+    files::replace(&directory.ca_bundle_file(), &bundle, 0o600)
 }
 
 impl ClientFiles<'_> {
-    /// Replaces the certificate files, then `client.env`, which names them.
+    /// Replaces `client.env`; the certificate files that it names stand beside it before.
     ///
     /// # Errors
-    /// What the kernel reports; each file is either old or new.
+    /// What the kernel reports; the file is either old or new.
     pub fn write(&self, directory: &Directory) -> Outcome<()> {
-        files::replace(&directory.ca_file(), self.ca_pem.as_bytes(), 0o600)?;
-        files::replace(&directory.ca_bundle_file(), &self.bundle(), 0o600)?;
         files::replace(&directory.client_env(), &self.text(directory), 0o600)
     }
 
     /// The URL clients use.
     pub fn endpoint(port: u16) -> String {
         format!("https://localhost:{port}")
-    }
-
-    /// Tools with one list of authorities for everything need the system's too.
-    fn bundle(&self) -> Vec<u8> {
-        let mut bundle = self.ca_pem.as_bytes().to_vec();
-        if let Some(roots) = SYSTEM_ROOTS
-            .iter()
-            .find_map(|path| std::fs::read(path).ok())
-        {
-            bundle.extend_from_slice(&roots);
-        }
-        bundle
     }
 
     /// The lines of `client.env`. Where there is no key, none is named.
@@ -145,7 +142,6 @@ mod tests {
             key_id: "",
             secret: "",
             port: 8443,
-            ca_pem: "PEM\n",
         };
         let text = client.text(&directory);
         assert!(text.starts_with(b"AWS_CA_BUNDLE=/v/ca.pem\n"));
@@ -162,8 +158,8 @@ mod tests {
             key_id: "STELEKEY",
             secret: "a+b/c=",
             port: 8443,
-            ca_pem: "PEM\n",
         };
+        write_authorities(&directory, "PEM\n").expect("written");
         client.write(&directory).expect("written");
         let script = r#". "$1"; printf '%s|' "$AWS_ACCESS_KEY_ID" "$AWS_SECRET_ACCESS_KEY" \
             "$AWS_CA_BUNDLE" "$AWS_ENDPOINT_URL" "$AWS_DEFAULT_REGION" "$SSL_CERT_FILE" \

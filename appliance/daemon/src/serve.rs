@@ -249,13 +249,8 @@ fn face(
     let identity = load_identity(&link, wall_ms)?;
     logkey::load(&link, link.status_now()?.pool)?;
     let settings = load_settings(&link)?;
-    // Clients that got an installed certificate's authority elsewhere still find it here.
-    let ca_pem = [
-        identity.ca_pem.as_str(),
-        settings.chain_pem().unwrap_or_default(),
-    ]
-    .join("\n");
-    let tls = Arc::new(tls::Keeper::new(link.clone(), identity, settings)?);
+    let tls = tls::Keeper::new(link.clone(), directory.clone(), identity, settings)?;
+    let tls = Arc::new(tls);
     // The key that the vault was made with, while it is good: other clients have files of their own.
     let first = clients
         .iter()
@@ -284,7 +279,6 @@ fn face(
             .map(|secret| secret.as_str())
             .unwrap_or_default(),
         port: address.port(),
-        ca_pem: &ca_pem,
     };
     let control = {
         let _context = runtime.enter();
@@ -292,6 +286,7 @@ fn face(
     };
     let warden = start_gateway(machine, (listener, domains), &tls, door.clone(), slabs)?;
     // Whoever sees the new file finds everything else in its place.
+    tls.write_authorities()?;
     files.write(directory)?;
     let place = place.listening(address, warden.view());
     let desk = Arc::new(Desk::new(link.clone()));

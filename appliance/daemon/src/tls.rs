@@ -11,9 +11,11 @@ use tokio::sync::watch;
 use zeroize::{Zeroize, Zeroizing};
 
 use crate::certificate::Identity;
+use crate::client_env;
 use crate::control::tls::{TlsAsk, TlsStatus};
 use crate::error::{Error, Outcome};
 use crate::supervisor::Link;
+use crate::vault::Directory;
 
 /// The name of the configuration record. It is under the box key, as the key in it must be.
 pub const RECORD: &str = "tls/settings";
@@ -60,11 +62,11 @@ impl Settings {
         Ok(Zeroizing::new(value))
     }
 
-    /// The installed chain, PEM, for the files of clients.
-    pub fn chain_pem(&self) -> Option<&str> {
-        self.installed
-            .as_ref()
-            .map(|installed| installed.chain_pem.as_str())
+    /// What clients must trust, PEM: the vault's own authority, and the chain that people installed.
+    fn authorities_pem(&self, own: &Identity) -> String {
+        let installed = self.installed.as_ref();
+        let chain_pem = installed.map_or("", |installed| &installed.chain_pem);
+        [own.ca_pem.as_str(), chain_pem].join("\n")
     }
 
     /// Settings and the certificate of the vault as the gateway is told.
@@ -124,6 +126,7 @@ impl Settings {
 /// Who changes how TLS is spoken.
 pub struct Keeper {
     link: Link,
+    directory: Directory,
     own: Identity,
     /// Whoever changes them holds them until the gateway is told.
     settings: Mutex<Settings>,
@@ -135,10 +138,16 @@ impl Keeper {
     ///
     /// # Errors
     /// When TLS cannot be spoken so.
-    pub fn new(link: Link, own: Identity, settings: Settings) -> Outcome<Keeper> {
+    pub fn new(
+        link: Link,
+        directory: Directory,
+        own: Identity,
+        settings: Settings,
+    ) -> Outcome<Keeper> {
         let tls = settings.tls(&own)?;
         Ok(Keeper {
             link,
+            directory,
             own,
             settings: Mutex::new(settings),
             told: watch::Sender::new(Arc::new(tls)),
@@ -148,6 +157,15 @@ impl Keeper {
     /// How it is spoken, now and from any change on.
     pub fn told(&self) -> watch::Receiver<Arc<Tls>> {
         self.told.subscribe()
+    }
+
+    /// Replaces the files with the authorities that clients must trust.
+    ///
+    /// # Errors
+    /// What the kernel reports.
+    pub fn write_authorities(&self) -> Outcome<()> {
+        let settings = self.settings.lock().unwrap_or_else(PoisonError::into_inner);
+        client_env::write_authorities(&self.directory, &settings.authorities_pem(&self.own))
     }
 
     /// How it is spoken, in words.
@@ -172,6 +190,12 @@ impl Keeper {
         }
         self.link.put_config(RECORD, &then.encode()?)?;
         *settings = then;
+        if new {
+            let pem = settings.authorities_pem(&self.own);
+            if let Err(error) = client_env::write_authorities(&self.directory, &pem) {
+                tracing::warn!(%error, "ca.pem is without the installed certificate until the next start");
+            }
+        }
         let status = settings.status(&tls);
         self.told.send_replace(Arc::new(tls));
         Ok(status)

@@ -8,7 +8,8 @@
 //! | `vault.tpm` | in its place where a TPM holds the key: where in the TPM, 0600; needed to open the vault |
 //! | `vault.lock` | locked by the process that serves, with its number inside |
 //! | `disk1.disk` ... | the disks, sparse files |
-//! | `client.env`, `ca.pem`, `ca-bundle.pem` | for clients, rewritten at each start |
+//! | `client.env` | for clients, rewritten at each start |
+//! | `ca.pem`, `ca-bundle.pem` | for clients, rewritten at each start and when a certificate is installed |
 //! | `control.sock` | the control socket of the serving process, 0600 |
 //!
 //! Invariants: exactly one of `vault.json` and `vault.creating` exists in a directory that is ours;

@@ -124,9 +124,10 @@ fn an_installed_certificate_is_shown_to_new_connections_and_after_a_restart() {
     let server = Server::start(&place);
     let own = own_authority(&place);
     let authority = Authority::new();
-    let (_, chain, key) = authority.issue();
+    let (_, chain_pem, key) = authority.issue();
     let (_, _, other_key) = authority.issue();
-    let chain = written(&place, "chain.pem", &chain);
+    let chain = written(&place, "chain.pem", &chain_pem);
+    let own_pem = std::fs::read_to_string(place.file("ca.pem")).expect("read");
     let key = written(&place, "key.pem", &key.serialize_pem());
     let other = written(&place, "other.pem", &other_key.serialize_pem());
     let caller = |trusts| Caller {
@@ -152,6 +153,11 @@ fn an_installed_certificate_is_shown_to_new_connections_and_after_a_restart() {
     place.wait_for("the new certificate is shown", |_| {
         caller(&authority.der).asks(server.address()) == Ok(403)
     });
+    for file in ["ca.pem", "ca-bundle.pem"] {
+        let trusted = std::fs::read_to_string(place.file(file)).expect("read");
+        assert!(trusted.contains(chain_pem.trim()), "{file} without a start");
+        assert!(trusted.starts_with(own_pem.trim()), "{file}");
+    }
     assert!(caller(&own).asks(server.address()).is_err());
     assert_eq!(ask(&mut before), Ok(403), "an open connection goes on");
     assert!(server.end(Signal::SIGTERM).success());
