@@ -149,6 +149,14 @@ pub enum Refusal {
     /// Metadata larger than the manifest holds.
     #[error("the metadata is larger than {bytes_max} bytes")]
     MetadataTooLarge {
+    /// Parts of one upload were sent again too often.
+    #[error(
+        "{count_max} parts of this upload were sent again after they were stored; complete or abort it"
+    )]
+    PartsReplaced {
+        /// The limit.
+        count_max: u64,
+    },
         /// The limit.
         bytes_max: u32,
     },

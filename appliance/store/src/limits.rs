@@ -63,6 +63,9 @@ pub const SNAPSHOT_SEGMENT_COUNT: u64 = 64;
 pub const INDEX_ATTEMPT_COUNT_MAX: u32 = 3;
 /// Smallest part other than the last, as S3 has it.
 pub const PART_BYTES_MIN: u64 = 5 << 20;
+/// Parts of one upload that may be sent again after they were stored: the keys of those they replace are
+/// kept with the upload until it ends.
+pub const PART_REPLACED_COUNT_MAX: u64 = 10_000;
 /// Largest object body in one upload, as S3 has it.
 pub const UPLOAD_BYTES_MAX: u64 = 5 << 30;
 /// Largest metadata of one version, encoded.

@@ -75,6 +75,14 @@ pub enum Refusal {
         /// Number.
         number: u16,
     },
+    /// Parts of one upload sent again too often.
+    #[error(
+        "{count_max} parts of this upload were sent again after they were stored; complete or abort it"
+    )]
+    PartsReplaced {
+        /// Limit.
+        count_max: u64,
+    },
     /// Too large.
     #[error("the content is larger than {bytes_max} bytes")]
     TooLarge {

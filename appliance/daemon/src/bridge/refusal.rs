@@ -25,6 +25,7 @@ pub fn to_gateway(refusal: Refusal) -> gateway::Refusal {
         Refusal::Part { number } => gateway::Refusal::Part { number },
         Refusal::PartOrder => gateway::Refusal::PartOrder,
         Refusal::PartTooSmall { number } => gateway::Refusal::PartTooSmall { number },
+        Refusal::PartsReplaced { count_max } => gateway::Refusal::PartsReplaced { count_max },
         Refusal::TooLarge { bytes_max } => gateway::Refusal::TooLarge { bytes_max },
         Refusal::Checksum => gateway::Refusal::Checksum,
         Refusal::MetadataTooLarge { bytes_max } => gateway::Refusal::MetadataTooLarge { bytes_max },

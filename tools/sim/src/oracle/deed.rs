@@ -341,6 +341,7 @@ pub fn kind(refusal: &Refusal) -> &'static str {
         Refusal::Part { .. } => "Part",
         Refusal::PartOrder => "PartOrder",
         Refusal::PartTooSmall { .. } => "PartTooSmall",
+        Refusal::PartsReplaced { .. } => "PartsReplaced",
         Refusal::TooLarge { .. } => "TooLarge",
         Refusal::Checksum => "Checksum",
         Refusal::MetadataTooLarge { .. } => "MetadataTooLarge",

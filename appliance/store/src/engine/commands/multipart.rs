@@ -14,7 +14,9 @@ use crate::fact;
 use crate::index::rows::{PartRow, Table, TableRow, UploadRow};
 use crate::index::{Fact, Scan, keys};
 use crate::keys::counter::KeyClass;
-use crate::limits::{MANIFEST_ENTRY_COUNT_MAX, PART_BYTES_MIN, SCAN_ROW_COUNT};
+use crate::limits::{
+    MANIFEST_ENTRY_COUNT_MAX, PART_BYTES_MIN, PART_REPLACED_COUNT_MAX, SCAN_ROW_COUNT,
+};
 use crate::policy::is_given_up;
 use crate::read::Content;
 use crate::request::{
@@ -94,7 +96,12 @@ pub(crate) fn part(facts: &Facts<'_>, view: &View<'_>, part: &Part<'_>) -> Resul
         ..fact::manifest_of_metadata(&Metadata::default(), part.checksums)
     };
     // The part it replaces, if it does: its leaf is remembered.
-    view.row::<PartRow>(keys::part(part.upload, part.number))?;
+    let replaced = view.row::<PartRow>(keys::part(part.upload, part.number))?;
+    if replaced.is_some() && upload.replaced.count() >= PART_REPLACED_COUNT_MAX {
+        return Err(Stop::Refuse(Refusal::PartsReplaced {
+            count_max: PART_REPLACED_COUNT_MAX,
+        }));
+    }
     let draft = Draft {
         origin: Origin::Request {
             id: facts.id,
