@@ -296,6 +296,10 @@ mod tests {
         check(Refusal::Held, 403, "AccessDenied");
         check(Refusal::NeedsRight(Right::HoldOff), 403, "AccessDenied");
         check(Refusal::Weaker, 403, "AccessDenied");
+        assert_eq!(
+            Refusal::NeedsRight(Right::LockAdmin).to_string(),
+            "the key lacks the right lock-admin, which two people grant"
+        );
         check(Refusal::VaultKey, 403, "AccessDenied");
         check(Refusal::NoLockOnBucket, 400, "InvalidRequest");
         check(
@@ -314,6 +318,11 @@ mod tests {
             Refusal::MetadataTooLarge { bytes_max: 1 },
             400,
         check(
+        check(Refusal::TooLarge { bytes_max: 1 }, 400, "EntityTooLarge");
+        check(Refusal::Checksum, 400, "BadDigest");
+        check(
+            Refusal::MetadataTooLarge { bytes_max: 1 },
+            400,
             Refusal::PartsReplaced { count_max: 1 },
             400,
             "InvalidRequest",

@@ -237,7 +237,7 @@ async fn a_full_vault_refuses_copies_as_it_does_uploads() {
         .engine
         .with(|state| state.refuse = Some(Refusal::Full));
     let call = copy("locked/source", "locked", "copy");
-    world.call(call).await.refused(503, "ServiceUnavailable");
+    world.call(call).await.refused(503, "SlowDown");
 }
 
 #[tokio::test]

@@ -426,7 +426,7 @@ async fn the_engines_refusals_reach_the_client() {
     world.bucket("locked").await;
     let put = || Call::object("PUT", "locked", "key").body("content");
     for (refusal, status, code) in [
-        (Refusal::Full, 503, "ServiceUnavailable"),
+        (Refusal::Full, 503, "SlowDown"),
         (Refusal::Busy, 503, "SlowDown"),
         (Refusal::Rebuilding, 503, "ServiceUnavailable"),
         (
