@@ -29,17 +29,25 @@ pub fn run(verb: BucketVerb) -> Outcome<()> {
             });
             return Ok(());
         }
-        BucketVerb::Create(args) => return put_in_tier(&args.vault, args.bucket, args.tier, true),
+        BucketVerb::Create(args) => {
+            let question = DeskAsk::Create {
+                bucket: args.bucket,
+                tier: args.tier,
+                rules: args.rules,
+            };
+            return change(&args.vault, question);
+        }
         BucketVerb::MaxRetention(args) => {
             let question = DeskAsk::Bound {
                 bucket: args.bucket,
                 days_max: args.days,
             };
-            let buckets = buckets(&args.vault, question)?;
-            print(&buckets.iter().map(as_line).collect::<String>());
-            return Ok(());
+            return change(&args.vault, question);
         }
-        BucketVerb::Tier(args) => return put_in_tier(&args.vault, args.bucket, args.tier, false),
+        BucketVerb::Tier(args) => {
+            let (bucket, tier) = (args.bucket, args.tier);
+            return change(&args.vault, DeskAsk::Tier { bucket, tier });
+        }
         BucketVerb::LowerDefault(args) => {
             let (bucket, default) = (args.bucket, args.default);
             return request(&args.request, ActWish::LowerDefault { bucket, default });
@@ -72,18 +80,10 @@ pub fn run(verb: BucketVerb) -> Outcome<()> {
     Ok(())
 }
 
-fn put_in_tier(vault: &Path, bucket: String, tier: String, create: bool) -> Outcome<()> {
-    let question = DeskAsk::Tier {
-        bucket,
-        tier,
-        create,
-    };
-    print(
-        &buckets(vault, question)?
-            .iter()
-            .map(as_line)
-            .collect::<String>(),
-    );
+/// Has a bucket made or changed, and shows it.
+fn change(vault: &Path, question: DeskAsk) -> Outcome<()> {
+    let buckets = buckets(vault, question)?;
+    print(&buckets.iter().map(as_line).collect::<String>());
     Ok(())
 }
 

@@ -61,6 +61,32 @@ fn a_bucket_is_made_raised_and_shown_by_the_name_of_its_tier() {
 }
 
 #[test]
+fn a_bucket_is_made_with_rules_and_not_at_all_where_one_is_wrong() {
+    let place = place();
+    let _server = Server::start(&place);
+    let vault = text(&place.vault);
+    let make = ["bucket", "create", "--vault", vault, "restic", "--tier"];
+    for rule in ["locks/=0", "=1"] {
+        let said = refuse(&[&make[..], &["operational=30d", "--rule", rule]].concat());
+        assert!(said.contains("a rule has a prefix"), "{rule}: {said}");
+    }
+    assert_eq!(succeed(&["bucket", "list", "--vault", vault]), "");
+    let rules = ["operational=30d", "--rule", "locks/=1", "--rule", "a=b/=40"];
+    let said = succeed(&[&make[..], &rules].concat());
+    assert_eq!(
+        said,
+        "restic: operational (COMPLIANCE, 30 d, 2 prefixes with another)\n"
+    );
+    let said = succeed(&["bucket", "rule", "list", "--vault", vault, "restic"]);
+    assert_eq!(
+        said,
+        "default retention COMPLIANCE, 30 d\n40 d for new keys under a=b/\n1 d for new keys under locks/\n"
+    );
+    let said = refuse(&[&make[..], &["dea"]].concat());
+    assert!(said.contains("bucket exists"), "{said}");
+}
+
+#[test]
 fn a_tier_is_lowered_by_two_people_and_set_by_staff() {
     let place = place();
     let server = Server::start(&place);

@@ -101,8 +101,9 @@ fn code(refusal: &Refusal) -> S3ErrorCode {
         Refusal::TooLarge { .. } => S3ErrorCode::EntityTooLarge,
         Refusal::Checksum => S3ErrorCode::BadDigest,
         Refusal::MetadataTooLarge { .. } => S3ErrorCode::MetadataTooLarge,
-        Refusal::Busy | Refusal::TooFast => S3ErrorCode::SlowDown,
-        Refusal::Full | Refusal::ReadOnly(_) | Refusal::Rebuilding | Refusal::Stopping => {
+        // Clients wait and try again: a full vault may be given disks or a list of what has expired.
+        Refusal::Busy | Refusal::TooFast | Refusal::Full => S3ErrorCode::SlowDown,
+        Refusal::ReadOnly(_) | Refusal::Rebuilding | Refusal::Stopping => {
             S3ErrorCode::ServiceUnavailable
         }
         // Not 503: that would say that nothing was done.
@@ -295,11 +296,11 @@ mod tests {
         );
         check(Refusal::Held, 403, "AccessDenied");
         check(Refusal::NeedsRight(Right::HoldOff), 403, "AccessDenied");
-        check(Refusal::Weaker, 403, "AccessDenied");
         assert_eq!(
             Refusal::NeedsRight(Right::LockAdmin).to_string(),
             "the key lacks the right lock-admin, which two people grant"
         );
+        check(Refusal::Weaker, 403, "AccessDenied");
         check(Refusal::VaultKey, 403, "AccessDenied");
         check(Refusal::NoLockOnBucket, 400, "InvalidRequest");
         check(
@@ -312,25 +313,20 @@ mod tests {
         check(Refusal::Part { number: 1 }, 400, "InvalidPart");
         check(Refusal::PartOrder, 400, "InvalidPartOrder");
         check(Refusal::PartTooSmall { number: 1 }, 400, "EntityTooSmall");
-        check(Refusal::TooLarge { bytes_max: 1 }, 400, "EntityTooLarge");
-        check(Refusal::Checksum, 400, "BadDigest");
         check(
-            Refusal::MetadataTooLarge { bytes_max: 1 },
-            400,
-        check(
-        check(Refusal::TooLarge { bytes_max: 1 }, 400, "EntityTooLarge");
-        check(Refusal::Checksum, 400, "BadDigest");
-        check(
-            Refusal::MetadataTooLarge { bytes_max: 1 },
-            400,
             Refusal::PartsReplaced { count_max: 1 },
             400,
             "InvalidRequest",
         );
+        check(Refusal::TooLarge { bytes_max: 1 }, 400, "EntityTooLarge");
+        check(Refusal::Checksum, 400, "BadDigest");
+        check(
+            Refusal::MetadataTooLarge { bytes_max: 1 },
+            400,
             "MetadataTooLarge",
         );
         check(Refusal::Busy, 503, "SlowDown");
-        check(Refusal::Full, 503, "ServiceUnavailable");
+        check(Refusal::Full, 503, "SlowDown");
         check(
             Refusal::ReadOnly("two disks are missing".into()),
             503,

@@ -1,5 +1,7 @@
 //! Why the engine says no, in the words the gateway translates for clients.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 use stele_format::units::{UnixMillis, VersionId};
 
@@ -14,6 +16,16 @@ pub enum Right {
     HoldOff,
     /// Lower or clear a bucket default.
     LockAdmin,
+}
+
+impl fmt::Display for Right {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::GovernanceBypass => "governance-bypass",
+            Self::HoldOff => "hold-off",
+            Self::LockAdmin => "lock-admin",
+        })
+    }
 }
 
 /// Why the engine said no. Says what, why and until when, and nothing of names or content.
@@ -93,7 +105,7 @@ pub enum Refusal {
     #[error("the version is under legal hold")]
     Held,
     /// The client's key lacks a right.
-    #[error("the key lacks the right {0:?}")]
+    #[error("the key lacks the right {0}, which two people grant")]
     NeedsRight(Right),
     /// The client's key may not do this, here, or at all, in the engine's words.
     #[error("{0}")]
@@ -137,6 +149,14 @@ pub enum Refusal {
         /// Its number.
         number: u16,
     },
+    /// Parts of one upload were sent again too often.
+    #[error(
+        "{count_max} parts of this upload were sent again after they were stored; complete or abort it"
+    )]
+    PartsReplaced {
+        /// The limit.
+        count_max: u64,
+    },
     /// Larger than 5 TiB (an object) or 5 GiB (a single upload).
     #[error("the content is larger than {bytes_max} bytes")]
     TooLarge {
@@ -149,14 +169,6 @@ pub enum Refusal {
     /// Metadata larger than the manifest holds.
     #[error("the metadata is larger than {bytes_max} bytes")]
     MetadataTooLarge {
-    /// Parts of one upload were sent again too often.
-    #[error(
-        "{count_max} parts of this upload were sent again after they were stored; complete or abort it"
-    )]
-    PartsReplaced {
-        /// The limit.
-        count_max: u64,
-    },
         /// The limit.
         bytes_max: u32,
     },

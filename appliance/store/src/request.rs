@@ -175,6 +175,16 @@ pub enum Command {
         /// Object Lock asked for at creation.
         lock: bool,
     },
+    /// `Bucket`: one with Object Lock that has this default retention from its first version on; asked by the
+    /// vault alone.
+    CreateBucketIn {
+        /// Name.
+        name: String,
+        /// Its default retention.
+        default: (Mode, Period),
+        /// What keys with a prefix get instead.
+        rules: Vec<PrefixRule>,
+    },
     /// `Bucket`
     HeadBucket {
         /// Name.

@@ -94,7 +94,7 @@ fn policy_up(refusal: policy::Refusal) -> gateway::Refusal {
         | policy::Refusal::NoSuchRule
         | policy::Refusal::TooManyRules { .. }
         | policy::Refusal::RuleNeedsDefault
-        | policy::Refusal::LoweringNeedsPeople
+        | policy::Refusal::RuleLowers
         | policy::Refusal::BoundInvalid
         // As where a policy of the bucket denies it.
         | policy::Refusal::BeyondBound { .. } => gateway::Refusal::NotAllowed(refusal.to_string()),

@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 
 use super::people::RequestArgs;
 use super::{SizeError, StatusArgs, parse_size};
-use crate::control::clients::{Bound, ClientWish};
+use crate::control::clients::{Bound, ClientWish, Rule};
 use crate::limits::DAY_MS;
 
 /// What can be done with the clients of a vault that is being served.
@@ -232,6 +232,23 @@ pub struct TierArgs {
     /// Its tier.
     #[arg(long)]
     pub tier: String,
+    /// Days for which new versions of keys under a prefix are kept instead, as locks/=1; may be repeated.
+    #[arg(long = "rule", value_name = "PREFIX=DAYS", value_parser = read_rule)]
+    pub rules: Vec<Rule>,
+}
+
+/// Why a text is no rule.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not PREFIX=DAYS, such as locks/=1")]
+pub struct RuleError;
+
+/// A rule as PREFIX=DAYS; a prefix may have the sign too.
+fn read_rule(text: &str) -> Result<Rule, RuleError> {
+    let (prefix, days) = text.rsplit_once('=').ok_or(RuleError)?;
+    Ok(Rule {
+        prefix: prefix.to_owned(),
+        days: days.parse().map_err(|_| RuleError)?,
+    })
 }
 
 /// `stele bucket max-retention`.
@@ -343,6 +360,16 @@ mod tests {
             ("", Err(DateError)),
         ] {
             assert_eq!(last_day(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_rule_is_a_prefix_and_days() {
+        let rule = |text| read_rule(text).map(|rule| (rule.prefix, rule.days));
+        assert_eq!(rule("locks/=1"), Ok(("locks/".to_owned(), 1)));
+        assert_eq!(rule("a=b/=40"), Ok(("a=b/".to_owned(), 40)));
+        for wrong in ["locks/", "locks/=", "locks/=x", "locks/=-1", ""] {
+            assert_eq!(rule(wrong), Err(RuleError), "{wrong}");
         }
     }
 

@@ -27,8 +27,8 @@ pub enum NotChanged {
     Revoked,
     /// A right that takes two people.
     #[error(
-        "two people must sign before a client gets the right {0}, and there is no way to do so yet; \
-         only a vault for tests gets it, when it is made: stele create --client-rights"
+        "two people must sign before a client gets the right {0}: stele client grant drafts it, for a time; \
+         without people only a vault for tests has it, when it is made: stele create --client-rights"
     )]
     TwoPeople(Right),
     /// No such right.

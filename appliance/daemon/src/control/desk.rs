@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::clients::Rule;
+
 /// What can be asked about people and by them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
@@ -81,14 +83,22 @@ pub enum DeskAsk {
     },
     /// The buckets, with their default retention.
     Buckets,
+    /// Makes a bucket in a tier of retention.
+    Create {
+        /// Its name.
+        bucket: String,
+        /// The tier, as `hipaa` or `compliance=3y`.
+        tier: String,
+        /// What keys with a prefix get by default instead.
+        #[serde(default)]
+        rules: Vec<Rule>,
+    },
     /// Puts a bucket into a tier of retention.
     Tier {
         /// Its name.
         bucket: String,
         /// The tier, as `hipaa` or `compliance=3y`.
         tier: String,
-        /// Make it first.
-        create: bool,
     },
     /// Sets the most days of retention that clients may set in a bucket.
     Bound {

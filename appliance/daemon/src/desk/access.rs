@@ -75,7 +75,9 @@ pub const fn needs(ask: &Ask) -> Needs {
                 // Their lists are recorded.
                 ActWish::Expiry { .. } | ActWish::Erase { .. } => Needs::One(STAFF),
             },
-            DeskAsk::Tier { .. } | DeskAsk::Bound { .. } => Needs::One(STAFF),
+            DeskAsk::Create { .. } | DeskAsk::Tier { .. } | DeskAsk::Bound { .. } => {
+                Needs::One(STAFF)
+            }
             DeskAsk::Hold { .. } => Needs::One(HOLDERS),
             DeskAsk::Advance { .. } => Needs::One(OFFICERS),
         },
@@ -152,10 +154,14 @@ mod tests {
             bucket: word(),
             days_max: None,
         };
+        let create = DeskAsk::Create {
+            bucket: word(),
+            tier: word(),
+            rules: Vec::new(),
+        };
         let tier = DeskAsk::Tier {
             bucket: word(),
             tier: word(),
-            create: true,
         };
         let rule = |change| {
             Ask::Rule(RuleAsk {
@@ -192,6 +198,7 @@ mod tests {
                 &[],
             ),
             (Ask::Desk(DeskAsk::Buckets), &[]),
+            (Ask::Desk(create), staff),
             (Ask::Desk(tier), staff),
             (Ask::Desk(bound), staff),
             (request(lines), &[]),

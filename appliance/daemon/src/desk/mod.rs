@@ -70,11 +70,12 @@ impl Desk {
                 self.certificate(request, sign).map(DeskReply::Text)
             }
             DeskAsk::Buckets => self.show_buckets().map(DeskReply::Buckets),
-            DeskAsk::Tier {
+            DeskAsk::Create {
                 bucket,
                 tier,
-                create,
-            } => self.put_in_tier(&bucket, &tier, create),
+                rules,
+            } => self.create_in_tier(&bucket, &tier, rules),
+            DeskAsk::Tier { bucket, tier } => self.put_in_tier(&bucket, &tier),
             DeskAsk::Bound { bucket, days_max } => self.bound(&bucket, days_max),
             DeskAsk::Cosign { note } => self.cosign(&note),
             DeskAsk::Advance { by_ms } => self.advance(by_ms),

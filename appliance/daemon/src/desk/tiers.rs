@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use stele_store::policy::{Mode, Period, Refusal as PolicyRefusal, Right, Tier};
+use stele_store::policy::{Mode, Period, PrefixRule, Refusal as PolicyRefusal, Right, Tier};
 use stele_store::request::{BucketInfo, Command, Refusal};
 
 use super::{Desk, NotStated};
+use crate::control::clients::Rule;
 use crate::control::desk::{BucketStatus, DeskReply};
 use crate::error::{Error, Outcome};
 
@@ -47,15 +48,30 @@ impl Desk {
         Ok(counts.into_iter().collect())
     }
 
-    /// Sets the default of a bucket, which is made first where that is wanted. Less than it has is for two people.
-    pub(super) fn put_in_tier(&self, name: &str, text: &str, create: bool) -> Outcome<DeskReply> {
+    /// Makes a bucket whose versions get this default from the first one on.
+    pub(super) fn create_in_tier(
+        &self,
+        name: &str,
+        text: &str,
+        rules: Vec<Rule>,
+    ) -> Outcome<DeskReply> {
         let tier = Tier::parse(text).ok_or(NotStated::Tier)?;
-        if create {
-            self.ask(|| Command::CreateBucket {
-                name: name.to_owned(),
-                lock: true,
-            })?;
-        }
+        let rules = rules.into_iter().map(|rule| PrefixRule {
+            prefix: rule.prefix.into_bytes(),
+            days: rule.days,
+        });
+        let rules: Vec<PrefixRule> = rules.collect();
+        self.ask(|| Command::CreateBucketIn {
+            name: name.to_owned(),
+            default: tier.default(),
+            rules: rules.clone(),
+        })?;
+        self.show_bucket(name)
+    }
+
+    /// Sets the default of a bucket. Less than it has is for two people.
+    pub(super) fn put_in_tier(&self, name: &str, text: &str) -> Outcome<DeskReply> {
+        let tier = Tier::parse(text).ok_or(NotStated::Tier)?;
         let done = self.ask(|| Command::SetDefaultRetention {
             bucket: name.to_owned(),
             default: Some(tier.default()),

@@ -131,6 +131,7 @@ fn access(command: &Command) -> Access<'_> {
         Command::PutConfig { .. }
         | Command::GetConfig { .. }
         | Command::ListOldUploads { .. }
+        | Command::CreateBucketIn { .. }
         | Command::SetRule { .. }
         | Command::SetBound { .. }
         | Command::Census { .. }

@@ -153,9 +153,10 @@ impl Engine {
             Ok(Some(Claim::Name(bucket, name.key.clone())))
         };
         let claim = match command {
-            Command::CreateBucket { .. } | Command::PutConfig { .. } | Command::PutScope(_) => {
-                Some(Claim::BucketNames)
-            }
+            Command::CreateBucket { .. }
+            | Command::CreateBucketIn { .. }
+            | Command::PutConfig { .. }
+            | Command::PutScope(_) => Some(Claim::BucketNames),
             Command::State { .. }
             | Command::Cosign { .. }
             | Command::PlaceHolds { .. }
@@ -190,6 +191,7 @@ impl Engine {
         let adds = matches!(
             command,
             Command::CreateBucket { .. }
+                | Command::CreateBucketIn { .. }
                 | Command::OpenPut { .. }
                 | Command::CommitPut { .. }
                 | Command::CreateUpload { .. }
@@ -309,6 +311,11 @@ impl Engine {
             Command::ListBuckets => Ok(Outcome::Answer(bucket::list(facts))),
             Command::HeadBucket { name } => bucket::head(facts, name),
             Command::CreateBucket { name, lock } => bucket::create(facts, name, *lock),
+            Command::CreateBucketIn {
+                name,
+                default,
+                rules,
+            } => bucket::create_in(facts, name, *default, rules),
             Command::DeleteBucket { name } => bucket::delete(facts, view, name),
             Command::SetDefaultRetention { bucket, default } => {
                 bucket::set_default(facts, bucket, *default, rights)

@@ -24,14 +24,14 @@ pub fn default_for(default: Default, rules: &[PrefixRule], key: &[u8]) -> Defaul
 ///
 /// # Errors
 /// [`Refusal::RuleInvalid`], [`Refusal::TooManyRules`], and [`Refusal::RuleNeedsDefault`] in a bucket
-/// without a default; [`Refusal::LoweringNeedsPeople`] if keys would get less than before and the vault
-/// is not one for evaluation.
+/// without a default; [`Refusal::RuleLowers`] if keys would get less than before and `may_lower` does
+/// not let them.
 pub fn with_rule(
     default: Default,
     rules: &[PrefixRule],
     prefix: &[u8],
     days: Option<u32>,
-    evaluation: bool,
+    may_lower: bool,
 ) -> Result<Vec<PrefixRule>, Refusal> {
     let count = days.unwrap_or(1);
     let fits = !prefix.is_empty() && prefix.len() <= SCOPE_PREFIX_BYTES_MAX;
@@ -56,8 +56,8 @@ pub fn with_rule(
             max: BUCKET_RULE_COUNT_MAX,
         });
     }
-    if lowers(default, rules, &then) && !evaluation {
-        return Err(Refusal::LoweringNeedsPeople);
+    if lowers(default, rules, &then) && !may_lower {
+        return Err(Refusal::RuleLowers);
     }
     Ok(then)
 }
@@ -118,19 +118,19 @@ mod tests {
     }
 
     #[test]
-    fn lowering_takes_two_people_and_raising_none() {
-        let people = Err(Refusal::LoweringNeedsPeople);
+    fn rules_raise_and_do_not_lower() {
+        let lowers = Err(Refusal::RuleLowers);
         for (before, prefix, days, expected) in [
-            (&[][..], "l/", Some(1), people.clone()),
+            (&[][..], "l/", Some(1), lowers.clone()),
             (&[], "l/", Some(30), Ok(rules(&[("l/", 30)]))),
             (&[], "l/", Some(31), Ok(rules(&[("l/", 31)]))),
             // From a lower rule up, and from a higher one down.
             (&[("l/", 1)], "l/", Some(2), Ok(rules(&[("l/", 2)]))),
-            (&[("l/", 60)], "l/", Some(59), people.clone()),
-            (&[("l/", 60)], "l/", None, people.clone()),
+            (&[("l/", 60)], "l/", Some(59), lowers.clone()),
+            (&[("l/", 60)], "l/", None, lowers.clone()),
             (&[("l/", 1)], "l/", None, Ok(vec![])),
             // Below a higher prefix, more than the bucket's default is still less than before.
-            (&[("l/", 60)], "l/a/", Some(40), people.clone()),
+            (&[("l/", 60)], "l/a/", Some(40), lowers.clone()),
             (
                 &[("l/", 1)],
                 "l/a/",

@@ -359,10 +359,10 @@ pub enum Refusal {
     RuleNeedsDefault,
     /// Some keys would be kept for a shorter time by default.
     #[error(
-        "some keys would get a shorter default retention; two people must sign for that, and there is \
-         no way to do so yet"
+        "some keys would get a shorter default retention; rules that keep less are given when a bucket is made, \
+         and what two people can lower is the default of a bucket as a whole"
     )]
-    LoweringNeedsPeople,
+    RuleLowers,
     /// The key is unknown, revoked or expired.
     #[error("the key is not, or no longer, one of this vault")]
     UnknownClient,

@@ -5,7 +5,7 @@ use stele_store::policy::{Mode, PrefixRule, Refusal as Policy, Retention};
 use stele_store::request::{Answer, Command, LockWish, Metadata, ObjectName, Purpose, Refusal};
 
 use crate::support::{Rig, Running, name};
-use crate::{denied, done, make, put};
+use crate::{become_client, client, denied, done, make, put};
 
 const DAY_MS: u64 = 86_400_000;
 
@@ -92,6 +92,35 @@ fn keys_get_the_default_of_their_longest_prefix_and_what_is_stored_keeps_its_own
         days: 60,
     };
     assert_eq!(*info.rules, [left]);
+}
+
+#[test]
+fn a_bucket_made_with_rules_keeps_keys_by_them_from_the_first_version_on() {
+    let mut rig = Rig::create(3);
+    let mut vault = rig.start();
+    let made_with = |days: u32| Command::CreateBucketIn {
+        name: "b".to_owned(),
+        default: (Mode::Compliance, stele_store::policy::Period::Days(30)),
+        rules: vec![PrefixRule {
+            prefix: b"locks/".to_vec(),
+            days,
+        }],
+    };
+    assert_eq!(done(&mut vault, made_with(0)), denied(Policy::RuleInvalid));
+    become_client(&mut vault, client("a"));
+    assert_eq!(done(&mut vault, made_with(1)), denied(Policy::OnlyVault));
+    vault.asker = None;
+    done(&mut vault, made_with(1)).unwrap();
+    for restart in [false, true] {
+        if restart {
+            vault.stop();
+            vault = rig.start();
+        }
+        for (key, days) in [("locks/1", 1), ("data/1", 30)] {
+            assert_eq!(days_of(&mut vault, key), days, "{key}");
+        }
+    }
+    assert_eq!(done(&mut vault, made_with(1)), Err(Refusal::BucketExists));
 }
 
 #[test]

@@ -332,7 +332,7 @@ pub fn kind(refusal: &Refusal) -> &'static str {
             | Policy::NoSuchRule
             | Policy::TooManyRules { .. }
             | Policy::RuleNeedsDefault
-            | Policy::LoweringNeedsPeople
+            | Policy::RuleLowers
             | Policy::BoundInvalid
             | Policy::BeyondBound { .. },
         ) => "Rule",

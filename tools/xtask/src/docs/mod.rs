@@ -85,7 +85,7 @@ const fn ceremony(name: &'static str, tools: &'static [Tool]) -> Page {
 }
 
 /// All pages about people.
-pub const CEREMONIES: [Page; 10] = [
+pub const CEREMONIES: [Page; 11] = [
     ceremony("genesis", &[]),
     ceremony("expiry", &[install::AWS]),
     ceremony("early-deletion", &[install::AWS]),
@@ -96,6 +96,7 @@ pub const CEREMONIES: [Page; 10] = [
     ceremony("disk", &[]),
     ceremony("forced-opening", &[install::AWS]),
     ceremony("witness", &[]),
+    ceremony("special-right", &[install::AWS]),
 ];
 
 /// Executes the pages about people with these names, or all.

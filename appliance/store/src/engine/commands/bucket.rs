@@ -12,8 +12,8 @@ use crate::limits::{BUCKET_COUNT_MAX, SCAN_ROW_COUNT};
 use crate::policy::client::Place;
 use crate::policy::limits::DEFAULT_RETENTION_DAYS_MAX;
 use crate::policy::{
-    Act, BucketKind, Mode, Period, Rights, UploadRule, check_default_bound, check_upload_rules,
-    may_change_default, with_rule,
+    Act, BucketKind, Mode, Period, PrefixRule, Rights, UploadRule, check_default_bound,
+    check_upload_rules, may_change_default, with_rule,
 };
 use crate::request::{Answer, Refusal};
 
@@ -44,6 +44,42 @@ pub(crate) fn head(facts: &Facts<'_>, name: &str) -> Result<Outcome, Stop> {
 
 /// A new bucket. The lock header yields `client-locked`; without it the vault's policy decides.
 pub(crate) fn create(facts: &Facts<'_>, name: &str, lock: bool) -> Result<Outcome, Stop> {
+    let kind = if lock {
+        BucketKind::ClientLocked
+    } else {
+        facts.new_bucket.kind
+    };
+    let default = if kind == BucketKind::DefaultLocked {
+        facts.new_bucket.default
+    } else {
+        None
+    };
+    make(facts, name, kind, default, Vec::new())
+}
+
+/// A new bucket with a default retention and rules for prefixes. No rule lowers anything: nothing is there yet.
+pub(crate) fn create_in(
+    facts: &Facts<'_>,
+    name: &str,
+    default: (Mode, Period),
+    rules: &[PrefixRule],
+) -> Result<Outcome, Stop> {
+    let (kind, default) = (BucketKind::ClientLocked, Some(default));
+    facts.note(may_change_default(kind, None, default, Rights::default())?);
+    let mut given: Vec<PrefixRule> = Vec::new();
+    for rule in rules {
+        given = with_rule(default, &given, &rule.prefix, Some(rule.days), true)?;
+    }
+    make(facts, name, kind, default, given)
+}
+
+fn make(
+    facts: &Facts<'_>,
+    name: &str,
+    kind: BucketKind,
+    default: Option<(Mode, Period)>,
+    rules: Vec<PrefixRule>,
+) -> Result<Outcome, Stop> {
     let owner = facts.asker.owner();
     if let Ok((_, row)) = facts.bucket(name) {
         return Err(if row.owner == owner {
@@ -58,23 +94,13 @@ pub(crate) fn create(facts: &Facts<'_>, name: &str, lock: bool) -> Result<Outcom
         }
         .into());
     }
-    let kind = if lock {
-        BucketKind::ClientLocked
-    } else {
-        facts.new_bucket.kind
-    };
-    let default = if kind == BucketKind::DefaultLocked {
-        facts.new_bucket.default
-    } else {
-        None
-    };
     let row = BucketRow {
         name: name.to_owned(),
         kind,
         default,
         created: facts.wall,
         owner,
-        rules: Vec::new(),
+        rules,
         uploads: Vec::new(),
         max_days: None,
         deleted: false,
