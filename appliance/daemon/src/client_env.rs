@@ -38,8 +38,8 @@ pub struct ClientFiles<'a> {
 /// # Errors
 /// What the kernel reports; each file is either old or new.
 pub fn write_authorities(directory: &Directory, ca_pem: &str) -> Outcome<()> {
-    let system = SYSTEM_ROOTS.iter();
-    let roots = system.filter_map(|path| std::fs::read(path).ok()).next();
+    let mut system = SYSTEM_ROOTS.iter();
+    let roots = system.find_map(|path| std::fs::read(path).ok());
     let bundle = [ca_pem.as_bytes(), &roots.unwrap_or_default()].concat();
     files::replace(&directory.ca_file(), ca_pem.as_bytes(), 0o600)?;
     files::replace(&directory.ca_bundle_file(), &bundle, 0o600)

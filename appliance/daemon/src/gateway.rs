@@ -12,7 +12,7 @@ mod handover;
 pub mod porter;
 pub mod process;
 mod sessions;
-mod verify;
+pub mod verify;
 
 pub use porter::{Question, ReplyTo};
 

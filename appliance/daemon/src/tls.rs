@@ -3,6 +3,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use pem::{EncodeConfig, LineEnding, Pem};
 use serde::{Deserialize, Serialize};
 use stele_device::clock::Clock;
 use stele_device::linux::clock::SystemClock;
@@ -43,18 +44,34 @@ impl Drop for Installed {
     }
 }
 
+/// The certificates of a PEM text and nothing else: the file it came from may hold the key too.
+///
+/// # Errors
+/// When there is none or it cannot be read.
+pub fn certificates_pem(text: &str) -> Outcome<String> {
+    let found = certificates(text.as_bytes())?.into_iter();
+    let pems: Vec<Pem> = found.map(|der| Pem::new("CERTIFICATE", der)).collect();
+    let config = EncodeConfig::new().set_line_ending(LineEnding::LF);
+    Ok(pem::encode_many_config(&pems, config))
+}
+
 impl Settings {
     /// Reads the value of the configuration record; without one nothing was changed.
     ///
     /// # Errors
     /// When it is not what this program writes.
     pub fn decode(value: Option<&[u8]>) -> Outcome<Settings> {
-        match value {
-            None => Ok(Settings::default()),
-            Some(value) => {
-                serde_json::from_slice(value).map_err(|_| Error::Record { name: RECORD })
-            }
+        let Some(value) = value else {
+            return Ok(Settings::default());
+        };
+        let damaged = |_| Error::Record { name: RECORD };
+        let mut settings: Settings = serde_json::from_slice(value).map_err(damaged)?;
+        // Earlier versions kept the whole file.
+        if let Some(installed) = &mut settings.installed {
+            let chain_pem = certificates_pem(&installed.chain_pem)?;
+            std::mem::replace(&mut installed.chain_pem, chain_pem).zeroize();
         }
+        Ok(settings)
     }
 
     fn encode(&self) -> Outcome<Zeroizing<Vec<u8>>> {
@@ -66,7 +83,7 @@ impl Settings {
     fn authorities_pem(&self, own: &Identity) -> String {
         let installed = self.installed.as_ref();
         let chain_pem = installed.map_or("", |installed| &installed.chain_pem);
-        [own.ca_pem.as_str(), chain_pem].join("\n")
+        [own.ca_pem.trim_end(), chain_pem].join("\n")
     }
 
     /// Settings and the certificate of the vault as the gateway is told.
@@ -94,6 +111,7 @@ impl Settings {
         match ask {
             TlsAsk::Show => Ok((then, false)),
             TlsAsk::Install { chain_pem, key_pem } => {
+                let chain_pem = certificates_pem(&chain_pem)?;
                 let key_der = private_key(key_pem.0.as_bytes())?.to_vec();
                 then.installed = Some(Installed { chain_pem, key_der });
                 Ok((then, true))
@@ -165,6 +183,10 @@ impl Keeper {
     /// What the kernel reports.
     pub fn write_authorities(&self) -> Outcome<()> {
         let settings = self.settings.lock().unwrap_or_else(PoisonError::into_inner);
+        self.write(&settings)
+    }
+
+    fn write(&self, settings: &Settings) -> Outcome<()> {
         client_env::write_authorities(&self.directory, &settings.authorities_pem(&self.own))
     }
 
@@ -190,11 +212,8 @@ impl Keeper {
         }
         self.link.put_config(RECORD, &then.encode()?)?;
         *settings = then;
-        if new {
-            let pem = settings.authorities_pem(&self.own);
-            if let Err(error) = client_env::write_authorities(&self.directory, &pem) {
-                tracing::warn!(%error, "ca.pem is without the installed certificate until the next start");
-            }
+        if new && let Err(error) = self.write(&settings) {
+            tracing::warn!(%error, "ca.pem and ca-bundle.pem may lack the certificate until the next start");
         }
         let status = settings.status(&tls);
         self.told.send_replace(Arc::new(tls));
@@ -265,13 +284,32 @@ mod tests {
     }
 
     #[test]
+    fn a_key_in_the_file_of_the_certificate_is_kept_out_of_what_clients_get() {
+        let own = Identity::issue(NOW_MS).expect("issued");
+        let (chain, key) = pair();
+        let both = format!("{key}{}", chain.trim_end());
+        let (settings, _) =
+            apply(&Settings::default(), &own, install(&both, &both)).expect("installed");
+        let given = settings.authorities_pem(&own);
+        assert!(!given.contains("PRIVATE KEY"), "{given}");
+        assert!(given.ends_with("-----END CERTIFICATE-----\n"), "{given}");
+        assert_eq!(certificates(given.as_bytes()).expect("readable").len(), 2);
+        // As earlier versions wrote it.
+        let mut old = settings.clone();
+        let installed = old.installed.as_mut().expect("installed");
+        installed.chain_pem = both;
+        let read = Settings::decode(Some(&old.encode().expect("encoded"))).expect("read");
+        assert_eq!(read.authorities_pem(&own), given);
+    }
+
+    #[test]
     fn what_cannot_be_used_is_refused_with_a_sentence() {
         let own = Identity::issue(NOW_MS).expect("issued");
         let none = Settings::default();
         let (chain, key) = pair();
         let (_, other_key) = pair();
         let expired = Identity::issue(0).expect("issued in 1970");
-        let expired_pem = pem(&expired.certificate_der);
+        let expired_pem = pem::encode(&Pem::new("CERTIFICATE", expired.certificate_der.clone()));
         let expired_key = rcgen::KeyPair::try_from(expired.private_key_der().as_slice());
         let expired_key = expired_key.expect("a key").serialize_pem();
         for (ask, words) in [
@@ -292,31 +330,5 @@ mod tests {
             let why = apply(&none, &own, ask).map(drop).expect_err(words);
             assert!(why.contains(words), "{words}: {why}");
         }
-    }
-
-    fn pem(der: &[u8]) -> String {
-        use std::fmt::Write as _;
-        const LETTERS: &[u8; 64] =
-            b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-        let mut text = "-----BEGIN CERTIFICATE-----".to_owned();
-        for (at, group) in der.chunks(3).enumerate() {
-            if at % 16 == 0 {
-                text.push('\n');
-            }
-            let bits = group
-                .iter()
-                .fold(0_usize, |sum, byte| sum << 8 | usize::from(*byte));
-            let bits = bits << (8 * (3 - group.len()));
-            for digit in 0..4 {
-                let letter = LETTERS[bits >> (18 - 6 * digit) & 63];
-                let letter = if digit <= group.len() {
-                    char::from(letter)
-                } else {
-                    '='
-                };
-                write!(text, "{letter}").expect("a String");
-            }
-        }
-        text + "\n-----END CERTIFICATE-----\n"
     }
 }

@@ -12,6 +12,7 @@ use crate::disk::{existing, not_served, print};
 use crate::error::{Error, Outcome};
 use crate::limits::PEM_BYTES_MAX;
 use crate::status::{as_json, day};
+use crate::tls::certificates_pem;
 
 /// Does what a verb says.
 ///
@@ -21,7 +22,7 @@ pub fn run(verb: TlsVerb) -> Outcome<()> {
     let (vault, ask, json) = match verb {
         TlsVerb::Show(args) => (args.vault, TlsAsk::Show, args.json),
         TlsVerb::Install(args) => {
-            let chain_pem = read(&args.certificate)?.to_string();
+            let chain_pem = certificates_pem(&read(&args.certificate)?)?;
             let key_pem = Secret(read(&args.key)?.to_string());
             (args.vault, TlsAsk::Install { chain_pem, key_pem }, false)
         }

@@ -84,6 +84,41 @@ fn a_bucket_is_made_with_rules_and_not_at_all_where_one_is_wrong() {
     );
     let said = refuse(&[&make[..], &["dea"]].concat());
     assert!(said.contains("bucket exists"), "{said}");
+    let twice = ["operational", "--rule", "locks/=40", "--rule", "locks/=1"];
+    let make = ["bucket", "create", "--vault", vault, "other", "--tier"];
+    let said = refuse(&[&make[..], &twice].concat());
+    assert!(said.contains("two rules for one prefix"), "{said}");
+    let make = ["bucket", "create", "--vault", vault, "Foo_Bar", "--tier"];
+    let said = refuse(&[&make[..], &["dea"]].concat());
+    assert!(said.contains("not a name of a bucket"), "{said}");
+}
+
+#[test]
+fn a_tier_that_a_law_asks_for_has_no_rules_that_keep_less() {
+    let place = place();
+    let _server = Server::start(&place);
+    let vault = text(&place.vault);
+    let make = ["bucket", "create", "--vault", vault, "scripts", "--tier"];
+    let less = "keeps less than the tier";
+    let said = refuse(&[&make[..], &["hipaa", "--rule", "a/=2191"]].concat());
+    assert!(said.contains(less), "{said}");
+    succeed(&[&make[..], &["operational", "--rule", "locks/=1"]].concat());
+    let said = refuse(&["bucket", "tier", "--vault", vault, "scripts", "hipaa"]);
+    assert!(said.contains(less), "{said}");
+    succeed(&[
+        "bucket", "rule", "remove", "--vault", vault, "scripts", "locks/",
+    ]);
+    let tier = ["bucket", "tier", "--vault", vault, "scripts", "hipaa"];
+    let named = "scripts: hipaa (COMPLIANCE, 2192 d)\n";
+    assert_eq!(succeed(&tier), named);
+    // A vault for evaluation takes such a rule afterwards, and the name of the tier goes with it.
+    let days = ["scripts", "a/", "--days", "1"];
+    succeed(&[&["bucket", "rule", "add", "--vault", vault][..], &days].concat());
+    let said = succeed(&["bucket", "list", "--vault", vault]);
+    assert_eq!(
+        said,
+        "scripts: no tier (COMPLIANCE, 2192 d, 1 prefixes with another)\n"
+    );
 }
 
 #[test]

@@ -90,8 +90,9 @@ fn code(refusal: &Refusal) -> S3ErrorCode {
         | Refusal::VaultKey => S3ErrorCode::AccessDenied,
         // S3 has no code for quotas; this is the one that other stores answer with.
         Refusal::QuotaExceeded(_) => S3ErrorCode::Custom("QuotaExceeded".into()),
-        // S3 has no such limit; the code is the one it has for what it will not go on with.
-        Refusal::NoLockOnBucket | Refusal::PartsReplaced { .. } => S3ErrorCode::InvalidRequest,
+        Refusal::NoLockOnBucket => S3ErrorCode::InvalidRequest,
+        // S3 has no such limit.
+        Refusal::PartsReplaced { .. } => S3ErrorCode::InvalidRequest,
         Refusal::RetentionDate(_) => S3ErrorCode::InvalidArgument,
         Refusal::Range { .. } => S3ErrorCode::InvalidRange,
         Refusal::Precondition => S3ErrorCode::PreconditionFailed,

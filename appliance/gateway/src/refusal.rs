@@ -87,7 +87,7 @@ pub enum Refusal {
     #[error("the bucket is not empty")]
     BucketNotEmpty,
     /// More buckets than the vault keeps.
-    #[error("the vault holds as many buckets as it can ({buckets_max})")]
+    #[error("there are as many buckets as there may be ({buckets_max})")]
     TooManyBuckets {
         /// The limit.
         buckets_max: u32,

@@ -2,8 +2,12 @@
 
 use stele_format::limits::LABEL_RING_BLOCKS;
 
-/// Buckets a vault keeps.
+/// Buckets that are in a vault at once.
 pub const BUCKET_COUNT_MAX: u32 = 1_000;
+/// Buckets of one owner other than the vault that are there at once.
+pub const BUCKET_OF_CLIENT_COUNT_MAX: u32 = 100;
+/// Buckets that one owner ever makes: those that were deleted stay known.
+pub const BUCKET_MADE_COUNT_MAX: u32 = 10_000;
 /// Bytes at the start of a disk that must be zeros for it to count as blank.
 pub const BLANK_HEAD_BYTES: u64 = 64 << 20;
 /// Bytes at the end of a disk that must be zeros for it to count as blank.
@@ -16,6 +20,8 @@ pub const DISCARD_STEP_BYTES: usize = 1 << 30;
 pub const REQUEST_COUNT_MAX: usize = 4_096;
 /// Upload and download streams open at once.
 pub const STREAM_COUNT_MAX: usize = 1_024;
+/// Those of the clients of one owner.
+pub const STREAM_OF_OWNER_COUNT_MAX: usize = STREAM_COUNT_MAX / 4;
 /// Keys whose rate is remembered.
 pub const METER_COUNT_MAX: usize = 1_024;
 /// Longest time an upload or download stream may be idle.
@@ -64,7 +70,7 @@ pub const INDEX_ATTEMPT_COUNT_MAX: u32 = 3;
 /// Smallest part other than the last, as S3 has it.
 pub const PART_BYTES_MIN: u64 = 5 << 20;
 /// Parts of one upload that may be sent again after they were stored: the keys of those they replace are
-/// kept with the upload until it ends.
+/// kept with the upload, and then with the version that it became.
 pub const PART_REPLACED_COUNT_MAX: u64 = 10_000;
 /// Largest object body in one upload, as S3 has it.
 pub const UPLOAD_BYTES_MAX: u64 = 5 << 30;

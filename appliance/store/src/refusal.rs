@@ -43,7 +43,7 @@ pub enum Refusal {
     #[error("the bucket is not empty")]
     BucketNotEmpty,
     /// Too many buckets.
-    #[error("the vault holds as many buckets as it can ({buckets_max})")]
+    #[error("there are as many buckets as there may be ({buckets_max})")]
     TooManyBuckets {
         /// Limit.
         buckets_max: u32,

@@ -46,8 +46,10 @@ fn a_part_that_is_sent_again_without_end_is_refused_and_the_upload_can_be_comple
     for _ in 0..=PART_REPLACED_COUNT_MAX {
         send(&mut vault, &key, upload, 1, b"").unwrap();
     }
-    let refused = send(&mut vault, &key, upload, 1, b"again").unwrap_err();
     let count_max = PART_REPLACED_COUNT_MAX;
+    let again = Purpose::Part { upload, number: 1 };
+    // Before any of its content is taken.
+    let refused = vault.open_put(&key, again).unwrap_err();
     assert_eq!(refused, Refusal::PartsReplaced { count_max });
 
     // A start knows of them too; what replaces nothing is taken, also in another upload.

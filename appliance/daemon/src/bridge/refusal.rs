@@ -95,6 +95,7 @@ fn policy_up(refusal: policy::Refusal) -> gateway::Refusal {
         | policy::Refusal::TooManyRules { .. }
         | policy::Refusal::RuleNeedsDefault
         | policy::Refusal::RuleLowers
+        | policy::Refusal::RuleTwice
         | policy::Refusal::BoundInvalid
         // As where a policy of the bucket denies it.
         | policy::Refusal::BeyondBound { .. } => gateway::Refusal::NotAllowed(refusal.to_string()),

@@ -200,10 +200,10 @@ pub enum BucketVerb {
     List(StatusArgs),
     /// Make a bucket with Object Lock in a tier of retention; it is the vault's own, of the key made with it and
     /// those of the same owner. Other clients make theirs over S3, and `tier` puts them into one.
-    Create(TierArgs),
+    Create(CreateArgs),
     /// Put a bucket into a tier of retention: new versions for which the client sets nothing are kept as long. Less
     /// than the bucket has needs two people: lower-default.
-    Tier(PutInTierArgs),
+    Tier(TierArgs),
     /// Set the most days of retention that clients may set in a bucket, against junk that is locked for a century. What
     /// is stored keeps its lock.
     MaxRetention(MaxRetentionArgs),
@@ -223,7 +223,7 @@ All are COMPLIANCE: nobody ends them early. They count from the moment a version
 /// `stele bucket create`.
 #[derive(Debug, Args)]
 #[command(after_help = TIERS)]
-pub struct TierArgs {
+pub struct CreateArgs {
     /// The vault's directory.
     #[arg(long, value_name = "DIR")]
     pub vault: PathBuf,
@@ -267,7 +267,7 @@ pub struct MaxRetentionArgs {
 /// `stele bucket tier`.
 #[derive(Debug, Args)]
 #[command(after_help = TIERS)]
-pub struct PutInTierArgs {
+pub struct TierArgs {
     /// The vault's directory.
     #[arg(long, value_name = "DIR")]
     pub vault: PathBuf,

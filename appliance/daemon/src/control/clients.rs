@@ -228,6 +228,7 @@ impl std::fmt::Debug for RuleReply {
 
 /// A rule.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Rule {
     /// What keys begin with.
     pub prefix: String,

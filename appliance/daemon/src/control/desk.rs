@@ -90,7 +90,6 @@ pub enum DeskAsk {
         /// The tier, as `hipaa` or `compliance=3y`.
         tier: String,
         /// What keys with a prefix get by default instead.
-        #[serde(default)]
         rules: Vec<Rule>,
     },
     /// Puts a bucket into a tier of retention.

@@ -57,6 +57,17 @@ pub enum NotStated {
     /// Not a tier.
     #[error("not a tier: operational[=30d to 90d], dea, hipaa or compliance[=1y to 7y]")]
     Tier,
+    /// Not a name that S3 knows.
+    #[error(
+        "not a name of a bucket: 3 to 63 of a-z, 0-9, dot and hyphen, a letter or digit at both ends"
+    )]
+    BucketName,
+    /// A law asks for all keys.
+    #[error(
+        "a rule of the bucket keeps less than the tier {0}, which is then not what it says; such rules are for \
+         buckets of the tier operational"
+    )]
+    RuleBelowTier(&'static str),
     /// The bucket has more than that.
     #[error(
         "the bucket's default is more than that, or none of a tier's mode; two people lower it: \

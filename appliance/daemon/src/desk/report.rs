@@ -58,7 +58,7 @@ impl Desk {
             let (_, month, bucket) = place;
             let info = buckets.get(&bucket);
             ExpiryRow {
-                tier: info.and_then(tier_of),
+                tier: info.and_then(tier_of).map(|tier| tier.name().to_owned()),
                 month,
                 bucket: info.map_or_else(|| bucket.to_string(), |info| info.name.clone()),
                 kept: reasons.into_iter().collect(),
@@ -77,14 +77,14 @@ impl Desk {
 type Length = Option<(u32, &'static str)>;
 
 fn length(bucket: Option<&BucketInfo>) -> Length {
-    let tier = Tier::of(bucket?.default)?;
+    let tier = tier_of(bucket?)?;
     Some((tier.days(), tier.name()))
 }
 
 /// Words for versions of a bucket: the tier it is in.
 pub(super) fn of_tier(bucket: Option<&BucketInfo>) -> String {
     match bucket.and_then(tier_of) {
-        Some(tier) => format!(" of tier {tier}"),
+        Some(tier) => format!(" of tier {}", tier.name()),
         None => String::new(),
     }
 }

@@ -9,6 +9,7 @@ use super::{Desk, NotStated};
 use crate::control::clients::Rule;
 use crate::control::desk::{BucketStatus, DeskReply};
 use crate::error::{Error, Outcome};
+use crate::gateway::verify::is_bucket_name;
 
 /// A default retention as people read it.
 pub fn default_words((mode, period): (Mode, Period)) -> String {
@@ -18,16 +19,22 @@ pub fn default_words((mode, period): (Mode, Period)) -> String {
     }
 }
 
-/// Name of the tier that a bucket is in.
-pub(super) fn tier_of(bucket: &BucketInfo) -> Option<String> {
-    Tier::of(bucket.default).map(|tier| tier.name().to_owned())
+/// The tier that a bucket is in: one that a law asks for holds for all its keys, or it is not that one.
+pub(super) fn tier_of(bucket: &BucketInfo) -> Option<Tier> {
+    let days = bucket.rules.iter().map(|rule| rule.days);
+    Tier::of(bucket.default).filter(|tier| may_have(*tier, days))
+}
+
+/// Whether keys of a bucket in this tier may be kept for so many days by default.
+fn may_have(tier: Tier, mut days: impl Iterator<Item = u32>) -> bool {
+    matches!(tier, Tier::Operational { .. }) || days.all(|days| days >= tier.days())
 }
 
 impl Desk {
     pub(super) fn show_buckets(&self) -> Outcome<Vec<BucketStatus>> {
         let buckets = self.buckets()?.into_iter();
         let shown = buckets.map(|bucket| BucketStatus {
-            tier: tier_of(&bucket),
+            tier: tier_of(&bucket).map(|tier| tier.name().to_owned()),
             default: bucket.default.map(default_words),
             rules: bucket.rules.len() as u64,
             max_days: bucket.max_days,
@@ -43,7 +50,7 @@ impl Desk {
     pub fn tiers(&self) -> Outcome<Vec<(String, u64)>> {
         let mut counts: BTreeMap<String, u64> = BTreeMap::new();
         for tier in self.buckets()?.iter().filter_map(tier_of) {
-            *counts.entry(tier).or_default() += 1;
+            *counts.entry(tier.name().to_owned()).or_default() += 1;
         }
         Ok(counts.into_iter().collect())
     }
@@ -61,6 +68,12 @@ impl Desk {
             days: rule.days,
         });
         let rules: Vec<PrefixRule> = rules.collect();
+        if !is_bucket_name(name) {
+            return Err(NotStated::BucketName.into());
+        }
+        if !may_have(tier, rules.iter().map(|rule| rule.days)) {
+            return Err(NotStated::RuleBelowTier(tier.name()).into());
+        }
         self.ask(|| Command::CreateBucketIn {
             name: name.to_owned(),
             default: tier.default(),
@@ -72,6 +85,12 @@ impl Desk {
     /// Sets the default of a bucket. Less than it has is for two people.
     pub(super) fn put_in_tier(&self, name: &str, text: &str) -> Outcome<DeskReply> {
         let tier = Tier::parse(text).ok_or(NotStated::Tier)?;
+        let buckets = self.buckets()?;
+        let found = buckets.iter().find(|bucket| bucket.name == name);
+        let mut rules = found.into_iter().flat_map(|bucket| bucket.rules.iter());
+        if !may_have(tier, rules.by_ref().map(|rule| rule.days)) {
+            return Err(NotStated::RuleBelowTier(tier.name()).into());
+        }
         let done = self.ask(|| Command::SetDefaultRetention {
             bucket: name.to_owned(),
             default: Some(tier.default()),

@@ -122,7 +122,7 @@ fn list(wish: &ListWish) -> Result<(), Refusal> {
 
 /// S3's rule for names of buckets: 3 to 63 lower-case letters, digits, dots and hyphens, beginning and
 /// ending with a letter or digit.
-fn is_bucket_name(name: &str) -> bool {
+pub(crate) fn is_bucket_name(name: &str) -> bool {
     let bytes = name.as_bytes();
     let plain = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
     (3..=63).contains(&bytes.len())

@@ -80,6 +80,7 @@ impl Engine {
                 | Command::Delete { .. }
                 | Command::SetRetention { .. }
                 | Command::SetHold { .. }
+                | Command::SetTags { .. }
                 | Command::CreateBucket { .. }
                 | Command::DeleteBucket { .. }
                 | Command::SetDefaultRetention { .. }

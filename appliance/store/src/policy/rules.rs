@@ -56,7 +56,7 @@ pub fn with_rule(
             max: BUCKET_RULE_COUNT_MAX,
         });
     }
-    if lowers(default, rules, &then) && !may_lower {
+    if !may_lower && lowers(default, rules, &then) {
         return Err(Refusal::RuleLowers);
     }
     Ok(then)

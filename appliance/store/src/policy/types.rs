@@ -338,6 +338,9 @@ pub enum Refusal {
     /// A rule without a prefix or with one longer than a key, or of no days or more than 36,500.
     #[error("a rule has a prefix of 1 to 1024 bytes and 1 to 36500 days")]
     RuleInvalid,
+    /// Two rules for one prefix.
+    #[error("there are two rules for one prefix")]
+    RuleTwice,
     /// A rule for uploads with an id that is empty, too long or there twice, with a prefix longer than a
     /// key, or of no days or more than 36,500.
     #[error(

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use stele_store::limits::{BUCKET_OF_CLIENT_COUNT_MAX, STREAM_OF_OWNER_COUNT_MAX};
 use stele_store::policy::{Client, Rate, Refusal as Policy, Usage};
 use stele_store::request::{Answer, Command, Conditions, NamedPart, Refusal};
 
@@ -164,6 +165,61 @@ fn a_key_writes_no_faster_than_its_rate() {
     vault.sleep(30_000);
     put(&mut vault, &name("b", "k"), 10).unwrap();
     assert_eq!(put(&mut vault, &name("b", "k"), 10).map(drop), too_fast);
+    // Tags are as much of the log as any other record.
+    let tags = || Command::SetTags {
+        name: name("b", "k"),
+        version: None,
+        tags: Vec::new(),
+    };
+    assert_eq!(done(&mut vault, tags()), too_fast);
+    vault.sleep(30_000);
+    done(&mut vault, tags()).unwrap();
+    assert_eq!(done(&mut vault, tags()), too_fast);
+}
+
+#[test]
+fn one_owner_has_a_quarter_of_all_streams_and_others_go_on() {
+    let mut rig = Rig::create(1);
+    let mut vault = rig.start();
+    become_client(&mut vault, client("a"));
+    done(&mut vault, make("a")).unwrap();
+    for _ in 0..STREAM_OF_OWNER_COUNT_MAX {
+        vault.open_put(&name("a", "k"), object()).unwrap();
+    }
+    let second = Client {
+        key_id: "SECOND".to_owned(),
+        ..client("a")
+    };
+    for asker in [client("a"), second] {
+        become_client(&mut vault, asker);
+        let refused = vault.open_put(&name("a", "k"), object());
+        assert_eq!(refused.map(drop), Err(Refusal::Busy));
+    }
+    become_client(&mut vault, client("b"));
+    done(&mut vault, make("b")).unwrap();
+    put(&mut vault, &name("b", "k"), 10).unwrap();
+}
+
+#[test]
+fn one_owner_has_so_many_buckets_and_deleted_ones_are_none_of_them() {
+    let mut rig = Rig::create(1);
+    let mut vault = rig.start();
+    become_client(&mut vault, client("a"));
+    for number in 0..BUCKET_OF_CLIENT_COUNT_MAX {
+        done(&mut vault, make(&format!("a{number}"))).unwrap();
+    }
+    let too_many = Err(Refusal::TooManyBuckets {
+        buckets_max: BUCKET_OF_CLIENT_COUNT_MAX,
+    });
+    assert_eq!(done(&mut vault, make("more")), too_many);
+    let delete = Command::DeleteBucket {
+        name: "a7".to_owned(),
+    };
+    done(&mut vault, delete).unwrap();
+    done(&mut vault, make("more")).unwrap();
+    assert_eq!(done(&mut vault, make("again")), too_many);
+    become_client(&mut vault, client("b"));
+    done(&mut vault, make("b")).unwrap();
 }
 
 /// Attack 23: a client fills the pool and then goes on with markers.

@@ -333,6 +333,7 @@ pub fn kind(refusal: &Refusal) -> &'static str {
             | Policy::TooManyRules { .. }
             | Policy::RuleNeedsDefault
             | Policy::RuleLowers
+            | Policy::RuleTwice
             | Policy::BoundInvalid
             | Policy::BeyondBound { .. },
         ) => "Rule",

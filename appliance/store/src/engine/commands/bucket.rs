@@ -8,11 +8,13 @@ use crate::draft::{Draft, Origin, Sealed, VersionSlot};
 use crate::engine::view::{Stop, View};
 use crate::index::rows::{BucketRow, NameRow, Table};
 use crate::index::{Fact, Scan, keys};
-use crate::limits::{BUCKET_COUNT_MAX, SCAN_ROW_COUNT};
+use crate::limits::{
+    BUCKET_COUNT_MAX, BUCKET_MADE_COUNT_MAX, BUCKET_OF_CLIENT_COUNT_MAX, SCAN_ROW_COUNT,
+};
 use crate::policy::client::Place;
 use crate::policy::limits::DEFAULT_RETENTION_DAYS_MAX;
 use crate::policy::{
-    Act, BucketKind, Mode, Period, PrefixRule, Rights, UploadRule, check_default_bound,
+    Act, BucketKind, Mode, OwnerId, Period, PrefixRule, Rights, UploadRule, check_default_bound,
     check_upload_rules, may_change_default, with_rule,
 };
 use crate::request::{Answer, Refusal};
@@ -61,18 +63,43 @@ pub(crate) fn create(facts: &Facts<'_>, name: &str, lock: bool) -> Result<Outcom
 pub(crate) fn create_in(
     facts: &Facts<'_>,
     name: &str,
-    default: (Mode, Period),
+    (mode, period): (Mode, Period),
     rules: &[PrefixRule],
 ) -> Result<Outcome, Stop> {
-    let (kind, default) = (BucketKind::ClientLocked, Some(default));
-    facts.note(may_change_default(kind, None, default, Rights::default())?);
+    let (kind, default) = (BucketKind::ClientLocked, Some((mode, period)));
+    period.check()?;
     let mut given: Vec<PrefixRule> = Vec::new();
     for rule in rules {
+        // One of them would count, and the other was meant as well.
+        if given.iter().any(|before| before.prefix == rule.prefix) {
+            return Err(crate::policy::Refusal::RuleTwice.into());
+        }
         given = with_rule(default, &given, &rule.prefix, Some(rule.days), true)?;
     }
     make(facts, name, kind, default, given)
 }
 
+/// Whether one bucket more is not too many: for the vault, for its owner, and of all that this owner ever made.
+fn check_counts(facts: &Facts<'_>, owner: &OwnerId) -> Result<(), Refusal> {
+    let rows = || facts.buckets.values();
+    let of_owner = || rows().filter(|row| row.owner == *owner);
+    let of_client = match *owner == OwnerId::default() {
+        true => BUCKET_COUNT_MAX,
+        false => BUCKET_OF_CLIENT_COUNT_MAX,
+    };
+    for (count, buckets_max) in [
+        (rows().filter(|row| !row.deleted).count(), BUCKET_COUNT_MAX),
+        (of_owner().filter(|row| !row.deleted).count(), of_client),
+        (of_owner().count(), BUCKET_MADE_COUNT_MAX),
+    ] {
+        if count >= buckets_max as usize {
+            return Err(Refusal::TooManyBuckets { buckets_max });
+        }
+    }
+    Ok(())
+}
+
+/// The record of a new bucket, where its name is free.
 fn make(
     facts: &Facts<'_>,
     name: &str,
@@ -88,12 +115,7 @@ fn make(
             Refusal::BucketTaken.into()
         });
     }
-    if facts.buckets.len() >= BUCKET_COUNT_MAX as usize {
-        return Err(Refusal::TooManyBuckets {
-            buckets_max: BUCKET_COUNT_MAX,
-        }
-        .into());
-    }
+    check_counts(facts, &owner)?;
     let row = BucketRow {
         name: name.to_owned(),
         kind,

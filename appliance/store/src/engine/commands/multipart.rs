@@ -67,6 +67,22 @@ pub(crate) fn create(
     Ok(Outcome::Write(vec![draft], After::Upload))
 }
 
+/// Whether a part may take the place of the one with its number, if there is one: that one's leaf is remembered.
+pub(crate) fn may_replace(
+    view: &View<'_>,
+    row: &UploadRow,
+    upload: UploadId,
+    number: u16,
+) -> Result<(), Stop> {
+    let replaced = view.row::<PartRow>(keys::part(upload, number))?;
+    if replaced.is_some() && row.replaced.count() >= PART_REPLACED_COUNT_MAX {
+        return Err(Stop::Refuse(Refusal::PartsReplaced {
+            count_max: PART_REPLACED_COUNT_MAX,
+        }));
+    }
+    Ok(())
+}
+
 /// What a finished part brings.
 pub(crate) struct Part<'a> {
     pub(crate) name: &'a ObjectName,
@@ -95,13 +111,7 @@ pub(crate) fn part(facts: &Facts<'_>, view: &View<'_>, part: &Part<'_>) -> Resul
         md5: part.md5,
         ..fact::manifest_of_metadata(&Metadata::default(), part.checksums)
     };
-    // The part it replaces, if it does: its leaf is remembered.
-    let replaced = view.row::<PartRow>(keys::part(part.upload, part.number))?;
-    if replaced.is_some() && upload.replaced.count() >= PART_REPLACED_COUNT_MAX {
-        return Err(Stop::Refuse(Refusal::PartsReplaced {
-            count_max: PART_REPLACED_COUNT_MAX,
-        }));
-    }
+    may_replace(view, &upload, part.upload, part.number)?;
     let draft = Draft {
         origin: Origin::Request {
             id: facts.id,

@@ -5,6 +5,7 @@ use stele_format::manifest::{Manifest, ManifestKind};
 use stele_format::record::{Body, ClientTag, Commit, RecordType, ReleaseReason};
 use stele_format::units::{BucketId, ByteCount, ObjectId, VersionId};
 
+use super::multipart::may_replace;
 use super::{After, Facts, Outcome, delete, tags};
 use crate::draft::{Draft, Origin, Sealed, VersionSlot};
 use crate::engine::view::{Stop, View};
@@ -97,8 +98,9 @@ pub(crate) fn may_open(
             check_metadata(metadata)?;
             check_wish(facts, row, &name.key, *lock)?;
         }
-        Purpose::Part { upload, .. } => {
-            view.upload(bucket, &name.key, *upload)?;
+        Purpose::Part { upload, number } => {
+            let row = view.upload(bucket, &name.key, *upload)?;
+            may_replace(view, &row, *upload, *number)?;
         }
     }
     Ok(())
