@@ -59,7 +59,7 @@ pub enum Verb {
     /// Add, see, limit and revoke the clients of a vault that is being served.
     #[command(subcommand)]
     Client(ClientVerb),
-    /// Set default retention by prefix in the buckets of a vault that is being served.
+    /// Make, see and bound buckets of a vault that is being served, and set their default retention.
     #[command(subcommand)]
     Bucket(BucketVerb),
     /// Show and change how TLS is spoken by a vault that is being served.

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use hyper::header::{HeaderName, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_UNMODIFIED_SINCE};
 use s3s::dto::{
     DeleteObjectInput, DeleteObjectOutput, DeleteObjectsInput, DeleteObjectsOutput, DeletedObject,
     Error, ObjectIdentifier,
@@ -16,6 +17,14 @@ use crate::refused::Feature;
 use crate::service::{Caller, Service, context, name, plain};
 use crate::text::xml_safe;
 use stele_format::units::VersionId;
+
+/// Headers that make a deletion conditional.
+const CONDITIONS: [HeaderName; 4] = [
+    IF_MATCH,
+    IF_NONE_MATCH,
+    IF_MODIFIED_SINCE,
+    IF_UNMODIFIED_SINCE,
+];
 
 /// What came of one deletion.
 struct Outcome {
@@ -50,10 +59,14 @@ pub(crate) async fn one(
     request: S3Request<DeleteObjectInput>,
 ) -> S3Result<S3Response<DeleteObjectOutput>> {
     let caller = service.caller(&request)?;
-    let input = request.input;
-    if input.if_match.is_some() {
+    // The library reads one of them for this operation; whoever sends another means it no less.
+    if CONDITIONS
+        .iter()
+        .any(|name| request.headers.contains_key(name))
+    {
         return Err(Feature::ConditionalDelete.error());
     }
+    let input = request.input;
     let version = caller
         .version(&input.bucket, input.version_id.as_deref())
         .await?;

@@ -229,6 +229,17 @@ async fn nothing_is_done_to_objects_that_a_vault_does_not_do() {
         ),
         (object("PUT").query("acl", "").body(grants), 400, acl),
         (object("DELETE").header("if-match", "*"), 501, not),
+        (object("DELETE").header("if-none-match", "*"), 501, not),
+        (
+            object("DELETE").header("if-unmodified-since", "Thu, 01 Jan 1970 00:00:00 GMT"),
+            501,
+            not,
+        ),
+        (
+            object("DELETE").header("if-modified-since", "Thu, 01 Jan 2070 00:00:00 GMT"),
+            501,
+            not,
+        ),
         (object("DELETE").header("x-amz-mfa", "1 2"), 501, not),
         (
             Call::bucket("PUT", "locked").query("acl", "").body(grants),
