@@ -12,7 +12,7 @@ use stele_format::label::{
 };
 use stele_format::limits::LABEL_COPY_BYTES;
 use stele_format::units::{ByteCount, Generation};
-use stele_store::recovery::{Choice, Membership, choose};
+use stele_store::recovery::{Choice, Membership, choose, pool_of_most};
 
 use crate::advice::Commands;
 use crate::control::protocol::{DiskStatus, LogStatus, NextStep, Status};
@@ -116,14 +116,13 @@ impl<'a> Picture<'a> {
             .iter()
             .filter_map(|seen| seen.reading.as_ref().ok())
             .collect();
+        let pool = pool_of_most(readings.iter().map(|reading| reading.fixed.pool));
+        readings.retain(|reading| Some(reading.fixed.pool) == pool);
         readings.sort_by_key(|reading| Reverse(generation(reading)));
         let newest = readings.first().copied();
         // Of disks with one identity only the newest takes part.
         let mut known = BTreeSet::new();
-        readings.retain(|reading| {
-            let ours = newest.is_some_and(|newest| newest.fixed.pool == reading.fixed.pool);
-            ours && known.insert(reading.fixed.disk)
-        });
+        readings.retain(|reading| known.insert(reading.fixed.disk));
         Self {
             newest,
             choice: choose(&readings),

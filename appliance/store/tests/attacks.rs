@@ -45,14 +45,25 @@ fn attack_09_a_disk_of_another_vault_is_refused_and_nothing_is_written_to_it() {
         let foreign = other.handles[slot].clone().unwrap();
         let before = foreign.peek(0, usize::try_from(DISK_BYTES).unwrap());
         rig.handles[slot] = Some(foreign.clone());
-        assert!(
-            matches!(rig.try_start(), Err(OpenError::ForeignDisk { .. })),
-            "slot {slot}"
-        );
+        let Err(OpenError::ForeignDisk { disk }) = rig.try_start() else {
+            panic!("slot {slot} starts")
+        };
+        assert_eq!(disk, foreign.name(), "slot {slot}");
         let after = foreign.peek(0, usize::try_from(DISK_BYTES).unwrap());
         assert!(before == after, "slot {slot} was written to");
         rig.handles[slot] = own;
     }
+    // Where none has most of the disks, nobody can tell which ones do not belong.
+    let left_out = rig.handles[2].take();
+    let own = rig.handles[1].take();
+    rig.handles[1] = other.handles[1].clone();
+    let Err(OpenError::MixedDisks { disks }) = rig.try_start() else {
+        panic!("two vaults start as one")
+    };
+    let [first, second] = [0, 1].map(|slot| rig.handles[slot].clone().unwrap());
+    assert_eq!(disks, format!("{}, {}", first.name(), second.name()));
+    rig.handles[1] = own;
+    rig.handles[2] = left_out;
     // The own disks at each other's places are one vault still.
     rig.handles.rotate_left(1);
     let mut vault = rig.start();

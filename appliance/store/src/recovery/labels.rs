@@ -8,7 +8,9 @@ use stele_format::label::{
     read_best,
 };
 use stele_format::limits::LABEL_COPY_BYTES;
-use stele_format::units::{ByteCount, DiskId, Epoch, Generation, Opening, SegmentId, Sequence};
+use stele_format::units::{
+    ByteCount, DiskId, Epoch, Generation, Opening, PoolId, SegmentId, Sequence,
+};
 
 use super::choice::{Choice, Membership, choose};
 use super::{DiskReport, DiskVerdict, OpenError};
@@ -103,10 +105,10 @@ pub(super) fn read_all(disks: &mut [Option<Box<dyn Disk>>]) -> Result<LabelPictu
             }),
         }
     }
-    let first = readings.first().ok_or(OpenError::NoLabel)?;
-    let pool_id = first.2.fixed.pool;
-    if let Some((_, name, _)) = readings.iter().find(|(_, _, r)| r.fixed.pool != pool_id) {
-        return Err(OpenError::ForeignDisk { disk: name.clone() });
+    let pools = || readings.iter().map(|(_, _, reading)| reading.fixed.pool);
+    let pool = pool_of_most(pools()).ok_or(OpenError::NoLabel)?;
+    if pools().any(|one| one != pool) {
+        return Err(foreign(&readings, pool));
     }
     if let Some((_, name, _)) = readings
         .iter()
@@ -146,6 +148,33 @@ pub(super) fn read_all(disks: &mut [Option<Box<dyn Disk>>]) -> Result<LabelPictu
         evidence,
         reports,
     })
+}
+
+/// The vault that most of these disks are of; of as many, that of the first.
+#[must_use]
+pub fn pool_of_most(pools: impl Iterator<Item = PoolId>) -> Option<PoolId> {
+    let pools: Vec<PoolId> = pools.collect();
+    let count = |pool: PoolId| pools.iter().filter(|one| **one == pool).count();
+    // The last of the best ones is taken.
+    pools.iter().rev().copied().max_by_key(|pool| count(*pool))
+}
+
+/// The error for disks of several vaults, of which most are of this one.
+fn foreign(readings: &[NamedReading], pool: PoolId) -> OpenError {
+    let names = |ours: bool| -> Vec<&str> {
+        let named = readings.iter();
+        let named = named.filter(|(_, _, reading)| (reading.fixed.pool == pool) == ours);
+        named.map(|(_, name, _)| name.as_str()).collect()
+    };
+    let (ours, others) = (names(true), names(false));
+    match ours.len() > others.len() {
+        true => OpenError::ForeignDisk {
+            disk: others.join(", "),
+        },
+        false => OpenError::MixedDisks {
+            disks: [ours, others].concat().join(", "),
+        },
+    }
 }
 
 /// What labels number, at its highest: nothing of it is given twice, whichever label counts.

@@ -46,7 +46,7 @@ pub use choice::{Choice, Membership, choose};
 pub use create::{CreateError, CreateParams, create, write_static_label};
 pub use cut::Postponed;
 pub use forced::{Force, ForcedOrder, ForcedRefusal, Outlook};
-pub use labels::read_label;
+pub use labels::{pool_of_most, read_label};
 pub use open::{OpenOptions, open};
 pub use progress::Progress;
 pub(crate) use space::Idle;
@@ -150,11 +150,23 @@ pub enum OpenError {
         /// Which to plug in.
         missing: String,
     },
-    /// A disk of another pool is among them.
-    #[error("disk {disk} belongs to another vault; nothing was written to it")]
+    /// Disks of another pool are among them.
+    #[error(
+        "disk {disk} belongs to another vault; nothing was written to it: take it out, plug in the disk of this vault \
+         that was there or none, and start again"
+    )]
     ForeignDisk {
-        /// Its name.
+        /// Its name, or theirs.
         disk: String,
+    },
+    /// As many are of other pools as of any.
+    #[error(
+        "the disks {disks} are of different vaults, and none has most of them; nothing was written: plug in the disks \
+         of one vault"
+    )]
+    MixedDisks {
+        /// Their names.
+        disks: String,
     },
     /// Written by a newer program.
     #[error("disk {disk} uses a format feature this program does not know; use a newer program")]
