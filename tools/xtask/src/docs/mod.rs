@@ -85,7 +85,7 @@ const fn ceremony(name: &'static str, tools: &'static [Tool]) -> Page {
 }
 
 /// All pages about people.
-pub const CEREMONIES: [Page; 11] = [
+pub const CEREMONIES: [Page; 12] = [
     ceremony("genesis", &[]),
     ceremony("expiry", &[install::AWS]),
     ceremony("early-deletion", &[install::AWS]),
@@ -97,6 +97,7 @@ pub const CEREMONIES: [Page; 11] = [
     ceremony("forced-opening", &[install::AWS]),
     ceremony("witness", &[]),
     ceremony("special-right", &[install::AWS]),
+    ceremony("disk-failed", &[install::AWS]),
 ];
 
 /// Executes the pages about people with these names, or all.
