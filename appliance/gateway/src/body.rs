@@ -15,9 +15,10 @@ use hyper::body::{Body, Incoming};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 use tokio::time::{Instant, timeout};
 
+use crate::chain::ChunkProof;
 use crate::chunked::{ChunkFault, Decoder, Step};
 use crate::digest::{DigestFault, Digests, Promised, Verified};
-use crate::limits::{BODY_BYTES_PER_S_MIN, BODY_GRACE_MS, BODY_PAUSE_MS_MAX};
+use crate::limits::{BODY_BYTES_PER_S_MIN, BODY_GRACE_MS, BODY_PAUSE_MS_MAX, CHUNK_PROOF_COUNT};
 use crate::message::ChecksumKind;
 
 /// Why a body could not be taken.
@@ -202,6 +203,8 @@ pub(crate) struct BodyReader<'p> {
     pending: Bytes,
     promised: &'p Promised,
     digests: Digests,
+    /// Signatures of chunks that nobody verified yet.
+    proofs: Vec<ChunkProof>,
 }
 
 /// What reading yields.
@@ -233,12 +236,20 @@ impl<'p> BodyReader<'p> {
             pending: Bytes::new(),
             promised,
             digests,
+            proofs: Vec::new(),
         })
     }
 
     /// Also computes and keeps this checksum.
     pub(crate) fn keep(&mut self, kind: ChecksumKind) {
         self.digests.keep(kind);
+    }
+
+    /// The signatures of what was read, where there are some to verify: many, or at the end all.
+    pub(crate) fn take_proofs(&mut self) -> Option<Vec<ChunkProof>> {
+        let due = self.coding.is_none() || self.proofs.len() >= CHUNK_PROOF_COUNT;
+        let due = due && !self.proofs.is_empty();
+        due.then(|| std::mem::take(&mut self.proofs))
     }
 
     /// The next piece of content, or the proof that it was all and right.
@@ -249,10 +260,14 @@ impl<'p> BodyReader<'p> {
             };
             let piece = match coding {
                 Coding::Plain { content_bytes } => plain(&mut self.pending, content_bytes)?,
-                Coding::Chunked(decoder) => match decoder.step(&mut self.pending)? {
-                    Step::Data(piece) => Some(piece),
-                    Step::Need => None,
-                },
+                Coding::Chunked(decoder) => {
+                    let step = decoder.step(&mut self.pending)?;
+                    self.proofs.append(&mut decoder.take_proofs());
+                    match step {
+                        Step::Data(piece) => Some(piece),
+                        Step::Need => None,
+                    }
+                }
             };
             if let Some(piece) = piece {
                 self.digests.update(&piece);
@@ -269,7 +284,11 @@ impl<'p> BodyReader<'p> {
         let trailers: Vec<(ChecksumKind, String)> = match self.coding.take() {
             Some(Coding::Plain { content_bytes: 0 }) => Vec::new(),
             Some(Coding::Plain { .. }) => return Err(BodyFault::Incomplete),
-            Some(Coding::Chunked(decoder)) => decoder.finish()?,
+            Some(Coding::Chunked(mut decoder)) => {
+                let trailers = decoder.finish()?;
+                self.proofs.append(&mut decoder.take_proofs());
+                trailers
+            }
             None => return Err(BodyFault::Taken),
         };
         let digests = std::mem::take(&mut self.digests);

@@ -2,19 +2,17 @@
 //!
 //! It holds at most one header line or the trailers in memory, never a chunk. It says "complete"
 //! only if the closing empty chunk came, the data is exactly as long as announced, every announced
-//! trailer came and nothing else, and every signature of the chain was right. What it yields before
-//! that is unproved; the caller must not let it become an object.
+//! trailer came and nothing else. Signatures it only gathers: whoever has the key says whether they are
+//! right. What it yields before both is unproved; the caller must not let it become an object.
 
-use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::digest::{Context, SHA256, digest};
-use aws_lc_rs::hmac;
 use bytes::Bytes;
 
-use crate::claim::{Claim, SigningKey};
+use crate::chain::{ChunkProof, Signed};
 use crate::digest::KINDS;
 use crate::limits::{CHUNK_LINE_BYTES_MAX, SIGNED_CHUNK_BYTES_MAX, TRAILER_BYTES_MAX};
 use crate::message::ChecksumKind;
-use crate::text::{hex, hex32};
+use crate::text::hex32;
 
 /// What is wrong with an aws-chunked body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -27,8 +25,6 @@ pub(crate) enum ChunkFault {
     Length,
     #[error("a signed chunk is larger than {bytes_max} bytes")]
     ChunkTooLarge { bytes_max: u64 },
-    #[error("the signature of a chunk or trailer does not match")]
-    Signature,
     #[error("a trailer announced in x-amz-trailer did not arrive")]
     TrailerMissing,
     #[error("a trailer is malformed")]
@@ -68,17 +64,17 @@ pub(crate) struct Decoder {
     held: Vec<u8>,
     announced_bytes: u64,
     seen_bytes: u64,
-    signer: Option<ChunkSigner>,
+    prover: Option<Prover>,
     /// Announced trailers; none if this kind of body has none at all.
     trailers: Option<Vec<ChecksumKind>>,
 }
 
 impl Decoder {
-    /// A decoder for a body of `announced_bytes` of content. With a signer, every chunk must be
-    /// signed; with trailers, exactly these must follow.
+    /// A decoder for a body of `announced_bytes` of content, of which every chunk is signed or none;
+    /// with trailers, exactly these must follow.
     pub(crate) fn new(
         announced_bytes: u64,
-        signer: Option<ChunkSigner>,
+        signed: bool,
         trailers: Option<Vec<ChecksumKind>>,
     ) -> Self {
         let state = State::Header;
@@ -87,7 +83,7 @@ impl Decoder {
             held: Vec::new(),
             announced_bytes,
             seen_bytes: 0,
-            signer,
+            prover: signed.then(Prover::default),
             trailers,
         }
     }
@@ -107,8 +103,14 @@ impl Decoder {
         }
     }
 
-    /// Says that the body ended, and returns the trailers.
-    pub(crate) fn finish(mut self) -> Result<Vec<(ChecksumKind, String)>, ChunkFault> {
+    /// The signatures since the last time, for whoever verifies them.
+    pub(crate) fn take_proofs(&mut self) -> Vec<ChunkProof> {
+        let proofs = self.prover.as_mut().map(|prover| &mut prover.proofs);
+        proofs.map(std::mem::take).unwrap_or_default()
+    }
+
+    /// Says that the body ended, and returns the trailers. There may be a last signature.
+    pub(crate) fn finish(&mut self) -> Result<Vec<(ChecksumKind, String)>, ChunkFault> {
         if self.state != State::Tail {
             return Err(ChunkFault::Truncated);
         }
@@ -132,12 +134,12 @@ impl Decoder {
         let line = std::mem::take(&mut self.held);
         let line = line.strip_suffix(LINE_END).ok_or(ChunkFault::Framing)?;
         let line = std::str::from_utf8(line).map_err(|_| ChunkFault::Framing)?;
-        let size = match &mut self.signer {
-            Some(signer) => {
+        let size = match &mut self.prover {
+            Some(prover) => {
                 let (size, signature) = line
                     .split_once(";chunk-signature=")
                     .ok_or(ChunkFault::Framing)?;
-                signer.begin(signature)?;
+                prover.begin(signature)?;
                 size
             }
             None => line,
@@ -151,8 +153,8 @@ impl Decoder {
             if left != 0 {
                 return Err(ChunkFault::Length);
             }
-            if let Some(signer) = &mut self.signer {
-                signer.end()?;
+            if let Some(prover) = &mut self.prover {
+                prover.end();
             }
             self.state = State::Tail;
             return Ok(());
@@ -160,7 +162,7 @@ impl Decoder {
         if size > left {
             return Err(ChunkFault::Length);
         }
-        if self.signer.is_some() && size > SIGNED_CHUNK_BYTES_MAX {
+        if self.prover.is_some() && size > SIGNED_CHUNK_BYTES_MAX {
             return Err(ChunkFault::ChunkTooLarge {
                 bytes_max: SIGNED_CHUNK_BYTES_MAX,
             });
@@ -173,8 +175,8 @@ impl Decoder {
         let take = usize::try_from(left).unwrap_or(usize::MAX).min(input.len());
         let piece = input.split_to(take);
         let taken = u64::try_from(take).expect("a length in memory fits 64 bits");
-        if let Some(signer) = &mut self.signer {
-            signer.update(&piece);
+        if let Some(prover) = &mut self.prover {
+            prover.update(&piece);
         }
         self.seen_bytes += taken;
         self.state = match left - taken {
@@ -193,8 +195,8 @@ impl Decoder {
             self.state = State::DataEnd { seen: seen + 1 };
             return Ok(());
         }
-        if let Some(signer) = &mut self.signer {
-            signer.end()?;
+        if let Some(prover) = &mut self.prover {
+            prover.end();
         }
         self.state = State::Header;
         Ok(())
@@ -239,9 +241,9 @@ impl Decoder {
                 return Err(ChunkFault::TrailerMalformed);
             }
         }
-        if let Some(signer) = &mut self.signer {
+        if let Some(prover) = &mut self.prover {
             lines.sort();
-            signer.trailer(&lines, signature.as_deref())?;
+            prover.trailer(&lines, signature.as_deref())?;
         } else if signature.is_some() {
             return Err(ChunkFault::TrailerUnannounced);
         }
@@ -283,52 +285,31 @@ fn parse_size(text: &str) -> Result<u64, ChunkFault> {
     u64::from_str_radix(text, 16).map_err(|_| ChunkFault::Framing)
 }
 
-/// The chain of signatures over the chunks of one body.
-pub(crate) struct ChunkSigner {
-    key: hmac::Key,
-    /// Date and scope, the second and third line of every string to sign.
-    scope: String,
-    previous: String,
-    content: Context,
+/// Gathers the signatures of a body for whoever has the key.
+#[derive(Default)]
+struct Prover {
+    content: Option<Context>,
     claimed: [u8; 32],
+    proofs: Vec<ChunkProof>,
 }
 
-impl ChunkSigner {
-    /// A chain that starts at a request's own verified signature, with the key it was verified
-    /// with.
-    pub(crate) fn new(key: &SigningKey, claim: &Claim) -> Self {
-        let Claim {
-            date, day, region, ..
-        } = claim;
-        Self {
-            key: key.hmac(),
-            scope: format!("{date}\n{day}/{region}/s3/aws4_request"),
-            previous: hex(&claim.signature),
-            content: Context::new(&SHA256),
-            claimed: [0; 32],
-        }
-    }
-
+impl Prover {
     fn begin(&mut self, signature: &str) -> Result<(), ChunkFault> {
         self.claimed = hex32(signature).ok_or(ChunkFault::Framing)?;
-        self.content = Context::new(&SHA256);
+        self.content = Some(Context::new(&SHA256));
         Ok(())
     }
 
     fn update(&mut self, data: &[u8]) {
-        self.content.update(data);
+        if let Some(content) = &mut self.content {
+            content.update(data);
+        }
     }
 
-    fn end(&mut self) -> Result<(), ChunkFault> {
-        let content = std::mem::replace(&mut self.content, Context::new(&SHA256)).finish();
-        let text = format!(
-            "AWS4-HMAC-SHA256-PAYLOAD\n{}\n{}\n{}\n{}",
-            self.scope,
-            self.previous,
-            hex(digest(&SHA256, b"").as_ref()),
-            hex(content.as_ref()),
-        );
-        self.check(&text)
+    fn end(&mut self) {
+        if let Some(content) = self.content.take() {
+            self.prove(Signed::Chunk, content.finish().as_ref());
+        }
     }
 
     fn trailer(
@@ -339,20 +320,21 @@ impl ChunkSigner {
         let signature = signature.ok_or(ChunkFault::TrailerMissing)?;
         self.claimed = hex32(signature).ok_or(ChunkFault::TrailerMalformed)?;
         let canonical: String = lines.iter().map(|(n, v)| format!("{n}:{v}\n")).collect();
-        let text = format!(
-            "AWS4-HMAC-SHA256-TRAILER\n{}\n{}\n{}",
-            self.scope,
-            self.previous,
-            hex(digest(&SHA256, canonical.as_bytes()).as_ref()),
+        self.prove(
+            Signed::Trailers,
+            digest(&SHA256, canonical.as_bytes()).as_ref(),
         );
-        self.check(&text)
+        Ok(())
     }
 
-    fn check(&mut self, text: &str) -> Result<(), ChunkFault> {
-        let tag = hmac::sign(&self.key, text.as_bytes());
-        verify_slices_are_equal(tag.as_ref(), &self.claimed).map_err(|_| ChunkFault::Signature)?;
-        self.previous = hex(tag.as_ref());
-        Ok(())
+    fn prove(&mut self, signed: Signed, sha256: &[u8]) {
+        let mut digest = [0; 32];
+        digest.copy_from_slice(sha256);
+        self.proofs.push(ChunkProof {
+            signed,
+            digest,
+            signature: self.claimed,
+        });
     }
 }
 

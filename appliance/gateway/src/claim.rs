@@ -46,8 +46,8 @@ pub struct Claim {
 }
 
 /// A client's key for one day and region. It verifies the signatures of chunks, and could make
-/// signatures of that day.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// signatures of that day, so that it never leaves the process that has the secrets.
+#[derive(Clone, PartialEq, Eq)]
 pub struct SigningKey([u8; 32]);
 
 impl std::fmt::Debug for SigningKey {

@@ -214,7 +214,6 @@ impl From<ChunkFault> for S3Error {
             | ChunkFault::Length
             | ChunkFault::TrailerMissing => S3ErrorCode::IncompleteBody,
             ChunkFault::ChunkTooLarge { .. } => S3ErrorCode::EntityTooLarge,
-            ChunkFault::Signature => S3ErrorCode::SignatureDoesNotMatch,
             ChunkFault::TrailerMalformed | ChunkFault::TrailerUnannounced => {
                 return custom(
                     StatusCode::BAD_REQUEST,

@@ -19,7 +19,8 @@ use s3s::xml::{Deserialize, Deserializer};
 use tokio::io::AsyncWriteExt;
 
 use crate::auth::{Signed, strip};
-use crate::chunked::{ChunkSigner, Decoder, Step};
+use crate::chain::ChunkChain;
+use crate::chunked::{Decoder, Step};
 use crate::claim::{Claim, SigningKey};
 use crate::front::check_document;
 use crate::guard::host::{Domains, to_path_style};
@@ -214,7 +215,7 @@ fn chunks(input: &[u8]) {
     };
     let decoder = || {
         let trailers = (kind & 1 == 0).then(|| vec![ChecksumKind::Crc32]);
-        Decoder::new(announced.into(), (kind & 2 == 2).then(signer), trailers)
+        Decoder::new(announced.into(), kind & 2 == 2, trailers)
     };
     let whole = decoded(decoder(), body, body.len());
     let pieces = decoded(decoder(), body, 1 + usize::from(kind >> 2));
@@ -225,15 +226,15 @@ fn chunks(input: &[u8]) {
     }
 }
 
-fn signer() -> ChunkSigner {
+fn chain() -> ChunkChain {
     let claim = Claim::signed("K", "secret", "20261126T000000Z", "us-east-1", [7; 32]);
-    ChunkSigner::new(
+    ChunkChain::new(
         &SigningKey::derive("secret", &claim.day, &claim.region),
         &claim,
     )
 }
 
-/// The content, if the decoder says that it is complete.
+/// The content, if the decoder says that it is complete and its signatures are right.
 fn decoded(mut decoder: Decoder, body: &[u8], step: usize) -> Option<Vec<u8>> {
     let mut content = Vec::new();
     for piece in body.chunks(step.max(1)) {
@@ -243,7 +244,9 @@ fn decoded(mut decoder: Decoder, body: &[u8], step: usize) -> Option<Vec<u8>> {
         }
         assert!(content.len() <= body.len(), "more than came");
     }
-    decoder.finish().ok().map(|_| content)
+    decoder.finish().ok()?;
+    chain().verify(&decoder.take_proofs()).ok()?;
+    Some(content)
 }
 
 /// A document, as every kind that clients send.
@@ -298,7 +301,7 @@ mod tests {
         for at in [0, 2] {
             let (head, body) = chunked.samples[at].split_at(2);
             let trailers = (head[1] == 0).then(|| vec![crate::message::ChecksumKind::Crc32]);
-            let decoder = crate::chunked::Decoder::new(head[0].into(), None, trailers);
+            let decoder = crate::chunked::Decoder::new(head[0].into(), false, trailers);
             assert!(super::decoded(decoder, body, body.len()).is_some(), "{at}");
         }
         let xml = find("xml").expect("a target");

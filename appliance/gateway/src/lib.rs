@@ -13,6 +13,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod chain;
 pub mod claim;
 pub mod fuzz;
 pub mod limits;

@@ -26,6 +26,10 @@ pub const DOWNLOAD_AHEAD_PIECES: usize = 2;
 
 /// Names under which every vault is reached; in front of them, a bucket may stand.
 pub const DOMAINS: [&str; 2] = ["localhost", "s3.localhost"];
+/// Signatures of chunks that are verified together; at the end of a body those that are left.
+pub const CHUNK_PROOF_COUNT: usize = 64;
+/// Most of them in one question.
+pub const CHUNK_PROOF_COUNT_MAX: usize = 2 * CHUNK_PROOF_COUNT;
 /// Connections served at once; more are closed at once.
 pub const CONNECTIONS_MAX: usize = 4096;
 /// Connections of one address served at once; more are closed at once.

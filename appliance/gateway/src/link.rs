@@ -5,9 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{mpsc, oneshot};
 
-use crate::message::{
-    Answer, Claim, Delivered, Envelope, Refusal, Reply, Request, SessionId, SigningKey,
-};
+use crate::message::{Answer, Claim, Delivered, Envelope, Refusal, Reply, Request, SessionId};
 use crate::slab::Slab;
 use crate::wire::gateway::Wire;
 
@@ -58,12 +56,13 @@ impl EngineLink {
         &self,
         claim: Claim,
         source: IpAddr,
-        wants_key: bool,
+        signs_chunks: bool,
     ) -> Result<Session, Refusal> {
         // In a task of its own, so that a client that goes away meanwhile leaves no session open: the
         // answer is always looked at, and the session it opens dropped.
         let link = self.clone();
-        let exchange = tokio::spawn(async move { link.exchange(claim, source, wants_key).await });
+        let exchange =
+            tokio::spawn(async move { link.exchange(claim, source, signs_chunks).await });
         exchange.await.unwrap_or(Err(Refusal::Stopping))
     }
 
@@ -71,14 +70,14 @@ impl EngineLink {
         &self,
         claim: Claim,
         source: IpAddr,
-        wants_key: bool,
+        signs_chunks: bool,
     ) -> Result<Session, Refusal> {
         let client = claim.key_id.clone();
         let finished = std::mem::take(&mut *self.finished());
         let request = Request::SignIn {
             claim,
             source,
-            wants_key,
+            signs_chunks,
             finished: finished.clone(),
         };
         let pending = match self.post(SessionId::NONE, request, None).await {
@@ -94,14 +93,9 @@ impl EngineLink {
             refusal => refusal,
         };
         match settle(pending).await.map_err(gone)?.answer {
-            Answer::SignedIn {
-                session,
-                key,
-                owner,
-            } => Ok(Session(Arc::new(Open {
+            Answer::SignedIn { session, owner } => Ok(Session(Arc::new(Open {
                 link: self.clone(),
                 id: session,
-                key,
                 client,
                 owner,
             }))),
@@ -146,17 +140,11 @@ pub(crate) struct Session(Arc<Open>);
 struct Open {
     link: EngineLink,
     id: SessionId,
-    key: Option<SigningKey>,
     client: String,
     owner: String,
 }
 
 impl Session {
-    /// Verifies signatures of the body's chunks; only where it was asked for.
-    pub(crate) fn key(&self) -> Option<&SigningKey> {
-        self.0.key.as_ref()
-    }
-
     /// Whose it is: the access key id.
     pub(crate) fn client(&self) -> &str {
         &self.0.client

@@ -11,7 +11,8 @@ use stele_format::units::{UnixMillis, UploadId, VersionId};
 
 use std::net::IpAddr;
 
-pub use crate::claim::{Claim, SigningKey};
+pub use crate::chain::ChunkProof;
+pub use crate::claim::Claim;
 pub use crate::refusal::{Refusal, RetentionDateFault, Right};
 use crate::slab::Slab;
 
@@ -253,10 +254,15 @@ pub enum Request {
         claim: Claim,
         /// Where the client connects from.
         source: IpAddr,
-        /// Whether the body's chunks are signed too, so that a key for them is needed.
-        wants_key: bool,
+        /// Whether the body's chunks are signed too, so that their chain is to be kept.
+        signs_chunks: bool,
         /// Sessions that are over.
         finished: Vec<SessionId>,
+    },
+    /// Verify signatures of the body's chunks, in their order. Answer: `Done`.
+    VerifyChunks {
+        /// What follows the last ones.
+        proofs: Vec<ChunkProof>,
     },
     /// All buckets.
     ListBuckets,
@@ -605,8 +611,6 @@ pub enum Answer {
     SignedIn {
         /// In whose name questions may now be asked.
         session: SessionId,
-        /// Verifies signatures of the body's chunks, if it was asked for.
-        key: Option<SigningKey>,
         /// Whose key signed it; nothing for the vault's own.
         owner: String,
     },

@@ -14,7 +14,7 @@ use super::{checksum_number, checksums_down, default_down, metadata_down, retent
 /// that was forgotten.
 pub fn to_store(request: Ask, slab: Option<Slab>) -> Option<Command> {
     Some(match request {
-        Ask::SignIn { .. } => return None,
+        Ask::SignIn { .. } | Ask::VerifyChunks { .. } => return None,
         Ask::ListBuckets => Command::ListBuckets,
         Ask::CreateBucket { name, lock } => Command::CreateBucket { name, lock },
         Ask::HeadBucket { name } => Command::HeadBucket { name },

@@ -653,7 +653,7 @@ fn what_is_not_the_engines_to_answer_does_not_go_down() {
     let sign_in = gateway::Request::SignIn {
         claim,
         source: std::net::Ipv4Addr::LOCALHOST.into(),
-        wants_key: false,
+        signs_chunks: false,
         finished: Vec::new(),
     };
     assert!(super::command(sign_in, None).is_none());

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use stele_format::units::{BucketId, Month, UnixMillis};
 use stele_store::policy::words::utc;
-use stele_store::policy::{Kept, Tier, may_draft};
+use stele_store::policy::{Kept, may_draft};
 use stele_store::request::BucketInfo;
 
 use super::Desk;

@@ -3,8 +3,8 @@
 use std::net::IpAddr;
 
 use stele_format::units::UnixMillis;
-use stele_gateway::claim::Clients as Secrets;
-use stele_gateway::message::{Claim, Refusal, SigningKey};
+use stele_gateway::claim::{Clients as Secrets, SigningKey};
+use stele_gateway::message::{Claim, Refusal};
 
 use crate::clients::{NotAdmitted, Published};
 

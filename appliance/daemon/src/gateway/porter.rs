@@ -17,6 +17,7 @@ use stele_device::linux::clock::SystemClock;
 use stele_device::linux::shared::SharedMemory;
 use stele_format::units::UnixMillis;
 use stele_gateway::SlabPool;
+use stele_gateway::chain::ChunkChain;
 use stele_gateway::limits::{LINK_READ_BYTES, SLAB_FRONT_BYTES, SLAB_PLAIN_BYTES_MAX};
 use stele_gateway::message as gateway;
 use stele_gateway::message::{Claim, Refusal, Request, SessionId};
@@ -323,12 +324,16 @@ impl Porter {
         if let Request::SignIn {
             claim,
             source,
-            wants_key,
+            signs_chunks,
             finished,
         } = request
         {
-            let asked = (&claim, source, wants_key);
+            let asked = (&claim, source, signs_chunks);
             return self.sign_in(number, asked, finished).await;
+        }
+        if let Request::VerifyChunks { proofs } = &request {
+            let proved = self.sessions.prove(session, proofs);
+            return self.reply(number, proved.map(|()| gateway::Answer::Done), 0);
         }
         let now_ms = SystemClock.monotonic_ms();
         let admitted =
@@ -434,7 +439,7 @@ impl Porter {
     async fn sign_in(
         &mut self,
         number: u64,
-        (claim, source, wants_key): (&Claim, IpAddr, bool),
+        (claim, source, signs_chunks): (&Claim, IpAddr, bool),
         finished: Vec<SessionId>,
     ) -> Result<(), End> {
         for session in finished {
@@ -446,16 +451,12 @@ impl Porter {
         let verified = self.tools.door.admit(claim, source, now);
         let result = verified.and_then(|key| {
             let now_ms = SystemClock.monotonic_ms();
-            let session = self.sessions.open(&claim.key_id, now_ms)?;
-            let key = wants_key.then_some(key);
+            let chain = signs_chunks.then(|| ChunkChain::new(&key, claim));
+            let session = self.sessions.open(&claim.key_id, chain, now_ms)?;
             let register = self.tools.door.register.now();
             let entry = register.iter().find(|entry| entry.id == claim.key_id);
             let owner = entry.map(|entry| entry.owner.clone()).unwrap_or_default();
-            Ok(gateway::Answer::SignedIn {
-                session,
-                key,
-                owner,
-            })
+            Ok(gateway::Answer::SignedIn { session, owner })
         });
         self.reply(number, result, 0)
     }

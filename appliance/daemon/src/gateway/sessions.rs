@@ -7,6 +7,8 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use stele_gateway::chain::{ChunkChain, ChunkProof};
+use stele_gateway::limits::CHUNK_PROOF_COUNT_MAX;
 use stele_gateway::message::{Refusal, Request, SessionId, StreamId};
 
 use crate::limits::{SESSION_COUNT_MAX, SESSION_OPENS_MS_MAX};
@@ -21,6 +23,8 @@ pub struct Sessions {
 #[derive(Debug)]
 struct Session {
     client: Arc<str>,
+    /// Of a body whose chunks are signed, as long as all were right.
+    chain: Option<ChunkChain>,
     since_ms: u64,
     streams: HashSet<Stream>,
 }
@@ -60,7 +64,12 @@ impl Sessions {
     ///
     /// # Errors
     /// `Busy` when there are too many.
-    pub fn open(&mut self, client: &str, now_ms: u64) -> Result<SessionId, Refusal> {
+    pub fn open(
+        &mut self,
+        client: &str,
+        chain: Option<ChunkChain>,
+        now_ms: u64,
+    ) -> Result<SessionId, Refusal> {
         if self.open.len() >= SESSION_COUNT_MAX {
             // An old one without a stream can begin nothing any more: nothing is lost with it.
             self.open.retain(|_, session| {
@@ -74,12 +83,28 @@ impl Sessions {
         self.last += 1;
         let session = Session {
             client: client.into(),
+            chain,
             since_ms: now_ms,
             streams: HashSet::new(),
         };
         let id = SessionId(self.last);
         self.open.insert(id, session);
         Ok(id)
+    }
+
+    /// Verifies what follows in the chain of a session's chunks.
+    ///
+    /// # Errors
+    /// `NoSession`, or `Signature`, and then for ever: the chain is over.
+    pub fn prove(&mut self, id: SessionId, proofs: &[ChunkProof]) -> Result<(), Refusal> {
+        let session = self.open.get_mut(&id).ok_or(Refusal::NoSession)?;
+        let mut chain = session.chain.take().ok_or(Refusal::Signature)?;
+        if proofs.len() > CHUNK_PROOF_COUNT_MAX {
+            return Err(Refusal::Signature);
+        }
+        chain.verify(proofs)?;
+        session.chain = Some(chain);
+        Ok(())
     }
 
     /// Ends a session and names the streams it leaves open.
@@ -142,6 +167,9 @@ mod tests {
     use stele_gateway::message::Conditions;
 
     use super::*;
+    use stele_gateway::chain::Signed;
+    use stele_gateway::claim::SigningKey;
+    use stele_gateway::message::Claim;
 
     const PUT: StreamId = StreamId(1);
     const GET: StreamId = StreamId(2);
@@ -156,10 +184,30 @@ mod tests {
     }
 
     #[test]
+    fn one_wrong_signature_of_a_chunk_ends_the_chain_of_its_session() {
+        let claim = Claim::signed("A", "secret", "20261126T000000Z", "us-east-1", [7; 32]);
+        let key = || SigningKey::derive("secret", &claim.day, &claim.region);
+        let mut sessions = Sessions::default();
+        let chain = Some(ChunkChain::new(&key(), &claim));
+        let signed = sessions.open("A", chain, 0).expect("room");
+        let plain = sessions.open("A", None, 0).expect("room");
+        assert_eq!(sessions.prove(signed, &[]), Ok(()));
+        let wrong = ChunkProof {
+            signed: Signed::Chunk,
+            digest: [1; 32],
+            signature: [2; 32],
+        };
+        assert_eq!(sessions.prove(signed, &[wrong]), Err(Refusal::Signature));
+        assert_eq!(sessions.prove(signed, &[]), Err(Refusal::Signature));
+        assert_eq!(sessions.prove(plain, &[]), Err(Refusal::Signature));
+        assert_eq!(sessions.prove(SessionId(9), &[]), Err(Refusal::NoSession));
+    }
+
+    #[test]
     fn streams_are_used_where_they_were_opened_and_once_they_end_nowhere() {
         let mut sessions = Sessions::default();
-        let mine = sessions.open("A", 0).expect("room");
-        let other = sessions.open("B", 0).expect("room");
+        let mine = sessions.open("A", None, 0).expect("room");
+        let other = sessions.open("B", None, 0).expect("room");
         assert!(sessions.opened(mine, Stream::Put(PUT)));
         assert!(sessions.opened(mine, Stream::Get(GET)));
         let mut check = |id, request: Request, expected: Result<&str, Refusal>| {
@@ -207,7 +255,7 @@ mod tests {
     #[test]
     fn an_old_session_opens_nothing_but_finishes_what_it_has() {
         let mut sessions = Sessions::default();
-        let id = sessions.open("A", 1_000).expect("room");
+        let id = sessions.open("A", None, 1_000).expect("room");
         sessions.opened(id, Stream::Put(PUT));
         let late = 1_001 + SESSION_OPENS_MS_MAX;
         let early = sessions.admit(id, &Request::ListBuckets, late - 1);
@@ -221,7 +269,7 @@ mod tests {
     #[test]
     fn a_session_that_ends_names_what_it_leaves_open() {
         let mut sessions = Sessions::default();
-        let id = sessions.open("A", 0).expect("room");
+        let id = sessions.open("A", None, 0).expect("room");
         sessions.opened(id, Stream::Get(GET));
         let left = sessions.close(id);
         assert_eq!(left, [("A".into(), Stream::Get(GET))]);
@@ -233,12 +281,12 @@ mod tests {
     fn there_are_not_endlessly_many_sessions() {
         let mut sessions = Sessions::default();
         for _ in 0..SESSION_COUNT_MAX {
-            sessions.open("A", 0).expect("room");
+            sessions.open("A", None, 0).expect("room");
         }
-        assert_eq!(sessions.open("A", 0), Err(Refusal::Busy));
+        assert_eq!(sessions.open("A", None, 0), Err(Refusal::Busy));
         sessions.opened(SessionId(1), Stream::Put(PUT));
         let later = SESSION_OPENS_MS_MAX + 1;
-        sessions.open("A", later).expect("old ones make room");
+        sessions.open("A", None, later).expect("old ones make room");
         assert_eq!(sessions.open.len(), 2, "and the one with a stream");
     }
 }

@@ -245,7 +245,7 @@ impl Evil {
         let request = Request::SignIn {
             claim,
             source: std::net::Ipv4Addr::LOCALHOST.into(),
-            wants_key: false,
+            signs_chunks: false,
             finished: Vec::new(),
         };
         match self.ask(SessionId::NONE, request, None).await.0? {

@@ -78,7 +78,7 @@ async fn a_chunked_body_is_proved_by_its_trailer() {
     let coding = || {
         Coding::Chunked(Box::new(Decoder::new(
             9,
-            None,
+            false,
             Some(vec![ChecksumKind::Crc32]),
         )))
     };

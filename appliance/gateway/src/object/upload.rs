@@ -7,7 +7,8 @@ use bytes::Buf;
 use s3s::{S3Error, S3ErrorCode, S3Result};
 
 use crate::body::{BodyReader, Coding, Content};
-use crate::chunked::{ChunkSigner, Decoder};
+use crate::chain::ChunkProof;
+use crate::chunked::Decoder;
 use crate::error::{invalid_request, wrong_answer};
 use crate::front::RequestContext;
 use crate::guard::{Described, Payload};
@@ -40,7 +41,7 @@ pub(crate) async fn store(
     require_integrity(caller, described, &name, &purpose).await?;
     let mut reader = BodyReader::new(
         &context.source,
-        coding(context, content_bytes)?,
+        coding(context, content_bytes),
         &described.promised,
     )?;
     if let Some(kind) = kept {
@@ -48,7 +49,10 @@ pub(crate) async fn store(
     }
     let mut upload = Upload::open(caller, name, purpose, content_bytes).await?;
     let verified = loop {
-        match reader.next().await? {
+        let content = reader.next().await;
+        // Also where the content is not what was promised: a wrong signature explains more.
+        prove(caller, reader.take_proofs()).await?;
+        match content? {
             Content::Piece(piece) => upload.append(&service.slabs, piece).await?,
             Content::End(verified) => break verified,
         }
@@ -56,6 +60,17 @@ pub(crate) async fn store(
     upload
         .commit(&service.slabs, verified.md5, verified.checksums, conditions)
         .await
+}
+
+/// Has signatures of chunks verified.
+async fn prove(caller: &Caller, proofs: Option<Vec<ChunkProof>>) -> S3Result<()> {
+    let Some(proofs) = proofs else {
+        return Ok(());
+    };
+    match caller.ask(Request::VerifyChunks { proofs }).await? {
+        Answer::Done => Ok(()),
+        _ => Err(wrong_answer()),
+    }
 }
 
 /// The length of the content as the client announced it.
@@ -72,19 +87,14 @@ fn content_length(described: &Described) -> S3Result<u64> {
     })
 }
 
-fn coding(context: &RequestContext, content_bytes: u64) -> S3Result<Coding> {
+fn coding(context: &RequestContext, content_bytes: u64) -> Coding {
     let described = &context.described;
     let Payload::Streaming { signed, trailer } = described.payload else {
-        return Ok(Coding::Plain { content_bytes });
-    };
-    let signer = match (signed, context.session.key()) {
-        (false, _) => None,
-        (true, Some(key)) => Some(ChunkSigner::new(key, &described.claim)),
-        (true, None) => return Err(wrong_answer()),
+        return Coding::Plain { content_bytes };
     };
     let trailers = trailer.then(|| described.promised.trailers.clone());
-    let decoder = Decoder::new(content_bytes, signer, trailers);
-    Ok(Coding::Chunked(Box::new(decoder)))
+    let decoder = Decoder::new(content_bytes, signed, trailers);
+    Coding::Chunked(Box::new(decoder))
 }
 
 /// What is to be locked must not have been damaged on the way: without any digest or signature

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use stele_format::units::{UnixMillis, UploadId, VersionId};
+use stele_gateway::chain::ChunkChain;
 use stele_gateway::message::{
     Answer, BucketInfo, BucketKind, Checksum, ChecksumKind, Claim, Conditions, Delivered, Envelope,
     LockMode, LockWish, Metadata, ObjectInfo, ObjectName, Period, Purpose, RangeWish, Refusal,
@@ -52,6 +53,8 @@ pub struct State {
     pub last_client: String,
     /// Whose the open sessions are.
     pub sessions: BTreeMap<SessionId, String>,
+    /// Of bodies whose chunks are signed.
+    chains: BTreeMap<SessionId, ChunkChain>,
     /// Uploaded content is counted and thrown away.
     pub forget_content: bool,
 }
@@ -125,14 +128,22 @@ impl Engine {
                 mut slab,
                 answer: asker,
             } = envelope;
-            let carried_out = !matches!(request, Request::SignIn { .. });
+            let carried_out = !matches!(
+                request,
+                Request::SignIn { .. } | Request::VerifyChunks { .. }
+            );
             let answer = self.with(|state| match request {
                 Request::SignIn {
                     claim,
                     finished,
-                    wants_key,
+                    signs_chunks,
                     ..
-                } => state.sign_in(&clients, (&claim, wants_key), finished),
+                } => state.sign_in(&clients, (&claim, signs_chunks), finished),
+                Request::VerifyChunks { proofs } => {
+                    let chain = state.chains.get_mut(&session);
+                    let chain = chain.ok_or(Refusal::Signature);
+                    chain.and_then(|chain| chain.verify(&proofs).map(|()| Answer::Done))
+                }
                 request => {
                     let client = state.sessions.get(&session).cloned();
                     state.last_client = client.ok_or(Refusal::NoSession)?;
@@ -181,18 +192,21 @@ impl State {
     fn sign_in(
         &mut self,
         clients: &Clients,
-        (claim, wants_key): (&Claim, bool),
+        (claim, signs_chunks): (&Claim, bool),
         finished: Vec<SessionId>,
     ) -> Result<Answer, Refusal> {
         for session in finished {
             self.sessions.remove(&session);
+            self.chains.remove(&session);
         }
         let key = clients.verify(claim, now())?;
         let session = SessionId(self.number());
         self.sessions.insert(session, claim.key_id.clone());
+        if signs_chunks {
+            self.chains.insert(session, ChunkChain::new(&key, claim));
+        }
         Ok(Answer::SignedIn {
             session,
-            key: wants_key.then_some(key),
             owner: self.owner.clone(),
         })
     }
@@ -213,7 +227,7 @@ impl State {
     fn answer(&mut self, request: Request, slab: Option<&mut Slab>) -> Result<Answer, Refusal> {
         match request {
             // Answered before.
-            Request::SignIn { .. } => Err(Refusal::NoSession),
+            Request::SignIn { .. } | Request::VerifyChunks { .. } => Err(Refusal::NoSession),
             Request::ListBuckets => Ok(Answer::Buckets(self.buckets.values().cloned().collect())),
             Request::CreateBucket { name, lock } => self.create_bucket(name, lock),
             Request::HeadBucket { name } => self.bucket(&name).cloned().map(Answer::Bucket),
