@@ -126,3 +126,26 @@ fn nobody_runs_the_gateway_by_hand() {
     let said = refuse(&["gateway"]);
     assert!(said.contains("by `stele serve`, not by hand"), "{said}");
 }
+
+/// The gateway has no key: it has the chain of signatures verified by the engine's process.
+#[test]
+fn what_is_sent_in_signed_chunks_is_stored_and_what_is_forged_is_not() {
+    let place = Place::with_vault();
+    let server = Server::start(&place);
+    let client = Client::of(&place, &server);
+    client.put("/kept", b"");
+    // More chunks than are verified together.
+    let content: Vec<Vec<u8>> = (0..200_u8).map(|number| vec![number; 9_000]).collect();
+    let chunks: Vec<&[u8]> = content.iter().map(Vec::as_slice).collect();
+    assert_eq!(
+        client.put_in_signed_chunks("/kept/k", &chunks, false).0,
+        200
+    );
+    assert_eq!(client.get("/kept/k"), content.concat());
+    for count in [1, 64, 65, 200] {
+        let answer = client.put_in_signed_chunks("/kept/forged", &chunks[..count], true);
+        assert_eq!(answer, (403, "SignatureDoesNotMatch".to_owned()), "{count}");
+    }
+    assert_eq!(client.answer("GET", "/kept/forged", b"").0, 404);
+    assert!(server.end(Signal::SIGTERM).success());
+}

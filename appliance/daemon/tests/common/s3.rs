@@ -123,6 +123,61 @@ impl Client {
         String::from_utf8(text).ok()
     }
 
+    /// Stores the chunks in the aws-chunked coding, each signed; where `forged`, the last one by nobody. Status and code.
+    pub fn put_in_signed_chunks(
+        &self,
+        path: &str,
+        chunks: &[&[u8]],
+        forged: bool,
+    ) -> (u16, String) {
+        let date = date();
+        let scope = format!("{}/us-east-1/s3/aws4_request", &date[..8]);
+        let host = format!("localhost:{}", self.address.port());
+        let bytes: usize = chunks.iter().map(|chunk| chunk.len()).sum();
+        let payload = "STREAMING-AWS4-HMAC-SHA256-PAYLOAD";
+        let names = "host;x-amz-content-sha256;x-amz-date;x-amz-decoded-content-length";
+        let canonical = format!(
+            "PUT\n{path}\n\nhost:{host}\nx-amz-content-sha256:{payload}\nx-amz-date:{date}\n\
+             x-amz-decoded-content-length:{bytes}\n\n{names}\n{payload}"
+        );
+        let hashed = sha256(canonical.as_bytes());
+        let text = format!("AWS4-HMAC-SHA256\n{date}\n{scope}\n{hashed}");
+        let seed = self.sign(&scope, &text);
+        let (mut previous, nothing) = (seed.clone(), sha256(b""));
+        let mut body = Vec::new();
+        for (at, chunk) in chunks.iter().copied().chain([&b""[..]]).enumerate() {
+            let content = sha256(chunk);
+            let text = format!(
+                "AWS4-HMAC-SHA256-PAYLOAD\n{date}\n{scope}\n{previous}\n{nothing}\n{content}"
+            );
+            previous = self.sign(&scope, &text);
+            if forged && at + 1 == chunks.len() {
+                previous = sha256(b"of nobody");
+            }
+            let line = format!("{:x};chunk-signature={previous}\r\n", chunk.len());
+            body.extend_from_slice(line.as_bytes());
+            body.extend_from_slice(chunk);
+            body.extend_from_slice(b"\r\n");
+        }
+        let head = format!(
+            "PUT {path} HTTP/1.1\r\nhost: {host}\r\nx-amz-date: {date}\r\n\
+             x-amz-content-sha256: {payload}\r\nx-amz-decoded-content-length: {bytes}\r\n\
+             content-encoding: aws-chunked\r\nauthorization: AWS4-HMAC-SHA256 Credential={}/{scope}, \
+             SignedHeaders={names}, Signature={seed}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
+            self.id,
+            body.len()
+        );
+        let sent = [head.as_bytes(), &body];
+        let reply = exchange_slowly(&self.ca_pem, self.address, "localhost", &sent, &mut |_| {});
+        let reply = String::from_utf8_lossy(&reply.expect("answered")).into_owned();
+        let code = reply.split_once("<Code>").map(|(_, rest)| rest);
+        let code = code.and_then(|rest| rest.split_once("</Code>"));
+        (
+            reply[9..12].parse().expect("a status"),
+            code.map(|(code, _)| code.to_owned()).unwrap_or_default(),
+        )
+    }
+
     /// Head and body of the reply.
     fn reply(
         &self,
