@@ -12,8 +12,8 @@ use stele_gateway::SlabPool;
 use stele_gateway::claim::Clients as Secrets;
 use stele_gateway::limits::{SLAB_BYTES, SLAB_FRONT_BYTES, SLAB_PLAIN_BYTES_MAX};
 use stele_gateway::message::{
-    Answer, Claim, Conditions, LockMode, LockWish, Metadata, ObjectName, Purpose, Refusal, Request,
-    Retention, Right, SessionId, StreamId,
+    Answer, Claim, Conditions, ListWish, LockMode, LockWish, Metadata, ObjectName, Purpose,
+    Refusal, Request, Retention, Right, SessionId, StreamId,
 };
 use stele_gateway::wire::{Down, Frames, Piece, Up, encode};
 use tempfile::TempDir;
@@ -34,6 +34,8 @@ use crate::vault::create::{Options, create};
 use crate::vault::disks::open_kept;
 
 const SECRET: &str = "the secret of A";
+/// The key id of a second client.
+const OTHER: &str = "STELEOTHER";
 const PIECES: usize = 4;
 const CONTENT: &[u8] = b"a prescription";
 const DAY_MS: u64 = 86_400_000;
@@ -112,6 +114,21 @@ impl Vault {
             memory: Arc::new(SharedMemory::create(SLAB_BYTES, PIECES).expect("memory")),
             _dir: dir,
         }
+    }
+
+    /// A second client with an owner of its own, under the same secret.
+    async fn let_in(&self, key_id: &str) {
+        let first = &self.key_id;
+        let text = format!(
+            r#"{{"clients":[{{"id":"{first}","rights":[]}},{{"id":"{key_id}","rights":[],"owner":"other"}}]}}"#
+        );
+        let register = Clients::decode(text.as_bytes()).expect("well formed");
+        self.tools.door.register.replace(register.clone());
+        let link = self.machine.link();
+        let told = tokio::task::spawn_blocking(move || link.set_clients(register)).await;
+        told.expect("no panic").expect("known");
+        let secret = Zeroizing::new(SECRET.to_owned());
+        self.tools.door.secrets.insert(key_id.to_owned(), secret);
     }
 
     fn gateway(&self) -> Evil {
@@ -402,6 +419,67 @@ async fn it_destroys_and_shortens_nothing() {
     };
     evil.refused(session, bucket, Refusal::BucketNotEmpty).await;
     assert_eq!(evil.content(&vault, session, version).await, CONTENT);
+    stop(vault, evil).await;
+}
+
+/// It has the second client's requests alone, and asks in that one's name for what is the first one's.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn it_reads_nothing_that_its_client_may_not() {
+    let vault = Vault::start().await;
+    let mut evil = vault.gateway();
+    let first = evil.enter(SECRET, now()).await.expect("signed");
+    let version = evil.store(&vault, first, "locked").await;
+    vault.let_in(OTHER).await;
+    evil.key_id = OTHER.to_owned();
+    let other = evil.enter(SECRET, now()).await.expect("signed");
+    let (buckets, _) = evil.ask(other, Request::ListBuckets, None).await;
+    assert!(matches!(buckets, Ok(Answer::Buckets(buckets)) if buckets.is_empty()));
+    let wish = || ListWish {
+        bucket: "locked".to_owned(),
+        entries_max: 10,
+        ..ListWish::default()
+    };
+    for request in [
+        Request::OpenGet {
+            name: object("locked"),
+            version: Some(version),
+            range: None,
+        },
+        Request::Head {
+            name: object("locked"),
+            version: None,
+        },
+        Request::List(wish()),
+        Request::ListVersions(wish()),
+        Request::HeadBucket {
+            name: "locked".to_owned(),
+        },
+        Request::Delete {
+            name: object("locked"),
+            version: None,
+            bypass: false,
+        },
+        put("locked"),
+    ] {
+        let said = format!("{request:?}");
+        let (result, _) = evil.ask(other, request, None).await;
+        assert!(
+            matches!(result, Err(Refusal::NotAllowed(_))),
+            "{said}: {result:?}"
+        );
+    }
+    // A stream of the first one is none of its.
+    let open = Request::OpenGet {
+        name: object("locked"),
+        version: Some(version),
+        range: None,
+    };
+    let Ok(Answer::Opened { stream, .. }) = evil.ask(first, open, None).await.0 else {
+        panic!("not opened")
+    };
+    evil.refused(other, Request::NextData { stream }, Refusal::NoSuchStream)
+        .await;
+    assert_eq!(evil.content(&vault, first, version).await, CONTENT);
     stop(vault, evil).await;
 }
 
