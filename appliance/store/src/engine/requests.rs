@@ -19,7 +19,7 @@ use super::{Engine, QueryFor, StopState};
 use crate::draft::Origin;
 use crate::index::rows::RecordLocation;
 use crate::index::{Bundle, Fact, IndexReply, IndexRequest, IndexUsage, QueryId, Scan};
-use crate::limits::{REQUEST_COUNT_MAX, STREAM_COUNT_MAX, STREAM_OF_OWNER_COUNT_MAX};
+use crate::limits::REQUEST_COUNT_MAX;
 use crate::policy::{Asker, Right};
 use crate::read::{Content, VerifiedRecord};
 use crate::request::{
@@ -99,21 +99,6 @@ impl Engine {
             }
             command => self.begin(id, asker, command),
         }
-    }
-
-    /// Whether no more streams may be opened: by anybody, or by the clients of this owner.
-    fn has_all_streams(&self, asker: &Asker) -> bool {
-        if self.puts.len() + self.gets.len() >= STREAM_COUNT_MAX {
-            return true;
-        }
-        let Some(client) = asker.client() else {
-            return false;
-        };
-        let puts = self.puts.values().map(|put| &put.asker);
-        let askers = puts.chain(self.gets.values().map(|get| &get.asker));
-        let of_owner = askers.filter_map(Asker::client);
-        let count = of_owner.filter(|one| one.owner == client.owner).count();
-        count >= STREAM_OF_OWNER_COUNT_MAX
     }
 
     /// Takes a request in, and its claim.

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use super::Engine;
 use super::access;
 use crate::draft::Draft;
-use crate::limits::METER_COUNT_MAX;
+use crate::limits::{METER_COUNT_MAX, STREAM_COUNT_MAX, STREAM_OF_OWNER_COUNT_MAX};
 use crate::policy::{Asker, Client, Meter, OwnerId, Quota, Rate, Usage};
 use crate::request::{Command, Refusal, RequestId, StreamId};
 use stele_format::record::RecordType;
@@ -68,6 +68,21 @@ impl Engine {
     /// Whether an asker may do what a command does, as things are now.
     pub(super) fn permit(&self, asker: &Asker, command: &Command) -> Result<(), Refusal> {
         access::permit(asker, &self.buckets, self.access_of(command))
+    }
+
+    /// Whether no more streams may be opened: by anybody, or by the clients of this owner.
+    pub(super) fn has_all_streams(&self, asker: &Asker) -> bool {
+        if self.puts.len() + self.gets.len() >= STREAM_COUNT_MAX {
+            return true;
+        }
+        let Some(client) = asker.client() else {
+            return false;
+        };
+        let puts = self.puts.values().map(|put| &put.asker);
+        let askers = puts.chain(self.gets.values().map(|get| &get.asker));
+        let of_owner = askers.filter_map(Asker::client);
+        let count = of_owner.filter(|one| one.owner == client.owner).count();
+        count >= STREAM_OF_OWNER_COUNT_MAX
     }
 
     /// Counts a request that adds to the log against the rate of its key. What an upload adds at its end
