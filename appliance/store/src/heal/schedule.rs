@@ -117,21 +117,24 @@ impl Schedule {
         now_ms < self.quiet_until_ms
     }
 
-    /// The segment that has been due for longest, of those that can be read now.
+    /// The segment that has been due for longest, of those that can be read now; closed ones that were never read again
+    /// go first, since nobody knows yet what their disks made of them.
     pub(crate) fn due(
         &self,
         pool: &Pool,
         now: UnixMillis,
         can_be_read: impl Fn(SegmentId, &SegmentInfo) -> bool,
     ) -> Option<SegmentId> {
-        let due = |(id, info): (&SegmentId, &SegmentInfo)| (self.due.at(info), *id);
+        let read_before = |info: &SegmentInfo| info.data_end.is_none() || info.verified.get() > 0;
+        let due =
+            |(id, info): (&SegmentId, &SegmentInfo)| (read_before(info), self.due.at(info), *id);
         pool.segments
             .iter()
             .filter(|(id, info)| info.is_written() && can_be_read(**id, info))
             .map(due)
-            .filter(|(due, _)| *due <= now)
+            .filter(|(_, due, _)| *due <= now)
             .min()
-            .map(|(_, segment)| segment)
+            .map(|(_, _, segment)| segment)
     }
 
     /// Nothing is due that can be read: another look after a pause.
@@ -218,6 +221,20 @@ mod tests {
         assert_eq!(due(9), Some(SegmentId::new(1)));
         assert_eq!(due(1), Some(SegmentId::new(2)));
         assert_eq!(schedule.due(&pool, UnixMillis::new(1), |_, _| true), None);
+    }
+
+    #[test]
+    fn what_was_never_read_again_goes_before_what_is_overdue() {
+        let overdue = SegmentInfo {
+            verified: UnixMillis::new(1),
+            ..closed(0)
+        };
+        let later = 1 << 40;
+        let pool = pool([(1, overdue), (2, closed(later))]);
+        let schedule = Schedule::default();
+        let due = |now: u64| schedule.due(&pool, UnixMillis::new(now), |_, _| true);
+        assert_eq!(due(later), Some(SegmentId::new(1)));
+        assert_eq!(due(2 * later), Some(SegmentId::new(2)));
     }
 
     #[test]
