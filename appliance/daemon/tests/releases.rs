@@ -27,7 +27,7 @@ fn json(said: &str) -> Vec<serde_json::Value> {
 
 /// Ids of the versions that S3 lists, the newest first.
 fn versions(client: &Client) -> Vec<String> {
-    let (_, said) = client.answer("GET", "/b?versions=", b"");
+    let said = String::from_utf8(client.get("/bak?versions=")).expect("text");
     let parts = said.split("<VersionId>").skip(1);
     let id = |part: &str| part.split_once('<').expect("an end").0.to_owned();
     parts.map(id).collect()
@@ -41,20 +41,21 @@ fn a_released_version_is_brought_back_by_staff_who_sign_for_it() {
     let people = People::with_keys(&place);
     people.found();
     let client = Client::of(&place, &server);
-    let path = format!("/b/{KEY}");
-    client.put("/b", b"");
+    let path = format!("/bak/{KEY}");
+    client.put("/bak", b"");
     client.put(&path, b"one");
     client.put(&path, b"two");
     people.advance("3d");
     let before = versions(&client);
+    assert_eq!(before.len(), 2);
     for id in &before {
         let deleted = client.answer("DELETE", &format!("{path}?versionId={id}"), b"");
         assert_eq!(deleted.0, 204, "{deleted:?}");
     }
     assert_eq!(client.answer("GET", &path, b"").0, 404);
     assert_eq!(versions(&client), [""; 0]);
-    let list = ["release", "list", "--bucket", "b"];
-    let undo = ["release", "undo", "--bucket", "b"];
+    let list = ["release", "list", "--bucket", "bak"];
+    let undo = ["release", "undo", "--bucket", "bak"];
     for verb in [&list[..], &[&undo[..], &["--prefix", ""]].concat()] {
         let said = people.refused("anna", verb);
         assert!(said.contains("approver anna may not do this"), "{said}");
@@ -62,7 +63,7 @@ fn a_released_version_is_brought_back_by_staff_who_sign_for_it() {
         assert!(said.contains("--as NAME --key FILE"), "{said}");
     }
     let said = people.does("olga", &list);
-    assert!(said.contains("3 B, stored 2"), "{said}");
+    assert!(said.contains("3 bytes, stored 2"), "{said}");
     assert!(said.contains("COMPLIANCE until 2"), "{said}");
     let rows = json(&people.does("olga", &[&list[..], &["--json"]].concat()));
     let listed: Vec<&str> = rows
@@ -95,17 +96,17 @@ fn a_plain_bucket_is_put_back_to_what_it_was_at_a_time() {
     let server = Server::start(&place);
     let vault = text(&place.vault);
     let client = Client::of(&place, &server);
-    client.put("/b", b"");
-    client.put("/b/k", b"good");
+    client.put("/bak", b"");
+    client.put("/bak/k", b"good");
     // Times are said in whole seconds.
     std::thread::sleep(Duration::from_millis(1_100));
-    client.put("/b/k", b"evil");
+    client.put("/bak/k", b"evil");
     let list = [
-        "release", "list", "--vault", vault, "--bucket", "b", "--json",
+        "release", "list", "--vault", vault, "--bucket", "bak", "--json",
     ];
     let rows = json(&succeed(&list));
     let since = rows[0]["released"].as_str().expect("a time");
-    let verb = ["release", "undo", "--vault", vault, "--bucket", "b"];
+    let verb = ["release", "undo", "--vault", vault, "--bucket", "bak"];
     let undo = [&verb[..], &["--since", since]].concat();
     let said = succeed(&undo);
     assert!(said.starts_with("0 versions are back\n"), "{said}");
@@ -113,15 +114,15 @@ fn a_plain_bucket_is_put_back_to_what_it_was_at_a_time() {
         said.contains("1 left released: the key has another version"),
         "{said}"
     );
-    assert_eq!(client.get("/b/k"), b"evil");
-    assert_eq!(client.answer("DELETE", "/b/k", b"").0, 204);
+    assert_eq!(client.get("/bak/k"), b"evil");
+    assert_eq!(client.answer("DELETE", "/bak/k", b"").0, 204);
     let said = succeed(&undo);
     assert!(said.starts_with("1 versions are back\n"), "{said}");
     assert!(
         said.contains("1 left released: it was stored after"),
         "{said}"
     );
-    assert_eq!(client.get("/b/k"), b"good");
+    assert_eq!(client.get("/bak/k"), b"good");
     // Everything at once takes words that say so.
     assert_eq!(run(&verb).status.code(), Some(2));
 }
