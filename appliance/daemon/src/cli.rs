@@ -4,6 +4,7 @@ pub mod client;
 pub mod expiry;
 pub mod force;
 pub mod people;
+pub mod release;
 pub mod tls;
 
 use std::net::{Ipv4Addr, SocketAddr};
@@ -19,6 +20,7 @@ use client::{BucketVerb, ClientVerb};
 use expiry::{ClockVerb, EraseVerb, ExpiryVerb, HoldVerb};
 use force::ForceVerb;
 use people::{ApproveVerb, CertificateArgs, PeopleVerb, RequestArgs};
+use release::ReleaseVerb;
 use tls::TlsVerb;
 
 /// Where a vault listens unless told otherwise.
@@ -62,6 +64,9 @@ pub enum Verb {
     /// Make, see and bound buckets of a vault that is being served, and set their default retention.
     #[command(subcommand)]
     Bucket(BucketVerb),
+    /// Show and bring back what clients deleted for good in S3; the vault has it until two people destroy it.
+    #[command(subcommand)]
+    Release(ReleaseVerb),
     /// Show and change how TLS is spoken by a vault that is being served.
     #[command(subcommand)]
     Tls(TlsVerb),

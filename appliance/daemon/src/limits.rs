@@ -105,6 +105,10 @@ pub const CONTROL_MS_MAX: u64 = 10_000;
 
 /// Time in which an act on disks must be answered: blank areas are read and labels flushed.
 pub const CONTROL_JOIN_MS_MAX: u64 = 300_000;
+/// Releases taken back at one question: each is a record of its own, and all are done before the time is over.
+pub const UNDO_COUNT_MAX: usize = 10_000;
+/// Released versions shown at one question, bytes: less than a reply may have.
+pub const RELEASED_BYTES_MAX: usize = 3 << 20;
 /// Acts on disks that wait for the one under way.
 pub const JOIN_QUEUE_COUNT_MAX: usize = 4;
 /// Time between two looks at the disks that are being filled.

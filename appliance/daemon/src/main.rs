@@ -38,6 +38,7 @@ mod logkey;
 mod media;
 mod opener;
 mod people;
+mod release;
 mod serve;
 mod signer;
 mod status;
@@ -105,6 +106,7 @@ fn run(verb: Option<Verb>) -> Outcome<()> {
         Some(Verb::Disk(verb)) => disk::run(verb),
         Some(Verb::Client(verb)) => client::run(verb),
         Some(Verb::Bucket(verb)) => bucket::run(verb),
+        Some(Verb::Release(verb)) => release::run(verb),
         Some(Verb::Tls(verb)) => tls_verb::run(verb),
         Some(Verb::People(verb)) => people::run(verb),
         Some(Verb::Approve(verb)) => approve::run(verb),

@@ -53,8 +53,8 @@ fn every_body_reads_back_with_its_attachments() {
         log.advance(&record.header).unwrap();
     }
     assert!(read.next().is_none());
-    assert_eq!(log.next_index(), LogIndex::new(35));
-    assert_eq!(log.frontier().size(), 35);
+    assert_eq!(log.next_index(), LogIndex::new(36));
+    assert_eq!(log.frontier().size(), 36);
 }
 
 #[test]

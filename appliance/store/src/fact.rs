@@ -167,6 +167,11 @@ pub(crate) fn facts(
             object: header.object,
             version: header.version,
             reason: release_code(release.reason),
+            at: header.wall_ms,
+        }),
+        (Body::Unrelease, _) => Some(Fact::Unreleased {
+            object: header.object,
+            version: header.version,
         }),
         (Body::Upload, Opened::Manifest(manifest)) => {
             Some(upload_opened(header, *manifest, location))

@@ -30,6 +30,20 @@ pub enum Refusal {
         /// The marker.
         version: VersionId,
     },
+    /// Not a version whose release could be undone.
+    #[error("the version is not released")]
+    NotReleased,
+    /// The one version of a key in a plain bucket is another one.
+    #[error(
+        "the key has another version, and its bucket shows one of a key; delete that one first"
+    )]
+    KeyTaken,
+    /// It is going for good.
+    #[error("request {request} is destroying the version")]
+    BeingDestroyed {
+        /// Which.
+        request: LogIndex,
+    },
     /// No such upload.
     #[error("no such upload")]
     NoSuchUpload,

@@ -16,7 +16,9 @@ use stele_format::units::{BucketId, LogIndex, ObjectId, UnixMillis, UploadId, Ve
 use crate::policy::approval::Accepted;
 use crate::policy::{Asker, BucketKind, Mode, OwnerId, Period, PrefixRule, Retention, UploadRule};
 
-pub use self::listing::{ListWish, ListedObject, ListedPart, ListedUpload, ListedVersion, Page};
+pub use self::listing::{
+    ListWish, ListedObject, ListedPart, ListedUpload, ListedVersion, Page, ReleasedVersion,
+};
 pub use self::people::{CensusPage, CensusRow, Effect, OpeningView, PeopleView, Tombstoned};
 pub use crate::refusal::{DamagePlace, ReadOnlyReason, Refusal};
 
@@ -292,6 +294,15 @@ pub enum Command {
         /// Governance bypass asked for.
         bypass: bool,
     },
+    /// `Done`: S3 shows a released version again; asked by the vault alone.
+    Unrelease {
+        /// Object.
+        name: ObjectName,
+        /// Version.
+        version: VersionId,
+    },
+    /// `ReleasedListing`; asked by the vault alone.
+    ListReleased(ListWish),
     /// `Listing`
     List(ListWish),
     /// `VersionListing`
@@ -584,6 +595,8 @@ pub enum Answer {
     Listing(Page<ListedObject>),
     /// Versions.
     VersionListing(Page<ListedVersion>),
+    /// Released versions.
+    ReleasedListing(Page<ReleasedVersion>),
     /// An upload began.
     Upload(UploadId),
     /// The checksum an open upload announced for its object: algorithm number, and whether COMPOSITE.

@@ -28,6 +28,8 @@ mod logkey;
 mod people;
 #[path = "destruction/rebuilt.rs"]
 mod rebuilt;
+#[path = "destruction/releases.rs"]
+mod releases;
 #[path = "destruction/space.rs"]
 mod space;
 mod support;

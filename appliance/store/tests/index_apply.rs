@@ -10,8 +10,8 @@ use stele_format::units::{
     VersionId,
 };
 use stele_store::index::rows::{
-    BucketRow, ChunkRow, ConfigRow, Leaves, NameRow, ObjectRow, PartRow, RecordLocation, TableRow,
-    UploadRow, VersionRow,
+    BucketRow, ChunkRow, ConfigRow, Leaves, NameRow, ObjectRow, PartRow, RecordLocation, Released,
+    TableRow, UploadRow, VersionRow,
 };
 use stele_store::index::{ApplyError, Fact, MergedScan, Rows, RowsError, Scan, Table, apply, keys};
 use stele_store::policy::{BucketKind, Mode, OwnerId, Retention};
@@ -125,11 +125,18 @@ fn added(at: u64) -> Fact {
     }
 }
 
+/// What [`released`] leaves in the row of the first version.
+const RELEASED: Option<Released> = Some(Released {
+    reason: 1,
+    at: UnixMillis::new(1),
+});
+
 fn released(at: u64) -> Fact {
     Fact::Released {
         object: OBJECT,
         version: version_id(at),
         reason: 1,
+        at: UnixMillis::new(at),
     }
 }
 
@@ -232,7 +239,7 @@ fn adding_a_version_again_keeps_what_happened_to_it_since() {
     let row: VersionRow = rows.row(keys::version(OBJECT, version)).unwrap();
     assert_eq!(
         (row.retention, row.hold, row.released),
-        (retention, Some(true), Some(1))
+        (retention, Some(true), RELEASED)
     );
     assert_eq!(rows.current(), None);
 }
@@ -243,10 +250,38 @@ fn a_second_release_keeps_the_first_reason() {
         object: OBJECT,
         version: version_id(1),
         reason: 2,
+        at: UnixMillis::new(2),
     };
     let rows = PlainRows::default().with(&[added(1), released(1), again]);
     let row: VersionRow = rows.row(keys::version(OBJECT, version_id(1))).unwrap();
-    assert_eq!(row.released, Some(1));
+    assert_eq!(row.released, RELEASED);
+}
+
+fn unreleased(at: u64) -> Fact {
+    Fact::Unreleased {
+        object: OBJECT,
+        version: version_id(at),
+    }
+}
+
+#[test]
+fn an_undone_release_leaves_the_rows_as_they_were() {
+    let both = PlainRows::default().with(&[added(1), added(2)]);
+    for at in [1, 2] {
+        let rows = both.clone().with(&[released(at), unreleased(at)]);
+        assert!(rows == both, "version {at}");
+        assert!(rows.with(&[unreleased(at)]) == both, "version {at} twice");
+    }
+    let all = [released(2), released(1), unreleased(1), unreleased(2)];
+    assert!(both.clone().with(&all) == both, "the older one first");
+}
+
+#[test]
+fn an_undone_release_makes_a_version_current_only_if_none_is_newer() {
+    let rows = PlainRows::default().with(&[added(1), released(1), added(2), unreleased(1)]);
+    assert_eq!(rows.current(), Some(version_id(2)));
+    let rows = rows.with(&[released(2)]);
+    assert_eq!(rows.current(), Some(version_id(1)));
 }
 
 #[test]

@@ -4,6 +4,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may stop on surprise")]
 
+#[path = "index_model/places.rs"]
+mod places;
 #[path = "index_model/wishes.rs"]
 mod wishes;
 
@@ -13,21 +15,20 @@ use proptest::collection::vec;
 use proptest::prelude::{Just, Strategy, any, prop_assert_eq, prop_oneof, proptest};
 use stele_device::area::Area;
 use stele_device::sim::disk::SimDiskHandle;
-use stele_format::digest::Digest;
 use stele_format::record::VersionRef;
 use stele_format::units::{
-    BucketId, ByteCount, ByteOffset, KeyIndex, LogIndex, ObjectId, SegmentId, UnixMillis, UploadId,
-    VersionId,
+    BucketId, ByteCount, KeyIndex, LogIndex, ObjectId, UnixMillis, UploadId, VersionId,
 };
 use stele_store::index::apply::{check, first_reads};
 use stele_store::index::list::{ListWish, ObjectLister, PartLister, UploadLister, VersionLister};
-use stele_store::index::rows::{Leaves, PartRow, RecordLocation, UploadRow, VersionRow};
+use stele_store::index::rows::{Leaves, PartRow, Released, UploadRow, VersionRow};
 use stele_store::index::{
     ApplyError, Bundle, DirectRows, Fact, IndexOptions, IndexReply, IndexRequest, IndexStore,
     LiveRows, Memtable, MergedScan, QueryId, RowsError, Scan, SnapshotMeta, Table, apply,
 };
 use stele_store::policy::{Mode, Retention};
 
+use places::{bucket_id, location};
 use wishes::{a_name, a_wish};
 
 const AREA_BYTES: u64 = 4 << 20;
@@ -42,6 +43,7 @@ enum Act {
         marker: bool,
     },
     Release(u8),
+    Unrelease(u8),
     Retain(u8),
     Hold(u8, bool),
     Tags(u8),
@@ -68,6 +70,7 @@ fn an_act() -> impl Strategy<Value = Act> {
         6 => (bucket.clone(), a_name(), any::<bool>())
             .prop_map(|(bucket, name, marker)| Act::Add { bucket, name, marker }),
         4 => any::<u8>().prop_map(Act::Release),
+        3 => any::<u8>().prop_map(Act::Unrelease),
         1 => any::<u8>().prop_map(Act::Retain),
         1 => (any::<u8>(), any::<bool>()).prop_map(|(at, on)| Act::Hold(at, on)),
         1 => any::<u8>().prop_map(Act::Tags),
@@ -92,10 +95,6 @@ struct Model {
     objects: BTreeMap<(BucketId, Vec<u8>), ObjectId>,
     versions: BTreeMap<(BucketId, Vec<u8>), Vec<VersionRow>>,
     uploads: BTreeMap<UploadId, ModelUpload>,
-}
-
-fn bucket_id(number: u8) -> BucketId {
-    BucketId::from_bytes([number + 1; 16])
 }
 
 impl Model {
@@ -180,11 +179,21 @@ impl Model {
             } => self.add(bucket_id(*bucket), name, *marker, None),
             Act::Release(at) => {
                 let (object, row) = self.pick(*at)?;
-                row.released = row.released.or(Some(at % 3));
+                let (reason, now) = (at % 3, UnixMillis::new(u64::from(*at)));
+                row.released = row.released.or(Some(Released { reason, at: now }));
                 Fact::Released {
                     object,
                     version: row.version,
-                    reason: at % 3,
+                    reason,
+                    at: now,
+                }
+            }
+            Act::Unrelease(at) => {
+                let (object, row) = self.pick(*at)?;
+                row.released = None;
+                Fact::Unreleased {
+                    object,
+                    version: row.version,
                 }
             }
             Act::Retain(at) => {
@@ -339,15 +348,6 @@ impl Model {
         let rows = self.versions.get(&(bucket, name.to_vec()));
         let rows = rows.into_iter().flatten().rev();
         rows.filter(|row| row.released.is_none()).collect()
-    }
-}
-
-fn location(index: LogIndex) -> RecordLocation {
-    RecordLocation {
-        segment: SegmentId::new(1),
-        offset: ByteOffset::new(index.get() * 192),
-        bytes: 192,
-        header_digest: Digest::of(&index.get().to_le_bytes()),
     }
 }
 

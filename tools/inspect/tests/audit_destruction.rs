@@ -478,6 +478,28 @@ fn clients_never_delete_under_compliance_or_hold() {
 }
 
 #[test]
+fn a_release_is_undone_of_versions_that_are_there() {
+    let (mut book, versions) = vault();
+    let asked = approved(&mut book, &versions[..1]);
+    book.release(&versions[0], ReleaseReason::ClientDelete);
+    book.record(about(&versions[0]), Body::Unrelease);
+    let stranger = VersionRef {
+        object: ObjectId::new([0x0c; 16]),
+        ..versions[1]
+    };
+    let first = book.record(about(&stranger), Body::Unrelease);
+    book.tombstone(&asked, &versions[..1]);
+    let second = book.record(about(&versions[0]), Body::Unrelease);
+    assert_eq!(
+        book.unlawful(),
+        [
+            ("version-unknown", first.get()),
+            ("version-destroyed", second.get())
+        ]
+    );
+}
+
+#[test]
 fn people_lift_holds_once_and_only_those_on_the_list() {
     let (mut book, versions) = vault();
     for version in &versions[..2] {

@@ -94,6 +94,7 @@ fn plain(answer: Answer) -> Option<gateway::Answer> {
         | Answer::Note(_)
         | Answer::Held { .. }
         | Answer::Rehomed { .. }
+        | Answer::ReleasedListing(_)
         | Answer::Tombstoned(_) => return None,
     })
 }

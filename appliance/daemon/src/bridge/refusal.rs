@@ -53,7 +53,10 @@ pub fn to_gateway(refusal: Refusal) -> gateway::Refusal {
         | Refusal::WitnessBehind { .. }
         | Refusal::MonthNotOver
         | Refusal::MonthLives
-        | Refusal::KeyStateFull => {
+        | Refusal::KeyStateFull
+        | Refusal::NotReleased
+        | Refusal::KeyTaken
+        | Refusal::BeingDestroyed { .. } => {
             gateway::Refusal::NotAllowed(policy::Refusal::OnlyVault.to_string())
         }
         Refusal::NoSuchStream => gateway::Refusal::NoSuchStream,

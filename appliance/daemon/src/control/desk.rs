@@ -106,6 +106,16 @@ pub enum DeskAsk {
         /// Days; none takes the bound away.
         days_max: Option<u32>,
     },
+    /// Versions of a bucket that were released.
+    Released {
+        /// Which.
+        which: Released,
+    },
+    /// Takes releases back.
+    Unrelease {
+        /// Of which versions.
+        which: Released,
+    },
     /// Brings a checkpoint that witnesses cosigned.
     Cosign {
         /// The signed note.
@@ -177,6 +187,76 @@ impl std::fmt::Debug for Which {
     }
 }
 
+/// Which released versions of a bucket.
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Released {
+    /// Its name.
+    pub bucket: String,
+    /// Only of this key.
+    pub key: Option<String>,
+    /// Only of keys with this prefix.
+    pub prefix: Option<String>,
+    /// Only these versions, by id.
+    pub versions: Vec<String>,
+    /// Only what was released at this time or later, in milliseconds since 1970.
+    pub since_ms: Option<u64>,
+}
+
+/// Names are nothing for logs.
+impl std::fmt::Debug for Released {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Released(..)")
+    }
+}
+
+/// Released versions.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReleasedList {
+    /// By key, then newest first.
+    pub versions: Vec<ReleasedStatus>,
+    /// Whether there are more than are shown.
+    pub more: bool,
+}
+
+/// A released version.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReleasedStatus {
+    /// Its key; bytes that are no text are shown as such.
+    pub key: String,
+    /// Its id.
+    pub version: String,
+    /// Whether it is a delete marker.
+    pub marker: bool,
+    /// Its content, bytes.
+    pub bytes: u64,
+    /// When it was stored.
+    pub stored: String,
+    /// When it was released.
+    pub released: String,
+    /// Its retention, as `COMPLIANCE until 2026-11-29T10:00:00Z`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retention: Option<String>,
+    /// Whether a legal hold is on.
+    pub hold: bool,
+}
+
+/// Names are nothing for logs.
+impl std::fmt::Debug for ReleasedStatus {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "ReleasedStatus({})", self.version)
+    }
+}
+
+/// Releases that were taken back.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unreleased {
+    /// How many.
+    pub versions: u64,
+    /// What was left as it is, and what else is to be known, as sentences.
+    pub words: Vec<String>,
+}
+
 /// An answer about people.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -193,6 +273,10 @@ pub enum DeskReply {
     CarriedOut(CarriedOut),
     /// The buckets.
     Buckets(Vec<BucketStatus>),
+    /// Released versions.
+    Released(ReleasedList),
+    /// Releases that were taken back.
+    Unreleased(Unreleased),
     /// A request.
     Request(Box<RequestShown>),
     /// A text.

@@ -75,9 +75,12 @@ pub const fn needs(ask: &Ask) -> Needs {
                 // Their lists are recorded.
                 ActWish::Expiry { .. } | ActWish::Erase { .. } => Needs::One(STAFF),
             },
-            DeskAsk::Create { .. } | DeskAsk::Tier { .. } | DeskAsk::Bound { .. } => {
-                Needs::One(STAFF)
-            }
+            DeskAsk::Create { .. }
+            | DeskAsk::Tier { .. }
+            | DeskAsk::Bound { .. }
+            // Shows keys of objects, which nothing else at the socket does.
+            | DeskAsk::Released { .. }
+            | DeskAsk::Unrelease { .. } => Needs::One(STAFF),
             DeskAsk::Hold { .. } => Needs::One(HOLDERS),
             DeskAsk::Advance { .. } => Needs::One(OFFICERS),
         },
@@ -102,7 +105,7 @@ pub fn note(ask: &Ask, bytes_max: usize) -> Vec<u8> {
 mod tests {
     use super::*;
     use crate::control::clients::{ClientWish, RuleChange};
-    use crate::control::desk::Which;
+    use crate::control::desk::{Released, Which};
     use crate::control::protocol::Join;
 
     fn which() -> Which {
@@ -163,6 +166,7 @@ mod tests {
             bucket: word(),
             tier: word(),
         };
+        let released = Released::default;
         let rule = |change| {
             Ask::Rule(RuleAsk {
                 bucket: word(),
@@ -201,6 +205,8 @@ mod tests {
             (Ask::Desk(create), staff),
             (Ask::Desk(tier), staff),
             (Ask::Desk(bound), staff),
+            (Ask::Desk(DeskAsk::Released { which: released() }), staff),
+            (Ask::Desk(DeskAsk::Unrelease { which: released() }), staff),
             (request(lines), &[]),
             (request(ActWish::LogKey), &[Officer]),
             (request(expiry), staff),

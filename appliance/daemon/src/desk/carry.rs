@@ -63,7 +63,7 @@ impl Desk {
 
     /// Asks until the engine has room for it, and again where it was started again meanwhile: a piece that was done is
     /// not done twice.
-    fn patiently(&self, mut command: impl FnMut() -> Command) -> Outcome<Answer> {
+    pub(super) fn patiently(&self, mut command: impl FnMut() -> Command) -> Outcome<Answer> {
         loop {
             match self.ask(&mut command) {
                 Err(Error::NotDone(Refusal::Busy | Refusal::Undecided)) => {

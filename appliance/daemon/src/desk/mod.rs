@@ -11,6 +11,7 @@ mod facts;
 pub mod forced;
 pub mod guard;
 mod refusal;
+mod releases;
 mod report;
 mod select;
 mod show;
@@ -77,6 +78,8 @@ impl Desk {
             } => self.create_in_tier(&bucket, &tier, rules),
             DeskAsk::Tier { bucket, tier } => self.put_in_tier(&bucket, &tier),
             DeskAsk::Bound { bucket, days_max } => self.bound(&bucket, days_max),
+            DeskAsk::Released { which } => self.show_released(&which),
+            DeskAsk::Unrelease { which } => self.undo_releases(&which),
             DeskAsk::Cosign { note } => self.cosign(&note),
             DeskAsk::Advance { by_ms } => self.advance(by_ms),
         }

@@ -46,6 +46,12 @@ pub enum NotStated {
     /// A version that is not there.
     #[error("version {0} is not in the bucket")]
     NoVersion(String),
+    /// Every version of a bucket would be brought back.
+    #[error("say which releases are to be undone: of a key, of a prefix, or since when")]
+    EveryRelease,
+    /// No such released version.
+    #[error("version {0} is not among the released ones; `stele release list` shows them")]
+    NotReleased(String),
     /// A version that is not to be destroyed.
     #[error("version {version} cannot be destroyed: {why}")]
     Kept {

@@ -374,6 +374,8 @@ pub enum Body {
     LogKey(KeyChange),
     /// The vault was forced open.
     ForcedOpen(ForcedOpen),
+    /// The release of the version in the header is undone.
+    Unrelease,
     /// A type that is reserved for later or may be skipped; its keys are not read.
     Later(RecordType),
 }
@@ -439,6 +441,7 @@ impl Body {
             Self::Cosigned(_) => RecordType::Cosigned,
             Self::LogKey(_) => RecordType::LogKey,
             Self::ForcedOpen(_) => RecordType::ForcedOpen,
+            Self::Unrelease => RecordType::Unrelease,
             Self::Later(later) => *later,
         }
     }

@@ -119,6 +119,8 @@ record_types! {
     LogKey = 47,
     /// The vault was forced open: what follows is another log, which begins with the records before.
     ForcedOpen = 48,
+    /// The release of a version is undone: S3 shows it again.
+    Unrelease = 49,
 }
 
 impl RecordType {
@@ -141,6 +143,7 @@ impl RecordType {
                     | Self::Cosigned
                     | Self::LogKey
                     | Self::ForcedOpen
+                    | Self::Unrelease
             )
     }
 

@@ -188,6 +188,12 @@ impl Second {
         Self::new(time.get().div_ceil(1000))
     }
 
+    /// A second as it is printed; none of another text.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        <Self as Word>::read(text).filter(|second| second.to_string() == text)
+    }
+
     /// Its first millisecond.
     #[must_use]
     pub const fn start(self) -> UnixMillis {

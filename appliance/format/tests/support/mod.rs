@@ -400,6 +400,7 @@ pub fn bodies() -> Vec<(Body, Vec<Vec<u8>>)> {
             }),
             vec![],
         ),
+        (Body::Unrelease, vec![]),
     ]
 }
 

@@ -134,6 +134,8 @@ fn access(command: &Command) -> Access<'_> {
         | Command::CreateBucketIn { .. }
         | Command::SetRule { .. }
         | Command::SetBound { .. }
+        | Command::Unrelease { .. }
+        | Command::ListReleased(_)
         | Command::Census { .. }
         | Command::PutScope(_)
         | Command::State { .. }

@@ -1,5 +1,7 @@
 //! A request from its arrival to its answer.
 
+mod answer;
+
 use std::collections::BTreeMap;
 
 use stele_format::record::{Body, ClientTag};
@@ -22,9 +24,7 @@ use crate::index::{Bundle, Fact, IndexReply, IndexRequest, IndexUsage, QueryId, 
 use crate::limits::REQUEST_COUNT_MAX;
 use crate::policy::{Asker, Right};
 use crate::read::{Content, VerifiedRecord};
-use crate::request::{
-    Answer, Command, ObjectName, ReadOnlyReason, Refusal, Request, RequestId, Stored,
-};
+use crate::request::{Answer, Command, ObjectName, ReadOnlyReason, Refusal, Request, RequestId};
 use crate::sequence::Sequenced;
 
 /// A request under way.
@@ -176,6 +176,7 @@ impl Engine {
                 name_of(&stream.name)?
             }
             Command::Delete { name, .. }
+            | Command::Unrelease { name, .. }
             | Command::SetRetention { name, .. }
             | Command::SetHold { name, .. }
             | Command::SetTags { name, .. }
@@ -372,6 +373,8 @@ impl Engine {
                 version,
                 tags,
             } => tags::set(facts, view, name, *version, tags),
+            Command::Unrelease { name, version } => delete::unrelease(facts, view, name, *version),
+            Command::ListReleased(wish) => list::released(facts, view, wish),
             Command::List(wish) => list::objects(facts, view, wish),
             Command::ListVersions(wish) => list::versions(facts, view, wish),
             Command::ListUploads(wish) => list::uploads(facts, view, wish),
@@ -620,53 +623,6 @@ impl Engine {
         let mut nothing = Bundle::new(self.memtable.generation());
         let applied = apply_live(fact, &mut self.memtable, &mut nothing);
         applied.expect("placing a chunk reads no row");
-    }
-
-    fn answer(&mut self, id: RequestId, record: &Sequenced) {
-        let after = self
-            .pending
-            .get_mut(&id)
-            .and_then(|pending| pending.after.take());
-        let made = self.pending.get(&id).and_then(|pending| pending.made);
-        let version = made.map_or(record.version, |(version, _)| version);
-        let answer = match after {
-            None | Some(After::Done) => Answer::Done,
-            Some(After::Bucket(info)) => Answer::Bucket(info),
-            Some(After::Stored {
-                versioned,
-                part,
-                etag,
-                checksums,
-            }) => Answer::Stored(Stored {
-                version: (!part).then_some(version),
-                versioned,
-                etag,
-                checksums,
-                log_index: record.log_index,
-                receipt: made.and_then(|(_, index)| self.receipts.receipt(index)),
-            }),
-            Some(After::Marker { versioned }) => Answer::Deleted {
-                marker: true,
-                version: Some(version),
-                versioned,
-            },
-            Some(After::Deleted {
-                marker,
-                version,
-                versioned,
-            }) => Answer::Deleted {
-                marker,
-                version,
-                versioned,
-            },
-            Some(After::Stated(_)) => Answer::Recorded(record.log_index),
-            Some(After::Held { versions, last }) => Answer::Held { versions, last },
-            Some(After::Recorded) => Answer::Recorded(record.log_index),
-            Some(After::Rehomed { versions, resume }) => Answer::Rehomed { versions, resume },
-            Some(After::Tombstoned(tombstoned)) => Answer::Tombstoned(tombstoned),
-            Some(After::Upload) => Answer::Upload(stele_format::units::UploadId::from(version)),
-        };
-        self.finish(id, Ok(answer));
     }
 
     /// Answers and forgets a request, and lets those behind it go on.

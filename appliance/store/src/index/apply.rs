@@ -17,7 +17,7 @@ use crate::index::fact::Fact;
 use crate::index::keys;
 use crate::index::rows::{BucketRow, PartRow};
 use crate::index::rows::{
-    ConfigRow, Current, Leaves, NameRow, ObjectRow, RowError, ScopeRow, Table, TableRow,
+    ConfigRow, Current, Leaves, NameRow, ObjectRow, Released, RowError, ScopeRow, Table, TableRow,
     UploadNameRow, UploadRow, VersionRow,
 };
 
@@ -209,7 +209,15 @@ impl Context<'_> {
                 object,
                 version,
                 reason,
-            } => context.released(*object, *version, *reason),
+                at,
+            } => {
+                let how = Released {
+                    reason: *reason,
+                    at: *at,
+                };
+                context.released(*object, *version, how)
+            }
+            Fact::Unreleased { object, version } => context.unreleased(*object, *version),
             Fact::UploadOpened { upload, row } => {
                 let mut changes = vec![put(keys::upload(*upload), row)];
                 if !row.is_closed() {
@@ -418,7 +426,7 @@ impl Context<'_> {
         &self,
         object: ObjectId,
         version: VersionId,
-        reason: u8,
+        how: Released,
     ) -> Result<Vec<Change>, ApplyError> {
         let row = self.version(object, version)?;
         if row.released.is_some() {
@@ -428,7 +436,7 @@ impl Context<'_> {
         let mut changes = vec![put(
             key.clone(),
             &VersionRow {
-                released: Some(reason),
+                released: Some(how),
                 ..row
             },
         )];
@@ -452,6 +460,28 @@ impl Context<'_> {
                     ..name_row
                 },
             ));
+        }
+        Ok(changes)
+    }
+
+    /// The version is where its number puts it among those of its name, as if it had never been released.
+    fn unreleased(&self, object: ObjectId, version: VersionId) -> Result<Vec<Change>, ApplyError> {
+        let mut row = self.version(object, version)?;
+        if row.released.take().is_none() {
+            return Ok(Vec::new());
+        }
+        let mut changes = vec![put(keys::version(object, version), &row)];
+        let object_row: ObjectRow = self.require(&keys::object(object))?;
+        if object_row.name.is_empty() || !row.is_shown() {
+            // What opens its manifest names it then.
+            return Ok(changes);
+        }
+        let name_key = keys::name(object_row.bucket, &object_row.name);
+        let name_row: NameRow = self.require(&name_key)?;
+        let newer = |current: &Current| current.version.ordinal() > version.ordinal();
+        if !name_row.current.as_ref().is_some_and(newer) {
+            let current = Some(Current::of(&row));
+            changes.push(put(name_key, &NameRow { object, current }));
         }
         Ok(changes)
     }
@@ -629,6 +659,13 @@ pub fn first_reads(fact: &Fact) -> (Vec<(Table, Vec<u8>)>, Vec<Scan>) {
                 vec![scan],
             )
         }
+        Fact::Unreleased { object, version } => (
+            vec![
+                (Table::Objects, keys::object(*object)),
+                (Table::Versions, keys::version(*object, *version)),
+            ],
+            Vec::new(),
+        ),
         Fact::PartAdded { upload, number, .. } => (
             vec![
                 (Table::Uploads, keys::upload(*upload)),

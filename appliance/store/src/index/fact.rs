@@ -102,6 +102,15 @@ pub enum Fact {
         version: VersionId,
         /// Reason number of the release record.
         reason: u8,
+        /// Wall time of the release record.
+        at: UnixMillis,
+    },
+    /// The release of a version is undone.
+    Unreleased {
+        /// Its object.
+        object: ObjectId,
+        /// The version.
+        version: VersionId,
     },
     /// A multipart upload began; without a name where nothing opens its record any more.
     UploadOpened {
@@ -231,6 +240,7 @@ impl Fact {
             Fact::HoldSet { .. } => "hold set",
             Fact::TagsSet { .. } => "tags set",
             Fact::Released { .. } => "version released",
+            Fact::Unreleased { .. } => "release undone",
             Fact::UploadOpened { .. } => "upload opened",
             Fact::PartAdded { .. } => "part added",
             Fact::UploadAborted { .. } => "upload aborted",

@@ -12,7 +12,7 @@ use crate::index::codec::{Malformed, Reader, Writer};
 use crate::index::rows::Table;
 
 /// First byte of the stored form.
-const META_VERSION: u8 = 1;
+const META_VERSION: u8 = 2;
 
 /// What the engine says about a snapshot.
 #[derive(Clone, PartialEq, Eq, Default)]

@@ -179,7 +179,7 @@ pub fn may_change(
     }
 }
 
-/// May a version be released, that is, leave every S3 listing for good?
+/// May a version be released, that is, leave every S3 listing until people bring it back?
 ///
 /// Markers always may. A hold stops everybody, COMPLIANCE stops everybody until its date, and
 /// GOVERNANCE yields to `bypass` with the right to it.

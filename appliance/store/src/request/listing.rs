@@ -5,6 +5,7 @@ use std::fmt;
 use stele_format::units::{UnixMillis, UploadId, VersionId};
 
 use super::Checksum;
+use crate::policy::Retention;
 
 /// Where a listing starts and what it rolls up.
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -59,6 +60,27 @@ pub struct ListedVersion {
     pub content_bytes: u64,
     /// Stored when.
     pub modified: UnixMillis,
+}
+
+/// A listed version or marker that is released.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ReleasedVersion {
+    /// Key.
+    pub key: Vec<u8>,
+    /// Version.
+    pub version: VersionId,
+    /// Delete marker.
+    pub marker: bool,
+    /// Content length.
+    pub content_bytes: u64,
+    /// Stored when.
+    pub modified: UnixMillis,
+    /// Released when.
+    pub released: UnixMillis,
+    /// Retention.
+    pub retention: Option<Retention>,
+    /// Whether a hold is on.
+    pub hold: bool,
 }
 
 /// A listed upload.

@@ -250,6 +250,11 @@ fn another_tenant_gets_nothing_of_a_bucket_by_any_question() {
         days: Some(1),
     };
     assert_eq!(done(&mut vault, rule), denied(Policy::OnlyVault));
+    let undo = Command::Unrelease {
+        name: name("c", "k"),
+        version: stele_format::units::VersionId::default(),
+    };
+    assert_eq!(done(&mut vault, undo), denied(Policy::OnlyVault));
     // The list of another client may let it in.
     become_client(&mut vault, scoped("c", &["b"]));
     assert_eq!(buckets(&mut vault), ["b"]);

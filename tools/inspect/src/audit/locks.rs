@@ -132,6 +132,11 @@ impl Auditor {
         }
     }
 
+    /// What is shown again has the lock it has: nothing of it changes here, but it must be there.
+    pub(super) fn take_unrelease(&mut self, header: &RecordHeader) {
+        self.subject(header);
+    }
+
     pub(super) fn take_rehome(&mut self, header: &RecordHeader) {
         if let Some(at) = self.subject(header) {
             self.versions.rehome(at, header);

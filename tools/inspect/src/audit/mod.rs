@@ -208,6 +208,7 @@ impl Auditor {
             Body::Retention => self.take_retention(header),
             Body::Hold => self.take_hold(header),
             Body::Release(release) => self.take_release(header, *release),
+            Body::Unrelease => self.take_unrelease(header),
             Body::Rehome => self.take_rehome(header),
             Body::Clock(event) => self.take_clock(header, event, before),
             Body::Scope(piece) => {

@@ -369,5 +369,8 @@ pub fn kind(refusal: &Refusal) -> &'static str {
         Refusal::WitnessSilent(_) => "WitnessSilent",
         Refusal::WitnessBehind { .. } => "WitnessBehind",
         Refusal::KeyStateFull => "KeyStateFull",
+        Refusal::NotReleased => "NotReleased",
+        Refusal::KeyTaken => "KeyTaken",
+        Refusal::BeingDestroyed { .. } => "BeingDestroyed",
     }
 }

@@ -322,6 +322,7 @@ impl Body {
             | Self::Abort
             | Self::Tags
             | Self::Rehome
+            | Self::Unrelease
             | Self::Later(_) => {}
         }
         map.finish()
@@ -416,6 +417,7 @@ fn read_body(record_type: RecordType, map: &mut MapReader<'_, '_>) -> Result<Bod
         }
         RecordType::LogKey => Body::LogKey(read_key_change(map)?),
         RecordType::ForcedOpen => Body::ForcedOpen(read_forced_open(map)?),
+        RecordType::Unrelease => Body::Unrelease,
         later => Body::Later(later),
     })
 }

@@ -1,15 +1,18 @@
-//! S3 DELETE: a marker, or the release of a version. Nothing here destroys.
+//! S3 DELETE: a marker, or the release of a version, which the vault takes back. Nothing here destroys.
 
 use stele_format::manifest::{Manifest, ManifestKind};
 use stele_format::record::{Body, ClientTag, RecordType, Release, ReleaseReason};
-use stele_format::units::{BucketId, ObjectId, VersionId};
+use stele_format::statement::Act;
+use stele_format::units::{BucketId, ObjectId, UnixMillis, VersionId};
 
 use super::{After, Facts, Outcome};
 use crate::draft::{Draft, Origin, Sealed, VersionSlot};
 use crate::engine::view::{Stop, View};
 use crate::fact;
-use crate::index::Fact;
+use crate::index::rows::{NameRow, ScopeRow, VersionRow};
+use crate::index::{Fact, keys};
 use crate::keys::counter::KeyClass;
+use crate::policy::approval::RequestState;
 use crate::policy::retention::VersionLock;
 use crate::policy::{BucketKind, Rights, may_release};
 use crate::request::{Answer, ObjectName, Refusal};
@@ -131,6 +134,7 @@ pub(crate) fn release(
         object,
         version,
         reason: fact::release_code(why),
+        at: UnixMillis::ZERO,
     })?;
     let row = view
         .version(object, version)?
@@ -143,4 +147,59 @@ pub(crate) fn release(
     draft.retention = row.retention;
     draft.hold = row.hold == Some(true);
     Ok(draft)
+}
+
+/// Takes a release back. In a plain bucket only where the key shows nothing: it has one version at a time, and
+/// this hides none.
+pub(crate) fn unrelease(
+    facts: &Facts<'_>,
+    view: &View<'_>,
+    name: &ObjectName,
+    version: VersionId,
+) -> Result<Outcome, Stop> {
+    let (bucket, bucket_row) = facts.bucket(&name.bucket)?;
+    let name_row = view.name(bucket, &name.key)?;
+    let NameRow { object, current } = name_row.ok_or(Refusal::NoSuchVersion)?;
+    let row: Option<VersionRow> = view.row(keys::version(object, version))?;
+    let row = row
+        .filter(|row| row.version == version && !row.closed)
+        .ok_or(Refusal::NoSuchVersion)?;
+    if row.released.is_none() {
+        return Err(Refusal::NotReleased.into());
+    }
+    if bucket_row.kind == BucketKind::Plain && current.is_some() {
+        return Err(Refusal::KeyTaken.into());
+    }
+    check_not_destroyed(facts, view, version)?;
+    view.foresee(&Fact::Unreleased { object, version })?;
+    let mut draft = Draft::of_engine(RecordType::Unrelease, Body::Unrelease);
+    draft.origin = Origin::Request {
+        id: facts.id,
+        last: true,
+    };
+    draft.bucket = bucket;
+    draft.object = object;
+    draft.version = VersionSlot::Version(version);
+    draft.retention = row.retention;
+    draft.hold = row.hold == Some(true);
+    Ok(Outcome::Write(vec![draft], After::Done))
+}
+
+/// Whoever takes a release back must not be told that it is, just before the version is destroyed.
+fn check_not_destroyed(facts: &Facts<'_>, view: &View<'_>, version: VersionId) -> Result<(), Stop> {
+    for shown in facts.approvals.requests(facts.compliance) {
+        let Act::Erase(erase) = &shown.act else {
+            continue;
+        };
+        if shown.state != RequestState::Executing {
+            continue;
+        }
+        let pieces = view.prefix::<ScopeRow>(erase.scope.0.to_vec())?;
+        let mut entries = pieces.iter().flat_map(|(_, row)| &row.entries);
+        if entries.any(|entry| entry.version == version) {
+            let request = shown.request;
+            return Err(Refusal::BeingDestroyed { request }.into());
+        }
+    }
+    Ok(())
 }

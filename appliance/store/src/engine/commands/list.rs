@@ -8,7 +8,9 @@ use crate::index::MergedScan;
 use crate::index::Scan;
 use crate::index::list::{ListWish as IndexWish, ObjectLister, UploadLister, VersionLister};
 use crate::index::rows::RowError;
-use crate::request::{Answer, ListWish, ListedObject, ListedUpload, ListedVersion, Page};
+use crate::request::{
+    Answer, ListWish, ListedObject, ListedUpload, ListedVersion, Page, ReleasedVersion,
+};
 
 /// Feeds a lister until it wants nothing more.
 fn drive<L>(
@@ -91,6 +93,38 @@ pub(crate) fn versions(
         modified: listed.row.modified,
     });
     Ok(Outcome::Answer(Answer::VersionListing(Page {
+        rows: rows.collect(),
+        common_prefixes: page.common_prefixes,
+        next: page
+            .next
+            .map(|(name, version)| (name, version.map(|id| id.to_string()))),
+    })))
+}
+
+/// Versions and markers that were released.
+pub(crate) fn released(
+    facts: &Facts<'_>,
+    view: &View<'_>,
+    wish: &ListWish,
+) -> Result<Outcome, Stop> {
+    let (bucket, _) = facts.bucket(&wish.bucket)?;
+    let after = wish.after_version.as_deref().and_then(VersionId::parse_hex);
+    let mut lister = VersionLister::new(bucket, &index_wish(wish), after).of_released();
+    drive(view, &mut lister, VersionLister::next, VersionLister::feed)?;
+    let page = lister.finish();
+    let rows = page.rows.into_iter().filter_map(|listed| {
+        Some(ReleasedVersion {
+            released: listed.row.released?.at,
+            key: listed.name,
+            version: listed.row.version,
+            marker: listed.row.marker,
+            content_bytes: listed.row.content_bytes.get(),
+            modified: listed.row.modified,
+            retention: listed.row.retention,
+            hold: listed.row.hold == Some(true),
+        })
+    });
+    Ok(Outcome::Answer(Answer::ReleasedListing(Page {
         rows: rows.collect(),
         common_prefixes: page.common_prefixes,
         next: page

@@ -47,13 +47,15 @@ struct Pending {
     /// The first version from here on that is not released is the current one.
     at_newest: bool,
     /// The current version as the name's row says.
-    current: VersionId,
+    current: Option<VersionId>,
     /// Rolled up instead of read.
     prefix: Option<Vec<u8>>,
 }
 
-/// Lists versions that are not released, by key, then newest first.
+/// Lists versions that are not released, or those that are, by key, then newest first.
 pub struct VersionLister {
+    /// Those that are released.
+    released: bool,
     walk: Walk,
     /// Key and version to begin behind.
     after: Option<(Vec<u8>, VersionId)>,
@@ -85,12 +87,20 @@ impl VersionLister {
             (None, _) => {}
         }
         Self {
+            released: false,
             walk,
             after,
             queue: VecDeque::new(),
             draft: Draft::new(wish.entries_max),
             done: wish.entries_max == 0,
         }
+    }
+
+    /// Lists released versions instead of those that S3 shows.
+    #[must_use]
+    pub fn of_released(mut self) -> Self {
+        self.released = true;
+        self
     }
 
     /// What to read next; nothing when the page is complete.
@@ -159,9 +169,9 @@ impl VersionLister {
             let row = NameRow::decode(value)?;
             self.walk.move_behind(key);
             // Without a current version all are released.
-            let Some(current) = row.current else {
+            if row.current.is_none() && !self.released {
                 continue;
-            };
+            }
             let prefix = self.walk.common_prefix(name);
             if let Some(prefix) = &prefix {
                 self.walk.skip_past(prefix);
@@ -176,7 +186,7 @@ impl VersionLister {
                 object: row.object,
                 at_newest: from.len() == keys::object(row.object).len(),
                 from,
-                current: current.version,
+                current: row.current.map(|current| current.version),
                 prefix,
             });
         }
@@ -191,14 +201,19 @@ impl VersionLister {
         };
         for (_, value) in &answer.rows {
             let row = VersionRow::decode(value)?;
-            if !row.is_shown() {
+            let wanted = match self.released {
+                true => row.released.is_some() && !row.closed,
+                false => row.is_shown(),
+            };
+            if !wanted {
                 continue;
             }
             if !self.draft.admit() {
                 self.done = true;
                 return Ok(false);
             }
-            let latest = std::mem::take(&mut pending.at_newest) || row.version == pending.current;
+            let newest = std::mem::take(&mut pending.at_newest) && !self.released;
+            let latest = newest || Some(row.version) == pending.current;
             let marker = (pending.name.clone(), Some(row.version));
             self.draft.add_row(
                 ListedVersion {

@@ -315,6 +315,15 @@ impl TableRow for ObjectRow {
     }
 }
 
+/// How a version went out of S3.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Released {
+    /// Reason number of the release record.
+    pub reason: u8,
+    /// Wall time of the release record.
+    pub at: UnixMillis,
+}
+
 /// A version of an object, or a delete marker.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VersionRow {
@@ -322,8 +331,8 @@ pub struct VersionRow {
     pub version: VersionId,
     /// Whether it is a delete marker.
     pub marker: bool,
-    /// Why it is gone from S3 (the reason number of the release record), or none.
-    pub released: Option<u8>,
+    /// Why and when it went out of S3; none while it is there.
+    pub released: Option<Released>,
     /// Plaintext length.
     pub content_bytes: ByteCount,
     /// ETag without quotes.
@@ -390,7 +399,7 @@ impl TableRow for VersionRow {
         out.raw(self.version.as_bytes()).u8(u8::from(self.marker));
         match self.released {
             None => out.u8(0),
-            Some(reason) => out.u8(1).u8(reason),
+            Some(Released { reason, at }) => out.u8(1).u8(reason).u64(at.get()),
         };
         out.u64(self.content_bytes.get())
             .bytes(self.etag.as_bytes())
@@ -417,7 +426,10 @@ impl TableRow for VersionRow {
             marker: read_bool(from)?,
             released: match from.u8()? {
                 0 => None,
-                1 => Some(from.u8()?),
+                1 => Some(Released {
+                    reason: from.u8()?,
+                    at: UnixMillis::new(from.u64()?),
+                }),
                 _ => return Err(Malformed),
             },
             content_bytes: ByteCount::new(from.u64()?),

@@ -47,7 +47,10 @@ fn version_row(retention: Option<Retention>, hold: Option<bool>) -> VersionRow {
     VersionRow {
         version: VersionId::from_bytes([9; 16]),
         marker: hold.is_none(),
-        released: hold.map(u8::from),
+        released: hold.map(|on| Released {
+            reason: u8::from(on),
+            at: UnixMillis::new(3),
+        }),
         content_bytes: ByteCount::new(1 << 40),
         etag: "0123456789abcdef-1".into(),
         modified: UnixMillis::new(1),
