@@ -3,6 +3,8 @@
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
+use stele_store::engine::FILE_SYSTEM_FULL;
+
 use crate::client_env::quote;
 use crate::control::protocol::{DiskStatus, NextStep};
 
@@ -10,12 +12,21 @@ use crate::control::protocol::{DiskStatus, NextStep};
 #[derive(Debug, Clone, Copy)]
 pub struct Commands<'a> {
     vault: &'a Path,
+    /// What says who asks, where the vault has people and one of them must.
+    who: &'static str,
 }
 
 impl<'a> Commands<'a> {
     /// Commands about the vault in this directory.
     pub fn new(vault: &'a Path) -> Commands<'a> {
-        Commands { vault }
+        Commands { vault, who: "" }
+    }
+
+    /// The same where the vault has people, if it has: whoever changes its disks says who they are. The words in
+    /// capitals stand for that.
+    pub fn asked_by_people(self, founded: bool) -> Commands<'a> {
+        let who = if founded { " --as NAME --key FILE" } else { "" };
+        Commands { who, ..self }
     }
 
     /// Serves it.
@@ -70,26 +81,33 @@ impl<'a> Commands<'a> {
 
     /// Fills a disk at its known path.
     pub fn resync(&self, number: u16) -> String {
-        format!("stele disk resync --vault {} {number}", word(self.vault))
+        let (vault, who) = (word(self.vault), self.who);
+        format!("stele disk resync --vault {vault} {number}{who}")
     }
 
     /// Takes a further disk; the word PATH stands for it.
     pub fn add(&self) -> String {
-        format!("stele disk add --vault {} PATH", word(self.vault))
+        format!(
+            "stele disk add --vault {} PATH{}",
+            word(self.vault),
+            self.who
+        )
     }
 
     /// Puts another disk in the place of one; without a path, the word PATH stands for it.
     pub fn replace(&self, number: u16, path: Option<&Path>) -> String {
         let path = path.map_or_else(|| "PATH".to_owned(), word);
-        let vault = word(self.vault);
-        format!("stele disk replace --vault {vault} {number} {path}")
+        let (vault, who) = (word(self.vault), self.who);
+        format!("stele disk replace --vault {vault} {number} {path}{who}")
     }
 
     /// What to do about the disks of a vault that is served, most urgent first. A vault that is
     /// read-only takes no disk before it was started again with the missing ones.
     pub fn next(&self, disks: &[DiskStatus], read_only: bool) -> Vec<NextStep> {
+        let some_wanted = disks.iter().any(|disk| disk.wanted);
         disks
             .iter()
+            .filter(|disk| disk.wanted || !(read_only && some_wanted))
             .filter_map(|disk| Some((disk.number?, disk)))
             .flat_map(|(number, disk)| self.about(number, disk, read_only))
             .collect()
@@ -107,6 +125,7 @@ impl<'a> Commands<'a> {
                 format!("plug disk {number} in again at {file}, stop the vault, and start it"),
                 self.serve(),
             )],
+            "expelled" if read_only => vec![step(back_in(number, disk), self.serve())],
             "absent" => vec![
                 step(
                     format!("plug disk {number} in again at {file} and run"),
@@ -156,6 +175,17 @@ impl<'a> Commands<'a> {
     }
 }
 
+/// How a disk that failed while the vault served takes part again, where too few are left.
+fn back_in(number: u16, disk: &DiskStatus) -> String {
+    let file = &disk.file;
+    let then = "stop the vault, and start it";
+    if disk.notes.iter().any(|note| note == FILE_SYSTEM_FULL) {
+        format!("free space on the file system of disk {number} ({file}), {then}")
+    } else {
+        format!("plug disk {number} in again at {file}, {then}")
+    }
+}
+
 /// A path as a shell reads it back.
 pub fn word(path: &Path) -> String {
     String::from_utf8_lossy(&quote(path.as_os_str().as_bytes())).into_owned()
@@ -177,6 +207,8 @@ mod tests {
             bytes: None,
             free_bytes: None,
             backend: None,
+            slow: None,
+            wanted: false,
         }
     }
 
@@ -203,7 +235,50 @@ mod tests {
         check("absent", true, &["stele serve --vault /v"]);
         check("unreadable", true, &["stele serve --vault /v"]);
         check("stale", true, &[]);
-        check("expelled", true, &[]);
+        check("expelled", true, &["stele serve --vault /v"]);
+    }
+
+    #[test]
+    fn a_read_only_vault_asks_for_the_disks_that_count_and_says_what_each_needs() {
+        let vault = Path::new("/v");
+        let full = DiskStatus {
+            notes: vec![FILE_SYSTEM_FULL.to_owned()],
+            wanted: true,
+            ..disk(Some(3), "expelled")
+        };
+        let gone = DiskStatus {
+            wanted: true,
+            ..disk(Some(2), "expelled")
+        };
+        let disks = [disk(Some(1), "expelled"), gone, full];
+        let steps = Commands::new(vault).next(&disks, true);
+        let said: Vec<&str> = steps.iter().map(|step| step.what.as_str()).collect();
+        assert_eq!(
+            said,
+            [
+                "plug disk 2 in again at /v/a disk, stop the vault, and start it",
+                "free space on the file system of disk 3 (/v/a disk), stop the vault, and start it",
+            ]
+        );
+    }
+
+    #[test]
+    fn people_say_who_they_are_where_there_are_any() {
+        let vault = Path::new("/v");
+        let disks = [disk(Some(2), "absent")];
+        for (founded, who) in [(false, ""), (true, " --as NAME --key FILE")] {
+            let commands = Commands::new(vault).asked_by_people(founded);
+            let steps = commands.next(&disks, false);
+            let asked: Vec<&str> = steps.iter().map(|step| step.command.as_str()).collect();
+            let resync = format!("stele disk resync --vault /v 2{who}");
+            let replace = format!("stele disk replace --vault /v 2 PATH{who}");
+            assert_eq!(asked, [resync, replace]);
+            assert_eq!(
+                commands.add(),
+                format!("stele disk add --vault /v PATH{who}")
+            );
+            assert_eq!(commands.serve(), "stele serve --vault /v");
+        }
     }
 
     #[test]

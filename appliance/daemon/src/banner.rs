@@ -195,6 +195,8 @@ mod tests {
             bytes: None,
             free_bytes: None,
             backend: None,
+            slow: None,
+            wanted: false,
         }
     }
 

@@ -152,6 +152,8 @@ mod tests {
             name: name.to_owned(),
             state: MemberState::Active,
             reason: None,
+            slow: None,
+            wanted: false,
             free_bytes: 1,
             total_bytes: 2,
         }

@@ -141,6 +141,15 @@ pub enum Local {
         /// Where the disk goes.
         reply: SyncSender<Box<dyn Disk>>,
     },
+    /// A disk is not where it was opened.
+    Astray {
+        /// Its slot.
+        slot: DiskSlot,
+        /// Whether all others are.
+        alone: bool,
+        /// Told once it is known.
+        known: oneshot::Sender<()>,
+    },
     /// A further mirror for the index.
     Mirror(Box<dyn Area>),
     /// Finish what is open and end.
@@ -458,6 +467,10 @@ impl EngineThread {
             }
             Local::Release { slot, reply } => {
                 self.leaving.insert(slot.0, reply);
+            }
+            Local::Astray { slot, alone, known } => {
+                self.receive(Event::Astray { slot, alone });
+                known.send(()).ok();
             }
             Local::Mirror(area) => self.index.ask(IndexRequest::Mirror(area)),
             Local::Stop => self.stop(),

@@ -222,6 +222,8 @@ fn disk_status(seen: &Seen, picture: &Picture<'_>) -> DiskStatus {
         bytes: seen.bytes,
         free_bytes: None,
         backend: None,
+        slow: None,
+        wanted: false,
     };
     let (reading, newest) = match (&seen.reading, picture.newest) {
         (Ok(reading), Some(newest)) => (reading, newest),

@@ -113,6 +113,8 @@ pub const RELEASED_BYTES_MAX: usize = 3 << 20;
 pub const JOIN_QUEUE_COUNT_MAX: usize = 4;
 /// Time between two looks at the disks that are being filled.
 pub const FILL_POLL_MS: u64 = 200;
+/// Time between two looks whether the disks are where they were opened.
+pub const PLACE_LOOK_MS: u64 = 3_000;
 /// Time in which a disk that is let go of must finish what it was asked to do.
 pub const RELEASE_MS_MAX: u64 = 10_000;
 /// Lost frames that are named one by one in the text of a status.

@@ -17,7 +17,7 @@ use stele_store::index::message::MirrorState;
 use stele_store::pool::MemberState;
 use stele_store::request::ReadOnlyReason;
 use stele_store::status::{
-    Alarm, DiskStatus as EngineDisk, HealStatus, StartedFor, Status as EngineStatus,
+    Alarm, DiskStatus as EngineDisk, HealStatus, Slow, StartedFor, Status as EngineStatus,
 };
 
 use crate::advice::Commands;
@@ -25,7 +25,7 @@ use crate::bays::{Bay, Bays, Seat, seats};
 use crate::client_env::ClientFiles;
 use crate::control::protocol::{
     ClockStatus, CounterStatus, DiskStatus, FillStatus, ForecastStatus, GatewayStatus,
-    HealingStatus, IndexStatus, LogStatus, LostFrame, Status,
+    HealingStatus, IndexStatus, LogStatus, LostFrame, SlowStatus, Status,
 };
 use crate::gateway::process::{GatewayState, GatewayView};
 use crate::keys::KeySource;
@@ -54,6 +54,11 @@ impl Place {
         }
     }
 
+    /// The places of its disks.
+    pub fn bays(&self) -> &Bays {
+        &self.bays
+    }
+
     /// What holds the vault's key.
     pub fn keys(&self) -> &KeySource {
         &self.keys
@@ -74,7 +79,7 @@ pub fn live_status(engine: &EngineStatus, place: &Place) -> Status {
     let flags = VaultFlags::new(engine.flags).unwrap_or_default();
     let counters = engine.counters;
     let disks = disks(engine, &place.bays.now());
-    let commands = Commands::new(&place.directory);
+    let commands = Commands::new(&place.directory).asked_by_people(engine.founded);
     let mut next = commands.next(&disks, engine.read_only.is_some());
     next.extend(may_be_forced(engine).then(|| commands.last_resort()));
     Status {
@@ -117,6 +122,7 @@ pub fn live_status(engine: &EngineStatus, place: &Place) -> Status {
             frames: counters.frames,
             records: counters.records,
             reads_from_other_copy: counters.reads_repaired_from_other_copy,
+            reads_hedged: counters.reads_hedged,
             reads_refused: counters.reads_refused,
         }),
         healing: Some(healing(&engine.heal)),
@@ -204,6 +210,13 @@ fn reasons(engine: &EngineStatus) -> Vec<String> {
         }
         None => {}
     }
+    let left_out = |disk: &&EngineDisk| disk.slow.is_some_and(|slow| slow.left_out);
+    reasons.extend(engine.disks.iter().filter(left_out).map(|disk| {
+        format!(
+            "disk {} is slow, and the journal goes on without it",
+            disk.number
+        )
+    }));
     let lost = engine.heal.counts.lost.len();
     if lost > 0 {
         reasons.push(format!(
@@ -301,6 +314,36 @@ pub fn alarm(alarm: &Alarm) -> String {
             let at = instant(at.get());
             format!("the index could not be used and was made anew from the journal at {at}")
         }
+        Alarm::DiskLeft {
+            number,
+            name,
+            why,
+            at,
+        } => format!(
+            "disk {number} ({name}) failed and takes no part any more: {why} ({})",
+            instant(at.get())
+        ),
+        Alarm::DiskAstray { number, name, at } => format!(
+            "disk {number} ({name}) is no longer at its place ({}); it is used as it is open, but the next start does not find \
+             it: have it back there before the vault is stopped",
+            instant(at.get())
+        ),
+        Alarm::ReadOnly { why, at } => {
+            format!("the vault became read-only at {}: {why}", instant(at.get()))
+        }
+        Alarm::Repaired { number, at } => format!(
+            "something on disk {number} did not verify and was written again from another copy ({}); if this is said again \
+             and again, the disk is failing",
+            instant(at.get())
+        ),
+        Alarm::Lost {
+            segment,
+            pieces,
+            at,
+        } => format!(
+            "{pieces} frames or parts of segments are on no disk any more, the last of them found in segment {segment} ({})",
+            instant(at.get())
+        ),
     }
 }
 
@@ -395,6 +438,15 @@ fn disk_status(
         bytes: disk.filter(|_| here).map(|disk| disk.total_bytes),
         free_bytes: disk.filter(|_| here).map(|disk| disk.free_bytes),
         backend: bay.backend.clone(),
+        slow: disk.and_then(|disk| disk.slow).map(slow),
+        wanted: disk.is_some_and(|disk| disk.wanted),
+    }
+}
+
+fn slow(slow: Slow) -> SlowStatus {
+    SlowStatus {
+        since_ms: slow.since.get(),
+        left_out_of_journal: slow.left_out,
     }
 }
 
@@ -421,6 +473,8 @@ mod tests {
             name: name.to_owned(),
             state,
             reason: (state != MemberState::Active).then_some("a reason"),
+            slow: None,
+            wanted: false,
             free_bytes: 1,
             total_bytes: 2,
         }
@@ -436,6 +490,72 @@ mod tests {
             bytes: None,
             id: None,
         }
+    }
+
+    #[test]
+    fn alarms_about_disks_say_which_and_what_follows() {
+        let at = UnixMillis::new(1_000);
+        let (name, number) = ("/d".to_owned(), 2);
+        let missing = "disk 2 (ab)".to_owned();
+        let (present, needed) = (1, 2);
+        let why = ReadOnlyReason::TooFewDisks {
+            present,
+            needed,
+            missing,
+        };
+        let segment = stele_format::units::SegmentId::new(7);
+        let pieces = 3;
+        for (told, words) in [
+            (
+                Alarm::DiskLeft {
+                    number,
+                    name: name.clone(),
+                    why: "it is gone",
+                    at,
+                },
+                ["disk 2 (/d)", "it is gone"],
+            ),
+            (
+                Alarm::DiskAstray { number, name, at },
+                ["disk 2 (/d)", "before the vault is stopped"],
+            ),
+            (
+                Alarm::ReadOnly { why, at },
+                ["became read-only", "plug in disk 2 (ab)"],
+            ),
+            (Alarm::Repaired { number, at }, ["disk 2", "written again"]),
+            (
+                Alarm::Lost {
+                    segment,
+                    pieces,
+                    at,
+                },
+                ["3 frames or parts of segments", "segment 7"],
+            ),
+        ] {
+            let said = alarm(&told);
+            assert!(words.iter().all(|word| said.contains(word)), "{said}");
+            assert!(said.contains("1970-01-01 00:00:01 UTC"), "{said}");
+        }
+    }
+
+    #[test]
+    fn a_slow_disk_takes_part_and_is_shown_as_slow() {
+        let since = UnixMillis::new(1_000);
+        let shown = |left_out| {
+            let slow = Some(Slow { since, left_out });
+            let disk = EngineDisk {
+                slow,
+                ..engine_disk("/d", MemberState::Active)
+            };
+            let status = disk_status(&bay(None), (Some(&disk), true), None, false);
+            assert_eq!((&*status.state, &*status.health), ("active", "ok"));
+            crate::status::disk_row(&status)
+        };
+        let out = "ok, slow: left out of the journal since 1970-01-01 00:00:01 UTC, 1 bytes free";
+        assert!(shown(true).contains(out), "{}", shown(true));
+        let spared = "ok, slow: used only where no other disk will do, since 1970";
+        assert!(shown(false).contains(spared), "{}", shown(false));
     }
 
     #[test]

@@ -35,6 +35,7 @@ mod labels;
 mod limits;
 mod live;
 mod logkey;
+mod lookout;
 mod media;
 mod opener;
 mod people;

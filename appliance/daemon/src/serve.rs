@@ -52,6 +52,7 @@ use crate::limits::{
 };
 use crate::live::{Place, live_status};
 use crate::logkey;
+use crate::lookout::Lookout;
 use crate::opener::Opener;
 use crate::supervisor::{Link, Machine};
 use crate::tls;
@@ -129,7 +130,9 @@ pub fn serve(dir: &Path, reached: Reached<'_>, wish: Wish) -> Outcome<()> {
         bays,
     };
     let served = Collector::start(machine.link(), machine.watch()).and_then(|collector| {
-        let served = Keeper::start(charge, machine.watch()).and_then(|keeper| {
+        let lookout = Lookout::start(machine.link(), place.bays().clone(), machine.watch());
+        let served = lookout.and_then(|lookout| {
+            let keeper = Keeper::start(charge, machine.watch())?;
             let orders = keeper.orders();
             let served = face(
                 &machine,
@@ -143,6 +146,7 @@ pub fn serve(dir: &Path, reached: Reached<'_>, wish: Wish) -> Outcome<()> {
             .and_then(|face| runtime.block_on(face.run(&mut machine, signals)));
             // Connections and their tasks end before the threads they talk to.
             drop(runtime);
+            drop(lookout);
             keeper.stop();
             served
         });

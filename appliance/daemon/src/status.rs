@@ -8,7 +8,7 @@ use stele_device::keyprovider::AnchorKind;
 
 use crate::control::protocol::{
     DiskStatus, FillStatus, ForecastStatus, GatewayStatus, HealingStatus, NextStep, OpeningStatus,
-    PeopleSummary, Status,
+    PeopleSummary, SlowStatus, Status,
 };
 use crate::control::socket::ask_status;
 use crate::error::Outcome;
@@ -83,8 +83,9 @@ fn as_text(status: &Status) -> String {
     }
     if let Some(counters) = &status.counters {
         let (other, refused) = (counters.reads_from_other_copy, counters.reads_refused);
+        let hedged = counters.reads_hedged;
         text.push_str(&format!(
-            "reads    {other} from another copy, {refused} refused\n"
+            "reads    {other} from another copy, {refused} refused, {hedged} asked of a second disk for a slow one\n"
         ));
     }
     if let Some(healing) = &status.healing {
@@ -221,6 +222,7 @@ pub fn disk_row(disk: &DiskStatus) -> String {
 /// A disk with its state and what else is known of it.
 fn disk_line(disk: &DiskStatus) -> String {
     let mut line = format!("{}: {}", disk.file, disk.health);
+    line.extend(disk.slow.iter().map(slow_words));
     if let (Some(bytes), Some(free)) = (disk.bytes, disk.free_bytes) {
         line.push_str(&format!(", {} free of {}", size(free), size(bytes)));
     }
@@ -233,6 +235,15 @@ fn disk_line(disk: &DiskStatus) -> String {
         line.push_str(&format!("; {note}"));
     }
     line
+}
+
+/// What is said of a slow disk after its state.
+fn slow_words(slow: &SlowStatus) -> String {
+    let since = instant(slow.since_ms);
+    match slow.left_out_of_journal {
+        true => format!(", slow: left out of the journal since {since}"),
+        false => format!(", slow: used only where no other disk will do, since {since}"),
+    }
 }
 
 /// The state of a disk in words for people.

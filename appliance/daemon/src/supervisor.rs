@@ -316,6 +316,17 @@ impl Link {
         Ok(attached.map_err(|(refusal, _disk)| refusal))
     }
 
+    /// Says that a disk is not where it was opened, and whether all others are; not for use on the asynchronous
+    /// runtime.
+    ///
+    /// # Errors
+    /// `NoAnswer` when the engine is being started again or its thread has died.
+    pub fn gone_astray(&self, slot: DiskSlot, alone: bool) -> Outcome<()> {
+        let (known, answer) = oneshot::channel();
+        self.send(Local::Astray { slot, alone, known })?;
+        answer.blocking_recv().map_err(|_| Error::NoAnswer)
+    }
+
     /// Has everything moved off a disk, by its number from 1; not for use on the asynchronous runtime.
     ///
     /// # Errors

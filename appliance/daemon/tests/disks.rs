@@ -462,3 +462,59 @@ fn another_disk_takes_the_place_of_a_drained_one_by_the_printed_command() {
     check_rounds(&Client::of(&place, &server), 2);
     assert!(server.end(Signal::SIGTERM).success());
 }
+
+/// An alarm of the status with these words in it.
+fn alarm_with(status: &Value, words: &[&str]) -> bool {
+    let alarms = status["alarms"].as_array().expect("a list").iter();
+    let mut alarms = alarms.filter_map(Value::as_str);
+    alarms.any(|alarm| words.iter().all(|word| alarm.contains(word)))
+}
+
+#[test]
+fn a_disk_that_is_removed_from_an_idle_vault_is_told_of_and_replaced() {
+    let place = filled();
+    let server = Server::start(&place);
+    let client = Client::of(&place, &server);
+    std::fs::remove_file(place.file("disk2.disk")).expect("removed");
+    let status = place.wait_for("it is missed", |status| status["state"] == "degraded");
+    let disk = &status["disks"][1];
+    assert_eq!(disk["state"], "expelled");
+    assert_eq!(disk["health"], "failed: it is no longer at its place");
+    let words = ["disk 2 ", "disk2.disk", "it is no longer at its place"];
+    assert!(alarm_with(&status, &words), "{status}");
+    put_round(&client, 1);
+    run_next(&status, "stele disk replace", &place.file("disk2.disk"));
+    wait_until_ok(&place);
+    check_rounds(&client, 2);
+    assert!(server.end(Signal::SIGTERM).success());
+    std::fs::remove_file(place.file("disk1.disk")).expect("removed");
+    let server = Server::start(&place);
+    check_rounds(&Client::of(&place, &server), 2);
+    assert!(server.end(Signal::SIGTERM).success());
+}
+
+#[test]
+fn disks_that_are_moved_together_stay_in_use_and_are_told_of() {
+    let place = filled();
+    let server = Server::start(&place);
+    let client = Client::of(&place, &server);
+    let disks = ["disk1.disk", "disk2.disk", "disk3.disk"];
+    for disk in disks {
+        std::fs::rename(place.file(disk), place.beside(disk)).expect("moved");
+    }
+    let status = place.wait_for("they are missed", |status| {
+        disks
+            .iter()
+            .all(|disk| alarm_with(status, &[disk, "before the vault is stopped"]))
+    });
+    assert!(is_ok(&status), "{status}");
+    put_round(&client, 1);
+    for disk in disks {
+        std::fs::rename(place.beside(disk), place.file(disk)).expect("moved back");
+    }
+    assert!(server.end(Signal::SIGTERM).success());
+    let server = Server::start(&place);
+    check_rounds(&Client::of(&place, &server), 2);
+    assert!(is_ok(&place.status()), "{}", place.status());
+    assert!(server.end(Signal::SIGTERM).success());
+}

@@ -10,6 +10,7 @@ use crate::limits::{AWAY_MS_MAX, SLOW_MS};
 struct Left {
     /// Whether the journal does without it now.
     away: bool,
+    since_ms: u64,
     until_ms: u64,
     pause_ms: u64,
 }
@@ -29,6 +30,7 @@ impl Away {
         let pause_ms = recent.map_or(SLOW_MS, |left| (2 * left.pause_ms).min(AWAY_MS_MAX));
         let left = Left {
             away: true,
+            since_ms: now_ms,
             until_ms: now_ms.saturating_add(pause_ms),
             pause_ms,
         };
@@ -39,6 +41,12 @@ impl Away {
     pub(crate) fn slots(&self) -> Vec<DiskSlot> {
         let away = self.left.iter().filter(|(_, left)| left.away);
         away.map(|(slot, _)| *slot).collect()
+    }
+
+    /// Since when the journal does without a disk, if it does.
+    pub(crate) fn since_ms(&self, slot: DiskSlot) -> Option<u64> {
+        let left = self.left.get(&slot).filter(|left| left.away)?;
+        Some(left.since_ms)
     }
 
     /// A disk that has been away for long enough.

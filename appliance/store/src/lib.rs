@@ -7,6 +7,7 @@ pub mod keys;
 pub mod policy;
 
 mod ahead;
+mod alarms;
 mod away;
 pub mod config;
 mod copies;

@@ -4,6 +4,7 @@
 //! never written; the generation only grows; a unit is given out only while no segment holds it.
 
 mod moves;
+mod names;
 pub mod space;
 mod units;
 
@@ -74,8 +75,9 @@ pub struct Member {
     /// Why it is not active, in words for an operator.
     pub reason: Option<&'static str>,
     units: UnitMap,
-    /// Until when it is only used where no other is left.
+    /// Until when it is only used where no other is left, and since when it is.
     slow_until_ms: u64,
+    slow_since_ms: u64,
     /// It is being drained: it takes no further segments.
     pub leaving: bool,
 }
@@ -196,6 +198,7 @@ impl Member {
             reason: None,
             units,
             slow_until_ms: 0,
+            slow_since_ms: 0,
             leaving: false,
         }
     }
@@ -256,17 +259,25 @@ impl Pool {
 
     /// Notes that a disk takes far longer than it should.
     pub fn note_slow(&mut self, slot: DiskSlot) {
-        let until = self.now_ms.saturating_add(SLOW_MS);
+        let now_ms = self.now_ms;
         if let Some(member) = self.member_at_mut(slot) {
-            member.slow_until_ms = until;
+            if member.slow_until_ms <= now_ms {
+                member.slow_since_ms = now_ms;
+            }
+            member.slow_until_ms = now_ms.saturating_add(SLOW_MS);
         }
     }
 
     /// Whether a disk was slow a short while ago.
     #[must_use]
     pub fn is_slow(&self, slot: DiskSlot) -> bool {
-        self.member_at(slot)
-            .is_some_and(|member| member.slow_until_ms > self.now_ms)
+        self.slow_since_ms(slot).is_some()
+    }
+
+    /// Since when a disk is slow, if it is.
+    pub(crate) fn slow_since_ms(&self, slot: DiskSlot) -> Option<u64> {
+        let member = self.member_at(slot)?;
+        (member.slow_until_ms > self.now_ms).then_some(member.slow_since_ms)
     }
 
     /// The slot of an active disk.
@@ -294,8 +305,17 @@ impl Pool {
     /// Whether a start may write with the disks that take part.
     #[must_use]
     pub fn may_start(&self) -> bool {
-        let voting = self.voters().filter(|member| member.is_active()).count();
-        self.active().count() >= self.needed() && 2 * voting > self.voters().count()
+        self.may_start_without(None)
+    }
+
+    /// As [`Pool::may_start`], if one of them were lost.
+    #[must_use]
+    pub fn may_start_without(&self, lost: Option<DiskSlot>) -> bool {
+        let stays =
+            |member: &&Member| member.is_active() && (lost.is_none() || member.slot != lost);
+        let voting = self.voters().filter(stays).count();
+        let active = self.members.iter().filter(stays).count();
+        active >= self.needed() && 2 * voting > self.voters().count()
     }
 
     /// Whether the disks that take part may go on without those just lost: with half of the membership
@@ -321,22 +341,6 @@ impl Pool {
             member.voter = member.is_active();
         }
         changed
-    }
-
-    /// Names of the disks that do not take part, for an operator.
-    #[must_use]
-    pub fn missing_names(&self) -> String {
-        let names: Vec<String> = self
-            .members
-            .iter()
-            .filter(|member| !member.is_active() && member.state != MemberState::Drained)
-            .map(|member| format!("disk {} ({})", member.ordinal + 1, member.disk))
-            .collect();
-        if names.is_empty() {
-            "none".to_owned()
-        } else {
-            names.join(", ")
-        }
     }
 
     /// Byte offset on its disk of a place, if the disk is attached.

@@ -1,22 +1,17 @@
 //! What operators and tools may see: a plain read model, and alarms.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 
-use stele_format::statement::{Kind, Statement};
-use stele_format::units::{DiskId, LogIndex, PoolId, SegmentId, UnixMillis};
+use stele_format::units::{DiskId, PoolId, SegmentId, UnixMillis};
 
-use crate::engine::{Counters, Engine, FillProgress, Waits};
+pub use crate::alarms::Alarm;
+use crate::engine::{Counters, Engine, FillProgress};
 use crate::forecast::{Fill, forecast};
 use crate::heal::schedule::HealCounts;
-use crate::index::{ApplyError, IndexUsage};
-use crate::policy::witness::WitnessRefusal;
-use crate::policy::{OwnerId, Right, Usage};
+use crate::index::IndexUsage;
+use crate::policy::{OwnerId, Usage};
 use crate::pool::{Member, MemberState, Pool};
-use crate::recovery::Postponed;
 use crate::request::{Answer, ReadOnlyReason};
-
-/// Alarms kept for display.
-const ALARM_COUNT_MAX: usize = 64;
 
 /// One word for the pool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,10 +52,23 @@ pub struct DiskStatus {
     pub state: MemberState,
     /// Why it does not take part.
     pub reason: Option<&'static str>,
+    /// It takes part, and takes far longer than it should.
+    pub slow: Option<Slow>,
+    /// It is missing, and a start counts it: with it the vault may take writes again.
+    pub wanted: bool,
     /// Bytes not given to any segment.
     pub free_bytes: u64,
     /// Bytes for segments in all.
     pub total_bytes: u64,
+}
+
+/// A disk that takes far longer than it should: it is used where no other one will do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Slow {
+    /// Since when, by the compliance clock.
+    pub since: UnixMillis,
+    /// Whether the journal goes on without it.
+    pub left_out: bool,
 }
 
 impl Status {
@@ -138,6 +146,8 @@ pub struct Status {
     pub next_expiry: Option<UnixMillis>,
     /// What each owner of a bucket stores.
     pub usage: BTreeMap<OwnerId, Usage>,
+    /// Whether people were founded: what changes something needs one of them then.
+    pub founded: bool,
 }
 
 /// How healing stands.
@@ -184,195 +194,6 @@ pub struct Load {
     pub operations: usize,
     /// Owners of whose quotas something is promised.
     pub promises: usize,
-}
-
-/// Something an operator must know.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Alarm {
-    /// A client key used a special right.
-    RightUsed {
-        /// Which.
-        right: Right,
-        /// When, by the compliance clock.
-        at: UnixMillis,
-    },
-    /// Somebody asked for, approved, vetoed or executed something, or placed a hold.
-    Stated {
-        /// The kind of statement.
-        what: &'static str,
-        /// Who; none where several people sign.
-        by: Option<String>,
-        /// Its record.
-        index: LogIndex,
-        /// When, by the compliance clock.
-        at: UnixMillis,
-    },
-    /// The keys of an approved destruction are not cut yet; the next start tries again.
-    CutPostponed {
-        /// Why.
-        why: Postponed,
-    },
-    /// The key state does not say how far the log has come: a log cut after its last word is not told by it.
-    HeadNotKept {
-        /// Why.
-        why: crate::recovery::Postponed,
-    },
-    /// Tombstones cite a request that nobody approved like this. No key was cut for them.
-    Unapproved {
-        /// What they cite.
-        request: LogIndex,
-    },
-    /// A security key's count of signatures went back: there may be a copy of it.
-    KeyCounter {
-        /// Whose.
-        person: String,
-        /// When, by the compliance clock.
-        at: UnixMillis,
-    },
-    /// A client deletes faster than somebody should have to wonder about.
-    DeleteRate {
-        /// Its access key.
-        client: String,
-        /// Deletes within the last hour.
-        count: u64,
-        /// When, by the compliance clock.
-        at: UnixMillis,
-    },
-    /// The wall clock left the span around compliance time in which it counts, or came back.
-    WallClock {
-        /// Whether it left.
-        left: bool,
-        /// When, by the compliance clock.
-        at: UnixMillis,
-    },
-    /// The wall clock ran otherwise than compliance time by more than five minutes within a day.
-    ClockDrift {
-        /// By how much the wall clock got ahead; below zero, behind.
-        ms: i64,
-        /// When, by the compliance clock.
-        at: UnixMillis,
-    },
-    /// Somebody brought a checkpoint that the log's key signed and that is not of this log: it has another
-    /// history, or an older state of it was put back.
-    OtherHistory {
-        /// Records in that checkpoint.
-        size: u64,
-        /// When, by the compliance clock.
-        at: UnixMillis,
-    },
-    /// The index contradicts the journal; it is made anew.
-    IndexContradiction {
-        /// Which rows, without names.
-        what: String,
-    },
-    /// The index could answer no more and was made anew.
-    IndexRebuilt {
-        /// When, by the compliance clock.
-        at: UnixMillis,
-    },
-}
-
-/// The most recent alarms.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Alarms {
-    recent: VecDeque<Alarm>,
-    /// Those nobody has taken yet.
-    fresh: usize,
-}
-
-impl Alarms {
-    /// A special right was used.
-    pub(crate) fn right_used(&mut self, right: Right, at: UnixMillis) {
-        self.push(Alarm::RightUsed { right, at });
-    }
-
-    /// Somebody stated something.
-    pub(crate) fn stated(&mut self, text: &str, index: LogIndex, at: UnixMillis) {
-        let Ok(statement) = Statement::parse(text) else {
-            return;
-        };
-        // What people do day by day is in the log, and no alarm.
-        if matches!(statement.kind(), Kind::Session(_)) {
-            return;
-        }
-        self.push(Alarm::Stated {
-            what: statement.kind().name(),
-            by: statement.by().map(ToString::to_string),
-            index,
-            at,
-        });
-    }
-
-    /// What a start could not do with the key state, and tombstones that nobody approved.
-    pub(crate) fn destruction_waits(&mut self, waits: &Waits) {
-        if let Some(why) = &waits.postponed {
-            self.push(Alarm::CutPostponed { why: why.clone() });
-        }
-        if let Some(why) = &waits.head {
-            self.push(Alarm::HeadNotKept { why: why.clone() });
-        }
-        for request in &waits.unlawful {
-            self.push(Alarm::Unapproved { request: *request });
-        }
-    }
-
-    /// A key's count of signatures went back.
-    pub(crate) fn key_counter(&mut self, person: &str, at: UnixMillis) {
-        let person = person.to_owned();
-        self.push(Alarm::KeyCounter { person, at });
-    }
-
-    /// A client deletes very fast.
-    pub(crate) fn delete_rate(&mut self, key_id: &str, count: u64, at: UnixMillis) {
-        let client = key_id.to_owned();
-        self.push(Alarm::DeleteRate { client, count, at });
-    }
-
-    /// The wall clock left the span in which it counts, or came back.
-    pub(crate) fn wall_clock(&mut self, left: bool, at: UnixMillis) {
-        self.push(Alarm::WallClock { left, at });
-    }
-
-    /// The wall clock drifts.
-    pub(crate) fn clock_drift(&mut self, ms: i64, at: UnixMillis) {
-        self.push(Alarm::ClockDrift { ms, at });
-    }
-
-    /// A checkpoint that is not of this log, if that is why it was refused.
-    pub(crate) fn other_history(&mut self, why: &WitnessRefusal, at: UnixMillis) {
-        if let WitnessRefusal::Longer { size, .. } | WitnessRefusal::Forked { size } = *why {
-            self.push(Alarm::OtherHistory { size, at });
-        }
-    }
-
-    /// Index and journal contradict each other.
-    pub(crate) fn index_contradiction(&mut self, error: &ApplyError) {
-        self.push(Alarm::IndexContradiction {
-            what: error.to_string(),
-        });
-    }
-
-    /// The index was made anew.
-    pub(crate) fn index_rebuilt(&mut self, at: UnixMillis) {
-        self.push(Alarm::IndexRebuilt { at });
-    }
-
-    fn push(&mut self, alarm: Alarm) {
-        if self.recent.len() == ALARM_COUNT_MAX {
-            self.recent.pop_front();
-        }
-        self.recent.push_back(alarm);
-        self.fresh = (self.fresh + 1).min(ALARM_COUNT_MAX);
-    }
-}
-
-impl Engine {
-    /// Alarms since this was last asked, for whoever writes them down; those of status stay.
-    pub fn take_new_alarms(&mut self) -> Vec<Alarm> {
-        let fresh = std::mem::take(&mut self.alarms.fresh);
-        let known = self.alarms.recent.len().saturating_sub(fresh);
-        self.alarms.recent.iter().skip(known).cloned().collect()
-    }
 }
 
 impl Engine {
@@ -422,12 +243,13 @@ impl Engine {
                 false => StartedFor::default(),
             },
             flags: self.pool.flags,
-            alarms: self.alarms.recent.iter().cloned().collect(),
+            alarms: self.alarms.recent(),
             heal: self.heal_status(),
             fill: self.fill_status(),
             freed_bytes: self.pool.freed_bytes(),
             next_expiry: self.usages.next_expiry(self.time().release),
             usage: self.usage_by_owner(),
+            founded: !self.desk.approvals.people().is_empty(),
         }
     }
 
@@ -507,6 +329,21 @@ impl Engine {
         }
     }
 
+    /// Whether a disk that takes part is slow.
+    fn slow(&self, member: &Member) -> Option<Slow> {
+        let slot = member
+            .slot
+            .filter(|_| member.state == MemberState::Active)?;
+        let away_ms = self.journal.away_since_ms(slot);
+        let noted_ms = self.pool.slow_since_ms(slot);
+        let since_ms = away_ms.into_iter().chain(noted_ms).min()?;
+        let passed_ms = self.now.monotonic_ms.saturating_sub(since_ms);
+        Some(Slow {
+            since: UnixMillis::new(self.clock.latest().get().saturating_sub(passed_ms)),
+            left_out: away_ms.is_some(),
+        })
+    }
+
     fn disk_status(&self) -> Vec<DiskStatus> {
         let unit = u64::from(self.pool.unit_bytes);
         let filled = self.fill_progress().map(|(disk, _)| disk);
@@ -524,6 +361,8 @@ impl Engine {
                 name: member.name.clone(),
                 state: state_of(member),
                 reason: self.reason_of(member),
+                slow: self.slow(member),
+                wanted: self.pool.is_wanted(member),
                 free_bytes: u64::from(member.free_units()) * unit,
                 total_bytes: u64::from(member.unit_count()) * unit,
             })

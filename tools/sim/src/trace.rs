@@ -79,6 +79,9 @@ impl Trace {
             Event::Disk { slot, done } => self.done(u64::from(slot.0), done),
             Event::Job(done) => self.job_done(done),
             Event::Index(reply) => self.index_reply(reply),
+            Event::Astray { slot, alone } => {
+                self.numbers(b'v', &[u64::from(slot.0), u64::from(*alone)]);
+            }
             Event::Tick => self.numbers(b't', &[]),
             Event::Stop => self.numbers(b's', &[]),
         }

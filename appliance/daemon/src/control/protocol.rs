@@ -372,6 +372,21 @@ pub struct DiskStatus {
     /// How it is read and written.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub backend: Option<String>,
+    /// It takes part and takes far longer than it should, so that it is used only where no other disk will do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slow: Option<SlowStatus>,
+    /// It is missing, and counts where the vault asks whether enough disks are there to take writes.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub wanted: bool,
+}
+
+/// A slow disk.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SlowStatus {
+    /// Since when, milliseconds since 1970.
+    pub since_ms: u64,
+    /// Whether the journal goes on without it.
+    pub left_out_of_journal: bool,
 }
 
 /// The log.
@@ -444,6 +459,9 @@ pub struct CounterStatus {
     pub records: u64,
     /// Reads answered from another copy because one did not verify.
     pub reads_from_other_copy: u64,
+    /// Reads that asked a second disk because the first was slow.
+    #[serde(default)]
+    pub reads_hedged: u64,
     /// Reads no copy could answer.
     pub reads_refused: u64,
 }

@@ -240,8 +240,9 @@ impl EngineThread {
                 Local::WipeOrder { reply, .. } => {
                     drop(reply.send(Err(NotWiped::Rebuilding)));
                 }
-                // The disk is in use by the start; the mirror is one of the index that is gone.
-                Local::Release { .. } | Local::Mirror(_) => {}
+                // The disk is in use by the start; the mirror is one of the index that is gone; what is not at its
+                // place is told again.
+                Local::Release { .. } | Local::Mirror(_) | Local::Astray { .. } => {}
                 Local::Stop => {
                     tracing::info!("stopping; the next start makes the index anew");
                     return Rebuilt::Ending;

@@ -294,7 +294,8 @@ impl Work {
     }
 
     fn commands(&self) -> Commands<'_> {
-        Commands::new(self.directory.path())
+        let founded = self.link.status_now().is_ok_and(|status| status.founded);
+        Commands::new(self.directory.path()).asked_by_people(founded)
     }
 
     /// Lets a disk join, up to where the engine fills it.

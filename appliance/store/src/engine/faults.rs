@@ -16,14 +16,17 @@ use crate::journal::JOURNAL_COPIES;
 use crate::lane::DATA_COPIES;
 use crate::limits::LANE_SLOW_MS;
 use crate::plants::{Plant, on};
-use crate::pool::{MemberState, Pool};
+use crate::pool::{Member, MemberState, Pool};
 use crate::request::{ReadOnlyReason, Refusal};
+
+/// Why a disk failed whose file system has no room for its file.
+pub const FILE_SYSTEM_FULL: &str = "its file system is full";
 
 impl Engine {
     /// A write or flush of this disk failed.
     pub(super) fn expel(&mut self, slot: DiskSlot, error: &DiskError) {
         let reason = match error {
-            DiskError::Full => "its file system is full",
+            DiskError::Full => FILE_SYSTEM_FULL,
             DiskError::Gone | DiskError::PowerLost => "it is gone",
             _ => "a write or flush failed",
         };
@@ -44,6 +47,35 @@ impl Engine {
                 _ => {}
             }
         }
+    }
+
+    /// A disk is not where it was opened: what is written to it now is not found by the next start. It may be that it
+    /// only has another name, so it leaves only where it is the only one and the others have all it has.
+    pub(super) fn gone_astray(&mut self, slot: DiskSlot, alone: bool) {
+        if alone && self.is_dispensable(slot) {
+            return self.expel_for(slot, "it is no longer at its place");
+        }
+        let used =
+            |member: &&Member| matches!(member.state, MemberState::Active | MemberState::Joining);
+        if let Some(member) = self.pool.member_at(slot).filter(used) {
+            self.alarms.disk_astray(member, self.clock.latest());
+        }
+    }
+
+    /// Whether the vault could do without a disk that takes part: every other one does, has a second copy of what lies
+    /// here, and is enough to take writes, now and after a start.
+    fn is_dispensable(&self, slot: DiskSlot) -> bool {
+        let others = self.pool.members.iter();
+        let mut others = others.filter(|member| member.slot != Some(slot));
+        let whole = others
+            .all(|member| matches!(member.state, MemberState::Active | MemberState::Drained))
+            && self.fill.is_none()
+            && !self.relabelling
+            && self.healer.counts().lost.is_empty();
+        let journal = self.journal.copies.backlogs();
+        let left = journal.filter(|(other, _)| *other != slot).count();
+        let writes = self.read_only.is_none() && left >= self.pool.needed();
+        whole && writes && self.pool.may_start_without(Some(slot))
     }
 
     /// The data lane goes on without a disk that takes nothing for long, while others are quick.
@@ -75,6 +107,7 @@ impl Engine {
         }
         member.state = MemberState::Expelled;
         member.reason = Some(reason);
+        self.alarms.disk_left(member, self.clock.latest());
         self.drain_forget(slot);
         self.forget_fill(slot);
         self.heal_forget(slot);
@@ -93,6 +126,9 @@ impl Engine {
             let wrote = self.read_only.is_none() || self.stranded;
             self.stranded = wrote && self.pool.may_start();
             self.stop_writing();
+            if wrote && !self.stranded {
+                self.tell_read_only();
+            }
         }
     }
 
@@ -116,7 +152,7 @@ impl Engine {
         let reason = ReadOnlyReason::TooFewDisks {
             present: u16::try_from(present).unwrap_or(u16::MAX),
             needed: u16::try_from(self.pool.needed()).unwrap_or(u16::MAX),
-            missing: self.pool.missing_names(),
+            missing: self.pool.wanted_names(),
         };
         self.read_only = Some(reason.clone());
         self.fail_drain("the vault became read-only");
@@ -129,6 +165,13 @@ impl Engine {
         let queued: Vec<Origin> = queued.map(|draft| draft.origin).collect();
         self.give_up(queued, &refusal);
         self.refuse_uploads(&refusal);
+    }
+
+    /// Says that nothing is written any more, and why.
+    pub(super) fn tell_read_only(&mut self) {
+        if let Some(why) = self.read_only.clone() {
+            self.alarms.read_only(why, self.clock.latest());
+        }
     }
 
     fn give_up(&mut self, origins: Vec<Origin>, why: &Refusal) {

@@ -532,6 +532,7 @@ impl Engine {
 
     fn conclude_walk(&mut self, running: &Running, outcome: &Outcome) {
         let identity = *running.walk.identity();
+        self.tell_of_walk(identity.segment, outcome);
         self.healer.schedule.record(identity.segment, outcome);
         match running.aim {
             Aim::Fill(disk) => {
@@ -557,6 +558,20 @@ impl Engine {
         // Until the record is durable the segment is not looked at again.
         if let Some(info) = self.pool.segments.get_mut(&identity.segment) {
             info.verified = info.verified.max(self.clock.latest());
+        }
+    }
+
+    /// Alarms for what a walk wrote again and for what it found lost, if that was not known.
+    fn tell_of_walk(&mut self, segment: SegmentId, outcome: &Outcome) {
+        let at = self.clock.latest();
+        for disk in &outcome.repaired_on {
+            self.alarms.repaired(self.pool.number_of(*disk), at);
+        }
+        let known = &self.healer.counts().lost;
+        let of_others = known.iter().filter(|lost| lost.segment != segment).count();
+        if outcome.lost.iter().any(|lost| !known.contains(lost)) {
+            let pieces = of_others + outcome.lost.len();
+            self.alarms.lost(segment, pieces, at);
         }
     }
 

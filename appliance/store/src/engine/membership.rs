@@ -562,6 +562,7 @@ impl Engine {
         {
             member.state = MemberState::Expelled;
             member.reason = Some(reason);
+            self.alarms.disk_left(member, self.clock.latest());
         }
         self.heal_abandon(fill.disk);
         self.heal_forget(fill.slot);

@@ -36,6 +36,7 @@ mod wiping;
 
 pub use commands::people::{ScopeWords, scope_words};
 pub use drain::{DRAINED, DrainRefusal};
+pub use faults::FILE_SYSTEM_FULL;
 pub(crate) use faults::{LabelFacts, labels_of};
 pub use heal::HealPlan;
 pub(crate) use heal::HealToken;
@@ -113,6 +114,13 @@ pub enum Event {
     Job(JobDone),
     /// The index answers.
     Index(IndexReply),
+    /// Somebody looked twice, and a disk is not where it was opened.
+    Astray {
+        /// Which disk.
+        slot: DiskSlot,
+        /// Whether all others are.
+        alone: bool,
+    },
     /// Time passes: every 10 ms while anything is in flight, every 100 ms else.
     Tick,
     /// Stop cleanly; [`Engine::is_stopped`] says when that is done.
@@ -239,7 +247,7 @@ pub struct Engine {
     pub(crate) snapshot_segment: SegmentId,
     pub(crate) stop: StopState,
     pub(crate) counters: Counters,
-    pub(crate) alarms: crate::status::Alarms,
+    pub(crate) alarms: crate::alarms::Alarms,
     pub(crate) index_usage: Option<crate::index::IndexUsage>,
     pub(crate) index_lost: bool,
     /// Tombstones are durable: only a start cuts keys.
@@ -383,7 +391,7 @@ impl Engine {
             snapshot_wanted: parts.snapshot_wanted,
             stop: StopState::Running,
             counters: Counters::default(),
-            alarms: crate::status::Alarms::default(),
+            alarms: crate::alarms::Alarms::default(),
             index_usage: Some(parts.index_usage),
             index_lost: false,
             cut_wanted: false,
@@ -425,6 +433,7 @@ impl Engine {
             Event::Disk { slot, done } => self.disk(slot, done),
             Event::Job(done) => self.job_done(done),
             Event::Index(reply) => self.index_reply(reply),
+            Event::Astray { slot, alone } => self.gone_astray(slot, alone),
             Event::Tick => self.tick(),
             Event::Stop => self.begin_stop(),
         }

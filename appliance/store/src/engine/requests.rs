@@ -204,7 +204,7 @@ impl Engine {
         // Also while the journal goes on where it was begun, though others have joined.
         let alone = self.pool.is_alone() || self.journal.quorum() < self.pool.needed();
         if adds && alone {
-            let missing = self.pool.missing_names();
+            let missing = self.pool.idle_names();
             return Err(Refusal::ReadOnly(ReadOnlyReason::Alone { missing }));
         }
         if (adds && !self.has_room()) || says {

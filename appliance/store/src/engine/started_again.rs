@@ -53,6 +53,10 @@ impl Engine {
             self.clock = clock;
         }
         self.alarms = before.alarms.clone();
+        // One that was stranded said nothing: it was to write again.
+        if before.read_only.is_none() || before.stranded {
+            self.tell_read_only();
+        }
         self.attempts = before.attempts.clone();
         let known = before.receipts.known();
         if !known.is_empty() {

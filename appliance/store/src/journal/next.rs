@@ -78,6 +78,11 @@ impl Journal {
         }
     }
 
+    /// Since when the journal goes on without a disk, if it does.
+    pub(crate) fn away_since_ms(&self, slot: DiskSlot) -> Option<u64> {
+        self.away.since_ms(slot)
+    }
+
     /// Whether some copy is so far behind that no further frame is built.
     pub(super) fn must_wait(&self) -> bool {
         let away = self.away.slots();

@@ -182,7 +182,7 @@ fn too_few(pool: &Pool, beginning: &Beginning) -> Option<ReadOnlyReason> {
     Some(ReadOnlyReason::TooFewDisks {
         present: u16::try_from(pool.active().count()).unwrap_or(u16::MAX),
         needed: u16::try_from(needed).unwrap_or(u16::MAX),
-        missing: pool.missing_names(),
+        missing: pool.wanted_names(),
     })
 }
 

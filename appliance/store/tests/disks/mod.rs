@@ -1,5 +1,7 @@
 //! Disks that fail, hang or lag while the vault runs.
 
+mod told;
+
 use stele_device::sim::fault::Plan;
 use stele_store::limits::LAG_MS_MAX;
 use stele_store::request::{Answer, Command, Refusal};

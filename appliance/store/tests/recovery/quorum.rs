@@ -472,3 +472,56 @@ fn a_start_that_passes_over_another_keeps_half_of_its_disks() {
         "some cut left two disks with the first label only"
     );
 }
+
+/// What a vault that takes no writes asks to be plugged in.
+fn asked_for(vault: &Running) -> String {
+    match vault.engine.status().read_only {
+        Some(ReadOnlyReason::TooFewDisks { missing, .. }) => missing,
+        other => panic!("not read-only for want of disks: {other:?}"),
+    }
+}
+
+#[test]
+fn a_read_only_vault_asks_for_the_disks_that_would_make_it_write_and_for_no_other() {
+    let mut rig = Rig::create(3);
+    let all: Vec<SimDiskHandle> = rig.handles.iter().flatten().cloned().collect();
+    let mut vault = rig.start();
+    vault.bucket("b", false);
+    turns(&mut vault);
+    // The third one fails, and is being filled again when the second one goes.
+    all[2].vanish();
+    vault.put(&name("b", "k"), &content(1, 10_000));
+    turns(&mut vault);
+    let fresh = SimDiskHandle::new(crate::support::DISK_BYTES, 55);
+    vault.attach(Some(3), &fresh).unwrap();
+    all[1].vanish();
+    drop(
+        vault
+            .open_put(&name("b", "k"), steps::object())
+            .map(|stream| {
+                drop(vault.feed(stream, &content(2, 10_000)));
+                vault.send(steps::commit(stream));
+            }),
+    );
+    turns(&mut vault);
+    let asked = asked_for(&vault);
+    assert!(!asked.contains("disk 3 "), "it is in: {asked}");
+    assert!(asked.contains("disk 2 "), "{asked}");
+    drop(vault);
+    // At a start with what is left of the third one, too.
+    rig.crash();
+    all.iter().for_each(SimDiskHandle::come_back);
+    let vault = start_with(&mut rig, &all, &[0, 2]).unwrap();
+    let asked = asked_for(&vault);
+    assert!(!asked.contains("disk 3 "), "it is in: {asked}");
+    assert!(asked.contains("disk 2 "), "{asked}");
+    drop(vault);
+    // Away, it is not asked for either: it would be stale.
+    rig.crash();
+    let vault = start_with(&mut rig, &all, &[0]).unwrap();
+    let asked = asked_for(&vault);
+    assert!(!asked.contains("disk 3 "), "of no use: {asked}");
+    drop(vault);
+    let vault = start_with(&mut rig, &all, &[0, 1]).unwrap();
+    assert_eq!(vault.engine.status().read_only, None);
+}

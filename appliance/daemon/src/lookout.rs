@@ -1,0 +1,173 @@
+//! The thread that looks whether the disks are where they were opened. A disk that was pulled out, or whose file was
+//! removed, may take writes for as long as it is open, or is asked for nothing: nobody would notice before the next
+//! start.
+//!
+//! What it finds twice in a row is told to the engine. An error other than that nothing is there says nothing. It
+//! is a thread of its own, and nobody waits for its end: a file system that hangs holds up nothing else.
+
+use std::collections::BTreeMap;
+use std::io::ErrorKind;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::time::Duration;
+
+use stele_store::engine::DiskSlot;
+
+use crate::bays::{Bay, Bays, FileId};
+use crate::error::{Error, Outcome};
+use crate::limits::PLACE_LOOK_MS;
+use crate::supervisor::Link;
+use crate::watch::Watch;
+
+/// The thread; it ends when this is dropped.
+pub struct Lookout {
+    _stop: SyncSender<()>,
+}
+
+impl Lookout {
+    /// Starts the thread.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn start(link: Link, bays: Bays, watch: &Watch) -> Outcome<Lookout> {
+        let (stop, stopped) = sync_channel(1);
+        let guard = watch.guard("places");
+        let run = move || {
+            let _guard = guard;
+            run(&link, &bays, &stopped);
+        };
+        let thread = std::thread::Builder::new().name("places".to_owned());
+        thread.spawn(run).map_err(Error::Thread)?;
+        Ok(Lookout { _stop: stop })
+    }
+}
+
+fn run(link: &Link, bays: &Bays, stopped: &Receiver<()>) {
+    let pause = Duration::from_millis(PLACE_LOOK_MS);
+    let mut looks = Looks::default();
+    while stopped.recv_timeout(pause) == Err(RecvTimeoutError::Timeout) {
+        let astray: Vec<DiskSlot> = bays.now().iter().filter_map(astray).collect();
+        for (slot, alone) in looks.look(&astray) {
+            // An engine that is being started again is told at the next look.
+            if link.gone_astray(slot, alone).is_ok() {
+                looks.told(slot, alone);
+            }
+        }
+    }
+}
+
+/// The disk of a place that leads nowhere or to something else.
+fn astray(bay: &Bay) -> Option<DiskSlot> {
+    let (slot, opened) = (bay.slot?, bay.id?);
+    let is_there = match FileId::of(&bay.path) {
+        Ok(found) => found == opened,
+        Err(error) => error.kind() != ErrorKind::NotFound,
+    };
+    (!is_there).then_some(slot)
+}
+
+/// What was seen of a disk that is not at its place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Seen {
+    Once,
+    Twice,
+    Told { alone: bool },
+}
+
+/// The last looks at all places.
+#[derive(Debug, Default)]
+struct Looks(BTreeMap<DiskSlot, Seen>);
+
+impl Looks {
+    /// Takes in which disks are not at their places now. Says which were not the last time either and are to be told of,
+    /// and of each whether it is the only one that went: where several went, they were moved together.
+    fn look(&mut self, astray: &[DiskSlot]) -> Vec<(DiskSlot, bool)> {
+        self.0.retain(|slot, _| astray.contains(slot));
+        for slot in astray {
+            let seen = match self.0.get(slot) {
+                None => Seen::Once,
+                Some(Seen::Once | Seen::Twice) => Seen::Twice,
+                Some(told @ Seen::Told { .. }) => *told,
+            };
+            self.0.insert(*slot, seen);
+        }
+        // One that went alone is known, and does not go together with those after it.
+        let went = |seen: &&Seen| **seen != Seen::Told { alone: true };
+        let alone = self.0.values().filter(went).count() == 1;
+        let due = self.0.iter().filter(|(_, seen)| **seen == Seen::Twice);
+        due.map(|(slot, _)| (*slot, alone)).collect()
+    }
+
+    /// The engine knows of it.
+    fn told(&mut self, slot: DiskSlot, alone: bool) {
+        if let Some(seen) = self.0.get_mut(&slot) {
+            *seen = Seen::Told { alone };
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ONE: DiskSlot = DiskSlot(1);
+    const TWO: DiskSlot = DiskSlot(2);
+
+    #[test]
+    fn a_disk_is_told_of_when_it_is_missed_twice_in_a_row_and_once() {
+        let mut looks = Looks::default();
+        assert_eq!(looks.look(&[ONE]), []);
+        assert_eq!(looks.look(&[]), []);
+        assert_eq!(looks.look(&[ONE]), []);
+        assert_eq!(looks.look(&[ONE]), [(ONE, true)]);
+        // Nobody could be told.
+        assert_eq!(looks.look(&[ONE]), [(ONE, true)]);
+        looks.told(ONE, true);
+        assert_eq!(looks.look(&[ONE]), []);
+        // Another one goes later.
+        assert_eq!(looks.look(&[ONE, TWO]), []);
+        assert_eq!(looks.look(&[ONE, TWO]), [(TWO, true)]);
+        // It came back, and went again.
+        assert_eq!(looks.look(&[]), []);
+        assert_eq!(looks.look(&[ONE]), []);
+        assert_eq!(looks.look(&[ONE]), [(ONE, true)]);
+    }
+
+    #[test]
+    fn disks_that_went_together_are_told_of_as_such() {
+        let mut looks = Looks::default();
+        assert_eq!(looks.look(&[ONE]), []);
+        assert_eq!(looks.look(&[ONE, TWO]), [(ONE, false)]);
+        looks.told(ONE, false);
+        assert_eq!(looks.look(&[ONE, TWO]), [(TWO, false)]);
+    }
+
+    #[test]
+    fn a_place_that_cannot_be_looked_at_says_nothing() {
+        let temp = tempfile::tempdir().expect("a directory");
+        let path = temp.path().join("a.disk");
+        std::fs::write(&path, "x").expect("written");
+        let mut bay = Bay {
+            path: path.clone(),
+            file: "a.disk".to_owned(),
+            slot: Some(ONE),
+            fault: None,
+            backend: None,
+            bytes: None,
+            id: FileId::of(&path).ok(),
+        };
+        assert_eq!(astray(&bay), None);
+        std::fs::rename(&path, temp.path().join("b.disk")).expect("moved");
+        assert_eq!(astray(&bay), Some(ONE));
+        std::fs::write(&path, "another").expect("written");
+        assert_eq!(astray(&bay), Some(ONE));
+        bay.path = path.join("below a file");
+        assert_eq!(
+            astray(&bay),
+            None,
+            "not a directory: an error like any other"
+        );
+        bay.path = temp.path().join("nothing");
+        bay.slot = None;
+        assert_eq!(astray(&bay), None, "it is not open");
+    }
+}

@@ -1,0 +1,309 @@
+//! What an operator must hear of: the newest alarms, and which of them nobody has written down yet.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use stele_format::statement::{Kind, Statement};
+use stele_format::units::{LogIndex, SegmentId, UnixMillis};
+
+use crate::engine::{Engine, Waits};
+use crate::index::ApplyError;
+use crate::policy::Right;
+use crate::policy::witness::WitnessRefusal;
+use crate::pool::Member;
+use crate::recovery::Postponed;
+use crate::request::ReadOnlyReason;
+
+/// Alarms kept for display.
+const ALARM_COUNT_MAX: usize = 64;
+/// Time between two alarms that something was written again on the same disk.
+const REPAIRS_TOLD_MS: u64 = 24 * 3_600_000;
+/// Time between two alarms that something is lost.
+const LOSSES_TOLD_MS: u64 = 3_600_000;
+
+/// Something an operator must know.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Alarm {
+    /// A client key used a special right.
+    RightUsed {
+        /// Which.
+        right: Right,
+        /// When, by the compliance clock.
+        at: UnixMillis,
+    },
+    /// Somebody asked for, approved, vetoed or executed something, or placed a hold.
+    Stated {
+        /// The kind of statement.
+        what: &'static str,
+        /// Who; none where several people sign.
+        by: Option<String>,
+        /// Its record.
+        index: LogIndex,
+        /// When, by the compliance clock.
+        at: UnixMillis,
+    },
+    /// The keys of an approved destruction are not cut yet; the next start tries again.
+    CutPostponed {
+        /// Why.
+        why: Postponed,
+    },
+    /// The key state does not say how far the log has come: a log cut after its last word is not told by it.
+    HeadNotKept {
+        /// Why.
+        why: Postponed,
+    },
+    /// Tombstones cite a request that nobody approved like this. No key was cut for them.
+    Unapproved {
+        /// What they cite.
+        request: LogIndex,
+    },
+    /// A security key's count of signatures went back: there may be a copy of it.
+    KeyCounter {
+        /// Whose.
+        person: String,
+        /// When, by the compliance clock.
+        at: UnixMillis,
+    },
+    /// A client deletes faster than somebody should have to wonder about.
+    DeleteRate {
+        /// Its access key.
+        client: String,
+        /// Deletes within the last hour.
+        count: u64,
+        /// When, by the compliance clock.
+        at: UnixMillis,
+    },
+    /// The wall clock left the span around compliance time in which it counts, or came back.
+    WallClock {
+        /// Whether it left.
+        left: bool,
+        /// When, by the compliance clock.
+        at: UnixMillis,
+    },
+    /// The wall clock ran otherwise than compliance time by more than five minutes within a day.
+    ClockDrift {
+        /// By how much the wall clock got ahead; below zero, behind.
+        ms: i64,
+        /// When, by the compliance clock.
+        at: UnixMillis,
+    },
+    /// Somebody brought a checkpoint that the log's key signed and that is not of this log: it has another
+    /// history, or an older state of it was put back.
+    OtherHistory {
+        /// Records in that checkpoint.
+        size: u64,
+        /// When, by the compliance clock.
+        at: UnixMillis,
+    },
+    /// The index contradicts the journal; it is made anew.
+    IndexContradiction {
+        /// Which rows, without names.
+        what: String,
+    },
+    /// The index could answer no more and was made anew.
+    IndexRebuilt {
+        /// When, by the compliance clock.
+        at: UnixMillis,
+    },
+    /// A disk failed while the vault served, and takes no part any more.
+    DiskLeft {
+        /// Its number, from 1.
+        number: u16,
+        /// File or serial.
+        name: String,
+        /// Why.
+        why: &'static str,
+        /// When, by the compliance clock.
+        at: UnixMillis,
+    },
+    /// A disk is not where it was opened, and the vault cannot do without it: what is open still works.
+    DiskAstray {
+        /// Its number, from 1.
+        number: u16,
+        /// File or serial.
+        name: String,
+        /// When, by the compliance clock.
+        at: UnixMillis,
+    },
+    /// The vault became read-only while it served.
+    ReadOnly {
+        /// Why.
+        why: ReadOnlyReason,
+        /// When, by the compliance clock.
+        at: UnixMillis,
+    },
+    /// Something on a disk did not verify and was written again from another copy. Told once a day of a disk.
+    Repaired {
+        /// The number of the disk, from 1.
+        number: u16,
+        /// When, by the compliance clock.
+        at: UnixMillis,
+    },
+    /// Something is on no disk any more. Told once an hour, with how much it is.
+    Lost {
+        /// The segment in which it was found last.
+        segment: SegmentId,
+        /// Frames and parts of segments that are lost, in all segments.
+        pieces: usize,
+        /// When, by the compliance clock.
+        at: UnixMillis,
+    },
+}
+
+/// The most recent alarms.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Alarms {
+    recent: VecDeque<Alarm>,
+    /// Those nobody has taken yet.
+    fresh: usize,
+    /// When it was last told that something was written again, by disk.
+    repaired: BTreeMap<u16, UnixMillis>,
+    /// When it was last told that something is lost.
+    lost: Option<UnixMillis>,
+}
+
+impl Alarms {
+    /// All that are kept, oldest first.
+    pub(crate) fn recent(&self) -> Vec<Alarm> {
+        self.recent.iter().cloned().collect()
+    }
+
+    /// A special right was used.
+    pub(crate) fn right_used(&mut self, right: Right, at: UnixMillis) {
+        self.push(Alarm::RightUsed { right, at });
+    }
+
+    /// Somebody stated something.
+    pub(crate) fn stated(&mut self, text: &str, index: LogIndex, at: UnixMillis) {
+        let Ok(statement) = Statement::parse(text) else {
+            return;
+        };
+        // What people do day by day is in the log, and no alarm.
+        if matches!(statement.kind(), Kind::Session(_)) {
+            return;
+        }
+        self.push(Alarm::Stated {
+            what: statement.kind().name(),
+            by: statement.by().map(ToString::to_string),
+            index,
+            at,
+        });
+    }
+
+    /// What a start could not do with the key state, and tombstones that nobody approved.
+    pub(crate) fn destruction_waits(&mut self, waits: &Waits) {
+        if let Some(why) = &waits.postponed {
+            self.push(Alarm::CutPostponed { why: why.clone() });
+        }
+        if let Some(why) = &waits.head {
+            self.push(Alarm::HeadNotKept { why: why.clone() });
+        }
+        for request in &waits.unlawful {
+            self.push(Alarm::Unapproved { request: *request });
+        }
+    }
+
+    /// A key's count of signatures went back.
+    pub(crate) fn key_counter(&mut self, person: &str, at: UnixMillis) {
+        let person = person.to_owned();
+        self.push(Alarm::KeyCounter { person, at });
+    }
+
+    /// A client deletes very fast.
+    pub(crate) fn delete_rate(&mut self, key_id: &str, count: u64, at: UnixMillis) {
+        let client = key_id.to_owned();
+        self.push(Alarm::DeleteRate { client, count, at });
+    }
+
+    /// The wall clock left the span in which it counts, or came back.
+    pub(crate) fn wall_clock(&mut self, left: bool, at: UnixMillis) {
+        self.push(Alarm::WallClock { left, at });
+    }
+
+    /// The wall clock drifts.
+    pub(crate) fn clock_drift(&mut self, ms: i64, at: UnixMillis) {
+        self.push(Alarm::ClockDrift { ms, at });
+    }
+
+    /// A checkpoint that is not of this log, if that is why it was refused.
+    pub(crate) fn other_history(&mut self, why: &WitnessRefusal, at: UnixMillis) {
+        if let WitnessRefusal::Longer { size, .. } | WitnessRefusal::Forked { size } = *why {
+            self.push(Alarm::OtherHistory { size, at });
+        }
+    }
+
+    /// Index and journal contradict each other.
+    pub(crate) fn index_contradiction(&mut self, error: &ApplyError) {
+        self.push(Alarm::IndexContradiction {
+            what: error.to_string(),
+        });
+    }
+
+    /// A disk failed.
+    pub(crate) fn disk_left(&mut self, member: &Member, at: UnixMillis) {
+        self.push(Alarm::DiskLeft {
+            number: member.ordinal + 1,
+            name: member.name.clone(),
+            why: member.reason.unwrap_or("it failed"),
+            at,
+        });
+    }
+
+    /// A disk is not at its place, and stays.
+    pub(crate) fn disk_astray(&mut self, member: &Member, at: UnixMillis) {
+        let (number, name) = (member.ordinal + 1, member.name.clone());
+        self.push(Alarm::DiskAstray { number, name, at });
+    }
+
+    /// The vault became read-only.
+    pub(crate) fn read_only(&mut self, why: ReadOnlyReason, at: UnixMillis) {
+        self.push(Alarm::ReadOnly { why, at });
+    }
+
+    /// Something was written again on a disk. One that rots all over is told of once a day.
+    pub(crate) fn repaired(&mut self, number: u16, at: UnixMillis) {
+        let last = self.repaired.get(&number).copied();
+        if is_over(last, REPAIRS_TOLD_MS, at) {
+            self.repaired.insert(number, at);
+            self.push(Alarm::Repaired { number, at });
+        }
+    }
+
+    /// Something was found to be on no disk. All that is lost with two disks is not told one by one.
+    pub(crate) fn lost(&mut self, segment: SegmentId, pieces: usize, at: UnixMillis) {
+        if is_over(self.lost, LOSSES_TOLD_MS, at) {
+            self.lost = Some(at);
+            self.push(Alarm::Lost {
+                segment,
+                pieces,
+                at,
+            });
+        }
+    }
+
+    /// The index was made anew.
+    pub(crate) fn index_rebuilt(&mut self, at: UnixMillis) {
+        self.push(Alarm::IndexRebuilt { at });
+    }
+
+    fn push(&mut self, alarm: Alarm) {
+        if self.recent.len() == ALARM_COUNT_MAX {
+            self.recent.pop_front();
+        }
+        self.recent.push_back(alarm);
+        self.fresh = (self.fresh + 1).min(ALARM_COUNT_MAX);
+    }
+}
+
+/// Whether something may be told again.
+fn is_over(last: Option<UnixMillis>, pause_ms: u64, at: UnixMillis) -> bool {
+    last.is_none_or(|last| at.get().saturating_sub(last.get()) >= pause_ms)
+}
+
+impl Engine {
+    /// Alarms since this was last asked, for whoever writes them down; those of status stay.
+    pub fn take_new_alarms(&mut self) -> Vec<Alarm> {
+        let fresh = std::mem::take(&mut self.alarms.fresh);
+        let known = self.alarms.recent.len().saturating_sub(fresh);
+        self.alarms.recent.iter().skip(known).cloned().collect()
+    }
+}

@@ -1,0 +1,229 @@
+//! What an operator is told of disks: that one left, that the vault became read-only, that something was mended
+//! or lost, and that a disk is slow.
+
+use stele_store::engine::{DiskSlot, Event};
+use stele_store::limits::{HEDGE_MS, LAG_FRAME_COUNT_MAX, SLOW_MS};
+use stele_store::pool::MemberState;
+use stele_store::request::ReadOnlyReason;
+use stele_store::status::{Alarm, DiskStatus};
+
+use crate::support::steps::{self, turns};
+use crate::support::{Rig, Running, content, name};
+
+const HOUR_MS: u64 = 3_600_000;
+
+fn alarms(vault: &Running) -> Vec<Alarm> {
+    vault.engine.status().alarms
+}
+
+fn disk(vault: &Running, at: usize) -> DiskStatus {
+    vault.engine.status().disks[at].clone()
+}
+
+/// Asks for a write that may not be answered.
+fn touch(vault: &mut Running) {
+    if let Ok(stream) = vault.open_put(&name("b", "touched"), steps::object()) {
+        drop(vault.feed(stream, &content(2, 10_000)));
+        vault.send(steps::commit(stream));
+    }
+    turns(vault);
+}
+
+#[test]
+fn an_alarm_says_which_disk_left_and_why_and_another_one_that_the_vault_became_read_only() {
+    let mut rig = Rig::create(3);
+    let mut vault = rig.start();
+    vault.bucket("b", false);
+    turns(&mut vault);
+    assert_eq!(alarms(&vault), []);
+    rig.handles[1].as_ref().unwrap().vanish();
+    touch(&mut vault);
+    let told = vault.engine.take_new_alarms();
+    let [Alarm::DiskLeft { number, why, .. }] = &told[..] else {
+        panic!("{told:?}")
+    };
+    assert_eq!((*number, *why), (2, "it is gone"));
+    rig.handles[0].as_ref().unwrap().vanish();
+    touch(&mut vault);
+    touch(&mut vault);
+    let told = vault.engine.take_new_alarms();
+    let [
+        Alarm::DiskLeft { number: 1, .. },
+        Alarm::ReadOnly { why, .. },
+    ] = &told[..]
+    else {
+        panic!("{told:?}")
+    };
+    let ReadOnlyReason::TooFewDisks { missing, .. } = why else {
+        panic!("{why:?}")
+    };
+    assert!(missing.starts_with("disk 1 "), "{missing}");
+    assert!(disk(&vault, 0).wanted && !disk(&vault, 1).wanted);
+    assert_eq!(alarms(&vault).len(), 3);
+}
+
+/// Rots every stored byte of a disk's copies of data.
+fn rot(rig: &Rig, disks: &[usize]) {
+    for frame in rig.frames_of(false) {
+        for (at, offset) in rig.places_of(&frame) {
+            if disks.contains(&at) {
+                rig.handles[at].as_ref().unwrap().rot(offset + 77, 4);
+            }
+        }
+    }
+}
+
+/// A vault of three disks with some data, that was sealed by a stop.
+fn sealed() -> (Rig, Running) {
+    let mut rig = Rig::create(3);
+    let mut vault = rig.start();
+    vault.bucket("b", false);
+    for seed in 0..3 {
+        vault.put(&name("b", &format!("k{seed}")), &content(seed, 300_000));
+    }
+    vault.stop();
+    let vault = rig.start();
+    (rig, vault)
+}
+
+fn read_again(vault: &mut Running) {
+    vault.sleep(13 * HOUR_MS);
+    let before = vault.engine.status().heal.counts.segments;
+    vault.until("a pass over every segment", |engine| {
+        let heal = engine.status().heal;
+        heal.segment.is_none() && heal.counts.segments >= before + 4
+    });
+}
+
+#[test]
+fn an_alarm_says_once_a_day_on_which_disk_something_was_written_again() {
+    let (rig, mut vault) = sealed();
+    let victim = rig.disks_of(&rig.frames_of(false)[0])[0];
+    let told = |vault: &Running| {
+        let alarms = alarms(vault).into_iter();
+        let of = alarms.filter_map(|alarm| match alarm {
+            Alarm::Repaired { number, .. } => Some(usize::from(number) - 1),
+            _ => None,
+        });
+        of.collect::<Vec<_>>()
+    };
+    rot(&rig, &[victim]);
+    read_again(&mut vault);
+    assert!(vault.engine.status().heal.counts.repaired > 0);
+    assert_eq!(told(&vault), [victim]);
+    rot(&rig, &[victim]);
+    for seed in 0..3 {
+        for _ in 0..3 {
+            vault
+                .get(&name("b", &format!("k{seed}")), None, None)
+                .unwrap();
+        }
+    }
+    vault.until("it is mended", |engine| {
+        engine.status().heal.segment.is_none()
+    });
+    assert_eq!(told(&vault), [victim], "once a day");
+}
+
+#[test]
+fn an_alarm_says_that_something_is_on_no_disk_any_more() {
+    let (rig, mut vault) = sealed();
+    rot(&rig, &[0, 1, 2]);
+    read_again(&mut vault);
+    let lost = vault.engine.status().heal.counts.lost;
+    assert!(!lost.is_empty());
+    let alarms = alarms(&vault);
+    let told = alarms.iter().find_map(|alarm| match alarm {
+        Alarm::Lost {
+            segment, pieces, ..
+        } => Some((*segment, *pieces)),
+        _ => None,
+    });
+    let (segment, pieces) = told.unwrap_or_else(|| panic!("{alarms:?}"));
+    assert!(lost.iter().any(|lost| lost.segment == segment));
+    assert!(pieces > 0);
+}
+
+#[test]
+fn a_disk_that_the_journal_does_without_is_shown_as_slow_until_it_is_back() {
+    let mut rig = Rig::create(3);
+    let mut vault = rig.start();
+    vault.bucket("b", false);
+    turns(&mut vault);
+    assert_eq!(disk(&vault, 1).slow, None);
+    let handle = rig.handles[1].clone().unwrap();
+    let before = vault.engine.compliance();
+    handle.hang(true);
+    for seed in 0..2 * LAG_FRAME_COUNT_MAX {
+        vault.put(&name("b", &format!("s{seed}")), &content(seed, 500));
+    }
+    let slow = disk(&vault, 1).slow.unwrap();
+    assert!(slow.left_out && slow.since >= before, "{slow:?} {before:?}");
+    assert_eq!(disk(&vault, 1).state, MemberState::Active);
+    assert_eq!(disk(&vault, 0).slow, None);
+    handle.hang(false);
+    turns(&mut vault);
+    vault.pass(2 * SLOW_MS);
+    turns(&mut vault);
+    assert_eq!(disk(&vault, 1).slow, None, "it is back");
+}
+
+#[test]
+fn a_disk_whose_reads_are_hedged_is_shown_as_slow_for_a_while() {
+    let mut rig = Rig::create(3);
+    let mut vault = rig.start();
+    vault.bucket("b", false);
+    vault.put(&name("b", "k"), &content(3, 300_000));
+    turns(&mut vault);
+    let on = rig.disks_of(&rig.frames_of(false)[0])[0];
+    let handle = rig.handles[on].clone().unwrap();
+    handle.hang(true);
+    for _ in 0..3 {
+        vault.get(&name("b", "k"), None, None).unwrap();
+    }
+    assert!(vault.engine.status().counters.reads_hedged > 0);
+    let slow = disk(&vault, on).slow.unwrap();
+    assert!(!slow.left_out);
+    handle.hang(false);
+    turns(&mut vault);
+    vault.pass(SLOW_MS + HEDGE_MS);
+    assert_eq!(disk(&vault, on).slow, None);
+}
+
+/// Somebody saw twice that this disk is not where it was opened.
+fn astray(vault: &mut Running, at: u16, alone: bool) {
+    let slot = DiskSlot(at);
+    vault.event(Event::Astray { slot, alone });
+    turns(vault);
+}
+
+#[test]
+fn a_disk_that_is_not_at_its_place_leaves_where_the_others_can_do_without_it() {
+    let mut rig = Rig::create(3);
+    let mut vault = rig.start();
+    vault.bucket("b", false);
+    // Several at once are no failure: somebody moved the vault's directory.
+    astray(&mut vault, 2, false);
+    assert_eq!(disk(&vault, 2).state, MemberState::Active);
+    let told = vault.engine.take_new_alarms();
+    assert!(
+        matches!(told[..], [Alarm::DiskAstray { number: 3, .. }]),
+        "{told:?}"
+    );
+    astray(&mut vault, 1, true);
+    assert_eq!(disk(&vault, 1).state, MemberState::Expelled);
+    let told = vault.engine.take_new_alarms();
+    assert!(
+        matches!(told[..], [Alarm::DiskLeft { number: 2, .. }]),
+        "{told:?}"
+    );
+    // Without it nothing could be written, and it still works.
+    astray(&mut vault, 0, true);
+    assert_eq!(disk(&vault, 0).state, MemberState::Active);
+    let told = vault.engine.take_new_alarms();
+    assert!(
+        matches!(told[..], [Alarm::DiskAstray { number: 1, .. }]),
+        "{told:?}"
+    );
+    vault.put(&name("b", "k"), &content(1, 10_000));
+}
