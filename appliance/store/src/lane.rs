@@ -523,11 +523,20 @@ impl Lane {
 
     fn ask_for_flushes(&mut self, flushes: &mut Flushes) {
         let mut written: BTreeMap<DiskSlot, (u32, bool)> = BTreeMap::new();
+        // A seal is rare, and the lane is not at rest before it is durable.
+        let wished = |unflushed: &Unflushed| {
+            let ticket = unflushed.ticket();
+            ticket.is_none_or(|ticket| self.wishes.contains_key(&ticket))
+        };
+        let in_hurry = self
+            .unflushed
+            .values()
+            .filter(|unflushed| wished(unflushed));
+        let in_hurry: BTreeSet<SegmentId> = in_hurry.map(|unflushed| unflushed.segment).collect();
         for unflushed in self.unflushed.values() {
-            // A seal is rare, and the lane is not at rest before it is durable.
-            let now = unflushed
-                .ticket()
-                .is_none_or(|ticket| self.wishes.contains_key(&ticket));
+            // Nothing of a segment counts before its first chunk does, whoever waits for that one.
+            let first = unflushed.is_first() && in_hurry.contains(&unflushed.segment);
+            let now = wished(unflushed) || first;
             for (slot, state) in &unflushed.copies {
                 if matches!(state, CopyState::Written) {
                     let (count, wanted) = written.entry(*slot).or_default();
