@@ -272,12 +272,9 @@ impl Lane {
 
     /// Whether this is the open segment, and all its frames are durable on every copy.
     pub(crate) fn is_durable(&self, segment: SegmentId) -> bool {
-        let open = self.writer.as_ref();
+        let (open, mut unflushed) = (self.writer.as_ref(), self.unflushed.values());
         open.is_some_and(|writer| writer.id() == segment && !writer.is_empty())
-            && !self
-                .unflushed
-                .values()
-                .any(|unflushed| unflushed.segment == segment)
+            && !unflushed.any(|unflushed| unflushed.segment == segment)
     }
 
     /// The frames of the open segment.
@@ -297,12 +294,8 @@ impl Lane {
     pub(crate) fn pump(&mut self, context: &mut LaneContext<'_>) {
         while let Some((_, chunk)) = self.waiting.front() {
             let frame = frame_bytes(chunk.stored_len);
-            if !self
-                .writer
-                .as_ref()
-                .is_some_and(|writer| writer.fits(frame))
-                && !self.open_next(context)
-            {
+            let writer = self.writer.as_ref();
+            if !writer.is_some_and(|writer| writer.fits(frame)) && !self.open_next(context) {
                 break;
             }
             if let Some((ticket, chunk)) = self.waiting.pop_front() {
@@ -380,10 +373,8 @@ impl Lane {
 
     /// Past half of a segment its successor is allocated, so that no chunk waits for it.
     fn prepare_early(&mut self, context: &mut LaneContext<'_>) {
-        let half_full = self
-            .writer
-            .as_ref()
-            .is_some_and(|w| w.next_offset().get() > w.capacity() / 2);
+        let writer = self.writer.as_ref();
+        let half_full = writer.is_some_and(|w| w.next_offset().get() > w.capacity() / 2);
         if half_full && self.prepared.is_none() && !self.full {
             self.prepare(context);
         }
