@@ -53,3 +53,74 @@ impl Pool {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use stele_format::units::{DiskId, Generation, Opening, PoolId, SegmentId, UnixMillis};
+
+    use super::{Member, MemberState, Pool};
+    use crate::engine::DiskSlot;
+    use crate::pool::space::Freed;
+
+    fn pool(members: &[(MemberState, bool, bool)]) -> Pool {
+        let member = |(ordinal, (state, voter, here)): (u16, &(MemberState, bool, bool))| Member {
+            state: *state,
+            voter: *voter,
+            slot: here.then_some(DiskSlot(ordinal)),
+            ..Member::new(DiskId::default(), ordinal, None)
+        };
+        Pool {
+            id: PoolId::default(),
+            members: (0..).zip(members).map(member).collect(),
+            generation: Generation::ZERO,
+            in_force: Generation::ZERO,
+            opening: Opening::ZERO,
+            unit_bytes: 1 << 18,
+            segment_units: 1,
+            flags: 0,
+            created: UnixMillis::ZERO,
+            segments: BTreeMap::new(),
+            freed: Freed::default(),
+            next_segment: SegmentId::new(1),
+            now_ms: 0,
+        }
+    }
+
+    /// The numbers of the disks named.
+    fn numbers(names: &str) -> Vec<&str> {
+        let words = names.split(", ").filter_map(|name| name.split(' ').nth(1));
+        words.collect()
+    }
+
+    #[test]
+    fn who_is_asked_for_is_missing_and_counts() {
+        let pool = pool(&[
+            (MemberState::Active, true, true),
+            (MemberState::Absent, true, false),
+            (MemberState::Expelled, true, true),
+            (MemberState::Expelled, false, true),
+            (MemberState::Joining, false, true),
+            (MemberState::Stale, true, true),
+            (MemberState::Drained, false, false),
+        ]);
+        assert_eq!(numbers(&pool.wanted_names()), ["2", "3"]);
+        assert_eq!(numbers(&pool.missing_names()), ["2", "3", "4"]);
+        assert_eq!(numbers(&pool.idle_names()), ["2", "3", "4", "5", "6"]);
+    }
+
+    #[test]
+    fn where_none_of_those_that_count_is_missing_all_that_are_missing_are_named() {
+        let pool = pool(&[
+            (MemberState::Active, true, true),
+            (MemberState::Absent, false, false),
+        ]);
+        assert_eq!(numbers(&pool.wanted_names()), ["2"]);
+        assert_eq!(pool_of_one().wanted_names(), "none");
+    }
+
+    fn pool_of_one() -> Pool {
+        pool(&[(MemberState::Active, true, true)])
+    }
+}
