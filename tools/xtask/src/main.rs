@@ -144,6 +144,9 @@ struct BenchArguments {
     /// Put tables and plots into docs.
     #[arg(long)]
     write: bool,
+    /// Only measurements whose names contain this, as `PUT 64 MiB`; nothing is recorded.
+    #[arg(long, value_name = "TEXT", conflicts_with_all = ["write", "disk", "figures"])]
+    only: Option<String>,
     /// Only a disk of ours beside bare system calls and fio.
     #[arg(long, conflicts_with_all = ["write", "figures"])]
     disk: bool,
@@ -306,7 +309,7 @@ fn benchmark(workspace: &Workspace, arguments: BenchArguments) -> Outcome {
         return bench::figures::again(workspace);
     }
     if !arguments.figures {
-        return bench::run(workspace, rounds, write);
+        return bench::run(workspace, rounds, arguments.only.as_deref(), write);
     }
     let wishes = bench::figures::Wishes {
         rounds,

@@ -39,11 +39,15 @@ struct Measure<'a> {
     run: Box<dyn FnMut() -> Outcome<Sample> + 'a>,
 }
 
-/// Measures, prints the table, and with `write` puts it into docs/performance.md.
-pub fn run(workspace: &Workspace, rounds: u32, write: bool) -> Outcome {
+/// Measures, prints the table, and with `write` puts it into docs/performance.md; with `only`, just the lines
+/// whose names contain it.
+pub fn run(workspace: &Workspace, rounds: u32, only: Option<&str>, write: bool) -> Outcome {
     if cfg!(debug_assertions) {
         let rounds = rounds.to_string();
         let mut again = vec!["--rounds", rounds.as_str()];
+        if let Some(only) = only {
+            again.extend(["--only", only]);
+        }
         if write {
             again.push("--write");
         }
@@ -61,6 +65,7 @@ pub fn run(workspace: &Workspace, rounds: u32, write: bool) -> Outcome {
     let mut measures = objects.measures();
     measures.extend(raw::measures(scratch.path(), fio.is_ok()));
     measures.extend(primitives::measures());
+    measures.retain(|measure| only.is_none_or(|text| measure.line.name.contains(text)));
     for round in 1..=rounds {
         for measure in &mut measures {
             println!("round {round}: {}", measure.line.name);
@@ -76,8 +81,10 @@ pub fn run(workspace: &Workspace, rounds: u32, write: bool) -> Outcome {
     };
     table.notes.push(memory(&server)?);
     drop(objects);
-    let starts = crash_starts(server, &programs.stele, &vault, rounds)?;
-    table.notes.push(starts);
+    if only.is_none() {
+        let starts = crash_starts(server, &programs.stele, &vault, rounds)?;
+        table.notes.push(starts);
+    }
     table.notes.push(machine());
     let text = table.markdown();
     println!("{text}");
