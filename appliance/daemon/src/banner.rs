@@ -196,6 +196,7 @@ mod tests {
             free_bytes: None,
             backend: None,
             slow: None,
+            forgotten_frames: 0,
             wanted: false,
         }
     }

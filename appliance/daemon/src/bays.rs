@@ -153,6 +153,7 @@ mod tests {
             state: MemberState::Active,
             reason: None,
             slow: None,
+            forgotten_frames: 0,
             wanted: false,
             free_bytes: 1,
             total_bytes: 2,

@@ -223,6 +223,7 @@ fn disk_status(seen: &Seen, picture: &Picture<'_>) -> DiskStatus {
         free_bytes: None,
         backend: None,
         slow: None,
+        forgotten_frames: 0,
         wanted: false,
     };
     let (reading, newest) = match (&seen.reading, picture.newest) {

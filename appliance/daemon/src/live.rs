@@ -217,6 +217,13 @@ fn reasons(engine: &EngineStatus) -> Vec<String> {
             disk.number
         )
     }));
+    let forgot = |disk: &&EngineDisk| disk.forgotten_frames > 0;
+    reasons.extend(engine.disks.iter().filter(forgot).map(|disk| {
+        format!(
+            "disk {} did not have what the disks had confirmed",
+            disk.number
+        )
+    }));
     let lost = engine.heal.counts.lost.len();
     if lost > 0 {
         reasons.push(format!(
@@ -321,6 +328,17 @@ pub fn alarm(alarm: &Alarm) -> String {
             at,
         } => format!(
             "disk {number} ({name}) failed and takes no part any more: {why} ({})",
+            instant(at.get())
+        ),
+        Alarm::DiskForgot {
+            number,
+            name,
+            frames,
+            at,
+        } => format!(
+            "disk {number} ({name}) did not have {frames} journal frames that the disks had confirmed, at the start at {}; \
+             they were written again from another disk. It may confirm what its cache has not written: switch its write \
+             cache off, or replace it",
             instant(at.get())
         ),
         Alarm::DiskAstray { number, name, at } => format!(
@@ -439,6 +457,7 @@ fn disk_status(
         free_bytes: disk.filter(|_| here).map(|disk| disk.free_bytes),
         backend: bay.backend.clone(),
         slow: disk.and_then(|disk| disk.slow).map(slow),
+        forgotten_frames: disk.map_or(0, |disk| disk.forgotten_frames),
         wanted: disk.is_some_and(|disk| disk.wanted),
     }
 }
@@ -474,6 +493,7 @@ mod tests {
             state,
             reason: (state != MemberState::Active).then_some("a reason"),
             slow: None,
+            forgotten_frames: 0,
             wanted: false,
             free_bytes: 1,
             total_bytes: 2,
@@ -514,6 +534,18 @@ mod tests {
                     at,
                 },
                 ["disk 2 (/d)", "it is gone"],
+            ),
+            (
+                Alarm::DiskForgot {
+                    number,
+                    name: name.clone(),
+                    frames: 3,
+                    at,
+                },
+                [
+                    "disk 2 (/d) did not have 3 journal frames",
+                    "write cache off",
+                ],
             ),
             (
                 Alarm::DiskAstray { number, name, at },

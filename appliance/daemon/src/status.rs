@@ -223,6 +223,12 @@ pub fn disk_row(disk: &DiskStatus) -> String {
 fn disk_line(disk: &DiskStatus) -> String {
     let mut line = format!("{}: {}", disk.file, disk.health);
     line.extend(disk.slow.iter().map(slow_words));
+    if disk.forgotten_frames > 0 {
+        line.push_str(&format!(
+            ", suspect: {} journal frames were not on it at the start that the disks had confirmed",
+            disk.forgotten_frames
+        ));
+    }
     if let (Some(bytes), Some(free)) = (disk.bytes, disk.free_bytes) {
         line.push_str(&format!(", {} free of {}", size(free), size(bytes)));
     }

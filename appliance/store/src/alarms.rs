@@ -115,6 +115,18 @@ pub enum Alarm {
         /// When, by the compliance clock.
         at: UnixMillis,
     },
+    /// A disk, or one that is as suspect as it, had confirmed acknowledged journal frames and did not have them when the
+    /// vault was opened.
+    DiskForgot {
+        /// Its number, from 1.
+        number: u16,
+        /// File or serial.
+        name: String,
+        /// How many; they were written again from another disk.
+        frames: u64,
+        /// When, by the compliance clock.
+        at: UnixMillis,
+    },
     /// A disk is not where it was opened, and the vault cannot do without it: what is open still works.
     DiskAstray {
         /// Its number, from 1.
@@ -246,6 +258,18 @@ impl Alarms {
             why: member.reason.unwrap_or("it failed"),
             at,
         });
+    }
+
+    /// A disk did not have what it had confirmed, if that is so.
+    pub(crate) fn disk_forgot(&mut self, member: &Member, at: UnixMillis) {
+        if member.forgotten_frames > 0 {
+            self.push(Alarm::DiskForgot {
+                number: member.ordinal + 1,
+                name: member.name.clone(),
+                frames: member.forgotten_frames,
+                at,
+            });
+        }
     }
 
     /// A disk is not at its place, and stays.

@@ -29,6 +29,9 @@ pub const STREAM_IDLE_MS_MAX: u64 = 15 * 60 * 1_000;
 /// Journal frames a copy may be behind; then the journal goes on in a segment without it, or waits for it
 /// where no other disks have room.
 pub const LAG_FRAME_COUNT_MAX: usize = 64;
+/// Journal frames that a copy may lack of those acknowledged: behind by so many no further frame is built,
+/// and some are under way.
+pub const LACKED_FRAME_COUNT_MAX: usize = 2 * LAG_FRAME_COUNT_MAX + 16;
 /// Longest time the journal does without a disk that lagged and has caught up; the first time it is
 /// [`SLOW_MS`].
 pub const AWAY_MS_MAX: u64 = 64 * SLOW_MS;

@@ -74,6 +74,9 @@ pub struct Member {
     pub label_units: u32,
     /// Why it is not active, in words for an operator.
     pub reason: Option<&'static str>,
+    /// Acknowledged journal frames that it had confirmed, or one that is as suspect as it, and that it did not have when
+    /// the vault was opened.
+    pub forgotten_frames: u64,
     units: UnitMap,
     /// Until when it is only used where no other is left, and since when it is.
     slow_until_ms: u64,
@@ -196,6 +199,7 @@ impl Member {
             reached: Generation::ZERO,
             label_units: 0,
             reason: None,
+            forgotten_frames: 0,
             units,
             slow_until_ms: 0,
             slow_since_ms: 0,

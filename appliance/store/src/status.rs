@@ -20,7 +20,7 @@ pub enum PoolState {
     Ok,
     /// A disk is missing, stale or expelled; data has fewer copies than it should.
     Degraded,
-    /// Something was read again that no copy could give back.
+    /// Something was read again that no copy could give back, or a disk did not keep what it had confirmed.
     Suspect,
     /// Nothing is written.
     ReadOnly,
@@ -54,6 +54,9 @@ pub struct DiskStatus {
     pub reason: Option<&'static str>,
     /// It takes part, and takes far longer than it should.
     pub slow: Option<Slow>,
+    /// Acknowledged journal frames that it had confirmed, or one that is as suspect as it, and that it did not have when
+    /// the vault was opened. They were written again.
+    pub forgotten_frames: u64,
     /// It is missing, and a start counts it: with it the vault may take writes again.
     pub wanted: bool,
     /// Bytes not given to any segment.
@@ -207,8 +210,9 @@ impl Engine {
             && members
                 .iter()
                 .all(|m| matches!(m.state, MemberState::Active | MemberState::Drained));
-        let whole = self.healer.counts().lost.is_empty();
-        let state = match (&self.read_only, whole, all_active) {
+        let lost = !self.healer.counts().lost.is_empty();
+        let forgot = members.iter().any(|member| member.forgotten_frames > 0);
+        let state = match (&self.read_only, !lost && !forgot, all_active) {
             (Some(_), _, _) if !self.stranded => PoolState::ReadOnly,
             (_, false, _) => PoolState::Suspect,
             (_, true, false) => PoolState::Degraded,
@@ -362,6 +366,7 @@ impl Engine {
                 state: state_of(member),
                 reason: self.reason_of(member),
                 slow: self.slow(member),
+                forgotten_frames: member.forgotten_frames,
                 wanted: self.pool.is_wanted(member),
                 free_bytes: u64::from(member.free_units()) * unit,
                 total_bytes: u64::from(member.unit_count()) * unit,

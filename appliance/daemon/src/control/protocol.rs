@@ -375,6 +375,10 @@ pub struct DiskStatus {
     /// It takes part and takes far longer than it should, so that it is used only where no other disk will do.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub slow: Option<SlowStatus>,
+    /// Acknowledged journal frames that it had confirmed, or one that is as suspect as it, and did not have at the last
+    /// start.
+    #[serde(default)]
+    pub forgotten_frames: u64,
     /// It is missing, and counts where the vault asks whether enough disks are there to take writes.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub wanted: bool,

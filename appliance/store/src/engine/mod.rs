@@ -405,6 +405,9 @@ impl Engine {
         };
         engine.resume_requests();
         engine.alarms.destruction_waits(&parts.waits);
+        for member in &engine.pool.members {
+            engine.alarms.disk_forgot(member, engine.clock.latest());
+        }
         engine
     }
 

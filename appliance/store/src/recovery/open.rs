@@ -1,5 +1,7 @@
 //! Opening a vault, step by step.
 
+use std::collections::BTreeMap;
+
 use stele_device::area::Area;
 use stele_device::disk::{Disk, DiskError};
 use stele_device::keyprovider::Anchor;
@@ -89,8 +91,10 @@ pub fn open(
     let mut options = options.clone();
     options.new_index |= options.force.is_some();
     let now = now.told();
+    let mut forgotten = Forgotten::new();
     loop {
-        match open_once(&mut disks, open_area, &mut world, &options, now) {
+        let attempt = (&mut disks, &mut forgotten);
+        match open_once(attempt, open_area, &mut world, &options, now) {
             Ok(Step::Open(opened)) => return Ok(*opened),
             // The key state has another index key now, or the vault was forced open and opens as any other.
             Ok(Step::Again) => {
@@ -104,6 +108,9 @@ pub fn open(
     }
 }
 
+/// Journal frames that a disk had confirmed and does not have. Attempts add to it: each writes again what it finds.
+type Forgotten = BTreeMap<DiskId, u64>;
+
 /// How an attempt ended.
 enum Step {
     Open(Box<Opened>),
@@ -111,7 +118,7 @@ enum Step {
 }
 
 fn open_once(
-    disks: &mut Disks,
+    (disks, forgotten): (&mut Disks, &mut Forgotten),
     open_area: &mut OpenArea<'_>,
     given: &mut Option<World>,
     options: &OpenOptions,
@@ -141,6 +148,13 @@ fn open_once(
         index,
     } = found;
     let replayed = read.replayed;
+    for (slot, frames) in replayed.forgotten() {
+        let disk = pool.member_at(slot).map(|member| member.disk);
+        disk.map(|disk| *forgotten.entry(disk).or_default() += frames);
+    }
+    for member in &mut pool.members {
+        member.forgotten_frames = forgotten.get(&member.disk).copied().unwrap_or(0);
+    }
     let mut report = OpenReport {
         disks: reports,
         frames: replayed.frames,

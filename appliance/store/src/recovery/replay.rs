@@ -22,9 +22,9 @@ use super::head::Passed;
 use super::moves;
 use super::openings::{Openings, leaps, was_written};
 use super::progress::Progress;
-use super::replayed::{Repair, Replayed, SegmentEnd, Stuck};
+use super::replayed::{Denial, Repair, Replayed, SegmentEnd, Stuck};
 use super::scan::Found;
-use super::table::{Place as Evidence, Verdict, decide};
+use super::table::{Place as Evidence, Verdict, decide, is_denied};
 use super::{Disks, OpenError};
 use crate::engine::DiskSlot;
 use crate::fact::{self, OpenFault, Opened};
@@ -85,6 +85,13 @@ pub(super) struct Replay<'a> {
     leaps: Vec<(Sequence, SegmentId)>,
     /// The header of the segment at hand, where no copy has it.
     lost_header: Option<SegmentHeader>,
+}
+
+/// A copy that lacks a frame.
+struct Lack {
+    slot: DiskSlot,
+    base: u64,
+    denial: Option<Denial>,
 }
 
 /// How reading a segment ended.
@@ -413,12 +420,20 @@ impl<'a> Replay<'a> {
 
     /// Takes a frame in. It may name copies of its segment that were not known before.
     fn adopt(&mut self, shown: Vec<Shown>, copies: &mut SegmentCopies) -> Result<(), OpenError> {
+        let of_enough = is_denied(&copies.evidence(&shown));
         let mut found = None;
         let mut lacking = Vec::new();
         for copy in shown {
             match copy.frame {
                 Some(frame) if found.is_none() => found = Some(frame),
-                None if copy.votes => lacking.push((copy.slot, copy.base)),
+                None if copy.votes => lacking.push(Lack {
+                    slot: copy.slot,
+                    base: copy.base,
+                    denial: copy.evidence.votes_no().then_some(Denial {
+                        frame: self.at.sequence,
+                        of_enough,
+                    }),
+                }),
                 _ => {}
             }
         }
@@ -435,7 +450,11 @@ impl<'a> Replay<'a> {
             let before: Vec<_> = copies.voting().collect();
             *copies = self.copies_of(copies.segment, &info);
             let named = copies.voting().filter(|copy| !before.contains(copy));
-            lacking.extend(named);
+            lacking.extend(named.map(|(slot, base)| Lack {
+                slot,
+                base,
+                denial: None,
+            }));
         }
         self.repair_later(lacking, &frame, copies);
         self.out.proven = self.out.proven.max(header.committed_through);
@@ -459,23 +478,18 @@ impl<'a> Replay<'a> {
 
     /// Remembers the frame at hand for copies that lack it; with the first frame of a segment goes its
     /// header.
-    fn repair_later(
-        &mut self,
-        lacking: Vec<(DiskSlot, u64)>,
-        frame: &[u8],
-        copies: &SegmentCopies,
-    ) {
+    fn repair_later(&mut self, lacking: Vec<Lack>, frame: &[u8], copies: &SegmentCopies) {
         let offset = self.at.offset.get();
         if self.at.offset == FIRST_FRAME_OFFSET {
             self.repair_header_later(copies);
         }
-        for (slot, base) in lacking {
-            let (offset, bytes) = (base + offset, frame.to_vec());
+        for Lack { slot, base, denial } in lacking {
             self.out.repairs.push(Repair {
                 slot,
                 base,
-                offset,
-                bytes,
+                offset: base + offset,
+                bytes: frame.to_vec(),
+                denial,
             });
         }
     }
@@ -498,6 +512,7 @@ impl<'a> Replay<'a> {
                     base,
                     offset: base,
                     bytes,
+                    denial: None,
                 });
             }
         }

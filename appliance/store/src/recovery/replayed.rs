@@ -9,6 +9,7 @@ use stele_format::units::{ByteOffset, Epoch, SegmentId, Sequence};
 use super::head::Passed;
 use crate::engine::DiskSlot;
 use crate::journal::JournalPosition;
+use crate::limits::LACKED_FRAME_COUNT_MAX;
 use crate::pool::Pool;
 
 /// A frame to be written again where a copy lacks it.
@@ -18,6 +19,16 @@ pub(super) struct Repair {
     pub(super) base: u64,
     pub(super) offset: u64,
     pub(super) bytes: Vec<u8>,
+    /// Where the disk says that it never had the frame.
+    pub(super) denial: Option<Denial>,
+}
+
+/// A copy that says that it never had a frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Denial {
+    pub(super) frame: Sequence,
+    /// So many copies say so that an acknowledgement took the word of one of them.
+    pub(super) of_enough: bool,
 }
 
 /// Why the journal cannot be continued, only read.
@@ -66,6 +77,24 @@ impl Replayed {
             .collect();
         let stays = |repair: &Repair| stay.contains(&(repair.slot.0, repair.base));
         self.repairs.retain(stays);
+    }
+
+    /// How many acknowledged frames a disk says it never had and must have confirmed, by disk: it, or another one that
+    /// says so too. A copy may lag behind an acknowledgement for which others were enough, yet only so far.
+    ///
+    /// To be asked when all is read: later frames prove what was acknowledged.
+    pub(super) fn forgotten(&self) -> BTreeMap<DiskSlot, u64> {
+        let mut denied: BTreeMap<DiskSlot, Vec<Denial>> = BTreeMap::new();
+        for repair in &self.repairs {
+            let denial = repair.denial.filter(|denial| denial.frame <= self.proven);
+            denied.entry(repair.slot).or_default().extend(denial);
+        }
+        let forgotten = denied.into_iter().map(|(slot, denials)| {
+            let too_many = denials.len() > LACKED_FRAME_COUNT_MAX;
+            let counts = denials.iter().filter(|denial| too_many || denial.of_enough);
+            (slot, counts.count() as u64)
+        });
+        forgotten.filter(|(_, frames)| *frames > 0).collect()
     }
 
     /// This part followed by the next one.

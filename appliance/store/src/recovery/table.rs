@@ -70,15 +70,22 @@ pub fn quorum(copies: usize) -> usize {
     copies.min(2)
 }
 
+/// Whether so many copies say that they never flushed the frame that it was not acknowledged, or one of them had
+/// confirmed a flush that it did not keep. A copy may lag behind the acknowledgement where others are enough, so one
+/// alone says nothing then.
+#[must_use]
+pub fn is_denied(places: &[Place]) -> bool {
+    let copies = places.len();
+    let noes = places.iter().filter(|place| place.votes_no()).count();
+    noes + quorum(copies) > copies
+}
+
 /// The table. `places` has one entry per copy of the segment; `proven` says whether any evidence
 /// (a later frame's `committed_through`, a label's watermark, a seal) proves the frame durable.
 #[must_use]
 pub fn decide(places: &[Place], proven: bool) -> Verdict {
-    let copies = places.len();
     let valid = places.contains(&Place::Valid);
-    let noes = places.iter().filter(|place| place.votes_no()).count();
-    let never_acknowledged = noes + quorum(copies) > copies;
-    match (valid, proven, never_acknowledged) {
+    match (valid, proven, is_denied(places)) {
         (false, ..) if on(Plant::DamageTakenForEnd) => Verdict::End,
         (true, _, _) => Verdict::Adopt,
         (false, true, _) => Verdict::Damaged,
