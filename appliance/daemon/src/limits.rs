@@ -105,8 +105,8 @@ pub const CONTROL_MS_MAX: u64 = 10_000;
 
 /// Time in which an act on disks must be answered: blank areas are read and labels flushed.
 pub const CONTROL_JOIN_MS_MAX: u64 = 300_000;
-/// Releases taken back at one question: each is a record of its own, and all are done before the time is over.
-pub const UNDO_COUNT_MAX: usize = 10_000;
+/// How long released versions are looked through, or taken back, at one question; whoever asks goes on with another.
+pub const RELEASED_MS_MAX: u64 = CONTROL_JOIN_MS_MAX - 60_000;
 /// Released versions shown at one question, bytes: less than a reply may have.
 pub const RELEASED_BYTES_MAX: usize = 3 << 20;
 /// Acts on disks that wait for the one under way.

@@ -4,6 +4,10 @@
 
 mod support;
 
+use stele_format::units::VersionId;
+use stele_store::index::Scan;
+use stele_store::index::message::IndexRequest;
+use stele_store::policy::BucketKind;
 use stele_store::request::{
     Answer, Command, ListWish, ListedObject, ListedUpload, ListedVersion, LockWish, Metadata, Page,
 };
@@ -264,4 +268,85 @@ fn a_page_of_nothing_says_so() {
             "{kind:?}"
         );
     }
+}
+
+/// Asks, and counts what the index is asked for: scans, and those asked for again.
+fn counted(vault: &mut Running, command: Command) -> (Answer, usize, usize) {
+    let mut scans = Vec::new();
+    let mut again = 0;
+    vault.index_busy = Some(Vec::new());
+    let id = vault.send(command);
+    while let asked = vault.asked_of_index()
+        && !asked.is_empty()
+    {
+        for request in &asked {
+            if let IndexRequest::Query { scans: more, .. } = request {
+                let (known, new): (Vec<Scan>, Vec<Scan>) =
+                    more.iter().cloned().partition(|scan| scans.contains(scan));
+                again += known.len();
+                scans.extend(new);
+            }
+        }
+        vault.index_busy = Some(Vec::new());
+        vault.answer_index(asked);
+    }
+    vault.index_busy = None;
+    while !vault.replies.contains_key(&id) {
+        vault.turn();
+    }
+    let answer = vault.replies.remove(&id).unwrap().unwrap();
+    (answer, scans.len(), again)
+}
+
+/// Backup clients delete for years, and what they deleted is kept: names that show nothing.
+#[test]
+fn names_that_show_nothing_are_read_in_large_steps_and_once() {
+    const DELETED: usize = 3_000;
+    let mut rig = Rig::create(2);
+    rig.options.snapshot_rows = 1_000;
+    rig.options.new_bucket.kind = BucketKind::Plain;
+    rig.options.new_bucket.default = None;
+    let mut vault = rig.start();
+    vault.bucket("b", false);
+    let delete = |vault: &mut Running, key: &str, version: Option<VersionId>| {
+        let deleted = Command::Delete {
+            name: name("b", key),
+            version,
+            bypass: false,
+        };
+        assert!(version.is_some());
+        vault.ask(deleted).unwrap();
+    };
+    let first = vault.put(&name("b", "a"), b"").version;
+    for number in 0..DELETED {
+        let key = format!("dead/{number:05}");
+        let version = vault.put(&name("b", &key), b"").version;
+        delete(&mut vault, &key, version);
+    }
+    let last = vault.put(&name("b", "z"), b"").version;
+    vault.stop();
+    let mut vault = rig.start();
+    for delimiter in [None, Some(b"/".to_vec())] {
+        let wish = ListWish {
+            bucket: "b".into(),
+            delimiter,
+            entries_max: 2,
+            ..ListWish::default()
+        };
+        for command in [Command::List(wish.clone()), Command::ListVersions(wish)] {
+            let (answer, scans, again) = counted(&mut vault, command);
+            let keys: Vec<Vec<u8>> = match answer {
+                Answer::Listing(page) => page.rows.into_iter().map(|row| row.key).collect(),
+                Answer::VersionListing(page) => page.rows.into_iter().map(|row| row.key).collect(),
+                other => panic!("{other:?}"),
+            };
+            assert_eq!(keys, [b"a", b"z"]);
+            assert!(scans < 30 && again == 0, "{scans} scans, {again} again");
+        }
+    }
+    delete(&mut vault, "a", first);
+    delete(&mut vault, "z", last);
+    let gone = Command::DeleteBucket { name: "b".into() };
+    let (_, scans, _) = counted(&mut vault, gone);
+    assert!(scans < 30, "{scans} scans");
 }

@@ -4,7 +4,7 @@ use clap::{ArgGroup, Args, Subcommand};
 use stele_format::statement::Second;
 
 use super::StatusArgs;
-use crate::control::desk::Released;
+use crate::control::desk::WhichReleased;
 
 /// What can be done with versions that clients released: gone from S3, and still held.
 #[derive(Debug, Subcommand)]
@@ -59,25 +59,26 @@ pub struct UndoArgs {
 
 impl ReleasedArgs {
     /// Which versions are meant.
-    pub fn which(&self) -> Released {
-        Released {
+    pub fn which(&self) -> WhichReleased {
+        WhichReleased {
             bucket: self.bucket.clone(),
             prefix: self.prefix.clone(),
             since_ms: self.since,
-            ..Released::default()
+            ..WhichReleased::default()
         }
     }
 }
 
 impl UndoArgs {
     /// Which versions are meant.
-    pub fn which(&self) -> Released {
-        Released {
+    pub fn which(&self) -> WhichReleased {
+        WhichReleased {
             bucket: self.bucket.clone(),
             key: self.key.clone(),
             prefix: self.prefix.clone(),
             versions: self.versions.clone(),
             since_ms: self.since,
+            after: None,
         }
     }
 }

@@ -1,5 +1,7 @@
 //! What is said on the control socket about people, what they ask for, and what follows.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::clients::Rule;
@@ -109,12 +111,12 @@ pub enum DeskAsk {
     /// Versions of a bucket that were released.
     Released {
         /// Which.
-        which: Released,
+        which: WhichReleased,
     },
     /// Takes releases back.
     Unrelease {
         /// Of which versions.
-        which: Released,
+        which: WhichReleased,
     },
     /// Brings a checkpoint that witnesses cosigned.
     Cosign {
@@ -190,7 +192,7 @@ impl std::fmt::Debug for Which {
 /// Which released versions of a bucket.
 #[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Released {
+pub struct WhichReleased {
     /// Its name.
     pub bucket: String,
     /// Only of this key.
@@ -201,12 +203,31 @@ pub struct Released {
     pub versions: Vec<String>,
     /// Only what was released at this time or later, in milliseconds since 1970.
     pub since_ms: Option<u64>,
+    /// Where to go on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<ReleasedAt>,
+}
+
+/// A place among the released versions of a bucket.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReleasedAt {
+    /// A key, bytes.
+    pub key: Vec<u8>,
+    /// One of its versions; none is behind all of them.
+    pub version: Option<String>,
 }
 
 /// Names are nothing for logs.
-impl std::fmt::Debug for Released {
+impl std::fmt::Debug for ReleasedAt {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Released(..)")
+        f.write_str("ReleasedAt(..)")
+    }
+}
+
+/// Names are nothing for logs.
+impl std::fmt::Debug for WhichReleased {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("WhichReleased(..)")
     }
 }
 
@@ -253,8 +274,20 @@ impl std::fmt::Debug for ReleasedStatus {
 pub struct Unreleased {
     /// How many.
     pub versions: u64,
-    /// What was left as it is, and what else is to be known, as sentences.
+    /// Of them, how many were stored after the time that was said.
+    #[serde(default)]
+    pub later: u64,
+    /// How many were left as they are, by why.
+    #[serde(default)]
+    pub left: BTreeMap<String, u64>,
+    /// What else is to be known, as sentences.
     pub words: Vec<String>,
+    /// Where to go on, if not all was looked at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<ReleasedAt>,
+    /// Why not all was looked at, where it is no use to go on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fault: Option<String>,
 }
 
 /// An answer about people.

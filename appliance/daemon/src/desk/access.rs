@@ -105,7 +105,7 @@ pub fn note(ask: &Ask, bytes_max: usize) -> Vec<u8> {
 mod tests {
     use super::*;
     use crate::control::clients::{ClientWish, RuleChange};
-    use crate::control::desk::{Released, Which};
+    use crate::control::desk::{Which, WhichReleased};
     use crate::control::protocol::Join;
 
     fn which() -> Which {
@@ -166,7 +166,7 @@ mod tests {
             bucket: word(),
             tier: word(),
         };
-        let released = Released::default;
+        let released = WhichReleased::default;
         let rule = |change| {
             Ask::Rule(RuleAsk {
                 bucket: word(),

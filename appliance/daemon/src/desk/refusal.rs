@@ -52,6 +52,11 @@ pub enum NotStated {
     /// No such released version.
     #[error("version {0} is not among the released ones; `stele release list` shows them")]
     NotReleased(String),
+    /// They were looked for as long as one question may take.
+    #[error(
+        "the bucket holds too many versions to look for these in one go: say the key with --object"
+    )]
+    ManyReleased,
     /// A version that is not to be destroyed.
     #[error("version {version} cannot be destroyed: {why}")]
     Kept {

@@ -1,6 +1,10 @@
 //! Versions that clients released: shown, and brought back to S3.
+//!
+//! There may be millions of them, so they are gone through page by page and for a bounded time; whoever asks goes on
+//! where it ended.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
 
 use stele_format::statement::Act;
 use stele_format::units::{UnixMillis, VersionId};
@@ -10,55 +14,123 @@ use stele_store::policy::words::utc;
 use stele_store::request::{Answer, Command, ListWish, ObjectName, Page, Refusal, ReleasedVersion};
 
 use super::{Desk, NotStated};
-use crate::control::desk::{DeskReply, Released, ReleasedList, ReleasedStatus, Unreleased};
+use crate::control::desk::{
+    DeskReply, ReleasedAt, ReleasedList, ReleasedStatus, Unreleased, WhichReleased,
+};
 use crate::error::{Error, Outcome};
-use crate::limits::{LIST_PAGE_COUNT, RELEASED_BYTES_MAX, UNDO_COUNT_MAX};
+use crate::limits::{LIST_PAGE_COUNT, RELEASED_BYTES_MAX, RELEASED_MS_MAX};
 
-/// Versions that are to be brought back, and how many are left as they are, by why.
-type Chosen = (Vec<ReleasedVersion>, BTreeMap<String, u64>);
+/// Whether whoever goes through released versions wants more of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Further {
+    Wanted,
+    Done,
+}
 
 impl Desk {
-    pub(super) fn show_released(&self, which: &Released) -> Outcome<DeskReply> {
-        let (rows, more) = self.released(which, RELEASED_BYTES_MAX)?;
-        let versions = rows.iter().map(status).collect();
+    pub(super) fn show_released(&self, which: &WhichReleased) -> Outcome<DeskReply> {
+        let (mut versions, mut bytes) = (Vec::new(), 0);
+        let next = self.each_released(which, |row| {
+            bytes += shown_bytes(row);
+            if bytes > RELEASED_BYTES_MAX {
+                return Ok(Further::Done);
+            }
+            versions.push(status(row));
+            Ok(Further::Wanted)
+        })?;
+        let more = next.is_some() || bytes > RELEASED_BYTES_MAX;
         Ok(DeskReply::Released(ReleasedList { versions, more }))
     }
 
     /// Takes releases back one by one; what cannot be is told and stays.
-    pub(super) fn undo_releases(&self, which: &Released) -> Outcome<DeskReply> {
+    pub(super) fn undo_releases(&self, which: &WhichReleased) -> Outcome<DeskReply> {
         let every = which.key.is_none() && which.prefix.is_none() && which.since_ms.is_none();
         if every && which.versions.is_empty() {
             return Err(NotStated::EveryRelease.into());
         }
-        let plain = self.kind(&which.bucket)? == BucketKind::Plain;
-        let (rows, _) = self.released(which, usize::MAX)?;
-        let (chosen, mut left) = match which.versions.as_slice() {
-            [] => choose(rows, which.since_ms.map(UnixMillis::new), plain),
-            wanted => (exactly(rows, wanted)?, BTreeMap::new()),
+        let mut undone = Unreleased::default();
+        let gone_through = match which.versions.as_slice() {
+            [] => self.undo_many(which, &mut undone),
+            wanted => self.undo_exactly(which, wanted, &mut undone).map(|()| None),
         };
-        let mut versions = 0;
-        for row in chosen.iter().take(UNDO_COUNT_MAX) {
-            match self.undo_release(&which.bucket, row)? {
-                None => versions += 1,
-                Some(why) => *left.entry(why.to_string()).or_default() += 1,
-            }
+        match gone_through {
+            Ok(next) => undone.next = next,
+            Err(error) if undone.versions == 0 => return Err(error),
+            // What is back is back, and people must hear of it.
+            Err(error) => undone.fault = Some(error.to_string()),
         }
-        let mut words: Vec<String> = left
-            .into_iter()
-            .map(|(why, count)| format!("{count} left released: {why}"))
-            .collect();
-        if let Some(more) = chosen.len().checked_sub(UNDO_COUNT_MAX + 1) {
-            let more = more + 1;
-            words.push(format!("{more} are left for another time: ask again"));
+        if undone.versions > 0 && undone.next.is_none() {
+            undone.words = self.open_erasures()?;
         }
-        if versions > 0 {
-            words.extend(self.open_erasures()?);
-        }
-        Ok(DeskReply::Unreleased(Unreleased { versions, words }))
+        Ok(DeskReply::Unreleased(undone))
     }
 
-    /// Why a release was not taken back, where that is about the version.
-    fn undo_release(&self, bucket: &str, row: &ReleasedVersion) -> Outcome<Option<Refusal>> {
+    fn undo_many(
+        &self,
+        which: &WhichReleased,
+        undone: &mut Unreleased,
+    ) -> Outcome<Option<ReleasedAt>> {
+        let plain = self.kind(&which.bucket)? == BucketKind::Plain;
+        let mut choice = Choice::new(which.since_ms.map(UnixMillis::new), plain);
+        let next = self.each_released(which, |row| {
+            match choice.of(row) {
+                Ok(later) => self.undo_release(&which.bucket, row, later, undone)?,
+                Err(why) => leave(undone, why),
+            }
+            Ok(Further::Wanted)
+        })?;
+        // A key of which one version is shown is gone through as a whole.
+        let whole = |at: ReleasedAt| match choice.chosen == Some(at.key.clone()) {
+            true => ReleasedAt {
+                version: None,
+                ..at
+            },
+            false => at,
+        };
+        Ok(next.map(whole))
+    }
+
+    /// Exactly these, markers too; all must be there.
+    fn undo_exactly(
+        &self,
+        which: &WhichReleased,
+        wanted: &[String],
+        undone: &mut Unreleased,
+    ) -> Outcome<()> {
+        let mut ids = BTreeSet::new();
+        for text in wanted {
+            let id = VersionId::parse_hex(text);
+            ids.insert(id.ok_or_else(|| NotStated::NotReleased(text.clone()))?);
+        }
+        let mut found = Vec::new();
+        let next = self.each_released(which, |row| {
+            if ids.remove(&row.version) {
+                found.push(row.clone());
+            }
+            Ok(match ids.is_empty() {
+                true => Further::Done,
+                false => Further::Wanted,
+            })
+        })?;
+        match ids.first() {
+            Some(_) if next.is_some() => return Err(NotStated::ManyReleased.into()),
+            Some(lost) => return Err(NotStated::NotReleased(lost.to_string()).into()),
+            None => {}
+        }
+        for row in &found {
+            self.undo_release(&which.bucket, row, false, undone)?;
+        }
+        Ok(())
+    }
+
+    /// Takes one release back, or notes why not, where that is about the version.
+    fn undo_release(
+        &self,
+        bucket: &str,
+        row: &ReleasedVersion,
+        later: bool,
+        undone: &mut Unreleased,
+    ) -> Outcome<()> {
         let done = self.patiently(|| Command::Unrelease {
             name: ObjectName {
                 bucket: bucket.to_owned(),
@@ -67,15 +139,17 @@ impl Desk {
             version: row.version,
         });
         match done {
-            Ok(_) => Ok(None),
+            // It was listed as released: it is back, by this question or by one that was cut off.
+            Ok(_) | Err(Error::NotDone(Refusal::NotReleased)) => {
+                undone.versions += 1;
+                undone.later += u64::from(later);
+            }
             Err(Error::NotDone(
-                why @ (Refusal::NoSuchVersion
-                | Refusal::NotReleased
-                | Refusal::KeyTaken
-                | Refusal::BeingDestroyed { .. }),
-            )) => Ok(Some(why)),
-            Err(error) => Err(error),
+                why @ (Refusal::NoSuchVersion | Refusal::KeyTaken | Refusal::BeingDestroyed { .. }),
+            )) => leave(undone, why.to_string()),
+            Err(error) => return Err(error),
         }
+        Ok(())
     }
 
     fn kind(&self, bucket: &str) -> Outcome<BucketKind> {
@@ -86,39 +160,65 @@ impl Desk {
         }
     }
 
-    /// Released versions by key, then newest first, and whether there are more than fit.
-    fn released(
+    /// Goes through released versions by key, then newest first, until nothing more is wanted or the time is over. Says
+    /// where to go on, where that was before the end.
+    fn each_released(
         &self,
-        which: &Released,
-        bytes_max: usize,
-    ) -> Outcome<(Vec<ReleasedVersion>, bool)> {
+        which: &WhichReleased,
+        mut take: impl FnMut(&ReleasedVersion) -> Outcome<Further>,
+    ) -> Outcome<Option<ReleasedAt>> {
+        let began = Instant::now();
+        let is_over = || began.elapsed() > Duration::from_millis(RELEASED_MS_MAX);
+        let mut at = which.after.clone();
+        loop {
+            let page = self.page_of_released(which, at.as_ref())?;
+            for row in page.rows {
+                if is_behind(which, &row.key) {
+                    return Ok(None);
+                }
+                if is_meant(which, &row) && take(&row)? == Further::Done {
+                    return Ok(None);
+                }
+                at = Some(ReleasedAt {
+                    version: Some(row.version.to_string()),
+                    key: row.key,
+                });
+                if is_over() {
+                    return Ok(at);
+                }
+            }
+            let Some((key, version)) = page.next else {
+                return Ok(None);
+            };
+            if is_behind(which, &key) {
+                return Ok(None);
+            }
+            at = Some(ReleasedAt { key, version });
+            if is_over() {
+                return Ok(at);
+            }
+        }
+    }
+
+    fn page_of_released(
+        &self,
+        which: &WhichReleased,
+        at: Option<&ReleasedAt>,
+    ) -> Outcome<Page<ReleasedVersion>> {
         let prefix = which.key.as_ref().or(which.prefix.as_ref());
-        let mut wish = ListWish {
+        let wish = ListWish {
             bucket: which.bucket.clone(),
             prefix: prefix
                 .map(|text| text.as_bytes().to_vec())
                 .unwrap_or_default(),
             entries_max: LIST_PAGE_COUNT,
+            after: at.map(|at| at.key.clone()),
+            after_version: at.and_then(|at| at.version.clone()),
             ..ListWish::default()
         };
-        let (mut found, mut bytes) = (Vec::new(), 0);
-        loop {
-            let page: Page<_> = match self.ask(|| Command::ListReleased(wish.clone()))? {
-                Answer::ReleasedListing(page) => page,
-                _ => return Err(Error::NoAnswer),
-            };
-            for row in page.rows.into_iter().filter(|row| is_meant(which, row)) {
-                bytes += shown_bytes(&row);
-                if bytes > bytes_max {
-                    return Ok((found, true));
-                }
-                found.push(row);
-            }
-            let Some((key, version)) = page.next else {
-                return Ok((found, false));
-            };
-            wish.after = Some(key);
-            wish.after_version = version;
+        match self.ask(|| Command::ListReleased(wish.clone()))? {
+            Answer::ReleasedListing(page) => Ok(page),
+            _ => Err(Error::NoAnswer),
         }
     }
 
@@ -140,7 +240,19 @@ impl Desk {
     }
 }
 
-fn is_meant(which: &Released, row: &ReleasedVersion) -> bool {
+fn leave(undone: &mut Unreleased, why: impl Into<String>) {
+    *undone.left.entry(why.into()).or_default() += 1;
+}
+
+/// Keys come in order: behind the one that is meant there is nothing.
+fn is_behind(which: &WhichReleased, key: &[u8]) -> bool {
+    which
+        .key
+        .as_ref()
+        .is_some_and(|meant| key > meant.as_bytes())
+}
+
+fn is_meant(which: &WhichReleased, row: &ReleasedVersion) -> bool {
     let of_key = which.key.as_ref();
     of_key.is_none_or(|key| row.key == key.as_bytes())
         && which
@@ -153,45 +265,44 @@ fn shown_bytes(row: &ReleasedVersion) -> usize {
     6 * row.key.len() + 512
 }
 
-/// Exactly these, markers too; all must be there.
-fn exactly(rows: Vec<ReleasedVersion>, wanted: &[String]) -> Outcome<Vec<ReleasedVersion>> {
-    let mut ids = BTreeSet::new();
-    for text in wanted {
-        let id = VersionId::parse_hex(text);
-        ids.insert(id.ok_or_else(|| NotStated::NotReleased(text.clone()))?);
-    }
-    let rows: Vec<ReleasedVersion> = rows
-        .into_iter()
-        .filter(|row| ids.contains(&row.version))
-        .collect();
-    for row in &rows {
-        ids.remove(&row.version);
-    }
-    match ids.first() {
-        Some(lost) => Err(NotStated::NotReleased(lost.to_string()).into()),
-        None => Ok(rows),
-    }
-}
-
 /// What of many rows, by key and newest first, is to be brought back. A delete marker never is, since it would hide
 /// what comes back with it. A plain bucket shows one version of a key: what was there at the time that is said, or the
 /// newest one.
-fn choose(rows: Vec<ReleasedVersion>, since: Option<UnixMillis>, plain: bool) -> Chosen {
-    let (mut chosen, mut left) = (Vec::<ReleasedVersion>::new(), BTreeMap::new());
-    let mut leave = |why: &str| *left.entry(why.to_owned()).or_default() += 1;
-    for row in rows {
-        let later = since.is_some_and(|since| row.modified >= since);
-        if row.marker {
-            leave("a delete marker is brought back by its version id alone");
-        } else if plain && later {
-            leave("it was stored after that time, in a bucket that shows one version of a key");
-        } else if plain && chosen.last().is_some_and(|last| last.key == row.key) {
-            leave("its bucket shows one version of a key, and that is a newer one");
-        } else {
-            chosen.push(row);
+struct Choice {
+    since: Option<UnixMillis>,
+    plain: bool,
+    /// The key of the last one that was chosen.
+    chosen: Option<Vec<u8>>,
+}
+
+impl Choice {
+    const fn new(since: Option<UnixMillis>, plain: bool) -> Choice {
+        Choice {
+            since,
+            plain,
+            chosen: None,
         }
     }
-    (chosen, left)
+
+    /// Whether it was stored after the time that is said; or why it is left released.
+    fn of(&mut self, row: &ReleasedVersion) -> Result<bool, &'static str> {
+        let later = self.since.is_some_and(|since| row.modified >= since);
+        if row.marker {
+            return Err("a delete marker is brought back by its version id alone");
+        }
+        if self.plain && later {
+            return Err(
+                "it was stored after that time, in a bucket that shows one version of a key",
+            );
+        }
+        if self.plain && self.chosen.as_ref() == Some(&row.key) {
+            return Err("its bucket shows one version of a key, and that is a newer one");
+        }
+        if self.plain {
+            self.chosen = Some(row.key.clone());
+        }
+        Ok(later)
+    }
 }
 
 fn status(row: &ReleasedVersion) -> ReleasedStatus {
@@ -228,10 +339,6 @@ mod tests {
         }
     }
 
-    fn numbers(rows: &[ReleasedVersion]) -> Vec<u64> {
-        rows.iter().map(|row| row.modified.get()).collect()
-    }
-
     #[test]
     fn many_come_back_without_markers_and_one_of_a_key_where_a_bucket_shows_one() {
         let marker = ReleasedVersion {
@@ -256,19 +363,22 @@ mod tests {
             (at(30), true, &[10, 20], 3),
             (at(50), true, &[40, 20], 3),
         ] {
-            let (chosen, why) = choose(rows(), since, plain);
-            assert_eq!(numbers(&chosen), expected, "{since:?} {plain}");
-            assert_eq!(why.values().sum::<u64>(), left, "{since:?} {plain}");
-        }
-    }
-
-    #[test]
-    fn exactly_the_versions_that_are_said_come_back_or_none() {
-        let rows = || vec![row("a", 2, 9), row("a", 1, 9)];
-        let id = |number| row("a", number, 9).version.to_string();
-        assert_eq!(numbers(&exactly(rows(), &[id(1)]).expect("there")), [1]);
-        for wrong in [id(3), "none".to_owned()] {
-            assert!(exactly(rows(), &[id(1), wrong]).is_err());
+            let mut choice = Choice::new(since, plain);
+            let (mut chosen, mut refused) = (Vec::new(), 0);
+            for row in rows() {
+                match choice.of(&row) {
+                    Ok(later) => {
+                        assert_eq!(later, since.is_some_and(|since| row.modified >= since));
+                        chosen.push(row.modified.get());
+                    }
+                    Err(_) => refused += 1,
+                }
+            }
+            assert_eq!(
+                (&chosen[..], refused),
+                (expected, left),
+                "{since:?} {plain}"
+            );
         }
     }
 }

@@ -2,8 +2,6 @@
 
 mod answer;
 
-use std::collections::BTreeMap;
-
 use stele_format::record::{Body, ClientTag};
 use stele_format::units::UnixMillis;
 
@@ -122,10 +120,7 @@ impl Engine {
         random
             .iter_mut()
             .for_each(|bytes| self.world.entropy.fill(bytes));
-        let gathered = Gathered {
-            bundle: Bundle::new(self.memtable.generation()),
-            records: BTreeMap::new(),
-        };
+        let gathered = Gathered::new(Bundle::new(self.memtable.generation()));
         let pending = Pending {
             asker,
             command,
@@ -309,7 +304,7 @@ impl Engine {
         let rights = self.desk.rights_of(&pending.asker, self.clock.latest());
         self.permit(&pending.asker, &pending.command)?;
         let outcome = match &pending.command {
-            Command::ListBuckets => Ok(Outcome::Answer(bucket::list(facts))),
+            Command::ListBuckets => Ok(Outcome::Answer(bucket::all(facts))),
             Command::HeadBucket { name } => bucket::head(facts, name),
             Command::CreateBucket { name, lock } => bucket::create(facts, name, *lock),
             Command::CreateBucketIn {
@@ -540,7 +535,7 @@ impl Engine {
             IndexReply::Answer { id, bundle } => match self.queries.remove(&id) {
                 Some(QueryFor::Request(request)) => {
                     if let Some(pending) = self.pending.get_mut(&request) {
-                        pending.gathered.bundle.merge(bundle);
+                        pending.gathered.take_in(bundle);
                         self.fetched(request);
                     }
                 }

@@ -4,12 +4,13 @@
 //! collected as a [`Need`], fetched, and the decision is made again from the start. So the rules read
 //! as straight lines although nothing in the engine ever waits.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use stele_format::units::{BucketId, ObjectId, SegmentId, UploadId, VersionId};
 
+use super::commands::list::Lister;
 use crate::index::apply::Effect;
 use crate::index::rows::{
     NameRow, PartRow, RecordLocation, Table, TableRow, UploadRow, VersionRow,
@@ -67,6 +68,29 @@ impl From<crate::index::rows::RowError> for Stop {
 pub(crate) struct Gathered {
     pub(crate) bundle: Bundle,
     pub(crate) records: BTreeMap<(SegmentId, u64), Arc<VerifiedRecord>>,
+    /// How far a listing has come: it alone goes on where it was, since it may read much more than it shows.
+    pub(crate) lister: RefCell<Option<Lister>>,
+    /// Nothing of the bundle is wanted any more: it is replaced by what comes next.
+    pub(crate) is_used_up: Cell<bool>,
+}
+
+impl Gathered {
+    /// With nothing fetched yet.
+    pub(crate) fn new(bundle: Bundle) -> Self {
+        Self {
+            bundle,
+            ..Self::default()
+        }
+    }
+
+    /// Takes rows in that were asked for.
+    pub(crate) fn take_in(&mut self, bundle: Bundle) {
+        if self.is_used_up.take() {
+            self.bundle = bundle;
+        } else {
+            self.bundle.merge(bundle);
+        }
+    }
 }
 
 /// The index and the journal as one request sees them.
@@ -101,10 +125,14 @@ impl<'a> View<'a> {
 
     /// A range of rows, the memtable laid over the file.
     pub(crate) fn scan(&self, scan: &Scan) -> Result<MergedScan, Stop> {
-        match self.gathered.bundle.covered(scan) {
-            Some(base) => Ok(self.memtable.merge_scan(scan, &base)),
-            None => Err(Stop::Need(vec![Need::Range(scan.clone())])),
-        }
+        self.known(scan)
+            .ok_or_else(|| Stop::Need(vec![Need::Range(scan.clone())]))
+    }
+
+    /// The same, if it was fetched.
+    pub(crate) fn known(&self, scan: &Scan) -> Option<MergedScan> {
+        let base = self.gathered.bundle.covered(scan)?;
+        Some(self.memtable.merge_scan(scan, &base))
     }
 
     /// Whether any row has a prefix: the first ones of the file may be deleted in memory.

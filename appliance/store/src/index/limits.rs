@@ -52,5 +52,8 @@ pub const LIST_ROLLUP_ROWS_MIN: usize = 16;
 /// Rows read at once by a listing at most.
 pub const LIST_ROWS_MAX: usize = 1024;
 
+/// Objects of which a page of released versions says something at most: most have none, and each must be read.
+pub const RELEASED_OBJECTS_MAX: usize = 16_384;
+
 /// Objects whose versions are read in one step of a version listing.
 pub const LIST_OBJECTS_AT_ONCE_MAX: usize = 64;

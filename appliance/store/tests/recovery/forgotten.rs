@@ -54,7 +54,9 @@ fn told_after(disks: usize, liars: &[usize], objects: usize) -> Vec<u16> {
     let mut vault = rig.start();
     let numbers = told(&vault).iter().map(|(number, _)| *number).collect();
     for seed in 0..objects {
-        let got = vault.get(&name("b", &format!("k{seed}")), None, None).unwrap();
+        let got = vault
+            .get(&name("b", &format!("k{seed}")), None, None)
+            .unwrap();
         assert_eq!(got, content(seed, 100));
     }
     vault.stop();

@@ -3,14 +3,12 @@
 use stele_format::record::{Body, ClientTag, RecordType};
 use stele_format::units::{BucketId, ObjectId};
 
-use super::{After, Facts, Outcome, bucket_info};
+use super::{After, Facts, Outcome, bucket_info, list};
 use crate::draft::{Draft, Origin, Sealed, VersionSlot};
 use crate::engine::view::{Stop, View};
-use crate::index::rows::{BucketRow, NameRow, Table};
-use crate::index::{Fact, Scan, keys};
-use crate::limits::{
-    BUCKET_COUNT_MAX, BUCKET_MADE_COUNT_MAX, BUCKET_OF_CLIENT_COUNT_MAX, SCAN_ROW_COUNT,
-};
+use crate::index::rows::{BucketRow, Table};
+use crate::index::{Fact, keys};
+use crate::limits::{BUCKET_COUNT_MAX, BUCKET_MADE_COUNT_MAX, BUCKET_OF_CLIENT_COUNT_MAX};
 use crate::policy::client::Place;
 use crate::policy::limits::DEFAULT_RETENTION_DAYS_MAX;
 use crate::policy::{
@@ -20,7 +18,7 @@ use crate::policy::{
 use crate::request::{Answer, Refusal};
 
 /// The buckets the asker may touch, by name.
-pub(crate) fn list(facts: &Facts<'_>) -> Answer {
+pub(crate) fn all(facts: &Facts<'_>) -> Answer {
     let seen = |row: &BucketRow| {
         let place = Place {
             name: &row.name,
@@ -238,19 +236,8 @@ pub(crate) fn delete(facts: &Facts<'_>, view: &View<'_>, name: &str) -> Result<O
     if view.has_any(Table::UploadNames, keys::bucket(id))? {
         return Err(Refusal::BucketNotEmpty.into());
     }
-    let mut scan = Scan::prefix(Table::Names, keys::bucket(id), SCAN_ROW_COUNT);
-    loop {
-        let page = view.scan(&scan)?;
-        for (_, value) in &page.rows {
-            let row = <NameRow as crate::index::rows::TableRow>::decode(value)?;
-            if row.current.is_some() {
-                return Err(Refusal::BucketNotEmpty.into());
-            }
-        }
-        match page.resume {
-            None => break,
-            Some(resume) => scan.from = resume,
-        }
+    if list::shows_any(view, id)? {
+        return Err(Refusal::BucketNotEmpty.into());
     }
     view.foresee(&Fact::BucketDeleted { id })?;
     let mut draft = Draft::of_engine(RecordType::BucketDelete, Body::BucketDelete);

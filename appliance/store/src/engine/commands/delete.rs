@@ -1,7 +1,8 @@
 //! S3 DELETE: a marker, or the release of a version, which the vault takes back. Nothing here destroys.
 
+use stele_format::digest::Digest;
 use stele_format::manifest::{Manifest, ManifestKind};
-use stele_format::record::{Body, ClientTag, RecordType, Release, ReleaseReason};
+use stele_format::record::{Body, ClientTag, RecordType, Release, ReleaseReason, VersionRef};
 use stele_format::statement::Act;
 use stele_format::units::{BucketId, ObjectId, UnixMillis, VersionId};
 
@@ -194,12 +195,41 @@ fn check_not_destroyed(facts: &Facts<'_>, view: &View<'_>, version: VersionId) -
         if shown.state != RequestState::Executing {
             continue;
         }
-        let pieces = view.prefix::<ScopeRow>(erase.scope.0.to_vec())?;
-        let mut entries = pieces.iter().flat_map(|(_, row)| &row.entries);
-        if entries.any(|entry| entry.version == version) {
+        if is_listed(view, &erase.scope, version)? {
             let request = shown.request;
             return Err(Refusal::BeingDestroyed { request }.into());
         }
     }
     Ok(())
+}
+
+/// Whether a version is on a recorded list. Lists ascend over all their pieces, so few of these are read.
+fn is_listed(view: &View<'_>, list: &Digest, version: VersionId) -> Result<bool, Stop> {
+    let piece = |ordinal| view.row::<ScopeRow>(keys::scope(list, ordinal));
+    let ordinal_of = |entry: &VersionRef| entry.version.ordinal();
+    let Some(first) = piece(0)? else {
+        return Ok(false);
+    };
+    let (mut low, mut high) = (0, first.pieces);
+    while low < high {
+        let middle = low + (high - low) / 2;
+        let Some(ScopeRow { entries, .. }) = piece(middle)? else {
+            return Ok(false);
+        };
+        let wanted = version.ordinal();
+        if entries
+            .first()
+            .is_some_and(|entry| wanted < ordinal_of(entry))
+        {
+            high = middle;
+        } else if entries
+            .last()
+            .is_some_and(|entry| wanted > ordinal_of(entry))
+        {
+            low = middle + 1;
+        } else {
+            return Ok(entries.iter().any(|entry| entry.version == version));
+        }
+    }
+    Ok(false)
 }

@@ -1,42 +1,82 @@
 //! Listings: the index's listers, driven over the rows at hand.
 
-use stele_format::units::{UploadId, VersionId};
+use stele_format::units::{BucketId, UploadId, VersionId};
 
 use super::{Facts, Outcome};
-use crate::engine::view::{Stop, View};
+use crate::engine::view::{Need, Stop, View};
 use crate::index::MergedScan;
 use crate::index::Scan;
-use crate::index::list::{ListWish as IndexWish, ObjectLister, UploadLister, VersionLister};
+use crate::index::list::{
+    ListWish as IndexWish, ListedVersion as IndexVersion, ObjectLister, Page as IndexPage,
+    UploadLister, VersionLister,
+};
 use crate::index::rows::RowError;
 use crate::request::{
-    Answer, ListWish, ListedObject, ListedUpload, ListedVersion, Page, ReleasedVersion,
+    Answer, ListWish, ListedObject, ListedUpload, ListedVersion, Page, Refusal, ReleasedVersion,
 };
 
-/// Feeds a lister until it wants nothing more.
-fn drive<L>(
-    view: &View<'_>,
-    lister: &mut L,
-    next: impl Fn(&L) -> Vec<Scan>,
-    feed: impl Fn(&mut L, Vec<MergedScan>) -> Result<(), RowError>,
-) -> Result<(), Stop> {
-    loop {
-        let scans = next(lister);
-        if scans.is_empty() {
-            return Ok(());
+/// A listing on its way.
+pub(crate) enum Lister {
+    Objects(ObjectLister),
+    Versions(VersionLister),
+    Uploads(UploadLister),
+}
+
+impl Lister {
+    fn next(&self) -> Vec<Scan> {
+        match self {
+            Lister::Objects(lister) => lister.next(),
+            Lister::Versions(lister) => lister.next(),
+            Lister::Uploads(lister) => lister.next(),
         }
-        let mut answers = Vec::with_capacity(scans.len());
-        let mut needs = Vec::new();
-        for scan in &scans {
-            match view.scan(scan) {
-                Ok(merged) => answers.push(merged),
-                Err(Stop::Need(more)) => needs.extend(more),
-                Err(other) => return Err(other),
+    }
+
+    fn feed(&mut self, answers: Vec<MergedScan>) -> Result<(), RowError> {
+        match self {
+            Lister::Objects(lister) => lister.feed(answers),
+            Lister::Versions(lister) => lister.feed(answers),
+            Lister::Uploads(lister) => lister.feed(answers),
+        }
+    }
+}
+
+/// Feeds a lister until it wants nothing more. What it was fed is not asked for again when the decision is made
+/// anew: a listing may have to read a million names of which none is shown.
+fn drive(view: &View<'_>, begin: impl FnOnce() -> Lister) -> Result<Lister, Stop> {
+    let known = view.gathered.lister.take();
+    let mut lister = known.unwrap_or_else(begin);
+    let mut fed = false;
+    loop {
+        let scans = lister.next();
+        if scans.is_empty() {
+            return Ok(lister);
+        }
+        match answers(view, &scans) {
+            Ok(answers) => lister.feed(answers)?,
+            Err(missing) => {
+                view.gathered.lister.replace(Some(lister));
+                view.gathered.is_used_up.set(fed);
+                let wanted = if fed { scans } else { missing };
+                return Err(Stop::Need(wanted.into_iter().map(Need::Range).collect()));
             }
         }
-        if !needs.is_empty() {
-            return Err(Stop::Need(needs));
+        fed = true;
+    }
+}
+
+/// The answers to all scans, or those that have none yet.
+fn answers(view: &View<'_>, scans: &[Scan]) -> Result<Vec<MergedScan>, Vec<Scan>> {
+    let (mut answers, mut missing) = (Vec::with_capacity(scans.len()), Vec::new());
+    for scan in scans {
+        match view.known(scan) {
+            Some(merged) => answers.push(merged),
+            None => missing.push(scan.clone()),
         }
-        feed(lister, answers)?;
+    }
+    if missing.is_empty() {
+        Ok(answers)
+    } else {
+        Err(missing)
     }
 }
 
@@ -49,6 +89,21 @@ fn index_wish(wish: &ListWish) -> IndexWish {
     }
 }
 
+/// A page whose rows are asked for by name and, within a name, by an id.
+fn page_of<R, S, I: ToString>(
+    page: IndexPage<R, (Vec<u8>, Option<I>)>,
+    row: impl Fn(R) -> Option<S>,
+) -> Page<S> {
+    let next = page
+        .next
+        .map(|(name, id)| (name, id.map(|id| id.to_string())));
+    Page {
+        rows: page.rows.into_iter().filter_map(row).collect(),
+        common_prefixes: page.common_prefixes,
+        next,
+    }
+}
+
 /// Current objects.
 pub(crate) fn objects(
     facts: &Facts<'_>,
@@ -56,8 +111,10 @@ pub(crate) fn objects(
     wish: &ListWish,
 ) -> Result<Outcome, Stop> {
     let (bucket, _) = facts.bucket(&wish.bucket)?;
-    let mut lister = ObjectLister::new(bucket, &index_wish(wish));
-    drive(view, &mut lister, ObjectLister::next, ObjectLister::feed)?;
+    let begin = || Lister::Objects(ObjectLister::new(bucket, &index_wish(wish)));
+    let Lister::Objects(lister) = drive(view, begin)? else {
+        return Err(Refusal::Busy.into());
+    };
     let page = lister.finish();
     let rows = page.rows.into_iter().map(|row| ListedObject {
         key: row.name,
@@ -79,26 +136,18 @@ pub(crate) fn versions(
     wish: &ListWish,
 ) -> Result<Outcome, Stop> {
     let (bucket, _) = facts.bucket(&wish.bucket)?;
-    let after = wish.after_version.as_deref().and_then(VersionId::parse_hex);
-    let mut lister = VersionLister::new(bucket, &index_wish(wish), after);
-    drive(view, &mut lister, VersionLister::next, VersionLister::feed)?;
-    let page = lister.finish();
-    let rows = page.rows.into_iter().map(|listed| ListedVersion {
-        key: listed.name,
-        version: listed.row.version,
-        marker: listed.row.marker,
-        current: listed.latest,
-        etag: listed.row.etag,
-        content_bytes: listed.row.content_bytes.get(),
-        modified: listed.row.modified,
+    let page = page_of(version_page(view, bucket, wish, false)?, |listed| {
+        Some(ListedVersion {
+            key: listed.name,
+            version: listed.row.version,
+            marker: listed.row.marker,
+            current: listed.latest,
+            etag: listed.row.etag,
+            content_bytes: listed.row.content_bytes.get(),
+            modified: listed.row.modified,
+        })
     });
-    Ok(Outcome::Answer(Answer::VersionListing(Page {
-        rows: rows.collect(),
-        common_prefixes: page.common_prefixes,
-        next: page
-            .next
-            .map(|(name, version)| (name, version.map(|id| id.to_string()))),
-    })))
+    Ok(Outcome::Answer(Answer::VersionListing(page)))
 }
 
 /// Versions and markers that were released.
@@ -108,11 +157,7 @@ pub(crate) fn released(
     wish: &ListWish,
 ) -> Result<Outcome, Stop> {
     let (bucket, _) = facts.bucket(&wish.bucket)?;
-    let after = wish.after_version.as_deref().and_then(VersionId::parse_hex);
-    let mut lister = VersionLister::new(bucket, &index_wish(wish), after).of_released();
-    drive(view, &mut lister, VersionLister::next, VersionLister::feed)?;
-    let page = lister.finish();
-    let rows = page.rows.into_iter().filter_map(|listed| {
+    let page = page_of(version_page(view, bucket, wish, true)?, |listed| {
         Some(ReleasedVersion {
             released: listed.row.released?.at,
             key: listed.name,
@@ -124,13 +169,41 @@ pub(crate) fn released(
             hold: listed.row.hold == Some(true),
         })
     });
-    Ok(Outcome::Answer(Answer::ReleasedListing(Page {
-        rows: rows.collect(),
-        common_prefixes: page.common_prefixes,
-        next: page
-            .next
-            .map(|(name, version)| (name, version.map(|id| id.to_string()))),
-    })))
+    Ok(Outcome::Answer(Answer::ReleasedListing(page)))
+}
+
+fn version_page(
+    view: &View<'_>,
+    bucket: BucketId,
+    wish: &ListWish,
+    released: bool,
+) -> Result<IndexPage<IndexVersion, (Vec<u8>, Option<VersionId>)>, Stop> {
+    let after = wish.after_version.as_deref().and_then(VersionId::parse_hex);
+    let begin = || {
+        let lister = VersionLister::new(bucket, &index_wish(wish), after);
+        Lister::Versions(if released {
+            lister.of_released()
+        } else {
+            lister
+        })
+    };
+    match drive(view, begin)? {
+        Lister::Versions(lister) => Ok(lister.finish()),
+        Lister::Objects(_) | Lister::Uploads(_) => Err(Refusal::Busy.into()),
+    }
+}
+
+/// Whether a bucket shows any version or marker. Nothing in it changes meanwhile: whoever asks holds all of it.
+pub(crate) fn shows_any(view: &View<'_>, bucket: BucketId) -> Result<bool, Stop> {
+    let one = IndexWish {
+        entries_max: 1,
+        ..IndexWish::default()
+    };
+    let begin = || Lister::Versions(VersionLister::new(bucket, &one, None));
+    let lister = drive(view, begin)?;
+    let shows = matches!(&lister, Lister::Versions(lister) if lister.has_any());
+    view.gathered.lister.replace(Some(lister));
+    Ok(shows)
 }
 
 /// Open uploads.
@@ -141,19 +214,16 @@ pub(crate) fn uploads(
 ) -> Result<Outcome, Stop> {
     let (bucket, _) = facts.bucket(&wish.bucket)?;
     let after = wish.after_version.as_deref().and_then(UploadId::parse_hex);
-    let mut lister = UploadLister::new(bucket, &index_wish(wish), after);
-    drive(view, &mut lister, UploadLister::next, UploadLister::feed)?;
-    let page = lister.finish();
-    let rows = page.rows.into_iter().map(|row| ListedUpload {
-        key: row.name,
-        upload: row.upload,
-        started: row.started,
+    let begin = || Lister::Uploads(UploadLister::new(bucket, &index_wish(wish), after));
+    let Lister::Uploads(lister) = drive(view, begin)? else {
+        return Err(Refusal::Busy.into());
+    };
+    let page = page_of(lister.finish(), |row| {
+        Some(ListedUpload {
+            key: row.name,
+            upload: row.upload,
+            started: row.started,
+        })
     });
-    Ok(Outcome::Answer(Answer::Uploads(Page {
-        rows: rows.collect(),
-        common_prefixes: page.common_prefixes,
-        next: page
-            .next
-            .map(|(name, upload)| (name, upload.map(|id| id.to_string()))),
-    })))
+    Ok(Outcome::Answer(Answer::Uploads(page)))
 }

@@ -1,8 +1,8 @@
 //! Listings as state machines: each says what to read next and takes the merged rows.
 //!
 //! `next()` gives the scans to read; when it gives none, `finish()` gives the page. `feed()` takes
-//! the answers in the order of the scans. Costs follow the number of results: behind a rolled-up
-//! prefix the listing jumps over all its keys.
+//! the answers in the order of the scans. Behind a rolled-up prefix the listing jumps over all its
+//! keys; what shows nothing, as names that were deleted and are still kept, is read and costs its part.
 //!
 //! Meaning, as S3 has it: entries are keys and rolled-up prefixes together, in byte order of keys; a
 //! marker that is a prefix, or lies in one that would be rolled up, skips that prefix; a page is
@@ -101,6 +101,12 @@ impl<R, M> Draft<R, M> {
 
     fn add_prefix(&mut self, prefix: Vec<u8>, marker: M) {
         self.common_prefixes.push(prefix);
+        self.last = Some(marker);
+    }
+
+    /// Ends the page here, whether or not anything follows.
+    fn cut(&mut self, marker: M) {
+        self.truncated = true;
         self.last = Some(marker);
     }
 

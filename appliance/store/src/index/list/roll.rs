@@ -21,7 +21,7 @@ pub(super) struct Walk {
     /// Next key to read; none at the end.
     position: Option<Vec<u8>>,
     end: Option<Vec<u8>>,
-    /// Rows of the next scan while keys may be rolled up.
+    /// Rows of the next scan at least, and while keys may be rolled up at most: more with each that was read.
     step: usize,
 }
 
@@ -92,11 +92,11 @@ impl Walk {
     /// What to read next, for about so many entries; none at the end.
     pub(super) fn scan(&self, entries: usize) -> Option<Scan> {
         let from = self.position.clone()?;
-        let rows = entries.clamp(1, LIST_ROWS_MAX);
+        // Many rows may show nothing: a page that wants one entry more must not read them one by one.
         let limit = if self.delimiter.is_empty() {
-            rows
+            entries.clamp(self.step, LIST_ROWS_MAX)
         } else {
-            rows.min(self.step)
+            self.step
         };
         Some(Scan {
             table: self.table,

@@ -7,7 +7,7 @@ use stele_format::units::{BucketId, ObjectId, VersionId};
 
 use crate::index::bundle::{MergedScan, Scan};
 use crate::index::keys;
-use crate::index::limits::{LIST_OBJECTS_AT_ONCE_MAX, LIST_ROWS_MAX};
+use crate::index::limits::{LIST_OBJECTS_AT_ONCE_MAX, LIST_ROWS_MAX, RELEASED_OBJECTS_MAX};
 use crate::index::list::roll::Walk;
 use crate::index::list::{Draft, ListWish, Page};
 use crate::index::rows::{NameRow, RowError, Table, TableRow, VersionRow};
@@ -61,6 +61,8 @@ pub struct VersionLister {
     after: Option<(Vec<u8>, VersionId)>,
     queue: VecDeque<Pending>,
     draft: Draft<ListedVersion, VersionMarker>,
+    /// Objects that were read to their end.
+    objects: usize,
     done: bool,
 }
 
@@ -92,11 +94,12 @@ impl VersionLister {
             after,
             queue: VecDeque::new(),
             draft: Draft::new(wish.entries_max),
+            objects: 0,
             done: wish.entries_max == 0,
         }
     }
 
-    /// Lists released versions instead of those that S3 shows.
+    /// Lists released versions instead of those that S3 shows. A page may then end early, even without any.
     #[must_use]
     pub fn of_released(mut self) -> Self {
         self.released = true;
@@ -225,7 +228,14 @@ impl VersionLister {
             );
         }
         match &answer.resume {
-            None => Ok(true),
+            None => {
+                self.objects += 1;
+                if self.released && self.objects >= RELEASED_OBJECTS_MAX {
+                    self.draft.cut((pending.name, None));
+                    self.done = true;
+                }
+                Ok(true)
+            }
             Some(resume) => {
                 pending.from.clone_from(resume);
                 self.queue.push_front(pending);
@@ -248,6 +258,12 @@ impl VersionLister {
             self.queue.pop_front();
             self.draft.add_prefix(prefix.clone(), (prefix, None));
         }
+    }
+
+    /// Whether the page has anything.
+    #[must_use]
+    pub fn has_any(&self) -> bool {
+        !self.draft.rows.is_empty()
     }
 
     /// The page.
