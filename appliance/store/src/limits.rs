@@ -29,6 +29,8 @@ pub const STREAM_IDLE_MS_MAX: u64 = 15 * 60 * 1_000;
 /// Journal frames a copy may be behind; then the journal goes on in a segment without it, or waits for it
 /// where no other disks have room.
 pub const LAG_FRAME_COUNT_MAX: usize = 64;
+/// Steps of a listing whose rows are all of one moment.
+pub const LIST_STEP_COUNT: usize = 16;
 /// Journal frames that a copy may lack of those acknowledged: behind by so many no further frame is built,
 /// and some are under way.
 pub const LACKED_FRAME_COUNT_MAX: usize = 2 * LAG_FRAME_COUNT_MAX + 16;

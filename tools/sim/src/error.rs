@@ -204,6 +204,12 @@ pub enum Violation {
         /// What the engine said.
         what: String,
     },
+    /// A disk is said not to have kept what it had confirmed, and power cuts were all that befell any of them.
+    #[error("disk {number}, which was never hurt, is said not to have kept what it had confirmed")]
+    Accused {
+        /// Its number, from 1.
+        number: u16,
+    },
     /// Compliance time ran ahead of true time or back.
     #[error("compliance time is {compliance_ms}, after {before_ms}, at true time {true_ms}")]
     Clock {

@@ -302,17 +302,17 @@ impl<'a> Life<'a> {
     }
 
     fn check_alarms(&self, machine: &Machine) -> Result<(), Violation> {
-        let contradiction = machine
-            .engine()
-            .status()
-            .alarms
-            .into_iter()
-            .find_map(|alarm| match alarm {
-                Alarm::IndexContradiction { what } => Some(what),
-                _ => None,
-            });
-        match contradiction {
-            Some(what) if !self.oracle.is_lenient() => Err(Violation::Index { what }),
+        let status = machine.engine().status();
+        let contradiction = status.alarms.iter().find_map(|alarm| match alarm {
+            Alarm::IndexContradiction { what } => Some(what.clone()),
+            _ => None,
+        });
+        let accused = status.disks.iter().find(|disk| disk.forgotten_frames > 0);
+        match (contradiction, accused) {
+            (Some(what), _) if !self.oracle.is_lenient() => Err(Violation::Index { what }),
+            (_, Some(disk)) if !self.hardware.was_ever_hurt() => Err(Violation::Accused {
+                number: disk.number,
+            }),
             _ => Ok(()),
         }
     }

@@ -11,6 +11,7 @@ use crate::index::list::{
     UploadLister, VersionLister,
 };
 use crate::index::rows::RowError;
+use crate::limits::LIST_STEP_COUNT;
 use crate::request::{
     Answer, ListWish, ListedObject, ListedUpload, ListedVersion, Page, Refusal, ReleasedVersion,
 };
@@ -40,12 +41,14 @@ impl Lister {
     }
 }
 
-/// Feeds a lister until it wants nothing more. What it was fed is not asked for again when the decision is made
-/// anew: a listing may have to read a million names of which none is shown.
+/// Feeds a lister until it wants nothing more. Of few steps a page is made from the rows of one moment. With more of
+/// them what it was fed is not asked for again when the decision is made anew: a listing may have to read a million
+/// names of which none is shown.
 fn drive(view: &View<'_>, begin: impl FnOnce() -> Lister) -> Result<Lister, Stop> {
     let known = view.gathered.lister.take();
+    let mut goes_on = known.is_some();
     let mut lister = known.unwrap_or_else(begin);
-    let mut fed = false;
+    let mut fed = 0;
     loop {
         let scans = lister.next();
         if scans.is_empty() {
@@ -54,13 +57,17 @@ fn drive(view: &View<'_>, begin: impl FnOnce() -> Lister) -> Result<Lister, Stop
         match answers(view, &scans) {
             Ok(answers) => lister.feed(answers)?,
             Err(missing) => {
-                view.gathered.lister.replace(Some(lister));
-                view.gathered.is_used_up.set(fed);
-                let wanted = if fed { scans } else { missing };
+                let is_used_up = goes_on && fed > 0;
+                view.gathered.is_used_up.set(is_used_up);
+                if goes_on {
+                    view.gathered.lister.replace(Some(lister));
+                }
+                let wanted = if is_used_up { scans } else { missing };
                 return Err(Stop::Need(wanted.into_iter().map(Need::Range).collect()));
             }
         }
-        fed = true;
+        fed += 1;
+        goes_on |= fed == LIST_STEP_COUNT;
     }
 }
 

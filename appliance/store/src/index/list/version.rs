@@ -44,7 +44,9 @@ struct Pending {
     object: ObjectId,
     /// Next key in the table of versions.
     from: Vec<u8>,
-    /// The first version from here on that is not released is the current one.
+    /// It is read from its newest version on: the first one that is not released is the current one.
+    begins: bool,
+    /// That one was not met yet.
     at_newest: bool,
     /// The current version as the name's row says.
     current: Option<VersionId>,
@@ -187,7 +189,8 @@ impl VersionLister {
             self.queue.push_back(Pending {
                 name: name.to_vec(),
                 object: row.object,
-                at_newest: from.len() == keys::object(row.object).len(),
+                begins: from.len() == keys::object(row.object).len(),
+                at_newest: true,
                 from,
                 current: row.current.map(|current| current.version),
                 prefix,
@@ -215,8 +218,12 @@ impl VersionLister {
                 self.done = true;
                 return Ok(false);
             }
-            let newest = std::mem::take(&mut pending.at_newest) && !self.released;
-            let latest = newest || Some(row.version) == pending.current;
+            let newest = std::mem::take(&mut pending.at_newest);
+            // The row of the name may be of an earlier moment.
+            let latest = match pending.begins {
+                true => newest && !self.released,
+                false => Some(row.version) == pending.current,
+            };
             let marker = (pending.name.clone(), Some(row.version));
             self.draft.add_row(
                 ListedVersion {
