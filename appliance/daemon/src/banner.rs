@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use stele_store::recovery::OpenReport;
 
-use crate::client_env::{ClientFiles, quote};
+use crate::client_env::quote;
 use crate::control::protocol::Status;
 use crate::keys::KeySource;
 use crate::status::{disk_row, next_lines, people_lines, state_line};
@@ -21,6 +21,8 @@ use crate::vault::Directory;
 pub struct Facts<'a> {
     /// The vault.
     pub directory: &'a Directory,
+    /// The URL clients use.
+    pub endpoint: &'a str,
     /// Where it listens.
     pub address: SocketAddr,
     /// What holds its key.
@@ -73,7 +75,7 @@ fn heading(facts: &Facts<'_>) -> String {
         "Stele {}: an immutable backup vault, for evaluation only.\n\n  \
          address  {} (listening on {})\n  vault    {}\n  pool     {}\n",
         status.version,
-        ClientFiles::endpoint(facts.address.port()),
+        facts.endpoint,
         facts.address,
         facts.directory.path().display(),
         state_line(status),
@@ -251,6 +253,7 @@ mod tests {
         text(&Facts {
             directory,
             source: &KeySource::File,
+            endpoint: "https://localhost:9000",
             address,
             status,
             took,

@@ -89,7 +89,7 @@ fn lines(added: &ClientAdded, directory: &Directory) -> Zeroizing<String> {
     let files = ClientFiles {
         key_id: &added.client.key_id,
         secret: &added.secret.0,
-        port: added.port,
+        endpoint: &added.endpoint,
     };
     let settings = files.text(directory);
     let mut text = Zeroizing::new(String::with_capacity(settings.len() * 2 + 4_096));
@@ -234,7 +234,7 @@ mod tests {
         let added = ClientAdded {
             client: client(),
             secret: Secret("s3cr/t+".to_owned()),
-            port: 8443,
+            endpoint: "https://localhost:8443".to_owned(),
         };
         assert!(!format!("{added:?}").contains("s3cr"));
         let script = format!(

@@ -3,8 +3,10 @@
 //!
 //! Values keep their bytes: a path need not be UTF-8. What a shell could misread is quoted.
 
+use std::net::{IpAddr, SocketAddr};
 use std::os::unix::ffi::OsStrExt;
 
+use stele_gateway::tls::Tls;
 use zeroize::Zeroizing;
 
 use crate::error::Outcome;
@@ -28,8 +30,8 @@ pub struct ClientFiles<'a> {
     pub key_id: &'a str,
     /// Its secret.
     pub secret: &'a str,
-    /// The port the listener got.
-    pub port: u16,
+    /// The URL of the vault.
+    pub endpoint: &'a str,
 }
 
 /// Replaces the certificate files by one of these authorities, PEM, and one with those of the system behind
@@ -45,6 +47,21 @@ pub fn write_authorities(directory: &Directory, ca_pem: &str) -> Outcome<()> {
     files::replace(&directory.ca_bundle_file(), &bundle, 0o600)
 }
 
+/// The URL clients use: with the first of the names that the vault was told, else with the address that it
+/// listens on, else with localhost. What the certificate is not for is passed over, because no client would
+/// believe the vault under it.
+pub fn endpoint(address: SocketAddr, domains: &[String], tls: &Tls) -> String {
+    let ip = address.ip();
+    let listens = (!ip.is_unspecified() && !ip.is_loopback()).then(|| ip.to_string());
+    let mut said = domains.iter().map(String::as_str).chain(listens.as_deref());
+    let host = said.find(|host| tls.is_for(host)).unwrap_or("localhost");
+    let port = address.port();
+    match host.parse() {
+        Ok(IpAddr::V6(ip)) => format!("https://[{ip}]:{port}"),
+        _ => format!("https://{host}:{port}"),
+    }
+}
+
 impl ClientFiles<'_> {
     /// Replaces `client.env`; the certificate files that it names stand beside it before.
     ///
@@ -54,20 +71,14 @@ impl ClientFiles<'_> {
         files::replace(&directory.client_env(), &self.text(directory), 0o600)
     }
 
-    /// The URL clients use.
-    pub fn endpoint(port: u16) -> String {
-        format!("https://localhost:{port}")
-    }
-
     /// The lines of `client.env`. Where there is no key, none is named.
     pub fn text(&self, directory: &Directory) -> Zeroizing<Vec<u8>> {
         let (ca, bundle) = (directory.ca_file(), directory.ca_bundle_file());
-        let endpoint = Self::endpoint(self.port);
         let lines: [(&str, &[u8]); 7] = [
             ("AWS_ACCESS_KEY_ID", self.key_id.as_bytes()),
             ("AWS_SECRET_ACCESS_KEY", self.secret.as_bytes()),
             ("AWS_CA_BUNDLE", ca.as_os_str().as_bytes()),
-            ("AWS_ENDPOINT_URL", endpoint.as_bytes()),
+            ("AWS_ENDPOINT_URL", self.endpoint.as_bytes()),
             ("AWS_DEFAULT_REGION", REGION.as_bytes()),
             ("SSL_CERT_FILE", bundle.as_os_str().as_bytes()),
             ("RCLONE_CA_CERT", ca.as_os_str().as_bytes()),
@@ -136,12 +147,42 @@ mod tests {
     }
 
     #[test]
+    fn the_url_has_a_name_that_the_certificate_is_for() {
+        let names = ["vault.test", "192.0.2.7", "2001:db8::7"].map(str::to_owned);
+        let signed = rcgen::generate_simple_self_signed(names).expect("a certificate");
+        let key = signed.signing_key.serialize_der();
+        let tls = Tls::new(vec![signed.cert.der().to_vec()], &key);
+        let check = |listen: &str, domains: &[&str], expected: &str| {
+            let domains: Vec<String> = domains.iter().map(|name| (*name).to_owned()).collect();
+            let url = endpoint(listen.parse().expect("an address"), &domains, &tls);
+            assert_eq!(url, expected, "{listen} {domains:?}");
+        };
+        check("0.0.0.0:1", &["vault.test"], "https://vault.test:1");
+        check(
+            "192.0.2.7:1",
+            &["other.test", "vault.test"],
+            "https://vault.test:1",
+        );
+        check("192.0.2.7:1", &["other.test"], "https://192.0.2.7:1");
+        check("[2001:db8::7]:1", &[], "https://[2001:db8::7]:1");
+        for listen in [
+            "192.0.2.8:1",
+            "127.0.0.1:1",
+            "[::1]:1",
+            "0.0.0.0:1",
+            "[::]:1",
+        ] {
+            check(listen, &["other.test"], "https://localhost:1");
+        }
+    }
+
+    #[test]
     fn where_no_key_is_left_none_is_named() {
         let directory = Directory::new(std::path::Path::new("/v")).expect("named");
         let client = ClientFiles {
             key_id: "",
             secret: "",
-            port: 8443,
+            endpoint: "https://localhost:8443",
         };
         let text = client.text(&directory);
         assert!(text.starts_with(b"AWS_CA_BUNDLE=/v/ca.pem\n"));
@@ -157,7 +198,7 @@ mod tests {
         let client = ClientFiles {
             key_id: "STELEKEY",
             secret: "a+b/c=",
-            port: 8443,
+            endpoint: "https://localhost:8443",
         };
         write_authorities(&directory, "PEM\n").expect("written");
         client.write(&directory).expect("written");

@@ -1,7 +1,6 @@
 //! How a served vault is: the engine's read model, put into the words of the control socket together
 //! with what only the serving process knows.
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use stele_device::clock::Clock;
@@ -22,7 +21,6 @@ use stele_store::status::{
 
 use crate::advice::Commands;
 use crate::bays::{Bay, Bays, Seat, seats};
-use crate::client_env::ClientFiles;
 use crate::control::protocol::{
     ClockStatus, CounterStatus, DiskStatus, FillStatus, ForecastStatus, GatewayStatus,
     HealingStatus, IndexStatus, LogStatus, LostFrame, SlowStatus, Status,
@@ -65,10 +63,10 @@ impl Place {
     }
 
     /// The same place with its listener.
-    pub fn listening(self, address: SocketAddr, gateway: GatewayView) -> Place {
+    pub fn listening(self, endpoint: String, gateway: GatewayView) -> Place {
         Place {
             gateway,
-            endpoint: Some(ClientFiles::endpoint(address.port())),
+            endpoint: Some(endpoint),
             ..self
         }
     }

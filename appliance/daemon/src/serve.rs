@@ -27,7 +27,7 @@ use crate::banner::{self, Facts};
 use crate::bays::Bays;
 use crate::bell::Bell;
 use crate::certificate::{self, Identity};
-use crate::client_env::{ClientFiles, REGION as REGION_DEFAULT};
+use crate::client_env::{self, ClientFiles, REGION as REGION_DEFAULT};
 use crate::clients::Published;
 use crate::clients::registrar::Registrar;
 use crate::clients::{self, Clients};
@@ -276,13 +276,14 @@ fn face(
         address: listen,
         source,
     })?;
+    let endpoint = client_env::endpoint(address, domains, &tls.told().borrow());
     let files = ClientFiles {
         key_id: &first,
         secret: secrets
             .get(&first)
             .map(|secret| secret.as_str())
             .unwrap_or_default(),
-        port: address.port(),
+        endpoint: &endpoint,
     };
     let control = {
         let _context = runtime.enter();
@@ -292,13 +293,14 @@ fn face(
     // Whoever sees the new file finds everything else in its place.
     tls.write_authorities()?;
     files.write(directory)?;
-    let place = place.listening(address, warden.view());
+    let place = place.listening(endpoint.clone(), warden.view());
     let desk = Arc::new(Desk::new(link.clone()));
     let mut status = live_status(&link.status_now()?, &place);
     status.people = desk.summary().ok();
     let facts = Facts {
         source: place.keys(),
         directory,
+        endpoint: &endpoint,
         address,
         status: &status,
         took: started.elapsed(),
@@ -312,7 +314,7 @@ fn face(
             registrar: Arc::new(Registrar::new(
                 link.clone(),
                 (keys, door.register),
-                address.port(),
+                endpoint,
                 clients,
             )),
             tls,

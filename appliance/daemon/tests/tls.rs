@@ -37,8 +37,12 @@ impl Authority {
     }
 
     fn issue(&self) -> (CertificateDer<'static>, String, KeyPair) {
+        self.issue_for("localhost")
+    }
+
+    fn issue_for(&self, name: &str) -> (CertificateDer<'static>, String, KeyPair) {
         let key = KeyPair::generate().expect("a key");
-        let params = CertificateParams::new(["localhost".to_owned()]).expect("a name");
+        let params = CertificateParams::new([name.to_owned()]).expect("a name");
         let certificate = params.signed_by(&key, &self.issuer).expect("signed");
         (certificate.der().clone(), certificate.pem(), key)
     }
@@ -164,6 +168,40 @@ fn an_installed_certificate_is_shown_to_new_connections_and_after_a_restart() {
     let server = Server::start(&place);
     assert_eq!(caller(&authority.der).asks(server.address()), Ok(403));
     assert!(verb(&place, "show", &[]).contains("certificate installed"));
+}
+
+#[test]
+fn clients_are_told_the_name_that_the_certificate_is_for() {
+    let place = Place::with_vault();
+    let domains = ["--domain", "other.test", "--domain", "vault.test"];
+    let check = |server: &Server, name: &str| {
+        let url = format!("https://{name}:{}", server.address().port());
+        assert_eq!(server.env["AWS_ENDPOINT_URL"], url);
+        assert_eq!(place.status()["endpoint"], url);
+        assert!(
+            server.said().contains(&format!("address  {url} ")),
+            "{}",
+            server.said()
+        );
+        let vault = text(&place.vault);
+        let printed = succeed(&["client", "add", "--vault", vault, "--name", "n"]);
+        assert!(
+            printed.contains(&format!("AWS_ENDPOINT_URL={url}\n")),
+            "{url}"
+        );
+    };
+    let server = Server::start_with(&place, &domains);
+    // The vault's own certificate is for localhost.
+    check(&server, "localhost");
+    let (_, chain, key) = Authority::new().issue_for("vault.test");
+    let chain = written(&place, "chain.pem", &chain);
+    let key = written(&place, "key.pem", &key.serialize_pem());
+    verb(&place, "install", &[text(&chain), text(&key)]);
+    assert!(server.end(Signal::SIGTERM).success());
+    let server = Server::start_with(&place, &domains);
+    check(&server, "vault.test");
+    assert!(server.end(Signal::SIGTERM).success());
+    check(&Server::start(&place), "localhost");
 }
 
 #[test]

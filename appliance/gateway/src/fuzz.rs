@@ -4,6 +4,7 @@
 //! say; the driver (`examples/gateway_fuzz`) mutates the samples and looks at the memory of the process.
 
 use std::convert::Infallible;
+use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::body::Incoming;
@@ -25,7 +26,7 @@ use crate::claim::{Claim, SigningKey};
 use crate::front::check_document;
 use crate::guard::host::{Domains, to_path_style};
 use crate::guard::inspect;
-use crate::limits::DOMAINS;
+use crate::limits::{DOMAINS, HEAD_MS_MAX};
 use crate::message::ChecksumKind;
 use crate::server::http;
 use crate::text::query_pairs;
@@ -138,7 +139,7 @@ fn connection(input: &[u8]) {
         client.write_all(input).await.expect("there is room for it");
         drop(client);
         let service = hyper::service::service_fn(|request| async { looked_at(request) });
-        let connection = http(h2)
+        let connection = http(h2, Duration::from_millis(HEAD_MS_MAX))
             .serve_connection(TokioIo::new(server), service)
             .into_owned();
         connection.await.ok();

@@ -55,6 +55,10 @@ pub struct GatewayConfig {
     pub drain: Duration,
     /// Time after which an HTTP/2 connection without a request is closed.
     pub idle: Duration,
+    /// Time in which a TLS handshake must be over.
+    pub handshake: Duration,
+    /// Time in which a request head must arrive.
+    pub head: Duration,
 }
 
 impl GatewayConfig {
@@ -70,6 +74,8 @@ impl GatewayConfig {
             connections_per_source_max: CONNECTIONS_PER_SOURCE_MAX,
             drain: Duration::from_millis(DRAIN_MS),
             idle: Duration::from_millis(H2_IDLE_MS_MAX),
+            handshake: Duration::from_millis(HANDSHAKE_MS_MAX),
+            head: Duration::from_millis(HEAD_MS_MAX),
         }
     }
 }
@@ -107,6 +113,14 @@ pub struct Gateway {
     front: Arc<Front>,
     places: Places,
     drain: Duration,
+    deadlines: Deadlines,
+}
+
+/// How long one connection may take for what.
+#[derive(Clone, Copy)]
+struct Deadlines {
+    handshake: Duration,
+    head: Duration,
     idle: Duration,
 }
 
@@ -142,7 +156,11 @@ impl Gateway {
             )),
             places: Places::new(config.connections_max, config.connections_per_source_max),
             drain: config.drain,
-            idle: config.idle,
+            deadlines: Deadlines {
+                handshake: config.handshake,
+                head: config.head,
+                idle: config.idle,
+            },
         })
     }
 
@@ -181,7 +199,7 @@ impl Gateway {
                 front: Arc::clone(&self.front),
                 acceptor: TlsAcceptor::from(self.tls.now()),
                 watcher: graceful.watcher(),
-                idle: self.idle,
+                deadlines: self.deadlines,
                 _place: place,
             };
             connections.spawn(connection.run(stream));
@@ -245,7 +263,7 @@ struct Connection {
     front: Arc<Front>,
     acceptor: TlsAcceptor,
     watcher: Watcher,
-    idle: Duration,
+    deadlines: Deadlines,
     _place: Place,
 }
 
@@ -255,8 +273,12 @@ impl Connection {
             tracing::debug!(%error, "no TCP_NODELAY");
         }
         let stream = Paced::new(stream);
-        let most = Duration::from_millis(HANDSHAKE_MS_MAX);
-        let stream = match timeout(most, self.acceptor.accept(stream)).await {
+        let Deadlines {
+            handshake,
+            head,
+            idle,
+        } = self.deadlines;
+        let stream = match timeout(handshake, self.acceptor.accept(stream)).await {
             Ok(Ok(stream)) => stream,
             Ok(Err(error)) => {
                 tracing::debug!(%error, "TLS handshake failed");
@@ -265,7 +287,7 @@ impl Connection {
             Err(_elapsed) => return,
         };
         let h2 = stream.get_ref().1.alpn_protocol() == Some(ALPN_H2);
-        let builder = http(h2);
+        let builder = http(h2, head);
         let (front, peer) = (self.front, self.peer);
         let activity = Activity::new();
         let running = activity.clone();
@@ -282,12 +304,12 @@ impl Connection {
                 }
             }
             // No request runs, so nothing is cut off.
-            () = activity.quiet(self.idle), if h2 => {}
+            () = activity.quiet(idle), if h2 => {}
         }
     }
 }
 
-pub(crate) fn http(h2: bool) -> auto::Builder<TokioExecutor> {
+pub(crate) fn http(h2: bool, head: Duration) -> auto::Builder<TokioExecutor> {
     let builder = auto::Builder::new(TokioExecutor::new());
     let mut builder = if h2 {
         builder.http2_only()
@@ -297,13 +319,13 @@ pub(crate) fn http(h2: bool) -> auto::Builder<TokioExecutor> {
     builder
         .http1()
         .timer(TokioTimer::new())
-        .header_read_timeout(Duration::from_millis(HEAD_MS_MAX))
+        .header_read_timeout(head)
         .max_headers(HEADERS_MAX + 16)
         .max_buf_size(H1_BUFFER_BYTES);
     builder
         .http2()
         .timer(TokioTimer::new())
-        .keep_alive_interval(Duration::from_millis(HEAD_MS_MAX))
+        .keep_alive_interval(head)
         .max_concurrent_streams(H2_STREAMS_MAX)
         .initial_stream_window_size(H2_STREAM_WINDOW_BYTES)
         .initial_connection_window_size(H2_CONNECTION_WINDOW_BYTES)

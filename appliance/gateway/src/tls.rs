@@ -3,10 +3,11 @@
 
 use std::sync::{Arc, PoisonError, RwLock};
 
+use rustls::client::verify_server_name;
 use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::server::WebPkiClientVerifier;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::server::{ParsedCertificate, WebPkiClientVerifier};
 use rustls::version::{TLS12, TLS13};
 use rustls::{RootCertStore, ServerConfig, SupportedProtocolVersion};
 use serde::{Deserialize, Serialize};
@@ -149,6 +150,17 @@ impl Tls {
             _ if now > last => Err(TlsFault::Expired),
             _ => Ok(()),
         }
+    }
+
+    /// Whether the certificate is for this name, or this address.
+    #[must_use]
+    pub fn is_for(&self, host: &str) -> bool {
+        let (Some(leaf), Ok(host)) = (self.chain_der.first(), ServerName::try_from(host)) else {
+            return false;
+        };
+        let leaf = CertificateDer::from(leaf.as_slice());
+        ParsedCertificate::try_from(&leaf)
+            .is_ok_and(|leaf| verify_server_name(&leaf, &host).is_ok())
     }
 
     pub(crate) fn config(&self) -> Result<Arc<ServerConfig>, TlsFault> {

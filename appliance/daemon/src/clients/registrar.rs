@@ -26,7 +26,7 @@ pub struct Registrar {
     link: Link,
     gateway: stele_gateway::Clients,
     published: Published,
-    port: u16,
+    endpoint: String,
     /// The register that counts. Whoever changes it holds it until the change is known everywhere.
     clients: Mutex<Clients>,
 }
@@ -36,14 +36,14 @@ impl Registrar {
     pub fn new(
         link: Link,
         (gateway, published): (stele_gateway::Clients, Published),
-        port: u16,
+        endpoint: String,
         clients: Clients,
     ) -> Registrar {
         Registrar {
             link,
             gateway,
             published,
-            port,
+            endpoint,
             clients: Mutex::new(clients),
         }
     }
@@ -94,7 +94,7 @@ impl Registrar {
         Ok(ClientReply::Added(Box::new(ClientAdded {
             client: client.unwrap_or_default(),
             secret: Secret(secret.as_str().to_owned()),
-            port: self.port,
+            endpoint: self.endpoint.clone(),
         })))
     }
 

@@ -116,8 +116,8 @@ pub struct ClientAdded {
     pub client: ClientStatus,
     /// Its secret; it is said once.
     pub secret: Secret,
-    /// Port of the listener.
-    pub port: u16,
+    /// The URL of the vault.
+    pub endpoint: String,
 }
 
 /// A secret, which `Debug` does not print.

@@ -6,6 +6,38 @@ use aws_lc_rs::{digest, hmac};
 
 use super::{Place, Server, exchange_slowly};
 
+/// An answer.
+pub struct Reply {
+    pub status: u16,
+    pub body: Vec<u8>,
+    head: String,
+}
+
+impl Reply {
+    /// A header by its name in lower case.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let mut lines = self.head.lines().filter_map(|line| line.split_once(": "));
+        lines.find_map(|(found, value)| (found == name).then_some(value))
+    }
+
+    /// The body as text.
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
+    /// Status, and the code of S3 where it was refused.
+    pub fn outcome(&self) -> (u16, String) {
+        let text = self.text();
+        let code = text
+            .split_once("<Code>")
+            .and_then(|(_, rest)| rest.split_once("</Code>"));
+        (
+            self.status,
+            code.map(|(code, _)| code.to_owned()).unwrap_or_default(),
+        )
+    }
+}
+
 /// A client of one server.
 #[derive(Clone)]
 pub struct Client {
@@ -108,14 +140,33 @@ impl Client {
         parts: &[&[u8]],
         before: &mut dyn FnMut(usize),
     ) -> Option<(u16, Vec<u8>)> {
-        let (head, body) = self.reply(method, path, parts, before)?;
+        let (head, body) = self.reply(method, path, &[], parts, before)?;
         let status = head.split(' ').nth(1)?.parse().ok()?;
         Some((status, body))
     }
 
+    /// One request with further headers, all of them signed; the parameters of its path are in order, each with
+    /// a value.
+    pub fn request(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> Reply {
+        let reply = self.reply(method, path, headers, &[body], &mut |_| {});
+        let (head, body) = reply.expect("answered");
+        let status = head.split(' ').nth(1).and_then(|code| code.parse().ok());
+        Reply {
+            status: status.expect("a status"),
+            body,
+            head,
+        }
+    }
+
     /// Stores something; the receipt that the answer carries.
     pub fn put_for_receipt(&self, path: &str, body: &[u8]) -> Option<String> {
-        let (head, _) = self.reply("PUT", path, &[body], &mut |_| {})?;
+        let (head, _) = self.reply("PUT", path, &[], &[body], &mut |_| {})?;
         assert!(head.starts_with("HTTP/1.1 200"), "{head}");
         let mut lines = head.lines();
         let value = lines.find_map(|line| line.strip_prefix("x-stele-receipt: "))?;
@@ -183,6 +234,7 @@ impl Client {
         &self,
         method: &str,
         path: &str,
+        more: &[(&str, &str)],
         parts: &[&[u8]],
         before: &mut dyn FnMut(usize),
     ) -> Option<(String, Vec<u8>)> {
@@ -191,17 +243,29 @@ impl Client {
         let (resource, query) = path.split_once('?').unwrap_or((path, ""));
         let host = format!("localhost:{}", self.address.port());
         let (date, payload) = (date(), sha256(body));
-        let names = "host;x-amz-content-sha256;x-amz-date";
-        let headers = format!("host:{host}\nx-amz-content-sha256:{payload}\nx-amz-date:{date}\n");
+        let mut signed = vec![
+            ("host", host.as_str()),
+            ("x-amz-content-sha256", payload.as_str()),
+            ("x-amz-date", date.as_str()),
+        ];
+        signed.extend(more);
+        signed.sort_unstable();
+        let names: Vec<&str> = signed.iter().map(|(name, _)| *name).collect();
+        let names = names.join(";");
+        let lines = |colon: &str, end: &str| -> String {
+            let line = |(name, value): &(&str, &str)| [*name, colon, *value, end].concat();
+            signed.iter().map(line).collect()
+        };
+        let headers = lines(":", "\n");
         let canonical = format!("{method}\n{resource}\n{query}\n{headers}\n{names}\n{payload}");
         let scope = format!("{}/us-east-1/s3/aws4_request", &date[..8]);
         let hashed = sha256(canonical.as_bytes());
         let text = format!("AWS4-HMAC-SHA256\n{date}\n{scope}\n{hashed}");
         let signature = self.sign(&scope, &text);
         let id = &self.id;
+        let headers = lines(": ", "\r\n");
         let head = format!(
-            "{method} {path} HTTP/1.1\r\nhost: {host}\r\nx-amz-date: {date}\r\n\
-             x-amz-content-sha256: {payload}\r\nauthorization: AWS4-HMAC-SHA256 \
+            "{method} {path} HTTP/1.1\r\n{headers}authorization: AWS4-HMAC-SHA256 \
              Credential={id}/{scope}, SignedHeaders={names}, Signature={signature}\r\n\
              content-length: {}\r\nconnection: close\r\n\r\n",
             body.len()
@@ -226,6 +290,11 @@ impl Client {
         });
         hex(&key)
     }
+}
+
+/// The value of `x-amz-checksum-sha256` of some bytes.
+pub fn checksum(bytes: &[u8]) -> String {
+    base64_simd::STANDARD.encode_to_string(digest::digest(&digest::SHA256, bytes))
 }
 
 /// Now, as `YYYYMMDDTHHMMSSZ`.

@@ -8,6 +8,7 @@ mod world;
 mod buckets;
 mod checksums;
 mod copies;
+mod deadlines;
 mod deletes;
 mod http2;
 mod integrity;

@@ -282,3 +282,39 @@ async fn nothing_is_done_to_objects_that_a_vault_does_not_do() {
         world.call(call).await.expect(200);
     }
 }
+
+#[tokio::test]
+async fn what_the_rest_of_a_request_makes_impossible_is_refused() {
+    let world = World::start().await;
+    world.bucket("locked").await;
+    world.bucket("plain").await;
+    let check = async |call: Call, status: u16, code: &str| {
+        world.call(call).await.refused(status, code);
+    };
+    for status in ["Enabled", "Suspended"] {
+        let versioning = Call::bucket("PUT", "plain")
+            .query("versioning", "")
+            .document(&format!(
+                "<VersioningConfiguration><Status>{status}</Status></VersioningConfiguration>"
+            ));
+        check(versioning, 501, "NotImplemented").await;
+    }
+    let tags = document("tagging");
+    let chunked = Call::object("PUT", "locked", "key")
+        .query("tagging", "")
+        .payload("STREAMING-UNSIGNED-PAYLOAD-TRAILER")
+        .header("content-encoding", "aws-chunked")
+        .header("x-amz-decoded-content-length", &tags.len().to_string())
+        .header("x-amz-trailer", "x-amz-checksum-crc32")
+        .body(format!("{:x}\r\n{tags}\r\n0\r\n\r\n", tags.len()));
+    check(chunked, 501, "NotImplemented").await;
+    let point = "arn:aws:s3:us-east-1:123456789012:accesspoint/point";
+    check(Call::object("GET", point, "key"), 400, "InvalidBucketName").await;
+    let copy = Call::object("PUT", "locked", "key")
+        .header("x-amz-copy-source", &format!("{point}/object/key"));
+    check(copy, 501, "NotImplemented").await;
+    let directory = "<CreateBucketConfiguration><Location><Name>a</Name><Type>AvailabilityZone</Type>\
+                     </Location></CreateBucketConfiguration>";
+    let directory = Call::bucket("PUT", "other").body(directory);
+    check(directory, 501, "NotImplemented").await;
+}
