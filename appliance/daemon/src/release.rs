@@ -46,7 +46,7 @@ fn undo(args: &UndoArgs) -> Outcome<Unreleased> {
             which: which.clone(),
         };
         let done = match ask(&args.vault, question) {
-            Ok(DeskReply::Unreleased(done)) => done,
+            Ok(DeskReply::Unreleased(done)) => *done,
             Ok(_) => return Err(Error::ControlAnswer),
             // What earlier questions did must be heard of.
             Err(error) if all.versions > 0 => Unreleased {

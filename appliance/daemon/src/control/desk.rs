@@ -309,7 +309,7 @@ pub enum DeskReply {
     /// Released versions.
     Released(ReleasedList),
     /// Releases that were taken back.
-    Unreleased(Unreleased),
+    Unreleased(Box<Unreleased>),
     /// A request.
     Request(Box<RequestShown>),
     /// A text.

@@ -62,7 +62,7 @@ impl Desk {
         if undone.versions > 0 && undone.next.is_none() {
             undone.words = self.open_erasures()?;
         }
-        Ok(DeskReply::Unreleased(undone))
+        Ok(DeskReply::Unreleased(Box::new(undone)))
     }
 
     fn undo_many(

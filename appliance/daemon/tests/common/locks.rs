@@ -82,7 +82,7 @@ pub fn shown(reply: &Reply) -> Option<Retention> {
 }
 
 /// The lock headers of an upload.
-pub fn headers<'h>(wish: Wish, until: Option<&'h str>) -> Vec<(&'h str, &'h str)> {
+pub fn headers(wish: Wish, until: Option<&str>) -> Vec<(&str, &str)> {
     let mut headers = Vec::new();
     if let (Some(retention), Some(until)) = (wish.retention, until) {
         headers.push(("x-amz-object-lock-mode", retention.mode()));

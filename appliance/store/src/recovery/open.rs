@@ -149,8 +149,9 @@ fn open_once(
     } = found;
     let replayed = read.replayed;
     for (slot, frames) in replayed.forgotten() {
-        let disk = pool.member_at(slot).map(|member| member.disk);
-        disk.map(|disk| *forgotten.entry(disk).or_default() += frames);
+        if let Some(member) = pool.member_at(slot) {
+            *forgotten.entry(member.disk).or_default() += frames;
+        }
     }
     for member in &mut pool.members {
         member.forgotten_frames = forgotten.get(&member.disk).copied().unwrap_or(0);

@@ -8,7 +8,7 @@ use crate::index::MergedScan;
 use crate::index::Scan;
 use crate::index::list::{
     ListWish as IndexWish, ListedVersion as IndexVersion, ObjectLister, Page as IndexPage,
-    UploadLister, VersionLister,
+    UploadLister, VersionLister, VersionMarker,
 };
 use crate::index::rows::RowError;
 use crate::limits::LIST_STEP_COUNT;
@@ -184,7 +184,7 @@ fn version_page(
     bucket: BucketId,
     wish: &ListWish,
     released: bool,
-) -> Result<IndexPage<IndexVersion, (Vec<u8>, Option<VersionId>)>, Stop> {
+) -> Result<IndexPage<IndexVersion, VersionMarker>, Stop> {
     let after = wish.after_version.as_deref().and_then(VersionId::parse_hex);
     let begin = || {
         let lister = VersionLister::new(bucket, &index_wish(wish), after);
