@@ -159,8 +159,8 @@ fn commits_between_the_pieces_neither_mislead_a_walk_nor_make_it_begin_anew() {
             590,
         ]
         .into_iter()
-        .enumerate()
-        .map(|(n, key)| (Table::Names, key, (n as u32 + pieces) % 3))
+        .zip(0_u32..)
+        .map(|(key, n)| (Table::Names, key, (n + pieces) % 3))
         .map(|(table, key, kind)| (table, key, (kind > 0).then_some(value)))
         .chain([
             (Table::Buckets, pieces, Some(value)),
