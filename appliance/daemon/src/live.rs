@@ -11,6 +11,7 @@ use stele_gateway::wire::Confined;
 use stele_store::engine::{FillProgress, LEFT_BEHIND};
 use stele_store::forecast::Outlook;
 use stele_store::heal::Lost;
+use stele_store::heal::rows::RowsVerified;
 use stele_store::index::IndexUsage;
 use stele_store::index::message::MirrorState;
 use stele_store::pool::MemberState;
@@ -23,7 +24,7 @@ use crate::advice::Commands;
 use crate::bays::{Bay, Bays, Seat, seats};
 use crate::control::protocol::{
     ClockStatus, CounterStatus, DiskStatus, FillStatus, ForecastStatus, GatewayStatus,
-    HealingStatus, IndexStatus, LogStatus, LostFrame, SlowStatus, Status,
+    HealingStatus, IndexStatus, LogStatus, LostFrame, RowsVerifiedStatus, SlowStatus, Status,
 };
 use crate::gateway::process::{GatewayState, GatewayView};
 use crate::keys::KeySource;
@@ -115,7 +116,10 @@ pub fn live_status(engine: &EngineStatus, place: &Place) -> Status {
         tls: None,
         buckets: Some(engine.buckets),
         tiers: Vec::new(),
-        index: engine.index.as_ref().map(index),
+        index: engine
+            .index
+            .as_ref()
+            .map(|usage| index(usage, engine.heal.rows)),
         counters: Some(CounterStatus {
             frames: counters.frames,
             records: counters.records,
@@ -313,7 +317,7 @@ pub fn alarm(alarm: &Alarm) -> String {
              stele-inspect audit"
         ),
         Alarm::IndexContradiction { what } => {
-            format!("index and journal contradict each other ({what}); the index was made anew")
+            format!("the index contradicts the journal or itself ({what}); it was made anew")
         }
         Alarm::IndexRebuilt { at } => {
             let at = instant(at.get());
@@ -363,7 +367,7 @@ pub fn alarm(alarm: &Alarm) -> String {
     }
 }
 
-fn index(usage: &IndexUsage) -> IndexStatus {
+fn index(usage: &IndexUsage, verified: Option<RowsVerified>) -> IndexStatus {
     let word = |mirror: &MirrorState| match mirror {
         MirrorState::Active => "active",
         MirrorState::Stale => "stale",
@@ -379,6 +383,10 @@ fn index(usage: &IndexUsage) -> IndexStatus {
             .map(|mirror| word(mirror).to_owned())
             .collect(),
         repaired_pages: usage.repaired_pages,
+        verified: verified.map(|last| RowsVerifiedStatus {
+            at_ms: last.at.get(),
+            rows: last.rows,
+        }),
     }
 }
 

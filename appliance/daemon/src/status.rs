@@ -7,8 +7,8 @@ use serde::Serialize;
 use stele_device::keyprovider::AnchorKind;
 
 use crate::control::protocol::{
-    DiskStatus, FillStatus, ForecastStatus, GatewayStatus, HealingStatus, NextStep, OpeningStatus,
-    PeopleSummary, SlowStatus, Status,
+    DiskStatus, FillStatus, ForecastStatus, GatewayStatus, HealingStatus, IndexStatus, NextStep,
+    OpeningStatus, PeopleSummary, SlowStatus, Status,
 };
 use crate::control::socket::ask_status;
 use crate::error::Outcome;
@@ -75,11 +75,7 @@ fn as_text(status: &Status) -> String {
         text.push_str(&format!("buckets  {buckets}{}\n", tiers(&status.tiers)));
     }
     if let Some(index) = &status.index {
-        let (used, room) = (size(index.file_bytes), size(index.capacity_bytes));
-        text.push_str(&format!(
-            "index    {used} of {room}, {}\n",
-            index.mirrors.join(" and ")
-        ));
+        text.push_str(&index_line(index));
     }
     if let Some(counters) = &status.counters {
         let (other, refused) = (counters.reads_from_other_copy, counters.reads_refused);
@@ -292,6 +288,16 @@ pub fn next_lines(status: &Status) -> String {
     status.next.iter().map(line).collect()
 }
 
+fn index_line(index: &IndexStatus) -> String {
+    let (used, room) = (size(index.file_bytes), size(index.capacity_bytes));
+    let mirrors = index.mirrors.join(" and ");
+    let verified = match &index.verified {
+        Some(last) => format!("all {} rows verified on {}", last.rows, instant(last.at_ms)),
+        None => "its rows not verified since the start".to_owned(),
+    };
+    format!("index    {used} of {room}, {mirrors}; {verified}\n")
+}
+
 fn healing_lines(healing: &HealingStatus) -> String {
     let mut text = format!(
         "healing  {} verified and {} ({} pieces) repaired since the start",
@@ -405,7 +411,7 @@ pub fn instant(ms: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::control::protocol::LostFrame;
+    use crate::control::protocol::{LostFrame, RowsVerifiedStatus};
 
     #[test]
     fn sizes_are_put_into_round_words() {
@@ -447,6 +453,27 @@ mod tests {
         check(0, None, "resyncing 0 % (0 bytes of 3.0 GiB)");
         let half = "resyncing 43 % (1.3 GiB of 3.0 GiB, about 12 s left)";
         check((3 << 30) * 439 / 1000, Some(11_500), half);
+    }
+
+    #[test]
+    fn the_index_says_when_its_rows_were_last_verified() {
+        let mut index = IndexStatus {
+            row_bytes: 1,
+            file_bytes: 2 << 20,
+            capacity_bytes: 3 << 30,
+            mirrors: vec!["active".to_owned(), "stale".to_owned()],
+            repaired_pages: 0,
+            verified: None,
+        };
+        assert_eq!(
+            index_line(&index),
+            "index    2.0 MiB of 3.0 GiB, active and stale; its rows not verified since the start\n"
+        );
+        index.verified = Some(RowsVerifiedStatus { at_ms: 0, rows: 7 });
+        assert_eq!(
+            index_line(&index),
+            "index    2.0 MiB of 3.0 GiB, active and stale; all 7 rows verified on 1970-01-01 00:00:00 UTC\n"
+        );
     }
 
     #[test]

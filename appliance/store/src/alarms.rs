@@ -1,12 +1,12 @@
 //! What an operator must hear of: the newest alarms, and which of them nobody has written down yet.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
 
 use stele_format::statement::{Kind, Statement};
 use stele_format::units::{LogIndex, SegmentId, UnixMillis};
 
 use crate::engine::{Engine, Waits};
-use crate::index::ApplyError;
 use crate::policy::Right;
 use crate::policy::witness::WitnessRefusal;
 use crate::pool::Member;
@@ -94,7 +94,7 @@ pub enum Alarm {
         /// When, by the compliance clock.
         at: UnixMillis,
     },
-    /// The index contradicts the journal; it is made anew.
+    /// The index contradicts the journal, or does not hold what it states; it is made anew.
     IndexContradiction {
         /// Which rows, without names.
         what: String,
@@ -244,9 +244,9 @@ impl Alarms {
     }
 
     /// Index and journal contradict each other.
-    pub(crate) fn index_contradiction(&mut self, error: &ApplyError) {
+    pub(crate) fn index_contradiction(&mut self, what: &dyn fmt::Display) {
         self.push(Alarm::IndexContradiction {
-            what: error.to_string(),
+            what: what.to_string(),
         });
     }
 

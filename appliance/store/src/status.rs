@@ -7,6 +7,7 @@ use stele_format::units::{DiskId, PoolId, SegmentId, UnixMillis};
 pub use crate::alarms::Alarm;
 use crate::engine::{Counters, Engine, FillProgress};
 use crate::forecast::{Fill, forecast};
+use crate::heal::rows::RowsVerified;
 use crate::heal::schedule::HealCounts;
 use crate::index::IndexUsage;
 use crate::policy::{OwnerId, Usage};
@@ -163,6 +164,8 @@ pub struct HealStatus {
     /// Age of the oldest byte that was not read again since it was written or last read,
     /// milliseconds.
     pub oldest_unverified_ms: u64,
+    /// When all rows of the index were last read again since the start and were those it states.
+    pub rows: Option<RowsVerified>,
     /// The disk being filled, by its number from 1, and how far it has come.
     pub fill: Option<(u16, FillProgress)>,
     /// The disk being drained, by its number from 1, and how far it has come.
@@ -286,6 +289,7 @@ impl Engine {
             counts: self.healer.counts().clone(),
             segment: self.healer.segment(),
             oldest_unverified_ms: self.oldest_unverified_ms(),
+            rows: self.healer.rows.last(),
             fill: self
                 .fill_progress()
                 .map(|(disk, progress)| (number(disk), progress)),

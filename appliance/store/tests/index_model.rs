@@ -24,7 +24,7 @@ use stele_store::index::list::{ListWish, ObjectLister, PartLister, UploadLister,
 use stele_store::index::rows::{Leaves, PartRow, Released, UploadRow, VersionRow};
 use stele_store::index::{
     ApplyError, Bundle, DirectRows, Fact, IndexOptions, IndexReply, IndexRequest, IndexStore,
-    LiveRows, Memtable, MergedScan, QueryId, RowsError, Scan, SnapshotMeta, Table, apply,
+    LiveRows, Memtable, MergedScan, QueryId, RowsError, Scan, SnapshotMeta, Table, Verified, apply,
 };
 use stele_store::policy::{Mode, Retention};
 
@@ -423,6 +423,10 @@ impl Subject {
         let reply = self.store.execute(IndexRequest::Commit { rows, meta });
         assert!(matches!(reply, IndexReply::Committed { .. }), "{reply:?}");
         self.memtable.drop_frozen();
+        assert_eq!(&self.store.verify().unwrap(), self.store.triple());
+        // Further rows are read again between the commits.
+        let read = self.store.verify_on(5).unwrap();
+        assert!(!matches!(read, Verified::Otherwise { .. }), "{read:?}");
     }
 
     fn read(&self, scans: Vec<Scan>) -> Vec<MergedScan> {

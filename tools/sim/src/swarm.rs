@@ -205,6 +205,8 @@ impl Swarm {
                 open_ms: due_ms,
                 interval_ms: due_ms,
             },
+            // Few, so that commits come between.
+            index_rows: 16,
         }
     }
 

@@ -190,7 +190,9 @@ impl Trace {
                 self.note(format_args!("commit {rows:?} {meta:?}"));
                 self.bytes(&meta.extra);
             }
-            IndexRequest::Mirror(_) => self.note(format_args!("{request:?}")),
+            IndexRequest::Verify { .. } | IndexRequest::Mirror(_) => {
+                self.note(format_args!("{request:?}"))
+            }
         }
     }
 
@@ -202,6 +204,7 @@ impl Trace {
                 self.bytes(&triple.multiset);
                 self.note(format_args!("{usage:?}"));
             }
+            IndexReply::Verified(result) => self.note(format_args!("{result:?}")),
             IndexReply::Mirrored { usage } => self.note(format_args!("{usage:?}")),
             IndexReply::Failed { query, error } => {
                 self.note(format_args!("index {query:?} {error:?}"));

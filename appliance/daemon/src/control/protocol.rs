@@ -435,6 +435,18 @@ pub struct IndexStatus {
     pub mirrors: Vec<String>,
     /// Pages rewritten from the other mirror.
     pub repaired_pages: u64,
+    /// When all rows were last read again and were those it states; absent while that has not been since the start.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verified: Option<RowsVerifiedStatus>,
+}
+
+/// The last time that all rows of the index were read again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RowsVerifiedStatus {
+    /// When, by the compliance clock.
+    pub at_ms: u64,
+    /// How many there were.
+    pub rows: u64,
 }
 
 /// The process that faces the network.

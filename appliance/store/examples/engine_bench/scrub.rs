@@ -26,6 +26,7 @@ pub fn healing_at_once(due: Due) -> OpenOptions {
         scrub: Rates::UNBOUNDED,
         fill: Rates::UNBOUNDED,
         due,
+        ..HealPlan::default()
     };
     OpenOptions {
         heal,

@@ -13,9 +13,11 @@ use super::{DiskSlot, Engine, JobFor, StopState};
 use crate::draft::Draft;
 use crate::heal::frames::Judgement;
 use crate::heal::pace::{Pace, Rates};
+use crate::heal::rows::RowsCheck;
 use crate::heal::schedule::{Due, HealCounts, Schedule};
 use crate::heal::walk::{Ask, Extent, Mode, Walk};
 use crate::heal::{CopyAt, Identity, Outcome, Role};
+use crate::index::limits::VERIFY_ROWS;
 use crate::job::{Job, JudgeJob};
 use crate::limits::CLIENT_QUIET_MS;
 use crate::pool::{MemberState, Place, SegmentInfo};
@@ -36,6 +38,8 @@ pub struct HealPlan {
     pub fill: Rates,
     /// When segments are due.
     pub due: Due,
+    /// Rows of the index that are read again at once, at most.
+    pub index_rows: usize,
 }
 
 impl Default for HealPlan {
@@ -44,6 +48,7 @@ impl Default for HealPlan {
             scrub: Rates::SCRUB,
             fill: Rates::FILL,
             due: Due::default(),
+            index_rows: VERIFY_ROWS,
         }
     }
 }
@@ -90,7 +95,7 @@ pub(crate) enum Aim {
 /// Everything about healing that the engine remembers.
 #[derive(Default)]
 pub(crate) struct Healer {
-    plan: HealPlan,
+    pub(super) plan: HealPlan,
     running: Option<Running>,
     /// A fill with few runs left: while they are read, written and flushed, the next one learns where its frames lie.
     ending: Option<Running>,
@@ -98,13 +103,16 @@ pub(crate) struct Healer {
     scrub_pace: Pace,
     fill_pace: Pace,
     client_ms: Option<u64>,
+    pub(crate) rows: RowsCheck,
 }
 
 impl Healer {
-    pub(crate) fn new(plan: HealPlan) -> Self {
+    /// For an engine that begins at this time.
+    pub(crate) fn new(plan: HealPlan, now: UnixMillis) -> Self {
         Self {
             plan,
             schedule: Schedule::new(plan.due),
+            rows: RowsCheck::new(plan.due, now),
             ..Self::default()
         }
     }

@@ -30,6 +30,7 @@ mod spill;
 mod started_again;
 mod streams;
 mod tenants;
+mod verify;
 pub(crate) mod view;
 mod watch;
 mod wiping;
@@ -396,7 +397,7 @@ impl Engine {
             index_lost: false,
             cut_wanted: false,
             stranded: false,
-            healer: heal::Healer::new(parts.heal_plan),
+            healer: heal::Healer::new(parts.heal_plan, parts.compliance),
             fill: None,
             drain: None,
             reclaim: reclaim::Reclaim::new(idle.is_some()),
@@ -638,6 +639,7 @@ impl Engine {
             self.start_label_update();
         }
         self.pump_healing();
+        self.pump_rows_check();
         self.pump_fill();
         self.pump_drain();
         self.pump_reclaim();

@@ -546,6 +546,7 @@ impl Engine {
                 self.index_usage = Some(usage);
                 self.snapshot_committed();
             }
+            IndexReply::Verified(result) => self.rows_verified(result),
             IndexReply::Mirrored { usage } => self.index_usage = Some(usage),
             IndexReply::Failed {
                 query: Some(query), ..

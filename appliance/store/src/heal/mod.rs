@@ -13,6 +13,7 @@ pub(crate) mod discovery;
 pub(crate) mod frames;
 pub mod pace;
 pub(crate) mod roots;
+pub mod rows;
 pub mod schedule;
 pub(crate) mod walk;
 

@@ -55,5 +55,12 @@ pub const LIST_ROWS_MAX: usize = 1024;
 /// Objects of which a page of released versions says something at most: most have none, and each must be read.
 pub const RELEASED_OBJECTS_MAX: usize = 16_384;
 
+/// Rows read again in one piece when all rows are compared with what is stated: no more than a listing reads at
+/// once, since a client's question may have to wait for it.
+pub const VERIFY_ROWS: usize = LIST_ROWS_MAX;
+
+/// Bytes of keys and values after which such a piece ends, however few rows they are.
+pub const VERIFY_BYTES: u64 = 1 << 20;
+
 /// Objects whose versions are read in one step of a version listing.
 pub const LIST_OBJECTS_AT_ONCE_MAX: usize = 64;

@@ -32,6 +32,11 @@ pub enum IndexRequest {
         /// What the snapshot covers.
         meta: SnapshotMeta,
     },
+    /// Read on in the rows, to compare them all with what the file states.
+    Verify {
+        /// Rows at most.
+        rows_max: usize,
+    },
     /// Take this area in as a further mirror, in the place of one that is missing or failed.
     Mirror(Box<dyn Area>),
 }
@@ -49,6 +54,7 @@ impl std::fmt::Debug for IndexRequest {
                 )
             }
             IndexRequest::Commit { rows, meta } => write!(f, "Commit({rows:?}, {meta:?})"),
+            IndexRequest::Verify { rows_max } => write!(f, "Verify({rows_max} rows)"),
             IndexRequest::Mirror(area) => write!(f, "Mirror({} bytes)", area.len()),
         }
     }
@@ -71,6 +77,9 @@ pub enum IndexReply {
         /// Room and mirrors.
         usage: IndexUsage,
     },
+    /// A piece of the rows was read again. After an error, and where the rows are not those stated, nothing
+    /// is answered any more.
+    Verified(Result<Verified, IndexError>),
     /// The area was looked at; the mirrors say whether it was taken in.
     Mirrored {
         /// Room and mirrors.
@@ -82,6 +91,25 @@ pub enum IndexReply {
         query: Option<QueryId>,
         /// Why.
         error: IndexError,
+    },
+}
+
+/// How far the rows were compared with what the file states.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verified {
+    /// There is more to read.
+    Partly,
+    /// All were read, and count and hash are as stated.
+    AsStated {
+        /// Rows that count.
+        rows: u64,
+    },
+    /// All were read, and they are not the rows that commits wrote.
+    Otherwise {
+        /// Rows that were found.
+        found: u64,
+        /// Rows there should be.
+        stated: u64,
     },
 }
 

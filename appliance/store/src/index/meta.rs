@@ -138,6 +138,22 @@ impl Multiset {
         }
     }
 
+    /// A row, or none, is in the place of another one, or of none.
+    pub(crate) fn replace(
+        &mut self,
+        table: Table,
+        key: &[u8],
+        old: Option<&[u8]>,
+        new: Option<&[u8]>,
+    ) {
+        if let Some(new) = new {
+            self.add(table, key, new);
+        }
+        if let Some(old) = old {
+            self.remove(table, key, old);
+        }
+    }
+
     /// A row is gone.
     pub(crate) fn remove(&mut self, table: Table, key: &[u8], value: &[u8]) {
         self.row_bytes = self

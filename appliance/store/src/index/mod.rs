@@ -9,6 +9,8 @@
 //! - the index is a fold over the journal: [`apply::apply`] is its only mutator, live and in replay;
 //! - it is never trusted: a file that is absent, damaged, ahead of the journal or under another key
 //!   is rebuilt, and nothing but time is lost;
+//! - all its rows are read again on a schedule and compared with what it states; where they differ it is
+//!   rebuilt;
 //! - names reach a disk only inside encrypted pages, and `Debug` of no type here prints one.
 //!
 //! What may fail: every read and write of the file ([`IndexError`]); decoding of a row
@@ -36,7 +38,7 @@ pub use apply::{ApplyError, Rows, RowsError, apply};
 pub use bundle::{Bundle, MergedScan, Row, Scan, Scanned};
 pub use fact::Fact;
 pub use memtable::{DirectRows, FrozenRows, LiveRows, Memtable};
-pub use message::{IndexError, IndexReply, IndexRequest, IndexUsage, QueryId};
+pub use message::{IndexError, IndexReply, IndexRequest, IndexUsage, QueryId, Verified};
 pub use meta::{SnapshotMeta, Triple};
 pub use rows::Table;
 pub use store::{IndexOptions, IndexStore, NotOpened, Opened, Why};

@@ -8,6 +8,8 @@
 //!
 //! Runs on its own thread in the daemon and inline in the simulator.
 
+mod walk;
+
 use std::ops::Bound;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -21,10 +23,12 @@ use crate::index::codec::Malformed;
 use crate::index::crypt::INDEX_KEY_BYTES;
 use crate::index::limits::{EXTRA_BYTES_MAX, EXTRA_PIECE_BYTES, RESYNC_BYTES_MAX};
 use crate::index::memtable::FrozenRows;
-use crate::index::message::{IndexError, IndexReply, IndexRequest, IndexUsage};
+use crate::index::message::{IndexError, IndexReply, IndexRequest, IndexUsage, Verified};
 use crate::index::meta::{Multiset, SnapshotMeta, Triple};
 use crate::index::pages::{Found, Pages};
 use crate::index::rows::Table;
+
+use walk::Walk;
 
 type Bytes = &'static [u8];
 
@@ -209,6 +213,7 @@ impl File {
         rows: &FrozenRows,
         meta: &SnapshotMeta,
         set: Multiset,
+        mut walk: Option<&mut Walk>,
     ) -> Result<Triple, Failure> {
         // A view keeps old pages from being used again.
         self.tables.clear();
@@ -219,14 +224,13 @@ impl File {
             let mut stored = transaction.open_table(definition(table))?;
             for (key, value) in rows.changes(table) {
                 let old = match value {
-                    Some(value) => {
-                        set.add(table, key, value);
-                        stored.insert(key, value)?
-                    }
+                    Some(value) => stored.insert(key, value)?,
                     None => stored.remove(key)?,
                 };
-                if let Some(old) = old {
-                    set.remove(table, key, old.value());
+                let old = old.as_ref().map(redb::AccessGuard::value);
+                set.replace(table, key, old, value);
+                if let Some(walk) = &mut walk {
+                    walk.replace(table, key, old, value);
                 }
             }
         }
@@ -267,6 +271,8 @@ pub struct IndexStore {
     options: IndexOptions,
     triple: Triple,
     generation: u64,
+    /// All rows being read again.
+    walk: Option<Walk>,
 }
 
 impl std::fmt::Debug for IndexStore {
@@ -330,6 +336,7 @@ impl IndexStore {
             options,
             triple,
             generation: 0,
+            walk: None,
         };
         match store.reopen_file() {
             Ok(()) => Ok(Opened {
@@ -364,11 +371,12 @@ impl IndexStore {
             options,
             triple,
             generation: 0,
+            walk: None,
         };
         let result = guarded(|| {
             let mut file = File::open(&store.pages, options.cache_bytes)?;
             let rows = FrozenRows::default();
-            file.commit(&rows, &SnapshotMeta::default(), Multiset::default())?;
+            file.commit(&rows, &SnapshotMeta::default(), Multiset::default(), None)?;
             Ok(file)
         });
         match result {
@@ -439,6 +447,13 @@ impl IndexStore {
                 },
                 Err(error) => IndexReply::Failed { query: None, error },
             },
+            IndexRequest::Verify { rows_max } => {
+                let result = self.verify_on(rows_max);
+                if matches!(result, Err(_) | Ok(Verified::Otherwise { .. })) {
+                    self.give_up();
+                }
+                IndexReply::Verified(result)
+            }
             IndexRequest::Mirror(area) => {
                 if self.pages.add_mirror(area) {
                     self.take_mirrors_in();
@@ -507,8 +522,11 @@ impl IndexStore {
 
     fn try_commit(&mut self, rows: &FrozenRows, meta: &SnapshotMeta) -> Result<Triple, IndexError> {
         let set = Multiset::of(&self.triple);
+        let mut walk = self.walk.clone();
         let file = self.file.as_mut().ok_or(IndexError::Damaged)?;
-        guarded(|| file.commit(rows, meta, set))
+        let triple = guarded(|| file.commit(rows, meta, set, walk.as_mut()))?;
+        self.walk = walk;
+        Ok(triple)
     }
 
     /// Gives redb the rest of the area. Returns whether there was any.
@@ -532,6 +550,8 @@ impl IndexStore {
 
     /// Opens redb on what the last sync made durable.
     fn reopen_file(&mut self) -> Result<(), IndexError> {
+        // What was read of the file before says nothing of it now.
+        self.walk = None;
         if !self.pages.reopen() {
             return Err(IndexError::Damaged);
         }
@@ -546,31 +566,6 @@ impl IndexStore {
         Ok(())
     }
 
-    /// Recomputes count, hash and size from all rows. Anything but [`IndexStore::triple`] means that
-    /// the index is wrong.
-    ///
-    /// # Errors
-    /// [`IndexError::Damaged`].
-    pub fn verify(&self) -> Result<Triple, IndexError> {
-        guarded(|| {
-            let file = self.file()?;
-            let mut set = Multiset::default();
-            for table in Table::ALL {
-                for row in file.table(table)?.iter()? {
-                    let (key, value) = row?;
-                    set.add(table, key.value(), value.value());
-                }
-            }
-            let meta = file.read_triple()?.meta;
-            Ok(Triple {
-                meta,
-                rows: set.rows,
-                multiset: set.hash(),
-                row_bytes: set.row_bytes,
-            })
-        })
-    }
-
     /// Copies the file to a mirror that missed writes. Takes as long as writing the file does; small
     /// files are copied by the next commit anyway.
     ///
@@ -580,9 +575,9 @@ impl IndexStore {
         self.pages.resync().map_err(|_| IndexError::Damaged)
     }
 
-    /// A page that no mirror can give: nothing is answered any more, and what lies on the mirrors states
-    /// nothing, so that the next start fills the index from the journal, whether or not it would have
-    /// come upon the page.
+    /// A page that no mirror can give, or rows that are not those stated: nothing is answered any more, and
+    /// what lies on the mirrors states nothing, so that the next start fills the index from the journal,
+    /// whether or not it would have come upon it.
     fn give_up(&mut self) {
         if self.file.is_none() {
             return;
@@ -592,7 +587,7 @@ impl IndexStore {
         let made = guarded(|| {
             let mut file = File::open(&self.pages, self.options.cache_bytes)?;
             let rows = FrozenRows::default();
-            file.commit(&rows, &SnapshotMeta::default(), Multiset::default())?;
+            file.commit(&rows, &SnapshotMeta::default(), Multiset::default(), None)?;
             Ok(file)
         });
         // Where even that fails the next start finds nothing it can open.
