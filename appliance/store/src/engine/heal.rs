@@ -134,6 +134,12 @@ impl Healer {
             .collect()
     }
 
+    /// Whether a copy is known not to verify that was not written again yet.
+    pub(super) fn suspects(&self) -> bool {
+        let taken = self.schedule.taken;
+        self.schedule.suspects() || taken.is_some_and(|taken| self.segments().contains(&taken))
+    }
+
     fn under_way(&mut self) -> impl Iterator<Item = &mut Running> {
         self.ending.iter_mut().chain(self.running.as_mut())
     }
@@ -182,7 +188,9 @@ impl Healer {
 impl Engine {
     /// A reader met a copy that does not verify.
     pub(super) fn suspect_segment(&mut self, segment: SegmentId) {
-        if self.healer.segment() != Some(segment) {
+        if self.healer.segment() == Some(segment) {
+            self.healer.schedule.taken = Some(segment);
+        } else {
             self.healer.schedule.suspect(segment);
         }
     }

@@ -27,6 +27,8 @@ pub struct HealCounts {
 #[derive(Debug, Default)]
 pub(crate) struct Schedule {
     suspects: BTreeSet<SegmentId>,
+    /// The one of them that was taken last.
+    pub(crate) taken: Option<SegmentId>,
     /// None of the suspected could be read; looked at again from then on.
     suspects_from_ms: u64,
     /// Nothing was due; looked at again from then on.
@@ -96,7 +98,10 @@ impl Schedule {
     ) -> Option<SegmentId> {
         let found = self.suspects.iter().copied().find(|id| can_be_read(*id));
         match found {
-            Some(segment) => drop(self.suspects.remove(&segment)),
+            Some(segment) => {
+                self.suspects.remove(&segment);
+                self.taken = found;
+            }
             None => self.suspects_from_ms = now_ms.saturating_add(SUSPECT_PAUSE_MS),
         }
         found
@@ -105,6 +110,11 @@ impl Schedule {
     /// Whether a suspected segment is to be looked for now.
     pub(crate) fn has_suspects(&self, now_ms: u64) -> bool {
         !self.suspects.is_empty() && now_ms >= self.suspects_from_ms
+    }
+
+    /// Whether any segment is suspected that nobody has taken.
+    pub(crate) fn suspects(&self) -> bool {
+        !self.suspects.is_empty()
     }
 
     /// A segment is no more.
