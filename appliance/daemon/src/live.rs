@@ -229,7 +229,7 @@ fn reasons(engine: &EngineStatus) -> Vec<String> {
     }));
     let astray = engine.disks.iter().filter(|disk| disk.astray);
     reasons.extend(astray.map(|disk| format!("disk {} is not at its place", disk.number)));
-    let lost = engine.heal.counts.lost.len();
+    let lost = engine.heal.counts.lost_pieces;
     if lost > 0 {
         reasons.push(format!(
             "{lost} frames or parts of segments are on no disk any more"

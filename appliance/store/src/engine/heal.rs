@@ -540,8 +540,8 @@ impl Engine {
 
     fn conclude_walk(&mut self, running: &Running, outcome: &Outcome) {
         let identity = *running.walk.identity();
-        self.tell_of_walk(identity.segment, outcome);
-        self.healer.schedule.record(identity.segment, outcome);
+        let news = self.healer.schedule.record(identity.segment, outcome);
+        self.tell_of_walk(identity.segment, outcome, news);
         match running.aim {
             Aim::Fill(disk) => {
                 let whole = outcome.whole.contains(&disk) && outcome.lost.is_empty();
@@ -569,18 +569,22 @@ impl Engine {
         }
     }
 
-    /// Alarms for what a walk wrote again and for what it found lost, if that was not known.
-    fn tell_of_walk(&mut self, segment: SegmentId, outcome: &Outcome) {
+    /// Alarms for what a walk wrote again and for what it found lost, if that is news.
+    fn tell_of_walk(&mut self, segment: SegmentId, outcome: &Outcome, news: bool) {
         let at = self.clock.latest();
         for disk in &outcome.repaired_on {
             self.alarms.repaired(self.pool.number_of(*disk), at);
         }
-        let known = &self.healer.counts().lost;
-        let of_others = known.iter().filter(|lost| lost.segment != segment).count();
-        if outcome.lost.iter().any(|lost| !known.contains(lost)) {
-            let pieces = of_others + outcome.lost.len();
+        if news {
+            let pieces = self.healer.counts().lost_pieces;
             self.alarms.lost(segment, pieces, at);
         }
+    }
+
+    /// Tells how much is lost, where more was found to be than was told.
+    pub(super) fn tell_of_losses(&mut self) {
+        let pieces = self.healer.counts().lost_pieces;
+        self.alarms.tell_losses(pieces, self.clock.latest());
     }
 
     /// Age of the oldest byte that was not read again since it was written or last read.

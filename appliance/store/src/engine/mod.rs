@@ -688,5 +688,6 @@ impl Engine {
         self.hedge_reads();
         self.leave_slow_disks();
         self.expire_streams();
+        self.tell_of_losses();
     }
 }

@@ -1,6 +1,6 @@
 //! Which segment is read again next, and the counts that tell an operator how far it has come.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use stele_format::units::{SegmentId, UnixMillis};
 
@@ -19,8 +19,10 @@ pub struct HealCounts {
     pub repaired: u64,
     /// Bytes written again.
     pub repaired_bytes: u64,
-    /// What no copy could give back, as the last look at each segment found it.
+    /// What no copy could give back, as the last look at each segment found it; not all, where it is very much.
     pub lost: Vec<Lost>,
+    /// How much of it there is in all.
+    pub lost_pieces: usize,
 }
 
 /// What to read again.
@@ -34,6 +36,8 @@ pub(crate) struct Schedule {
     /// Nothing was due; looked at again from then on.
     quiet_until_ms: u64,
     due: Due,
+    /// What is lost of each segment, where something is.
+    lost: BTreeMap<SegmentId, usize>,
     pub(crate) counts: HealCounts,
 }
 
@@ -152,9 +156,18 @@ impl Schedule {
         self.quiet_until_ms = now_ms.saturating_add(SEARCH_PAUSE_MS.min(self.due.settle_ms));
     }
 
-    /// Counts what a walk found.
-    pub(crate) fn record(&mut self, segment: SegmentId, outcome: &Outcome) {
+    /// Counts what a walk found; says whether something is lost of which that was not known.
+    pub(crate) fn record(&mut self, segment: SegmentId, outcome: &Outcome) -> bool {
         let counts = &mut self.counts;
+        let is_named = |lost: &Lost| counts.lost.contains(lost);
+        let all_are_named = counts.lost.len() == counts.lost_pieces;
+        let before = self.lost.remove(&segment).unwrap_or(0);
+        let more = outcome.lost.len() > before;
+        let others = all_are_named && !outcome.lost.iter().all(is_named);
+        if !outcome.lost.is_empty() {
+            self.lost.insert(segment, outcome.lost.len());
+        }
+        counts.lost_pieces = self.lost.values().sum();
         counts.segments += u64::from(outcome.complete);
         counts.verified_bytes += outcome.verified_bytes;
         counts.repaired += outcome.repaired;
@@ -162,6 +175,7 @@ impl Schedule {
         counts.lost.retain(|lost| lost.segment != segment);
         let room = LOST_COUNT_MAX.saturating_sub(counts.lost.len());
         counts.lost.extend(outcome.lost.iter().take(room));
+        more || others
     }
 }
 

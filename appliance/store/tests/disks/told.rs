@@ -4,6 +4,7 @@
 use stele_device::sim::disk::SimDiskHandle;
 use stele_store::engine::{DiskSlot, Event};
 use stele_store::heal::pace::Rates;
+use stele_store::heal::schedule::Due;
 use stele_store::limits::{HEDGE_MS, LAG_FRAME_COUNT_MAX, SLOW_MS};
 use stele_store::pool::MemberState;
 use stele_store::request::ReadOnlyReason;
@@ -77,7 +78,13 @@ fn rot(rig: &Rig, disks: &[usize]) {
 
 /// A vault of three disks with some data, that was sealed by a stop.
 fn sealed() -> (Rig, Running) {
+    sealed_and_read(Due::default())
+}
+
+/// The same, read again when this says.
+fn sealed_and_read(due: Due) -> (Rig, Running) {
     let mut rig = Rig::create(3);
+    rig.options.heal.due = due;
     let mut vault = rig.start();
     vault.bucket("b", false);
     for seed in 0..3 {
@@ -144,6 +151,41 @@ fn an_alarm_says_that_something_is_on_no_disk_any_more() {
     let (segment, pieces) = told.unwrap_or_else(|| panic!("{alarms:?}"));
     assert!(lost.iter().any(|lost| lost.segment == segment));
     assert!(pieces > 0);
+}
+
+/// What was told to be lost, newest last.
+fn losses(vault: &Running) -> Vec<usize> {
+    let of = |alarm: Alarm| match alarm {
+        Alarm::Lost { pieces, .. } => Some(pieces),
+        _ => None,
+    };
+    alarms(vault).into_iter().filter_map(of).collect()
+}
+
+#[test]
+fn what_is_found_lost_within_the_hour_is_told_when_the_hour_is_over() {
+    let (rig, mut vault) = sealed_and_read(Due {
+        interval_ms: HOUR_MS / 6,
+        ..Due::default()
+    });
+    let frames = rig.frames_of(false);
+    rig.rot_everywhere(&frames[0], 77);
+    read_again(&mut vault);
+    assert_eq!(losses(&vault), [1]);
+    for frame in &frames[1..] {
+        rig.rot_everywhere(frame, 77);
+    }
+    vault.sleep(HOUR_MS / 5);
+    vault.until("all of it is read again", |engine| {
+        let heal = engine.status().heal;
+        heal.segment.is_none() && heal.counts.lost.len() == frames.len()
+    });
+    let lost = frames.len();
+    assert_eq!(losses(&vault), [1], "the hour is not over");
+    vault.sleep(HOUR_MS);
+    assert_eq!(losses(&vault), [1, lost]);
+    vault.sleep(2 * HOUR_MS);
+    assert_eq!(losses(&vault), [1, lost], "nothing is new");
 }
 
 #[test]
