@@ -136,6 +136,12 @@ impl SegmentInfo {
         self.epoch > Epoch::ZERO
     }
 
+    /// Whether it is closed and was not read again since.
+    #[must_use]
+    pub fn is_unread(&self) -> bool {
+        self.data_end.is_some() && self.verified == UnixMillis::ZERO
+    }
+
     /// Every place whose units are its own.
     pub fn all_places(&self) -> impl Iterator<Item = &Place> {
         self.places.iter().chain(&self.aside)

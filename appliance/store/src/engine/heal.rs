@@ -251,8 +251,9 @@ impl Engine {
         };
         let now = self.clock.latest();
         let due = self.healer.schedule.due(&self.pool, now, can_be_read);
-        if due.is_none() {
-            self.healer.schedule.postpone(now_ms);
+        match due.and_then(|segment| self.pool.segments.get(&segment)) {
+            Some(info) => self.healer.schedule.took(info),
+            None => self.healer.schedule.postpone(now_ms),
         }
         due.map(|segment| (segment, Aim::Scrub))
     }
