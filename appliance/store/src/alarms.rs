@@ -143,7 +143,8 @@ pub enum Alarm {
         /// When, by the compliance clock.
         at: UnixMillis,
     },
-    /// Something on a disk did not verify and was written again from another copy. Told once a day of a disk.
+    /// Something on a disk did not verify and was written again from another copy. Told once a day of a disk, and not of
+    /// what a power cut kept from being written there.
     Repaired {
         /// The number of the disk, from 1.
         number: u16,

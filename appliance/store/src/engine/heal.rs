@@ -312,7 +312,10 @@ impl Engine {
             return None;
         }
         let extent = match info.data_end {
-            Some(data_end) => Extent::Closed { data_end },
+            Some(data_end) => Extent::Closed {
+                data_end,
+                cut: info.is_unread() && info.epoch < self.journal.epoch(),
+            },
             None if segment == self.journal.segment() => Extent::Open {
                 frames: self.journal.durable_frames(),
             },
@@ -573,7 +576,7 @@ impl Engine {
     /// Alarms for what a walk wrote again and for what it found lost, if that is news.
     fn tell_of_walk(&mut self, segment: SegmentId, outcome: &Outcome, news: bool) {
         let at = self.clock.latest();
-        for disk in &outcome.repaired_on {
+        for disk in &outcome.failed_on {
             self.alarms.repaired(self.pool.number_of(*disk), at);
         }
         if news {
