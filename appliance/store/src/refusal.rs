@@ -62,6 +62,14 @@ pub enum Refusal {
         /// Limit.
         buckets_max: u32,
     },
+    /// An owner made too many, over all time.
+    #[error(
+        "one owner makes {buckets_max} buckets at most, and those deleted count: use one that is there, or have one made at the vault for this key"
+    )]
+    TooManyBucketsMade {
+        /// Limit.
+        buckets_max: u32,
+    },
     /// A policy said no.
     #[error(transparent)]
     Policy(#[from] crate::policy::Refusal),
