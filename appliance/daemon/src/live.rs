@@ -536,6 +536,7 @@ mod tests {
             present,
             needed,
             missing,
+            idle: String::new(),
         };
         let segment = stele_format::units::SegmentId::new(7);
         let pieces = 3;

@@ -166,6 +166,7 @@ impl Engine {
             present: u16::try_from(present).unwrap_or(u16::MAX),
             needed: u16::try_from(self.pool.needed()).unwrap_or(u16::MAX),
             missing: self.pool.wanted_names(),
+            idle: self.pool.idle_here(),
         };
         self.read_only = Some(reason.clone());
         self.fail_drain("the vault became read-only");
