@@ -323,11 +323,10 @@ fn a_disk_that_is_not_at_its_place_leaves_as_soon_as_the_others_can_do_without_i
 #[test]
 fn a_disk_that_is_not_at_its_place_stays_while_a_bad_copy_elsewhere_is_not_mended() {
     let mut rig = Rig::create(3);
-    let rate = |bytes| Rates {
-        idle_bytes_per_s: bytes,
-        busy_bytes_per_s: bytes,
+    rig.options.heal.scrub = Rates {
+        idle_bytes_per_s: 1,
+        busy_bytes_per_s: 1,
     };
-    rig.options.heal.scrub = rate(1);
     let mut vault = rig.start();
     vault.bucket("b", false);
     vault.put(&name("b", "k"), &content(1, 300_000));
