@@ -209,6 +209,7 @@ mod tests {
             backend: None,
             slow: None,
             forgotten_frames: 0,
+            astray: false,
             wanted: false,
         }
     }

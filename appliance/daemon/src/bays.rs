@@ -154,6 +154,7 @@ mod tests {
             reason: None,
             slow: None,
             forgotten_frames: 0,
+            astray: false,
             wanted: false,
             free_bytes: 1,
             total_bytes: 2,

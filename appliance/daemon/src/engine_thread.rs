@@ -150,6 +150,11 @@ pub enum Local {
         /// Told once it is known.
         known: oneshot::Sender<()>,
     },
+    /// It is there again.
+    Back {
+        /// Its slot.
+        slot: DiskSlot,
+    },
     /// A further mirror for the index.
     Mirror(Box<dyn Area>),
     /// Finish what is open and end.
@@ -472,6 +477,7 @@ impl EngineThread {
                 self.receive(Event::Astray { slot, alone });
                 known.send(()).ok();
             }
+            Local::Back { slot } => self.receive(Event::Back { slot }),
             Local::Mirror(area) => self.index.ask(IndexRequest::Mirror(area)),
             Local::Stop => self.stop(),
         }

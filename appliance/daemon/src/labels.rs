@@ -224,6 +224,7 @@ fn disk_status(seen: &Seen, picture: &Picture<'_>) -> DiskStatus {
         backend: None,
         slow: None,
         forgotten_frames: 0,
+        astray: false,
         wanted: false,
     };
     let (reading, newest) = match (&seen.reading, picture.newest) {

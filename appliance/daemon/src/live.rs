@@ -73,6 +73,9 @@ impl Place {
     }
 }
 
+/// The state of a disk that is used and was taken away from where it was opened.
+const ASTRAY: &str = "not at its place";
+
 /// Puts the engine's read model into words.
 pub fn live_status(engine: &EngineStatus, place: &Place) -> Status {
     let flags = VaultFlags::new(engine.flags).unwrap_or_default();
@@ -226,7 +229,9 @@ fn reasons(engine: &EngineStatus) -> Vec<String> {
             disk.number
         )
     }));
-    let lost = engine.heal.counts.lost.len();
+    let astray = engine.disks.iter().filter(|disk| disk.astray);
+    reasons.extend(astray.map(|disk| format!("disk {} is not at its place", disk.number)));
+    let lost = engine.heal.counts.lost_pieces;
     if lost > 0 {
         reasons.push(format!(
             "{lost} frames or parts of segments are on no disk any more"
@@ -456,7 +461,14 @@ fn disk_status(
         file: bay.file.clone(),
         id: disk.map(|disk| disk.disk.to_string()),
         state: state.to_owned(),
-        health: health(state, note.as_deref(), fill.as_ref()),
+        health: match (disk.is_some_and(|disk| disk.astray), state) {
+            (true, "active") => ASTRAY.to_owned(),
+            (true, _) => format!(
+                "{}, {ASTRAY}",
+                health(state, note.as_deref(), fill.as_ref())
+            ),
+            (false, _) => health(state, note.as_deref(), fill.as_ref()),
+        },
         fill,
         notes: note.into_iter().collect(),
         bytes: disk.filter(|_| here).map(|disk| disk.total_bytes),
@@ -464,6 +476,7 @@ fn disk_status(
         backend: bay.backend.clone(),
         slow: disk.and_then(|disk| disk.slow).map(slow),
         forgotten_frames: disk.map_or(0, |disk| disk.forgotten_frames),
+        astray: disk.is_some_and(|disk| disk.astray),
         wanted: disk.is_some_and(|disk| disk.wanted),
     }
 }
@@ -500,6 +513,7 @@ mod tests {
             reason: (state != MemberState::Active).then_some("a reason"),
             slow: None,
             forgotten_frames: 0,
+            astray: false,
             wanted: false,
             free_bytes: 1,
             total_bytes: 2,
@@ -528,6 +542,7 @@ mod tests {
             present,
             needed,
             missing,
+            idle: String::new(),
         };
         let segment = stele_format::units::SegmentId::new(7);
         let pieces = 3;
@@ -594,6 +609,23 @@ mod tests {
         assert!(shown(true).contains(out), "{}", shown(true));
         let spared = "ok, slow: used only where no other disk will do, since 1970";
         assert!(shown(false).contains(spared), "{}", shown(false));
+    }
+
+    #[test]
+    fn a_disk_that_is_not_at_its_place_is_shown_as_such() {
+        let shown = |state| {
+            let disk = EngineDisk {
+                astray: true,
+                ..engine_disk("/d", state)
+            };
+            disk_status(&bay(None), (Some(&disk), true), None, false)
+        };
+        let status = shown(MemberState::Active);
+        assert_eq!((&*status.state, &*status.health), ("active", ASTRAY));
+        let row = crate::status::disk_row(&status);
+        assert!(row.contains("/d: not at its place, 1 bytes free"), "{row}");
+        let status = shown(MemberState::Joining);
+        assert_eq!(status.health, "resyncing, not at its place");
     }
 
     #[test]

@@ -2,7 +2,8 @@
 //! removed, may take writes for as long as it is open, or is asked for nothing: nobody would notice before the next
 //! start.
 //!
-//! What it finds twice in a row is told to the engine. An error other than that nothing is there says nothing. It
+//! What it finds twice in a row is told to the engine, at each look: what could not be done without a disk then may be
+//! later. So is that it is back. An error other than that nothing is there says nothing. It
 //! is a thread of its own, and nobody waits for its end: a file system that hangs holds up nothing else.
 
 use std::collections::BTreeMap;
@@ -46,8 +47,12 @@ fn run(link: &Link, bays: &Bays, stopped: &Receiver<()>) {
     let mut looks = Looks::default();
     while stopped.recv_timeout(pause) == Err(RecvTimeoutError::Timeout) {
         let astray: Vec<DiskSlot> = bays.now().iter().filter_map(astray).collect();
+        for slot in looks.back(&astray) {
+            // An engine that is being started again knows of none.
+            link.back_at_place(slot).ok();
+        }
         for (slot, alone) in looks.look(&astray) {
-            // An engine that is being started again is told at the next look.
+            // The same one is told at the next look.
             if link.gone_astray(slot, alone).is_ok() {
                 looks.told(slot, alone);
             }
@@ -70,7 +75,12 @@ fn astray(bay: &Bay) -> Option<DiskSlot> {
 enum Seen {
     Once,
     Twice,
-    Told { alone: bool },
+    Told {
+        alone: bool,
+    },
+    /// Told of as one of several, of which the others were back at the last look: they may be on their way back one by
+    /// one.
+    LeftOver,
 }
 
 /// The last looks at all places.
@@ -78,6 +88,14 @@ enum Seen {
 struct Looks(BTreeMap<DiskSlot, Seen>);
 
 impl Looks {
+    /// Those told of that are at their places now.
+    fn back(&self, astray: &[DiskSlot]) -> Vec<DiskSlot> {
+        let told = |seen: &Seen| matches!(seen, Seen::Told { .. } | Seen::LeftOver);
+        let known = self.0.iter().filter(|(_, seen)| told(seen));
+        let back = known.map(|(slot, _)| *slot);
+        back.filter(|slot| !astray.contains(slot)).collect()
+    }
+
     /// Takes in which disks are not at their places now. Says which were not the last time either and are to be told of,
     /// and of each whether it is the only one that went: where several went, they were moved together.
     fn look(&mut self, astray: &[DiskSlot]) -> Vec<(DiskSlot, bool)> {
@@ -86,20 +104,33 @@ impl Looks {
             let seen = match self.0.get(slot) {
                 None => Seen::Once,
                 Some(Seen::Once | Seen::Twice) => Seen::Twice,
-                Some(told @ Seen::Told { .. }) => *told,
+                Some(told) => *told,
             };
             self.0.insert(*slot, seen);
         }
         // One that went alone is known, and does not go together with those after it.
-        let went = |seen: &&Seen| **seen != Seen::Told { alone: true };
-        let alone = self.0.values().filter(went).count() == 1;
-        let due = self.0.iter().filter(|(_, seen)| **seen == Seen::Twice);
-        due.map(|(slot, _)| (*slot, alone)).collect()
+        let known = Seen::Told { alone: true };
+        let alone = self.0.values().filter(|seen| **seen != known).count() == 1;
+        let mut due = Vec::new();
+        for (slot, seen) in &mut self.0 {
+            let (next, told) = match *seen {
+                Seen::Once => (Seen::Once, None),
+                Seen::Told { alone: true } => (known, Some(true)),
+                Seen::Told { alone: false } if alone => (Seen::LeftOver, Some(false)),
+                Seen::LeftOver if !alone => (Seen::Told { alone }, Some(false)),
+                before => (before, Some(alone)),
+            };
+            *seen = next;
+            due.extend(told.map(|alone| (*slot, alone)));
+        }
+        due
     }
 
     /// The engine knows of it.
     fn told(&mut self, slot: DiskSlot, alone: bool) {
-        if let Some(seen) = self.0.get_mut(&slot) {
+        if let Some(seen) = self.0.get_mut(&slot)
+            && (alone || *seen != Seen::LeftOver)
+        {
             *seen = Seen::Told { alone };
         }
     }
@@ -113,7 +144,7 @@ mod tests {
     const TWO: DiskSlot = DiskSlot(2);
 
     #[test]
-    fn a_disk_is_told_of_when_it_is_missed_twice_in_a_row_and_once() {
+    fn a_disk_is_told_of_when_it_is_missed_twice_in_a_row_and_until_it_is_back() {
         let mut looks = Looks::default();
         assert_eq!(looks.look(&[ONE]), []);
         assert_eq!(looks.look(&[]), []);
@@ -121,13 +152,16 @@ mod tests {
         assert_eq!(looks.look(&[ONE]), [(ONE, true)]);
         // Nobody could be told.
         assert_eq!(looks.look(&[ONE]), [(ONE, true)]);
+        assert_eq!(looks.back(&[]), [], "nobody knows that it went");
         looks.told(ONE, true);
-        assert_eq!(looks.look(&[ONE]), []);
+        assert_eq!(looks.look(&[ONE]), [(ONE, true)]);
         // Another one goes later.
-        assert_eq!(looks.look(&[ONE, TWO]), []);
-        assert_eq!(looks.look(&[ONE, TWO]), [(TWO, true)]);
+        assert_eq!(looks.look(&[ONE, TWO]), [(ONE, true)]);
+        assert_eq!(looks.look(&[ONE, TWO]), [(ONE, true), (TWO, true)]);
         // It came back, and went again.
+        assert_eq!(looks.back(&[TWO]), [ONE]);
         assert_eq!(looks.look(&[]), []);
+        assert_eq!(looks.back(&[]), []);
         assert_eq!(looks.look(&[ONE]), []);
         assert_eq!(looks.look(&[ONE]), [(ONE, true)]);
     }
@@ -138,7 +172,14 @@ mod tests {
         assert_eq!(looks.look(&[ONE]), []);
         assert_eq!(looks.look(&[ONE, TWO]), [(ONE, false)]);
         looks.told(ONE, false);
-        assert_eq!(looks.look(&[ONE, TWO]), [(TWO, false)]);
+        assert_eq!(looks.look(&[ONE, TWO]), [(ONE, false), (TWO, false)]);
+        looks.told(TWO, false);
+        // One of them is back, and the other one is not at the next look either: it is alone now.
+        assert_eq!(looks.back(&[TWO]), [ONE]);
+        assert_eq!(looks.look(&[TWO]), [(TWO, false)]);
+        looks.told(TWO, false);
+        assert_eq!(looks.back(&[]), [TWO]);
+        assert_eq!(looks.look(&[TWO]), [(TWO, true)]);
     }
 
     #[test]

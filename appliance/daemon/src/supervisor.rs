@@ -327,6 +327,14 @@ impl Link {
         answer.blocking_recv().map_err(|_| Error::NoAnswer)
     }
 
+    /// Says that a disk of which that was said is at its place again; not for use on the asynchronous runtime.
+    ///
+    /// # Errors
+    /// `NoAnswer` when the engine's thread has died.
+    pub fn back_at_place(&self, slot: DiskSlot) -> Outcome<()> {
+        self.send(Local::Back { slot })
+    }
+
     /// Has everything moved off a disk, by its number from 1; not for use on the asynchronous runtime.
     ///
     /// # Errors

@@ -507,11 +507,16 @@ fn disks_that_are_moved_together_stay_in_use_and_are_told_of() {
             .iter()
             .all(|disk| alarm_with(status, &[disk, "before the vault is stopped"]))
     });
-    assert!(is_ok(&status), "{status}");
+    assert_eq!(status["state"], "ok", "{status}");
+    for disk in status["disks"].as_array().expect("disks") {
+        assert_eq!(disk["state"], "active", "{status}");
+        assert_eq!(disk["health"], "not at its place", "{status}");
+    }
     put_round(&client, 1);
     for disk in disks {
         std::fs::rename(place.beside(disk), place.file(disk)).expect("moved back");
     }
+    wait_until_ok(&place);
     assert!(server.end(Signal::SIGTERM).success());
     let server = Server::start(&place);
     check_rounds(&Client::of(&place, &server), 2);

@@ -81,7 +81,9 @@ fn code(refusal: &Refusal) -> S3ErrorCode {
         Refusal::BucketExists => S3ErrorCode::BucketAlreadyOwnedByYou,
         Refusal::BucketTaken => S3ErrorCode::BucketAlreadyExists,
         Refusal::BucketNotEmpty => S3ErrorCode::BucketNotEmpty,
-        Refusal::TooManyBuckets { .. } => S3ErrorCode::TooManyBuckets,
+        Refusal::TooManyBuckets { .. } | Refusal::TooManyBucketsMade { .. } => {
+            S3ErrorCode::TooManyBuckets
+        }
         Refusal::Locked { .. }
         | Refusal::Held
         | Refusal::NeedsRight(_)
@@ -283,6 +285,11 @@ mod tests {
         check(Refusal::BucketNotEmpty, 409, "BucketNotEmpty");
         check(
             Refusal::TooManyBuckets { buckets_max: 1 },
+            400,
+            "TooManyBuckets",
+        );
+        check(
+            Refusal::TooManyBucketsMade { buckets_max: 1 },
             400,
             "TooManyBuckets",
         );

@@ -92,6 +92,14 @@ pub enum Refusal {
         /// The limit.
         buckets_max: u32,
     },
+    /// More buckets than one owner ever makes.
+    #[error(
+        "one owner makes {buckets_max} buckets at most, and those deleted count: use one that is there, or have one made at the vault for this key"
+    )]
+    TooManyBucketsMade {
+        /// The limit.
+        buckets_max: u32,
+    },
     /// Locked by retention.
     #[error("the version is locked by {mode:?} retention until {until:?}")]
     Locked {

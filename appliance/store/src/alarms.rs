@@ -143,7 +143,8 @@ pub enum Alarm {
         /// When, by the compliance clock.
         at: UnixMillis,
     },
-    /// Something on a disk did not verify and was written again from another copy. Told once a day of a disk.
+    /// Something on a disk did not verify and was written again from another copy. Told once a day of a disk, and not of
+    /// what a power cut kept from being written there.
     Repaired {
         /// The number of the disk, from 1.
         number: u16,
@@ -171,6 +172,8 @@ pub(crate) struct Alarms {
     repaired: BTreeMap<u16, UnixMillis>,
     /// When it was last told that something is lost.
     lost: Option<UnixMillis>,
+    /// Where more was found to be lost since.
+    lost_since: Option<SegmentId>,
 }
 
 impl Alarms {
@@ -292,9 +295,21 @@ impl Alarms {
         }
     }
 
-    /// Something was found to be on no disk. All that is lost with two disks is not told one by one.
+    /// Something was found to be on no disk. All that is lost with two disks is not told one by one: what is found
+    /// within the hour is told when it is over.
     pub(crate) fn lost(&mut self, segment: SegmentId, pieces: usize, at: UnixMillis) {
-        if is_over(self.lost, LOSSES_TOLD_MS, at) {
+        self.lost_since = Some(segment);
+        self.tell_losses(pieces, at);
+    }
+
+    /// Tells what was found to be lost since that was told last, if it may be told now; `pieces` is all there is now.
+    pub(crate) fn tell_losses(&mut self, pieces: usize, at: UnixMillis) {
+        let may_be_told = is_over(self.lost, LOSSES_TOLD_MS, at);
+        let Some(segment) = self.lost_since.take_if(|_| may_be_told) else {
+            return;
+        };
+        // All of it may have come back with a disk.
+        if pieces > 0 {
             self.lost = Some(at);
             self.push(Alarm::Lost {
                 segment,

@@ -77,6 +77,8 @@ pub struct Member {
     /// Acknowledged journal frames that it had confirmed, or one that is as suspect as it, and that it did not have when
     /// the vault was opened.
     pub forgotten_frames: u64,
+    /// It was opened, and is not at its place any more.
+    pub astray: bool,
     units: UnitMap,
     /// Until when it is only used where no other is left, and since when it is.
     slow_until_ms: u64,
@@ -132,6 +134,12 @@ impl SegmentInfo {
     #[must_use]
     pub fn is_written(&self) -> bool {
         self.epoch > Epoch::ZERO
+    }
+
+    /// Whether it is closed and was not read again since.
+    #[must_use]
+    pub fn is_unread(&self) -> bool {
+        self.data_end.is_some() && self.verified == UnixMillis::ZERO
     }
 
     /// Every place whose units are its own.
@@ -200,11 +208,18 @@ impl Member {
             label_units: 0,
             reason: None,
             forgotten_frames: 0,
+            astray: false,
             units,
             slow_until_ms: 0,
             slow_since_ms: 0,
             leaving: false,
         }
+    }
+
+    /// Whether it is written.
+    #[must_use]
+    pub fn is_used(&self) -> bool {
+        matches!(self.state, MemberState::Active | MemberState::Joining)
     }
 
     /// Units not in use.

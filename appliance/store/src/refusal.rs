@@ -62,6 +62,14 @@ pub enum Refusal {
         /// Limit.
         buckets_max: u32,
     },
+    /// An owner made too many, over all time.
+    #[error(
+        "one owner makes {buckets_max} buckets at most, and those deleted count: use one that is there, or have one made at the vault for this key"
+    )]
+    TooManyBucketsMade {
+        /// Limit.
+        buckets_max: u32,
+    },
     /// A policy said no.
     #[error(transparent)]
     Policy(#[from] crate::policy::Refusal),
@@ -240,7 +248,10 @@ impl fmt::Display for DamagePlace {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ReadOnlyReason {
     /// Fewer disks than the quorum needs.
-    #[error("{present} of {needed} needed disks take writes; plug in {missing}")]
+    #[error(
+        "{present} of {needed} needed disks take writes; {}",
+        wish(missing, idle)
+    )]
     TooFewDisks {
         /// Disks that take writes.
         present: u16,
@@ -248,6 +259,8 @@ pub enum ReadOnlyReason {
         needed: u16,
         /// Names of the missing ones.
         missing: String,
+        /// Those that are here and do not take part, with what each lacks; empty for none.
+        idle: String,
     },
     /// Committed journal bytes are unreadable on every present disk.
     #[error(
@@ -283,6 +296,14 @@ pub enum ReadOnlyReason {
     /// Somebody wanted to look only.
     #[error("the vault was opened to be looked at")]
     LookedAt,
+}
+
+/// What would help where too few disks take writes.
+fn wish(missing: &str, idle: &str) -> String {
+    match (missing, idle) {
+        ("none", idle) if !idle.is_empty() => format!("none is missing, but {idle}"),
+        _ => format!("plug in {missing}"),
+    }
 }
 
 fn last_heard(silent: &Silent) -> String {

@@ -58,6 +58,8 @@ pub struct DiskStatus {
     /// Acknowledged journal frames that it had confirmed, or one that is as suspect as it, and that it did not have when
     /// the vault was opened. They were written again.
     pub forgotten_frames: u64,
+    /// It is used, and is not where it was opened: the next start does not find it.
+    pub astray: bool,
     /// It is missing, and a start counts it: with it the vault may take writes again.
     pub wanted: bool,
     /// Bytes not given to any segment.
@@ -371,6 +373,7 @@ impl Engine {
                 reason: self.reason_of(member),
                 slow: self.slow(member),
                 forgotten_frames: member.forgotten_frames,
+                astray: member.astray && member.is_used(),
                 wanted: self.pool.is_wanted(member),
                 free_bytes: u64::from(member.free_units()) * unit,
                 total_bytes: u64::from(member.unit_count()) * unit,

@@ -11,6 +11,7 @@ use stele_format::segment::SEAL_MAGIC;
 use stele_format::units::ByteOffset;
 use stele_store::engine::Engine;
 use stele_store::pool::MemberState;
+use stele_store::status::Alarm;
 use support::steps::{CHUNK, object, put_data, turns};
 use support::{DISK_BYTES, Rig, Running, content, name};
 
@@ -166,6 +167,127 @@ fn an_upload_that_a_power_cut_ended_is_no_loss() {
             vault.stop();
         }
     }
+}
+
+/// The numbers of the disks that an operator is told of because something did not verify there.
+fn accused(engine: &Engine) -> Vec<u16> {
+    let of = |alarm: Alarm| match alarm {
+        Alarm::Repaired { number, .. } => Some(number),
+        _ => None,
+    };
+    engine.status().alarms.into_iter().filter_map(of).collect()
+}
+
+/// A vault that lost power between the copies of an upload's frames; the disk that has none of them, and the frames.
+fn cut_between(loss: Loss) -> (Rig, usize, Vec<FrameHeader>) {
+    let mut rig = Rig::create(3);
+    let mut vault = rig.start();
+    vault.bucket("b", false);
+    vault.put(&name("b", "k0"), &content(0, BYTES));
+    turns(&mut vault);
+    let behind = rig.disks_of(&rig.frames_of(false)[0])[0];
+    let hangs = |hangs| rig.handles[behind].as_ref().unwrap().hang(hangs);
+    hangs(true);
+    let stream = vault.open_put(&name("b", "never"), object()).unwrap();
+    for seed in 1..3 {
+        vault.ask(put_data(stream, seed, CHUNK)).unwrap();
+        (0..50).for_each(|_| vault.turn());
+    }
+    drop(vault);
+    hangs(false);
+    for (at, handle) in rig.handles.iter().flatten().enumerate() {
+        handle.crash(if at == behind { loss } else { Loss::Nothing });
+    }
+    let frames = rig.frames_of(false);
+    assert_eq!(frames.len(), 3);
+    (rig, behind, frames)
+}
+
+#[test]
+fn a_disk_that_a_power_cut_kept_from_writing_is_not_accused() {
+    for loss in [Loss::All, Loss::LastTorn] {
+        let (mut rig, _, frames) = cut_between(loss);
+        let mut vault = rig.start();
+        pass(&mut vault);
+        assert!(vault.engine.status().heal.counts.repaired > 0, "{loss:?}");
+        assert_eq!(accused(&vault.engine), [], "{loss:?}");
+        assert_eq!(rig.copies_of(&frames[2]).len(), 2);
+    }
+}
+
+#[test]
+fn a_disk_that_loses_what_was_read_there_before_is_accused_after_a_power_cut_too() {
+    let (mut rig, behind, frames) = cut_between(Loss::All);
+    let mut vault = rig.start();
+    pass(&mut vault);
+    let copies = rig.copies_of(&frames[2]).into_iter();
+    for (disk, at) in copies.filter(|(disk, _)| *disk == behind) {
+        rig.handles[disk].as_ref().unwrap().tamper(at, &[0; 512]);
+    }
+    vault.sleep(8 * 24 * HOUR_MS);
+    pass(&mut vault);
+    assert_eq!(accused(&vault.engine), [u16::try_from(behind).unwrap() + 1]);
+}
+
+#[test]
+fn what_rots_after_a_power_cut_accuses_its_disk() {
+    let (mut rig, behind, frames) = cut_between(Loss::All);
+    let mut vault = rig.start();
+    // What was acknowledged lies on both.
+    let mut copies = rig.copies_of(&frames[0]).into_iter();
+    let (disk, at) = copies.find(|(disk, _)| *disk == behind).unwrap();
+    rig.handles[disk].as_ref().unwrap().rot(at + 5_000, 1);
+    pass(&mut vault);
+    assert_eq!(accused(&vault.engine), [u16::try_from(behind).unwrap() + 1]);
+}
+
+#[test]
+fn a_disk_that_a_power_cut_kept_from_the_roots_of_a_segment_is_not_accused() {
+    for disks in [2, 3] {
+        for behind in 0..disks {
+            let mut rig = Rig::create(disks);
+            let mut vault = rig.start();
+            vault.bucket("b", false);
+            let stream = vault.open_put(&name("b", "never"), object()).unwrap();
+            for seed in 0..8 {
+                vault.ask(put_data(stream, seed, CHUNK)).unwrap();
+                vault.turn();
+            }
+            drop(vault);
+            for (at, handle) in rig.handles.iter().flatten().enumerate() {
+                handle.crash(if at == behind {
+                    Loss::All
+                } else {
+                    Loss::Nothing
+                });
+            }
+            let mut vault = rig.start();
+            pass(&mut vault);
+            assert_eq!(accused(&vault.engine), [], "disk {behind} of {disks}");
+        }
+    }
+}
+
+#[test]
+fn a_disk_whose_journal_lagged_when_power_went_is_not_accused() {
+    let mut rig = Rig::create(3);
+    let mut vault = rig.start();
+    vault.bucket("b", false);
+    turns(&mut vault);
+    rig.handles[1].as_ref().unwrap().hang(true);
+    for seed in 0..4 {
+        vault.put(&name("b", &format!("s{seed}")), &content(seed, 500));
+    }
+    drop(vault);
+    let behind = rig.handles[1].as_ref().unwrap();
+    behind.hang(false);
+    rig.handles
+        .iter()
+        .flatten()
+        .for_each(|h| h.crash(Loss::All));
+    let mut vault = rig.start();
+    pass(&mut vault);
+    assert_eq!(accused(&vault.engine), []);
 }
 
 #[test]

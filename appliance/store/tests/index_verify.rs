@@ -174,10 +174,13 @@ fn commits_between_the_pieces_neither_mislead_a_walk_nor_make_it_begin_anew() {
     assert_eq!(&store.verify().unwrap(), store.triple());
 }
 
+/// Rows by number, with what takes the place of each, or nothing.
+type Changes<'a> = &'a [(u32, Option<&'a [u8]>)];
+
 #[test]
 fn rows_that_no_commit_wrote_are_found_and_such_an_index_answers_nothing_any_more() {
     let last = 2 * ROWS - 2;
-    let tampered: [(&str, &[(u32, Option<&[u8]>)], u64); 5] = [
+    let tampered: [(&str, Changes<'_>, u64); 5] = [
         ("a row is dropped", &[(40, None)], u64::from(ROWS) - 1),
         (
             "a row is changed",

@@ -82,6 +82,7 @@ impl Trace {
             Event::Astray { slot, alone } => {
                 self.numbers(b'v', &[u64::from(slot.0), u64::from(*alone)]);
             }
+            Event::Back { slot } => self.numbers(b'h', &[u64::from(slot.0)]),
             Event::Tick => self.numbers(b't', &[]),
             Event::Stop => self.numbers(b's', &[]),
         }

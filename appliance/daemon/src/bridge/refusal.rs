@@ -19,6 +19,9 @@ pub fn to_gateway(refusal: Refusal) -> gateway::Refusal {
         Refusal::BucketTaken => gateway::Refusal::BucketTaken,
         Refusal::BucketNotEmpty => gateway::Refusal::BucketNotEmpty,
         Refusal::TooManyBuckets { buckets_max } => gateway::Refusal::TooManyBuckets { buckets_max },
+        Refusal::TooManyBucketsMade { buckets_max } => {
+            gateway::Refusal::TooManyBucketsMade { buckets_max }
+        }
         Refusal::Policy(refusal) => policy_up(refusal),
         Refusal::Range { content_bytes } => gateway::Refusal::Range { content_bytes },
         Refusal::Precondition => gateway::Refusal::Precondition,

@@ -379,6 +379,9 @@ pub struct DiskStatus {
     /// start.
     #[serde(default)]
     pub forgotten_frames: u64,
+    /// It is used, and is not where it was opened: the next start does not find it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub astray: bool,
     /// It is missing, and counts where the vault asks whether enough disks are there to take writes.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub wanted: bool,

@@ -242,7 +242,10 @@ impl EngineThread {
                 }
                 // The disk is in use by the start; the mirror is one of the index that is gone; what is not at its
                 // place is told again.
-                Local::Release { .. } | Local::Mirror(_) | Local::Astray { .. } => {}
+                Local::Release { .. }
+                | Local::Mirror(_)
+                | Local::Astray { .. }
+                | Local::Back { .. } => {}
                 Local::Stop => {
                     tracing::info!("stopping; the next start makes the index anew");
                     return Rebuilt::Ending;

@@ -16,7 +16,7 @@ use crate::journal::JOURNAL_COPIES;
 use crate::lane::DATA_COPIES;
 use crate::limits::LANE_SLOW_MS;
 use crate::plants::{Plant, on};
-use crate::pool::{Member, MemberState, Pool};
+use crate::pool::{MemberState, Pool};
 use crate::request::{ReadOnlyReason, Refusal};
 
 /// Why a disk failed whose file system has no room for its file.
@@ -50,28 +50,41 @@ impl Engine {
     }
 
     /// A disk is not where it was opened: what is written to it now is not found by the next start. It may be that it
-    /// only has another name, so it leaves only where it is the only one and the others have all it has.
+    /// only has another name, so it leaves only where it is the only one and the others have all it has. That may be so
+    /// only later: this is said at each look, and told once.
     pub(super) fn gone_astray(&mut self, slot: DiskSlot, alone: bool) {
         if alone && self.is_dispensable(slot) {
             return self.expel_for(slot, "it is no longer at its place");
         }
-        let used =
-            |member: &&Member| matches!(member.state, MemberState::Active | MemberState::Joining);
-        if let Some(member) = self.pool.member_at(slot).filter(used) {
-            self.alarms.disk_astray(member, self.clock.latest());
+        let at = self.clock.latest();
+        if let Some(member) = self.pool.member_at_mut(slot)
+            && member.is_used()
+            && !member.astray
+        {
+            member.astray = true;
+            self.alarms.disk_astray(member, at);
         }
     }
 
-    /// Whether the vault could do without a disk that takes part: every other one does, has a second copy of what lies
-    /// here, and is enough to take writes, now and after a start.
+    /// A disk is where it was opened again.
+    pub(super) fn back_at_place(&mut self, slot: DiskSlot) {
+        if let Some(member) = self.pool.member_at_mut(slot) {
+            member.astray = false;
+        }
+    }
+
+    /// Whether the vault could do without a disk that takes part: every other one does and is at its place, none is known
+    /// to lack the copy it should have of what lies here, and they are enough to take writes, now and after a start.
     fn is_dispensable(&self, slot: DiskSlot) -> bool {
         let others = self.pool.members.iter();
         let mut others = others.filter(|member| member.slot != Some(slot));
-        let whole = others
-            .all(|member| matches!(member.state, MemberState::Active | MemberState::Drained))
-            && self.fill.is_none()
+        let whole = others.all(|member| match member.state {
+            MemberState::Active => !member.astray,
+            state => state == MemberState::Drained,
+        }) && self.fill.is_none()
             && !self.relabelling
-            && self.healer.counts().lost.is_empty();
+            && self.healer.counts().lost.is_empty()
+            && !self.healer.suspects();
         let journal = self.journal.copies.backlogs();
         let left = journal.filter(|(other, _)| *other != slot).count();
         let writes = self.read_only.is_none() && left >= self.pool.needed();
@@ -153,6 +166,7 @@ impl Engine {
             present: u16::try_from(present).unwrap_or(u16::MAX),
             needed: u16::try_from(self.pool.needed()).unwrap_or(u16::MAX),
             missing: self.pool.wanted_names(),
+            idle: self.pool.idle_here(),
         };
         self.read_only = Some(reason.clone());
         self.fail_drain("the vault became read-only");

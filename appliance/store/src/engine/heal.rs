@@ -142,6 +142,12 @@ impl Healer {
             .collect()
     }
 
+    /// Whether a copy is known not to verify that was not written again yet.
+    pub(super) fn suspects(&self) -> bool {
+        let taken = self.schedule.taken;
+        self.schedule.suspects() || taken.is_some_and(|taken| self.segments().contains(&taken))
+    }
+
     fn under_way(&mut self) -> impl Iterator<Item = &mut Running> {
         self.ending.iter_mut().chain(self.running.as_mut())
     }
@@ -190,7 +196,9 @@ impl Healer {
 impl Engine {
     /// A reader met a copy that does not verify.
     pub(super) fn suspect_segment(&mut self, segment: SegmentId) {
-        if self.healer.segment() != Some(segment) {
+        if self.healer.segment() == Some(segment) {
+            self.healer.schedule.taken = Some(segment);
+        } else {
             self.healer.schedule.suspect(segment);
         }
     }
@@ -251,8 +259,9 @@ impl Engine {
         };
         let now = self.clock.latest();
         let due = self.healer.schedule.due(&self.pool, now, can_be_read);
-        if due.is_none() {
-            self.healer.schedule.postpone(now_ms);
+        match due.and_then(|segment| self.pool.segments.get(&segment)) {
+            Some(info) => self.healer.schedule.took(info),
+            None => self.healer.schedule.postpone(now_ms),
         }
         due.map(|segment| (segment, Aim::Scrub))
     }
@@ -311,7 +320,10 @@ impl Engine {
             return None;
         }
         let extent = match info.data_end {
-            Some(data_end) => Extent::Closed { data_end },
+            Some(data_end) => Extent::Closed {
+                data_end,
+                cut: info.is_unread() && info.epoch < self.journal.epoch(),
+            },
             None if segment == self.journal.segment() => Extent::Open {
                 frames: self.journal.durable_frames(),
             },
@@ -540,8 +552,8 @@ impl Engine {
 
     fn conclude_walk(&mut self, running: &Running, outcome: &Outcome) {
         let identity = *running.walk.identity();
-        self.tell_of_walk(identity.segment, outcome);
-        self.healer.schedule.record(identity.segment, outcome);
+        let news = self.healer.schedule.record(identity.segment, outcome);
+        self.tell_of_walk(identity.segment, outcome, news);
         match running.aim {
             Aim::Fill(disk) => {
                 let whole = outcome.whole.contains(&disk) && outcome.lost.is_empty();
@@ -569,18 +581,22 @@ impl Engine {
         }
     }
 
-    /// Alarms for what a walk wrote again and for what it found lost, if that was not known.
-    fn tell_of_walk(&mut self, segment: SegmentId, outcome: &Outcome) {
+    /// Alarms for what a walk wrote again and for what it found lost, if that is news.
+    fn tell_of_walk(&mut self, segment: SegmentId, outcome: &Outcome, news: bool) {
         let at = self.clock.latest();
-        for disk in &outcome.repaired_on {
+        for disk in &outcome.failed_on {
             self.alarms.repaired(self.pool.number_of(*disk), at);
         }
-        let known = &self.healer.counts().lost;
-        let of_others = known.iter().filter(|lost| lost.segment != segment).count();
-        if outcome.lost.iter().any(|lost| !known.contains(lost)) {
-            let pieces = of_others + outcome.lost.len();
+        if news {
+            let pieces = self.healer.counts().lost_pieces;
             self.alarms.lost(segment, pieces, at);
         }
+    }
+
+    /// Tells how much is lost, where more was found to be than was told.
+    pub(super) fn tell_of_losses(&mut self) {
+        let pieces = self.healer.counts().lost_pieces;
+        self.alarms.tell_losses(pieces, self.clock.latest());
     }
 
     /// Age of the oldest byte that was not read again since it was written or last read.

@@ -115,12 +115,17 @@ pub enum Event {
     Job(JobDone),
     /// The index answers.
     Index(IndexReply),
-    /// Somebody looked twice, and a disk is not where it was opened.
+    /// Somebody looked twice, and a disk is not where it was opened. Said again at each look while that is so.
     Astray {
         /// Which disk.
         slot: DiskSlot,
         /// Whether all others are.
         alone: bool,
+    },
+    /// A disk of which that was said is at its place again.
+    Back {
+        /// Which disk.
+        slot: DiskSlot,
     },
     /// Time passes: every 10 ms while anything is in flight, every 100 ms else.
     Tick,
@@ -438,6 +443,7 @@ impl Engine {
             Event::Job(done) => self.job_done(done),
             Event::Index(reply) => self.index_reply(reply),
             Event::Astray { slot, alone } => self.gone_astray(slot, alone),
+            Event::Back { slot } => self.back_at_place(slot),
             Event::Tick => self.tick(),
             Event::Stop => self.begin_stop(),
         }
@@ -684,5 +690,6 @@ impl Engine {
         self.hedge_reads();
         self.leave_slow_disks();
         self.expire_streams();
+        self.tell_of_losses();
     }
 }

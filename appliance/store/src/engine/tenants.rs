@@ -70,12 +70,14 @@ impl Engine {
         access::permit(asker, &self.buckets, self.access_of(command))
     }
 
-    /// Whether no more streams may be opened: by anybody, or by the clients of this owner.
+    /// Whether no more streams may be opened: by anybody, or by the clients of this owner. Where all are the vault's own,
+    /// as where nobody divided it, they share nothing with others.
     pub(super) fn has_all_streams(&self, asker: &Asker) -> bool {
         if self.puts.len() + self.gets.len() >= STREAM_COUNT_MAX {
             return true;
         }
-        let Some(client) = asker.client() else {
+        let shares = |client: &&Client| client.owner != OwnerId::default();
+        let Some(client) = asker.client().filter(shares) else {
             return false;
         };
         let puts = self.puts.values().map(|put| &put.asker);

@@ -188,6 +188,13 @@ fn judge_frame(identity: &Identity, frame: &Framed, bytes: &[u8]) -> Judgement {
     }
 }
 
+/// Whether these bytes are those that belong there, but for sectors that were never written.
+pub(crate) fn is_torn(found: &[u8], good: &[u8]) -> bool {
+    let mut sectors = found.chunks(SECTOR).zip(good.chunks(SECTOR));
+    let blank = |sector: &[u8]| sector.iter().all(|byte| *byte == 0);
+    found.len() == good.len() && sectors.all(|(found, good)| found == good || blank(found))
+}
+
 /// Whether nothing was ever written where a header, which lies in one sector, would begin.
 pub(crate) fn is_blank(bytes: &[u8]) -> bool {
     bytes.iter().take(SECTOR).all(|byte| *byte == 0)

@@ -91,6 +91,9 @@ pub(crate) struct Outcome {
     pub(crate) repaired: u64,
     /// Copies on which something was written again.
     pub(crate) repaired_on: Vec<DiskId>,
+    /// Those of them whose disk is at fault: it did not give what it once held. What a power cut kept it from writing
+    /// is none of that.
+    pub(crate) failed_on: Vec<DiskId>,
     /// What no copy could give back.
     pub(crate) lost: Vec<Lost>,
     /// Copies that hold the whole segment now.

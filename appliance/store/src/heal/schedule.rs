@@ -1,6 +1,6 @@
 //! Which segment is read again next, and the counts that tell an operator how far it has come.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use stele_format::units::{SegmentId, UnixMillis};
 
@@ -19,19 +19,27 @@ pub struct HealCounts {
     pub repaired: u64,
     /// Bytes written again.
     pub repaired_bytes: u64,
-    /// What no copy could give back, as the last look at each segment found it.
+    /// What no copy could give back, as the last look at each segment found it; not all, where it is very much.
     pub lost: Vec<Lost>,
+    /// How much of it there is in all.
+    pub lost_pieces: usize,
 }
 
 /// What to read again.
 #[derive(Debug, Default)]
 pub(crate) struct Schedule {
     suspects: BTreeSet<SegmentId>,
+    /// The one of them that was taken last.
+    pub(crate) taken: Option<SegmentId>,
     /// None of the suspected could be read; looked at again from then on.
     suspects_from_ms: u64,
     /// Nothing was due; looked at again from then on.
     quiet_until_ms: u64,
     due: Due,
+    /// The last one that was due had never been read again.
+    took_new: bool,
+    /// What is lost of each segment, where something is.
+    lost: BTreeMap<SegmentId, usize>,
     pub(crate) counts: HealCounts,
 }
 
@@ -96,7 +104,10 @@ impl Schedule {
     ) -> Option<SegmentId> {
         let found = self.suspects.iter().copied().find(|id| can_be_read(*id));
         match found {
-            Some(segment) => drop(self.suspects.remove(&segment)),
+            Some(segment) => {
+                self.suspects.remove(&segment);
+                self.taken = found;
+            }
             None => self.suspects_from_ms = now_ms.saturating_add(SUSPECT_PAUSE_MS),
         }
         found
@@ -105,6 +116,11 @@ impl Schedule {
     /// Whether a suspected segment is to be looked for now.
     pub(crate) fn has_suspects(&self, now_ms: u64) -> bool {
         !self.suspects.is_empty() && now_ms >= self.suspects_from_ms
+    }
+
+    /// Whether any segment is suspected that nobody has taken.
+    pub(crate) fn suspects(&self) -> bool {
+        !self.suspects.is_empty()
     }
 
     /// A segment is no more.
@@ -117,17 +133,17 @@ impl Schedule {
         now_ms < self.quiet_until_ms
     }
 
-    /// The segment that has been due for longest, of those that can be read now; closed ones that were never read again
-    /// go first, since nobody knows yet what their disks made of them.
+    /// The segment that has been due for longest, of those that can be read now. Closed ones that were never read again
+    /// and all others take turns, so that neither a long backlog nor steady uploads keep the other kind from being
+    /// read: each has half of the pace, and what the other one leaves of its half.
     pub(crate) fn due(
         &self,
         pool: &Pool,
         now: UnixMillis,
         can_be_read: impl Fn(SegmentId, &SegmentInfo) -> bool,
     ) -> Option<SegmentId> {
-        let read_before = |info: &SegmentInfo| info.data_end.is_none() || info.verified.get() > 0;
-        let due =
-            |(id, info): (&SegmentId, &SegmentInfo)| (read_before(info), self.due.at(info), *id);
+        let waits = |info: &SegmentInfo| info.is_unread() == self.took_new;
+        let due = |(id, info): (&SegmentId, &SegmentInfo)| (waits(info), self.due.at(info), *id);
         pool.segments
             .iter()
             .filter(|(id, info)| info.is_written() && can_be_read(**id, info))
@@ -137,14 +153,28 @@ impl Schedule {
             .map(|(_, _, segment)| segment)
     }
 
+    /// This segment, which was due, is read now.
+    pub(crate) fn took(&mut self, info: &SegmentInfo) {
+        self.took_new = info.is_unread();
+    }
+
     /// Nothing is due that can be read: another look after a pause.
     pub(crate) fn postpone(&mut self, now_ms: u64) {
         self.quiet_until_ms = now_ms.saturating_add(SEARCH_PAUSE_MS.min(self.due.settle_ms));
     }
 
-    /// Counts what a walk found.
-    pub(crate) fn record(&mut self, segment: SegmentId, outcome: &Outcome) {
+    /// Counts what a walk found; says whether something is lost of which that was not known.
+    pub(crate) fn record(&mut self, segment: SegmentId, outcome: &Outcome) -> bool {
         let counts = &mut self.counts;
+        let is_named = |lost: &Lost| counts.lost.contains(lost);
+        let all_are_named = counts.lost.len() == counts.lost_pieces;
+        let before = self.lost.remove(&segment).unwrap_or(0);
+        let more = outcome.lost.len() > before;
+        let others = all_are_named && !outcome.lost.iter().all(is_named);
+        if !outcome.lost.is_empty() {
+            self.lost.insert(segment, outcome.lost.len());
+        }
+        counts.lost_pieces = self.lost.values().sum();
         counts.segments += u64::from(outcome.complete);
         counts.verified_bytes += outcome.verified_bytes;
         counts.repaired += outcome.repaired;
@@ -152,6 +182,7 @@ impl Schedule {
         counts.lost.retain(|lost| lost.segment != segment);
         let room = LOST_COUNT_MAX.saturating_sub(counts.lost.len());
         counts.lost.extend(outcome.lost.iter().take(room));
+        more || others
     }
 }
 
@@ -170,7 +201,7 @@ pub(crate) fn oldest_unverified_ms(pool: &Pool, open: &[SegmentId], now: UnixMil
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
+    use std::collections::{BTreeMap, BTreeSet};
 
     use stele_format::units::{Epoch, Generation, LaneId, PoolId, SegmentId, Sequence, UnixMillis};
 
@@ -224,17 +255,51 @@ mod tests {
     }
 
     #[test]
-    fn what_was_never_read_again_goes_before_what_is_overdue() {
+    fn what_was_never_read_again_goes_before_what_is_overdue_and_the_other_way_by_turns() {
         let overdue = SegmentInfo {
             verified: UnixMillis::new(1),
             ..closed(0)
         };
         let later = 1 << 40;
         let pool = pool([(1, overdue), (2, closed(later))]);
-        let schedule = Schedule::default();
-        let due = |now: u64| schedule.due(&pool, UnixMillis::new(now), |_, _| true);
-        assert_eq!(due(later), Some(SegmentId::new(1)));
-        assert_eq!(due(2 * later), Some(SegmentId::new(2)));
+        let mut schedule = Schedule::default();
+        let due = |schedule: &Schedule, now: u64| {
+            let due = schedule.due(&pool, UnixMillis::new(now), |_, _| true);
+            due.map(SegmentId::get)
+        };
+        assert_eq!(due(&schedule, later), Some(1), "the other one is too young");
+        assert_eq!(due(&schedule, 2 * later), Some(2));
+        schedule.took(&pool.segments[&SegmentId::new(2)]);
+        assert_eq!(due(&schedule, 2 * later), Some(1));
+        schedule.took(&pool.segments[&SegmentId::new(1)]);
+        assert_eq!(due(&schedule, 2 * later), Some(2));
+    }
+
+    #[test]
+    fn an_overdue_segment_is_read_although_there_are_always_some_that_never_were() {
+        let overdue = SegmentInfo {
+            verified: UnixMillis::new(1),
+            ..closed(0)
+        };
+        let day = 24 * 3_600_000;
+        let mut schedule = Schedule::default();
+        let mut pool = pool([(1, overdue)]);
+        let mut read = Vec::new();
+        // One segment is begun a day, and one is read a day.
+        for number in 2..40 {
+            let now = UnixMillis::new(30 * day + number * day);
+            pool.segments
+                .insert(SegmentId::new(number), closed(now.get() - day / 2));
+            let due = schedule.due(&pool, now, |_, _| true).unwrap();
+            let info = pool.segments.get_mut(&due).unwrap();
+            schedule.took(info);
+            info.verified = now;
+            read.push(due.get());
+        }
+        assert!(read[..2].contains(&1), "{read:?}");
+        assert!(read.iter().filter(|at| **at == 1).count() > 2, "{read:?}");
+        let firsts: BTreeSet<u64> = read.iter().copied().collect();
+        assert!(firsts.len() >= read.len() / 2, "{read:?}");
     }
 
     #[test]

@@ -64,6 +64,9 @@ pub(crate) enum Extent {
     Closed {
         /// Offset behind the last frame.
         data_end: u64,
+        /// Whether power may have gone while it was written and nobody has read it to its end since: copies may lack what
+        /// nobody waited for.
+        cut: bool,
     },
     /// Open: these frames are durable on every copy given, and nothing behind them is looked at.
     Open {
@@ -260,6 +263,19 @@ impl Walk {
         });
     }
 
+    /// The disk of this copy is at fault for what is written there again.
+    fn accuse(&mut self, copy: usize) {
+        let CopyAt { disk, role, .. } = self.copies[copy];
+        if role == Role::Member && !self.out.failed_on.contains(&disk) {
+            self.out.failed_on.push(disk);
+        }
+    }
+
+    /// Whether power may have gone before every copy had all of it.
+    fn may_be_cut(&self) -> bool {
+        matches!(self.extent, Extent::Closed { cut: true, .. })
+    }
+
     /// A read has ended; without bytes when the disk could not give them.
     pub(crate) fn read_done(&mut self, token: u64, bytes: Option<BufferMut>) {
         match self.tokens.remove(&token) {
@@ -378,7 +394,7 @@ impl Walk {
                 }
                 self.phase = Phase::Footers(sealed);
             }
-            (Extent::Closed { data_end }, None) => {
+            (Extent::Closed { data_end, .. }, None) => {
                 let data_end = *data_end;
                 self.discover_unsealed(data_end);
             }
@@ -485,6 +501,11 @@ impl Walk {
     ) {
         match good {
             Some(good) if found.as_ref() != Some(&good) => {
+                // Before a seal is written the header was flushed.
+                let may_lack = self.may_be_cut() && (offset > 0 || self.roots.seal.is_none());
+                if !(may_lack && found.is_some_and(|found| frames::is_torn(&found, &good))) {
+                    self.accuse(copy);
+                }
                 self.write(copy, offset, BufferMut::padded(&good).freeze());
             }
             Some(good) => self.out.verified_bytes += good.len() as u64,

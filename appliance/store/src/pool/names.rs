@@ -35,6 +35,21 @@ impl Pool {
         }
     }
 
+    /// The disks that are here and do not take part, and what each of them lacks; empty for none.
+    #[must_use]
+    pub fn idle_here(&self) -> String {
+        let idle = |member: &&Member| {
+            matches!(member.state, MemberState::Stale | MemberState::Joining)
+                && !member.is_missing()
+        };
+        let lacks = |member: &Member| {
+            let why = member.reason.unwrap_or("it does not take part");
+            format!("disk {} ({}): {why}", member.ordinal + 1, member.disk)
+        };
+        let idle = self.members.iter().filter(idle);
+        idle.map(lacks).collect::<Vec<_>>().join("; ")
+    }
+
     /// Whether it is missing where a start counts how many are there: another one that is plugged in is only stale.
     #[must_use]
     pub fn is_wanted(&self, member: &Member) -> bool {
@@ -63,6 +78,7 @@ mod tests {
     use super::{Member, MemberState, Pool};
     use crate::engine::DiskSlot;
     use crate::pool::space::Freed;
+    use crate::request::ReadOnlyReason;
 
     fn pool(members: &[(MemberState, bool, bool)]) -> Pool {
         let member = |(ordinal, (state, voter, here)): (u16, &(MemberState, bool, bool))| Member {
@@ -118,6 +134,37 @@ mod tests {
         ]);
         assert_eq!(numbers(&pool.wanted_names()), ["2"]);
         assert_eq!(pool_of_one().wanted_names(), "none");
+    }
+
+    #[test]
+    fn where_none_is_missing_those_that_are_here_are_named_with_what_they_lack() {
+        let mut pool = pool(&[
+            (MemberState::Active, true, true),
+            (MemberState::Stale, true, true),
+            (MemberState::Stale, true, true),
+            (MemberState::Expelled, false, true),
+        ]);
+        for member in &mut pool.members[1..] {
+            member.reason = Some("it missed writes");
+        }
+        let said = |pool: &Pool| {
+            let why = ReadOnlyReason::TooFewDisks {
+                present: 1,
+                needed: 2,
+                missing: pool.wanted_names(),
+                idle: pool.idle_here(),
+            };
+            why.to_string()
+        };
+        let asked = said(&pool);
+        assert!(asked.contains("plug in disk 4 ("), "{asked}");
+        pool.members.pop();
+        let why = said(&pool);
+        assert!(!why.contains("plug in"), "{why}");
+        for number in [2, 3] {
+            let disk = format!("disk {number} ({}): it missed writes", DiskId::default());
+            assert!(why.contains(&disk), "{why}");
+        }
     }
 
     fn pool_of_one() -> Pool {

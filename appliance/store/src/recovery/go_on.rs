@@ -183,6 +183,7 @@ fn too_few(pool: &Pool, beginning: &Beginning) -> Option<ReadOnlyReason> {
         present: u16::try_from(pool.active().count()).unwrap_or(u16::MAX),
         needed: u16::try_from(needed).unwrap_or(u16::MAX),
         missing: pool.wanted_names(),
+        idle: pool.idle_here(),
     })
 }
 

@@ -1,7 +1,10 @@
 //! What an operator is told of disks: that one left, that the vault became read-only, that something was mended
 //! or lost, and that a disk is slow.
 
+use stele_device::sim::disk::SimDiskHandle;
 use stele_store::engine::{DiskSlot, Event};
+use stele_store::heal::pace::Rates;
+use stele_store::heal::schedule::Due;
 use stele_store::limits::{HEDGE_MS, LAG_FRAME_COUNT_MAX, SLOW_MS};
 use stele_store::pool::MemberState;
 use stele_store::request::ReadOnlyReason;
@@ -75,7 +78,13 @@ fn rot(rig: &Rig, disks: &[usize]) {
 
 /// A vault of three disks with some data, that was sealed by a stop.
 fn sealed() -> (Rig, Running) {
+    sealed_and_read(Due::default())
+}
+
+/// The same, read again when this says.
+fn sealed_and_read(due: Due) -> (Rig, Running) {
     let mut rig = Rig::create(3);
+    rig.options.heal.due = due;
     let mut vault = rig.start();
     vault.bucket("b", false);
     for seed in 0..3 {
@@ -144,6 +153,41 @@ fn an_alarm_says_that_something_is_on_no_disk_any_more() {
     assert!(pieces > 0);
 }
 
+/// What was told to be lost, newest last.
+fn losses(vault: &Running) -> Vec<usize> {
+    let of = |alarm: Alarm| match alarm {
+        Alarm::Lost { pieces, .. } => Some(pieces),
+        _ => None,
+    };
+    alarms(vault).into_iter().filter_map(of).collect()
+}
+
+#[test]
+fn what_is_found_lost_within_the_hour_is_told_when_the_hour_is_over() {
+    let (rig, mut vault) = sealed_and_read(Due {
+        interval_ms: HOUR_MS / 6,
+        ..Due::default()
+    });
+    let frames = rig.frames_of(false);
+    rig.rot_everywhere(&frames[0], 77);
+    read_again(&mut vault);
+    assert_eq!(losses(&vault), [1]);
+    for frame in &frames[1..] {
+        rig.rot_everywhere(frame, 77);
+    }
+    vault.sleep(HOUR_MS / 5);
+    vault.until("all of it is read again", |engine| {
+        let heal = engine.status().heal;
+        heal.segment.is_none() && heal.counts.lost.len() == frames.len()
+    });
+    let lost = frames.len();
+    assert_eq!(losses(&vault), [1], "the hour is not over");
+    vault.sleep(HOUR_MS);
+    assert_eq!(losses(&vault), [1, lost]);
+    vault.sleep(2 * HOUR_MS);
+    assert_eq!(losses(&vault), [1, lost], "nothing is new");
+}
+
 #[test]
 fn a_disk_that_the_journal_does_without_is_shown_as_slow_until_it_is_back() {
     let mut rig = Rig::create(3);
@@ -210,6 +254,11 @@ fn a_disk_that_is_not_at_its_place_leaves_where_the_others_can_do_without_it() {
         matches!(told[..], [Alarm::DiskAstray { number: 3, .. }]),
         "{told:?}"
     );
+    // While one is not there the others can do without no further one.
+    astray(&mut vault, 1, true);
+    assert_eq!(disk(&vault, 1).state, MemberState::Active);
+    drop(vault.engine.take_new_alarms());
+    vault.event(Event::Back { slot: DiskSlot(2) });
     astray(&mut vault, 1, true);
     assert_eq!(disk(&vault, 1).state, MemberState::Expelled);
     let told = vault.engine.take_new_alarms();
@@ -226,4 +275,83 @@ fn a_disk_that_is_not_at_its_place_leaves_where_the_others_can_do_without_it() {
         "{told:?}"
     );
     vault.put(&name("b", "k"), &content(1, 10_000));
+}
+
+#[test]
+fn a_disk_that_is_not_at_its_place_leaves_as_soon_as_the_others_can_do_without_it() {
+    let mut rig = Rig::create(3);
+    let mut vault = rig.start();
+    vault.bucket("b", false);
+    turns(&mut vault);
+    rig.handles[1].as_ref().unwrap().vanish();
+    touch(&mut vault);
+    assert_eq!(disk(&vault, 1).state, MemberState::Expelled);
+    drop(vault.engine.take_new_alarms());
+    for _ in 0..3 {
+        astray(&mut vault, 2, true);
+    }
+    let told = vault.engine.take_new_alarms();
+    assert!(
+        matches!(told[..], [Alarm::DiskAstray { number: 3, .. }]),
+        "once: {told:?}"
+    );
+    assert_eq!(disk(&vault, 2).state, MemberState::Active);
+    assert!(disk(&vault, 2).astray);
+    // It comes back, and goes again: that is told again.
+    let slot = DiskSlot(2);
+    vault.event(Event::Back { slot });
+    assert!(!disk(&vault, 2).astray);
+    astray(&mut vault, 2, true);
+    assert_eq!(vault.engine.take_new_alarms().len(), 1);
+    // Once another disk has all it has, it leaves.
+    let fresh = SimDiskHandle::new(crate::support::DISK_BYTES, 55);
+    vault.attach(Some(2), &fresh).unwrap();
+    vault.until("the second one is filled", |engine| {
+        engine.status().disks[1].state == MemberState::Active
+    });
+    turns(&mut vault);
+    astray(&mut vault, 2, true);
+    assert_eq!(disk(&vault, 2).state, MemberState::Expelled);
+    assert!(!disk(&vault, 2).astray, "it left");
+    let told = vault.engine.take_new_alarms();
+    assert!(
+        matches!(told[..], [Alarm::DiskLeft { number: 3, .. }]),
+        "{told:?}"
+    );
+}
+
+#[test]
+fn a_disk_that_is_not_at_its_place_stays_while_a_bad_copy_elsewhere_is_not_mended() {
+    let mut rig = Rig::create(3);
+    rig.options.heal.scrub = Rates {
+        idle_bytes_per_s: 1,
+        busy_bytes_per_s: 1,
+    };
+    let mut vault = rig.start();
+    vault.bucket("b", false);
+    vault.put(&name("b", "k"), &content(1, 300_000));
+    turns(&mut vault);
+    let [(bad, at), (good, _)] = rig.copies_of(&rig.frames_of(false)[0])[..] else {
+        panic!("two copies")
+    };
+    rig.handles[bad].as_ref().unwrap().rot(at + 5_000, 1);
+    for _ in 0..4 {
+        vault.get(&name("b", "k"), None, None).unwrap();
+    }
+    let status = vault.engine.status();
+    assert!(status.counters.reads_repaired_from_other_copy > 0);
+    assert_eq!(status.heal.counts.repaired, 0, "it is read slowly");
+    let slot = u16::try_from(good).unwrap();
+    astray(&mut vault, slot, true);
+    assert_eq!(disk(&vault, good).state, MemberState::Active);
+    vault.sleep(1_000 * HOUR_MS);
+    vault.until("it is mended", |engine| {
+        engine.status().heal.counts.repaired > 0
+    });
+    astray(&mut vault, slot, true);
+    assert_eq!(disk(&vault, good).state, MemberState::Expelled);
+    assert_eq!(
+        vault.get(&name("b", "k"), None, None),
+        Ok(content(1, 300_000))
+    );
 }

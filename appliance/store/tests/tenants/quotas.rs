@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
-use stele_store::limits::{BUCKET_OF_CLIENT_COUNT_MAX, STREAM_OF_OWNER_COUNT_MAX};
-use stele_store::policy::{Client, Rate, Refusal as Policy, Usage};
+use stele_store::limits::{
+    BUCKET_OF_CLIENT_COUNT_MAX, STREAM_COUNT_MAX, STREAM_OF_OWNER_COUNT_MAX,
+};
+use stele_store::policy::{Client, OwnerId, Rate, Refusal as Policy, Usage};
 use stele_store::request::{Answer, Command, Conditions, NamedPart, Refusal};
 
 use crate::support::steps::{assert_at_rest, commit, object, put_data};
@@ -198,6 +200,23 @@ fn one_owner_has_a_quarter_of_all_streams_and_others_go_on() {
     become_client(&mut vault, client("b"));
     done(&mut vault, make("b")).unwrap();
     put(&mut vault, &name("b", "k"), 10).unwrap();
+}
+
+#[test]
+fn the_owner_of_the_vault_has_all_streams() {
+    let mut rig = Rig::create(1);
+    let mut vault = rig.start();
+    let own = || Client {
+        owner: OwnerId::default(),
+        ..client("a")
+    };
+    become_client(&mut vault, own());
+    done(&mut vault, make("a")).unwrap();
+    for _ in 0..STREAM_COUNT_MAX {
+        vault.open_put(&name("a", "k"), object()).unwrap();
+    }
+    let refused = vault.open_put(&name("a", "k"), object());
+    assert_eq!(refused.map(drop), Err(Refusal::Busy));
 }
 
 #[test]

@@ -306,6 +306,7 @@ pub fn kind(refusal: &Refusal) -> &'static str {
         Refusal::BucketTaken => "BucketTaken",
         Refusal::BucketNotEmpty => "BucketNotEmpty",
         Refusal::TooManyBuckets { .. } => "TooManyBuckets",
+        Refusal::TooManyBucketsMade { .. } => "TooManyBucketsMade",
         Refusal::Policy(Policy::Locked { .. }) => "Locked",
         Refusal::Policy(Policy::Held) => "Held",
         Refusal::Policy(Policy::NeedsRight(_)) => "NeedsRight",

@@ -1,5 +1,7 @@
 //! Buckets: create, show, delete, default retention.
 
+use std::collections::BTreeMap;
+
 use stele_format::record::{Body, ClientTag, RecordType};
 use stele_format::units::{BucketId, ObjectId};
 
@@ -77,9 +79,14 @@ pub(crate) fn create_in(
     make(facts, name, kind, default, given)
 }
 
-/// Whether one bucket more is not too many: for the vault, for its owner, and of all that this owner ever made.
-fn check_counts(facts: &Facts<'_>, owner: &OwnerId) -> Result<(), Refusal> {
-    let rows = || facts.buckets.values();
+/// Whether one bucket more is not too many: for the vault, for its owner, and of all that this owner ever made. The last
+/// is not asked of the vault itself, which helps out whoever made so many.
+fn check_counts(
+    buckets: &BTreeMap<BucketId, BucketRow>,
+    owner: &OwnerId,
+    by_client: bool,
+) -> Result<(), Refusal> {
+    let rows = || buckets.values();
     let of_owner = || rows().filter(|row| row.owner == *owner);
     let of_client = match *owner == OwnerId::default() {
         true => BUCKET_COUNT_MAX,
@@ -88,11 +95,14 @@ fn check_counts(facts: &Facts<'_>, owner: &OwnerId) -> Result<(), Refusal> {
     for (count, buckets_max) in [
         (rows().filter(|row| !row.deleted).count(), BUCKET_COUNT_MAX),
         (of_owner().filter(|row| !row.deleted).count(), of_client),
-        (of_owner().count(), BUCKET_MADE_COUNT_MAX),
     ] {
         if count >= buckets_max as usize {
             return Err(Refusal::TooManyBuckets { buckets_max });
         }
+    }
+    let buckets_max = BUCKET_MADE_COUNT_MAX;
+    if by_client && of_owner().count() >= buckets_max as usize {
+        return Err(Refusal::TooManyBucketsMade { buckets_max });
     }
     Ok(())
 }
@@ -113,7 +123,8 @@ fn make(
             Refusal::BucketTaken.into()
         });
     }
-    check_counts(facts, &owner)?;
+    let by_client = facts.asker.client().is_some();
+    check_counts(facts.buckets, &owner, by_client)?;
     let row = BucketRow {
         name: name.to_owned(),
         kind,
@@ -267,4 +278,39 @@ pub(crate) fn get_config(view: &View<'_>, name: &str) -> Result<Outcome, Stop> {
         None => Outcome::Answer(Answer::Config(None)),
         Some(row) => Outcome::Config(row.location),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn buckets_that_were_deleted_count_for_clients_and_not_for_the_vault() {
+        let row = |number: u32| BucketRow {
+            name: format!("b{number}"),
+            kind: BucketKind::Plain,
+            default: None,
+            created: stele_format::units::UnixMillis::ZERO,
+            owner: OwnerId::default(),
+            rules: Vec::new(),
+            uploads: Vec::new(),
+            max_days: None,
+            deleted: number > 1,
+        };
+        let numbered = |number: u32| {
+            let mut id = [0; 16];
+            id[..4].copy_from_slice(&number.to_be_bytes());
+            (BucketId::new(id), row(number))
+        };
+        let mut buckets: BTreeMap<_, _> = (1..BUCKET_MADE_COUNT_MAX).map(numbered).collect();
+        let check = |buckets: &BTreeMap<_, _>, by_client| {
+            check_counts(buckets, &OwnerId::default(), by_client)
+        };
+        assert_eq!(check(&buckets, true), Ok(()));
+        buckets.extend([numbered(BUCKET_MADE_COUNT_MAX)]);
+        let buckets_max = BUCKET_MADE_COUNT_MAX;
+        let made = Err(Refusal::TooManyBucketsMade { buckets_max });
+        assert_eq!(check(&buckets, true), made);
+        assert_eq!(check(&buckets, false), Ok(()));
+    }
 }

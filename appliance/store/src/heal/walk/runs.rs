@@ -209,6 +209,9 @@ impl Walk {
             }
         }
         for copy in self.live_copies() {
+            if self.is_at_fault(copy, open) {
+                self.accuse(copy);
+            }
             let bad: Vec<usize> = match (self.copies[copy].role, &open.given[copy]) {
                 (Role::Target, _) | (Role::Member, Given::Nothing) => {
                     (0..open.run.pieces.len()).collect()
@@ -219,6 +222,25 @@ impl Walk {
                 _ => continue,
             };
             self.write_pieces(copy, open, &bad);
+        }
+    }
+
+    /// Whether a copy does not give something that another one gives, other than what a power cut kept from it.
+    fn is_at_fault(&self, copy: usize, open: &OpenRun) -> bool {
+        let may_lack = self.may_be_cut() && self.may_be_unfinished();
+        let is_lacking = |at: &usize| {
+            let zeros = matches!(open.run.pieces[*at], Piece::Zeros { .. });
+            zeros || open.good(*at).is_some()
+        };
+        let mut pieces = (0..open.run.pieces.len()).filter(is_lacking);
+        match &open.given[copy] {
+            Given::Nothing => pieces.next().is_some(),
+            Given::Judged { good, .. } => pieces.any(|at| match good[at] {
+                Judgement::Good => false,
+                Judgement::Torn => !may_lack,
+                Judgement::Bad => true,
+            }),
+            Given::NotAsked | Given::Waiting => false,
         }
     }
 
