@@ -120,15 +120,24 @@ impl<'a> Commands<'a> {
             command,
         };
         let file = &disk.file;
+        let serial = serial_words(disk);
         match disk.state.as_str() {
+            _ if disk.astray => vec![step(
+                format!(
+                    "have disk {number}{serial} back at {file} before the vault is stopped, and look again"
+                ),
+                self.list(),
+            )],
             "absent" | "unreadable" if read_only => vec![step(
-                format!("plug disk {number} in again at {file}, stop the vault, and start it"),
+                format!(
+                    "plug disk {number}{serial} in again at {file}, stop the vault, and start it"
+                ),
                 self.serve(),
             )],
             "expelled" if read_only => vec![step(back_in(number, disk), self.serve())],
             "absent" => vec![
                 step(
-                    format!("plug disk {number} in again at {file} and run"),
+                    format!("plug disk {number}{serial} in again at {file} and run"),
                     self.resync(number),
                 ),
                 step(
@@ -166,7 +175,7 @@ impl<'a> Commands<'a> {
             ],
             "drained" if !read_only && disk.free_bytes.is_some() => vec![step(
                 format!(
-                    "disk {number} may be pulled out at {file}; if another one is to take its place, run"
+                    "disk {number}{serial} may be pulled out at {file}; if another one is to take its place, run"
                 ),
                 self.replace(number, None),
             )],
@@ -177,13 +186,19 @@ impl<'a> Commands<'a> {
 
 /// How a disk that failed while the vault served takes part again, where too few are left.
 fn back_in(number: u16, disk: &DiskStatus) -> String {
-    let file = &disk.file;
+    let (file, serial) = (&disk.file, serial_words(disk));
     let then = "stop the vault, and start it";
     if disk.notes.iter().any(|note| note == FILE_SYSTEM_FULL) {
         format!("free space on the file system of disk {number} ({file}), {then}")
     } else {
-        format!("plug disk {number} in again at {file}, {then}")
+        format!("plug disk {number}{serial} in again at {file}, {then}")
     }
+}
+
+/// Which drive it is, as its label says.
+fn serial_words(disk: &DiskStatus) -> String {
+    let serial = disk.serial.as_ref();
+    serial.map_or_else(String::new, |serial| format!(" (serial {serial})"))
 }
 
 /// A path as a shell reads it back.
@@ -206,6 +221,7 @@ mod tests {
             notes: Vec::new(),
             bytes: None,
             free_bytes: None,
+            serial: None,
             backend: None,
             slow: None,
             forgotten_frames: 0,
@@ -226,6 +242,12 @@ mod tests {
         let resync = "stele disk resync --vault /v 2";
         let replace = "stele disk replace --vault /v 2 PATH";
         check("active", false, &[]);
+        let away = DiskStatus {
+            astray: true,
+            ..disk(Some(2), "active")
+        };
+        let steps = Commands::new(Path::new("/v")).next(&[away], false);
+        assert_eq!(steps[0].command, "stele disk list --vault /v");
         check("joining", false, &[]);
         check("absent", false, &[resync, replace]);
         check("stale", false, &[resync]);
@@ -250,6 +272,7 @@ mod tests {
         };
         let gone = DiskStatus {
             wanted: true,
+            serial: Some("ZA1B2C3D".to_owned()),
             ..disk(Some(2), "expelled")
         };
         let disks = [disk(Some(1), "expelled"), gone, full];
@@ -258,7 +281,7 @@ mod tests {
         assert_eq!(
             said,
             [
-                "plug disk 2 in again at /v/a disk, stop the vault, and start it",
+                "plug disk 2 (serial ZA1B2C3D) in again at /v/a disk, stop the vault, and start it",
                 "free space on the file system of disk 3 (/v/a disk), stop the vault, and start it",
             ]
         );

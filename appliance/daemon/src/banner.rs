@@ -196,6 +196,7 @@ mod tests {
             notes: note.map(str::to_owned).into_iter().collect(),
             bytes: None,
             free_bytes: None,
+            serial: None,
             backend: None,
             slow: None,
             forgotten_frames: 0,

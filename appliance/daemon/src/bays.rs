@@ -43,6 +43,8 @@ pub struct Bay {
     pub path: PathBuf,
     /// The same as the engine names it.
     pub file: String,
+    /// The serial number of its drive, as far as it is or was known.
+    pub serial: Option<String>,
     /// Where the engine thread has it, while it is open.
     pub slot: Option<DiskSlot>,
     /// Why it is not there.
@@ -67,6 +69,7 @@ impl Bays {
             Bay {
                 path: slot.path.clone(),
                 file: slot.path.display().to_string(),
+                serial: slot.serial.clone(),
                 slot: disk.is_ok().then_some(DiskSlot(number)),
                 fault: disk.err().cloned(),
                 backend: disk.ok().map(|disk| disk.identity().backend.clone()),
@@ -167,6 +170,7 @@ mod tests {
             file: file.to_owned(),
             slot: None,
             fault: None,
+            serial: None,
             backend: None,
             bytes: None,
             id: None,

@@ -148,6 +148,7 @@ impl<'a> Picture<'a> {
 /// One disk as its label shows it.
 struct Seen {
     file: String,
+    serial: Option<String>,
     bytes: Option<u64>,
     reading: Result<LabelReading, String>,
     missing: bool,
@@ -155,9 +156,11 @@ struct Seen {
 
 fn look(slot: Slot) -> Seen {
     let file = slot.path.display().to_string();
+    let serial = slot.serial;
     match slot.disk {
         Err(why) => Seen {
             file,
+            serial,
             bytes: None,
             reading: Err(why),
             missing: true,
@@ -167,6 +170,7 @@ fn look(slot: Slot) -> Seen {
             let reading = read_label(&mut *disk, bytes);
             Seen {
                 file,
+                serial,
                 bytes: Some(bytes),
                 reading,
                 missing: false,
@@ -221,6 +225,7 @@ fn disk_status(seen: &Seen, picture: &Picture<'_>) -> DiskStatus {
         notes: Vec::new(),
         bytes: seen.bytes,
         free_bytes: None,
+        serial: seen.serial.clone(),
         backend: None,
         slow: None,
         forgotten_frames: 0,
@@ -343,6 +348,7 @@ mod tests {
         let reading = read_label(&mut *disk, DISK_BYTES);
         Seen {
             file: format!("{number}"),
+            serial: None,
             bytes: Some(DISK_BYTES),
             reading: if missing {
                 Err("away".to_owned())

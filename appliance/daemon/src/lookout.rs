@@ -192,6 +192,7 @@ mod tests {
             file: "a.disk".to_owned(),
             slot: Some(ONE),
             fault: None,
+            serial: None,
             backend: None,
             bytes: None,
             id: FileId::of(&path).ok(),

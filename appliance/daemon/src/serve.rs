@@ -17,14 +17,14 @@ use stele_device::linux::disk::{OpenMode, Wishes};
 use stele_gateway::claim::Clients as Secrets;
 use stele_gateway::limits::{DOMAINS, SLAB_BYTES};
 use stele_gateway::{GatewayError, SlabPool};
-use stele_store::recovery::{Force, ForcedOrder, OpenError};
+use stele_store::recovery::{DiskReport, DiskVerdict, Force, ForcedOrder, OpenError};
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use zeroize::Zeroizing;
 
 use crate::advice::Commands;
 use crate::banner::{self, Facts};
-use crate::bays::Bays;
+use crate::bays::{Bay, Bays};
 use crate::bell::Bell;
 use crate::certificate::{self, Identity};
 use crate::client_env::{self, ClientFiles, REGION as REGION_DEFAULT};
@@ -57,6 +57,7 @@ use crate::opener::Opener;
 use crate::supervisor::{Link, Machine};
 use crate::tls;
 use crate::unfinished::Collector;
+use crate::vault::config::Config;
 use crate::vault::create::{Options, create};
 use crate::vault::disks::{Slot, open_kept};
 use crate::vault::lock::Lock;
@@ -122,6 +123,7 @@ pub fn serve(dir: &Path, reached: Reached<'_>, wish: Wish) -> Outcome<()> {
     let force = wish.force.map(|order| Force::Open(Box::new(order)));
     let machine = Machine::start(slots, opener, force, &bell);
     let mut machine = machine.map_err(|error| last_resort(error, &directory))?;
+    let config = remember_serials(&directory, config, &bays, &machine.report().disks);
     let charge = Charge {
         link: machine.link(),
         bell,
@@ -155,6 +157,34 @@ pub fn serve(dir: &Path, reached: Reached<'_>, wish: Wish) -> Outcome<()> {
     });
     let stopped = machine.stop();
     served.and(stopped)
+}
+
+/// Keeps the serial numbers of the drives, so that one that is missing later can be named by what is printed on it. A
+/// vault whose configuration cannot be written is served all the same.
+fn remember_serials(
+    directory: &Directory,
+    config: Config,
+    bays: &Bays,
+    disks: &[DiskReport],
+) -> Config {
+    let ours = |bay: &Bay| {
+        let of_bay = |disk: &&DiskReport| disk.slot.is_some() && disk.slot == bay.slot;
+        let disk = disks.iter().find(of_bay);
+        disk.is_some_and(|disk| matches!(disk.verdict, DiskVerdict::Active | DiskVerdict::Stale))
+    };
+    let bays = bays.now();
+    let here = bays.iter().enumerate().filter(|(_, bay)| ours(bay));
+    let with = config.with_serials(here.filter_map(|(at, bay)| Some((at, bay.serial.clone()?))));
+    if with == config {
+        return config;
+    }
+    match with.replace(&directory.config_file()) {
+        Ok(()) => with,
+        Err(error) => {
+            tracing::warn!("serial numbers of disks are not remembered: {error}");
+            config
+        }
+    }
 }
 
 /// Locks an existing vault or makes a new one, with the port free at that moment.

@@ -217,7 +217,11 @@ pub fn disk_row(disk: &DiskStatus) -> String {
 
 /// A disk with its state and what else is known of it.
 fn disk_line(disk: &DiskStatus) -> String {
-    let mut line = format!("{}: {}", disk.file, disk.health);
+    let mut line = disk.file.clone();
+    if let Some(serial) = &disk.serial {
+        line.push_str(&format!(", serial {serial}"));
+    }
+    line.push_str(&format!(": {}", disk.health));
     line.extend(disk.slow.iter().map(slow_words));
     if disk.forgotten_frames > 0 {
         line.push_str(&format!(

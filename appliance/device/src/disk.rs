@@ -188,6 +188,8 @@ pub struct DiskIdentity {
     pub sector_bytes: Option<u32>,
     /// Whether seeks cost time, if the kernel tells.
     pub rotational: Option<bool>,
+    /// The serial number of its drive, if it is a device and the kernel tells: one line of printable ASCII.
+    pub serial: Option<String>,
     /// How it is accessed, for status screens.
     pub backend: String,
 }

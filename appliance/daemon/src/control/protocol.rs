@@ -369,6 +369,9 @@ pub struct DiskStatus {
     /// Bytes not in use.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub free_bytes: Option<u64>,
+    /// The serial number of its drive, as it is or as it was when a drive was last there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub serial: Option<String>,
     /// How it is read and written.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub backend: Option<String>,

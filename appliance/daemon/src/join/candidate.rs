@@ -3,7 +3,7 @@
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use stele_device::disk::{Disk, Waker};
+use stele_device::disk::{Disk, DiskIdentity, Waker};
 use stele_device::linux::disk::{OpenError, OpenMode, Wishes};
 use stele_format::geometry::DiskGeometry;
 use stele_format::label::{LabelReading, StaticLabel};
@@ -133,10 +133,9 @@ impl Candidate {
         })
     }
 
-    /// How it is reached, and its size.
-    pub fn facts(&self) -> (String, u64) {
-        let identity = self.disk.identity();
-        (identity.backend.clone(), identity.bytes)
+    /// How it is reached, its size, and which drive it is.
+    pub fn facts(&self) -> &DiskIdentity {
+        self.disk.identity()
     }
 
     /// How old its label is.

@@ -500,7 +500,7 @@ impl Work {
         path: &Path,
         place: Option<usize>,
     ) -> Result<DiskGeometry, Unfit> {
-        let (backend, bytes) = candidate.facts();
+        let facts = candidate.facts().clone();
         let file = path.display().to_string();
         let age = candidate.age();
         let (label, disk, made) = candidate.into_parts();
@@ -520,8 +520,9 @@ impl Work {
             file,
             slot: Some(slot),
             fault: None,
-            backend: Some(backend),
-            bytes: Some(bytes),
+            serial: facts.serial,
+            backend: Some(facts.backend),
+            bytes: Some(facts.bytes),
             id: FileId::of(path).ok(),
         };
         self.bays.put(place, bay);

@@ -4,6 +4,7 @@
 //! Clients, their rights and certificates lie in the vault's own log: a lost or edited file can hide
 //! disks and change what new buckets are, but it touches nothing stored and grants no right.
 
+use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -35,6 +36,9 @@ pub struct Config {
     /// Disks that were drained: they keep their places in the list and are not opened any more.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     drained: Vec<String>,
+    /// Serial numbers of the drives, by disk, as they were when each was last there.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    serials: BTreeMap<String, String>,
     client_buckets: String,
     /// What holds the vault's key, if it is not the key file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -79,6 +83,7 @@ impl Config {
             filling: Vec::new(),
             draining: None,
             drained: Vec::new(),
+            serials: BTreeMap::new(),
             client_buckets: client_buckets.name().to_owned(),
             key_provider: None,
         })
@@ -104,6 +109,23 @@ impl Config {
     /// The disks in the order of their creation, relative ones resolved against `dir`.
     pub fn disks(&self, dir: &Path) -> Vec<PathBuf> {
         self.disks.iter().map(|name| dir.join(name)).collect()
+    }
+
+    /// The serial number of the drive at place `at`, as it was when one was last there.
+    pub fn serial(&self, at: usize) -> Option<&String> {
+        self.serials.get(self.disks.get(at)?)
+    }
+
+    /// The same with the serial numbers of the drives that are there, by place.
+    #[must_use]
+    pub fn with_serials(&self, here: impl Iterator<Item = (usize, String)>) -> Config {
+        let mut config = self.clone();
+        for (at, serial) in here {
+            if let Some(name) = self.disks.get(at) {
+                config.serials.insert(name.clone(), serial);
+            }
+        }
+        config
     }
 
     /// The disks that do not lie in the vault's directory.
@@ -134,6 +156,14 @@ impl Config {
         }
         let mut config = Config::new(&disks, self.client_buckets())?;
         config.key_provider.clone_from(&self.key_provider);
+        // What is at the place now is another drive.
+        let stays = |(name, _): &(&String, &String)| {
+            config.disks.contains(name) && Some(name.as_str()) != disk.to_str()
+        };
+        let serials = self.serials.iter().filter(stays);
+        config.serials = serials
+            .map(|(name, serial)| (name.clone(), serial.clone()))
+            .collect();
         config.filling.clone_from(&self.filling);
         config.draining = self.draining.filter(|draining| *draining != number);
         let kept =
@@ -349,6 +379,28 @@ mod tests {
         assert!(!again("c").is_drained(2) && !again("e").is_drained(2));
         let twice = with(&config, Some(1), "c", 2);
         assert!(matches!(twice, Err(Error::DiskTwice { .. })));
+    }
+
+    #[test]
+    fn a_drive_is_known_by_its_serial_until_another_takes_its_place() {
+        let names = ["a", "b"].map(PathBuf::from);
+        let config = Config::new(&names, BucketKind::Plain).expect("two disks");
+        let here = [(0, "one".to_owned()), (1, "two".to_owned())];
+        let config = config.with_serials(here.into_iter());
+        // What is not there now keeps its number.
+        let config = config.with_serials(std::iter::once((0, "uno".to_owned())));
+        let known = |config: &Config| [0, 1, 2].map(|at| config.serial(at).cloned());
+        let said = |text: &str| Some(text.to_owned());
+        assert_eq!(known(&config), [said("uno"), said("two"), None]);
+        let temp = tempfile::tempdir().expect("a directory");
+        let path = temp.path().join("vault.json");
+        config.write_new(&path).expect("written");
+        assert_eq!(Config::read(&path).expect("read"), Some(config.clone()));
+        for (disk, expected) in [("b", [said("uno"), None]), ("c", [said("uno"), None])] {
+            let replaced = config.with_filling(Some(1), Path::new(disk), 2);
+            let replaced = known(&replaced.expect("named"));
+            assert_eq!(replaced[..2], expected, "{disk}");
+        }
     }
 
     #[test]

@@ -25,6 +25,8 @@ pub struct NewDisk {
 pub struct Slot {
     /// Where the disk should be.
     pub path: PathBuf,
+    /// The serial number of the drive, as it is or as it was when a drive was last there.
+    pub serial: Option<String>,
     /// The disk, or why it is not there, in a sentence for the operator.
     pub disk: Result<Box<dyn Disk>, String>,
 }
@@ -113,8 +115,13 @@ pub fn open_all(
                 Err(error @ OpenError::InUse { .. }) => return Err(error.into()),
                 Err(error) => Err(without_path(path, &error)),
             };
+            let serial = disk
+                .as_ref()
+                .ok()
+                .and_then(|disk: &Box<dyn Disk>| disk.identity().serial.clone());
             Ok(Slot {
                 path: path.clone(),
+                serial,
                 disk,
             })
         })
@@ -148,9 +155,13 @@ pub fn open_kept(
     let slot = |(at, path)| match config.is_drained(at) {
         true => Some(Slot {
             path,
+            serial: None,
             disk: Err(LET_GO.to_owned()),
         }),
-        false => opened.next(),
+        false => opened.next().map(|slot| Slot {
+            serial: slot.serial.or_else(|| config.serial(at).cloned()),
+            ..slot
+        }),
     };
     Ok(paths.into_iter().enumerate().filter_map(slot).collect())
 }

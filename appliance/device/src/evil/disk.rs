@@ -85,6 +85,7 @@ impl EvilDisk {
                 bytes: opened.bytes,
                 sector_bytes,
                 rotational,
+                serial: None,
                 backend: format!("evil disk, {}", mains.plan()),
             },
             shared,

@@ -20,6 +20,7 @@ use std::thread::JoinHandle;
 use super::open::{DiskFile, open_disk, queue_facts};
 pub use super::open::{OpenError, OpenMode, RingDenied};
 use super::ring::transfer::{Request, What};
+use super::serial::serial_of;
 use crate::buffer::Pool;
 use crate::disk::{Disk, DiskError, DiskIdentity, Done, Op, OpId, Waker};
 use crate::limits::IO_THREADS_PER_DISK;
@@ -101,6 +102,7 @@ impl FileDisk {
         waker: Waker,
     ) -> Result<FileDisk, OpenError> {
         let (sector_bytes, rotational) = queue_facts(&opened.file);
+        let serial = serial_of(&opened.file);
         let read_pool = wishes.read_pool.clone();
         let pools: Vec<Pool> = wishes
             .write_pools
@@ -124,6 +126,7 @@ impl FileDisk {
             bytes: opened.bytes,
             sector_bytes,
             rotational,
+            serial,
             backend: describe(&ring, opened.direct),
         };
         FileDisk::assemble(shared, identity, ring.and_then(Result::ok)).map_err(|source| {

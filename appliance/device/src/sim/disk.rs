@@ -52,6 +52,7 @@ impl SimDiskHandle {
             bytes,
             sector_bytes: u32::try_from(SECTOR_BYTES).ok(),
             rotational: Some(false),
+            serial: None,
             backend: "sim".to_owned(),
         };
         let state = State::new(bytes, seed, power.clone());

@@ -113,6 +113,7 @@ fn a_disk_for_which_no_ring_can_be_had_passes_the_exam_and_says_why() {
             bytes: EXAM_DISK_BYTES,
             sector_bytes: None,
             rotational: None,
+            serial: None,
             backend: backend.clone(),
         };
         let shared = Arc::new(Shared::new(file, None, no_waker()));
