@@ -344,7 +344,7 @@ pub fn alarm(alarm: &Alarm) -> String {
             at,
         } => format!(
             "disk {number} ({name}) did not have {frames} journal frames that the disks had confirmed, at the start at {}; \
-             they were written again from another disk. It may confirm what its cache has not written: switch its write \
+             another disk has them. It may confirm what its cache has not written: switch its write \
              cache off, or replace it",
             instant(at.get())
         ),

@@ -46,12 +46,12 @@ fn run(link: &Link, bays: &Bays, stopped: &Receiver<()>) {
     let pause = Duration::from_millis(PLACE_LOOK_MS);
     let mut looks = Looks::default();
     while stopped.recv_timeout(pause) == Err(RecvTimeoutError::Timeout) {
-        let astray: Vec<DiskSlot> = bays.now().iter().filter_map(astray).collect();
-        for slot in looks.back(&astray) {
+        let seen: Vec<(DiskSlot, Whereabouts)> = bays.now().iter().filter_map(look).collect();
+        for slot in looks.back(&seen) {
             // An engine that is being started again knows of none.
             link.back_at_place(slot).ok();
         }
-        for (slot, alone) in looks.look(&astray) {
+        for (slot, alone) in looks.look(&seen) {
             // The same one is told at the next look.
             if link.gone_astray(slot, alone).is_ok() {
                 looks.told(slot, alone);
@@ -60,14 +60,26 @@ fn run(link: &Link, bays: &Bays, stopped: &Receiver<()>) {
     }
 }
 
-/// The disk of a place that leads nowhere or to something else.
-fn astray(bay: &Bay) -> Option<DiskSlot> {
+/// Where a disk is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Whereabouts {
+    AtPlace,
+    /// Its place leads nowhere or to something else.
+    Astray,
+    /// An error says nothing about it.
+    Unknown,
+}
+
+/// Looks where an open disk is.
+fn look(bay: &Bay) -> Option<(DiskSlot, Whereabouts)> {
     let (slot, opened) = (bay.slot?, bay.id?);
-    let is_there = match FileId::of(&bay.path) {
-        Ok(found) => found == opened,
-        Err(error) => error.kind() != ErrorKind::NotFound,
+    let seen = match FileId::of(&bay.path) {
+        Ok(found) if found == opened => Whereabouts::AtPlace,
+        Ok(_) => Whereabouts::Astray,
+        Err(error) if error.kind() == ErrorKind::NotFound => Whereabouts::Astray,
+        Err(_) => Whereabouts::Unknown,
     };
-    (!is_there).then_some(slot)
+    Some((slot, seen))
 }
 
 /// What was seen of a disk that is not at its place.
@@ -88,19 +100,20 @@ enum Seen {
 struct Looks(BTreeMap<DiskSlot, Seen>);
 
 impl Looks {
-    /// Those told of that are at their places now.
-    fn back(&self, astray: &[DiskSlot]) -> Vec<DiskSlot> {
+    /// Those told of that are at their places now, or open no more.
+    fn back(&self, seen: &[(DiskSlot, Whereabouts)]) -> Vec<DiskSlot> {
         let told = |seen: &Seen| matches!(seen, Seen::Told { .. } | Seen::LeftOver);
         let known = self.0.iter().filter(|(_, seen)| told(seen));
         let back = known.map(|(slot, _)| *slot);
-        back.filter(|slot| !astray.contains(slot)).collect()
+        back.filter(|slot| !is_away(seen, *slot)).collect()
     }
 
     /// Takes in which disks are not at their places now. Says which were not the last time either and are to be told of,
     /// and of each whether it is the only one that went: where several went, they were moved together.
-    fn look(&mut self, astray: &[DiskSlot]) -> Vec<(DiskSlot, bool)> {
-        self.0.retain(|slot, _| astray.contains(slot));
-        for slot in astray {
+    fn look(&mut self, seen: &[(DiskSlot, Whereabouts)]) -> Vec<(DiskSlot, bool)> {
+        self.0.retain(|slot, _| is_away(seen, *slot));
+        let astray = seen.iter().filter(|(_, at)| *at == Whereabouts::Astray);
+        for (slot, _) in astray {
             let seen = match self.0.get(slot) {
                 None => Seen::Once,
                 Some(Seen::Once | Seen::Twice) => Seen::Twice,
@@ -136,6 +149,12 @@ impl Looks {
     }
 }
 
+/// Whether a disk is not at its place, as far as can be told: of one of which nothing can be, what was seen before holds.
+fn is_away(seen: &[(DiskSlot, Whereabouts)], slot: DiskSlot) -> bool {
+    let at = seen.iter().find(|(known, _)| *known == slot);
+    at.is_some_and(|(_, at)| *at != Whereabouts::AtPlace)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -143,43 +162,64 @@ mod tests {
     const ONE: DiskSlot = DiskSlot(1);
     const TWO: DiskSlot = DiskSlot(2);
 
+    fn away(slots: &[DiskSlot]) -> Vec<(DiskSlot, Whereabouts)> {
+        let astray = slots.iter().map(|slot| (*slot, Whereabouts::Astray));
+        astray.collect()
+    }
+
+    #[test]
+    fn an_error_changes_nothing_about_a_disk() {
+        let mut looks = Looks::default();
+        let unknown = [(ONE, Whereabouts::Unknown)];
+        assert_eq!(looks.look(&unknown), []);
+        assert_eq!(looks.look(&away(&[ONE])), []);
+        assert_eq!(looks.look(&unknown), []);
+        assert_eq!(looks.look(&away(&[ONE])), [(ONE, true)]);
+        looks.told(ONE, true);
+        assert_eq!(looks.back(&unknown), []);
+        assert_eq!(looks.look(&unknown), [(ONE, true)]);
+        let there = [(ONE, Whereabouts::AtPlace)];
+        assert_eq!(looks.back(&there), [ONE]);
+        assert_eq!(looks.look(&there), []);
+    }
+
     #[test]
     fn a_disk_is_told_of_when_it_is_missed_twice_in_a_row_and_until_it_is_back() {
         let mut looks = Looks::default();
-        assert_eq!(looks.look(&[ONE]), []);
-        assert_eq!(looks.look(&[]), []);
-        assert_eq!(looks.look(&[ONE]), []);
-        assert_eq!(looks.look(&[ONE]), [(ONE, true)]);
+        assert_eq!(looks.look(&away(&[ONE])), []);
+        assert_eq!(looks.look(&away(&[])), []);
+        assert_eq!(looks.look(&away(&[ONE])), []);
+        assert_eq!(looks.look(&away(&[ONE])), [(ONE, true)]);
         // Nobody could be told.
-        assert_eq!(looks.look(&[ONE]), [(ONE, true)]);
-        assert_eq!(looks.back(&[]), [], "nobody knows that it went");
+        assert_eq!(looks.look(&away(&[ONE])), [(ONE, true)]);
+        assert_eq!(looks.back(&away(&[])), [], "nobody knows that it went");
         looks.told(ONE, true);
-        assert_eq!(looks.look(&[ONE]), [(ONE, true)]);
+        assert_eq!(looks.look(&away(&[ONE])), [(ONE, true)]);
         // Another one goes later.
-        assert_eq!(looks.look(&[ONE, TWO]), [(ONE, true)]);
-        assert_eq!(looks.look(&[ONE, TWO]), [(ONE, true), (TWO, true)]);
+        assert_eq!(looks.look(&away(&[ONE, TWO])), [(ONE, true)]);
+        assert_eq!(looks.look(&away(&[ONE, TWO])), [(ONE, true), (TWO, true)]);
         // It came back, and went again.
-        assert_eq!(looks.back(&[TWO]), [ONE]);
-        assert_eq!(looks.look(&[]), []);
-        assert_eq!(looks.back(&[]), []);
-        assert_eq!(looks.look(&[ONE]), []);
-        assert_eq!(looks.look(&[ONE]), [(ONE, true)]);
+        assert_eq!(looks.back(&away(&[TWO])), [ONE]);
+        assert_eq!(looks.look(&away(&[])), []);
+        assert_eq!(looks.back(&away(&[])), []);
+        assert_eq!(looks.look(&away(&[ONE])), []);
+        assert_eq!(looks.look(&away(&[ONE])), [(ONE, true)]);
     }
 
     #[test]
     fn disks_that_went_together_are_told_of_as_such() {
         let mut looks = Looks::default();
-        assert_eq!(looks.look(&[ONE]), []);
-        assert_eq!(looks.look(&[ONE, TWO]), [(ONE, false)]);
+        assert_eq!(looks.look(&away(&[ONE])), []);
+        assert_eq!(looks.look(&away(&[ONE, TWO])), [(ONE, false)]);
         looks.told(ONE, false);
-        assert_eq!(looks.look(&[ONE, TWO]), [(ONE, false), (TWO, false)]);
+        assert_eq!(looks.look(&away(&[ONE, TWO])), [(ONE, false), (TWO, false)]);
         looks.told(TWO, false);
         // One of them is back, and the other one is not at the next look either: it is alone now.
-        assert_eq!(looks.back(&[TWO]), [ONE]);
-        assert_eq!(looks.look(&[TWO]), [(TWO, false)]);
+        assert_eq!(looks.back(&away(&[TWO])), [ONE]);
+        assert_eq!(looks.look(&away(&[TWO])), [(TWO, false)]);
         looks.told(TWO, false);
-        assert_eq!(looks.back(&[]), [TWO]);
-        assert_eq!(looks.look(&[TWO]), [(TWO, true)]);
+        assert_eq!(looks.back(&away(&[])), [TWO]);
+        assert_eq!(looks.look(&away(&[TWO])), [(TWO, true)]);
     }
 
     #[test]
@@ -197,19 +237,20 @@ mod tests {
             bytes: None,
             id: FileId::of(&path).ok(),
         };
-        assert_eq!(astray(&bay), None);
+        let at = |whereabouts| Some((ONE, whereabouts));
+        assert_eq!(look(&bay), at(Whereabouts::AtPlace));
         std::fs::rename(&path, temp.path().join("b.disk")).expect("moved");
-        assert_eq!(astray(&bay), Some(ONE));
+        assert_eq!(look(&bay), at(Whereabouts::Astray));
         std::fs::write(&path, "another").expect("written");
-        assert_eq!(astray(&bay), Some(ONE));
+        assert_eq!(look(&bay), at(Whereabouts::Astray));
         bay.path = path.join("below a file");
         assert_eq!(
-            astray(&bay),
-            None,
+            look(&bay),
+            at(Whereabouts::Unknown),
             "not a directory: an error like any other"
         );
         bay.path = temp.path().join("nothing");
         bay.slot = None;
-        assert_eq!(astray(&bay), None, "it is not open");
+        assert_eq!(look(&bay), None, "it is not open");
     }
 }

@@ -60,7 +60,9 @@ fn undo(args: &UndoArgs) -> Outcome<Unreleased> {
         for (why, count) in done.left {
             *all.left.entry(why).or_default() += count;
         }
-        all.words.extend(done.words);
+        if !done.words.is_empty() {
+            all.words = done.words;
+        }
         all.fault = done.fault;
         which.after = done.next;
         if which.after.is_none() || all.fault.is_some() {

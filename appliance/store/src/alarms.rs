@@ -122,7 +122,7 @@ pub enum Alarm {
         number: u16,
         /// File or serial.
         name: String,
-        /// How many; they were written again from another disk.
+        /// How many; another disk has them.
         frames: u64,
         /// When, by the compliance clock.
         at: UnixMillis,
@@ -177,6 +177,14 @@ pub(crate) struct Alarms {
 }
 
 impl Alarms {
+    /// Puts these behind those of the engine before, whose memory of what was told goes on.
+    pub(crate) fn follow(&mut self, before: &Alarms) {
+        let own = std::mem::replace(self, before.clone());
+        for alarm in own.recent {
+            self.push(alarm);
+        }
+    }
+
     /// All that are kept, oldest first.
     pub(crate) fn recent(&self) -> Vec<Alarm> {
         self.recent.iter().cloned().collect()

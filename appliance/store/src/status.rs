@@ -56,7 +56,7 @@ pub struct DiskStatus {
     /// It takes part, and takes far longer than it should.
     pub slow: Option<Slow>,
     /// Acknowledged journal frames that it had confirmed, or one that is as suspect as it, and that it did not have when
-    /// the vault was opened. They were written again.
+    /// the vault was opened.
     pub forgotten_frames: u64,
     /// It is used, and is not where it was opened: the next start does not find it.
     pub astray: bool,

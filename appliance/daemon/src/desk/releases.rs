@@ -59,8 +59,12 @@ impl Desk {
             // What is back is back, and people must hear of it.
             Err(error) => undone.fault = Some(error.to_string()),
         }
-        if undone.versions > 0 && undone.next.is_none() {
-            undone.words = self.open_erasures()?;
+        if undone.versions > 0 {
+            undone.words = self.open_erasures().unwrap_or_else(|error| {
+                vec![format!(
+                    "whether open requests destroy them could not be asked: {error}"
+                )]
+            });
         }
         Ok(DeskReply::Unreleased(Box::new(undone)))
     }

@@ -110,15 +110,16 @@ pub fn open_all(
     paths
         .iter()
         .map(|path| {
-            let disk = match open_disk(path, mode, wishes, Waker::clone(waker)) {
-                Ok(disk) => Ok(disk),
-                Err(error @ OpenError::InUse { .. }) => return Err(error.into()),
-                Err(error) => Err(without_path(path, &error)),
-            };
+            let disk: Result<Box<dyn Disk>, String> =
+                match open_disk(path, mode, wishes, Waker::clone(waker)) {
+                    Ok(disk) => Ok(disk),
+                    Err(error @ OpenError::InUse { .. }) => return Err(error.into()),
+                    Err(error) => Err(without_path(path, &error)),
+                };
             let serial = disk
                 .as_ref()
                 .ok()
-                .and_then(|disk: &Box<dyn Disk>| disk.identity().serial.clone());
+                .and_then(|disk| disk.identity().serial.clone());
             Ok(Slot {
                 path: path.clone(),
                 serial,

@@ -268,13 +268,14 @@ impl Engine {
 
     fn next_suspect(&mut self) -> Option<SegmentId> {
         let now_ms = self.now.monotonic_ms;
+        let segments = &self.pool.segments;
+        let known = |id: SegmentId| segments.contains_key(&id);
+        self.healer.schedule.forget(known);
         if !self.healer.schedule.has_suspects(now_ms) {
             return None;
         }
         let mut schedule = std::mem::take(&mut self.healer.schedule);
         let unfinished = self.lane.open_segments();
-        let segments = &self.pool.segments;
-        schedule.forget(|id| segments.contains_key(&id));
         let found = schedule.take_suspect(now_ms, |id| {
             let info = segments.get(&id);
             info.is_some_and(|info| {

@@ -52,7 +52,8 @@ impl Engine {
         if clock.now(self.now.monotonic_ms) > self.clock.latest() {
             self.clock = clock;
         }
-        self.alarms = before.alarms.clone();
+        self.alarms.follow(&before.alarms);
+        self.remember_disks(&before.pool);
         // One that was stranded said nothing: it was to write again.
         if before.read_only.is_none() || before.stranded {
             self.tell_read_only();
@@ -63,6 +64,17 @@ impl Engine {
             self.sign_with(known.to_vec());
         }
         self.receipts.remember_those_of(&before.receipts);
+    }
+
+    /// What is known of disks beside their labels is so until the process ends, or another disk takes the place.
+    fn remember_disks(&mut self, before: &crate::pool::Pool) {
+        for member in &mut self.pool.members {
+            let Some(known) = before.member(member.disk) else {
+                continue;
+            };
+            member.forgotten_frames = member.forgotten_frames.max(known.forgotten_frames);
+            member.astray |= known.astray && known.slot == member.slot;
+        }
     }
 
     /// The index was made anew while the vault was served.

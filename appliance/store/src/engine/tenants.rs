@@ -70,21 +70,24 @@ impl Engine {
         access::permit(asker, &self.buckets, self.access_of(command))
     }
 
-    /// Whether no more streams may be opened: by anybody, or by the clients of this owner. Where all are the vault's own,
-    /// as where nobody divided it, they share nothing with others.
+    /// Whether no more streams may be opened: by anybody, or by the clients of this owner. The vault's own may have all
+    /// but what is kept for one other.
     pub(super) fn has_all_streams(&self, asker: &Asker) -> bool {
         if self.puts.len() + self.gets.len() >= STREAM_COUNT_MAX {
             return true;
         }
-        let shares = |client: &&Client| client.owner != OwnerId::default();
-        let Some(client) = asker.client().filter(shares) else {
+        let Some(client) = asker.client() else {
             return false;
+        };
+        let most = match client.owner == OwnerId::default() {
+            true => STREAM_COUNT_MAX - STREAM_OF_OWNER_COUNT_MAX,
+            false => STREAM_OF_OWNER_COUNT_MAX,
         };
         let puts = self.puts.values().map(|put| &put.asker);
         let askers = puts.chain(self.gets.values().map(|get| &get.asker));
         let of_owner = askers.filter_map(Asker::client);
         let count = of_owner.filter(|one| one.owner == client.owner).count();
-        count >= STREAM_OF_OWNER_COUNT_MAX
+        count >= most
     }
 
     /// Counts a request that adds to the log against the rate of its key. What an upload adds at its end

@@ -68,8 +68,8 @@ impl From<crate::index::rows::RowError> for Stop {
 pub(crate) struct Gathered {
     pub(crate) bundle: Bundle,
     pub(crate) records: BTreeMap<(SegmentId, u64), Arc<VerifiedRecord>>,
-    /// How far a listing has come: it alone goes on where it was, since it may read much more than it shows.
-    pub(crate) lister: RefCell<Option<Lister>>,
+    /// How far a listing of a bucket has come: it alone goes on where it was, since it may read much more than it shows.
+    pub(crate) lister: RefCell<Option<(BucketId, Lister)>>,
     /// Nothing of the bundle is wanted any more: it is replaced by what comes next.
     pub(crate) is_used_up: Cell<bool>,
 }

@@ -123,9 +123,12 @@ impl Schedule {
         !self.suspects.is_empty()
     }
 
-    /// A segment is no more.
+    /// Segments that are no more are neither suspected nor lost.
     pub(crate) fn forget(&mut self, known: impl Fn(SegmentId) -> bool) {
         self.suspects.retain(|segment| known(*segment));
+        self.lost.retain(|segment, _| known(*segment));
+        self.counts.lost.retain(|lost| known(lost.segment));
+        self.counts.lost_pieces = self.lost.values().sum();
     }
 
     /// Whether nothing was due a short while ago.

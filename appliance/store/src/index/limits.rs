@@ -52,8 +52,8 @@ pub const LIST_ROLLUP_ROWS_MIN: usize = 16;
 /// Rows read at once by a listing at most.
 pub const LIST_ROWS_MAX: usize = 1024;
 
-/// Objects of which a page of released versions says something at most: most have none, and each must be read.
-pub const RELEASED_OBJECTS_MAX: usize = 16_384;
+/// Rows of versions that a page of released ones looks at: most objects have none, and each must be read.
+pub const RELEASED_ROWS_MAX: usize = 16_384;
 
 /// Rows read again in one piece when all rows are compared with what is stated: no more than a listing reads at
 /// once, since a client's question may have to wait for it.

@@ -108,7 +108,8 @@ pub fn open(
     }
 }
 
-/// Journal frames that a disk had confirmed and does not have. Attempts add to it: each writes again what it finds.
+/// Journal frames that a disk had confirmed and does not have, as the attempt found that met most: one that writes them
+/// again leaves none for the next.
 type Forgotten = BTreeMap<DiskId, u64>;
 
 /// How an attempt ended.
@@ -150,7 +151,8 @@ fn open_once(
     let replayed = read.replayed;
     for (slot, frames) in replayed.forgotten() {
         if let Some(member) = pool.member_at(slot) {
-            *forgotten.entry(member.disk).or_default() += frames;
+            let known = forgotten.entry(member.disk).or_default();
+            *known = frames.max(*known);
         }
     }
     for member in &mut pool.members {

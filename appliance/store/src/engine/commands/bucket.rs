@@ -244,10 +244,8 @@ pub(crate) fn set_upload_rules(
 /// Removes a bucket that shows nothing; released versions stay in the vault.
 pub(crate) fn delete(facts: &Facts<'_>, view: &View<'_>, name: &str) -> Result<Outcome, Stop> {
     let (id, _) = facts.bucket(name)?;
-    if view.has_any(Table::UploadNames, keys::bucket(id))? {
-        return Err(Refusal::BucketNotEmpty.into());
-    }
-    if list::shows_any(view, id)? {
+    // First what may have to read much, which lets go of what was read before it.
+    if list::shows_any(view, id)? || view.has_any(Table::UploadNames, keys::bucket(id))? {
         return Err(Refusal::BucketNotEmpty.into());
     }
     view.foresee(&Fact::BucketDeleted { id })?;

@@ -44,10 +44,16 @@ impl Lister {
 /// Feeds a lister until it wants nothing more. Of few steps a page is made from the rows of one moment. With more of
 /// them what it was fed is not asked for again when the decision is made anew: a listing may have to read a million
 /// names of which none is shown.
-fn drive(view: &View<'_>, begin: impl FnOnce() -> Lister) -> Result<Lister, Stop> {
+fn drive(
+    view: &View<'_>,
+    bucket: BucketId,
+    begin: impl FnOnce() -> Lister,
+) -> Result<Lister, Stop> {
+    // Of a bucket of that name that is gone by now nothing is shown.
     let known = view.gathered.lister.take();
+    let known = known.filter(|(of, _)| *of == bucket);
     let mut goes_on = known.is_some();
-    let mut lister = known.unwrap_or_else(begin);
+    let mut lister = known.map_or_else(begin, |(_, lister)| lister);
     let mut fed = 0;
     loop {
         let scans = lister.next();
@@ -60,7 +66,7 @@ fn drive(view: &View<'_>, begin: impl FnOnce() -> Lister) -> Result<Lister, Stop
                 let is_used_up = goes_on && fed > 0;
                 view.gathered.is_used_up.set(is_used_up);
                 if goes_on {
-                    view.gathered.lister.replace(Some(lister));
+                    view.gathered.lister.replace(Some((bucket, lister)));
                 }
                 let wanted = if is_used_up { scans } else { missing };
                 return Err(Stop::Need(wanted.into_iter().map(Need::Range).collect()));
@@ -119,7 +125,7 @@ pub(crate) fn objects(
 ) -> Result<Outcome, Stop> {
     let (bucket, _) = facts.bucket(&wish.bucket)?;
     let begin = || Lister::Objects(ObjectLister::new(bucket, &index_wish(wish)));
-    let Lister::Objects(lister) = drive(view, begin)? else {
+    let Lister::Objects(lister) = drive(view, bucket, begin)? else {
         return Err(Refusal::Busy.into());
     };
     let page = lister.finish();
@@ -194,7 +200,7 @@ fn version_page(
             lister
         })
     };
-    match drive(view, begin)? {
+    match drive(view, bucket, begin)? {
         Lister::Versions(lister) => Ok(lister.finish()),
         Lister::Objects(_) | Lister::Uploads(_) => Err(Refusal::Busy.into()),
     }
@@ -207,9 +213,9 @@ pub(crate) fn shows_any(view: &View<'_>, bucket: BucketId) -> Result<bool, Stop>
         ..IndexWish::default()
     };
     let begin = || Lister::Versions(VersionLister::new(bucket, &one, None));
-    let lister = drive(view, begin)?;
+    let lister = drive(view, bucket, begin)?;
     let shows = matches!(&lister, Lister::Versions(lister) if lister.has_any());
-    view.gathered.lister.replace(Some(lister));
+    view.gathered.lister.replace(Some((bucket, lister)));
     Ok(shows)
 }
 
@@ -222,7 +228,7 @@ pub(crate) fn uploads(
     let (bucket, _) = facts.bucket(&wish.bucket)?;
     let after = wish.after_version.as_deref().and_then(UploadId::parse_hex);
     let begin = || Lister::Uploads(UploadLister::new(bucket, &index_wish(wish), after));
-    let Lister::Uploads(lister) = drive(view, begin)? else {
+    let Lister::Uploads(lister) = drive(view, bucket, begin)? else {
         return Err(Refusal::Busy.into());
     };
     let page = page_of(lister.finish(), |row| {

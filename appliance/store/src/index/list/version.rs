@@ -7,7 +7,7 @@ use stele_format::units::{BucketId, ObjectId, VersionId};
 
 use crate::index::bundle::{MergedScan, Scan};
 use crate::index::keys;
-use crate::index::limits::{LIST_OBJECTS_AT_ONCE_MAX, LIST_ROWS_MAX, RELEASED_OBJECTS_MAX};
+use crate::index::limits::{LIST_OBJECTS_AT_ONCE_MAX, LIST_ROWS_MAX, RELEASED_ROWS_MAX};
 use crate::index::list::roll::Walk;
 use crate::index::list::{Draft, ListWish, Page};
 use crate::index::rows::{NameRow, RowError, Table, TableRow, VersionRow};
@@ -63,8 +63,10 @@ pub struct VersionLister {
     after: Option<(Vec<u8>, VersionId)>,
     queue: VecDeque<Pending>,
     draft: Draft<ListedVersion, VersionMarker>,
-    /// Objects that were read to their end.
-    objects: usize,
+    /// Rows of versions that were looked at.
+    looked: usize,
+    /// Rows of the next step where the first object in the queue goes on.
+    step: usize,
     done: bool,
 }
 
@@ -96,7 +98,8 @@ impl VersionLister {
             after,
             queue: VecDeque::new(),
             draft: Draft::new(wish.entries_max),
-            objects: 0,
+            looked: 0,
+            step: VERSION_ROWS_MIN,
             done: wish.entries_max == 0,
         }
     }
@@ -121,7 +124,7 @@ impl VersionLister {
         let objects = self.objects_at_once();
         let limit = room
             .div_ceil(objects.max(1))
-            .clamp(VERSION_ROWS_MIN, LIST_ROWS_MAX);
+            .clamp(self.step, LIST_ROWS_MAX);
         let scan = |pending: &Pending| Scan {
             table: Table::Versions,
             from: pending.from.clone(),
@@ -134,6 +137,10 @@ impl VersionLister {
     /// Objects read in the next step: up to the next one that is rolled up. Those are resolved
     /// without reading, so the queue never begins with one.
     fn objects_at_once(&self) -> usize {
+        // One that goes on must be read to its end before the next one counts.
+        if self.step > VERSION_ROWS_MIN {
+            return 1;
+        }
         let most = LIST_OBJECTS_AT_ONCE_MAX.min(self.draft.room() + 1);
         self.queue
             .iter()
@@ -205,8 +212,11 @@ impl VersionLister {
         let Some(mut pending) = self.queue.pop_front() else {
             return Ok(true);
         };
+        self.looked += answer.rows.len().max(1);
+        let mut read = None;
         for (_, value) in &answer.rows {
             let row = VersionRow::decode(value)?;
+            read = Some(row.version);
             let wanted = match self.released {
                 true => row.released.is_some() && !row.closed,
                 false => row.is_shown(),
@@ -236,18 +246,27 @@ impl VersionLister {
         }
         match &answer.resume {
             None => {
-                self.objects += 1;
-                if self.released && self.objects >= RELEASED_OBJECTS_MAX {
-                    self.draft.cut((pending.name, None));
-                    self.done = true;
-                }
+                self.step = VERSION_ROWS_MIN;
+                self.end_early((pending.name, None));
                 Ok(true)
             }
             Some(resume) => {
+                self.step = (self.step * 2).min(LIST_ROWS_MAX);
+                if read.is_some() {
+                    self.end_early((pending.name.clone(), read));
+                }
                 pending.from.clone_from(resume);
                 self.queue.push_front(pending);
                 Ok(false)
             }
+        }
+    }
+
+    /// Ends a page of released versions behind this one if it has looked at so much.
+    fn end_early(&mut self, marker: VersionMarker) {
+        if self.released && self.looked >= RELEASED_ROWS_MAX {
+            self.draft.cut(marker);
+            self.done = true;
         }
     }
 
