@@ -7,27 +7,58 @@ use crate::engine::view::{Need, Stop, View};
 use crate::index::MergedScan;
 use crate::index::Scan;
 use crate::index::list::{
-    ListWish as IndexWish, ListedVersion as IndexVersion, ObjectLister, Page as IndexPage,
-    UploadLister, VersionLister, VersionMarker,
+    ListWish as IndexWish, ListedName, ListedUpload as IndexUpload, ListedVersion as IndexVersion,
+    ObjectLister, Page as IndexPage, UploadLister, VersionLister,
 };
 use crate::index::rows::RowError;
 use crate::limits::LIST_STEP_COUNT;
 use crate::request::{
-    Answer, ListWish, ListedObject, ListedUpload, ListedVersion, Page, Refusal, ReleasedVersion,
+    Answer, ListWish, ListedObject, ListedUpload, ListedVersion, Page, ReleasedVersion,
 };
+
+/// What is listed of a bucket.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Kind {
+    /// Current objects.
+    Objects,
+    /// Versions and markers.
+    Versions,
+    /// Versions and markers that were released.
+    Released,
+    /// Open uploads.
+    Uploads,
+}
 
 /// A listing on its way.
 pub(crate) enum Lister {
     Objects(ObjectLister),
     Versions(VersionLister),
+    Released(VersionLister),
     Uploads(UploadLister),
 }
 
 impl Lister {
+    fn new(kind: Kind, bucket: BucketId, wish: &ListWish) -> Lister {
+        let after = wish.after_version.as_deref();
+        let version = after.and_then(VersionId::parse_hex);
+        let wish = &index_wish(wish);
+        match kind {
+            Kind::Objects => Lister::Objects(ObjectLister::new(bucket, wish)),
+            Kind::Versions => Lister::Versions(VersionLister::new(bucket, wish, version)),
+            Kind::Released => {
+                Lister::Released(VersionLister::new(bucket, wish, version).of_released())
+            }
+            Kind::Uploads => {
+                let upload = after.and_then(UploadId::parse_hex);
+                Lister::Uploads(UploadLister::new(bucket, wish, upload))
+            }
+        }
+    }
+
     fn next(&self) -> Vec<Scan> {
         match self {
             Lister::Objects(lister) => lister.next(),
-            Lister::Versions(lister) => lister.next(),
+            Lister::Versions(lister) | Lister::Released(lister) => lister.next(),
             Lister::Uploads(lister) => lister.next(),
         }
     }
@@ -35,10 +66,47 @@ impl Lister {
     fn feed(&mut self, answers: Vec<MergedScan>) -> Result<(), RowError> {
         match self {
             Lister::Objects(lister) => lister.feed(answers),
-            Lister::Versions(lister) => lister.feed(answers),
+            Lister::Versions(lister) | Lister::Released(lister) => lister.feed(answers),
             Lister::Uploads(lister) => lister.feed(answers),
         }
     }
+
+    fn finish(self) -> Answer {
+        match self {
+            Lister::Objects(lister) => Answer::Listing(objects(lister.finish())),
+            Lister::Versions(lister) => {
+                Answer::VersionListing(page_of(lister.finish(), |row| Some(version(row))))
+            }
+            Lister::Released(lister) => Answer::ReleasedListing(page_of(lister.finish(), released)),
+            Lister::Uploads(lister) => {
+                Answer::Uploads(page_of(lister.finish(), |row| Some(upload(row))))
+            }
+        }
+    }
+}
+
+/// A page of a bucket.
+pub(crate) fn page(
+    facts: &Facts<'_>,
+    view: &View<'_>,
+    kind: Kind,
+    wish: &ListWish,
+) -> Result<Outcome, Stop> {
+    let (bucket, _) = facts.bucket(&wish.bucket)?;
+    let lister = drive(view, bucket, || Lister::new(kind, bucket, wish))?;
+    Ok(Outcome::Answer(lister.finish()))
+}
+
+/// Whether a bucket shows any version or marker. Nothing in it changes meanwhile: whoever asks holds all of it.
+pub(crate) fn shows_any(view: &View<'_>, bucket: BucketId) -> Result<bool, Stop> {
+    let one = ListWish {
+        entries_max: 1,
+        ..ListWish::default()
+    };
+    let lister = drive(view, bucket, || Lister::new(Kind::Versions, bucket, &one))?;
+    let shows = matches!(&lister, Lister::Versions(lister) if lister.has_any());
+    view.gathered.lister.replace(Some((bucket, lister)));
+    Ok(shows)
 }
 
 /// Feeds a lister until it wants nothing more. Of few steps a page is made from the rows of one moment. With more of
@@ -117,126 +185,49 @@ fn page_of<R, S, I: ToString>(
     }
 }
 
-/// Current objects.
-pub(crate) fn objects(
-    facts: &Facts<'_>,
-    view: &View<'_>,
-    wish: &ListWish,
-) -> Result<Outcome, Stop> {
-    let (bucket, _) = facts.bucket(&wish.bucket)?;
-    let begin = || Lister::Objects(ObjectLister::new(bucket, &index_wish(wish)));
-    let Lister::Objects(lister) = drive(view, bucket, begin)? else {
-        return Err(Refusal::Busy.into());
-    };
-    let page = lister.finish();
+fn objects(page: IndexPage<ListedName, Vec<u8>>) -> Page<ListedObject> {
     let rows = page.rows.into_iter().map(|row| ListedObject {
         key: row.name,
         etag: row.current.etag,
         content_bytes: row.current.content_bytes.get(),
         modified: row.current.modified,
     });
-    Ok(Outcome::Answer(Answer::Listing(Page {
+    Page {
         rows: rows.collect(),
         common_prefixes: page.common_prefixes,
         next: page.next.map(|after| (after, None)),
-    })))
-}
-
-/// Versions and markers.
-pub(crate) fn versions(
-    facts: &Facts<'_>,
-    view: &View<'_>,
-    wish: &ListWish,
-) -> Result<Outcome, Stop> {
-    let (bucket, _) = facts.bucket(&wish.bucket)?;
-    let page = page_of(version_page(view, bucket, wish, false)?, |listed| {
-        Some(ListedVersion {
-            key: listed.name,
-            version: listed.row.version,
-            marker: listed.row.marker,
-            current: listed.latest,
-            etag: listed.row.etag,
-            content_bytes: listed.row.content_bytes.get(),
-            modified: listed.row.modified,
-        })
-    });
-    Ok(Outcome::Answer(Answer::VersionListing(page)))
-}
-
-/// Versions and markers that were released.
-pub(crate) fn released(
-    facts: &Facts<'_>,
-    view: &View<'_>,
-    wish: &ListWish,
-) -> Result<Outcome, Stop> {
-    let (bucket, _) = facts.bucket(&wish.bucket)?;
-    let page = page_of(version_page(view, bucket, wish, true)?, |listed| {
-        Some(ReleasedVersion {
-            released: listed.row.released?.at,
-            key: listed.name,
-            version: listed.row.version,
-            marker: listed.row.marker,
-            content_bytes: listed.row.content_bytes.get(),
-            modified: listed.row.modified,
-            retention: listed.row.retention,
-            hold: listed.row.hold == Some(true),
-        })
-    });
-    Ok(Outcome::Answer(Answer::ReleasedListing(page)))
-}
-
-fn version_page(
-    view: &View<'_>,
-    bucket: BucketId,
-    wish: &ListWish,
-    released: bool,
-) -> Result<IndexPage<IndexVersion, VersionMarker>, Stop> {
-    let after = wish.after_version.as_deref().and_then(VersionId::parse_hex);
-    let begin = || {
-        let lister = VersionLister::new(bucket, &index_wish(wish), after);
-        Lister::Versions(if released {
-            lister.of_released()
-        } else {
-            lister
-        })
-    };
-    match drive(view, bucket, begin)? {
-        Lister::Versions(lister) => Ok(lister.finish()),
-        Lister::Objects(_) | Lister::Uploads(_) => Err(Refusal::Busy.into()),
     }
 }
 
-/// Whether a bucket shows any version or marker. Nothing in it changes meanwhile: whoever asks holds all of it.
-pub(crate) fn shows_any(view: &View<'_>, bucket: BucketId) -> Result<bool, Stop> {
-    let one = IndexWish {
-        entries_max: 1,
-        ..IndexWish::default()
-    };
-    let begin = || Lister::Versions(VersionLister::new(bucket, &one, None));
-    let lister = drive(view, bucket, begin)?;
-    let shows = matches!(&lister, Lister::Versions(lister) if lister.has_any());
-    view.gathered.lister.replace(Some((bucket, lister)));
-    Ok(shows)
+fn version(listed: IndexVersion) -> ListedVersion {
+    ListedVersion {
+        key: listed.name,
+        version: listed.row.version,
+        marker: listed.row.marker,
+        current: listed.latest,
+        etag: listed.row.etag,
+        content_bytes: listed.row.content_bytes.get(),
+        modified: listed.row.modified,
+    }
 }
 
-/// Open uploads.
-pub(crate) fn uploads(
-    facts: &Facts<'_>,
-    view: &View<'_>,
-    wish: &ListWish,
-) -> Result<Outcome, Stop> {
-    let (bucket, _) = facts.bucket(&wish.bucket)?;
-    let after = wish.after_version.as_deref().and_then(UploadId::parse_hex);
-    let begin = || Lister::Uploads(UploadLister::new(bucket, &index_wish(wish), after));
-    let Lister::Uploads(lister) = drive(view, bucket, begin)? else {
-        return Err(Refusal::Busy.into());
-    };
-    let page = page_of(lister.finish(), |row| {
-        Some(ListedUpload {
-            key: row.name,
-            upload: row.upload,
-            started: row.started,
-        })
-    });
-    Ok(Outcome::Answer(Answer::Uploads(page)))
+fn released(listed: IndexVersion) -> Option<ReleasedVersion> {
+    Some(ReleasedVersion {
+        released: listed.row.released?.at,
+        key: listed.name,
+        version: listed.row.version,
+        marker: listed.row.marker,
+        content_bytes: listed.row.content_bytes.get(),
+        modified: listed.row.modified,
+        retention: listed.row.retention,
+        hold: listed.row.hold == Some(true),
+    })
+}
+
+fn upload(row: IndexUpload) -> ListedUpload {
+    ListedUpload {
+        key: row.name,
+        upload: row.upload,
+        started: row.started,
+    }
 }
