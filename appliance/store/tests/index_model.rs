@@ -4,6 +4,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may stop on surprise")]
 
+#[path = "index_model/acts.rs"]
+mod acts;
 #[path = "index_model/places.rs"]
 mod places;
 #[path = "index_model/wishes.rs"]
@@ -12,7 +14,7 @@ mod wishes;
 use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::collection::vec;
-use proptest::prelude::{Just, Strategy, any, prop_assert_eq, prop_oneof, proptest};
+use proptest::prelude::{any, prop_assert_eq, proptest};
 use stele_device::area::Area;
 use stele_device::sim::disk::SimDiskHandle;
 use stele_format::record::VersionRef;
@@ -28,63 +30,12 @@ use stele_store::index::{
 };
 use stele_store::policy::{Mode, Retention};
 
+use acts::{Act, an_act};
 use places::{bucket_id, location};
-use wishes::{a_name, a_wish};
+use wishes::a_wish;
 
 const AREA_BYTES: u64 = 4 << 20;
 const KEY: [u8; 64] = [0x42; 64];
-
-/// What a random run does; numbers choose among what exists.
-#[derive(Debug, Clone)]
-enum Act {
-    Add {
-        bucket: u8,
-        name: Vec<u8>,
-        marker: bool,
-    },
-    Release(u8),
-    Unrelease(u8),
-    Retain(u8),
-    Hold(u8, bool),
-    Tags(u8),
-    Rehome(u8),
-    Destroy(Vec<u8>),
-    Open {
-        bucket: u8,
-        name: Vec<u8>,
-    },
-    Part {
-        upload: u8,
-        number: u16,
-    },
-    Complete(u8),
-    Abort(u8),
-    Repeat,
-    Freeze,
-    Commit,
-}
-
-fn an_act() -> impl Strategy<Value = Act> {
-    let bucket = 0..2_u8;
-    prop_oneof![
-        6 => (bucket.clone(), a_name(), any::<bool>())
-            .prop_map(|(bucket, name, marker)| Act::Add { bucket, name, marker }),
-        4 => any::<u8>().prop_map(Act::Release),
-        3 => any::<u8>().prop_map(Act::Unrelease),
-        1 => any::<u8>().prop_map(Act::Retain),
-        1 => (any::<u8>(), any::<bool>()).prop_map(|(at, on)| Act::Hold(at, on)),
-        1 => any::<u8>().prop_map(Act::Tags),
-        1 => any::<u8>().prop_map(Act::Rehome),
-        1 => vec(any::<u8>(), 1..4).prop_map(Act::Destroy),
-        3 => (bucket, a_name()).prop_map(|(bucket, name)| Act::Open { bucket, name }),
-        3 => (any::<u8>(), 1..6_u16).prop_map(|(upload, number)| Act::Part { upload, number }),
-        1 => any::<u8>().prop_map(Act::Complete),
-        1 => any::<u8>().prop_map(Act::Abort),
-        1 => Just(Act::Repeat),
-        1 => Just(Act::Freeze),
-        1 => Just(Act::Commit),
-    ]
-}
 
 type ModelUpload = (BucketId, Vec<u8>, BTreeMap<u16, String>, Vec<KeyIndex>);
 
