@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use stele_format::statement::Act;
-use stele_format::units::{UnixMillis, VersionId};
+use stele_format::units::{LogIndex, UnixMillis, VersionId};
 use stele_store::policy::BucketKind;
 use stele_store::policy::approval::RequestState;
 use stele_store::policy::words::utc;
@@ -107,7 +107,11 @@ impl Desk {
             ids.insert(id.ok_or_else(|| NotStated::NotReleased(text.clone()))?);
         }
         let mut found = Vec::new();
-        let next = self.each_released(which, |row| {
+        let begin = WhichReleased {
+            after: just_before(which, &ids),
+            ..which.clone()
+        };
+        let next = self.each_released(&begin, |row| {
             if ids.remove(&row.version) {
                 found.push(row.clone());
             }
@@ -248,6 +252,16 @@ fn leave(undone: &mut Unreleased, why: impl Into<String>) {
     *undone.left.entry(why.into()).or_default() += 1;
 }
 
+/// Where the newest of these versions comes next, where their key is said: an id has the number of its record.
+fn just_before(which: &WhichReleased, ids: &BTreeSet<VersionId>) -> Option<ReleasedAt> {
+    let newest = ids.iter().map(|id| id.ordinal().get()).max()?;
+    let behind = LogIndex::new(newest.checked_add(1)?);
+    Some(ReleasedAt {
+        key: which.key.as_ref()?.as_bytes().to_vec(),
+        version: Some(VersionId::new(behind, [0; 8]).to_string()),
+    })
+}
+
 /// Keys come in order: behind the one that is meant there is nothing.
 fn is_behind(which: &WhichReleased, key: &[u8]) -> bool {
     which
@@ -326,8 +340,6 @@ fn status(row: &ReleasedVersion) -> ReleasedStatus {
 
 #[cfg(test)]
 mod tests {
-    use stele_format::units::LogIndex;
-
     use super::*;
 
     fn row(key: &str, number: u64, released: u64) -> ReleasedVersion {
