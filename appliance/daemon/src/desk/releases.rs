@@ -84,7 +84,7 @@ impl Desk {
             Ok(Further::Wanted)
         })?;
         // A key of which one version is shown is gone through as a whole.
-        let whole = |at: ReleasedAt| match choice.chosen == Some(at.key.clone()) {
+        let whole = |at: ReleasedAt| match choice.chosen.as_ref() == Some(&at.key) {
             true => ReleasedAt {
                 version: None,
                 ..at

@@ -203,7 +203,7 @@ fn one_owner_has_a_quarter_of_all_streams_and_others_go_on() {
 }
 
 #[test]
-fn the_owner_of_the_vault_has_all_streams() {
+fn the_owner_of_the_vault_leaves_others_as_many_streams_as_one_has() {
     let mut rig = Rig::create(1);
     let mut vault = rig.start();
     let own = || Client {
