@@ -5,6 +5,7 @@
 //! process: what crosses to the gateway's is copied before and after.
 
 mod answer;
+mod lifecycle;
 mod refusal;
 mod request;
 

@@ -6,7 +6,7 @@ use crate::cli::client::{BucketVerb, RuleVerb};
 use crate::client::shown;
 use crate::console;
 use crate::control::clients::{RuleAsk, RuleChange, RuleReply};
-use crate::control::desk::{ActWish, BucketStatus, DeskAsk, DeskReply};
+use crate::control::desk::{ActWish, BucketStatus, DeskAsk, DeskReply, LifecycleLines};
 use crate::control::socket::ask_rule;
 use crate::disk::{existing, not_served, print};
 use crate::error::{Error, Outcome};
@@ -47,6 +47,24 @@ pub fn run(verb: BucketVerb) -> Outcome<()> {
         BucketVerb::Tier(args) => {
             let (bucket, tier) = (args.bucket, args.tier);
             return change(&args.vault, DeskAsk::Tier { bucket, tier });
+        }
+        BucketVerb::Lifecycle(args) => {
+            let (bucket, remove) = (args.bucket, args.remove);
+            let question = DeskAsk::Lifecycle { bucket, remove };
+            let DeskReply::Lifecycle(LifecycleLines(lines)) = console::ask(&args.vault, question)?
+            else {
+                return Err(Error::ControlAnswer);
+            };
+            let lines = lines
+                .iter()
+                .map(|line| format!("{line}\n"))
+                .collect::<String>();
+            print(if lines.is_empty() {
+                "no lifecycle rules\n"
+            } else {
+                &lines
+            });
+            return Ok(());
         }
         BucketVerb::LowerDefault(args) => {
             let (bucket, default) = (args.bucket, args.default);
@@ -106,7 +124,12 @@ fn as_line(bucket: &BucketStatus) -> String {
         None => String::new(),
         Some(days) => format!("; clients set at most {days} d"),
     };
-    format!("{name}: {tier} ({default}{rules}{bound})\n")
+    let expiry = match bucket.expiry_rules {
+        0 => String::new(),
+        1 => "; 1 lifecycle rule has versions go".to_owned(),
+        count => format!("; {count} lifecycle rules have versions go"),
+    };
+    format!("{name}: {tier} ({default}{rules}{bound}{expiry})\n")
 }
 
 fn ask(vault: &Path, bucket: String, change: Option<RuleChange>) -> Outcome<RuleReply> {

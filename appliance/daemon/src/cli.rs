@@ -64,7 +64,8 @@ pub enum Verb {
     /// Make, see and bound buckets of a vault that is being served, and set their default retention.
     #[command(subcommand)]
     Bucket(BucketVerb),
-    /// Show and bring back what clients deleted for good in S3; the vault has it until two people destroy it.
+    /// Show and bring back what clients deleted for good in S3, or lifecycle rules released; the vault has it until two
+    /// people destroy it.
     #[command(subcommand)]
     Release(ReleaseVerb),
     /// Show and change how TLS is spoken by a vault that is being served.

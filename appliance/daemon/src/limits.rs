@@ -120,10 +120,10 @@ pub const RELEASE_MS_MAX: u64 = 10_000;
 /// Lost frames that are named one by one in the text of a status.
 pub const LOST_SHOWN_COUNT_MAX: usize = 20;
 
-/// Time from a start to the first look for uploads that nobody finishes.
-pub const UNFINISHED_FIRST_MS: u64 = 60_000;
-/// Time between two such looks.
-pub const UNFINISHED_MS: u64 = 3_600_000;
+/// Time from a start to the first look for what lifecycle rules have go.
+pub const LIFECYCLE_FIRST_MS: u64 = 10_000;
+/// Time between two such looks. One finds at once that a bucket was looked through that day.
+pub const LIFECYCLE_MS: u64 = 600_000;
 
 /// Time between two looks while the index is made anew.
 pub const REBUILD_TICK_MS: u64 = 50;

@@ -296,6 +296,11 @@ pub fn alarm(alarm: &Alarm) -> String {
              nobody means it",
             instant(at.get())
         ),
+        Alarm::LifecycleSet { client, at } => format!(
+            "client key {client} set lifecycle rules by which versions go out of S3 ({}); they stay when the key is revoked: \
+             stele bucket list",
+            instant(at.get())
+        ),
         Alarm::ClockDrift { ms, at } => {
             let way = if *ms < 0 { "lost" } else { "gained" };
             let seconds = ms.unsigned_abs() / 1_000;

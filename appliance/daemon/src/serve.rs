@@ -46,6 +46,7 @@ use crate::gateway::porter::Tools;
 use crate::gateway::process::{self, Warden};
 use crate::join::keeper::{Charge, Keeper, Orders};
 use crate::keys::KeySource;
+use crate::lifecycle::Collector;
 use crate::limits::{
     CERTIFICATE_RENEW_DAYS, DAY_MS, PORT_ATTEMPT_COUNT_MAX, PORT_ATTEMPT_PAUSE_MS, READ_SLAB_COUNT,
     SLAB_COUNT,
@@ -56,7 +57,6 @@ use crate::lookout::Lookout;
 use crate::opener::Opener;
 use crate::supervisor::{Link, Machine};
 use crate::tls;
-use crate::unfinished::Collector;
 use crate::vault::config::Config;
 use crate::vault::create::{Options, create};
 use crate::vault::disks::{Slot, open_kept};

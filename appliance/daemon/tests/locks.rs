@@ -416,14 +416,12 @@ impl World {
     fn configure(&mut self) {
         let bucket = BUCKETS[usize::from(self.numbers.once_in(2))];
         let (action, outcome) = match self.numbers.below(3) {
-            0 => (
-                "<Expiration><Days>1</Days></Expiration>",
-                (501, "NotImplemented"),
-            ),
+            // Of what goes there is a test of its own; here nothing is that old.
+            0 => ("<Expiration><Days>3650</Days></Expiration>", (200, "")),
             1 => (
-                "<NoncurrentVersionExpiration><NoncurrentDays>1</NoncurrentDays>\
+                "<NoncurrentVersionExpiration><NoncurrentDays>3650</NoncurrentDays>\
                  </NoncurrentVersionExpiration>",
-                (501, "NotImplemented"),
+                (200, ""),
             ),
             _ => (
                 "<AbortIncompleteMultipartUpload><DaysAfterInitiation>1</DaysAfterInitiation>\

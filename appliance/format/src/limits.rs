@@ -59,8 +59,8 @@ pub const MANIFEST_BYTES_MAX: u32 = 64 * 1024;
 pub const DOCUMENT_BYTES_MAX: usize = CHUNK_PLAIN_BYTES_MAX as usize;
 /// Most prefix rules of one bucket.
 pub const BUCKET_RULES_MAX: usize = 32;
-/// Most rules for unfinished uploads of one bucket.
-pub const UPLOAD_RULES_MAX: usize = 32;
+/// Lifecycle rules of a bucket, at most.
+pub const LIFECYCLE_RULES_MAX: usize = 32;
 /// Longest id of such a rule.
 pub const RULE_ID_BYTES_MAX: usize = 255;
 /// Longest object name.

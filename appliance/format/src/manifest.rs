@@ -218,8 +218,8 @@ pub struct BucketBody {
     pub owner: String,
     /// Default retention by prefix, in the order of the prefixes.
     pub rules: Vec<BucketRule>,
-    /// When unfinished uploads are given up, by prefix, in the order in which they were set.
-    pub uploads: Vec<UploadRule>,
+    /// Lifecycle rules, in the order in which they were set.
+    pub lifecycle: Vec<LifecycleRule>,
     /// Most days of retention that a client may set, or 0 for no bound.
     pub max_days: u32,
 }
@@ -239,22 +239,106 @@ impl fmt::Debug for BucketRule {
     }
 }
 
-/// After how many days an unfinished multipart upload of a name with a prefix is given up.
-#[derive(Clone, Default, PartialEq, Eq)]
-pub struct UploadRule {
+/// When unfinished uploads are given up and versions go out of S3 by themselves, for names with a prefix. At least
+/// one of the three is there.
+#[derive(Clone, PartialEq, Eq)]
+pub struct LifecycleRule {
     /// What the client calls it; each once.
     pub id: String,
-    /// The prefix; may be empty.
+    /// How the client said what it is for.
+    pub form: FilterForm,
+    /// What names begin with; empty where the form has none.
     pub prefix: Vec<u8>,
-    /// Days, at least 1.
-    pub days: u32,
+    /// Content bytes a version has at least, or 0 where the form has no such size.
+    pub bytes_min: u64,
+    /// Content bytes a version has less than, or 0 where the form has no such size.
+    pub bytes_below: u64,
     /// Whether it is kept but does not count.
     pub disabled: bool,
+    /// Days after which an unfinished upload is given up, at least 1.
+    pub upload_days: Option<u32>,
+    /// When the current version goes.
+    pub current: Option<CurrentExpiry>,
+    /// When versions go that are not current.
+    pub noncurrent: Option<NoncurrentExpiry>,
 }
 
-impl fmt::Debug for UploadRule {
+/// How a client said what a rule is for. Clients compare what they get back with what they gave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FilterForm {
+    /// A prefix beside a filter's place, as it was before there were filters.
+    Prefix,
+    /// A filter of nothing.
+    Whole,
+    /// A filter by prefix.
+    FilterPrefix,
+    /// A filter by one size.
+    FilterSize,
+    /// A filter by prefix and others together.
+    AndPrefix,
+    /// A filter by sizes together.
+    AndSizes,
+}
+
+impl FilterForm {
+    /// Whether it has a prefix.
+    #[must_use]
+    pub const fn has_prefix(self) -> bool {
+        matches!(self, Self::Prefix | Self::FilterPrefix | Self::AndPrefix)
+    }
+
+    /// How many sizes it has, at least and at most.
+    #[must_use]
+    pub const fn sizes(self) -> (usize, usize) {
+        match self {
+            Self::Prefix | Self::Whole | Self::FilterPrefix => (0, 0),
+            Self::FilterSize => (1, 1),
+            Self::AndPrefix | Self::AndSizes => (0, 2),
+        }
+    }
+}
+
+impl LifecycleRule {
+    /// Whether its form has what it is for, and it does something.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        let sizes = usize::from(self.bytes_min != 0) + usize::from(self.bytes_below != 0);
+        let (least, most) = self.form.sizes();
+        let acts =
+            self.upload_days.is_some() || self.current.is_some() || self.noncurrent.is_some();
+        acts && sizes >= least
+            && sizes <= most
+            && (self.prefix.is_empty() || self.form.has_prefix())
+    }
+}
+
+/// When a current version goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CurrentExpiry {
+    /// So many days after it was stored, at least 1.
+    Days(u32),
+    /// From this moment on.
+    From(UnixMillis),
+    /// Where it is a delete marker and its name has no other version.
+    LoneMarker,
+}
+
+/// When versions go that are not current.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NoncurrentExpiry {
+    /// So many days after the next one was stored, at least 1.
+    pub days: u32,
+    /// Of a name's versions that are not current so many stay, the newest.
+    pub kept: u32,
+}
+
+impl fmt::Debug for LifecycleRule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "UploadRule(.., {} days)", self.days)
+        f.debug_struct("LifecycleRule")
+            .field("upload_days", &self.upload_days)
+            .field("current", &self.current)
+            .field("noncurrent", &self.noncurrent)
+            .finish_non_exhaustive()
     }
 }
 

@@ -120,8 +120,8 @@ fn the_specification_has_the_same_limits() {
             u64::try_from(limits::BUCKET_RULES_MAX).unwrap(),
         ),
         (
-            "UPLOAD_RULES_MAX",
-            u64::try_from(limits::UPLOAD_RULES_MAX).unwrap(),
+            "LIFECYCLE_RULES_MAX",
+            u64::try_from(limits::LIFECYCLE_RULES_MAX).unwrap(),
         ),
         (
             "RULE_ID_BYTES_MAX",

@@ -30,7 +30,7 @@ use stele_format::record::{
 use stele_format::segment::{Footer, SegmentDisks};
 use stele_format::units::{ByteCount, DiskId, Generation, LaneId, LogIndex, Sequence, UnixMillis};
 use support::{
-    DISK, DISK_B, KEY_STATE_PLACE, SEGMENT, bodies, bucket, bucket_with_upload_rules, config,
+    DISK, DISK_B, KEY_STATE_PLACE, SEGMENT, bodies, bucket, bucket_with_lifecycle, config,
     data_frame, data_seal, draft, journal_frame, journal_payload, manifest, object_header,
     record_header, segment_header, static_label,
 };
@@ -193,7 +193,7 @@ fn secrets_do_not_show_in_debug_output() {
     let shown = format!(
         "{manifest:?} {:?} {:?} {:?} {:?}",
         bucket(),
-        bucket_with_upload_rules(),
+        bucket_with_lifecycle(),
         config(),
         manifest.entries
     );
@@ -437,7 +437,7 @@ fn a_walk_accepts_only_the_next_frame() {
 fn a_bucket_may_bound_what_clients_set_and_not_to_nothing() {
     let bounded = stele_format::manifest::BucketBody {
         max_days: 731,
-        ..support::bucket_with_upload_rules()
+        ..support::bucket_with_lifecycle()
     };
     let bytes = bounded.encode();
     let read = stele_format::manifest::BucketBody::decode(&bytes);

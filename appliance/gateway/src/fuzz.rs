@@ -262,7 +262,10 @@ fn document(input: &[u8]) {
     if let Some(wish) = read::<BucketLifecycleConfiguration>(&bytes)
         && let Ok(rules) = crate::lifecycle::parse(wish.rules)
     {
-        let fine = |rule: &crate::message::UploadRule| rule.days > 0 && !rule.id.is_empty();
+        let acts = |rule: &crate::message::LifecycleRule| {
+            rule.upload_days.is_some() || rule.current.is_some() || rule.noncurrent.is_some()
+        };
+        let fine = |rule: &crate::message::LifecycleRule| !rule.id.is_empty() && acts(rule);
         assert!(rules.iter().all(fine), "a rule that cannot be kept");
     }
     read::<AccessControlPolicy>(&bytes);

@@ -152,8 +152,12 @@ pub const LIFECYCLE_RULE_COUNT_MAX: usize = 32;
 pub const LIFECYCLE_ID_BYTES_MAX: usize = 255;
 /// Longest prefix of such a rule, bytes: as long as a key.
 pub const LIFECYCLE_PREFIX_BYTES_MAX: usize = 1_024;
-/// Most days after which such a rule gives an upload up.
+/// Most days of such a rule.
 pub const LIFECYCLE_DAYS_MAX: u32 = 36_500;
+/// Largest size in such a rule, bytes: that of the largest object.
+pub const LIFECYCLE_BYTES_MAX: u64 = stele_format::limits::OBJECT_BYTES_MAX;
+/// Most versions that such a rule keeps though they are not current, as in S3.
+pub const LIFECYCLE_KEPT_MAX: u32 = 100;
 
 /// What the keys of the vault itself begin with. Nobody writes or deletes them.
 pub const VAULT_KEYS_PREFIX: &str = ".system-d26a9498-cb7c-4a87-a44a-8ae204f5ba6c/";

@@ -16,7 +16,9 @@ pub use crate::claim::Claim;
 pub use crate::refusal::{Refusal, RetentionDateFault, Right};
 use crate::slab::Slab;
 
-pub use bucket::{BucketInfo, BucketKind, UploadRule};
+pub use bucket::{
+    BucketInfo, BucketKind, CurrentExpiry, FilterForm, LifecycleRule, NoncurrentExpiry,
+};
 
 /// One question and where the answer goes.
 #[derive(Debug)]
@@ -290,12 +292,12 @@ pub enum Request {
         /// The new default; none clears it.
         default: Option<(LockMode, Period)>,
     },
-    /// Set when unfinished uploads are given up. Answer: `Done`.
-    SetUploadRules {
+    /// Set the lifecycle rules. Answer: `Done`.
+    SetLifecycle {
         /// Bucket name.
         bucket: String,
         /// All its rules from now on.
-        rules: Vec<UploadRule>,
+        rules: Vec<LifecycleRule>,
     },
     /// Begin an upload. Answer: `Stream`. Refused before a byte of body is read where possible.
     OpenPut {

@@ -87,9 +87,9 @@ features! {
     PublicAccess: "PUT and DELETE `?publicAccessBlock`"
         => NOT_IMPLEMENTED "NotImplemented",
         "nothing is ever public; this cannot be configured";
-    Lifecycle: "PUT `?lifecycle` with anything but AbortIncompleteMultipartUpload by prefix"
+    Lifecycle: "PUT `?lifecycle` with transitions or a filter by tags"
         => NOT_IMPLEMENTED "NotImplemented",
-        "clients cannot have versions expire: what may be destroyed is drafted by the vault and signed by two people";
+        "a lifecycle rule of this vault is for a prefix and sizes, and moves nothing to another storage class";
     Form: "POST of an HTML form (POST policy)"
         => NOT_IMPLEMENTED "NotImplemented",
         "uploads by HTML form are not accepted";

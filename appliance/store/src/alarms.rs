@@ -72,6 +72,13 @@ pub enum Alarm {
         /// When, by the compliance clock.
         at: UnixMillis,
     },
+    /// A client set rules by which versions go out of S3 by themselves, also when its key is gone.
+    LifecycleSet {
+        /// Its access key.
+        client: String,
+        /// When, by the compliance clock.
+        at: UnixMillis,
+    },
     /// The wall clock left the span around compliance time in which it counts, or came back.
     WallClock {
         /// Whether it left.
@@ -235,6 +242,12 @@ impl Alarms {
     pub(crate) fn delete_rate(&mut self, key_id: &str, count: u64, at: UnixMillis) {
         let client = key_id.to_owned();
         self.push(Alarm::DeleteRate { client, count, at });
+    }
+
+    /// A client set rules by which versions go.
+    pub(crate) fn lifecycle_set(&mut self, key_id: &str, at: UnixMillis) {
+        let client = key_id.to_owned();
+        self.push(Alarm::LifecycleSet { client, at });
     }
 
     /// The wall clock left the span in which it counts, or came back.

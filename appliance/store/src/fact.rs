@@ -7,7 +7,6 @@ use stele_format::label::VaultFlags;
 use stele_format::manifest::{
     BucketBody, BucketKind as MediaKind, BucketRule as MediaRule, Checksum as MediaChecksum,
     ChecksumAlgorithm, ChecksumType, ChunkKey as MediaKey, ConfigBody, Manifest,
-    UploadRule as MediaUploadRule,
 };
 use stele_format::record::{
     Abandoned, Alloc, Body, EpochReason, EpochStart, Genesis, LockMode, Marker, Part as PartBody,
@@ -22,7 +21,7 @@ use crate::index::fact::ManifestFacts;
 use crate::index::rows::{BucketRow, Leaves, PartRow, RecordLocation, UploadRow, VersionRow};
 use crate::keys::message::open_message;
 use crate::keys::state::KeyState;
-use crate::policy::{BucketKind, Mode, OwnerId, Period, PrefixRule, Retention, UploadRule};
+use crate::policy::{BucketKind, Mode, OwnerId, Period, PrefixRule, Retention};
 use crate::pool::Place;
 use crate::read::VerifiedRecord;
 use crate::request::{Checksum, Metadata};
@@ -342,6 +341,7 @@ fn version_added(
         content_bytes: manifest.content_bytes,
         etag: manifest.etag,
         modified: header.wall_ms,
+        stored: header.wall_ms.max(header.compliance_ms),
         retention: retention_of(header),
         hold: header.hold.then_some(true),
         unheld: None,
@@ -447,6 +447,7 @@ pub(crate) const fn release_code(reason: ReleaseReason) -> u8 {
         ReleaseReason::ClientDelete => 0,
         ReleaseReason::Overwritten => 1,
         ReleaseReason::MarkerRemoved => 2,
+        ReleaseReason::Expired => 3,
     }
 }
 
@@ -485,16 +486,7 @@ pub(crate) fn bucket_body(row: &BucketRow) -> BucketBody {
                 days: rule.days,
             })
             .collect(),
-        uploads: row
-            .uploads
-            .iter()
-            .map(|rule| MediaUploadRule {
-                id: rule.id.clone(),
-                prefix: rule.prefix.clone(),
-                days: rule.days,
-                disabled: rule.disabled,
-            })
-            .collect(),
+        lifecycle: row.lifecycle.clone(),
         max_days: row.max_days.unwrap_or_default(),
     }
 }
@@ -522,16 +514,7 @@ fn bucket_row(body: &BucketBody) -> BucketRow {
                 days: rule.days,
             })
             .collect(),
-        uploads: body
-            .uploads
-            .iter()
-            .map(|rule| UploadRule {
-                id: rule.id.clone(),
-                prefix: rule.prefix.clone(),
-                days: rule.days,
-                disabled: rule.disabled,
-            })
-            .collect(),
+        lifecycle: body.lifecycle.clone(),
         max_days: Some(body.max_days).filter(|days| *days != 0),
         deleted: false,
     }

@@ -14,10 +14,13 @@ use stele_format::record::Scope;
 use stele_format::units::{BucketId, LogIndex, ObjectId, UnixMillis, UploadId, VersionId};
 
 use crate::policy::approval::Accepted;
-use crate::policy::{Asker, BucketKind, Mode, OwnerId, Period, PrefixRule, Retention, UploadRule};
+use crate::policy::{
+    Asker, BucketKind, LifecycleRule, Mode, OwnerId, Period, PrefixRule, Retention,
+};
 
 pub use self::listing::{
-    ListWish, ListedObject, ListedPart, ListedUpload, ListedVersion, Page, ReleasedVersion,
+    Expiring, ListWish, ListedObject, ListedPart, ListedUpload, ListedVersion, Page,
+    ReleasedVersion, Walked,
 };
 pub use self::people::{CensusPage, CensusRow, Effect, OpeningView, PeopleView, Tombstoned};
 pub use crate::refusal::{DamagePlace, ReadOnlyReason, Refusal};
@@ -220,12 +223,31 @@ pub enum Command {
         /// Days; none takes the bound away.
         days_max: Option<u32>,
     },
-    /// `Done`: when unfinished uploads are given up.
-    SetUploadRules {
+    /// `Done`: when unfinished uploads are given up, and which versions go by themselves.
+    SetLifecycle {
         /// Bucket.
         bucket: String,
         /// All its rules from now on.
-        rules: Vec<UploadRule>,
+        rules: Vec<LifecycleRule>,
+    },
+    /// `Expiring`: some of a bucket's versions that a lifecycle rule has go; asked by the vault alone.
+    ListExpiring {
+        /// Bucket.
+        bucket: String,
+        /// How far it was looked through.
+        after: Option<Walked>,
+        /// The day of compliance time on which nothing more is to be found: the answer then is empty.
+        done: Option<u64>,
+    },
+    /// `Done`: has a version go out of S3 where a lifecycle rule of its bucket says so by now; asked by the vault
+    /// alone.
+    Expire {
+        /// Object.
+        name: ObjectName,
+        /// Version or marker.
+        version: VersionId,
+        /// The next newer one; none of what is current.
+        next: Option<VersionId>,
     },
     /// `Stream`
     OpenPut {
@@ -490,8 +512,8 @@ pub struct BucketInfo {
     pub default: Option<(Mode, Period)>,
     /// Default retention by prefix.
     pub rules: Arc<Vec<PrefixRule>>,
-    /// When unfinished uploads are given up.
-    pub uploads: Arc<Vec<UploadRule>>,
+    /// Its lifecycle rules.
+    pub lifecycle: Arc<Vec<LifecycleRule>>,
     /// Most days of retention that a client may set.
     pub max_days: Option<u32>,
     /// Whose it is.
@@ -605,6 +627,17 @@ pub enum Answer {
     Parts(Vec<ListedPart>, bool),
     /// Uploads.
     Uploads(Page<ListedUpload>),
+    /// Versions that go by a lifecycle rule.
+    Expiring {
+        /// Which.
+        due: Vec<Expiring>,
+        /// How many more would, were they not locked or held.
+        locked: u64,
+        /// The day of compliance time they were judged on, counted from 1970.
+        day: u64,
+        /// From where to ask on; none at the end of the bucket.
+        next: Option<Walked>,
+    },
     /// Uploads that are to be given up.
     OldUploads {
         /// Which.

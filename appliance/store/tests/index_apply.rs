@@ -100,6 +100,7 @@ fn version_row(at: u64) -> VersionRow {
         content_bytes: ByteCount::new(at),
         etag: "e".into(),
         modified: UnixMillis::new(at),
+        stored: UnixMillis::new(at),
         retention: None,
         hold: None,
         unheld: None,
@@ -331,7 +332,7 @@ fn buckets_configurations_and_chunks_are_put_and_a_deleted_bucket_stays_known() 
         created: UnixMillis::new(1),
         owner: OwnerId::default(),
         rules: Vec::new(),
-        uploads: Vec::new(),
+        lifecycle: Vec::new(),
         max_days: None,
         deleted: false,
     };

@@ -68,6 +68,7 @@ impl Model {
             content_bytes: ByteCount::new(index.get() * 3),
             etag: format!("{index}"),
             modified: UnixMillis::new(1000 + index.get()),
+            stored: UnixMillis::new(1000 + index.get()),
             retention: None,
             hold: None,
             unheld: None,

@@ -7,9 +7,10 @@ mod support;
 use stele_format::units::VersionId;
 use stele_store::index::Scan;
 use stele_store::index::message::IndexRequest;
-use stele_store::policy::BucketKind;
+use stele_store::policy::{BucketKind, CurrentExpiry, FilterForm, LifecycleRule};
 use stele_store::request::{
-    Answer, Command, ListWish, ListedObject, ListedUpload, ListedVersion, LockWish, Metadata, Page,
+    Answer, Command, Expiring, ListWish, ListedObject, ListedUpload, ListedVersion, LockWish,
+    Metadata, Page,
 };
 use support::{Rig, Running, name};
 
@@ -349,4 +350,64 @@ fn names_that_show_nothing_are_read_in_large_steps_and_once() {
     let gone = Command::DeleteBucket { name: "b".into() };
     let (_, scans, _) = counted(&mut vault, gone);
     assert!(scans < 30, "{scans} scans");
+}
+
+/// As lifecycle rules leave a key: a marker before very many versions that are released and kept. Nothing that is
+/// asked about it reads them in small steps, nor again and again.
+#[test]
+fn a_marker_goes_from_before_thousands_of_released_versions() {
+    const COUNT: usize = 3_000;
+    let mut rig = Rig::create(2);
+    rig.options.snapshot_rows = 1_000;
+    rig.options.new_bucket.kind = BucketKind::ClientLocked;
+    rig.options.new_bucket.default = None;
+    let mut vault = rig.start();
+    vault.bucket("b", false);
+    let key = name("b", "k");
+    let delete = |version| Command::Delete {
+        name: key.clone(),
+        version,
+        bypass: false,
+    };
+    for _ in 0..COUNT {
+        let version = vault.put(&key, b"").version;
+        vault.ask(delete(version)).unwrap();
+    }
+    vault.ask(delete(None)).unwrap();
+    let rule = LifecycleRule {
+        id: "r".into(),
+        form: FilterForm::Whole,
+        prefix: Vec::new(),
+        bytes_min: 0,
+        bytes_below: 0,
+        disabled: false,
+        upload_days: None,
+        current: Some(CurrentExpiry::LoneMarker),
+        noncurrent: None,
+    };
+    let set = Command::SetLifecycle {
+        bucket: "b".into(),
+        rules: vec![rule],
+    };
+    vault.ask(set).unwrap();
+    vault.stop();
+    let mut vault = rig.start();
+    let look = Command::ListExpiring {
+        bucket: "b".into(),
+        after: None,
+        done: None,
+    };
+    let (answer, scans, again) = counted(&mut vault, look);
+    assert!(scans < 40 && again == 0, "{scans} scans, {again} again");
+    let Answer::Expiring { due, .. } = answer else {
+        panic!("{answer:?}")
+    };
+    let [marker] = <[Expiring; 1]>::try_from(due).unwrap();
+    let expire = Command::Expire {
+        name: key,
+        version: marker.version,
+        next: marker.next,
+    };
+    let (_, scans, again) = counted(&mut vault, expire);
+    assert!(scans < 60 && again == 0, "{scans} scans, {again} again");
 }

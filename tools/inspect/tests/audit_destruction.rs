@@ -466,15 +466,21 @@ fn a_retention_that_is_over_may_become_anything() {
 }
 
 #[test]
-fn clients_never_delete_under_compliance_or_hold() {
+fn neither_clients_nor_rules_release_under_compliance_or_hold() {
     let mut book = Book::blank(VaultFlags::EVALUATION);
     let locked = book.locked(LockMode::Compliance, DAY);
     let held = book.stored(LockMode::Governance, book.now + DAY, true);
     let first = book.release(&locked, ReleaseReason::ClientDelete);
     let second = book.release(&held, ReleaseReason::ClientDelete);
     book.release(&locked, ReleaseReason::Overwritten);
-    let name = "locked-released";
-    assert_eq!(book.unlawful(), [(name, first.get()), (name, second.get())]);
+    let third = book.release(&locked, ReleaseReason::Expired);
+    let fourth = book.release(&held, ReleaseReason::Expired);
+    // What a client with the right to may do, no rule may.
+    let governed = book.locked(LockMode::Governance, DAY);
+    let fifth = book.release(&governed, ReleaseReason::Expired);
+    let unlawful =
+        [first, second, third, fourth, fifth].map(|index| ("locked-released", index.get()));
+    assert_eq!(book.unlawful(), unlawful);
 }
 
 #[test]

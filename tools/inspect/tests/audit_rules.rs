@@ -263,13 +263,14 @@ fn what_was_done_is_stated_once_and_only_of_what_was_executed() {
 /// Destruction minds a hold from its statement on; clients mind it once it is on the version.
 #[test]
 fn a_deletion_before_the_hold_of_a_case_is_on_the_version_is_an_alarm() {
-    for held in [false, true] {
+    let (client, rule) = (ReleaseReason::ClientDelete, ReleaseReason::Expired);
+    for (held, why) in [(false, client), (true, client), (false, rule), (true, rule)] {
         let (mut book, versions) = vault();
         book.put_case("olga", "case 7", &versions[..1]);
         if held {
             book.hold(&versions[0], true);
         }
-        let index = book.release(&versions[0], ReleaseReason::ClientDelete);
+        let index = book.release(&versions[0], why);
         if held {
             assert_eq!(book.unlawful(), [("locked-released", index.get())]);
             continue;

@@ -4,11 +4,13 @@ use std::sync::Arc;
 
 use stele_gateway::message as gateway;
 use stele_gateway::slab::Slab;
-use stele_store::policy::{BucketKind, UploadRule};
+use stele_store::policy::BucketKind;
 use stele_store::request as store;
 use stele_store::request::Answer;
 
-use super::{checksum_kind, checksums_up, default_up, key_up, metadata_up, retention_up};
+use super::{
+    checksum_kind, checksums_up, default_up, key_up, lifecycle, metadata_up, retention_up,
+};
 
 /// Translates an answer, with its content beside it and without copying. None for an answer that no
 /// question of the gateway has.
@@ -26,7 +28,7 @@ fn plain(answer: Answer) -> Option<gateway::Answer> {
             // Without rules: a list of many buckets must fit in one answer.
             let listed = |info: store::BucketInfo| {
                 bucket(store::BucketInfo {
-                    uploads: Arc::default(),
+                    lifecycle: Arc::default(),
                     ..info
                 })
             };
@@ -86,6 +88,7 @@ fn plain(answer: Answer) -> Option<gateway::Answer> {
         Answer::Data(_)
         | Answer::Config(_)
         | Answer::OldUploads { .. }
+        | Answer::Expiring { .. }
         | Answer::Census(_)
         | Answer::Recorded(_)
         | Answer::Stated { .. }
@@ -117,16 +120,7 @@ fn bucket(info: store::BucketInfo) -> gateway::BucketInfo {
         created: info.created,
         default,
         owner: info.owner.as_str().to_owned(),
-        uploads: info.uploads.iter().map(upload_rule).collect(),
-    }
-}
-
-fn upload_rule(rule: &UploadRule) -> gateway::UploadRule {
-    gateway::UploadRule {
-        id: rule.id.clone(),
-        prefix: key_up(rule.prefix.clone()),
-        days: rule.days,
-        disabled: rule.disabled,
+        lifecycle: info.lifecycle.iter().map(lifecycle::up).collect(),
     }
 }
 

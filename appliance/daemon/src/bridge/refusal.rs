@@ -94,9 +94,10 @@ fn policy_up(refusal: policy::Refusal) -> gateway::Refusal {
         | policy::Refusal::ForeignBucket
         | policy::Refusal::OutsidePrefix
         | policy::Refusal::OnlyVault
-        // Rules are set at the console alone.
+        // Rules of retention are set at the console alone, and the gateway keeps those of lifecycles whole.
         | policy::Refusal::RuleInvalid
-        | policy::Refusal::UploadRuleInvalid
+        | policy::Refusal::LifecycleRuleInvalid
+        | policy::Refusal::NotDue
         | policy::Refusal::NoSuchRule
         | policy::Refusal::TooManyRules { .. }
         | policy::Refusal::RuleNeedsDefault

@@ -3,11 +3,12 @@
 use stele_gateway::message as gateway;
 use stele_gateway::message::Request as Ask;
 use stele_gateway::slab::Slab;
-use stele_store::policy::UploadRule;
 use stele_store::request as store;
 use stele_store::request::Command;
 
-use super::{checksum_number, checksums_down, default_down, metadata_down, retention_down};
+use super::{
+    checksum_number, checksums_down, default_down, lifecycle, metadata_down, retention_down,
+};
 
 /// Translates a question and the content that goes with it, without copying. None for one that is not
 /// the engine's to answer, or lacks its content. One match on purpose: the compiler finds the question
@@ -23,9 +24,9 @@ pub fn to_store(request: Ask, slab: Option<Slab>) -> Option<Command> {
             bucket,
             default: default.map(default_down),
         },
-        Ask::SetUploadRules { bucket, rules } => Command::SetUploadRules {
+        Ask::SetLifecycle { bucket, rules } => Command::SetLifecycle {
             bucket,
-            rules: rules.into_iter().map(upload_rule_down).collect(),
+            rules: rules.into_iter().map(lifecycle::down).collect(),
         },
         Ask::OpenPut {
             name,
@@ -155,15 +156,6 @@ pub fn to_store(request: Ask, slab: Option<Slab>) -> Option<Command> {
             upload,
         },
     })
-}
-
-fn upload_rule_down(rule: gateway::UploadRule) -> UploadRule {
-    UploadRule {
-        id: rule.id,
-        prefix: rule.prefix.into_bytes(),
-        days: rule.days,
-        disabled: rule.disabled,
-    }
 }
 
 fn stream_down(stream: gateway::StreamId) -> store::StreamId {

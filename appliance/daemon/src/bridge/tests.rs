@@ -583,11 +583,16 @@ fn buckets_and_stored_versions_come_up_and_configuration_never_does() {
             created: UnixMillis::new(5),
             default: Some((Mode::Compliance, Period::Days(1))),
             rules: std::sync::Arc::default(),
-            uploads: std::sync::Arc::new(vec![policy::UploadRule {
+            lifecycle: std::sync::Arc::new(vec![policy::LifecycleRule {
                 id: "i".to_owned(),
+                form: policy::FilterForm::Prefix,
                 prefix: b"wal/".to_vec(),
-                days: 3,
+                bytes_min: 0,
+                bytes_below: 0,
                 disabled: true,
+                upload_days: Some(3),
+                current: None,
+                noncurrent: None,
             }]),
             max_days: Some(30),
             owner: policy::OwnerId::new("a1").expect("an owner"),
@@ -598,11 +603,16 @@ fn buckets_and_stored_versions_come_up_and_configuration_never_does() {
             kind: expected,
             created: UnixMillis::new(5),
             default: Some((gateway::LockMode::Compliance, gateway::Period::Days(1))),
-            uploads: vec![gateway::UploadRule {
+            lifecycle: vec![gateway::LifecycleRule {
                 id: "i".to_owned(),
+                form: gateway::FilterForm::Prefix,
                 prefix: "wal/".to_owned(),
-                days: 3,
+                bytes_min: 0,
+                bytes_below: 0,
                 disabled: true,
+                upload_days: Some(3),
+                current: None,
+                noncurrent: None,
             }],
         };
         let up = answer_to_gateway(store::Answer::Bucket(bucket));

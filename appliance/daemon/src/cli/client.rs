@@ -207,6 +207,9 @@ pub enum BucketVerb {
     /// Set the most days of retention that clients may set in a bucket, against junk that is locked for a century. What
     /// is stored keeps its lock.
     MaxRetention(MaxRetentionArgs),
+    /// Show by which lifecycle rules versions of a bucket are hidden or released and unfinished uploads given up, as
+    /// clients set them; or take all of them away.
+    Lifecycle(LifecycleArgs),
     /// Ask for a lower default retention of a bucket.
     LowerDefault(LowerArgs),
 }
@@ -262,6 +265,20 @@ pub struct MaxRetentionArgs {
     /// Days from the moment a client asks; without it the bound is taken away.
     #[arg(long, value_name = "N")]
     pub days: Option<u32>,
+}
+
+/// `stele bucket lifecycle`.
+#[derive(Debug, Args)]
+pub struct LifecycleArgs {
+    /// The vault's directory.
+    #[arg(long, value_name = "DIR")]
+    pub vault: PathBuf,
+    /// The bucket.
+    pub bucket: String,
+    /// Take all its lifecycle rules away. What they hid or released comes back with `stele release undo`, or when the
+    /// marker over it is deleted.
+    #[arg(long)]
+    pub remove: bool,
 }
 
 /// `stele bucket tier`.

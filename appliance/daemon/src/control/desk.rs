@@ -108,6 +108,13 @@ pub enum DeskAsk {
         /// Days; none takes the bound away.
         days_max: Option<u32>,
     },
+    /// The lifecycle rules of a bucket.
+    Lifecycle {
+        /// Its name.
+        bucket: String,
+        /// Whether they are taken away.
+        remove: bool,
+    },
     /// Versions of a bucket that were released.
     Released {
         /// Which.
@@ -306,6 +313,8 @@ pub enum DeskReply {
     CarriedOut(CarriedOut),
     /// The buckets.
     Buckets(Vec<BucketStatus>),
+    /// Lifecycle rules.
+    Lifecycle(LifecycleLines),
     /// Released versions.
     Released(ReleasedList),
     /// Releases that were taken back.
@@ -524,12 +533,26 @@ pub struct BucketStatus {
     /// Most days of retention that clients may set.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_days: Option<u32>,
+    /// Lifecycle rules by which versions are hidden or released.
+    #[serde(default)]
+    pub expiry_rules: u64,
 }
 
 /// Names are nothing for logs.
 impl std::fmt::Debug for BucketStatus {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "BucketStatus({:?})", self.tier)
+    }
+}
+
+/// Lifecycle rules as sentences.
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LifecycleLines(pub Vec<String>);
+
+/// Prefixes are names.
+impl std::fmt::Debug for LifecycleLines {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "LifecycleLines({})", self.0.len())
     }
 }
 

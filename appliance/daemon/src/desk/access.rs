@@ -61,6 +61,7 @@ pub const fn needs(ask: &Ask) -> Needs {
             | DeskAsk::Review { .. }
             | DeskAsk::Expiry { .. }
             | DeskAsk::Buckets
+            | DeskAsk::Lifecycle { remove: false, .. }
             | DeskAsk::State { .. }
             | DeskAsk::Cosign { .. }
             | DeskAsk::CarryOut { .. }
@@ -78,6 +79,7 @@ pub const fn needs(ask: &Ask) -> Needs {
             DeskAsk::Create { .. }
             | DeskAsk::Tier { .. }
             | DeskAsk::Bound { .. }
+            | DeskAsk::Lifecycle { remove: true, .. }
             // Shows keys of objects, which nothing else at the socket does.
             | DeskAsk::Released { .. }
             | DeskAsk::Unrelease { .. } => Needs::One(STAFF),
@@ -157,6 +159,10 @@ mod tests {
             bucket: word(),
             days_max: None,
         };
+        let lifecycle = |remove| DeskAsk::Lifecycle {
+            bucket: word(),
+            remove,
+        };
         let create = DeskAsk::Create {
             bucket: word(),
             tier: word(),
@@ -205,6 +211,8 @@ mod tests {
             (Ask::Desk(create), staff),
             (Ask::Desk(tier), staff),
             (Ask::Desk(bound), staff),
+            (Ask::Desk(lifecycle(false)), &[]),
+            (Ask::Desk(lifecycle(true)), staff),
             (Ask::Desk(DeskAsk::Released { which: released() }), staff),
             (Ask::Desk(DeskAsk::Unrelease { which: released() }), staff),
             (request(lines), &[]),

@@ -78,6 +78,7 @@ impl Desk {
             } => self.create_in_tier(&bucket, &tier, rules),
             DeskAsk::Tier { bucket, tier } => self.put_in_tier(&bucket, &tier),
             DeskAsk::Bound { bucket, days_max } => self.bound(&bucket, days_max),
+            DeskAsk::Lifecycle { bucket, remove } => self.lifecycle(&bucket, remove),
             DeskAsk::Released { which } => self.show_released(&which),
             DeskAsk::Unrelease { which } => self.undo_releases(&which),
             DeskAsk::Cosign { note } => self.cosign(&note),

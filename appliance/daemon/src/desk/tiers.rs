@@ -2,12 +2,17 @@
 
 use std::collections::BTreeMap;
 
-use stele_store::policy::{Mode, Period, PrefixRule, Refusal as PolicyRefusal, Right, Tier};
-use stele_store::request::{BucketInfo, Command, Refusal};
+use stele_store::policy::lifecycle::takes_versions;
+use stele_store::policy::words::utc;
+use stele_store::policy::{
+    CurrentExpiry, LifecycleRule, Mode, Period, PrefixRule, Refusal as PolicyRefusal, Right, Tier,
+};
+use stele_store::request::{Answer, BucketInfo, Command, Refusal};
 
 use super::{Desk, NotStated};
+use crate::client::shown;
 use crate::control::clients::Rule;
-use crate::control::desk::{BucketStatus, DeskReply};
+use crate::control::desk::{BucketStatus, DeskReply, LifecycleLines};
 use crate::error::{Error, Outcome};
 use crate::gateway::verify::is_bucket_name;
 
@@ -30,6 +35,63 @@ fn may_have(tier: Tier, mut days: impl Iterator<Item = u32>) -> bool {
     matches!(tier, Tier::Operational { .. }) || days.all(|days| days >= tier.days())
 }
 
+/// Each lifecycle rule as a sentence for each of the things it does.
+fn lifecycle_words(rules: &[LifecycleRule]) -> Vec<String> {
+    let of_rule = |rule: &LifecycleRule| {
+        let off = if rule.disabled { " (disabled)" } else { "" };
+        let name = format!("{}{off}", shown(&rule.id));
+        rule_words(rule)
+            .into_iter()
+            .map(move |what| format!("{name}: {what}"))
+    };
+    rules.iter().flat_map(of_rule).collect()
+}
+
+fn under(prefix: &[u8]) -> String {
+    match prefix {
+        [] => String::new(),
+        _ => format!(" under {}", shown(&String::from_utf8_lossy(prefix))),
+    }
+}
+
+fn rule_words(rule: &LifecycleRule) -> Vec<String> {
+    let of = under(&rule.prefix);
+    let sizes = match (rule.bytes_min, rule.bytes_below) {
+        (0, 0) => String::new(),
+        (min, 0) => format!(" of at least {min} bytes"),
+        (0, below) => format!(" of less than {below} bytes"),
+        (min, below) => format!(" of {min} to {} bytes", below.saturating_sub(1)),
+    };
+    let uploads = rule
+        .upload_days
+        .map(|days| format!("uploads{of} are given up {days} d after they began"));
+    let current = rule.current.map(|wish| match wish {
+        CurrentExpiry::Days(days) => {
+            format!("versions{of}{sizes} are hidden {days} d after they are stored")
+        }
+        CurrentExpiry::From(at) => {
+            format!("versions{of}{sizes} are hidden from {} on", utc(at))
+        }
+        CurrentExpiry::LoneMarker => {
+            format!("delete markers{of} with no version behind them are released")
+        }
+    });
+    let noncurrent = rule.noncurrent.map(|wish| {
+        let but = match wish.kept {
+            0 => String::new(),
+            kept => format!(", but for the newest {kept},"),
+        };
+        let days = wish.days;
+        format!(
+            "versions{of}{sizes} that are not current{but} are released {days} d after the next one is stored"
+        )
+    });
+    [uploads, current, noncurrent]
+        .into_iter()
+        .flatten()
+        .collect()
+}
+
 impl Desk {
     pub(super) fn show_buckets(&self) -> Outcome<Vec<BucketStatus>> {
         let buckets = self.buckets()?.into_iter();
@@ -38,6 +100,11 @@ impl Desk {
             default: bucket.default.map(default_words),
             rules: bucket.rules.len() as u64,
             max_days: bucket.max_days,
+            expiry_rules: bucket
+                .lifecycle
+                .iter()
+                .filter(|rule| !rule.disabled && takes_versions(rule))
+                .count() as u64,
             name: bucket.name,
         });
         Ok(shown.collect())
@@ -111,6 +178,25 @@ impl Desk {
             days_max,
         })?;
         self.show_bucket(name)
+    }
+
+    /// The lifecycle rules of a bucket as sentences; or takes them away.
+    pub(super) fn lifecycle(&self, name: &str, remove: bool) -> Outcome<DeskReply> {
+        if remove {
+            self.ask(|| Command::SetLifecycle {
+                bucket: name.to_owned(),
+                rules: Vec::new(),
+            })?;
+        }
+        let head = || Command::HeadBucket {
+            name: name.to_owned(),
+        };
+        match self.ask(head)? {
+            Answer::Bucket(info) => Ok(DeskReply::Lifecycle(LifecycleLines(lifecycle_words(
+                &info.lifecycle,
+            )))),
+            _ => Err(Error::NoAnswer),
+        }
     }
 
     fn show_bucket(&self, name: &str) -> Outcome<DeskReply> {

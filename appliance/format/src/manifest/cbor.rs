@@ -6,13 +6,14 @@ use zeroize::Zeroizing;
 
 use super::{
     BucketBody, BucketKind, BucketRule, Checksum, ChecksumAlgorithm, ChecksumType, ChunkKey,
-    ConfigBody, LockWishes, Manifest, ManifestEntry, ManifestKind, UploadRule,
+    ConfigBody, CurrentExpiry, FilterForm, LifecycleRule, LockWishes, Manifest, ManifestEntry,
+    ManifestKind, NoncurrentExpiry,
 };
 use crate::cbor::{MapWriter, Reader, Writer, encode_value};
 use crate::codec::{DecodeError, Fault};
 use crate::limits::{
-    BUCKET_RULES_MAX, DOCUMENT_BYTES_MAX, KEY_BYTES_MAX, PART_NUMBER_MAX, RULE_ID_BYTES_MAX,
-    UPLOAD_RULES_MAX,
+    BUCKET_RULES_MAX, DOCUMENT_BYTES_MAX, KEY_BYTES_MAX, LIFECYCLE_RULES_MAX, PART_NUMBER_MAX,
+    RULE_ID_BYTES_MAX,
 };
 use crate::record::{EntryKind, LockMode};
 use crate::units::{ByteCount, UnixMillis};
@@ -49,6 +50,9 @@ numbered!(ManifestKind { Object = 0, DeleteMarker = 1, Upload = 2, Part = 3, Lis
 numbered!(ChecksumAlgorithm { Crc32 = 1, Crc32c = 2, Sha1 = 3, Sha256 = 4, Crc64Nvme = 5 });
 numbered!(ChecksumType { FullObject = 0, Composite = 1 });
 numbered!(BucketKind { DefaultLocked = 0, ClientLocked = 1, Plain = 2 });
+numbered!(FilterForm {
+    Prefix = 0, Whole = 1, FilterPrefix = 2, FilterSize = 3, AndPrefix = 4, AndSizes = 5
+});
 
 type Pairs = [(String, String)];
 
@@ -374,26 +378,78 @@ fn read_rules(r: &mut Reader<'_>) -> Result<Vec<BucketRule>, DecodeError> {
 }
 
 /// Each id once, in the order in which they were set.
-fn read_upload_rules(r: &mut Reader<'_>) -> Result<Vec<UploadRule>, DecodeError> {
-    let mut rules: Vec<UploadRule> = Vec::new();
-    r.list("uploads", UPLOAD_RULES_MAX, |r| {
-        r.tuple("upload rule", 4)?;
-        let rule = UploadRule {
-            id: r.text("upload rule id", RULE_ID_BYTES_MAX)?.to_owned(),
-            prefix: r.bytes("upload rule prefix", KEY_BYTES_MAX)?.to_vec(),
-            days: r.small("upload rule days")?,
-            disabled: r.flag("upload rule disabled")?,
+fn read_lifecycle(r: &mut Reader<'_>) -> Result<Vec<LifecycleRule>, DecodeError> {
+    let mut rules: Vec<LifecycleRule> = Vec::new();
+    r.list("lifecycle", LIFECYCLE_RULES_MAX, |r| {
+        r.tuple("lifecycle rule", 11)?;
+        let rule = LifecycleRule {
+            id: r.text("rule id", RULE_ID_BYTES_MAX)?.to_owned(),
+            form: r.variant("rule form", FilterForm::new)?,
+            prefix: r.bytes("rule prefix", KEY_BYTES_MAX)?.to_vec(),
+            bytes_min: r.uint("rule bytes_min")?,
+            bytes_below: r.uint("rule bytes_below")?,
+            disabled: r.flag("rule disabled")?,
+            upload_days: Some(r.small("rule upload days")?).filter(|days| *days != 0),
+            current: read_current_expiry(r)?,
+            noncurrent: read_noncurrent_expiry(r)?,
         };
-        if rule.days == 0 {
-            return r.refuse("upload rule days", Fault::Value);
+        if !rule.is_whole() {
+            return r.refuse("lifecycle rule", Fault::Value);
         }
         if rules.iter().any(|before| before.id == rule.id) {
-            return r.refuse("upload rule id", Fault::Value);
+            return r.refuse("rule id", Fault::Value);
         }
         rules.push(rule);
         Ok(())
     })?;
-    filled(r, "uploads", rules)
+    filled(r, "lifecycle", rules)
+}
+
+/// Kind and value.
+fn read_current_expiry(r: &mut Reader<'_>) -> Result<Option<CurrentExpiry>, DecodeError> {
+    const FIELD: &str = "current expiry";
+    let kind = r.small::<u8>("current expiry kind")?;
+    let value = r.uint(FIELD)?;
+    match (kind, value) {
+        (0, 0) => Ok(None),
+        (1, days @ 1..) => match u32::try_from(days) {
+            Ok(days) => Ok(Some(CurrentExpiry::Days(days))),
+            Err(_) => r.refuse(FIELD, Fault::Value),
+        },
+        (2, at @ 1..) => Ok(Some(CurrentExpiry::From(UnixMillis::new(at)))),
+        (3, 0) => Ok(Some(CurrentExpiry::LoneMarker)),
+        _ => r.refuse(FIELD, Fault::Value),
+    }
+}
+
+/// Days, 0 for none, and how many stay.
+fn read_noncurrent_expiry(r: &mut Reader<'_>) -> Result<Option<NoncurrentExpiry>, DecodeError> {
+    let days = r.small("noncurrent days")?;
+    let kept = r.small("noncurrent kept")?;
+    match (days, kept) {
+        (0, 0) => Ok(None),
+        (0, _) => r.refuse("noncurrent days", Fault::Value),
+        _ => Ok(Some(NoncurrentExpiry { days, kept })),
+    }
+}
+
+fn write_lifecycle_rule(w: &mut Writer, rule: &LifecycleRule) {
+    w.array(11).text(&rule.id).uint(rule.form.get());
+    w.bytes(&rule.prefix);
+    w.uint(rule.bytes_min).uint(rule.bytes_below);
+    w.uint(u8::from(rule.disabled));
+    w.uint(rule.upload_days.unwrap_or_default());
+    let (kind, value) = match rule.current {
+        None => (0_u8, 0),
+        Some(CurrentExpiry::Days(days)) => (1, u64::from(days)),
+        Some(CurrentExpiry::From(at)) => (2, at.get()),
+        Some(CurrentExpiry::LoneMarker) => (3, 0),
+    };
+    w.uint(kind).uint(value);
+    let (days, kept) = rule
+        .noncurrent
+        .map_or((0, 0), |rule| (rule.days, rule.kept));
+    w.uint(days).uint(kept);
 }
 
 impl BucketBody {
@@ -403,11 +459,11 @@ impl BucketBody {
     #[must_use]
     pub fn encode(&self) -> Zeroizing<Vec<u8>> {
         let rules: usize = self.rules.iter().map(|rule| rule.prefix.len() + 16).sum();
-        let uploads = self.uploads.iter();
-        let uploads: usize = uploads
-            .map(|rule| rule.id.len() + rule.prefix.len() + 16)
+        let lifecycle = self.lifecycle.iter();
+        let lifecycle: usize = lifecycle
+            .map(|rule| rule.id.len() + rule.prefix.len() + 80)
             .sum();
-        let capacity = 128 + self.name.len() + self.owner.len() + rules + uploads;
+        let capacity = 128 + self.name.len() + self.owner.len() + rules + lifecycle;
         let mut map = MapWriter::new(capacity);
         map.key(1).text(&self.name);
         map.key(2).uint(self.kind.get());
@@ -421,11 +477,8 @@ impl BucketBody {
                 w.array(2).bytes(&rule.prefix).uint(rule.days);
             });
         });
-        map.optional(9, some(&self.uploads), |w, rules| {
-            w.list(rules, |w, rule| {
-                w.array(4).text(&rule.id).bytes(&rule.prefix);
-                w.uint(rule.days).uint(u8::from(rule.disabled));
-            });
+        map.optional(9, some(&self.lifecycle), |w, rules| {
+            w.list(rules, write_lifecycle_rule);
         });
         let max_days = (self.max_days != 0).then_some(self.max_days);
         map.optional(10, max_days, |w, days| {
@@ -454,7 +507,7 @@ impl BucketBody {
                 .required(7, |r| r.text("owner", TEXT_BYTES_MAX))?
                 .to_owned(),
             rules: map.optional(8, read_rules)?.unwrap_or_default(),
-            uploads: map.optional(9, read_upload_rules)?.unwrap_or_default(),
+            lifecycle: map.optional(9, read_lifecycle)?.unwrap_or_default(),
             max_days: map
                 .optional(10, |r| {
                     let days = r.small("max_days")?;

@@ -211,6 +211,8 @@ pub enum ReleaseReason {
     Overwritten,
     /// It is a delete marker that was deleted.
     MarkerRemoved,
+    /// A rule of its bucket said when it goes.
+    Expired,
 }
 
 /// A version left the S3 view.

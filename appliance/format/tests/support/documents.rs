@@ -3,10 +3,11 @@
 use stele_format::digest::Digest;
 use stele_format::manifest::{
     BucketBody, BucketKind, BucketRule, Checksum, ChecksumAlgorithm, ChecksumType, ChunkKey,
-    ConfigBody, LockWishes, Manifest, ManifestEntry, ManifestKind, UploadRule,
+    ConfigBody, CurrentExpiry, FilterForm, LifecycleRule, LockWishes, Manifest, ManifestEntry,
+    ManifestKind, NoncurrentExpiry,
 };
 use stele_format::record::{EntryKind, LockMode};
-use stele_format::units::ByteCount;
+use stele_format::units::{ByteCount, UnixMillis};
 
 use super::NOW;
 
@@ -76,7 +77,7 @@ pub fn bucket() -> BucketBody {
         created_ms: NOW,
         owner: "stele".to_owned(),
         rules: Vec::new(),
-        uploads: Vec::new(),
+        lifecycle: Vec::new(),
         max_days: 0,
     }
 }
@@ -92,15 +93,61 @@ pub fn bucket_with_rules() -> BucketBody {
     }
 }
 
-pub fn bucket_with_upload_rules() -> BucketBody {
-    let rule = |id: &str, prefix: &str, days, disabled| UploadRule {
+pub fn bucket_with_lifecycle() -> BucketBody {
+    let rule = |id: &str, form, prefix: &str, current, noncurrent| LifecycleRule {
         id: id.to_owned(),
+        form,
         prefix: prefix.into(),
-        days,
-        disabled,
+        bytes_min: 0,
+        bytes_below: 0,
+        disabled: false,
+        upload_days: None,
+        current,
+        noncurrent,
     };
+    let noncurrent = |days, kept| Some(NoncurrentExpiry { days, kept });
+    let days = Some(CurrentExpiry::Days(30));
+    let from = UnixMillis::new(1_893_456_000_000);
+    let lone = Some(CurrentExpiry::LoneMarker);
     BucketBody {
-        uploads: vec![rule("site", "wal/", 1, false), rule("all", "", 30, true)],
+        lifecycle: vec![
+            LifecycleRule {
+                upload_days: Some(1),
+                ..rule("site", FilterForm::Prefix, "wal/", None, None)
+            },
+            LifecycleRule {
+                bytes_min: 1,
+                bytes_below: 1 << 20,
+                ..rule("small", FilterForm::AndPrefix, "tmp/", days, None)
+            },
+            LifecycleRule {
+                disabled: true,
+                upload_days: Some(30),
+                ..rule(
+                    "once",
+                    FilterForm::Whole,
+                    "",
+                    Some(CurrentExpiry::From(from)),
+                    None,
+                )
+            },
+            LifecycleRule {
+                bytes_min: 6,
+                ..rule("large", FilterForm::FilterSize, "", days, None)
+            },
+            LifecycleRule {
+                bytes_below: 6,
+                ..rule("sizes", FilterForm::AndSizes, "", days, None)
+            },
+            rule(
+                "old",
+                FilterForm::FilterPrefix,
+                "wal/",
+                lone,
+                noncurrent(90, 3),
+            ),
+            rule("all", FilterForm::Whole, "", None, noncurrent(365, 0)),
+        ],
         ..bucket_with_rules()
     }
 }

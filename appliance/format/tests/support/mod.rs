@@ -32,7 +32,7 @@ use stele_format::units::{
 };
 
 pub use documents::{
-    bucket, bucket_with_rules, bucket_with_upload_rules, config, manifest, manifest_entry,
+    bucket, bucket_with_lifecycle, bucket_with_rules, config, manifest, manifest_entry,
 };
 
 pub const POOL: PoolId = PoolId::new([0x11; 16]);

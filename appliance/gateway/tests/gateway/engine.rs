@@ -233,9 +233,9 @@ impl State {
             Request::HeadBucket { name } => self.bucket(&name).cloned().map(Answer::Bucket),
             Request::DeleteBucket { name } => self.delete_bucket(&name),
             Request::SetDefaultRetention { bucket, default } => self.set_default(&bucket, default),
-            Request::SetUploadRules { bucket, rules } => {
+            Request::SetLifecycle { bucket, rules } => {
                 let found = self.buckets.get_mut(&bucket);
-                found.ok_or(Refusal::NoSuchBucket)?.uploads = rules;
+                found.ok_or(Refusal::NoSuchBucket)?.lifecycle = rules;
                 Ok(Answer::Done)
             }
             Request::OpenPut { name, purpose, .. } => self.open_put(name, purpose),
@@ -353,7 +353,7 @@ impl State {
             created: now(),
             default,
             owner: self.owner.clone(),
-            uploads: Vec::new(),
+            lifecycle: Vec::new(),
         };
         self.buckets.insert(name, info.clone());
         Ok(Answer::Bucket(info))

@@ -18,29 +18,73 @@ fn rule(inside: &str) -> String {
 const ABORT: &str = "<AbortIncompleteMultipartUpload><DaysAfterInitiation>3</DaysAfterInitiation>\
                      </AbortIncompleteMultipartUpload>";
 
+/// A document, without what tells nothing.
+fn plain(text: &str) -> String {
+    let text = text.replace(".000Z", "Z");
+    let from = text.find("<Rule>").unwrap_or_default();
+    let to = text.rfind("</Rule>").map_or(text.len(), |at| at + 7);
+    text[from..to].to_owned()
+}
+
+/// Clients compare what they get with what they gave, rule by rule and element by element.
 #[tokio::test]
-async fn rules_for_unfinished_uploads_are_kept_as_they_were_given() {
+async fn rules_come_back_as_they_were_given_in_their_order() {
     let world = World::start().await;
     world.bucket("locked").await;
-    let new = format!(
-        "<ID>wal</ID><Filter><Prefix>wal/</Prefix></Filter><Status>Enabled</Status>{ABORT}"
+    let on = "<Status>Enabled</Status>";
+    let days = "<Expiration><Days>30</Days></Expiration>";
+    let older = "<NoncurrentVersionExpiration><NewerNoncurrentVersions>3</NewerNoncurrentVersions>\
+                 <NoncurrentDays>90</NoncurrentDays></NoncurrentVersionExpiration>";
+    let (over, below) = (
+        "<ObjectSizeGreaterThan>0</ObjectSizeGreaterThan>",
+        "<ObjectSizeLessThan>7</ObjectSizeLessThan>",
     );
-    // As clients wrote it before there were filters, and without an ID.
-    let old = format!("<Prefix></Prefix><Status>Disabled</Status>{ABORT}");
-    let xml = document(&[rule(&new), rule(&old)].concat());
-    world.call(call("PUT").document(&xml)).await.expect(200);
+    let prefix = "<Prefix>wal/</Prefix>";
+    // In the order in which elements are written: action, filter, id, the other actions, status.
+    let given = [
+        format!("{days}<Filter>{prefix}</Filter><ID>a</ID>{on}"),
+        format!("{ABORT}<Filter>{prefix}</Filter><ID>b</ID>{on}"),
+        format!("{days}<Filter></Filter><ID>c</ID><Status>Disabled</Status>"),
+        format!("{days}<ID>d</ID>{prefix}{on}"),
+        format!("{days}<Filter>{over}</Filter><ID>e</ID>{on}"),
+        format!("{days}<Filter>{below}</Filter><ID>f</ID>{on}"),
+        format!("{days}<Filter><And>{over}{below}</And></Filter><ID>g</ID>{on}"),
+        format!("{days}<Filter><And>{over}{below}{prefix}</And></Filter><ID>h</ID>{on}"),
+        format!("{days}<Filter><And>{prefix}</And></Filter><ID>i</ID>{on}"),
+        format!("{ABORT}{days}<Filter>{prefix}</Filter><ID>j</ID>{older}{on}"),
+        format!(
+            "<Expiration><Date>2030-01-01T00:00:00Z</Date></Expiration><Filter></Filter><ID>k</ID>{on}"
+        ),
+        format!(
+            "<Expiration><ExpiredObjectDeleteMarker>true</ExpiredObjectDeleteMarker></Expiration>\
+             <Filter></Filter><ID>l</ID>{on}"
+        ),
+    ];
+    let xml = document(&given.map(|inside| rule(&inside)).concat());
+    let kept = world.call(call("PUT").document(&xml)).await.expect(200);
     let reply = world.call(call("GET")).await.expect(200);
-    for (element, values) in [
-        ("ID", ["wal", "rule-1"]),
-        ("Prefix", ["wal/", ""]),
-        ("Status", ["Enabled", "Disabled"]),
-        ("DaysAfterInitiation", ["3", "3"]),
-    ] {
-        assert_eq!(reply.all(element), values, "{element}: {}", reply.text());
+    assert_eq!(
+        plain(&reply.text()).replace("<Filter/>", "<Filter></Filter>"),
+        plain(&xml)
+    );
+    // Newer clients wait for this to be what they set.
+    for reply in [&kept, &reply] {
+        let size = reply.header("x-amz-transition-default-minimum-object-size");
+        assert_eq!(size, Some("all_storage_classes_128K"));
     }
     world.call(call("DELETE")).await.expect(204);
     let reply = world.call(call("GET")).await;
     reply.refused(404, "NoSuchLifecycleConfiguration");
+    // Without an ID, and with an expiration that says nothing beside another action.
+    let none =
+        "<Expiration><ExpiredObjectDeleteMarker>false</ExpiredObjectDeleteMarker></Expiration>";
+    let xml = document(&rule(&format!("<Filter></Filter>{on}{none}{ABORT}")));
+    world.call(call("PUT").document(&xml)).await.expect(200);
+    let reply = world.call(call("GET")).await.expect(200);
+    assert_eq!(
+        (reply.all("ID"), reply.all("Expiration")),
+        (vec!["rule-1".to_owned()], vec![])
+    );
 }
 
 #[tokio::test]
@@ -60,20 +104,26 @@ async fn a_configuration_that_cannot_be_kept_whole_changes_nothing() {
     let with = |action: &str| {
         format!("<ID>b</ID><Filter></Filter><Status>Enabled</Status>{ABORT}{action}")
     };
+    let filtered = |filter: &str| {
+        let days = "<Expiration><Days>1</Days></Expiration>";
+        format!("<Filter>{filter}</Filter><Status>Enabled</Status>{days}")
+    };
+    let over = "<ObjectSizeGreaterThan>5</ObjectSizeGreaterThan>";
+    let sized = |greater: i64, less: i64| {
+        filtered(&format!(
+            "<And><ObjectSizeGreaterThan>{greater}</ObjectSizeGreaterThan>\
+             <ObjectSizeLessThan>{less}</ObjectSizeLessThan></And>"
+        ))
+    };
+    let expiring = |wish: &str| {
+        format!("<Filter></Filter><Status>Enabled</Status><Expiration>{wish}</Expiration>")
+    };
+    let older = |wish: &str| {
+        let action = "NoncurrentVersionExpiration";
+        format!("<Filter></Filter><Status>Enabled</Status><{action}>{wish}</{action}>")
+    };
     let tag = "<Tag><Key>k</Key><Value>v</Value></Tag>";
     for (rules, status, code) in [
-        (
-            rule(&with("<Expiration><Days>1</Days></Expiration>")),
-            501,
-            "NotImplemented",
-        ),
-        (
-            rule(&with(
-                "<NoncurrentVersionExpiration><NoncurrentDays>1</NoncurrentDays></NoncurrentVersionExpiration>",
-            )),
-            501,
-            "NotImplemented",
-        ),
         (
             rule(&with(
                 "<Transition><Days>1</Days><StorageClass>GLACIER</StorageClass></Transition>",
@@ -93,6 +143,79 @@ async fn a_configuration_that_cannot_be_kept_whole_changes_nothing() {
         (rule(&good).repeat(2), 400, "InvalidArgument"),
         (
             rule(&good.replace("<Prefix>a</Prefix>", tag)),
+            501,
+            "NotImplemented",
+        ),
+        (
+            rule(&filtered(&format!("<And><Prefix>a</Prefix>{tag}</And>"))),
+            501,
+            "NotImplemented",
+        ),
+        (
+            rule(&filtered(&format!("<Prefix>a</Prefix>{over}"))),
+            400,
+            "MalformedXML",
+        ),
+        (rule(&sized(5, 6)), 400, "InvalidArgument"),
+        (rule(&sized(-1, 6)), 400, "InvalidArgument"),
+        (rule(&sized(0, 5_497_558_138_881)), 400, "InvalidArgument"),
+        // Neither an unfinished upload nor a marker has a size.
+        (
+            rule(&format!(
+                "<Filter>{over}</Filter><Status>Enabled</Status>{ABORT}"
+            )),
+            400,
+            "InvalidArgument",
+        ),
+        (
+            rule(&format!(
+                "<Filter>{over}</Filter><Status>Enabled</Status><Expiration>\
+                 <ExpiredObjectDeleteMarker>true</ExpiredObjectDeleteMarker></Expiration>"
+            )),
+            400,
+            "InvalidArgument",
+        ),
+        (rule(&expiring("")), 400, "MalformedXML"),
+        (rule(&expiring("<Days>0</Days>")), 400, "InvalidArgument"),
+        (
+            rule(&expiring("<Days>36501</Days>")),
+            400,
+            "InvalidArgument",
+        ),
+        (
+            rule(&expiring("<Days>1</Days><Date>2030-01-01T00:00:00Z</Date>")),
+            400,
+            "MalformedXML",
+        ),
+        (
+            rule(&expiring("<Date>2030-01-01T00:00:01Z</Date>")),
+            400,
+            "InvalidArgument",
+        ),
+        (
+            rule(&expiring(
+                "<ExpiredObjectDeleteMarker>false</ExpiredObjectDeleteMarker>",
+            )),
+            400,
+            "MalformedXML",
+        ),
+        (rule(&older("")), 400, "InvalidArgument"),
+        (
+            rule(&older("<NoncurrentDays>0</NoncurrentDays>")),
+            400,
+            "InvalidArgument",
+        ),
+        (
+            rule(&older(
+                "<NoncurrentDays>1</NoncurrentDays><NewerNoncurrentVersions>0</NewerNoncurrentVersions>",
+            )),
+            400,
+            "InvalidArgument",
+        ),
+        (
+            rule(&older(
+                "<NoncurrentDays>1</NoncurrentDays><NewerNoncurrentVersions>101</NewerNoncurrentVersions>",
+            )),
             400,
             "InvalidArgument",
         ),

@@ -385,17 +385,40 @@ async fn lock_06_what_will_be_locked_must_carry_a_digest() {
 }
 
 #[tokio::test]
-async fn lock_14_no_client_has_versions_expire() {
+async fn lock_14_rules_by_which_versions_go_are_kept_and_take_no_lock_away() {
     let world = World::start().await;
     world.bucket("locked").await;
     let xml = "<LifecycleConfiguration><Rule><ID>1</ID><Filter><Prefix></Prefix></Filter><Status>Enabled</Status>\
                <NoncurrentVersionExpiration><NoncurrentDays>1</NoncurrentDays></NoncurrentVersionExpiration>\
                </Rule></LifecycleConfiguration>";
     let call = |method: &str| Call::bucket(method, "locked").query("lifecycle", "");
-    let reply = world.call(call("PUT").document(xml)).await;
-    reply.refused(501, "NotImplemented");
-    let reply = world.call(call("GET")).await;
-    reply.refused(404, "NoSuchLifecycleConfiguration");
+    let until = [
+        ("x-amz-object-lock-mode", "COMPLIANCE"),
+        (
+            "x-amz-object-lock-retain-until-date",
+            "2090-01-01T00:00:00Z",
+        ),
+    ];
+    let locked = until.into_iter().fold(
+        Call::object("PUT", "locked", "key").body("content"),
+        |call, (name, value)| call.header(name, value),
+    );
+    world.call(locked).await.expect(200);
+    world.call(call("PUT").document(xml)).await.expect(200);
+    let reply = world.call(call("GET")).await.expect(200);
+    assert_eq!(reply.all("NoncurrentDays"), ["1"]);
+    let there = world
+        .call(Call::object("HEAD", "locked", "key"))
+        .await
+        .expect(200);
+    for (name, value) in until {
+        assert!(
+            there
+                .header(name)
+                .is_some_and(|found| found.starts_with(&value[..10])),
+            "{name}"
+        );
+    }
 }
 
 #[tokio::test]

@@ -35,7 +35,7 @@ fn document(what: &str) -> &'static str {
             "<InventoryConfiguration><Id>1</Id><IsEnabled>true</IsEnabled><IncludedObjectVersions>All</IncludedObjectVersions><Schedule><Frequency>Daily</Frequency></Schedule><Destination><S3BucketDestination><Bucket>arn:aws:s3:::b</Bucket><Format>CSV</Format></S3BucketDestination></Destination></InventoryConfiguration>"
         }
         "lifecycle" => {
-            "<LifecycleConfiguration><Rule><ID>1</ID><Filter><Prefix></Prefix></Filter><Status>Enabled</Status><Expiration><Days>1</Days></Expiration></Rule></LifecycleConfiguration>"
+            "<LifecycleConfiguration><Rule><ID>1</ID><Filter><Prefix></Prefix></Filter><Status>Enabled</Status><Transition><Days>1</Days><StorageClass>GLACIER</StorageClass></Transition></Rule></LifecycleConfiguration>"
         }
         "logging" => "<BucketLoggingStatus></BucketLoggingStatus>",
         "metrics" => "<MetricsConfiguration><Id>1</Id></MetricsConfiguration>",
@@ -70,7 +70,7 @@ async fn a_vault_cannot_be_configured_by_clients() {
         ("encryption", "encrypts everything by itself", true),
         ("intelligent-tiering", "tiers", true),
         ("inventory", "inventories", true),
-        ("lifecycle", "cannot have versions expire", false),
+        ("lifecycle", "another storage class", false),
         ("logging", "access logs", false),
         ("metrics", "management interface", true),
         ("notification", "calls nobody", false),

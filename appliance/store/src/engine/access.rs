@@ -103,7 +103,7 @@ fn access(command: &Command) -> Access<'_> {
         Command::CreateBucket { name, .. } => Access::Bucket(Act::Create, name, None),
         Command::HeadBucket { name } => Access::Bucket(Act::See, name, None),
         Command::DeleteBucket { name } => Access::Bucket(Act::Remove, name, None),
-        Command::SetDefaultRetention { bucket, .. } | Command::SetUploadRules { bucket, .. } => Access::Bucket(Act::Change, bucket, None),
+        Command::SetDefaultRetention { bucket, .. } | Command::SetLifecycle { bucket, .. } => Access::Bucket(Act::Change, bucket, None),
         Command::OpenGet { name, .. } | Command::Head { name, .. } => {
             Access::Bucket(Act::Get, &name.bucket, Some(&name.key))
         }
@@ -134,6 +134,8 @@ fn access(command: &Command) -> Access<'_> {
         | Command::CreateBucketIn { .. }
         | Command::SetRule { .. }
         | Command::SetBound { .. }
+        | Command::Expire { .. }
+        | Command::ListExpiring { .. }
         | Command::Unrelease { .. }
         | Command::ListReleased(_)
         | Command::Census { .. }

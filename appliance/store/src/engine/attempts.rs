@@ -21,6 +21,7 @@ use crate::limits::{
     DELETE_RATE_SLOT_MS, DELETE_RATE_SLOTS, METER_COUNT_MAX,
 };
 use crate::policy::approval::{Approvals, verified};
+use crate::policy::lifecycle::takes_versions;
 use crate::policy::{Asker, Refusal as No};
 use crate::request::{Command, ObjectName, Refusal, RequestId};
 
@@ -242,17 +243,22 @@ impl Engine {
         })
     }
 
-    /// A client's delete is durable.
-    pub(super) fn note_delete(&mut self, id: RequestId) {
+    /// What a client did is durable: deletes are counted, and rules by which versions go are told of.
+    pub(super) fn note_act(&mut self, id: RequestId) {
         let Some(pending) = self.pending.get(&id) else {
             return;
         };
-        let (Some(client), Command::Delete { .. }) = (pending.asker.client(), &pending.command)
-        else {
-            return;
-        };
         let now = self.clock.latest();
-        let key_id = client.key_id.clone();
+        let key_id = match (pending.asker.client(), &pending.command) {
+            (Some(client), Command::Delete { .. }) => client.key_id.clone(),
+            (Some(client), Command::SetLifecycle { rules, .. })
+                if rules.iter().any(takes_versions) =>
+            {
+                self.alarms.lifecycle_set(&client.key_id, now);
+                return;
+            }
+            _ => return,
+        };
         let Some(count) = self.attempts.deleted(&key_id, now) else {
             return;
         };

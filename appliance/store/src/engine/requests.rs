@@ -8,8 +8,8 @@ use stele_format::units::UnixMillis;
 use super::admission::Claim;
 use super::clock;
 use super::commands::{
-    After, Facts, Outcome, bucket, census, delete, destroy, list, lock, multipart, object, people,
-    tags, witness,
+    After, Facts, Outcome, bucket, census, delete, destroy, expire, list, lock, multipart, object,
+    people, tags, witness,
 };
 use super::damage::{Lost, Told};
 use super::io::Purpose;
@@ -161,7 +161,7 @@ impl Engine {
             | Command::Tombstone { .. } => Some(Claim::Everything),
             Command::DeleteBucket { name }
             | Command::SetDefaultRetention { bucket: name, .. }
-            | Command::SetUploadRules { bucket: name, .. }
+            | Command::SetLifecycle { bucket: name, .. }
             | Command::SetBound { bucket: name, .. }
             | Command::SetRule { bucket: name, .. } => Some(Claim::Bucket(
                 self.bucket_named(name).ok_or(Refusal::NoSuchBucket)?,
@@ -171,6 +171,7 @@ impl Engine {
                 name_of(&stream.name)?
             }
             Command::Delete { name, .. }
+            | Command::Expire { name, .. }
             | Command::Unrelease { name, .. }
             | Command::SetRetention { name, .. }
             | Command::SetHold { name, .. }
@@ -193,8 +194,11 @@ impl Engine {
                 | Command::CreateUpload { .. }
                 | Command::CompleteUpload { .. }
                 | Command::SetTags { .. }
+                // A marker, or the end of one: releasing what is not current makes nothing new.
+                | Command::Expire { next: None, .. }
         );
-        let of_client = asker.client().is_some();
+        // What a rule does is a client's wish, and what is kept for the vault's own records is not for it.
+        let of_client = asker.client().is_some() || matches!(command, Command::Expire { .. });
         let says = of_client && writes && !self.pool.has_room_for_records();
         // Also while the journal goes on where it was begun, though others have joined.
         let alone = self.pool.is_alone() || self.journal.quorum() < self.pool.needed();
@@ -322,9 +326,17 @@ impl Engine {
                 days,
             } => bucket::set_rule(facts, bucket, prefix, *days),
             Command::SetBound { bucket, days_max } => bucket::set_bound(facts, bucket, *days_max),
-            Command::SetUploadRules { bucket, rules } => {
-                bucket::set_upload_rules(facts, bucket, rules)
-            }
+            Command::SetLifecycle { bucket, rules } => bucket::set_lifecycle(facts, bucket, rules),
+            Command::ListExpiring {
+                bucket,
+                after,
+                done,
+            } => expire::page(facts, view, bucket, after.as_ref(), *done),
+            Command::Expire {
+                name,
+                version,
+                next,
+            } => expire::expire(facts, view, name, *version, *next),
             Command::OpenPut {
                 name,
                 purpose,
@@ -596,10 +608,10 @@ impl Engine {
             pending.made = Some((record.version, record.log_index));
         }
         self.effect_applied(&record.facts);
-        if let (Body::DeleteMarker | Body::Release(_), Origin::Request { id, .. }) =
+        if let (Body::DeleteMarker | Body::Release(_) | Body::Bucket, Origin::Request { id, .. }) =
             (&record.body, record.origin)
         {
-            self.note_delete(id);
+            self.note_act(id);
         }
         match (&record.body, record.origin) {
             (Body::Alloc(alloc), _) if alloc.lane.is_journal() => {

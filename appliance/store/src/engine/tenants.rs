@@ -104,7 +104,7 @@ impl Engine {
                 | Command::CreateBucket { .. }
                 | Command::DeleteBucket { .. }
                 | Command::SetDefaultRetention { .. }
-                | Command::SetUploadRules { .. }
+                | Command::SetLifecycle { .. }
         );
         let bounded = |client: &&Client| adds && client.rate != Rate::default();
         let Some(client) = asker.client().filter(bounded) else {

@@ -23,6 +23,8 @@ use crate::index::rows::{
 
 /// Versions read in one step when the current one is released.
 const SUCCESSOR_ROWS: usize = 16;
+/// Versions of an object read at once, at most, where those before were all released.
+const SUCCESSOR_ROWS_MAX: usize = 4_096;
 
 /// Parts read in one step when an upload ends.
 const PART_ROWS: usize = 1024;
@@ -500,7 +502,11 @@ impl Context<'_> {
             }
             match merged.resume {
                 None => return Ok(None),
-                Some(resume) => scan.from = resume,
+                // Very many may have been released.
+                Some(resume) => {
+                    scan.from = resume;
+                    scan.limit = SUCCESSOR_ROWS_MAX.min(scan.limit * 2);
+                }
             }
         }
     }

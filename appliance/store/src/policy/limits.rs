@@ -40,11 +40,20 @@ pub const CLIENT_SCOPE_COUNT_MAX: usize = 64;
 /// Prefix rules of one bucket, as the format has them.
 pub const BUCKET_RULE_COUNT_MAX: usize = stele_format::limits::BUCKET_RULES_MAX;
 
-/// Rules of one bucket for unfinished uploads, as the format has them.
-pub const UPLOAD_RULE_COUNT_MAX: usize = stele_format::limits::UPLOAD_RULES_MAX;
+/// Lifecycle rules of one bucket, as the format has them.
+pub const LIFECYCLE_RULE_COUNT_MAX: usize = stele_format::limits::LIFECYCLE_RULES_MAX;
+
+/// Versions that are not current and stay whatever their age, at most, as in S3.
+pub const NONCURRENT_KEPT_MAX: u32 = 100;
+
+/// Latest moment from which a rule has versions go: the end of the year 9999, as far as S3 writes dates.
+pub const EXPIRY_FROM_MS_MAX: u64 = 253_402_300_800_000;
+
+/// Largest size in a rule: one more than an object can have.
+pub const EXPIRY_BYTES_MAX: u64 = stele_format::limits::OBJECT_BYTES_MAX + 1;
 
 /// Longest id of such a rule, in bytes.
-pub const UPLOAD_RULE_ID_BYTES_MAX: usize = stele_format::limits::RULE_ID_BYTES_MAX;
+pub const RULE_ID_BYTES_MAX: usize = stele_format::limits::RULE_ID_BYTES_MAX;
 
 /// Days after which an unfinished upload is given up where its bucket has no rule for it. No backup takes
 /// that long, and what nobody finishes would take space for ever.

@@ -14,13 +14,13 @@ pub mod client;
 pub mod clock;
 mod drift;
 pub mod expiry;
+pub mod lifecycle;
 pub mod limits;
 pub mod people;
 pub mod quota;
 pub mod retention;
 pub mod rules;
 pub mod tier;
-pub mod uploads;
 pub mod witness;
 
 #[cfg(test)]
@@ -33,6 +33,9 @@ pub use client::{Act, Asker, Client, Grant, Grants, OwnerId, Quotas, Scope};
 pub use clock::{ComplianceClock, EffectiveTime, effective_time};
 pub use drift::Drift;
 pub use expiry::{Kept, Standing, may_destroy, may_destroy_unheld, may_draft, standings};
+pub use lifecycle::{
+    CurrentExpiry, FilterForm, LifecycleRule, NoncurrentExpiry, check_lifecycle_rules, is_given_up,
+};
 pub use quota::{Meter, Quota, Rate, Usage};
 pub use retention::{
     Allowed, InitialLock, VersionLock, check_bound, check_default_bound, initial_lock, may_change,
@@ -42,6 +45,4 @@ pub use rules::{default_for, with_rule};
 pub use tier::Tier;
 pub use types::{
     BucketKind, BucketPolicy, Mode, Period, PrefixRule, Refusal, Retention, Right, Rights,
-    UploadRule,
 };
-pub use uploads::{check_upload_rules, is_given_up};

@@ -253,26 +253,6 @@ impl std::fmt::Debug for PrefixRule {
     }
 }
 
-/// After how many days an unfinished multipart upload of a key with a prefix is given up.
-#[derive(Clone, PartialEq, Eq)]
-pub struct UploadRule {
-    /// What the client calls it.
-    pub id: String,
-    /// What keys begin with; may be empty.
-    pub prefix: Vec<u8>,
-    /// Days of 24 hours.
-    pub days: u32,
-    /// Whether it is kept but does not count.
-    pub disabled: bool,
-}
-
-/// Names are PHI.
-impl std::fmt::Debug for UploadRule {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "UploadRule(.., {} days)", self.days)
-    }
-}
-
 /// What a bucket and the vault say about the lock of a new version in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BucketPolicy {
@@ -341,13 +321,16 @@ pub enum Refusal {
     /// Two rules for one prefix.
     #[error("there are two rules for one prefix")]
     RuleTwice,
-    /// A rule for uploads with an id that is empty, too long or there twice, with a prefix longer than a
-    /// key, or of no days or more than 36,500.
+    /// A lifecycle rule that cannot be kept as it is.
     #[error(
-        "a rule for unfinished uploads has an id of its own of 1 to 255 bytes, a prefix of at most 1024 \
-         bytes and 1 to 36500 days"
+        "a lifecycle rule has an id of its own of 1 to 255 bytes, a prefix of at most 1024 bytes, 1 to 36500 days or a \
+         date before the year 10000, at most 100 versions to keep, and sizes that an object can have; uploads and \
+         markers have none"
     )]
-    UploadRuleInvalid,
+    LifecycleRuleInvalid,
+    /// No lifecycle rule says that the version goes by now.
+    #[error("no lifecycle rule of the bucket says that the version goes by now")]
+    NotDue,
     /// There is no rule for this prefix.
     #[error("the bucket has no rule for this prefix")]
     NoSuchRule,

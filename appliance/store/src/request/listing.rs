@@ -62,6 +62,44 @@ pub struct ListedVersion {
     pub modified: UnixMillis,
 }
 
+/// A version that a lifecycle rule has go by now.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Expiring {
+    /// Key.
+    pub key: Vec<u8>,
+    /// Version.
+    pub version: VersionId,
+    /// The next newer one; none of what is current.
+    pub next: Option<VersionId>,
+}
+
+/// How far a bucket was looked through for what goes: the last version that was seen.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Walked {
+    /// Key.
+    pub key: Vec<u8>,
+    /// Version.
+    pub version: VersionId,
+    /// When it was stored.
+    pub stored: UnixMillis,
+    /// How many of the key that are not current were seen.
+    pub noncurrent: u32,
+    /// Whether it is a current marker that goes if nothing is behind it.
+    pub lone: bool,
+}
+
+impl fmt::Debug for Expiring {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Expiring(.., {})", self.version)
+    }
+}
+
+impl fmt::Debug for Walked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Walked(.., {})", self.version)
+    }
+}
+
 /// A listed version or marker that is released.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ReleasedVersion {

@@ -4,6 +4,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod expiry;
 mod model;
 mod quotas;
 mod rights;

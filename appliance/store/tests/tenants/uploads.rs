@@ -1,7 +1,7 @@
 //! Uploads that nobody finishes: by which rules the vault gives them up, and who may ask.
 
 use stele_format::units::UploadId;
-use stele_store::policy::{Asker, Refusal as Policy, UploadRule};
+use stele_store::policy::{Asker, FilterForm, LifecycleRule, Refusal as Policy};
 use stele_store::request::{Answer, Command, ObjectName, Refusal};
 
 use crate::support::{Rig, Running, name};
@@ -9,18 +9,23 @@ use crate::{become_client, client, denied, done, make, upload};
 
 const DAY_MS: u64 = 86_400_000;
 
-fn rule(id: &str, prefix: &str, days: u32) -> UploadRule {
-    UploadRule {
+fn rule(id: &str, prefix: &str, days: u32) -> LifecycleRule {
+    LifecycleRule {
         id: id.to_owned(),
+        form: FilterForm::Prefix,
         prefix: prefix.as_bytes().to_vec(),
-        days,
+        bytes_min: 0,
+        bytes_below: 0,
         disabled: false,
+        upload_days: Some(days),
+        current: None,
+        noncurrent: None,
     }
 }
 
-fn set(vault: &mut Running, rules: Vec<UploadRule>) -> Result<(), Refusal> {
+fn set(vault: &mut Running, rules: Vec<LifecycleRule>) -> Result<(), Refusal> {
     let bucket = "b".to_owned();
-    done(vault, Command::SetUploadRules { bucket, rules })
+    done(vault, Command::SetLifecycle { bucket, rules })
 }
 
 /// The keys of all that are to be given up, asked for page by page.
@@ -60,7 +65,7 @@ fn uploads_are_old_by_the_rules_of_their_bucket_in_compliance_time_also_after_a_
     vault.stop();
     let mut vault = rig.start();
     match vault.ask(Command::HeadBucket { name: "b".into() }).unwrap() {
-        Answer::Bucket(info) => assert_eq!(*info.uploads, [rule("1", "wal/", 2)]),
+        Answer::Bucket(info) => assert_eq!(*info.lifecycle, [rule("1", "wal/", 2)]),
         other => panic!("unexpected {other:?}"),
     }
     assert_eq!(old(&mut vault), [(wal.clone(), begun.0)]);
@@ -78,7 +83,7 @@ fn only_who_may_change_a_bucket_sets_its_rules_and_only_the_vault_asks_what_is_o
     become_client(&mut vault, client("a"));
     done(&mut vault, make("b")).unwrap();
     set(&mut vault, vec![rule("1", "", 1)]).unwrap();
-    let invalid = denied(Policy::UploadRuleInvalid);
+    let invalid = denied(Policy::LifecycleRuleInvalid);
     assert_eq!(set(&mut vault, vec![rule("", "", 1)]), invalid);
     let ask = Command::ListOldUploads { after: None };
     assert_eq!(done(&mut vault, ask), denied(Policy::OnlyVault));
@@ -87,7 +92,7 @@ fn only_who_may_change_a_bucket_sets_its_rules_and_only_the_vault_asks_what_is_o
     assert_eq!(set(&mut vault, Vec::new()), foreign);
     vault.asker = Some(Asker::Vault(stele_store::policy::Rights::default()));
     match vault.ask(Command::HeadBucket { name: "b".into() }).unwrap() {
-        Answer::Bucket(info) => assert_eq!(*info.uploads, [rule("1", "", 1)]),
+        Answer::Bucket(info) => assert_eq!(*info.lifecycle, [rule("1", "", 1)]),
         other => panic!("unexpected {other:?}"),
     }
 }

@@ -238,7 +238,7 @@ breaches! {
     /// A hold goes.
     HoldLifted(LogIndex) = "hold-lifted", "the legal hold of version {0} was lifted, and nobody has a right to that";
     /// A locked version leaves the view of clients.
-    Released(LogIndex) = "locked-released", "version {0} was deleted by a client while it was locked";
+    Released(LogIndex) = "locked-released", "version {0} left S3 by a client or a lifecycle rule while it was locked";
     /// Time.
     ClockBack(Second) = "clock-back", "the compliance clock went back behind {0}, which it had reached";
     /// Time.

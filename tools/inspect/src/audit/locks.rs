@@ -107,20 +107,27 @@ impl Auditor {
         let lock = self.versions.lock(at);
         let retained = lock.is_retained(freeing_time(header));
         let locked = retained || lock.hold;
-        // A hold by case forbids destruction from its statement on, deletion once it is on the version.
-        if release.reason == ReleaseReason::ClientDelete && lock.case && !lock.hold {
+        // Overwriting hides a version and takes no lock off; so does a marker that goes.
+        let by = match release.reason {
+            ReleaseReason::ClientDelete => "deleted by a client",
+            ReleaseReason::Expired => "released by a lifecycle rule",
+            ReleaseReason::Overwritten | ReleaseReason::MarkerRemoved => return,
+        };
+        // A hold by case forbids destruction from its statement on, a release once it is on the version.
+        if lock.case && !lock.hold {
             let version = self.versions.index(at);
             let what = format!(
-                "version {version} was deleted by a client before the hold of its case was on it; its bytes are kept"
+                "version {version} was {by} before the hold of its case was on it; its bytes are kept"
             );
             self.alarm(header.log_index, "case-released", what);
         }
-        // Overwriting hides a version and takes no lock off; deleting a locked one is what clients must not.
-        if release.reason != ReleaseReason::ClientDelete || !locked {
+        if !locked {
             return;
         }
         let (index, version) = (header.log_index, self.versions.index(at));
-        let bypass = lock.mode == LockMode::Governance && !lock.hold;
+        // No rule has the right to what a client may have.
+        let by_client = release.reason == ReleaseReason::ClientDelete;
+        let bypass = by_client && lock.mode == LockMode::Governance && !lock.hold;
         if bypass {
             let what = format!(
                 "version {version} was deleted by a client under GOVERNANCE retention; its bytes are kept"

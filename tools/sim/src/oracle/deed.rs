@@ -329,7 +329,8 @@ pub fn kind(refusal: &Refusal) -> &'static str {
         ) => "Client",
         Refusal::Policy(
             Policy::RuleInvalid
-            | Policy::UploadRuleInvalid
+            | Policy::LifecycleRuleInvalid
+            | Policy::NotDue
             | Policy::NoSuchRule
             | Policy::TooManyRules { .. }
             | Policy::RuleNeedsDefault

@@ -116,6 +116,7 @@ impl ReleaseReason {
             Self::ClientDelete => 0,
             Self::Overwritten => 1,
             Self::MarkerRemoved => 2,
+            Self::Expired => 3,
         }
     }
 
@@ -124,6 +125,7 @@ impl ReleaseReason {
             0 => Some(Self::ClientDelete),
             1 => Some(Self::Overwritten),
             2 => Some(Self::MarkerRemoved),
+            3 => Some(Self::Expired),
             _ => None,
         }
     }

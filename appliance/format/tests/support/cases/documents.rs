@@ -7,7 +7,7 @@ use stele_format::record::{Attachment, EntryKind, RecordType, encode_chunk_list}
 
 use super::{Case, as_is, invalid, poked, valid};
 use crate::support::{
-    bodies, bucket, bucket_with_rules, bucket_with_upload_rules, config, frontier, manifest,
+    bodies, bucket, bucket_with_lifecycle, bucket_with_rules, config, frontier, manifest,
     manifest_entry, stored,
 };
 
@@ -198,7 +198,7 @@ fn meanings() -> Vec<Case> {
             &[0xa2, 1, 7, 2, 0x1a, 0, 1, 0, 0],
             "Body.lane@4 Limit",
         ),
-        case("reason-3", Release, &[0xa1, 1, 3], "Body.reason@3 Value"),
+        case("reason-4", Release, &[0xa1, 1, 4], "Body.reason@3 Value"),
         case(
             "attachments-empty",
             Hold,
@@ -463,17 +463,18 @@ fn rules(name: &str, rules: &[(&[u8; 1], u8)], expected: &str) -> Case {
     invalid(&format!("bucket-rules-{name}"), bytes, expected)
 }
 
-/// A bucket document with these rules under key 9: an id of one byte, no prefix, days, not disabled.
-fn uploads(name: &str, rules: &[(&[u8; 1], u8)], expected: &str) -> Case {
+/// A bucket document with these lifecycle rules: an id of one byte, then the form, prefix and so on as numbers.
+fn lifecycle(name: &str, rules: &[(&[u8; 1], [u8; 10])], expected: &str) -> Case {
     let fixed = [
         0xa8, 1, 0x61, b'b', 2, 0, 3, 0, 4, 0, 5, 0, 6, 0, 7, 0x60, 9,
     ];
     let count = 0x80 + u8::try_from(rules.len()).expect("a few");
     let mut bytes = [&fixed[..], &[count]].concat();
-    for (id, days) in rules {
-        bytes.extend([0x84, 0x61, id[0], 0x40, *days, 0]);
+    for (id, rest) in rules {
+        bytes.extend([0x8b, 0x61, id[0]]);
+        bytes.extend(rest);
     }
-    invalid(&format!("bucket-uploads-{name}"), bytes, expected)
+    invalid(&format!("bucket-lifecycle-{name}"), bytes, expected)
 }
 
 fn small_documents() -> Vec<Case> {
@@ -499,20 +500,58 @@ fn small_documents() -> Vec<Case> {
         ),
         rules("empty", &[], "BucketBody.rules@18 Count"),
         valid(
-            "bucket-uploads",
-            bucket_with_upload_rules().encode().to_vec(),
+            "bucket-lifecycle",
+            bucket_with_lifecycle().encode().to_vec(),
         ),
-        uploads(
+        lifecycle(
+            "of-nothing",
+            &[(b"a", [1, 0x40, 0, 0, 0, 0, 0, 0, 0, 0])],
+            "BucketBody.lifecycle rule@31 Value",
+        ),
+        lifecycle(
+            "form-6",
+            &[(b"a", [6, 0x40, 0, 0, 0, 1, 0, 0, 0, 0])],
+            "BucketBody.rule form@22 Value",
+        ),
+        lifecycle(
+            "size-without-form",
+            &[(b"a", [2, 0x40, 1, 0, 0, 0, 1, 1, 0, 0])],
+            "BucketBody.lifecycle rule@31 Value",
+        ),
+        lifecycle(
+            "form-without-size",
+            &[(b"a", [3, 0x40, 0, 0, 0, 0, 1, 1, 0, 0])],
+            "BucketBody.lifecycle rule@31 Value",
+        ),
+        lifecycle(
             "days-0",
-            &[(b"a", 0)],
-            "BucketBody.upload rule days@24 Value",
+            &[(b"a", [1, 0x40, 0, 0, 0, 0, 1, 0, 0, 0])],
+            "BucketBody.current expiry@29 Value",
         ),
-        uploads(
+        lifecycle(
+            "kind-4",
+            &[(b"a", [1, 0x40, 0, 0, 0, 0, 4, 0, 0, 0])],
+            "BucketBody.current expiry@29 Value",
+        ),
+        lifecycle(
+            "lone-marker-with-days",
+            &[(b"a", [1, 0x40, 0, 0, 0, 0, 3, 1, 0, 0])],
+            "BucketBody.current expiry@29 Value",
+        ),
+        lifecycle(
+            "kept-without-days",
+            &[(b"a", [1, 0x40, 0, 0, 0, 0, 1, 1, 0, 2])],
+            "BucketBody.noncurrent days@31 Value",
+        ),
+        lifecycle(
             "twice",
-            &[(b"a", 1), (b"a", 2)],
-            "BucketBody.upload rule id@30 Value",
+            &[
+                (b"a", [1, 0x40, 0, 0, 0, 1, 0, 0, 0, 0]),
+                (b"a", [1, 0x40, 0, 0, 0, 0, 0, 0, 1, 0]),
+            ],
+            "BucketBody.rule id@44 Value",
         ),
-        uploads("empty", &[], "BucketBody.uploads@18 Count"),
+        lifecycle("empty", &[], "BucketBody.lifecycle@18 Count"),
         valid("config", config().encode().to_vec()),
         invalid(
             "config-without-value",

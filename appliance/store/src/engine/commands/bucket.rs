@@ -12,10 +12,11 @@ use crate::index::rows::{BucketRow, Table};
 use crate::index::{Fact, keys};
 use crate::limits::{BUCKET_COUNT_MAX, BUCKET_MADE_COUNT_MAX, BUCKET_OF_CLIENT_COUNT_MAX};
 use crate::policy::client::Place;
+use crate::policy::lifecycle::takes_versions;
 use crate::policy::limits::DEFAULT_RETENTION_DAYS_MAX;
 use crate::policy::{
-    Act, BucketKind, Mode, OwnerId, Period, PrefixRule, Rights, UploadRule, check_default_bound,
-    check_upload_rules, may_change_default, with_rule,
+    Act, BucketKind, Grant, LifecycleRule, Mode, OwnerId, Period, PrefixRule, Rights,
+    check_default_bound, check_lifecycle_rules, may_change_default, with_rule,
 };
 use crate::request::{Answer, Refusal};
 
@@ -132,7 +133,7 @@ fn make(
         created: facts.wall,
         owner,
         rules,
-        uploads: Vec::new(),
+        lifecycle: Vec::new(),
         max_days: None,
         deleted: false,
     };
@@ -223,16 +224,21 @@ pub(crate) fn set_bound(
     ))
 }
 
-/// Sets when unfinished uploads are given up.
-pub(crate) fn set_upload_rules(
+/// Sets when unfinished uploads are given up, and which versions go by themselves. Who has versions go must have the
+/// rights to hide and to release them: the rule does it in the place of whoever set it.
+pub(crate) fn set_lifecycle(
     facts: &Facts<'_>,
     name: &str,
-    rules: &[UploadRule],
+    rules: &[LifecycleRule],
 ) -> Result<Outcome, Stop> {
     let (id, row) = facts.bucket(name)?;
-    check_upload_rules(rules)?;
+    check_lifecycle_rules(rules)?;
+    if rules.iter().any(takes_versions) {
+        facts.asker.has(Grant::Delete)?;
+        facts.asker.has(Grant::Release)?;
+    }
     let changed = BucketRow {
-        uploads: rules.to_vec(),
+        lifecycle: rules.to_vec(),
         ..row.clone()
     };
     Ok(Outcome::Write(
@@ -291,7 +297,7 @@ mod tests {
             created: stele_format::units::UnixMillis::ZERO,
             owner: OwnerId::default(),
             rules: Vec::new(),
-            uploads: Vec::new(),
+            lifecycle: Vec::new(),
             max_days: None,
             deleted: number > 1,
         };

@@ -97,7 +97,7 @@ fn nothing_there(version: Option<VersionId>, versioned: bool) -> Answer {
     }
 }
 
-fn marker(facts: &Facts<'_>, bucket: BucketId, object: ObjectId, key: &[u8]) -> Draft {
+pub(crate) fn marker(facts: &Facts<'_>, bucket: BucketId, object: ObjectId, key: &[u8]) -> Draft {
     let manifest = Manifest {
         kind: ManifestKind::DeleteMarker,
         name: key.to_vec(),

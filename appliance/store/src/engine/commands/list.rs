@@ -8,7 +8,7 @@ use crate::index::MergedScan;
 use crate::index::Scan;
 use crate::index::list::{
     ListWish as IndexWish, ListedName, ListedUpload as IndexUpload, ListedVersion as IndexVersion,
-    ObjectLister, Page as IndexPage, UploadLister, VersionLister,
+    ObjectLister, Page as IndexPage, UploadLister, VersionLister, VersionMarker,
 };
 use crate::index::rows::RowError;
 use crate::limits::LIST_STEP_COUNT;
@@ -97,6 +97,44 @@ pub(crate) fn page(
     Ok(Outcome::Answer(lister.finish()))
 }
 
+/// A page of the versions of a bucket, as the index has them.
+pub(crate) fn versions(
+    view: &View<'_>,
+    bucket: BucketId,
+    wish: &ListWish,
+) -> Result<IndexPage<IndexVersion, VersionMarker>, Stop> {
+    match drive(view, bucket, || Lister::new(Kind::Versions, bucket, wish))? {
+        Lister::Versions(lister) => Ok(lister.finish()),
+        _ => unreachable!("a request lists what it began to list"),
+    }
+}
+
+/// The newest versions of a key that S3 shows, with whether each is the current one. Nothing of the key changes
+/// meanwhile: whoever asks holds it.
+pub(crate) fn newest(
+    view: &View<'_>,
+    bucket: BucketId,
+    key: &[u8],
+    count: u32,
+) -> Result<Vec<(VersionId, bool)>, Stop> {
+    let wish = ListWish {
+        prefix: key.to_vec(),
+        entries_max: count,
+        ..ListWish::default()
+    };
+    let lister = drive(view, bucket, || Lister::new(Kind::Versions, bucket, &wish))?;
+    let rows = match &lister {
+        Lister::Versions(lister) => lister.rows(),
+        _ => &[],
+    };
+    // Keys that only begin with it come behind it.
+    let of_key = rows.iter().take(count as usize);
+    let of_key = of_key.take_while(|row| row.name == key);
+    let newest = of_key.map(|row| (row.row.version, row.latest)).collect();
+    view.gathered.lister.replace(Some((bucket, lister)));
+    Ok(newest)
+}
+
 /// Whether a bucket shows any version or marker. Nothing in it changes meanwhile: whoever asks holds all of it.
 pub(crate) fn shows_any(view: &View<'_>, bucket: BucketId) -> Result<bool, Stop> {
     let one = ListWish {
@@ -104,7 +142,7 @@ pub(crate) fn shows_any(view: &View<'_>, bucket: BucketId) -> Result<bool, Stop>
         ..ListWish::default()
     };
     let lister = drive(view, bucket, || Lister::new(Kind::Versions, bucket, &one))?;
-    let shows = matches!(&lister, Lister::Versions(lister) if lister.has_any());
+    let shows = matches!(&lister, Lister::Versions(lister) if !lister.rows().is_empty());
     view.gathered.lister.replace(Some((bucket, lister)));
     Ok(shows)
 }

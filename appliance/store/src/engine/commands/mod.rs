@@ -7,6 +7,7 @@ pub(crate) mod bucket;
 pub(crate) mod census;
 pub(crate) mod delete;
 pub(crate) mod destroy;
+pub(crate) mod expire;
 pub(crate) mod list;
 pub(crate) mod lock;
 pub(crate) mod multipart;
@@ -155,7 +156,7 @@ pub(crate) fn bucket_info(id: BucketId, row: &BucketRow) -> BucketInfo {
         created: row.created,
         default: row.default,
         rules: Arc::new(row.rules.clone()),
-        uploads: Arc::new(row.uploads.clone()),
+        lifecycle: Arc::new(row.lifecycle.clone()),
         max_days: row.max_days,
         owner: row.owner.clone(),
     }

@@ -317,7 +317,7 @@ pub(crate) fn list_old(
         let Some(bucket) = facts.buckets.get(&row.bucket).filter(|row| !row.deleted) else {
             continue;
         };
-        let given_up = is_given_up(&bucket.uploads, &row.name, row.began, facts.asked);
+        let given_up = is_given_up(&bucket.lifecycle, &row.name, row.began, facts.asked);
         if given_up && !row.is_closed() {
             let name = ObjectName {
                 bucket: bucket.name.clone(),

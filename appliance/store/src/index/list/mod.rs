@@ -17,7 +17,7 @@ mod version;
 pub use object::{ListedName, ObjectLister};
 pub use part::{ListedPart, PartLister};
 pub use upload::{ListedUpload, UploadLister};
-pub use version::{ListedVersion, VersionLister};
+pub use version::{ListedVersion, VersionLister, VersionMarker};
 
 use std::fmt;
 

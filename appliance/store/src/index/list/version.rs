@@ -286,10 +286,10 @@ impl VersionLister {
         }
     }
 
-    /// Whether the page has anything.
+    /// What was found so far; of a complete page all of it, and perhaps one more.
     #[must_use]
-    pub fn has_any(&self) -> bool {
-        !self.draft.rows.is_empty()
+    pub fn rows(&self) -> &[ListedVersion] {
+        &self.draft.rows
     }
 
     /// The page.

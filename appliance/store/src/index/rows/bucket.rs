@@ -6,7 +6,10 @@ use stele_format::units::UnixMillis;
 
 use super::{Table, TableRow, read_bool, read_mode};
 use crate::index::codec::{Malformed, Reader, Writer};
-use crate::policy::{BucketKind, Mode, OwnerId, Period, PrefixRule, UploadRule};
+use crate::policy::{
+    BucketKind, CurrentExpiry, FilterForm, LifecycleRule, Mode, NoncurrentExpiry, OwnerId, Period,
+    PrefixRule,
+};
 
 /// A bucket.
 #[derive(Clone, PartialEq, Eq)]
@@ -23,8 +26,8 @@ pub struct BucketRow {
     pub owner: OwnerId,
     /// Default retention of new versions by prefix of their keys, in the order of the prefixes.
     pub rules: Vec<PrefixRule>,
-    /// When unfinished uploads are given up, in the order in which the rules were set.
-    pub uploads: Vec<UploadRule>,
+    /// Its lifecycle rules, in the order in which they were set.
+    pub lifecycle: Vec<LifecycleRule>,
     /// Most days of retention that a client may set.
     pub max_days: Option<u32>,
     /// Whether it is gone from S3. The row stays, since its released versions do.
@@ -60,10 +63,9 @@ impl TableRow for BucketRow {
         for rule in &self.rules {
             out.bytes(&rule.prefix).u32(rule.days);
         }
-        out.u16(u16::try_from(self.uploads.len()).expect("a bucket has a handful of rules"));
-        for rule in &self.uploads {
-            out.bytes(rule.id.as_bytes()).bytes(&rule.prefix);
-            out.u32(rule.days).u8(u8::from(rule.disabled));
+        out.u16(u16::try_from(self.lifecycle.len()).expect("a bucket has a handful of rules"));
+        for rule in &self.lifecycle {
+            write_rule(rule, out);
         }
     }
 
@@ -92,21 +94,56 @@ impl TableRow for BucketRow {
                     })
                     .collect::<Result<_, Malformed>>()?
             },
-            uploads: {
+            lifecycle: {
                 let count = from.u16()?;
                 (0..count)
-                    .map(|_| {
-                        Ok(UploadRule {
-                            id: from.text()?,
-                            prefix: from.bytes()?.to_vec(),
-                            days: from.u32()?,
-                            disabled: read_bool(from)?,
-                        })
-                    })
+                    .map(|_| read_rule(from))
                     .collect::<Result<_, Malformed>>()?
             },
         })
     }
+}
+
+fn write_rule(rule: &LifecycleRule, out: &mut Writer) {
+    out.bytes(rule.id.as_bytes()).u8(rule.form.get());
+    out.bytes(&rule.prefix).u8(u8::from(rule.disabled));
+    out.u64(rule.bytes_min).u64(rule.bytes_below);
+    out.u32(rule.upload_days.unwrap_or_default());
+    let (kind, value) = match rule.current {
+        None => (0, 0),
+        Some(CurrentExpiry::Days(days)) => (1, u64::from(days)),
+        Some(CurrentExpiry::From(at)) => (2, at.get()),
+        Some(CurrentExpiry::LoneMarker) => (3, 0),
+    };
+    let (days, kept) = rule
+        .noncurrent
+        .map_or((0, 0), |rule| (rule.days, rule.kept));
+    out.u8(kind).u64(value).u32(days).u32(kept);
+}
+
+fn read_rule(from: &mut Reader<'_>) -> Result<LifecycleRule, Malformed> {
+    Ok(LifecycleRule {
+        id: from.text()?,
+        form: FilterForm::new(from.u8()?).ok_or(Malformed)?,
+        prefix: from.bytes()?.to_vec(),
+        disabled: read_bool(from)?,
+        bytes_min: from.u64()?,
+        bytes_below: from.u64()?,
+        upload_days: Some(from.u32()?).filter(|days| *days != 0),
+        current: match (from.u8()?, from.u64()?) {
+            (0, 0) => None,
+            (1, days) => Some(CurrentExpiry::Days(
+                u32::try_from(days).map_err(|_| Malformed)?,
+            )),
+            (2, at) => Some(CurrentExpiry::From(UnixMillis::new(at))),
+            (3, 0) => Some(CurrentExpiry::LoneMarker),
+            _ => return Err(Malformed),
+        },
+        noncurrent: match (from.u32()?, from.u32()?) {
+            (0, 0) => None,
+            (days, kept) => Some(NoncurrentExpiry { days, kept }),
+        },
+    })
 }
 
 #[cfg(test)]
@@ -129,13 +166,29 @@ mod tests {
             BucketKind::ClientLocked,
             BucketKind::Plain,
         ];
-        let upload = |id: &str, disabled| UploadRule {
-            id: id.into(),
-            prefix: b"wal/".to_vec(),
-            days: 3,
-            disabled,
-        };
-        let uploads = [vec![], vec![upload("a", false), upload("b", true)]];
+        let lifecycle =
+            |current: Option<CurrentExpiry>, noncurrent: Option<(u32, u32)>| LifecycleRule {
+                id: "e".into(),
+                form: FilterForm::AndPrefix,
+                prefix: b"wal/".to_vec(),
+                disabled: noncurrent.is_none(),
+                bytes_min: 3,
+                bytes_below: 5,
+                upload_days: current.is_none().then_some(4),
+                current,
+                noncurrent: noncurrent.map(|(days, kept)| NoncurrentExpiry { days, kept }),
+            };
+        let from = CurrentExpiry::From(UnixMillis::new(7));
+        let uploads = [
+            vec![],
+            vec![
+                lifecycle(None, Some((1, 0))),
+                lifecycle(Some(CurrentExpiry::Days(9)), None),
+                lifecycle(Some(from), Some((2, 3))),
+                lifecycle(Some(CurrentExpiry::LoneMarker), None),
+                lifecycle(None, None),
+            ],
+        ];
         let rules = [vec![], vec![rule("locks/", 1), rule("tmp", 36_500)]];
         for (default, kind) in defaults.into_iter().zip(kinds) {
             for (rules, uploads, owner, deleted) in [
@@ -150,7 +203,7 @@ mod tests {
                     created: UnixMillis::new(5),
                     owner: OwnerId::new(owner).expect("an owner"),
                     rules: rules.clone(),
-                    uploads: uploads.clone(),
+                    lifecycle: uploads.clone(),
                     max_days: deleted.then_some(7),
                     deleted,
                 };

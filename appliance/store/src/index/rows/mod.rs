@@ -28,7 +28,7 @@ use crate::index::codec::{Malformed, Reader, Writer};
 use crate::policy::{Mode, Retention};
 
 /// First byte of every encoded row.
-pub const ROW_VERSION: u8 = 4;
+pub const ROW_VERSION: u8 = 5;
 
 /// The tables of the index. The discriminants enter the multiset hash and never change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -337,8 +337,10 @@ pub struct VersionRow {
     pub content_bytes: ByteCount,
     /// ETag without quotes.
     pub etag: String,
-    /// When it was stored.
+    /// When it was stored, by the wall clock.
     pub modified: UnixMillis,
+    /// When it was stored, by the later of wall and compliance clock: neither makes it older.
+    pub stored: UnixMillis,
     /// Its retention as it stands now.
     pub retention: Option<Retention>,
     /// Its legal hold; none if never set.
@@ -403,7 +405,8 @@ impl TableRow for VersionRow {
         };
         out.u64(self.content_bytes.get())
             .bytes(self.etag.as_bytes())
-            .u64(self.modified.get());
+            .u64(self.modified.get())
+            .u64(self.stored.get());
         write_retention(out, self.retention);
         write_hold(out, self.hold);
         match self.unheld {
@@ -435,6 +438,7 @@ impl TableRow for VersionRow {
             content_bytes: ByteCount::new(from.u64()?),
             etag: from.text()?,
             modified: UnixMillis::new(from.u64()?),
+            stored: UnixMillis::new(from.u64()?),
             retention: read_retention(from)?,
             hold: read_hold(from)?,
             unheld: match from.u8()? {

@@ -1,7 +1,7 @@
 //! Every row comes back from its bytes, and from no others.
 
 use super::*;
-use crate::policy::{BucketKind, OwnerId, PrefixRule, UploadRule};
+use crate::policy::{BucketKind, FilterForm, LifecycleRule, OwnerId, PrefixRule};
 
 fn location() -> RecordLocation {
     RecordLocation {
@@ -54,6 +54,7 @@ fn version_row(retention: Option<Retention>, hold: Option<bool>) -> VersionRow {
         content_bytes: ByteCount::new(1 << 40),
         etag: "0123456789abcdef-1".into(),
         modified: UnixMillis::new(1),
+        stored: UnixMillis::new(2),
         retention,
         hold,
         unheld: hold.map(|on| UnixMillis::new(u64::from(on))),
@@ -153,11 +154,16 @@ fn no_row_prints_a_name() {
             prefix: name.into(),
             days: 1,
         }],
-        uploads: vec![UploadRule {
+        lifecycle: vec![LifecycleRule {
             id: name.into(),
+            form: FilterForm::Prefix,
             prefix: name.into(),
-            days: 1,
+            bytes_min: 0,
+            bytes_below: 0,
             disabled: false,
+            upload_days: Some(1),
+            current: None,
+            noncurrent: None,
         }],
         max_days: None,
         deleted: false,

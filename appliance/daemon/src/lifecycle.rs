@@ -1,14 +1,19 @@
-//! The thread that gives up multipart uploads which nobody finishes: the engine says which are old enough,
-//! by the rules of their buckets and its own clock, and each is given up like by a client.
+//! The thread that does what lifecycle rules say: the engine says which uploads and versions are old enough, by the
+//! rules of their buckets and its own clock. Uploads which nobody finishes are given up like by a client; what is
+//! done to [`versions`] it judges once more.
 
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+mod versions;
+
+use std::cell::Cell;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use stele_store::request::{Answer, Command, Refusal};
 
 use crate::error::{Error, Outcome};
-use crate::limits::{UNFINISHED_FIRST_MS, UNFINISHED_MS};
+use crate::lifecycle::versions::{Gone, Versions};
+use crate::limits::{LIFECYCLE_FIRST_MS, LIFECYCLE_MS};
 use crate::supervisor::Link;
 use crate::watch::Watch;
 
@@ -25,12 +30,12 @@ impl Collector {
     /// When it cannot be started.
     pub fn start(link: Link, watch: &Watch) -> Outcome<Collector> {
         let (stop, stopped) = sync_channel(1);
-        let guard = watch.guard("uploads");
+        let guard = watch.guard("lifecycle");
         let run = move || {
             let _guard = guard;
             run(&link, &stopped);
         };
-        let thread = std::thread::Builder::new().name("uploads".to_owned());
+        let thread = std::thread::Builder::new().name("lifecycle".to_owned());
         let thread = thread.spawn(run).map_err(Error::Thread)?;
         Ok(Collector { stop, thread })
     }
@@ -44,15 +49,17 @@ impl Collector {
 }
 
 fn run(link: &Link, stopped: &Receiver<()>) {
-    let mut pause_ms = UNFINISHED_FIRST_MS;
+    let (stop, mut versions) = (Cell::new(false), Versions::default());
+    let over = || {
+        // What was taken from the channel once is not there again.
+        if !stop.get() {
+            stop.set(!matches!(stopped.try_recv(), Err(TryRecvError::Empty)));
+        }
+        stop.get()
+    };
+    let mut pause_ms = LIFECYCLE_FIRST_MS;
     while stopped.recv_timeout(Duration::from_millis(pause_ms)) == Err(RecvTimeoutError::Timeout) {
-        pause_ms = UNFINISHED_MS;
-        let over = || {
-            !matches!(
-                stopped.try_recv(),
-                Err(std::sync::mpsc::TryRecvError::Empty)
-            )
-        };
+        pause_ms = LIFECYCLE_MS;
         match collect(|command| link.ask(command), over) {
             Ok(0) => {}
             Ok(count) => tracing::info!(count, "unfinished uploads were given up"),
@@ -60,9 +67,29 @@ fn run(link: &Link, stopped: &Receiver<()>) {
             // Read-only or stopping: the next look may find it otherwise.
             Err(error) => tracing::info!(%error, "unfinished uploads wait"),
         }
+        let ask = &mut |command: &mut dyn FnMut() -> Command| link.ask(command);
+        match versions.expire(ask, &over) {
+            Ok(gone) => tell(&gone),
+            Err(Error::NoAnswer) => return,
+            Err(error) => tracing::info!(%error, "versions that go by lifecycle rules wait"),
+        }
         if over() {
             return;
         }
+    }
+}
+
+fn tell(gone: &Gone) {
+    let (count, locked) = (gone.count, gone.locked);
+    if count != 0 || locked != 0 {
+        tracing::info!(
+            count,
+            locked,
+            "versions went by lifecycle rules; those that are locked stay until they are not"
+        );
+    }
+    if let Some(error) = &gone.waits {
+        tracing::info!(%error, "some versions that go by lifecycle rules wait");
     }
 }
 
