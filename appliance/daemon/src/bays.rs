@@ -156,6 +156,7 @@ mod tests {
             state: MemberState::Active,
             reason: None,
             slow: None,
+            slow_suspect: None,
             forgotten_frames: 0,
             astray: false,
             wanted: false,
