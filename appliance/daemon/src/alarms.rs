@@ -113,8 +113,14 @@ pub fn alarm(alarm: &Alarm) -> String {
             format!("the vault became read-only at {}: {why}", instant(at.get()))
         }
         Alarm::Repaired { number, at } => format!(
-            "something on disk {number} did not verify and was written again from another copy ({}); if this is said again \
+            "something on disk {number} did not verify and was written again from another copy and read back ({}); if this is said again \
              and again, the disk is failing",
+            instant(at.get())
+        ),
+        Alarm::NotMended { number, name, at } => format!(
+            "something on disk {number} ({name}) did not verify, was written again from another copy, and does not verify \
+             when it is read back ({}): the disk does not keep what it takes. The other copy is good. Replace the disk: \
+             `stele status` prints the command",
             instant(at.get())
         ),
         Alarm::Lost {
@@ -194,6 +200,14 @@ mod tests {
                     at,
                 },
                 ["disk 2 (/d)", "quick for an hour"],
+            ),
+            (
+                Alarm::NotMended {
+                    number,
+                    name: name.clone(),
+                    at,
+                },
+                ["disk 2 (/d)", "Replace the disk"],
             ),
             (
                 Alarm::DiskAstray { number, name, at },

@@ -157,6 +157,7 @@ mod tests {
             reason: None,
             slow: None,
             slow_suspect: None,
+            unmended: 0,
             forgotten_frames: 0,
             astray: false,
             wanted: false,

@@ -230,11 +230,11 @@ fn reasons(engine: &EngineStatus) -> Vec<String> {
             disk.number
         )
     }));
-    let slow = |disk: &EngineDisk| Some((disk.number, disk.slow_suspect?));
-    let slow = engine.disks.iter().filter_map(slow);
-    reasons.extend(
-        slow.map(|(number, why)| format!("disk {number} is a suspect: {}", slow_words(why))),
-    );
+    for disk in &engine.disks {
+        let number = disk.number;
+        let suspect = suspect(disk).into_iter();
+        reasons.extend(suspect.map(|why| format!("disk {number} is a suspect: {why}")));
+    }
     let astray = engine.disks.iter().filter(|disk| disk.astray);
     reasons.extend(astray.map(|disk| format!("disk {} is not at its place", disk.number)));
     let lost = engine.heal.counts.lost_pieces;
@@ -383,7 +383,18 @@ fn disk_status(
 
 /// Why a disk that takes part is a suspect, beside frames that it forgot.
 fn suspect(disk: &EngineDisk) -> Vec<String> {
-    disk.slow_suspect.map(slow_words).into_iter().collect()
+    let slow = disk.slow_suspect.map(slow_words);
+    slow.into_iter().chain(unmended(disk)).collect()
+}
+
+/// What a disk does not give although it was written there again, if there is something.
+fn unmended(disk: &EngineDisk) -> Option<String> {
+    let words = match disk.unmended {
+        0 => return None,
+        1 => "a piece of data was written again and does".to_owned(),
+        pieces => format!("{pieces} pieces of data were written again and do"),
+    };
+    Some(format!("{words} not verify when read back from it"))
 }
 
 fn slow(slow: Slow) -> SlowStatus {
@@ -419,6 +430,7 @@ mod tests {
             reason: (state != MemberState::Active).then_some("a reason"),
             slow: None,
             slow_suspect: None,
+            unmended: 0,
             forgotten_frames: 0,
             astray: false,
             wanted: false,
@@ -473,6 +485,23 @@ mod tests {
             assert_eq!((&*status.state, &*status.health), ("active", "ok"));
             let row = crate::status::disk_row(&status);
             let line = format!("/d: ok, suspect: it {words}, 1 bytes free");
+            assert!(row.contains(&line), "{row}");
+        }
+    }
+
+    #[test]
+    fn a_disk_that_does_not_keep_what_is_written_again_is_shown_as_suspect() {
+        for (unmended, words) in [
+            (1, "a piece of data was written again and does not verify"),
+            (2, "2 pieces of data were written again and do not verify"),
+        ] {
+            let disk = EngineDisk {
+                unmended,
+                ..engine_disk("/d", MemberState::Active)
+            };
+            let status = disk_status(&bay(None), (Some(&disk), true), None, false);
+            let row = crate::status::disk_row(&status);
+            let line = format!("/d: ok, suspect: {words} when read back from it, 1 bytes free");
             assert!(row.contains(&line), "{row}");
         }
     }

@@ -166,11 +166,21 @@ pub enum Alarm {
         /// When, by the compliance clock.
         at: UnixMillis,
     },
-    /// Something on a disk did not verify and was written again from another copy. Told once a day of a disk, and not of
+    /// Something on a disk did not verify, was written again from another copy, and was read back. Told once a day of a disk, and not of
     /// what a power cut kept from being written there.
     Repaired {
         /// The number of the disk, from 1.
         number: u16,
+        /// When, by the compliance clock.
+        at: UnixMillis,
+    },
+    /// Something on a disk did not verify, was written again from another copy, and does not verify when it is read back.
+    /// Told once a day of a disk.
+    NotMended {
+        /// The number of the disk, from 1.
+        number: u16,
+        /// File or serial.
+        name: String,
         /// When, by the compliance clock.
         at: UnixMillis,
     },
@@ -201,6 +211,8 @@ pub(crate) struct Alarms {
     fresh: usize,
     /// When it was last told that something was written again, by disk.
     repaired: BTreeMap<u16, UnixMillis>,
+    /// When it was last told that something was written again in vain, by disk.
+    unmended: BTreeMap<u16, UnixMillis>,
     /// When it was last told that a disk is slow, by disk.
     slow: BTreeMap<u16, UnixMillis>,
     /// When it was last told that something is lost.
@@ -353,6 +365,16 @@ impl Alarms {
         if is_over(last, REPAIRS_TOLD_MS, at) {
             self.repaired.insert(number, at);
             self.push(Alarm::Repaired { number, at });
+        }
+    }
+
+    /// Something was written again on a disk in vain.
+    pub(crate) fn not_mended(&mut self, member: &Member, at: UnixMillis) {
+        let (number, name) = (member.ordinal + 1, member.name.clone());
+        let last = self.unmended.get(&number).copied();
+        if is_over(last, REPAIRS_TOLD_MS, at) {
+            self.unmended.insert(number, at);
+            self.push(Alarm::NotMended { number, name, at });
         }
     }
 

@@ -22,8 +22,8 @@ pub enum PoolState {
     Ok,
     /// A disk is missing, stale or expelled; data has fewer copies than it should.
     Degraded,
-    /// Something was read again that no copy could give back, or a disk did not keep what it had confirmed, or has
-    /// become slow.
+    /// Something was read again that no copy could give back, or a disk did not keep what it had confirmed or what
+    /// was written there again, or has become slow.
     Suspect,
     /// Nothing is written.
     ReadOnly,
@@ -59,6 +59,8 @@ pub struct DiskStatus {
     pub slow: Option<Slow>,
     /// It takes part, and was slow so often or for so long that it is a suspect.
     pub slow_suspect: Option<SlowWhy>,
+    /// It takes part, and does not give so many frames, headers, footers and seals although they were written there again.
+    pub unmended: u64,
     /// Acknowledged journal frames that it had confirmed, or one that is as suspect as it, and that it did not have when
     /// the vault was opened.
     pub forgotten_frames: u64,
@@ -220,8 +222,10 @@ impl Engine {
                 .iter()
                 .all(|m| matches!(m.state, MemberState::Active | MemberState::Drained));
         let lost = !self.healer.counts().lost.is_empty();
-        let is_suspect =
-            |member: &Member| member.forgotten_frames > 0 || member.slow_suspect().is_some();
+        let is_suspect = |member: &Member| {
+            let slow = member.slow_suspect().is_some();
+            slow || member.forgotten_frames > 0 || self.unmended_of(member) > 0
+        };
         let suspect = lost || members.iter().any(is_suspect);
         let state = match (&self.read_only, !suspect, all_active) {
             (Some(_), _, _) if !self.stranded => PoolState::ReadOnly,
@@ -359,6 +363,14 @@ impl Engine {
         })
     }
 
+    /// What a disk that takes part does not give although it was written there again.
+    fn unmended_of(&self, member: &Member) -> u64 {
+        let counts = &self.healer.counts().unmended;
+        let of = counts.get(&member.disk).copied();
+        of.filter(|_| member.state == MemberState::Active)
+            .unwrap_or(0)
+    }
+
     fn disk_status(&self) -> Vec<DiskStatus> {
         let unit = u64::from(self.pool.unit_bytes);
         let filled = self.fill_progress().map(|(disk, _)| disk);
@@ -378,6 +390,7 @@ impl Engine {
                 reason: self.reason_of(member),
                 slow: self.slow(member),
                 slow_suspect: member.slow_suspect(),
+                unmended: self.unmended_of(member),
                 forgotten_frames: member.forgotten_frames,
                 astray: member.astray && member.is_used(),
                 wanted: self.pool.is_wanted(member),

@@ -344,6 +344,9 @@ fn a_disk_that_is_not_at_its_place_stays_while_a_bad_copy_elsewhere_is_not_mende
     let slot = u16::try_from(good).unwrap();
     astray(&mut vault, slot, true);
     assert_eq!(disk(&vault, good).state, MemberState::Active);
+    // One run is read, written and read back; the budget is paid back in between.
+    vault.sleep(1_000 * HOUR_MS);
+    turns(&mut vault);
     vault.sleep(1_000 * HOUR_MS);
     vault.until("it is mended", |engine| {
         engine.status().heal.counts.repaired > 0
@@ -432,4 +435,67 @@ fn nobody_is_to_blame_where_every_disk_waits() {
     }
     assert_eq!(told_of_slow(&mut vault), []);
     assert_eq!(vault.engine.status().state.word(), "ok");
+}
+
+/// Who was told to have been written again, and who in vain, by number.
+fn told_of_repairs(vault: &mut Running) -> (Vec<u16>, Vec<u16>) {
+    let (mut mended, mut in_vain) = (Vec::new(), Vec::new());
+    for alarm in vault.engine.take_new_alarms() {
+        match alarm {
+            Alarm::Repaired { number, .. } => mended.push(number),
+            Alarm::NotMended { number, .. } => in_vain.push(number),
+            _ => {}
+        }
+    }
+    (mended, in_vain)
+}
+
+#[test]
+fn what_a_disk_does_not_give_although_it_took_it_again_is_no_repair_and_is_not_tried_all_the_time()
+{
+    let (rig, mut vault) = sealed();
+    let (victim, at) = rig.copies_of(&rig.frames_of(false)[0])[0];
+    let handle = rig.handles[victim].clone().unwrap();
+    let number = u16::try_from(victim).unwrap() + 1;
+    handle.rot(at + 77, 4);
+    handle.stick(at..at + 4096);
+    read_again(&mut vault);
+    let status = vault.engine.status();
+    assert_eq!(status.heal.counts.repaired, 0);
+    assert_eq!(disk(&vault, victim).unmended, 1);
+    assert_eq!(status.state.word(), "suspect");
+    assert_eq!(told_of_repairs(&mut vault), (vec![], vec![number]));
+    // Readers meet it and get the other copy; it is not written again each time.
+    let tries = handle.counters().faults;
+    assert!(tries > 0);
+    for _ in 0..9 {
+        vault.get(&name("b", "k0"), None, None).unwrap();
+    }
+    turns(&mut vault);
+    assert_eq!(handle.counters().faults, tries);
+    assert!(status.heal.counts.lost.is_empty());
+    // Once the disk keeps it, the next look says so.
+    handle.unstick();
+    vault.sleep(25 * HOUR_MS);
+    vault.until("it is mended", |engine| {
+        engine.status().heal.counts.repaired == 1
+    });
+    turns(&mut vault);
+    assert_eq!(disk(&vault, victim).unmended, 0);
+    assert_eq!(told_of_repairs(&mut vault), (vec![number], vec![]));
+    assert_eq!(vault.engine.status().state.word(), "ok");
+}
+
+#[test]
+fn a_seal_that_a_disk_does_not_keep_is_no_repair() {
+    let (rig, mut vault) = sealed();
+    let frame = &rig.frames_of(false)[0];
+    let (victim, at) = rig.copies_of(frame)[0];
+    let header = at - frame.segment_offset.get();
+    let handle = rig.handles[victim].clone().unwrap();
+    handle.rot(header + 9, 1);
+    handle.stick(header..header + 4096);
+    read_again(&mut vault);
+    assert_eq!(vault.engine.status().heal.counts.repaired, 0);
+    assert_eq!(disk(&vault, victim).unmended, 1);
 }
