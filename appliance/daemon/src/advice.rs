@@ -173,6 +173,14 @@ impl<'a> Commands<'a> {
                     self.resync(number),
                 ),
             ],
+            "active" if !read_only && !disk.suspect.is_empty() => vec![step(
+                format!(
+                    "disk {number}{serial} at {file} is a suspect: {}; if all others are ok, pull it out, put a blank disk in \
+                     its place, and run",
+                    disk.suspect.join(", and ")
+                ),
+                self.replace(number, None),
+            )],
             "drained" if !read_only && disk.free_bytes.is_some() => vec![step(
                 format!(
                     "disk {number}{serial} may be pulled out at {file}; if another one is to take its place, run"
@@ -224,6 +232,7 @@ mod tests {
             serial: None,
             backend: None,
             slow: None,
+            suspect: Vec::new(),
             forgotten_frames: 0,
             astray: false,
             wanted: false,
@@ -248,6 +257,16 @@ mod tests {
         };
         let steps = Commands::new(Path::new("/v")).next(&[away], false);
         assert_eq!(steps[0].command, "stele disk list --vault /v");
+        let suspect = DiskStatus {
+            suspect: vec!["it was too slow".to_owned()],
+            ..disk(Some(2), "active")
+        };
+        for (read_only, expected) in [(false, &[replace][..]), (true, &[])] {
+            let steps =
+                Commands::new(Path::new("/v")).next(std::slice::from_ref(&suspect), read_only);
+            let commands: Vec<&str> = steps.iter().map(|step| step.command.as_str()).collect();
+            assert_eq!(commands, expected);
+        }
         check("joining", false, &[]);
         check("absent", false, &[resync, replace]);
         check("stale", false, &[resync]);

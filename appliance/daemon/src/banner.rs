@@ -199,6 +199,7 @@ mod tests {
             serial: None,
             backend: None,
             slow: None,
+            suspect: Vec::new(),
             forgotten_frames: 0,
             astray: false,
             wanted: false,

@@ -156,6 +156,8 @@ mod tests {
             state: MemberState::Active,
             reason: None,
             slow: None,
+            slow_suspect: None,
+            unmended: 0,
             forgotten_frames: 0,
             astray: false,
             wanted: false,

@@ -560,7 +560,11 @@ impl EngineThread {
             self.last_tick_ms = monotonic_ms;
             self.receive(Event::Tick);
             for alarm in self.engine.take_new_alarms() {
-                tracing::warn!("{}", crate::live::alarm(&alarm));
+                let said = crate::alarms::alarm(&alarm);
+                match alarm.is_good_news() {
+                    true => tracing::info!("{said}"),
+                    false => tracing::warn!("{said}"),
+                }
             }
         }
     }

@@ -228,6 +228,7 @@ fn disk_status(seen: &Seen, picture: &Picture<'_>) -> DiskStatus {
         serial: seen.serial.clone(),
         backend: None,
         slow: None,
+        suspect: Vec::new(),
         forgotten_frames: 0,
         astray: false,
         wanted: false,

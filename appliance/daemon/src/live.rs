@@ -17,10 +17,11 @@ use stele_store::index::message::MirrorState;
 use stele_store::pool::MemberState;
 use stele_store::request::ReadOnlyReason;
 use stele_store::status::{
-    Alarm, DiskStatus as EngineDisk, HealStatus, Slow, StartedFor, Status as EngineStatus,
+    DiskStatus as EngineDisk, HealStatus, Slow, StartedFor, Status as EngineStatus,
 };
 
 use crate::advice::Commands;
+use crate::alarms::{alarm, slow_words};
 use crate::bays::{Bay, Bays, Seat, seats};
 use crate::control::protocol::{
     ClockStatus, CounterStatus, DiskStatus, FillStatus, ForecastStatus, GatewayStatus,
@@ -28,7 +29,7 @@ use crate::control::protocol::{
 };
 use crate::gateway::process::{GatewayState, GatewayView};
 use crate::keys::KeySource;
-use crate::status::{health, instant};
+use crate::status::health;
 use crate::vault::Directory;
 
 /// Where a vault is served: what the engine itself does not know.
@@ -229,6 +230,11 @@ fn reasons(engine: &EngineStatus) -> Vec<String> {
             disk.number
         )
     }));
+    for disk in &engine.disks {
+        let number = disk.number;
+        let suspect = suspect(disk).into_iter();
+        reasons.extend(suspect.map(|why| format!("disk {number} is a suspect: {why}")));
+    }
     let astray = engine.disks.iter().filter(|disk| disk.astray);
     reasons.extend(astray.map(|disk| format!("disk {} is not at its place", disk.number)));
     let lost = engine.heal.counts.lost_pieces;
@@ -262,119 +268,6 @@ fn reasons(engine: &EngineStatus) -> Vec<String> {
         reasons.push("the machine's clock is too far from the compliance clock".to_owned());
     }
     reasons
-}
-
-/// An alarm in a sentence.
-pub fn alarm(alarm: &Alarm) -> String {
-    match alarm {
-        Alarm::RightUsed { right, at } => {
-            format!("a client used the right {right} at {}", instant(at.get()))
-        }
-        Alarm::Stated {
-            what,
-            by,
-            index,
-            at,
-        } => {
-            let by = by.as_deref().unwrap_or("all its people");
-            format!("record {index}: {what} by {by} at {}", instant(at.get()))
-        }
-        Alarm::KeyCounter { person, at } => format!(
-            "a security key of {person} counted backwards at {}; there may be a copy of it",
-            instant(at.get())
-        ),
-        Alarm::WallClock { left, at } => {
-            let what = if *left {
-                "went more than a day from compliance time; nothing is destroyed until it is set"
-            } else {
-                "came back to compliance time"
-            };
-            format!("the machine's clock {what} ({})", instant(at.get()))
-        }
-        Alarm::DeleteRate { client, count, at } => format!(
-            "client key {client} deleted {count} times within an hour ({}); nothing is destroyed by it; revoke the key if \
-             nobody means it",
-            instant(at.get())
-        ),
-        Alarm::LifecycleSet { client, at } => format!(
-            "client key {client} set lifecycle rules by which versions go out of S3 ({}); they stay when the key is revoked: \
-             stele bucket list",
-            instant(at.get())
-        ),
-        Alarm::ClockDrift { ms, at } => {
-            let way = if *ms < 0 { "lost" } else { "gained" };
-            let seconds = ms.unsigned_abs() / 1_000;
-            format!(
-                "the machine's clock {way} {seconds} s on compliance time within a day ({}); retention does not follow it",
-                instant(at.get())
-            )
-        }
-        Alarm::OtherHistory { size, at } => format!(
-            "a checkpoint of {size} records that this log's key signed is not of this log ({}): an older state of \
-             the vault was put back, or it has two histories",
-            instant(at.get())
-        ),
-        Alarm::CutPostponed { why } => {
-            format!(
-                "keys of an approved destruction are not cut yet: {why}; the next start tries again"
-            )
-        }
-        Alarm::HeadNotKept { why } => format!(
-            "the key state could not be written at this start ({why}); it does not say how far the log has come since"
-        ),
-        Alarm::Unapproved { request } => format!(
-            "the log holds a destruction for record {request} that nobody approved; no key was cut for it; run \
-             stele-inspect audit"
-        ),
-        Alarm::IndexContradiction { what } => {
-            format!("the index contradicts the journal or itself ({what}); it was made anew")
-        }
-        Alarm::IndexRebuilt { at } => {
-            let at = instant(at.get());
-            format!("the index could not be used and was made anew from the journal at {at}")
-        }
-        Alarm::DiskLeft {
-            number,
-            name,
-            why,
-            at,
-        } => format!(
-            "disk {number} ({name}) failed and takes no part any more: {why} ({})",
-            instant(at.get())
-        ),
-        Alarm::DiskForgot {
-            number,
-            name,
-            frames,
-            at,
-        } => format!(
-            "disk {number} ({name}) did not have {frames} journal frames that the disks had confirmed, at the start at {}; \
-             another disk has them. It may confirm what its cache has not written: switch its write \
-             cache off, or replace it",
-            instant(at.get())
-        ),
-        Alarm::DiskAstray { number, name, at } => format!(
-            "disk {number} ({name}) is no longer at its place ({}); it is used as it is open, but the next start does not find \
-             it: have it back there before the vault is stopped",
-            instant(at.get())
-        ),
-        Alarm::ReadOnly { why, at } => {
-            format!("the vault became read-only at {}: {why}", instant(at.get()))
-        }
-        Alarm::Repaired { number, at } => format!(
-            "something on disk {number} did not verify and was written again from another copy ({}); if this is said again \
-             and again, the disk is failing",
-            instant(at.get())
-        ),
-        Alarm::Lost {
-            segment,
-            pieces,
-            at,
-        } => format!(
-            "{pieces} frames or parts of segments are on no disk any more, the last of them found in segment {segment} ({})",
-            instant(at.get())
-        ),
-    }
 }
 
 fn index(usage: &IndexUsage, verified: Option<RowsVerified>) -> IndexStatus {
@@ -481,10 +374,27 @@ fn disk_status(
         serial: bay.serial.clone(),
         backend: bay.backend.clone(),
         slow: disk.and_then(|disk| disk.slow).map(slow),
+        suspect: disk.map(suspect).unwrap_or_default(),
         forgotten_frames: disk.map_or(0, |disk| disk.forgotten_frames),
         astray: disk.is_some_and(|disk| disk.astray),
         wanted: disk.is_some_and(|disk| disk.wanted),
     }
+}
+
+/// Why a disk that takes part is a suspect, beside frames that it forgot.
+fn suspect(disk: &EngineDisk) -> Vec<String> {
+    let slow = disk.slow_suspect.map(slow_words);
+    slow.into_iter().chain(unmended(disk)).collect()
+}
+
+/// What a disk does not give although it was written there again, if there is something.
+fn unmended(disk: &EngineDisk) -> Option<String> {
+    let words = match disk.unmended {
+        0 => return None,
+        1 => "a piece of data was written again and does".to_owned(),
+        pieces => format!("{pieces} pieces of data were written again and do"),
+    };
+    Some(format!("{words} not verify when read back from it"))
 }
 
 fn slow(slow: Slow) -> SlowStatus {
@@ -509,6 +419,7 @@ fn word(state: MemberState) -> &'static str {
 mod tests {
     use super::*;
     use stele_format::units::DiskId;
+    use stele_store::status::SlowWhy;
 
     fn engine_disk(name: &str, state: MemberState) -> EngineDisk {
         EngineDisk {
@@ -518,6 +429,8 @@ mod tests {
             state,
             reason: (state != MemberState::Active).then_some("a reason"),
             slow: None,
+            slow_suspect: None,
+            unmended: 0,
             forgotten_frames: 0,
             astray: false,
             wanted: false,
@@ -540,66 +453,6 @@ mod tests {
     }
 
     #[test]
-    fn alarms_about_disks_say_which_and_what_follows() {
-        let at = UnixMillis::new(1_000);
-        let (name, number) = ("/d".to_owned(), 2);
-        let missing = "disk 2 (ab)".to_owned();
-        let (present, needed) = (1, 2);
-        let why = ReadOnlyReason::TooFewDisks {
-            present,
-            needed,
-            missing,
-            idle: String::new(),
-        };
-        let segment = stele_format::units::SegmentId::new(7);
-        let pieces = 3;
-        for (told, words) in [
-            (
-                Alarm::DiskLeft {
-                    number,
-                    name: name.clone(),
-                    why: "it is gone",
-                    at,
-                },
-                ["disk 2 (/d)", "it is gone"],
-            ),
-            (
-                Alarm::DiskForgot {
-                    number,
-                    name: name.clone(),
-                    frames: 3,
-                    at,
-                },
-                [
-                    "disk 2 (/d) did not have 3 journal frames",
-                    "write cache off",
-                ],
-            ),
-            (
-                Alarm::DiskAstray { number, name, at },
-                ["disk 2 (/d)", "before the vault is stopped"],
-            ),
-            (
-                Alarm::ReadOnly { why, at },
-                ["became read-only", "plug in disk 2 (ab)"],
-            ),
-            (Alarm::Repaired { number, at }, ["disk 2", "written again"]),
-            (
-                Alarm::Lost {
-                    segment,
-                    pieces,
-                    at,
-                },
-                ["3 frames or parts of segments", "segment 7"],
-            ),
-        ] {
-            let said = alarm(&told);
-            assert!(words.iter().all(|word| said.contains(word)), "{said}");
-            assert!(said.contains("1970-01-01 00:00:01 UTC"), "{said}");
-        }
-    }
-
-    #[test]
     fn a_slow_disk_takes_part_and_is_shown_as_slow() {
         let since = UnixMillis::new(1_000);
         let shown = |left_out| {
@@ -616,6 +469,41 @@ mod tests {
         assert!(shown(true).contains(out), "{}", shown(true));
         let spared = "ok, slow: used only where no other disk will do, since 1970";
         assert!(shown(false).contains(spared), "{}", shown(false));
+    }
+
+    #[test]
+    fn a_disk_that_is_slow_again_and_again_is_shown_as_suspect() {
+        for (why, words) in [
+            (SlowWhy::Often(3), "was too slow 3 times within an hour"),
+            (SlowWhy::Long(900_000), "has been too slow for 15 min"),
+        ] {
+            let disk = EngineDisk {
+                slow_suspect: Some(why),
+                ..engine_disk("/d", MemberState::Active)
+            };
+            let status = disk_status(&bay(None), (Some(&disk), true), None, false);
+            assert_eq!((&*status.state, &*status.health), ("active", "ok"));
+            let row = crate::status::disk_row(&status);
+            let line = format!("/d: ok, suspect: it {words}, 1 bytes free");
+            assert!(row.contains(&line), "{row}");
+        }
+    }
+
+    #[test]
+    fn a_disk_that_does_not_keep_what_is_written_again_is_shown_as_suspect() {
+        for (unmended, words) in [
+            (1, "a piece of data was written again and does not verify"),
+            (2, "2 pieces of data were written again and do not verify"),
+        ] {
+            let disk = EngineDisk {
+                unmended,
+                ..engine_disk("/d", MemberState::Active)
+            };
+            let status = disk_status(&bay(None), (Some(&disk), true), None, false);
+            let row = crate::status::disk_row(&status);
+            let line = format!("/d: ok, suspect: {words} when read back from it, 1 bytes free");
+            assert!(row.contains(&line), "{row}");
+        }
     }
 
     #[test]

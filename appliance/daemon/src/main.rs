@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod advice;
+mod alarms;
 mod approve;
 mod banner;
 mod bays;

@@ -223,6 +223,8 @@ fn disk_line(disk: &DiskStatus) -> String {
     }
     line.push_str(&format!(": {}", disk.health));
     line.extend(disk.slow.iter().map(slow_words));
+    let suspect = disk.suspect.iter();
+    line.extend(suspect.map(|why| format!(", suspect: {why}")));
     if disk.forgotten_frames > 0 {
         line.push_str(&format!(
             ", suspect: {} journal frames were not on it at the start that the disks had confirmed",
@@ -356,7 +358,7 @@ fn forecast_line(forecast: &ForecastStatus) -> String {
 }
 
 /// A time span in round words.
-fn duration(ms: u64) -> String {
+pub fn duration(ms: u64) -> String {
     let seconds = ms.div_ceil(1_000);
     match seconds {
         0..120 => format!("{seconds} s"),

@@ -10,6 +10,7 @@ use crate::engine::{Engine, Waits};
 use crate::policy::Right;
 use crate::policy::witness::WitnessRefusal;
 use crate::pool::Member;
+use crate::pool::slow::{SlowVerdict, SlowWhy};
 use crate::recovery::Postponed;
 use crate::request::ReadOnlyReason;
 
@@ -19,6 +20,8 @@ const ALARM_COUNT_MAX: usize = 64;
 const REPAIRS_TOLD_MS: u64 = 24 * 3_600_000;
 /// Time between two alarms that something is lost.
 const LOSSES_TOLD_MS: u64 = 3_600_000;
+/// Time between two alarms that the same disk is slow.
+const SLOW_TOLD_MS: u64 = 3_600_000;
 
 /// Something an operator must know.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -143,6 +146,26 @@ pub enum Alarm {
         /// When, by the compliance clock.
         at: UnixMillis,
     },
+    /// A disk that takes part has become slow. Told once an hour of a disk.
+    DiskSlow {
+        /// Its number, from 1.
+        number: u16,
+        /// File or serial.
+        name: String,
+        /// How.
+        why: SlowWhy,
+        /// When, by the compliance clock.
+        at: UnixMillis,
+    },
+    /// A disk that had become slow was quick for an hour.
+    DiskQuick {
+        /// Its number, from 1.
+        number: u16,
+        /// File or serial.
+        name: String,
+        /// When, by the compliance clock.
+        at: UnixMillis,
+    },
     /// The vault became read-only while it served.
     ReadOnly {
         /// Why.
@@ -150,11 +173,21 @@ pub enum Alarm {
         /// When, by the compliance clock.
         at: UnixMillis,
     },
-    /// Something on a disk did not verify and was written again from another copy. Told once a day of a disk, and not of
+    /// Something on a disk did not verify, was written again from another copy, and was read back. Told once a day of a disk, and not of
     /// what a power cut kept from being written there.
     Repaired {
         /// The number of the disk, from 1.
         number: u16,
+        /// When, by the compliance clock.
+        at: UnixMillis,
+    },
+    /// Something on a disk did not verify, was written again from another copy, and does not verify when it is read back.
+    /// Told once a day of a disk.
+    NotMended {
+        /// The number of the disk, from 1.
+        number: u16,
+        /// File or serial.
+        name: String,
         /// When, by the compliance clock.
         at: UnixMillis,
     },
@@ -169,6 +202,14 @@ pub enum Alarm {
     },
 }
 
+impl Alarm {
+    /// Whether it only says that something is well again.
+    #[must_use]
+    pub const fn is_good_news(&self) -> bool {
+        matches!(self, Alarm::DiskQuick { .. })
+    }
+}
+
 /// The most recent alarms.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Alarms {
@@ -177,6 +218,10 @@ pub(crate) struct Alarms {
     fresh: usize,
     /// When it was last told that something was written again, by disk.
     repaired: BTreeMap<u16, UnixMillis>,
+    /// When it was last told that something was written again in vain, by disk.
+    unmended: BTreeMap<u16, UnixMillis>,
+    /// When it was last told that a disk is slow, by disk.
+    slow: BTreeMap<u16, UnixMillis>,
     /// When it was last told that something is lost.
     lost: Option<UnixMillis>,
     /// Where more was found to be lost since.
@@ -302,6 +347,26 @@ impl Alarms {
         self.push(Alarm::DiskAstray { number, name, at });
     }
 
+    /// A disk has become slow, or was quick again for long.
+    pub(crate) fn disk_slow(&mut self, member: &Member, verdict: SlowVerdict, at: UnixMillis) {
+        let (number, name) = (member.ordinal + 1, member.name.clone());
+        match verdict {
+            SlowVerdict::Quick => self.push(Alarm::DiskQuick { number, name, at }),
+            SlowVerdict::Suspect(why) => {
+                let last = self.slow.get(&number).copied();
+                if is_over(last, SLOW_TOLD_MS, at) {
+                    self.slow.insert(number, at);
+                    self.push(Alarm::DiskSlow {
+                        number,
+                        name,
+                        why,
+                        at,
+                    });
+                }
+            }
+        }
+    }
+
     /// The vault became read-only.
     pub(crate) fn read_only(&mut self, why: ReadOnlyReason, at: UnixMillis) {
         self.push(Alarm::ReadOnly { why, at });
@@ -313,6 +378,16 @@ impl Alarms {
         if is_over(last, REPAIRS_TOLD_MS, at) {
             self.repaired.insert(number, at);
             self.push(Alarm::Repaired { number, at });
+        }
+    }
+
+    /// Something was written again on a disk in vain.
+    pub(crate) fn not_mended(&mut self, member: &Member, at: UnixMillis) {
+        let (number, name) = (member.ordinal + 1, member.name.clone());
+        let last = self.unmended.get(&number).copied();
+        if is_over(last, REPAIRS_TOLD_MS, at) {
+            self.unmended.insert(number, at);
+            self.push(Alarm::NotMended { number, name, at });
         }
     }
 

@@ -5,6 +5,7 @@
 
 mod moves;
 mod names;
+pub mod slow;
 pub mod space;
 mod units;
 
@@ -21,10 +22,10 @@ use stele_format::units::{
 use crate::engine::DiskSlot;
 use crate::limits::{
     RESERVE_RUN_COUNT_MIN, RESERVE_SEGMENT_COUNT_MIN, RESERVE_UNIT_DIVISOR, RESERVE_VAULT_DIVISOR,
-    SLOW_MS,
 };
 use crate::plants::{Plant, on};
 use crate::recovery::table::quorum;
+use slow::Slowness;
 use units::UnitMap;
 
 /// Disks that carry an index area, the first ones.
@@ -80,9 +81,8 @@ pub struct Member {
     /// It was opened, and is not at its place any more.
     pub astray: bool,
     units: UnitMap,
-    /// Until when it is only used where no other is left, and since when it is.
-    slow_until_ms: u64,
-    slow_since_ms: u64,
+    /// How it was slow.
+    pub(crate) slowness: Slowness,
     /// It is being drained: it takes no further segments.
     pub leaving: bool,
 }
@@ -210,8 +210,7 @@ impl Member {
             forgotten_frames: 0,
             astray: false,
             units,
-            slow_until_ms: 0,
-            slow_since_ms: 0,
+            slowness: Slowness::default(),
             leaving: false,
         }
     }
@@ -274,29 +273,6 @@ impl Pool {
         self.members
             .iter_mut()
             .find(|member| member.slot == Some(slot))
-    }
-
-    /// Notes that a disk takes far longer than it should.
-    pub fn note_slow(&mut self, slot: DiskSlot) {
-        let now_ms = self.now_ms;
-        if let Some(member) = self.member_at_mut(slot) {
-            if member.slow_until_ms <= now_ms {
-                member.slow_since_ms = now_ms;
-            }
-            member.slow_until_ms = now_ms.saturating_add(SLOW_MS);
-        }
-    }
-
-    /// Whether a disk was slow a short while ago.
-    #[must_use]
-    pub fn is_slow(&self, slot: DiskSlot) -> bool {
-        self.slow_since_ms(slot).is_some()
-    }
-
-    /// Since when a disk is slow, if it is.
-    pub(crate) fn slow_since_ms(&self, slot: DiskSlot) -> Option<u64> {
-        let member = self.member_at(slot)?;
-        (member.slow_until_ms > self.now_ms).then_some(member.slow_since_ms)
     }
 
     /// The slot of an active disk.
@@ -545,8 +521,8 @@ impl Pool {
         };
         let mut candidates: Vec<&Member> = self.active().filter(left).collect();
         candidates.sort_by_key(|m| {
-            let slow = m.slow_until_ms > self.now_ms;
-            (slow, std::cmp::Reverse(m.units.free), m.ordinal)
+            let spared = m.slowness.is_spared(self.now_ms);
+            (spared, std::cmp::Reverse(m.units.free), m.ordinal)
         });
         let mut places: Vec<Place> = candidates
             .into_iter()

@@ -11,6 +11,7 @@ use crate::heal::rows::RowsVerified;
 use crate::heal::schedule::HealCounts;
 use crate::index::IndexUsage;
 use crate::policy::{OwnerId, Usage};
+pub use crate::pool::slow::SlowWhy;
 use crate::pool::{Member, MemberState, Pool};
 use crate::request::{Answer, ReadOnlyReason};
 
@@ -21,7 +22,8 @@ pub enum PoolState {
     Ok,
     /// A disk is missing, stale or expelled; data has fewer copies than it should.
     Degraded,
-    /// Something was read again that no copy could give back, or a disk did not keep what it had confirmed.
+    /// Something was read again that no copy could give back, or a disk did not keep what it had confirmed or what
+    /// was written there again, or has become slow.
     Suspect,
     /// Nothing is written.
     ReadOnly,
@@ -55,6 +57,10 @@ pub struct DiskStatus {
     pub reason: Option<&'static str>,
     /// It takes part, and takes far longer than it should.
     pub slow: Option<Slow>,
+    /// It takes part, and was slow so often or for so long that it is a suspect.
+    pub slow_suspect: Option<SlowWhy>,
+    /// It takes part, and does not give so many frames, headers, footers and seals although they were written there again.
+    pub unmended: u64,
     /// Acknowledged journal frames that it had confirmed, or one that is as suspect as it, and that it did not have when
     /// the vault was opened.
     pub forgotten_frames: u64,
@@ -216,8 +222,12 @@ impl Engine {
                 .iter()
                 .all(|m| matches!(m.state, MemberState::Active | MemberState::Drained));
         let lost = !self.healer.counts().lost.is_empty();
-        let forgot = members.iter().any(|member| member.forgotten_frames > 0);
-        let state = match (&self.read_only, !lost && !forgot, all_active) {
+        let is_suspect = |member: &Member| {
+            let slow = member.slow_suspect().is_some();
+            slow || member.forgotten_frames > 0 || self.unmended_of(member) > 0
+        };
+        let suspect = lost || members.iter().any(is_suspect);
+        let state = match (&self.read_only, !suspect, all_active) {
             (Some(_), _, _) if !self.stranded => PoolState::ReadOnly,
             (_, false, _) => PoolState::Suspect,
             (_, true, false) => PoolState::Degraded,
@@ -345,13 +355,20 @@ impl Engine {
             .slot
             .filter(|_| member.state == MemberState::Active)?;
         let away_ms = self.journal.away_since_ms(slot);
-        let noted_ms = self.pool.slow_since_ms(slot);
-        let since_ms = away_ms.into_iter().chain(noted_ms).min()?;
+        let since_ms = self.slow_since_ms(slot)?;
         let passed_ms = self.now.monotonic_ms.saturating_sub(since_ms);
         Some(Slow {
             since: UnixMillis::new(self.clock.latest().get().saturating_sub(passed_ms)),
             left_out: away_ms.is_some(),
         })
+    }
+
+    /// What a disk that takes part does not give although it was written there again.
+    fn unmended_of(&self, member: &Member) -> u64 {
+        let counts = &self.healer.counts().unmended;
+        let of = counts.get(&member.disk).copied();
+        of.filter(|_| member.state == MemberState::Active)
+            .unwrap_or(0)
     }
 
     fn disk_status(&self) -> Vec<DiskStatus> {
@@ -372,6 +389,8 @@ impl Engine {
                 state: state_of(member),
                 reason: self.reason_of(member),
                 slow: self.slow(member),
+                slow_suspect: member.slow_suspect(),
+                unmended: self.unmended_of(member),
                 forgotten_frames: member.forgotten_frames,
                 astray: member.astray && member.is_used(),
                 wanted: self.pool.is_wanted(member),

@@ -378,6 +378,9 @@ pub struct DiskStatus {
     /// It takes part and takes far longer than it should, so that it is used only where no other disk will do.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub slow: Option<SlowStatus>,
+    /// Why it is a suspect although it takes part, as sentences; frames that it forgot are counted apart.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub suspect: Vec<String>,
     /// Acknowledged journal frames that it had confirmed, or one that is as suspect as it, and did not have at the last
     /// start.
     #[serde(default)]

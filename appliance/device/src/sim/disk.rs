@@ -146,6 +146,17 @@ impl SimDiskHandle {
         lock(&self.state).core.mark_unreadable(blocks);
     }
 
+    /// Makes the blocks of a byte range keep what they hold: writes to them are acknowledged and change nothing.
+    pub fn stick(&self, range: Range<u64>) {
+        let blocks = block_of(range.start)..block_of(range.end.next_multiple_of(BLOCK));
+        lock(&self.state).core.stick(blocks);
+    }
+
+    /// No block keeps what it holds any more.
+    pub fn unstick(&self) {
+        lock(&self.state).core.unstick();
+    }
+
     /// Flips the bits of `mask` in one byte of the durable image.
     pub fn rot(&self, offset: u64, mask: u8) {
         lock(&self.state).core.rot(offset, mask);

@@ -22,8 +22,8 @@
 //! refuses writes.
 //!
 //! **Lies.** A lost write is acknowledged and never happens. A misdirected write lands elsewhere,
-//! a misdirected read comes from elsewhere. A lying flush acknowledges and does nothing. Rot flips
-//! bits of the durable image.
+//! a misdirected read comes from elsewhere. A lying flush acknowledges and does nothing. A stuck
+//! block acknowledges what is written and keeps what it held. Rot flips bits of the durable image.
 //!
 //! **Disappearance.** A vanished disk answers `Gone` until it returns; its image can be put back to
 //! an older state, wiped or exchanged with another meanwhile. A hung disk answers nothing until a

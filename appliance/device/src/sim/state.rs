@@ -55,6 +55,8 @@ pub(crate) struct Core {
     overlay: BTreeMap<usize, Page>,
     unflushed: Vec<Unflushed>,
     unreadable: BTreeSet<usize>,
+    /// They keep what they hold, whatever is written.
+    stuck: BTreeSet<usize>,
     next_serial: u64,
     pub(crate) rng: SimRng,
     pub(crate) plan: Plan,
@@ -84,6 +86,7 @@ impl State {
             overlay: BTreeMap::new(),
             unflushed: Vec::new(),
             unreadable: BTreeSet::new(),
+            stuck: BTreeSet::new(),
             next_serial: 0,
             rng: SimRng::new(seed),
             plan: Plan::default(),
@@ -328,6 +331,10 @@ impl Core {
             if !self.unreadable.is_empty() {
                 self.unreadable.remove(&block);
             }
+            if self.stuck.contains(&block) {
+                self.counters.faults += 1;
+                continue;
+            }
             self.overlay.insert(block, page.clone());
             self.unflushed.push(Unflushed {
                 serial,
@@ -512,6 +519,14 @@ impl Core {
         self.unreadable.extend(blocks);
     }
 
+    pub(crate) fn stick(&mut self, blocks: std::ops::Range<usize>) {
+        self.stuck.extend(blocks);
+    }
+
+    pub(crate) fn unstick(&mut self) {
+        self.stuck.clear();
+    }
+
     pub(crate) fn is_unreadable(&self, offset: u64, bytes: usize) -> bool {
         let end = offset + byte_count(bytes);
         let blocks = block_of(offset)..block_of(end.next_multiple_of(BLOCK));
@@ -523,6 +538,7 @@ impl Core {
         self.overlay.clear();
         self.unflushed.clear();
         self.unreadable.clear();
+        self.stuck.clear();
     }
 
     /// Digest of all bytes a read would give.

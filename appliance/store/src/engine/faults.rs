@@ -13,9 +13,8 @@ use super::watch::Kind;
 use super::{DiskSlot, Engine};
 use crate::draft::Origin;
 use crate::journal::JOURNAL_COPIES;
-use crate::lane::DATA_COPIES;
-use crate::limits::LANE_SLOW_MS;
 use crate::plants::{Plant, on};
+use crate::pool::slow::Slowness;
 use crate::pool::{MemberState, Pool};
 use crate::request::{ReadOnlyReason, Refusal};
 
@@ -91,23 +90,6 @@ impl Engine {
         whole && writes && self.pool.may_start_without(Some(slot))
     }
 
-    /// The data lane goes on without a disk that takes nothing for long, while others are quick.
-    pub(super) fn leave_slow_disks(&mut self) {
-        for (slot, wait_ms) in self.io.waits_to_write() {
-            let others = self.pool.active().filter_map(|member| member.slot);
-            let quick = others.filter(|other| *other != slot && !self.pool.is_slow(*other));
-            if wait_ms <= LANE_SLOW_MS || quick.count() < self.pool.needed() {
-                continue;
-            }
-            self.pool.note_slow(slot);
-            // Without room elsewhere it would only come back to the same disk, again and again.
-            let elsewhere = self.pool.choose_without(DATA_COPIES, &[slot]);
-            if elsewhere.is_some() {
-                self.with_lane(|lane, context| lane.leave(slot, context));
-            }
-        }
-    }
-
     fn expel_for(&mut self, slot: DiskSlot, reason: &'static str) {
         let Some(member) = self.pool.member_at_mut(slot) else {
             return;
@@ -120,6 +102,7 @@ impl Engine {
         }
         member.state = MemberState::Expelled;
         member.reason = Some(reason);
+        member.slowness = Slowness::default();
         self.alarms.disk_left(member, self.clock.latest());
         self.drain_forget(slot);
         self.forget_fill(slot);

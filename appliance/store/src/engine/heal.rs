@@ -545,6 +545,9 @@ impl Engine {
 
     /// A disk is not believed any more: the walk goes on without it.
     pub(super) fn heal_forget(&mut self, slot: DiskSlot) {
+        if let Some(member) = self.pool.member_at(slot) {
+            self.healer.schedule.forget_disk(member.disk);
+        }
         for running in self.healer.under_way() {
             running.walk.forget(slot);
         }
@@ -554,6 +557,10 @@ impl Engine {
     fn conclude_walk(&mut self, running: &Running, outcome: &Outcome) {
         let identity = *running.walk.identity();
         let news = self.healer.schedule.record(identity.segment, outcome);
+        let read_all = running.aim == Aim::Scrub;
+        let now_ms = self.now.monotonic_ms;
+        let schedule = &mut self.healer.schedule;
+        schedule.note_unmended(identity.segment, outcome, read_all, now_ms);
         self.tell_of_walk(identity.segment, outcome, news);
         match running.aim {
             Aim::Fill(disk) => {
@@ -582,10 +589,18 @@ impl Engine {
         }
     }
 
-    /// Alarms for what a walk wrote again and for what it found lost, if that is news.
+    /// Alarms for what a walk wrote again, in vain or not, and for what it found lost, if that is news.
     fn tell_of_walk(&mut self, segment: SegmentId, outcome: &Outcome, news: bool) {
         let at = self.clock.latest();
-        for disk in &outcome.failed_on {
+        for disk in outcome.unmended.keys() {
+            if let Some(member) = self.pool.member(*disk) {
+                self.alarms.not_mended(member, at);
+            }
+        }
+        let mended = |disk: &&DiskId| {
+            outcome.repaired_on.contains(disk) && !outcome.unmended.contains_key(disk)
+        };
+        for disk in outcome.failed_on.iter().filter(mended) {
             self.alarms.repaired(self.pool.number_of(*disk), at);
         }
         if news {

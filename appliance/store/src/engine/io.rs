@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use stele_device::disk::{Op, OpId};
 use stele_format::units::Sequence;
 
-use super::watch::{Kind, Watch};
+use super::watch::{Busy, Kind, Watch};
 use super::{Action, DiskSlot, HealToken};
 use crate::job::{Job, JobId};
 use crate::limits::HEDGE_MS;
@@ -61,6 +61,8 @@ pub(crate) struct Io {
     next_op: u64,
     next_job: u64,
     open: BTreeMap<OpId, (DiskSlot, Purpose)>,
+    /// The newest operation that each disk has finished.
+    finished: BTreeMap<DiskSlot, OpId>,
     watch: Watch,
     actions: Vec<Action>,
 }
@@ -78,6 +80,8 @@ impl Io {
     pub(crate) fn finish(&mut self, id: OpId) -> Option<(DiskSlot, Purpose)> {
         let (slot, purpose) = self.open.remove(&id)?;
         self.watch.finished(slot, purpose.kind());
+        let newest = self.finished.entry(slot).or_insert(id);
+        *newest = id.max(*newest);
         Some((slot, purpose))
     }
 
@@ -86,13 +90,21 @@ impl Io {
         self.watch.waited(Kind::Write)
     }
 
+    /// Disks that have finished nothing of a kind in more than this time, although others were quicker.
+    pub(crate) fn overtaken(&self, more_than_ms: u64) -> BTreeSet<DiskSlot> {
+        self.watch.overtaken(more_than_ms).collect()
+    }
+
     /// Disks that hang, and what they hang with.
     pub(crate) fn hung(&mut self, now_ms: u64) -> Vec<(DiskSlot, Kind)> {
-        let busy: BTreeSet<(DiskSlot, Kind)> = self
-            .open
-            .values()
-            .map(|(slot, purpose)| (*slot, purpose.kind()))
-            .collect();
+        let mut busy = Busy::new();
+        for (id, (slot, purpose)) in &self.open {
+            // The first of a kind is the oldest one.
+            busy.entry((*slot, purpose.kind())).or_insert_with(|| {
+                let mut others = self.finished.iter().filter(|(other, _)| *other != slot);
+                others.any(|(_, newest)| newest > id)
+            });
+        }
         self.watch.look(&busy, now_ms)
     }
 

@@ -25,6 +25,7 @@ mod reads;
 mod reclaim;
 mod refused;
 mod requests;
+mod slow;
 mod snapshot;
 mod spill;
 mod started_again;
@@ -689,6 +690,7 @@ impl Engine {
         }
         self.hedge_reads();
         self.leave_slow_disks();
+        self.watch_slow_disks();
         self.expire_streams();
         self.tell_of_losses();
     }

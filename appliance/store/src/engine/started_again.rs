@@ -74,6 +74,7 @@ impl Engine {
             };
             member.forgotten_frames = member.forgotten_frames.max(known.forgotten_frames);
             member.astray |= known.astray && known.slot == member.slot;
+            member.slowness = known.slowness.clone();
         }
     }
 

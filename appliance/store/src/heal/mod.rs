@@ -4,7 +4,7 @@
 //! One walk over one segment serves scrub, read-repair, and the copying that brings a
 //! disk back into the pool: they differ in which copies are judged and which may be written.
 //!
-//! Invariants: only bytes that verify are written, and only where a copy of the same segment belongs;
+//! Invariants: what is written again counts as repaired once it was flushed and read back; only bytes that verify are written, and only where a copy of the same segment belongs;
 //! nothing at or above the write head of an open segment is touched; a disk that is filled gets seal
 //! and footer of a segment only after everything before them was flushed there, so that a whole seal
 //! on it proves a whole copy.
@@ -16,6 +16,8 @@ pub(crate) mod roots;
 pub mod rows;
 pub mod schedule;
 pub(crate) mod walk;
+
+use std::collections::BTreeMap;
 
 use stele_format::units::{DiskId, LaneId, PoolId, SegmentId};
 
@@ -83,13 +85,15 @@ impl Lost {
 pub(crate) struct Outcome {
     /// Bytes read and judged good, over all copies.
     pub(crate) verified_bytes: u64,
-    /// Bytes written again.
+    /// Bytes written again, and read back.
     pub(crate) repaired_bytes: u64,
     /// Bytes written to disks that are being filled.
     pub(crate) filled_bytes: u64,
-    /// Frames and roots written again, over all copies that take part.
+    /// Frames and roots written again and read back, over all copies that take part.
     pub(crate) repaired: u64,
-    /// Copies on which something was written again.
+    /// Frames and roots that a copy does not give although they were written there again.
+    pub(crate) unmended: BTreeMap<DiskId, u64>,
+    /// Copies on which something was written again, and read back.
     pub(crate) repaired_on: Vec<DiskId>,
     /// Those of them whose disk is at fault: it did not give what it once held. What a power cut kept it from writing
     /// is none of that.

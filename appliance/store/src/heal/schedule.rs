@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use stele_format::units::{SegmentId, UnixMillis};
+use stele_format::units::{DiskId, SegmentId, UnixMillis};
 
 use super::{Lost, Outcome};
 use crate::limits::{LOST_COUNT_MAX, SCRUB_INTERVAL_MS, SCRUB_OPEN_MS, SCRUB_SETTLE_MS};
@@ -15,14 +15,25 @@ pub struct HealCounts {
     pub segments: u64,
     /// Bytes read and judged good, over all copies.
     pub verified_bytes: u64,
-    /// Frames, headers, footers and seals written again.
+    /// Frames, headers, footers and seals written again and read back.
     pub repaired: u64,
-    /// Bytes written again.
+    /// Bytes written again and read back.
     pub repaired_bytes: u64,
+    /// Those that a disk does not give although they were written there again, as the last look at each segment found
+    /// it.
+    pub unmended: BTreeMap<DiskId, u64>,
     /// What no copy could give back, as the last look at each segment found it; not all, where it is very much.
     pub lost: Vec<Lost>,
     /// How much of it there is in all.
     pub lost_pieces: usize,
+}
+
+/// What of a segment was written again in vain.
+#[derive(Debug)]
+struct Unmended {
+    disks: BTreeMap<DiskId, u64>,
+    /// From when on it is tried again for a reader.
+    from_ms: u64,
 }
 
 /// What to read again.
@@ -40,6 +51,8 @@ pub(crate) struct Schedule {
     took_new: bool,
     /// What is lost of each segment, where something is.
     lost: BTreeMap<SegmentId, usize>,
+    /// What was written again in vain.
+    unmended: BTreeMap<SegmentId, Unmended>,
     pub(crate) counts: HealCounts,
 }
 
@@ -48,6 +61,12 @@ const SEARCH_PAUSE_MS: u64 = 5_000;
 
 /// Pause before suspected segments are tried again of which none could be read.
 const SUSPECT_PAUSE_MS: u64 = 100;
+
+/// Pause before a segment of which something was written again in vain is tried again because a reader met it.
+const UNMENDED_PAUSE_MS: u64 = 3_600_000;
+
+/// So long after the last time such a segment is due, by the compliance clock.
+const UNMENDED_AGAIN_MS: u64 = 24 * 3_600_000;
 
 /// When segments are due to be read again, by the compliance clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -102,7 +121,9 @@ impl Schedule {
         now_ms: u64,
         can_be_read: impl Fn(SegmentId) -> bool,
     ) -> Option<SegmentId> {
-        let found = self.suspects.iter().copied().find(|id| can_be_read(*id));
+        let rests = |id: &SegmentId| self.unmended.get(id).is_some_and(|it| now_ms < it.from_ms);
+        let mut suspects = self.suspects.iter().copied();
+        let found = suspects.find(|id| !rests(id) && can_be_read(*id));
         match found {
             Some(segment) => {
                 self.suspects.remove(&segment);
@@ -118,9 +139,9 @@ impl Schedule {
         !self.suspects.is_empty() && now_ms >= self.suspects_from_ms
     }
 
-    /// Whether any segment is suspected that nobody has taken.
+    /// Whether any segment is suspected that nobody has taken, or could not be mended.
     pub(crate) fn suspects(&self) -> bool {
-        !self.suspects.is_empty()
+        !self.suspects.is_empty() || !self.unmended.is_empty()
     }
 
     /// Segments that are no more are neither suspected nor lost.
@@ -129,6 +150,57 @@ impl Schedule {
         self.lost.retain(|segment, _| known(*segment));
         self.counts.lost.retain(|lost| known(lost.segment));
         self.counts.lost_pieces = self.lost.values().sum();
+        self.unmended.retain(|segment, _| known(*segment));
+        self.count_unmended();
+    }
+
+    /// A disk is not believed any more, whatever it gives.
+    pub(crate) fn forget_disk(&mut self, disk: DiskId) {
+        self.unmended.retain(|_, unmended| {
+            unmended.disks.remove(&disk);
+            !unmended.disks.is_empty()
+        });
+        self.count_unmended();
+    }
+
+    /// Notes what a walk wrote again in vain. Only one that read every copy can say that all is well.
+    pub(crate) fn note_unmended(
+        &mut self,
+        segment: SegmentId,
+        outcome: &Outcome,
+        read_all: bool,
+        now_ms: u64,
+    ) {
+        if !outcome.unmended.is_empty() {
+            let unmended = Unmended {
+                disks: outcome.unmended.clone(),
+                from_ms: now_ms.saturating_add(UNMENDED_PAUSE_MS),
+            };
+            self.unmended.insert(segment, unmended);
+        } else if read_all && outcome.complete {
+            self.unmended.remove(&segment);
+        }
+        self.count_unmended();
+    }
+
+    fn count_unmended(&mut self) {
+        let mut counts = BTreeMap::new();
+        let disks = self.unmended.values().flat_map(|unmended| &unmended.disks);
+        for (disk, pieces) in disks {
+            *counts.entry(*disk).or_default() += pieces;
+        }
+        self.counts.unmended = counts;
+    }
+
+    /// When a segment is due.
+    fn due_at(&self, segment: SegmentId, info: &SegmentInfo) -> UnixMillis {
+        let due = self.due.at(info);
+        match self.unmended.contains_key(&segment) {
+            true => due.min(UnixMillis::new(
+                info.verified.get().saturating_add(UNMENDED_AGAIN_MS),
+            )),
+            false => due,
+        }
     }
 
     /// Whether nothing was due a short while ago.
@@ -146,7 +218,8 @@ impl Schedule {
         can_be_read: impl Fn(SegmentId, &SegmentInfo) -> bool,
     ) -> Option<SegmentId> {
         let waits = |info: &SegmentInfo| info.is_unread() == self.took_new;
-        let due = |(id, info): (&SegmentId, &SegmentInfo)| (waits(info), self.due.at(info), *id);
+        let due =
+            |(id, info): (&SegmentId, &SegmentInfo)| (waits(info), self.due_at(*id, info), *id);
         pool.segments
             .iter()
             .filter(|(id, info)| info.is_written() && can_be_read(**id, info))

@@ -3,8 +3,9 @@
 //! A state machine without I/O of its own: it asks for reads, judgements, writes and flushes by token,
 //! and is told what came of them. Phases: roots (header, seal), footer, or discovery of frames where
 //! nothing seals the segment; then runs of frames, a few at a time; then flushes, and last the roots
-//! of copies that lack them.
+//! of copies that lack them. What was written is read again before the walk goes on.
 
+mod again;
 mod discovery;
 mod runs;
 
@@ -18,6 +19,7 @@ use super::discovery::Discovery;
 use super::frames::{self, Framed, Judgement, Piece, Run};
 use super::{CopyAt, Identity, Lost, Outcome, Role, roots};
 use crate::plants::{Plant, on};
+use again::Again;
 use runs::Runs;
 
 const BLOCK: usize = BLOCK_BYTES as usize;
@@ -83,6 +85,7 @@ enum For {
     Footer(usize),
     Discovery(usize),
     Run { number: u64, copy: usize },
+    Again { number: u64, copy: usize },
     Write(usize),
     Flush(usize),
 }
@@ -95,8 +98,12 @@ enum Phase {
     Runs,
     /// Everything but roots is written and being flushed.
     Settling,
+    /// What was written is read again.
+    Rereading,
     /// Roots are written and being flushed.
     Sealing,
+    /// Roots that were written are read again.
+    Checking,
     Done,
 }
 
@@ -124,6 +131,7 @@ pub(crate) struct Walk {
     phase: Phase,
     roots: RootSet,
     runs: Runs,
+    again: Again,
     tokens: BTreeMap<u64, For>,
     next_token: u64,
     asks: Vec<Ask>,
@@ -149,6 +157,7 @@ impl Walk {
                 ..RootSet::default()
             },
             runs: Runs::default(),
+            again: Again::default(),
             tokens: BTreeMap::new(),
             next_token: 0,
             asks: Vec::new(),
@@ -188,14 +197,17 @@ impl Walk {
     pub(crate) fn next_bytes(&self) -> u64 {
         match self.phase {
             Phase::Runs => self.runs.next_bytes(self.readers_at_first()),
+            Phase::Rereading | Phase::Checking => self.again.next_bytes(),
             _ => 0,
         }
     }
 
     /// Asks for the next run.
     pub(crate) fn go_on(&mut self) {
-        if matches!(self.phase, Phase::Runs) && self.runs.may_begin() {
-            self.begin_run();
+        match self.phase {
+            Phase::Runs if self.runs.may_begin() => self.begin_run(),
+            Phase::Rereading | Phase::Checking if self.again.may_begin() => self.read_next_again(),
+            _ => {}
         }
     }
 
@@ -203,7 +215,9 @@ impl Walk {
     pub(crate) fn is_ending(&self) -> bool {
         match self.phase {
             Phase::Runs => self.runs.are_few(),
-            Phase::Settling | Phase::Sealing | Phase::Done => true,
+            Phase::Settling | Phase::Rereading | Phase::Sealing | Phase::Checking | Phase::Done => {
+                true
+            }
             Phase::Roots | Phase::Footers(_) | Phase::Discovery(_) => false,
         }
     }
@@ -242,15 +256,9 @@ impl Walk {
 
     fn write(&mut self, copy: usize, offset: u64, data: Buffer) {
         self.dirty[copy] = true;
-        let CopyAt { disk, role, .. } = self.copies[copy];
+        let role = self.copies[copy].role;
         if role == Role::Target {
             self.out.filled_bytes += data.len() as u64;
-        } else {
-            self.out.repaired += 1;
-            self.out.repaired_bytes += data.len() as u64;
-            if !self.out.repaired_on.contains(&disk) {
-                self.out.repaired_on.push(disk);
-            }
         }
         let astray = u64::from(on(Plant::RepairMisplaced) && role != Role::Target);
         let offset = offset + astray * u64::from(BLOCK_BYTES);
@@ -284,6 +292,7 @@ impl Walk {
             Some(For::Footer(copy)) => self.roots.footers[copy] = bytes.map(|bytes| bytes.to_vec()),
             Some(For::Discovery(copy)) => self.discovered(copy, bytes),
             Some(For::Run { number, copy }) => self.run_read(number, copy, bytes),
+            Some(For::Again { number, copy }) => self.read_again(number, copy, bytes),
             _ => {}
         }
         self.advance();
@@ -299,9 +308,13 @@ impl Walk {
 
     /// A worker has judged a run.
     pub(crate) fn judged(&mut self, token: u64, buffer: BufferMut, good: Vec<Judgement>) {
-        if let Some(For::Run { number, copy }) = self.tokens.remove(&token) {
-            self.runs.judged(number, copy, buffer.freeze(), good);
-            self.settle_run(number);
+        match self.tokens.remove(&token) {
+            Some(For::Run { number, copy }) => {
+                self.runs.judged(number, copy, buffer.freeze(), good);
+                self.settle_run(number);
+            }
+            Some(For::Again { number, .. }) => self.judged_again(number, &good),
+            _ => {}
         }
         self.advance();
     }
@@ -314,11 +327,14 @@ impl Walk {
             }
             self.live[copy] = false;
             self.dirty[copy] = false;
+            self.again.forget(copy);
             let of_copy = |meaning: &For| match meaning {
                 For::Header(c) | For::Seal(c) | For::Footer(c) | For::Write(c) | For::Flush(c) => {
                     *c == copy
                 }
-                For::Discovery(c) | For::Run { copy: c, .. } => *c == copy,
+                For::Discovery(c) | For::Run { copy: c, .. } | For::Again { copy: c, .. } => {
+                    *c == copy
+                }
             };
             let open: Vec<(u64, For)> = self
                 .tokens
@@ -352,7 +368,13 @@ impl Walk {
                     self.phase = Phase::Settling;
                     self.flush_dirty();
                 }
-                Phase::Settling => {
+                Phase::Settling => self.phase = Phase::Rereading,
+                // The pace decides when the next piece is asked for.
+                phase @ (Phase::Rereading | Phase::Checking) if self.again.may_begin() => {
+                    self.phase = phase;
+                    return;
+                }
+                Phase::Rereading => {
                     self.write_roots();
                     self.phase = Phase::Sealing;
                 }
@@ -360,7 +382,8 @@ impl Walk {
                     self.flush_dirty();
                     self.phase = Phase::Sealing;
                 }
-                Phase::Sealing => return self.conclude(),
+                Phase::Sealing => self.phase = Phase::Checking,
+                Phase::Checking => return self.conclude(),
                 Phase::Done => return,
             }
         }
@@ -507,6 +530,7 @@ impl Walk {
                     self.accuse(copy);
                 }
                 self.write(copy, offset, BufferMut::padded(&good).freeze());
+                self.wrote_root(copy, offset, good);
             }
             Some(good) => self.out.verified_bytes += good.len() as u64,
             None => {}
@@ -518,10 +542,15 @@ impl Walk {
             self.lose(None, 0);
         }
         let members = |copy: &CopyAt| copy.role != Role::Witness;
+        let gone = self.copies.iter().zip(&self.live);
+        for (copy, _) in gone.filter(|(_, live)| !**live) {
+            self.out.unmended.remove(&copy.disk);
+        }
         let live = self.copies.iter().zip(&self.live);
+        let unmended = &self.out.unmended;
         self.out.complete = live.clone().all(|(copy, live)| *live || !members(copy));
         self.out.whole = live
-            .filter(|(copy, live)| **live && members(copy))
+            .filter(|(copy, live)| **live && members(copy) && !unmended.contains_key(&copy.disk))
             .map(|(copy, _)| copy.disk)
             .collect();
         self.phase = Phase::Done;

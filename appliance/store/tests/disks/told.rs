@@ -5,10 +5,10 @@ use stele_device::sim::disk::SimDiskHandle;
 use stele_store::engine::{DiskSlot, Event};
 use stele_store::heal::pace::Rates;
 use stele_store::heal::schedule::Due;
-use stele_store::limits::{HEDGE_MS, LAG_FRAME_COUNT_MAX, SLOW_MS};
+use stele_store::limits::{HEDGE_MS, LAG_FRAME_COUNT_MAX, LANE_SLOW_MS, SLOW_MS, SLOW_WINDOW_MS};
 use stele_store::pool::MemberState;
 use stele_store::request::ReadOnlyReason;
-use stele_store::status::{Alarm, DiskStatus};
+use stele_store::status::{Alarm, DiskStatus, SlowWhy};
 
 use crate::support::steps::{self, turns};
 use crate::support::{Rig, Running, content, name};
@@ -344,6 +344,9 @@ fn a_disk_that_is_not_at_its_place_stays_while_a_bad_copy_elsewhere_is_not_mende
     let slot = u16::try_from(good).unwrap();
     astray(&mut vault, slot, true);
     assert_eq!(disk(&vault, good).state, MemberState::Active);
+    // One run is read, written and read back; the budget is paid back in between.
+    vault.sleep(1_000 * HOUR_MS);
+    turns(&mut vault);
     vault.sleep(1_000 * HOUR_MS);
     vault.until("it is mended", |engine| {
         engine.status().heal.counts.repaired > 0
@@ -354,4 +357,145 @@ fn a_disk_that_is_not_at_its_place_stays_while_a_bad_copy_elsewhere_is_not_mende
         vault.get(&name("b", "k"), None, None),
         Ok(content(1, 300_000))
     );
+}
+
+/// The disk takes nothing for a while that the others take, and is quick again.
+fn stall(vault: &mut Running, handle: &SimDiskHandle, seed: usize) {
+    handle.hang(true);
+    vault.put(&name("b", &format!("stall{seed}")), &content(seed, 500));
+    vault.pass(LANE_SLOW_MS + 1_000);
+    handle.hang(false);
+    turns(vault);
+    vault.pass(SLOW_MS + 2_000);
+}
+
+/// What was told of slow disks, in order: the number of one that is, and none where one is no more.
+fn told_of_slow(vault: &mut Running) -> Vec<Option<(u16, SlowWhy)>> {
+    let of = |alarm| match alarm {
+        Alarm::DiskSlow { number, why, .. } => Some(Some((number, why))),
+        Alarm::DiskQuick { .. } => Some(None),
+        _ => None,
+    };
+    let told = vault.engine.take_new_alarms().into_iter();
+    told.filter_map(of).collect()
+}
+
+#[test]
+fn a_disk_that_is_slow_three_times_within_an_hour_is_told_of_once_and_then_that_it_is_quick() {
+    let mut rig = Rig::create(4);
+    let mut vault = rig.start();
+    vault.bucket("b", false);
+    turns(&mut vault);
+    let handle = rig.handles[1].clone().unwrap();
+    for seed in 0..2 {
+        stall(&mut vault, &handle, seed);
+        assert_eq!(told_of_slow(&mut vault), [], "{seed}");
+        assert_eq!(vault.engine.status().state.word(), "ok");
+    }
+    stall(&mut vault, &handle, 2);
+    let often = SlowWhy::Often(3);
+    assert_eq!(told_of_slow(&mut vault), [Some((2, often))]);
+    assert_eq!(disk(&vault, 1).slow_suspect, Some(often));
+    assert_eq!(disk(&vault, 0).slow_suspect, None);
+    assert_eq!(vault.engine.status().state.word(), "suspect");
+    // Once an hour at most, and what is new goes to other disks.
+    stall(&mut vault, &handle, 3);
+    assert_eq!(told_of_slow(&mut vault), []);
+    for seed in 10..22 {
+        vault.put(&name("b", &format!("new{seed}")), &content(seed, 3_000_000));
+    }
+    turns(&mut vault);
+    let new = rig.frames_of(false);
+    assert!(new.last().unwrap().segment.get() > new[0].segment.get() + 2);
+    assert!(!new.iter().any(|frame| rig.disks_of(frame).contains(&1)));
+    turns(&mut vault);
+    vault.sleep(SLOW_WINDOW_MS);
+    turns(&mut vault);
+    assert_eq!(told_of_slow(&mut vault), [None]);
+    assert_eq!(disk(&vault, 1).slow_suspect, None);
+    assert_eq!(vault.engine.status().state.word(), "ok");
+}
+
+#[test]
+fn nobody_is_to_blame_where_every_disk_waits() {
+    let mut rig = Rig::create(3);
+    let mut vault = rig.start();
+    vault.bucket("b", false);
+    turns(&mut vault);
+    let handles: Vec<SimDiskHandle> = rig.handles.iter().flatten().cloned().collect();
+    for _ in 0..4 {
+        handles.iter().for_each(|handle| handle.hang(true));
+        let stream = vault.open_put(&name("b", "k"), steps::object()).unwrap();
+        vault.feed(stream, &content(1, 500)).unwrap();
+        vault.send(steps::commit(stream));
+        vault.pass(LANE_SLOW_MS + 1_000);
+        handles.iter().for_each(|handle| handle.hang(false));
+        turns(&mut vault);
+        vault.pass(SLOW_MS + 2_000);
+    }
+    assert_eq!(told_of_slow(&mut vault), []);
+    assert_eq!(vault.engine.status().state.word(), "ok");
+}
+
+/// Who was told to have been written again, and who in vain, by number.
+fn told_of_repairs(vault: &mut Running) -> (Vec<u16>, Vec<u16>) {
+    let (mut mended, mut in_vain) = (Vec::new(), Vec::new());
+    for alarm in vault.engine.take_new_alarms() {
+        match alarm {
+            Alarm::Repaired { number, .. } => mended.push(number),
+            Alarm::NotMended { number, .. } => in_vain.push(number),
+            _ => {}
+        }
+    }
+    (mended, in_vain)
+}
+
+#[test]
+fn what_a_disk_does_not_give_although_it_took_it_again_is_no_repair_and_is_not_tried_all_the_time()
+{
+    let (rig, mut vault) = sealed();
+    let (victim, at) = rig.copies_of(&rig.frames_of(false)[0])[0];
+    let handle = rig.handles[victim].clone().unwrap();
+    let number = u16::try_from(victim).unwrap() + 1;
+    handle.rot(at + 77, 4);
+    handle.stick(at..at + 4096);
+    read_again(&mut vault);
+    let status = vault.engine.status();
+    assert_eq!(status.heal.counts.repaired, 0);
+    assert_eq!(disk(&vault, victim).unmended, 1);
+    assert_eq!(status.state.word(), "suspect");
+    assert_eq!(told_of_repairs(&mut vault), (vec![], vec![number]));
+    // Readers meet it and get the other copy; it is not written again each time.
+    let tries = handle.counters().faults;
+    assert!(tries > 0);
+    for _ in 0..9 {
+        vault.get(&name("b", "k0"), None, None).unwrap();
+    }
+    turns(&mut vault);
+    assert_eq!(handle.counters().faults, tries);
+    assert!(status.heal.counts.lost.is_empty());
+    // Once the disk keeps it, the next look says so.
+    handle.unstick();
+    vault.sleep(25 * HOUR_MS);
+    vault.until("it is mended", |engine| {
+        engine.status().heal.counts.repaired == 1
+    });
+    turns(&mut vault);
+    assert_eq!(disk(&vault, victim).unmended, 0);
+    assert_eq!(told_of_repairs(&mut vault), (vec![number], vec![]));
+    assert_eq!(vault.engine.status().state.word(), "ok");
+}
+
+#[test]
+fn a_seal_that_a_disk_does_not_keep_is_no_repair() {
+    let (rig, mut vault) = sealed();
+    let frame = &rig.frames_of(false)[0];
+    let (victim, at) = rig.copies_of(frame)[0];
+    let header = at - frame.segment_offset.get();
+    let handle = rig.handles[victim].clone().unwrap();
+    handle.rot(header + 9, 1);
+    handle.stick(header..header + 4096);
+    read_again(&mut vault);
+    assert_eq!(vault.engine.status().heal.counts.repaired, 0);
+    assert_eq!(disk(&vault, victim).unmended, 1);
 }

@@ -96,6 +96,12 @@ pub const FIO: Tool = Tool {
     package: "fio",
 };
 
+/// An NBD client that knows nothing of the evil disk's server.
+pub const QEMU_IO: Tool = Tool {
+    program: "/usr/bin/qemu-io",
+    package: "qemu-utils",
+};
+
 /// The TPM emulator that the key provider is tested against.
 pub const SWTPM: Tool = Tool {
     program: "/usr/bin/swtpm",

@@ -23,9 +23,14 @@ const SMOKE_SEED: u64 = 1;
 /// Runs the suite.
 pub fn run(workspace: &Workspace) -> Closed {
     let mut ledger = Ledger::open("units", workspace.ci);
-    if let Err(failure) = install::require(&[install::SWTPM]) {
-        // The tests of the TPM say what they skip, and fail on a CI machine.
-        println!("the tests of the key provider over a TPM are skipped: {failure}");
+    // The tests themselves say what they skip, and fail on a CI machine.
+    for (what, tool) in [
+        ("the key provider over a TPM", install::SWTPM),
+        ("the evil disk with a foreign client", install::QEMU_IO),
+    ] {
+        if let Err(failure) = install::require(&[tool]) {
+            println!("the tests of {what} are skipped: {failure}");
+        }
     }
     match cargo_test(workspace) {
         Ok(tally) => {

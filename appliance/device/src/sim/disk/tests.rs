@@ -385,6 +385,21 @@ fn misdirection_never_leaves_the_disk() {
 }
 
 #[test]
+fn a_stuck_block_takes_what_is_written_and_keeps_what_it_held() {
+    let (handle, mut disk) = small(1);
+    disk.write_durable_at(0, block(1)).expect("write");
+    handle.stick(0..4096);
+    disk.write_durable_at(0, block(2)).expect("it says so");
+    disk.write_durable_at(4096, block(3)).expect("write");
+    assert_eq!(firsts(&handle, 2), [1, 3]);
+    assert_eq!(handle.counters().faults, 1);
+    handle.unstick();
+    let mut disk = handle.open();
+    disk.write_durable_at(0, block(4)).expect("write");
+    assert_eq!(firsts(&handle, 2), [4, 3]);
+}
+
+#[test]
 fn errors_come_when_the_plan_says() {
     let (handle, mut disk) = small(1);
     handle.fail_writes_from(1);

@@ -94,6 +94,16 @@ impl OpenRun {
         asked.peek().is_some() && asked.all(torn)
     }
 
+    /// Neighbouring pieces of it.
+    fn part(&self, pieces: &[usize]) -> Run {
+        let pieces: Vec<Piece> = pieces.iter().map(|at| self.run.pieces[*at]).collect();
+        Run {
+            offset: pieces.first().map_or(self.run.offset, Piece::offset),
+            bytes: pieces.iter().map(Piece::bytes).sum(),
+            pieces,
+        }
+    }
+
     /// Whether some frame was given right by no copy so far.
     fn lacks(&self) -> bool {
         let frame = |piece: &Piece| matches!(piece, Piece::Frame(_));
@@ -254,6 +264,7 @@ impl Walk {
                 if matches!(piece, Piece::Zeros { .. }) {
                     let data = BufferMut::zeroed(piece.bytes()).freeze();
                     self.write(copy, piece.offset(), data);
+                    self.wrote_pieces(copy, open.part(&bad[at..=at]));
                 }
                 at += 1;
                 continue;
@@ -268,6 +279,7 @@ impl Walk {
                 end = open.run.range(&open.run.pieces[*next]).end;
             }
             self.write(copy, piece.offset(), source.slice(range.start..end));
+            self.wrote_pieces(copy, open.part(&bad[at..=last]));
             at = last + 1;
         }
     }

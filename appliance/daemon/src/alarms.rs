@@ -1,0 +1,240 @@
+//! Alarms in sentences, for the log and for status.
+
+use stele_store::status::{Alarm, SlowWhy};
+
+use crate::status::{duration, instant};
+
+/// An alarm in a sentence.
+pub fn alarm(alarm: &Alarm) -> String {
+    match alarm {
+        Alarm::RightUsed { right, at } => {
+            format!("a client used the right {right} at {}", instant(at.get()))
+        }
+        Alarm::Stated {
+            what,
+            by,
+            index,
+            at,
+        } => {
+            let by = by.as_deref().unwrap_or("all its people");
+            format!("record {index}: {what} by {by} at {}", instant(at.get()))
+        }
+        Alarm::KeyCounter { person, at } => format!(
+            "a security key of {person} counted backwards at {}; there may be a copy of it",
+            instant(at.get())
+        ),
+        Alarm::WallClock { left, at } => {
+            let what = if *left {
+                "went more than a day from compliance time; nothing is destroyed until it is set"
+            } else {
+                "came back to compliance time"
+            };
+            format!("the machine's clock {what} ({})", instant(at.get()))
+        }
+        Alarm::DeleteRate { client, count, at } => format!(
+            "client key {client} deleted {count} times within an hour ({}); nothing is destroyed by it; revoke the key if \
+             nobody means it",
+            instant(at.get())
+        ),
+        Alarm::LifecycleSet { client, at } => format!(
+            "client key {client} set lifecycle rules by which versions go out of S3 ({}); they stay when the key is revoked: \
+             stele bucket list",
+            instant(at.get())
+        ),
+        Alarm::ClockDrift { ms, at } => {
+            let way = if *ms < 0 { "lost" } else { "gained" };
+            let seconds = ms.unsigned_abs() / 1_000;
+            format!(
+                "the machine's clock {way} {seconds} s on compliance time within a day ({}); retention does not follow it",
+                instant(at.get())
+            )
+        }
+        Alarm::OtherHistory { size, at } => format!(
+            "a checkpoint of {size} records that this log's key signed is not of this log ({}): an older state of \
+             the vault was put back, or it has two histories",
+            instant(at.get())
+        ),
+        Alarm::CutPostponed { why } => {
+            format!(
+                "keys of an approved destruction are not cut yet: {why}; the next start tries again"
+            )
+        }
+        Alarm::HeadNotKept { why } => format!(
+            "the key state could not be written at this start ({why}); it does not say how far the log has come since"
+        ),
+        Alarm::Unapproved { request } => format!(
+            "the log holds a destruction for record {request} that nobody approved; no key was cut for it; run \
+             stele-inspect audit"
+        ),
+        Alarm::IndexContradiction { what } => {
+            format!("the index contradicts the journal or itself ({what}); it was made anew")
+        }
+        Alarm::IndexRebuilt { at } => {
+            let at = instant(at.get());
+            format!("the index could not be used and was made anew from the journal at {at}")
+        }
+        Alarm::DiskLeft {
+            number,
+            name,
+            why,
+            at,
+        } => format!(
+            "disk {number} ({name}) failed and takes no part any more: {why} ({})",
+            instant(at.get())
+        ),
+        Alarm::DiskForgot {
+            number,
+            name,
+            frames,
+            at,
+        } => format!(
+            "disk {number} ({name}) did not have {frames} journal frames that the disks had confirmed, at the start at {}; \
+             another disk has them. It may confirm what its cache has not written: switch its write \
+             cache off, or replace it",
+            instant(at.get())
+        ),
+        Alarm::DiskAstray { number, name, at } => format!(
+            "disk {number} ({name}) is no longer at its place ({}); it is used as it is open, but the next start does not find \
+             it: have it back there before the vault is stopped",
+            instant(at.get())
+        ),
+        Alarm::DiskSlow {
+            number,
+            name,
+            why,
+            at,
+        } => format!(
+            "disk {number} ({name}) is failing or overloaded: {} ({}). The vault acknowledges with the other disks where they \
+             are enough, reads from the other copy, and puts what is new elsewhere. If it goes on, replace the disk: `stele \
+             status` prints the command",
+            slow_words(*why),
+            instant(at.get())
+        ),
+        Alarm::DiskQuick { number, name, at } => format!(
+            "disk {number} ({name}) was quick for an hour and is used as before ({})",
+            instant(at.get())
+        ),
+        Alarm::ReadOnly { why, at } => {
+            format!("the vault became read-only at {}: {why}", instant(at.get()))
+        }
+        Alarm::Repaired { number, at } => format!(
+            "something on disk {number} did not verify and was written again from another copy and read back ({}); if this is said again \
+             and again, the disk is failing",
+            instant(at.get())
+        ),
+        Alarm::NotMended { number, name, at } => format!(
+            "something on disk {number} ({name}) did not verify, was written again from another copy, and does not verify \
+             when it is read back ({}): the disk does not keep what it takes. The other copy is good. Replace the disk: \
+             `stele status` prints the command",
+            instant(at.get())
+        ),
+        Alarm::Lost {
+            segment,
+            pieces,
+            at,
+        } => format!(
+            "{pieces} frames or parts of segments are on no disk any more, the last of them found in segment {segment} ({})",
+            instant(at.get())
+        ),
+    }
+}
+
+/// How a disk was slow.
+pub fn slow_words(why: SlowWhy) -> String {
+    match why {
+        SlowWhy::Often(times) => format!("it was too slow {times} times within an hour"),
+        SlowWhy::Long(ms) => format!("it has been too slow for {}", duration(ms)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use stele_format::units::UnixMillis;
+    use stele_store::request::ReadOnlyReason;
+
+    #[test]
+    fn alarms_about_disks_say_which_and_what_follows() {
+        let at = UnixMillis::new(1_000);
+        let (name, number) = ("/d".to_owned(), 2);
+        let missing = "disk 2 (ab)".to_owned();
+        let (present, needed) = (1, 2);
+        let why = ReadOnlyReason::TooFewDisks {
+            present,
+            needed,
+            missing,
+            idle: String::new(),
+        };
+        let segment = stele_format::units::SegmentId::new(7);
+        let pieces = 3;
+        for (told, words) in [
+            (
+                Alarm::DiskLeft {
+                    number,
+                    name: name.clone(),
+                    why: "it is gone",
+                    at,
+                },
+                ["disk 2 (/d)", "it is gone"],
+            ),
+            (
+                Alarm::DiskForgot {
+                    number,
+                    name: name.clone(),
+                    frames: 3,
+                    at,
+                },
+                [
+                    "disk 2 (/d) did not have 3 journal frames",
+                    "write cache off",
+                ],
+            ),
+            (
+                Alarm::DiskSlow {
+                    number,
+                    name: name.clone(),
+                    why: SlowWhy::Often(3),
+                    at,
+                },
+                ["disk 2 (/d)", "3 times within an hour"],
+            ),
+            (
+                Alarm::DiskQuick {
+                    number,
+                    name: name.clone(),
+                    at,
+                },
+                ["disk 2 (/d)", "quick for an hour"],
+            ),
+            (
+                Alarm::NotMended {
+                    number,
+                    name: name.clone(),
+                    at,
+                },
+                ["disk 2 (/d)", "Replace the disk"],
+            ),
+            (
+                Alarm::DiskAstray { number, name, at },
+                ["disk 2 (/d)", "before the vault is stopped"],
+            ),
+            (
+                Alarm::ReadOnly { why, at },
+                ["became read-only", "plug in disk 2 (ab)"],
+            ),
+            (Alarm::Repaired { number, at }, ["disk 2", "written again"]),
+            (
+                Alarm::Lost {
+                    segment,
+                    pieces,
+                    at,
+                },
+                ["3 frames or parts of segments", "segment 7"],
+            ),
+        ] {
+            let said = alarm(&told);
+            assert!(words.iter().all(|word| said.contains(word)), "{said}");
+            assert!(said.contains("1970-01-01 00:00:01 UTC"), "{said}");
+        }
+    }
+}
