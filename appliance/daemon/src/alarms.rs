@@ -1,8 +1,8 @@
 //! Alarms in sentences, for the log and for status.
 
-use stele_store::status::{Alarm, SlowWhy};
+use stele_store::status::Alarm;
 
-use crate::status::{duration, instant};
+use crate::status::instant;
 
 /// An alarm in a sentence.
 pub fn alarm(alarm: &Alarm) -> String {
@@ -101,17 +101,17 @@ pub fn alarm(alarm: &Alarm) -> String {
         Alarm::DiskSlow {
             number,
             name,
-            why,
+            times,
             at,
         } => format!(
             "disk {number} ({name}) is failing or overloaded: {} ({}). The vault acknowledges with the other disks where they \
-             are enough, reads from the other copy, and puts what is new elsewhere. If it goes on, replace the disk: `stele \
-             status` prints the command",
-            slow_words(*why),
+             are enough, reads from the other copy, and puts what is new elsewhere where others have room, for as long as it \
+             lasts. If it goes on, replace the disk: `stele status` prints the command",
+            slow_words(*times),
             instant(at.get())
         ),
         Alarm::DiskQuick { number, name, at } => format!(
-            "disk {number} ({name}) was quick for an hour and is used as before ({})",
+            "disk {number} ({name}) was not seen to be slow for an hour ({})",
             instant(at.get())
         ),
         Alarm::ReadOnly { why, at } => {
@@ -123,7 +123,7 @@ pub fn alarm(alarm: &Alarm) -> String {
             instant(at.get())
         ),
         Alarm::NotMended { number, name, at } => format!(
-            "something on disk {number} ({name}) did not verify, was written again from another copy, and does not verify \
+            "something on disk {number} ({name}) did not verify, was written again, and cannot be read back or does not verify \
              when it is read back ({}): the disk does not keep what it takes. The other copy is good. Replace the disk: \
              `stele status` prints the command",
             instant(at.get())
@@ -140,11 +140,8 @@ pub fn alarm(alarm: &Alarm) -> String {
 }
 
 /// How a disk was slow.
-pub fn slow_words(why: SlowWhy) -> String {
-    match why {
-        SlowWhy::Often(times) => format!("it was too slow {times} times within an hour"),
-        SlowWhy::Long(ms) => format!("it has been too slow for {}", duration(ms)),
-    }
+pub fn slow_words(times: usize) -> String {
+    format!("{times} times within an hour it gave or took nothing while others did")
 }
 
 #[cfg(test)]
@@ -193,7 +190,7 @@ mod tests {
                 Alarm::DiskSlow {
                     number,
                     name: name.clone(),
-                    why: SlowWhy::Often(3),
+                    times: 3,
                     at,
                 },
                 ["disk 2 (/d)", "3 times within an hour"],
@@ -204,7 +201,7 @@ mod tests {
                     name: name.clone(),
                     at,
                 },
-                ["disk 2 (/d)", "quick for an hour"],
+                ["disk 2 (/d)", "not seen to be slow"],
             ),
             (
                 Alarm::NotMended {

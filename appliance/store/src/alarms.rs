@@ -10,7 +10,7 @@ use crate::engine::{Engine, Waits};
 use crate::policy::Right;
 use crate::policy::witness::WitnessRefusal;
 use crate::pool::Member;
-use crate::pool::slow::{SlowVerdict, SlowWhy};
+use crate::pool::slow::SlowVerdict;
 use crate::recovery::Postponed;
 use crate::request::ReadOnlyReason;
 
@@ -153,7 +153,7 @@ pub enum Alarm {
         /// File or serial.
         name: String,
         /// How.
-        why: SlowWhy,
+        times: usize,
         /// When, by the compliance clock.
         at: UnixMillis,
     },
@@ -352,14 +352,14 @@ impl Alarms {
         let (number, name) = (member.ordinal + 1, member.name.clone());
         match verdict {
             SlowVerdict::Quick => self.push(Alarm::DiskQuick { number, name, at }),
-            SlowVerdict::Suspect(why) => {
+            SlowVerdict::Suspect(times) => {
                 let last = self.slow.get(&number).copied();
                 if is_over(last, SLOW_TOLD_MS, at) {
                     self.slow.insert(number, at);
                     self.push(Alarm::DiskSlow {
                         number,
                         name,
-                        why,
+                        times,
                         at,
                     });
                 }
@@ -379,6 +379,14 @@ impl Alarms {
             self.repaired.insert(number, at);
             self.push(Alarm::Repaired { number, at });
         }
+    }
+
+    /// Another disk takes a place, or none: what is told of it now and then is told from the beginning.
+    pub(crate) fn disk_forgotten(&mut self, member: &Member) {
+        let number = member.ordinal + 1;
+        self.repaired.remove(&number);
+        self.unmended.remove(&number);
+        self.slow.remove(&number);
     }
 
     /// Something was written again on a disk in vain.

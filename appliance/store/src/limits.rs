@@ -52,8 +52,6 @@ pub const SLOW_MS: u64 = 30_000;
 pub const SLOW_COUNT_MAX: usize = 3;
 /// How long it counts that a disk was slow, and how long a suspect must be quick to be none any more.
 pub const SLOW_WINDOW_MS: u64 = 3_600 * 1_000;
-/// Time that a disk may be slow without a break, beside quick ones, before it is a suspect.
-pub const SLOW_LONG_MS: u64 = 15 * 60 * 1_000;
 /// Most of the time between two looks at the disks that counts as waiting for them.
 pub const LOOK_MS_MAX: u64 = 1_000;
 /// Quiet time after which an idle marker closes the window of the last acknowledged frame.

@@ -521,8 +521,8 @@ impl Pool {
         };
         let mut candidates: Vec<&Member> = self.active().filter(left).collect();
         candidates.sort_by_key(|m| {
-            let spared = m.slowness.is_spared(self.now_ms);
-            (spared, std::cmp::Reverse(m.units.free), m.ordinal)
+            let slow = m.slowness.is_slow(self.now_ms);
+            (slow, std::cmp::Reverse(m.units.free), m.ordinal)
         });
         let mut places: Vec<Place> = candidates
             .into_iter()

@@ -11,7 +11,6 @@ use crate::heal::rows::RowsVerified;
 use crate::heal::schedule::HealCounts;
 use crate::index::IndexUsage;
 use crate::policy::{OwnerId, Usage};
-pub use crate::pool::slow::SlowWhy;
 use crate::pool::{Member, MemberState, Pool};
 use crate::request::{Answer, ReadOnlyReason};
 
@@ -57,8 +56,8 @@ pub struct DiskStatus {
     pub reason: Option<&'static str>,
     /// It takes part, and takes far longer than it should.
     pub slow: Option<Slow>,
-    /// It takes part, and was slow so often or for so long that it is a suspect.
-    pub slow_suspect: Option<SlowWhy>,
+    /// It takes part, and so often within an hour it gave or took nothing while others did that it is a suspect.
+    pub slow_suspect: Option<usize>,
     /// It takes part, and does not give so many frames, headers, footers and seals although they were written there again.
     pub unmended: u64,
     /// Acknowledged journal frames that it had confirmed, or one that is as suspect as it, and that it did not have when
@@ -222,16 +221,17 @@ impl Engine {
                 .iter()
                 .all(|m| matches!(m.state, MemberState::Active | MemberState::Drained));
         let lost = !self.healer.counts().lost.is_empty();
-        let is_suspect = |member: &Member| {
-            let slow = member.slow_suspect().is_some();
-            slow || member.forgotten_frames > 0 || self.unmended_of(member) > 0
-        };
+        let is_suspect =
+            |member: &Member| member.forgotten_frames > 0 || self.unmended_of(member) > 0;
         let suspect = lost || members.iter().any(is_suspect);
-        let state = match (&self.read_only, !suspect, all_active) {
-            (Some(_), _, _) if !self.stranded => PoolState::ReadOnly,
-            (_, false, _) => PoolState::Suspect,
-            (_, true, false) => PoolState::Degraded,
-            (_, true, true) => PoolState::Ok,
+        let slow = members.iter().any(|member| member.slow_suspect().is_some());
+        let state = match &self.read_only {
+            Some(_) if !self.stranded => PoolState::ReadOnly,
+            _ if suspect => PoolState::Suspect,
+            // A copy less is worse than a slow one.
+            _ if !all_active => PoolState::Degraded,
+            _ if slow => PoolState::Suspect,
+            _ => PoolState::Ok,
         };
         let log = self.journal.log();
         Status {

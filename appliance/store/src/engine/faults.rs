@@ -83,7 +83,10 @@ impl Engine {
         }) && self.fill.is_none()
             && !self.relabelling
             && self.healer.counts().lost.is_empty()
-            && !self.healer.suspects();
+            && !self
+                .pool
+                .member_at(slot)
+                .is_some_and(|member| self.healer.suspects_beside(member.disk));
         let journal = self.journal.copies.backlogs();
         let left = journal.filter(|(other, _)| *other != slot).count();
         let writes = self.read_only.is_none() && left >= self.pool.needed();

@@ -142,10 +142,11 @@ impl Healer {
             .collect()
     }
 
-    /// Whether a copy is known not to verify that was not written again yet.
-    pub(super) fn suspects(&self) -> bool {
+    /// Whether a copy on another disk than this one is known not to verify, or may not.
+    pub(super) fn suspects_beside(&self, disk: DiskId) -> bool {
         let taken = self.schedule.taken;
-        self.schedule.suspects() || taken.is_some_and(|taken| self.segments().contains(&taken))
+        self.schedule.suspects_beside(disk)
+            || taken.is_some_and(|taken| self.segments().contains(&taken))
     }
 
     fn under_way(&mut self) -> impl Iterator<Item = &mut Running> {
@@ -547,6 +548,7 @@ impl Engine {
     pub(super) fn heal_forget(&mut self, slot: DiskSlot) {
         if let Some(member) = self.pool.member_at(slot) {
             self.healer.schedule.forget_disk(member.disk);
+            self.alarms.disk_forgotten(member);
         }
         for running in self.healer.under_way() {
             running.walk.forget(slot);
@@ -577,8 +579,9 @@ impl Engine {
             // It was closed meanwhile, or is not known to be read to its end: it is read again.
             return self.healer.schedule.postpone(self.now.monotonic_ms);
         }
+        // Of what does not keep what it is given no record says that it was verified: a start finds it due.
         // The reserve of a full vault is not for these.
-        if self.pool.has_room_for_data() && !self.journal.is_full() {
+        if outcome.unmended.is_empty() && self.pool.has_room_for_data() && !self.journal.is_full() {
             let body = Body::Scrub(scrub_of(&identity, outcome, running.walk.copies()));
             self.journal
                 .push_own(Draft::of_engine(RecordType::Scrub, body));

@@ -264,7 +264,7 @@ impl Engine {
             let slot = self.pool.active_slot(place.disk);
             (
                 slot.is_none(),
-                slot.is_some_and(|slot| self.pool.is_spared(slot)),
+                slot.is_some_and(|slot| self.pool.is_slow(slot)),
             )
         });
         places

@@ -22,31 +22,24 @@ impl Engine {
         }
     }
 
-    /// Counts when disks give or take nothing, and tells of those that became slow or are quick again.
+    /// Counts when disks that take part give or take nothing while others do, and tells of those that did so again and
+    /// again, or no more. One that is being filled has more to do than the others.
     pub(super) fn watch_slow_disks(&mut self) {
+        let active: Vec<DiskSlot> = self.pool.active().filter_map(|m| m.slot).collect();
         for slot in self.io.overtaken(LANE_SLOW_MS) {
-            self.pool.note_stall(slot);
+            if active.contains(&slot) {
+                self.pool.note_stall(slot);
+            }
         }
         let (now_ms, at) = (self.pool.now_ms, self.clock.latest());
-        for (slot, since_ms) in self.slow_beside_quick() {
+        for slot in active {
             let Some(member) = self.pool.member_at_mut(slot) else {
                 continue;
             };
-            if let Some(verdict) = member.slowness.look(now_ms, since_ms) {
+            if let Some(verdict) = member.slowness.look(now_ms) {
                 self.alarms.disk_slow(member, verdict, at);
             }
         }
-    }
-
-    /// The disks that take part, and since when each is slow, where another one is not.
-    fn slow_beside_quick(&self) -> Vec<(DiskSlot, Option<u64>)> {
-        let slots = self.pool.active().filter_map(|member| member.slot);
-        let mut disks: Vec<(DiskSlot, Option<u64>)> =
-            slots.map(|slot| (slot, self.slow_since_ms(slot))).collect();
-        if disks.iter().all(|(_, since)| since.is_some()) {
-            disks.iter_mut().for_each(|(_, since)| *since = None);
-        }
-        disks
     }
 
     /// Since when a disk is slow, if it is: left out of the journal, or used only where no other one will do.

@@ -139,9 +139,15 @@ impl Schedule {
         !self.suspects.is_empty() && now_ms >= self.suspects_from_ms
     }
 
-    /// Whether any segment is suspected that nobody has taken, or could not be mended.
-    pub(crate) fn suspects(&self) -> bool {
-        !self.suspects.is_empty() || !self.unmended.is_empty()
+    /// Whether a copy is suspected that nobody has taken, or could not be mended, on another disk than this one.
+    pub(crate) fn suspects_beside(&self, disk: DiskId) -> bool {
+        let unmended = |unmended: &Unmended| unmended.disks.keys().any(|on| *on != disk);
+        // What waits after it was written again in vain is suspected for that alone.
+        let suspected = |segment| match self.unmended.get(segment) {
+            None => true,
+            Some(found) => unmended(found),
+        };
+        self.suspects.iter().any(suspected) || self.unmended.values().any(unmended)
     }
 
     /// Segments that are no more are neither suspected nor lost.
@@ -172,11 +178,13 @@ impl Schedule {
         now_ms: u64,
     ) {
         if !outcome.unmended.is_empty() {
-            let unmended = Unmended {
-                disks: outcome.unmended.clone(),
-                from_ms: now_ms.saturating_add(UNMENDED_PAUSE_MS),
-            };
-            self.unmended.insert(segment, unmended);
+            let mut disks = outcome.unmended.clone();
+            let before = self.unmended.remove(&segment).filter(|_| !read_all);
+            for (disk, pieces) in before.into_iter().flat_map(|before| before.disks) {
+                disks.entry(disk).or_insert(pieces);
+            }
+            let from_ms = now_ms.saturating_add(UNMENDED_PAUSE_MS);
+            self.unmended.insert(segment, Unmended { disks, from_ms });
         } else if read_all && outcome.complete {
             self.unmended.remove(&segment);
         }

@@ -72,7 +72,6 @@ impl Journal {
             let elsewhere = context.pool.choose_without(JOURNAL_COPIES, &without);
             if others >= context.pool.needed() && elsewhere.is_some() {
                 context.pool.note_slow(slot);
-                context.pool.note_stall(slot);
                 self.away.leave(slot, context.pool.now_ms);
                 self.renew(context.pool);
             }

@@ -46,8 +46,8 @@ impl Pool {
             .filter(|member| !member.leaving && !on(&info.places, member.disk))
             .collect();
         candidates.sort_by_key(|m| {
-            let spared = m.slowness.is_spared(self.now_ms);
-            (spared, std::cmp::Reverse(m.units.free), m.ordinal)
+            let slow = m.slowness.is_slow(self.now_ms);
+            (slow, std::cmp::Reverse(m.units.free), m.ordinal)
         });
         let known = |m: &&Member| info.aside.iter().find(|place| place.disk == m.disk);
         if let Some(place) = candidates.iter().find_map(known) {

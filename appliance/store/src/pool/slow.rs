@@ -1,27 +1,19 @@
-//! Disks that take far longer than they should: while one is, it is used only where no other disk will do, and one that is
-//! so again and again, or without an end, is a suspect.
+//! Disks that take far longer than they should: while one is, it is used only where no other disk will do, and one that
+//! gives or takes nothing again and again is a suspect. Only that is told: where it is used does not change by it, or it
+//! could not show that it is quick again.
 
 use std::collections::VecDeque;
 
 use super::{Member, Pool};
 use crate::engine::DiskSlot;
-use crate::limits::{SLOW_COUNT_MAX, SLOW_LONG_MS, SLOW_MS, SLOW_WINDOW_MS};
-
-/// How a disk that takes part was slow, so that it is a suspect.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SlowWhy {
-    /// So often within an hour it gave or took nothing while other disks did.
-    Often(usize),
-    /// For so many milliseconds, without a break.
-    Long(u64),
-}
+use crate::limits::{SLOW_COUNT_MAX, SLOW_MS, SLOW_WINDOW_MS};
 
 /// What a look at a disk says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum SlowVerdict {
-    /// It is slow, and a suspect.
-    Suspect(SlowWhy),
-    /// It was a suspect, and has been quick for long.
+    /// So often within an hour it gave or took nothing while other disks did: it is a suspect.
+    Suspect(usize),
+    /// It was a suspect, and was not seen to be slow for long.
     Quick,
 }
 
@@ -33,9 +25,9 @@ pub(crate) struct Slowness {
     since_ms: u64,
     /// When the newest times began in which it gave or took nothing.
     begun_ms: VecDeque<u64>,
-    /// When it was last seen in such a time, or slow for long.
+    /// When it was last seen in such a time.
     last_ms: Option<u64>,
-    suspect: Option<SlowWhy>,
+    suspect: Option<usize>,
 }
 
 impl Slowness {
@@ -58,26 +50,14 @@ impl Slowness {
         self.begun_ms.push_back(now_ms);
     }
 
-    /// Judges it. `beside_quick_ms` is since when it has been slow without a break while another disk is not.
-    pub(crate) fn look(
-        &mut self,
-        now_ms: u64,
-        beside_quick_ms: Option<u64>,
-    ) -> Option<SlowVerdict> {
+    /// Judges it.
+    pub(crate) fn look(&mut self, now_ms: u64) -> Option<SlowVerdict> {
         let passed = |since: u64| now_ms.saturating_sub(since);
-        let long = beside_quick_ms.map(passed).filter(|ms| *ms >= SLOW_LONG_MS);
-        if long.is_some() {
-            self.last_ms = Some(now_ms);
-        }
         let recent = |at: &&u64| passed(**at) < SLOW_WINDOW_MS;
         let often = self.begun_ms.iter().filter(recent).count();
-        let why = match long {
-            _ if often >= SLOW_COUNT_MAX => Some(SlowWhy::Often(often)),
-            long => long.map(SlowWhy::Long),
-        };
-        if let Some(why) = why {
-            self.suspect = Some(why);
-            return Some(SlowVerdict::Suspect(why));
+        if often >= SLOW_COUNT_MAX {
+            self.suspect = Some(often);
+            return Some(SlowVerdict::Suspect(often));
         }
         let quick = self
             .last_ms
@@ -86,16 +66,16 @@ impl Slowness {
         Some(SlowVerdict::Quick)
     }
 
-    /// Whether it is only used where no other is left.
-    pub(super) fn is_spared(&self, now_ms: u64) -> bool {
-        self.until_ms > now_ms || self.suspect.is_some()
+    /// Whether it was slow a short while ago.
+    pub(super) fn is_slow(&self, now_ms: u64) -> bool {
+        self.until_ms > now_ms
     }
 }
 
 impl Member {
-    /// How it was slow, if it takes part and is a suspect for that.
+    /// How often within an hour it gave or took nothing while others did, if it takes part and is a suspect for that.
     #[must_use]
-    pub fn slow_suspect(&self) -> Option<SlowWhy> {
+    pub fn slow_suspect(&self) -> Option<usize> {
         self.slowness.suspect.filter(|_| self.is_active())
     }
 }
@@ -123,27 +103,20 @@ impl Pool {
         self.slow_since_ms(slot).is_some()
     }
 
-    /// Whether a disk is only used where no other is left.
-    #[must_use]
-    pub fn is_spared(&self, slot: DiskSlot) -> bool {
-        let member = self.member_at(slot);
-        member.is_some_and(|member| member.slowness.is_spared(self.now_ms))
-    }
-
     /// Since when a disk is slow, if it is.
     pub(crate) fn slow_since_ms(&self, slot: DiskSlot) -> Option<u64> {
         let slowness = &self.member_at(slot)?.slowness;
-        (slowness.until_ms > self.now_ms).then_some(slowness.since_ms)
+        slowness.is_slow(self.now_ms).then_some(slowness.since_ms)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{SlowVerdict, SlowWhy, Slowness};
-    use crate::limits::{SLOW_LONG_MS, SLOW_MS, SLOW_WINDOW_MS};
+    use super::{SlowVerdict, Slowness};
+    use crate::limits::{SLOW_MS, SLOW_WINDOW_MS};
 
     const MINUTE: u64 = 60_000;
-    const OFTEN: Option<SlowVerdict> = Some(SlowVerdict::Suspect(SlowWhy::Often(3)));
+    const OFTEN: Option<SlowVerdict> = Some(SlowVerdict::Suspect(3));
 
     #[test]
     fn three_times_within_an_hour_make_a_suspect_and_what_is_close_together_is_one() {
@@ -164,41 +137,25 @@ mod tests {
         ] {
             let mut slowness = Slowness::default();
             stalls.iter().for_each(|at| slowness.stall(*at));
-            assert_eq!(slowness.look(looked, None), expected, "{stalls:?}");
-            assert_eq!(slowness.is_spared(looked), expected.is_some(), "{stalls:?}");
+            assert_eq!(slowness.look(looked), expected, "{stalls:?}");
+            assert_eq!(slowness.suspect.is_some(), expected.is_some(), "{stalls:?}");
         }
     }
 
     #[test]
-    fn a_disk_that_is_slow_without_a_break_beside_quick_ones_is_a_suspect() {
-        for (since, now, expected) in [
-            (None, SLOW_LONG_MS, None),
-            (Some(MINUTE), SLOW_LONG_MS, None),
-            (
-                Some(MINUTE),
-                MINUTE + SLOW_LONG_MS,
-                Some(SlowVerdict::Suspect(SlowWhy::Long(SLOW_LONG_MS))),
-            ),
-        ] {
-            let verdict = Slowness::default().look(now, since);
-            assert_eq!(verdict, expected, "{since:?} {now}");
-        }
-    }
-
-    #[test]
-    fn a_suspect_is_one_until_it_was_quick_for_an_hour_and_that_is_said_once() {
+    fn a_suspect_is_one_until_it_was_not_slow_for_an_hour_and_that_is_said_once() {
         let mut slowness = Slowness::default();
         [0, MINUTE, 2 * MINUTE]
             .iter()
             .for_each(|at| slowness.stall(*at));
-        assert_eq!(slowness.look(2 * MINUTE, None), OFTEN);
+        assert_eq!(slowness.look(2 * MINUTE), OFTEN);
         slowness.stall(50 * MINUTE);
         let (last, quiet) = (50 * MINUTE, SLOW_WINDOW_MS);
-        assert_eq!(slowness.look(last + quiet - 1, None), None);
-        assert!(slowness.is_spared(last + quiet - 1));
+        assert_eq!(slowness.look(last + quiet - 1), None);
+        assert!(slowness.suspect.is_some());
         let quick = Some(SlowVerdict::Quick);
-        assert_eq!(slowness.look(last + quiet, None), quick);
-        assert_eq!(slowness.look(last + quiet + 1, None), None);
-        assert!(!slowness.is_spared(last + quiet + 1));
+        assert_eq!(slowness.look(last + quiet), quick);
+        assert_eq!(slowness.look(last + quiet + 1), None);
+        assert!(slowness.suspect.is_none());
     }
 }
