@@ -20,6 +20,7 @@ use stele_format::units::{
 };
 
 use crate::compare::{Reference, SegmentFacts, examine};
+use crate::gaps::{Gap, Next};
 use crate::headers::HeaderWalk;
 use crate::line::{fork_of, leaps, line_of};
 use crate::media::length;
@@ -78,6 +79,8 @@ pub struct Log {
     pub members: Option<(Generation, Vec<(DiskId, MemberState)>)>,
     /// Whether records are missing.
     pub lost: bool,
+    /// Where frames should be and nothing is.
+    pub gaps: Vec<Gap>,
     /// Epoch of the last start.
     pub started: Epoch,
     /// Faults in records.
@@ -223,6 +226,7 @@ fn read_with(
         facts.frames = Vec::new();
         all.push(facts);
     }
+    log.miss_end(&expected);
     (log, all)
 }
 
@@ -275,7 +279,16 @@ impl Log {
             }
             // The segment between may lie on disks that are not here.
             let elsewhere = header.previous_segment != expected.after && !pool.is_whole();
-            if !fits && !self.lost && !elsewhere {
+            if header.first_sequence > expected.sequence && !leaps {
+                self.gaps.push(Gap {
+                    first: expected.sequence,
+                    after: expected.after,
+                    next: Some(Next {
+                        segment: facts.segment,
+                        previous: header.previous_segment,
+                    }),
+                });
+            } else if !fits && !self.lost && !elsewhere {
                 let what = "it does not continue the journal segment before it".to_owned();
                 self.segment_fault(facts, what);
             }
@@ -324,6 +337,19 @@ impl Log {
             self.segment_ends.insert(frontier.size(), frontier.clone());
         }
         next
+    }
+
+    /// The journal ends before what is known to have been durable.
+    fn miss_end(&mut self, end: &Start) {
+        // A forced opening gave up what followed, and one that was cut has nothing yet.
+        let same = self.proven.opening() == end.sequence.opening();
+        if same && end.sequence <= self.proven {
+            self.gaps.push(Gap {
+                first: end.sequence,
+                after: end.after,
+                next: None,
+            });
+        }
     }
 
     fn check_seal_tree(&mut self, facts: &SegmentFacts, tree: Option<&Frontier>) {

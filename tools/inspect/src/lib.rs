@@ -9,6 +9,7 @@ pub mod choice;
 pub mod cli;
 pub mod compare;
 pub mod dump;
+pub mod gaps;
 pub mod headers;
 pub mod journal;
 pub mod keystate;

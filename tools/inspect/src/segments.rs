@@ -15,6 +15,7 @@ use stele_format::units::{
 };
 
 use crate::compare::{CopyFacts, Finding, SegmentFacts, examine};
+use crate::gaps;
 use crate::journal::{self, Closed, Log, Nobody, Watch, read_frame_bytes};
 use crate::media::{self, BLOCK, BLOCK_LEN, length};
 use crate::pool::{Pool, Standing};
@@ -39,6 +40,7 @@ pub fn verify_for(
 ) -> bool {
     let mut survey = Survey::of(pool);
     let (mut log, journal) = journal::read(pool, &survey, pause, watch);
+    gaps::look_again(pool, pause, &mut log);
     apply_members(pool, &log, ledger);
     let mut added = leave_out_moved(pool, &mut survey, &log);
     added.extend(add_allocated(pool, &mut survey, &log));
@@ -78,6 +80,7 @@ pub fn verify_for(
         }
         .judge();
     }
+    gaps::report(pool, &log, &all, ledger);
     report_log(pool, &evidence, ledger);
     report_openings(&log, ledger);
     fill_totals(&log, &all, ledger);

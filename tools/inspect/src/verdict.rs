@@ -246,6 +246,15 @@ impl Ledger {
             .any(|d| d.area == Area::Segment && d.frame.is_some() && !d.good_copy)
     }
 
+    /// Whether damage is known somewhere in a segment, or from a frame of it on.
+    #[must_use]
+    pub fn names(&self, segment: SegmentId, from: Option<FrameIndex>) -> bool {
+        self.damage.iter().any(|damage| {
+            let there = from.is_none() || damage.frame >= from;
+            damage.segment == Some(segment) && there
+        })
+    }
+
     /// Whether something given could not be judged.
     #[must_use]
     pub fn has_unjudged(&self) -> bool {
