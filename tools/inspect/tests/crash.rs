@@ -317,6 +317,7 @@ fn a_label_write_cut_short_is_a_note() {
 fn a_label_write_cut_short_over_an_older_label_is_a_note() {
     for stopped in [false, true] {
         let mut older = sample(3);
+        older.committed -= 1;
         while older.generation < 70 {
             older.label(|_| {});
         }
