@@ -13,6 +13,9 @@ use stele_inspect::source::{ReadFault, Source};
 use stele_inspect::verdict::Verdict;
 use support::{DATA, Vault, entry, noise, on_lane, sample};
 
+/// A unit near the end of a disk.
+const FAR_UNIT: u32 = 32;
+
 /// What a vault wrote, in order, on top of what was there.
 struct Film {
     base: Vec<Vec<u8>>,
@@ -90,8 +93,27 @@ fn work(vault: &mut Vault) {
     vault.records(&mut journal, vec![marker]);
 }
 
+/// Two journal segments, one full before the next is begun at a unit far behind.
+fn hurry(vault: &mut Vault) {
+    let mut journal = vault.segments[&3].clone();
+    for unit in [16, FAR_UNIT] {
+        vault.next_unit = unit;
+        let alloc = vault.alloc_next(LaneId::JOURNAL, &[0]);
+        vault.records(&mut journal, vec![alloc]);
+        let seal = vault.seal(&journal);
+        journal = vault.open(LaneId::JOURNAL, &[0], Some(&journal));
+        let note = vault.seal_note(&seal);
+        vault.records(&mut journal, vec![note]);
+    }
+    let marker = vault.marker();
+    vault.records(&mut journal, vec![marker]);
+}
+
 fn film(start: usize, step: usize) -> Arc<Film> {
-    let mut vault = sample(3);
+    film_of(sample(3), work, start, step)
+}
+
+fn film_of(mut vault: Vault, work: fn(&mut Vault), start: usize, step: usize) -> Arc<Film> {
     let base = vault.images.clone();
     vault.writes = Some(Vec::new());
     work(&mut vault);
@@ -133,6 +155,18 @@ fn a_running_vault_is_never_called_damaged() {
     }
 }
 
+#[test]
+fn a_segment_that_was_begun_where_all_was_looked_at_is_not_missing() {
+    let total = {
+        let film = film_of(sample(1), hurry, usize::MAX, 1);
+        watch(&film);
+        film.reads.load(Ordering::Relaxed)
+    };
+    for start in 0..total {
+        watch(&film_of(sample(1), hurry, start, 1));
+    }
+}
+
 fn watch(film: &Arc<Film>) {
     let disk = |disk: usize| {
         let name = format!("{disk}.disk");
@@ -142,7 +176,7 @@ fn watch(film: &Arc<Film>) {
             disk,
         }) as Box<dyn Source>
     };
-    let sources: Vec<Box<dyn Source>> = (0..3).map(disk).collect();
+    let sources: Vec<Box<dyn Source>> = (0..film.base.len()).map(disk).collect();
     let report = stele_inspect::verify(&sources, Duration::ZERO).unwrap();
     let (start, step) = (film.start, film.step);
     assert_eq!(
