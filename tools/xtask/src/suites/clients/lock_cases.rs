@@ -7,13 +7,14 @@ use super::aws::{api, column, field, get, put, refused};
 use super::{Bench, Case};
 use crate::failure::{Outcome, ensure};
 use crate::time::{extended, unix_seconds};
+use serde_json::json;
 
 const BUCKET: &str = "locked-bucket";
 const DEFAULT_BUCKET: &str = "default-bucket";
 const DAY: u64 = 86_400;
 
 /// The checks in order.
-pub const CASES: [Case; 15] = [
+pub const CASES: [Case; 16] = [
     (
         "lock: a bucket for locks is versioned and stays so",
         locked_bucket,
@@ -50,6 +51,10 @@ pub const CASES: [Case; 15] = [
         configuration,
     ),
     ("lock: malformed locks are refused", malformed),
+    (
+        "lock: lifecycle rules come back as they were put",
+        lifecycle,
+    ),
 ];
 
 fn future(days: u64) -> String {
@@ -442,4 +447,36 @@ fn malformed(bench: &Bench) -> Outcome {
         refused(bench, code, &call)?;
     }
     Ok(())
+}
+
+/// Rules of every form, as tools for infrastructure compare them: in their order, and element by element.
+fn lifecycle(bench: &Bench) -> Outcome {
+    let rules = json!([
+        {"ID": "whole", "Filter": {}, "Status": "Enabled",
+         "NoncurrentVersionExpiration": {"NoncurrentDays": 90, "NewerNoncurrentVersions": 3}},
+        {"ID": "old form", "Prefix": "wal/", "Status": "Disabled", "Expiration": {"Days": 30}},
+        {"ID": "uploads", "Filter": {"Prefix": "wal/"}, "Status": "Enabled",
+         "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 2},
+         "Expiration": {"ExpiredObjectDeleteMarker": true}},
+        {"ID": "sized", "Status": "Enabled", "Expiration": {"Days": 365},
+         "Filter": {"And": {"Prefix": "tmp/", "ObjectSizeGreaterThan": 0, "ObjectSizeLessThan": 9}}},
+    ]);
+    let put = ["put-bucket-lifecycle-configuration", "--bucket", BUCKET];
+    let given = json!({"Rules": rules}).to_string();
+    let configuration = ["--lifecycle-configuration", &given];
+    api(bench, &[&put[..], &configuration].concat())?;
+    let get = ["get-bucket-lifecycle-configuration", "--bucket", BUCKET];
+    let kept = api(bench, &get)?;
+    ensure(kept.get("Rules") == Some(&rules), || format!("{kept}"))?;
+    let moving = json!({"Rules": [{"ID": "m", "Filter": {}, "Status": "Enabled",
+        "Transitions": [{"Days": 1, "StorageClass": "GLACIER"}]}]})
+    .to_string();
+    let configuration = ["--lifecycle-configuration", &moving];
+    refused(
+        bench,
+        "NotImplemented",
+        &[&put[..], &configuration].concat(),
+    )?;
+    api(bench, &["delete-bucket-lifecycle", "--bucket", BUCKET])?;
+    refused(bench, "NoSuchLifecycleConfiguration", &get)
 }
