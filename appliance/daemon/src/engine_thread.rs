@@ -283,11 +283,16 @@ impl EngineThread {
     /// Works until the engine has stopped, or must be started again.
     fn serve(&mut self, waker: &Waker) {
         while !self.engine.is_stopped() && (self.stopping || !self.must_start_again()) {
-            let worked = linger(|| self.round(waker).then_some(())).is_some();
+            let worked = self.round(waker) || self.engine.expects_soon() && self.lingered(waker);
             if !worked && !self.engine.is_stopped() {
                 std::thread::park_timeout(self.sleep());
             }
         }
+    }
+
+    /// Looks for work a little longer; whether there was some.
+    fn lingered(&mut self, waker: &Waker) -> bool {
+        linger(|| self.round(waker).then_some(())).is_some()
     }
 
     /// The last thing: where the log ended is kept with the keys.

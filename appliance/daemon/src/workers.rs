@@ -7,8 +7,9 @@ use std::collections::VecDeque;
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Instant;
 
-use stele_device::linger::linger;
+use stele_device::linger::{is_long, linger};
 use stele_store::index::{IndexReply, IndexRequest, IndexStore};
 use stele_store::job::{Job, JobDone};
 use stele_store::keys::chunk::{AwsLc, BulkAead};
@@ -144,16 +145,22 @@ impl<Question, Reply> Clone for Bench<Question, Reply> {
 }
 
 impl<Question, Reply> Bench<Question, Reply> {
+    /// The next question; none once the engine thread is gone.
+    fn next(&self, lingers: bool) -> Option<Question> {
+        let take = self.take.lock().unwrap_or_else(PoisonError::into_inner);
+        let look = || take.try_recv().ok();
+        let soon = if lingers { linger(look) } else { None };
+        soon.or_else(|| take.recv().ok())
+    }
+
     /// Works until the engine thread is gone.
     fn work(&self, bell: &Bell, mut answer: impl FnMut(Question) -> Reply) {
-        loop {
-            let take = self.take.lock().unwrap_or_else(PoisonError::into_inner);
-            let soon = linger(|| take.try_recv().ok());
-            let Some(question) = soon.or_else(|| take.recv().ok()) else {
-                return;
-            };
-            drop(take);
-            if self.give.send(answer(question)).is_err() {
+        let mut lingers = true;
+        while let Some(question) = self.next(lingers) {
+            let begun = Instant::now();
+            let answered = answer(question);
+            lingers = !is_long(begun.elapsed());
+            if self.give.send(answered).is_err() {
                 return;
             }
             bell.ring();

@@ -27,6 +27,10 @@ pub const IO_THREADS_PER_DISK: usize = 4;
 /// How often a thread that has just had work looks for more before it sleeps. A look and a yield take
 /// less than a microsecond where nobody else wants to run.
 pub const LOOKS_BEFORE_SLEEP: u32 = 100;
+/// Work that took this long is followed by sleep at once.
+pub const LONG_WORK_US: u64 = 100;
+/// How long who waits for one disk alone looks before it sleeps: somewhat longer than a fast one takes to flush.
+pub const WAIT_LINGER_US: u64 = 150;
 
 /// Reads and writes of one disk that its ring has in flight; the rest waits in a queue.
 pub const RING_DEPTH: usize = 4;

@@ -10,13 +10,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{JoinHandle, Thread};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use stele_device::area::Area;
 use stele_device::buffer::Pool;
 use stele_device::clock::Clock;
 use stele_device::disk::{Disk, DiskError, Waker};
-use stele_device::linger::linger;
+use stele_device::linger::{is_long, linger};
 use stele_device::linux::area::FileArea;
 use stele_device::linux::clock::SystemClock;
 use stele_device::linux::disk::{FileDisk, OpenMode, Wishes};
@@ -213,14 +213,19 @@ impl<Question: Send + 'static, Reply: Send + 'static> Crew<Question, Reply> {
         let threads = works.into_iter().map(|mut work| {
             let (take, give, asker) = (Arc::clone(&take), give.clone(), asker.clone());
             std::thread::spawn(move || {
+                let mut lingers = true;
                 loop {
                     let take = take.lock().unwrap_or_else(PoisonError::into_inner);
-                    let soon = linger(|| take.try_recv().ok());
+                    let look = || take.try_recv().ok();
+                    let soon = if lingers { linger(look) } else { None };
                     let Some(question) = soon.or_else(|| take.recv().ok()) else {
                         return;
                     };
                     drop(take);
-                    if give.send(work(question)).is_err() {
+                    let begun = Instant::now();
+                    let answered = work(question);
+                    lingers = !is_long(begun.elapsed());
+                    if give.send(answered).is_err() {
                         return;
                     }
                     asker.unpark();
@@ -335,7 +340,8 @@ impl Vault {
     /// One round: everything that has ended, then everything that is to be done. Sleeps when there
     /// was neither.
     pub fn turn(&mut self) {
-        let worked = linger(|| self.round().then_some(())).is_some();
+        let lingers = self.engine.expects_soon();
+        let worked = self.round() || lingers && linger(|| self.round().then_some(())).is_some();
         if !worked && self.replies.is_empty() {
             std::thread::park_timeout(Duration::from_millis(TICK_MS));
         }

@@ -501,6 +501,13 @@ impl Engine {
             && !self.committing
     }
 
+    /// Whether an answer is on its way that takes no longer than to be woken does: a frame's flush on a fast disk,
+    /// or the index. What else the engine waits for, as bulk writes and clients, takes long enough to sleep.
+    #[must_use]
+    pub fn expects_soon(&self) -> bool {
+        self.journal.flying().is_some() || !self.queries.is_empty()
+    }
+
     /// The secret of a client key.
     #[must_use]
     pub fn client_secret(&self, key_id: &str) -> zeroize::Zeroizing<String> {

@@ -7,14 +7,15 @@ use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex, OnceLock};
+use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::fcntl::{FallocateFlags, fallocate};
 
 use crate::buffer::{Buffer, BufferMut, Pool};
 use crate::disk::{DiskError, Done, Op, OpId, OpKind, Waker};
-use crate::limits::POOLED_READ_BYTES_MIN;
-use crate::linger::linger;
+use crate::limits::{POOLED_READ_BYTES_MIN, WAIT_LINGER_US};
+use crate::linger::{linger, linger_for};
 use crate::linux::open::disk_error;
 use crate::sync::{lock, wait};
 
@@ -119,7 +120,7 @@ impl Shared {
     /// The completions there are, sleeping until there is one.
     pub(super) fn wait_done(&self) -> Vec<Done> {
         let there = || Some(self.take_done()).filter(|done| !done.is_empty());
-        if let Some(done) = linger(there) {
+        if let Some(done) = linger_for(Duration::from_micros(WAIT_LINGER_US), there) {
             return done;
         }
         let mut done = lock(&self.done);
