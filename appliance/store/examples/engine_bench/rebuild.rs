@@ -2,9 +2,9 @@
 
 use std::time::Instant;
 
-use stele_store::engine::Engine;
 use stele_store::heal::schedule::Due;
 use stele_store::pool::MemberState;
+use stele_store::status::DiskStatus;
 
 use crate::scrub::{fill, healing_at_once};
 use crate::vault::Plan;
@@ -31,16 +31,14 @@ pub fn run(order: &Order) -> Outcome<()> {
         let started = Instant::now();
         vault.replace(3, &lost, plan.disk_bytes)?;
         let mut written = 0;
-        let active = |engine: &Engine| {
-            let status = engine.status();
-            status
-                .disks
-                .iter()
-                .all(|disk| disk.state == MemberState::Active)
-        };
-        while !active(&vault.engine) {
-            if let Some((_, progress)) = vault.engine.status().heal.fill {
+        loop {
+            let status = vault.engine.status();
+            if let Some((_, progress)) = status.heal.fill {
                 written = written.max(progress.bytes_written);
+            }
+            let active = |disk: &DiskStatus| disk.state == MemberState::Active;
+            if status.disks.iter().all(active) {
+                break;
             }
             vault.turn();
         }
@@ -48,14 +46,9 @@ pub fn run(order: &Order) -> Outcome<()> {
         sample("rebuild", "MiB/s", mib(written) / elapsed.as_secs_f64());
         sample("bytes rebuilt", "MiB", mib(written));
         vault.stop();
-        let bytes = written >> 20 << 20;
-        let copy = order.directory.join("copy");
-        let rate = bare_copy(
-            &plan.disk_path(1),
-            plan.geometry(1).extents_offset().get(),
-            bytes,
-            &copy,
-        )?;
+        let sources = [plan.disk_path(0), plan.disk_path(1)];
+        let pieces = usize::try_from(written >> 20)?;
+        let rate = bare_copy(&sources, pieces, &order.directory.join("copy"))?;
         sample("bare copy", "MiB/s", rate);
     }
     Ok(())
