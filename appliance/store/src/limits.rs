@@ -73,7 +73,7 @@ pub const SNAPSHOT_RECORD_COUNT: u64 = 1_000;
 pub const SNAPSHOT_JOURNAL_BYTES: u64 = 1 << 30;
 /// Segments begun after which a snapshot is taken: those that no snapshot knows are read one by one at
 /// a start. The same number of them, read at a start, makes that start take one at once.
-pub const SNAPSHOT_SEGMENT_COUNT: u64 = 64;
+pub const SNAPSHOT_SEGMENT_COUNT: u64 = 32;
 /// Times in a row an index is made anew and filled from the journal before its disks are given up.
 pub const INDEX_ATTEMPT_COUNT_MAX: u32 = 3;
 /// Smallest part other than the last, as S3 has it.
