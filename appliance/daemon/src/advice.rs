@@ -74,6 +74,17 @@ impl<'a> Commands<'a> {
         }
     }
 
+    /// What to do about a vault that can only be read, whatever people sign.
+    pub fn make_another(&self) -> NextStep {
+        NextStep {
+            disk: None,
+            what: "nobody can force it open: unless a disk turns up that has what is missing, keep it to read from, and \
+                   make another vault for what comes and what is needed of this one"
+                .to_owned(),
+            command: "stele create DIRECTORY".to_owned(),
+        }
+    }
+
     /// Shows its disks.
     pub fn list(&self) -> String {
         format!("stele disk list --vault {}", word(self.vault))

@@ -85,6 +85,7 @@ pub fn live_status(engine: &EngineStatus, place: &Place) -> Status {
     let commands = Commands::new(&place.directory).asked_by_people(engine.founded);
     let mut next = commands.next(&disks, engine.read_only.is_some());
     next.extend(may_be_forced(engine).then(|| commands.last_resort()));
+    next.extend(has_hole(engine).then(|| commands.make_another()));
     Status {
         serving: true,
         process: Some(std::process::id()),
@@ -145,9 +146,12 @@ pub fn live_status(engine: &EngineStatus, place: &Place) -> Status {
 /// Whether the vault is only read because of what is missing, so that two people could go on without it.
 fn may_be_forced(engine: &EngineStatus) -> bool {
     match &engine.read_only {
-        Some(ReadOnlyReason::TooFewDisks { .. } | ReadOnlyReason::JournalDamaged { .. }) => true,
         Some(
-            ReadOnlyReason::Full
+            ReadOnlyReason::TooFewDisks { .. } | ReadOnlyReason::JournalDamaged { hole: false, .. },
+        ) => true,
+        Some(
+            ReadOnlyReason::JournalDamaged { hole: true, .. }
+            | ReadOnlyReason::Full
             | ReadOnlyReason::NumbersUsedUp
             | ReadOnlyReason::NewerFormat
             | ReadOnlyReason::Alone { .. }
@@ -155,6 +159,14 @@ fn may_be_forced(engine: &EngineStatus) -> bool {
         )
         | None => false,
     }
+}
+
+/// Whether records are lost in front of others: such a vault is only read.
+fn has_hole(engine: &EngineStatus) -> bool {
+    matches!(
+        engine.read_only,
+        Some(ReadOnlyReason::JournalDamaged { hole: true, .. })
+    )
 }
 
 /// How far the wall clock is ahead of compliance time, which stood still while the vault was off.

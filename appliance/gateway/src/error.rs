@@ -106,7 +106,8 @@ fn code(refusal: &Refusal) -> S3ErrorCode {
         Refusal::MetadataTooLarge { .. } => S3ErrorCode::MetadataTooLarge,
         // Clients wait and try again: a full vault may be given disks or a list of what has expired.
         Refusal::Busy | Refusal::TooFast | Refusal::Full => S3ErrorCode::SlowDown,
-        Refusal::ReadOnly(_) | Refusal::Rebuilding | Refusal::Stopping => {
+        // Not 404: a client would take that for what became of it.
+        Refusal::MayBeLost(_) | Refusal::ReadOnly(_) | Refusal::Rebuilding | Refusal::Stopping => {
             S3ErrorCode::ServiceUnavailable
         }
         // Not 503: that would say that nothing was done.
@@ -336,6 +337,11 @@ mod tests {
         check(Refusal::Full, 503, "SlowDown");
         check(
             Refusal::ReadOnly("two disks are missing".into()),
+            503,
+            "ServiceUnavailable",
+        );
+        check(
+            Refusal::MayBeLost("journal bytes are missing".into()),
             503,
             "ServiceUnavailable",
         );

@@ -189,6 +189,9 @@ pub enum Refusal {
     /// The pool accepts no writes now.
     #[error("the vault is read-only: {0}")]
     ReadOnly(String),
+    /// The vault has no such thing, and lacks records of its log: it may have been acknowledged.
+    #[error("there is no such thing in what the vault can read, but it may be lost: {0}")]
+    MayBeLost(String),
     /// The vault is being started again, as when its index is made anew.
     #[error("the vault is being started again; try again")]
     Rebuilding,

@@ -24,6 +24,9 @@ pub enum Refusal {
     /// No such version.
     #[error("no such version")]
     NoSuchVersion,
+    /// It is not here, and the vault lacks records of its log: nobody knows whether it was acknowledged.
+    #[error("there is no such thing in what the vault can read, but it may be lost: {0}")]
+    MayBeLost(ReadOnlyReason),
     /// The version is a delete marker.
     #[error("the version is a delete marker")]
     IsMarker {
@@ -264,13 +267,17 @@ pub enum ReadOnlyReason {
     },
     /// Committed journal bytes are unreadable on every present disk.
     #[error(
-        "journal bytes of segment {segment} from byte {offset} are damaged or missing on every present disk; plug in {missing}"
+        "journal bytes of segment {segment} from byte {offset} are damaged or missing on every present disk{}; {}",
+        behind(*hole),
+        source(missing)
     )]
     JournalDamaged {
         /// Segment.
         segment: u64,
         /// Offset.
         offset: u64,
+        /// Whether records behind them were read: then the vault cannot be forced open without them.
+        hole: bool,
         /// Names of missing disks.
         missing: String,
     },
@@ -298,11 +305,50 @@ pub enum ReadOnlyReason {
     LookedAt,
 }
 
+impl Refusal {
+    /// Whether it says that something does not exist.
+    pub(crate) fn is_absence(&self) -> bool {
+        matches!(
+            self,
+            Refusal::NoSuchBucket
+                | Refusal::NoSuchKey { .. }
+                | Refusal::NoSuchVersion
+                | Refusal::NoSuchUpload
+        )
+    }
+}
+
+impl ReadOnlyReason {
+    /// Whether a vault that opens so may lack records that were acknowledged.
+    pub(crate) fn lacks_records(&self) -> bool {
+        matches!(
+            self,
+            ReadOnlyReason::JournalDamaged { .. } | ReadOnlyReason::TooFewDisks { .. }
+        )
+    }
+}
+
 /// What would help where too few disks take writes.
 fn wish(missing: &str, idle: &str) -> String {
     match (missing, idle) {
         ("none", idle) if !idle.is_empty() => format!("none is missing, but {idle}"),
         _ => format!("plug in {missing}"),
+    }
+}
+
+fn behind(hole: bool) -> &'static str {
+    if hole {
+        ", and records behind them can be read"
+    } else {
+        ""
+    }
+}
+
+/// Which disks could have what is missing.
+fn source(missing: &str) -> String {
+    match missing {
+        "none" => "no disk of the vault is away that could have them".to_owned(),
+        missing => format!("plug in {missing}"),
     }
 }
 

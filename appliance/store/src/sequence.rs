@@ -46,6 +46,11 @@ impl Default for LogHead {
 }
 
 impl LogHead {
+    /// Whether records are missing in front of some that were read: behind them the tree is not known.
+    pub(crate) fn has_hole(&self) -> bool {
+        self.next.get() != self.frontier.size()
+    }
+
     /// Takes the next record's header into chain and tree.
     pub fn push(&mut self, header: &[u8]) {
         self.previous = Digest::chain(header);

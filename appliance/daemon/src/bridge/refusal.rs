@@ -35,6 +35,7 @@ pub fn to_gateway(refusal: Refusal) -> gateway::Refusal {
         Refusal::Busy => gateway::Refusal::Busy,
         Refusal::Full => gateway::Refusal::Full,
         Refusal::ReadOnly(reason) => gateway::Refusal::ReadOnly(reason.to_string()),
+        Refusal::MayBeLost(reason) => gateway::Refusal::MayBeLost(reason.to_string()),
         Refusal::Rebuilding => gateway::Refusal::Rebuilding,
         Refusal::Undecided => gateway::Refusal::Unanswered,
         Refusal::Damaged { segment, place } => gateway::Refusal::Damaged {

@@ -244,6 +244,8 @@ pub struct Engine {
     pub(crate) queries: BTreeMap<QueryId, QueryFor>,
     pub(crate) next_number: u64,
     pub(crate) read_only: Option<ReadOnlyReason>,
+    /// Why the log may be longer than what the start could read of it.
+    pub(crate) lacks_records: Option<ReadOnlyReason>,
     pub(crate) committing: bool,
     pub(crate) committed: bool,
     pub(crate) snapshot_rows: usize,
@@ -390,6 +392,10 @@ impl Engine {
             tickets: BTreeMap::new(),
             queries: BTreeMap::new(),
             next_number: 0,
+            lacks_records: parts
+                .read_only
+                .clone()
+                .filter(ReadOnlyReason::lacks_records),
             read_only: parts.read_only,
             committing: false,
             committed: false,

@@ -648,8 +648,18 @@ impl Engine {
         if pending.outstanding > 0 {
             self.forget_fetches(id);
         }
+        let result = result.map_err(|refusal| self.doubt(refusal));
         self.io.reply(id, result);
         self.ready.extend(self.admission.release(id));
+    }
+
+    /// A vault that lacks records of its log does not say of anything that it does not exist: clients would take that
+    /// for what became of it.
+    fn doubt(&self, refusal: Refusal) -> Refusal {
+        match &self.lacks_records {
+            Some(why) if refusal.is_absence() => Refusal::MayBeLost(why.clone()),
+            _ => refusal,
+        }
     }
 
     /// Whether any request has records in the journal that are not applied yet.

@@ -181,7 +181,7 @@ pub(super) fn outlook(
     desk: &Desk,
 ) -> Result<Outlook, ForcedRefusal> {
     let log = &replayed.position.log;
-    if log.next.get() != log.frontier.size() {
+    if log.has_hole() {
         return Err(ForcedRefusal::Hole);
     }
     if !labels.may_write || replayed.newer {

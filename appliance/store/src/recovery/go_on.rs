@@ -158,6 +158,7 @@ fn refusal(
         Some(stuck) => Some(ReadOnlyReason::JournalDamaged {
             segment: stuck.segment.get(),
             offset: stuck.offset,
+            hole: replayed.position.log.has_hole(),
             missing: pool.missing_names(),
         }),
         None if !has_numbers(pool, beginning) => Some(ReadOnlyReason::NumbersUsedUp),

@@ -351,6 +351,7 @@ pub fn kind(refusal: &Refusal) -> &'static str {
         Refusal::Busy => "Busy",
         Refusal::Full => "Full",
         Refusal::ReadOnly(_) => "ReadOnly",
+        Refusal::MayBeLost(_) => "MayBeLost",
         Refusal::Rebuilding => "Rebuilding",
         Refusal::Undecided => "Undecided",
         Refusal::Damaged { .. } => "Damaged",

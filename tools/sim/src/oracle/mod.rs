@@ -227,6 +227,11 @@ impl Oracle {
                 context.report.refused += 1;
                 self.lenient
             }
+            // A vault that takes writes lacks nothing.
+            "MayBeLost" => {
+                context.report.refused += 1;
+                self.lenient || !self.must_serve
+            }
             _ if self.is_official(&asked, times).is_some_and(|may| may) => true,
             "NoSuchStream" => self.full || self.read_only || self.lenient,
             _ => self.is_blind() || rules::judge(&self.model, &asked, times).allows(name),

@@ -88,6 +88,10 @@ fn refusals_keep_their_meaning_and_numbers() {
         store::Refusal::ReadOnly(store::ReadOnlyReason::NewerFormat),
         gateway::Refusal::ReadOnly(store::ReadOnlyReason::NewerFormat.to_string()),
     );
+    check(
+        store::Refusal::MayBeLost(store::ReadOnlyReason::NewerFormat),
+        gateway::Refusal::MayBeLost(store::ReadOnlyReason::NewerFormat.to_string()),
+    );
     let marker = Some(version());
     check(
         store::Refusal::NoSuchKey { marker },
