@@ -1,4 +1,4 @@
-//! What happens to the clocks, in the log.
+//! The clocks of the engine, and what happens to them in the log.
 
 use stele_format::label::VaultFlags;
 use stele_format::record::{Body, ClockEvent, ClockEventKind, RecordType};
@@ -8,9 +8,28 @@ use super::Engine;
 use super::commands::{After, Facts, Outcome};
 use crate::draft::{Draft, Origin};
 use crate::policy::limits::CLOCK_ADVANCE_MS_MAX;
+use crate::policy::{EffectiveTime, effective_time};
 use crate::request::Refusal;
 
 impl Engine {
+    /// The compliance clock as it was at the last step.
+    #[must_use]
+    pub fn compliance(&self) -> UnixMillis {
+        self.clock.latest()
+    }
+
+    pub(crate) fn time(&self) -> EffectiveTime {
+        let compliance = self.clock.latest();
+        // Where compliance time is set forward for tests, the machine's clock cannot follow: it counts as one
+        // that did.
+        let wall = if self.is_clock_simulated() {
+            self.now.wall.max(compliance)
+        } else {
+            self.now.wall
+        };
+        effective_time(compliance, wall)
+    }
+
     /// Records when the wall clock leaves the span around compliance time in which it counts, and when it comes back.
     pub(super) fn watch_clocks(&mut self) {
         self.watch_drift();

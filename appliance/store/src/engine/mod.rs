@@ -62,8 +62,8 @@ use crate::keys::chunk::BulkAead;
 use crate::keys::state::KeyState;
 use crate::labels::LabelUpdate;
 use crate::lane::{Lane, LaneContext, LaneEvent};
+use crate::policy::ComplianceClock;
 use crate::policy::limits::WALL_MS_MAX;
-use crate::policy::{ComplianceClock, EffectiveTime, effective_time};
 use crate::pool::Pool;
 use crate::receipts::LogSigner;
 use crate::request::{Answer, ReadOnlyReason, Refusal, Request, RequestId, StreamId};
@@ -518,24 +518,6 @@ impl Engine {
     #[must_use]
     pub fn client_secret(&self, key_id: &str) -> zeroize::Zeroizing<String> {
         self.keys.client_secret(key_id, 1)
-    }
-
-    /// The compliance clock as it was at the last step.
-    #[must_use]
-    pub fn compliance(&self) -> UnixMillis {
-        self.clock.latest()
-    }
-
-    pub(crate) fn time(&self) -> EffectiveTime {
-        let compliance = self.clock.latest();
-        // Where compliance time is set forward for tests, the machine's clock cannot follow: it counts as one
-        // that did.
-        let wall = if self.is_clock_simulated() {
-            self.now.wall.max(compliance)
-        } else {
-            self.now.wall
-        };
-        effective_time(compliance, wall)
     }
 
     pub(crate) fn number(&mut self) -> u64 {
