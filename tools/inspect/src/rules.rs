@@ -16,8 +16,9 @@
 //! | journal | not proven, changed, no copy has it, and so many are blank or torn that it was flushed on no quorum | unfinished write |
 //! | journal | not proven, changed, no copy has it otherwise | damage |
 //! | data | closed by a SEAL record, or cited by a record | damage |
+//! | data | torn, no copy has it, and a lost chunk may have lain there | damage |
 //! | data | blank or torn otherwise | unfinished write |
-//! | data | changed, and another copy has it, frames follow, or a cited chunk is lost | damage |
+//! | data | changed, and another copy has it, frames follow, or a lost chunk may have lain there | damage |
 //! | data | changed otherwise | unfinished write |
 
 use crate::scan::Class;
@@ -64,7 +65,7 @@ pub struct Case {
     pub clean_stop: bool,
     /// A record cites the frame's payload (data lanes).
     pub cited: bool,
-    /// Some cited chunk is on no present disk (data lanes).
+    /// A cited chunk that is on no present disk may have lain there (data lanes).
     pub chunks_lost: bool,
 }
 

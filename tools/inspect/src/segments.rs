@@ -23,6 +23,7 @@ use crate::rules::{Case, Ending, Meaning, judge};
 use crate::scan::Class;
 use crate::seal::SealFault;
 use crate::survey::{CopyAt, Header, Survey, extent_of};
+use crate::ties::LostIn;
 use crate::verdict::{Area, Damage, DiskState, Ledger};
 
 /// Verifies all segments of the pool and enters the result.
@@ -232,7 +233,7 @@ fn tie_frames(pool: &Pool<'_>, facts: &mut SegmentFacts, log: &mut Log) {
 struct Evidence<'a> {
     log: &'a Log,
     clean_stop: Option<Epoch>,
-    chunks_lost: bool,
+    lost_in: LostIn,
     /// Last journal frame that verifies on each disk.
     last_on_disk: HashMap<usize, Sequence>,
 }
@@ -250,7 +251,7 @@ impl<'a> Evidence<'a> {
         Self {
             log,
             clean_stop: pool.stopped_clean(),
-            chunks_lost: !log.citations.lost().is_empty(),
+            lost_in: log.citations.lost_in(),
             last_on_disk,
         }
     }
@@ -414,7 +415,10 @@ impl SegmentJudge<'_> {
             cited: finding
                 .payload
                 .is_some_and(|payload| log.citations.is_cited(payload)),
-            chunks_lost: self.evidence.chunks_lost,
+            chunks_lost: self
+                .evidence
+                .lost_in
+                .may_be_at(self.facts.segment, finding.payload),
         })
     }
 

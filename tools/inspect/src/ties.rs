@@ -28,6 +28,42 @@ struct Citation {
     span: SegmentSpan,
 }
 
+/// Where chunks that were not found may have lain.
+#[derive(Debug, Default)]
+pub struct LostIn {
+    /// What any of them may have lain in, ascending, none overlapping.
+    spans: Vec<SegmentSpan>,
+    /// The same of lists: what one of them cites is not known.
+    of_lists: Vec<SegmentSpan>,
+}
+
+impl LostIn {
+    /// Whether one of them may have lain in a place whose own header names this payload, which no record cites.
+    #[must_use]
+    pub fn may_be_at(&self, segment: SegmentId, payload: Option<Digest>) -> bool {
+        let spans = match payload {
+            Some(_) => &self.of_lists,
+            None => &self.spans,
+        };
+        let begun = spans.partition_point(|span| span.first() <= segment);
+        let last = spans[..begun].last();
+        last.is_some_and(|span| span.contains(segment))
+    }
+}
+
+/// Spans laid over each other.
+fn united(mut spans: Vec<SegmentSpan>) -> Vec<SegmentSpan> {
+    spans.sort_unstable_by_key(|span| span.first());
+    spans.dedup_by(|next, span| {
+        let meets = span.contains(next.first());
+        if meets {
+            *span = span.join(*next);
+        }
+        meets
+    });
+    spans
+}
+
 /// Every chunk that records cite, and which of them were found.
 #[derive(Debug, Default)]
 pub struct Citations {
@@ -140,6 +176,17 @@ impl Citations {
         lost
     }
 
+    /// Where those that were not found may have lain: nowhere but between the segments that their records name.
+    #[must_use]
+    pub fn lost_in(&self) -> LostIn {
+        let lost = || self.cited.values().filter(|citation| !citation.found);
+        let lists = lost().filter(|citation| citation.list);
+        LostIn {
+            spans: united(lost().map(|citation| citation.span).collect()),
+            of_lists: united(lists.map(|citation| citation.span).collect()),
+        }
+    }
+
     /// Citing frames that state another length than the stored bytes have.
     #[must_use]
     pub fn wrong_lengths(&self) -> Vec<CitedBy> {
@@ -208,5 +255,32 @@ mod tests {
         assert_eq!(ties.lost(), vec![(BY, 2)]);
         ties.give_up(&[SegmentId::new(2)].into());
         assert_eq!(ties.lost(), vec![]);
+    }
+
+    #[test]
+    fn what_is_lost_lay_where_its_record_says_and_under_its_own_name() {
+        let span = |first, last| SegmentSpan::new(SegmentId::new(first), SegmentId::new(last));
+        let mut ties = Citations::default();
+        for (name, kind, span) in [
+            ("a", EntryKind::Chunk, span(7, 9)),
+            ("b", EntryKind::Chunk, span(2, 3)),
+            ("c", EntryKind::Chunk, span(3, 5)),
+            ("d", EntryKind::Chunk, span(2, 2)),
+            ("found", EntryKind::Chunk, span(11, 11)),
+            ("list", EntryKind::ClearList, span(8, 8)),
+        ] {
+            ties.cite(&entry(kind, name), BY, span.unwrap());
+        }
+        ties.found(Digest::of(b"found"), 100);
+        let lost = ties.lost_in();
+        let other = Some(Digest::of(b"cited by nobody"));
+        for segment in 1..13 {
+            let (lies, id) = (
+                [2, 3, 4, 5, 7, 8, 9].contains(&segment),
+                SegmentId::new(segment),
+            );
+            assert_eq!(lost.may_be_at(id, None), lies, "{segment}");
+            assert_eq!(lost.may_be_at(id, other), segment == 8, "{segment}");
+        }
     }
 }

@@ -3,8 +3,8 @@
 mod support;
 
 use stele_format::label::{DynamicLabel, LabelCopy, LabelPhase, MemberState};
-use stele_format::record::{Abandoned, EntryKind};
-use stele_format::units::{ByteOffset, Epoch, LaneId, Sequence, UnitCount};
+use stele_format::record::{Abandoned, EntryKind, Placement, SegmentSpan};
+use stele_format::units::{ByteOffset, Epoch, LaneId, SegmentId, Sequence, UnitCount};
 use stele_inspect::verdict::{Area, DiskState};
 use support::check::{blank, check, frame, segment};
 use support::{DATA, Open, UNIT, Vault, entry, geometry, noise, on_lane, sample};
@@ -285,6 +285,39 @@ fn uncited_data_at_the_end_of_an_open_segment_is_no_damage() {
         &rotten,
         &[frame(0, 4, 3)],
     );
+}
+
+#[test]
+fn a_write_cut_short_is_taken_for_a_lost_chunk_only_where_that_may_have_lain() {
+    let mut vault = sample(3);
+    let mut data = vault.segments[&4].clone();
+    vault.frame(&mut data, &noise(20_000, 300), 0, false);
+    let (header, payload) = ((0, 512), (4096, 1024));
+    let elsewhere = Placement::DataLane(SegmentSpan::of(SegmentId::new(2)));
+    let (chunk, list) = (EntryKind::Chunk, EntryKind::ClearList);
+    let (at_record, at_write) = (vec![frame(0, 3, 4)], vec![frame(0, 4, 2), frame(1, 4, 2)]);
+    for (name, lost, placement, cut, expected) in [
+        (
+            "its header names another",
+            chunk,
+            on_lane(),
+            payload,
+            &at_record,
+        ),
+        ("it may be it", chunk, on_lane(), header, &at_write),
+        ("it lies elsewhere", chunk, elsewhere, header, &at_record),
+        ("a list may name it", list, on_lane(), payload, &at_write),
+        ("a list elsewhere", list, elsewhere, payload, &at_record),
+    ] {
+        let mut torn = vault.clone();
+        let mut journal = torn.segments[&3].clone();
+        let commit = torn.commit(0, placement, &[entry(lost, &noise(8000, 1234))]);
+        torn.records(&mut journal, vec![commit]);
+        for disk in [0, 1] {
+            blank(&mut torn, disk, data.frame_at(2) + cut.0, cut.1);
+        }
+        check(name, &torn, expected);
+    }
 }
 
 #[test]
