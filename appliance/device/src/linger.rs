@@ -2,8 +2,8 @@
 //!
 //! To be woken by another thread takes as long as a fast disk takes to flush, and the way of a commit
 //! wakes six threads. One that lingers finds its next work by itself, and its asker is spared the system
-//! call; it gives its processor to whoever else wants to run after each look. Whoever does long work
-//! sleeps at once: what it is asked next takes longer than a wake, and the looks would only cost.
+//! call; it gives its processor to whoever else wants to run after each look. A worker sleeps
+//! at once after long work: what it is asked next takes longer than a wake, and the looks would only cost.
 
 use std::time::{Duration, Instant};
 

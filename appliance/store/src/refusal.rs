@@ -269,7 +269,7 @@ pub enum ReadOnlyReason {
     #[error(
         "journal bytes of segment {segment} from byte {offset} are damaged or missing on every present disk{}; {}",
         behind(*hole),
-        source(missing)
+        wish(missing, idle)
     )]
     JournalDamaged {
         /// Segment.
@@ -280,6 +280,8 @@ pub enum ReadOnlyReason {
         hole: bool,
         /// Names of missing disks.
         missing: String,
+        /// Those that are here and do not take part, with what each lacks; empty for none.
+        idle: String,
     },
     /// No unit is left for the segment a new epoch needs.
     #[error(
@@ -318,20 +320,11 @@ impl Refusal {
     }
 }
 
-impl ReadOnlyReason {
-    /// Whether a vault that opens so may lack records that were acknowledged.
-    pub(crate) fn lacks_records(&self) -> bool {
-        matches!(
-            self,
-            ReadOnlyReason::JournalDamaged { .. } | ReadOnlyReason::TooFewDisks { .. }
-        )
-    }
-}
-
-/// What would help where too few disks take writes.
+/// What would help where disks are lacking.
 fn wish(missing: &str, idle: &str) -> String {
     match (missing, idle) {
-        ("none", idle) if !idle.is_empty() => format!("none is missing, but {idle}"),
+        ("none", "") => "no disk of the vault is away that would help".to_owned(),
+        ("none", idle) => format!("none is missing, but {idle}"),
         _ => format!("plug in {missing}"),
     }
 }
@@ -341,14 +334,6 @@ fn behind(hole: bool) -> &'static str {
         ", and records behind them can be read"
     } else {
         ""
-    }
-}
-
-/// Which disks could have what is missing.
-fn source(missing: &str) -> String {
-    match missing {
-        "none" => "no disk of the vault is away that could have them".to_owned(),
-        missing => format!("plug in {missing}"),
     }
 }
 

@@ -66,7 +66,10 @@ fn written_pieces(file: &Path) -> Outcome<Vec<u64>> {
     };
     let (mut pieces, mut at) = (Vec::new(), 0);
     while let Some(data) = seek(at, Whence::SeekData)? {
-        at = seek(data, Whence::SeekHole)?.unwrap_or(data);
+        let Some(hole) = seek(data, Whence::SeekHole)? else {
+            break;
+        };
+        at = hole;
         let count = usize::try_from(at - data)? / MIB;
         let data = u64::try_from(data)?;
         pieces.extend((0..count as u64).map(|piece| data + (piece << 20)));

@@ -334,6 +334,8 @@ pub(crate) struct Parts {
     pub(crate) snapshot_wanted: bool,
     pub(crate) cutoffs: Vec<stele_format::label::EpochCutoff>,
     pub(crate) read_only: Option<ReadOnlyReason>,
+    /// Whether the log may be longer than what the start could read of it.
+    pub(crate) lacks_records: bool,
     pub(crate) index_usage: crate::index::IndexUsage,
     pub(crate) heal_plan: HealPlan,
     pub(crate) ahead_bytes: u64,
@@ -392,10 +394,7 @@ impl Engine {
             tickets: BTreeMap::new(),
             queries: BTreeMap::new(),
             next_number: 0,
-            lacks_records: parts
-                .read_only
-                .clone()
-                .filter(ReadOnlyReason::lacks_records),
+            lacks_records: parts.read_only.clone().filter(|_| parts.lacks_records),
             read_only: parts.read_only,
             committing: false,
             committed: false,

@@ -113,7 +113,7 @@ impl Engine {
             Ok(claim) => claim,
             Err(refusal) => {
                 self.note_refusal_of(&asker, &command, &refusal);
-                return self.io.reply(id, Err(refusal));
+                return self.io.reply(id, Err(self.doubt(refusal)));
             }
         };
         let mut random = [[0; 16]; 2];

@@ -23,6 +23,8 @@ use crate::segment::units_to_seal;
 pub(super) struct Begun {
     pub(super) journal: Journal,
     pub(super) read_only: Option<ReadOnlyReason>,
+    /// Whether records may have been acknowledged that were not read.
+    pub(super) lacks_records: bool,
 }
 
 /// Repairs and opens a new epoch, or says why the vault is only read.
@@ -42,6 +44,7 @@ pub(super) fn go_on(
         return Ok(Begun {
             journal: idle_journal(opening, replayed),
             read_only: Some(read_only),
+            lacks_records: lacks_records(opening.pool, replayed, &beginning),
         });
     }
     head::not_shorter(opening.keys, replayed, opening.pool, stated)?;
@@ -50,10 +53,13 @@ pub(super) fn go_on(
         Ok(journal) => Begun {
             journal,
             read_only: None,
+            lacks_records: false,
         },
+        // There were enough disks to read all.
         Err(beginning) => Begun {
             journal: idle_journal(opening, replayed),
             read_only: too_few(opening.pool, &beginning).or(Some(ReadOnlyReason::Full)),
+            lacks_records: false,
         },
     })
 }
@@ -97,6 +103,7 @@ pub(super) fn look(
     };
     let begun = Begun {
         journal: idle_journal(opening, replayed),
+        lacks_records: short || lacks_records(opening.pool, replayed, &beginning),
         read_only: Some(why.unwrap_or(ReadOnlyReason::LookedAt)),
     };
     Ok((begun, outlook))
@@ -160,10 +167,16 @@ fn refusal(
             offset: stuck.offset,
             hole: replayed.position.log.has_hole(),
             missing: pool.missing_names(),
+            idle: pool.idle_here(),
         }),
         None if !has_numbers(pool, beginning) => Some(ReadOnlyReason::NumbersUsedUp),
         None => too_few(pool, beginning),
     }
+}
+
+/// Whether acknowledged records may be on none of the disks that are here, or cannot be understood.
+fn lacks_records(pool: &Pool, replayed: &Replayed, beginning: &Beginning) -> bool {
+    replayed.newer || replayed.stuck.is_some() || too_few(pool, beginning).is_some()
 }
 
 /// Whether what a start and a long run will number is far from the end. Only a forged disk is not.

@@ -263,6 +263,7 @@ fn open_once(
             || mirrors_behind,
         cutoffs: replayed.cutoffs,
         read_only: begun.read_only,
+        lacks_records: begun.lacks_records,
         index_usage,
         heal_plan: options.heal,
         ahead_bytes: options.ahead_bytes,

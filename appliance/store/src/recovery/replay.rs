@@ -311,6 +311,7 @@ impl<'a> Replay<'a> {
                         return Ok(if self.jump() {
                             Reading::Elsewhere
                         } else {
+                            self.rule_out_successors();
                             Reading::Ended
                         });
                     }
@@ -326,15 +327,18 @@ impl<'a> Replay<'a> {
         });
     }
 
-    /// Where the journal ends, a segment may have been allocated for it to go on in. It ends only if
-    /// that segment was never begun, by the same table that judges every frame.
+    /// Where the journal ends, a segment may have been allocated for it to go on in, or its first frame be found and
+    /// not be whole. It ends only if that segment was never begun, by the same table that judges every frame.
     fn rule_out_successors(&mut self) {
         let allocated = self
             .pool
             .segments
             .iter()
             .filter(|(id, info)| **id > self.at.segment && info.lane.is_journal())
-            .filter(|(_, info)| !was_written(info) && info.data_end.is_none())
+            .filter(|(_, info)| {
+                let next = self.counts(info) && info.first_sequence == self.at.sequence;
+                next || !was_written(info) && info.data_end.is_none()
+            })
             // Its units were given to another since, so it was never begun.
             .filter(|(id, _)| !self.pool.is_overlaid(**id))
             .map(|(id, info)| (*id, info.clone()))
@@ -342,8 +346,15 @@ impl<'a> Replay<'a> {
         for (segment, info) in allocated {
             let mut copies = SegmentCopies::of(self.pool, segment, &info);
             let evidence = copies.beginnings(self.disks);
-            if decide(&evidence, false) != Verdict::End {
-                self.note_stuck(segment, ByteOffset::ZERO);
+            if decide(&evidence, false) == Verdict::End {
+                continue;
+            }
+            self.note_stuck(segment, ByteOffset::ZERO);
+            let headers = copies.headers_from(self.disks, FIRST_FRAME_OFFSET.get());
+            let next = self.at.sequence;
+            if headers.iter().any(|header| header.sequence > next) {
+                // What is behind its damaged beginning can be read: the log has a hole there.
+                self.at.log.next = LogIndex::MAX;
             }
         }
     }
@@ -574,6 +585,12 @@ impl<'a> Replay<'a> {
                 Ok(effect) => effect,
                 Err(ApplyError::Rows(RowsError::File(error))) => {
                     return Err(OpenError::Index(error));
+                }
+                // It may speak of what a lost record said. The vault is only read.
+                Err(ApplyError::Missing { .. } | ApplyError::Conflict { .. })
+                    if self.at.log.has_hole() =>
+                {
+                    continue;
                 }
                 Err(_) => return Err(broken()),
             };

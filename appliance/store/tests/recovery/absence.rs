@@ -3,6 +3,7 @@
 use stele_format::frame::FrameHeader;
 use stele_store::request::{Command, ReadOnlyReason, Refusal};
 
+use crate::journal::{newest_first, with_object};
 use crate::support::steps::turns;
 use crate::support::{Rig, Running, content, name};
 
@@ -16,6 +17,12 @@ fn with_objects() -> (Rig, FrameHeader) {
         vault.put(&name("b", &format!("n{number}")), &content(number, 2_000));
         turns(&mut vault);
     }
+    let tags = Command::SetTags {
+        name: name("b", "n2"),
+        version: None,
+        tags: vec![("a".to_owned(), "b".to_owned())],
+    };
+    vault.ask(tags).unwrap();
     drop(vault);
     rig.crash();
     let frames = rig.frames_of(true);
@@ -63,8 +70,35 @@ fn nothing_is_said_to_be_absent_by_a_vault_that_lacks_records() {
     ] {
         assert_eq!(get(&mut vault, key), expected, "{key}");
     }
-    assert_eq!(head(&mut vault, "other"), Err(Refusal::MayBeLost(why)));
+    let lost = Refusal::MayBeLost(why);
+    assert_eq!(head(&mut vault, "other"), Err(lost.clone()));
     assert_eq!(head(&mut vault, "b"), Ok(()));
+    let delete = Command::DeleteBucket {
+        name: "other".to_owned(),
+    };
+    assert_eq!(vault.ask(delete).map(drop), Err(lost));
+}
+
+/// A record allocated the newest segment, its header and first frame are lost, and later frames can be read.
+#[test]
+fn a_segment_whose_beginning_is_damaged_is_a_hole() {
+    for skip in [20, 600] {
+        let mut rig = with_object(3, true);
+        let (first, places) = newest_first(&rig);
+        for (disk, at) in places {
+            rig.handles[disk]
+                .as_ref()
+                .unwrap()
+                .rot(at - 4096 + 20, 0xff);
+        }
+        rig.rot_everywhere(&first, skip);
+        let vault = rig.start();
+        let why = vault.engine.status().read_only;
+        assert!(
+            matches!(why, Some(ReadOnlyReason::JournalDamaged { hole: true, .. })),
+            "byte {skip}: {why:?}"
+        );
+    }
 }
 
 #[test]

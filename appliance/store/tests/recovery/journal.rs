@@ -14,7 +14,7 @@ use crate::support::{Rig, Running, content, name};
 const BLOCK: u64 = 4096;
 
 /// The first frame of the newest journal segment, and where it lies on each disk.
-fn newest_first(rig: &Rig) -> (FrameHeader, Vec<(usize, u64)>) {
+pub(crate) fn newest_first(rig: &Rig) -> (FrameHeader, Vec<(usize, u64)>) {
     let frames = rig.frames_of(true);
     let newest = frames.iter().map(|frame| frame.segment).max().unwrap();
     let first = *frames.iter().find(|frame| frame.segment == newest).unwrap();
@@ -32,7 +32,7 @@ fn is_read_only(vault: &mut Running) -> bool {
 
 /// A vault with an object, after a power cut. With `switched` its journal has moved to a segment that
 /// a record before allocated.
-fn with_object(disks: usize, switched: bool) -> Rig {
+pub(crate) fn with_object(disks: usize, switched: bool) -> Rig {
     let mut rig = Rig::create(disks);
     // The first start takes a snapshot; what comes after it is replayed.
     rig.start().stop();
