@@ -173,6 +173,8 @@ enum BenchTask {
     Peers(bench::peers::Wishes),
     /// What thousands of connections that do next to nothing cost an honest client.
     SlowSockets(bench::slow::Wishes),
+    /// The slowest of small PUTs by 16 clients beside a flush, on disks whose flushes take as long as is asked for.
+    Tail(bench::tail::Wishes),
 }
 
 #[derive(Args)]
@@ -299,6 +301,7 @@ fn benchmark(workspace: &Workspace, arguments: BenchArguments) -> Outcome {
     match &arguments.what {
         Some(BenchTask::Peers(wishes)) => return bench::peers::run(workspace, wishes),
         Some(BenchTask::SlowSockets(wishes)) => return bench::slow::run(workspace, wishes),
+        Some(BenchTask::Tail(wishes)) => return bench::tail::run(workspace, wishes),
         None => {}
     }
     let BenchArguments { rounds, write, .. } = arguments;

@@ -119,14 +119,14 @@ impl Mains {
         lock(&self.0.rng).coin()
     }
 
-    /// A flush takes time, most of them little: writes gather behind it.
+    /// A flush takes time, where nothing is planned most of them little: writes gather behind it.
     pub(super) fn pause(&self) {
-        let us = {
+        let us = self.0.plan.pace.unwrap_or_else(|| {
             let mut rng = lock(&self.0.rng);
             let most = EVIL_PAUSE_US_MAX >> (2 * rng.below(4));
-            rng.below(most + 1)
-        };
-        std::thread::sleep(Duration::from_micros(us as u64));
+            rng.below(most + 1) as u64
+        });
+        std::thread::sleep(Duration::from_micros(us));
     }
 }
 

@@ -1,4 +1,4 @@
-//! When the power is cut, and which disk is slow or fails, as one line of text: `seed=7,writes=1200`.
+//! When the power is cut, how long flushes take, and which disk is slow or fails, as one line of text: `seed=7,writes=1200`.
 
 use std::fmt;
 use std::str::FromStr;
@@ -56,6 +56,8 @@ pub struct Plan {
     pub cut: Cut,
     /// Whether flushes are believed.
     pub flushes: Flushes,
+    /// Microseconds that each flush takes; without, chance says so.
+    pub pace: Option<u64>,
     /// A disk whose flushes take so many milliseconds longer.
     pub slow: Option<OfDisk>,
     /// A disk that takes so many writes and no more.
@@ -67,7 +69,7 @@ pub struct Plan {
 pub enum PlanError {
     /// A part that means nothing.
     #[error(
-        "'{0}' is none of seed=N, writes=N, flushes=N, flush=ignored, slow=DISK:MILLISECONDS and fail=DISK:WRITES"
+        "'{0}' is none of seed=N, writes=N, flushes=N, flush=ignored, pace=MICROSECONDS, slow=DISK:MILLISECONDS and fail=DISK:WRITES"
     )]
     Unknown(String),
     /// No seed: such a cut could not be told again.
@@ -80,7 +82,7 @@ impl FromStr for Plan {
 
     fn from_str(text: &str) -> Result<Plan, PlanError> {
         let (mut seed, mut cut, mut flushes) = (None, Cut::Asked, Flushes::Honest);
-        let (mut slow, mut fail) = (None, None);
+        let (mut pace, mut slow, mut fail) = (None, None, None);
         for part in text.split(',') {
             let unknown = || PlanError::Unknown(part.to_owned());
             let (name, value) = part.split_once('=').ok_or_else(unknown)?;
@@ -90,6 +92,7 @@ impl FromStr for Plan {
                 ("writes", Ok(number)) => cut = Cut::AtWrite(number),
                 ("flushes", Ok(number)) => cut = Cut::AtFlush(number),
                 ("flush", _) if value == "ignored" => flushes = Flushes::Ignored,
+                ("pace", Ok(number)) => pace = Some(number),
                 ("slow", _) => slow = Some(OfDisk::read(value).ok_or_else(unknown)?),
                 ("fail", _) => fail = Some(OfDisk::read(value).ok_or_else(unknown)?),
                 _ => return Err(unknown()),
@@ -100,6 +103,7 @@ impl FromStr for Plan {
             seed,
             cut,
             flushes,
+            pace,
             slow,
             fail,
         })
@@ -116,6 +120,9 @@ impl fmt::Display for Plan {
         }
         if self.flushes == Flushes::Ignored {
             f.write_str(",flush=ignored")?;
+        }
+        if let Some(pace) = self.pace {
+            write!(f, ",pace={pace}")?;
         }
         if let Some(slow) = self.slow {
             write!(f, ",slow={slow}")?;

@@ -19,6 +19,7 @@ fn plan(seed: u64) -> Plan {
         seed,
         cut: Cut::Asked,
         flushes: Flushes::Honest,
+        pace: None,
         slow: None,
         fail: None,
     }
@@ -318,6 +319,7 @@ fn a_plan_is_a_line_of_text() {
         "seed=7,writes=12",
         "seed=1,flushes=3,flush=ignored",
         "seed=1,slow=3:150,fail=2:4000",
+        "seed=1,pace=2000",
     ] {
         assert_eq!(text.parse::<Plan>().expect("a plan").to_string(), text);
     }
@@ -328,6 +330,7 @@ fn a_plan_is_a_line_of_text() {
         "seed=x",
         "seed=1,now=1",
         "seed=1,flush=never",
+        "seed=1,pace=x",
         "seed=1,slow=3",
         "seed=1,slow=0:1",
         "seed=1,fail=x:1",

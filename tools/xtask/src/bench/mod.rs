@@ -11,6 +11,7 @@ mod primitives;
 mod raw;
 pub mod slow;
 mod table;
+pub mod tail;
 
 use crate::failure::{Failure, Outcome};
 use crate::install;

@@ -93,6 +93,11 @@ impl<'a> Objects<'a> {
         ]
     }
 
+    /// PUTs of 4 KiB by so many clients at once.
+    pub fn small_puts(&self, streams: u64) -> Outcome<Sample> {
+        self.run(Verb::Put, &self.small, streams)
+    }
+
     fn run(&self, verb: Verb, payload: &Payload, streams: u64) -> Outcome<Sample> {
         let mut clients: Vec<Client> = (0..streams).map(|_| self.server.client()).collect();
         for client in &mut clients {
