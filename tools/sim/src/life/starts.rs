@@ -79,7 +79,7 @@ impl Life<'_> {
     /// itself, which may use up its own reserve.
     fn must_serve(&mut self, status: &Status) -> Result<(), Violation> {
         let must_serve = self.hardware.must_serve(&self.swarm);
-        self.oracle.must_serve(must_serve);
+        self.oracle.must_serve(must_serve, status.read_only.clone());
         match &status.read_only {
             Some(ReadOnlyReason::Full) | None => Ok(()),
             Some(reason) if must_serve => Err(Violation::Answer {

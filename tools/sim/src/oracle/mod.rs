@@ -21,7 +21,7 @@ use std::collections::BTreeMap;
 
 use stele_format::units::VersionId;
 use stele_store::policy::Rights;
-use stele_store::request::{Answer, ObjectInfo, Refusal, RequestId};
+use stele_store::request::{Answer, ObjectInfo, ReadOnlyReason, Refusal, RequestId};
 
 use self::book::{Book, Objection};
 use self::deed::{Asked, Deed, kind};
@@ -52,6 +52,8 @@ pub struct Oracle {
     blurred: bool,
     /// Whether the vault must take writes.
     must_serve: bool,
+    /// Why it took none when it started.
+    only_reads: Option<ReadOnlyReason>,
     /// The vault said that it is full.
     full: bool,
     /// Changes were refused in a way that leaves open what happens at the next start.
@@ -76,6 +78,7 @@ impl Oracle {
             lenient,
             blurred: false,
             must_serve,
+            only_reads: None,
             full: false,
             read_only: false,
             stopping: false,
@@ -84,9 +87,24 @@ impl Oracle {
         }
     }
 
-    /// Says whether the vault must take writes from now on.
-    pub fn must_serve(&mut self, must: bool) {
+    /// Says whether the vault must take writes from now on, and why it takes none.
+    pub fn must_serve(&mut self, must: bool, only_reads: Option<ReadOnlyReason>) {
         self.must_serve = must;
+        self.only_reads = only_reads;
+    }
+
+    /// Whether this may be said of something that is not here: one that lacks records cannot know that it
+    /// never was, and any other does.
+    #[must_use]
+    pub fn may_say_of_absence(&self, refusal: &str) -> bool {
+        let lacks = matches!(self.only_reads, Some(ReadOnlyReason::JournalDamaged { .. }));
+        // Or too few took the beginning of a start that had read everything.
+        let may_lack = lacks || matches!(self.only_reads, Some(ReadOnlyReason::TooFewDisks { .. }));
+        match refusal {
+            "MayBeLost" => may_lack,
+            "NoSuchBucket" | "NoSuchKey" | "NoSuchVersion" | "NoSuchUpload" => !lacks,
+            _ => true,
+        }
     }
 
     /// Whether the vault said that it is full.
@@ -227,11 +245,12 @@ impl Oracle {
                 context.report.refused += 1;
                 self.lenient
             }
-            // A vault that takes writes lacks nothing.
             "MayBeLost" => {
                 context.report.refused += 1;
-                self.lenient || !self.must_serve
+                // One that takes writes lacks nothing.
+                self.may_say_of_absence(name) && (self.lenient || !self.must_serve)
             }
+            _ if !self.may_say_of_absence(name) => false,
             _ if self.is_official(&asked, times).is_some_and(|may| may) => true,
             "NoSuchStream" => self.full || self.read_only || self.lenient,
             _ => self.is_blind() || rules::judge(&self.model, &asked, times).allows(name),

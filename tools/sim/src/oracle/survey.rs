@@ -56,7 +56,7 @@ pub struct Survey {
 struct Asking<'a> {
     machine: &'a mut Machine,
     context: &'a mut Context,
-    lenient: bool,
+    oracle: &'a Oracle,
     page: u32,
     refused: u64,
 }
@@ -68,11 +68,11 @@ impl Asking<'_> {
         match self.machine.ask(self.context, command)? {
             Ok(answer) => Ok(Some(answer)),
             // A disk lies to the index just now: it can be made anew at the next start.
-            Err(Refusal::Rebuilding) if self.context.index_at_risk && !self.lenient => {
+            Err(Refusal::Rebuilding) if self.context.index_at_risk && !self.oracle.is_lenient() => {
                 self.context.report.refusal("Rebuilding".to_owned());
                 Err(Halt::Restart)
             }
-            Err(refusal) if self.lenient => {
+            Err(refusal) if self.oracle.is_lenient() && self.may_be_said(&refusal) => {
                 self.refused += 1;
                 self.context
                     .say(format_args!("refused: {deed}: {refusal:?}"));
@@ -83,6 +83,10 @@ impl Asking<'_> {
             }
             Err(refusal) => Err(unexpected(deed, &refusal).into()),
         }
+    }
+
+    fn may_be_said(&self, refusal: &Refusal) -> bool {
+        self.oracle.may_say_of_absence(kind(refusal))
     }
 
     fn wish(&self, bucket: &str, next: Option<(Vec<u8>, Option<String>)>) -> ListWish {
@@ -253,11 +257,10 @@ pub fn take(machine: &mut Machine, context: &mut Context, oracle: &Oracle) -> Ru
         0 => u32::try_from(context.rng.between(1, 6)).unwrap_or(1),
         _ => 1000,
     };
-    let lenient = oracle.is_lenient();
     let mut asking = Asking {
         machine,
         context,
-        lenient,
+        oracle,
         page,
         refused: 0,
     };
@@ -321,11 +324,11 @@ fn read(
     info: &ObjectInfo,
 ) -> Run<()> {
     let body = oracle.body_of(at, info);
-    let (version, lenient) = (info.version, oracle.is_lenient());
+    let version = info.version;
     let mut asking = Asking {
         machine,
         context,
-        lenient,
+        oracle,
         page: 0,
         refused: 0,
     };
