@@ -74,6 +74,12 @@ impl SimDiskHandle {
         lock(&self.state).core.is_unreadable(offset, bytes)
     }
 
+    /// Whether reads show something that a failed flush gave up: it is gone when the power is.
+    #[must_use]
+    pub fn shows_given_up(&self) -> bool {
+        lock(&self.state).core.shows_given_up()
+    }
+
     /// Opens the disk. Whoever had it open before is as good as dead.
     #[must_use]
     pub fn open(&self) -> SimDisk {

@@ -392,7 +392,7 @@ impl Core {
         }
         let mut settled = BTreeSet::new();
         let mut left = Vec::new();
-        let any_given_up = self.unflushed.iter().any(|write| !write.may_last);
+        let any_given_up = self.shows_given_up();
         for write in std::mem::take(&mut self.unflushed) {
             if write.may_last && covered(&write) {
                 if any_given_up {
@@ -525,6 +525,10 @@ impl Core {
 
     pub(crate) fn unstick(&mut self) {
         self.stuck.clear();
+    }
+
+    pub(crate) fn shows_given_up(&self) -> bool {
+        self.unflushed.iter().any(|write| !write.may_last)
     }
 
     pub(crate) fn is_unreadable(&self, offset: u64, bytes: usize) -> bool {

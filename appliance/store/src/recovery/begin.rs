@@ -1,7 +1,7 @@
 //! A new epoch: repairs, labels, and the first frame of a new segment.
 //!
-//! Order, and what a crash leaves at each step: (1) frames some copy lacks are written again, the same
-//! bytes in the same place: harmless; (2) labels of the new generation: the membership they state is
+//! Order, and what a crash leaves at each step: (1) frames that some copy lacks, or shows without proof that they
+//! are durable there, are written again, the same bytes in the same place: harmless; (2) labels of the new generation: the membership they state is
 //! true already, since every member holds all adopted frames. A first round of them only claims a
 //! generation, so that of two starts the later one is known to be later by any disk they share; (3) the first frame of the epoch, in a
 //! segment never used: until it is durable on the quorum, the journal ends where it ended; (4) labels
@@ -110,7 +110,7 @@ pub(super) fn active_disks(pool: &Pool) -> Vec<DiskId> {
     disks
 }
 
-/// Writes missing frames; a disk that fails is expelled. Each is durable before the next, so that what a
+/// Writes missing and unproven frames; a disk that fails is expelled. Each is durable before the next, so that what a
 /// power cut leaves on a disk is a beginning of the journal as ever.
 pub(super) fn repair(pool: &mut Pool, disks: &mut Disks, repairs: &[Repair]) {
     for repair in repairs {

@@ -162,7 +162,7 @@ fn open_once(
         disks: reports,
         frames: replayed.frames,
         records: replayed.records,
-        repaired_frames: replayed.repairs.len() as u64,
+        repaired_frames: replayed.lacking() as u64,
         index_rebuilt: read.rebuilt,
         walked_segments: read.lanes.walked,
         unexplained_versions: u64::try_from(replayed.closed_versions).unwrap_or(0),

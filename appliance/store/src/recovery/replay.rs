@@ -1,7 +1,7 @@
 //! Replay: the journal is read from a position, frame by frame, and applied to the index through the
 //! same `apply` as live records.
 //!
-//! Nothing is written here. Frames that some copy lacks are remembered for repair.
+//! Nothing is written here. Frames that some copy lacks, or shows without proof, are remembered for repair.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -22,7 +22,7 @@ use super::head::Passed;
 use super::moves;
 use super::openings::{Openings, leaps, was_written};
 use super::progress::Progress;
-use super::replayed::{Denial, Repair, Replayed, SegmentEnd, Stuck};
+use super::replayed::{Denial, Repair, Replayed, SegmentEnd, Stuck, Why};
 use super::scan::Found;
 use super::table::{Place as Evidence, Verdict, decide, is_denied};
 use super::{Disks, OpenError};
@@ -85,6 +85,8 @@ pub(super) struct Replay<'a> {
     leaps: Vec<(Sequence, SegmentId)>,
     /// The header of the segment at hand, where no copy has it.
     lost_header: Option<SegmentHeader>,
+    /// Copies of frames that nothing read so far proves durable.
+    unproven: Vec<Repair>,
 }
 
 /// A copy that lacks a frame.
@@ -145,6 +147,7 @@ impl<'a> Replay<'a> {
             leaps,
             progress,
             lost_header: None,
+            unproven: Vec::new(),
             pool,
             disks,
             keys,
@@ -197,7 +200,7 @@ impl<'a> Replay<'a> {
         if let Some(last) = &self.last {
             self.out.epoch = self.out.epoch.max(last.epoch);
         }
-        self.out
+        self.out.with_unproven(self.unproven)
     }
 
     /// The segment in which the next frame was written after a switch or a restart: the newest that
@@ -433,8 +436,11 @@ impl<'a> Replay<'a> {
     fn adopt(&mut self, shown: Vec<Shown>, copies: &mut SegmentCopies) -> Result<(), OpenError> {
         let of_enough = is_denied(&copies.evidence(&shown));
         let mut found = None;
-        let mut lacking = Vec::new();
+        let (mut lacking, mut shows) = (Vec::new(), Vec::new());
         for copy in shown {
+            if copy.votes && copy.frame.is_some() {
+                shows.push((copy.slot, copy.base));
+            }
             match copy.frame {
                 Some(frame) if found.is_none() => found = Some(frame),
                 None if copy.votes => lacking.push(Lack {
@@ -469,6 +475,7 @@ impl<'a> Replay<'a> {
         }
         self.repair_later(lacking, &frame, copies);
         self.out.proven = self.out.proven.max(header.committed_through);
+        self.prove_later(&shows, &frame, copies.segment);
         self.out.frames += 1;
         self.progress.frame_done();
         self.at.offset = header.end_offset();
@@ -496,13 +503,39 @@ impl<'a> Replay<'a> {
         }
         for Lack { slot, base, denial } in lacking {
             self.out.repairs.push(Repair {
+                frame: self.at.sequence,
                 slot,
                 base,
                 offset: base + offset,
                 bytes: frame.to_vec(),
-                denial,
+                why: Why::Lacking(denial),
             });
         }
+    }
+
+    /// Remembers the copies that show the frame at hand, until something proves it durable. With the first frame of a
+    /// segment goes its header.
+    fn prove_later(&mut self, shows: &[(DiskSlot, u64)], frame: &[u8], segment: SegmentId) {
+        let proven = self.out.proven;
+        self.unproven.retain(|copy| copy.frame > proven);
+        if self.at.sequence <= proven {
+            return;
+        }
+        let first = self.at.offset == FIRST_FRAME_OFFSET;
+        let header = first.then(|| self.header_of(segment, |_| true)).flatten();
+        let (offset, bytes) = match header {
+            Some(header) => (0, [&header.encode()[..], frame].concat()),
+            None => (self.at.offset.get(), frame.to_vec()),
+        };
+        self.unproven
+            .extend(shows.iter().map(|(slot, base)| Repair {
+                frame: self.at.sequence,
+                slot: *slot,
+                base: *base,
+                offset: base + offset,
+                bytes: bytes.clone(),
+                why: Why::Unproven,
+            }));
     }
 
     /// Header and first frame are one write: of one that was cut short the frame may be whole and the
@@ -519,11 +552,12 @@ impl<'a> Replay<'a> {
             if found.is_none_or(|found| found[..] != bytes[..]) {
                 let bytes = bytes.clone();
                 self.out.repairs.push(Repair {
+                    frame: self.at.sequence,
                     slot,
                     base,
                     offset: base,
                     bytes,
-                    denial: None,
+                    why: Why::Lacking(None),
                 });
             }
         }

@@ -12,15 +12,32 @@ use crate::journal::JournalPosition;
 use crate::limits::LACKED_FRAME_COUNT_MAX;
 use crate::pool::Pool;
 
-/// A frame to be written again where a copy lacks it.
+/// A frame to be written again, where a copy lacks it or may not keep it.
 pub(super) struct Repair {
+    pub(super) frame: Sequence,
     pub(super) slot: DiskSlot,
     /// Where the copy begins.
     pub(super) base: u64,
     pub(super) offset: u64,
     pub(super) bytes: Vec<u8>,
-    /// Where the disk says that it never had the frame.
-    pub(super) denial: Option<Denial>,
+    pub(super) why: Why,
+}
+
+/// Why a frame is written again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Why {
+    /// The copy does not have it, and may say that it never had.
+    Lacking(Option<Denial>),
+    /// The copy shows it, and nothing proves it durable: what a disk was given before a flush that failed, it may
+    /// show until the power goes, and flushes after that one need not cover it.
+    Unproven,
+}
+
+impl Repair {
+    /// Whether it is needed, when so much is proven durable.
+    fn is_needed(&self, proven: Sequence) -> bool {
+        self.why != Why::Unproven || self.frame > proven
+    }
 }
 
 /// A copy that says that it never had a frame.
@@ -79,6 +96,12 @@ impl Replayed {
         self.repairs.retain(stays);
     }
 
+    /// Frames that a copy lacks.
+    pub(super) fn lacking(&self) -> usize {
+        let lacking = self.repairs.iter();
+        lacking.filter(|repair| repair.why != Why::Unproven).count()
+    }
+
     /// How many acknowledged frames a disk says it never had and must have confirmed, by disk: it, or another one that
     /// says so too. A copy may lag behind an acknowledgement for which others were enough, yet only so far.
     ///
@@ -86,7 +109,10 @@ impl Replayed {
     pub(super) fn forgotten(&self) -> BTreeMap<DiskSlot, u64> {
         let mut denied: BTreeMap<DiskSlot, Vec<Denial>> = BTreeMap::new();
         for repair in &self.repairs {
-            let denial = repair.denial.filter(|denial| denial.frame <= self.proven);
+            let Why::Lacking(denial) = repair.why else {
+                continue;
+            };
+            let denial = denial.filter(|denial| denial.frame <= self.proven);
             denied.entry(repair.slot).or_default().extend(denial);
         }
         let forgotten = denied.into_iter().map(|(slot, denials)| {
@@ -97,9 +123,18 @@ impl Replayed {
         forgotten.filter(|(_, frames)| *frames > 0).collect()
     }
 
+    /// With copies that show a frame which nothing proves durable, in the order of the log.
+    pub(super) fn with_unproven(mut self, unproven: Vec<Repair>) -> Replayed {
+        self.repairs.extend(unproven);
+        self.repairs.sort_by_key(|repair| repair.frame);
+        self
+    }
+
     /// This part followed by the next one.
     pub(super) fn then(mut self, next: Replayed) -> Replayed {
+        let proven = self.proven.max(next.proven);
         self.repairs.extend(next.repairs);
+        self.repairs.retain(|repair| repair.is_needed(proven));
         self.ends.extend(next.ends);
         for cutoff in next.cutoffs {
             match self.cutoffs.last_mut() {
@@ -124,7 +159,7 @@ impl Replayed {
             records: self.records + next.records,
             closed_versions: self.closed_versions + next.closed_versions,
             newer: self.newer || next.newer,
-            proven: self.proven.max(next.proven),
+            proven,
             passed: Passed {
                 began: self.passed.began,
                 root: self.passed.root.or(next.passed.root),

@@ -6,6 +6,7 @@ mod support;
 
 mod absence;
 mod forgotten;
+mod given_up;
 mod index;
 mod journal;
 mod quorum;

@@ -249,11 +249,12 @@ impl Hardware {
             return false;
         }
         // Blocks that nothing lies on are not read, and so not written again: a disk keeps those it cannot read,
-        // and what a write left there.
+        // and what a write left there. What reads well by a cache that no flush covers is read as if it were there.
         let from = self.geometry.index_offset().get();
         let reads = |slot: &Slot| {
             let bytes = usize::try_from(DISK_BYTES - from).unwrap_or(usize::MAX);
-            !slot.drained && !slot.astray && !slot.handle.is_unreadable(from, bytes)
+            let reads = !slot.drained && !slot.astray && !slot.handle.is_unreadable(from, bytes);
+            reads && !slot.handle.shows_given_up()
         };
         let hurt = self.slots.iter_mut().filter(|slot| slot.taint.segments);
         for slot in hurt.filter(|slot| reads(slot)) {
