@@ -270,6 +270,9 @@ impl Engine {
 
     /// Writes what was gathered, when it is time and there is room that clients may take.
     pub(super) fn write_attempts(&mut self) {
+        if self.attempts.gathered.is_empty() {
+            return;
+        }
         let stops = self.stop == StopState::Draining;
         let due = stops || self.attempts.is_due(self.clock.latest());
         let may = matches!(self.stop, StopState::Running | StopState::Draining)
@@ -277,7 +280,7 @@ impl Engine {
             && !self.index_lost
             && !self.journal.is_full()
             && self.pool.has_room_for_data();
-        if self.attempts.gathered.is_empty() || !due || !may {
+        if !due || !may {
             return;
         }
         let body = Body::Refused(self.attempts.take());

@@ -1,4 +1,9 @@
 //! The units of one disk, by whether a segment holds them.
+//!
+//! A large disk has millions of them, and whether there is room is asked at every step of the engine: an answer is
+//! kept until a unit changes.
+
+use std::cell::Cell;
 
 /// Which units of a disk are in use.
 #[derive(Debug, Clone, Default)]
@@ -9,6 +14,8 @@ pub(super) struct UnitMap {
     pub(super) next: usize,
     /// One past the highest unit that was ever in use.
     pub(super) top: u32,
+    /// The last answer of `has_runs` and what was asked; none since a unit changed.
+    runs: Cell<Option<(usize, u32, bool)>>,
 }
 
 impl UnitMap {
@@ -18,10 +25,12 @@ impl UnitMap {
             free: unit_count,
             next: 0,
             top: 0,
+            runs: Cell::new(None),
         }
     }
 
     pub(super) fn mark(&mut self, first: u32, count: u32, used: bool) {
+        self.runs.set(None);
         if used {
             let end = first.saturating_add(count);
             self.top = self
@@ -46,14 +55,31 @@ impl UnitMap {
 
     /// Whether there are so many runs of so many free units, none sharing any.
     pub(super) fn has_runs(&self, wanted: usize, count: u32) -> bool {
-        let (mut run, mut found) = (0, 0);
-        self.used.iter().any(|used| {
-            run = if *used { 0 } else { run + 1 };
-            if run == count {
-                (run, found) = (0, found + 1);
-            }
-            found == wanted
-        })
+        if let Some((_, _, has)) = self
+            .runs
+            .get()
+            .filter(|(w, c, _)| (*w, *c) == (wanted, count))
+        {
+            return has;
+        }
+        let has = self.count_runs(wanted, count);
+        self.runs.set(Some((wanted, count, has)));
+        has
+    }
+
+    /// Mostly they are behind what was taken last.
+    fn count_runs(&self, wanted: usize, count: u32) -> bool {
+        let holds = |units: &[bool]| {
+            let (mut run, mut found) = (0, 0);
+            units.iter().any(|used| {
+                run = if *used { 0 } else { run + 1 };
+                if run == count {
+                    (run, found) = (0, found + 1);
+                }
+                found == wanted
+            })
+        };
+        self.used.get(self.next..).is_some_and(holds) || holds(&self.used)
     }
 
     /// First fit from where the last one ended, then from the start: old blank units are used last.
@@ -98,6 +124,20 @@ mod tests {
         assert!(map.has_runs(2, 5) && !map.has_runs(3, 5));
         assert!(map.has_runs(5, 2) && !map.has_runs(6, 2));
         assert!(!map.has_runs(1, 7));
+    }
+
+    #[test]
+    fn an_answer_about_runs_is_of_the_units_as_they_are_and_does_not_depend_on_where_the_search_begins()
+     {
+        for next in 0..=13 {
+            let mut map = UnitMap::new(12);
+            map.next = next;
+            assert!(map.has_runs(3, 4), "from {next}");
+            map.mark(0, 1, true);
+            assert!(!map.has_runs(3, 4), "from {next}");
+            map.mark(0, 1, false);
+            assert!(map.has_runs(3, 4) && map.has_runs(2, 6), "from {next}");
+        }
     }
 
     #[test]
