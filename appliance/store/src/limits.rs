@@ -137,6 +137,9 @@ pub const HEAL_RUN_COUNT_MAX: usize = 8;
 pub const LOST_COUNT_MAX: usize = 1_000;
 /// A closed segment is read again for the first time so long after it was begun.
 pub const SCRUB_SETTLE_MS: u64 = 10 * 60 * 1_000;
+/// A closed segment that was not read again for so long after it was begun takes turns with the filling of a disk, so
+/// that it is within a day.
+pub const SCRUB_FIRST_MS_MAX: u64 = 18 * 3_600 * 1_000;
 /// What is durable of an open segment is read again so long after the last time.
 pub const SCRUB_OPEN_MS: u64 = 12 * 3_600 * 1_000;
 /// A closed segment is read again so long after the last time.

@@ -5,6 +5,7 @@
 mod support;
 
 use stele_device::sim::disk::SimDiskHandle;
+use stele_format::record::Body;
 use stele_store::engine::{DiskRefusal, Engine};
 use stele_store::index::message::MirrorState;
 use stele_store::pool::MemberState;
@@ -143,6 +144,92 @@ fn what_rots_on_every_copy_is_named_and_the_rest_stays_right() {
         heal.counts.repaired, 0,
         "nothing is written from what does not verify"
     );
+}
+
+/// What one copy cannot give is noticed when another can; what none can, too.
+#[test]
+fn what_a_reader_gets_from_no_copy_is_read_again_at_once_and_named() {
+    let mut rig = filled();
+    let mut vault = rig.start();
+    for disk in 0..3 {
+        rot(&rig, disk, 1);
+    }
+    let read = vault.get(&name("b", "k2"), None, None);
+    assert!(read.is_err(), "every copy is rotten");
+    // Nothing is due for hours.
+    vault.until("it is named", |engine| {
+        !engine.status().heal.counts.lost.is_empty()
+    });
+    assert_eq!(vault.engine.status().state.word(), "suspect");
+    vault.until("rest", |engine| engine.status().heal.segment.is_none());
+    // Asked for again and again, it is not read again and again.
+    let before = vault.engine.status().heal.counts.segments;
+    for _ in 0..5 {
+        assert!(vault.get(&name("b", "k2"), None, None).is_err());
+    }
+    vault.sleep(1_000);
+    assert_eq!(vault.engine.status().heal.counts.segments, before);
+}
+
+/// Disks whose writes fail are not written any more; what they hold may be all there is.
+#[test]
+fn a_vault_whose_disks_took_no_writes_any_more_still_gives_what_they_hold() {
+    for spared in 0..3 {
+        let mut rig = filled();
+        let mut vault = rig.start();
+        let handles = rig.handles.iter().flatten().enumerate();
+        for (_, handle) in handles.filter(|(disk, _)| *disk != spared) {
+            handle.fail_writes_from(0);
+        }
+        if let Ok(stream) = vault.open_put(&name("b", "new"), support::steps::object()) {
+            vault.feed(stream, &content(99, 400_000)).ok();
+            vault.commit(stream).unwrap_err();
+        }
+        let status = vault.engine.status();
+        assert_eq!(status.state.word(), "readonly", "{status:?}");
+        let states = status.disks.iter().map(|disk| disk.state);
+        let expelled = states.filter(|state| *state == MemberState::Expelled);
+        assert_eq!(expelled.count(), 2);
+        check_all(&mut vault, 1);
+    }
+}
+
+/// A large disk takes days to fill, and what is written meanwhile has the fewest copies.
+#[test]
+fn what_was_never_read_again_for_most_of_a_day_does_not_wait_for_a_disk_to_be_filled() {
+    let mut rig = filled();
+    let mut vault = rig.start();
+    (1..6).for_each(|round| put_all(&mut vault, round));
+    vault.stop();
+    rig.handles[0] = None;
+    let mut vault = rig.start();
+    (6..12).for_each(|round| put_all(&mut vault, round));
+    vault.stop();
+    let mut vault = rig.start();
+    vault.sleep(19 * HOUR_MS);
+    let fresh = SimDiskHandle::new(DISK_BYTES, 99);
+    vault.attach(Some(1), &fresh).unwrap();
+    let left = |engine: &Engine| {
+        let fill = engine.status().heal.fill;
+        fill.map_or(0, |(_, fill)| fill.segments - fill.segments_done)
+    };
+    vault.until("something is copied", |engine| {
+        let fill = engine.status().heal.fill;
+        fill.is_some_and(|(_, fill)| fill.segments_done > 0)
+    });
+    assert!(left(&vault.engine) > 4);
+    let read_again = || {
+        let records = rig.records();
+        records
+            .iter()
+            .filter(|body| matches!(body, Body::Scrub(_)))
+            .count()
+    };
+    let before = read_again();
+    vault.until("nearly all is copied", |engine| left(engine) < 3);
+    assert!(read_again() > before);
+    vault.until("the disk is filled", is_whole);
+    check_all(&mut vault, 12);
 }
 
 #[test]

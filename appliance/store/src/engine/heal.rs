@@ -22,6 +22,8 @@ use crate::job::{Job, JudgeJob};
 use crate::limits::CLIENT_QUIET_MS;
 use crate::pool::{MemberState, Place, SegmentInfo};
 
+mod next;
+
 /// Ties operations and jobs to the walk they are of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct HealToken {
@@ -204,6 +206,13 @@ impl Engine {
         }
     }
 
+    /// A reader got nothing from any copy that it asked: all is read again, unless it is known what is lost there.
+    pub(super) fn suspect_unread(&mut self, segment: SegmentId) {
+        if !self.healer.schedule.is_lost(segment) {
+            self.suspect_segment(segment);
+        }
+    }
+
     /// Begins and advances walks as far as the pace allows.
     pub(super) fn pump_healing(&mut self) {
         if self.read_only.is_some() || self.stop != StopState::Running || self.relabelling {
@@ -237,54 +246,6 @@ impl Engine {
         };
         let number = self.number();
         self.healer.running = Some(Running { number, walk, aim });
-    }
-
-    /// What to walk next, and what for.
-    fn next_to_walk(&mut self) -> Option<(SegmentId, Aim)> {
-        let now_ms = self.now.monotonic_ms;
-        if let Some(segment) = self.next_suspect() {
-            return Some((segment, Aim::Scrub));
-        }
-        if let Some((segment, disk)) = self.next_to_fill() {
-            return Some((segment, Aim::Fill(disk)));
-        }
-        if let Some(next) = self.next_to_move() {
-            return Some(next);
-        }
-        if self.healer.schedule.is_quiet(now_ms) {
-            return None;
-        }
-        let unfinished = self.lane.open_segments();
-        let can_be_read = |id: SegmentId, info: &SegmentInfo| {
-            self.has_member(info) && self.is_readable(id, info, &unfinished)
-        };
-        let now = self.clock.latest();
-        let due = self.healer.schedule.due(&self.pool, now, can_be_read);
-        match due.and_then(|segment| self.pool.segments.get(&segment)) {
-            Some(info) => self.healer.schedule.took(info),
-            None => self.healer.schedule.postpone(now_ms),
-        }
-        due.map(|segment| (segment, Aim::Scrub))
-    }
-
-    fn next_suspect(&mut self) -> Option<SegmentId> {
-        let now_ms = self.now.monotonic_ms;
-        let segments = &self.pool.segments;
-        let known = |id: SegmentId| segments.contains_key(&id);
-        self.healer.schedule.forget(known);
-        if !self.healer.schedule.has_suspects(now_ms) {
-            return None;
-        }
-        let mut schedule = std::mem::take(&mut self.healer.schedule);
-        let unfinished = self.lane.open_segments();
-        let found = schedule.take_suspect(now_ms, |id| {
-            let info = segments.get(&id);
-            info.is_some_and(|info| {
-                self.has_member(info) && self.is_readable(id, info, &unfinished)
-            })
-        });
-        self.healer.schedule = schedule;
-        found
     }
 
     /// Whether a copy lies on a disk that takes part.

@@ -7,7 +7,7 @@
 //! member say so.
 
 use std::cmp::Ordering;
-use std::collections::VecDeque;
+use std::collections::BTreeSet;
 
 use stele_device::disk::{DiskError, Op};
 use stele_format::geometry::DiskGeometry;
@@ -178,7 +178,7 @@ pub(crate) struct Fill {
     disk: DiskId,
     slot: DiskSlot,
     stage: Stage,
-    queue: VecDeque<SegmentId>,
+    queue: BTreeSet<SegmentId>,
     /// Segments of which it could not be given all.
     holed: Vec<SegmentId>,
     progress: FillProgress,
@@ -334,7 +334,7 @@ impl Engine {
         let on_it =
             |info: &crate::pool::SegmentInfo| info.places.iter().any(|place| place.disk == disk);
         let unit = u64::from(self.pool.unit_bytes);
-        let mut queue = VecDeque::new();
+        let mut queue = BTreeSet::new();
         let mut bytes = 0;
         let in_use = self.segments_in_use();
         // One that was allocated and given up is neither closed nor in use; nothing is in it.
@@ -347,7 +347,7 @@ impl Engine {
             .iter()
             .filter(|(id, info)| counts(id, info) && on_it(info))
         {
-            queue.push_back(*id);
+            queue.insert(*id);
             bytes += u64::from(info.units) * unit;
         }
         self.fill = Some(Fill {
@@ -431,22 +431,36 @@ impl Engine {
             .fill
             .as_mut()
             .filter(|fill| fill.stage == Stage::Segments)?;
-        // One that is no more was never begun.
-        let segments = &self.pool.segments;
-        fill.queue.retain(|segment| segments.contains_key(segment));
-        let fill = self.fill.as_ref()?;
+        let disk = fill.disk;
+        let mut queue = std::mem::take(&mut fill.queue);
+        let found = self.first_to_fill(&mut queue);
+        if let Some(fill) = &mut self.fill {
+            fill.queue = queue;
+        }
+        Some((found?, disk))
+    }
+
+    /// The first of these that can be read now; those before it that are no more, since they were never begun, are
+    /// taken out. Of many thousands few are looked at.
+    fn first_to_fill(&self, queue: &mut BTreeSet<SegmentId>) -> Option<SegmentId> {
         let unfinished = self.lane.open_segments();
         let ending = self.healer.ending();
-        let can_be_read = |segment: &&SegmentId| {
-            if ending == Some(**segment) {
-                return false;
+        let (mut gone, mut found) = (Vec::new(), None);
+        for segment in queue.iter().copied() {
+            let Some(info) = self.pool.segments.get(&segment) else {
+                gone.push(segment);
+                continue;
+            };
+            let closed = info.data_end.is_some() && ending != Some(segment);
+            if closed && self.is_readable(segment, info, &unfinished) {
+                found = Some(segment);
+                break;
             }
-            let info = self.pool.segments.get(segment);
-            info.is_some_and(|info| {
-                info.data_end.is_some() && self.is_readable(**segment, info, &unfinished)
-            })
-        };
-        Some((*fill.queue.iter().find(can_be_read)?, fill.disk))
+        }
+        for segment in gone {
+            queue.remove(&segment);
+        }
+        found
     }
 
     /// A segment is on the disk being filled, as far as any copy could give it.
@@ -455,7 +469,7 @@ impl Engine {
         let Some(fill) = self.fill.as_mut() else {
             return;
         };
-        fill.queue.retain(|queued| *queued != segment);
+        fill.queue.remove(&segment);
         if !whole {
             fill.holed.push(segment);
         }

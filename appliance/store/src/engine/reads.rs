@@ -17,7 +17,7 @@ use crate::index::{Bundle, IndexRequest, QueryId, keys};
 use crate::job::Job;
 use crate::keys::chunk::ChunkKey;
 use crate::limits::HEDGE_MS;
-use crate::pool::MemberState;
+use crate::pool::{MemberState, Place};
 use crate::read::{VerifiedRecord, window};
 use crate::request::{Answer, Piece, Refusal, RequestId, StreamId};
 
@@ -247,28 +247,26 @@ impl Engine {
         self.submit_read(read);
     }
 
-    /// Every attached copy of a segment; those that take part first, spread over the disks.
+    /// Every attached copy of a segment, spread over the disks: those that take part first, and last those on disks
+    /// that failed while we ran. What they give is verified like everything else, and may be all there is.
     fn sources(&self, segment: SegmentId) -> VecDeque<(DiskSlot, u64)> {
         let Some(info) = self.pool.segments.get(&segment) else {
             return VecDeque::new();
         };
-        let usable = |place: &&crate::pool::Place| {
-            self.pool
-                .member(place.disk)
-                .is_some_and(|m| m.state != MemberState::Expelled)
+        let rank = |place: &Place| match self.pool.member(place.disk).map(|member| member.state) {
+            Some(MemberState::Active) => {
+                let slot = self.pool.active_slot(place.disk);
+                u8::from(slot.is_some_and(|slot| self.pool.is_slow(slot)))
+            }
+            Some(MemberState::Expelled) => 3,
+            _ => 2,
         };
-        let mut places: Vec<_> = info.places.iter().filter(usable).collect();
+        let mut places: Vec<Place> = info.places.clone();
         let turn = usize::try_from(self.next_number).unwrap_or(0) % places.len().max(1);
         places.rotate_left(turn);
-        places.sort_by_key(|place| {
-            let slot = self.pool.active_slot(place.disk);
-            (
-                slot.is_none(),
-                slot.is_some_and(|slot| self.pool.is_slow(slot)),
-            )
-        });
+        places.sort_by_key(rank);
         places
-            .into_iter()
+            .iter()
             .filter_map(|place| self.pool.locate(place))
             .collect()
     }
@@ -453,6 +451,9 @@ impl Engine {
         let Some(task) = self.reads.remove(&read) else {
             return;
         };
+        if task.failed > 0 {
+            self.suspect_unread(task.segment);
+        }
         let told = task.told();
         let lost = match &task.purpose {
             ReadFor::Name { lost, .. } => return self.unnamed(told, *lost),

@@ -148,6 +148,7 @@ impl Engine {
         let releasing = std::mem::take(&mut self.reclaim.releasing);
         if held {
             self.pool.release(&releasing);
+            self.reclaim.pause_ms = RELEASE_AGAIN_MS;
         } else {
             let pause_ms = self.reclaim.pause_ms;
             self.reclaim.not_before_ms = self.now.monotonic_ms.saturating_add(pause_ms);

@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use stele_format::units::{DiskId, SegmentId, UnixMillis};
 
 use super::{Lost, Outcome};
-use crate::limits::{LOST_COUNT_MAX, SCRUB_INTERVAL_MS, SCRUB_OPEN_MS, SCRUB_SETTLE_MS};
+use crate::limits::{
+    LOST_COUNT_MAX, SCRUB_FIRST_MS_MAX, SCRUB_INTERVAL_MS, SCRUB_OPEN_MS, SCRUB_SETTLE_MS,
+};
 use crate::pool::{Pool, SegmentInfo};
 
 /// Counts of healing since start, and what it knows to be lost.
@@ -49,6 +51,8 @@ pub(crate) struct Schedule {
     due: Due,
     /// The last one that was due had never been read again.
     took_new: bool,
+    /// What is overdue had its turn; the next is that of a disk being filled.
+    overdue_went: bool,
     /// What is lost of each segment, where something is.
     lost: BTreeMap<SegmentId, usize>,
     /// What was written again in vain.
@@ -150,6 +154,11 @@ impl Schedule {
         self.suspects.iter().any(suspected) || self.unmended.values().any(unmended)
     }
 
+    /// Whether something of a segment is known to be lost.
+    pub(crate) fn is_lost(&self, segment: SegmentId) -> bool {
+        self.lost.contains_key(&segment)
+    }
+
     /// Segments that are no more are neither suspected nor lost.
     pub(crate) fn forget(&mut self, known: impl Fn(SegmentId) -> bool) {
         self.suspects.retain(|segment| known(*segment));
@@ -230,11 +239,34 @@ impl Schedule {
             |(id, info): (&SegmentId, &SegmentInfo)| (waits(info), self.due_at(*id, info), *id);
         pool.segments
             .iter()
-            .filter(|(id, info)| info.is_written() && can_be_read(**id, info))
+            .filter(|(id, info)| {
+                info.is_written() && self.due_at(**id, info) <= now && can_be_read(**id, info)
+            })
             .map(due)
-            .filter(|(_, due, _)| *due <= now)
             .min()
             .map(|(_, _, segment)| segment)
+    }
+
+    /// Whether it is the turn of what is overdue, and not of a disk being filled: every second time that is asked.
+    pub(crate) fn is_turn_of_overdue(&mut self) -> bool {
+        self.overdue_went = !self.overdue_went;
+        self.overdue_went
+    }
+
+    /// Of the segments that were never read again for too long, the one that was begun first.
+    pub(crate) fn overdue(
+        &self,
+        pool: &Pool,
+        now: UnixMillis,
+        can_be_read: impl Fn(SegmentId, &SegmentInfo) -> bool,
+    ) -> Option<SegmentId> {
+        let last = now.get().saturating_sub(SCRUB_FIRST_MS_MAX);
+        let overdue = pool.segments.iter().filter(|(id, info)| {
+            info.is_unread() && info.written.get() <= last && can_be_read(**id, info)
+        });
+        overdue
+            .min_by_key(|(_, info)| info.written)
+            .map(|(segment, _)| *segment)
     }
 
     /// This segment, which was due, is read now.
