@@ -56,12 +56,20 @@ impl Source {
                 last: Some(last),
             }),
         };
-        let opened = caller.ask(open).await.map_err(|refusal| match refusal {
-            Refusal::IsMarker { .. } => invalid_request(
-                "the source of a copy request may not specifically refer to a delete marker by version id",
-            ),
-            other => other.into(),
-        })?;
+        let opened = match caller.ask(open).await {
+            Err(Refusal::IsMarker { .. }) => {
+                return Err(invalid_request(
+                    "the source of a copy request may not specifically refer to a delete marker by version id",
+                ));
+            }
+            Err(refusal @ Refusal::Range { .. }) => {
+                // That it is another one by now comes before what it has no bytes for.
+                let info = caller.head(from, version).await?;
+                wanted.check(&info).map_err(|_unchanged| unmet())?;
+                return Err(refusal.into());
+            }
+            opened => opened?,
+        };
         let Answer::Opened {
             stream,
             info,

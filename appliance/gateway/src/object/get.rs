@@ -193,11 +193,12 @@ struct Part {
 impl Part {
     async fn find(
         caller: &Caller,
-        name: &ObjectName,
-        version: Option<VersionId>,
+        (name, version): (&ObjectName, Option<VersionId>),
+        wanted: &Wanted,
         number: u16,
     ) -> S3Result<Self> {
         let info = caller.head(name.clone(), version).await?;
+        wanted.check(&info)?;
         let (first, bytes) = part_of(&info, number)?;
         Ok(Self {
             version: info.version,
@@ -224,13 +225,15 @@ fn tell_parts(headers: &mut HeaderMap, parts: Option<u32>) {
     }
 }
 
-/// Opens a download: the stream, the version, and the first byte and number of bytes that follow.
+/// An open download: the stream, the version, and the first byte and number of bytes that follow.
+type Opened = (StreamId, Box<ObjectInfo>, (u64, u64));
+
 async fn open(
     caller: &Caller,
     name: ObjectName,
     version: Option<VersionId>,
     range: Option<RangeWish>,
-) -> S3Result<(StreamId, Box<ObjectInfo>, (u64, u64))> {
+) -> S3Result<Opened> {
     let open = Request::OpenGet {
         name,
         version,
@@ -244,6 +247,58 @@ async fn open(
         } => Ok((stream, info, range)),
         _ => Err(wrong_answer()),
     }
+}
+
+/// A range that a client wants of a version, if it is the one that it has a part of already.
+struct Partial {
+    range: RangeWish,
+    only_of: Option<HeaderValue>,
+}
+
+/// Opens a part of a version that satisfies the conditions, or all of it where `If-Range` names another; and says
+/// which. What the conditions say comes before what the range says, as RFC 9110 has it (13.2.2, 14.2).
+async fn open_partial(
+    caller: &Caller,
+    (name, version): (ObjectName, Option<VersionId>),
+    wanted: &Wanted,
+    partial: Partial,
+) -> S3Result<(Opened, bool)> {
+    let Partial { range, only_of } = partial;
+    let is_other = |info: &ObjectInfo| only_of.as_ref().is_some_and(|tag| !is_of(tag, info));
+    let opened = open(caller, name.clone(), version, Some(range)).await;
+    let (info, refused) = match opened {
+        Ok((stream, info, bytes)) => {
+            if !is_other(&info) && wanted.check(&info).is_ok() {
+                return Ok(((stream, info, bytes), true));
+            }
+            close(caller.clone(), stream);
+            (*info, None)
+        }
+        Err(error) if *error.code() == S3ErrorCode::InvalidRange => {
+            (caller.head(name.clone(), version).await?, Some(error))
+        }
+        Err(error) => return Err(error),
+    };
+    wanted.check(&info)?;
+    match refused {
+        Some(error) if !is_other(&info) => Err(error),
+        _ => Ok((open(caller, name, Some(info.version), None).await?, false)),
+    }
+}
+
+/// Opens a version that satisfies the conditions.
+async fn open_whole(
+    caller: &Caller,
+    name: ObjectName,
+    version: Option<VersionId>,
+    wanted: &Wanted,
+) -> S3Result<Opened> {
+    let opened = open(caller, name, version, None).await?;
+    if let Err(error) = wanted.check(&opened.1) {
+        close(caller.clone(), opened.0);
+        return Err(error);
+    }
+    Ok(opened)
 }
 
 /// Whether an `If-Range` names this very content: its ETag, or a date at which it was there already.
@@ -283,28 +338,23 @@ pub(crate) async fn get(
     };
     let name = name(&input.bucket, &input.key);
     let part = match number {
-        Some(number) => Some(Part::find(&caller, &name, version, number).await?),
+        Some(number) => Some(Part::find(&caller, (&name, version), &wanted, number).await?),
         None => None,
     };
-    let range = match &part {
+    let (range, only_of) = match &part {
         Some(part) => {
             version = Some(part.version);
-            part.range()
+            (part.range(), None)
         }
-        None => input.range.map(range_wish),
+        None => (input.range.map(range_wish), if_range),
     };
-    let mut ranged = range.is_some();
-    let (mut stream, mut info, mut range) = open(&caller, name.clone(), version, range).await?;
-    if let Err(error) = wanted.check(&info) {
-        close(caller, stream);
-        return Err(error);
-    }
-    // A part of what the client has a part of already, or else the whole.
-    if part.is_none() && ranged && if_range.is_some_and(|tag| !is_of(&tag, &info)) {
-        close(caller.clone(), stream);
-        ranged = false;
-        (stream, info, range) = open(&caller, name, Some(info.version), None).await?;
-    }
+    let ((stream, info, range), ranged) = match range {
+        Some(range) => {
+            let partial = Partial { range, only_of };
+            open_partial(&caller, (name, version), &wanted, partial).await?
+        }
+        None => (open_whole(&caller, name, version, &wanted).await?, false),
+    };
     let with_sums = !ranged && wants_sums(input.checksum_mode.as_ref());
     let total = info.content_bytes;
     let mut shown = Shown::of(*info, with_sums, overrides);

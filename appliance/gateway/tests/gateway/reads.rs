@@ -147,6 +147,38 @@ async fn ranges_at_the_edges() {
     }
 }
 
+/// RFC 9110, 13.2.2: a client that is told 416 would not learn that it is another object by now.
+#[tokio::test]
+async fn what_a_read_is_conditional_on_comes_before_the_range() {
+    let world = World::start().await;
+    world.bucket("locked").await;
+    world.put("locked", "key", b"0123456789").await;
+    let head = world.call(Call::object("HEAD", "locked", "key")).await;
+    let head = head.expect(200);
+    let etag = head.header("etag").expect("an ETag");
+    let other = "\"00000000000000000000000000000000\"";
+    for method in ["GET", "HEAD"] {
+        for (name, value, status) in [
+            ("if-match", other, 412),
+            ("if-none-match", etag, 304),
+            ("if-match", etag, 416),
+        ] {
+            let call = Call::object(method, "locked", "key").header(name, value);
+            world
+                .call(call.header("range", "bytes=10-"))
+                .await
+                .expect(status);
+            let call = Call::object(method, "locked", "key").header(name, value);
+            world
+                .call(call.query("partNumber", "2"))
+                .await
+                .expect(status);
+        }
+    }
+    let idle = |world: &World| world.engine.with(|state| state.idle());
+    world.until("no download is open", idle).await;
+}
+
 #[tokio::test]
 async fn if_range_decides_between_a_part_and_the_whole() {
     let world = World::start().await;
@@ -156,20 +188,27 @@ async fn if_range_decides_between_a_part_and_the_whole() {
     let head = head.expect(200);
     let etag = head.header("etag").expect("an ETag");
     let other = "\"00000000000000000000000000000000\"";
-    for (wanted, status, content) in [
-        (etag, 206, "23"),
-        (FUTURE, 206, "23"),
-        (other, 200, "0123456789"),
-        (PAST, 200, "0123456789"),
-        ("nonsense", 200, "0123456789"),
+    let whole = "0123456789";
+    for (range, wanted, status, content) in [
+        ("bytes=2-3", etag, 206, "23"),
+        ("bytes=2-3", FUTURE, 206, "23"),
+        ("bytes=2-3", other, 200, whole),
+        ("bytes=2-3", PAST, 200, whole),
+        ("bytes=2-3", "nonsense", 200, whole),
+        // It was longer when the client had a part of it.
+        ("bytes=10-", other, 200, whole),
+        ("bytes=10-", PAST, 200, whole),
     ] {
         let call = Call::object("GET", "locked", "key")
-            .header("range", "bytes=2-3")
+            .header("range", range)
             .header("if-range", wanted);
         let reply = world.call(call).await.expect(status);
-        assert_eq!(reply.text(), content, "{wanted}");
+        assert_eq!(reply.text(), content, "{range} {wanted}");
         assert_eq!(reply.header("content-range").is_some(), status == 206);
     }
+    let call = Call::object("GET", "locked", "key").header("range", "bytes=10-");
+    let same = world.call(call.header("if-range", etag)).await;
+    same.expect(416);
     let idle = |world: &World| world.engine.with(|state| state.idle());
     world.until("no download is open", idle).await;
 }
