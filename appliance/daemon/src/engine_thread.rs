@@ -138,8 +138,8 @@ pub enum Local {
     Release {
         /// The slot.
         slot: DiskSlot,
-        /// Where the disk goes.
-        reply: SyncSender<Box<dyn Disk>>,
+        /// Where the disk goes, if there is one.
+        reply: SyncSender<Option<Box<dyn Disk>>>,
     },
     /// A disk is not where it was opened.
     Astray {
@@ -200,7 +200,7 @@ pub struct EngineThread {
     /// By slot. A disk that joins gets a new one: what is late for an old slot must not reach it.
     disks: Vec<Option<Box<dyn Disk>>>,
     /// Slots whose disk takes nothing more and goes to whoever waits for it.
-    leaving: BTreeMap<u16, SyncSender<Box<dyn Disk>>>,
+    leaving: BTreeMap<u16, SyncSender<Option<Box<dyn Disk>>>>,
     workers: Crew<Job, JobDone>,
     index: Crew<IndexRequest, IndexReply>,
     inbox: Inbox,
@@ -409,10 +409,8 @@ impl EngineThread {
             if matches!(&disk, Some(Some(disk)) if disk.in_flight() > 0) {
                 return true;
             }
-            if let Some(disk) = disk.and_then(Option::take) {
-                // Nobody waits any more: it is closed here, with nothing left to wait for.
-                drop(reply.try_send(disk));
-            }
+            // Where nobody waits any more it is closed here, with nothing left to wait for.
+            drop(reply.try_send(disk.and_then(Option::take)));
             false
         });
     }

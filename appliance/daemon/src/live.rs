@@ -25,7 +25,8 @@ use crate::alarms::{alarm, slow_words};
 use crate::bays::{Bay, Bays, Seat, seats};
 use crate::control::protocol::{
     ClockStatus, CounterStatus, DiskStatus, FillStatus, ForecastStatus, GatewayStatus,
-    HealingStatus, IndexStatus, LogStatus, LostFrame, RowsVerifiedStatus, SlowStatus, Status,
+    HealingStatus, IndexStatus, LogStatus, LostFrame, NextStep, RowsVerifiedStatus, SlowStatus,
+    Status,
 };
 use crate::gateway::process::{GatewayState, GatewayView};
 use crate::keys::KeySource;
@@ -84,8 +85,7 @@ pub fn live_status(engine: &EngineStatus, place: &Place) -> Status {
     let disks = disks(engine, &place.bays.now());
     let commands = Commands::new(&place.directory).asked_by_people(engine.founded);
     let mut next = commands.next(&disks, engine.read_only.is_some());
-    next.extend(may_be_forced(engine).then(|| commands.last_resort()));
-    next.extend(has_hole(engine).then(|| commands.make_another()));
+    next.extend(way_out(engine, &commands));
     Status {
         serving: true,
         process: Some(std::process::id()),
@@ -143,30 +143,20 @@ pub fn live_status(engine: &EngineStatus, place: &Place) -> Status {
     }
 }
 
-/// Whether the vault is only read because of what is missing, so that two people could go on without it.
-fn may_be_forced(engine: &EngineStatus) -> bool {
-    match &engine.read_only {
-        Some(
-            ReadOnlyReason::TooFewDisks { .. } | ReadOnlyReason::JournalDamaged { hole: false, .. },
-        ) => true,
-        Some(
-            ReadOnlyReason::JournalDamaged { hole: true, .. }
-            | ReadOnlyReason::Full
-            | ReadOnlyReason::NumbersUsedUp
-            | ReadOnlyReason::NewerFormat
-            | ReadOnlyReason::Alone { .. }
-            | ReadOnlyReason::LookedAt,
-        )
-        | None => false,
+/// What is left to people where the vault is only read because of what is missing: to go on without it, or with
+/// another vault where records are lost in front of others.
+fn way_out(engine: &EngineStatus, commands: &Commands<'_>) -> Option<NextStep> {
+    match engine.read_only.as_ref()? {
+        ReadOnlyReason::TooFewDisks { .. } | ReadOnlyReason::JournalDamaged { hole: false, .. } => {
+            Some(commands.last_resort())
+        }
+        ReadOnlyReason::JournalDamaged { hole: true, .. } => Some(commands.make_another()),
+        ReadOnlyReason::Full
+        | ReadOnlyReason::NumbersUsedUp
+        | ReadOnlyReason::NewerFormat
+        | ReadOnlyReason::Alone { .. }
+        | ReadOnlyReason::LookedAt => None,
     }
-}
-
-/// Whether records are lost in front of others: such a vault is only read.
-fn has_hole(engine: &EngineStatus) -> bool {
-    matches!(
-        engine.read_only,
-        Some(ReadOnlyReason::JournalDamaged { hole: true, .. })
-    )
 }
 
 /// How far the wall clock is ahead of compliance time, which stood still while the vault was off.

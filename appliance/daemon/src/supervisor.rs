@@ -10,7 +10,6 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use stele_device::area::Area;
-use stele_device::disk::Disk;
 use stele_format::units::LogIndex;
 use stele_store::engine::{DiskRefusal, DiskSlot, DrainRefusal, Offer};
 use stele_store::policy::wiping::{FoundDisk, NotWiped};
@@ -384,17 +383,17 @@ impl Link {
         answer.blocking_recv().map_err(|_| Error::NoAnswer)
     }
 
-    /// Takes a disk away from the engine thread; not for use on the asynchronous runtime. None when
-    /// what it was asked to do does not end in time, or it is gone already.
+    /// Has the engine thread close the disk at a slot, and says whether none is open there any more: not when what it
+    /// was asked to do does not end in time. Not for use on the asynchronous runtime.
     ///
     /// # Errors
     /// `NoAnswer` when the thread has died.
-    pub fn release(&self, slot: DiskSlot) -> Outcome<Option<Box<dyn Disk>>> {
+    pub fn release(&self, slot: DiskSlot) -> Outcome<bool> {
         let (reply, answer) = sync_channel(1);
         self.send(Local::Release { slot, reply })?;
-        Ok(answer
-            .recv_timeout(Duration::from_millis(RELEASE_MS_MAX))
-            .ok())
+        let released = answer.recv_timeout(Duration::from_millis(RELEASE_MS_MAX));
+        // What came is closed here, with its threads and its lock.
+        Ok(released.map(drop).is_ok())
     }
 
     /// Gives the index a further mirror; not for use on the asynchronous runtime.
@@ -407,5 +406,43 @@ impl Link {
 
     fn send(&self, message: Local) -> Outcome<()> {
         self.0.blocking_send(message).map_err(|_| Error::NoAnswer)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::bays::Bays;
+    use crate::opener::Opener;
+    use crate::vault::Directory;
+    use crate::vault::create::{Options, create};
+    use crate::vault::disks::open_kept;
+    use stele_device::linux::disk::{OpenMode, Wishes};
+
+    /// What asked for it first may have given up waiting.
+    #[test]
+    fn a_disk_that_was_let_go_of_is_gone_for_whoever_asks_again() {
+        let dir = TempDir::new().expect("a directory");
+        let directory = Directory::new(&dir.path().join("vault")).expect("a path");
+        drop(create(&directory, &Options::default()).expect("made"));
+        let config = directory.existing().expect("a vault");
+        let bell = Bell::default();
+        let (wishes, waker) = (Wishes::default(), bell.disk_waker());
+        let slots = open_kept(&config, directory.path(), OpenMode::Write, &wishes, &waker);
+        let slots = slots.expect("disks");
+        let opener = Opener {
+            keys: directory.keys(config.key_source()),
+            bays: Bays::new(&slots),
+            client_buckets: config.client_buckets(),
+            index_cache_bytes: None,
+        };
+        let machine = Machine::start(slots, opener, None, &bell).expect("an engine");
+        let link = machine.link();
+        for _ in 0..2 {
+            assert!(link.release(DiskSlot(2)).expect("an engine"));
+        }
+        machine.stop().expect("stopped");
     }
 }

@@ -433,11 +433,11 @@ impl Work {
     }
 
     fn release(&self, slot: DiskSlot) -> Result<(), Unfit> {
-        let released = self.link.release(slot).map_err(|_| Unfit::Stopping)?;
-        let disk = released.ok_or(Unfit::Busy)?;
+        if !self.link.release(slot).map_err(|_| Unfit::Stopping)? {
+            return Err(Unfit::Busy);
+        }
+        // Also where it was closed since, after this was asked for before in vain.
         self.bays.emptied(slot);
-        // Ends its threads and its lock.
-        drop(disk);
         Ok(())
     }
 
