@@ -217,6 +217,45 @@ fn each_right_that_is_missing_refuses_exactly_its_operations() {
     }
 }
 
+/// A marker hides and locks nothing: whoever may hide a key may show it again.
+#[test]
+fn a_marker_is_removed_without_the_right_to_release() {
+    let mut rig = Rig::create(3);
+    let mut vault = rig.start();
+    let grants = Grant::ALL
+        .into_iter()
+        .filter(|grant| *grant != Grant::Release);
+    become_client(
+        &mut vault,
+        Client {
+            grants: grants.collect(),
+            ..client("a")
+        },
+    );
+    let lock = Command::CreateBucket {
+        name: "b".to_owned(),
+        lock: true,
+    };
+    done(&mut vault, lock).unwrap();
+    let stored = put(&mut vault, &name("b", "k"), 10).unwrap();
+    let delete = |version| Command::Delete {
+        name: name("b", "k"),
+        version,
+        bypass: false,
+    };
+    let hidden = vault.ask(delete(None)).unwrap();
+    let Answer::Deleted { version, .. } = hidden else {
+        panic!("{hidden:?}");
+    };
+    assert!(vault.get(&name("b", "k"), None, None).is_err());
+    let nowhere = VersionId::from_bytes([7; 16]);
+    done(&mut vault, delete(Some(nowhere))).unwrap();
+    done(&mut vault, delete(version)).unwrap();
+    vault.get(&name("b", "k"), None, None).unwrap();
+    let denied = denied(Policy::NotGranted(Grant::Release));
+    assert_eq!(done(&mut vault, delete(Some(stored))), denied);
+}
+
 #[test]
 fn another_tenant_gets_nothing_of_a_bucket_by_any_question() {
     let mut rig = Rig::create(3);

@@ -15,7 +15,7 @@ use crate::index::{Fact, keys};
 use crate::keys::counter::KeyClass;
 use crate::policy::approval::RequestState;
 use crate::policy::retention::VersionLock;
-use crate::policy::{BucketKind, Rights, may_release};
+use crate::policy::{BucketKind, Grant, Rights, may_release};
 use crate::request::{Answer, ObjectName, Refusal};
 
 /// DELETE with or without a version id.
@@ -66,6 +66,9 @@ pub(crate) fn delete(
             let Some(row) = view.version(name_row.object, version)? else {
                 return Ok(Outcome::Answer(nothing_there(Some(version), versioned)));
             };
+            if !row.marker {
+                facts.asker.has(Grant::Release)?;
+            }
             let lock = VersionLock {
                 marker: row.marker,
                 hold: row.hold == Some(true),
