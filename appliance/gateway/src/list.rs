@@ -21,6 +21,8 @@ use crate::message::{
 };
 use crate::object::metadata::STORAGE_CLASS;
 use crate::service::{Service, length, plain};
+use stele_format::units::{UploadId, VersionId};
+
 use crate::text::{base64, base64_decode, percent_encode, timestamp, xml_safe};
 
 /// What `null` stands for in the listings of plain buckets.
@@ -239,6 +241,11 @@ pub(crate) async fn versions(
             "a version-id marker cannot be specified without a key marker",
         ));
     }
+    let is_id = |marker: &String| VersionId::parse_hex(marker).is_some() || marker == NULL_VERSION;
+    if !version_marker.as_ref().is_none_or(is_id) {
+        // To leave out what it may mean would look as if nothing more followed.
+        return Err(invalid_argument("invalid version id marker specified"));
+    }
     let (prefix, delimiter) = (input.prefix.as_ref(), input.delimiter.as_ref());
     let mut wish = wish(
         &input.bucket,
@@ -337,6 +344,10 @@ pub(crate) async fn uploads(
     // Without a key marker S3 ignores the other one.
     let upload_marker = input.upload_id_marker.filter(|_| key_marker.is_some());
     wish.after_version = upload_marker.clone().filter(|marker| !marker.is_empty());
+    let marker = wish.after_version.as_deref();
+    if marker.is_some_and(|marker| UploadId::parse_hex(marker).is_none()) {
+        return Err(invalid_argument("invalid upload id marker specified"));
+    }
     let Answer::Uploads(page) = caller.ask(Request::ListUploads(wish.clone())).await? else {
         return Err(wrong_answer());
     };

@@ -367,7 +367,7 @@ pub(crate) async fn list_parts(
         .map(|row| i32::from(row.number));
     plain(ListPartsOutput {
         bucket: Some(input.bucket),
-        is_truncated: Some(more),
+        is_truncated: Some(more && most > 0),
         key: xml_text(input.key),
         max_parts: i32::try_from(most).ok(),
         next_part_number_marker: next,

@@ -54,6 +54,18 @@ fn outcome(answer: Result<Answer, Refusal>, named: Option<VersionId>) -> S3Resul
     }
 }
 
+/// A version `null` where versions have ids is not there either.
+fn absent(error: S3Error) -> S3Result<Outcome> {
+    match *error.code() == S3ErrorCode::NoSuchVersion {
+        true => Ok(Outcome {
+            marker: false,
+            version: None,
+            versioned: false,
+        }),
+        false => Err(error),
+    }
+}
+
 pub(crate) async fn one(
     service: &Service,
     request: S3Request<DeleteObjectInput>,
@@ -67,9 +79,17 @@ pub(crate) async fn one(
         return Err(Feature::ConditionalDelete.error());
     }
     let input = request.input;
-    let version = caller
-        .version(&input.bucket, input.version_id.as_deref())
-        .await?;
+    let named = input.version_id.as_deref();
+    let version = match caller.version(&input.bucket, named).await {
+        Ok(version) => version,
+        Err(error) => {
+            absent(error)?;
+            return plain(DeleteObjectOutput {
+                version_id: input.version_id,
+                ..DeleteObjectOutput::default()
+            });
+        }
+    };
     let bypass = input.bypass_governance_retention.unwrap_or(false);
     let name = name(&input.bucket, &input.key);
     let answer = caller
@@ -205,7 +225,7 @@ impl Collected {
                 let answer = settle(pending).await.map(|done| done.answer);
                 outcome(answer, version)
             }
-            Err(error) => Err(error),
+            Err(error) => absent(error),
         };
         match result {
             Ok(_) if self.quiet => {}

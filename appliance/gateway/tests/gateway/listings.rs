@@ -170,6 +170,15 @@ async fn versions_and_markers_are_listed_newest_first() {
     );
     let lonely = list(&[("versions", ""), ("version-id-marker", &newer)]);
     world.call(lonely).await.refused(400, "InvalidArgument");
+    // Nothing is left out for a marker that means nothing.
+    for (of, key, id) in [
+        ("versions", "version-id-marker", newer.to_uppercase()),
+        ("versions", "version-id-marker", newer[1..].to_owned()),
+        ("uploads", "upload-id-marker", "nonsense".to_owned()),
+    ] {
+        let strange = list(&[(of, ""), ("key-marker", "a"), (key, &id)]);
+        world.call(strange).await.refused(400, "InvalidArgument");
+    }
 }
 
 #[tokio::test]

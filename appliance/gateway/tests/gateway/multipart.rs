@@ -67,6 +67,8 @@ async fn lock_12_parts_become_an_object_with_its_lock() {
     // The upload announced it, so the vault computes it where the client does not.
     assert_eq!(reply.all("ChecksumCRC32"), [sum, crc32_base64(b"second")]);
     assert_eq!(reply.one("ChecksumType"), "COMPOSITE");
+    let none = world.call(listed.clone().query("max-parts", "0")).await;
+    assert_eq!(none.expect(200).one("IsTruncated"), "false");
     let page = world.call(listed.query("max-parts", "1")).await.expect(200);
     assert_eq!(
         (page.one("IsTruncated"), page.one("NextPartNumberMarker")),

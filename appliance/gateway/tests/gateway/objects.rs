@@ -253,6 +253,12 @@ async fn versions_are_read_by_id() {
         .refused(400, "InvalidArgument");
     world.call(get("")).await.refused(400, "InvalidArgument");
     world.call(get("null")).await.refused(404, "NoSuchVersion");
+    // What is not there is deleted.
+    for id in [unknown, "null"] {
+        let delete = Call::object("DELETE", "locked", "key").query("versionId", id);
+        world.call(delete).await.expect(204);
+    }
+    assert_eq!(world.call(get(&new)).await.expect(200).body, b"newer");
 }
 
 #[tokio::test]
