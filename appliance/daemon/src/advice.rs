@@ -85,6 +85,15 @@ impl<'a> Commands<'a> {
         }
     }
 
+    /// What gives a full vault room at once.
+    pub fn more_room(&self) -> NextStep {
+        NextStep {
+            disk: None,
+            what: "there is no room for new data: a further disk has some".to_owned(),
+            command: self.add(),
+        }
+    }
+
     /// Shows its disks.
     pub fn list(&self) -> String {
         format!("stele disk list --vault {}", word(self.vault))
@@ -116,12 +125,45 @@ impl<'a> Commands<'a> {
     /// read-only takes no disk before it was started again with the missing ones.
     pub fn next(&self, disks: &[DiskStatus], read_only: bool) -> Vec<NextStep> {
         let some_wanted = disks.iter().any(|disk| disk.wanted);
+        // With one disk less it takes no writes, and then no disk either.
+        let few = disks.iter().filter(|disk| disk.state == "active").count() == 2;
         disks
             .iter()
             .filter(|disk| disk.wanted || !(read_only && some_wanted))
             .filter_map(|disk| Some((disk.number?, disk)))
-            .flat_map(|(number, disk)| self.about(number, disk, read_only))
+            .flat_map(|(number, disk)| match is_suspect(disk) && !read_only {
+                true => vec![self.about_suspect(number, disk, few)],
+                false => self.about(number, disk, read_only),
+            })
             .collect()
+    }
+
+    fn about_suspect(&self, number: u16, disk: &DiskStatus, few: bool) -> NextStep {
+        let serial = serial_words(disk);
+        let mut why = disk.suspect.clone();
+        if disk.forgotten_frames > 0 {
+            let lies = "it did not keep what it had confirmed, as one does whose write cache survives no power cut";
+            why.push(lies.to_owned());
+        }
+        let (then, command) = match few {
+            true => (
+                "the vault takes no writes without it: add a further disk first",
+                self.add(),
+            ),
+            false => (
+                "if all others are ok, pull it out, put a blank disk in its place, and run",
+                self.replace(number, None),
+            ),
+        };
+        NextStep {
+            disk: Some(number),
+            what: format!(
+                "disk {number}{serial} at {} is a suspect: {}; {then}",
+                disk.file,
+                why.join(", and ")
+            ),
+            command,
+        }
     }
 
     fn about(&self, number: u16, disk: &DiskStatus, read_only: bool) -> Vec<NextStep> {
@@ -176,7 +218,7 @@ impl<'a> Commands<'a> {
             )],
             "expelled" if !read_only => vec![
                 step(
-                    format!("put a blank disk in the place of disk {number}"),
+                    format!("put a blank disk in the place of disk {number}{serial} at {file}"),
                     self.replace(number, None),
                 ),
                 step(
@@ -184,14 +226,6 @@ impl<'a> Commands<'a> {
                     self.resync(number),
                 ),
             ],
-            "active" if !read_only && !disk.suspect.is_empty() => vec![step(
-                format!(
-                    "disk {number}{serial} at {file} is a suspect: {}; if all others are ok, pull it out, put a blank disk in \
-                     its place, and run",
-                    disk.suspect.join(", and ")
-                ),
-                self.replace(number, None),
-            )],
             "drained" if !read_only && disk.free_bytes.is_some() => vec![step(
                 format!(
                     "disk {number}{serial} may be pulled out at {file}; if another one is to take its place, run"
@@ -201,6 +235,12 @@ impl<'a> Commands<'a> {
             _ => Vec::new(),
         }
     }
+}
+
+/// Whether a disk that takes part gave reason to put another one in its place.
+fn is_suspect(disk: &DiskStatus) -> bool {
+    let reason = !disk.suspect.is_empty() || disk.forgotten_frames > 0;
+    reason && disk.state == "active" && !disk.astray
 }
 
 /// How a disk that failed while the vault served takes part again, where too few are left.
@@ -277,6 +317,20 @@ mod tests {
                 Commands::new(Path::new("/v")).next(std::slice::from_ref(&suspect), read_only);
             let commands: Vec<&str> = steps.iter().map(|step| step.command.as_str()).collect();
             assert_eq!(commands, expected);
+        }
+        let forgetful = DiskStatus {
+            forgotten_frames: 3,
+            ..disk(Some(2), "active")
+        };
+        let add = "stele disk add --vault /v PATH";
+        for (others, expected) in [(1, add), (2, replace)] {
+            let others = (0..others).map(|_| disk(Some(1), "active"));
+            for one in [&suspect, &forgetful] {
+                let disks: Vec<_> = others.clone().chain([one.clone()]).collect();
+                let steps = Commands::new(Path::new("/v")).next(&disks, false);
+                let commands: Vec<&str> = steps.iter().map(|step| step.command.as_str()).collect();
+                assert_eq!(commands, [expected]);
+            }
         }
         check("joining", false, &[]);
         check("absent", false, &[resync, replace]);

@@ -25,7 +25,8 @@ pub fn alarm(alarm: &Alarm) -> String {
         ),
         Alarm::WallClock { left, at } => {
             let what = if *left {
-                "went more than a day from compliance time; nothing is destroyed until it is set"
+                "is more than a day from compliance time, which stands still while the vault is off; nothing is \
+                 destroyed until the clock is set, or two people correct compliance time (stele clock correct)"
             } else {
                 "came back to compliance time"
             };

@@ -86,6 +86,7 @@ pub fn live_status(engine: &EngineStatus, place: &Place) -> Status {
     let commands = Commands::new(&place.directory).asked_by_people(engine.founded);
     let mut next = commands.next(&disks, engine.read_only.is_some());
     next.extend(way_out(engine, &commands));
+    next.extend(more_room(engine, &commands));
     Status {
         serving: true,
         process: Some(std::process::id()),
@@ -143,14 +144,26 @@ pub fn live_status(engine: &EngineStatus, place: &Place) -> Status {
     }
 }
 
+/// What gives a full vault room; an index has no more of it, whatever disks there are.
+fn more_room(engine: &EngineStatus, commands: &Commands<'_>) -> Option<NextStep> {
+    let index = engine.index.as_ref().is_some_and(IndexUsage::is_full);
+    let by_disks = engine.full && !index && engine.read_only.is_none() && engine.disks.len() > 1;
+    by_disks.then(|| commands.more_room())
+}
+
 /// What is left to people where the vault is only read because of what is missing: to go on without it, or with
 /// another vault where records are lost in front of others.
 fn way_out(engine: &EngineStatus, commands: &Commands<'_>) -> Option<NextStep> {
     match engine.read_only.as_ref()? {
-        ReadOnlyReason::TooFewDisks { .. } | ReadOnlyReason::JournalDamaged { hole: false, .. } => {
+        ReadOnlyReason::TooFewDisks { .. } | ReadOnlyReason::JournalDamaged { hole: false, .. }
+            if engine.founded =>
+        {
             Some(commands.last_resort())
         }
-        ReadOnlyReason::JournalDamaged { hole: true, .. } => Some(commands.make_another()),
+        // Without people there is nobody whose signatures could open it.
+        ReadOnlyReason::TooFewDisks { .. } | ReadOnlyReason::JournalDamaged { .. } => {
+            Some(commands.make_another())
+        }
         ReadOnlyReason::Full
         | ReadOnlyReason::NumbersUsedUp
         | ReadOnlyReason::NewerFormat
@@ -262,12 +275,14 @@ fn reasons(engine: &EngineStatus) -> Vec<String> {
     if engine.full {
         let index = engine.index.as_ref().is_some_and(IndexUsage::is_full);
         reasons.push(match index {
-            true => "no room in the index for further objects, which depends on the size of disks 1 and 2".to_owned(),
+            true => "no room in the index for further objects; its size was fixed when the vault was made".to_owned(),
             false => "no room for new data".to_owned(),
         });
     }
     if engine.wall_alarm {
-        reasons.push("the machine's clock is too far from the compliance clock".to_owned());
+        let what = "the machine's clock is more than a day from compliance time: set it if it is wrong, else correct \
+                    compliance time (stele clock correct)";
+        reasons.push(what.to_owned());
     }
     reasons
 }

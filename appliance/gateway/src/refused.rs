@@ -95,7 +95,7 @@ features! {
         "uploads by HTML form are not accepted";
     Replication: "PUT and DELETE `?replication`"
         => NOT_IMPLEMENTED "NotImplemented",
-        "copies outside the vault are made by the vault, not configured by clients";
+        "this version makes no copies outside the vault";
     Notification: "PUT `?notification`"
         => NOT_IMPLEMENTED "NotImplemented",
         "a vault calls nobody when objects come";
@@ -107,7 +107,7 @@ features! {
         "a vault writes no analyses into buckets";
     Metrics: "PUT and DELETE `?metrics`"
         => NOT_IMPLEMENTED "NotImplemented",
-        "metrics are read at the vault's management interface";
+        "how the vault fares is said by `stele status --json` at the vault";
     Tiering: "PUT and DELETE `?intelligent-tiering`"
         => NOT_IMPLEMENTED "NotImplemented",
         "there is one storage class, so nothing moves between tiers";

@@ -72,7 +72,7 @@ async fn a_vault_cannot_be_configured_by_clients() {
         ("inventory", "inventories", true),
         ("lifecycle", "another storage class", false),
         ("logging", "access logs", false),
-        ("metrics", "management interface", true),
+        ("metrics", "stele status", true),
         ("notification", "calls nobody", false),
         ("ownershipControls", "vault's owner", true),
         ("policy", "bucket policies", true),
