@@ -150,6 +150,7 @@ fn the_specification_has_the_same_limits() {
         ("ATTEMPTS_MAX", u64::try_from(limits::ATTEMPTS_MAX).unwrap()),
         ("COUNTING_MAX", limits::COUNTING_MAX),
         ("EPOCH_MAX", limits::EPOCH_MAX.into()),
+        ("OPENING_MAX", limits::OPENING_MAX.into()),
         (
             "CBOR_DEPTH_MAX",
             u64::try_from(limits::CBOR_DEPTH_MAX).unwrap(),
