@@ -111,7 +111,7 @@ fn attack_04_who_may_not_delete_versions_is_in_the_log_by_key_and_bucket() {
     let grants = [Grant::Put, Grant::Get, Grant::List, Grant::Delete];
     vault.asker = client(KEY, grants.into_iter().collect());
     delete(&mut vault, &name("b", "k"), Some(version), true).unwrap_err();
-    // A bucket that is not there is nobody's.
+    // In a bucket that is not there, nor any version, nothing was tried that has a place in the log.
     delete(&mut vault, &name("none", "k"), Some(version), true).unwrap_err();
     // Nothing locked was touched: no record.
     delete(&mut vault, &name("b", "k"), None, false).unwrap();
@@ -121,15 +121,12 @@ fn attack_04_who_may_not_delete_versions_is_in_the_log_by_key_and_bucket() {
     vault.stop();
     let attempts = refused(&rig);
     let why = "not-granted";
-    assert_eq!(
-        words(&attempts),
-        [("delete-version", why, 1), ("delete-version", why, 1)]
-    );
+    assert_eq!(words(&attempts), [("delete-version", why, 1)]);
     let buckets = attempts.iter().map(|attempt| match &attempt.by {
         Attempted::Client { bucket, .. } => bucket.is_zero(),
         other => panic!("{other:?}"),
     });
-    assert_eq!(buckets.collect::<Vec<_>>(), [false, true]);
+    assert_eq!(buckets.collect::<Vec<_>>(), [false]);
 }
 
 #[test]
