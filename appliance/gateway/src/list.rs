@@ -12,6 +12,7 @@ use s3s::dto::{
     Object, ObjectStorageClass, ObjectVersion, ObjectVersionStorageClass, Owner, StorageClass,
 };
 use s3s::{S3Request, S3Response, S3Result};
+use stele_format::units::{UploadId, VersionId};
 
 use crate::bucket::{entries, owner};
 use crate::error::{invalid_argument, wrong_answer};
@@ -21,8 +22,6 @@ use crate::message::{
 };
 use crate::object::metadata::STORAGE_CLASS;
 use crate::service::{Service, length, plain};
-use stele_format::units::{UploadId, VersionId};
-
 use crate::text::{base64, base64_decode, percent_encode, timestamp, xml_safe};
 
 /// What `null` stands for in the listings of plain buckets.

@@ -446,10 +446,7 @@ impl<'a> Replay<'a> {
                 None if copy.votes => lacking.push(Lack {
                     slot: copy.slot,
                     base: copy.base,
-                    denial: copy.evidence.votes_no().then_some(Denial {
-                        frame: self.at.sequence,
-                        of_enough,
-                    }),
+                    denial: copy.evidence.votes_no().then_some(Denial { of_enough }),
                 }),
                 _ => {}
             }

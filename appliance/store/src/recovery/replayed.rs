@@ -43,7 +43,6 @@ impl Repair {
 /// A copy that says that it never had a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Denial {
-    pub(super) frame: Sequence,
     /// So many copies say so that an acknowledgement took the word of one of them.
     pub(super) of_enough: bool,
 }
@@ -112,7 +111,7 @@ impl Replayed {
             let Why::Lacking(denial) = repair.why else {
                 continue;
             };
-            let denial = denial.filter(|denial| denial.frame <= self.proven);
+            let denial = denial.filter(|_| repair.frame <= self.proven);
             denied.entry(repair.slot).or_default().extend(denial);
         }
         let forgotten = denied.into_iter().map(|(slot, denials)| {
