@@ -138,8 +138,8 @@ pub enum Local {
     Release {
         /// The slot.
         slot: DiskSlot,
-        /// Where the disk goes, if there is one.
-        reply: SyncSender<Option<Box<dyn Disk>>>,
+        /// Where the disk goes.
+        reply: SyncSender<LetGo>,
     },
     /// A disk is not where it was opened.
     Astray {
@@ -178,6 +178,9 @@ pub struct Arrival {
 /// A disk that was refused, to be closed by whoever brought it.
 pub type Refused = (DiskRefusal, Box<dyn Disk>);
 
+/// A disk that is given up, to be closed by whoever asked for it; none where nothing is open.
+pub type LetGo = Result<Option<Box<dyn Disk>>, DiskRefusal>;
+
 /// The queues the thread is fed from.
 pub struct Inbox {
     /// From the gateway.
@@ -200,7 +203,10 @@ pub struct EngineThread {
     /// By slot. A disk that joins gets a new one: what is late for an old slot must not reach it.
     disks: Vec<Option<Box<dyn Disk>>>,
     /// Slots whose disk takes nothing more and goes to whoever waits for it.
-    leaving: BTreeMap<u16, SyncSender<Option<Box<dyn Disk>>>>,
+    leaving: BTreeMap<u16, SyncSender<LetGo>>,
+    /// By slot: disks the engine was started again without, as something was under way on them. Each is open, and
+    /// locked, until that has ended.
+    hung: BTreeMap<u16, Box<dyn Disk>>,
     workers: Crew<Job, JobDone>,
     index: Crew<IndexRequest, IndexReply>,
     inbox: Inbox,
@@ -242,6 +248,7 @@ impl EngineThread {
             engine,
             disks,
             leaving: BTreeMap::new(),
+            hung: BTreeMap::new(),
             workers,
             index,
             inbox,
@@ -278,6 +285,10 @@ impl EngineThread {
         self.keep_head();
         self.workers.stop();
         self.index.stop();
+        for hung in self.hung.into_values() {
+            // Closing it may take as long as it hangs.
+            std::thread::spawn(move || drop(hung));
+        }
     }
 
     /// Works until the engine has stopped, or must be started again.
@@ -403,15 +414,26 @@ impl EngineThread {
 
     /// Hands over disks that are given up and have answered everything.
     fn let_leave(&mut self) {
-        let disks = &mut self.disks;
+        self.close_hung();
+        let (disks, hung) = (&mut self.disks, &self.hung);
         self.leaving.retain(|slot, reply| {
             let disk = disks.get_mut(usize::from(*slot));
-            if matches!(&disk, Some(Some(disk)) if disk.in_flight() > 0) {
+            let busy = matches!(&disk, Some(Some(disk)) if disk.in_flight() > 0);
+            if busy || hung.contains_key(slot) {
                 return true;
             }
             // Where nobody waits any more it is closed here, with nothing left to wait for.
-            drop(reply.try_send(disk.and_then(Option::take)));
+            drop(reply.try_send(Ok(disk.and_then(Option::take))));
             false
+        });
+    }
+
+    /// Closes what hung when the engine was started again, and has ended.
+    fn close_hung(&mut self) {
+        let mut done = Vec::new();
+        self.hung.retain(|_, disk| {
+            disk.poll(&mut done);
+            disk.in_flight() > 0
         });
     }
 

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::sync_channel;
+use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -384,16 +384,23 @@ impl Link {
     }
 
     /// Has the engine thread close the disk at a slot, and says whether none is open there any more: not when what it
-    /// was asked to do does not end in time. Not for use on the asynchronous runtime.
+    /// was asked to do does not end in time. It is refused while the engine is being started again. Not for use on the
+    /// asynchronous runtime.
     ///
     /// # Errors
     /// `NoAnswer` when the thread has died.
-    pub fn release(&self, slot: DiskSlot) -> Outcome<bool> {
+    pub fn release(&self, slot: DiskSlot) -> Outcome<Result<bool, DiskRefusal>> {
         let (reply, answer) = sync_channel(1);
         self.send(Local::Release { slot, reply })?;
-        let released = answer.recv_timeout(Duration::from_millis(RELEASE_MS_MAX));
-        // What came is closed here, with its threads and its lock.
-        Ok(released.map(drop).is_ok())
+        match answer.recv_timeout(Duration::from_millis(RELEASE_MS_MAX)) {
+            // What came is closed here, with its threads and its lock.
+            Ok(released) => Ok(released.map(|disk| {
+                drop(disk);
+                true
+            })),
+            Err(RecvTimeoutError::Timeout) => Ok(Ok(false)),
+            Err(RecvTimeoutError::Disconnected) => Err(Error::NoAnswer),
+        }
     }
 
     /// Gives the index a further mirror; not for use on the asynchronous runtime.
@@ -441,8 +448,20 @@ mod tests {
         let machine = Machine::start(slots, opener, None, &bell).expect("an engine");
         let link = machine.link();
         for _ in 0..2 {
-            assert!(link.release(DiskSlot(2)).expect("an engine"));
+            assert_eq!(link.release(DiskSlot(2)).expect("an engine"), Ok(true));
         }
         machine.stop().expect("stopped");
+        let gone = link.release(DiskSlot(2));
+        assert!(matches!(gone, Err(Error::NoAnswer)), "{gone:?}");
+    }
+
+    /// An engine that ends while it is asked gives no answer, which is not one that is late.
+    #[test]
+    fn whoever_asks_for_a_disk_hears_at_once_that_nobody_answers() {
+        let (sender, mut local) = mpsc::channel(1);
+        let asked = std::thread::spawn(move || Link(sender).release(DiskSlot(2)));
+        drop(local.blocking_recv().expect("asked"));
+        let gone = asked.join().expect("ended");
+        assert!(matches!(gone, Err(Error::NoAnswer)), "{gone:?}");
     }
 }

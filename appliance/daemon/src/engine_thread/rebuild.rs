@@ -135,7 +135,7 @@ impl EngineThread {
     }
 
     /// Waits for what is under way, and believes none of it. A disk that does not end in time is given
-    /// up, as one that is not there.
+    /// up, as one that is not there, and is closed when it has ended.
     fn come_to_rest(&mut self) {
         let deadline = Instant::now() + Duration::from_millis(RELEASE_MS_MAX);
         let mut done = Vec::new();
@@ -155,13 +155,9 @@ impl EngineThread {
             std::thread::park_timeout(Duration::from_millis(REBUILD_TICK_MS));
         }
         self.let_leave();
-        for place in &mut self.disks {
-            if place.as_ref().is_some_and(|disk| disk.in_flight() > 0)
-                && let Some(hung) = place.take()
-            {
-                // Closing it may take as long as it hangs.
-                std::thread::spawn(move || drop(hung));
-            }
+        for (slot, place) in (0..).zip(&mut self.disks) {
+            let hung = place.take_if(|disk| disk.in_flight() > 0);
+            self.hung.extend(hung.map(|disk| (slot, disk)));
         }
     }
 
@@ -240,12 +236,12 @@ impl EngineThread {
                 Local::WipeOrder { reply, .. } => {
                     drop(reply.send(Err(NotWiped::Rebuilding)));
                 }
-                // The disk is in use by the start; the mirror is one of the index that is gone; what is not at its
-                // place is told again.
-                Local::Release { .. }
-                | Local::Mirror(_)
-                | Local::Astray { .. }
-                | Local::Back { .. } => {}
+                // The disk is in use by the start.
+                Local::Release { reply, .. } => {
+                    drop(reply.try_send(Err(DiskRefusal::Rebuilding)));
+                }
+                // The mirror is one of the index that is gone; what is not at its place is told again.
+                Local::Mirror(_) | Local::Astray { .. } | Local::Back { .. } => {}
                 Local::Stop => {
                     tracing::info!("stopping; the next start makes the index anew");
                     return Rebuilt::Ending;
@@ -259,3 +255,6 @@ impl EngineThread {
         Rebuilt::Serving
     }
 }
+
+#[cfg(test)]
+mod tests;

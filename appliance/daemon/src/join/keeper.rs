@@ -433,12 +433,15 @@ impl Work {
     }
 
     fn release(&self, slot: DiskSlot) -> Result<(), Unfit> {
-        if !self.link.release(slot).map_err(|_| Unfit::Stopping)? {
-            return Err(Unfit::Busy);
+        match self.link.release(slot).map_err(|_| Unfit::Stopping)? {
+            Ok(true) => {
+                // Also where it was closed since, after this was asked for before in vain.
+                self.bays.emptied(slot);
+                Ok(())
+            }
+            Ok(false) => Err(Unfit::Busy),
+            Err(refusal) => Err(Unfit::Engine(refusal)),
         }
-        // Also where it was closed since, after this was asked for before in vain.
-        self.bays.emptied(slot);
-        Ok(())
     }
 
     fn wanted(&self, wish: &Wish, offer: Offer, status: &Status, path: &Path) -> Wanted {
