@@ -10,6 +10,7 @@ use std::time::Duration;
 use common::people::People;
 use common::s3::Client;
 use common::{DISK, Place, Server, succeed, text};
+use nix::sys::signal::Signal;
 use serde_json::Value;
 
 /// A vault of four disks with people, of which the last was drained.
@@ -162,7 +163,7 @@ fn other_serves(other: &Place) {
 }
 
 #[test]
-fn a_wipe_that_kills_cut_short_is_finished_by_the_same_command() {
+fn a_wipe_that_kills_and_stops_cut_short_is_finished_by_the_same_command() {
     let place = Place::new();
     let (mut server, disk) = drained(&place);
     let people = People::with_keys_of(&place);
@@ -182,10 +183,21 @@ fn a_wipe_that_kills_cut_short_is_finished_by_the_same_command() {
         "--key",
         text(&key),
     ];
-    for delay_ms in [30, 60, 90, 120, 200] {
+    for (delay_ms, killed) in [
+        (30, true),
+        (40, false),
+        (60, true),
+        (80, false),
+        (90, true),
+        (120, true),
+        (200, true),
+    ] {
         let mut child = common::stele(&run).spawn().expect("the binary runs");
         std::thread::sleep(Duration::from_millis(delay_ms));
-        server.kill();
+        match killed {
+            true => server.kill(),
+            false => assert!(server.end(Signal::SIGTERM).success()),
+        }
         child.wait().expect("waited");
         server = Server::start(&place);
         let status = place.status();

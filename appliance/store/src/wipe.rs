@@ -4,7 +4,10 @@
 //! no label; all else of the labels, key states, index area and what lies before and behind the units becomes
 //! zeros; the units are discarded, or become zeros where the disk cannot do that; all but the inside of the
 //! units is read back; the log says that it is done; the marks go. What a cut leaves is a disk with its label, one
-//! with a mark that the same request finishes, or a blank one.
+//! with a mark that the same request finishes, or a blank one. So does a wipe that is told to end.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use stele_device::buffer::BufferMut;
 use stele_device::disk::{BlockingDisk, Disk, DiskError};
@@ -102,6 +105,53 @@ impl WipeOrder {
     }
 }
 
+/// How far a wipe is, and the way to end it early. Clones speak of the same wipe.
+#[derive(Debug, Clone, Default)]
+pub struct Pace(Arc<Counts>);
+
+#[derive(Debug, Default)]
+struct Counts {
+    done: AtomicU64,
+    bytes: AtomicU64,
+    ended: AtomicBool,
+}
+
+impl Pace {
+    /// Bytes that are blank by now, and how many are to be.
+    #[must_use]
+    pub fn bytes(&self) -> (u64, u64) {
+        let bytes = self.0.bytes.load(Ordering::Relaxed);
+        (self.0.done.load(Ordering::Relaxed), bytes)
+    }
+
+    /// Has the wipe end before its next piece.
+    pub fn end(&self) {
+        self.0.ended.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it was told to end.
+    #[must_use]
+    pub fn is_ended(&self) -> bool {
+        self.0.ended.load(Ordering::Relaxed)
+    }
+
+    fn begin(&self, bytes: u64) {
+        self.0.done.store(0, Ordering::Relaxed);
+        self.0.bytes.store(bytes, Ordering::Relaxed);
+    }
+
+    fn done(&self, bytes: u64) {
+        self.0.done.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    fn go_on(&self) -> Result<(), WipeError> {
+        match self.is_ended() {
+            true => Err(WipeError::Ended),
+            false => Ok(()),
+        }
+    }
+}
+
 /// Why a disk was not wiped to the end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum WipeError {
@@ -116,6 +166,9 @@ pub enum WipeError {
         /// What the label says.
         labelled: u64,
     },
+    /// It was told to end.
+    #[error("it was told to end before all of it was blank")]
+    Ended,
     /// It fails.
     #[error(transparent)]
     Disk(#[from] DiskError),
@@ -143,12 +196,38 @@ pub struct WipeDone {
 /// Wipes a disk, up to its marks.
 ///
 /// # Errors
-/// It is not the disk of the order, or it fails. From the first mark on it has no label any more.
-pub fn wipe(disk: &mut dyn Disk, order: WipeOrder) -> Result<Wiped, WipeError> {
+/// It is not the disk of the order, it fails, or the wipe was told to end. From the first mark on it has no label any
+/// more.
+pub fn wipe(disk: &mut dyn Disk, order: WipeOrder, pace: &Pace) -> Result<Wiped, WipeError> {
     let WipeOrder { mark, approved } = order;
+    require_same(disk, &mark)?;
+    pace.go_on()?;
+    for copy in WIPE_COPIES {
+        let block = BufferMut::padded(&mark.encode(copy)).freeze();
+        disk.write_durable_at(mark.place(copy).offset.get(), block)?;
+    }
+    let Spans { ends, units } = spans(&mark);
+    let all = ends.iter().chain([&units]);
+    pace.begin(all.map(|span| span.to.saturating_sub(span.from)).sum());
+    for span in &ends {
+        clear(disk, *span, pace)?;
+    }
+    discard(disk, units, pace)?;
+    disk.flush()?;
+    for span in ends.into_iter().chain(beginnings(&mark, units)) {
+        read_back(disk, span, pace)?;
+    }
+    Ok(Wiped {
+        mark,
+        recorded: approved.is_none(),
+    })
+}
+
+/// Refuses a disk that is not the one the mark is for.
+fn require_same(disk: &mut dyn Disk, mark: &WipeMark) -> Result<(), WipeError> {
     let found = look(disk).map_err(|_| WipeError::Changed)?;
     let same = match &found {
-        Found::Begun(begun) => *begun == mark,
+        Found::Begun(begun) => begun == mark,
         Found::Labelled(reading) => {
             reading.fixed.pool == mark.pool
                 && reading.fixed.disk == mark.disk
@@ -163,25 +242,7 @@ pub fn wipe(disk: &mut dyn Disk, order: WipeOrder) -> Result<Wiped, WipeError> {
     if bytes != labelled {
         return Err(WipeError::Size { bytes, labelled });
     }
-    for copy in WIPE_COPIES {
-        let block = BufferMut::padded(&mark.encode(copy)).freeze();
-        disk.write_durable_at(mark.place(copy).offset.get(), block)?;
-    }
-    let Spans { ends, units } = spans(&mark);
-    for span in &ends {
-        clear(disk, *span)?;
-    }
-    discard(disk, units)?;
-    disk.flush()?;
-    for span in ends.into_iter().chain(beginnings(&mark, units)) {
-        if let Some(offset) = first_data(disk, span)? {
-            return Err(WipeError::NotBlank { offset });
-        }
-    }
-    Ok(Wiped {
-        mark,
-        recorded: approved.is_none(),
-    })
+    Ok(())
 }
 
 impl Wiped {
@@ -269,26 +330,41 @@ fn beginnings(mark: &WipeMark, within: Span) -> impl Iterator<Item = Span> {
 }
 
 /// Gives the content of a span up, so that it reads as zeros.
-fn discard(disk: &mut dyn Disk, span: Span) -> Result<(), DiskError> {
+fn discard(disk: &mut dyn Disk, span: Span, pace: &Pace) -> Result<(), WipeError> {
     for (offset, bytes) in span.steps(DISCARD_STEP_BYTES) {
-        match disk.discard_at(offset, bytes as u64) {
-            Ok(()) => {}
+        pace.go_on()?;
+        let bytes = bytes as u64;
+        match disk.discard_at(offset, bytes) {
+            Ok(()) => pace.done(bytes),
             // Not every disk can.
-            Err(DiskError::Io { .. }) => clear(disk, Span::new(offset, offset + bytes as u64))?,
-            Err(other) => return Err(other),
+            Err(DiskError::Io { .. }) => clear(disk, Span::new(offset, offset + bytes), pace)?,
+            Err(other) => return Err(other.into()),
         }
     }
     Ok(())
 }
 
 /// Writes zeros where there are none, or where nothing can be read.
-fn clear(disk: &mut dyn Disk, span: Span) -> Result<(), DiskError> {
+fn clear(disk: &mut dyn Disk, span: Span, pace: &Pace) -> Result<(), WipeError> {
     for (offset, bytes) in span.steps(WIPE_STEP_BYTES) {
+        pace.go_on()?;
         let blank = disk
             .read_at(offset, bytes)
             .is_ok_and(|read| read.iter().all(|byte| *byte == 0));
         if !blank {
             disk.write_at(offset, BufferMut::zeroed(bytes).freeze())?;
+        }
+        pace.done(bytes as u64);
+    }
+    Ok(())
+}
+
+/// Refuses what is not blank.
+fn read_back(disk: &mut dyn Disk, span: Span, pace: &Pace) -> Result<(), WipeError> {
+    for (offset, bytes) in span.steps(WIPE_STEP_BYTES) {
+        pace.go_on()?;
+        if let Some(offset) = first_data(disk, Span::new(offset, offset + bytes as u64))? {
+            return Err(WipeError::NotBlank { offset });
         }
     }
     Ok(())

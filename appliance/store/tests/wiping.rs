@@ -22,7 +22,7 @@ use stele_store::policy::approval::{RequestState, StatementRefusal};
 use stele_store::policy::wiping::NotWiped;
 use stele_store::pool::MemberState;
 use stele_store::recovery::read_label;
-use stele_store::wipe::{Found, WipeError, Wiped, look, wipe};
+use stele_store::wipe::{Found, Pace, WipeError, Wiped, look, wipe};
 use support::steps::turns;
 use support::{DISK_BYTES, Rig, Running, content, name};
 use world::{DAY_MS, founded, request, say, view};
@@ -92,7 +92,7 @@ fn wiped(vault: &mut Running, request: LogIndex, handle: &SimDiskHandle) -> Resu
     let found = found(handle).unwrap();
     let order = vault.engine.wipe_order(request, &found)?;
     let mut disk = handle.open();
-    let wiped = wipe(&mut disk, order).unwrap();
+    let wiped = wipe(&mut disk, order, &Pace::default()).unwrap();
     record(vault, &wiped, request);
     wiped.unmark(&mut disk).unwrap();
     Ok(())
@@ -238,7 +238,7 @@ fn worm_07_no_disk_that_takes_part_or_is_of_another_vault_is_wiped_whoever_signe
 fn run(vault: &Running, request: LogIndex, disk: &mut SimDisk) -> Result<(), WipeError> {
     let found = look(disk).unwrap();
     let order = vault.engine.wipe_order(request, &found).unwrap();
-    wipe(disk, order)?.unmark(disk)
+    wipe(disk, order, &Pace::default())?.unmark(disk)
 }
 
 #[test]
@@ -301,7 +301,7 @@ fn a_half_wiped_disk_is_adopted_by_no_start_and_finished_by_the_next_vault() {
         let handle = rig.handles[LEAVES].clone().unwrap();
         let request = executed(&mut vault, act(&found(&handle).unwrap()));
         let order = vault.engine.wipe_order(request, &found(&handle).unwrap());
-        let half = wipe(&mut handle.open(), order.unwrap()).unwrap();
+        let half = wipe(&mut handle.open(), order.unwrap(), &Pace::default()).unwrap();
         match step {
             0 => {}
             1 => {
@@ -340,14 +340,14 @@ fn a_disk_that_keeps_what_was_on_it_does_not_count_as_blank() {
     // Says that it wrote the labels, and did not.
     handle.lose_write(2);
     let first = order(&vault);
-    let kept = wipe(&mut handle.open(), first);
+    let kept = wipe(&mut handle.open(), first, &Pace::default());
     assert!(matches!(kept, Err(WipeError::NotBlank { .. })), "{kept:?}");
     assert!(matches!(found(&handle), Ok(Found::Begun(_))));
     // Another disk lies there at the moment it is wiped.
     let stale = order(&vault);
     handle.restore(&rig.handles[0].as_ref().unwrap().snapshot());
     let before = handle.digest();
-    let changed = wipe(&mut handle.open(), stale);
+    let changed = wipe(&mut handle.open(), stale, &Pace::default());
     assert_eq!(changed, Err(WipeError::Changed));
     assert_eq!(handle.digest(), before);
     assert_eq!(state_of(&mut vault, request), RequestState::Executing);
@@ -405,8 +405,90 @@ fn a_disk_that_cannot_discard_is_overwritten() {
         disk: handle.open(),
         refused: Vec::new(),
     };
-    let half = wipe(&mut disk, order.unwrap()).unwrap();
+    let half = wipe(&mut disk, order.unwrap(), &Pace::default()).unwrap();
     half.unmark(&mut disk).unwrap();
     assert!(is_blank(&handle));
     assert_eq!(handle.counters().discards, 0);
+}
+
+/// A disk under which its wipe is told to end at one of its operations.
+struct Ending {
+    disk: Stiff,
+    at: usize,
+    count: usize,
+    pace: Pace,
+}
+
+impl Disk for Ending {
+    fn identity(&self) -> &DiskIdentity {
+        self.disk.identity()
+    }
+
+    fn submit(&mut self, id: OpId, op: Op) {
+        self.count += 1;
+        if self.count == self.at {
+            self.pace.end();
+        }
+        self.disk.submit(id, op);
+    }
+
+    fn poll(&mut self, done: &mut Vec<Done>) {
+        self.disk.poll(done);
+    }
+
+    fn wait(&mut self, done: &mut Vec<Done>) {
+        self.disk.wait(done);
+    }
+
+    fn in_flight(&self) -> usize {
+        self.disk.in_flight()
+    }
+}
+
+/// Wipes up to the marks, told to end at this operation. How many there were, and how it ended.
+fn ending(
+    vault: &Running,
+    request: LogIndex,
+    handle: &SimDiskHandle,
+    at: usize,
+) -> (usize, Result<Wiped, WipeError>) {
+    let pace = Pace::default();
+    let stiff = Stiff {
+        disk: handle.open(),
+        refused: Vec::new(),
+    };
+    let mut disk = Ending {
+        disk: stiff,
+        at,
+        count: 0,
+        pace: pace.clone(),
+    };
+    let order = vault.engine.wipe_order(request, &found(handle).unwrap());
+    let ended = wipe(&mut disk, order.unwrap(), &pace);
+    let (done, bytes) = pace.bytes();
+    assert!(done <= bytes && bytes < DISK_BYTES, "{done} of {bytes}");
+    assert_eq!(ended.is_ok(), done == bytes && !pace.is_ended());
+    (disk.count, ended)
+}
+
+#[test]
+fn a_wipe_that_is_told_to_end_does_so_and_is_finished_by_the_same_request() {
+    let (rig, mut vault) = drained();
+    let handle = rig.handles[LEAVES].clone().unwrap();
+    let was = handle.snapshot();
+    let request = executed(&mut vault, act(&found(&handle).unwrap()));
+    let (all, whole) = ending(&vault, request, &handle, usize::MAX);
+    assert!(whole.is_ok(), "{whole:?}");
+    // Before all, while the ends are cleared, while units are overwritten, and while all is read back.
+    for at in [1, 12, all / 2, all - 3] {
+        handle.restore(&was);
+        let (count, ended) = ending(&vault, request, &handle, at);
+        assert_eq!(ended, Err(WipeError::Ended), "{at}");
+        // A piece is read, and written where it is not blank.
+        assert!(count <= at + 3, "{count} after {at}");
+        let left = found(&handle).unwrap();
+        assert_eq!(matches!(left, Found::Labelled(_)), at == 1, "{at}");
+        run(&vault, request, &mut handle.open()).unwrap();
+        assert!(is_blank(&handle), "{at}");
+    }
 }

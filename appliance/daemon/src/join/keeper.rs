@@ -19,6 +19,7 @@ use stele_store::pool::MemberState;
 use stele_store::status::{DiskStatus as EngineDisk, Status};
 use tokio::sync::oneshot;
 
+use self::wiping::Wiping;
 use super::candidate::{Candidate, Wanted};
 use super::refusal::{NotDrained, NotJoined, NotWiped, Unfit};
 use crate::advice::Commands;
@@ -45,6 +46,17 @@ enum Order {
 /// A way to the keeper. Clones lead to the same one.
 #[derive(Debug, Clone)]
 pub struct Orders(SyncSender<Order>);
+
+impl Order {
+    /// Whether whoever gave it has given up waiting, and was told so.
+    fn is_forsaken(&self) -> bool {
+        match self {
+            Order::Join(_, reply) => reply.is_closed(),
+            Order::Drain(_, reply) => reply.is_closed(),
+            Order::Wipe(_, reply) => reply.is_closed(),
+        }
+    }
+}
 
 impl Orders {
     /// Lets a disk join: looked at, labelled, and being filled when this returns.
@@ -113,9 +125,10 @@ impl Keeper {
     pub fn start(charge: Charge, watch: &Watch) -> Outcome<Keeper> {
         let (sender, orders) = sync_channel(JOIN_QUEUE_COUNT_MAX);
         let guard = watch.guard("disks");
+        let watch = watch.clone();
         let run = move || {
             let _guard = guard;
-            Work::new(charge).run(&orders);
+            Work::new(charge, watch).run(&orders);
         };
         let thread = std::thread::Builder::new().name("disks".to_owned());
         let thread = thread.spawn(run).map_err(Error::Thread)?;
@@ -130,7 +143,7 @@ impl Keeper {
         self.orders.clone()
     }
 
-    /// Waits for the end of what it has begun. Whoever else has a way to it must be gone.
+    /// Waits for the end of what it has begun, and interrupts a wipe. Whoever else has a way to it must be gone.
     pub fn stop(self) {
         drop(self.orders);
         // A panic has been told by the watch.
@@ -171,10 +184,13 @@ struct Work {
     tried: BTreeSet<u16>,
     /// Why a drain of an earlier run does not go on yet.
     waits: Option<DrainRefusal>,
+    /// The last disk that was wiped, or is.
+    wiping: Option<Wiping>,
+    watch: Watch,
 }
 
 impl Work {
-    fn new(charge: Charge) -> Work {
+    fn new(charge: Charge, watch: Watch) -> Work {
         let Charge {
             link,
             bell,
@@ -191,6 +207,8 @@ impl Work {
             joining: BTreeMap::new(),
             tried: BTreeSet::new(),
             waits: None,
+            wiping: None,
+            watch,
         }
     }
 
@@ -207,13 +225,20 @@ impl Work {
                 orders.recv().map_err(|_| RecvTimeoutError::Disconnected)
             };
             match order {
-                // Whoever asked and left sees the outcome in the status.
+                // Its asker was told that it came to nothing, and may have done something else since.
+                Ok(order) if order.is_forsaken() => {
+                    tracing::warn!("an act on disks is left undone: nobody waits for it any more");
+                }
+                // Whoever leaves from now on sees the outcome in the status.
                 Ok(Order::Join(join, reply)) => drop(reply.send(self.join(&Wish::from(join)))),
                 Ok(Order::Drain(number, reply)) => drop(reply.send(self.drain(number))),
-                Ok(Order::Wipe(ask, reply)) => drop(reply.send(self.about_wiping(&ask))),
+                Ok(Order::Wipe(ask, reply)) => self.about_wiping(&ask, reply),
                 Err(RecvTimeoutError::Timeout) => {}
                 // What takes part by now must not be filled again by the next start.
-                Err(RecvTimeoutError::Disconnected) => return self.strike_out_filled(),
+                Err(RecvTimeoutError::Disconnected) => {
+                    self.interrupt_wiping();
+                    return self.strike_out_filled();
+                }
             }
         }
     }
@@ -317,6 +342,9 @@ impl Work {
             let list = self.commands().list();
             return Err(Unfit::NoSuchDisk { list });
         };
+        if let Some(far) = self.being_wiped(path) {
+            return Err(Unfit::Wiped(far));
+        }
         let place = self.place_of(&status, number);
         self.require_own_place(&status, path, place)?;
         self.let_go_of(&status, path, number, wish.how)?;
@@ -561,3 +589,6 @@ impl From<Join> for Wish {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -34,6 +34,18 @@ fn numbered(number: Option<u16>) -> String {
     )
 }
 
+/// A wipe that goes on, and how far it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("request {request}, {done} of {bytes} bytes are blank")]
+pub struct UnderWay {
+    /// The request that two people signed.
+    pub request: u64,
+    /// Bytes that are blank by now.
+    pub done: u64,
+    /// Bytes that are to be.
+    pub bytes: u64,
+}
+
 /// Why a disk is not fit, and what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum Unfit {
@@ -149,6 +161,9 @@ pub enum Unfit {
     /// Any other reason of the engine.
     #[error("{0}")]
     Engine(DiskRefusal),
+    /// Nothing is left of what it was, soon.
+    #[error("it is being wiped ({0}); run this again when that is done")]
+    Wiped(UnderWay),
     /// The old handle of the disk does not come free.
     #[error("it is still busy with what it was asked to do; run this again later")]
     Busy,
@@ -296,6 +311,20 @@ pub enum Unwiped {
     /// The disk fails.
     #[error("{0}; if it says so again, it is not fit to be used")]
     Failed(#[from] WipeError),
+    /// One at a time.
+    #[error("{} is being wiped ({far}); run this again when that is done", path.display())]
+    Other {
+        /// The other disk.
+        path: PathBuf,
+        /// How far it is.
+        far: UnderWay,
+    },
+    /// The vault stops before it is done.
+    #[error(
+        "the vault is stopping, and it is half wiped ({0}); when the vault is served again, go on with: \
+         --request {request}", request = .0.request
+    )]
+    Interrupted(UnderWay),
     /// The log does not say yet that it is done.
     #[error("it is wiped, and the log does not say so yet; run this again")]
     NotNoted,
