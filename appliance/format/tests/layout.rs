@@ -95,6 +95,16 @@ fn the_specification_has_the_same_record_types() {
 }
 
 #[test]
+fn the_specification_gives_away_no_number_twice() {
+    let known = RecordType::ALL.iter().map(|kind| kind.get());
+    let next = known.max().unwrap() + 1;
+    let free = format!("numbers 23 to 31 and {next} to 32767");
+    assert!(SPECIFICATION.contains(&free), "{free}");
+    let taken = |number: &u16| RecordType::ALL.iter().any(|kind| kind.get() == *number);
+    assert_eq!((23..=31).find(taken), None);
+}
+
+#[test]
 fn the_specification_has_the_same_limits() {
     let real = [
         ("UNIT_BYTES_MIN", u64::from(limits::UNIT_BYTES_MIN)),
@@ -148,6 +158,10 @@ fn the_specification_has_the_same_limits() {
         ),
         ("LOG_RECORDS_MAX", limits::LOG_RECORDS_MAX),
         ("ATTEMPTS_MAX", u64::try_from(limits::ATTEMPTS_MAX).unwrap()),
+        (
+            "FINGERPRINT_BYTES_MAX",
+            u64::try_from(limits::FINGERPRINT_BYTES_MAX).unwrap(),
+        ),
         ("COUNTING_MAX", limits::COUNTING_MAX),
         ("EPOCH_MAX", limits::EPOCH_MAX.into()),
         ("OPENING_MAX", limits::OPENING_MAX.into()),
