@@ -12,7 +12,7 @@ use std::collections::BTreeSet;
 use stele_device::disk::{DiskError, Op};
 use stele_format::geometry::DiskGeometry;
 use stele_format::label::{DynamicLabel, LabelReading};
-use stele_format::limits::KEYSTATE_COPIES;
+use stele_format::limits::{KEYSTATE_COPIES, MEMBERS_MAX};
 use stele_format::units::{DiskId, Epoch, Generation, Opening, SegmentId};
 
 use super::io::Purpose;
@@ -21,6 +21,7 @@ use crate::draft::Draft;
 use crate::plants::{Plant, on};
 use crate::pool::{Member, MemberState};
 use crate::recovery::member_body;
+use crate::request::ReadOnlyReason;
 
 /// Why a disk takes no part that was not among those with which the vault was forced open.
 pub const LEFT_BEHIND: &str = "the vault was forced open without it, and it never takes part again";
@@ -58,6 +59,9 @@ pub enum DiskRefusal {
     /// Nothing is written.
     #[error("the vault is read-only: first plug in what is missing, then restart it")]
     ReadOnly,
+    /// Nothing is written, for a reason that no disk changes.
+    #[error("the vault is read-only, and a disk does not change that; `stele status` says why")]
+    ReadOnlyForGood,
     /// It cannot hold what it must.
     #[error("the disk is too small by {missing_bytes} bytes for what it must hold")]
     TooSmall {
@@ -94,6 +98,12 @@ pub enum DiskRefusal {
     /// The number of disks cannot grow.
     #[error("this vault takes no further disks")]
     CountFixed,
+    /// There are as many as the format has room for.
+    #[error("a vault has at most {disks_max} disks")]
+    CountMax {
+        /// How many.
+        disks_max: u16,
+    },
 }
 
 /// A disk given to the running engine. The driver has opened it at `slot` and has written or read
@@ -212,6 +222,30 @@ impl FillProgress {
     }
 }
 
+/// Whether a vault of so many disks takes a further one.
+fn may_grow(disks: usize) -> Result<(), DiskRefusal> {
+    match disks {
+        1 => Err(DiskRefusal::CountFixed),
+        MEMBERS_MAX.. => Err(DiskRefusal::CountMax {
+            disks_max: u16::try_from(MEMBERS_MAX).unwrap_or(u16::MAX),
+        }),
+        _ => Ok(()),
+    }
+}
+
+/// Why a vault that is only read takes no disk.
+fn read_only_refusal(reason: Option<&ReadOnlyReason>) -> DiskRefusal {
+    match reason {
+        Some(
+            ReadOnlyReason::Full
+            | ReadOnlyReason::NumbersUsedUp
+            | ReadOnlyReason::NewerFormat
+            | ReadOnlyReason::LookedAt,
+        ) => DiskRefusal::ReadOnlyForGood,
+        _ => DiskRefusal::ReadOnly,
+    }
+}
+
 impl Engine {
     /// What a disk must be to take the place of disk `number` (from 1), or of none.
     ///
@@ -236,9 +270,7 @@ impl Engine {
                 )
             }
             None => {
-                if members.len() == 1 || members.len() >= stele_format::limits::MEMBERS_MAX {
-                    return Err(DiskRefusal::CountFixed);
-                }
+                may_grow(members.len())?;
                 let ordinal = u16::try_from(members.len()).unwrap_or(u16::MAX);
                 let mut id = [0; 16];
                 self.world.entropy.fill(&mut id);
@@ -257,7 +289,7 @@ impl Engine {
     fn may_join(&self) -> Result<(), DiskRefusal> {
         match &self.fill {
             _ if self.stranded => Err(DiskRefusal::Rebuilding),
-            _ if self.read_only.is_some() => Err(DiskRefusal::ReadOnly),
+            _ if self.read_only.is_some() => Err(read_only_refusal(self.read_only.as_ref())),
             Some(fill) => {
                 let number = self.pool.number_of(fill.disk);
                 Err(DiskRefusal::Filling { number })
@@ -588,5 +620,34 @@ impl Engine {
         let mut progress = fill.progress;
         progress.elapsed_ms = self.now.monotonic_ms.saturating_sub(fill.started_ms);
         Some((fill.disk, progress))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_vault_grows_from_two_disks_to_as_many_as_the_format_has() {
+        assert_eq!(may_grow(1), Err(DiskRefusal::CountFixed));
+        assert_eq!(may_grow(2), Ok(()));
+        assert_eq!(may_grow(MEMBERS_MAX - 1), Ok(()));
+        assert_eq!(
+            may_grow(MEMBERS_MAX),
+            Err(DiskRefusal::CountMax { disks_max: 32 })
+        );
+    }
+
+    #[test]
+    fn a_full_vault_is_not_told_to_plug_in_what_is_missing() {
+        let full = read_only_refusal(Some(&ReadOnlyReason::Full));
+        assert_eq!(full, DiskRefusal::ReadOnlyForGood);
+        let few = ReadOnlyReason::TooFewDisks {
+            present: 1,
+            needed: 2,
+            missing: String::new(),
+            idle: String::new(),
+        };
+        assert_eq!(read_only_refusal(Some(&few)), DiskRefusal::ReadOnly);
     }
 }
