@@ -94,6 +94,51 @@ impl<'a> Commands<'a> {
         }
     }
 
+    /// What else gives a full vault room, and the only thing that gives its index some.
+    pub fn what_is_over(&self) -> NextStep {
+        NextStep {
+            disk: None,
+            what: "what is over can be destroyed by two people; to see what that is, run"
+                .to_owned(),
+            command: format!("stele expiry report --vault {}", word(self.vault)),
+        }
+    }
+
+    /// What to do about a vault that was so full at its start that nothing can be written to it any more.
+    pub fn keep_to_read(&self) -> NextStep {
+        NextStep {
+            disk: None,
+            what: "it is too full to take a disk or to destroy anything: keep it to read from, and make another vault for \
+                   what comes"
+                .to_owned(),
+            command: "stele create DIRECTORY".to_owned(),
+        }
+    }
+
+    /// What to do about a certificate in its last days or after them.
+    pub fn new_certificate(&self, installed: bool) -> NextStep {
+        let vault = word(self.vault);
+        let (what, command) = match installed {
+            true => (
+                "install a certificate that is good for longer",
+                format!(
+                    "stele tls install --vault {vault} CERTIFICATE KEY{}",
+                    self.who
+                ),
+            ),
+            false => (
+                "stop the vault and start it, which makes another certificate by a new authority; then give clients the \
+                 new ca.pem, or they refuse the vault",
+                self.serve(),
+            ),
+        };
+        NextStep {
+            disk: None,
+            what: what.to_owned(),
+            command,
+        }
+    }
+
     /// Shows its disks.
     pub fn list(&self) -> String {
         format!("stele disk list --vault {}", word(self.vault))
@@ -288,6 +333,17 @@ mod tests {
             astray: false,
             wanted: false,
         }
+    }
+
+    #[test]
+    fn what_people_must_sign_says_who_asks() {
+        let commands = Commands::new(Path::new("/v")).asked_by_people(true);
+        let report = "stele expiry report --vault /v";
+        assert_eq!(commands.what_is_over().command, report);
+        let install = "stele tls install --vault /v CERTIFICATE KEY --as NAME --key FILE";
+        assert_eq!(commands.new_certificate(true).command, install);
+        let serve = "stele serve --vault /v";
+        assert_eq!(commands.new_certificate(false).command, serve);
     }
 
     #[test]

@@ -10,7 +10,9 @@ use rcgen::{
     Issuer, KeyPair, KeyUsagePurpose, SanType,
 };
 use serde::{Deserialize, Serialize};
+use stele_format::units::UnixMillis;
 use stele_gateway::limits::DOMAINS;
+use stele_store::policy::words::utc;
 use time::OffsetDateTime;
 use zeroize::{Zeroize, Zeroizing};
 
@@ -19,6 +21,21 @@ use crate::limits::{CERTIFICATE_BACKDATE_DAYS, CERTIFICATE_DAYS, CERTIFICATE_REN
 
 /// The name of the configuration record.
 pub const RECORD: &str = "tls/identity";
+
+/// What is said of a certificate in its last days, and when it has expired.
+pub fn alarm(expires_ms: u64, now_ms: u64) -> Option<String> {
+    let at = utc(UnixMillis::new(expires_ms));
+    match expires_ms.checked_sub(now_ms).filter(|left| *left > 0) {
+        None => Some(format!(
+            "the TLS certificate has expired on {at}; clients refuse the vault"
+        )),
+        Some(left) if left / DAY_MS < CERTIFICATE_RENEW_DAYS => Some(format!(
+            "the TLS certificate ends in {} days, on {at}",
+            left / DAY_MS
+        )),
+        Some(_) => None,
+    }
+}
 
 /// What the server shows to prove who it is.
 #[derive(Serialize, Deserialize)]
@@ -192,6 +209,19 @@ mod tests {
         check(CERTIFICATE_DAYS - CERTIFICATE_RENEW_DAYS - 1, false);
         check(CERTIFICATE_DAYS - CERTIFICATE_RENEW_DAYS, true);
         check(CERTIFICATE_DAYS + 1, true);
+    }
+
+    #[test]
+    fn a_certificate_in_its_last_days_is_told_of_and_one_that_expired_by_its_date() {
+        let ends = NOW_MS + 30 * DAY_MS;
+        let date = utc(UnixMillis::new(ends));
+        assert_eq!(alarm(ends, NOW_MS), None);
+        let soon = format!("the TLS certificate ends in 29 days, on {date}");
+        assert_eq!(alarm(ends, NOW_MS + 1), Some(soon));
+        let over = format!("the TLS certificate has expired on {date}; clients refuse the vault");
+        for now in [ends, ends + DAY_MS] {
+            assert_eq!(alarm(ends, now), Some(over.clone()));
+        }
     }
 
     #[test]

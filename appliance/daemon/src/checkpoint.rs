@@ -25,6 +25,10 @@ pub fn run(args: &CheckpointArgs) -> Outcome<()> {
     let status = ask_status(&directory.control_socket())?;
     let status = status.ok_or_else(|| not_served(&directory))?;
     let log = status.log.as_ref();
+    let missing = match args.first && log.is_some_and(|log| log.checkpoint.is_some()) {
+        true => Error::NoFirstCheckpoint,
+        false => Error::NoCheckpoint,
+    };
     let text = if args.key.is_some() {
         let keys = log.map(|log| log.keys.iter().map(|key| format!("{key}\n")).collect());
         keys.filter(|keys: &String| !keys.is_empty())
@@ -33,6 +37,6 @@ pub fn run(args: &CheckpointArgs) -> Outcome<()> {
     } else {
         log.and_then(|log| log.checkpoint.clone())
     };
-    print(&text.ok_or(Error::NoCheckpoint)?);
+    print(&text.ok_or(missing)?);
     Ok(())
 }

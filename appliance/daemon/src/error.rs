@@ -29,6 +29,16 @@ pub enum Error {
         /// The directory.
         dir: PathBuf,
     },
+    /// A vault whose configuration is gone.
+    #[error(
+        "{}: a vault's key is here, and vault.json, which says where its disks are, is missing; nothing was changed. Put a \
+         copy of vault.json back, or write it anew (docs/operations.md, \"What to copy elsewhere\")",
+        dir.display()
+    )]
+    NoConfig {
+        /// The directory.
+        dir: PathBuf,
+    },
     /// A file stands where the directory should be.
     #[error("{}: not a directory", dir.display())]
     NotADirectory {
@@ -201,6 +211,12 @@ pub enum Error {
         "there is no signed checkpoint: the log's key cannot be used, or the vault is only read"
     )]
     NoCheckpoint,
+    /// Only the start in which the log got another key knows what both keys signed.
+    #[error(
+        "the log's key was not changed since this start of the vault, so there is no checkpoint by two keys; for the newest \
+         one, leave --first out"
+    )]
+    NoFirstCheckpoint,
     /// No certificate could be issued.
     #[error("no certificate could be issued: {0}")]
     Certificate(#[from] rcgen::Error),

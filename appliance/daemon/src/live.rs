@@ -60,6 +60,11 @@ impl Place {
         &self.bays
     }
 
+    /// Commands about the vault, as whoever asks must write them.
+    pub fn commands(&self, founded: bool) -> Commands<'_> {
+        Commands::new(&self.directory).asked_by_people(founded)
+    }
+
     /// What holds the vault's key.
     pub fn keys(&self) -> &KeySource {
         &self.keys
@@ -83,7 +88,7 @@ pub fn live_status(engine: &EngineStatus, place: &Place) -> Status {
     let flags = VaultFlags::new(engine.flags).unwrap_or_default();
     let counters = engine.counters;
     let disks = disks(engine, &place.bays.now());
-    let commands = Commands::new(&place.directory).asked_by_people(engine.founded);
+    let commands = place.commands(engine.founded);
     let mut next = commands.next(&disks, engine.read_only.is_some());
     next.extend(way_out(engine, &commands));
     next.extend(more_room(engine, &commands));
@@ -145,10 +150,16 @@ pub fn live_status(engine: &EngineStatus, place: &Place) -> Status {
 }
 
 /// What gives a full vault room; an index has no more of it, whatever disks there are.
-fn more_room(engine: &EngineStatus, commands: &Commands<'_>) -> Option<NextStep> {
+fn more_room(engine: &EngineStatus, commands: &Commands<'_>) -> Vec<NextStep> {
+    if !engine.full || engine.read_only.is_some() {
+        return Vec::new();
+    }
     let index = engine.index.as_ref().is_some_and(IndexUsage::is_full);
-    let by_disks = engine.full && !index && engine.read_only.is_none() && engine.disks.len() > 1;
-    by_disks.then(|| commands.more_room())
+    let by_disks = !index && engine.disks.len() > 1;
+    let disk = by_disks.then(|| commands.more_room());
+    // Without people nothing is ever destroyed.
+    let over = engine.founded.then(|| commands.what_is_over());
+    disk.into_iter().chain(over).collect()
 }
 
 /// What is left to people where the vault is only read because of what is missing: to go on without it, or with
@@ -164,8 +175,8 @@ fn way_out(engine: &EngineStatus, commands: &Commands<'_>) -> Option<NextStep> {
         ReadOnlyReason::TooFewDisks { .. } | ReadOnlyReason::JournalDamaged { .. } => {
             Some(commands.make_another())
         }
-        ReadOnlyReason::Full
-        | ReadOnlyReason::NumbersUsedUp
+        ReadOnlyReason::Full => Some(commands.keep_to_read()),
+        ReadOnlyReason::NumbersUsedUp
         | ReadOnlyReason::NewerFormat
         | ReadOnlyReason::Alone { .. }
         | ReadOnlyReason::LookedAt => None,

@@ -47,10 +47,7 @@ use crate::gateway::process::{self, Warden};
 use crate::join::keeper::{Charge, Keeper, Orders};
 use crate::keys::KeySource;
 use crate::lifecycle::Collector;
-use crate::limits::{
-    CERTIFICATE_RENEW_DAYS, DAY_MS, PORT_ATTEMPT_COUNT_MAX, PORT_ATTEMPT_PAUSE_MS, READ_SLAB_COUNT,
-    SLAB_COUNT,
-};
+use crate::limits::{PORT_ATTEMPT_COUNT_MAX, PORT_ATTEMPT_PAUSE_MS, READ_SLAB_COUNT, SLAB_COUNT};
 use crate::live::{Place, live_status};
 use crate::logkey;
 use crate::lookout::Lookout;
@@ -201,9 +198,7 @@ fn take(directory: &Directory, listen: SocketAddr) -> Outcome<Lock> {
             banner::created(directory, &KeySource::File);
             Ok(lock)
         }
-        State::Foreign => Err(Error::Foreign {
-            dir: directory.path().to_owned(),
-        }),
+        State::Foreign => Err(directory.foreign()),
         State::HalfWritten { disks } => Err(directory.half_written(disks)),
     }
 }
@@ -499,14 +494,11 @@ impl Answerer for Live {
         let engine = self.link.status().await?;
         let mut status = live_status(&engine, &self.place);
         let tls = self.tls.status();
-        let left = |ms: u64| ms.saturating_sub(SystemClock.wall_ms()) / DAY_MS;
-        if let Some(days) = tls
-            .expires_ms
-            .map(left)
-            .filter(|days| *days < CERTIFICATE_RENEW_DAYS)
-        {
-            let alarm = format!("the TLS certificate ends in {days} days");
-            status.alarms.push(alarm);
+        let now_ms = SystemClock.wall_ms();
+        if let Some(what) = tls.expires_ms.and_then(|ms| certificate::alarm(ms, now_ms)) {
+            let commands = self.place.commands(engine.founded);
+            status.alarms.push(what);
+            status.next.push(commands.new_certificate(tls.installed));
         }
         status.tls = Some(tls);
         status.alarms.extend(self.guard.alarms());

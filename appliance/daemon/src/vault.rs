@@ -84,11 +84,16 @@ impl Directory {
         self.path.join("vault.key")
     }
 
+    /// The file that says where in a TPM the key is.
+    fn tpm_file(&self) -> PathBuf {
+        self.path.join("vault.tpm")
+    }
+
     /// The vault's keys, held by this.
     pub fn keys(&self, source: KeySource) -> Keys {
         let file = match source {
             KeySource::File => self.key_file(),
-            KeySource::Tpm(_) => self.path.join("vault.tpm"),
+            KeySource::Tpm(_) => self.tpm_file(),
         };
         Keys { source, file }
     }
@@ -178,8 +183,18 @@ impl Directory {
         match self.state()? {
             State::Vault(config) => Ok(config),
             State::Vacant => Err(Error::NoVault { dir }),
-            State::Foreign => Err(Error::Foreign { dir }),
+            State::Foreign => Err(self.foreign()),
             State::HalfWritten { disks } => Err(self.half_written(disks)),
+        }
+    }
+
+    /// Tells a vault that lost its `vault.json` from what never was one.
+    pub fn foreign(&self) -> Error {
+        let dir = self.path.clone();
+        // The disks need not lie in the directory.
+        match self.key_file().exists() || self.tpm_file().exists() {
+            true => Error::NoConfig { dir },
+            false => Error::Foreign { dir },
         }
     }
 
@@ -334,6 +349,21 @@ mod tests {
         check(&[("letter.txt", "hello")], "foreign");
         check(&[(".hidden", "")], "foreign");
         check(&[("disk1.disk", ""), ("vault.key", "")], "foreign");
+    }
+
+    #[test]
+    fn a_vault_that_lost_its_configuration_is_told_from_what_never_was_one() {
+        let told = |files: &[(&str, &str)]| {
+            let (_temp, directory) = with_files(files);
+            directory.existing().expect_err("no vault").to_string()
+        };
+        let lost = "vault.json, which says where its disks are, is missing";
+        for key in ["vault.key", "vault.tpm"] {
+            let said = told(&[("disk1.disk", ""), (key, "")]);
+            assert!(said.contains(lost), "{said}");
+        }
+        let said = told(&[("letter.txt", "hello")]);
+        assert!(said.contains("not empty and not a vault"), "{said}");
     }
 
     #[test]

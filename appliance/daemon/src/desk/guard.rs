@@ -230,7 +230,7 @@ impl Guard {
             .filter(|(_, wrong)| wrong.count >= WRONG_ALARM_COUNT)
             .map(|(key, wrong)| {
                 let (count, at) = (wrong.count, utc(wrong.last_wall));
-                format!("the key {key} answered wrongly {count} times at the console, last at {at}")
+                format!("the key {key} answered wrongly {count} times with `stele` at the vault, last at {at}")
             })
             .collect();
         alarms.sort_unstable();

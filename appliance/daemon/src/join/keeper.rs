@@ -395,13 +395,27 @@ impl Work {
             DiskRefusal::NoSuchDisk { .. } => Unfit::NoSuchDisk {
                 list: self.commands().list(),
             },
-            DiskRefusal::Healthy { number } => Unfit::Healthy { number },
+            DiskRefusal::Healthy { number } => self.in_use(number),
             DiskRefusal::Filling { number } => Unfit::Filling {
                 number,
                 status: self.commands().status(),
             },
             DiskRefusal::CountFixed => Unfit::CountFixed,
+            DiskRefusal::CountMax { disks_max } => Unfit::CountMax { disks_max },
             other => Unfit::Engine(other),
+        }
+    }
+
+    /// Says how a disk that takes part is exchanged: of two neither can be taken out first.
+    fn in_use(&self, number: u16) -> Unfit {
+        let active = |disk: &&EngineDisk| disk.state == MemberState::Active;
+        let status = self.link.status_now();
+        match status.is_ok_and(|status| status.disks.iter().filter(active).count() == 2) {
+            true => Unfit::Needed {
+                number,
+                add: self.commands().add(),
+            },
+            false => Unfit::Healthy { number },
         }
     }
 

@@ -147,6 +147,17 @@ pub enum Unfit {
         /// Which.
         number: u16,
     },
+    /// The old disk works, and without it the vault would take no writes, and then no disk either.
+    #[error(
+        "disk {number} takes part in the vault, which takes no writes without it; to exchange it, first add a further disk: \
+         {add}"
+    )]
+    Needed {
+        /// Which.
+        number: u16,
+        /// The command.
+        add: String,
+    },
     /// One at a time.
     #[error("disk {number} is being filled; run this again when it is ok in: {status}")]
     Filling {
@@ -158,6 +169,12 @@ pub enum Unfit {
     /// The number of disks cannot grow.
     #[error("this vault takes no further disks; create one of three disks or more")]
     CountFixed,
+    /// There are as many as can be.
+    #[error("a vault has at most {disks_max} disks; put a larger one in the place of one of them")]
+    CountMax {
+        /// How many.
+        disks_max: u16,
+    },
     /// Any other reason of the engine.
     #[error("{0}")]
     Engine(DiskRefusal),

@@ -100,7 +100,7 @@ fn require_vacant(directory: &Directory) -> Outcome<()> {
     match directory.state()? {
         State::Vacant => Ok(()),
         State::Vault(_) => Err(Error::VaultExists { dir }),
-        State::Foreign => Err(Error::Foreign { dir }),
+        State::Foreign => Err(directory.foreign()),
         State::HalfWritten { disks } => Err(directory.half_written(disks)),
     }
 }
