@@ -38,7 +38,7 @@ use stele_store::policy::{Asker, Client, Grants, Mode, OwnerId, Rate, Rights};
 use stele_store::pool::MemberState;
 use stele_store::receipts::LogSigner;
 use stele_store::request::{Answer, Command};
-use stele_store::wipe::{look, wipe};
+use stele_store::wipe::{Pace, look, wipe};
 
 use crate::authenticator::SoftKey;
 use crate::image::images;
@@ -517,7 +517,7 @@ fn a_disk_that_two_people_had_wiped_is_done_once_and_is_no_disk_from_the_first_m
     vault.sleep(3 * DAY_MS);
     say(&mut vault, Verb::Execute, asked, "sara").unwrap();
     let order = vault.engine.wipe_order(asked, &found).unwrap();
-    let wiped = wipe(&mut handle.open(), order).unwrap();
+    let wiped = wipe(&mut handle.open(), order, &Pace::default()).unwrap();
     let notes = |rig: &Rig| {
         let report = audited(rig);
         let notes = report.disks.iter().flat_map(|disk| disk.notes.clone());
