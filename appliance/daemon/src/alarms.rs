@@ -26,7 +26,7 @@ pub fn alarm(alarm: &Alarm) -> String {
         Alarm::WallClock { left, at } => {
             let what = if *left {
                 "is more than a day from compliance time, which stands still while the vault is off; nothing is \
-                 destroyed while it is so"
+                 destroyed until the clock is set, or two people correct compliance time (stele clock correct)"
             } else {
                 "came back to compliance time"
             };

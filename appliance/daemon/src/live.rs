@@ -292,7 +292,7 @@ fn reasons(engine: &EngineStatus) -> Vec<String> {
     }
     if engine.wall_alarm {
         let what = "the machine's clock is more than a day from compliance time, which stands still while the vault is \
-                    off; set it if it is wrong";
+                    off: set it if it is wrong, else correct compliance time (stele clock correct)";
         reasons.push(what.to_owned());
     }
     reasons

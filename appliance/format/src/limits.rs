@@ -115,6 +115,8 @@ pub const PROOF_BYTES_MAX: usize = 16 * 1024;
 /// Highest number that counts something, and highest time: no writer gets near it, so that a reader may go
 /// on counting from what it has read.
 pub const COUNTING_MAX: u64 = 1 << 62;
+/// Most hours by which compliance time is corrected at once: a hundred years.
+pub const CLOCK_HOURS_MAX: u64 = 876_600;
 /// Most forced openings of a log.
 pub const OPENING_MAX: u32 = (1 << 20) - 1;
 /// Bits of a journal frame's number below the count of forced openings: a frame every millisecond for 34 years.

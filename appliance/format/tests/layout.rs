@@ -164,6 +164,7 @@ fn the_specification_has_the_same_limits() {
         ),
         ("COUNTING_MAX", limits::COUNTING_MAX),
         ("EPOCH_MAX", limits::EPOCH_MAX.into()),
+        ("CLOCK_HOURS_MAX", limits::CLOCK_HOURS_MAX),
         ("OPENING_MAX", limits::OPENING_MAX.into()),
         (
             "CBOR_DEPTH_MAX",

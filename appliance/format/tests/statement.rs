@@ -18,7 +18,7 @@ use proptest::option;
 use proptest::prelude::{Just, Strategy, any, prop_assert, prop_assert_eq, prop_oneof, proptest};
 use stele_format::Digest;
 use stele_format::checkpoint::WitnessKey;
-use stele_format::limits::OPENING_MAX;
+use stele_format::limits::{CLOCK_HOURS_MAX, OPENING_MAX};
 use stele_format::sshsig::PublicKey;
 use stele_format::statement::{
     Act, Answer, BucketDefault, ClientKey, Cut, DefaultMode, DefaultPeriod, Erase, Found, FoundKey,
@@ -130,7 +130,7 @@ fn content_acts() -> impl Strategy<Value = Act> {
             bucket: BucketId::new(bucket),
             default
         }),
-        seconds().prop_map(|to| Act::Clock { to }),
+        (1..=CLOCK_HOURS_MAX).prop_map(|by_hours| Act::Clock { by_hours }),
         (1..=OPENING_MAX, vec(any::<[u8; 16]>(), 1..33)).prop_map(|(opening, mut disks)| {
             disks.sort_unstable();
             disks.dedup();
@@ -541,9 +541,7 @@ fn sample_acts() -> Vec<Act> {
             name: name("erase-approvals"),
             value: name("2"),
         },
-        Act::Clock {
-            to: second(1_796_464_800),
-        },
+        Act::Clock { by_hours: 1440 },
         Act::Witness {
             name: name("sister-branch"),
             key: witness(),

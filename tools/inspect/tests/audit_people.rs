@@ -75,7 +75,7 @@ fn acts(book: &mut Book, list: &[VersionRef]) -> Vec<Act> {
             name: name("erase-cooling-hours"),
             value: name("100"),
         },
-        Act::Clock { to },
+        Act::Clock { by_hours: 24 },
         Act::Reinitialise {
             disk: DiskId::from_bytes([1; 16]),
             label: Digest::ZERO,

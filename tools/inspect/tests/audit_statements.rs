@@ -294,14 +294,24 @@ fn the_clock_goes_forward_alone_or_as_far_as_was_approved() {
         })
     };
     let plain = RecordHeader::default();
-    for (beyond, rule) in [(0, None), (1000, Some("clock-beyond"))] {
+    let (hour, approved) = (DAY / 24, 40 * DAY);
+    // Moved by, how far the wall clock is ahead of that or behind it, the rule.
+    let table = [
+        (approved, (0, 0), None),
+        (approved + hour, (0, 0), None),
+        (approved + hour + 1, (DAY, 0), Some("clock-beyond")),
+        (approved, (0, hour), None),
+        (approved, (0, hour + 1), Some("clock-beyond")),
+        (0, (0, DAY), None),
+    ];
+    for (moved, (ahead, behind), rule) in table {
         let (mut book, _) = vault();
         book.wall_ahead = 50 * DAY;
-        let to = (book.now + 40 * DAY) / 1000 * 1000;
-        let second = Second::of(UnixMillis::new(to)).unwrap();
-        let asked = book.through("fay", &["anna"], Act::Clock { to: second }, 8 * DAY);
+        let act = Act::Clock { by_hours: 40 * 24 };
+        let asked = book.through("fay", &["anna"], act, 8 * DAY);
         let before = book.now;
-        book.now = to + beyond;
+        book.now += moved;
+        (book.wall_ahead, book.wall_behind) = (ahead, behind);
         let index = book.record(
             plain,
             clock(ClockEventKind::Corrected, before, Some(asked.index)),
@@ -312,6 +322,19 @@ fn the_clock_goes_forward_alone_or_as_far_as_was_approved() {
         );
         let mut expected: Vec<_> = rule.map(|rule| (rule, index.get())).into_iter().collect();
         expected.push(("clock-unapproved", again.get()));
+        assert_eq!(book.unlawful(), expected);
+    }
+    for (ahead, rule) in [
+        (23 * DAY / 24, None),
+        (23 * DAY / 24 - 1, Some("clock-time")),
+    ] {
+        let (mut book, _) = vault();
+        book.wall_ahead = ahead + 1;
+        let asked = book.ask("fay", Act::Clock { by_hours: 24 });
+        let expected: Vec<_> = rule
+            .map(|rule| (rule, asked.index.get()))
+            .into_iter()
+            .collect();
         assert_eq!(book.unlawful(), expected);
     }
     let (mut book, _) = vault();
@@ -347,9 +370,8 @@ fn the_clock_goes_forward_alone_or_as_far_as_was_approved() {
 #[test]
 fn a_clock_is_not_set_before_the_request_is_executed() {
     let (mut book, _) = vault();
-    let to = Second::of(UnixMillis::new(book.now + 40 * DAY)).unwrap();
     book.wall_ahead = 41 * DAY;
-    let asked = book.ask("fay", Act::Clock { to });
+    let asked = book.ask("fay", Act::Clock { by_hours: 40 * 24 });
     book.answer("anna", Verb::Approve, &asked);
     let event = ClockEvent {
         kind: ClockEventKind::Corrected,

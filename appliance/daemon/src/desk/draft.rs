@@ -2,9 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 use stele_format::digest::Digest;
-use stele_format::statement::{Act, Kind, Origin, Second, Statement};
+use stele_format::limits::CLOCK_HOURS_MAX;
+use stele_format::statement::{Act, Kind, Origin, Statement};
 use stele_store::policy::Tier;
 use stele_store::policy::approval::RequestView;
+use stele_store::policy::limits::HOUR_MS;
 use stele_store::request::{Answer, Command, PeopleView};
 
 use super::{Desk, NotStated};
@@ -190,9 +192,12 @@ impl Desk {
             ActWish::ClockCorrect => {
                 let view = self.people()?;
                 let wall = super::facts::wall();
-                let to = Second::of(wall).filter(|to| to.start() > view.now);
-                let to = to.ok_or(NotStated::ClockAgrees)?;
-                bare(vec!["act clock".to_owned(), format!("to {to}")])
+                let behind_ms = wall.get().saturating_sub(view.now.get());
+                if behind_ms == 0 {
+                    return Err(NotStated::ClockAgrees.into());
+                }
+                let by_hours = behind_ms.div_ceil(HOUR_MS).min(CLOCK_HOURS_MAX);
+                bare(vec!["act clock".to_owned(), format!("by-hours {by_hours}")])
             }
             ActWish::LogKey => {
                 let key = crate::logkey::make_next(&self.link)?;

@@ -7,7 +7,7 @@ use super::words::{ClientKey, LogPublic, Name, Role, Second, Word};
 use super::{StatementError, strictly_ascending};
 use crate::checkpoint::WitnessKey;
 use crate::digest::Digest;
-use crate::limits::MEMBERS_MAX;
+use crate::limits::{CLOCK_HOURS_MAX, MEMBERS_MAX};
 use crate::sshsig::PublicKey;
 use crate::units::{BucketId, DiskId, Month, Opening};
 
@@ -266,10 +266,10 @@ pub enum Act {
         /// Which.
         name: Name,
     },
-    /// Compliance time is set forward.
+    /// Compliance time is set forward, but not beyond the wall clock.
     Clock {
-        /// To when.
-        to: Second,
+        /// By how many hours at most; time goes on while the request rests, so that no time of day can be named.
+        by_hours: u64,
     },
     /// The vault is opened with the disks that are here and goes on after what they have of its log, which must be
     /// the head that the request names.
@@ -330,6 +330,9 @@ impl Act {
             Self::Grant(grant) if grant.rights.to_string().is_empty() => {
                 Err(StatementError::Value("rights"))
             }
+            Self::Clock { by_hours } if !(1..=CLOCK_HOURS_MAX).contains(by_hours) => {
+                Err(StatementError::Value("by-hours"))
+            }
             Self::ForceOpen { disks, .. }
                 if disks.is_empty() || disks.len() > MEMBERS_MAX || !strictly_ascending(disks) =>
             {
@@ -375,7 +378,7 @@ impl Act {
                 put(out, "key", key);
             }
             Self::RemoveWitness { name } => put(out, "name", name),
-            Self::Clock { to } => put(out, "to", to),
+            Self::Clock { by_hours } => put(out, "by-hours", by_hours),
             Self::ForceOpen {
                 opening,
                 lost,
@@ -424,7 +427,7 @@ impl Act {
                 name: lines.word("name")?,
             },
             "clock" => Self::Clock {
-                to: lines.word("to")?,
+                by_hours: lines.word("by-hours")?,
             },
             "force-open" => Self::ForceOpen {
                 opening: lines.word("opening")?,

@@ -20,7 +20,7 @@ use crate::policy::approval::{
     Accepted, Applied, Approvals, Approved, Forced, Recorded, RecordedStatement, RequestState,
     VaultFacts,
 };
-use crate::policy::limits::GRANT_MARGIN_MS;
+use crate::policy::limits::{GRANT_MARGIN_MS, HOUR_MS};
 use crate::policy::{Asker, Kept, Mode, Period, Rights};
 use crate::request::{Answer, Command, OpeningView, PeopleView, Refusal, RequestId};
 use crate::sequence::Sequenced;
@@ -336,10 +336,10 @@ impl Engine {
         match approved.act() {
             Act::Grant(_) => {}
             Act::LowerDefault { bucket, default } => self.set_default(*bucket, *default),
-            Act::Clock { to } => {
+            Act::Clock { by_hours } => {
                 let before = self.clock.latest();
-                let by = to.start().get().saturating_sub(before.get());
-                self.clock.advance(by);
+                let ahead_ms = self.now.wall.get().saturating_sub(before.get());
+                self.clock.advance(ahead_ms.min(by_hours * HOUR_MS));
                 self.drift.begin_anew();
                 let event = ClockEvent {
                     kind: ClockEventKind::Corrected,

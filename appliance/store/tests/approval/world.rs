@@ -55,6 +55,8 @@ pub fn second(ms: u64) -> Second {
 pub struct World {
     pub fold: Approvals,
     pub now: u64,
+    /// By so much the wall clock is ahead.
+    pub wall_ahead: u64,
     pub next: u64,
     pub facts: VaultFacts,
     pub log: Vec<RecordedStatement>,
@@ -70,6 +72,7 @@ impl World {
         World {
             fold: Approvals::new(origin(), true),
             now: START,
+            wall_ahead: 30 * DAY_MS,
             next: 10,
             facts: VaultFacts {
                 versions: 100_000,
@@ -116,7 +119,7 @@ impl World {
         Recorded {
             log_index: LogIndex::new(self.next),
             compliance: self.time(),
-            wall: UnixMillis::new(self.now + 30 * DAY_MS),
+            wall: UnixMillis::new(self.now + self.wall_ahead),
         }
     }
 

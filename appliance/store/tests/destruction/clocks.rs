@@ -3,7 +3,7 @@
 
 use stele_format::record::Body;
 use stele_format::record::ClockEventKind::{self, Corrected, WallLeft, WallReturned};
-use stele_format::statement::{Act, Cut, Hold, Kind, Second, Verb};
+use stele_format::statement::{Act, Cut, Hold, Kind, Verb};
 use stele_format::units::{UnixMillis, VersionId};
 use stele_store::policy::{Mode, Retention};
 use stele_store::request::{Command, LockWish, Refusal};
@@ -284,12 +284,10 @@ fn c8_each_event_of_the_clocks_is_in_the_log_and_alarms() {
         .collect();
     assert_eq!(told, [true, false, true, false]);
     // The box was off; people set compliance time forward.
-    let to = now(&mut vault) + 30 * DAY;
-    vault.set_wall(to + 8 * DAY);
+    let ahead = now(&mut vault) + 30 * DAY;
+    vault.set_wall(ahead);
     turns(&mut vault);
-    let act = Act::Clock {
-        to: Second::of(UnixMillis::new(to)).unwrap(),
-    };
+    let act = Act::Clock { by_hours: 29 * 24 };
     let asked = request(&mut vault, act, "sara").unwrap();
     say(&mut vault, Verb::Approve, asked, "anna").unwrap();
     vault.sleep(7 * DAY);

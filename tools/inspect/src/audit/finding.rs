@@ -106,7 +106,7 @@ breaches! {
     /// A right that ends too late, or has ended.
     GrantTime = "grant-time", "the right would end in the past, or more than 366 days from now";
     /// A time the clock cannot be set to.
-    ClockTime = "clock-time", "the clock would be set to a time that is over, or that the wall clock has not reached";
+    ClockTime = "clock-time", "the wall clock is not ahead of compliance time, or not by so many hours";
     /// No request in that record.
     RequestUnknown(LogIndex) = "request-unknown", "record {0} is no request that counts";
     /// Another text than the request's.
@@ -244,7 +244,7 @@ breaches! {
     /// Time.
     ClockUnapproved = "clock-unapproved", "compliance time was set forward, and nobody approved it";
     /// Time.
-    ClockBeyond(Second) = "clock-beyond", "compliance time was set beyond {0}, which is as far as was approved";
+    ClockBeyond(u64) = "clock-beyond", "compliance time was set forward by more than the {0} hours that were approved, or beyond the wall clock";
     /// Time.
     ClockSimulated = "clock-simulated", "compliance time was set as in a vault with a simulated clock, which this is not";
     /// Time.

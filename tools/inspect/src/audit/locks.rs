@@ -12,6 +12,7 @@ use super::finding::{Breach, second};
 use super::requests::State;
 use super::versions::At;
 use super::{Auditor, Right, freeing_time};
+use crate::limits::HOUR_MS;
 
 impl Auditor {
     /// The living version a record is about.
@@ -185,18 +186,21 @@ impl Auditor {
             .request
             .and_then(|index| self.requests.get_mut(&index));
         let request = request.ok_or(Breach::ClockUnapproved)?;
-        let Act::Clock { to } = request.act else {
+        let Act::Clock { by_hours } = request.act else {
             return Err(Breach::ClockUnapproved);
         };
         if request.state != State::Executed || request.clock_set {
             return Err(Breach::ClockUnapproved);
         }
         request.clock_set = true;
-        // The text has whole seconds.
-        let end = to.start().get().saturating_add(1000);
-        if header.compliance_ms.get() >= end && header.compliance_ms > event.before_ms {
-            return Err(Breach::ClockBeyond(to));
+        // A record may be written a while after the clock was set; that while is no hour.
+        let now = header.compliance_ms.get();
+        let moved_ms = now.saturating_sub(event.before_ms.get());
+        let beyond_wall_ms = now.saturating_sub(header.wall_ms.get());
+        match moved_ms {
+            _ if moved_ms > (by_hours + 1) * HOUR_MS => Err(Breach::ClockBeyond(by_hours)),
+            HOUR_MS.. if beyond_wall_ms > HOUR_MS => Err(Breach::ClockBeyond(by_hours)),
+            _ => Ok(()),
         }
-        Ok(())
     }
 }

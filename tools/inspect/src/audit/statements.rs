@@ -15,7 +15,7 @@ use super::matrix::{is_large, needs};
 use super::people::{People, is_about_people};
 use super::requests::{Request, State, Voice};
 use super::{Auditor, Granted};
-use crate::limits::{GRANT_MS_MAX, OPEN_REQUEST_COUNT_MAX, SESSION_SPAN_MS};
+use crate::limits::{GRANT_MS_MAX, HOUR_MS, OPEN_REQUEST_COUNT_MAX, SESSION_SPAN_MS};
 
 impl Auditor {
     pub(super) fn take_statement(&mut self, header: &RecordHeader, body: &StatementBody) {
@@ -210,6 +210,7 @@ impl Auditor {
                 .clone()
                 .change(act, &[voice.name.clone()].into(), at)?;
         }
+        check_asked_hours(act, at, wall)?;
         check_times(act, at, wall)?;
         self.check_log_key_request(act)?;
         self.check_head(&asked.head, index)?;
@@ -361,6 +362,15 @@ impl Auditor {
     }
 }
 
+/// Nobody asks for more hours than the wall clock is ahead, the last one begun.
+const fn check_asked_hours(act: &Act, now: UnixMillis, wall: UnixMillis) -> Result<(), Breach> {
+    let ahead_ms = wall.get().saturating_sub(now.get());
+    match act {
+        Act::Clock { by_hours } if *by_hours > ahead_ms.div_ceil(HOUR_MS) => Err(Breach::ClockTime),
+        _ => Ok(()),
+    }
+}
+
 /// Times that must hold when an act is asked for, and again when it is executed.
 fn check_times(act: &Act, now: UnixMillis, wall: UnixMillis) -> Result<(), Breach> {
     match act {
@@ -378,7 +388,7 @@ fn check_times(act: &Act, now: UnixMillis, wall: UnixMillis) -> Result<(), Breac
                 Err(Breach::GrantTime)
             }
         }
-        Act::Clock { to } if to.start() <= now || to.start() > wall => Err(Breach::ClockTime),
+        Act::Clock { .. } if wall <= now => Err(Breach::ClockTime),
         _ => Ok(()),
     }
 }

@@ -12,7 +12,9 @@ use super::opening::check_forced_answer;
 use super::pending::{Pending, Phase, RequestState, Supporter, wrong_phase};
 use super::{Accepted, Approvals, Recorded, StatementRefusal, VaultFacts};
 use crate::plants::{Plant, on};
-use crate::policy::limits::{DAY_MS, GRANT_MS_MAX, OPEN_REQUEST_COUNT_MAX, SESSION_MS_MAX};
+use crate::policy::limits::{
+    DAY_MS, GRANT_MS_MAX, HOUR_MS, OPEN_REQUEST_COUNT_MAX, SESSION_MS_MAX,
+};
 use crate::policy::people::{People, Signer};
 
 /// What a statement changes, complete: carrying it out cannot fail.
@@ -340,6 +342,10 @@ fn check_act(act: &Act, at: Recorded, facts: VaultFacts) -> Result<(), Statement
             }
         }
         Act::ReleaseHold(release) => check_scope(release.count, facts),
+        // No more is asked for than is missing, up to the begun hour.
+        Act::Clock { by_hours } if *by_hours > wall_ahead_ms(at).div_ceil(HOUR_MS) => {
+            Err(StatementRefusal::ClockTime)
+        }
         _ => check_times(act, at),
     }
 }
@@ -358,11 +364,14 @@ fn check_times(act: &Act, at: Recorded) -> Result<(), StatementRefusal> {
                 })
             }
         }
-        Act::Clock { to } if to.start().get() <= now || to.start() > at.wall => {
-            Err(StatementRefusal::ClockTime)
-        }
+        Act::Clock { .. } if wall_ahead_ms(at) == 0 => Err(StatementRefusal::ClockTime),
         _ => Ok(()),
     }
+}
+
+/// How far the wall clock is ahead of compliance time.
+const fn wall_ahead_ms(at: Recorded) -> u64 {
+    at.wall.get().saturating_sub(at.compliance.get())
 }
 
 fn check_quarantine(

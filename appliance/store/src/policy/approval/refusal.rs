@@ -203,7 +203,9 @@ pub enum StatementRefusal {
         max_days: u64,
     },
     /// Compliance time goes forward only, and not beyond the wall clock.
-    #[error("compliance time can only be set forward, to at most what the wall clock says")]
+    #[error(
+        "compliance time can only be set forward, by no more hours than the wall clock is ahead of it"
+    )]
     ClockTime,
     /// The name was used before.
     #[error("{0} is, or was, a person of this vault")]
