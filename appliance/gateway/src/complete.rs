@@ -97,6 +97,18 @@ impl Wishes {
         self.checksums(&parts)
     }
 
+    /// Holds what the client says against an object that was completed before.
+    pub(crate) fn check_stored(&self, kept: &[Checksum]) -> S3Result<()> {
+        let differs = |wish: &&WishedValue| {
+            let mut kept = kept.iter();
+            kept.any(|one| one.kind == wish.kind && one.value != wish.value)
+        };
+        match self.values.iter().find(differs) {
+            Some(wish) => Err(bad_digest(wish.kind)),
+            None => Ok(()),
+        }
+    }
+
     fn check_length(&self, parts: &[&ListedPart]) -> S3Result<()> {
         let total = parts
             .iter()
@@ -141,13 +153,7 @@ impl Wishes {
             })?;
             let counted = wish.parts.is_none_or(|count| count == parts.len());
             if computed.value != wish.value || !counted {
-                return Err(S3Error::with_message(
-                    S3ErrorCode::BadDigest,
-                    format!(
-                        "the {} you specified does not match what was computed",
-                        checksum_text(wish.kind)
-                    ),
-                ));
+                return Err(bad_digest(wish.kind));
             }
             kept.push(computed);
         }
@@ -155,6 +161,16 @@ impl Wishes {
         kept.dedup();
         Ok(kept)
     }
+}
+
+fn bad_digest(kind: ChecksumKind) -> S3Error {
+    S3Error::with_message(
+        S3ErrorCode::BadDigest,
+        format!(
+            "the {} you specified does not match what was computed",
+            checksum_text(kind)
+        ),
+    )
 }
 
 /// The checksum of the whole; none if a part has none of this kind, or the kind has none of this type.

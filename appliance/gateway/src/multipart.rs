@@ -214,9 +214,13 @@ pub(crate) async fn complete(
         return Err(Refusal::PartOrder.into());
     }
     let name = name(&input.bucket, &input.key);
-    let announced = announced(&caller, &name, upload).await?;
+    let announced = match announced(&caller, &name, upload).await {
+        // The vault knows whether it was completed before, and the answer was lost.
+        Err(error) if *error.code() == S3ErrorCode::NoSuchUpload => None,
+        announced => Some(announced?),
+    };
     let wishes = Wishes {
-        announced,
+        announced: announced.flatten(),
         values: wished_values([
             (ChecksumKind::Crc32, input.checksum_crc32),
             (ChecksumKind::Crc32c, input.checksum_crc32c),
@@ -227,7 +231,10 @@ pub(crate) async fn complete(
         composite: wished_type(input.checksum_type.as_ref())?,
         bytes: input.mpu_object_size,
     };
-    let checksums = wishes.settle(&caller, &name, upload, &parts).await?;
+    let checksums = match announced {
+        Some(_) => wishes.settle(&caller, &name, upload, &parts).await?,
+        None => Vec::new(),
+    };
     let count = u32::try_from(parts.len()).ok();
     let conditions = conditions(input.if_match, input.if_none_match);
     let wish = Request::CompleteUpload {
@@ -240,6 +247,9 @@ pub(crate) async fn complete(
     let Answer::Stored(stored) = caller.ask(wish).await? else {
         return Err(wrong_answer());
     };
+    if announced.is_none() {
+        wishes.check_stored(&stored.checksums)?;
+    }
     let sums = Sums::of(&stored.checksums, count);
     let version = stored.version.filter(|_| stored.versioned);
     let path = crate::text::percent_encode(&input.key);

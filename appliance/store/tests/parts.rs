@@ -1,4 +1,4 @@
-//! The keys of parts that were sent again are kept with their upload: one upload takes so many of them and no more.
+//! Uploads in parts: those sent again take a bounded number of keys, and an upload that was completed says so again.
 #![expect(clippy::unwrap_used, reason = "tests stop at the first surprise")]
 
 mod support;
@@ -36,6 +36,57 @@ fn send(
     vault.commit(stream)
 }
 
+fn complete(name: &ObjectName, upload: UploadId, parts: &[(u16, &Stored)]) -> Command {
+    let part = |(number, stored): &(u16, &Stored)| NamedPart {
+        number: *number,
+        etag: stored.etag.clone(),
+        checksums: Vec::new(),
+    };
+    Command::CompleteUpload {
+        name: name.clone(),
+        upload,
+        parts: parts.iter().map(part).collect(),
+        checksums: Vec::new(),
+        conditions: Conditions::default(),
+    }
+}
+
+/// Whoever missed the answer, as in a power cut, asks again.
+#[test]
+fn an_upload_that_was_completed_is_answered_the_same_while_its_version_is_current() {
+    let mut rig = Rig::create(2);
+    let mut vault = rig.start();
+    vault.bucket("b", false);
+    let (key, other) = (name("b", "k"), name("b", "other"));
+    let upload = begin(&mut vault, &key);
+    let part = send(&mut vault, &key, upload, 1, b"content").unwrap();
+    let ask = |vault: &mut Running, name: &ObjectName, parts: &[(u16, &Stored)]| match vault
+        .ask(complete(name, upload, parts))
+    {
+        Ok(Answer::Stored(stored)) => Ok((stored.version, stored.etag, stored.log_index)),
+        Err(refusal) => Err(refusal),
+        other => panic!("unexpected {other:?}"),
+    };
+    let whole = [(1, &part)];
+    let first = ask(&mut vault, &key, &whole).unwrap();
+    assert_eq!(ask(&mut vault, &key, &whole), Ok(first.clone()));
+    drop(vault);
+    rig.crash();
+    let mut vault = rig.start();
+    assert_eq!(ask(&mut vault, &key, &whole), Ok(first.clone()));
+
+    let gone = Err(Refusal::NoSuchUpload);
+    assert_eq!(ask(&mut vault, &other, &whole), gone);
+    assert_eq!(ask(&mut vault, &key, &[(1, &part), (2, &part)]), gone);
+    let again = Purpose::Part { upload, number: 1 };
+    assert_eq!(vault.open_put(&key, again), Err(Refusal::NoSuchUpload));
+    // Another version is current: no retry of the first one comes that late.
+    vault.put(&key, b"newer");
+    assert_eq!(ask(&mut vault, &key, &whole), gone);
+    assert_eq!(vault.get(&key, first.0, None).unwrap(), b"content");
+    vault.stop();
+}
+
 #[test]
 fn a_part_that_is_sent_again_without_end_is_refused_and_the_upload_can_be_completed() {
     let mut rig = Rig::create(2);
@@ -62,18 +113,7 @@ fn a_part_that_is_sent_again_without_end_is_refused_and_the_upload_can_be_comple
     send(&mut vault, &key, other, 1, b"other").unwrap();
     send(&mut vault, &key, other, 1, b"again").unwrap();
 
-    let complete = Command::CompleteUpload {
-        name: key.clone(),
-        upload,
-        parts: vec![NamedPart {
-            number: 2,
-            etag: last.etag,
-            checksums: Vec::new(),
-        }],
-        checksums: Vec::new(),
-        conditions: Conditions::default(),
-    };
-    vault.ask(complete).unwrap();
+    vault.ask(complete(&key, upload, &[(2, &last)])).unwrap();
     assert_eq!(vault.get(&key, None, None).unwrap(), b"content");
     vault.stop();
 }

@@ -26,6 +26,8 @@ pub struct State {
     /// Versions of each object, oldest first.
     pub objects: BTreeMap<(String, String), Vec<Version>>,
     uploads: BTreeMap<UploadId, Upload>,
+    /// What uploads became, and of how many parts.
+    completed: BTreeMap<UploadId, (Stored, usize)>,
     puts: BTreeMap<StreamId, Put>,
     gets: BTreeMap<StreamId, Get>,
     next: u64,

@@ -121,6 +121,38 @@ async fn lock_12_parts_become_an_object_with_its_lock() {
     world.call(delete).await.refused(403, "AccessDenied");
 }
 
+/// The answer of the first time was lost, so the client asks again.
+#[tokio::test]
+async fn an_upload_that_was_completed_is_answered_the_same_once_more() {
+    let world = World::start().await;
+    world.bucket("locked").await;
+    let create = Call::object("POST", "locked", "big")
+        .header("x-amz-checksum-algorithm", "CRC32")
+        .header("x-amz-checksum-type", "FULL_OBJECT");
+    let id = begin(&world, create).await;
+    let sent = world.call(part(&id, "1", b"content")).await.expect(200);
+    let etag = sent.header("etag").expect("an ETag");
+    let ask = || complete(&id, &[("1", etag)]);
+    let first = world.call(ask()).await.expect(200);
+    let sum = crc32_base64(b"content");
+    assert_eq!(first.one("ChecksumCRC32"), sum);
+    let again = ask().header("x-amz-checksum-crc32", &sum);
+    for again in [ask(), again] {
+        let again = world.call(again).await.expect(200);
+        assert_eq!(again.text(), first.text());
+        let version = "x-amz-version-id";
+        assert_eq!(again.header(version), first.header(version));
+    }
+    let wrong = ask().header("x-amz-checksum-crc32", &crc32_base64(b"other"));
+    world.call(wrong).await.refused(400, "BadDigest");
+    let other = complete(&id, &[("1", etag), ("2", etag)]);
+    world.call(other).await.refused(404, "NoSuchUpload");
+    world
+        .call(part(&id, "1", b"content"))
+        .await
+        .refused(404, "NoSuchUpload");
+}
+
 #[tokio::test]
 async fn an_aborted_upload_is_gone() {
     let world = World::start().await;

@@ -128,6 +128,7 @@ impl Oracle {
                     hold: lock.hold == Some(true),
                     modified: None,
                     parts: None,
+                    upload: None,
                 };
                 self.add(asked, at, new)
             }
@@ -174,11 +175,15 @@ impl Oracle {
         times: Times,
     ) -> Result<(), Violation> {
         let bucket = self.model.buckets.get_mut(&at.bucket);
-        let Some(known) = bucket.and_then(|bucket| bucket.uploads.remove(&upload)) else {
-            return if self.is_blind() {
-                Ok(())
-            } else {
-                Err(wrong(asked, "no such upload"))
+        let Some(bucket) = bucket else {
+            return self.unless_blind(asked, "no such bucket");
+        };
+        let Some(known) = bucket.uploads.remove(&upload) else {
+            // Asked once more: the answer is that of the first time.
+            let before = bucket.completed(&at.key, upload);
+            return match before {
+                Some(before) if (before.id, &*before.etag) == (version, etag) => Ok(()),
+                _ => self.unless_blind(asked, "no such upload"),
             };
         };
         let contents: Vec<Content> = parts
@@ -196,8 +201,17 @@ impl Oracle {
             hold: known.lock.hold == Some(true),
             modified: None,
             parts: Some(u32::try_from(parts.len()).unwrap_or(u32::MAX)),
+            upload: Some(upload),
         };
         self.add(asked, at, new)
+    }
+
+    fn unless_blind(&self, asked: &Asked, why: &'static str) -> Result<(), Violation> {
+        if self.is_blind() {
+            Ok(())
+        } else {
+            Err(wrong(asked, why))
+        }
     }
 
     fn check_etag(
@@ -297,6 +311,7 @@ impl Oracle {
                     hold: false,
                     modified: None,
                     parts: None,
+                    upload: None,
                 };
                 self.add(asked, at, new)
             }

@@ -116,6 +116,8 @@ pub struct Version {
     pub modified: Option<UnixMillis>,
     /// Parts if multipart.
     pub parts: Option<u32>,
+    /// The upload it was, if multipart.
+    pub upload: Option<UploadId>,
 }
 
 /// One key: what S3 shows of it, and what it must not show again.
@@ -194,6 +196,13 @@ pub struct Bucket {
 }
 
 impl Bucket {
+    /// The version that an upload became, if it is shown.
+    #[must_use]
+    pub fn completed(&self, key: &[u8], upload: UploadId) -> Option<&Version> {
+        let versions = &self.keys.get(key)?.versions;
+        versions.iter().find(|one| one.upload == Some(upload))
+    }
+
     /// Whether S3 shows anything in it.
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -321,6 +321,10 @@ impl Oracle {
             hold: lock.is_some_and(|lock| lock.hold == Some(true)),
             modified: info.map(|info| info.modified),
             parts,
+            upload: match &asked.deed {
+                Deed::Complete { upload, .. } => Some(*upload),
+                _ => None,
+            },
         })
     }
 
@@ -665,6 +669,7 @@ impl Oracle {
                     hold: info.is_some_and(|info| info.hold == Some(true)),
                     modified: None,
                     parts: None,
+                    upload: None,
                 });
             }
             model.buckets.insert(seen.info.name.clone(), bucket);

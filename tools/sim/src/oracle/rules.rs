@@ -146,6 +146,14 @@ fn upload<'a>(bucket: &'a Bucket, at: &Place, upload: UploadId) -> Option<&'a Up
         .filter(|upload| upload.key == at.key)
 }
 
+/// Whether the current version is what came of an upload of so many parts.
+fn is_completed(bucket: &Bucket, at: &Place, upload: UploadId, parts: usize) -> bool {
+    let current = bucket.keys.get(&at.key).and_then(Key::current);
+    current.is_some_and(|version| {
+        version.upload == Some(upload) && version.parts == u32::try_from(parts).ok()
+    })
+}
+
 /// Judges a question against what the vault must hold.
 #[must_use]
 pub fn judge(model: &Model, asked: &Asked, times: Times) -> Verdict {
@@ -208,6 +216,7 @@ fn in_bucket(model: &Model, bucket: &Bucket, asked: &Asked, times: Times) -> Ver
             parts,
             conditions,
         } => match upload(bucket, at, *id) {
+            None if is_completed(bucket, at, *id, parts.len()) => none,
             None => none.must("NoSuchUpload"),
             Some(upload) => complete(bucket, at, upload, parts, conditions, times),
         },

@@ -529,7 +529,11 @@ fn upload(context: &mut Context, oracle: &Oracle, at: Place) -> (Place, UploadId
             },
             *id,
         ),
-        _ => (at, UploadId::from_bytes([7; 16])),
+        _ => {
+            let key = bucket_of(oracle, &at).and_then(|bucket| bucket.keys.get(&at.key));
+            let completed = key.and_then(|key| key.versions.last()?.upload);
+            (at, completed.unwrap_or(UploadId::from_bytes([7; 16])))
+        }
     }
 }
 
@@ -561,7 +565,15 @@ fn complete(context: &mut Context, oracle: &Oracle, at: Place) -> Operation {
                 .map(|(n, part)| (*n, part.etag.clone()))
                 .collect()
         })
-        .unwrap_or_default();
+        .unwrap_or_else(|| {
+            // An upload that is over had so many parts.
+            let bucket = bucket_of(oracle, &at);
+            let over = bucket.and_then(|bucket| bucket.completed(&at.key, upload));
+            let count = over.and_then(|version| u16::try_from(version.parts?).ok());
+            (1..=count.unwrap_or(0))
+                .map(|n| (n, String::new()))
+                .collect()
+        });
     let long = known.is_some_and(|known| {
         known
             .parts

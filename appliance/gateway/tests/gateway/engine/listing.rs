@@ -177,7 +177,12 @@ impl State {
         checksums: Vec<Checksum>,
         conditions: &Conditions,
     ) -> Result<Answer, Refusal> {
-        let upload = self.uploads.get(&id).ok_or(Refusal::NoSuchUpload)?;
+        let Some(upload) = self.uploads.get(&id) else {
+            let before = self.completed.get(&id);
+            let before = before.filter(|(_, parts)| *parts == named.len());
+            let (stored, _) = before.ok_or(Refusal::NoSuchUpload)?;
+            return Ok(Answer::Stored(stored.clone()));
+        };
         let mut content = Vec::new();
         for part in named {
             let missing = Refusal::Part {
@@ -211,6 +216,7 @@ impl State {
         if let Some(version) = self.objects.entry(place).or_default().last_mut() {
             version.info.part_sizes = sizes;
         }
+        self.completed.insert(id, (stored.clone(), named.len()));
         Ok(Answer::Stored(stored))
     }
 }

@@ -17,10 +17,11 @@ use crate::keys::counter::KeyClass;
 use crate::limits::{
     MANIFEST_ENTRY_COUNT_MAX, PART_BYTES_MIN, PART_REPLACED_COUNT_MAX, SCAN_ROW_COUNT,
 };
-use crate::policy::is_given_up;
+use crate::policy::{BucketKind, is_given_up};
 use crate::read::Content;
 use crate::request::{
     Answer, Checksum, Conditions, ListedPart, LockWish, Metadata, NamedPart, ObjectName, Refusal,
+    Stored,
 };
 
 /// Begins an upload.
@@ -168,7 +169,10 @@ pub(crate) fn complete(
         checksums,
     } = *completion;
     let (bucket, _) = facts.bucket(&name.bucket)?;
-    let row = view.upload(bucket, &name.key, upload)?;
+    let row = match view.upload(bucket, &name.key, upload) {
+        Err(Stop::Refuse(Refusal::NoSuchUpload)) => return completed(facts, view, completion),
+        row => row?,
+    };
     view.foresee(&Fact::UploadAborted { upload })?;
     let parts = view.parts(upload)?;
     let chosen = choose(&parts, named)?;
@@ -202,6 +206,43 @@ pub(crate) fn complete(
             .collect(),
     };
     commit(facts, view, &upload_of, Some(upload))
+}
+
+/// An upload that was completed already, as S3 has it: whoever missed the answer asks again and is told of the
+/// version it became, as long as that is the current one. Its parts are gone, so only their number is compared.
+fn completed(
+    facts: &Facts<'_>,
+    view: &View<'_>,
+    completion: &Completion<'_>,
+) -> Result<Outcome, Stop> {
+    let (bucket, bucket_row) = facts.bucket(&completion.name.bucket)?;
+    let name = view.name(bucket, &completion.name.key)?;
+    let current = name.and_then(|name| Some((name.object, name.current?)));
+    let (object, current) = current.ok_or(Refusal::NoSuchUpload)?;
+    let row = view.version(object, current.version)?;
+    let named = u32::try_from(completion.parts.len()).ok();
+    let row = row.filter(|row| Some(row.parts) == named);
+    let row = row.ok_or(Refusal::NoSuchUpload)?;
+    let record = view.record(&row.location);
+    view.settle()?;
+    let record = record.ok_or(Stop::Damaged(row.location))?;
+    let Body::Complete(_, of) = record.body else {
+        return Err(Refusal::NoSuchUpload.into());
+    };
+    if of != completion.upload {
+        return Err(Refusal::NoSuchUpload.into());
+    }
+    let manifest = fact::open_manifest(&record, facts.keys, facts.pool);
+    let manifest = manifest.ok_or(Stop::Damaged(row.location))?;
+    let log_index = row.version.ordinal();
+    Ok(Outcome::Answer(Answer::Stored(Stored {
+        version: Some(row.version),
+        versioned: bucket_row.kind != BucketKind::Plain,
+        etag: row.etag,
+        checksums: fact::checksums_of(&manifest),
+        log_index,
+        receipt: facts.receipts.receipt(log_index),
+    })))
 }
 
 /// The stored parts a client names, each checked against what it says of it.

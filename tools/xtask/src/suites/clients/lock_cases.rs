@@ -303,6 +303,14 @@ fn multipart(bench: &Bench) -> Outcome {
         &with(on("complete-multipart-upload", "in-parts"), &complete),
     )?;
     let version = field(&answer, "VersionId")?;
+    // As after an answer that was lost.
+    let again = api(
+        bench,
+        &with(on("complete-multipart-upload", "in-parts"), &complete),
+    )?;
+    ensure(again == answer, || {
+        format!("completed again: {again}, before: {answer}")
+    })?;
     let delete = with(on("delete-object", "in-parts"), &["--version-id", &version]);
     refused(bench, "AccessDenied", &delete)?;
     let got = get(bench, BUCKET, "in-parts", Some(&version))?;
