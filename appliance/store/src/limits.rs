@@ -144,6 +144,10 @@ pub const SCRUB_FIRST_MS_MAX: u64 = 18 * 3_600 * 1_000;
 pub const SCRUB_OPEN_MS: u64 = 12 * 3_600 * 1_000;
 /// A closed segment is read again so long after the last time.
 pub const SCRUB_INTERVAL_MS: u64 = 7 * 24 * 3_600 * 1_000;
+/// Records of so many scrubs that found nothing are written together.
+pub const SCRUB_TOLD_COUNT: usize = 64;
+/// The record of a scrub that found nothing is written so long after it at the latest.
+pub const SCRUB_TOLD_MS: u64 = 5 * 60 * 1_000;
 /// Pause after each piece of rows of the index that is read again: ten thousand rows a second at most, so 10^7 in a
 /// quarter of an hour, and next to nothing of the time in which the index answers clients.
 pub const VERIFY_PAUSE_MS: u64 = 100;

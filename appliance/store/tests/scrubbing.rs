@@ -2,10 +2,12 @@
 mod support;
 
 use stele_device::sim::disk::SimDiskHandle;
+use stele_format::record::Body;
 use stele_format::units::SegmentId;
 use stele_store::engine::{Engine, HealPlan};
 use stele_store::heal::pace::Rates;
 use stele_store::heal::schedule::Due;
+use stele_store::limits::SCRUB_TOLD_MS;
 use stele_store::request::Refusal;
 use support::steps::{CHUNK, object, put_data, turns};
 use support::{DISK_BYTES, Rig, Running, content, name};
@@ -63,6 +65,46 @@ fn reading_an_open_segment_again_says_nothing_of_what_is_written_to_it_later() {
             "journal: {journal}"
         );
     }
+}
+
+/// A frame of its own for each segment would fill a hundredth of the pool a year.
+#[test]
+fn records_of_scrubs_that_found_nothing_wait_for_each_other_and_are_not_forgotten_by_a_stop() {
+    let mut rig = Rig::create(3);
+    let mut vault = rig.start();
+    vault.bucket("b", false);
+    for seed in 0..12 {
+        vault.put(&name("b", &format!("k{seed}")), &content(seed, 2_500_000));
+    }
+    let scrubs = |rig: &Rig| {
+        let records = rig.records();
+        records
+            .iter()
+            .filter(|body| matches!(body, Body::Scrub(_)))
+            .count()
+    };
+    vault.sleep(HOUR_MS);
+    let before = vault.engine.status().counters.frames;
+    vault.until("all closed segments were read", |engine| {
+        engine.status().heal.counts.segments >= 6 && rests(engine)
+    });
+    let frames = vault.engine.status().counters.frames - before;
+    assert_eq!(scrubs(&rig), 0);
+    assert!(frames <= 1, "{frames} frames, the marker among them");
+    vault.sleep(SCRUB_TOLD_MS);
+    turns(&mut vault);
+    let told = scrubs(&rig);
+    assert!(told >= 6);
+    let frames = vault.engine.status().counters.frames - before;
+    assert!(frames <= 3, "{frames} frames for {told} records");
+    // What waits at a stop is written by it.
+    vault.sleep(8 * 24 * HOUR_MS);
+    vault.until("all were read once more", |engine| {
+        let heal = engine.status().heal;
+        heal.counts.segments >= 12 && heal.segment.is_none()
+    });
+    vault.stop();
+    assert!(scrubs(&rig) >= 2 * told);
 }
 
 #[test]
@@ -187,7 +229,7 @@ fn a_journal_that_only_says_what_was_read_again_goes_on_in_segment_after_segment
     vault.bucket("b", false);
     // What was read of a segment is not worth saying once it is sealed, and is often all there was to say.
     vault.until("two journal segments are full of it", |engine| {
-        engine.status().heal.counts.segments > 1_200
+        engine.status().heal.counts.segments > 3_000
     });
     vault.stop();
     let last = rig.frames_of(true).into_iter().map(|frame| frame.segment);

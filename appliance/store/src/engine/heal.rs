@@ -5,12 +5,11 @@
 
 use stele_device::buffer::BufferMut;
 use stele_device::disk::{DiskError, Op};
-use stele_format::record::{Body, CopyHealth, RecordType, Scrub};
+use stele_format::record::{CopyHealth, Scrub};
 use stele_format::units::{DiskId, FrameIndex, SegmentId, UnixMillis};
 
 use super::io::Purpose;
 use super::{DiskSlot, Engine, JobFor, StopState};
-use crate::draft::Draft;
 use crate::heal::frames::Judgement;
 use crate::heal::pace::{Pace, Rates};
 use crate::heal::rows::RowsCheck;
@@ -23,6 +22,7 @@ use crate::limits::CLIENT_QUIET_MS;
 use crate::pool::{MemberState, Place, SegmentInfo};
 
 mod next;
+mod told;
 
 /// Ties operations and jobs to the walk they are of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -106,6 +106,7 @@ pub(crate) struct Healer {
     fill_pace: Pace,
     client_ms: Option<u64>,
     pub(crate) rows: RowsCheck,
+    untold: told::Untold,
 }
 
 impl Healer {
@@ -218,6 +219,7 @@ impl Engine {
         if self.read_only.is_some() || self.stop != StopState::Running || self.relabelling {
             return;
         }
+        self.tell_of_scrubs_due();
         loop {
             if self.healer.running.is_none() {
                 self.begin_walk();
@@ -541,11 +543,9 @@ impl Engine {
             return self.healer.schedule.postpone(self.now.monotonic_ms);
         }
         // Of what does not keep what it is given no record says that it was verified: a start finds it due.
-        // The reserve of a full vault is not for these.
-        if outcome.unmended.is_empty() && self.pool.has_room_for_data() && !self.journal.is_full() {
-            let body = Body::Scrub(scrub_of(&identity, outcome, running.walk.copies()));
-            self.journal
-                .push_own(Draft::of_engine(RecordType::Scrub, body));
+        if outcome.unmended.is_empty() {
+            let scrub = scrub_of(&identity, outcome, running.walk.copies());
+            self.tell_of_scrub(scrub, is_open);
         }
         // Until the record is durable the segment is not looked at again.
         if let Some(info) = self.pool.segments.get_mut(&identity.segment) {

@@ -78,6 +78,7 @@ impl Engine {
     /// Begins a clean stop: nothing new is taken in.
     pub(super) fn begin_stop(&mut self) {
         if self.stop == StopState::Running {
+            self.tell_of_scrubs();
             self.stop = StopState::Draining;
         }
     }

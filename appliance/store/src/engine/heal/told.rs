@@ -1,0 +1,67 @@
+//! Scrub records wait for each other. A vault without clients reads a segment every few seconds, and a frame of its own
+//! for each would fill a hundredth of the pool a year.
+
+use stele_format::record::{Body, CopyHealth, RecordType, Scrub};
+use stele_format::units::UnixMillis;
+
+use crate::draft::Draft;
+use crate::engine::Engine;
+use crate::limits::{SCRUB_TOLD_COUNT, SCRUB_TOLD_MS};
+
+/// Records that are not written yet. A crash loses them, and what they tell of is read again.
+#[derive(Debug, Default)]
+pub(super) struct Untold {
+    scrubs: Vec<Scrub>,
+    since_ms: u64,
+}
+
+impl Untold {
+    fn push(&mut self, scrub: Scrub, now_ms: u64) {
+        if self.scrubs.is_empty() {
+            self.since_ms = now_ms;
+        }
+        self.scrubs.push(scrub);
+    }
+
+    fn is_due(&self, now_ms: u64) -> bool {
+        let waited_ms = now_ms.saturating_sub(self.since_ms);
+        !self.scrubs.is_empty()
+            && (self.scrubs.len() >= SCRUB_TOLD_COUNT || waited_ms >= SCRUB_TOLD_MS)
+    }
+}
+
+impl Engine {
+    /// Has the log tell what a scrub found: of damage at once, and of an open segment before more is written to it.
+    pub(super) fn tell_of_scrub(&mut self, scrub: Scrub, is_open: bool) {
+        let whole = |(_, health): &(_, CopyHealth)| *health == CopyHealth::Whole;
+        if is_open || !scrub.copies.iter().all(whole) {
+            return self.push_scrub(scrub);
+        }
+        self.healer.untold.push(scrub, self.now.monotonic_ms);
+    }
+
+    /// Writes the records that have waited.
+    pub(super) fn tell_of_scrubs_due(&mut self) {
+        if self.healer.untold.is_due(self.now.monotonic_ms) {
+            self.tell_of_scrubs();
+        }
+    }
+
+    /// Writes all records that wait, but for those of segments that are gone or have a copy now that was not read.
+    pub(in crate::engine) fn tell_of_scrubs(&mut self) {
+        for scrub in std::mem::take(&mut self.healer.untold.scrubs) {
+            let info = self.pool.segments.get(&scrub.segment);
+            if info.is_some_and(|info| info.verified > UnixMillis::ZERO) {
+                self.push_scrub(scrub);
+            }
+        }
+    }
+
+    fn push_scrub(&mut self, scrub: Scrub) {
+        // The reserve of a full vault is not for these.
+        if self.pool.has_room_for_data() && !self.journal.is_full() {
+            let draft = Draft::of_engine(RecordType::Scrub, Body::Scrub(scrub));
+            self.journal.push_own(draft);
+        }
+    }
+}
