@@ -316,6 +316,25 @@ fn a_disk_that_is_not_fit_is_named_with_its_number_and_left_as_it_is() {
     assert!(server.end(Signal::SIGTERM).success());
 }
 
+/// Of two disks neither can be taken out first: the vault would take no writes, and no other disk.
+#[test]
+fn a_vault_of_two_disks_is_told_to_add_one_before_one_is_exchanged() {
+    let place = Place::new();
+    let vault = text(&place.vault);
+    let (one, two) = (place.beside("one"), place.beside("two"));
+    let disks = ["--disk", text(&one), "--disk", text(&two)];
+    let size = ["--disk-bytes", "1GiB"];
+    succeed(&[&["create", vault][..], &disks, &size].concat());
+    let server = Server::start(&place);
+    let new = place.beside("new");
+    let said = refuse(&["disk", "replace", "--vault", vault, "1", text(&new)]);
+    for part in ["takes no writes without it", "stele disk add --vault"] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    assert!(!new.exists());
+    assert!(server.end(Signal::SIGTERM).success());
+}
+
 #[test]
 fn disks_that_need_nothing_or_are_unknown_are_refused_with_what_to_run() {
     let place = Place::with_vault();

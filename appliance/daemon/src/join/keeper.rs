@@ -408,9 +408,9 @@ impl Work {
 
     /// Says how a disk that takes part is exchanged: of two neither can be taken out first.
     fn in_use(&self, number: u16) -> Unfit {
-        let active = |disk: &&EngineDisk| disk.state == MemberState::Active;
+        let counts = |disk: &&EngineDisk| disk.state != MemberState::Drained;
         let status = self.link.status_now();
-        match status.is_ok_and(|status| status.disks.iter().filter(active).count() == 2) {
+        match status.is_ok_and(|status| status.disks.iter().filter(counts).count() == 2) {
             true => Unfit::Needed {
                 number,
                 add: self.commands().add(),
