@@ -36,7 +36,11 @@ use crate::limits::{
     XML_BODY_MS_MAX, XML_BODY_SMALL_BYTES,
 };
 use crate::link::{EngineLink, Session};
+use crate::patience::unhurried;
 use crate::service::Caller;
+
+/// Names what is copied.
+const COPY_SOURCE: &str = "x-amz-copy-source";
 
 /// What the handlers know of the request beside what the S3 library parsed.
 pub(crate) struct RequestContext {
@@ -56,10 +60,17 @@ pub(crate) struct Front {
     large_documents: Arc<Semaphore>,
     requests: AtomicU64,
     started: u64,
+    /// After so long without an answer to a copy its answer begins.
+    silence: Duration,
 }
 
 impl Front {
-    pub(crate) fn new(s3: S3Service, link: EngineLink, domains: Domains) -> Self {
+    pub(crate) fn new(
+        s3: S3Service,
+        link: EngineLink,
+        domains: Domains,
+        silence: Duration,
+    ) -> Self {
         let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
         Self {
             s3,
@@ -68,6 +79,7 @@ impl Front {
             large_documents: Arc::new(Semaphore::new(XML_BODIES_LARGE_MAX)),
             requests: AtomicU64::new(0),
             started: since.map_or(0, |d| d.as_secs()),
+            silence,
         }
     }
 
@@ -83,20 +95,22 @@ impl Front {
             self.started & 0xffff_ffff,
             self.requests.fetch_add(1, Ordering::Relaxed) & 0xffff_ffff
         );
-        let (mut parts, body) = request.into_parts();
+        let (parts, body) = request.into_parts();
         let method = parts.method.clone();
         let expects_continue = parts.headers.contains_key(EXPECT);
+        let is_copy = parts.headers.contains_key(COPY_SOURCE);
         let empty = body.size_hint().exact() == Some(0);
         let source = Source::new(body);
 
-        let mut response = match self.admit(&mut parts, peer).await {
-            Ok((described, session)) => {
-                let head = Request::from_parts(parts, ());
-                self.serve(head, (described, session), &source, empty).await
-            }
-            Err(error) => error_response(error),
+        let silence = self.silence;
+        let answering = self.answer(parts, (source.clone(), empty), peer, id.clone());
+        let mut response = match is_copy {
+            true => unhurried(answering, silence).await,
+            false => answering.await,
         };
-        finish(&mut response, &method, &id);
+        if let Ok(id) = HeaderValue::from_str(&id) {
+            response.headers_mut().insert("x-amz-request-id", id);
+        }
         let status = response.status();
         if status.is_client_error() || status.is_server_error() {
             let most = Duration::from_millis(REFUSED_BODY_MS_MAX);
@@ -112,6 +126,25 @@ impl Front {
             "answered"
         );
         Ok(response)
+    }
+
+    async fn answer(
+        self: Arc<Self>,
+        mut parts: Parts,
+        (source, empty): (Source, bool),
+        peer: IpAddr,
+        id: String,
+    ) -> Response<Body> {
+        let method = parts.method.clone();
+        let mut response = match self.admit(&mut parts, peer).await {
+            Ok((described, session)) => {
+                let head = Request::from_parts(parts, ());
+                self.serve(head, (described, session), &source, empty).await
+            }
+            Err(error) => error_response(error),
+        };
+        finish(&mut response, &method, &id);
+        response
     }
 
     /// Checks a head and has its signature verified; nothing of the body was looked at then.
@@ -200,9 +233,6 @@ fn finish(response: &mut Response<Body>, method: &Method, id: &str) {
     let partial = response.headers().contains_key(CONTENT_RANGE);
     if method == Method::HEAD && partial && response.status() == StatusCode::OK {
         *response.status_mut() = StatusCode::PARTIAL_CONTENT;
-    }
-    if let Ok(id) = HeaderValue::from_str(id) {
-        response.headers_mut().insert("x-amz-request-id", id);
     }
 }
 

@@ -41,6 +41,7 @@ mod list;
 mod lock;
 mod multipart;
 mod object;
+mod patience;
 mod places;
 mod refused;
 mod service;

@@ -70,6 +70,8 @@ pub const DOWNLOAD_COPIED_BYTES_MAX: usize = 64 * 1024;
 pub const SHARES_MAX: usize = 1024;
 /// Time after the stop signal in which running requests may finish.
 pub const DRAIN_MS: u64 = 10_000;
+/// Time after which the answer to a copy begins, and goes on with white space as often: clients give up after a minute.
+pub const SILENCE_MS_MAX: u64 = 15_000;
 /// Time after which an HTTP/2 connection without a request is closed, however often the client pings.
 pub const H2_IDLE_MS_MAX: u64 = 60_000;
 /// Streams of one HTTP/2 connection.

@@ -28,7 +28,7 @@ use crate::idle::{Activity, counted};
 use crate::limits::{
     CONNECTIONS_MAX, CONNECTIONS_PER_SOURCE_MAX, DOMAINS, DRAIN_MS, H1_BUFFER_BYTES,
     H2_CONNECTION_WINDOW_BYTES, H2_IDLE_MS_MAX, H2_STREAM_WINDOW_BYTES, H2_STREAMS_MAX,
-    HANDSHAKE_MS_MAX, HEAD_BYTES_MAX, HEAD_MS_MAX, HEADERS_MAX, XML_BODY_BYTES_MAX,
+    HANDSHAKE_MS_MAX, HEAD_BYTES_MAX, HEAD_MS_MAX, HEADERS_MAX, SILENCE_MS_MAX, XML_BODY_BYTES_MAX,
 };
 use crate::link::EngineLink;
 use crate::places::{Place, Places};
@@ -59,6 +59,8 @@ pub struct GatewayConfig {
     pub handshake: Duration,
     /// Time in which a request head must arrive.
     pub head: Duration,
+    /// After so long without an answer to a copy its answer begins, and goes on as often.
+    pub silence: Duration,
 }
 
 impl GatewayConfig {
@@ -76,6 +78,7 @@ impl GatewayConfig {
             idle: Duration::from_millis(H2_IDLE_MS_MAX),
             handshake: Duration::from_millis(HANDSHAKE_MS_MAX),
             head: Duration::from_millis(HEAD_MS_MAX),
+            silence: Duration::from_millis(SILENCE_MS_MAX),
         }
     }
 }
@@ -153,6 +156,7 @@ impl Gateway {
                 builder.build(),
                 link,
                 Domains::new(config.domains),
+                config.silence,
             )),
             places: Places::new(config.connections_max, config.connections_per_source_max),
             drain: config.drain,

@@ -1,5 +1,7 @@
 //! CopyObject, UploadPartCopy and GetObjectAttributes.
 
+use std::time::Duration;
+
 use stele_gateway::message::Refusal;
 
 use crate::client::Call;
@@ -12,7 +14,10 @@ fn copy(from: &str, bucket: &str, key: &str) -> Call {
 
 /// A vault whose bucket has `source` with everything an object can have.
 async fn with_source() -> (World, String) {
-    let world = World::start().await;
+    source_in(World::start().await).await
+}
+
+async fn source_in(world: World) -> (World, String) {
     world.bucket("locked").await;
     let put = Call::object("PUT", "locked", "source")
         .header("content-type", "text/plain")
@@ -54,6 +59,32 @@ async fn a_copy_has_the_content_and_all_but_the_lock() {
     assert_eq!(copied.header("x-amz-meta-one"), Some("1"));
     assert_eq!(copied.header("x-amz-tagging-count"), Some("1"));
     assert_eq!(copied.header("x-amz-object-lock-legal-hold"), None);
+}
+
+/// A client that hears nothing for a minute gives up: as S3 has it, 200 comes first, and how it ended then.
+#[tokio::test]
+async fn a_copy_that_takes_long_is_answered_before_it_is_done() {
+    let world = World::start_with(|config| config.silence = Duration::from_millis(1)).await;
+    let (world, _) = source_in(world).await;
+    world
+        .engine
+        .with(|state| state.slow = Duration::from_millis(10));
+    let ask = copy("locked/source", "locked", "copy");
+    let reply = world.call(ask).await.expect(200);
+    assert_eq!(reply.header("content-type"), Some("application/xml"));
+    assert!(reply.header("x-amz-request-id").is_some());
+    let text = reply.text();
+    let prolog = r#"<?xml version="1.0" encoding="UTF-8"?>"#;
+    let document = text.strip_prefix(prolog).expect("a prolog");
+    assert!(
+        document.starts_with("\n") && document.trim_start().starts_with("<CopyObjectResult"),
+        "{text}"
+    );
+    let copied = world.call(Call::object("HEAD", "locked", "copy")).await;
+    let copied = copied.expect(200);
+    assert_eq!(reply.one("ETag"), copied.header("etag").expect("an ETag"));
+    let failed = world.call(copy("locked/none", "locked", "other")).await;
+    assert_eq!(failed.expect(200).one("Code"), "NoSuchKey");
 }
 
 #[tokio::test]

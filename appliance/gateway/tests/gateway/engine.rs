@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use stele_format::units::{UnixMillis, UploadId, VersionId};
 use stele_gateway::chain::ChunkChain;
@@ -47,6 +47,8 @@ pub struct State {
     pub refuse: Option<Refusal>,
     /// Questions are carried out, but not answered: as an engine that dies right then.
     pub silent: bool,
+    /// So long it takes to answer anything.
+    pub slow: Duration,
     /// The client may bypass governance and lift holds.
     pub rights: bool,
     /// Who asked last.
@@ -155,6 +157,7 @@ impl Engine {
                     }
                 }
             });
+            tokio::time::sleep(self.with(|state| state.slow)).await;
             let slab = slab.filter(|_| matches!(answer, Ok(Answer::Data)));
             let answer = answer.map(|answer| Delivered { answer, slab });
             if carried_out && self.with(|state| state.silent) {
