@@ -15,6 +15,7 @@ pub mod pace;
 pub(crate) mod roots;
 pub mod rows;
 pub mod schedule;
+mod waiting;
 pub(crate) mod walk;
 
 use std::collections::BTreeMap;

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use stele_format::units::{DiskId, SegmentId, UnixMillis};
 
+use super::waiting::Waiting;
 use super::{Lost, Outcome};
 use crate::limits::{
     LOST_COUNT_MAX, SCRUB_FIRST_MS_MAX, SCRUB_INTERVAL_MS, SCRUB_OPEN_MS, SCRUB_SETTLE_MS,
@@ -53,6 +54,7 @@ pub(crate) struct Schedule {
     took_new: bool,
     /// What is overdue had its turn; the next is that of a disk being filled.
     overdue_went: bool,
+    waiting: Waiting,
     /// What is lost of each segment, where something is.
     lost: BTreeMap<SegmentId, usize>,
     /// What was written again in vain.
@@ -229,22 +231,52 @@ impl Schedule {
     /// and all others take turns, so that neither a long backlog nor steady uploads keep the other kind from being
     /// read: each has half of the pace, and what the other one leaves of its half.
     pub(crate) fn due(
-        &self,
+        &mut self,
         pool: &Pool,
         now: UnixMillis,
         can_be_read: impl Fn(SegmentId, &SegmentInfo) -> bool,
     ) -> Option<SegmentId> {
-        let waits = |info: &SegmentInfo| info.is_unread() == self.took_new;
-        let due =
-            |(id, info): (&SegmentId, &SegmentInfo)| (waits(info), self.due_at(*id, info), *id);
-        pool.segments
-            .iter()
-            .filter(|(id, info)| {
-                info.is_written() && self.due_at(**id, info) <= now && can_be_read(**id, info)
-            })
-            .map(due)
-            .min()
-            .map(|(_, _, segment)| segment)
+        let turn = !self.took_new;
+        self.look(turn, pool, now, &can_be_read);
+        let mut waiting = std::mem::take(&mut self.waiting);
+        let still = |id| self.is_due(pool, id, now, &can_be_read);
+        let found = waiting.take(turn, still);
+        let found = found.or_else(|| waiting.take(!turn, still));
+        self.waiting = waiting;
+        found
+    }
+
+    fn is_due(
+        &self,
+        pool: &Pool,
+        id: SegmentId,
+        now: UnixMillis,
+        can_be_read: impl Fn(SegmentId, &SegmentInfo) -> bool,
+    ) -> bool {
+        pool.segments.get(&id).is_some_and(|info| {
+            info.is_written() && self.due_at(id, info) <= now && can_be_read(id, info)
+        })
+    }
+
+    /// Looks at all segments where none of the kind whose turn it is waits.
+    fn look(
+        &mut self,
+        turn: bool,
+        pool: &Pool,
+        now: UnixMillis,
+        can_be_read: impl Fn(SegmentId, &SegmentInfo) -> bool,
+    ) {
+        if !self.waiting.needs_look(turn, now) {
+            return;
+        }
+        let mut waiting = std::mem::take(&mut self.waiting);
+        let due = pool.segments.iter().filter_map(|(id, info)| {
+            let at = self.due_at(*id, info);
+            let is_due = info.is_written() && at <= now && can_be_read(*id, info);
+            is_due.then(|| (at, info.is_unread(), *id))
+        });
+        waiting.look(due, now);
+        self.waiting = waiting;
     }
 
     /// Whether it is the turn of what is overdue, and not of a disk being filled: every second time that is asked.
@@ -255,18 +287,21 @@ impl Schedule {
 
     /// Of the segments that were never read again for too long, the one that was begun first.
     pub(crate) fn overdue(
-        &self,
+        &mut self,
         pool: &Pool,
         now: UnixMillis,
         can_be_read: impl Fn(SegmentId, &SegmentInfo) -> bool,
     ) -> Option<SegmentId> {
         let last = now.get().saturating_sub(SCRUB_FIRST_MS_MAX);
-        let overdue = pool.segments.iter().filter(|(id, info)| {
-            info.is_unread() && info.written.get() <= last && can_be_read(**id, info)
-        });
-        overdue
-            .min_by_key(|(_, info)| info.written)
-            .map(|(segment, _)| *segment)
+        let overdue = |id: SegmentId, info: &SegmentInfo| {
+            info.is_unread() && info.written.get() <= last && can_be_read(id, info)
+        };
+        self.look(true, pool, now, overdue);
+        let still = |id| {
+            let info = pool.segments.get(&id);
+            info.is_some_and(|info| overdue(id, info))
+        };
+        self.waiting.take(true, still)
     }
 
     /// This segment, which was due, is read now.
@@ -362,12 +397,14 @@ mod tests {
     #[test]
     fn a_due_segment_that_cannot_be_read_holds_up_no_other() {
         let pool = pool([(1, closed(0)), (2, closed(5)), (3, closed(7))]);
-        let schedule = Schedule::default();
         let now = UnixMillis::new(1 << 40);
-        let due = |cannot: u64| schedule.due(&pool, now, |id, _| id.get() != cannot);
+        let due = |cannot: u64| Schedule::default().due(&pool, now, |id, _| id.get() != cannot);
         assert_eq!(due(9), Some(SegmentId::new(1)));
         assert_eq!(due(1), Some(SegmentId::new(2)));
-        assert_eq!(schedule.due(&pool, UnixMillis::new(1), |_, _| true), None);
+        assert_eq!(
+            Schedule::default().due(&pool, UnixMillis::new(1), |_, _| true),
+            None
+        );
     }
 
     #[test]
@@ -379,16 +416,20 @@ mod tests {
         let later = 1 << 40;
         let pool = pool([(1, overdue), (2, closed(later))]);
         let mut schedule = Schedule::default();
-        let due = |schedule: &Schedule, now: u64| {
+        let due = |schedule: &mut Schedule, now: u64| {
             let due = schedule.due(&pool, UnixMillis::new(now), |_, _| true);
             due.map(SegmentId::get)
         };
-        assert_eq!(due(&schedule, later), Some(1), "the other one is too young");
-        assert_eq!(due(&schedule, 2 * later), Some(2));
+        assert_eq!(
+            due(&mut schedule, later),
+            Some(1),
+            "the other one is too young"
+        );
+        assert_eq!(due(&mut schedule, 2 * later), Some(2));
         schedule.took(&pool.segments[&SegmentId::new(2)]);
-        assert_eq!(due(&schedule, 2 * later), Some(1));
+        assert_eq!(due(&mut schedule, 2 * later), Some(1));
         schedule.took(&pool.segments[&SegmentId::new(1)]);
-        assert_eq!(due(&schedule, 2 * later), Some(2));
+        assert_eq!(due(&mut schedule, 2 * later), Some(2));
     }
 
     #[test]

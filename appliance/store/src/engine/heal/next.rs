@@ -26,12 +26,13 @@ impl Engine {
         if self.healer.schedule.is_quiet(now_ms) {
             return None;
         }
+        let mut schedule = std::mem::take(&mut self.healer.schedule);
         let unfinished = self.lane.open_segments();
         let can_be_read = |id: SegmentId, info: &SegmentInfo| {
             self.has_member(info) && self.is_readable(id, info, &unfinished)
         };
-        let now = self.clock.latest();
-        let due = self.healer.schedule.due(&self.pool, now, can_be_read);
+        let due = schedule.due(&self.pool, self.clock.latest(), can_be_read);
+        self.healer.schedule = schedule;
         match due.and_then(|segment| self.pool.segments.get(&segment)) {
             Some(info) => self.healer.schedule.took(info),
             None => self.healer.schedule.postpone(now_ms),
@@ -47,13 +48,14 @@ impl Engine {
         if schedule.is_quiet(now_ms) || !schedule.is_turn_of_overdue() {
             return None;
         }
+        let mut schedule = std::mem::take(&mut self.healer.schedule);
         let unfinished = self.lane.open_segments();
         let can_be_read = |id: SegmentId, info: &SegmentInfo| {
             let beside = info.places.iter().all(|place| place.disk != filled);
             beside && self.has_member(info) && self.is_readable(id, info, &unfinished)
         };
-        let now = self.clock.latest();
-        let overdue = self.healer.schedule.overdue(&self.pool, now, can_be_read);
+        let overdue = schedule.overdue(&self.pool, self.clock.latest(), can_be_read);
+        self.healer.schedule = schedule;
         if overdue.is_none() {
             self.healer.schedule.postpone(now_ms);
         }
