@@ -10,6 +10,7 @@ use std::time::Duration;
 use common::people::People;
 use common::s3::Client;
 use common::{DISK, Place, Server, succeed, text};
+use nix::sys::signal::Signal;
 use stele_format::checkpoint::{Certificate, LogKey};
 
 const MARGIN: &str = "3d";
@@ -332,6 +333,29 @@ fn what_nobody_approves_or_executes_in_time_is_over() {
     let said = people.refused("olga", &["approve", "execute", &number]);
     assert!(said.contains("could be executed until 2"), "{said}");
     assert!(!gone(&client, "/backups/old", &id));
+}
+
+/// Compliance time stands still while the vault is off.
+#[test]
+fn a_vault_that_was_off_asks_for_the_hours_that_are_missing_and_is_not_set_beyond_the_machine() {
+    let place = place();
+    let server = Server::start(&place);
+    let people = People::with_keys(&place);
+    people.found();
+    assert!(server.end(Signal::SIGTERM).success());
+    std::thread::sleep(Duration::from_secs(1));
+    let _server = Server::start(&place);
+    let said = people.does("odin", &["clock", "correct"]);
+    let act = "set compliance time forward to the machine's clock, by 1 hour at most";
+    assert!(said.contains(act), "{said}");
+    let number = people.newest();
+    people.does("anna", &["approve", "sign", &number]);
+    people.advance("7d");
+    // This clock is simulated, and ahead of the machine's by now.
+    let said = people.refused("odin", &["approve", "execute", &number]);
+    assert!(said.contains("can only be set forward"), "{said}");
+    let said = people.refused("odin", &["clock", "correct"]);
+    assert!(said.contains("nothing is to be corrected"), "{said}");
 }
 
 #[test]

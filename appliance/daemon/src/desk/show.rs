@@ -283,9 +283,12 @@ pub(super) fn act_words(desk: &Desk, act: &Act) -> Outcome<String> {
         Act::Witness { name, key } => format!("let the witness {name} cosign, with key {key}"),
         Act::RemoveWitness { name } => format!("remove the witness {name} for ever"),
         Act::LogKey { key } => format!("sign the log with the key {key} from then on"),
-        Act::Clock { by_hours } => format!(
-            "set compliance time forward to the machine's clock, by {by_hours} hours at most"
-        ),
+        Act::Clock { by_hours } => {
+            let hours = if *by_hours == 1 { "hour" } else { "hours" };
+            format!(
+                "set compliance time forward to the machine's clock, by {by_hours} {hours} at most"
+            )
+        }
         Act::ForceOpen {
             opening,
             lost,
