@@ -96,6 +96,7 @@ pub(crate) fn inspect(parts: &mut Parts, sent_path: &str) -> S3Result<Described>
     }
     check_headers(&parts.headers)?;
     check_query(&parts.method, &path, &query)?;
+    check_locks(parts, &path, &query)?;
     refuse_forms(parts)?;
 
     let body = body_use(parts, &path, &query)?;
@@ -245,6 +246,21 @@ fn check_query(method: &Method, path: &S3Path, query: &[(String, String)]) -> S3
                  {}",
                 name.escape_default()
             )));
+        }
+    }
+    Ok(())
+}
+
+/// A lock that is asked for where none is set would be taken for one that is.
+fn check_locks(parts: &Parts, path: &S3Path, query: &[(String, String)]) -> S3Result {
+    if matches!(parts.method, Method::GET | Method::HEAD) {
+        return Ok(());
+    }
+    let read = known::lock_headers(&parts.method, path, query);
+    for name in parts.headers.keys() {
+        let rest = name.as_str().strip_prefix("x-amz-").unwrap_or_default();
+        if known::LOCK_HEADERS.contains(&rest) && !read.contains(&rest) {
+            return Err(Feature::LockElsewhere.error_about(name));
         }
     }
     Ok(())

@@ -153,6 +153,9 @@ features! {
     OtherLock: "any other `x-amz-object-lock-*`"
         => NOT_IMPLEMENTED "NotImplemented",
         "this vault does not know that kind of lock, and a lock it does not know it cannot keep";
+    LockElsewhere: "`x-amz-object-lock-*` on a write other than PutObject, CopyObject and CreateMultipartUpload, `x-amz-bypass-governance-retention` on one other than PutObjectRetention, DeleteObject and DeleteObjects, `x-amz-bucket-object-lock-enabled` on one other than CreateBucket"
+        => BAD_REQUEST "InvalidArgument",
+        "this operation takes no such header, and nothing would come of it";
     SecurityToken: "`x-amz-security-token`"
         => BAD_REQUEST "InvalidToken",
         "this vault issues no temporary credentials";

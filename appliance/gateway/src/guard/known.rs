@@ -67,6 +67,45 @@ pub(super) const PRESIGNED: [&str; 6] = [
     "X-Amz-Signature",
 ];
 
+/// Headers of Object Lock that a write may have, without the prefix `x-amz-`.
+pub(super) const LOCK_HEADERS: [&str; 5] = [
+    OF_LOCKED_BUCKET,
+    BYPASS,
+    OF_LOCKED_VERSION[0],
+    OF_LOCKED_VERSION[1],
+    OF_LOCKED_VERSION[2],
+];
+
+const OF_LOCKED_BUCKET: &str = "bucket-object-lock-enabled";
+const BYPASS: &str = "bypass-governance-retention";
+const OF_LOCKED_VERSION: [&str; 3] = [
+    "object-lock-legal-hold",
+    "object-lock-mode",
+    "object-lock-retain-until-date",
+];
+
+/// Those of [`LOCK_HEADERS`] that a write with these query parameters reads.
+pub(super) fn lock_headers(
+    method: &Method,
+    path: &S3Path,
+    query: &[(String, String)],
+) -> &'static [&'static str] {
+    let names = query.iter().map(|(name, _)| name.as_str());
+    let what: Vec<_> = names
+        .filter(|name| *name != "versionId" && self::query(method, path).contains(name))
+        .collect();
+    match (path, method.as_str(), what.as_slice()) {
+        (S3Path::Bucket { .. }, "PUT", []) => &[OF_LOCKED_BUCKET],
+        (S3Path::Object { .. }, "PUT", []) | (S3Path::Object { .. }, "POST", ["uploads"]) => {
+            &OF_LOCKED_VERSION
+        }
+        (S3Path::Bucket { .. }, "POST", ["delete"])
+        | (S3Path::Object { .. }, "PUT", ["retention"])
+        | (S3Path::Object { .. }, "DELETE", []) => &[BYPASS],
+        _ => &[],
+    }
+}
+
 /// Sub-resources of an object that are written as XML documents.
 pub(super) const OBJECT_DOCUMENTS: [&str; 4] = ["acl", "legal-hold", "retention", "tagging"];
 

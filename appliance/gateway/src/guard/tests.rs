@@ -144,6 +144,62 @@ fn nothing_unknown_is_silently_accepted() {
     );
 }
 
+/// All writes there are, and which headers of Object Lock each takes in the model of S3.
+const WRITES: [(&str, &str, &[&str]); 21] = [
+    ("PUT", "/bucket", &[OF_BUCKET]),
+    ("PUT", "/bucket?x-id=CreateBucket", &[OF_BUCKET]),
+    ("PUT", "/bucket?object-lock", &[]),
+    ("PUT", "/bucket?versioning", &[]),
+    ("PUT", "/bucket?lifecycle", &[]),
+    ("DELETE", "/bucket", &[]),
+    ("DELETE", "/bucket?lifecycle", &[]),
+    ("POST", "/bucket?delete", &[BYPASS]),
+    ("PUT", "/bucket/key", &OF_VERSION),
+    ("PUT", "/bucket/key?x-id=PutObject", &OF_VERSION),
+    ("PUT", "/bucket/key?partNumber=1&uploadId=u", &[]),
+    ("PUT", "/bucket/key?retention", &[BYPASS]),
+    ("PUT", "/bucket/key?retention&versionId=v", &[BYPASS]),
+    ("PUT", "/bucket/key?legal-hold", &[]),
+    ("PUT", "/bucket/key?tagging", &[]),
+    ("PUT", "/bucket/key?acl", &[]),
+    ("POST", "/bucket/key?uploads", &OF_VERSION),
+    ("POST", "/bucket/key?uploadId=u", &[]),
+    ("DELETE", "/bucket/key?versionId=v", &[BYPASS]),
+    ("DELETE", "/bucket/key?uploadId=u", &[]),
+    ("DELETE", "/bucket/key?tagging&versionId=v", &[]),
+];
+const OF_BUCKET: &str = "x-amz-bucket-object-lock-enabled";
+const BYPASS: &str = "x-amz-bypass-governance-retention";
+const OF_VERSION: [&str; 3] = [
+    "x-amz-object-lock-mode",
+    "x-amz-object-lock-retain-until-date",
+    "x-amz-object-lock-legal-hold",
+];
+
+#[test]
+fn headers_of_locks_pass_only_where_they_are_read() {
+    let all = || OF_VERSION.into_iter().chain([OF_BUCKET, BYPASS]);
+    for (method, uri, taken) in WRITES {
+        check(method, uri, &[], "ok");
+        for name in all() {
+            let expected = match taken.contains(&name) {
+                true => "ok",
+                false => "InvalidArgument",
+            };
+            check(method, uri, &[(name, "true")], expected);
+            let is_object = uri.starts_with("/bucket/key");
+            if method == "PUT" && is_object && !uri.contains("versionId") {
+                let copied = [("x-amz-copy-source", "/a/b"), (name, "true")];
+                check(method, uri, &copied, expected);
+            }
+        }
+    }
+    for name in all() {
+        check("GET", "/bucket/key", &[(name, "true")], "ok");
+        check("HEAD", "/bucket/key", &[(name, "true")], "ok");
+    }
+}
+
 #[test]
 fn names_are_opaque_but_must_be_names() {
     let key = |bytes: usize| format!("/bucket/{}", "k".repeat(bytes));

@@ -283,6 +283,68 @@ async fn nothing_is_done_to_objects_that_a_vault_does_not_do() {
     }
 }
 
+/// Writes that read no header of a lock, each as it would be done without one.
+fn writes_without_locks(upload: &str) -> [Call; 7] {
+    let object = |method: &str| Call::object(method, "locked", "key");
+    let part = |number: &str| {
+        let call = object("PUT").query("partNumber", number);
+        call.query("uploadId", upload)
+    };
+    let hold = "<LegalHold><Status>ON</Status></LegalHold>";
+    let parts = "<CompleteMultipartUpload><Part><PartNumber>1</PartNumber><ETag>x</ETag></Part></CompleteMultipartUpload>";
+    [
+        part("1").body("content"),
+        part("2").header("x-amz-copy-source", "/locked/key"),
+        object("POST").query("uploadId", upload).body(parts),
+        object("PUT")
+            .query("tagging", "")
+            .document(document("tagging")),
+        object("DELETE").query("tagging", ""),
+        object("PUT").query("legal-hold", "").document(hold),
+        object("DELETE").query("uploadId", upload),
+    ]
+}
+
+#[tokio::test]
+async fn a_lock_is_not_silently_left_out_where_none_is_set() {
+    let world = World::start().await;
+    world.bucket("locked").await;
+    world.put("locked", "key", b"content").await;
+    let begun = Call::object("POST", "locked", "key").query("uploads", "");
+    let upload = world.call(begun).await.expect(200).one("UploadId");
+    for (name, value) in [
+        ("x-amz-object-lock-mode", "COMPLIANCE"),
+        (
+            "x-amz-object-lock-retain-until-date",
+            "2140-02-03T04:05:06Z",
+        ),
+        ("x-amz-object-lock-legal-hold", "ON"),
+        ("x-amz-bypass-governance-retention", "true"),
+        ("x-amz-bucket-object-lock-enabled", "true"),
+    ] {
+        for call in writes_without_locks(&upload) {
+            let what = format!("{} {:?} {name}", call.method, call.query);
+            let reply = world.call(call.header(name, value)).await;
+            let refused = (reply.status, reply.code());
+            assert_eq!(refused, (400, "InvalidArgument".to_owned()), "{what}");
+            let why = reply.one("Message");
+            assert!(why.contains("nothing would come of it"), "{what}: {why}");
+            assert!(why.ends_with(name), "{what}: {why}");
+        }
+    }
+    let parts = Call::object("GET", "locked", "key").query("uploadId", &upload);
+    assert!(
+        world
+            .call(parts)
+            .await
+            .expect(200)
+            .all("PartNumber")
+            .is_empty()
+    );
+    let tags = Call::object("GET", "locked", "key").query("tagging", "");
+    assert!(world.call(tags).await.expect(200).all("Tag").is_empty());
+}
+
 #[tokio::test]
 async fn what_the_rest_of_a_request_makes_impossible_is_refused() {
     let world = World::start().await;

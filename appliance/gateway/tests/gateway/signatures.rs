@@ -245,7 +245,7 @@ async fn headers_in_the_query_of_a_presigned_url_are_headers() {
     let url = String::from_utf8(send(&put())).expect("text");
     let added = url.replace(
         "X-Amz-Expires",
-        "x-amz-bypass-governance-retention=true&X-Amz-Expires",
+        "x-amz-object-lock-legal-hold=ON&X-Amz-Expires",
     );
     let reply = world.raw("PUT", added.as_bytes()).await;
     reply.refused(403, "SignatureDoesNotMatch");
