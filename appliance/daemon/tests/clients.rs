@@ -5,7 +5,7 @@ mod common;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use common::s3::Client;
+use common::s3::{Client, checksum};
 use common::{Place, Server, refuse, succeed, text};
 use nix::sys::signal::Signal;
 
@@ -184,6 +184,33 @@ fn every_right_that_is_missing_refuses_exactly_its_operations() {
     }
 }
 
+/// A client that may store nothing more still deletes what is there, one by one and many at once, and no key twice.
+fn prunes_at_its_quota(place: &Place, bounded: &Client) {
+    bounded.put("/bkt/p1", b"");
+    bounded.put("/bkt/p2", b"");
+    client(place, "limit", &[bounded.id(), "--quota-versions", "5"]);
+    let full = refused(403, "QuotaExceeded");
+    assert_eq!(bounded.answer("PUT", "/bkt/p3", b""), full);
+    assert_eq!(bounded.answer("DELETE", "/bkt/p1", b""), done(204));
+    assert_eq!(bounded.answer("DELETE", "/bkt/p1", b""), full);
+    let both = "<Delete><Object><Key>p1</Key></Object><Object><Key>p2</Key></Object></Delete>";
+    let sum = checksum(both.as_bytes());
+    let headers = [("x-amz-checksum-sha256", sum.as_str())];
+    let said = bounded.request("POST", "/bkt?delete=", &headers, both.as_bytes());
+    let said = said.text();
+    let (deleted, errors): (Vec<_>, Vec<_>) = said
+        .split("<Key>")
+        .skip(1)
+        .partition(|one| one.contains("</Deleted>"));
+    assert!(
+        deleted.len() == 1 && deleted[0].starts_with("p2<"),
+        "{said}"
+    );
+    assert!(errors.len() == 1 && errors[0].starts_with("p1<"), "{said}");
+    assert!(said.contains("<Code>QuotaExceeded</Code>"), "{said}");
+    client(place, "limit", &[bounded.id(), "--quota-versions", "none"]);
+}
+
 #[test]
 fn quotas_and_rates_are_refused_with_their_codes() {
     let place = Place::with_vault();
@@ -211,11 +238,12 @@ fn quotas_and_rates_are_refused_with_their_codes() {
     assert_eq!(bounded.answer("PUT", "/bkt/k", b"more"), full);
     assert_eq!(bounded.answer("DELETE", "/bkt/k", b""), full);
     client(&place, "limit", &[bounded.id(), "--quota-versions", "none"]);
+    prunes_at_its_quota(&place, &bounded);
     bounded.put("/bkt/k", b"more");
     assert_eq!(bounded.get("/bkt/k"), b"more");
     let usage = shown(&place, bounded.id());
     assert_eq!(usage["used_bytes"], 60_000 + 42_400 + 4);
-    assert_eq!(usage["used_versions"], 4);
+    assert_eq!(usage["used_versions"], 8);
     client(&place, "limit", &[bounded.id(), "--writes-per-minute", "2"]);
     bounded.put("/bkt/1", b"");
     bounded.put("/bkt/2", b"");

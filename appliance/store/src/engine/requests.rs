@@ -464,7 +464,7 @@ impl Engine {
         if let Some(refusal) = self.why_read_only() {
             return self.finish(id, Err(refusal));
         }
-        if let Err(refusal) = self.promise_records(id, &drafts) {
+        if let Err(refusal) = self.promise_records(id, &drafts, &after) {
             return self.finish(id, Err(refusal));
         }
         let Some(pending) = self.pending.get_mut(&id) else {

@@ -1,16 +1,17 @@
 //! What each owner may still store and each key may still write, at the moment a request would do so.
 //!
 //! A quota is exact: whoever would store promises it first, an upload with its declared length when it
-//! opens, and what is stored and what is promised together never pass the quota. A promise is kept by
-//! the record (then the bytes are counted as stored) or ends with its upload.
+//! opens, and what is stored and what is promised together never pass the quota, but for the first marker
+//! over each version. A promise is kept by the record (then the bytes are counted as stored) or ends with its upload.
 
 use std::collections::BTreeMap;
 
 use super::Engine;
 use super::access;
+use super::commands::After;
 use crate::draft::Draft;
 use crate::limits::{METER_COUNT_MAX, STREAM_COUNT_MAX, STREAM_OF_OWNER_COUNT_MAX};
-use crate::policy::{Asker, Client, Meter, OwnerId, Quota, Rate, Usage};
+use crate::policy::{Asker, Client, Meter, OwnerId, Rate, Usage};
 use crate::request::{Command, Refusal, RequestId, StreamId};
 use stele_format::record::RecordType;
 use stele_format::units::BucketId;
@@ -133,10 +134,7 @@ impl Engine {
         promise: &Promise,
         already: Option<&Promise>,
     ) -> Result<(), Refusal> {
-        let quota = asker
-            .client()
-            .and_then(|client| client.quotas.get(&promise.owner));
-        let Some(quota) = quota.filter(|quota| **quota != Quota::default()) else {
+        let Some(quota) = asker.quota(&promise.owner) else {
             return Ok(());
         };
         let promised = self.tenants.promised.get(&promise.owner);
@@ -201,11 +199,13 @@ impl Engine {
     }
 
     /// The last look before records go to the journal: what a request stores must be promised. For an
-    /// upload it is, but quotas may have changed since.
+    /// upload it is, but quotas may have changed since. The first marker over a version is promised beyond the quota:
+    /// whoever has none left still deletes.
     pub(super) fn promise_records(
         &mut self,
         id: RequestId,
         drafts: &[Draft],
+        after: &After,
     ) -> Result<(), Refusal> {
         let Some(pending) = self.pending.get(&id) else {
             return Ok(());
@@ -229,7 +229,9 @@ impl Engine {
                 versions: 1,
             },
         };
-        self.within(&pending.asker, &promise, None)?;
+        if !matches!(after, After::Marker { first: true, .. }) {
+            self.within(&pending.asker, &promise, None)?;
+        }
         self.tenants.promise(&promise.owner, promise.usage);
         if let Some(pending) = self.pending.get_mut(&id) {
             pending.promise = promise;

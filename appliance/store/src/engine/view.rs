@@ -179,6 +179,21 @@ impl<'a> View<'a> {
         Ok(row.filter(|row| row.version == version && row.is_shown()))
     }
 
+    /// The newest version of an object, whatever became of it.
+    pub(crate) fn newest(&self, object: ObjectId) -> Result<Option<VersionRow>, Stop> {
+        let mut scan = Scan::prefix(Table::Versions, keys::object(object), 1);
+        loop {
+            let merged = self.scan(&scan)?;
+            if let Some((_, value)) = merged.rows.first() {
+                return Ok(Some(VersionRow::decode(value)?));
+            }
+            match merged.resume {
+                None => return Ok(None),
+                Some(resume) => scan.from = resume,
+            }
+        }
+    }
+
     /// An upload of this very name.
     pub(crate) fn upload(
         &self,

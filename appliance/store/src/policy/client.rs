@@ -326,6 +326,13 @@ impl Asker {
         }
     }
 
+    /// What bounds it in the buckets of this owner, if anything does.
+    #[must_use]
+    pub fn quota(&self, owner: &OwnerId) -> Option<&Quota> {
+        let quota = self.client()?.quotas.get(owner);
+        quota.filter(|quota| **quota != Quota::default())
+    }
+
     /// Whether it has a right anywhere.
     ///
     /// # Errors

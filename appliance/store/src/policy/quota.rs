@@ -2,7 +2,9 @@
 //!
 //! What counts as stored is everything the log has taken and that still lies on the disks: every
 //! version, locked or not, released or not, delete markers as versions of no bytes, and every part
-//! of every multipart upload, whatever became of it.
+//! of every multipart upload, whatever became of it. The first marker over a version counts and is never
+//! refused, so that an owner whose versions are used up can still delete what is there: at most once as
+//! many markers come on top.
 
 use super::limits::{MINUTE_MS, RATE_BURST_S};
 use super::types::Refusal;

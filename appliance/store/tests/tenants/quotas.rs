@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use stele_format::units::VersionId;
 use stele_store::limits::{
     BUCKET_OF_CLIENT_COUNT_MAX, STREAM_COUNT_MAX, STREAM_OF_OWNER_COUNT_MAX,
 };
@@ -9,7 +10,7 @@ use stele_store::policy::{Client, OwnerId, Rate, Refusal as Policy, Usage};
 use stele_store::request::{Answer, Command, Conditions, NamedPart, Refusal};
 
 use crate::support::steps::{assert_at_rest, commit, object, put_data};
-use crate::support::{Rig, content, name};
+use crate::support::{Rig, Running, content, name};
 use crate::{
     become_client, client, denied, done, list, make, owner, put, put_part, quota, scoped, upload,
 };
@@ -136,6 +137,71 @@ fn versions_are_counted_whoever_writes_them_and_for_the_owner_of_the_bucket() {
             versions: 3
         }
     );
+}
+
+/// DELETE of a key, or of one version; of a marker the id.
+fn delete(
+    vault: &mut Running,
+    key: &str,
+    version: Option<VersionId>,
+) -> Result<Option<VersionId>, Refusal> {
+    let command = Command::Delete {
+        name: name("b", key),
+        version,
+        bypass: false,
+    };
+    vault.ask(command).map(|answer| match answer {
+        Answer::Deleted { version, .. } => version,
+        other => panic!("unexpected {other:?}"),
+    })
+}
+
+#[test]
+fn where_no_version_is_left_each_object_can_still_be_hidden_once() {
+    let mut rig = Rig::create(3);
+    let mut vault = rig.start();
+    let bounded = |versions| Client {
+        quotas: quota("a", None, Some(versions)),
+        ..client("a")
+    };
+    become_client(&mut vault, bounded(3));
+    done(&mut vault, make("b")).unwrap();
+    for key in ["k1", "k2", "k2"] {
+        put(&mut vault, &name("b", key), 10).unwrap();
+    }
+    let full = Refusal::Policy(Policy::QuotaVersions { max: 3 });
+    // What was lowered below what is stored hides as well.
+    become_client(&mut vault, bounded(1));
+    let marker = delete(&mut vault, "k1", None).unwrap();
+    become_client(&mut vault, bounded(3));
+    // A marker over a marker, or over nothing, hides nothing.
+    assert_eq!(delete(&mut vault, "k1", None), Err(full.clone()));
+    assert_eq!(delete(&mut vault, "nothing", None), Err(full.clone()));
+    // Hiding and showing again would go on for ever.
+    delete(&mut vault, "k1", marker).unwrap();
+    assert_eq!(delete(&mut vault, "k1", None), Err(full.clone()));
+    // Of several at once one hides, of two versions only the newest is covered.
+    let hide = || Command::Delete {
+        name: name("b", "k2"),
+        version: None,
+        bypass: false,
+    };
+    let ids: Vec<_> = (0..3).map(|_| vault.send(hide())).collect();
+    for _ in 0..1_000 {
+        vault.turn();
+    }
+    let answers = ids.iter().map(|id| vault.replies.remove(id).unwrap());
+    assert_eq!(answers.filter(Result::is_ok).count(), 1);
+    // Markers count as before: what is stored comes in again when they fit.
+    assert_eq!(vault.engine.status().usage[&owner("a")].versions, 5);
+    become_client(&mut vault, bounded(5));
+    let refused = put(&mut vault, &name("b", "k1"), 10).map(drop);
+    assert_eq!(refused, denied(Policy::QuotaVersions { max: 5 }));
+    become_client(&mut vault, bounded(6));
+    put(&mut vault, &name("b", "k1"), 10).unwrap();
+    delete(&mut vault, "k1", None).unwrap();
+    vault.asker = None;
+    assert_at_rest(&mut vault);
 }
 
 #[test]

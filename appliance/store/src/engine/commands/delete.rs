@@ -10,7 +10,7 @@ use super::{After, Facts, Outcome};
 use crate::draft::{Draft, Origin, Sealed, VersionSlot};
 use crate::engine::view::{Stop, View};
 use crate::fact;
-use crate::index::rows::{NameRow, ScopeRow, VersionRow};
+use crate::index::rows::{BucketRow, NameRow, ScopeRow, VersionRow};
 use crate::index::{Fact, keys};
 use crate::keys::counter::KeyClass;
 use crate::policy::approval::RequestState;
@@ -32,9 +32,11 @@ pub(crate) fn delete(
     let name_row = view.name(bucket, &name.key)?;
     match (version, versioned) {
         (None, true) => {
+            let first = hides_first(facts, view, row, name_row.as_ref())?;
             let object = name_row.map_or_else(|| facts.fresh_object(), |row| row.object);
             let draft = marker(facts, bucket, object, &name.key);
-            Ok(Outcome::Write(vec![draft], After::Marker { versioned }))
+            let after = After::Marker { versioned, first };
+            Ok(Outcome::Write(vec![draft], after))
         }
         (None, false) => {
             let current = name_row.and_then(|row| Some((row.object, row.current?.version)));
@@ -88,6 +90,25 @@ pub(crate) fn delete(
             };
             Ok(Outcome::Write(vec![draft], after))
         }
+    }
+}
+
+/// Whether a marker hides an object, and none lies over the same version, also not one that was taken away again: of
+/// such markers there are no more than versions. Only a quota asks for it.
+fn hides_first(
+    facts: &Facts<'_>,
+    view: &View<'_>,
+    bucket: &BucketRow,
+    name: Option<&NameRow>,
+) -> Result<bool, Stop> {
+    let quota = facts.asker.quota(&bucket.owner);
+    let current = name.and_then(|row| Some((row.object, row.current.as_ref()?)));
+    match current {
+        Some((object, current)) if quota.is_some() && !current.marker => {
+            let newest = view.newest(object)?;
+            Ok(newest.is_some_and(|row| !row.marker))
+        }
+        _ => Ok(false),
     }
 }
 

@@ -93,6 +93,8 @@ pub(crate) enum After {
     },
     Marker {
         versioned: bool,
+        /// No marker ever hid what it hides.
+        first: bool,
     },
     Deleted {
         marker: bool,

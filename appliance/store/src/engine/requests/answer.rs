@@ -29,7 +29,7 @@ impl Engine {
                 log_index: record.log_index,
                 receipt: made.and_then(|(_, index)| self.receipts.receipt(index)),
             }),
-            Some(After::Marker { versioned }) => Answer::Deleted {
+            Some(After::Marker { versioned, .. }) => Answer::Deleted {
                 marker: true,
                 version: Some(version),
                 versioned,
