@@ -242,7 +242,7 @@ impl Engine {
                 // No copy of it is here: the disk takes part without it.
                 Aim::Fill(_) => self.filled(segment, false, 0),
                 Aim::Copy(_) | Aim::Check(_) => self.fail_drain("what it holds cannot be read"),
-                Aim::Scrub => self.healer.schedule.postpone(self.now.monotonic_ms),
+                Aim::Scrub => self.read_again(segment),
             }
             return;
         };
@@ -511,6 +511,7 @@ impl Engine {
     pub(super) fn heal_forget(&mut self, slot: DiskSlot) {
         if let Some(member) = self.pool.member_at(slot) {
             self.healer.schedule.forget_disk(member.disk);
+            self.healer.untold.forget_disk(member.disk);
             self.alarms.disk_forgotten(member);
         }
         for running in self.healer.under_way() {
@@ -540,17 +541,25 @@ impl Engine {
         let is_open = info.is_some_and(|info| info.data_end.is_none());
         if !outcome.complete || running.walk.was_open() != is_open {
             // It was closed meanwhile, or is not known to be read to its end: it is read again.
-            return self.healer.schedule.postpone(self.now.monotonic_ms);
+            return self.read_again(identity.segment);
         }
         // Of what does not keep what it is given no record says that it was verified: a start finds it due.
-        if outcome.unmended.is_empty() {
-            let scrub = scrub_of(&identity, outcome, running.walk.copies());
-            self.tell_of_scrub(scrub, is_open);
+        match outcome.unmended.is_empty() {
+            true => {
+                let scrub = scrub_of(&identity, outcome, running.walk.copies());
+                self.tell_of_scrub(scrub, is_open);
+            }
+            false => self.healer.untold.forget(identity.segment),
         }
         // Until the record is durable the segment is not looked at again.
         if let Some(info) = self.pool.segments.get_mut(&identity.segment) {
             info.verified = info.verified.max(self.clock.latest());
         }
+    }
+
+    fn read_again(&mut self, segment: SegmentId) {
+        let now_ms = self.now.monotonic_ms;
+        self.healer.schedule.again(segment, &self.pool, now_ms);
     }
 
     /// Alarms for what a walk wrote again, in vain or not, and for what it found lost, if that is news.

@@ -30,6 +30,8 @@ impl Engine {
         let Some(rows) = self.memtable.freeze() else {
             return false;
         };
+        // It says what was read again, which the log is to say too.
+        self.tell_of_scrubs();
         let meta = SnapshotState::of(&self.pool, &self.lane, &self.journal, &self.usages).meta();
         self.snapshot_wanted = false;
         self.snapshot_segment = self.pool.next_segment;

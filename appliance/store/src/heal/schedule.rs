@@ -237,46 +237,52 @@ impl Schedule {
         can_be_read: impl Fn(SegmentId, &SegmentInfo) -> bool,
     ) -> Option<SegmentId> {
         let turn = !self.took_new;
-        self.look(turn, pool, now, &can_be_read);
-        let mut waiting = std::mem::take(&mut self.waiting);
-        let still = |id| self.is_due(pool, id, now, &can_be_read);
-        let found = waiting.take(turn, still);
-        let found = found.or_else(|| waiting.take(!turn, still));
-        self.waiting = waiting;
-        found
+        let is_due = |schedule: &Self, id, info: &SegmentInfo| {
+            info.is_written() && schedule.due_at(id, info) <= now
+        };
+        let found = self.next(turn, pool, now, &is_due, &can_be_read);
+        found.or_else(|| self.take(!turn, pool, &is_due, &can_be_read))
     }
 
-    fn is_due(
-        &self,
-        pool: &Pool,
-        id: SegmentId,
-        now: UnixMillis,
-        can_be_read: impl Fn(SegmentId, &SegmentInfo) -> bool,
-    ) -> bool {
-        pool.segments.get(&id).is_some_and(|info| {
-            info.is_written() && self.due_at(id, info) <= now && can_be_read(id, info)
-        })
-    }
-
-    /// Looks at all segments where none of the kind whose turn it is waits.
-    fn look(
+    /// Takes the first of a kind, after a look at all segments where none is there to be read.
+    fn next(
         &mut self,
-        turn: bool,
+        unread: bool,
         pool: &Pool,
         now: UnixMillis,
+        is_due: impl Fn(&Self, SegmentId, &SegmentInfo) -> bool,
         can_be_read: impl Fn(SegmentId, &SegmentInfo) -> bool,
-    ) {
-        if !self.waiting.needs_look(turn, now) {
-            return;
+    ) -> Option<SegmentId> {
+        let found = self.take(unread, pool, &is_due, &can_be_read);
+        if found.is_some() || !self.waiting.may_look(now) {
+            return found;
         }
         let mut waiting = std::mem::take(&mut self.waiting);
         let due = pool.segments.iter().filter_map(|(id, info)| {
-            let at = self.due_at(*id, info);
-            let is_due = info.is_written() && at <= now && can_be_read(*id, info);
-            is_due.then(|| (at, info.is_unread(), *id))
+            let is_due = is_due(self, *id, info) && can_be_read(*id, info);
+            is_due.then(|| (self.due_at(*id, info), info.is_unread(), *id))
         });
         waiting.look(due, now);
         self.waiting = waiting;
+        self.take(unread, pool, is_due, can_be_read)
+    }
+
+    fn take(
+        &mut self,
+        unread: bool,
+        pool: &Pool,
+        is_due: impl Fn(&Self, SegmentId, &SegmentInfo) -> bool,
+        can_be_read: impl Fn(SegmentId, &SegmentInfo) -> bool,
+    ) -> Option<SegmentId> {
+        let mut waiting = std::mem::take(&mut self.waiting);
+        let known = |id| pool.segments.get(&id);
+        let found = waiting.take(
+            unread,
+            |id| known(id).is_some_and(|info| is_due(self, id, info)),
+            |id| known(id).is_some_and(|info| can_be_read(id, info)),
+        );
+        self.waiting = waiting;
+        found
     }
 
     /// Whether it is the turn of what is overdue, and not of a disk being filled: every second time that is asked.
@@ -293,20 +299,22 @@ impl Schedule {
         can_be_read: impl Fn(SegmentId, &SegmentInfo) -> bool,
     ) -> Option<SegmentId> {
         let last = now.get().saturating_sub(SCRUB_FIRST_MS_MAX);
-        let overdue = |id: SegmentId, info: &SegmentInfo| {
-            info.is_unread() && info.written.get() <= last && can_be_read(id, info)
-        };
-        self.look(true, pool, now, overdue);
-        let still = |id| {
-            let info = pool.segments.get(&id);
-            info.is_some_and(|info| overdue(id, info))
-        };
-        self.waiting.take(true, still)
+        let is_overdue =
+            |_: &Self, _, info: &SegmentInfo| info.is_unread() && info.written.get() <= last;
+        self.next(true, pool, now, is_overdue, can_be_read)
     }
 
     /// This segment, which was due, is read now.
     pub(crate) fn took(&mut self, info: &SegmentInfo) {
         self.took_new = info.is_unread();
+    }
+
+    /// What was taken could not be read, or not to its end: it is the next one after a pause.
+    pub(crate) fn again(&mut self, segment: SegmentId, pool: &Pool, now_ms: u64) {
+        if let Some(info) = pool.segments.get(&segment) {
+            self.waiting.put_back(info.is_unread(), segment);
+        }
+        self.postpone(now_ms);
     }
 
     /// Nothing is due that can be read: another look after a pause.

@@ -22,15 +22,11 @@ pub(super) struct Waiting {
 }
 
 impl Waiting {
-    /// Whether all are to be looked at before one of this kind is taken.
-    pub(super) fn needs_look(&self, unread: bool, now: UnixMillis) -> bool {
+    /// Whether all may be looked at again where nothing of a kind is there to be read.
+    pub(super) fn may_look(&self, now: UnixMillis) -> bool {
         let rests = |looked: UnixMillis| now.get().saturating_sub(looked.get()) < LOOK_PAUSE_MS;
-        let wanted = match unread {
-            true => &self.unread,
-            false => &self.others,
-        };
-        let has_others = !self.unread.is_empty() || !self.others.is_empty();
-        wanted.is_empty() && !(has_others && self.looked.is_some_and(rests))
+        let has_any = !self.unread.is_empty() || !self.others.is_empty();
+        !(has_any && self.looked.is_some_and(rests))
     }
 
     /// Keeps the earliest of what is due: when, whether it is closed and was never read again, which.
@@ -58,17 +54,30 @@ impl Waiting {
         };
     }
 
-    /// Takes the first of a kind, of those that are still to be read.
+    /// Takes the first of a kind that can be read now. Those that cannot stay in their place, those that are not due any
+    /// more go.
     pub(super) fn take(
         &mut self,
         unread: bool,
-        still: impl Fn(SegmentId) -> bool,
+        is_due: impl Fn(SegmentId) -> bool,
+        can_be_read: impl Fn(SegmentId) -> bool,
     ) -> Option<SegmentId> {
-        let kind = match unread {
+        let kind = self.kind(unread);
+        kind.retain(|segment| is_due(*segment));
+        let found = kind.iter().position(|segment| can_be_read(*segment))?;
+        kind.remove(found)
+    }
+
+    /// What was taken and could not be read to its end is the first again.
+    pub(super) fn put_back(&mut self, unread: bool, segment: SegmentId) {
+        self.kind(unread).push_front(segment);
+    }
+
+    fn kind(&mut self, unread: bool) -> &mut VecDeque<SegmentId> {
+        match unread {
             true => &mut self.unread,
             false => &mut self.others,
-        };
-        std::iter::from_fn(|| kind.pop_front()).find(|segment| still(*segment))
+        }
     }
 }
 
@@ -95,24 +104,37 @@ mod tests {
         });
         waiting.look(due, ms(0));
         let odd = |segment: SegmentId| segment.get() % 2 == 1;
-        let unread: Vec<u64> = std::iter::from_fn(|| waiting.take(true, odd))
-            .map(SegmentId::get)
-            .collect();
+        let mut take = |kind, is_due: fn(SegmentId) -> bool| {
+            let taken = std::iter::from_fn(|| waiting.take(kind, is_due, odd));
+            taken.map(SegmentId::get).collect::<Vec<u64>>()
+        };
         let expected: Vec<u64> = (50..count).rev().filter(|n| n % 2 == 1).collect();
-        assert_eq!(unread, expected);
-        let others = std::iter::from_fn(|| waiting.take(false, |_| true));
-        assert_eq!(others.count(), WAITING_COUNT_MAX);
+        assert_eq!(take(true, |_| true), expected);
+        assert_eq!(take(false, |segment| segment.get() > 1_300).len(), 3);
+        // What could not be read has kept its place, what was not due has gone.
+        let rest = |kind| std::iter::from_fn(|| waiting.take(kind, |_| true, |_| true)).count();
+        assert_eq!([true, false].map(rest), [WAITING_COUNT_MAX / 2, 2]);
     }
 
     #[test]
-    fn all_are_looked_at_where_nothing_waits_or_nothing_of_the_kind_for_a_while() {
+    fn what_could_not_be_read_to_its_end_is_the_first_again() {
         let mut waiting = Waiting::default();
-        assert!(waiting.needs_look(true, ms(0)));
+        let due = [1, 2].map(|id| (ms(id), true, SegmentId::new(id)));
+        waiting.look(due.into_iter(), ms(9));
+        let mut take = || waiting.take(true, |_| true, |_| true);
+        let first = take().unwrap();
+        waiting.put_back(true, first);
+        assert_eq!(waiting.take(true, |_| true, |_| true), Some(first));
+    }
+
+    #[test]
+    fn all_are_looked_at_where_nothing_waits_or_after_a_while() {
+        let mut waiting = Waiting::default();
+        assert!(waiting.may_look(ms(0)));
         waiting.look([(ms(1), false, SegmentId::new(1))].into_iter(), ms(9));
-        assert!(!waiting.needs_look(false, ms(9)));
-        assert!(!waiting.needs_look(true, ms(9 + LOOK_PAUSE_MS - 1)));
-        assert!(waiting.needs_look(true, ms(9 + LOOK_PAUSE_MS)));
-        waiting.take(false, |_| true).unwrap();
-        assert!(waiting.needs_look(true, ms(9)) && waiting.needs_look(false, ms(9)));
+        assert!(!waiting.may_look(ms(9 + LOOK_PAUSE_MS - 1)));
+        assert!(waiting.may_look(ms(9 + LOOK_PAUSE_MS)));
+        waiting.take(false, |_| true, |_| true).unwrap();
+        assert!(waiting.may_look(ms(9)));
     }
 }

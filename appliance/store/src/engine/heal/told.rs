@@ -2,13 +2,14 @@
 //! for each would fill a hundredth of the pool a year.
 
 use stele_format::record::{Body, CopyHealth, RecordType, Scrub};
-use stele_format::units::UnixMillis;
+use stele_format::units::{DiskId, SegmentId, UnixMillis};
 
 use crate::draft::Draft;
 use crate::engine::Engine;
 use crate::limits::{SCRUB_TOLD_COUNT, SCRUB_TOLD_MS};
 
-/// Records that are not written yet. A crash loses them, and what they tell of is read again.
+/// Records that are not written yet. A crash loses them, and what they tell of is read again, but for what a snapshot
+/// has as read.
 #[derive(Debug, Default)]
 pub(super) struct Untold {
     scrubs: Vec<Scrub>,
@@ -23,6 +24,17 @@ impl Untold {
         self.scrubs.push(scrub);
     }
 
+    /// What was found of a segment before is not to be said any more.
+    pub(super) fn forget(&mut self, segment: SegmentId) {
+        self.scrubs.retain(|scrub| scrub.segment != segment);
+    }
+
+    /// Nor what was found on a disk that is not believed any more.
+    pub(super) fn forget_disk(&mut self, disk: DiskId) {
+        let of_it = |(on, _): &(DiskId, CopyHealth)| *on == disk;
+        self.scrubs.retain(|scrub| !scrub.copies.iter().any(of_it));
+    }
+
     fn is_due(&self, now_ms: u64) -> bool {
         let waited_ms = now_ms.saturating_sub(self.since_ms);
         !self.scrubs.is_empty()
@@ -31,8 +43,10 @@ impl Untold {
 }
 
 impl Engine {
-    /// Has the log tell what a scrub found: of damage at once, and of an open segment before more is written to it.
+    /// Has the log tell what a scrub found: of damage at once, and of an open segment before more is written to it. What
+    /// was found before and not told is passed over.
     pub(super) fn tell_of_scrub(&mut self, scrub: Scrub, is_open: bool) {
+        self.healer.untold.forget(scrub.segment);
         let whole = |(_, health): &(_, CopyHealth)| *health == CopyHealth::Whole;
         if is_open || !scrub.copies.iter().all(whole) {
             return self.push_scrub(scrub);
