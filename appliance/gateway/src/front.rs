@@ -38,6 +38,7 @@ use crate::limits::{
 use crate::link::{EngineLink, Session};
 use crate::patience::unhurried;
 use crate::service::Caller;
+use crate::text::query_pairs;
 
 /// Names what is copied.
 const COPY_SOURCE: &str = "x-amz-copy-source";
@@ -98,7 +99,7 @@ impl Front {
         let (parts, body) = request.into_parts();
         let method = parts.method.clone();
         let expects_continue = parts.headers.contains_key(EXPECT);
-        let is_copy = parts.headers.contains_key(COPY_SOURCE);
+        let is_copy = is_copy(&parts);
         let empty = body.size_hint().exact() == Some(0);
         let source = Source::new(body);
 
@@ -210,7 +211,21 @@ impl Front {
     }
 }
 
-fn error_response(error: S3Error) -> Response<Body> {
+/// Whether a request is CopyObject or UploadPartCopy, by its head or, presigned, by its query.
+fn is_copy(parts: &Parts) -> bool {
+    let query = query_pairs(parts.uri.query().unwrap_or_default()).unwrap_or_default();
+    let named = |(name, _): &(String, String)| name.eq_ignore_ascii_case(COPY_SOURCE);
+    let of_copies = |(name, _): &(String, String)| {
+        let signed = name
+            .get(..6)
+            .is_some_and(|start| start.eq_ignore_ascii_case("x-amz-"));
+        signed || ["x-id", "partNumber", "uploadId"].contains(&name.as_str())
+    };
+    let names_source = parts.headers.contains_key(COPY_SOURCE) || query.iter().any(named);
+    parts.method == Method::PUT && names_source && query.iter().all(of_copies)
+}
+
+pub(crate) fn error_response(error: S3Error) -> Response<Body> {
     error.to_http_response().unwrap_or_else(|_error| {
         let mut response = Response::new(Body::empty());
         *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;

@@ -214,13 +214,8 @@ pub(crate) async fn complete(
         return Err(Refusal::PartOrder.into());
     }
     let name = name(&input.bucket, &input.key);
-    let announced = match announced(&caller, &name, upload).await {
-        // The vault knows whether it was completed before, and the answer was lost.
-        Err(error) if *error.code() == S3ErrorCode::NoSuchUpload => None,
-        announced => Some(announced?),
-    };
-    let wishes = Wishes {
-        announced: announced.flatten(),
+    let mut wishes = Wishes {
+        announced: None,
         values: wished_values([
             (ChecksumKind::Crc32, input.checksum_crc32),
             (ChecksumKind::Crc32c, input.checksum_crc32c),
@@ -231,23 +226,25 @@ pub(crate) async fn complete(
         composite: wished_type(input.checksum_type.as_ref())?,
         bytes: input.mpu_object_size,
     };
-    let checksums = match announced {
-        Some(_) => wishes.settle(&caller, &name, upload, &parts).await?,
-        None => Vec::new(),
+    let checksums = match computed(&mut wishes, &caller, &name, upload, &parts).await {
+        // The vault knows whether it was completed before, and the answer was lost.
+        Err(error) if *error.code() == S3ErrorCode::NoSuchUpload => None,
+        checksums => Some(checksums?),
     };
+    let was_open = checksums.is_some();
     let count = u32::try_from(parts.len()).ok();
     let conditions = conditions(input.if_match, input.if_none_match);
     let wish = Request::CompleteUpload {
         name,
         upload,
         parts,
-        checksums,
+        checksums: checksums.unwrap_or_default(),
         conditions,
     };
     let Answer::Stored(stored) = caller.ask(wish).await? else {
         return Err(wrong_answer());
     };
-    if announced.is_none() {
+    if !was_open {
         wishes.check_stored(&stored.checksums)?;
     }
     let sums = Sums::of(&stored.checksums, count);
@@ -268,6 +265,18 @@ pub(crate) async fn complete(
         ..CompleteMultipartUploadOutput::default()
     };
     with_receipt(output, stored.receipt)
+}
+
+/// The checksums of the object of an upload that is open.
+async fn computed(
+    wishes: &mut Wishes,
+    caller: &Caller,
+    name: &ObjectName,
+    upload: UploadId,
+    parts: &[NamedPart],
+) -> S3Result<Vec<Checksum>> {
+    wishes.announced = announced(caller, name, upload).await?;
+    wishes.settle(caller, name, upload, parts).await
 }
 
 fn named_part(part: CompletedPart) -> S3Result<NamedPart> {

@@ -11,31 +11,42 @@ use bytes::Bytes;
 use hyper::body::{Body as HttpBody, Frame};
 use hyper::header::{CONTENT_TYPE, HeaderValue};
 use hyper::{Response, StatusCode};
-use s3s::{Body, StdError};
+use s3s::{Body, S3Error, S3ErrorCode, StdError};
+use tokio::task::JoinHandle;
 use tokio::time::{Interval, interval_at, timeout};
+
+use crate::front::error_response;
 
 /// How a document begins, in front of the white space.
 const PROLOG: &str = r#"<?xml version="1.0" encoding="UTF-8"?>"#;
 
-type Answering = Pin<Box<dyn Future<Output = Response<Body>> + Send>>;
+/// Work that goes on whether or not the client takes what was sent, and ends when nobody waits for it.
+struct Work(JoinHandle<Response<Body>>);
+
+impl Drop for Work {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
 
 /// The answer, or if it is not there after `silence` one that begins and goes on with white space as often.
 pub(crate) async fn unhurried(
     answering: impl Future<Output = Response<Body>> + Send + 'static,
     silence: Duration,
 ) -> Response<Body> {
-    let mut answering: Answering = Box::pin(answering);
-    match timeout(silence, &mut answering).await {
-        Ok(response) => response,
-        Err(_elapsed) => begun(answering, silence),
+    let mut work = Work(tokio::spawn(answering));
+    match timeout(silence, &mut work.0).await {
+        Ok(Ok(response)) => response,
+        Ok(Err(_panicked)) => error_response(S3Error::new(S3ErrorCode::InternalError)),
+        Err(_elapsed) => begun(work, silence),
     }
 }
 
-fn begun(answering: Answering, silence: Duration) -> Response<Body> {
+fn begun(work: Work, silence: Duration) -> Response<Body> {
     let pauses = interval_at(tokio::time::Instant::now() + silence, silence);
     let slow = Slow {
         stage: Stage::Prolog,
-        answering,
+        work,
         pauses,
     };
     let mut response = Response::new(Body::http_body_unsync(slow));
@@ -55,7 +66,7 @@ enum Stage {
 /// A document whose end is still worked on. If it is dropped, so is the work.
 struct Slow {
     stage: Stage,
-    answering: Answering,
+    work: Work,
     pauses: Interval,
 }
 
@@ -73,10 +84,12 @@ impl HttpBody for Slow {
                 self.stage = Stage::Space;
                 data(Bytes::from_static(PROLOG.as_bytes()))
             }
-            Stage::Space => match self.answering.as_mut().poll(context) {
-                Poll::Ready(response) => {
+            Stage::Space => match Pin::new(&mut self.work.0).poll(context) {
+                Poll::Ready(answered) => {
                     self.stage = Stage::End;
-                    Poll::Ready(Some(rest(&response).map(Frame::data)))
+                    let document = answered.map_err(StdError::from);
+                    let document = document.and_then(|response| rest(&response));
+                    Poll::Ready(Some(document.map(Frame::data)))
                 }
                 Poll::Pending => {
                     ready!(self.pauses.poll_tick(context));

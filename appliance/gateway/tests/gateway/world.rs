@@ -164,7 +164,7 @@ impl World {
 
     /// Waits until a condition holds, for a bounded time.
     pub async fn until(&self, what: &str, condition: impl Fn(&World) -> bool) {
-        for _ in 0..1000 {
+        for _ in 0..12_000 {
             if condition(self) {
                 return;
             }

@@ -118,6 +118,31 @@ fn parts_cut(rig: &Rig, month: Month) -> usize {
     leaves.filter(|leaf| !keys.tree.has_leaf(*leaf)).count()
 }
 
+/// Its manifest lies elsewhere then: the keys of its own record are gone.
+#[test]
+fn an_upload_that_was_completed_says_so_when_its_month_has_been_cut() {
+    let (mut rig, mut vault) = founded_in(Rig::create(3));
+    vault.bucket("b", true);
+    let object = name("b", "o");
+    let of = upload(&mut vault, &object);
+    let etag = part(&mut vault, &object, of, 1, 7, 700);
+    let staying = complete(&mut vault, &object, of, std::slice::from_ref(&etag));
+    let doomed = put_as(&mut vault, &name("b", "doomed"), 1, 300, None);
+    let month = census(&mut vault)[0].leaf.parts().unwrap().month;
+    vault.sleep(40 * DAY_MS);
+    let erase = list(&mut vault, &[doomed], Cut::Month(month), false);
+    let asked = ripe(&mut vault, erase);
+    say(&mut vault, Verb::Execute, asked, "oona").unwrap();
+    assert_eq!(rehome(&mut vault, asked), 1);
+    assert_eq!(work_off(&mut vault, asked), Ok((1, 0)));
+    rig.clock_ms = view(&mut vault).now.get();
+    vault.stop();
+    let mut vault = rig.start();
+    let again = complete(&mut vault, &object, of, &[etag]);
+    assert_eq!(again, staying);
+    vault.stop();
+}
+
 /// The upload's own key goes with the month it began in, the keys of its parts do not: what is replayed in many
 /// stages, or from a snapshot, must not miss the upload, nor forget the leaves of its parts.
 #[test]

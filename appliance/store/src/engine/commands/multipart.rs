@@ -223,17 +223,15 @@ fn completed(
     let named = u32::try_from(completion.parts.len()).ok();
     let row = row.filter(|row| Some(row.parts) == named);
     let row = row.ok_or(Refusal::NoSuchUpload)?;
-    let record = view.record(&row.location);
+    let at = row.manifest_location();
+    let (record, sealed) = (view.record(&row.location), view.record(&at));
     view.settle()?;
     let record = record.ok_or(Stop::Damaged(row.location))?;
-    let Body::Complete(_, of) = record.body else {
-        return Err(Refusal::NoSuchUpload.into());
-    };
-    if of != completion.upload {
+    if !matches!(record.body, Body::Complete(_, of) if of == completion.upload) {
         return Err(Refusal::NoSuchUpload.into());
     }
-    let manifest = fact::open_manifest(&record, facts.keys, facts.pool);
-    let manifest = manifest.ok_or(Stop::Damaged(row.location))?;
+    let manifest = sealed.and_then(|record| fact::open_manifest(&record, facts.keys, facts.pool));
+    let manifest = manifest.ok_or(Stop::Damaged(at))?;
     let log_index = row.version.ordinal();
     Ok(Outcome::Answer(Answer::Stored(Stored {
         version: Some(row.version),
