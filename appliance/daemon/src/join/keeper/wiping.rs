@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use stele_device::disk::Disk;
 use stele_device::linux::disk::{OpenMode, Wishes};
 use stele_format::units::LogIndex;
+use stele_store::policy::wiping::NotWiped as Refused;
 use stele_store::pool::MemberState;
 use stele_store::request::{Answer, Command};
 use stele_store::wipe::{Found, Pace, WipeDone, WipeError, WipeOrder, look, wipe};
@@ -95,14 +96,15 @@ impl Job {
 
 /// The log says that it is done when this returns.
 fn write_down(link: &Link, request: LogIndex, done: WipeDone, pace: &Pace) -> Result<(), Unwiped> {
-    let noted = link.note_wiped(done);
-    noted.map_err(|_| Unwiped::Stopping)??;
     for _ in 0..CUT_LOOK_COUNT_MAX {
-        match link.ask(|| Command::Effect { request }) {
-            Ok(Answer::Effect(effect)) if effect.enacted.is_some() => return Ok(()),
-            // Asked again where the engine has no room for the question.
-            Ok(_) | Err(crate::error::Error::Refused(_)) => {}
-            Err(_) => return Err(Unwiped::Stopping),
+        // Each time: an engine that is started again forgets what it had not written yet.
+        let noted = link.note_wiped(done).map_err(|_| Unwiped::Stopping)?;
+        if is_enacted(link, request)? {
+            return Ok(());
+        }
+        match noted {
+            Ok(()) | Err(Refused::Rebuilding) => {}
+            Err(why) => return Err(why.into()),
         }
         if pace.is_ended() {
             break;
@@ -110,6 +112,15 @@ fn write_down(link: &Link, request: LogIndex, done: WipeDone, pace: &Pace) -> Re
         std::thread::sleep(Duration::from_millis(CUT_LOOK_PAUSE_MS));
     }
     Err(Unwiped::NotNoted)
+}
+
+fn is_enacted(link: &Link, request: LogIndex) -> Result<bool, Unwiped> {
+    match link.ask(|| Command::Effect { request }) {
+        Ok(Answer::Effect(effect)) => Ok(effect.enacted.is_some()),
+        // Asked again where the engine has no room for the question.
+        Ok(_) | Err(crate::error::Error::Refused(_)) => Ok(false),
+        Err(_) => Err(Unwiped::Stopping),
+    }
 }
 
 fn outcome(path: &Path, done: Result<Found, Unwiped>) -> Result<WipeReply, NotWiped> {
