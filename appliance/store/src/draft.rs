@@ -1,7 +1,7 @@
 //! A record before it has a place in the log.
 
 use stele_format::manifest::Manifest;
-use stele_format::record::{Body, ClientTag, RecordType};
+use stele_format::record::{Body, ClientTag, ClockEventKind, RecordType};
 use stele_format::units::{BucketId, KeyIndex, ObjectId, UploadId, VersionId};
 
 use crate::keys::chunk::stored_len;
@@ -93,9 +93,12 @@ impl Draft {
         }
     }
 
-    /// Whether more records of the same request follow.
+    /// Whether another record follows that must become true with it: more of the same request, or after a correction of
+    /// the clock the word that it was made, without which a start would make it again.
     pub(crate) fn goes_on(&self) -> bool {
-        matches!(self.origin, Origin::Request { last: false, .. })
+        let corrects =
+            matches!(&self.body, Body::Clock(event) if event.kind == ClockEventKind::Corrected);
+        matches!(self.origin, Origin::Request { last: false, .. }) || corrects
     }
 
     /// An upper bound of the bytes it takes in a frame.

@@ -324,6 +324,11 @@ fn the_clock_goes_forward_alone_or_as_far_as_was_approved() {
         expected.push(("clock-unapproved", again.get()));
         assert_eq!(book.unlawful(), expected);
     }
+    let (mut book, _) = vault();
+    book.wall_ahead = DAY;
+    book.ask("fay", Act::Clock { by_hours: 24 });
+    let second = book.ask("fay", Act::Clock { by_hours: 1 });
+    book.breaks("clock-again", second.index);
     for (ahead, rule) in [
         (23 * DAY / 24, None),
         (23 * DAY / 24 - 1, Some("clock-time")),

@@ -254,6 +254,11 @@ fn o1_the_clock_is_set_forward_to_at_most_the_wall_clock() {
         Err(StatementRefusal::ClockTime)
     );
     let request = world.request(("fred", 6), by(30 * 24)).unwrap();
+    // A second one would make up for the same hours.
+    assert_eq!(
+        world.request(("fred", 6), by(1)),
+        Err(StatementRefusal::ClockAsked)
+    );
     world.approve(("anna", 3), request).unwrap();
     world.after_days(7);
     // Somebody has set it back meanwhile.

@@ -107,6 +107,8 @@ breaches! {
     GrantTime = "grant-time", "the right would end in the past, or more than 366 days from now";
     /// A time the clock cannot be set to.
     ClockTime = "clock-time", "the wall clock is not ahead of compliance time, or not by so many hours";
+    /// Two at a time.
+    ClockAgain = "clock-again", "another request to correct compliance time is open";
     /// No request in that record.
     RequestUnknown(LogIndex) = "request-unknown", "record {0} is no request that counts";
     /// Another text than the request's.

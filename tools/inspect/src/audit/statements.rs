@@ -211,6 +211,7 @@ impl Auditor {
                 .change(act, &[voice.name.clone()].into(), at)?;
         }
         check_asked_hours(act, at, wall)?;
+        self.check_one_clock(act, at)?;
         check_times(act, at, wall)?;
         self.check_log_key_request(act)?;
         self.check_head(&asked.head, index)?;
@@ -239,6 +240,16 @@ impl Auditor {
         } else {
             Err(Breach::TooManyRequests)
         }
+    }
+
+    /// Two requests about the clock would make up for the same hours twice.
+    fn check_one_clock(&self, act: &Act, now: UnixMillis) -> Result<(), Breach> {
+        let is_clock = |act: &Act| matches!(act, Act::Clock { .. });
+        let mut open = self.requests.values().filter(|one| one.is_open(now));
+        if is_clock(act) && open.any(|one| is_clock(&one.act)) {
+            return Err(Breach::ClockAgain);
+        }
+        Ok(())
     }
 
     /// A list that is complete, names only versions of the log, and has the number of them that was signed.

@@ -156,6 +156,11 @@ impl Approvals {
             .pending
             .values()
             .filter(|pending| is_open(pending, now));
+        // The hours of each are those that are missing before either is executed.
+        let is_clock = |act: &Act| matches!(act, Act::Clock { .. });
+        if is_clock(act) && open.clone().any(|one| is_clock(&one.statement.act)) {
+            return Err(StatementRefusal::ClockAsked);
+        }
         if open.count() >= OPEN_REQUEST_COUNT_MAX {
             return Err(StatementRefusal::TooManyRequests {
                 max: OPEN_REQUEST_COUNT_MAX,

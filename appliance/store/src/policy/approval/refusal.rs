@@ -207,6 +207,9 @@ pub enum StatementRefusal {
         "compliance time can only be set forward, by no more hours than the wall clock is ahead of it"
     )]
     ClockTime,
+    /// A second one would make up for the same hours once more.
+    #[error("another request to correct compliance time is open; execute or veto that one first")]
+    ClockAsked,
     /// The name was used before.
     #[error("{0} is, or was, a person of this vault")]
     NameTaken(Name),
@@ -287,6 +290,7 @@ impl StatementRefusal {
             Self::RetentionRuns { .. } => "retention-runs",
             Self::GrantTime { .. } => "grant-time",
             Self::ClockTime => "clock-time",
+            Self::ClockAsked => "clock-asked",
             Self::NameTaken(_) => "name-taken",
             Self::KeyTaken => "key-taken",
             Self::KeysFull(_) => "keys-full",
