@@ -79,6 +79,11 @@ fn denied() -> (u16, String) {
     (403, "AccessDenied".to_owned())
 }
 
+/// Where there is nothing to bypass, who asks for it is refused.
+fn no_bypass() -> (u16, String) {
+    (400, "InvalidArgument".to_owned())
+}
+
 fn done(status: u16) -> (u16, String) {
     (status, String::new())
 }
@@ -308,8 +313,10 @@ impl World {
         let document = format!("<LegalHold><Status>{word}</Status></LegalHold>");
         let path = version.query("legal-hold=&");
         // Bypassing governance never lifts a hold.
-        let outcome = order(self.client(strong), "PUT", &path, &document, true).outcome();
+        let bypassed = order(self.client(strong), "PUT", &path, &document, true);
+        let outcome = order(self.client(strong), "PUT", &path, &document, false).outcome();
         self.note(said);
+        assert_eq!(bypassed.outcome(), no_bypass());
         if may {
             assert_eq!(outcome, done(200));
             self.versions[at].hold = on;
@@ -435,12 +442,16 @@ impl World {
              <Filter><Prefix></Prefix></Filter>{action}</Rule></LifecycleConfiguration>"
         );
         let path = format!("/{bucket}?lifecycle=");
-        let (status, code) = order(&self.strong, "PUT", &path, &document, true).outcome();
+        let reply = order(&self.strong, "PUT", &path, &document, true);
+        assert_eq!(reply.outcome(), no_bypass());
+        let (status, code) = order(&self.strong, "PUT", &path, &document, false).outcome();
         assert_eq!((status, code.as_str()), outcome);
         // Nobody here may lower a default.
         let document = "<ObjectLockConfiguration><ObjectLockEnabled>Enabled</ObjectLockEnabled>\
                         </ObjectLockConfiguration>";
         let reply = order(&self.strong, "PUT", "/kept?object-lock=", document, true);
+        assert_eq!(reply.outcome(), no_bypass());
+        let reply = order(&self.strong, "PUT", "/kept?object-lock=", document, false);
         assert_eq!(reply.outcome(), denied());
         if self
             .versions
