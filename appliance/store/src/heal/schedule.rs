@@ -240,8 +240,8 @@ impl Schedule {
         let is_due = |schedule: &Self, id, info: &SegmentInfo| {
             info.is_written() && schedule.due_at(id, info) <= now
         };
-        let found = self.next(turn, pool, now, &is_due, &can_be_read);
-        found.or_else(|| self.take(!turn, pool, &is_due, &can_be_read))
+        let found = self.next(turn, pool, now, is_due, &can_be_read);
+        found.or_else(|| self.take(!turn, pool, is_due, &can_be_read))
     }
 
     /// Takes the first of a kind, after a look at all segments where none is there to be read.
