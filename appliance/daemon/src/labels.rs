@@ -309,7 +309,7 @@ mod tests {
         ByteCount, DiskId, Epoch, Generation, PoolId, SegmentId, Sequence, UnitCount, UnixMillis,
     };
 
-    use super::label_cases::{CASES, Case, Expected, rings};
+    use super::label_cases::{CASES, Case, Expected, block, rings};
     use super::{Picture, Seen, disks, read_label};
 
     const DISK_BYTES: u64 = 96 << 20;
@@ -334,13 +334,13 @@ mod tests {
             flags: stele_format::label::VaultFlags::default(),
         };
         for copy in LabelCopy::ALL {
-            for block in 0..stele_format::limits::LABEL_RING_FIRST {
-                let at = geometry.label_block_offset(copy, block);
-                handle.tamper(at.get(), &fixed.encode(copy, block));
+            for place in 0..stele_format::limits::LABEL_RING_FIRST {
+                let at = geometry.label_block_offset(copy, place);
+                handle.tamper(at.get(), &fixed.encode(copy, place));
             }
             for label in ring {
                 let at = label.place(&geometry, copy).offset;
-                let bytes = label.encode(&geometry, copy).expect("a label that fits");
+                let bytes = block((case, number), label, &geometry, copy);
                 handle.tamper(at.get(), &bytes);
             }
         }

@@ -234,6 +234,56 @@ fn a_promise_raises_the_generation_and_is_no_label() {
 }
 
 #[test]
+fn a_disk_whose_first_label_a_cut_ended_has_none_and_one_that_rotted_had_one() {
+    use LabelCopy::{A, B, C, D};
+    let first = usize::from(dynamic_label(NEW).block()) * BLOCK;
+    // Copies with the block as a cut leaves it, those with noise there, and those whose static blocks are gone.
+    let is_bare = |torn: &[LabelCopy], noise: &[LabelCopy], blank: &[LabelCopy]| {
+        let disk = LabelCopy::ALL.map(|copy| {
+            let mut bytes = whole(copy, 0);
+            if torn.contains(&copy) {
+                let label = dynamic_label(NEW).encode(&geometry(), copy).unwrap();
+                bytes[first..first + 512].copy_from_slice(&label[..512]);
+            }
+            if noise.contains(&copy) {
+                bytes[first..first + BLOCK].fill(0xa5);
+            }
+            if blank.contains(&copy) {
+                bytes[..2 * BLOCK].fill(0);
+            }
+            bytes
+        });
+        let copies = LabelCopy::ALL.into_iter().zip(&disk);
+        let copies: Vec<_> = copies.map(|(copy, bytes)| (copy, Some(bytes))).collect();
+        read(&copies).unwrap().is_bare()
+    };
+    assert!(is_bare(&[], &[], &[]));
+    assert!(is_bare(&[A, C], &[], &[]), "the first pair is torn");
+    assert!(is_bare(&[C], &[], &[]), "one of it is");
+    assert!(is_bare(&[A, C], &[], &[B, D]), "two cuts");
+    assert!(!is_bare(&[A, C, D], &[], &[]), "the second pair was begun");
+    assert!(!is_bare(&[], &[A, B, C, D], &[]), "all four rotted");
+    assert!(
+        !is_bare(&[], &[A, B], &[]),
+        "no order of writes leaves this"
+    );
+}
+
+#[test]
+fn a_disk_of_which_not_all_copies_can_be_read_had_a_label_if_one_is_damaged() {
+    let unwritten = whole(LabelCopy::A, 0);
+    let mut torn = unwritten.clone();
+    torn[usize::from(dynamic_label(NEW).block()) * BLOCK] = 1;
+    let blank = whole(LabelCopy::D, 0);
+    let bare = |a: &Vec<u8>| {
+        let copies = [(LabelCopy::A, Some(a)), (LabelCopy::D, Some(&blank))];
+        read(&copies).unwrap().is_bare()
+    };
+    assert!(bare(&unwritten));
+    assert!(!bare(&torn));
+}
+
+#[test]
 fn a_damaged_block_is_mended_from_another_copy() {
     let reading = with_block(dynamic_label(NEW).block(), &[7; BLOCK]).unwrap();
     let mended: Vec<_> = reading.mendable().collect();

@@ -80,6 +80,8 @@ pub struct DiskLabels {
     pub generations: BTreeMap<Generation, DynamicLabel>,
     /// Those of them that a copy of the second pair has: their first pair was durable before.
     pub settled: BTreeSet<Generation>,
+    /// Ring blocks that a copy of the second pair is not blank in, or not known to be.
+    second_begun: BTreeSet<u16>,
     /// Blocks that are neither blank nor right.
     pub faults: Vec<BlockFault>,
     /// Whether bytes that are always zero are not.
@@ -109,10 +111,14 @@ impl DiskLabels {
         stated.max().unwrap_or_default()
     }
 
-    /// Whether no label but promises was ever written here.
+    /// Whether no label but promises was ever complete here: what is damaged in the ring is in the first pair of copies,
+    /// and nothing of it came to the second.
     #[must_use]
     pub fn is_bare(&self) -> bool {
-        self.newest().is_none() && self.faults.is_empty()
+        let ring = LABEL_RING_FIRST..LABEL_RING_FIRST + LABEL_RING_BLOCKS;
+        let mut faults = self.faults.iter().map(|fault| fault.block);
+        let hides = |block: u16| ring.contains(&block) && self.second_begun.contains(&block);
+        self.newest().is_none() && !faults.any(hides)
     }
 
     /// The newest generation, promises included; 0 without one.
@@ -160,6 +166,7 @@ pub fn read_labels(source: &dyn Source, pause: Duration) -> Result<DiskLabels, R
         fixed,
         generations: BTreeMap::new(),
         settled: BTreeSet::new(),
+        second_begun: BTreeSet::new(),
         faults: Vec::new(),
         reserved_in_use: false,
         bytes_verified: 0,
@@ -264,6 +271,10 @@ impl DiskLabels {
             block,
             offset,
         };
+        let blank = bytes.as_ref().is_some_and(|bytes| is_zero(bytes));
+        if LabelCopy::SECOND_PAIR.contains(&copy) && !blank {
+            self.second_begun.insert(block);
+        }
         let checked = match &bytes {
             None => Err("it cannot be read".to_owned()),
             Some(bytes) => self.check_block(bytes, place),

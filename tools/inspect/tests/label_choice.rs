@@ -6,7 +6,7 @@ mod support;
 
 use std::time::Duration;
 
-use label_cases::{CASES, Case, Expected, rings};
+use label_cases::{CASES, Case, Expected, block, rings};
 use stele_format::label::LabelCopy;
 use stele_format::limits::{LABEL_RING_BLOCKS, LABEL_RING_FIRST};
 use stele_format::units::DiskId;
@@ -21,14 +21,16 @@ fn vault_of(case: &Case) -> (Vault, Vec<usize>) {
     let mut here = Vec::new();
     for (number, ring) in rings(case, &of, disk_id).iter().enumerate() {
         for copy in LabelCopy::ALL {
-            for block in LABEL_RING_FIRST..LABEL_RING_FIRST + LABEL_RING_BLOCKS {
-                let at = geometry().label_block_offset(copy, block);
+            for slot in LABEL_RING_FIRST..LABEL_RING_FIRST + LABEL_RING_BLOCKS {
+                let at = geometry().label_block_offset(copy, slot);
                 vault.put(number, at.get(), &[0; 4096]);
             }
         }
         for label in ring {
             for copy in LabelCopy::ALL {
-                vault.put_label(number, label, copy);
+                let at = label.place(&geometry(), copy).offset;
+                let bytes = block((case, number), label, &geometry(), copy);
+                vault.put(number, at.get(), &bytes);
             }
         }
         here.extend((!case.disks[number].is_empty()).then_some(number));

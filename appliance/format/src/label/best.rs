@@ -3,7 +3,8 @@
 //! Invariants: any one intact static block is enough; the newest intact dynamic block that is no promise
 //! wins; damage is counted, never guessed around; contradiction between intact blocks is refused.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 
 use super::{
     DynamicLabel, LabelCopy, LabelError, LabelPhase, LabelPlace, StaticLabel, WIPE_COPIES, WipeMark,
@@ -46,7 +47,12 @@ pub struct LabelReading {
     pub ring: BTreeMap<Generation, DynamicLabel>,
     /// Damaged blocks. One or two of the newest ring slot are what a power cut leaves.
     pub bad: Vec<BadBlock>,
+    /// Ring blocks of which both copies of the second pair are blank.
+    second_blank: BTreeSet<u16>,
 }
+
+/// The blocks of a copy that dynamic labels go to.
+const RING: Range<u16> = LABEL_RING_FIRST..LABEL_RING_FIRST + LABEL_RING_BLOCKS;
 
 fn blocks<'a>(
     copies: &'a [LabelCopyBytes<'a>],
@@ -77,6 +83,18 @@ impl LabelReading {
         let stated = stated.filter(|label| label.phase != LabelPhase::Promise);
         let stated = stated.map(DynamicLabel::opening);
         stated.max().unwrap_or_default()
+    }
+
+    /// Whether no label but promises was ever complete here. The second pair is written when the first is durable, and
+    /// nothing is acknowledged before a label, or a later one, is in both: where the second is blank, damage in the first
+    /// is of a write that a cut ended. Of one that was complete and rots no copy is blank. Damage elsewhere hides none.
+    #[must_use]
+    pub fn is_bare(&self) -> bool {
+        let mut in_ring = self
+            .bad
+            .iter()
+            .filter(|bad| RING.contains(&bad.place.block));
+        self.dynamic.is_none() && in_ring.all(|bad| self.second_blank.contains(&bad.place.block))
     }
 
     /// Digest of what the label says, whichever of its copies can be read: of the static block 0 of copy A, and
@@ -122,7 +140,19 @@ pub fn read_best(copies: &[LabelCopyBytes<'_>]) -> Result<LabelReading, LabelErr
         highest: ring.keys().next_back().copied().unwrap_or_default(),
         ring,
         bad,
+        second_blank: second_blank(copies),
     })
+}
+
+fn second_blank(copies: &[LabelCopyBytes<'_>]) -> BTreeSet<u16> {
+    let blank = |copy: LabelCopy| -> BTreeSet<u16> {
+        let of_it = blocks(copies).filter(|(place, _)| place.copy == copy);
+        let blank =
+            of_it.filter(|(place, bytes)| RING.contains(&place.block) && is_blank_block(bytes));
+        blank.map(|(place, _)| place.block).collect()
+    };
+    let [one, other] = LabelCopy::SECOND_PAIR.map(blank);
+    &one & &other
 }
 
 fn find_mark(copies: &[LabelCopyBytes<'_>]) -> Option<WipeMark> {
@@ -185,9 +215,8 @@ fn read_ring(
     fixed: &StaticLabel,
     bad: &mut Vec<BadBlock>,
 ) -> Result<BTreeMap<Generation, DynamicLabel>, LabelError> {
-    let ring = LABEL_RING_FIRST..LABEL_RING_FIRST + LABEL_RING_BLOCKS;
     let mut known: BTreeMap<Generation, DynamicLabel> = BTreeMap::new();
-    for (place, bytes) in blocks(copies).filter(|(place, _)| ring.contains(&place.block)) {
+    for (place, bytes) in blocks(copies).filter(|(place, _)| RING.contains(&place.block)) {
         if is_blank_block(bytes) {
             continue;
         }
@@ -210,8 +239,7 @@ fn read_ring(
 }
 
 fn check_reserved(copies: &[LabelCopyBytes<'_>], bad: &mut Vec<BadBlock>) {
-    let first = LABEL_RING_FIRST + LABEL_RING_BLOCKS;
-    for (place, bytes) in blocks(copies).filter(|(place, _)| place.block >= first) {
+    for (place, bytes) in blocks(copies).filter(|(place, _)| place.block >= RING.end) {
         let what = if bytes.len() < BLOCK {
             Fault::Short
         } else {

@@ -3,9 +3,11 @@
 //! A start, the status of a vault that nothing serves, and the verifier decide it each for itself; their tests
 //! take their cases from here.
 
-use stele_format::label::{DynamicLabel, LabelMember, LabelPhase, MemberState};
+use stele_format::geometry::DiskGeometry;
+use stele_format::label::{DynamicLabel, LabelCopy, LabelMember, LabelPhase, MemberState};
 use stele_format::units::{DiskId, Epoch, Generation, Opening, Sequence};
 
+use LabelCopy::{A, B, C, D};
 use LabelPhase::{Begin, Promise, Running};
 
 /// One label of a disk.
@@ -25,6 +27,10 @@ pub struct Shown {
     pub opening: u32,
     /// Which forced opening's start wrote it.
     pub start: u32,
+    /// Copies of it of which the first sector alone is there.
+    pub torn: &'static [LabelCopy],
+    /// Copies that are blank in its place.
+    pub blank: &'static [LabelCopy],
 }
 
 /// What follows.
@@ -71,6 +77,17 @@ const fn label(
         voters,
         opening: 0,
         start: 0,
+        torn: &[],
+        blank: &[],
+    }
+}
+
+/// The same, of which no copy is whole.
+const fn torn(torn: &'static [LabelCopy], blank: &'static [LabelCopy], label: Shown) -> Shown {
+    Shown {
+        torn,
+        blank,
+        ..label
     }
 }
 
@@ -211,6 +228,46 @@ pub const CASES: &[Case] = &[
         what: "nor if it is here and has no label",
         disks: &[&[ALL3, ADDED], &[], &[ALL3, ADDED], &[BARE]],
         expected: counts(7, &[0, 2], true),
+    },
+    Case {
+        what: "nor if a cut ended its first label before the second pair was begun",
+        disks: &[
+            &[ALL3, ADDED],
+            &[],
+            &[ALL3, ADDED],
+            &[torn(&[A, C], &[B, D], ADDED)],
+        ],
+        expected: counts(7, &[0, 2], true),
+    },
+    Case {
+        what: "nor if that was in one copy alone",
+        disks: &[
+            &[ALL3, ADDED],
+            &[],
+            &[ALL3, ADDED],
+            &[torn(&[C], &[A, B, D], ADDED)],
+        ],
+        expected: counts(7, &[0, 2], true),
+    },
+    Case {
+        what: "it counts if it had a label that rotted",
+        disks: &[
+            &[ALL3, ADDED],
+            &[],
+            &[ALL3, ADDED],
+            &[torn(&[A, B, C, D], &[], ADDED)],
+        ],
+        expected: counts(8, &[0, 2], false),
+    },
+    Case {
+        what: "and if the second pair was begun",
+        disks: &[
+            &[ALL3, ADDED],
+            &[],
+            &[ALL3, ADDED],
+            &[torn(&[A, B, C], &[D], ADDED)],
+        ],
+        expected: counts(8, &[0, 2], false),
     },
     Case {
         what: "it counts if they may have it",
@@ -394,6 +451,32 @@ pub const CASES: &[Case] = &[
         expected: counts(602, &[0, 1], true),
     },
 ];
+
+/// What of a label of disk `number` a copy shows.
+#[must_use]
+pub fn block(
+    (case, number): (&Case, usize),
+    label: &DynamicLabel,
+    geometry: &DiskGeometry,
+    copy: LabelCopy,
+) -> Vec<u8> {
+    const SECTOR: usize = 512;
+    let shown = case.disks.get(number).into_iter().flat_map(|ring| *ring);
+    let mut shown = shown.filter(|shown| shown.generation == label.generation.get());
+    let (torn, blank) = shown
+        .next()
+        .map_or((&[][..], &[][..]), |shown| (shown.torn, shown.blank));
+    let whole = label.encode(geometry, copy).expect("a label that fits");
+    let left = match () {
+        () if blank.contains(&copy) => 0,
+        () if torn.contains(&copy) => SECTOR,
+        () => whole.len(),
+    };
+    let bytes = whole.iter().enumerate();
+    bytes
+        .map(|(at, byte)| if at < left { *byte } else { 0 })
+        .collect()
+}
 
 /// The labels of a case, those of each disk oldest first. What they do not say is taken from `of`, which has
 /// the id of the pool, and ids from `disk`.

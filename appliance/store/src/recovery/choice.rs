@@ -91,9 +91,7 @@ pub fn choose(readings: &[&LabelReading]) -> Choice {
         .iter()
         .map(|reading| ring(reading, opening))
         .collect();
-    let bare = readings
-        .iter()
-        .filter(|r| r.dynamic.is_none() && r.bad.is_empty());
+    let bare = readings.iter().filter(|reading| reading.is_bare());
     let bare: Vec<DiskId> = bare.map(|reading| reading.fixed.disk).collect();
     let (label, passed) = match newest(&rings, &bare) {
         Newest::One { label, passed } => (label, passed),
