@@ -9,7 +9,7 @@
 
 mod next;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 use stele_device::buffer::BufferMut;
 use stele_device::entropy::Entropy;
@@ -71,6 +71,8 @@ pub struct Journal {
     away: Away,
     owed: Vec<next::Owed>,
     sealing: Vec<next::Sealing>,
+    /// Segments that were left, and of which no durable record says that they are sealed.
+    unstated: BTreeSet<SegmentId>,
     own: VecDeque<Draft>,
     queue: VecDeque<Draft>,
     flight: Option<Flight>,
@@ -123,6 +125,7 @@ impl Journal {
             away: Away::default(),
             owed: Vec::new(),
             sealing: Vec::new(),
+            unstated: BTreeSet::new(),
             own: VecDeque::new(),
             queue: VecDeque::new(),
             flight: None,

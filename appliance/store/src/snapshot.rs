@@ -33,7 +33,8 @@ pub(crate) struct SnapshotState {
     /// Records before this one are in the rows.
     pub(crate) apply_from: LogIndex,
     pub(crate) next_segment: SegmentId,
-    /// Data segments whose frames the rows may not cover completely.
+    /// Data segments whose frames the rows may not cover completely, and segments that the journal left and of which
+    /// no record may say yet that they are sealed.
     pub(crate) open_segments: Vec<SegmentId>,
     pub(crate) segments: Vec<(SegmentId, SegmentInfo)>,
     /// Segments that were given up, as far as they are not wiped: what is, is free for whoever starts from this.
@@ -59,7 +60,11 @@ impl SnapshotState {
             position: settled.clone(),
             apply_from: applied,
             next_segment: pool.next_segment,
-            open_segments: lane.open_segments(),
+            open_segments: lane
+                .open_segments()
+                .into_iter()
+                .chain(journal.unstated())
+                .collect(),
             segments: pool
                 .segments
                 .iter()

@@ -81,6 +81,8 @@ pub struct Log {
     pub lost: bool,
     /// Where frames should be and nothing is.
     pub gaps: Vec<Gap>,
+    /// With which frame the journal goes on after each of its segments.
+    goes_on: HashMap<SegmentId, Sequence>,
     /// Epoch of the last start.
     pub started: Epoch,
     /// Faults in records.
@@ -111,6 +113,17 @@ impl Log {
             .contains(&segment)
             .then_some(Closed::Abandoned(0));
         self.closed.get(&segment).cloned().or(beside)
+    }
+
+    /// Whether a frame, by its number, was proven durable in a segment. One with which the journal goes on in the next
+    /// one never was in this: what stands in its place is what a cut left of footer or seal.
+    #[must_use]
+    pub fn is_proven(&self, segment: SegmentId, frame: Sequence) -> bool {
+        let elsewhere = self
+            .goes_on
+            .get(&segment)
+            .is_some_and(|next| frame >= *next);
+        frame <= self.proven && !elsewhere
     }
 
     /// Records in the log.
@@ -221,6 +234,9 @@ fn read_with(
                 }
                 next => next.map(|header| Until::Next(header.first_sequence)),
             };
+            if let Some(Until::Next(next)) = until {
+                log.goes_on.insert(segment, next);
+            }
             expected = log.read_segment(pool, &facts, &expected, until, watch);
         }
         facts.frames = Vec::new();

@@ -408,7 +408,7 @@ impl SegmentJudge<'_> {
             class: finding.class,
             followed: finding.followed,
             good_copy: finding.good_copy,
-            proven: finding.sequence <= log.proven,
+            proven: log.is_proven(self.facts.segment, finding.sequence),
             may_lag: journal && self.may_lag(copy, finding),
             never_flushed: self.never_flushed(finding.frame),
             clean_stop: self.is_stopped(),

@@ -224,6 +224,37 @@ fn a_tail_that_a_later_start_gave_up_is_a_note() {
 }
 
 #[test]
+fn a_footer_that_a_cut_tore_is_no_frame_where_the_journal_went_on_in_another_segment() {
+    let mut vault = sample(3);
+    let old = vault.segments[&3].clone();
+    let alloc = vault.alloc_next(LaneId::JOURNAL, &old.disks);
+    let mut new = vault.open(LaneId::JOURNAL, &old.disks, Some(&old));
+    vault.records(&mut new, vec![alloc]);
+    for _ in 0..2 {
+        let marker = vault.marker();
+        vault.records(&mut new, vec![marker]);
+    }
+    // The first sector is lost. That the next frames were durable says nothing of this place.
+    let (disk, footer) = (1, old.end_at() + 512);
+    let at = u64::try_from(footer).unwrap();
+    let mut torn = vault.clone();
+    torn.put(disk, at, &noise(24, 5));
+    check("a torn footer", &torn, &[]);
+    // The frames before it are missed as ever.
+    let last = old.frames.len() - 1;
+    for disk in 0..3 {
+        blank(
+            &mut torn,
+            disk,
+            old.frame_at(last),
+            old.end_at() - old.frame_at(last),
+        );
+    }
+    let lost = u32::try_from(last).unwrap();
+    check("frames before it are lost", &torn, &[frame(1, 3, lost)]);
+}
+
+#[test]
 fn a_start_that_failed_leaves_a_segment_beside_the_journal() {
     let mut vault = sample(3);
     let old = vault.segments[&3].clone();

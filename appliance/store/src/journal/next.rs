@@ -116,6 +116,16 @@ impl Journal {
         }
     }
 
+    /// The record that says that a segment is sealed is durable.
+    pub(crate) fn sealed(&mut self, segment: SegmentId) {
+        self.unstated.remove(&segment);
+    }
+
+    /// Segments that were left, and of which no durable record says that they are sealed.
+    pub(crate) fn unstated(&self) -> impl Iterator<Item = SegmentId> {
+        self.unstated.iter().copied()
+    }
+
     /// A disk is not believed any more.
     pub(crate) fn expel(&mut self, slot: DiskSlot, pool: &mut Pool) {
         self.copies.remove(slot);
@@ -163,6 +173,7 @@ impl Journal {
         self.own
             .retain(|draft| !matches!(&draft.body, Body::Scrub(scrub) if scrub.segment == id));
         let body = seal_body(id, LaneId::JOURNAL, &sealed, Some(&self.log));
+        self.unstated.insert(id);
         self.sealing.push(Sealing {
             segment: id,
             record: Draft::of_engine(RecordType::Seal, body),

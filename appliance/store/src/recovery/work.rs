@@ -15,7 +15,7 @@ use super::copies::SegmentCopies;
 use super::lanes::{LaneSegment, index_segment, is_blank, units_kept};
 use super::progress::Progress;
 use super::replay::{From, Replay, Rows};
-use super::replayed::Replayed;
+use super::replayed::{Replayed, SegmentEnd};
 use super::scan::Found;
 use super::{Disks, OpenError, head, scan};
 use crate::index::rows::{BucketRow, Table, TableRow};
@@ -33,6 +33,8 @@ struct Start {
     /// Records before this one are in the index already.
     apply_from: LogIndex,
     covered: BTreeSet<SegmentId>,
+    /// Where segments end that the journal left before the snapshot, and whose seal no record before it states.
+    left: BTreeMap<SegmentId, SegmentEnd>,
     rebuilt: bool,
     /// What was found on the disks where the snapshot knows of nothing.
     found: Found,
@@ -88,7 +90,8 @@ impl Work<'_> {
         let counted = snapshot.as_mut().map(|snapshot| &mut snapshot.usages);
         let mut usages = counted.map(std::mem::take).unwrap_or_default();
         let start = self.start(snapshot)?;
-        let replayed = self.replay(&start, &mut usages)?;
+        let mut replayed = self.replay(&start, &mut usages)?;
+        self.note_left(&start, &mut replayed);
         let lanes = self.walk_lanes(&start);
         Ok(Read {
             replayed,
@@ -106,7 +109,9 @@ impl Work<'_> {
         let mut apply_from = LogIndex::ZERO;
         let mut position = None;
         let mut unsure = BTreeMap::new();
-        if let Some(snapshot) = snapshot {
+        let mut left = BTreeMap::new();
+        if let Some(mut snapshot) = snapshot {
+            left = take_left(&mut snapshot);
             self.pool.next_segment = self.pool.next_segment.max(snapshot.next_segment);
             covered.extend(snapshot.segments.iter().map(|(id, _)| *id));
             for open in &snapshot.open_segments {
@@ -116,7 +121,8 @@ impl Work<'_> {
             let at = snapshot.position.segment;
             let open = snapshot.open_segments;
             let settled = |id: &SegmentId, info: &SegmentInfo| {
-                *id == at || (info.data_end.is_some() && !open.contains(id))
+                let known = info.data_end.is_some() && !open.contains(id);
+                *id == at || left.contains_key(id) || known
             };
             let known = snapshot.segments.into_iter();
             let (sure, rest) = known.partition(|(id, info)| settled(id, info));
@@ -138,9 +144,22 @@ impl Work<'_> {
             position,
             apply_from,
             covered,
+            left,
             rebuilt,
             found,
         })
+    }
+
+    /// Segments that were left before the snapshot are as those that replay went on from, unless a record behind it
+    /// says how they ended: the journal is to name them.
+    fn note_left(&mut self, start: &Start, replayed: &mut Replayed) {
+        for (id, end) in &start.left {
+            let info = self.pool.segments.get(id);
+            match info.and_then(|info| info.data_end) {
+                None => drop(replayed.ends.entry(*id).or_insert(*end)),
+                Some(_) => self.pool.trim_known(*id, u32::MAX, Some(end.offset.get())),
+            }
+        }
     }
 
     /// One past the highest unit each disk that takes part had in use by its own label.
@@ -382,6 +401,32 @@ impl Work<'_> {
             last_sequence: found.last_sequence,
         });
     }
+}
+
+/// Opens the segments that the journal had left, and that may be sealed nowhere, and says where they end.
+fn take_left(snapshot: &mut SnapshotState) -> BTreeMap<SegmentId, SegmentEnd> {
+    let journal = snapshot.segments.iter();
+    let journal = journal.filter(|(_, info)| info.lane.is_journal());
+    let firsts = journal.map(|(id, info)| (*id, info.first_sequence));
+    let firsts: BTreeMap<SegmentId, Sequence> = firsts.collect();
+    let mut left = BTreeMap::new();
+    for (id, info) in &mut snapshot.segments {
+        if !firsts.contains_key(id) || !snapshot.open_segments.contains(id) {
+            continue;
+        }
+        let later = firsts.iter().filter(|(other, _)| *other > id);
+        let next = later.map(|(_, first)| *first);
+        let next = next.filter(|first| *first > info.first_sequence).min();
+        if let (Some(offset), Some(next)) = (info.data_end, next) {
+            info.data_end = None;
+            let end = SegmentEnd {
+                offset: ByteOffset::new(offset),
+                last_sequence: Sequence::new(next.get() - 1),
+            };
+            left.insert(*id, end);
+        }
+    }
+    left
 }
 
 fn load_buckets(
