@@ -79,3 +79,57 @@ impl Engine {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use stele_format::units::LaneId;
+
+    use super::*;
+
+    fn scrub(segment: u64, disks: &[u8]) -> Scrub {
+        let copies = disks.iter();
+        Scrub {
+            segment: SegmentId::new(segment),
+            lane: LaneId::new(1),
+            copies: copies
+                .map(|disk| (DiskId::new([*disk; 16]), CopyHealth::Whole))
+                .collect(),
+            lost: Vec::new(),
+        }
+    }
+
+    fn segments(untold: &Untold) -> Vec<u64> {
+        let scrubs = untold.scrubs.iter();
+        scrubs.map(|scrub| scrub.segment.get()).collect()
+    }
+
+    #[test]
+    fn what_is_not_true_any_more_does_not_wait() {
+        let mut untold = Untold::default();
+        untold.push(scrub(1, &[1, 2]), 0);
+        untold.push(scrub(2, &[1, 3]), 0);
+        untold.push(scrub(3, &[2, 3]), 0);
+        untold.forget(SegmentId::new(3));
+        assert_eq!(segments(&untold), [1, 2]);
+        untold.forget_disk(DiskId::new([2; 16]));
+        assert_eq!(segments(&untold), [2]);
+    }
+
+    #[test]
+    fn records_are_due_when_there_are_many_or_the_first_has_waited() {
+        let mut untold = Untold::default();
+        assert!(!untold.is_due(u64::MAX));
+        untold.push(scrub(1, &[1]), 7);
+        untold.push(scrub(2, &[1]), 9);
+        assert!(!untold.is_due(7 + SCRUB_TOLD_MS - 1));
+        assert!(untold.is_due(7 + SCRUB_TOLD_MS));
+        for segment in 3.. {
+            if segments(&untold).len() >= SCRUB_TOLD_COUNT {
+                break;
+            }
+            assert!(!untold.is_due(9));
+            untold.push(scrub(segment, &[1]), 9);
+        }
+        assert!(untold.is_due(9));
+    }
+}
