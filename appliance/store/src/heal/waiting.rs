@@ -70,7 +70,9 @@ impl Waiting {
 
     /// What was taken and could not be read to its end is the first again.
     pub(super) fn put_back(&mut self, unread: bool, segment: SegmentId) {
-        self.kind(unread).push_front(segment);
+        let kind = self.kind(unread);
+        kind.retain(|one| *one != segment);
+        kind.push_front(segment);
     }
 
     fn kind(&mut self, unread: bool) -> &mut VecDeque<SegmentId> {
@@ -123,8 +125,13 @@ mod tests {
         waiting.look(due.into_iter(), ms(9));
         let mut take = || waiting.take(true, |_| true, |_| true);
         let first = take().unwrap();
+        // As one may be that readers suspect, and that waits as well.
         waiting.put_back(true, first);
-        assert_eq!(waiting.take(true, |_| true, |_| true), Some(first));
+        waiting.put_back(true, first);
+        let mut take = || waiting.take(true, |_| true, |_| true);
+        assert_eq!(take(), Some(first));
+        assert_eq!(take(), Some(SegmentId::new(2)));
+        assert_eq!(take(), None);
     }
 
     #[test]
