@@ -117,8 +117,10 @@ pub const KEY_STATE_CUT_BYTES_MAX: u64 = 12 << 20;
 pub const SCAN_ROW_COUNT: usize = 1_000;
 /// Zeros kept written ahead of the journal's head on disks that are files, bytes.
 pub const AHEAD_BYTES: u64 = 8 << 20;
-/// Bytes of one write of zeros.
-pub const AHEAD_PIECE_BYTES_MAX: usize = 1 << 20;
+/// Bytes of one write of these zeros, which the frames behind it wait for.
+pub const AHEAD_PIECE_BYTES_MAX: usize = 256 << 10;
+/// Bytes of one write of zeros where something is wiped.
+pub const WIPE_PIECE_BYTES_MAX: usize = 1 << 20;
 /// Fewest segments' worth of each disk that data must leave free.
 pub const RESERVE_SEGMENT_COUNT_MIN: u32 = 3;
 /// Fewest places of each disk, each for a whole segment, that data must leave free.

@@ -13,7 +13,7 @@ use super::io::Purpose;
 use super::{DiskSlot, Engine, StopState};
 use crate::draft::Draft;
 use crate::limits::{
-    AHEAD_PIECE_BYTES_MAX, RECLAIM_LOOK_MS, RELEASE_AGAIN_MS, WIPE_SEGMENT_COUNT_MAX,
+    RECLAIM_LOOK_MS, RELEASE_AGAIN_MS, WIPE_PIECE_BYTES_MAX, WIPE_SEGMENT_COUNT_MAX,
 };
 use crate::pool::MemberState;
 use crate::recovery::Idle;
@@ -207,7 +207,7 @@ impl Engine {
         let op = match wipe.ranges.front_mut() {
             Some((from, to)) if wipe.by_writing => {
                 let left = usize::try_from(*to - *from).unwrap_or(usize::MAX);
-                let zeros = BufferMut::zeroed(left.min(AHEAD_PIECE_BYTES_MAX)).freeze();
+                let zeros = BufferMut::zeroed(left.min(WIPE_PIECE_BYTES_MAX)).freeze();
                 let offset = *from;
                 *from += zeros.len() as u64;
                 Op::Write {
