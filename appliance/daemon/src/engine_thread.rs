@@ -26,7 +26,7 @@ use stele_format::units::{DiskId, LogIndex, UnixMillis};
 use stele_store::engine::{
     Action, Attachment, DiskRefusal, DiskSlot, DrainRefusal, Engine, Event, LabelAge, Now, Offer,
 };
-use stele_store::index::{IndexReply, IndexRequest};
+use stele_store::index::IndexRequest;
 use stele_store::job::{Job, JobDone};
 use stele_store::policy::wiping::{FoundDisk, NotWiped};
 use stele_store::policy::{self, Rights};
@@ -46,7 +46,7 @@ use crate::limits::{
 };
 use crate::opener::Opener;
 use crate::watch::Watch;
-use crate::workers::Crew;
+use crate::workers::{Crew, IndexCrew};
 
 /// What the process itself asks of the engine thread.
 pub enum Local {
@@ -208,7 +208,7 @@ pub struct EngineThread {
     /// locked, until that has ended.
     hung: BTreeMap<u16, Box<dyn Disk>>,
     workers: Crew<Job, JobDone>,
-    index: Crew<IndexRequest, IndexReply>,
+    index: IndexCrew,
     inbox: Inbox,
     bell: Bell,
     clock: SystemClock,
@@ -240,7 +240,7 @@ impl EngineThread {
         engine: Engine,
         disks: Vec<Option<Box<dyn Disk>>>,
         workers: Crew<Job, JobDone>,
-        index: Crew<IndexRequest, IndexReply>,
+        index: IndexCrew,
         inbox: Inbox,
         (bell, opener, watch): (Bell, Opener, Watch),
     ) -> EngineThread {

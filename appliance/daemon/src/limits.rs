@@ -47,7 +47,7 @@ pub const LOCAL_QUEUE_COUNT_MAX: usize = 16;
 pub const JOB_QUEUE_COUNT_MAX: usize = 64;
 /// Finished jobs that wait for the engine thread; a worker with more to deliver waits.
 pub const JOB_RESULT_COUNT_MAX: usize = 64;
-/// Questions that wait for the index thread, and its answers that wait for the engine thread.
+/// Questions that wait for each thread of the index, and its answers that wait for the engine thread.
 pub const INDEX_QUEUE_COUNT_MAX: usize = 64;
 /// Fewest worker threads, also on a machine with one core.
 pub const WORKER_COUNT_MIN: usize = 2;

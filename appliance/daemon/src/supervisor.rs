@@ -32,7 +32,7 @@ use crate::limits::{
 use crate::opener::{How, Opener};
 use crate::vault::disks::Slot;
 use crate::watch::{Deaths, Watch};
-use crate::workers::{start_index, start_workers};
+use crate::workers::{IndexCrew, start_workers};
 
 /// A running engine.
 pub struct Machine {
@@ -80,7 +80,7 @@ impl Machine {
         let (question_sender, questions) = mpsc::channel(QUESTION_QUEUE_COUNT_MAX);
         let (local_sender, local) = mpsc::channel(LOCAL_QUEUE_COUNT_MAX);
         let workers = start_workers(bell, &watch)?;
-        let index = start_index(index, bell, &watch)?;
+        let index = IndexCrew::start(index, bell, &watch)?;
         let inbox = Inbox { questions, local };
         let body = EngineThread::new(
             engine,

@@ -1,4 +1,4 @@
-//! The threads beside the engine: workers for sealing and hashing, and the one that owns the index.
+//! The threads beside the engine: workers for sealing and hashing, and those of the index.
 //!
 //! The engine thread never waits for them: what does not fit into a queue stays in its own backlog.
 //! They may wait for the engine thread, which always empties their answers before it sleeps.
@@ -10,7 +10,7 @@ use std::thread::JoinHandle;
 use std::time::Instant;
 
 use stele_device::linger::{is_long, linger};
-use stele_store::index::{IndexReply, IndexRequest, IndexStore};
+use stele_store::index::{IndexReply, IndexRequest, IndexStore, Query};
 use stele_store::job::{Job, JobDone};
 use stele_store::keys::chunk::{AwsLc, BulkAead};
 
@@ -186,20 +186,61 @@ pub fn start_workers(bell: &Bell, watch: &Watch) -> Outcome<Crew<Job, JobDone>> 
     Ok(crew)
 }
 
-/// The index thread: one, because its questions are answered in order.
-///
-/// # Errors
-/// When the thread cannot be started.
-pub fn start_index(
-    mut index: IndexStore,
-    bell: &Bell,
-    watch: &Watch,
-) -> Outcome<Crew<IndexRequest, IndexReply>> {
-    let (mut crew, bench) = Crew::new(INDEX_QUEUE_COUNT_MAX, INDEX_QUEUE_COUNT_MAX);
-    let bell = bell.clone();
-    let run = move || bench.work(&bell, |request| index.execute(request));
-    crew.start("index", watch, run)?;
-    Ok(crew)
+/// The threads of the index: one that reads, one that does everything else. Each answers in order; what is read
+/// does not wait for a commit.
+pub struct IndexCrew {
+    readers: Crew<Query, IndexReply>,
+    owner: Crew<IndexRequest, IndexReply>,
+}
+
+impl IndexCrew {
+    /// Starts both.
+    ///
+    /// # Errors
+    /// When a thread cannot be started.
+    pub fn start(mut index: IndexStore, bell: &Bell, watch: &Watch) -> Outcome<Self> {
+        let (mut readers, bench) = Crew::new(INDEX_QUEUE_COUNT_MAX, INDEX_QUEUE_COUNT_MAX);
+        let (reader, rings) = (index.reader(), bell.clone());
+        let run = move || bench.work(&rings, |query| reader.answer(query));
+        readers.start("index-reader", watch, run)?;
+        let (mut owner, bench) = Crew::new(INDEX_QUEUE_COUNT_MAX, INDEX_QUEUE_COUNT_MAX);
+        let rings = bell.clone();
+        let run = move || bench.work(&rings, |request| index.execute(request));
+        owner.start("index", watch, run)?;
+        Ok(Self { readers, owner })
+    }
+
+    /// Crews without threads, that are never asked.
+    pub fn ended() -> Self {
+        Self {
+            readers: Crew::ended(),
+            owner: Crew::ended(),
+        }
+    }
+
+    /// Asks. Never waits.
+    pub fn ask(&mut self, request: IndexRequest) {
+        match request {
+            IndexRequest::Query(query) => self.readers.ask(query),
+            request => self.owner.ask(request),
+        }
+    }
+
+    /// The next answer, if there is one now.
+    pub fn reply(&mut self) -> Option<IndexReply> {
+        self.readers.reply().or_else(|| self.owner.reply())
+    }
+
+    /// Whether nothing asked is unanswered.
+    pub fn is_idle(&self) -> bool {
+        self.readers.is_idle() && self.owner.is_idle()
+    }
+
+    /// Lets both finish what they have and waits for their end; the owner goes last, and with it the file.
+    pub fn stop(self) {
+        self.readers.stop();
+        self.owner.stop();
+    }
 }
 
 #[cfg(test)]

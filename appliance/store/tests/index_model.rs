@@ -26,7 +26,8 @@ use stele_store::index::list::{ListWish, ObjectLister, PartLister, UploadLister,
 use stele_store::index::rows::{Leaves, PartRow, Released, UploadRow, VersionRow};
 use stele_store::index::{
     ApplyError, Bundle, DirectRows, Fact, IndexOptions, IndexReply, IndexRequest, IndexStore,
-    LiveRows, Memtable, MergedScan, QueryId, RowsError, Scan, SnapshotMeta, Table, Verified, apply,
+    LiveRows, Memtable, MergedScan, Query, QueryId, RowsError, Scan, SnapshotMeta, Table, Verified,
+    apply,
 };
 use stele_store::policy::{Mode, Retention};
 
@@ -338,11 +339,11 @@ impl Subject {
         let (mut gets, mut scans) = first_reads(fact);
         for _ in 0..100 {
             let (more_gets, more_scans) = (gets.clone(), scans.clone());
-            let query = IndexRequest::Query {
+            let query = IndexRequest::Query(Query {
                 id: QueryId(1),
                 gets: more_gets,
                 scans: more_scans,
-            };
+            });
             let IndexReply::Answer { bundle, .. } = self.store.execute(query) else {
                 panic!("the query failed");
             };
@@ -374,7 +375,7 @@ impl Subject {
         };
         let reply = self.store.execute(IndexRequest::Commit { rows, meta });
         assert!(matches!(reply, IndexReply::Committed { .. }), "{reply:?}");
-        self.memtable.drop_frozen();
+        drop(self.memtable.drop_frozen());
         assert_eq!(&self.store.verify().unwrap(), self.store.triple());
         // Further rows are read again between the commits.
         let read = self.store.verify_on(5).unwrap();

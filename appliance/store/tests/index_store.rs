@@ -7,8 +7,8 @@ use stele_device::sim::disk::SimDiskHandle;
 use stele_format::units::{ByteOffset, LogIndex, SegmentId};
 use stele_store::index::limits::{EXTRA_PIECE_BYTES, INDEX_AREA_BYTES_MIN};
 use stele_store::index::{
-    IndexError, IndexOptions, IndexReply, IndexRequest, IndexStore, LiveRows, Memtable, QueryId,
-    Rows, RowsError, Scan, SnapshotMeta, Table, Why,
+    IndexError, IndexOptions, IndexReply, IndexRequest, IndexStore, LiveRows, Memtable, Query,
+    QueryId, Rows, RowsError, Scan, SnapshotMeta, Table, Why,
 };
 
 const KEY: [u8; 64] = [0x11; 64];
@@ -135,7 +135,7 @@ fn a_full_area_refuses_the_commit_keeps_the_last_one_and_takes_smaller_ones() {
             ..SnapshotMeta::default()
         };
         match commit(&mut store, &mut memtable, meta) {
-            IndexReply::Committed { .. } => memtable.drop_frozen(),
+            IndexReply::Committed { .. } => drop(memtable.drop_frozen()),
             IndexReply::Failed {
                 query: None,
                 error: IndexError::Full,
@@ -205,13 +205,15 @@ fn a_bundle_is_stale_once_the_rows_it_lacks_left_memory() {
     let disk = SimDiskHandle::new(BYTES, 1);
     let mut store = IndexStore::create(areas(&disk, BYTES), &KEY, OPTIONS).unwrap();
     let mut memtable = Memtable::new();
-    let query = || IndexRequest::Query {
-        id: QueryId(4),
-        gets: vec![
-            (Table::Names, b"k".to_vec()),
-            (Table::Names, b"other".to_vec()),
-        ],
-        scans: vec![Scan::prefix(Table::Names, b"k".to_vec(), 5)],
+    let query = || {
+        IndexRequest::Query(Query {
+            id: QueryId(4),
+            gets: vec![
+                (Table::Names, b"k".to_vec()),
+                (Table::Names, b"other".to_vec()),
+            ],
+            scans: vec![Scan::prefix(Table::Names, b"k".to_vec(), 5)],
+        })
     };
     let IndexReply::Answer {
         id: QueryId(4),
@@ -238,7 +240,7 @@ fn a_bundle_is_stale_once_the_rows_it_lacks_left_memory() {
         matches!(unknown, RowsError::NotFetched(Table::Names, _)),
         "{unknown}"
     );
-    memtable.drop_frozen();
+    drop(memtable.drop_frozen());
     let rows = LiveRows::new(&mut memtable, &bundle);
     assert!(matches!(
         rows.get(Table::Names, b"k").unwrap_err(),

@@ -6,7 +6,7 @@ mod support;
 
 use stele_format::units::VersionId;
 use stele_store::index::Scan;
-use stele_store::index::message::IndexRequest;
+use stele_store::index::message::{IndexRequest, Query};
 use stele_store::policy::{BucketKind, CurrentExpiry, FilterForm, LifecycleRule};
 use stele_store::request::{
     Answer, Command, Expiring, ListWish, ListedObject, ListedUpload, ListedVersion, LockWish,
@@ -281,7 +281,7 @@ fn counted(vault: &mut Running, command: Command) -> (Answer, usize, usize) {
         && !asked.is_empty()
     {
         for request in &asked {
-            if let IndexRequest::Query { scans: more, .. } = request {
+            if let IndexRequest::Query(Query { scans: more, .. }) = request {
                 let (known, new): (Vec<Scan>, Vec<Scan>) =
                     more.iter().cloned().partition(|scan| scans.contains(scan));
                 again += known.len();

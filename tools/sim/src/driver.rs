@@ -1,9 +1,11 @@
 //! One engine over simulated disks, one event at a time.
 //!
 //! Everything the engine wants done waits here until the seed picks it: operations on each disk,
-//! jobs and index requests each first in first out. No threads, no clock but the simulated one.
+//! jobs first in first out, the index as its two threads answer. No threads, no clock but the simulated one.
 //! When the power is cut, the machine is dead from that moment: what its disks had completed may
 //! still have been told and answered just before, nothing after.
+
+mod index;
 
 use std::collections::VecDeque;
 
@@ -17,7 +19,7 @@ use stele_format::units::{ByteCount, UnixMillis};
 use stele_store::engine::{
     Action, Attachment, DiskRefusal, DiskSlot, DrainRefusal, Engine, Event, LabelAge, Now,
 };
-use stele_store::index::{IndexReply, IndexRequest, IndexStore};
+use stele_store::index::{IndexReply, IndexRequest};
 use stele_store::job::{Job, JobDone};
 use stele_store::keys::chunk::AwsLc;
 use stele_store::policy::{Asker, Rights};
@@ -29,6 +31,8 @@ use crate::error::{Halt, Run, Violation};
 use crate::limits::{LEAP_MS_MAX, SLOW_TURNS, STUCK_MS, STUCK_TURN_COUNT};
 use crate::plant::Plant;
 use crate::plug::{Plugged, Pulse};
+
+use index::Index;
 
 /// How often the engine receives another event before it goes on.
 const MORE_EVENTS_PERMILLE: u64 = 250;
@@ -49,7 +53,7 @@ enum Source {
 /// A running process: engine, index and what they wait for.
 pub struct Machine {
     engine: Engine,
-    index: IndexStore,
+    index: Index,
     disks: Vec<Option<Box<dyn Disk>>>,
     power: Power,
     pulse: Pulse,
@@ -59,7 +63,6 @@ pub struct Machine {
     hung: Vec<usize>,
     clock: SimClock,
     jobs: VecDeque<Job>,
-    index_requests: VecDeque<IndexRequest>,
     refused: VecDeque<(DiskSlot, OpId)>,
     replies: VecDeque<Reply>,
     open: std::collections::BTreeSet<RequestId>,
@@ -90,7 +93,7 @@ impl Machine {
         let quiet_since_ms = clock.monotonic_ms();
         Self {
             engine: opened.engine,
-            index: opened.index,
+            index: Index::new(opened.index),
             disks: opened.disks,
             power,
             pulse,
@@ -98,7 +101,6 @@ impl Machine {
             hung: Vec::new(),
             clock,
             jobs: VecDeque::new(),
-            index_requests: VecDeque::new(),
             refused: VecDeque::new(),
             replies: VecDeque::new(),
             open: std::collections::BTreeSet::new(),
@@ -186,7 +188,7 @@ impl Machine {
         let busy = disks.any(|disk| disk.in_flight() > 0)
             || !self.open.is_empty()
             || !self.jobs.is_empty()
-            || !self.index_requests.is_empty()
+            || !self.index.is_idle()
             || !self.refused.is_empty();
         if busy {
             return false;
@@ -286,7 +288,7 @@ impl Machine {
 
     /// Lets the index be mirrored on one more area.
     pub fn add_mirror(&mut self, area: Box<dyn Area>) {
-        self.index_requests.push_back(IndexRequest::Mirror(area));
+        self.index.ask(IndexRequest::Mirror(area));
     }
 
     fn choose(&self, context: &mut Context) -> Source {
@@ -304,7 +306,7 @@ impl Machine {
         if !self.jobs.is_empty() {
             sources.push(Source::Job);
         }
-        if !self.index_requests.is_empty() {
+        if !self.index.is_idle() {
             sources.push(Source::Index);
         }
         if sources.is_empty() || context.rng.permille(60) {
@@ -319,7 +321,7 @@ impl Machine {
         let answers = |slot: usize, disk: &Option<Box<dyn Disk>>| {
             !self.hung.contains(&slot) && disk.as_ref().is_some_and(|disk| disk.in_flight() > 0)
         };
-        let idle = self.jobs.is_empty() && self.index_requests.is_empty();
+        let idle = self.jobs.is_empty() && self.index.is_idle();
         !self.hung.is_empty() && idle && !disks.any(|(slot, disk)| answers(slot, disk))
     }
 
@@ -378,13 +380,10 @@ impl Machine {
     }
 
     fn take_index(&mut self, context: &mut Context) -> Run<()> {
-        let Some(request) = self.index_requests.pop_front() else {
+        let told = self.index.step(&mut context.rng);
+        let Some(reply) = told.filter(|_| self.power.is_on()) else {
             return Ok(());
         };
-        let reply = self.index.execute(request);
-        if !self.power.is_on() {
-            return Ok(());
-        }
         if let IndexReply::Failed { query, error } = &reply {
             context.say(format_args!("index failed: {query:?} {error}"));
         }
@@ -420,7 +419,7 @@ impl Machine {
                     _ => self.refused.push_back((slot, id)),
                 },
                 Action::Job(job) => self.jobs.push_back(job),
-                Action::Index(request) => self.index_requests.push_back(request),
+                Action::Index(request) => self.index.ask(request),
             }
         }
         Ok(())

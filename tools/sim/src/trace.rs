@@ -7,7 +7,7 @@ use std::fmt;
 
 use stele_device::disk::{Done, Op};
 use stele_store::engine::{Action, Event};
-use stele_store::index::{IndexReply, IndexRequest};
+use stele_store::index::{IndexReply, IndexRequest, Query};
 use stele_store::job::{Job, JobDone};
 
 use crate::rng::mix;
@@ -175,7 +175,7 @@ impl Trace {
 
     fn index_request(&mut self, request: &IndexRequest) {
         match request {
-            IndexRequest::Query { id, gets, scans } => {
+            IndexRequest::Query(Query { id, gets, scans }) => {
                 self.numbers(b'Q', &[id.0, gets.len() as u64, scans.len() as u64]);
                 for (table, key) in gets {
                     self.note(format_args!("{table:?}"));
@@ -191,7 +191,7 @@ impl Trace {
                 self.note(format_args!("commit {rows:?} {meta:?}"));
                 self.bytes(&meta.extra);
             }
-            IndexRequest::Verify { .. } | IndexRequest::Mirror(_) => {
+            IndexRequest::Verify { .. } | IndexRequest::Mirror(_) | IndexRequest::Forget(_) => {
                 self.note(format_args!("{request:?}"))
             }
         }
@@ -207,6 +207,7 @@ impl Trace {
             }
             IndexReply::Verified(result) => self.note(format_args!("{result:?}")),
             IndexReply::Mirrored { usage } => self.note(format_args!("{usage:?}")),
+            IndexReply::Forgotten => self.note(format_args!("forgotten")),
             IndexReply::Failed { query, error } => {
                 self.note(format_args!("index {query:?} {error:?}"));
             }

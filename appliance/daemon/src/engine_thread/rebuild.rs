@@ -21,7 +21,7 @@ use crate::limits::{
     RELEASE_MS_MAX,
 };
 use crate::opener::How;
-use crate::workers::{Crew, start_index};
+use crate::workers::IndexCrew;
 
 /// How a rebuild ended.
 #[derive(Debug, PartialEq, Eq)]
@@ -52,7 +52,7 @@ impl EngineThread {
         let started = Instant::now();
         self.refuse_everybody();
         self.come_to_rest();
-        std::mem::replace(&mut self.index, Crew::ended()).stop();
+        std::mem::replace(&mut self.index, IndexCrew::ended()).stop();
         let progress = Progress::default();
         if why == StartedFor::IndexLost {
             if self.pause(waker, &progress) == Rebuilt::Ending {
@@ -111,7 +111,7 @@ impl EngineThread {
         }
         self.engine = opened.engine;
         self.disks = opened.disks;
-        self.index = start_index(opened.index, &self.bell, &self.watch)?;
+        self.index = IndexCrew::start(opened.index, &self.bell, &self.watch)?;
         Ok(())
     }
 

@@ -26,7 +26,7 @@ use stele_device::linux::keyfile::KeyFile;
 use stele_format::geometry::DiskGeometry;
 use stele_format::units::{ByteCount, UnitCount, UnixMillis};
 use stele_store::engine::{Action, Attachment, DiskSlot, Engine, Event, LabelAge, Now, World};
-use stele_store::index::{IndexReply, IndexRequest};
+use stele_store::index::{IndexReply, IndexRequest, Query};
 use stele_store::job::{Job, JobDone};
 use stele_store::keys::chunk::AwsLc;
 use stele_store::policy::{Asker, Rights};
@@ -265,6 +265,9 @@ pub struct Vault {
     pub report: OpenReport,
     disks: Vec<Option<Box<dyn Disk>>>,
     workers: Crew<Job, JobDone>,
+    /// Reads rows.
+    reader: Crew<Query, IndexReply>,
+    /// Everything else of the index.
     index: Crew<IndexRequest, IndexReply>,
     actions: Vec<Action>,
     replies: VecDeque<(RequestId, Result<Answer, Refusal>)>,
@@ -283,12 +286,14 @@ impl Vault {
         let cores = std::thread::available_parallelism().map_or(2, usize::from);
         let work = |_| |job: Job| job.run(&AwsLc);
         let mut index = opened.index;
+        let reader = index.reader();
         Vault {
             engine: opened.engine,
             slabs,
             report: opened.report,
             disks: opened.disks,
             workers: Crew::start((0..cores.max(2)).map(work).collect()),
+            reader: Crew::start(vec![move |query| reader.answer(query)]),
             index: Crew::start(vec![move |request| index.execute(request)]),
             actions: Vec::new(),
             replies: VecDeque::new(),
@@ -354,7 +359,12 @@ impl Vault {
             worked = true;
             self.receive(Event::Job(done));
         }
-        while let Ok(reply) = self.index.replies.try_recv() {
+        while let Ok(reply) = self
+            .reader
+            .replies
+            .try_recv()
+            .or_else(|_| self.index.replies.try_recv())
+        {
             worked = true;
             self.receive(Event::Index(reply));
         }
@@ -402,6 +412,7 @@ impl Vault {
                     }
                 }
                 Action::Job(job) => self.workers.ask(job),
+                Action::Index(IndexRequest::Query(query)) => self.reader.ask(query),
                 Action::Index(request) => self.index.ask(request),
                 Action::Reply { id, result } => self.replies.push_back((id, result)),
             }

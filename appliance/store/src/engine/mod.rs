@@ -1,7 +1,7 @@
 //! The engine: one state machine, fed with events, answering with actions.
 //!
 //! No threads, no clock, no I/O of its own. Whoever drives it executes the actions on disks, workers
-//! and the index thread, and feeds the completions back; the simulator does so from a seed.
+//! and the threads of the index, and feeds the completions back; the simulator does so from a seed.
 //!
 //! Order of a write: decide -> record -> frame -> durable on the quorum -> `index.apply` -> answer.
 //! Invariants: an answer to a mutation is given only after its record and all earlier ones are durable

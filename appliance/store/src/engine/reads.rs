@@ -13,7 +13,7 @@ use super::damage::{Lost, Told};
 use super::{DiskSlot, Engine, JobFor, QueryFor};
 use crate::heal::frames::Judgement;
 use crate::index::rows::{ChunkRow, RecordLocation, Table, TableRow};
-use crate::index::{Bundle, IndexRequest, QueryId, keys};
+use crate::index::{Bundle, IndexRequest, Query, QueryId, keys};
 use crate::job::Job;
 use crate::keys::chunk::ChunkKey;
 use crate::limits::HEDGE_MS;
@@ -142,17 +142,20 @@ impl Engine {
         self.reads.insert(read, task);
         match known {
             Some(row) => self.chunk_row(read, row.as_deref()),
-            None => {
-                let id = QueryId(self.number());
-                self.queries.insert(id, QueryFor::Read(read));
-                let query = IndexRequest::Query {
-                    id,
-                    gets: vec![(Table::Chunks, key)],
-                    scans: Vec::new(),
-                };
-                self.io.action(super::Action::Index(query));
-            }
+            None => self.ask_for_chunk(read, key),
         }
+    }
+
+    fn ask_for_chunk(&mut self, read: u64, key: Vec<u8>) {
+        let id = QueryId(self.number());
+        self.queries.insert(id, QueryFor::Read(read));
+        let query = Query {
+            id,
+            gets: vec![(Table::Chunks, key)],
+            scans: Vec::new(),
+        };
+        self.io
+            .action(super::Action::Index(IndexRequest::Query(query)));
     }
 
     /// The index has answered where a chunk lies.
@@ -161,9 +164,12 @@ impl Engine {
             return;
         };
         let key = keys::chunk(&entry.digest);
-        let row = self
-            .memtable
-            .overlay_get(Table::Chunks, &key)
+        let known = self.memtable.overlay_get(Table::Chunks, &key);
+        // Read before a commit, and told after its rows left memory: what they said of it is missing.
+        if known.is_none() && !self.memtable.is_current(bundle) {
+            return self.ask_for_chunk(read, key);
+        }
+        let row = known
             .or_else(|| bundle.get(Table::Chunks, &key))
             .flatten()
             .map(<[u8]>::to_vec);

@@ -18,7 +18,7 @@ use super::view::{Gathered, Need, Stop, View, apply_live};
 use super::{Engine, QueryFor, StopState};
 use crate::draft::Origin;
 use crate::index::rows::RecordLocation;
-use crate::index::{Bundle, Fact, IndexReply, IndexRequest, IndexUsage, QueryId, Scan};
+use crate::index::{Bundle, Fact, IndexReply, IndexRequest, IndexUsage, Query, QueryId, Scan};
 use crate::limits::REQUEST_COUNT_MAX;
 use crate::policy::{Asker, Right};
 use crate::read::{Content, VerifiedRecord};
@@ -504,11 +504,12 @@ impl Engine {
         if ask {
             let query = QueryId(self.number());
             self.queries.insert(query, QueryFor::Request(id));
-            self.io.action(super::Action::Index(IndexRequest::Query {
-                id: query,
-                gets,
-                scans,
-            }));
+            self.io
+                .action(super::Action::Index(IndexRequest::Query(Query {
+                    id: query,
+                    gets,
+                    scans,
+                })));
         }
         for location in records {
             self.read_record(id, location);
@@ -560,6 +561,7 @@ impl Engine {
             }
             IndexReply::Verified(result) => self.rows_verified(result),
             IndexReply::Mirrored { usage } => self.index_usage = Some(usage),
+            IndexReply::Forgotten => {}
             IndexReply::Failed {
                 query: Some(query), ..
             } => {

@@ -57,7 +57,9 @@ impl Engine {
         if !self.committed || self.is_writing() {
             return;
         }
-        self.memtable.drop_frozen();
+        if let Some(rows) = self.memtable.drop_frozen() {
+            self.io.action(Action::Index(IndexRequest::Forget(rows)));
+        }
         self.committed = false;
         self.ready.extend(std::mem::take(&mut self.parked));
     }

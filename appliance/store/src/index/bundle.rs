@@ -1,6 +1,6 @@
 //! Questions to the index file and their answers.
 //!
-//! The file lives on its own thread, so the engine asks first ([`Scan`], gets), receives a
+//! The file lives on threads of its own, so the engine asks first ([`Scan`], gets), receives a
 //! [`Bundle`], and lays the memtable over it when it needs the rows. A bundle says which snapshot it
 //! was read from; under a memtable that has dropped rows since, it is stale and must be asked again.
 

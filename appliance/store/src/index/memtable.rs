@@ -1,6 +1,6 @@
 //! Rows changed since the last durable commit, and the two ways to see them over the file.
 //!
-//! `active` takes writes. A commit freezes it: the frozen rows go to the index thread and stay
+//! `active` takes writes. A commit freezes it: the frozen rows go to the thread that commits and stay
 //! visible here until the file says that it holds them. Only then [`Memtable::drop_frozen`] forgets
 //! them, and counts one generation: bundles read before are stale from then on.
 
@@ -157,11 +157,11 @@ impl Memtable {
         Some(frozen)
     }
 
-    /// Forgets the frozen rows: the file holds them now.
-    pub fn drop_frozen(&mut self) {
-        if self.frozen.take().is_some() {
-            self.generation += 1;
-        }
+    /// Forgets the frozen rows, since the file holds them now, and gives them to whoever has the time to free them.
+    pub fn drop_frozen(&mut self) -> Option<Arc<FrozenRows>> {
+        let frozen = self.frozen.take();
+        self.generation += u64::from(frozen.is_some());
+        frozen
     }
 
     /// Takes the frozen rows back after a commit that failed: they are active again, below what was

@@ -1,4 +1,4 @@
-//! Messages between the engine and the index thread.
+//! Messages between the engine and the threads of the index.
 
 use std::sync::Arc;
 
@@ -14,17 +14,27 @@ use crate::index::rows::Table;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct QueryId(pub u64);
 
-/// What the index thread is asked to do.
+/// A question for rows.
+pub struct Query {
+    /// Comes back with the answer.
+    pub id: QueryId,
+    /// Single keys.
+    pub gets: Vec<(Table, Vec<u8>)>,
+    /// Ranges.
+    pub scans: Vec<Scan>,
+}
+
+impl std::fmt::Debug for Query {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (gets, scans) = (self.gets.len(), self.scans.len());
+        write!(f, "Query({}, {gets} gets, {scans} scans)", self.id.0)
+    }
+}
+
+/// What the index is asked to do. Queries may be answered while something else is being done, from before it.
 pub enum IndexRequest {
     /// Read rows.
-    Query {
-        /// Comes back with the answer.
-        id: QueryId,
-        /// Single keys.
-        gets: Vec<(Table, Vec<u8>)>,
-        /// Ranges.
-        scans: Vec<Scan>,
-    },
+    Query(Query),
     /// Write rows durably: this is the snapshot.
     Commit {
         /// The rows.
@@ -39,28 +49,23 @@ pub enum IndexRequest {
     },
     /// Take this area in as a further mirror, in the place of one that is missing or failed.
     Mirror(Box<dyn Area>),
+    /// Free these rows, which takes longer than the engine has time.
+    Forget(Arc<FrozenRows>),
 }
 
 impl std::fmt::Debug for IndexRequest {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            IndexRequest::Query { id, gets, scans } => {
-                write!(
-                    f,
-                    "Query({}, {} gets, {} scans)",
-                    id.0,
-                    gets.len(),
-                    scans.len()
-                )
-            }
+            IndexRequest::Query(query) => write!(f, "{query:?}"),
             IndexRequest::Commit { rows, meta } => write!(f, "Commit({rows:?}, {meta:?})"),
             IndexRequest::Verify { rows_max } => write!(f, "Verify({rows_max} rows)"),
             IndexRequest::Mirror(area) => write!(f, "Mirror({} bytes)", area.len()),
+            IndexRequest::Forget(rows) => write!(f, "Forget({rows:?})"),
         }
     }
 }
 
-/// What it answers, in the order asked.
+/// What it answers: queries in the order asked, and everything else in the order asked.
 #[derive(Debug)]
 pub enum IndexReply {
     /// The rows asked for.
@@ -85,6 +90,8 @@ pub enum IndexReply {
         /// Room and mirrors.
         usage: IndexUsage,
     },
+    /// The rows are freed, unless somebody else has them too.
+    Forgotten,
     /// It could not be done.
     Failed {
         /// The query, or none for a commit.

@@ -6,19 +6,19 @@
 //!   and never walks the file; letting go of redb writes nothing, so every start looks the same;
 //! - an error of redb, or a panic inside it, means [`IndexError::Damaged`]: rebuild from the journal.
 //!
-//! Runs on its own thread in the daemon and inline in the simulator.
+//! Runs on its own thread in the daemon, beside a thread that reads, and inline in the simulator.
 
+mod reader;
 mod walk;
 
-use std::ops::Bound;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use redb::{Builder, Database, ReadOnlyTable, ReadableDatabase, ReadableTable, TableDefinition};
+use redb::{Builder, Database, ReadableDatabase, ReadableTable, TableDefinition};
 use stele_device::area::Area;
 
 use crate::index::backend::Backend;
-use crate::index::bundle::{Bundle, Scan, Scanned};
+use crate::index::bundle::{Scan, Scanned};
 use crate::index::codec::Malformed;
 use crate::index::crypt::INDEX_KEY_BYTES;
 use crate::index::limits::{EXTRA_BYTES_MAX, EXTRA_PIECE_BYTES, RESYNC_BYTES_MAX};
@@ -28,6 +28,8 @@ use crate::index::meta::{Multiset, SnapshotMeta, Triple};
 use crate::index::pages::{Found, Pages};
 use crate::index::rows::Table;
 
+pub use reader::IndexReader;
+use reader::{Seen, Shared, View};
 use walk::Walk;
 
 type Bytes = &'static [u8];
@@ -124,10 +126,8 @@ fn guarded<T>(act: impl FnOnce() -> Result<T, Failure>) -> Result<T, IndexError>
     }
 }
 
-/// An open file and a view of its last commit.
+/// An open file.
 struct File {
-    // Before the database, so that it is dropped first.
-    tables: Vec<ReadOnlyTable<Bytes, Bytes>>,
     database: Database,
 }
 
@@ -139,59 +139,7 @@ impl File {
             // rebuild and would trust more.
             .set_repair_callback(redb::RepairSession::abort)
             .create_with_backend(Backend::new(Arc::clone(pages)))?;
-        Ok(Self {
-            tables: Vec::new(),
-            database,
-        })
-    }
-
-    /// Looks at the last commit from now on.
-    fn refresh(&mut self) -> Result<(), Failure> {
-        self.tables.clear();
-        let view = self.database.begin_read()?;
-        for table in Table::ALL {
-            self.tables.push(view.open_table(definition(table))?);
-        }
-        Ok(())
-    }
-
-    fn table(&self, table: Table) -> Result<&ReadOnlyTable<Bytes, Bytes>, Failure> {
-        self.tables.get(table.position()).ok_or(Failure)
-    }
-
-    fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, Failure> {
-        Ok(self
-            .table(table)?
-            .get(key)?
-            .map(|value| value.value().to_vec()))
-    }
-
-    fn scan(&self, scan: &Scan) -> Result<Scanned, Failure> {
-        if scan.is_empty() {
-            return Ok(Scanned {
-                rows: Vec::new(),
-                exhausted: true,
-            });
-        }
-        let end = scan
-            .end
-            .as_deref()
-            .map_or(Bound::Unbounded, Bound::Excluded);
-        let bounds = (Bound::Included(scan.from.as_slice()), end);
-        let mut range = self.table(scan.table)?.range::<&[u8]>(bounds)?;
-        let mut rows = Vec::new();
-        while rows.len() < scan.limit {
-            let Some(row) = range.next() else {
-                return Ok(Scanned {
-                    rows,
-                    exhausted: true,
-                });
-            };
-            let (key, value) = row?;
-            rows.push((key.value().to_vec(), value.value().to_vec()));
-        }
-        let exhausted = range.next().transpose()?.is_none();
-        Ok(Scanned { rows, exhausted })
+        Ok(Self { database })
     }
 
     fn read_triple(&self) -> Result<Triple, Failure> {
@@ -209,14 +157,12 @@ impl File {
 
     /// Writes rows and triple in one durable transaction.
     fn commit(
-        &mut self,
+        &self,
         rows: &FrozenRows,
         meta: &SnapshotMeta,
         set: Multiset,
         mut walk: Option<&mut Walk>,
     ) -> Result<Triple, Failure> {
-        // A view keeps old pages from being used again.
-        self.tables.clear();
         let mut set = set;
         let mut transaction = self.database.begin_write()?;
         transaction.set_quick_repair(true);
@@ -242,7 +188,6 @@ impl File {
         };
         write_triple(&transaction, &triple)?;
         transaction.commit()?;
-        self.refresh()?;
         Ok(triple)
     }
 }
@@ -267,6 +212,8 @@ fn write_triple(transaction: &redb::WriteTransaction, triple: &Triple) -> Result
 /// The index file.
 pub struct IndexStore {
     file: Option<File>,
+    /// The rows as the last commit left them; gone before the file is.
+    shared: Shared,
     pages: Arc<Pages>,
     options: IndexOptions,
     triple: Triple,
@@ -286,7 +233,9 @@ impl std::fmt::Debug for IndexStore {
 
 impl Drop for IndexStore {
     fn drop(&mut self) {
-        self.let_go();
+        self.heed_readers();
+        let shared = self.shared.clone();
+        self.let_go(&mut shared.write());
     }
 }
 
@@ -332,13 +281,16 @@ impl IndexStore {
         let triple = Triple::default();
         let mut store = Self {
             file: None,
+            shared: Shared::default(),
             pages,
             options,
             triple,
             generation: 0,
             walk: None,
         };
-        match store.reopen_file() {
+        let shared = store.shared.clone();
+        let reopened = store.reopen_file(&mut shared.write());
+        match reopened {
             Ok(()) => Ok(Opened {
                 triple: store.triple.clone(),
                 store,
@@ -367,24 +319,33 @@ impl IndexStore {
         let triple = Triple::default();
         let mut store = Self {
             file: None,
+            shared: Shared::default(),
             pages,
             options,
             triple,
             generation: 0,
             walk: None,
         };
-        let result = guarded(|| {
-            let mut file = File::open(&store.pages, options.cache_bytes)?;
+        let shared = store.shared.clone();
+        match store.make_file(&mut shared.write()) {
+            Ok(()) => Ok(store),
+            Err(_) if store.pages.was_full() => Err(IndexError::Full),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// An empty file, and a view of it.
+    fn make_file(&mut self, seen: &mut Seen) -> Result<(), IndexError> {
+        let (file, view) = guarded(|| {
+            let file = File::open(&self.pages, self.options.cache_bytes)?;
             let rows = FrozenRows::default();
             file.commit(&rows, &SnapshotMeta::default(), Multiset::default(), None)?;
-            Ok(file)
-        });
-        match result {
-            Ok(file) => store.file = Some(file),
-            Err(_) if store.pages.was_full() => return Err(IndexError::Full),
-            Err(error) => return Err(error),
-        }
-        Ok(store)
+            let view = View::of(&file.database, self.generation)?;
+            Ok((file, view))
+        })?;
+        self.file = Some(file);
+        seen.view = Some(view);
+        Ok(())
     }
 
     /// What the last commit states.
@@ -416,7 +377,7 @@ impl IndexStore {
     /// # Errors
     /// [`IndexError::Damaged`].
     pub fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, IndexError> {
-        guarded(|| self.file()?.get(table, key))
+        self.shared.look(|view| view.get(table, key))
     }
 
     /// Rows of a range.
@@ -424,22 +385,26 @@ impl IndexStore {
     /// # Errors
     /// [`IndexError::Damaged`].
     pub fn scan(&self, scan: &Scan) -> Result<Scanned, IndexError> {
-        guarded(|| self.file()?.scan(scan))
+        self.shared.look(|view| view.scan(scan))
+    }
+
+    /// Answers queries on another thread, also while a commit is being written.
+    #[must_use]
+    pub fn reader(&self) -> IndexReader {
+        IndexReader::new(self.shared.clone())
     }
 
     /// Does what is asked.
     pub fn execute(&mut self, request: IndexRequest) -> IndexReply {
+        self.heed_readers();
         match request {
-            IndexRequest::Query { id, gets, scans } => match self.query(gets, scans) {
-                Ok(bundle) => IndexReply::Answer { id, bundle },
-                Err(error) => {
+            IndexRequest::Query(query) => {
+                let reply = self.shared.answer(query);
+                if matches!(reply, IndexReply::Failed { .. }) {
                     self.give_up();
-                    IndexReply::Failed {
-                        query: Some(id),
-                        error,
-                    }
                 }
-            },
+                reply
+            }
             IndexRequest::Commit { rows, meta } => match self.commit(&rows, &meta) {
                 Ok(()) => IndexReply::Committed {
                     triple: Box::new(self.triple.clone()),
@@ -462,20 +427,11 @@ impl IndexStore {
                     usage: self.usage(),
                 }
             }
+            IndexRequest::Forget(rows) => {
+                drop(rows);
+                IndexReply::Forgotten
+            }
         }
-    }
-
-    fn query(&self, gets: Vec<(Table, Vec<u8>)>, scans: Vec<Scan>) -> Result<Bundle, IndexError> {
-        let mut bundle = Bundle::new(self.generation);
-        for (table, key) in gets {
-            let value = self.get(table, &key)?;
-            bundle.add_get(table, key, value);
-        }
-        for scan in scans {
-            let scanned = self.scan(&scan)?;
-            bundle.add_scan(scan, scanned);
-        }
-        Ok(bundle)
     }
 
     /// Writes rows durably, together with what they cover.
@@ -488,23 +444,53 @@ impl IndexStore {
             return Err(IndexError::Full);
         }
         self.take_mirrors_in();
-        let mut result = self.try_commit(rows, meta);
-        if result.is_err() && self.pages.was_full() {
-            // redb doubles its file; near the end of the area that is too much, so it is given the
-            // whole rest once.
-            if !self.extend_file()? {
-                return Err(IndexError::Full);
+        let shared = self.shared.clone();
+        // Readers go on meanwhile.
+        match self.try_commit(rows, meta) {
+            Ok((triple, view)) => {
+                shared.write().view = Some(view);
+                self.took(triple);
+                Ok(())
             }
-            result = self.try_commit(rows, meta);
-            if result.is_err() && self.pages.was_full() {
-                self.let_go();
-                self.reopen_file()?;
-                return Err(IndexError::Full);
+            Err(_) => self.commit_alone(&mut shared.write(), rows, meta),
+        }
+    }
+
+    /// Once more after a failure, if more room can be had, without readers: redb doubles its file, and near the
+    /// end of the area that is too much, so it is given the whole rest once; and a view keeps pages.
+    fn commit_alone(
+        &mut self,
+        seen: &mut Seen,
+        rows: &FrozenRows,
+        meta: &SnapshotMeta,
+    ) -> Result<(), IndexError> {
+        if !self.pages.was_full() {
+            self.let_go(seen);
+            return Err(IndexError::Damaged);
+        }
+        self.extend_file(seen)?;
+        seen.view = None;
+        match self.try_commit(rows, meta) {
+            Ok((triple, view)) => {
+                seen.view = Some(view);
+                self.took(triple);
+                Ok(())
+            }
+            Err(_) if self.pages.was_full() => {
+                self.let_go(seen);
+                self.reopen_file(seen)?;
+                Err(IndexError::Full)
+            }
+            Err(error) => {
+                self.let_go(seen);
+                Err(error)
             }
         }
-        self.triple = result.inspect_err(|_| self.let_go())?;
+    }
+
+    fn took(&mut self, triple: Triple) {
+        self.triple = triple;
         self.generation += 1;
-        Ok(())
     }
 
     /// Brings a mirror that missed writes up to date, if that is quick. Failing to is no reason not to
@@ -520,18 +506,26 @@ impl IndexStore {
         }
     }
 
-    fn try_commit(&mut self, rows: &FrozenRows, meta: &SnapshotMeta) -> Result<Triple, IndexError> {
+    fn try_commit(
+        &mut self,
+        rows: &FrozenRows,
+        meta: &SnapshotMeta,
+    ) -> Result<(Triple, View), IndexError> {
         let set = Multiset::of(&self.triple);
         let mut walk = self.walk.clone();
-        let file = self.file.as_mut().ok_or(IndexError::Damaged)?;
-        let triple = guarded(|| file.commit(rows, meta, set, walk.as_mut()))?;
+        let generation = self.generation + 1;
+        let file = self.file.as_ref().ok_or(IndexError::Damaged)?;
+        let done = guarded(|| {
+            let triple = file.commit(rows, meta, set, walk.as_mut())?;
+            Ok((triple, View::of(&file.database, generation)?))
+        })?;
         self.walk = walk;
-        Ok(triple)
+        Ok(done)
     }
 
-    /// Gives redb the rest of the area. Returns whether there was any.
-    fn extend_file(&mut self) -> Result<bool, IndexError> {
-        self.let_go();
+    /// Gives redb the rest of the area, and drops what a failed commit left in its memory.
+    fn extend_file(&mut self, seen: &mut Seen) -> Result<(), IndexError> {
+        self.let_go(seen);
         if !self.pages.reopen() {
             return Err(IndexError::Damaged);
         }
@@ -544,25 +538,25 @@ impl IndexStore {
                 .and_then(|()| self.pages.sync());
             grown.map_err(|_| IndexError::Damaged)?;
         }
-        self.reopen_file()?;
-        Ok(room)
+        self.reopen_file(seen)
     }
 
     /// Opens redb on what the last sync made durable.
-    fn reopen_file(&mut self) -> Result<(), IndexError> {
+    fn reopen_file(&mut self, seen: &mut Seen) -> Result<(), IndexError> {
         // What was read of the file before says nothing of it now.
         self.walk = None;
         if !self.pages.reopen() {
             return Err(IndexError::Damaged);
         }
-        let (file, triple) = guarded(|| {
-            let mut file = File::open(&self.pages, self.options.cache_bytes)?;
+        let (file, triple, view) = guarded(|| {
+            let file = File::open(&self.pages, self.options.cache_bytes)?;
             let triple = file.read_triple()?;
-            file.refresh()?;
-            Ok((file, triple))
+            let view = View::of(&file.database, self.generation)?;
+            Ok((file, triple, view))
         })?;
         self.file = Some(file);
         self.triple = triple;
+        seen.view = Some(view);
         Ok(())
     }
 
@@ -582,17 +576,20 @@ impl IndexStore {
         if self.file.is_none() {
             return;
         }
-        self.let_go();
+        let shared = self.shared.clone();
+        let mut seen = shared.write();
+        self.let_go(&mut seen);
         self.pages.begin();
-        let made = guarded(|| {
-            let mut file = File::open(&self.pages, self.options.cache_bytes)?;
-            let rows = FrozenRows::default();
-            file.commit(&rows, &SnapshotMeta::default(), Multiset::default(), None)?;
-            Ok(file)
-        });
         // Where even that fails the next start finds nothing it can open.
-        self.file = made.ok();
-        self.let_go();
+        let _ = self.make_file(&mut seen);
+        self.let_go(&mut seen);
+    }
+
+    /// Gives up what a reader found damaged.
+    fn heed_readers(&mut self) {
+        if self.shared.read().damaged {
+            self.give_up();
+        }
     }
 
     fn file(&self) -> Result<&File, Failure> {
@@ -600,10 +597,13 @@ impl IndexStore {
     }
 
     /// Drops redb without letting it write: what is durable is what counts.
-    fn let_go(&mut self) {
+    fn let_go(&mut self, seen: &mut Seen) {
         self.pages.close();
-        let file = self.file.take();
+        let (view, file) = (seen.view.take(), self.file.take());
         // A panic on the way out changes nothing about that.
-        let _ = catch_unwind(AssertUnwindSafe(|| drop(file)));
+        let _ = catch_unwind(AssertUnwindSafe(|| {
+            drop(view);
+            drop(file);
+        }));
     }
 }

@@ -302,7 +302,7 @@ impl Work<'_> {
         match self.index.commit(frozen, &meta) {
             Ok(()) => {
                 drop(rows);
-                self.memtable.drop_frozen();
+                drop(self.memtable.drop_frozen());
             }
             Err(_) => {
                 drop(rows);

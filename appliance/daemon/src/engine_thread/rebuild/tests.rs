@@ -20,6 +20,7 @@ use crate::vault::Directory;
 use crate::vault::create::{Options, create};
 use crate::vault::disks::open_kept;
 use crate::watch::Watch;
+use crate::workers::Crew;
 
 const SLOT: usize = 2;
 
@@ -85,7 +86,7 @@ fn hanging(directory: &Directory) -> (EngineThread, mpsc::Sender<Local>, Arc<Ato
         opened.engine,
         opened.disks,
         Crew::ended(),
-        Crew::ended(),
+        IndexCrew::ended(),
         inbox,
         (bell, opener, Watch::new().0),
     );

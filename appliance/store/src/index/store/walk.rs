@@ -10,7 +10,7 @@ use std::ops::Bound;
 
 use redb::ReadableDatabase;
 
-use super::{Failure, File, IndexStore, META, META_TRIPLE, guarded};
+use super::{Failure, File, IndexStore, META, META_TRIPLE, View};
 use crate::index::codec::Malformed;
 use crate::index::limits::VERIFY_BYTES;
 use crate::index::message::{IndexError, Verified};
@@ -55,7 +55,7 @@ impl Walk {
     }
 }
 
-impl File {
+impl View {
     /// Reads on, `rows_max` rows at most.
     fn walk_on(&self, walk: &mut Walk, rows_max: usize) -> Result<(), Failure> {
         let mut left = rows_max;
@@ -81,7 +81,9 @@ impl File {
         }
         Ok(())
     }
+}
 
+impl File {
     /// What the last commit states, as it stands in the file.
     fn stated(&self) -> Result<Multiset, Failure> {
         let view = self.database.begin_read()?;
@@ -98,14 +100,13 @@ impl IndexStore {
     /// # Errors
     /// [`IndexError::Damaged`].
     pub fn verify(&self) -> Result<Triple, IndexError> {
-        guarded(|| {
-            let file = self.file()?;
+        self.shared.look(|view| {
             let mut walk = Walk::default();
             while !walk.is_done() {
-                file.walk_on(&mut walk, usize::MAX)?;
+                view.walk_on(&mut walk, usize::MAX)?;
             }
             Ok(Triple {
-                meta: file.read_triple()?.meta,
+                meta: self.file()?.read_triple()?.meta,
                 rows: walk.set.rows,
                 multiset: walk.set.hash(),
                 row_bytes: walk.set.row_bytes,
@@ -120,10 +121,9 @@ impl IndexStore {
     /// [`IndexError::Damaged`].
     pub fn verify_on(&mut self, rows_max: usize) -> Result<Verified, IndexError> {
         let mut walk = self.walk.take().unwrap_or_default();
-        let stated = guarded(|| {
-            let file = self.file()?;
-            file.walk_on(&mut walk, rows_max)?;
-            walk.is_done().then(|| file.stated()).transpose()
+        let stated = self.shared.look(|view| {
+            view.walk_on(&mut walk, rows_max)?;
+            walk.is_done().then(|| self.file()?.stated()).transpose()
         })?;
         let Some(stated) = stated else {
             self.walk = Some(walk);

@@ -1,0 +1,216 @@
+//! The index read on one thread while another one commits.
+
+#![expect(clippy::unwrap_used, reason = "a test may stop on surprise")]
+
+mod support;
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use stele_device::area::Area;
+use stele_device::sim::disk::SimDiskHandle;
+use stele_store::engine::Event;
+use stele_store::index::{
+    Bundle, IndexError, IndexOptions, IndexReply, IndexRequest, IndexStore, Memtable, Query,
+    QueryId, SnapshotMeta, Table, keys,
+};
+use stele_store::request::{Answer, Command};
+use support::steps::open_get;
+use support::{Rig, Running, content, name};
+
+const KEY: [u8; 64] = [0x11; 64];
+const OPTIONS: IndexOptions = IndexOptions {
+    cache_bytes: 1 << 20,
+    start: 1,
+};
+const ROWS: u32 = 300;
+const COMMITS: u64 = 60;
+
+fn areas(disk: &SimDiskHandle, bytes: u64) -> Vec<Box<dyn Area>> {
+    vec![Box::new(disk.area(0, bytes).unwrap())]
+}
+
+/// Every row says which commit wrote it.
+fn commit(store: &mut IndexStore, memtable: &mut Memtable, number: u64) -> IndexReply {
+    for row in 0..ROWS {
+        let value = Some(number.to_be_bytes().to_vec());
+        memtable.set(Table::Names, row.to_be_bytes().to_vec(), value);
+    }
+    let rows = memtable.freeze().unwrap();
+    let meta = SnapshotMeta::default();
+    let reply = store.execute(IndexRequest::Commit { rows, meta });
+    drop(memtable.drop_frozen());
+    reply
+}
+
+fn query() -> Query {
+    let get = |row: u32| (Table::Names, row.to_be_bytes().to_vec());
+    Query {
+        id: QueryId(1),
+        gets: [0, ROWS / 2, ROWS - 1].map(get).to_vec(),
+        scans: Vec::new(),
+    }
+}
+
+/// The commits that the rows of an answer are of.
+fn written_by(bundle: &Bundle) -> Vec<u64> {
+    let rows = query().gets.into_iter().map(|(table, key)| {
+        let value = bundle.get(table, &key).unwrap().unwrap();
+        u64::from_be_bytes(value.try_into().unwrap())
+    });
+    rows.collect()
+}
+
+#[test]
+fn an_answer_beside_commits_is_of_one_of_them_and_says_which() {
+    const BYTES: u64 = 8 << 20;
+    let disk = SimDiskHandle::new(BYTES, 1);
+    let mut store = IndexStore::create(areas(&disk, BYTES), &KEY, OPTIONS).unwrap();
+    let mut memtable = Memtable::new();
+    assert!(matches!(
+        commit(&mut store, &mut memtable, 1),
+        IndexReply::Committed { .. }
+    ));
+    let reader = store.reader();
+    let over = AtomicBool::new(false);
+    std::thread::scope(|threads| {
+        let reading = threads.spawn(|| {
+            let mut seen = 1;
+            while !over.load(Ordering::SeqCst) {
+                let IndexReply::Answer { bundle, .. } = reader.answer(query()) else {
+                    panic!("the query failed");
+                };
+                let generation = bundle.generation();
+                assert!(generation >= seen, "{generation} after {seen}");
+                assert_eq!(written_by(&bundle), [generation; 3]);
+                seen = generation;
+            }
+        });
+        for number in 2..=COMMITS {
+            let reply = commit(&mut store, &mut memtable, number);
+            assert!(matches!(reply, IndexReply::Committed { .. }), "{reply:?}");
+        }
+        over.store(true, Ordering::SeqCst);
+        reading.join().unwrap();
+    });
+    assert_eq!(store.generation(), COMMITS);
+}
+
+#[test]
+fn a_full_area_does_not_end_the_reading() {
+    const BYTES: u64 = 1 << 20;
+    let disk = SimDiskHandle::new(BYTES, 1);
+    let mut store = IndexStore::create(areas(&disk, BYTES), &KEY, OPTIONS).unwrap();
+    let mut memtable = Memtable::new();
+    commit(&mut store, &mut memtable, 1);
+    let reader = store.reader();
+    for row in 0..20_000_u32 {
+        let key = [b"more", &row.to_be_bytes()[..]].concat();
+        memtable.set(Table::Objects, key, Some(vec![7; 100]));
+    }
+    let rows = memtable.freeze().unwrap();
+    let meta = SnapshotMeta::default();
+    let reply = store.execute(IndexRequest::Commit { rows, meta });
+    let full = IndexError::Full;
+    assert!(
+        matches!(reply, IndexReply::Failed { query: None, error } if error == full),
+        "{reply:?}"
+    );
+    let IndexReply::Answer { bundle, .. } = reader.answer(query()) else {
+        panic!("the query failed");
+    };
+    assert_eq!(written_by(&bundle), [1; 3]);
+}
+
+#[test]
+fn what_a_reader_finds_damaged_is_given_up_by_the_store() {
+    const BYTES: u64 = 8 << 20;
+    let disk = SimDiskHandle::new(BYTES, 1);
+    let mut store = IndexStore::create(areas(&disk, BYTES), &KEY, OPTIONS).unwrap();
+    commit(&mut store, &mut Memtable::new(), 1);
+    drop(store);
+    let image = disk.snapshot();
+    // Asked for something else, asked for rows, or only dropped.
+    for asked in [Some(true), Some(false), None] {
+        disk.restore(&image);
+        let mut store = IndexStore::open(areas(&disk, BYTES), &KEY, OPTIONS)
+            .unwrap()
+            .store;
+        let reader = store.reader();
+        // All but the headers.
+        disk.tamper(16 << 10, &[0x5A; 4 << 20]);
+        for _ in 0..2 {
+            let reply = reader.answer(query());
+            assert!(
+                matches!(reply, IndexReply::Failed { query: Some(QueryId(1)), error } if error == IndexError::Damaged),
+                "{reply:?}"
+            );
+        }
+        // The next start would see nothing of it.
+        disk.restore(&image);
+        let reply = asked.map(|verify| match verify {
+            true => store.execute(IndexRequest::Verify { rows_max: 10 }),
+            false => store.execute(IndexRequest::Query(query())),
+        });
+        let refused = |reply: &IndexReply| {
+            matches!(
+                reply,
+                IndexReply::Failed { .. } | IndexReply::Verified(Err(_))
+            )
+        };
+        assert!(reply.as_ref().is_none_or(refused), "{reply:?}");
+        drop((reader, store));
+        let stated = IndexStore::open(areas(&disk, BYTES), &KEY, OPTIONS)
+            .unwrap()
+            .triple;
+        assert_eq!(stated.rows, 0, "it is filled from the journal again");
+    }
+}
+
+fn chunk_query(vault: &mut Running) -> Query {
+    let mut asked = vault.asked_of_index();
+    assert_eq!(asked.len(), 1, "where the chunk lies");
+    match asked.remove(0) {
+        IndexRequest::Query(query) => query,
+        other => panic!("unexpected {other:?}"),
+    }
+}
+
+#[test]
+fn where_a_chunk_lies_is_asked_again_after_a_commit_that_the_answer_does_not_know() {
+    let mut rig = Rig::create(3);
+    rig.options.snapshot_rows = 1;
+    let mut vault = rig.start();
+    vault.bucket("b", false);
+    let bytes = content(1, 300_000);
+    vault.put(&name("b", "k"), &bytes);
+    support::steps::turns(&mut vault);
+    let Answer::Opened { stream, .. } = vault.ask(open_get()).unwrap() else {
+        panic!("not opened")
+    };
+    vault.index_busy = Some(Vec::new());
+    let next = vault.send(Command::NextData { stream });
+    let Query { id, gets, .. } = chunk_query(&mut vault);
+    let (table, key) = gets[0].clone();
+    assert_eq!(
+        (table, key[..].len()),
+        (Table::Chunks, keys::chunk(&[0; 32].into()).len())
+    );
+    // Of a time when nothing was known of it.
+    let mut bundle = Bundle::new(0);
+    bundle.add_get(table, key.clone(), None);
+    vault.index_busy = Some(Vec::new());
+    vault.event(Event::Index(IndexReply::Answer { id, bundle }));
+    assert!(!vault.replies.contains_key(&next), "it was not believed");
+    let again = chunk_query(&mut vault);
+    assert_eq!(again.gets, [(table, key)]);
+    vault.answer_index(vec![IndexRequest::Query(again)]);
+    vault.index_busy = None;
+    while !vault.replies.contains_key(&next) {
+        vault.turn();
+    }
+    let Answer::Data(piece) = vault.replies.remove(&next).unwrap().unwrap() else {
+        panic!("no data")
+    };
+    let got = &piece.buffer[piece.start..piece.start + piece.len];
+    assert!(got == &bytes[..got.len()]);
+}
