@@ -96,7 +96,7 @@ pub(crate) fn inspect(parts: &mut Parts, sent_path: &str) -> S3Result<Described>
     }
     check_headers(&parts.headers)?;
     check_query(&parts.method, &path, &query)?;
-    check_locks(parts, &path, &query)?;
+    check_write_headers(parts, &path, &query)?;
     refuse_forms(parts)?;
 
     let body = body_use(parts, &path, &query)?;
@@ -251,16 +251,21 @@ fn check_query(method: &Method, path: &S3Path, query: &[(String, String)]) -> S3
     Ok(())
 }
 
-/// A lock that is asked for where none is set would be taken for one that is.
-fn check_locks(parts: &Parts, path: &S3Path, query: &[(String, String)]) -> S3Result {
+/// A lock or a tag that is asked for where none is set would be taken for one that is.
+fn check_write_headers(parts: &Parts, path: &S3Path, query: &[(String, String)]) -> S3Result {
     if matches!(parts.method, Method::GET | Method::HEAD) {
         return Ok(());
     }
-    let read = known::lock_headers(&parts.method, path, query);
+    let copies = parts.headers.contains_key("x-amz-copy-source");
+    let read = known::write_headers((&parts.method, copies), path, query);
     for name in parts.headers.keys() {
         let rest = name.as_str().strip_prefix("x-amz-").unwrap_or_default();
-        if known::LOCK_HEADERS.contains(&rest) && !read.contains(&rest) {
-            return Err(Feature::LockElsewhere.error_about(name));
+        if known::WRITE_HEADERS.contains(&rest) && !read.contains(&rest) {
+            let feature = match rest.starts_with("tagging") {
+                true => Feature::TagsElsewhere,
+                false => Feature::LockElsewhere,
+            };
+            return Err(feature.error_about(name));
         }
     }
     Ok(())

@@ -156,6 +156,9 @@ features! {
     LockElsewhere: "`x-amz-object-lock-*` on a write other than PutObject, CopyObject and CreateMultipartUpload, `x-amz-bypass-governance-retention` on one other than PutObjectRetention, DeleteObject and DeleteObjects, `x-amz-bucket-object-lock-enabled` on one other than CreateBucket"
         => BAD_REQUEST "InvalidArgument",
         "this operation takes no such header, and nothing would come of it";
+    TagsElsewhere: "`x-amz-tagging` on a write other than PutObject, CopyObject and CreateMultipartUpload, `x-amz-tagging-directive` on one other than CopyObject"
+        => BAD_REQUEST "InvalidArgument",
+        "this operation stores no tags from a header";
     SecurityToken: "`x-amz-security-token`"
         => BAD_REQUEST "InvalidToken",
         "this vault issues no temporary credentials";

@@ -67,26 +67,36 @@ pub(super) const PRESIGNED: [&str; 6] = [
     "X-Amz-Signature",
 ];
 
-/// Headers of Object Lock that a write may have, without the prefix `x-amz-`.
-pub(super) const LOCK_HEADERS: [&str; 5] = [
+/// Headers of writes, without the prefix `x-amz-`, that would be overlooked where nothing reads them.
+pub(super) const WRITE_HEADERS: [&str; 7] = [
     OF_LOCKED_BUCKET,
     BYPASS,
-    OF_LOCKED_VERSION[0],
-    OF_LOCKED_VERSION[1],
-    OF_LOCKED_VERSION[2],
+    OF_COPY[0],
+    OF_COPY[1],
+    OF_COPY[2],
+    OF_COPY[3],
+    OF_COPY[4],
 ];
 
 const OF_LOCKED_BUCKET: &str = "bucket-object-lock-enabled";
 const BYPASS: &str = "bypass-governance-retention";
-const OF_LOCKED_VERSION: [&str; 3] = [
+const OF_NEW_VERSION: [&str; 4] = [
     "object-lock-legal-hold",
     "object-lock-mode",
     "object-lock-retain-until-date",
+    "tagging",
+];
+const OF_COPY: [&str; 5] = [
+    OF_NEW_VERSION[0],
+    OF_NEW_VERSION[1],
+    OF_NEW_VERSION[2],
+    OF_NEW_VERSION[3],
+    "tagging-directive",
 ];
 
-/// Those of [`LOCK_HEADERS`] that a write with these query parameters reads.
-pub(super) fn lock_headers(
-    method: &Method,
+/// Those of [`WRITE_HEADERS`] that a write with these query parameters reads.
+pub(super) fn write_headers(
+    (method, copies): (&Method, bool),
     path: &S3Path,
     query: &[(String, String)],
 ) -> &'static [&'static str] {
@@ -96,8 +106,9 @@ pub(super) fn lock_headers(
         .collect();
     match (path, method.as_str(), what.as_slice()) {
         (S3Path::Bucket { .. }, "PUT", []) => &[OF_LOCKED_BUCKET],
+        (S3Path::Object { .. }, "PUT", []) if copies => &OF_COPY,
         (S3Path::Object { .. }, "PUT", []) | (S3Path::Object { .. }, "POST", ["uploads"]) => {
-            &OF_LOCKED_VERSION
+            &OF_NEW_VERSION
         }
         (S3Path::Bucket { .. }, "POST", ["delete"])
         | (S3Path::Object { .. }, "PUT", ["retention"])

@@ -346,6 +346,46 @@ async fn a_lock_is_not_silently_left_out_where_none_is_set() {
 }
 
 #[tokio::test]
+async fn tags_are_not_silently_left_out_where_none_are_set() {
+    let world = World::start().await;
+    world.bucket("locked").await;
+    world.put("locked", "key", b"content").await;
+    let begun = Call::object("POST", "locked", "key").query("uploads", "");
+    let upload = world.call(begun).await.expect(200).one("UploadId");
+    let check = async |call: Call, (name, value): (&str, &str)| {
+        let what = format!("{} {:?} {name}", call.method, call.query);
+        let reply = world.call(call.header(name, value)).await;
+        let refused = (reply.status, reply.code());
+        assert_eq!(refused, (400, "InvalidArgument".to_owned()), "{what}");
+        let why = reply.one("Message");
+        assert!(
+            why.contains("stores no tags from a header"),
+            "{what}: {why}"
+        );
+        assert!(why.ends_with(name), "{what}: {why}");
+    };
+    let tags = ("x-amz-tagging", "a=1");
+    let directive = ("x-amz-tagging-directive", "REPLACE");
+    for header in [tags, directive] {
+        for call in writes_without_locks(&upload) {
+            check(call, header).await;
+        }
+        check(Call::bucket("PUT", "other"), header).await;
+        check(Call::object("DELETE", "locked", "key"), header).await;
+    }
+    // Only a copy has tags to choose from.
+    let put = Call::object("PUT", "locked", "key").body("content");
+    check(put, directive).await;
+    let begin = Call::object("POST", "locked", "key").query("uploads", "");
+    check(begin, directive).await;
+    let begin = Call::object("POST", "locked", "key").query("uploads", "");
+    world.call(begin.header(tags.0, tags.1)).await.expect(200);
+    let versions = Call::bucket("GET", "locked").query("versions", "");
+    let versions = world.call(versions).await.expect(200);
+    assert_eq!(versions.all("VersionId").len(), 1);
+}
+
+#[tokio::test]
 async fn what_the_rest_of_a_request_makes_impossible_is_refused() {
     let world = World::start().await;
     world.bucket("locked").await;
