@@ -5,14 +5,14 @@
 //! verified on the engine's side, which has the secrets.
 
 use hyper::HeaderMap;
-use hyper::header::AUTHORIZATION;
+use hyper::header::{AUTHORIZATION, DATE};
 use hyper::http::request::Parts;
 use s3s::{S3Error, S3ErrorCode, S3Result};
 
 use crate::claim::{ALGORITHM, Claim};
 use crate::error::{access_denied, invalid_argument, invalid_request};
 use crate::limits::PRESIGNED_S_MAX;
-use crate::text::{hex32, percent_decode};
+use crate::text::{basic_date, hex32, percent_decode};
 
 mod canonical;
 pub(crate) mod hoisted;
@@ -26,7 +26,7 @@ pub(crate) struct Signed {
     pub day: String,
     /// Region of the credential scope; any is accepted.
     pub region: String,
-    /// `x-amz-date` or `X-Amz-Date` as sent.
+    /// `x-amz-date` or `X-Amz-Date` as sent, or what a `Date` header says, in the same form.
     pub date: String,
     /// Names of the signed headers, separated by semicolons.
     pub names: String,
@@ -161,13 +161,23 @@ fn from_header(value: Option<&str>, headers: &HeaderMap) -> S3Result<Signed> {
     let signature = signature.ok_or_else(missing)?;
     let scope = Scope::parse(credential.ok_or_else(missing)?)
         .ok_or_else(|| malformed("the credential is malformed; the service must be s3"))?;
-    let date = headers
-        .get("x-amz-date")
-        .and_then(|v| v.to_str().ok())
-        .unwrap_or_default();
     let signature =
         hex32(signature).ok_or_else(|| malformed("the signature must be 64 hexadecimal digits"))?;
-    Ok(scope.signed(date, names, signature, None))
+    let date = signed_date(headers, names)?;
+    Ok(scope.signed(&date, names, signature, None))
+}
+
+/// When a request was signed: `x-amz-date` says it or, where there is none, a `Date` header that is signed.
+fn signed_date(headers: &HeaderMap, names: &str) -> S3Result<String> {
+    let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
+    if headers.contains_key("x-amz-date") {
+        return Ok(text("x-amz-date").unwrap_or_default().to_owned());
+    }
+    let signed = names.split(';').any(|name| name == DATE.as_str());
+    let date = text(DATE.as_str()).filter(|_| signed);
+    date.and_then(basic_date).ok_or_else(|| {
+        access_denied("the request needs x-amz-date or a signed Date header that is valid")
+    })
 }
 
 fn from_query(query: &[(String, String)]) -> S3Result<Signed> {

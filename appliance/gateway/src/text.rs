@@ -135,6 +135,26 @@ pub(crate) fn instant_text(at: UnixMillis) -> String {
     }
 }
 
+/// The `YYYYMMDDTHHMMSSZ` that a `Date` header says, which has that form or is a date of HTTP.
+pub(crate) fn basic_date(text: &str) -> Option<String> {
+    let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    let basic = text.strip_suffix('Z').and_then(|text| text.split_once('T'));
+    if basic.is_some_and(|(day, time)| digits(day) && digits(time)) {
+        return Some(text.to_owned());
+    }
+    let at = OffsetDateTime::from(Timestamp::parse(TimestampFormat::HttpDate, text).ok()?);
+    let (day, time) = (at.date(), at.time());
+    Some(format!(
+        "{:04}{:02}{:02}T{:02}{:02}{:02}Z",
+        day.year(),
+        u8::from(day.month()),
+        day.day(),
+        time.hour(),
+        time.minute(),
+        time.second()
+    ))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -180,6 +200,22 @@ mod tests {
         }
         for text in ["\0", "a\rb", "\u{1b}", "\u{fffe}", "\u{ffff}"] {
             assert!(!xml_safe(text), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn dates_of_requests_are_basic_or_those_of_http() {
+        let cases = [
+            ("Fri, 24 May 2013 00:00:00 GMT", Some("20130524T000000Z")),
+            ("20130524T000000Z", Some("20130524T000000Z")),
+            ("Fri, 24 May 2013 02:00:00 +0200", None),
+            ("2013-05-24T00:00:00Z", None),
+            ("Fri, 31 Feb 2013 00:00:00 GMT", None),
+            ("1369353600", None),
+            ("", None),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(basic_date(text).as_deref(), expected, "{text}");
         }
     }
 

@@ -28,6 +28,8 @@ pub struct Call {
     /// `x-amz-content-sha256`; by default the body's.
     pub payload: Option<String>,
     pub scope: Scope,
+    /// A `Date` header in the place of `x-amz-date`.
+    pub dated: Option<String>,
     /// Whether a Content-Length is sent; else the body goes in HTTP chunks.
     pub length: bool,
 }
@@ -42,6 +44,7 @@ fn call(method: &str, path: String) -> Call {
         body: Vec::new(),
         payload: None,
         scope: Scope::shifted(0),
+        dated: None,
         length: true,
     }
 }
@@ -99,7 +102,11 @@ impl Call {
         let payload = self.payload_text();
         let mut headers = self.headers.clone();
         headers.push(("host".to_owned(), host.to_owned()));
-        headers.push(("x-amz-date".to_owned(), self.scope.date.clone()));
+        let (dated, date) = match &self.dated {
+            Some(date) => ("date", date),
+            None => ("x-amz-date", &self.scope.date),
+        };
+        headers.push((dated.to_owned(), date.clone()));
         headers.push(("x-amz-content-sha256".to_owned(), payload.clone()));
         let head = (
             self.method.as_str(),

@@ -41,6 +41,24 @@ impl Scope {
         }
     }
 
+    /// The date as a `Date` header says it.
+    pub fn http_date(&self) -> String {
+        let number = |range: std::ops::Range<usize>| self.date[range].parse().expect("digits");
+        let month = time::Month::try_from(number(4..6)).expect("a month");
+        let year = self.date[..4].parse().expect("a year");
+        let day = time::Date::from_calendar_date(year, month, number(6..8)).expect("a day");
+        format!(
+            "{:.3}, {} {:.3} {} {}:{}:{} GMT",
+            day.weekday().to_string(),
+            &self.date[6..8],
+            month.to_string(),
+            &self.date[..4],
+            &self.date[9..11],
+            &self.date[11..13],
+            &self.date[13..15]
+        )
+    }
+
     pub fn day(&self) -> &str {
         &self.date[..8]
     }

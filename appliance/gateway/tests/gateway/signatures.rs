@@ -72,6 +72,55 @@ async fn a_stale_or_early_date_is_refused() {
 }
 
 #[tokio::test]
+async fn a_signed_date_header_tells_the_time_where_there_is_no_other() {
+    let world = World::start().await;
+    world.bucket("locked").await;
+    let call = |seconds: i64| {
+        let mut call = Call::object("PUT", "locked", "key").body("content");
+        call.scope = Scope::shifted(seconds);
+        call
+    };
+    for seconds in [0, -600] {
+        let mut dated = call(seconds);
+        dated.dated = Some(dated.scope.http_date());
+        world.call(dated.clone()).await.expect(200);
+        dated.dated = Some(dated.scope.date.clone());
+        world.call(dated).await.expect(200);
+    }
+    for seconds in [-1000, 1000] {
+        let mut dated = call(seconds);
+        dated.dated = Some(dated.scope.http_date());
+        world.call(dated).await.refused(403, "RequestTimeTooSkewed");
+    }
+    // Another second than the one that was signed for.
+    let mut other = call(-1);
+    other.dated = Some(Scope::shifted(-2).http_date());
+    world
+        .call(other)
+        .await
+        .refused(403, "SignatureDoesNotMatch");
+    for date in ["", "today", "Mon, 31 Feb 2026 00:00:00 GMT", "2026-11-28"] {
+        let mut malformed = call(0);
+        malformed.dated = Some(date.to_owned());
+        world.call(malformed).await.refused(403, "AccessDenied");
+    }
+    // It counts neither beside x-amz-date nor unsigned.
+    let stale = Scope::shifted(-86_400).http_date();
+    let both = call(0).header("date", &stale);
+    world.call(both).await.expect(200);
+    let date = Scope::shifted(0).http_date();
+    let wire = call(0)
+        .unsigned_header("date", &date)
+        .wire(&world.key, HOST);
+    let wire = String::from_utf8(wire).expect("text");
+    let (start, rest) = wire.split_once("x-amz-date: ").expect("a date");
+    let (_, end) = rest.split_once("\r\n").expect("a line");
+    let unsigned = format!("{start}{end}").replace(";x-amz-date", "");
+    let reply = world.raw("PUT", unsigned.as_bytes()).await;
+    reply.refused(403, "AccessDenied");
+}
+
+#[tokio::test]
 async fn nothing_can_be_added_to_a_signed_request() {
     let world = World::start().await;
     world.bucket("locked").await;
