@@ -36,6 +36,7 @@ use crate::limits::{
     XML_BODY_MS_MAX, XML_BODY_SMALL_BYTES,
 };
 use crate::link::{EngineLink, Session};
+use crate::object::attributes::unquote;
 use crate::patience::unhurried;
 use crate::service::Caller;
 use crate::text::query_pairs;
@@ -236,6 +237,7 @@ pub(crate) fn error_response(error: S3Error) -> Response<Body> {
 /// Puts right what the S3 library cannot express.
 fn finish(response: &mut Response<Body>, method: &Method, id: &str) {
     explain(response, id);
+    unquote(response);
     if response.status() == StatusCode::NOT_MODIFIED {
         *response.body_mut() = Body::empty();
         response.headers_mut().remove(CONTENT_LENGTH);

@@ -1,15 +1,16 @@
 //! GetObjectAttributes: what HEAD tells, picked by name.
 
+use hyper::Response;
 use s3s::dto::{
     Checksum, ETag, GetObjectAttributesInput, GetObjectAttributesOutput, GetObjectAttributesParts,
     ObjectAttributes, StorageClass,
 };
-use s3s::{S3Request, S3Response, S3Result};
+use s3s::{Body, S3Request, S3Response, S3Result};
 
 use crate::error::invalid_argument;
 use crate::object::metadata::STORAGE_CLASS;
 use crate::object::put::Sums;
-use crate::service::{Service, length, name, plain};
+use crate::service::{Service, length, name};
 use crate::text::timestamp;
 
 const KNOWN: [&str; 5] = [
@@ -55,7 +56,7 @@ pub(crate) async fn get(
         });
     let size = wants(ObjectAttributes::OBJECT_SIZE).then(|| length(info.content_bytes));
     let class = StorageClass::from_static(STORAGE_CLASS);
-    plain(GetObjectAttributesOutput {
+    let mut response = S3Response::new(GetObjectAttributesOutput {
         checksum: sums
             .filter(|sums| sums.kind.is_some())
             .map(|sums| Checksum {
@@ -73,5 +74,30 @@ pub(crate) async fn get(
         storage_class: wants(ObjectAttributes::STORAGE_CLASS).then_some(class),
         version_id: info.versioned.then(|| info.version.to_string()),
         ..GetObjectAttributesOutput::default()
-    })
+    });
+    response.extensions.insert(BareETag);
+    Ok(response)
+}
+
+/// Marks an answer whose ETag is to have no quotes: S3 writes it so in this operation alone, and the S3 library
+/// as in all others.
+#[derive(Debug, Clone, Copy)]
+struct BareETag;
+
+/// Takes the quotes away where they are not to be.
+pub(crate) fn unquote(response: &mut Response<Body>) {
+    if response.extensions().get::<BareETag>().is_none() {
+        return;
+    }
+    let bytes = response.body().bytes();
+    let text = bytes
+        .as_deref()
+        .and_then(|bytes| std::str::from_utf8(bytes).ok());
+    let Some(text) = text else {
+        return;
+    };
+    let bare = text
+        .replace("<ETag>\"", "<ETag>")
+        .replace("\"</ETag>", "</ETag>");
+    *response.body_mut() = Body::from(bare);
 }
