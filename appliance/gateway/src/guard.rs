@@ -16,6 +16,7 @@ use crate::claim::Claim;
 use crate::digest::Promised;
 use crate::error::{custom, invalid_argument, invalid_request, not_implemented};
 use crate::limits::{HEAD_BYTES_MAX, HEADERS_MAX, QUERY_PARAMETERS_MAX};
+use crate::object::metadata::take_user;
 use crate::refused::Feature;
 use crate::text::{hex32, percent_decode, query_pairs};
 
@@ -69,6 +70,8 @@ pub(crate) struct Described {
     pub decoded_bytes: Option<u64>,
     /// What becomes of the body.
     pub body: BodyUse,
+    /// User metadata, by name.
+    pub user: Vec<(String, String)>,
     /// Whose the client says that buckets are: bucket and id.
     pub owners: Vec<(String, String)>,
 }
@@ -114,6 +117,7 @@ pub(crate) fn inspect(parts: &mut Parts, sent_path: &str) -> S3Result<Described>
         content_bytes: number(&parts.headers, CONTENT_LENGTH.as_str())?,
         decoded_bytes: number(&parts.headers, "x-amz-decoded-content-length")?,
         body,
+        user: take_user(&mut parts.headers),
         owners: owners(&parts.headers, &path),
     })
 }

@@ -44,13 +44,15 @@ pub(crate) async fn create(
     request: S3Request<CreateMultipartUploadInput>,
 ) -> S3Result<S3Response<CreateMultipartUploadOutput>> {
     let caller = service.caller(&request)?;
+    let context = context(&request)?;
     let input = request.input;
     let lock = lock::wish(
         input.object_lock_mode.as_ref(),
         input.object_lock_retain_until_date.as_ref(),
         input.object_lock_legal_hold_status.as_ref(),
     )?;
-    let metadata = collect(&request.headers, input.metadata, input.tagging.as_deref())?;
+    let user = &context.described.user;
+    let metadata = collect(&request.headers, user, input.tagging.as_deref())?;
     let checksum = announced_checksum(
         input.checksum_algorithm.as_ref(),
         input.checksum_type.as_ref(),

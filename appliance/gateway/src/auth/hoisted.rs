@@ -26,7 +26,7 @@ pub(crate) fn take(query: &mut Vec<(String, String)>, headers: &mut HeaderMap) -
     };
     for (name, value) in query.extract_if(.., |(name, _)| is_header(name)) {
         let header = HeaderName::from_bytes(name.as_bytes());
-        let (Ok(name), Ok(value)) = (header, HeaderValue::from_str(&value)) else {
+        let (Ok(name), Ok(value)) = (header, HeaderValue::from_bytes(value.as_bytes())) else {
             return Err(invalid_argument("a parameter of the query is no header"));
         };
         if headers.contains_key(&name) {

@@ -27,7 +27,7 @@ use crate::object::metadata::collect;
 use crate::object::put::{Sums, conditions};
 use crate::object::tagging;
 use crate::object::upload::Upload;
-use crate::service::{Caller, Service, name, plain, with_receipt};
+use crate::service::{Caller, Service, context, name, plain, with_receipt};
 use crate::text::timestamp;
 
 /// What is copied, open for reading.
@@ -147,6 +147,7 @@ pub(crate) async fn object(
     request: S3Request<CopyObjectInput>,
 ) -> S3Result<S3Response<CopyObjectOutput>> {
     let caller = service.caller(&request)?;
+    let context = context(&request)?;
     let input = request.input;
     let lock = lock::wish(
         input.object_lock_mode.as_ref(),
@@ -169,7 +170,7 @@ pub(crate) async fn object(
         input.tagging_directive.as_ref(),
         input.tagging.is_some(),
     )?;
-    let given = collect(&request.headers, input.metadata, None)?;
+    let given = collect(&request.headers, &context.described.user, None)?;
     let tags = input
         .tagging
         .as_deref()

@@ -1,7 +1,7 @@
 //! What is stored beside the content: headers, user metadata, tags. Everything here is derived from
 //! what the client sent and never logged.
 
-use hyper::header::HeaderMap;
+use hyper::header::{HeaderMap, HeaderName};
 use s3s::{S3Error, S3ErrorCode, S3Result};
 
 use crate::error::invalid_argument;
@@ -22,14 +22,37 @@ const KEPT: [&str; 6] = [
 /// The only storage class there is.
 pub(crate) const STORAGE_CLASS: &str = "STANDARD";
 
-/// Collects the metadata of an upload. `user` comes from the S3 library, decoded.
+/// Beginning of the headers of user metadata.
+const USER: &str = "x-amz-meta-";
+
+/// Takes the user metadata out of a head. The S3 library would decode words of RFC 2047 in it, lose what stands
+/// between them and refuse what is none; it only encodes what is not ASCII when it is given back.
+pub(crate) fn take_user(headers: &mut HeaderMap) -> Vec<(String, String)> {
+    let is_user = |name: &&HeaderName| name.as_str().starts_with(USER);
+    let mut names: Vec<_> = headers.keys().filter(is_user).cloned().collect();
+    names.sort_by(|a, b| a.as_str().cmp(b.as_str()));
+    let mut take = |name: HeaderName| {
+        let value = text(headers.remove(&name)?.as_bytes());
+        let name = name.as_str().strip_prefix(USER)?;
+        (!name.is_empty()).then(|| (name.to_owned(), value))
+    };
+    names.into_iter().filter_map(&mut take).collect()
+}
+
+/// UTF-8, or Latin-1 as which HTTP was once written.
+fn text(value: &[u8]) -> String {
+    match std::str::from_utf8(value) {
+        Ok(text) => text.to_owned(),
+        Err(_) => value.iter().copied().map(char::from).collect(),
+    }
+}
+
+/// Collects the metadata of an upload.
 pub(crate) fn collect(
     headers: &HeaderMap,
-    user: Option<s3s::dto::Metadata>,
+    user: &[(String, String)],
     tags: Option<&str>,
 ) -> S3Result<Metadata> {
-    let mut user: Vec<(String, String)> = user.unwrap_or_default().into_iter().collect();
-    user.sort();
     let bytes: usize = user.iter().map(|(n, v)| n.len() + v.len()).sum();
     if bytes > USER_METADATA_BYTES_MAX {
         return Err(S3Error::with_message(
@@ -39,7 +62,7 @@ pub(crate) fn collect(
     }
     Ok(Metadata {
         headers: kept(headers)?,
-        user,
+        user: user.to_vec(),
         tags: tags.map_or(Ok(Vec::new()), tagging::parse)?,
         storage_class: STORAGE_CLASS.to_owned(),
     })
@@ -80,6 +103,7 @@ fn without_aws_chunked(value: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use hyper::header::HeaderValue;
 
     #[test]
     fn aws_chunked_is_not_stored_as_an_encoding() {
@@ -92,8 +116,37 @@ mod tests {
 
     #[test]
     fn too_much_user_metadata_is_refused() {
-        let user = |bytes| Some([("k".to_owned(), "v".repeat(bytes))].into_iter().collect());
-        assert!(collect(&HeaderMap::new(), user(USER_METADATA_BYTES_MAX - 1), None).is_ok());
-        assert!(collect(&HeaderMap::new(), user(USER_METADATA_BYTES_MAX), None).is_err());
+        let user = |bytes| [("k".to_owned(), "v".repeat(bytes))];
+        assert!(collect(&HeaderMap::new(), &user(USER_METADATA_BYTES_MAX - 1), None).is_ok());
+        assert!(collect(&HeaderMap::new(), &user(USER_METADATA_BYTES_MAX), None).is_err());
+    }
+
+    #[test]
+    fn user_metadata_is_taken_out_as_utf_8_or_latin_1() {
+        let values: [(&str, &[u8]); 5] = [
+            ("x-amz-meta-utf", b"Z\xc3\xbcrich"),
+            ("x-amz-meta-latin", b"Z\xfcrich"),
+            ("x-amz-meta-ascii", b"=?UTF-8?B?no?="),
+            ("x-amz-meta-", b"nameless"),
+            ("x-amz-acl", b"private"),
+        ];
+        let header = |(name, value): (&str, &[u8])| {
+            let name: HeaderName = name.parse().expect("a name");
+            (name, HeaderValue::from_bytes(value).expect("a value"))
+        };
+        let mut headers: HeaderMap = values.into_iter().map(header).collect();
+        let expected = [
+            ("ascii", "=?UTF-8?B?no?="),
+            ("latin", "Z\u{fc}rich"),
+            ("utf", "Z\u{fc}rich"),
+        ];
+        let taken = take_user(&mut headers);
+        assert!(
+            taken
+                .iter()
+                .map(|(n, v)| (n.as_str(), v.as_str()))
+                .eq(expected)
+        );
+        assert!(headers.keys().eq(["x-amz-acl"]));
     }
 }

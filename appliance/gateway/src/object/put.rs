@@ -24,7 +24,11 @@ pub(crate) async fn put(
         input.object_lock_retain_until_date.as_ref(),
         input.object_lock_legal_hold_status.as_ref(),
     )?;
-    let metadata = collect(&request.headers, input.metadata, input.tagging.as_deref())?;
+    let metadata = collect(
+        &request.headers,
+        &context.described.user,
+        input.tagging.as_deref(),
+    )?;
     let conditions = conditions(input.if_match, input.if_none_match);
     let what = (
         name(&input.bucket, &input.key),

@@ -68,6 +68,52 @@ async fn an_object_comes_back_with_everything_that_was_stored() {
     assert_eq!(reply.header("content-type"), Some("application/x-other"));
 }
 
+/// What clients send as a value, and what they get.
+const USER_METADATA: [(&str, &str); 7] = [
+    ("north", "north"),
+    ("Z\u{fc}rich", "=?UTF-8?B?WsO8cmljaA==?="),
+    // What is ASCII comes back as it came, also where it is no word of RFC 2047 or more than one.
+    ("=?UTF-8?Q?Z=C3=BCrich?=", "=?UTF-8?Q?Z=C3=BCrich?="),
+    ("=?ISO-8859-1?Q?Z=FCrich?=", "=?ISO-8859-1?Q?Z=FCrich?="),
+    (
+        "=?UTF-8?B?QQ==?= and =?UTF-8?B?Qg==?=",
+        "=?UTF-8?B?QQ==?= and =?UTF-8?B?Qg==?=",
+    ),
+    ("=?UTF-8?B?no?=", "=?UTF-8?B?no?="),
+    ("=?why?=", "=?why?="),
+];
+
+#[tokio::test]
+async fn user_metadata_beyond_ascii_comes_back_in_words_of_rfc_2047() {
+    let world = World::start().await;
+    world.bucket("plain").await;
+    for (sent, told) in USER_METADATA {
+        let put = Call::object("PUT", "plain", "key").header("x-amz-meta-site", sent);
+        world.call(put.body("content")).await.expect(200);
+        let put = Call::object("PUT", "plain", "url").query("x-amz-meta-site", sent);
+        let put = put.body("content").presigned(&world.key, HOST, 60);
+        world.raw("PUT", &put).await.expect(200);
+        let copy = Call::object("PUT", "plain", "copy").header("x-amz-copy-source", "plain/key");
+        world.call(copy).await.expect(200);
+        let replace = Call::object("PUT", "plain", "replaced")
+            .header("x-amz-copy-source", "plain/copy")
+            .header("x-amz-metadata-directive", "REPLACE")
+            .header("x-amz-meta-site", sent);
+        world.call(replace).await.expect(200);
+        for key in ["key", "url", "copy", "replaced"] {
+            for method in ["GET", "HEAD"] {
+                let reply = world.call(Call::object(method, "plain", key)).await;
+                let reply = reply.expect(200);
+                assert_eq!(
+                    reply.header("x-amz-meta-site"),
+                    Some(told),
+                    "{method} {key} {sent}"
+                );
+            }
+        }
+    }
+}
+
 #[tokio::test]
 async fn an_empty_object_is_an_object() {
     let world = World::start().await;
