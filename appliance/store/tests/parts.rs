@@ -3,13 +3,14 @@
 
 mod support;
 
-use stele_format::units::UploadId;
+use stele_format::units::{LogIndex, UploadId, VersionId};
 use stele_store::limits::PART_REPLACED_COUNT_MAX;
 use stele_store::request::{
     Answer, Command, Conditions, LockWish, Metadata, NamedPart, ObjectName, Purpose, Refusal,
     Stored,
 };
-use support::{Rig, Running, name};
+use support::steps::{object, turns};
+use support::{Rig, Running, content, name};
 
 fn begin(vault: &mut Running, name: &ObjectName) -> UploadId {
     let create = Command::CreateUpload {
@@ -51,6 +52,69 @@ fn complete(name: &ObjectName, upload: UploadId, parts: &[(u16, &Stored)]) -> Co
     }
 }
 
+/// What a completion is told: version, ETag and number of the record.
+type Told = (Option<VersionId>, String, LogIndex);
+
+fn completed(vault: &mut Running, complete: Command) -> Result<Told, Refusal> {
+    match vault.ask(complete)? {
+        Answer::Stored(stored) => Ok((stored.version, stored.etag, stored.log_index)),
+        other => panic!("unexpected {other:?}"),
+    }
+}
+
+/// Two uploads of one part each, the first of which was completed: what completes each, and what that one was told.
+fn done_and_open(vault: &mut Running) -> ([impl Fn() -> Command + use<>; 2], Told) {
+    vault.bucket("b", false);
+    let [done, open] = ["done", "open"].map(|key| {
+        let key = name("b", key);
+        let upload = begin(vault, &key);
+        let part = send(vault, &key, upload, 1, b"content").unwrap();
+        move || complete(&key, upload, &[(1, &part)])
+    });
+    let told = completed(vault, done()).unwrap();
+    ([done, open], told)
+}
+
+#[test]
+fn a_full_vault_answers_a_completion_again_and_makes_no_other() {
+    let mut rig = Rig::create(3);
+    let mut vault = rig.start();
+    let ([done, open], told) = done_and_open(&mut vault);
+    let filling = |vault: &mut Running, number: usize| -> Result<Stored, Refusal> {
+        let stream = vault.open_put(&name("b", &format!("k{number}")), object())?;
+        vault.feed(stream, &content(number, 3_000_000))?;
+        vault.commit(stream)
+    };
+    let full = (0..1000).find_map(|number| filling(&mut vault, number).err());
+    assert_eq!(full, Some(Refusal::Full));
+    assert_eq!(completed(&mut vault, done()), Ok(told));
+    assert_eq!(completed(&mut vault, open()), Err(Refusal::Full));
+    vault.stop();
+}
+
+#[test]
+fn a_vault_that_only_reads_answers_a_completion_again_and_makes_no_other() {
+    let mut rig = Rig::create(4);
+    let mut vault = rig.start();
+    let ([done, open], told) = done_and_open(&mut vault);
+    turns(&mut vault);
+    let last = *rig.frames_of(true).last().unwrap();
+    for lost in &rig.disks_of(&last)[..2] {
+        rig.handles[*lost].as_ref().unwrap().fail_writes_from(0);
+    }
+    let begun = vault.ask(Command::CreateUpload {
+        name: name("b", "k"),
+        metadata: Metadata::default(),
+        lock: LockWish::default(),
+        announced: None,
+    });
+    assert!(begun.is_err(), "{begun:?}");
+    turns(&mut vault);
+    assert_eq!(completed(&mut vault, done()), Ok(told));
+    let refused = completed(&mut vault, open());
+    assert!(matches!(refused, Err(Refusal::ReadOnly(_))), "{refused:?}");
+}
+
 /// Whoever missed the answer, as in a power cut, asks again.
 #[test]
 fn an_upload_that_was_completed_is_answered_the_same_while_its_version_is_current() {
@@ -60,12 +124,8 @@ fn an_upload_that_was_completed_is_answered_the_same_while_its_version_is_curren
     let (key, other) = (name("b", "k"), name("b", "other"));
     let upload = begin(&mut vault, &key);
     let part = send(&mut vault, &key, upload, 1, b"content").unwrap();
-    let ask = |vault: &mut Running, name: &ObjectName, parts: &[(u16, &Stored)]| match vault
-        .ask(complete(name, upload, parts))
-    {
-        Ok(Answer::Stored(stored)) => Ok((stored.version, stored.etag, stored.log_index)),
-        Err(refusal) => Err(refusal),
-        other => panic!("unexpected {other:?}"),
+    let ask = |vault: &mut Running, name: &ObjectName, parts: &[(u16, &Stored)]| {
+        completed(vault, complete(name, upload, parts))
     };
     let whole = [(1, &part)];
     let first = ask(&mut vault, &key, &whole).unwrap();

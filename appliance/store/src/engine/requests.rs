@@ -181,8 +181,18 @@ impl Engine {
             | Command::AbortUpload { name, .. } => name_of(name)?,
             _ => None,
         };
+        // A completion that is asked again is answered without a write, so that it is judged when it is decided.
+        let judged_later = matches!(command, Command::CompleteUpload { .. });
         let writes = claim.is_some() || matches!(command, Command::OpenPut { .. });
-        if let Some(refusal) = self.why_read_only().filter(|_| writes) {
+        if writes && !judged_later {
+            self.may_write(asker, command)?;
+        }
+        Ok(claim)
+    }
+
+    /// Refuses a command that writes where nothing, or nothing of its kind, can be written.
+    fn may_write(&self, asker: &Asker, command: &Command) -> Result<(), Refusal> {
+        if let Some(refusal) = self.why_read_only() {
             return Err(refusal);
         }
         let adds = matches!(
@@ -199,17 +209,17 @@ impl Engine {
         );
         // What a rule does is a client's wish, and what is kept for the vault's own records is not for it.
         let of_client = asker.client().is_some() || matches!(command, Command::Expire { .. });
-        let says = of_client && writes && !self.pool.has_room_for_records();
+        let says = of_client && !self.pool.has_room_for_records();
         // Also while the journal goes on where it was begun, though others have joined.
         let alone = self.pool.is_alone() || self.journal.quorum() < self.pool.needed();
         if adds && alone {
             let missing = self.pool.idle_names();
             return Err(Refusal::ReadOnly(ReadOnlyReason::Alone { missing }));
         }
-        if (adds && !self.has_room()) || says {
-            return Err(Refusal::Full);
+        match (adds && !self.has_room()) || says {
+            true => Err(Refusal::Full),
+            false => Ok(()),
         }
-        Ok(claim)
     }
 
     /// Whether new data may come in; the reserve is for everything else.
@@ -410,6 +420,7 @@ impl Engine {
                     upload: *upload,
                     parts,
                     checksums,
+                    may_write: &self.may_write(&pending.asker, &pending.command),
                 };
                 multipart::complete(facts, view, &named, conditions, pending.spilled.as_ref())
             }

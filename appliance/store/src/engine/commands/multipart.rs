@@ -152,6 +152,8 @@ pub(crate) struct Completion<'a> {
     pub(crate) upload: UploadId,
     pub(crate) parts: &'a [NamedPart],
     pub(crate) checksums: &'a [Checksum],
+    /// Whether anything new may be written.
+    pub(crate) may_write: &'a Result<(), Refusal>,
 }
 
 /// Makes the object out of its parts, in one record.
@@ -167,12 +169,17 @@ pub(crate) fn complete(
         upload,
         parts: named,
         checksums,
+        may_write,
     } = *completion;
     let (bucket, _) = facts.bucket(&name.bucket)?;
     let row = match view.upload(bucket, &name.key, upload) {
         Err(Stop::Refuse(Refusal::NoSuchUpload)) => return completed(facts, view, completion),
         row => row?,
     };
+    // Lists that lie on the disks already have had their room.
+    if spilled.is_none() {
+        may_write.clone()?;
+    }
     view.foresee(&Fact::UploadAborted { upload })?;
     let parts = view.parts(upload)?;
     let chosen = choose(&parts, named)?;
