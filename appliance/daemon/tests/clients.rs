@@ -145,6 +145,7 @@ fn every_right_that_is_missing_refuses_exactly_its_operations() {
         ("put", "PUT", "/bkt/k2"),
         ("put", "POST", "/bkt/m?uploads="),
         ("put", "PUT", "/other"),
+        ("put", "DELETE", "/bkt/k?tagging="),
         ("get", "GET", "/bkt/k"),
         ("get", "HEAD", "/bkt/k"),
         ("list", "GET", "/bkt"),

@@ -397,7 +397,7 @@ pub enum Request {
         /// ON or OFF.
         on: bool,
     },
-    /// Replace all tags of a version; none removes them. Answer: `Done`.
+    /// Replace all tags of a version; none removes them. Answer: `Tagged`.
     SetTags {
         /// The object.
         name: ObjectName,
@@ -648,6 +648,14 @@ pub enum Answer {
         /// The marker made, or the version named.
         #[serde(with = "crate::wire::plain")]
         version: Option<VersionId>,
+        /// Whether versions are shown to clients of this bucket.
+        versioned: bool,
+    },
+    /// Tags were replaced.
+    Tagged {
+        /// Those of this version.
+        #[serde(with = "crate::wire::plain")]
+        version: VersionId,
         /// Whether versions are shown to clients of this bucket.
         versioned: bool,
     },

@@ -349,7 +349,7 @@ pub enum Command {
         /// ON or OFF.
         on: bool,
     },
-    /// `Done`
+    /// `Tagged`
     SetTags {
         /// Object.
         name: ObjectName,
@@ -610,6 +610,13 @@ pub enum Answer {
         marker: bool,
         /// The marker made or the version named.
         version: Option<VersionId>,
+        /// Whether the bucket shows versions.
+        versioned: bool,
+    },
+    /// Tags were replaced.
+    Tagged {
+        /// Those of this version.
+        version: VersionId,
         /// Whether the bucket shows versions.
         versioned: bool,
     },

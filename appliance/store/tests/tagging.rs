@@ -44,13 +44,19 @@ fn set(
     name: &ObjectName,
     version: Option<VersionId>,
     tags: Tags,
-) -> Result<(), Refusal> {
+) -> Result<VersionId, Refusal> {
     let command = Command::SetTags {
         name: name.clone(),
         version,
         tags,
     };
-    vault.ask(command).map(|_done| ())
+    match vault.ask(command)? {
+        Answer::Tagged {
+            version,
+            versioned: true,
+        } => Ok(version),
+        other => panic!("unexpected {other:?}"),
+    }
 }
 
 fn head(vault: &mut Running, name: &ObjectName, version: Option<VersionId>) -> ObjectInfo {
@@ -80,9 +86,11 @@ fn tags_of_each_version_survive_restarts_crashes_and_a_lost_index() {
         tags(&[("a", "1"), ("b", "2")]),
     )
     .unwrap();
-    set(&mut vault, &object, Some(first), tags(&[("a", "3")])).unwrap();
+    let again = set(&mut vault, &object, Some(first), tags(&[("a", "3")]));
+    assert_eq!(again, Ok(first));
     set(&mut vault, &object, Some(second), Tags::new()).unwrap();
-    set(&mut vault, &object, None, tags(&[("current", "yes")])).unwrap();
+    let current = set(&mut vault, &object, None, tags(&[("current", "yes")]));
+    assert_eq!(current, Ok(third));
     let expected = [
         (first, tags(&[("a", "3")])),
         (second, Tags::new()),

@@ -63,6 +63,7 @@ fn plain(answer: Answer) -> Option<gateway::Answer> {
             version,
             versioned,
         },
+        Answer::Tagged { version, versioned } => gateway::Answer::Tagged { version, versioned },
         Answer::Listing(listing) => gateway::Answer::Listing(page(listing, listed_object)),
         Answer::VersionListing(listing) => {
             gateway::Answer::VersionListing(page(listing, listed_version))

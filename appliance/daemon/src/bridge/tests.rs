@@ -341,6 +341,17 @@ fn tags_announced_checksums_and_capacity_cross_both_ways() {
     };
     assert!(name == store_name());
     assert_eq!((named, down), (Some(version()), tags));
+    for versioned in [true, false] {
+        let answer = answer_to_gateway(store::Answer::Tagged {
+            version: version(),
+            versioned,
+        });
+        assert!(matches!(
+            answer,
+            Some(gateway::Answer::Tagged { version: of, versioned: shown })
+                if (of, shown) == (version(), versioned)
+        ));
+    }
 
     let upload = UploadId::new(LogIndex::new(2), [4; 8]);
     for (kind, number) in super::CHECKSUM_NUMBERS {

@@ -7,9 +7,9 @@ use s3s::dto::{
 };
 use s3s::{S3Error, S3ErrorCode, S3Request, S3Response, S3Result};
 
-use crate::error::{custom, malformed_xml};
+use crate::error::{custom, malformed_xml, wrong_answer};
 use crate::limits::{TAG_KEY_CHARS_MAX, TAG_VALUE_CHARS_MAX, TAGS_MAX};
-use crate::message::{ObjectInfo, Request};
+use crate::message::{Answer, Request};
 use crate::service::{Caller, Service, name, plain};
 use crate::text::{query_pairs, xml_safe};
 
@@ -67,36 +67,23 @@ fn of_document(tags: TagSet) -> S3Result<Vec<Pair>> {
     check(tags.into_iter().map(pair).collect::<S3Result<_>>()?)
 }
 
-async fn find(
-    caller: &Caller,
-    bucket: &str,
-    key: &str,
-    version: Option<&str>,
-) -> S3Result<ObjectInfo> {
-    let version = caller.version(bucket, version).await?;
-    caller.head(name(bucket, key), version).await
-}
-
-fn shown(info: &ObjectInfo) -> Option<String> {
-    info.versioned.then(|| info.version.to_string())
-}
-
-/// Replaces the tags of the version a client names, or of the one that is current now.
+/// Replaces the tags of the version a client names, or of the one that is current. The engine says which one that
+/// was: a question of ours would need the right to read.
 async fn replace(
     caller: &Caller,
     (bucket, key): (&str, &str),
     version: Option<&str>,
     tags: Vec<Pair>,
 ) -> S3Result<Option<String>> {
-    let info = find(caller, bucket, key, version).await?;
-    caller
-        .order(Request::SetTags {
-            name: name(bucket, key),
-            version: Some(info.version),
-            tags,
-        })
-        .await?;
-    Ok(shown(&info))
+    let wish = Request::SetTags {
+        name: name(bucket, key),
+        version: caller.version(bucket, version).await?,
+        tags,
+    };
+    match caller.ask(wish).await? {
+        Answer::Tagged { version, versioned } => Ok(versioned.then(|| version.to_string())),
+        _ => Err(wrong_answer()),
+    }
 }
 
 pub(crate) async fn get(
@@ -105,14 +92,13 @@ pub(crate) async fn get(
 ) -> S3Result<S3Response<GetObjectTaggingOutput>> {
     let caller = service.caller(&request)?;
     let input = request.input;
-    let info = find(
-        &caller,
-        &input.bucket,
-        &input.key,
-        input.version_id.as_deref(),
-    )
-    .await?;
-    let version_id = shown(&info);
+    let version = caller
+        .version(&input.bucket, input.version_id.as_deref())
+        .await?;
+    let info = caller
+        .head(name(&input.bucket, &input.key), version)
+        .await?;
+    let version_id = info.versioned.then(|| info.version.to_string());
     let tags = info.metadata.tags.into_iter();
     plain(GetObjectTaggingOutput {
         tag_set: tags

@@ -49,6 +49,8 @@ pub struct State {
     pub silent: bool,
     /// So long it takes to answer anything.
     pub slow: Duration,
+    /// The client may read nothing.
+    pub blind: bool,
     /// The client may bypass governance and lift holds.
     pub rights: bool,
     /// Who asked last.
@@ -273,6 +275,9 @@ impl State {
                 self.gets.remove(&stream);
                 Ok(Answer::Done)
             }
+            Request::Head { .. } if self.blind => {
+                Err(Refusal::NotAllowed("the key lacks the right get".into()))
+            }
             Request::Head { name, version } => {
                 let found = self.find(&name, version)?;
                 Ok(Answer::Object(Box::new(found.info.clone())))
@@ -311,7 +316,8 @@ impl State {
                 version,
                 tags,
             } => {
-                let wanted = self.find(&name, version)?.info.version;
+                let found = &self.find(&name, version)?.info;
+                let (wanted, versioned) = (found.version, found.versioned);
                 let versions = self.objects.get_mut(&(name.bucket, name.key));
                 let found = versions
                     .into_iter()
@@ -320,7 +326,10 @@ impl State {
                 if let Some(found) = found {
                     found.info.metadata.tags = tags;
                 }
-                Ok(Answer::Done)
+                Ok(Answer::Tagged {
+                    version: wanted,
+                    versioned,
+                })
             }
             Request::ListParts {
                 upload,

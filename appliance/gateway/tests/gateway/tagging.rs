@@ -62,6 +62,32 @@ async fn tags_are_put_got_counted_and_deleted_by_version() {
 }
 
 #[tokio::test]
+async fn tags_are_set_by_whoever_may_write_and_read_by_whoever_may_read() {
+    let world = World::start().await;
+    world.bucket("locked").await;
+    world.bucket("plain").await;
+    let version = world.put("locked", "key", b"content").await;
+    let plain = |method: &str| Call::object(method, "plain", "key").query("tagging", "");
+    world.put("plain", "key", b"content").await;
+    world.engine.with(|state| state.blind = true);
+    for method in ["PUT", "DELETE"] {
+        let body = document(&[("a", "1")]);
+        let call = |call: Call| match method {
+            "PUT" => call.body(body.clone()),
+            _ => call,
+        };
+        let reply = world.call(call(tagging(method, "key"))).await;
+        assert!(reply.status < 300, "{method}: {}", reply.text());
+        assert_eq!(reply.header("x-amz-version-id"), Some(version.as_str()));
+        let reply = world.call(call(plain(method))).await;
+        assert!(reply.status < 300, "{method}: {}", reply.text());
+        assert_eq!(reply.header("x-amz-version-id"), None);
+    }
+    let read = tagging("GET", "key");
+    world.call(read).await.refused(403, "AccessDenied");
+}
+
+#[tokio::test]
 async fn what_is_no_set_of_tags_is_refused_and_changes_nothing() {
     let world = World::start().await;
     world.bucket("locked").await;

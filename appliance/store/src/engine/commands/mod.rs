@@ -101,6 +101,10 @@ pub(crate) enum After {
         version: Option<VersionId>,
         versioned: bool,
     },
+    Tagged {
+        version: VersionId,
+        versioned: bool,
+    },
     Upload,
     /// The number of the record is the answer.
     Recorded,

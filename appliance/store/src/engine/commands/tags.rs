@@ -15,6 +15,7 @@ use crate::engine::view::{Stop, View};
 use crate::fact;
 use crate::index::Fact;
 use crate::index::rows::VersionRow;
+use crate::policy::BucketKind;
 use crate::request::{Metadata, ObjectName};
 
 /// Replaces all tags of a version; no tags removes them.
@@ -52,7 +53,11 @@ pub(crate) fn set(
     draft.retention = found.row.retention;
     draft.hold = found.row.hold == Some(true);
     draft.sealed = Sealed::SameLeaf(Box::new(manifest), found.row.key_index);
-    Ok(Outcome::Write(vec![draft], After::Done))
+    let after = After::Tagged {
+        version: found.row.version,
+        versioned: found.kind != BucketKind::Plain,
+    };
+    Ok(Outcome::Write(vec![draft], after))
 }
 
 /// The tags that replaced those a version was stored with, if any did. Notes the record it needs; the

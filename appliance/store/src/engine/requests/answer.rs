@@ -43,6 +43,7 @@ impl Engine {
                 version,
                 versioned,
             },
+            Some(After::Tagged { version, versioned }) => Answer::Tagged { version, versioned },
             Some(After::Stated(_)) => Answer::Recorded(record.log_index),
             Some(After::Held { versions, last }) => Answer::Held { versions, last },
             Some(After::Recorded) => Answer::Recorded(record.log_index),
