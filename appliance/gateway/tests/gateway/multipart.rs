@@ -38,6 +38,7 @@ async fn lock_12_parts_become_an_object_with_its_lock() {
     world.bucket("locked").await;
     let create = Call::object("POST", "locked", "big")
         .header("content-type", "text/x-big")
+        .header("x-amz-meta-site", "Z\u{fc}rich")
         .header("x-amz-object-lock-mode", "COMPLIANCE")
         .header(
             "x-amz-object-lock-retain-until-date",
@@ -114,6 +115,8 @@ async fn lock_12_parts_become_an_object_with_its_lock() {
         .expect(200);
     assert_eq!(got.body, b"first second");
     assert_eq!(got.header("content-type"), Some("text/x-big"));
+    let site = got.header("x-amz-meta-site");
+    assert_eq!(site, Some("=?UTF-8?B?WsO8cmljaA==?="));
     assert_eq!(got.header("x-amz-object-lock-mode"), Some("COMPLIANCE"));
     assert_eq!(got.header("x-amz-object-lock-legal-hold"), Some("ON"));
     let version = got.header("x-amz-version-id").expect("a version");
