@@ -1,4 +1,5 @@
-//! The primitives alone, one core, messages of 1 MiB: what no layer above can be faster than.
+//! The primitives alone, one core, messages of 1 MiB: what no layer above can be faster than. What of them only
+//! moves bytes is the cost of the system: a socket, memory, a disk.
 
 use super::table::Line;
 use super::{Measure, Sample};
@@ -6,11 +7,26 @@ use crate::failure::{Failure, Outcome};
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use aws_lc_rs::digest::{SHA256, digest};
 use nix::time::{ClockId, clock_gettime};
+use std::fs::{File, OpenOptions};
 use std::hint::black_box;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::Path;
 use std::time::{Duration, Instant};
+
+use nix::fcntl::OFlag;
 
 const MESSAGE_BYTES: usize = 1 << 20;
 const MESSAGES: u32 = 256;
+/// Bytes asked of a socket at a time.
+const RECEIVED_BYTES: usize = 256 << 10;
+/// Messages after which memory is written again: more than the caches next to a core hold.
+const COPIES: usize = 16;
+/// Messages after which a file is written again.
+const FILE_MESSAGES: u32 = 64;
+/// What direct I/O wants memory and offsets to be multiples of.
+const ALIGNMENT_BYTES: usize = 4096;
 
 /// The measurements.
 pub fn measures() -> Vec<Measure<'static>> {
@@ -126,13 +142,85 @@ pub fn record_rate() -> Outcome<Sample> {
     Ok(clock.sample())
 }
 
+/// Taking bytes out of a socket on the loopback interface; the other end is another thread.
+pub fn receive_rate() -> Outcome<Sample> {
+    let listener = TcpListener::bind(("127.0.0.1", 0))?;
+    let address = listener.local_addr()?;
+    let sender = std::thread::spawn(move || -> std::io::Result<()> {
+        let mut stream = TcpStream::connect(address)?;
+        let message = vec![7; MESSAGE_BYTES];
+        (0..MESSAGES).try_for_each(|_| stream.write_all(&message))
+    });
+    let (mut stream, _) = listener.accept()?;
+    let mut buffer = vec![0; RECEIVED_BYTES];
+    let mut clock = Clock::default();
+    clock.run(|| {
+        while stream.read(black_box(&mut buffer))? > 0 {}
+        Ok(())
+    })?;
+    let sent = sender.join();
+    sent.map_err(|_| Failure::new("the sending thread panicked"))??;
+    Ok(clock.sample())
+}
+
+/// Copying into memory that is not in the nearest caches.
+pub fn copy_rate() -> Outcome<Sample> {
+    let message = vec![7; MESSAGE_BYTES];
+    let mut copies = vec![vec![0; MESSAGE_BYTES]; COPIES];
+    let mut next = (0..COPIES).cycle();
+    timed(|| {
+        let copy = &mut copies[next.next().unwrap_or(0)];
+        copy.copy_from_slice(black_box(&message));
+        black_box(copy);
+        Ok(())
+    })
+}
+
+/// Writing past the page cache, to two files that were written before.
+pub fn write_rate(directory: &Path) -> Outcome<Sample> {
+    let paths = ["first", "second"].map(|name| directory.join(name));
+    let memory = vec![7; MESSAGE_BYTES + ALIGNMENT_BYTES];
+    let start = memory.as_ptr().align_offset(ALIGNMENT_BYTES);
+    let message = &memory[start..start + MESSAGE_BYTES];
+    let files = [written(&paths[0], message)?, written(&paths[1], message)?];
+    let mut number = 0;
+    let sample = timed(|| {
+        let offset = u64::from(number % FILE_MESSAGES) << 20;
+        number += 1;
+        for file in &files {
+            file.write_all_at(message, offset)?;
+        }
+        Ok(())
+    })?;
+    for path in &paths {
+        std::fs::remove_file(path)?;
+    }
+    Ok(sample)
+}
+
+fn written(path: &Path, message: &[u8]) -> Outcome<File> {
+    let file = OpenOptions::new()
+        .create(true)
+        .truncate(true)
+        .write(true)
+        .custom_flags(OFlag::O_DIRECT.bits())
+        .open(path)
+        .map_err(|error| Failure::path("cannot open without the page cache", path, &error))?;
+    for number in 0..u64::from(FILE_MESSAGES) {
+        file.write_all_at(message, number << 20)?;
+    }
+    file.sync_data()?;
+    Ok(file)
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{blake3_rate, record_rate, seal_rate, sha256_rate};
+    use super::{blake3_rate, copy_rate, receive_rate, record_rate, seal_rate, sha256_rate};
 
     #[test]
     fn no_primitive_takes_more_of_the_processor_than_of_the_wall() {
-        for one in [blake3_rate, sha256_rate, seal_rate, record_rate] {
+        let all = [blake3_rate, sha256_rate, seal_rate, record_rate];
+        for one in all.into_iter().chain([receive_rate, copy_rate]) {
             let sample = one().unwrap();
             let wall = 1e9 / (sample.rate * f64::from(1 << 20));
             let cpu = sample.cpu_byte_ns.unwrap();

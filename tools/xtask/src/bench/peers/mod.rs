@@ -288,8 +288,8 @@ fn bare(directory: &Path, samples: &mut Samples) -> Outcome {
         samples.add(BARE, "flush: p50", "ms", p50);
         samples.add(BARE, "flush: p99", "ms", p99);
     }
-    for (name, one) in report::PRIMITIVES {
-        let cpu = one()?.cpu_byte_ns.unwrap_or(f64::NAN);
+    for (name, one) in report::COMPUTED.into_iter().chain(report::MOVED) {
+        let cpu = one(directory)?.cpu_byte_ns.unwrap_or(f64::NAN);
         samples.add(BARE, name, "ns/B", cpu);
     }
     Ok(())
