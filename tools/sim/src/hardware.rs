@@ -12,7 +12,7 @@ mod keys;
 mod labels;
 
 pub use copy::Condition;
-pub use labels::check_majority;
+pub use labels::{check_known, check_majority};
 
 use stele_device::area::Area;
 use stele_device::disk::{Disk, DiskError};

@@ -8,9 +8,17 @@ use stele_store::status::Status;
 use super::Life;
 use crate::driver::{Machine, now};
 use crate::error::Violation;
-use crate::hardware::check_majority;
+use crate::hardware::{check_known, check_majority};
 use crate::limits::{CUT_START_COUNT_MAX, DISK_BYTES};
 use crate::swarm::Budget;
+
+/// What the labels of the disks say, in pools where any subset of them may be here.
+struct Labels {
+    /// Members that are here, of how many.
+    picture: Option<(usize, usize)>,
+    /// Disks that lack something, as one that is here tells.
+    known_behind: Vec<u16>,
+}
 
 impl Life<'_> {
     /// Starts the machine, through power cuts that strike during the start. None when the pool need
@@ -34,11 +42,7 @@ impl Life<'_> {
             if cut {
                 self.cut_within(400);
             }
-            let labels = match self.swarm.subsets {
-                true => self.hardware.label_picture(),
-                false => None,
-            };
-            self.hardware.note_activations();
+            let labels = self.look_at_labels();
             let opened = self.open();
             if !self.hardware.power().is_on() {
                 self.context.say(format_args!("power cut at the start"));
@@ -56,11 +60,7 @@ impl Life<'_> {
             return match opened {
                 Ok(machine) => {
                     let status = machine.engine().status();
-                    // With two disks behind, nothing that is here need know.
-                    if self.swarm.budget != Budget::TwoDisks {
-                        self.hardware.check_members(&status)?;
-                    }
-                    check_majority(labels, &status)?;
+                    self.check_members(&labels, &status)?;
                     self.hardware.started(self.context, &status);
                     self.must_serve(&status)?;
                     Ok(Some(machine))
@@ -72,6 +72,31 @@ impl Life<'_> {
                 }
                 Err(error) => Err(Violation::Open { error }),
             };
+        }
+    }
+
+    /// What the labels say before a start changes them.
+    fn look_at_labels(&mut self) -> Labels {
+        let subsets = self.swarm.subsets;
+        let picture = subsets.then(|| self.hardware.label_picture()).flatten();
+        self.hardware.note_activations();
+        let known_behind = subsets.then(|| self.hardware.known_behind());
+        Labels {
+            picture,
+            known_behind: known_behind.unwrap_or_default(),
+        }
+    }
+
+    /// Disks that lack something take no part.
+    fn check_members(&self, labels: &Labels, status: &Status) -> Result<(), Violation> {
+        check_known(&labels.known_behind, status)?;
+        check_majority(labels.picture, status)?;
+        match self.swarm.budget {
+            // With two disks behind, nothing that is here need know.
+            Budget::TwoDisks => Ok(()),
+            // Nor need a few of many disks know: one may count as what its own label says, while nothing is written.
+            Budget::Subsets if status.read_only.is_some() => Ok(()),
+            _ => self.hardware.check_members(status),
         }
     }
 
