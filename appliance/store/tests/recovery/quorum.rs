@@ -4,6 +4,7 @@ use stele_device::sim::disk::SimDiskHandle;
 use stele_device::sim::fault::{Loss, Plan};
 use stele_format::label::{LabelCopy, MemberState};
 use stele_format::units::Generation;
+use stele_store::engine::DiskSlot;
 use stele_store::recovery::{DiskVerdict, OpenError, read_label};
 use stele_store::request::{Command, ReadOnlyReason, Refusal};
 
@@ -522,4 +523,68 @@ fn a_read_only_vault_asks_for_the_disks_that_would_make_it_write_and_for_no_othe
     rig.crash();
     let vault = start_with(&mut rig, &all, &[0, 1]).unwrap();
     assert_eq!(vault.engine.status().read_only, None);
+}
+
+/// What no start may change that takes no writes.
+fn all_but_the_index(disk: &SimDiskHandle) -> Vec<u8> {
+    let geometry = read_label(&mut disk.open()).unwrap().fixed.geometry;
+    let (from, to) = (
+        geometry.index_offset().get(),
+        geometry.extents_offset().get(),
+    );
+    let rest = usize::try_from(crate::support::DISK_BYTES - to).unwrap();
+    let roots = disk.peek(0, usize::try_from(from).unwrap());
+    [roots, disk.peek(to, rest)].concat()
+}
+
+/// One disk was left out and another one was lost; both were being filled again when the power went.
+#[test]
+fn a_disk_left_out_and_one_that_was_being_filled_know_nothing_and_write_nothing() {
+    let mut rig = Rig::create(4);
+    rig.start().stop();
+    let mut all: Vec<SimDiskHandle> = rig.handles.iter().flatten().cloned().collect();
+    let mut vault = start_with(&mut rig, &all, &[1, 2, 3]).unwrap();
+    vault.bucket("b", false);
+    vault.put(&name("b", "k"), &content(1, 10_000));
+    vault.stop();
+    let fresh = SimDiskHandle::new(crate::support::DISK_BYTES, 56);
+    for (number, disk) in [(3, &fresh), (1, &all[0])] {
+        let mut vault = start_with(&mut rig, &all, &[0, 1, 3]).unwrap();
+        vault.attach(Some(number), disk).unwrap();
+        drop(vault);
+        rig.crash();
+        fresh.crash(Loss::Seeded);
+    }
+    all[2] = fresh;
+    let before: Vec<_> = all.iter().map(all_but_the_index).collect();
+    let verdict = |vault: &Running, slot: usize| {
+        let slot = Some(DiskSlot(u16::try_from(slot).unwrap()));
+        let mut reports = vault.report.disks.iter();
+        reports.find(|report| report.slot == slot).unwrap().verdict
+    };
+    // By its label the first takes part, with three others.
+    let mut vault = start_with(&mut rig, &all, &[0, 2]).unwrap();
+    let verdicts = [0, 2].map(|slot| verdict(&vault, slot));
+    assert_eq!(verdicts, [DiskVerdict::Active, DiskVerdict::Stale]);
+    let created = create_bucket(&mut vault, "c");
+    assert!(matches!(created, Err(Refusal::ReadOnly(_))), "{created:?}");
+    let asked = asked_for(&vault);
+    assert!(
+        asked.contains("disk 2 ") && asked.contains("disk 4 "),
+        "{asked}"
+    );
+    drop(vault);
+    let after: Vec<_> = all.iter().map(all_but_the_index).collect();
+    assert!(before == after, "a disk was written to");
+    // One that knows is enough to tell that it does not.
+    let vault = start_with(&mut rig, &all, &[0, 1, 2]).unwrap();
+    let verdicts = [0, 1, 2].map(|slot| verdict(&vault, slot));
+    let stale = DiskVerdict::Stale;
+    assert_eq!(verdicts, [stale, DiskVerdict::Active, stale]);
+    assert!(vault.engine.status().read_only.is_some());
+    drop(vault);
+    let mut vault = start_with(&mut rig, &all, &[0, 1, 2, 3]).unwrap();
+    assert_eq!(vault.engine.status().read_only, None);
+    let read = vault.get(&name("b", "k"), None, None).unwrap();
+    assert!(read == content(1, 10_000));
 }
