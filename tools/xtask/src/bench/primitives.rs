@@ -21,8 +21,10 @@ const MESSAGE_BYTES: usize = 1 << 20;
 const MESSAGES: u32 = 256;
 /// Bytes asked of a socket at a time.
 const RECEIVED_BYTES: usize = 256 << 10;
-/// Messages after which memory is written again: more than the caches next to a core hold.
-const COPIES: usize = 16;
+/// Bytes copied at a time; a whole message at once might go around the caches.
+const COPIED_BYTES: usize = 64 << 10;
+/// Messages after which memory is written again: one is filled while the one before is taken.
+const COPIES: usize = 2;
 /// Messages after which a file is written again.
 const FILE_MESSAGES: u32 = 64;
 /// What direct I/O wants memory and offsets to be multiples of.
@@ -163,14 +165,18 @@ pub fn receive_rate() -> Outcome<Sample> {
     Ok(clock.sample())
 }
 
-/// Copying into memory that is not in the nearest caches.
+/// Copying into memory that was in use before.
 pub fn copy_rate() -> Outcome<Sample> {
     let message = vec![7; MESSAGE_BYTES];
-    let mut copies = vec![vec![0; MESSAGE_BYTES]; COPIES];
+    // Zeros would be pages that the system first has to find at the first copy.
+    let mut copies = vec![vec![1; MESSAGE_BYTES]; COPIES];
     let mut next = (0..COPIES).cycle();
     timed(|| {
         let copy = &mut copies[next.next().unwrap_or(0)];
-        copy.copy_from_slice(black_box(&message));
+        let pieces = copy.chunks_mut(COPIED_BYTES);
+        for (to, from) in pieces.zip(message.chunks(COPIED_BYTES)) {
+            to.copy_from_slice(black_box(from));
+        }
         black_box(copy);
         Ok(())
     })

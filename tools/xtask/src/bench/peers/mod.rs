@@ -12,7 +12,7 @@ mod report;
 mod seaweed;
 mod work;
 
-use super::figures::samples::Samples;
+use super::figures::samples::{Samples, Series};
 use super::{objects, raw};
 use crate::failure::{Failure, Outcome, ensure};
 use crate::install::{self, Wheel};
@@ -61,6 +61,9 @@ pub struct Wishes {
     /// Measure nothing, only make table and plots of what is recorded.
     #[arg(long, conflicts_with_all = ["write", "plain"])]
     redraw: bool,
+    /// Measure only the bare primitives again, and put them into what is recorded.
+    #[arg(long, conflicts_with_all = ["write", "plain", "redraw"])]
+    bare: bool,
 }
 
 /// One server, or one way of using it.
@@ -80,6 +83,9 @@ pub fn run(workspace: &Workspace, wishes: &Wishes) -> Outcome {
     }
     if cfg!(debug_assertions) {
         return super::optimised(workspace, &words(wishes));
+    }
+    if wishes.bare {
+        return bare_again(workspace, &directory, wishes.rounds);
     }
     let programs = workspace.build()?;
     let scratch = workspace.scratch("peers")?;
@@ -136,7 +142,11 @@ fn words(wishes: &Wishes) -> Vec<String> {
         format!("--seconds={}", wishes.seconds),
         format!("--keys={}", wishes.keys),
     ];
-    let flags = [("--plain", wishes.plain), ("--write", wishes.write)];
+    let flags = [
+        ("--plain", wishes.plain),
+        ("--write", wishes.write),
+        ("--bare", wishes.bare),
+    ];
     words.extend(
         flags
             .iter()
@@ -280,6 +290,21 @@ impl Contestant {
     }
 }
 
+/// The primitives in the place of those that are recorded.
+fn bare_again(workspace: &Workspace, directory: &Path, rounds: u32) -> Outcome {
+    let mut samples = Samples::decode(&std::fs::read_to_string(directory.join(SAMPLES))?)?;
+    let scratch = workspace.scratch("bare")?;
+    let mut fresh = Samples::default();
+    for _ in 0..rounds {
+        primitives(scratch.path(), &mut fresh)?;
+    }
+    let stale = |one: &Series| fresh.get(&one.part, &one.name).is_some();
+    samples.0.retain(|one| !stale(one));
+    samples.0.append(&mut fresh.0);
+    std::fs::write(directory.join(SAMPLES), samples.encode())?;
+    write(workspace, directory, &samples)
+}
+
 /// What the machine does without any of them.
 fn bare(directory: &Path, samples: &mut Samples) -> Outcome {
     nix::unistd::sync();
@@ -288,6 +313,10 @@ fn bare(directory: &Path, samples: &mut Samples) -> Outcome {
         samples.add(BARE, "flush: p50", "ms", p50);
         samples.add(BARE, "flush: p99", "ms", p99);
     }
+    primitives(directory, samples)
+}
+
+fn primitives(directory: &Path, samples: &mut Samples) -> Outcome {
     for (name, one) in report::COMPUTED.into_iter().chain(report::MOVED) {
         let cpu = one(directory)?.cpu_byte_ns.unwrap_or(f64::NAN);
         samples.add(BARE, name, "ns/B", cpu);
