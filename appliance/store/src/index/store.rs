@@ -21,7 +21,9 @@ use crate::index::backend::Backend;
 use crate::index::bundle::{Scan, Scanned};
 use crate::index::codec::Malformed;
 use crate::index::crypt::INDEX_KEY_BYTES;
-use crate::index::limits::{EXTRA_BYTES_MAX, EXTRA_PIECE_BYTES, RESYNC_BYTES_MAX};
+use crate::index::limits::{
+    CAPACITY_BYTES_PER_ROW_BYTE, EXTRA_BYTES_MAX, EXTRA_PIECE_BYTES, RESYNC_BYTES_MAX,
+};
 use crate::index::memtable::FrozenRows;
 use crate::index::message::{IndexError, IndexReply, IndexRequest, IndexUsage, Verified};
 use crate::index::meta::{Multiset, SnapshotMeta, Triple};
@@ -445,20 +447,33 @@ impl IndexStore {
         }
         self.take_mirrors_in();
         let shared = self.shared.clone();
+        if self.is_tight() {
+            let mut seen = shared.write();
+            seen.view = None;
+            return match self.try_commit(rows, meta) {
+                Ok(done) => Ok(self.took(&mut seen, done)),
+                Err(_) => self.commit_again(&mut seen, rows, meta),
+            };
+        }
         // Readers go on meanwhile.
         match self.try_commit(rows, meta) {
-            Ok((triple, view)) => {
-                shared.write().view = Some(view);
-                self.took(triple);
-                Ok(())
-            }
-            Err(_) => self.commit_alone(&mut shared.write(), rows, meta),
+            Ok(done) => Ok(self.took(&mut shared.write(), done)),
+            Err(_) => self.commit_again(&mut shared.write(), rows, meta),
         }
     }
 
-    /// Once more after a failure, if more room can be had, without readers: redb doubles its file, and near the
-    /// end of the area that is too much, so it is given the whole rest once; and a view keeps pages.
-    fn commit_alone(
+    /// Whether readers must wait for a commit: the view they look at keeps the pages that it replaces.
+    fn is_tight(&self) -> bool {
+        let half_full = self
+            .triple
+            .row_bytes
+            .saturating_mul(2 * CAPACITY_BYTES_PER_ROW_BYTE);
+        half_full > self.pages.capacity_bytes()
+    }
+
+    /// Once more after a failure, if more room can be had, and without readers: redb doubles its file, and near the
+    /// end of the area that is too much, so it is given the whole rest once.
+    fn commit_again(
         &mut self,
         seen: &mut Seen,
         rows: &FrozenRows,
@@ -470,12 +485,9 @@ impl IndexStore {
         }
         self.extend_file(seen)?;
         seen.view = None;
-        match self.try_commit(rows, meta) {
-            Ok((triple, view)) => {
-                seen.view = Some(view);
-                self.took(triple);
-                Ok(())
-            }
+        let result = self.free_pages().and_then(|()| self.try_commit(rows, meta));
+        match result {
+            Ok(done) => Ok(self.took(seen, done)),
             Err(_) if self.pages.was_full() => {
                 self.let_go(seen);
                 self.reopen_file(seen)?;
@@ -488,7 +500,18 @@ impl IndexStore {
         }
     }
 
-    fn took(&mut self, triple: Triple) {
+    /// Lets redb use the pages again that earlier commits replaced, which it does when a commit ends: this one
+    /// changes nothing.
+    fn free_pages(&self) -> Result<(), IndexError> {
+        let (meta, set) = (&self.triple.meta, Multiset::of(&self.triple));
+        guarded(|| {
+            let rows = FrozenRows::default();
+            self.file()?.commit(&rows, meta, set, None).map(drop)
+        })
+    }
+
+    fn took(&mut self, seen: &mut Seen, (triple, view): (Triple, View)) {
+        seen.view = Some(view);
         self.triple = triple;
         self.generation += 1;
     }
