@@ -447,19 +447,20 @@ impl IndexStore {
         }
         self.take_mirrors_in();
         let shared = self.shared.clone();
-        if self.is_tight() {
-            let mut seen = shared.write();
+        let mut alone = self.is_tight().then(|| shared.write());
+        if let Some(seen) = &mut alone {
             seen.view = None;
-            return match self.try_commit(rows, meta) {
-                Ok(done) => Ok(self.took(&mut seen, done)),
-                Err(_) => self.commit_again(&mut seen, rows, meta),
-            };
         }
-        // Readers go on meanwhile.
-        match self.try_commit(rows, meta) {
-            Ok(done) => Ok(self.took(&mut shared.write(), done)),
-            Err(_) => self.commit_again(&mut shared.write(), rows, meta),
-        }
+        let result = self.try_commit(rows, meta);
+        let mut seen = alone.unwrap_or_else(|| shared.write());
+        let (triple, view) = match result {
+            Ok(done) => done,
+            Err(_) => self.commit_again(&mut seen, rows, meta)?,
+        };
+        seen.view = Some(view);
+        self.triple = triple;
+        self.generation += 1;
+        Ok(())
     }
 
     /// Whether readers must wait for a commit: the view they look at keeps the pages that it replaces.
@@ -478,7 +479,7 @@ impl IndexStore {
         seen: &mut Seen,
         rows: &FrozenRows,
         meta: &SnapshotMeta,
-    ) -> Result<(), IndexError> {
+    ) -> Result<(Triple, View), IndexError> {
         if !self.pages.was_full() {
             self.let_go(seen);
             return Err(IndexError::Damaged);
@@ -487,7 +488,7 @@ impl IndexStore {
         seen.view = None;
         let result = self.free_pages().and_then(|()| self.try_commit(rows, meta));
         match result {
-            Ok(done) => Ok(self.took(seen, done)),
+            Ok(done) => Ok(done),
             Err(_) if self.pages.was_full() => {
                 self.let_go(seen);
                 self.reopen_file(seen)?;
@@ -508,12 +509,6 @@ impl IndexStore {
             let rows = FrozenRows::default();
             self.file()?.commit(&rows, meta, set, None).map(drop)
         })
-    }
-
-    fn took(&mut self, seen: &mut Seen, (triple, view): (Triple, View)) {
-        seen.view = Some(view);
-        self.triple = triple;
-        self.generation += 1;
     }
 
     /// Brings a mirror that missed writes up to date, if that is quick. Failing to is no reason not to
