@@ -189,7 +189,7 @@ pub fn start_workers(bell: &Bell, watch: &Watch) -> Outcome<Crew<Job, JobDone>> 
 /// The threads of the index: one that reads, one that does everything else. Each answers in order; what is read
 /// does not wait for a commit.
 pub struct IndexCrew {
-    readers: Crew<Query, IndexReply>,
+    readers: Crew<Query, Result<IndexReply, Query>>,
     owner: Crew<IndexRequest, IndexReply>,
 }
 
@@ -226,9 +226,15 @@ impl IndexCrew {
         }
     }
 
-    /// The next answer, if there is one now.
+    /// The next answer, if there is one now. What could not be read is asked of the owner.
     pub fn reply(&mut self) -> Option<IndexReply> {
-        self.readers.reply().or_else(|| self.owner.reply())
+        while let Some(read) = self.readers.reply() {
+            match read {
+                Ok(reply) => return Some(reply),
+                Err(query) => self.owner.ask(IndexRequest::Query(query)),
+            }
+        }
+        self.owner.reply()
     }
 
     /// Whether nothing asked is unanswered.

@@ -266,7 +266,7 @@ pub struct Vault {
     disks: Vec<Option<Box<dyn Disk>>>,
     workers: Crew<Job, JobDone>,
     /// Reads rows.
-    reader: Crew<Query, IndexReply>,
+    reader: Crew<Query, Result<IndexReply, Query>>,
     /// Everything else of the index.
     index: Crew<IndexRequest, IndexReply>,
     actions: Vec<Action>,
@@ -359,12 +359,14 @@ impl Vault {
             worked = true;
             self.receive(Event::Job(done));
         }
-        while let Ok(reply) = self
-            .reader
-            .replies
-            .try_recv()
-            .or_else(|_| self.index.replies.try_recv())
-        {
+        while let Ok(read) = self.reader.replies.try_recv() {
+            worked = true;
+            match read {
+                Ok(reply) => self.receive(Event::Index(reply)),
+                Err(query) => self.index.ask(IndexRequest::Query(query)),
+            }
+        }
+        while let Ok(reply) = self.index.replies.try_recv() {
             worked = true;
             self.receive(Event::Index(reply));
         }

@@ -31,7 +31,7 @@ use crate::index::pages::{Found, Pages};
 use crate::index::rows::Table;
 
 pub use reader::IndexReader;
-use reader::{Seen, Shared, View};
+use reader::{Shared, View};
 use walk::Walk;
 
 type Bytes = &'static [u8];
@@ -235,7 +235,6 @@ impl std::fmt::Debug for IndexStore {
 
 impl Drop for IndexStore {
     fn drop(&mut self) {
-        self.heed_readers();
         let shared = self.shared.clone();
         self.let_go(&mut shared.write());
     }
@@ -337,7 +336,7 @@ impl IndexStore {
     }
 
     /// An empty file, and a view of it.
-    fn make_file(&mut self, seen: &mut Seen) -> Result<(), IndexError> {
+    fn make_file(&mut self, seen: &mut Option<View>) -> Result<(), IndexError> {
         let (file, view) = guarded(|| {
             let file = File::open(&self.pages, self.options.cache_bytes)?;
             let rows = FrozenRows::default();
@@ -346,7 +345,7 @@ impl IndexStore {
             Ok((file, view))
         })?;
         self.file = Some(file);
-        seen.view = Some(view);
+        *seen = Some(view);
         Ok(())
     }
 
@@ -398,15 +397,14 @@ impl IndexStore {
 
     /// Does what is asked.
     pub fn execute(&mut self, request: IndexRequest) -> IndexReply {
-        self.heed_readers();
         match request {
-            IndexRequest::Query(query) => {
-                let reply = self.shared.answer(query);
-                if matches!(reply, IndexReply::Failed { .. }) {
-                    self.give_up();
+            IndexRequest::Query(query) => self.shared.answer(&query).unwrap_or_else(|error| {
+                self.give_up();
+                IndexReply::Failed {
+                    query: Some(query.id),
+                    error,
                 }
-                reply
-            }
+            }),
             IndexRequest::Commit { rows, meta } => match self.commit(&rows, &meta) {
                 Ok(()) => IndexReply::Committed {
                     triple: Box::new(self.triple.clone()),
@@ -449,7 +447,7 @@ impl IndexStore {
         let shared = self.shared.clone();
         let mut alone = self.is_tight().then(|| shared.write());
         if let Some(seen) = &mut alone {
-            seen.view = None;
+            **seen = None;
         }
         let result = self.try_commit(rows, meta);
         let mut seen = alone.unwrap_or_else(|| shared.write());
@@ -457,7 +455,7 @@ impl IndexStore {
             Ok(done) => done,
             Err(_) => self.commit_again(&mut seen, rows, meta)?,
         };
-        seen.view = Some(view);
+        *seen = Some(view);
         self.triple = triple;
         self.generation += 1;
         Ok(())
@@ -476,7 +474,7 @@ impl IndexStore {
     /// end of the area that is too much, so it is given the whole rest once.
     fn commit_again(
         &mut self,
-        seen: &mut Seen,
+        seen: &mut Option<View>,
         rows: &FrozenRows,
         meta: &SnapshotMeta,
     ) -> Result<(Triple, View), IndexError> {
@@ -485,7 +483,7 @@ impl IndexStore {
             return Err(IndexError::Damaged);
         }
         self.extend_file(seen)?;
-        seen.view = None;
+        *seen = None;
         let result = self.free_pages().and_then(|()| self.try_commit(rows, meta));
         match result {
             Ok(done) => Ok(done),
@@ -542,7 +540,7 @@ impl IndexStore {
     }
 
     /// Gives redb the rest of the area, and drops what a failed commit left in its memory.
-    fn extend_file(&mut self, seen: &mut Seen) -> Result<(), IndexError> {
+    fn extend_file(&mut self, seen: &mut Option<View>) -> Result<(), IndexError> {
         self.let_go(seen);
         if !self.pages.reopen() {
             return Err(IndexError::Damaged);
@@ -560,7 +558,7 @@ impl IndexStore {
     }
 
     /// Opens redb on what the last sync made durable.
-    fn reopen_file(&mut self, seen: &mut Seen) -> Result<(), IndexError> {
+    fn reopen_file(&mut self, seen: &mut Option<View>) -> Result<(), IndexError> {
         // What was read of the file before says nothing of it now.
         self.walk = None;
         if !self.pages.reopen() {
@@ -574,7 +572,7 @@ impl IndexStore {
         })?;
         self.file = Some(file);
         self.triple = triple;
-        seen.view = Some(view);
+        *seen = Some(view);
         Ok(())
     }
 
@@ -603,21 +601,14 @@ impl IndexStore {
         self.let_go(&mut seen);
     }
 
-    /// Gives up what a reader found damaged.
-    fn heed_readers(&mut self) {
-        if self.shared.read().damaged {
-            self.give_up();
-        }
-    }
-
     fn file(&self) -> Result<&File, Failure> {
         self.file.as_ref().ok_or(Failure)
     }
 
     /// Drops redb without letting it write: what is durable is what counts.
-    fn let_go(&mut self, seen: &mut Seen) {
+    fn let_go(&mut self, seen: &mut Option<View>) {
         self.pages.close();
-        let (view, file) = (seen.view.take(), self.file.take());
+        let (view, file) = (seen.take(), self.file.take());
         // A panic on the way out changes nothing about that.
         let _ = catch_unwind(AssertUnwindSafe(|| {
             drop(view);

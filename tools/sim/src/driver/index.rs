@@ -66,10 +66,10 @@ impl Index {
         let nothing = |(step, empty): (Step, bool)| (!empty).then_some(step);
         let possible: Vec<Step> = steps.into_iter().filter_map(nothing).collect();
         match rng.pick(&possible)? {
-            Step::Read => {
-                let read = self.queries.pop_front().map(|one| self.reader.answer(one));
-                self.read.extend(read);
-            }
+            Step::Read => match self.reader.answer(self.queries.pop_front()?) {
+                Ok(reply) => self.read.push_back(reply),
+                Err(query) => self.requests.push_back(IndexRequest::Query(query)),
+            },
             Step::Do => {
                 let request = self.requests.pop_front();
                 self.done.extend(request.map(|one| self.owner.execute(one)));

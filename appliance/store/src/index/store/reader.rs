@@ -4,7 +4,7 @@
 //! pages that commits replace from being used again.
 
 use std::ops::Bound;
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard};
 
 use redb::{Database, ReadOnlyTable, ReadableDatabase};
 
@@ -70,40 +70,25 @@ impl View {
         Ok(Scanned { rows, exhausted })
     }
 
-    fn bundle(&self, query: Query) -> Result<Bundle, Failure> {
+    fn bundle(&self, query: &Query) -> Result<Bundle, Failure> {
         let mut bundle = Bundle::new(self.generation);
-        for (table, key) in query.gets {
-            let value = self.get(table, &key)?;
-            bundle.add_get(table, key, value);
+        for (table, key) in &query.gets {
+            bundle.add_get(*table, key.clone(), self.get(*table, key)?);
         }
-        for scan in query.scans {
-            let scanned = self.scan(&scan)?;
-            bundle.add_scan(scan, scanned);
+        for scan in &query.scans {
+            bundle.add_scan(scan.clone(), self.scan(scan)?);
         }
         Ok(bundle)
     }
 }
 
-/// What readers see, and what they say of it.
-#[derive(Default)]
-pub(super) struct Seen {
-    /// None once nothing is answered any more.
-    pub(super) view: Option<View>,
-    /// A reader came upon a page that no mirror can give.
-    pub(super) damaged: bool,
-}
-
-/// The view that a store and its readers share.
+/// The view that a store and its readers share; none while the file is closed.
 #[derive(Clone, Default)]
-pub(super) struct Shared(Arc<RwLock<Seen>>);
+pub(super) struct Shared(Arc<RwLock<Option<View>>>);
 
 impl Shared {
-    pub(super) fn read(&self) -> RwLockReadGuard<'_, Seen> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Waits for the queries under way; the next ones wait for what is done with it.
-    pub(super) fn write(&self) -> RwLockWriteGuard<'_, Seen> {
+    pub(super) fn write(&self) -> RwLockWriteGuard<'_, Option<View>> {
         self.0.write().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -115,8 +100,20 @@ impl Shared {
         &self,
         look: impl FnOnce(&View) -> Result<T, Failure>,
     ) -> Result<T, IndexError> {
-        let seen = self.read();
-        guarded(|| look(seen.view.as_ref().ok_or(Failure)?))
+        let view = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        guarded(|| look(view.as_ref().ok_or(Failure)?))
+    }
+
+    /// The rows asked for.
+    ///
+    /// # Errors
+    /// [`IndexError::Damaged`].
+    pub(super) fn answer(&self, query: &Query) -> Result<IndexReply, IndexError> {
+        let bundle = self.look(|view| view.bundle(query))?;
+        Ok(IndexReply::Answer {
+            id: query.id,
+            bundle,
+        })
     }
 }
 
@@ -131,28 +128,12 @@ impl IndexReader {
         Self { shared }
     }
 
-    /// The rows asked for. After a failure nothing is answered any more, and the store gives the file up as
-    /// soon as it is asked or dropped.
-    #[must_use]
-    pub fn answer(&self, query: Query) -> IndexReply {
-        let reply = self.shared.answer(query);
-        if matches!(reply, IndexReply::Failed { .. }) {
-            let mut seen = self.shared.write();
-            seen.damaged |= seen.view.take().is_some();
-        }
-        reply
-    }
-}
-
-impl Shared {
-    pub(super) fn answer(&self, query: Query) -> IndexReply {
-        let id = query.id;
-        match self.look(|view| view.bundle(query)) {
-            Ok(bundle) => IndexReply::Answer { id, bundle },
-            Err(error) => IndexReply::Failed {
-                query: Some(id),
-                error,
-            },
-        }
+    /// The rows asked for.
+    ///
+    /// # Errors
+    /// The query, which the store must be asked then: redb reads nothing any more once a write has failed, also
+    /// where the file only has to be given more room, and a reader cannot tell that from damage.
+    pub fn answer(&self, query: Query) -> Result<IndexReply, Query> {
+        self.shared.answer(&query).map_err(|_| query)
     }
 }
