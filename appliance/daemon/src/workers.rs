@@ -187,7 +187,7 @@ pub fn start_workers(bell: &Bell, watch: &Watch) -> Outcome<Crew<Job, JobDone>> 
 }
 
 /// The threads of the index: one that reads, one that does everything else. Each answers in order; what is read
-/// does not wait for a commit.
+/// waits for a commit only where its pages are not in memory while the commit writes them out and flushes.
 pub struct IndexCrew {
     readers: Crew<Query, Result<IndexReply, Query>>,
     owner: Crew<IndexRequest, IndexReply>,
