@@ -306,6 +306,11 @@ pub(crate) fn to_base64(bytes: &[u8]) -> String {
     base64_simd::STANDARD.encode_to_string(bytes)
 }
 
+/// Standard base64 with padding, behind what is there.
+pub(crate) fn append_base64(bytes: &[u8], text: &mut String) {
+    base64_simd::STANDARD.encode_append(bytes, text);
+}
+
 /// Standard base64 with padding; any other spelling of the same bytes is refused.
 pub(crate) fn from_base64(text: &str) -> Option<Vec<u8>> {
     let bytes = base64_simd::STANDARD.decode_to_vec(text).ok()?;

@@ -15,8 +15,8 @@ use core::fmt;
 use thiserror::Error;
 
 use crate::checkpoint::{
-    Checkpoint, CheckpointError, KeyHistory, UnverifiedCheckpoint, from_base64, parse_decimal,
-    parse_hash, to_base64,
+    Checkpoint, CheckpointError, KeyHistory, UnverifiedCheckpoint, append_base64, from_base64,
+    parse_decimal, parse_hash,
 };
 use crate::codec::DecodeError;
 use crate::limits::{PROOF_BYTES_MAX, RECORD_HEADER_BYTES};
@@ -79,16 +79,40 @@ pub struct LogProof {
 
 impl fmt::Display for LogProof {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{FIRST_LINE}")?;
-        if !self.extra.is_empty() {
-            writeln!(f, "extra {}", to_base64(&self.extra))?;
-        }
-        writeln!(f, "index {}", self.index)?;
-        for hash in &self.path {
-            writeln!(f, "{}", to_base64(hash.as_bytes()))?;
-        }
-        write!(f, "\n{}", self.checkpoint.text())
+        let note = self.checkpoint.text();
+        f.write_str(&proof_text(&self.extra, self.index, &self.path, note))
     }
+}
+
+/// Bytes of a proof's text beside its base64 and its checkpoint, at most: first line, `extra `, `index ` with
+/// twenty digits, line ends.
+const PROOF_WORDS_BYTES_MAX: usize = FIRST_LINE.len() + 40;
+/// A line with a hash.
+const HASH_LINE_BYTES: usize = 45;
+
+/// One buffer for the whole text: a receipt is made for every object that is stored.
+fn proof_text(extra: &[u8], index: u64, path: &[TreeHash], note: &str) -> String {
+    let hashes_bytes = path.len() * HASH_LINE_BYTES;
+    let extra_bytes = extra.len().div_ceil(3) * 4;
+    let bytes = PROOF_WORDS_BYTES_MAX + extra_bytes + hashes_bytes + note.len();
+    let mut text = String::with_capacity(bytes);
+    text.push_str(FIRST_LINE);
+    text.push('\n');
+    if !extra.is_empty() {
+        text.push_str("extra ");
+        append_base64(extra, &mut text);
+        text.push('\n');
+    }
+    text.push_str("index ");
+    text.push_str(&index.to_string());
+    text.push('\n');
+    for hash in path {
+        append_base64(hash.as_bytes(), &mut text);
+        text.push('\n');
+    }
+    text.push('\n');
+    text.push_str(note);
+    text
 }
 
 impl LogProof {
@@ -154,21 +178,16 @@ pub struct Receipt {
 }
 
 impl Receipt {
-    /// The text of a receipt for the record with this header.
+    /// The text of a receipt for the record with this header: its inclusion proof in the log of the checkpoint
+    /// whose note this is. Nothing is verified.
     #[must_use]
     pub fn text(
         header: &[u8; RECORD_HEADER_BYTES as usize],
         index: u64,
-        path: Vec<TreeHash>,
-        checkpoint: UnverifiedCheckpoint,
+        path: &[TreeHash],
+        note: &str,
     ) -> String {
-        let proof = LogProof {
-            extra: header.to_vec(),
-            index,
-            path,
-            checkpoint,
-        };
-        proof.to_string()
+        proof_text(header, index, path, note)
     }
 
     /// Reads and verifies a receipt, with the log's only key or with all it had.

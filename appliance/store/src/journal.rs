@@ -8,13 +8,13 @@
 //! the quorum, its records are true and stay true; before that, they never happened.
 
 mod next;
+mod room;
 
 use std::collections::{BTreeSet, VecDeque};
 
-use stele_device::buffer::BufferMut;
 use stele_device::entropy::Entropy;
 use stele_format::digest::Digest;
-use stele_format::limits::{BLOCK_BYTES, FRAME_BYTES_MAX, FRAME_HEADER_BYTES, FRAME_RECORDS_MAX};
+use stele_format::limits::{FRAME_BYTES_MAX, FRAME_HEADER_BYTES, FRAME_RECORDS_MAX};
 use stele_format::record::{Body, RecordType};
 use stele_format::tree::Frontier;
 use stele_format::units::{Epoch, LaneId, SegmentId, Sequence, UnixMillis};
@@ -38,6 +38,7 @@ pub use crate::position::JournalPosition;
 use crate::recovery::table::quorum;
 use crate::segment::{FrameFacts, LogState, NewSegment, SegmentWriter};
 use crate::sequence::{LogHead, Sequenced, Sequencing, sequence};
+use room::{FrameRoom, frame_bytes};
 
 /// Copies of a journal segment.
 pub const JOURNAL_COPIES: usize = 3;
@@ -85,6 +86,7 @@ pub struct Journal {
     unsettled: VecDeque<JournalPosition>,
     quiet_since_ms: Option<u64>,
     payload: Vec<u8>,
+    room: FrameRoom,
     full: bool,
     switched: bool,
     /// The open segment is to be closed as soon as its successor is allocated.
@@ -137,6 +139,7 @@ impl Journal {
             applied,
             quiet_since_ms: None,
             payload: Vec::new(),
+            room: FrameRoom::default(),
             full: false,
             switched: false,
             renew: false,
@@ -436,9 +439,7 @@ impl Journal {
         marker_only: bool,
         context: &mut JournalContext<'_>,
     ) {
-        let mut frame = BufferMut::zeroed(frame_bytes(payload.len()));
-        let header_bytes = FRAME_HEADER_BYTES as usize;
-        frame[header_bytes..header_bytes + payload.len()].copy_from_slice(payload);
+        let frame = self.room.frame(payload);
         let facts = FrameFacts {
             epoch: self.counter.epoch(),
             record_count: u16::try_from(records.len()).unwrap_or(FRAME_RECORDS_MAX),
@@ -612,10 +613,6 @@ impl Journal {
         self.own
             .push_front(Draft::of_engine(RecordType::Epoch, body));
     }
-}
-
-fn frame_bytes(payload: usize) -> usize {
-    (FRAME_HEADER_BYTES as usize + payload).next_multiple_of(BLOCK_BYTES as usize)
 }
 
 /// The log as seals repeat it.

@@ -34,6 +34,10 @@ pub const LIST_STEP_COUNT: usize = 16;
 /// Journal frames that a copy may lack of those acknowledged: behind by so many no further frame is built,
 /// and some are under way.
 pub const LACKED_FRAME_COUNT_MAX: usize = 2 * LAG_FRAME_COUNT_MAX + 16;
+/// Frames of up to so many bytes share memory that is used again.
+pub const FRAME_ROOM_BYTES: usize = 512 << 10;
+/// Frames that find room there at once: the one under way, and some that a slower disk still writes.
+pub const FRAME_ROOM_COUNT: usize = 4;
 /// Longest time the journal does without a disk that lagged and has caught up; the first time it is
 /// [`SLOW_MS`].
 pub const AWAY_MS_MAX: u64 = 64 * SLOW_MS;

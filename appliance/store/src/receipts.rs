@@ -20,7 +20,7 @@ use stele_format::proof::Receipt;
 use stele_format::record::{Body, KeyChange};
 use stele_format::statement::LogPublic;
 use stele_format::tree::proof::Proofs;
-use stele_format::tree::{Frontier, TreeHash, leaf_hash};
+use stele_format::tree::{Frontier, TreeHash};
 use stele_format::units::{LogIndex, Opening, PoolId};
 
 use crate::limits::{LINKED_NAMES_MAX, RECEIPT_BYTES_MAX, REMEMBERED_ROOTS_MAX};
@@ -142,7 +142,7 @@ struct Signed {
 /// The records of one frame that is durable, for receipts.
 struct Group {
     before: Frontier,
-    headers: Vec<HeaderBytes>,
+    records: Vec<(HeaderBytes, TreeHash)>,
     proofs: OnceCell<Proofs>,
 }
 
@@ -346,7 +346,7 @@ impl Receipts {
         self.remember();
         self.group = Some(Group {
             before,
-            headers: records.iter().map(|record| record.header).collect(),
+            records: records.iter().map(|one| (one.header, one.leaf)).collect(),
             proofs: OnceCell::new(),
         });
     }
@@ -356,14 +356,13 @@ impl Receipts {
     pub(crate) fn receipt(&self, index: LogIndex) -> Option<String> {
         let (group, signed) = (self.group.as_ref()?, self.latest.as_ref()?);
         let place = index.get().checked_sub(group.before.size())?;
-        let header = group.headers.get(usize::try_from(place).ok()?)?;
+        let (header, _) = group.records.get(usize::try_from(place).ok()?)?;
         let proofs = group.proofs.get_or_init(|| {
-            let leaves: Vec<TreeHash> = group.headers.iter().map(|h| leaf_hash(h)).collect();
+            let leaves = group.records.iter().map(|(_, leaf)| *leaf).collect();
             Proofs::after(&group.before, leaves)
         });
         let path = proofs.inclusion(index.get(), signed.size).ok()?;
-        let checkpoint = UnverifiedCheckpoint::parse(&signed.text).ok()?;
-        let text = Receipt::text(header, index.get(), path, checkpoint);
+        let text = Receipt::text(header, index.get(), &path, &signed.text);
         (text.len() <= RECEIPT_BYTES_MAX).then_some(text)
     }
 }

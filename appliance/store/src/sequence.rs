@@ -10,7 +10,7 @@ use stele_format::digest::Digest;
 use stele_format::limits::{FRAME_HEADER_BYTES, RECORD_HEADER_BYTES};
 use stele_format::manifest::{Manifest, ManifestEntry};
 use stele_format::record::{Body, EntryKind, RecordHeader, StoredEntry, encode_record};
-use stele_format::tree::{Frontier, leaf_hash};
+use stele_format::tree::{Frontier, TreeHash, leaf_hash};
 use stele_format::units::{
     ByteCount, ByteOffset, Epoch, KeyIndex, LogIndex, PoolId, SegmentId, UnixMillis, VersionId,
 };
@@ -51,11 +51,13 @@ impl LogHead {
         self.next.get() != self.frontier.size()
     }
 
-    /// Takes the next record's header into chain and tree.
-    pub fn push(&mut self, header: &[u8]) {
+    /// Takes the next record's header into chain and tree; the leaf that it is there.
+    pub fn push(&mut self, header: &[u8]) -> TreeHash {
+        let leaf = leaf_hash(header);
         self.previous = Digest::chain(header);
-        self.frontier.push(leaf_hash(header));
+        self.frontier.push(leaf);
         self.next = LogIndex::new(self.next.get() + 1);
+        leaf
     }
 }
 
@@ -65,6 +67,8 @@ pub(crate) struct Sequenced {
     pub(crate) version: VersionId,
     pub(crate) log_index: LogIndex,
     pub(crate) header: crate::receipts::HeaderBytes,
+    /// Its leaf in the tree.
+    pub(crate) leaf: TreeHash,
     pub(crate) facts: Vec<Fact>,
     pub(crate) body: Body,
 }
@@ -160,20 +164,21 @@ pub(crate) fn sequence(
         .expect("drafts keep within the limits of a record");
     let mut header = [0; RECORD_HEADER_BYTES as usize];
     header.copy_from_slice(&payload[start..start + RECORD_HEADER_BYTES as usize]);
+    let log_index = log.next;
+    let leaf = log.push(&header);
     let location = RecordLocation {
         segment: with.segment,
         offset: ByteOffset::new(with.payload_offset + start as u64),
         bytes: u32::try_from(payload.len() - start).unwrap_or(u32::MAX),
-        header_digest: Digest::chain(&header),
+        header_digest: log.previous,
     };
-    let log_index = log.next;
-    log.push(&header);
     let facts = fact::facts(&encoded, &draft.body, opened, location);
     Sequenced {
         origin: draft.origin,
         version,
         log_index,
         header,
+        leaf,
         facts,
         body: draft.body,
     }

@@ -183,7 +183,7 @@ fn inclusion(
         size,
     })?;
     if let Some(note) = note {
-        return Ok(Receipt::text(&header.encode(), record, path, note.clone()));
+        return Ok(Receipt::text(&header.encode(), record, &path, note.text()));
     }
     let root = headers.proofs.root(size).map(|root| root.to_base64());
     let leaf = header.leaf_hash().to_base64();

@@ -38,6 +38,9 @@ impl Tenants {
     }
 
     fn settle(&mut self, promise: &Promise) {
+        if promise.usage == Usage::default() {
+            return;
+        }
         if let Some(promised) = self.promised.get_mut(&promise.owner) {
             *promised = promised.minus(promise.usage);
             if *promised == Usage::default() {
