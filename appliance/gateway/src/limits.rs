@@ -55,6 +55,9 @@ pub const BODY_BYTES_PER_S_MIN: u64 = 1024;
 /// Content of an upload that is held outside the slabs, so that a slow client holds none before it
 /// has sent this much, bytes.
 pub const UPLOAD_STAGE_BYTES: usize = 64 * 1024;
+/// Content of up to so many bytes is read before the engine hears of it, which then takes one question in the place of
+/// three. No slab and no stream bounds how many clients send such content at once, only the connections do: 64 MiB.
+pub const UPLOAD_WHOLE_BYTES: usize = 16 * 1024;
 /// Of the slabs for uploads, one client's large uploads may fill one part in this many at a time;
 /// each fills one slab while the other is on its way.
 pub const UPLOAD_SHARE_DIVISOR: usize = 3;

@@ -27,7 +27,7 @@ pub struct Envelope {
     pub session: SessionId,
     /// What is asked.
     pub request: Request,
-    /// The content of `PutData`, or an empty slab for the content that `NextData` asks for.
+    /// The content of `Put` or `PutData`, or an empty slab for the content that `NextData` asks for.
     pub slab: Option<Slab>,
     /// Where the answer goes; a dropped receiver means the client went away.
     pub answer: tokio::sync::oneshot::Sender<Reply>,
@@ -298,6 +298,20 @@ pub enum Request {
         bucket: String,
         /// All its rules from now on.
         rules: Vec<LifecycleRule>,
+    },
+    /// Content that is all at hand, every digest the client gave verified: as `OpenPut`, `PutData` and `CommitPut` in one.
+    /// Its plaintext is in the slab beside the question; none for an empty content. Answer: `Stored`, after it is durable.
+    Put {
+        /// The object.
+        name: ObjectName,
+        /// Object or part.
+        purpose: Purpose,
+        /// MD5 of the content, if it was computed; becomes the ETag.
+        md5: Option<[u8; 16]>,
+        /// Verified checksums to keep.
+        checksums: Vec<Checksum>,
+        /// Conditions on what is there now.
+        conditions: Conditions,
     },
     /// Begin an upload. Answer: `Stream`. Refused before a byte of body is read where possible.
     OpenPut {

@@ -162,6 +162,7 @@ impl Caller {
 /// No key of the vault itself comes into being, whatever a client does.
 fn check_vault_keys(request: &Request) -> Result<(), Refusal> {
     let (Request::OpenPut { name, .. }
+    | Request::Put { name, .. }
     | Request::CreateUpload { name, .. }
     | Request::Delete { name, .. }) = request
     else {

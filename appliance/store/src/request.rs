@@ -58,6 +58,19 @@ pub struct Piece {
     pub len: usize,
 }
 
+/// Content that is all at hand, and what is kept of it.
+#[derive(Debug)]
+pub struct Whole {
+    /// Plaintext, at most `CHUNK_PLAIN_BYTES_MAX`; none for an empty content.
+    pub piece: Option<Piece>,
+    /// MD5 of the content if computed.
+    pub md5: Option<[u8; 16]>,
+    /// Checksums to keep.
+    pub checksums: Vec<Checksum>,
+    /// Conditions.
+    pub conditions: Conditions,
+}
+
 impl fmt::Debug for Piece {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Piece({} bytes)", self.len)
@@ -257,6 +270,15 @@ pub enum Command {
         purpose: Purpose,
         /// Declared length.
         content_bytes: Option<u64>,
+    },
+    /// `Stored` when durable: as `OpenPut`, `PutData` and `CommitPut` one after the other, for content that is all at hand
+    Put {
+        /// Object.
+        name: ObjectName,
+        /// Object or part.
+        purpose: Purpose,
+        /// Its content, and what was promised of it.
+        whole: Box<Whole>,
     },
     /// `Done` when taken
     PutData {

@@ -37,6 +37,22 @@ pub fn to_store(request: Ask, slab: Option<Slab>) -> Option<Command> {
             purpose: purpose_down(purpose),
             content_bytes,
         },
+        Ask::Put {
+            name,
+            purpose,
+            md5,
+            checksums,
+            conditions,
+        } => Command::Put {
+            name: object(name),
+            purpose: purpose_down(purpose),
+            whole: Box::new(store::Whole {
+                piece: slab.map(piece),
+                md5,
+                checksums: checksums_down(checksums),
+                conditions: conditions_down(conditions),
+            }),
+        },
         Ask::PutData { stream } => Command::PutData {
             stream: stream_down(stream),
             piece: piece(slab?),

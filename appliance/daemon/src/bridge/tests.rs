@@ -226,6 +226,25 @@ fn an_upload_goes_down_whole_and_its_buffer_is_not_copied() {
 }
 
 #[test]
+fn short_content_goes_down_with_everything_that_is_said_of_it() {
+    let ask = gateway::Request::Put {
+        name: gateway_name(),
+        purpose: gateway::Purpose::Object {
+            metadata: gateway_metadata(),
+            lock: gateway::LockWish::default(),
+        },
+        md5: Some([1; 16]),
+        checksums: gateway_checksums(),
+        conditions: gateway_conditions(),
+    };
+    let Command::Put { name, whole, .. } = command(ask) else {
+        panic!("another command");
+    };
+    assert!(name == store_name() && whole.piece.is_none());
+    assert!(whole.checksums == store_checksums() && whole.conditions.if_match.is_some());
+}
+
+#[test]
 fn reads_go_down_with_version_and_range() {
     let check = |down: Option<gateway::RangeWish>, expected: Option<store::RangeWish>| {
         let ask = gateway::Request::OpenGet {

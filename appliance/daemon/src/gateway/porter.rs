@@ -350,19 +350,21 @@ impl Porter {
             is_page: is_page(&request),
         };
         match (&request, piece) {
-            (Request::PutData { .. }, Some(piece)) => match self.tools.slabs.try_take() {
-                Some(slab) if self.waiting.is_empty() => {
-                    self.put_data(asked, request, piece, slab).await
+            (Request::Put { .. } | Request::PutData { .. }, Some(piece)) => {
+                match self.tools.slabs.try_take() {
+                    Some(slab) if self.waiting.is_empty() => {
+                        self.put_data(asked, request, piece, slab).await
+                    }
+                    _ => {
+                        self.waiting.push_back(Waiting {
+                            asked,
+                            request,
+                            piece,
+                        });
+                        Ok(())
+                    }
                 }
-                _ => {
-                    self.waiting.push_back(Waiting {
-                        asked,
-                        request,
-                        piece,
-                    });
-                    Ok(())
-                }
-            },
+            }
             (Request::PutData { .. } | Request::NextData { .. }, None) => {
                 self.reply(number, Err(Refusal::NoSuchStream), 0)
             }

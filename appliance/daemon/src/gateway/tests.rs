@@ -422,6 +422,61 @@ async fn it_destroys_and_shortens_nothing() {
     stop(vault, evil).await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_it_brings_at_once_is_stored_from_its_own_memory_alone() {
+    let vault = Vault::start().await;
+    let mut evil = vault.gateway();
+    let session = evil.enter(SECRET, now()).await.expect("signed");
+    evil.store(&vault, session, "locked").await;
+    let put = || {
+        let Request::OpenPut { name, purpose, .. } = put("locked") else {
+            unreachable!("it is one")
+        };
+        Request::Put {
+            name,
+            purpose,
+            md5: None,
+            checksums: Vec::new(),
+            conditions: Conditions::default(),
+        }
+    };
+    vault
+        .memory
+        .copy_in(0, SLAB_FRONT_BYTES, b"at once")
+        .expect("inside");
+    for (number, bytes) in [(0, u32::MAX), (u32::MAX, 7)] {
+        let outside = Some(Piece { number, bytes });
+        let (result, _) = evil.ask(session, put(), outside).await;
+        assert_eq!(result.err(), Some(Refusal::NoSuchStream));
+    }
+    evil.refused(SessionId::NONE, put(), Refusal::NoSession)
+        .await;
+    let inside = Piece {
+        number: 0,
+        bytes: 7,
+    };
+    for (piece, content) in [(Some(inside), b"at once".as_slice()), (None, b"")] {
+        let (result, _) = evil.ask(session, put(), piece).await;
+        let Ok(Answer::Stored(stored)) = result else {
+            panic!("{result:?}")
+        };
+        let version = stored.version.expect("a version");
+        let head = Request::Head {
+            name: object("locked"),
+            version: Some(version),
+        };
+        let (result, _) = evil.ask(session, head, None).await;
+        assert!(
+            matches!(&result, Ok(Answer::Object(info)) if info.content_bytes == content.len() as u64),
+            "{result:?}"
+        );
+        if !content.is_empty() {
+            assert_eq!(evil.content(&vault, session, version).await, content);
+        }
+    }
+    stop(vault, evil).await;
+}
+
 /// It has the second client's requests alone, and asks in that one's name for what is the first one's.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn it_reads_nothing_that_its_client_may_not() {

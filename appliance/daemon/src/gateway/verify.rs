@@ -29,6 +29,18 @@ pub fn verify(request: &Request) -> Result<(), Refusal> {
             conditions,
             ..
         } => digests(checksums, conditions),
+        Request::Put {
+            purpose,
+            checksums,
+            conditions,
+            ..
+        } => {
+            digests(checksums, conditions)?;
+            match purpose {
+                Purpose::Part { number, .. } => part(*number),
+                Purpose::Object { .. } => Ok(()),
+            }
+        }
         Request::List(wish) | Request::ListVersions(wish) | Request::ListUploads(wish) => {
             list(wish)
         }
@@ -61,6 +73,7 @@ pub fn verify(request: &Request) -> Result<(), Refusal> {
 fn changed(request: &Request) -> Option<&ObjectName> {
     match request {
         Request::OpenPut { name, .. }
+        | Request::Put { name, .. }
         | Request::Delete { name, .. }
         | Request::SetRetention { name, .. }
         | Request::SetHold { name, .. }
@@ -135,6 +148,8 @@ pub(crate) fn is_bucket_name(name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use stele_gateway::message::ChecksumKind;
+
     use super::*;
 
     #[test]
@@ -156,6 +171,7 @@ mod tests {
                 content_bytes: None,
             };
             assert_eq!(verify(&put), expected);
+            assert_eq!(verify(&whole(name(), 1, 0)), expected);
             let delete = Request::Delete {
                 name: name(),
                 version: None,
@@ -173,6 +189,23 @@ mod tests {
                 version: None,
             };
             assert_eq!(verify(&head), Ok(()));
+        }
+    }
+
+    fn whole(name: ObjectName, number: u16, checksum_bytes: usize) -> Request {
+        Request::Put {
+            name,
+            purpose: Purpose::Part {
+                upload: stele_format::units::UploadId::from_bytes([1; 16]),
+                number,
+            },
+            md5: None,
+            checksums: vec![Checksum {
+                kind: ChecksumKind::Sha256,
+                composite: false,
+                value: vec![0; checksum_bytes],
+            }],
+            conditions: Conditions::default(),
         }
     }
 
@@ -214,5 +247,12 @@ mod tests {
         check(list(1000), Ok(()));
         check(list(1001), Err(Refusal::Busy));
         check(list(u32::MAX), Err(Refusal::Busy));
+        let name = || ObjectName {
+            bucket: "bucket".to_owned(),
+            key: "key".to_owned(),
+        };
+        check(whole(name(), 1, 32), Ok(()));
+        check(whole(name(), 0, 32), Err(Refusal::Part { number: 0 }));
+        check(whole(name(), 1, 33), Err(Refusal::Checksum));
     }
 }

@@ -1,6 +1,6 @@
 //! Content on its way to the engine.
 //!
-//! Invariant: `CommitPut` is sent only after the body ended and every promise the client made about
+//! Invariant: `CommitPut` or `Put` is sent only after the body ended and every promise the client made about
 //! it was kept. In every other case, the end of the task included, the stream is aborted.
 
 use bytes::Buf;
@@ -9,10 +9,11 @@ use s3s::{S3Error, S3ErrorCode, S3Result};
 use crate::body::{BodyReader, Coding, Content};
 use crate::chain::ChunkProof;
 use crate::chunked::Decoder;
+use crate::digest::Verified;
 use crate::error::{invalid_request, wrong_answer};
 use crate::front::RequestContext;
 use crate::guard::{Described, Payload};
-use crate::limits::{UPLOAD_BYTES_MAX, UPLOAD_STAGE_BYTES};
+use crate::limits::{UPLOAD_BYTES_MAX, UPLOAD_STAGE_BYTES, UPLOAD_WHOLE_BYTES};
 use crate::link::Pending;
 use crate::message::{
     Answer, BucketKind, ChecksumKind, Conditions, ObjectName, Purpose, Refusal, Request, Stored,
@@ -47,12 +48,26 @@ pub(crate) async fn store(
     if let Some(kind) = kept {
         reader.keep(kind);
     }
+    if content_bytes <= UPLOAD_WHOLE_BYTES as u64 {
+        let mut whole = Vec::new();
+        let verified = loop {
+            match next(caller, &mut reader).await? {
+                Content::Piece(piece) => whole.extend_from_slice(&piece),
+                Content::End(verified) => break verified,
+            }
+        };
+        return put(
+            service,
+            caller,
+            (name, purpose, conditions),
+            &whole,
+            verified,
+        )
+        .await;
+    }
     let mut upload = Upload::open(caller, name, purpose, content_bytes).await?;
     let verified = loop {
-        let content = reader.next().await;
-        // Also where the content is not what was promised: a wrong signature explains more.
-        prove(caller, reader.take_proofs()).await?;
-        match content? {
+        match next(caller, &mut reader).await? {
             Content::Piece(piece) => upload.append(&service.slabs, piece).await?,
             Content::End(verified) => break verified,
         }
@@ -60,6 +75,47 @@ pub(crate) async fn store(
     upload
         .commit(&service.slabs, verified.md5, verified.checksums, conditions)
         .await
+}
+
+/// What comes next of the content, the signatures of its chunks verified.
+async fn next(caller: &Caller, reader: &mut BodyReader<'_>) -> S3Result<Content> {
+    let content = reader.next().await;
+    // Also where the content is not what was promised: a wrong signature explains more.
+    prove(caller, reader.take_proofs()).await?;
+    Ok(content?)
+}
+
+/// Stores content that is all at hand.
+async fn put(
+    service: &Service,
+    caller: &Caller,
+    (name, purpose, conditions): (ObjectName, Purpose, Conditions),
+    content: &[u8],
+    verified: Verified,
+) -> S3Result<Stored> {
+    let slab = if content.is_empty() {
+        None
+    } else {
+        let mut slab = service.slabs.uploads.take_soon().await?;
+        slab.append(content);
+        Some(slab)
+    };
+    let request = Request::Put {
+        name,
+        purpose,
+        md5: verified.md5,
+        checksums: verified.checksums,
+        conditions,
+    };
+    stored(caller.post(request, slab).await?).await
+}
+
+/// What the engine says of content it was to store. A client that leaves meanwhile may find it stored.
+async fn stored(pending: Pending) -> S3Result<Stored> {
+    match crate::link::settle(pending).await?.answer {
+        Answer::Stored(stored) => Ok(stored),
+        _ => Err(wrong_answer()),
+    }
 }
 
 /// Has signatures of chunks verified.
@@ -241,13 +297,9 @@ impl Upload {
             conditions,
         };
         let pending = self.caller.post(request, None).await?;
-        // From here on the engine decides; a client that leaves now may find the object stored.
+        // From here on the engine decides.
         self.open = false;
-        match crate::link::settle(pending).await.map(|done| done.answer) {
-            Ok(Answer::Stored(stored)) => Ok(stored),
-            Ok(_) => Err(wrong_answer()),
-            Err(refusal) => Err(refusal.into()),
-        }
+        stored(pending).await
     }
 }
 

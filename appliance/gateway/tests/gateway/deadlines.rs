@@ -9,6 +9,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::client::{Call, Connection};
+use crate::streamed;
 use crate::world::{HOST, World};
 
 /// A deadline that is over soon.
@@ -121,7 +122,7 @@ async fn half_a_head_is_cut_off() {
 #[tokio::test]
 async fn a_request_that_takes_its_time_is_not_cut_off() {
     let world = World::start_with(|config| (config.handshake, config.head) = (SOON, SOON)).await;
-    let whole = Call::object("PUT", "locked", "key").body("content");
+    let whole = Call::object("PUT", "locked", "key").body(streamed());
     let wire = whole.wire(&world.key, HOST);
     let (first, last) = wire.split_at(wire.len() - 3);
     let mut connection = begun(&world, first).await;

@@ -31,6 +31,8 @@ pub struct State {
     puts: BTreeMap<StreamId, Put>,
     gets: BTreeMap<StreamId, Get>,
     next: u64,
+    /// Uploads that were opened before their content came.
+    pub opened: usize,
     /// Commits that were asked for.
     pub commits: usize,
     /// Aborts that were asked for.
@@ -249,7 +251,26 @@ impl State {
                 found.ok_or(Refusal::NoSuchBucket)?.lifecycle = rules;
                 Ok(Answer::Done)
             }
-            Request::OpenPut { name, purpose, .. } => self.open_put(name, purpose),
+            Request::OpenPut { name, purpose, .. } => {
+                self.opened += 1;
+                self.open_put(name, purpose)
+            }
+            Request::Put {
+                name,
+                purpose,
+                md5,
+                checksums,
+                conditions,
+            } => {
+                let Answer::Stream(stream) = self.open_put(name, purpose)? else {
+                    return Err(Refusal::NoSuchStream);
+                };
+                if let Some(slab) = slab {
+                    self.put_data(stream, slab)?;
+                }
+                self.commits += 1;
+                self.commit(stream, md5, checksums, &conditions)
+            }
             Request::PutData { stream } => self.put_data(stream, slab.expect("with content")),
             Request::CommitPut {
                 stream,

@@ -2,17 +2,23 @@
 
 use aws_lc_rs::digest::{SHA256, digest};
 use s3s::crypto::{Checksum, Crc32c, Crc64Nvme, Sha1};
+use stele_gateway::limits::UPLOAD_WHOLE_BYTES;
 
 use crate::client::{Call, Reply};
 use crate::sign::{Scope, sha256_hex};
 use crate::world::{HOST, SLABS, World};
-use crate::{crc32_base64, md5_base64};
+use crate::{crc32_base64, md5_base64, streamed};
 
 const CONTENT: &[u8] = b"content that matters";
 const UNSIGNED: &str = "UNSIGNED-PAYLOAD";
 const UNSIGNED_TRAILER: &str = "STREAMING-UNSIGNED-PAYLOAD-TRAILER";
 const SIGNED: &str = "STREAMING-AWS4-HMAC-SHA256-PAYLOAD";
 const SIGNED_TRAILER: &str = "STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER";
+
+/// One that reaches the engine in one question, and one that is opened before it is read.
+fn contents() -> [Vec<u8>; 2] {
+    [CONTENT.to_vec(), streamed()]
+}
 
 fn put() -> Call {
     Call::object("PUT", "locked", "key")
@@ -84,75 +90,88 @@ fn signed_chunks(world: &World, content: &[u8], size: usize, trailed: bool) -> C
     call.body(body)
 }
 
-async fn stored(world: &World, call: Call) -> Reply {
+async fn stored(world: &World, call: Call, content: &[u8]) -> Reply {
     world.engine.with(|state| state.objects.clear());
     let reply = world.call(call).await.expect(200);
     let version = world.engine.object("locked", "key").expect("stored");
-    assert_eq!(version.content, CONTENT);
+    assert!(version.content == content, "other content was stored");
     assert!(reply.header("x-amz-version-id").is_some());
     reply
 }
 
 #[tokio::test]
 async fn every_checksum_form_is_accepted_when_right() {
-    let world = World::start().await;
+    for content in contents() {
+        accepts_every_checksum_form(&content).await;
+    }
+}
+
+async fn accepts_every_checksum_form(content: &[u8]) {
+    let world = &World::start().await;
     world.bucket("locked").await;
-    stored(&world, put().body(CONTENT)).await;
+    stored(world, put().body(content), content).await;
 
     let md5 = put()
         .payload(UNSIGNED)
-        .header("content-md5", &md5_base64(CONTENT))
-        .body(CONTENT);
-    let reply = stored(&world, md5).await;
+        .header("content-md5", &md5_base64(content))
+        .body(content);
+    let reply = stored(world, md5, content).await;
     let etag = reply.header("etag").expect("an ETag");
     assert_eq!(etag.len(), 34, "the MD5 in quotes: {etag}");
 
     let base64 = |bytes: &[u8]| base64_simd::STANDARD.encode_to_string(bytes);
     for (name, value) in [
-        ("x-amz-checksum-crc32", crc32_base64(CONTENT)),
-        ("x-amz-checksum-crc32c", base64(&Crc32c::checksum(CONTENT))),
+        ("x-amz-checksum-crc32", crc32_base64(content)),
+        ("x-amz-checksum-crc32c", base64(&Crc32c::checksum(content))),
         (
             "x-amz-checksum-crc64nvme",
-            base64(&Crc64Nvme::checksum(CONTENT)),
+            base64(&Crc64Nvme::checksum(content)),
         ),
-        ("x-amz-checksum-sha1", base64(&Sha1::checksum(CONTENT))),
+        ("x-amz-checksum-sha1", base64(&Sha1::checksum(content))),
         (
             "x-amz-checksum-sha256",
-            base64(digest(&SHA256, CONTENT).as_ref()),
+            base64(digest(&SHA256, content).as_ref()),
         ),
     ] {
-        let call = put().payload(UNSIGNED).header(name, &value).body(CONTENT);
-        let reply = stored(&world, call).await;
+        let call = put().payload(UNSIGNED).header(name, &value).body(content);
+        let reply = stored(world, call, content).await;
         assert_eq!(reply.header(name), Some(value.as_str()));
-        let mut body = chunks(CONTENT, 7);
+        let mut body = chunks(content, 7);
         body.extend(format!("0\r\n{name}:{value}\r\n\r\n").bytes());
-        let mut call = unsigned_chunks(CONTENT.len(), body);
+        let mut call = unsigned_chunks(content.len(), body);
         call.headers.retain(|(n, _)| n != "x-amz-trailer");
-        let reply = stored(&world, call.header("x-amz-trailer", name)).await;
+        let reply = stored(world, call.header("x-amz-trailer", name), content).await;
         assert_eq!(reply.header(name), Some(value.as_str()));
     }
 }
 
 #[tokio::test]
 async fn chunked_bodies_are_decoded_whatever_their_shape() {
-    let world = World::start().await;
+    for content in contents() {
+        decodes_chunks(&content).await;
+    }
+}
+
+async fn decodes_chunks(content: &[u8]) {
+    let world = &World::start().await;
     world.bucket("locked").await;
     for size in [1, 7, 1000] {
-        let mut body = chunks(CONTENT, size);
-        body.extend(trailer(CONTENT).bytes());
-        let call = unsigned_chunks(CONTENT.len(), body);
-        stored(&world, call.clone()).await;
+        let mut body = chunks(content, size);
+        body.extend(trailer(content).bytes());
+        let call = unsigned_chunks(content.len(), body);
+        stored(world, call.clone(), content).await;
         // Without a Content-Length, in HTTP chunks, as newer SDKs send it.
         stored(
-            &world,
+            world,
             Call {
                 length: false,
                 ..call
             },
+            content,
         )
         .await;
-        stored(&world, signed_chunks(&world, CONTENT, size, false)).await;
-        stored(&world, signed_chunks(&world, CONTENT, size, true)).await;
+        stored(world, signed_chunks(world, content, size, false), content).await;
+        stored(world, signed_chunks(world, content, size, true), content).await;
     }
     let kept = world
         .engine
@@ -164,6 +183,27 @@ async fn chunked_bodies_are_decoded_whatever_their_shape() {
         kept.headers.is_empty(),
         "aws-chunked is no content encoding"
     );
+}
+
+#[tokio::test]
+async fn short_content_reaches_the_engine_in_one_question() {
+    let world = World::start().await;
+    world.bucket("locked").await;
+    for (bytes, opened) in [
+        (0, 0),
+        (1, 0),
+        (UPLOAD_WHOLE_BYTES, 0),
+        (UPLOAD_WHOLE_BYTES + 1, 1),
+    ] {
+        let content = vec![7; bytes];
+        world.engine.with(|state| state.opened = 0);
+        world.call(put().body(content.clone())).await.expect(200);
+        let version = world.engine.object("locked", "key").expect("stored");
+        assert!(version.content == content, "{bytes} bytes");
+        let seen = world.engine.with(|state| state.opened);
+        assert_eq!(seen, opened, "{bytes} bytes");
+    }
+    assert_eq!(world.slabs.in_use(), 0);
 }
 
 #[tokio::test]
@@ -214,22 +254,28 @@ async fn refused(world: &World, what: &str, call: Call, status: u16, code: &str)
 
 #[tokio::test]
 async fn broken_promises_leave_nothing_behind() {
-    let world = World::start().await;
+    for content in contents() {
+        refuses_broken_promises(&content).await;
+    }
+}
+
+async fn refuses_broken_promises(content: &[u8]) {
+    let world = &World::start().await;
     world.bucket("locked").await;
     let wrong = b"other content";
-    let md5 = |text: &str| put().header("content-md5", text).body(CONTENT);
+    let md5 = |text: &str| put().header("content-md5", text).body(content);
     refused(
-        &world,
+        world,
         "wrong MD5",
         md5(&md5_base64(wrong)),
         400,
         "BadDigest",
     )
     .await;
-    refused(&world, "short MD5", md5("AAAA"), 400, "InvalidDigest").await;
-    let call = put().payload(&sha256_hex(wrong)).body(CONTENT);
+    refused(world, "short MD5", md5("AAAA"), 400, "InvalidDigest").await;
+    let call = put().payload(&sha256_hex(wrong)).body(content);
     refused(
-        &world,
+        world,
         "wrong payload hash",
         call,
         400,
@@ -245,24 +291,24 @@ async fn broken_promises_leave_nothing_behind() {
             "AAAAAAAAAAAAAAAAAAAAAAAAAAA=".to_owned(),
         ),
     ] {
-        let call = put().header(name, &value).body(CONTENT);
-        refused(&world, name, call, 400, "BadDigest").await;
+        let call = put().header(name, &value).body(content);
+        refused(world, name, call, 400, "BadDigest").await;
     }
-    let call = put().header("x-amz-checksum-crc32", "AAAA").body(CONTENT);
-    refused(&world, "malformed checksum", call, 400, "InvalidRequest").await;
+    let call = put().header("x-amz-checksum-crc32", "AAAA").body(content);
+    refused(world, "malformed checksum", call, 400, "InvalidRequest").await;
     let call = put()
         .header("x-amz-sdk-checksum-algorithm", "CRC32")
-        .body(CONTENT);
+        .body(content);
     refused(
-        &world,
+        world,
         "algorithm without value",
         call,
         400,
         "InvalidRequest",
     )
     .await;
-    let call = put().payload(UNSIGNED).body(CONTENT);
-    refused(&world, "no digest at all", call, 400, "InvalidRequest").await;
+    let call = put().payload(UNSIGNED).body(content);
+    refused(world, "no digest at all", call, 400, "InvalidRequest").await;
     world
         .until("uploads were aborted", |world| world.slabs.in_use() == 0)
         .await;
@@ -270,12 +316,18 @@ async fn broken_promises_leave_nothing_behind() {
 
 #[tokio::test]
 async fn broken_chunked_bodies_leave_nothing_behind() {
-    let world = World::start().await;
+    for content in contents() {
+        refuses_broken_chunks(&content).await;
+    }
+}
+
+async fn refuses_broken_chunks(content: &[u8]) {
+    let world = &World::start().await;
     world.bucket("locked").await;
-    let data = chunks(CONTENT, 7);
+    let data = chunks(content, 7);
     let body = |tail: &str| [data.clone(), tail.as_bytes().to_vec()].concat();
-    let good = trailer(CONTENT);
-    let length = CONTENT.len();
+    let good = trailer(content);
+    let length = content.len();
     let incomplete = "IncompleteBody";
     for (what, decoded, body, code) in [
         ("no final chunk", length, body(""), incomplete),
@@ -304,13 +356,13 @@ async fn broken_chunked_bodies_leave_nothing_behind() {
         ),
         ("nothing", length, Vec::new(), incomplete),
     ] {
-        refused(&world, what, unsigned_chunks(decoded, body), 400, code).await;
+        refused(world, what, unsigned_chunks(decoded, body), 400, code).await;
     }
     let mut call = unsigned_chunks(length, body(&good));
     call.headers
         .retain(|(name, _)| name != "x-amz-decoded-content-length");
     refused(
-        &world,
+        world,
         "no decoded length",
         call,
         411,
@@ -319,50 +371,49 @@ async fn broken_chunked_bodies_leave_nothing_behind() {
     .await;
     let mut call = unsigned_chunks(length, body(&good));
     call.headers.retain(|(name, _)| name != "x-amz-trailer");
-    refused(&world, "no announcement", call, 400, "InvalidRequest").await;
+    refused(world, "no announcement", call, 400, "InvalidRequest").await;
     let call = put()
         .payload(UNSIGNED)
-        .header("content-md5", &md5_base64(CONTENT))
-        .body(CONTENT);
+        .header("content-md5", &md5_base64(content))
+        .body(content);
     let call = Call {
         length: false,
         ..call
     };
-    refused(
-        &world,
-        "no length at all",
-        call,
-        411,
-        "MissingContentLength",
-    )
-    .await;
+    refused(world, "no length at all", call, 411, "MissingContentLength").await;
 }
 
 #[tokio::test]
 async fn forged_chunks_leave_nothing_behind() {
-    let world = World::start().await;
+    for content in contents() {
+        refuses_forged_chunks(&content).await;
+    }
+}
+
+async fn refuses_forged_chunks(content: &[u8]) {
+    let world = &World::start().await;
     world.bucket("locked").await;
     for trailed in [false, true] {
-        let good = signed_chunks(&world, CONTENT, 7, trailed);
+        let good = signed_chunks(world, content, 7, trailed);
         let text = String::from_utf8(good.body.clone()).expect("text");
         let forged = Call {
             body: text.replacen("content", "C0ntent", 1).into(),
             ..good.clone()
         };
-        refused(&world, "changed data", forged, 403, "SignatureDoesNotMatch").await;
+        refused(world, "changed data", forged, 403, "SignatureDoesNotMatch").await;
         let short = good.body.len() - 100;
         let cut = Call {
             body: good.body[..short].to_vec(),
             ..good.clone()
         };
-        refused(&world, "cut off", cut, 400, "IncompleteBody").await;
+        refused(world, "cut off", cut, 400, "IncompleteBody").await;
         let unsigned = Call {
-            body: chunks(CONTENT, 7),
+            body: chunks(content, 7),
             ..good
         };
-        refused(&world, "no signatures", unsigned, 400, "IncompleteBody").await;
+        refused(world, "no signatures", unsigned, 400, "IncompleteBody").await;
     }
-    let good = signed_chunks(&world, CONTENT, 7, true);
+    let good = signed_chunks(world, content, 7, true);
     let text = String::from_utf8(good.body.clone()).expect("text");
     let (before, after) = text.split_once("x-amz-checksum-crc32:").expect("a trailer");
     let changed = format!("{before}x-amz-checksum-crc32:AAAAAA=={}", &after[8..]);
@@ -371,7 +422,7 @@ async fn forged_chunks_leave_nothing_behind() {
         ..good
     };
     refused(
-        &world,
+        world,
         "changed trailer",
         forged,
         403,

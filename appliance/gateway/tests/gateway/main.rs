@@ -28,6 +28,12 @@ mod vault_keys;
 
 use s3s::crypto::{Checksum, Crc32, Md5};
 
+/// Content that is too long for one question: its upload is opened before it is read.
+pub fn streamed() -> Vec<u8> {
+    let bytes = stele_gateway::limits::UPLOAD_WHOLE_BYTES + 1;
+    b"content".iter().copied().cycle().take(bytes).collect()
+}
+
 /// Content-MD5 of some bytes.
 pub fn md5_base64(bytes: &[u8]) -> String {
     base64_simd::STANDARD.encode_to_string(Md5::checksum(bytes))

@@ -11,6 +11,7 @@ use tokio::sync::mpsc;
 use zeroize::Zeroizing;
 
 use crate::client::{Call, Connection};
+use crate::streamed;
 use crate::world::{HOST, World, certificate, trusting};
 
 fn config(
@@ -183,7 +184,7 @@ async fn stopping_lets_running_requests_finish() {
     let mut world = World::start().await;
     world.bucket("locked").await;
     let wire = Call::object("PUT", "locked", "key")
-        .body("content")
+        .body(streamed())
         .wire(&world.key, HOST);
     let mut busy = world.connect().await;
     busy.send(&wire[..wire.len() - 3]).await;
@@ -208,7 +209,7 @@ async fn stopping_cuts_off_what_does_not_finish() {
     let world = World::start_with(|config| config.drain = Duration::from_millis(50)).await;
     world.bucket("locked").await;
     let wire = Call::object("PUT", "locked", "key")
-        .body("content")
+        .body(streamed())
         .wire(&world.key, HOST);
     let mut stuck = world.connect().await;
     stuck.send(&wire[..wire.len() - 3]).await;

@@ -124,6 +124,7 @@ fn access(command: &Command) -> Access<'_> {
             Access::Bucket(Act::List, &wish.bucket, Some(&wish.prefix))
         }
         Command::OpenPut { name, .. }
+        | Command::Put { name, .. }
         | Command::SetRetention { name, .. }
         | Command::SetHold { name, .. }
         | Command::SetTags { name, .. }

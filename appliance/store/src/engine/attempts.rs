@@ -174,7 +174,7 @@ impl Engine {
             command,
             gathered,
             ..
-        }) = self.pending.get(&id)
+        }) = self.pending.get(&id).map(Box::as_ref)
         {
             let noted = self.attempt(asker, command, &refusal, Some(gathered));
             self.gather(noted);

@@ -229,12 +229,12 @@ pub struct Engine {
     pub(crate) now: Now,
     pub(crate) new_bucket: crate::config::NewBucket,
     pub(crate) admission: Admission,
-    pub(crate) pending: BTreeMap<RequestId, Pending>,
+    pub(crate) pending: BTreeMap<RequestId, Box<Pending>>,
     pub(crate) parked: BTreeSet<RequestId>,
     /// Requests that hold their claim now and go on in the next round of [`Engine::pump`]: not at
     /// once, since a long queue for one name would then answer one inside the other.
     pub(crate) ready: std::collections::VecDeque<RequestId>,
-    pub(crate) puts: BTreeMap<StreamId, PutStream>,
+    pub(crate) puts: BTreeMap<StreamId, Box<PutStream>>,
     pub(crate) refused: RefusedStreams,
     pub(crate) gets: BTreeMap<StreamId, GetStream>,
     pub(crate) reads: BTreeMap<u64, ReadTask>,

@@ -22,7 +22,9 @@ use crate::index::{Bundle, Fact, IndexReply, IndexRequest, IndexUsage, Query, Qu
 use crate::limits::REQUEST_COUNT_MAX;
 use crate::policy::{Asker, Right};
 use crate::read::{Content, VerifiedRecord};
-use crate::request::{Answer, Command, ObjectName, ReadOnlyReason, Refusal, Request, RequestId};
+use crate::request::{
+    Answer, Command, ObjectName, ReadOnlyReason, Refusal, Request, RequestId, Whole,
+};
 use crate::sequence::Sequenced;
 
 /// A request under way.
@@ -45,6 +47,8 @@ pub(crate) struct Pending {
     /// The compliance clock when it arrived.
     asked: UnixMillis,
     pub(super) after: Option<After>,
+    /// What an upload brought along, until it is opened.
+    pub(super) whole: Option<Box<Whole>>,
 }
 
 impl Engine {
@@ -101,6 +105,14 @@ impl Engine {
 
     /// Takes a request in, and its claim.
     pub(super) fn begin(&mut self, id: RequestId, asker: Asker, command: Command) {
+        let (command, whole) = match command {
+            Command::Put {
+                name,
+                purpose,
+                whole,
+            } => (whole.opening(name, purpose), Some(whole)),
+            command => (command, None),
+        };
         let opens = matches!(command, Command::OpenPut { .. } | Command::OpenGet { .. });
         let streams_full = opens && self.has_all_streams(&asker);
         if self.pending.len() >= REQUEST_COUNT_MAX || streams_full {
@@ -132,8 +144,9 @@ impl Engine {
             random,
             asked: self.clock.latest(),
             after: None,
+            whole,
         };
-        self.pending.insert(id, pending);
+        self.pending.insert(id, Box::new(pending));
         if claim.is_none_or(|claim| self.admission.claim(id, claim)) {
             self.advance(id);
         }
@@ -254,10 +267,7 @@ impl Engine {
         let asker = pending.asker.clone();
         match self.decide(id) {
             Ok(Outcome::Answer(answer)) => self.finish(id, Ok(answer)),
-            Ok(Outcome::Stream) => {
-                let result = self.open_put(id);
-                self.finish(id, result);
-            }
+            Ok(Outcome::Stream) => self.open_put(id),
             Ok(Outcome::Config(location)) => self.config_read(id, location),
             Ok(Outcome::Download(download, info)) => {
                 let answer = self.open_get(asker, *download, info);
@@ -462,7 +472,8 @@ impl Engine {
             Command::ReleaseHolds { request, ordinal } => {
                 people::release_holds(facts, view, *request, *ordinal)
             }
-            Command::PutData { .. }
+            Command::Put { .. }
+            | Command::PutData { .. }
             | Command::AbortPut { .. }
             | Command::NextData { .. }
             | Command::CloseGet { .. } => Err(Refusal::NoSuchStream.into()),
@@ -647,13 +658,18 @@ impl Engine {
         applied.expect("placing a chunk reads no row");
     }
 
+    /// Forgets a request that waits for nothing, without an answer.
+    pub(super) fn end(&mut self, id: RequestId) -> Option<Box<Pending>> {
+        self.settle_request(id);
+        self.parked.remove(&id);
+        self.pending.remove(&id)
+    }
+
     /// Answers and forgets a request, and lets those behind it go on.
     pub(super) fn finish(&mut self, id: RequestId, result: Result<Answer, Refusal>) {
-        self.settle_request(id);
-        let Some(pending) = self.pending.remove(&id) else {
+        let Some(pending) = self.end(id) else {
             return;
         };
-        self.parked.remove(&id);
         self.desk.note(&pending.command, &result);
         if let Command::CommitPut { stream, .. } = &pending.command {
             self.forget_put(*stream);

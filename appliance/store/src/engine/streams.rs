@@ -21,7 +21,8 @@ use crate::limits::{MANIFEST_ENTRY_COUNT_MAX, STREAM_IDLE_MS_MAX, UPLOAD_BYTES_M
 use crate::policy::{Asker, Usage};
 use crate::read::Content;
 use crate::request::{
-    Answer, Checksum, Command, Conditions, ObjectName, Piece, Purpose, Refusal, RequestId, StreamId,
+    Answer, Checksum, Command, Conditions, ObjectName, Piece, Purpose, Refusal, RequestId,
+    StreamId, Whole,
 };
 
 /// What a chunk of the lane belongs to.
@@ -70,6 +71,18 @@ pub(crate) struct PutStream {
     content_bytes: u64,
     commit: Option<CommitCall>,
     touched_ms: u64,
+}
+
+impl Whole {
+    /// What opens the upload of it.
+    pub(super) fn opening(&self, name: ObjectName, purpose: Purpose) -> Command {
+        let bytes = self.piece.as_ref().map_or(0, |piece| piece.len as u64);
+        Command::OpenPut {
+            name,
+            purpose,
+            content_bytes: Some(bytes),
+        }
+    }
 }
 
 impl PutStream {
@@ -161,8 +174,39 @@ impl PutStream {
 }
 
 impl Engine {
-    /// Opens an upload stream for a request that may.
-    pub(super) fn open_put(&mut self, id: RequestId) -> Result<Answer, Refusal> {
+    /// Opens an upload stream for a request that may. What came with it goes on at once, as if its client had waited for
+    /// the stream.
+    pub(super) fn open_put(&mut self, id: RequestId) {
+        let opened = self.opened_put(id);
+        let pending = self.pending.get_mut(&id);
+        let whole = pending.and_then(|pending| pending.whole.take());
+        match (opened, whole) {
+            (Ok(stream), Some(whole)) => {
+                if let Some(pending) = self.end(id) {
+                    self.put_whole(id, pending.asker, stream, *whole);
+                }
+            }
+            (opened, _) => self.finish(id, opened.map(Answer::Stream)),
+        }
+    }
+
+    fn put_whole(&mut self, id: RequestId, asker: Asker, stream: StreamId, whole: Whole) {
+        let Whole {
+            piece,
+            md5,
+            checksums,
+            conditions,
+        } = whole;
+        let taken = piece.map_or(Ok(()), |piece| self.put_data(stream, piece));
+        if let Err(refusal) = taken {
+            self.refused.forget(stream);
+            self.forget_put(stream);
+            return self.io.reply(id, Err(refusal));
+        }
+        self.commit_put(id, asker, stream, md5, checksums, conditions);
+    }
+
+    fn opened_put(&mut self, id: RequestId) -> Result<StreamId, Refusal> {
         let pending = self.pending.get(&id).ok_or(Refusal::NoSuchStream)?;
         let Command::OpenPut {
             name,
@@ -191,8 +235,8 @@ impl Engine {
             touched_ms: self.now.monotonic_ms,
         };
         let stream = StreamId(self.number());
-        self.puts.insert(stream, put);
-        Ok(Answer::Stream(stream))
+        self.puts.insert(stream, Box::new(put));
+        Ok(stream)
     }
 
     /// Takes the next piece of an upload.

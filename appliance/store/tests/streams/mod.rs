@@ -1,6 +1,7 @@
 //! Uploads and downloads among slow workers, full disks and clients that give up.
 
 use stele_format::frame::FrameHeader;
+use stele_format::limits::INLINE_BODY_BYTES_MAX;
 use stele_store::limits::STREAM_COUNT_MAX;
 use stele_store::request::{
     Answer, Command, Conditions, DamagePlace, LockWish, Metadata, NamedPart, Purpose, RangeWish,
@@ -33,6 +34,90 @@ fn a_commit_that_overtakes_the_sealing_of_its_only_chunk_is_answered_without_mor
     let answer = vault.replies.remove(&waiting);
     assert!(matches!(answer, Some(Ok(Answer::Stored(_)))), "{answer:?}");
     assert!(vault.get(&object_name, None, None).unwrap() == bytes);
+    vault.stop();
+}
+
+#[test]
+fn content_that_is_all_at_hand_is_stored_like_what_comes_in_pieces() {
+    let mut rig = Rig::create(3);
+    let mut vault = rig.start();
+    vault.bucket("b", false);
+    let inline = INLINE_BODY_BYTES_MAX as usize;
+    for bytes in [0, 1, inline, inline + 1, CHUNK] {
+        let key = name("b", &bytes.to_string());
+        let bytes = content(bytes, bytes);
+        let stored = vault.put_whole(&key, object(), &bytes, Conditions::default());
+        let stored = stored.unwrap();
+        let read = vault.get(&key, stored.version, None).unwrap();
+        assert!(read == bytes, "{} bytes", bytes.len());
+        assert_at_rest(&mut vault);
+    }
+    vault.stop();
+}
+
+#[test]
+fn a_part_that_is_all_at_hand_is_one_of_its_upload() {
+    let mut rig = Rig::create(3);
+    let mut vault = rig.start();
+    vault.bucket("b", false);
+    let key = name("b", "k");
+    let create = Command::CreateUpload {
+        name: key.clone(),
+        metadata: Metadata::default(),
+        lock: LockWish::default(),
+        announced: None,
+    };
+    let Answer::Upload(upload) = vault.ask(create).unwrap() else {
+        panic!("no upload")
+    };
+    let part = |number| Purpose::Part { upload, number };
+    let bytes = content(5, 5000);
+    let stored = vault.put_whole(&key, part(1), &bytes, Conditions::default());
+    let named = NamedPart {
+        number: 1,
+        etag: stored.unwrap().etag,
+        checksums: Vec::new(),
+    };
+    let complete = Command::CompleteUpload {
+        name: key.clone(),
+        upload,
+        parts: vec![named],
+        checksums: Vec::new(),
+        conditions: Conditions::default(),
+    };
+    let answer = vault.ask(complete);
+    assert!(matches!(answer, Ok(Answer::Stored(_))), "{answer:?}");
+    assert!(vault.get(&key, None, None).unwrap() == bytes);
+    // Now there is none any more.
+    let late = vault.put_whole(&key, part(2), &bytes, Conditions::default());
+    assert_eq!(late.map(|_| ()), Err(Refusal::NoSuchUpload));
+    assert_at_rest(&mut vault);
+    vault.stop();
+}
+
+#[test]
+fn content_that_is_all_at_hand_is_refused_as_a_whole() {
+    let mut rig = Rig::create(3);
+    let mut vault = rig.start();
+    vault.bucket("b", false);
+    let key = name("b", "k");
+    vault.put(&key, b"first");
+    let absent = Conditions {
+        if_none_match: Some("*".to_owned()),
+        ..Conditions::default()
+    };
+    let anyhow = Conditions::default();
+    let too_long = CHUNK + 1;
+    let mut check = |key, bytes: usize, conditions, expected| {
+        let bytes = content(1, bytes);
+        let stored = vault.put_whole(&key, object(), &bytes, conditions);
+        assert_eq!(stored.map(|_| ()), Err(expected));
+        assert_at_rest(&mut vault);
+    };
+    check(name("none", "k"), 5, anyhow.clone(), Refusal::NoSuchBucket);
+    check(key.clone(), 5, absent, Refusal::Precondition);
+    check(key.clone(), too_long, anyhow, Refusal::NoSuchStream);
+    assert_eq!(vault.get(&key, None, None).unwrap(), b"first");
     vault.stop();
 }
 

@@ -31,7 +31,7 @@ use stele_store::recovery::{
 };
 use stele_store::request::{
     Answer, Command, Conditions, LockWish, Metadata, ObjectName, Piece, Purpose, RangeWish,
-    Refusal, Request, RequestId, StreamId,
+    Refusal, Request, RequestId, StreamId, Whole,
 };
 use stele_store::wipe::WipeDone;
 
@@ -577,11 +577,29 @@ impl Running {
         }
     }
 
+    /// Content that is all at hand, in one question.
+    pub fn put_whole(
+        &mut self,
+        name: &ObjectName,
+        purpose: Purpose,
+        content: &[u8],
+        conditions: Conditions,
+    ) -> Result<stele_store::request::Stored, Refusal> {
+        match self.ask(put_whole(name, purpose, content, conditions))? {
+            Answer::Stored(stored) => Ok(stored),
+            other => panic!("unexpected {other:?}"),
+        }
+    }
+
     pub fn put(&mut self, name: &ObjectName, content: &[u8]) -> stele_store::request::Stored {
         let purpose = Purpose::Object {
             metadata: Metadata::default(),
             lock: LockWish::default(),
         };
+        if content.len() <= 16 << 10 {
+            let stored = self.put_whole(name, purpose, content, Conditions::default());
+            return stored.expect("the object is stored");
+        }
         let stream = self.open_put(name, purpose).expect("an upload may begin");
         self.feed(stream, content).expect("data is taken");
         self.commit(stream).expect("the upload is stored")
@@ -618,6 +636,25 @@ impl Running {
 }
 
 /// At most a whole chunk of an upload.
+pub fn put_whole(
+    name: &ObjectName,
+    purpose: Purpose,
+    content: &[u8],
+    conditions: Conditions,
+) -> Command {
+    let whole = Whole {
+        piece: (!content.is_empty()).then(|| piece(content)),
+        md5: None,
+        checksums: Vec::new(),
+        conditions,
+    };
+    Command::Put {
+        name: name.clone(),
+        purpose,
+        whole: Box::new(whole),
+    }
+}
+
 pub fn piece(chunk: &[u8]) -> Piece {
     let mut buffer = BufferMut::zeroed(1 << 20);
     buffer[256..256 + chunk.len()].copy_from_slice(chunk);

@@ -10,10 +10,38 @@ use stele_store::policy::{Client, OwnerId, Rate, Refusal as Policy, Usage};
 use stele_store::request::{Answer, Command, Conditions, NamedPart, Refusal};
 
 use crate::support::steps::{assert_at_rest, commit, object, put_data};
-use crate::support::{Rig, Running, content, name};
+use crate::support::{Rig, Running, content, name, put_whole};
 use crate::{
     become_client, client, denied, done, list, make, owner, put, put_part, quota, scoped, upload,
 };
+
+#[test]
+fn content_that_is_all_at_hand_is_held_against_the_quota() {
+    let mut rig = Rig::create(3);
+    let mut vault = rig.start();
+    let bounded = Client {
+        quotas: quota("a", Some(10_000), None),
+        ..client("a")
+    };
+    become_client(&mut vault, bounded);
+    done(&mut vault, make("b")).unwrap();
+    let put = |key, bytes| put_whole(&name("b", key), object(), &content(1, bytes), anyhow());
+    assert_eq!(
+        done(&mut vault, put("k", 10_001)),
+        denied(Policy::QuotaBytes { max: 10_000 })
+    );
+    assert_at_rest(&mut vault);
+    vault.ask(put("k", 10_000)).unwrap();
+    assert_eq!(
+        done(&mut vault, put("l", 1)),
+        denied(Policy::QuotaBytes { max: 10_000 })
+    );
+    assert_at_rest(&mut vault);
+}
+
+fn anyhow() -> Conditions {
+    Conditions::default()
+}
 
 #[test]
 fn bytes_are_refused_before_they_are_taken_or_while_they_come() {

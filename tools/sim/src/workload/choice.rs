@@ -343,13 +343,8 @@ fn put(
     };
     let name = name_of(&at);
     let declared = context.rng.permille(700).then_some(content_bytes);
-    let command = Command::OpenPut {
-        name,
-        purpose,
-        content_bytes: declared,
-    };
     let upload = part.map(|(upload, ..)| upload);
-    let deed = Deed::OpenPut {
+    let opened = Deed::OpenPut {
         at: at.clone(),
         upload,
         lock,
@@ -368,7 +363,17 @@ fn put(
         stream: None,
         sent: 0,
     };
-    (Task::Put(Box::new(task)), command, Some(deed))
+    let at_once = content_bytes <= u64::from(CHUNK_PLAIN_BYTES_MAX) && number.is_multiple_of(2);
+    if at_once && task.fate == Fate::Commit {
+        let (command, deed) = task.at_once(name, purpose);
+        return (Task::Single, command, Some(deed));
+    }
+    let command = Command::OpenPut {
+        name,
+        purpose,
+        content_bytes: declared,
+    };
+    (Task::Put(Box::new(task)), command, Some(opened))
 }
 
 fn range(context: &mut Context) -> Option<RangeWish> {

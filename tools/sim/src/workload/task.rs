@@ -4,7 +4,7 @@ use stele_device::buffer::BufferMut;
 use stele_format::limits::CHUNK_PLAIN_BYTES_MAX;
 use stele_format::units::{UploadId, VersionId};
 use stele_store::request::{
-    Answer, Checksum, Command, Conditions, LockWish, ObjectName, Piece, StreamId,
+    Answer, Checksum, Command, Conditions, LockWish, ObjectName, Piece, Purpose, StreamId, Whole,
 };
 
 use super::Heard;
@@ -140,6 +140,23 @@ impl PutTask {
         };
         let deed = self.deed();
         Next::Ask(Task::Single, command, Some(deed))
+    }
+
+    /// All of it in one question.
+    pub(super) fn at_once(mut self, name: ObjectName, purpose: Purpose) -> (Command, Deed) {
+        let piece = (self.content.bytes > 0).then(|| self.piece());
+        let whole = Whole {
+            piece,
+            md5: self.md5,
+            checksums: self.checksums.clone(),
+            conditions: self.conditions.clone(),
+        };
+        let command = Command::Put {
+            name,
+            purpose,
+            whole: Box::new(whole),
+        };
+        (command, self.deed())
     }
 
     fn deed(self) -> Deed {
