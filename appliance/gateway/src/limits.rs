@@ -56,8 +56,10 @@ pub const BODY_BYTES_PER_S_MIN: u64 = 1024;
 /// has sent this much, bytes.
 pub const UPLOAD_STAGE_BYTES: usize = 64 * 1024;
 /// Content of up to so many bytes is read before the engine hears of it, which then takes one question in the place of
-/// three. No slab and no stream bounds how many clients send such content at once, only the connections do: 64 MiB.
+/// three.
 pub const UPLOAD_WHOLE_BYTES: usize = 16 * 1024;
+/// So much content is read or waits for its answer like this at once: 16 MiB. What comes beyond is opened before it is read.
+pub const UPLOAD_WHOLE_COUNT_MAX: usize = 1024;
 /// Of the slabs for uploads, one client's large uploads may fill one part in this many at a time;
 /// each fills one slab while the other is on its way.
 pub const UPLOAD_SHARE_DIVISOR: usize = 3;

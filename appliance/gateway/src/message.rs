@@ -15,6 +15,7 @@ pub use crate::chain::ChunkProof;
 pub use crate::claim::Claim;
 pub use crate::refusal::{Refusal, RetentionDateFault, Right};
 use crate::slab::Slab;
+use crate::wire::Content;
 
 pub use bucket::{
     BucketInfo, BucketKind, CurrentExpiry, FilterForm, LifecycleRule, NoncurrentExpiry,
@@ -27,7 +28,7 @@ pub struct Envelope {
     pub session: SessionId,
     /// What is asked.
     pub request: Request,
-    /// The content of `Put` or `PutData`, or an empty slab for the content that `NextData` asks for.
+    /// The content of `PutData`, or an empty slab for the content that `NextData` asks for.
     pub slab: Option<Slab>,
     /// Where the answer goes; a dropped receiver means the client went away.
     pub answer: tokio::sync::oneshot::Sender<Reply>,
@@ -300,12 +301,14 @@ pub enum Request {
         rules: Vec<LifecycleRule>,
     },
     /// Content that is all at hand, every digest the client gave verified: as `OpenPut`, `PutData` and `CommitPut` in one.
-    /// Its plaintext is in the slab beside the question; none for an empty content. Answer: `Stored`, after it is durable.
+    /// Answer: `Stored`, after it is durable.
     Put {
         /// The object.
         name: ObjectName,
         /// Object or part.
         purpose: Purpose,
+        /// At most `UPLOAD_WHOLE_BYTES`.
+        content: Content,
         /// MD5 of the content, if it was computed; becomes the ETag.
         md5: Option<[u8; 16]>,
         /// Verified checksums to keep.

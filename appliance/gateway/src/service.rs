@@ -6,11 +6,12 @@ use std::sync::Arc;
 use hyper::header::{HeaderName, HeaderValue};
 use s3s::dto::Owner;
 use s3s::{S3, S3Error, S3Request, S3Response, S3Result, dto};
+use tokio::sync::Semaphore;
 
 use crate::bucket::owner;
 use crate::error::wrong_answer;
 use crate::front::RequestContext;
-use crate::limits::{RECEIPT_HEADER, VAULT_KEYS_PREFIX};
+use crate::limits::{RECEIPT_HEADER, UPLOAD_WHOLE_COUNT_MAX, VAULT_KEYS_PREFIX};
 use crate::link::{Pending, Session, settle};
 use crate::message::{
     Answer, BucketInfo, BucketKind, Delivered, ObjectInfo, ObjectName, Refusal, Request,
@@ -26,6 +27,8 @@ use stele_format::units::VersionId;
 pub(crate) struct Service {
     pub slabs: Slabs,
     pub region: Arc<str>,
+    /// For short content that is read before the engine hears of it.
+    pub wholes: Arc<Semaphore>,
 }
 
 impl Service {
@@ -33,6 +36,7 @@ impl Service {
         Self {
             slabs,
             region: region.into(),
+            wholes: Arc::new(Semaphore::new(UPLOAD_WHOLE_COUNT_MAX)),
         }
     }
 

@@ -17,8 +17,11 @@ use crate::limits::LINK_FRAME_BYTES_MAX;
 use crate::message::{Answer, Refusal, Request, SessionId};
 use crate::tls::Tls;
 
+mod content;
 pub mod gateway;
 pub(crate) mod plain;
+
+pub use content::Content;
 
 /// What the gateway sends.
 #[expect(

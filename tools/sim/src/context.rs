@@ -185,7 +185,12 @@ impl Context {
 
     /// Content that goes in counts for the trace.
     pub fn trace_command(&mut self, command: &Command) {
-        if let Command::PutData { piece, .. } = command {
+        let piece = match command {
+            Command::PutData { piece, .. } => Some(piece),
+            Command::Put { whole, .. } => whole.piece.as_ref(),
+            _ => None,
+        };
+        if let Some(piece) = piece {
             let end = piece.start + piece.len;
             self.trace
                 .bytes(piece.buffer.get(piece.start..end).unwrap_or_default());

@@ -40,6 +40,7 @@ pub fn to_store(request: Ask, slab: Option<Slab>) -> Option<Command> {
         Ask::Put {
             name,
             purpose,
+            content: _,
             md5,
             checksums,
             conditions,

@@ -4,6 +4,7 @@ use stele_device::buffer::BufferMut;
 use stele_format::units::{BucketId, LogIndex, ObjectId, UnixMillis, UploadId, VersionId};
 use stele_gateway::Slab;
 use stele_gateway::message as gateway;
+use stele_gateway::wire::Content;
 use stele_store::policy::{self, BucketKind, Mode, Period};
 use stele_store::request::{self as store, Command};
 
@@ -227,13 +228,12 @@ fn an_upload_goes_down_whole_and_its_buffer_is_not_copied() {
 
 #[test]
 fn short_content_goes_down_with_everything_that_is_said_of_it() {
+    let (metadata, lock) = (gateway_metadata(), gateway::LockWish::default());
     let ask = gateway::Request::Put {
         name: gateway_name(),
-        purpose: gateway::Purpose::Object {
-            metadata: gateway_metadata(),
-            lock: gateway::LockWish::default(),
-        },
-        md5: Some([1; 16]),
+        purpose: gateway::Purpose::Object { metadata, lock },
+        content: Content::default(),
+        md5: None,
         checksums: gateway_checksums(),
         conditions: gateway_conditions(),
     };

@@ -18,7 +18,9 @@ use stele_device::linux::shared::SharedMemory;
 use stele_format::units::UnixMillis;
 use stele_gateway::SlabPool;
 use stele_gateway::chain::ChunkChain;
-use stele_gateway::limits::{LINK_READ_BYTES, SLAB_FRONT_BYTES, SLAB_PLAIN_BYTES_MAX};
+use stele_gateway::limits::{
+    LINK_READ_BYTES, SLAB_FRONT_BYTES, SLAB_PLAIN_BYTES_MAX, UPLOAD_WHOLE_COUNT_MAX,
+};
 use stele_gateway::message as gateway;
 use stele_gateway::message::{Claim, Refusal, Request, SessionId};
 use stele_gateway::slab::Slab;
@@ -99,7 +101,6 @@ struct Asked {
 struct Waiting {
     asked: Asked,
     request: Request,
-    piece: Piece,
 }
 
 /// What a porter works with, the same for every gateway process.
@@ -350,20 +351,9 @@ impl Porter {
             is_page: is_page(&request),
         };
         match (&request, piece) {
-            (Request::Put { .. } | Request::PutData { .. }, Some(piece)) => {
-                match self.tools.slabs.try_take() {
-                    Some(slab) if self.waiting.is_empty() => {
-                        self.put_data(asked, request, piece, slab).await
-                    }
-                    _ => {
-                        self.waiting.push_back(Waiting {
-                            asked,
-                            request,
-                            piece,
-                        });
-                        Ok(())
-                    }
-                }
+            (Request::PutData { .. }, Some(_)) => self.bring(asked, request).await,
+            (Request::Put { content, .. }, _) if !content.0.is_empty() => {
+                self.bring(asked, request).await
             }
             (Request::PutData { .. } | Request::NextData { .. }, None) => {
                 self.reply(number, Err(Refusal::NoSuchStream), 0)
@@ -372,29 +362,46 @@ impl Porter {
         }
     }
 
+    /// Goes on with content as soon as there is memory for it.
+    async fn bring(&mut self, asked: Asked, request: Request) -> Result<(), End> {
+        if self.waiting.is_empty()
+            && let Some(slab) = self.tools.slabs.try_take()
+        {
+            return self.with_content(asked, request, slab).await;
+        }
+        let is_whole = |request: &Request| matches!(request, Request::Put { .. });
+        let wholes = self.waiting.iter().filter(|one| is_whole(&one.request));
+        // The honest gateway has no more of them under way, and their content is held here.
+        if is_whole(&request) && wholes.count() >= UPLOAD_WHOLE_COUNT_MAX {
+            return self.reply(asked.number, Err(Refusal::Busy), 0);
+        }
+        self.waiting.push_back(Waiting { asked, request });
+        Ok(())
+    }
+
     /// Goes on with the upload that has waited longest for memory.
     async fn go_on(&mut self, slab: Slab) -> Result<(), End> {
         match self.waiting.pop_front() {
-            Some(Waiting {
-                asked,
-                request,
-                piece,
-            }) => self.put_data(asked, request, piece, slab).await,
+            Some(Waiting { asked, request }) => self.with_content(asked, request, slab).await,
             None => Ok(()),
         }
     }
 
-    async fn put_data(
+    async fn with_content(
         &mut self,
         asked: Asked,
         request: Request,
-        piece: Piece,
         mut slab: Slab,
     ) -> Result<(), End> {
-        if self.copy_out(piece, &mut slab).is_none() {
-            return self.reply(asked.number, Err(Refusal::NoSuchStream), 0);
+        let taken = match (&request, asked.piece) {
+            (Request::Put { content, .. }, _) => copy_whole(&content.0, &mut slab),
+            (_, Some(piece)) => self.copy_out(piece, &mut slab),
+            (_, None) => None,
+        };
+        match taken {
+            Some(()) => self.pass(asked, request, Some(slab)).await,
+            None => self.reply(asked.number, Err(Refusal::NoSuchStream), 0),
         }
-        self.pass(asked, request, Some(slab)).await
     }
 
     /// Content out of the shared memory; none for a place that is not in it.
@@ -552,6 +559,15 @@ impl Porter {
             told => Ok(told?),
         }
     }
+}
+
+/// Content that came with its question; none where it is too long.
+fn copy_whole(content: &[u8], slab: &mut Slab) -> Option<()> {
+    let end = slab.start.checked_add(content.len())?;
+    let into = slab.buffer.get_mut(slab.start..end)?;
+    into.copy_from_slice(content);
+    slab.len = content.len();
+    Some(())
 }
 
 /// Whether a question's answer is a page of many rows.

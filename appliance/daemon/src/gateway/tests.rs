@@ -10,12 +10,14 @@ use stele_device::linux::shared::SharedMemory;
 use stele_format::units::{UnixMillis, VersionId};
 use stele_gateway::SlabPool;
 use stele_gateway::claim::Clients as Secrets;
-use stele_gateway::limits::{SLAB_BYTES, SLAB_FRONT_BYTES, SLAB_PLAIN_BYTES_MAX};
+use stele_gateway::limits::{
+    SLAB_BYTES, SLAB_FRONT_BYTES, SLAB_PLAIN_BYTES_MAX, UPLOAD_WHOLE_BYTES, UPLOAD_WHOLE_COUNT_MAX,
+};
 use stele_gateway::message::{
     Answer, Claim, Conditions, ListWish, LockMode, LockWish, Metadata, ObjectName, Purpose,
     Refusal, Request, Retention, Right, SessionId, StreamId,
 };
-use stele_gateway::wire::{Down, Frames, Piece, Up, encode};
+use stele_gateway::wire::{Content, Down, Frames, Piece, Up, encode};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
@@ -422,57 +424,72 @@ async fn it_destroys_and_shortens_nothing() {
     stop(vault, evil).await;
 }
 
+/// Short content in one question.
+fn whole(content: &[u8]) -> Request {
+    let Request::OpenPut { name, purpose, .. } = put("locked") else {
+        unreachable!("it is one")
+    };
+    Request::Put {
+        name,
+        purpose,
+        content: Content(content.to_vec()),
+        md5: None,
+        checksums: Vec::new(),
+        conditions: Conditions::default(),
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_it_brings_at_once_is_stored_from_its_own_memory_alone() {
+async fn what_it_brings_at_once_is_stored_under_a_signature_alone() {
     let vault = Vault::start().await;
     let mut evil = vault.gateway();
     let session = evil.enter(SECRET, now()).await.expect("signed");
     evil.store(&vault, session, "locked").await;
-    let put = || {
-        let Request::OpenPut { name, purpose, .. } = put("locked") else {
-            unreachable!("it is one")
-        };
-        Request::Put {
-            name,
-            purpose,
-            md5: None,
-            checksums: Vec::new(),
-            conditions: Conditions::default(),
-        }
-    };
-    vault
-        .memory
-        .copy_in(0, SLAB_FRONT_BYTES, b"at once")
-        .expect("inside");
-    for (number, bytes) in [(0, u32::MAX), (u32::MAX, 7)] {
-        let outside = Some(Piece { number, bytes });
-        let (result, _) = evil.ask(session, put(), outside).await;
-        assert_eq!(result.err(), Some(Refusal::NoSuchStream));
-    }
-    evil.refused(SessionId::NONE, put(), Refusal::NoSession)
+    evil.refused(SessionId::NONE, whole(b"x"), Refusal::NoSession)
         .await;
-    let inside = Piece {
-        number: 0,
-        bytes: 7,
-    };
-    for (piece, content) in [(Some(inside), b"at once".as_slice()), (None, b"")] {
-        let (result, _) = evil.ask(session, put(), piece).await;
+    let long = vec![0; UPLOAD_WHOLE_BYTES + 1];
+    let bytes_max = UPLOAD_WHOLE_BYTES as u64;
+    evil.refused(session, whole(&long), Refusal::TooLarge { bytes_max })
+        .await;
+    for content in [b"at once".as_slice(), &[7; UPLOAD_WHOLE_BYTES], b""] {
+        let (result, _) = evil.ask(session, whole(content), None).await;
         let Ok(Answer::Stored(stored)) = result else {
             panic!("{result:?}")
         };
         let version = stored.version.expect("a version");
-        let head = Request::Head {
-            name: object("locked"),
-            version: Some(version),
-        };
-        let (result, _) = evil.ask(session, head, None).await;
-        assert!(
-            matches!(&result, Ok(Answer::Object(info)) if info.content_bytes == content.len() as u64),
-            "{result:?}"
-        );
         if !content.is_empty() {
-            assert_eq!(evil.content(&vault, session, version).await, content);
+            assert!(evil.content(&vault, session, version).await == content);
         }
+    }
+    stop(vault, evil).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn it_has_no_more_content_wait_for_memory_than_the_honest_one() {
+    let vault = Vault::start().await;
+    let mut evil = vault.gateway();
+    let session = evil.enter(SECRET, now()).await.expect("signed");
+    evil.store(&vault, session, "locked").await;
+    let slabs: Vec<_> = std::iter::from_fn(|| vault.tools.slabs.try_take()).collect();
+    for number in 0..=UPLOAD_WHOLE_COUNT_MAX as u64 {
+        let ask = Up::Ask {
+            number,
+            session,
+            request: whole(b"content"),
+            piece: None,
+        };
+        evil.send(&ask).await;
+    }
+    let (number, result, _) = evil.reply().await;
+    assert_eq!(number, UPLOAD_WHOLE_COUNT_MAX as u64);
+    assert_eq!(result.err(), Some(Refusal::Busy));
+    drop(slabs);
+    for _ in 0..UPLOAD_WHOLE_COUNT_MAX {
+        let (number, result, _) = evil.reply().await;
+        assert!(
+            matches!(result, Ok(Answer::Stored(_))),
+            "{number}: {result:?}"
+        );
     }
     stop(vault, evil).await;
 }

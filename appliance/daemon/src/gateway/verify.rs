@@ -3,24 +3,34 @@
 //! The honest gateway has checked all of this and more before it asks. Rules about keys, metadata,
 //! retention and rights stand in the store; here stands what only bounds the work of an answer.
 
-use stele_gateway::limits::{KEY_BYTES_MAX, LIST_ENTRIES_MAX, PART_NUMBER_MAX, VAULT_KEYS_PREFIX};
-use stele_gateway::message::{
-    Checksum, Conditions, ListWish, ObjectName, Purpose, Refusal, Request,
+use stele_gateway::limits::{
+    KEY_BYTES_MAX, LIST_ENTRIES_MAX, PART_NUMBER_MAX, UPLOAD_WHOLE_BYTES, VAULT_KEYS_PREFIX,
 };
+use stele_gateway::message::{
+    Checksum, Conditions, ListWish, Metadata, ObjectName, Purpose, Refusal, Request,
+};
+use stele_store::limits::METADATA_BYTES_MAX;
 
 /// Algorithms of checksums.
 const CHECKSUM_COUNT_MAX: usize = 5;
 /// Bytes of the longest of them, SHA-256.
 const CHECKSUM_BYTES_MAX: usize = 32;
 
+/// What the store counts for each pair of metadata, at least.
+const PAIR_BYTES: usize = 8;
+
 /// Refuses what no honest gateway asks.
 ///
 /// # Errors
-/// `VaultKey` for a change of a key of the vault itself, `NoSuchBucket` for what can be no bucket's name, `PartOrder` and `TooLarge` for numbers of parts,
-/// `Busy` for a listing that is too long.
+/// `VaultKey` for a change of a key of the vault itself, `NoSuchBucket` for what can be no bucket's name, `Part` and
+/// `PartOrder` for numbers of parts, `TooLarge` and `MetadataTooLarge` for what is longer than anything that is stored,
+/// `Checksum` for what can be none, `Busy` for a listing that is too long.
 pub fn verify(request: &Request) -> Result<(), Refusal> {
-    if changed(request).is_some_and(|name| name.key.starts_with(VAULT_KEYS_PREFIX)) {
-        return Err(Refusal::VaultKey);
+    if let Some(name) = changed(request) {
+        short(&[Some(&name.bucket), Some(&name.key)])?;
+        if name.key.starts_with(VAULT_KEYS_PREFIX) {
+            return Err(Refusal::VaultKey);
+        }
     }
     match request {
         Request::CreateBucket { name, .. } if !is_bucket_name(name) => Err(Refusal::NoSuchBucket),
@@ -31,24 +41,25 @@ pub fn verify(request: &Request) -> Result<(), Refusal> {
         } => digests(checksums, conditions),
         Request::Put {
             purpose,
+            content,
             checksums,
             conditions,
             ..
         } => {
             digests(checksums, conditions)?;
-            match purpose {
-                Purpose::Part { number, .. } => part(*number),
-                Purpose::Object { .. } => Ok(()),
+            if content.0.len() > UPLOAD_WHOLE_BYTES {
+                return Err(Refusal::TooLarge {
+                    bytes_max: UPLOAD_WHOLE_BYTES as u64,
+                });
             }
+            becoming(purpose)
         }
         Request::List(wish) | Request::ListVersions(wish) | Request::ListUploads(wish) => {
             list(wish)
         }
         Request::ListParts { parts_max, .. } if *parts_max > LIST_ENTRIES_MAX => Err(Refusal::Busy),
-        Request::OpenPut {
-            purpose: Purpose::Part { number, .. },
-            ..
-        } => part(*number),
+        Request::OpenPut { purpose, .. } => becoming(purpose),
+        Request::CreateUpload { metadata, .. } => fits(metadata),
         Request::CompleteUpload {
             parts,
             checksums,
@@ -82,6 +93,28 @@ fn changed(request: &Request) -> Option<&ObjectName> {
         | Request::CompleteUpload { name, .. }
         | Request::AbortUpload { name, .. } => Some(name),
         _ => None,
+    }
+}
+
+fn becoming(purpose: &Purpose) -> Result<(), Refusal> {
+    match purpose {
+        Purpose::Part { number, .. } => part(*number),
+        Purpose::Object { metadata, .. } => fits(metadata),
+    }
+}
+
+/// Metadata that a record holds; the store counts it exactly.
+fn fits(metadata: &Metadata) -> Result<(), Refusal> {
+    let pairs = metadata.headers.iter().chain(&metadata.user);
+    let pairs = pairs.chain(&metadata.tags);
+    let bytes: usize = pairs
+        .map(|(name, value)| name.len() + value.len() + PAIR_BYTES)
+        .sum();
+    match bytes + metadata.storage_class.len() <= METADATA_BYTES_MAX as usize {
+        true => Ok(()),
+        false => Err(Refusal::MetadataTooLarge {
+            bytes_max: METADATA_BYTES_MAX,
+        }),
     }
 }
 
@@ -148,7 +181,8 @@ pub(crate) fn is_bucket_name(name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use stele_gateway::message::ChecksumKind;
+    use stele_gateway::message::{ChecksumKind, LockWish};
+    use stele_gateway::wire::Content;
 
     use super::*;
 
@@ -199,6 +233,7 @@ mod tests {
                 upload: stele_format::units::UploadId::from_bytes([1; 16]),
                 number,
             },
+            content: Content::default(),
             md5: None,
             checksums: vec![Checksum {
                 kind: ChecksumKind::Sha256,
@@ -254,5 +289,32 @@ mod tests {
         check(whole(name(), 1, 32), Ok(()));
         check(whole(name(), 0, 32), Err(Refusal::Part { number: 0 }));
         check(whole(name(), 1, 33), Err(Refusal::Checksum));
+        let long = ObjectName {
+            key: "k".repeat(KEY_BYTES_MAX + 1),
+            ..name()
+        };
+        check(whole(long, 1, 32), Err(Refusal::TooLarge { bytes_max }));
+        let many = || Metadata {
+            user: vec![(String::new(), String::new()); METADATA_BYTES_MAX as usize],
+            ..Metadata::default()
+        };
+        let lock = LockWish::default;
+        let open = Request::OpenPut {
+            name: name(),
+            purpose: Purpose::Object {
+                metadata: many(),
+                lock: lock(),
+            },
+            content_bytes: None,
+        };
+        let bytes_max = METADATA_BYTES_MAX;
+        check(open, Err(Refusal::MetadataTooLarge { bytes_max }));
+        let create = Request::CreateUpload {
+            name: name(),
+            metadata: many(),
+            lock: lock(),
+            checksum: None,
+        };
+        check(create, Err(Refusal::MetadataTooLarge { bytes_max }));
     }
 }

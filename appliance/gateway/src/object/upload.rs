@@ -1,7 +1,7 @@
 //! Content on its way to the engine.
 //!
 //! Invariant: `CommitPut` or `Put` is sent only after the body ended and every promise the client made about
-//! it was kept. In every other case, the end of the task included, the stream is aborted.
+//! it was kept. In every other case, the end of the task included, an open stream is aborted and nothing else is asked.
 
 use bytes::Buf;
 use s3s::{S3Error, S3ErrorCode, S3Result};
@@ -9,7 +9,6 @@ use s3s::{S3Error, S3ErrorCode, S3Result};
 use crate::body::{BodyReader, Coding, Content};
 use crate::chain::ChunkProof;
 use crate::chunked::Decoder;
-use crate::digest::Verified;
 use crate::error::{invalid_request, wrong_answer};
 use crate::front::RequestContext;
 use crate::guard::{Described, Payload};
@@ -21,6 +20,7 @@ use crate::message::{
 };
 use crate::service::{Caller, Service, settle_done};
 use crate::slab::{Slab, Slabs, Turn};
+use crate::wire;
 
 /// Stores the request's body as what `purpose` says. `kept` is a checksum to keep even where the client
 /// does not give it.
@@ -48,22 +48,25 @@ pub(crate) async fn store(
     if let Some(kind) = kept {
         reader.keep(kind);
     }
-    if content_bytes <= UPLOAD_WHOLE_BYTES as u64 {
-        let mut whole = Vec::new();
+    let short = usize::try_from(content_bytes).ok();
+    let short = short.filter(|bytes| *bytes <= UPLOAD_WHOLE_BYTES);
+    if let (Some(bytes), Ok(_turn)) = (short, service.wholes.try_acquire()) {
+        let mut whole = Vec::with_capacity(bytes);
         let verified = loop {
             match next(caller, &mut reader).await? {
                 Content::Piece(piece) => whole.extend_from_slice(&piece),
                 Content::End(verified) => break verified,
             }
         };
-        return put(
-            service,
-            caller,
-            (name, purpose, conditions),
-            &whole,
-            verified,
-        )
-        .await;
+        let request = Request::Put {
+            name,
+            purpose,
+            content: wire::Content(whole),
+            md5: verified.md5,
+            checksums: verified.checksums,
+            conditions,
+        };
+        return stored(caller.post(request, None).await?).await;
     }
     let mut upload = Upload::open(caller, name, purpose, content_bytes).await?;
     let verified = loop {
@@ -83,31 +86,6 @@ async fn next(caller: &Caller, reader: &mut BodyReader<'_>) -> S3Result<Content>
     // Also where the content is not what was promised: a wrong signature explains more.
     prove(caller, reader.take_proofs()).await?;
     Ok(content?)
-}
-
-/// Stores content that is all at hand.
-async fn put(
-    service: &Service,
-    caller: &Caller,
-    (name, purpose, conditions): (ObjectName, Purpose, Conditions),
-    content: &[u8],
-    verified: Verified,
-) -> S3Result<Stored> {
-    let slab = if content.is_empty() {
-        None
-    } else {
-        let mut slab = service.slabs.uploads.take_soon().await?;
-        slab.append(content);
-        Some(slab)
-    };
-    let request = Request::Put {
-        name,
-        purpose,
-        md5: verified.md5,
-        checksums: verified.checksums,
-        conditions,
-    };
-    stored(caller.post(request, slab).await?).await
 }
 
 /// What the engine says of content it was to store. A client that leaves meanwhile may find it stored.

@@ -258,6 +258,7 @@ impl State {
             Request::Put {
                 name,
                 purpose,
+                content,
                 md5,
                 checksums,
                 conditions,
@@ -265,9 +266,7 @@ impl State {
                 let Answer::Stream(stream) = self.open_put(name, purpose)? else {
                     return Err(Refusal::NoSuchStream);
                 };
-                if let Some(slab) = slab {
-                    self.put_data(stream, slab)?;
-                }
+                self.take(stream, &content.0)?;
                 self.commits += 1;
                 self.commit(stream, md5, checksums, &conditions)
             }
@@ -460,13 +459,18 @@ impl State {
     }
 
     fn put_data(&mut self, stream: StreamId, slab: &Slab) -> Result<Answer, Refusal> {
-        let put = self.puts.get_mut(&stream).ok_or(Refusal::NoSuchStream)?;
-        if !self.forget_content {
-            put.content.extend_from_slice(slab.data());
-        }
-        self.received_bytes += slab.len;
+        self.take(stream, slab.data())?;
         self.slab_bytes.push(slab.len);
         Ok(Answer::Done)
+    }
+
+    fn take(&mut self, stream: StreamId, content: &[u8]) -> Result<(), Refusal> {
+        let put = self.puts.get_mut(&stream).ok_or(Refusal::NoSuchStream)?;
+        if !self.forget_content {
+            put.content.extend_from_slice(content);
+        }
+        self.received_bytes += content.len();
+        Ok(())
     }
 
     fn check_conditions(&self, name: &ObjectName, wanted: &Conditions) -> Result<(), Refusal> {

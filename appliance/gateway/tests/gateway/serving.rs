@@ -117,6 +117,24 @@ async fn a_refusal_comes_before_the_body_is_sent() {
     let reply = connection.reply("PUT").await.expect("an answer");
     reply.refused(404, "NoSuchBucket");
 
+    // Short content is asked for before its bucket is.
+    let call = Call::object("PUT", "nothere", "key")
+        .header("expect", "100-continue")
+        .body("x");
+    let wire = call.wire(&world.key, HOST);
+    let mut connection = world.connect().await;
+    connection.send(&wire[..wire.len() - 1]).await;
+    let go_on = connection.reply("PUT").await.expect("an answer");
+    assert_eq!(go_on.status, 100);
+    connection.send(b"x").await;
+    let reply = connection.reply("PUT").await.expect("an answer");
+    reply.refused(404, "NoSuchBucket");
+    connection
+        .send(&Call::bucket("HEAD", "nothere").wire(&world.key, HOST))
+        .await;
+    let reply = connection.reply("HEAD").await.expect("an answer");
+    assert_eq!(reply.status, 404);
+
     world.bucket("locked").await;
     let call = Call::object("PUT", "locked", "key")
         .header("expect", "100-continue")

@@ -33,6 +33,9 @@ pub(crate) struct Promise {
 
 impl Tenants {
     fn promise(&mut self, owner: &OwnerId, more: Usage) {
+        if more == Usage::default() {
+            return;
+        }
         let promised = self.promised.entry(owner.clone()).or_default();
         *promised = promised.plus(more);
     }

@@ -46,10 +46,13 @@ fn content_that_is_all_at_hand_is_stored_like_what_comes_in_pieces() {
     for bytes in [0, 1, inline, inline + 1, CHUNK] {
         let key = name("b", &bytes.to_string());
         let bytes = content(bytes, bytes);
-        let stored = vault.put_whole(&key, object(), &bytes, Conditions::default());
-        let stored = stored.unwrap();
-        let read = vault.get(&key, stored.version, None).unwrap();
-        assert!(read == bytes, "{} bytes", bytes.len());
+        let at_once = vault.put_whole(&key, object(), &bytes, Conditions::default());
+        let stream = vault.open_put(&key, object()).unwrap();
+        vault.feed(stream, &bytes).unwrap();
+        for stored in [at_once, vault.commit(stream)] {
+            let read = vault.get(&key, stored.unwrap().version, None).unwrap();
+            assert!(read == bytes, "{} bytes", bytes.len());
+        }
         assert_at_rest(&mut vault);
     }
     vault.stop();
@@ -72,6 +75,9 @@ fn a_part_that_is_all_at_hand_is_one_of_its_upload() {
     };
     let part = |number| Purpose::Part { upload, number };
     let bytes = content(5, 5000);
+    let empty = vault.put_whole(&key, part(2), &[], Conditions::default());
+    assert!(empty.is_ok(), "{empty:?}");
+    assert_at_rest(&mut vault);
     let stored = vault.put_whole(&key, part(1), &bytes, Conditions::default());
     let named = NamedPart {
         number: 1,

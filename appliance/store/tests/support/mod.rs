@@ -635,7 +635,7 @@ impl Running {
     }
 }
 
-/// At most a whole chunk of an upload.
+/// Content that is all at hand, at most a whole chunk.
 pub fn put_whole(
     name: &ObjectName,
     purpose: Purpose,
@@ -655,6 +655,7 @@ pub fn put_whole(
     }
 }
 
+/// At most a whole chunk of an upload.
 pub fn piece(chunk: &[u8]) -> Piece {
     let mut buffer = BufferMut::zeroed(1 << 20);
     buffer[256..256 + chunk.len()].copy_from_slice(chunk);

@@ -343,12 +343,6 @@ fn put(
     };
     let name = name_of(&at);
     let declared = context.rng.permille(700).then_some(content_bytes);
-    let upload = part.map(|(upload, ..)| upload);
-    let opened = Deed::OpenPut {
-        at: at.clone(),
-        upload,
-        lock,
-    };
     let digest = context.rng.next().to_le_bytes();
     let md5 = context.rng.permille(150).then(|| [digest[0]; 16]);
     let task = PutTask {
@@ -366,8 +360,13 @@ fn put(
     let at_once = content_bytes <= u64::from(CHUNK_PLAIN_BYTES_MAX) && number.is_multiple_of(2);
     if at_once && task.fate == Fate::Commit {
         let (command, deed) = task.at_once(name, purpose);
-        return (Task::Single, command, Some(deed));
+        return (Task::Whole(content_bytes), command, Some(deed));
     }
+    let opened = Deed::OpenPut {
+        at: task.at.clone(),
+        upload: part.map(|(upload, ..)| upload),
+        lock,
+    };
     let command = Command::OpenPut {
         name,
         purpose,

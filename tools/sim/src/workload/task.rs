@@ -21,6 +21,8 @@ use crate::swarm::Swarm;
 pub(super) enum Task {
     /// One question.
     Single,
+    /// An upload of so many bytes in one question.
+    Whole(u64),
     /// An upload.
     Put(Box<PutTask>),
     /// A download.
@@ -89,6 +91,7 @@ impl Task {
     pub(super) fn content_bytes(&self) -> u64 {
         match self {
             Task::Put(put) => put.content.bytes,
+            Task::Whole(bytes) => *bytes,
             _ => 0,
         }
     }
@@ -102,7 +105,7 @@ impl Task {
         heard: Heard,
     ) -> Run<Next> {
         match self {
-            Task::Single => Ok(Next::Done),
+            Task::Single | Task::Whole(_) => Ok(Next::Done),
             Task::Put(put) => Ok(put.goes_on(heard)),
             Task::Get(get) => get.goes_on(context, oracle, heard),
         }
