@@ -3,13 +3,13 @@
 //! Every mutating answer is given after its record and all earlier ones are flushed on the quorum and
 //! the index has applied them. Names are PHI: no `Debug` here prints one.
 
+mod content;
 mod listing;
 mod people;
 
 use std::fmt;
 use std::sync::Arc;
 
-use stele_device::buffer::BufferMut;
 use stele_format::record::Scope;
 use stele_format::units::{BucketId, LogIndex, ObjectId, UnixMillis, UploadId, VersionId};
 
@@ -18,6 +18,7 @@ use crate::policy::{
     Asker, BucketKind, LifecycleRule, Mode, OwnerId, Period, PrefixRule, Retention,
 };
 
+pub use self::content::{Piece, Whole};
 pub use self::listing::{
     Expiring, ListWish, ListedObject, ListedPart, ListedUpload, ListedVersion, Page,
     ReleasedVersion, Walked,
@@ -45,35 +46,6 @@ pub struct ObjectName {
 impl fmt::Debug for ObjectName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("ObjectName(..)")
-    }
-}
-
-/// A piece of client data inside a buffer that has room for a frame header before it and a tag after.
-pub struct Piece {
-    /// The buffer.
-    pub buffer: BufferMut,
-    /// Where the data starts; `FRAME_HEADER_BYTES` for uploads.
-    pub start: usize,
-    /// How many bytes of data.
-    pub len: usize,
-}
-
-/// Content that is all at hand, and what is kept of it.
-#[derive(Debug)]
-pub struct Whole {
-    /// Plaintext, at most `CHUNK_PLAIN_BYTES_MAX`; none for an empty content.
-    pub piece: Option<Piece>,
-    /// MD5 of the content if computed.
-    pub md5: Option<[u8; 16]>,
-    /// Checksums to keep.
-    pub checksums: Vec<Checksum>,
-    /// Conditions.
-    pub conditions: Conditions,
-}
-
-impl fmt::Debug for Piece {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Piece({} bytes)", self.len)
     }
 }
 

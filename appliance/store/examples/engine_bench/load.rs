@@ -7,13 +7,15 @@ use stele_device::buffer::BufferMut;
 use stele_format::limits::FRAME_HEADER_BYTES;
 use stele_store::request::{
     Answer, Command, Conditions, LockWish, Metadata, ObjectName, Piece, Purpose, RequestId,
-    StreamId,
+    StreamId, Whole,
 };
 
 use crate::Outcome;
 use crate::vault::{SLAB_BYTES, Vault};
 
 const HEADER: usize = FRAME_HEADER_BYTES as usize;
+/// Content of up to so many bytes comes with its question, as from the gateway.
+const WHOLE_BYTES_MAX: usize = 16 << 10;
 
 /// What is put: so many objects of so many bytes by so many clients.
 pub struct Puts<'a> {
@@ -41,7 +43,7 @@ impl Went {
 
 /// What a client waits for.
 #[derive(Clone, Copy)]
-enum Wait {
+pub enum Wait {
     Stream,
     Taken(StreamId),
     Stored,
@@ -55,23 +57,19 @@ impl Puts<'_> {
         let (mut next, end) = (self.first, self.first + self.count);
         let started = Instant::now();
         while next < end && next < self.first + self.clients {
-            let id = vault.send(self.open(next));
-            waiting.insert(id, (Wait::Stream, Instant::now()));
+            let (command, wait) = self.begin(next, vault);
+            waiting.insert(vault.send(command), (wait, Instant::now()));
             next += 1;
         }
         while !waiting.is_empty() {
             let (id, result) = vault.reply();
             let (wait, begun) = waiting.remove(&id).ok_or("an answer to no question")?;
             let (command, wait, begun) = match (wait, result?) {
-                (Wait::Stream, Answer::Stream(stream)) if self.bytes > 0 => {
+                (Wait::Stream, Answer::Stream(stream)) => {
                     let piece = self.piece(vault);
-                    (
-                        Command::PutData { stream, piece },
-                        Wait::Taken(stream),
-                        begun,
-                    )
+                    let data = Command::PutData { stream, piece };
+                    (data, Wait::Taken(stream), begun)
                 }
-                (Wait::Stream, Answer::Stream(stream)) => (commit(stream), Wait::Stored, begun),
                 (Wait::Taken(stream), Answer::Done) => (commit(stream), Wait::Stored, begun),
                 (Wait::Stored, Answer::Stored(_)) => {
                     times.push(begun.elapsed());
@@ -79,7 +77,8 @@ impl Puts<'_> {
                         continue;
                     }
                     next += 1;
-                    (self.open(next - 1), Wait::Stream, Instant::now())
+                    let (command, wait) = self.begin(next - 1, vault);
+                    (command, wait, Instant::now())
                 }
                 (_, other) => return Err(format!("unexpected {other:?}").into()),
             };
@@ -91,16 +90,35 @@ impl Puts<'_> {
         })
     }
 
-    /// The question that begins an object.
-    pub fn open(&self, number: u64) -> Command {
-        Command::OpenPut {
-            name: self.name(number),
-            purpose: Purpose::Object {
-                metadata: Metadata::default(),
-                lock: LockWish::default(),
-            },
-            content_bytes: Some(self.bytes as u64),
+    /// The question that begins an object, and what its answer is. Short content comes with it, as it does from the
+    /// gateway.
+    pub fn begin(&self, number: u64, vault: &mut Vault) -> (Command, Wait) {
+        let name = self.name(number);
+        let purpose = Purpose::Object {
+            metadata: Metadata::default(),
+            lock: LockWish::default(),
+        };
+        if self.bytes > WHOLE_BYTES_MAX {
+            let content_bytes = Some(self.bytes as u64);
+            let open = Command::OpenPut {
+                name,
+                purpose,
+                content_bytes,
+            };
+            return (open, Wait::Stream);
         }
+        let whole = Whole {
+            piece: (self.bytes > 0).then(|| self.piece(vault)),
+            md5: None,
+            checksums: Vec::new(),
+            conditions: Conditions::default(),
+        };
+        let put = Command::Put {
+            name,
+            purpose,
+            whole: Box::new(whole),
+        };
+        (put, Wait::Stored)
     }
 
     /// The object of this number.

@@ -127,7 +127,8 @@ fn puts(first: u64, count: u64, bytes: usize) -> Puts<'static> {
 
 /// Ends with an upload under way. Nothing is closed, sealed or flushed by this.
 fn die(mut vault: Vault, number: u64) -> Outcome<()> {
-    vault.send(puts(number, 1, BODY_BYTES).open(number));
+    let (open, _) = puts(number, 1, BODY_BYTES).begin(number, &mut vault);
+    vault.send(open);
     vault.turn();
     nix::sys::signal::raise(nix::sys::signal::Signal::SIGKILL)?;
     Ok(())

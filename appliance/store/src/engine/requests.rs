@@ -658,31 +658,6 @@ impl Engine {
         applied.expect("placing a chunk reads no row");
     }
 
-    /// Forgets a request that waits for nothing, without an answer.
-    pub(super) fn end(&mut self, id: RequestId) -> Option<Box<Pending>> {
-        self.settle_request(id);
-        self.parked.remove(&id);
-        self.pending.remove(&id)
-    }
-
-    /// Answers and forgets a request, and lets those behind it go on.
-    pub(super) fn finish(&mut self, id: RequestId, result: Result<Answer, Refusal>) {
-        let Some(pending) = self.end(id) else {
-            return;
-        };
-        self.desk.note(&pending.command, &result);
-        if let Command::CommitPut { stream, .. } = &pending.command {
-            self.forget_put(*stream);
-        }
-        self.forget_spill(id);
-        if pending.outstanding > 0 {
-            self.forget_fetches(id);
-        }
-        let result = result.map_err(|refusal| self.doubt(refusal));
-        self.io.reply(id, result);
-        self.ready.extend(self.admission.release(id));
-    }
-
     /// A vault that lacks records of its log does not say of anything that it does not exist: clients would take that
     /// for what became of it.
     fn doubt(&self, refusal: Refusal) -> Refusal {

@@ -8,10 +8,8 @@ use stele_format::digest::Digest;
 #[error("malformed row bytes")]
 pub struct Malformed;
 
-/// Most rows fit in so many bytes.
-const ROW_BYTES_USUAL: usize = 128;
-
 /// Appends fields to a byte vector.
+#[derive(Default)]
 pub struct Writer {
     bytes: Vec<u8>,
 }
@@ -20,8 +18,7 @@ impl Writer {
     /// An empty writer.
     #[must_use]
     pub fn new() -> Self {
-        let bytes = Vec::with_capacity(ROW_BYTES_USUAL);
-        Self { bytes }
+        Self::default()
     }
 
     /// The bytes written.

@@ -1,8 +1,8 @@
-//! What a request is told once its records are applied.
+//! What a request is told, once its records are applied or before, and its end.
 
-use super::Engine;
+use super::{Engine, Pending};
 use crate::engine::commands::After;
-use crate::request::{Answer, RequestId, Stored};
+use crate::request::{Answer, Command, Refusal, RequestId, Stored};
 use crate::sequence::Sequenced;
 
 impl Engine {
@@ -52,5 +52,30 @@ impl Engine {
             Some(After::Upload) => Answer::Upload(stele_format::units::UploadId::from(version)),
         };
         self.finish(id, Ok(answer));
+    }
+
+    /// Forgets a request that waits for nothing, without an answer.
+    pub(in crate::engine) fn end(&mut self, id: RequestId) -> Option<Box<Pending>> {
+        self.settle_request(id);
+        self.parked.remove(&id);
+        self.pending.remove(&id)
+    }
+
+    /// Answers and forgets a request, and lets those behind it go on.
+    pub(in crate::engine) fn finish(&mut self, id: RequestId, result: Result<Answer, Refusal>) {
+        let Some(pending) = self.end(id) else {
+            return;
+        };
+        self.desk.note(&pending.command, &result);
+        if let Command::CommitPut { stream, .. } = &pending.command {
+            self.forget_put(*stream);
+        }
+        self.forget_spill(id);
+        if pending.outstanding > 0 {
+            self.forget_fetches(id);
+        }
+        let result = result.map_err(|refusal| self.doubt(refusal));
+        self.io.reply(id, result);
+        self.ready.extend(self.admission.release(id));
     }
 }
