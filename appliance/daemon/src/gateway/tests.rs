@@ -480,9 +480,17 @@ async fn it_has_no_more_content_wait_for_memory_than_the_honest_one() {
         };
         evil.send(&ask).await;
     }
+    let last = Up::Ask {
+        number: u64::MAX,
+        session,
+        request: Request::ListBuckets,
+        piece: None,
+    };
+    evil.send(&last).await;
     let (number, result, _) = evil.reply().await;
     assert_eq!(number, UPLOAD_WHOLE_COUNT_MAX as u64);
     assert_eq!(result.err(), Some(Refusal::Busy));
+    assert_eq!(evil.reply().await.0, u64::MAX, "nothing else is answered");
     drop(slabs);
     for _ in 0..UPLOAD_WHOLE_COUNT_MAX {
         let (number, result, _) = evil.reply().await;
