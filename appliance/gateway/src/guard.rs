@@ -18,7 +18,7 @@ use crate::error::{custom, invalid_argument, invalid_request, not_implemented};
 use crate::limits::{HEAD_BYTES_MAX, HEADERS_MAX, QUERY_PARAMETERS_MAX};
 use crate::object::metadata::take_user;
 use crate::refused::Feature;
-use crate::text::{hex32, percent_decode, query_pairs};
+use crate::text::{hex32, http_date, percent_decode, query_pairs};
 
 pub(crate) mod host;
 mod known;
@@ -98,6 +98,7 @@ pub(crate) fn inspect(parts: &mut Parts, sent_path: &str) -> S3Result<Described>
         check_size(&parts.headers)?;
     }
     check_headers(&parts.headers)?;
+    date_alike(&mut parts.headers);
     check_query(&parts.method, &path, &query)?;
     check_write_headers(parts, &path, &query)?;
     refuse_forms(parts)?;
@@ -212,6 +213,20 @@ fn check_headers(headers: &HeaderMap) -> S3Result {
         }
     }
     Ok(())
+}
+
+/// The dates of conditions in the one form that the S3 library reads. What is none it refuses.
+fn date_alike(headers: &mut HeaderMap) {
+    for name in known::DATES {
+        let Some(value) = headers.get_mut(name) else {
+            continue;
+        };
+        let date = value.to_str().ok().and_then(http_date);
+        let written = date.and_then(|at| httpdate::fmt_http_date(at).try_into().ok());
+        if let Some(written) = written {
+            *value = written;
+        }
+    }
 }
 
 fn refused_header(name: &HeaderName, rest: &str) -> S3Error {

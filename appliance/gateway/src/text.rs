@@ -1,6 +1,7 @@
 //! Small conversions between what travels in URLs, XML and headers and what the engine speaks.
 
 use std::fmt::Write as _;
+use std::time::SystemTime;
 
 use s3s::dto::{Timestamp, TimestampFormat};
 use stele_format::units::UnixMillis;
@@ -135,6 +136,11 @@ pub(crate) fn instant_text(at: UnixMillis) -> String {
     }
 }
 
+/// A date of HTTP, in any of the three forms of RFC 9110, 5.6.7.
+pub(crate) fn http_date(text: &str) -> Option<SystemTime> {
+    httpdate::parse_http_date(text).ok()
+}
+
 /// The `YYYYMMDDTHHMMSSZ` that a `Date` header says, which has that form or is a date of HTTP.
 pub(crate) fn basic_date(text: &str) -> Option<String> {
     let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
@@ -142,7 +148,7 @@ pub(crate) fn basic_date(text: &str) -> Option<String> {
     if basic.is_some_and(|(day, time)| digits(day) && digits(time)) {
         return Some(text.to_owned());
     }
-    let at = OffsetDateTime::from(Timestamp::parse(TimestampFormat::HttpDate, text).ok()?);
+    let at = OffsetDateTime::from(http_date(text)?);
     let (day, time) = (at.date(), at.time());
     Some(format!(
         "{:04}{:02}{:02}T{:02}{:02}{:02}Z",
@@ -207,6 +213,8 @@ mod tests {
     fn dates_of_requests_are_basic_or_those_of_http() {
         let cases = [
             ("Fri, 24 May 2013 00:00:00 GMT", Some("20130524T000000Z")),
+            ("Friday, 24-May-13 00:00:00 GMT", Some("20130524T000000Z")),
+            ("Fri May 24 00:00:00 2013", Some("20130524T000000Z")),
             ("20130524T000000Z", Some("20130524T000000Z")),
             ("Fri, 24 May 2013 02:00:00 +0200", None),
             ("2013-05-24T00:00:00Z", None),

@@ -17,6 +17,14 @@ pub(super) const SINGLE: [&str; 10] = [
     "expires",
 ];
 
+/// Headers of conditions that say a date.
+pub(super) const DATES: [&str; 4] = [
+    "if-modified-since",
+    "if-unmodified-since",
+    "x-amz-copy-source-if-modified-since",
+    "x-amz-copy-source-if-unmodified-since",
+];
+
 /// `x-amz-*` headers, without the prefix, that are read somewhere behind the guard.
 pub(super) const HEADERS: [&str; 36] = [
     "bucket-object-lock-enabled",

@@ -5,7 +5,6 @@ use hyper::header::{EXPIRES, HeaderMap, HeaderValue, IF_RANGE};
 use s3s::dto::{
     ChecksumMode, ETag, ETagCondition, GetObjectInput, GetObjectOutput, HeadObjectInput,
     HeadObjectOutput, ObjectLockLegalHoldStatus, ObjectLockMode, Range, StreamingBlob, Timestamp,
-    TimestampFormat,
 };
 use s3s::{Body, S3Error, S3ErrorCode, S3Request, S3Response, S3Result};
 use stele_format::units::VersionId;
@@ -19,7 +18,7 @@ use crate::object::overrides::Overrides;
 use crate::object::put::Sums;
 use crate::service::{Caller, Service, length, name, plain};
 use crate::sosapi::{self, Document};
-use crate::text::timestamp;
+use crate::text::{http_date, timestamp};
 
 const DEFAULT_CONTENT_TYPE: &str = "binary/octet-stream";
 
@@ -307,8 +306,7 @@ fn is_of(wanted: &HeaderValue, info: &ObjectInfo) -> bool {
     if let Some(tag) = text.strip_prefix('"').and_then(|t| t.strip_suffix('"')) {
         return tag == info.etag;
     }
-    Timestamp::parse(TimestampFormat::HttpDate, text)
-        .is_ok_and(|since| !modified_after(info, &since))
+    http_date(text).is_some_and(|since| !modified_after(info, &since.into()))
 }
 
 pub(crate) async fn get(

@@ -235,6 +235,10 @@ async fn reads_may_have_conditions() {
         ("if-none-match", "\"other\"", 200),
         ("if-modified-since", date.as_str(), 304),
         ("if-modified-since", past, 200),
+        ("if-modified-since", "Sunday, 06-Nov-94 08:49:37 GMT", 200),
+        ("if-modified-since", "Sun Nov  6 08:49:37 1994", 200),
+        ("if-unmodified-since", "Sunday, 06-Nov-94 08:49:37 GMT", 412),
+        ("if-unmodified-since", "Sun Nov  6 08:49:37 1994", 412),
         ("if-unmodified-since", past, 412),
         ("if-unmodified-since", date.as_str(), 200),
     ] {

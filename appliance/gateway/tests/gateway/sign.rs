@@ -133,7 +133,8 @@ pub fn string_to_sign(
         .join(";");
     let lines: String = headers
         .iter()
-        .map(|(n, v)| format!("{n}:{}\n", v.trim()))
+        .map(|(n, v)| (n, v.split_ascii_whitespace().collect::<Vec<_>>()))
+        .map(|(n, words)| format!("{n}:{}\n", words.join(" ")))
         .collect();
     let query = canonical_query(query);
     let canonical = format!("{method}\n{path}\n{query}\n{lines}\n{names}\n{payload}");
