@@ -9,10 +9,13 @@ use crate::install;
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
-const SMALL_BYTES: u64 = 4096;
+const SMALL_BYTES: usize = 4096;
 const SMALL_COUNT: u64 = 200;
+/// Between two writes beside a load, so that they are no load of their own.
+const SMALL_REST: Duration = Duration::from_millis(10);
 const LARGE_BYTES: usize = 64 << 20;
 const LARGE_MIB: f64 = 64.0;
 
@@ -56,14 +59,10 @@ fn open(path: &PathBuf) -> Outcome<File> {
 /// Writes of 4 KiB, each with a flush.
 pub fn small_writes(path: &PathBuf) -> Outcome<Sample> {
     let file = open(path)?;
-    let block = vec![1; usize::try_from(SMALL_BYTES).expect("4096 fits")];
     let started = Instant::now();
     let mut times = Vec::new();
     for index in 0..SMALL_COUNT {
-        let one = Instant::now();
-        file.write_all_at(&block, index * SMALL_BYTES)?;
-        file.sync_data()?;
-        times.push(one.elapsed());
+        times.push(small_write(&file, index)?);
     }
     let rate = rate_of(SMALL_COUNT, started.elapsed());
     Ok(Sample {
@@ -71,6 +70,43 @@ pub fn small_writes(path: &PathBuf) -> Outcome<Sample> {
         latency_ms: Some(latencies(&mut times)),
         ..Sample::default()
     })
+}
+
+/// A write of 4 KiB with a flush, over and over with a rest between, while something else is measured: what the
+/// disk and the processors give to anybody under that load.
+pub fn small_writes_beside<T>(
+    path: &PathBuf,
+    measured: impl FnOnce() -> Outcome<T>,
+) -> Outcome<(T, Vec<Duration>)> {
+    let file = open(path)?;
+    let over = AtomicBool::new(false);
+    std::thread::scope(|threads| {
+        let writer = threads.spawn(|| {
+            let mut times = Vec::new();
+            for index in (0..SMALL_COUNT).cycle() {
+                if over.load(Ordering::Relaxed) {
+                    break;
+                }
+                times.push(small_write(&file, index)?);
+                std::thread::sleep(SMALL_REST);
+            }
+            Ok(times)
+        });
+        let done = measured();
+        over.store(true, Ordering::Relaxed);
+        let times = writer.join();
+        let times = times.unwrap_or_else(|_| Err(Failure::new("the writer beside panicked")))?;
+        Ok((done?, times))
+    })
+}
+
+/// How long one took.
+fn small_write(file: &File, index: u64) -> Outcome<Duration> {
+    let block = [1; SMALL_BYTES];
+    let started = Instant::now();
+    file.write_all_at(&block, index * SMALL_BYTES as u64)?;
+    file.sync_data()?;
+    Ok(started.elapsed())
 }
 
 fn large_write(path: &PathBuf) -> Outcome<Sample> {

@@ -109,7 +109,12 @@ pub fn run(workspace: &Workspace, wishes: &Wishes) -> Outcome {
         filled.map_err(|failure| failure.within(contestant.name))?;
     }
     for round in 1..=wishes.rounds {
-        one_round(&contestants, round, wishes.seconds, &mut samples)?;
+        one_round(
+            &contestants,
+            round,
+            wishes.seconds,
+            (scratch.path(), &mut samples),
+        )?;
         bare(scratch.path(), &mut samples)?;
         peers.alive()?;
         if let Err(reason) = room(scratch.path(), LEFT_BYTES) {
@@ -250,7 +255,7 @@ fn one_round(
     contestants: &[Contestant],
     round: u32,
     seconds: u64,
-    samples: &mut Samples,
+    (directory, samples): (&Path, &mut Samples),
 ) -> Outcome {
     for task in work::tasks(seconds) {
         println!("round {round}: {}", task.name);
@@ -259,7 +264,7 @@ fn one_round(
             order.reverse();
         }
         for contestant in order {
-            let taken = contestant.measure(&task, samples);
+            let taken = contestant.measure(&task, directory, samples);
             taken.map_err(|f| f.within(&format!("{}, {}", contestant.name, task.name)))?;
         }
     }
@@ -267,7 +272,7 @@ fn one_round(
 }
 
 impl Contestant {
-    fn measure(&self, task: &Task, samples: &mut Samples) -> Outcome {
+    fn measure(&self, task: &Task, directory: &Path, samples: &mut Samples) -> Outcome {
         nix::unistd::sync();
         let cpu = || -> Outcome<f64> {
             let each = self.processes.iter().map(|id| objects::cpu_time(*id));
@@ -275,7 +280,18 @@ impl Contestant {
             Ok(all?.iter().map(std::time::Duration::as_secs_f64).sum())
         };
         let before = cpu()?;
-        let mut ran = self.objects.run(task)?;
+        let mut ran = match task.flushes {
+            false => self.objects.run(task)?,
+            true => {
+                let beside = directory.join("beside");
+                let ran = raw::small_writes_beside(&beside, || self.objects.run(task));
+                let (ran, mut flushes) = ran?;
+                let (p50, p99) = objects::latencies(&mut flushes);
+                samples.add(self.name, &report::beside(task, "p50"), "ms", p50);
+                samples.add(self.name, &report::beside(task, "p99"), "ms", p99);
+                ran
+            }
+        };
         let spent = cpu()? - before;
         let requests = u32::try_from(ran.times.len()).map_or(f64::NAN, f64::from);
         let (p50, p99) = objects::latencies(&mut ran.times);

@@ -127,6 +127,7 @@ pub fn markdown(samples: &Samples, absent: &[String], plain: bool) -> String {
         cpu,
     );
     yardsticks(&mut out, samples);
+    tails(&mut out, samples, &tasks, &there);
     let load = samples.get(BARE, LOAD).map_or(f64::NAN, Series::median);
     let _ = writeln!(
         out,
@@ -210,20 +211,49 @@ fn yardsticks(out: &mut String, samples: &Samples) {
             }
         }
     }
-    let flush = |which| samples.get(BARE, which).map_or(f64::NAN, Series::median);
-    let (p50, p99) = (flush("flush: p50"), flush("flush: p99"));
-    let slow = samples.get(OURS, "PUT 4 KiB, 16 connections: p99");
-    let slow = slow.map_or(f64::NAN, Series::median);
+}
+
+/// The slowest of small PUTs by several clients, beside the slowest of flushes at the same time and in peace.
+fn tails(out: &mut String, samples: &Samples, tasks: &[Task], there: &[&str]) {
+    let of = |name, series: &str| samples.get(name, series).map_or(f64::NAN, Series::median);
+    let bare = |which: &str| of(BARE, &format!("flush: {which}"));
+    let (p50, p99) = (bare("p50"), bare("p99"));
     let _ = writeln!(
         out,
-        "\nA bare write of 4 KiB with `fdatasync` took {} ms (p50) and {} ms (p99) in the same run; the p99 of the vault's \
-         PUT of 4 KiB over 16 connections, {} ms, is {:.1} times the former and {:.1} times the latter.",
+        "\nA bare write of 4 KiB with `fdatasync` took {} ms (p50) and {} ms (p99) in the same run with nothing else going \
+         on, and what the table says while the PUTs of its line were under way, one every 10 ms.",
         rounded(p50),
         rounded(p99),
-        rounded(slow),
-        slow / p50,
-        slow / p99
     );
+    for task in tasks.iter().filter(|task| task.flushes) {
+        let _ = writeln!(
+            out,
+            "\n| {} | p99, ms | a flush meanwhile, p50 / p99, ms | p99 / p99 of a flush meanwhile | p99 / a flush in peace |\n\
+             |---|---|---|---|---|",
+            task.name
+        );
+        for name in there {
+            let slow = of(name, &format!("{}: p99", task.name));
+            let (middle, slowest) = (
+                of(name, &beside(task, "p50")),
+                of(name, &beside(task, "p99")),
+            );
+            let _ = writeln!(
+                out,
+                "| {name} | {} | {} / {} | {} | {} |",
+                rounded(slow),
+                rounded(middle),
+                rounded(slowest),
+                rounded(slow / slowest),
+                rounded(slow / p50),
+            );
+        }
+    }
+}
+
+/// What the samples call flushes that were timed beside a measurement.
+pub fn beside(task: &Task, which: &str) -> String {
+    format!("{}: a flush meanwhile: {which}", task.name)
 }
 
 /// The vault beside each peer: rates, and CPU.

@@ -16,6 +16,8 @@ const MIDDLE_BYTES_MAX: u64 = 48 << 20;
 const LARGE_PUTS: u64 = 4;
 const LARGE_GETS: u64 = 8;
 const FILL_CONNECTIONS: u64 = 32;
+/// Connections of the small PUTs whose slowest are held against a flush.
+const TAIL_CONNECTIONS: u64 = 16;
 /// Longest time for storing the objects that are listed.
 const FILL_MAX: Duration = Duration::from_secs(1200);
 
@@ -36,6 +38,8 @@ pub struct Task {
     pub unit: &'static str,
     /// From what is counted to this unit.
     pub scale: f64,
+    /// Whether flushes are timed beside it.
+    pub flushes: bool,
     kind: Kind,
     verb: Verb,
     connections: u64,
@@ -54,6 +58,7 @@ pub fn tasks(seconds: u64) -> Vec<Task> {
                 name: format!("{} 64 MiB, {streams} stream{plural}", word(verb)),
                 unit: "MiB/s",
                 scale: 64.0,
+                flushes: false,
                 kind: Kind::Large,
                 verb,
                 connections: streams,
@@ -64,8 +69,8 @@ pub fn tasks(seconds: u64) -> Vec<Task> {
     }
     for (kind, size) in [(Kind::Small, "4 KiB"), (Kind::Middle, "128 KiB")] {
         for verb in [Verb::Put, Verb::Get] {
-            for connections in [1, 8, 16, 64] {
-                if connections == 16 && !(size == "4 KiB" && verb == Verb::Put) {
+            for connections in [1, 8, TAIL_CONNECTIONS, 64] {
+                if connections == TAIL_CONNECTIONS && !(size == "4 KiB" && verb == Verb::Put) {
                     continue;
                 }
                 all.push(small(kind, size, verb, connections, longest));
@@ -76,6 +81,7 @@ pub fn tasks(seconds: u64) -> Vec<Task> {
         name: "LIST, pages of 1000".to_owned(),
         unit: "keys/s",
         scale: 1.0,
+        flushes: false,
         kind: Kind::Listed,
         verb: Verb::List,
         connections: 1,
@@ -96,6 +102,7 @@ fn small(kind: Kind, size: &str, verb: Verb, connections: u64, longest: Duration
         name: format!("{} {size}, {connections} connection{plural}", word(verb)),
         unit: "op/s",
         scale: 1.0,
+        flushes: connections == TAIL_CONNECTIONS,
         kind,
         verb,
         connections,
