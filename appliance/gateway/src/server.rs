@@ -28,7 +28,8 @@ use crate::idle::{Activity, counted};
 use crate::limits::{
     CONNECTIONS_MAX, CONNECTIONS_PER_SOURCE_MAX, DOMAINS, DRAIN_MS, H1_BUFFER_BYTES,
     H2_CONNECTION_WINDOW_BYTES, H2_IDLE_MS_MAX, H2_STREAM_WINDOW_BYTES, H2_STREAMS_MAX,
-    HANDSHAKE_MS_MAX, HEAD_BYTES_MAX, HEAD_MS_MAX, HEADERS_MAX, SILENCE_MS_MAX, XML_BODY_BYTES_MAX,
+    HANDSHAKE_MS_MAX, HEAD_BYTES_MAX, HEAD_MS_MAX, HEADERS_MAX, SILENCE_MS_MAX,
+    UPLOAD_WHOLE_COUNT_MAX, XML_BODY_BYTES_MAX,
 };
 use crate::link::EngineLink;
 use crate::places::{Place, Places};
@@ -59,6 +60,8 @@ pub struct GatewayConfig {
     pub handshake: Duration,
     /// Time in which a request head must arrive.
     pub head: Duration,
+    /// Short contents at once that are read before the engine hears of them; more go the way of long ones.
+    pub wholes_max: usize,
     /// After so long without an answer to a copy its answer begins, and goes on as often.
     pub silence: Duration,
 }
@@ -78,6 +81,7 @@ impl GatewayConfig {
             idle: Duration::from_millis(H2_IDLE_MS_MAX),
             handshake: Duration::from_millis(HANDSHAKE_MS_MAX),
             head: Duration::from_millis(HEAD_MS_MAX),
+            wholes_max: UPLOAD_WHOLE_COUNT_MAX,
             silence: Duration::from_millis(SILENCE_MS_MAX),
         }
     }
@@ -145,7 +149,7 @@ impl Gateway {
 
         let mut limits = S3Config::default();
         limits.xml_max_body_size = XML_BODY_BYTES_MAX;
-        let service = Service::new(config.slabs, config.region);
+        let service = Service::new(config.slabs, config.region, config.wholes_max);
         let mut builder = S3ServiceBuilder::new(service);
         builder.set_config(Arc::new(StaticConfigProvider::new(Arc::new(limits))));
         Ok(Self {

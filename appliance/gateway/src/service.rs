@@ -11,7 +11,7 @@ use tokio::sync::Semaphore;
 use crate::bucket::owner;
 use crate::error::wrong_answer;
 use crate::front::RequestContext;
-use crate::limits::{RECEIPT_HEADER, UPLOAD_WHOLE_COUNT_MAX, VAULT_KEYS_PREFIX};
+use crate::limits::{RECEIPT_HEADER, VAULT_KEYS_PREFIX};
 use crate::link::{Pending, Session, settle};
 use crate::message::{
     Answer, BucketInfo, BucketKind, Delivered, ObjectInfo, ObjectName, Refusal, Request,
@@ -32,11 +32,11 @@ pub(crate) struct Service {
 }
 
 impl Service {
-    pub(crate) fn new(slabs: Slabs, region: String) -> Self {
+    pub(crate) fn new(slabs: Slabs, region: String, wholes_max: usize) -> Self {
         Self {
             slabs,
             region: region.into(),
-            wholes: Arc::new(Semaphore::new(UPLOAD_WHOLE_COUNT_MAX)),
+            wholes: Arc::new(Semaphore::new(wholes_max)),
         }
     }
 

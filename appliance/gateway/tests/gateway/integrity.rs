@@ -207,6 +207,27 @@ async fn short_content_reaches_the_engine_in_one_question() {
 }
 
 #[tokio::test]
+async fn short_content_beyond_the_bound_goes_the_way_of_long_content() {
+    for (wholes_max, opened) in [(1, 0), (0, 3)] {
+        let world = World::start_with(|config| config.wholes_max = wholes_max).await;
+        world.bucket("locked").await;
+        world.engine.with(|state| state.opened = 0);
+        // One after the other: each gives its turn back, also one that is refused.
+        let wrong = put().body(b"short".to_vec());
+        let wrong = wrong.header("content-md5", "AAAAAAAAAAAAAAAAAAAAAA==");
+        world.call(wrong).await.expect(400);
+        for content in [b"short".as_slice(), b"other"] {
+            world.call(put().body(content.to_vec())).await.expect(200);
+            let version = world.engine.object("locked", "key").expect("stored");
+            assert_eq!(version.content, content, "at most {wholes_max}");
+        }
+        let seen = world.engine.with(|state| state.opened);
+        assert_eq!(seen, opened, "at most {wholes_max}");
+        assert_eq!(world.slabs.in_use(), 0);
+    }
+}
+
+#[tokio::test]
 async fn a_large_body_travels_in_full_slabs() {
     let world = World::start().await;
     world.bucket("locked").await;
