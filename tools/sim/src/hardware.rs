@@ -72,7 +72,8 @@ pub struct Slot {
     filling: bool,
     /// Its process ended when everything was copied to it and its label was perhaps in force.
     copied: bool,
-    /// It was added, and is not yet seen to take part: there is one more of which a start needs most.
+    /// It was added, or given to a place that was drained, and is not yet seen to take part: there is one more of which
+    /// a start needs most.
     one_more: bool,
     /// It lacks what others acknowledged without it: it must not take part before it is filled.
     behind: bool,
@@ -310,9 +311,14 @@ impl Hardware {
 
     /// Faults of the running session end with it; disks that were pulled are plugged in again.
     pub fn settle(&mut self) {
+        self.calm();
+        self.slots.iter_mut().for_each(|slot| slot.misreads = false);
+    }
+
+    /// The same within a session: a start that is over may have read other blocks than it asked for.
+    pub fn calm(&mut self) {
         for slot in &mut self.slots {
             slot.handle.set_plan(Plan::default());
-            slot.misreads = false;
             slot.handle.come_back();
             slot.handle.hang(false);
             slot.hung_until_ms = None;

@@ -584,7 +584,7 @@ impl<'a> Life<'a> {
         let Some(mut machine) = self.start(crashed)? else {
             return Ok(());
         };
-        self.hardware.settle();
+        self.hardware.calm();
         let mut ended = self.check(&mut machine, crashed);
         self.hardware.power().restore();
         if ended == Err(Halt::PowerCut) {

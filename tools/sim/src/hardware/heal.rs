@@ -127,6 +127,8 @@ impl Hardware {
         how: How,
     ) -> Run<()> {
         let number = u16::try_from(at + 1).unwrap_or(u16::MAX);
+        // A place whose disk was drained counted for nothing.
+        let one_more = self.slots.get(at).is_none_or(|slot| slot.drained);
         if how != How::Add && !machine.let_go_of(&self.slots[at].name) {
             return Ok(());
         }
@@ -147,8 +149,7 @@ impl Hardware {
             }
             How::Add => {
                 let fresh = self.blank_disk(context, number);
-                let one_more = true;
-                self.slots.push(Slot { one_more, ..fresh });
+                self.slots.push(fresh);
                 self.order.push(at);
             }
         }
@@ -158,6 +159,7 @@ impl Hardware {
         context.say(format_args!("join: {how:?} disk {number}: {given:?}"));
         if given.is_ok() {
             slot.filling = true;
+            slot.one_more = one_more;
             slot.drained = false;
             slot.partly = self.away.iter().filter(|away| **away != number).count() > 1;
             context.report.fault(match how {

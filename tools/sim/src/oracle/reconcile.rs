@@ -85,7 +85,8 @@ impl Oracle {
             read_only,
             forgetful,
         } = circumstances;
-        let before = read_only.then(|| (self.model.clone(), self.book.clone(), open.left.clone()));
+        let undecided = read_only || survey.refused > 0;
+        let before = undecided.then(|| (self.model.clone(), self.book.clone(), open.left.clone()));
         let settled = self.settle(&mut open, survey);
         let told = read_only || forgetful || survey.refused > 0;
         match settled {
@@ -100,7 +101,7 @@ impl Oracle {
         }
         // A start that may not write has decided nothing: what it does not see may lie on a disk that is away,
         // and show when that is back; what it shows that was never acknowledged may lie on too few disks, and
-        // be gone when others are here.
+        // be gone when others are here. Nor is anything decided where the vault did not show all.
         match before {
             Some((model, book, unknown)) => {
                 (self.model, self.book, self.unknown) = (model, book, unknown);
