@@ -263,6 +263,11 @@ impl Client {
         self.on_key("GET", bucket, key, &version_query(version))
     }
 
+    /// The tags of an object, as a document.
+    pub fn tags(&mut self, bucket: &str, key: &str) -> Result<Response, Trouble> {
+        self.on_key("GET", bucket, key, &[("tagging", "")])
+    }
+
     /// Deletes an object or one version of it.
     pub fn delete(
         &mut self,

@@ -1,14 +1,14 @@
 //! rclone's exam: Debian's 1.60, and the one of today from PyPI, which signs and lists otherwise.
 
 use super::held::Held;
-use super::{Bench, Case, change_tree, make_tree, rclone, same_tree};
+use super::{Bench, Case, change_tree, make_file, make_tree, rclone, same_tree};
 use crate::command::Run;
 use crate::failure::{Outcome, ensure};
 use crate::install::{self, Wheel};
 use std::path::PathBuf;
 
 /// Debian's.
-pub const DEBIAN: [Case; 3] = [
+pub const DEBIAN: [Case; 4] = [
     ("rclone 1.60: sync, change, sync; all survives", |bench| {
         synced(bench, &OLD)
     }),
@@ -18,9 +18,12 @@ pub const DEBIAN: [Case; 3] = [
     ("rclone 1.60: a version of before can be read", |bench| {
         version_at(bench, &OLD)
     }),
+    ("rclone 1.60: tags go with uploads of both kinds", |bench| {
+        tagged(bench, &OLD)
+    }),
 ];
 /// Today's.
-pub const PYPI: [Case; 3] = [
+pub const PYPI: [Case; 4] = [
     ("rclone now: sync, change, sync; all survives", |bench| {
         synced(bench, &NEW)
     }),
@@ -29,6 +32,9 @@ pub const PYPI: [Case; 3] = [
     }),
     ("rclone now: a version of before can be read", |bench| {
         version_at(bench, &NEW)
+    }),
+    ("rclone now: tags go with uploads of both kinds", |bench| {
+        tagged(bench, &NEW)
     }),
 ];
 
@@ -108,4 +114,31 @@ fn version_at(bench: &Bench, edition: &Edition) -> Outcome {
         .succeed()?;
     let count = std::fs::read_dir(&target)?.count();
     ensure(count == 8, || format!("{count} files came back"))
+}
+
+/// In parts the header goes with the beginning of the upload alone: on a part it would be refused.
+fn tagged(bench: &Bench, edition: &Edition) -> Outcome {
+    const WISHES: [&str; 6] = [
+        "--header-upload",
+        "X-Amz-Tagging: purpose=exam&of=rclone",
+        "--s3-upload-cutoff",
+        "5M",
+        "--s3-chunk-size",
+        "5M",
+    ];
+    for (key, bytes) in [("in one piece", 1_000), ("in parts", 11 << 20)] {
+        let file = bench.scratch.join(&format!("{}-{key}", edition.bucket));
+        make_file(&file, bytes, 23)?;
+        let to = format!("vault:{}/{key}", edition.bucket);
+        let from = file.to_string_lossy();
+        let copied = edition.run(bench, &["copyto", &from, &to])?;
+        copied.args(WISHES).succeed()?;
+        let answer = bench.server.client().tags(edition.bucket, key)?;
+        let document = answer.expect(200)?.text();
+        let tags = [("purpose", "exam"), ("of", "rclone")];
+        let has =
+            |(name, value)| document.contains(&format!("<Key>{name}</Key><Value>{value}</Value>"));
+        ensure(tags.into_iter().all(has), || format!("{key}: {document}"))?;
+    }
+    Ok(())
 }
