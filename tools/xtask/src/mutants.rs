@@ -26,7 +26,13 @@ pub const SHARE: [&str; 4] = [
 /// Bugs of what a start goes by: any subset of the disks may be there.
 const OF_SUBSETS: [&str; 1] = ["label-unflushed"];
 /// Bugs of rare moments, of which many short lives have more than a few long ones.
-const OF_SHORT_LIVES: [&str; 1] = ["damage-taken-for-end"];
+const OF_SHORT_LIVES: [&str; 3] = [
+    "damage-taken-for-end",
+    "last-frame-unscrubbed",
+    "seal-before-frames",
+];
+/// Bugs of people that many vaults show sooner than long ones.
+const OF_SHORT_TERMS: [&str; 1] = ["rest-skipped"];
 /// Bugs that only vaults with people show.
 const OF_PEOPLE: [&str; 9] = [
     "tombstone-unjudged",
@@ -162,8 +168,9 @@ fn look_for(program: &Path, bug: &str) -> Outcome<Found> {
 /// The simulator with the lives that show a bug soonest.
 fn simulator(program: &Path, bug: &str) -> Run {
     let how: &[&str] = match bug {
+        _ if OF_SHORT_TERMS.contains(&bug) => &["--people", "--steps", "600"],
         _ if OF_PEOPLE.contains(&bug) => &["--people", "--steps", "1500"],
-        _ if OF_SUBSETS.contains(&bug) => &["--steps", "400", "--subsets"],
+        _ if OF_SUBSETS.contains(&bug) => &["--steps", "150", "--subsets"],
         _ if OF_SHORT_LIVES.contains(&bug) => &["--steps", "60"],
         _ => &["--steps", "400"],
     };
