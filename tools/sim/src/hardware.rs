@@ -355,10 +355,15 @@ impl Hardware {
     pub fn must_serve(&self, swarm: &Swarm) -> bool {
         match swarm.budget {
             Budget::Crashes => true,
-            // A change of members that a cut left on some disks binds the next start.
-            Budget::OneDisk => swarm.disks >= 3 && !self.unsettled,
+            Budget::OneDisk => swarm.disks >= 3,
             Budget::TwoDisks | Budget::Subsets => false,
         }
+    }
+
+    /// Whether a start may lack disks that count: a change of members that a cut left on some disks binds it.
+    #[must_use]
+    pub fn may_lack_members(&self) -> bool {
+        self.unsettled
     }
 
     /// Whether some disk that has a mirror of the index does not do what it says, or did not.

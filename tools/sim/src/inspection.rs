@@ -175,8 +175,18 @@ pub fn check(
         let is_frame = damage.area == Area::Segment && damage.frame.is_some() && !damage.good_copy;
         let may_be_lost =
             is_frame && is_lacked_there(damage, &report, &is_hurt) && lacks_chunks(&report);
-        // A disk that was too slow gets no seal of the segment it left; where all others that had one were hurt none has.
-        let may_be_left = damage.what.starts_with("seal: lost") && hardware.was_ever_hurt();
+        // A disk that was too slow gets no seal of the data segment it left; where the other that had one was hurt none has.
+        let says_lost = |damage: &Damage| damage.what.starts_with("seal: lost");
+        let of_it = report
+            .damage
+            .iter()
+            .filter(|other| says_lost(other) && other.segment == damage.segment && !is_hurt(other));
+        let may_be_left = says_lost(damage)
+            && hardware.was_ever_hurt()
+            && of_it.count() == 1
+            && damage
+                .segment
+                .is_some_and(|segment| hardware.is_of_data(segment));
         // Nor can anybody tell a write that a cut tore where no other copy is left to judge it by.
         let may_lack = hardware.may_lack_content() && (is_frame || says_missing(damage));
         if may_lag || is_beyond || may_be_torn || may_be_lost || may_be_left || may_lack {

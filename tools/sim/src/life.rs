@@ -590,6 +590,7 @@ impl<'a> Life<'a> {
         if ended == Err(Halt::PowerCut) {
             self.oracle.crashes(self.context);
             self.hardware.cut(self.context);
+            self.hardware.settle();
             drop(machine);
             self.swarm.cuts_at_start = 0;
             return self.end_again();

@@ -240,6 +240,15 @@ impl Hardware {
     }
 
     /// The segments of some lanes on a disk, and where they begin.
+    /// Whether some disk has a segment of content of this id.
+    #[must_use]
+    pub fn is_of_data(&self, segment: SegmentId) -> bool {
+        (0..self.slots.len()).any(|number| {
+            let data = self.segments(number, |lane| lane != LaneId::JOURNAL);
+            data.iter().any(|(id, _)| *id == segment)
+        })
+    }
+
     fn segments(&self, number: usize, wanted: impl Fn(LaneId) -> bool) -> Vec<(SegmentId, u64)> {
         let handle = &self.slots[number].handle;
         // Only the first two disks have an index area; elsewhere the units begin earlier.

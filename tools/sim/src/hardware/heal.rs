@@ -128,7 +128,8 @@ impl Hardware {
     ) -> Run<()> {
         let number = u16::try_from(at + 1).unwrap_or(u16::MAX);
         // A place whose disk was drained counted for nothing.
-        let one_more = self.slots.get(at).is_none_or(|slot| slot.drained);
+        let counts_not = |slot: &Slot| slot.drained || slot.one_more;
+        let one_more = self.slots.get(at).is_none_or(counts_not);
         if how != How::Add && !machine.let_go_of(&self.slots[at].name) {
             return Ok(());
         }

@@ -103,7 +103,9 @@ impl Life<'_> {
     /// A start within the fault budget takes writes, if there is room: what is asked here is asked as by the vault
     /// itself, which may use up its own reserve.
     fn must_serve(&mut self, status: &Status) -> Result<(), Violation> {
-        let must_serve = self.hardware.must_serve(&self.swarm);
+        let few = matches!(status.read_only, Some(ReadOnlyReason::TooFewDisks { .. }));
+        let may_lack = few && self.hardware.may_lack_members();
+        let must_serve = self.hardware.must_serve(&self.swarm) && !may_lack;
         self.oracle.must_serve(must_serve, status.read_only.clone());
         match &status.read_only {
             Some(ReadOnlyReason::Full) | None => Ok(()),

@@ -95,8 +95,8 @@ pub fn small_writes_beside<T>(
         let done = measured();
         over.store(true, Ordering::Relaxed);
         let times = writer.join();
-        let times = times.unwrap_or_else(|_| Err(Failure::new("the writer beside panicked")))?;
-        Ok((done?, times))
+        let times = times.unwrap_or_else(|_| Err(Failure::new("the writer beside panicked")));
+        Ok((done?, times?))
     })
 }
 

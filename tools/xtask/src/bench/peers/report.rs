@@ -182,7 +182,7 @@ fn cpu(samples: &Samples, name: &str, task: &Task) -> Option<String> {
     Some(rounded(series.median()))
 }
 
-/// The sum of the primitives beside the CPU of our PUT, and a bare flush beside our slowest ones.
+/// The sum of the primitives beside the CPU of each PUT.
 fn yardsticks(out: &mut String, samples: &Samples) {
     let _ = writeln!(out, "| CPU per byte of a PUT of 64 MiB | ns |\n|---|---|");
     let mut bare = |primitives: &[Primitive]| {
@@ -221,14 +221,14 @@ fn tails(out: &mut String, samples: &Samples, tasks: &[Task], there: &[&str]) {
     let _ = writeln!(
         out,
         "\nA bare write of 4 KiB with `fdatasync` took {} ms (p50) and {} ms (p99) in the same run with nothing else going \
-         on, and what the table says while the PUTs of its line were under way, one every 10 ms.",
+         on, and what the table says while the PUTs of its line were under way, with rests of 10 ms between two.",
         rounded(p50),
         rounded(p99),
     );
     for task in tasks.iter().filter(|task| task.flushes) {
         let _ = writeln!(
             out,
-            "\n| {} | p99, ms | a flush meanwhile, p50 / p99, ms | p99 / p99 of a flush meanwhile | p99 / a flush in peace |\n\
+            "\n| {} | p99, ms | a flush meanwhile, p50 / p99, ms | p99 / p99 of a flush meanwhile | p99 / p50 of a flush in peace |\n\
              |---|---|---|---|---|",
             task.name
         );
