@@ -165,6 +165,14 @@ async fn what_cannot_be_copied_is_refused_and_nothing_stored() {
         ("x-amz-copy-source-if-match", etag.as_str()),
         ("x-amz-copy-source-if-none-match", "*"),
         ("x-amz-copy-source-if-unmodified-since", past),
+        (
+            "x-amz-copy-source-if-unmodified-since",
+            "Sunday, 06-Nov-94 08:49:37 GMT",
+        ),
+        (
+            "x-amz-copy-source-if-modified-since",
+            "Wed Jan  1 00:00:00 2070",
+        ),
     ] {
         let call = plain(source).header(name, value);
         check(call, 412, "PreconditionFailed").await;
