@@ -307,6 +307,7 @@ mod tests {
                 at: "some day".to_owned(),
                 left: vec!["ab".to_owned(), "cd".to_owned()],
                 has_lost: true,
+                missing: 3,
             }],
             frees_from: Some("a week later".to_owned()),
         });
@@ -318,6 +319,7 @@ mod tests {
             "nothing is destroyed now: no witness",
             "waits    request 7 (erase) needs 1 approver before then\n",
             "forced   open at some day (number 1, record 40) without 2 disks; records are lost\n",
+            "forced   3 records in the middle of the log were given up: nothing that was stored before record 40",
             "forced   nothing is destroyed and no special right counts before a week later\n",
             "what has expired goes when two people sign for it",
         ] {

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use stele_device::linux::disk::{OpenMode, Wishes};
 use stele_format::record::StatementBody;
 use stele_format::sshsig::{STATEMENT_NAMESPACE, Signature};
-use stele_format::statement::Statement;
+use stele_format::statement::{RecordSpan, Statement};
 use stele_format::units::DiskId;
 use stele_store::recovery::{Force, ForcedOrder, ForcedRefusal, Outlook};
 use stele_store::request::{Answer, Command, PeopleView};
@@ -70,7 +70,7 @@ pub fn run(verb: ForceVerb) -> Outcome<()> {
             let next = Commands::new(looked.directory.path()).ask_force();
             print(&looked.words());
             print(&format!(
-                "next     if what is left behind is lost for good, an officer asks for it: {next}\n"
+                "next     if that is lost for good, an officer asks for it: {next}\n"
             ));
             Ok(())
         }
@@ -231,10 +231,7 @@ impl Looked {
         for disk in self.named(&outlook.left) {
             text.push_str(&format!("left     {disk}: never takes part again\n"));
         }
-        text.push_str(&format!(
-            "log      {} records can be read\n",
-            outlook.head.size
-        ));
+        text.push_str(&log_line(outlook));
         text.push_str(&lost_lines(outlook));
         text
     }
@@ -255,9 +252,42 @@ impl Looked {
     }
 }
 
+/// How much of the log there is.
+fn log_line(outlook: &Outlook) -> String {
+    let size = outlook.head.size;
+    let missing: u64 = outlook.missing().iter().map(RecordSpan::count).sum();
+    match missing {
+        0 => format!("log      {size} records can be read\n"),
+        missing => {
+            let here = size.saturating_sub(missing);
+            format!("log      {here} of {size} records can be read\n")
+        }
+    }
+}
+
 /// What is gone for good, and what may be.
 fn lost_lines(outlook: &Outlook) -> String {
     let mut text = String::new();
+    for span in outlook.missing() {
+        let (first, last) = (span.first, span.last);
+        let words = match span.count() {
+            1 => format!("record {first}, in the middle of the log, is"),
+            _ => format!("records {first} to {last}, in the middle of the log, are"),
+        };
+        text.push_str(&format!("lost     {words} on no disk that is here\n"));
+    }
+    if !outlook.lost.is_empty() {
+        text.push_str(
+            "kept     for good: all that was stored until now. A hold or a longer retention may be among what is lost, so \
+             nothing destroys it\n",
+        );
+    }
+    if outlook.skipped > 0 {
+        let skipped = outlook.skipped;
+        text.push_str(&format!(
+            "lost     {skipped} things that other records say count for nothing either: they are about what is lost\n"
+        ));
+    }
     if outlook.known_lost > 0 {
         let first = outlook.head.size;
         let last = first.saturating_add(outlook.known_lost - 1);
@@ -272,19 +302,23 @@ fn lost_lines(outlook: &Outlook) -> String {
             "lost     journal frames {first} to {durable} were durable and are on no disk that is here\n"
         ));
     }
-    text.push_str(
-        "lost     perhaps: newer records (uploads, holds, vetoes, changes of people) and content that only disks left \
-         behind hold; nothing here tells how much\n",
-    );
+    if !outlook.left.is_empty() {
+        text.push_str(
+            "lost     perhaps: newer records (uploads, holds, vetoes, changes of people) and content that only disks left \
+             behind hold; nothing here tells how much\n",
+        );
+    }
     text
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use stele_format::digest::Digest;
+    use stele_format::record::LostSpan;
     use stele_format::statement::Head;
     use stele_format::tree::TreeHash;
-    use stele_format::units::{Opening, Sequence};
+    use stele_format::units::{ByteOffset, LogIndex, Opening, SegmentId, Sequence};
 
     #[test]
     fn what_is_surely_lost_is_told_from_what_may_be() {
@@ -295,10 +329,12 @@ mod tests {
                 root: TreeHash([0; 32]),
             },
             disks: Vec::new(),
-            left: Vec::new(),
+            left: vec![DiskId::new([2; 16])],
             last: Sequence::new(9),
             durable: Sequence::new(durable),
             known_lost,
+            lost: Vec::new(),
+            skipped: 0,
         };
         let perhaps = "behind hold; nothing here tells how much\n";
         let text = lost_lines(&outlook(0, 9));
@@ -318,5 +354,30 @@ mod tests {
         );
         let text = lost_lines(&outlook(3, 11));
         assert!(text.contains("journal frames 10 to 11 were"), "{text}");
+        let mut outlook = outlook(0, 9);
+        outlook.lost.push(LostSpan {
+            first: Sequence::new(4),
+            next: Sequence::new(6),
+            chain: Digest::ZERO,
+            first_record: LogIndex::new(7),
+            next_record: LogIndex::new(12),
+            previous: Digest::ZERO,
+            segment: SegmentId::new(1),
+            offset: ByteOffset::new(8192),
+        });
+        // Every disk is here: nothing but that is lost.
+        outlook.left.clear();
+        assert_eq!(
+            log_line(&outlook),
+            "log      15 of 20 records can be read\n"
+        );
+        let text = lost_lines(&outlook);
+        let mut lines = text.lines();
+        let middle =
+            "lost     records 7 to 11, in the middle of the log, are on no disk that is here";
+        assert_eq!(lines.next(), Some(middle));
+        let kept = lines.next().unwrap_or_default();
+        assert!(kept.starts_with("kept     for good: all that"), "{text}");
+        assert_eq!(lines.next(), None);
     }
 }

@@ -162,11 +162,11 @@ fn more_room(engine: &EngineStatus, commands: &Commands<'_>) -> Vec<NextStep> {
     disk.into_iter().chain(over).collect()
 }
 
-/// What is left to people where the vault is only read because of what is missing: to go on without it, or with
-/// another vault where records are lost in front of others.
+/// What is left to people where the vault is only read because of what is missing: to go on without it, or, where there
+/// are none, with another vault.
 fn way_out(engine: &EngineStatus, commands: &Commands<'_>) -> Option<NextStep> {
     match engine.read_only.as_ref()? {
-        ReadOnlyReason::TooFewDisks { .. } | ReadOnlyReason::JournalDamaged { hole: false, .. }
+        ReadOnlyReason::TooFewDisks { .. } | ReadOnlyReason::JournalDamaged { .. }
             if engine.founded =>
         {
             Some(commands.last_resort())

@@ -172,14 +172,22 @@ fn opening_line(opening: &OpeningStatus) -> String {
         at,
         left,
         has_lost,
+        missing,
     } = opening;
     let disks = match left.len() {
         1 => "1 disk".to_owned(),
         count => format!("{count} disks"),
     };
     let lost = if *has_lost { "are" } else { "may be" };
+    let kept = match missing {
+        0 => String::new(),
+        missing => format!(
+            "forced   {missing} records in the middle of the log were given up: nothing that was stored before record \
+             {record} is ever destroyed\n"
+        ),
+    };
     format!(
-        "forced   open at {at} (number {number}, record {record}) without {disks}; records {lost} lost\n"
+        "forced   open at {at} (number {number}, record {record}) without {disks}; records {lost} lost\n{kept}"
     )
 }
 

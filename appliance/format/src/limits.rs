@@ -119,6 +119,8 @@ pub const COUNTING_MAX: u64 = 1 << 62;
 pub const CLOCK_HOURS_MAX: u64 = 876_600;
 /// Most forced openings of a log.
 pub const OPENING_MAX: u32 = (1 << 20) - 1;
+/// Most spans of the log that one forced opening gives up in the middle.
+pub const LOST_SPANS_MAX: usize = 16;
 /// Bits of a journal frame's number below the count of forced openings: a frame every millisecond for 34 years.
 pub const OPENING_SHIFT: u32 = 40;
 /// Highest epoch: the key index keeps 20 bits for it.

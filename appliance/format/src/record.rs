@@ -17,9 +17,9 @@ use zerocopy::{FromZeros, IntoBytes};
 pub use self::body::{
     Abandoned, Alloc, Attachment, Attempt, Attempted, Body, ClockEvent, ClockEventKind, Commit,
     CopyHealth, Destroyed, EntryKind, EpochReason, EpochStart, ForcedOpen, Genesis, KeyChange,
-    Loss, Marker, MemberChange, MoveStep, Part, Placed, Placement, Release, ReleaseReason,
-    Relocate, Scope, Scrub, SealNote, SegmentSpan, Snapshot, StatementBody, StoredEntry, Tombstone,
-    Trim, VersionRef, decode_chunk_list, encode_chunk_list, scope_digest,
+    Loss, LostSpan, Marker, MemberChange, MoveStep, Part, Placed, Placement, Release,
+    ReleaseReason, Relocate, Scope, Scrub, SealNote, SegmentSpan, Snapshot, StatementBody,
+    StoredEntry, Tombstone, Trim, VersionRef, decode_chunk_list, encode_chunk_list, scope_digest,
 };
 pub use self::client::ClientTag;
 pub use self::kind::RecordType;

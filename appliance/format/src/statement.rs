@@ -20,8 +20,8 @@ use core::fmt;
 use thiserror::Error;
 
 pub use self::act::{
-    Act, BucketDefault, Cut, DefaultMode, DefaultPeriod, Erase, GrantRights, LaterAct, ReleaseHold,
-    SpecialRights,
+    Act, BucketDefault, Cut, DefaultMode, DefaultPeriod, Erase, GrantRights, LaterAct, RecordSpan,
+    ReleaseHold, SpecialRights,
 };
 use self::lines::{Lines, put};
 use self::words::Word;

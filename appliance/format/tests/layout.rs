@@ -167,6 +167,10 @@ fn the_specification_has_the_same_limits() {
         ("CLOCK_HOURS_MAX", limits::CLOCK_HOURS_MAX),
         ("OPENING_MAX", limits::OPENING_MAX.into()),
         (
+            "LOST_SPANS_MAX",
+            u64::try_from(limits::LOST_SPANS_MAX).unwrap(),
+        ),
+        (
             "CBOR_DEPTH_MAX",
             u64::try_from(limits::CBOR_DEPTH_MAX).unwrap(),
         ),

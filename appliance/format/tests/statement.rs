@@ -22,11 +22,19 @@ use stele_format::limits::{CLOCK_HOURS_MAX, OPENING_MAX};
 use stele_format::sshsig::PublicKey;
 use stele_format::statement::{
     Act, Answer, BucketDefault, ClientKey, Cut, DefaultMode, DefaultPeriod, Erase, Found, FoundKey,
-    GrantRights, Head, Hold, Kind, LaterAct, LogPublic, Name, Nonce, Origin, ReleaseHold, Request,
-    Review, Role, Second, Session, SpecialRights, Statement, StatementError, Verb,
+    GrantRights, Head, Hold, Kind, LaterAct, LogPublic, Name, Nonce, Origin, RecordSpan,
+    ReleaseHold, Request, Review, Role, Second, Session, SpecialRights, Statement, StatementError,
+    Verb,
 };
 use stele_format::tree::TreeHash;
 use stele_format::units::{BucketId, DiskId, LogIndex, Month, Opening, PoolId, UnixMillis};
+
+fn span(first: u64, last: u64) -> RecordSpan {
+    RecordSpan {
+        first: LogIndex::new(first),
+        last: LogIndex::new(last),
+    }
+}
 
 fn key(seed: u64) -> PublicKey {
     let key = if seed.is_multiple_of(2) {
@@ -131,15 +139,28 @@ fn content_acts() -> impl Strategy<Value = Act> {
             default
         }),
         (1..=CLOCK_HOURS_MAX).prop_map(|by_hours| Act::Clock { by_hours }),
-        (1..=OPENING_MAX, vec(any::<[u8; 16]>(), 1..33)).prop_map(|(opening, mut disks)| {
-            disks.sort_unstable();
-            disks.dedup();
-            Act::ForceOpen {
-                opening: Opening::new(opening),
-                lost: u64::from(opening) - 1,
-                disks: disks.into_iter().map(DiskId::new).collect(),
-            }
-        }),
+        (
+            1..=OPENING_MAX,
+            vec(any::<[u8; 16]>(), 1..33),
+            vec((0..9_u64, 1..9_u64), 0..17)
+        )
+            .prop_map(|(opening, mut disks, spans)| {
+                let mut next = 0;
+                let missing = spans.into_iter().map(|(len, apart)| {
+                    let first = next + apart;
+                    next = first + len + 1;
+                    span(first, first + len)
+                });
+                let missing = missing.collect();
+                disks.sort_unstable();
+                disks.dedup();
+                Act::ForceOpen {
+                    opening: Opening::new(opening),
+                    lost: u64::from(opening) - 1,
+                    missing,
+                    disks: disks.into_iter().map(DiskId::new).collect(),
+                }
+            }),
         (any::<[u8; 16]>(), digests()).prop_map(|(disk, label)| Act::Reinitialise {
             disk: DiskId::new(disk),
             label
@@ -552,6 +573,7 @@ fn sample_acts() -> Vec<Act> {
         Act::ForceOpen {
             opening: Opening::new(1),
             lost: 17,
+            missing: vec![span(5, 5), span(7, 12)],
             disks: vec![DiskId::new([0x98; 16]), DiskId::new([0x99; 16])],
         },
         Act::Reinitialise {
@@ -588,7 +610,7 @@ fn no_other_spelling_of_a_sample_is_read() {
         for at in 0..lines.len() {
             let without: String = [&lines[..at], &lines[at + 1..]].concat().concat();
             // A founding without one of its keys, or its policy, is another founding.
-            let repeated = ["person ", "policy ", "disk "]
+            let repeated = ["person ", "policy ", "missing ", "disk "]
                 .iter()
                 .any(|name| lines[at].starts_with(name));
             if !repeated || file == "request-reinitialise" {

@@ -243,7 +243,7 @@ fn rehomed(header: &RecordHeader, opened: Opened, location: RecordLocation) -> F
 
 /// What records of people and of destruction mean: everything in them is clear.
 mod destruction {
-    use stele_format::record::{Body, KeyChange, RecordHeader};
+    use stele_format::record::{Body, KeyChange, LostSpan, RecordHeader};
 
     use crate::index::Fact;
     use crate::index::rows::{
@@ -308,6 +308,7 @@ mod destruction {
                     last: forced.last,
                     durable: forced.durable,
                     left: forced.left.clone(),
+                    missing: forced.lost.iter().map(LostSpan::records).collect(),
                 },
             },
             Body::Cosigned(note) => Fact::Cosigned {

@@ -1,10 +1,10 @@
-//! The records of a journal frame that was verified, each tied to the log before it; read by recovery
-//! at start and by the rebuild of the index while the vault serves.
+//! The records of a journal frame that was verified, each tied to the log before it.
 
 use stele_format::digest::Digest;
 use stele_format::frame::FrameHeader;
 use stele_format::limits::{FRAME_HEADER_BYTES, RECORD_HEADER_BYTES};
-use stele_format::record::RecordReader;
+use stele_format::record::{Body, RecordReader};
+use stele_format::tree::Frontier;
 use stele_format::units::{ByteOffset, LogIndex, SegmentId};
 
 use crate::index::rows::RecordLocation;
@@ -35,7 +35,8 @@ pub(crate) struct PlacedRecord {
 }
 
 /// Takes the records of a frame into the log. A log whose next index is [`LogIndex::MAX`] begins anew
-/// with the first record: after damage nobody knows where it stood.
+/// with the first record: after damage nobody knows where it stood. Its tree is known again from the next record on
+/// that repeats it.
 ///
 /// # Errors
 /// The first record that does not follow from the log.
@@ -64,6 +65,10 @@ pub(crate) fn records(
         if record.header.log_index != log.next || record.header.previous_header != log.previous {
             return Err(broken(at));
         }
+        let verified = VerifiedRecord::of(&record).ok_or_else(|| broken(at))?;
+        if let Some(tree) = repeated_tree(&verified.body) {
+            log.regain(tree);
+        }
         log.push(bytes);
         let location = RecordLocation {
             segment: header.segment,
@@ -71,8 +76,19 @@ pub(crate) fn records(
             bytes: u32::try_from(record.header.total_bytes()).unwrap_or(u32::MAX),
             header_digest: Digest::chain(bytes),
         };
-        let record = VerifiedRecord::of(&record).ok_or_else(|| broken(at))?;
-        records.push(PlacedRecord { record, location });
+        records.push(PlacedRecord {
+            record: verified,
+            location,
+        });
     }
     Ok(records)
+}
+
+/// The tree of all records before it, where a record repeats that.
+fn repeated_tree(body: &Body) -> Option<&Frontier> {
+    match body {
+        Body::Marker(marker) => Some(&marker.log),
+        Body::Seal(seal) => seal.log.as_ref(),
+        _ => None,
+    }
 }

@@ -181,6 +181,10 @@ pub struct Pool {
     pub segments: BTreeMap<SegmentId, SegmentInfo>,
     /// Segments that were given up and hold their units still.
     pub freed: space::Freed,
+    /// The first segment after the last forced opening that gave up records in the middle of the log, or the highest number
+    /// there is while that is being opened. Some of those records may say where copies lie, so units count as in use that
+    /// were before it, whatever is known of them.
+    pub doubted: Option<SegmentId>,
     /// The next segment id never used.
     pub next_segment: SegmentId,
     /// The monotonic clock of the present step.
@@ -430,6 +434,7 @@ impl Pool {
     /// As [`Pool::count_units`], for one disk.
     pub fn count_units_of(&mut self, disk: DiskId) {
         let extents = self.extents_on(disk);
+        let floor = self.units_in_doubt(disk);
         let Some(member) = self.members.iter_mut().find(|member| member.disk == disk) else {
             return;
         };
@@ -443,8 +448,25 @@ impl Pool {
             let kept = units.saturating_sub(u32::from(on(Plant::UnitGivenTwice)));
             member.units.mark(*first, kept.min(room), true);
         }
+        member.units.mark(0, floor, true);
         // What follows lies close behind what is there.
         member.units.next = member.units.end();
+    }
+
+    /// One past the last unit of a disk that was in use before the log lost records, as far as that is known.
+    pub(crate) fn units_in_doubt(&self, disk: DiskId) -> u32 {
+        let Some(doubted) = self.doubted else {
+            return 0;
+        };
+        let later = self.segments.range(doubted..);
+        let later = later.filter(|(_, info)| info.is_written());
+        let places = later.flat_map(|(_, info)| &info.places);
+        let first = places
+            .filter(|place| place.disk == disk)
+            .map(|place| place.first_unit.get())
+            .min();
+        let used = self.member(disk).map_or(0, Member::units_high_water);
+        first.unwrap_or(used)
     }
 
     /// First unit and units of every extent on a disk, in order.
@@ -640,6 +662,14 @@ impl Pool {
         };
         self.segments.insert(segment, info);
         segment
+    }
+
+    /// Whether the disks that are here, two of them where there are more, have room for the next epochs.
+    pub(crate) fn has_room_to_begin(&self) -> bool {
+        let runs = 1 + RESERVE_RUN_COUNT_MIN;
+        let roomy = |member: &&Member| member.units.has_runs(runs, self.segment_units);
+        let (here, with_room) = (self.active().count(), self.active().filter(roomy).count());
+        with_room > 0 && with_room >= here.min(2)
     }
 
     /// Whether new data may still take segments: the reserve is for journal, seals and epochs.

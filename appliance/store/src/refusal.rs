@@ -276,7 +276,7 @@ pub enum ReadOnlyReason {
         segment: u64,
         /// Offset.
         offset: u64,
-        /// Whether records behind them were read: then the vault cannot be forced open without them.
+        /// Whether records behind them were read.
         hole: bool,
         /// Names of missing disks.
         missing: String,

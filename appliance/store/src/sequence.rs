@@ -51,6 +51,13 @@ impl LogHead {
         self.next.get() != self.frontier.size()
     }
 
+    /// Behind lost records, takes up a tree that a record repeats of all those before it.
+    pub(crate) fn regain(&mut self, tree: &Frontier) {
+        if self.has_hole() && tree.size() == self.next.get() {
+            self.frontier = tree.clone();
+        }
+    }
+
     /// Takes the next record's header into chain and tree; the leaf that it is there.
     pub fn push(&mut self, header: &[u8]) -> TreeHash {
         let leaf = leaf_hash(header);

@@ -16,6 +16,10 @@ mod erase;
 mod forced;
 #[path = "destruction/forced_cuts.rs"]
 mod forced_cuts;
+#[path = "destruction/forced_doubt.rs"]
+mod forced_doubt;
+#[path = "destruction/forced_holes.rs"]
+mod forced_holes;
 #[path = "destruction/forcing.rs"]
 mod forcing;
 #[path = "destruction/holds.rs"]

@@ -20,6 +20,14 @@ pub enum HeaderFault {
         /// The first such record.
         index: u64,
     },
+    /// A record is missing that people gave up.
+    #[error(
+        "record {index} was given up when the vault was forced open: nothing is proven without it"
+    )]
+    GivenUp {
+        /// The first such record.
+        index: u64,
+    },
     /// The log ends before the checkpoint.
     #[error("the log has {records} records and the checkpoint {size}: the end of the log is gone")]
     Short {
@@ -51,6 +59,8 @@ pub struct HeaderWalk {
     /// This record does not continue the one before; the next tells which of them changed.
     broken: Option<u64>,
     bad: Option<u64>,
+    /// The first bad one is bad only because people gave it up.
+    given_up: bool,
     wanted: Option<u64>,
     found: Option<RecordHeader>,
 }
@@ -102,9 +112,18 @@ impl HeaderWalk {
 
     /// What should come next cannot be read.
     pub fn lost(&mut self) {
+        self.given_up = false;
         let next = self.leaves.len() as u64;
         let first = self.broken.map_or(next, |broken| broken - 1);
         self.bad.get_or_insert(first);
+    }
+
+    /// What should come next was given up.
+    pub fn give_up(&mut self) {
+        let first = self.bad.is_none() && self.broken.is_none();
+        let given_up = first || self.given_up;
+        self.lost();
+        self.given_up = given_up;
     }
 
     /// This record, whose header was taken, does not fit its body.
@@ -118,6 +137,9 @@ impl HeaderWalk {
     /// What is wrong, with the first record that cannot be believed.
     pub fn end(self, checkpoint: Option<&Checkpoint>) -> Result<Headers, HeaderFault> {
         let records = self.leaves.len() as u64;
+        if let Some(index) = self.bad.filter(|_| self.given_up) {
+            return Err(HeaderFault::GivenUp { index });
+        }
         if let Some(index) = self.bad {
             return Err(HeaderFault::Bad { index });
         }

@@ -4,31 +4,30 @@
 //! crash left beside this line is no part of the log. Within it every record must be the next one
 //! of the log and continue the header chain, and every tree that a marker or seal repeats must be
 //! the tree of the records read. Lost records end none of this: the next repeated tree goes on.
+//! Those that people gave up are stepped over.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
 use stele_format::digest::Digest;
 use stele_format::label::MemberState;
-use stele_format::record::{
-    Alloc, Body, EpochReason, Placement, RecordHeader, RecordReader, RecordType, SealNote,
-    StoredEntry,
-};
+use stele_format::record::{Alloc, Body, RecordHeader};
 use stele_format::tree::Frontier;
 use stele_format::units::{
-    DiskId, Epoch, Generation, KeyClass, LogIndex, Opening, SegmentId, Sequence, UnixMillis,
+    DiskId, Epoch, Generation, LogIndex, Opening, SegmentId, Sequence, UnixMillis,
 };
 
 use crate::compare::{Reference, SegmentFacts, examine};
 use crate::gaps::{Gap, Next};
 use crate::headers::HeaderWalk;
 use crate::line::{fork_of, leaps, line_of};
+use crate::lost::{GivenUps, Leap};
 use crate::media::length;
 use crate::moves::Moves;
 use crate::pool::Pool;
-use crate::space::{Space, SpaceFault};
+use crate::space::Space;
 use crate::survey::{Survey, extent_of};
-use crate::ties::{Citations, CitedBy};
+use crate::ties::Citations;
 
 /// How the journal says a segment ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,12 +36,6 @@ pub enum Closed {
     Sealed(Digest),
     /// An EPOCH record left it behind, its frames ending here.
     Abandoned(u64),
-}
-
-/// A frame and the disks that hold it.
-struct Place {
-    by: CitedBy,
-    disks: Vec<usize>,
 }
 
 /// Something wrong with a record in a frame that itself verifies.
@@ -89,19 +82,22 @@ pub struct Log {
     pub faults: Vec<RecordFault>,
     /// Records read.
     pub records: u64,
-    next: Option<LogIndex>,
-    head: Option<Digest>,
-    frontier: Option<Frontier>,
-    compliance: UnixMillis,
-    epoch: Epoch,
-    segment_ends: HashMap<u64, Frontier>,
+    pub(crate) next: Option<LogIndex>,
+    pub(crate) head: Option<Digest>,
+    pub(crate) frontier: Option<Frontier>,
+    pub(crate) compliance: UnixMillis,
+    pub(crate) epoch: Epoch,
+    pub(crate) segment_ends: HashMap<u64, Frontier>,
     /// Where headers are gathered for proofs.
-    headers: Option<HeaderWalk>,
-    cites: bool,
+    pub(crate) headers: Option<HeaderWalk>,
+    pub(crate) cites: bool,
     /// Forced openings that records state, each by its number.
     pub openings: Vec<(LogIndex, Opening)>,
-    /// A segment began a forced opening: its number, and how many of its records were read.
-    leap: Option<(Opening, u8)>,
+    /// What forced openings gave up.
+    pub given_up: GivenUps,
+    pub(crate) leap: Option<Leap>,
+    /// The opening after which the frame at hand was written.
+    pub(crate) opening: Opening,
 }
 
 impl Log {
@@ -210,6 +206,7 @@ fn read_with(
         ..Log::default()
     };
     let line = line_of(pool, survey);
+    log.given_up = GivenUps::of(pool, survey, &line, pause);
     let mut all = Vec::new();
     let mut expected = Start {
         after: SegmentId::NONE,
@@ -243,6 +240,7 @@ fn read_with(
         all.push(facts);
     }
     log.miss_end(&expected);
+    log.end_given_up(&all);
     (log, all)
 }
 
@@ -262,12 +260,12 @@ impl Until {
     }
 }
 
-/// Where the next segment of the line must begin.
-struct Start {
+/// Where the next segment of the line must begin, or the next frame.
+pub(crate) struct Start {
     /// The segment before it.
     after: SegmentId,
-    sequence: Sequence,
-    chain: Digest,
+    pub(crate) sequence: Sequence,
+    pub(crate) chain: Digest,
 }
 
 impl Log {
@@ -281,58 +279,102 @@ impl Log {
         until: Option<Until>,
         watch: &mut dyn Watch,
     ) -> Start {
-        let goes_on_at = until.map(Until::frame);
-        let mut next = Start { ..*expected };
-        if let Some(header) = &facts.header {
-            let leaps = leaps(expected.sequence, header.first_sequence);
-            let fits = (leaps || header.first_sequence == expected.sequence)
-                && header.previous_chain == expected.chain;
-            if fits {
-                next.sequence = header.first_sequence;
-            }
-            if leaps {
-                self.leap = Some((header.first_sequence.opening(), 0));
-            }
-            // The segment between may lie on disks that are not here.
-            let elsewhere = header.previous_segment != expected.after && !pool.is_whole();
-            if header.first_sequence > expected.sequence && !leaps {
-                self.gaps.push(Gap {
-                    first: expected.sequence,
-                    after: expected.after,
-                    next: Some(Next {
-                        segment: facts.segment,
-                        previous: header.previous_segment,
-                    }),
-                });
-            } else if !fits && !self.lost && !elsewhere {
-                let what = "it does not continue the journal segment before it".to_owned();
-                self.segment_fault(facts, what);
-            }
-            if !fits {
-                self.lose();
-                next = Start {
-                    sequence: header.first_sequence,
-                    chain: header.previous_chain,
-                    ..next
-                };
-            }
-        }
+        let mut next = self.begin_segment(pool, facts, expected);
         next.after = facts.segment;
+        if self.given_up.leaves(facts.segment, None) {
+            return next;
+        }
+        let from = next.sequence;
+        self.read_frames(pool, facts, &mut next, until, watch);
+        if self.given_up.leaves(facts.segment, Some(from)) {
+            return next;
+        }
+        if self.given_up.fails_to_land() {
+            self.lose();
+        }
+        self.end_segment(facts, &mut next, until);
+        if let Some(frontier) = &self.frontier {
+            self.segment_ends.insert(frontier.size(), frontier.clone());
+        }
+        next
+    }
+
+    /// Ties a segment to what was read before it.
+    fn begin_segment(&mut self, pool: &Pool<'_>, facts: &SegmentFacts, expected: &Start) -> Start {
+        let mut next = Start { ..*expected };
+        // Behind what was given up its first frames may be passed over, and the one to go on with is known.
+        let passed = self.step_over(&mut next, facts.segment) || self.given_up.is_under_way();
+        let Some(header) = facts.header.as_ref().filter(|_| !passed) else {
+            return next;
+        };
+        let leaps = leaps(expected.sequence, header.first_sequence);
+        let fits = (leaps || header.first_sequence == expected.sequence)
+            && header.previous_chain == expected.chain;
+        if fits {
+            next.sequence = header.first_sequence;
+        }
+        // The segment between may lie on disks that are not here.
+        let elsewhere = header.previous_segment != expected.after && !pool.is_whole();
+        if header.first_sequence > expected.sequence && !leaps {
+            self.gaps.push(Gap {
+                first: expected.sequence,
+                after: expected.after,
+                next: Some(Next {
+                    segment: facts.segment,
+                    previous: header.previous_segment,
+                }),
+            });
+        } else if !fits && !self.lost && !elsewhere {
+            let what = "it does not continue the journal segment before it".to_owned();
+            self.segment_fault(facts, what);
+        }
+        if !fits {
+            self.lose();
+            next.sequence = header.first_sequence;
+            next.chain = header.previous_chain;
+        }
+        if leaps {
+            self.begin_leap(header.first_sequence.opening());
+        }
+        next
+    }
+
+    fn read_frames(
+        &mut self,
+        pool: &Pool<'_>,
+        facts: &SegmentFacts,
+        next: &mut Start,
+        until: Option<Until>,
+        watch: &mut dyn Watch,
+    ) {
+        let goes_on_at = until.map(Until::frame);
         for reference in &facts.frames {
             let header = &reference.frame.header;
             if goes_on_at.is_some_and(|until| header.sequence >= until) {
                 break;
             }
+            self.step_over(next, facts.segment);
             if header.sequence != next.sequence {
-                self.lose();
+                self.pass_damage(next, header.sequence, facts.segment);
             }
+            if self.given_up.covers(facts.segment, header.sequence) {
+                continue;
+            }
+            self.opening = header.sequence.opening();
             self.read_frame(pool, facts, reference, watch);
-            next = Start {
-                sequence: after(header.sequence),
-                chain: header.digest(),
-                ..next
-            };
+            next.sequence = after(header.sequence);
+            next.chain = header.digest();
         }
+        // A seal that is there ends its segment, whatever was given up behind it.
+        let seal = facts.seal.as_ref();
+        if seal.is_none_or(|seal| after(seal.last_sequence) != next.sequence) {
+            self.step_over(next, facts.segment);
+        }
+    }
+
+    /// Holds the end of a segment to its seal, and to where the next one begins.
+    fn end_segment(&mut self, facts: &SegmentFacts, next: &mut Start, until: Option<Until>) {
+        let goes_on_at = until.map(Until::frame);
         match &facts.seal {
             Some(seal) if goes_on_at.is_none_or(|until| until == after(seal.last_sequence)) => {
                 if after(seal.last_sequence) != next.sequence {
@@ -349,10 +391,6 @@ impl Log {
             Some(seal) if after(seal.last_sequence) != next.sequence => self.lose(),
             _ => {}
         }
-        if let Some(frontier) = &self.frontier {
-            self.segment_ends.insert(frontier.size(), frontier.clone());
-        }
-        next
     }
 
     /// The journal ends before what is known to have been durable.
@@ -374,8 +412,10 @@ impl Log {
                 let what = "its seal states another log size or root than its records give";
                 self.segment_fault(facts, what.to_owned());
             }
-            // Records before it are lost, and the log goes on from what it states.
-            (Some(tree), None) if self.next.is_none_or(|next| next.get() == tree.size()) => {
+            // Records before it are lost, and the log goes on from what it states. Behind what was given up, a record does.
+            (Some(tree), None)
+                if self.lost && self.next.is_none_or(|next| next.get() == tree.size()) =>
+            {
                 self.next = Some(LogIndex::new(tree.size()));
                 self.frontier = Some(tree.clone());
             }
@@ -383,7 +423,7 @@ impl Log {
         }
     }
 
-    fn segment_fault(&mut self, facts: &SegmentFacts, what: String) {
+    pub(crate) fn segment_fault(&mut self, facts: &SegmentFacts, what: String) {
         let disks = facts.copies.iter().map(|copy| copy.disk).collect();
         self.faults.push(RecordFault {
             segment: facts.segment,
@@ -394,7 +434,7 @@ impl Log {
     }
 
     /// Some records cannot be read: chain and tree are unknown until something repeats them.
-    fn lose(&mut self) {
+    pub(crate) fn lose(&mut self) {
         if let Some(headers) = &mut self.headers {
             headers.lost();
         }
@@ -402,235 +442,6 @@ impl Log {
         self.next = None;
         self.head = None;
         self.frontier = None;
-    }
-
-    fn read_frame(
-        &mut self,
-        pool: &Pool<'_>,
-        facts: &SegmentFacts,
-        reference: &Reference,
-        watch: &mut dyn Watch,
-    ) {
-        let header = &reference.frame.header;
-        let Some(bytes) = read_frame_bytes(pool, facts, reference) else {
-            // It verified a moment ago; a copy that no longer does is reported by its own scan.
-            self.lose();
-            return;
-        };
-        let Ok(payload) = header.check_payload(&bytes) else {
-            return;
-        };
-        let place = Place {
-            by: CitedBy {
-                segment: facts.segment,
-                frame: reference.frame.index,
-            },
-            disks: facts.disks_of(reference),
-        };
-        for view in RecordReader::new(payload, header.record_count) {
-            let view = match view {
-                Ok(view) => view,
-                Err(error) => {
-                    self.fault(&place, error.to_string());
-                    self.lose();
-                    return;
-                }
-            };
-            let claims = *view.claims();
-            let record = view.verify();
-            self.check_order(&claims, &place);
-            if let Ok(record) = &record {
-                self.check_tree(&claims, record.body(), &place);
-            }
-            self.step(&claims);
-            if self.lost {
-                watch.gap();
-            }
-            match record {
-                Ok(record) => {
-                    self.take(&record.header, record.body(), &place);
-                    watch.record(&record.header, record.body());
-                }
-                Err(error) => {
-                    if let Some(headers) = &mut self.headers {
-                        headers.changed(claims.log_index.get());
-                    }
-                    self.fault(&place, error.to_string());
-                    watch.gap();
-                }
-            }
-        }
-    }
-
-    fn fault(&mut self, place: &Place, what: String) {
-        self.faults.push(RecordFault {
-            segment: place.by.segment,
-            frame: Some(place.by.frame),
-            disks: place.disks.clone(),
-            what,
-        });
-    }
-
-    fn check_order(&mut self, header: &RecordHeader, place: &Place) {
-        let index = header.log_index;
-        if let Some(next) = self.next.filter(|next| *next != index) {
-            self.fault(
-                place,
-                format!("record {index} where record {next} should be"),
-            );
-            self.frontier = None;
-        }
-        if self.head.is_some_and(|head| head != header.previous_header) {
-            self.fault(
-                place,
-                format!("record {index} does not continue the record chain"),
-            );
-        }
-        if header.epoch < self.epoch || header.compliance_ms < self.compliance {
-            self.fault(
-                place,
-                format!("epoch or compliance clock of record {index} went back"),
-            );
-        }
-    }
-
-    /// Compares the tree that a marker or seal record repeats with that of the records before it,
-    /// or goes on from it where records are lost.
-    fn check_tree(&mut self, header: &RecordHeader, body: &Body, place: &Place) {
-        let index = header.log_index.get();
-        let tree = match body {
-            Body::Marker(marker) if marker.log.size() != index => {
-                self.fault(
-                    place,
-                    "a marker repeats the tree of another place".to_owned(),
-                );
-                return;
-            }
-            Body::Marker(marker) => &marker.log,
-            Body::Seal(SealNote {
-                log: Some(tree), ..
-            }) => tree,
-            _ => return,
-        };
-        let Some(own) = &self.frontier else {
-            self.frontier = (tree.size() == index).then(|| tree.clone());
-            return;
-        };
-        let same_size = if own.size() == tree.size() {
-            Some(own)
-        } else {
-            self.segment_ends.get(&tree.size())
-        };
-        if same_size.is_some_and(|known| known != tree) {
-            self.fault(
-                place,
-                "it repeats another log root than its records give".to_owned(),
-            );
-        }
-    }
-
-    /// Takes the record into chain and tree.
-    fn step(&mut self, header: &RecordHeader) {
-        self.records += 1;
-        if let Some(headers) = &mut self.headers {
-            headers.take(header);
-        }
-        self.epoch = self.epoch.max(header.epoch);
-        self.compliance = self.compliance.max(header.compliance_ms);
-        if let Some(frontier) = &mut self.frontier {
-            frontier.push(header.leaf_hash());
-        }
-        self.head = Some(header.chain_digest());
-        self.next = header.log_index.next();
-    }
-
-    /// Where the journal leaps, two statements and the record that cites them are the first.
-    fn check_leap(&mut self, header: &RecordHeader, body: &Body, place: &Place) {
-        let stated = match body {
-            Body::ForcedOpen(forced) => Some(forced.opening),
-            _ => None,
-        };
-        self.openings
-            .extend(stated.map(|opening| (header.log_index, opening)));
-        let Some((opening, read)) = self.leap else {
-            return;
-        };
-        self.leap = (read < 2).then_some((opening, read + 1));
-        let fits = match read {
-            0 | 1 => matches!(body, Body::Statement(_)),
-            _ => stated == Some(opening),
-        };
-        if !fits {
-            self.leap = None;
-            let what = format!(
-                "the journal goes on as after forced opening {opening}, and no record of that begins it"
-            );
-            self.fault(place, what);
-        }
-    }
-
-    fn take(&mut self, header: &RecordHeader, body: &Body, place: &Place) {
-        self.check_leap(header, body, place);
-        if let Some(what) = broken_rule(header, body) {
-            self.fault(place, format!("record {}: {what}", header.log_index));
-        }
-        for fault in self.space.take(header, body) {
-            let what = match fault {
-                SpaceFault::Living(record) => {
-                    format!("it gives segments up in which the content of record {record} may lie")
-                }
-                SpaceFault::Stranger => {
-                    "it gives up segments of the journal or the newest one, or wipes others than \
-                     were given up"
-                        .to_owned()
-                }
-            };
-            self.fault(place, what);
-        }
-        match body {
-            Body::Epoch(start) => {
-                if start.reason == EpochReason::Start {
-                    self.started = header.epoch;
-                }
-                for tail in &start.abandoned {
-                    // What was sealed once stays sealed: nothing of it may be given up later.
-                    let end = Closed::Abandoned(tail.data_end.get());
-                    self.closed.entry(tail.segment).or_insert(end);
-                }
-            }
-            Body::Alloc(alloc) => self.take_alloc(alloc, place),
-            Body::Relocate(relocate) => self.moves.take(relocate),
-            Body::Seal(note) => {
-                self.closed.insert(note.segment, Closed::Sealed(note.seal));
-            }
-            Body::Commit(commit) | Body::Complete(commit, _) => {
-                self.cite(commit.placement, &commit.entries, place);
-            }
-            Body::Part(part) => self.cite(part.placement, &part.entries, place),
-            Body::Member(change) => {
-                self.members = Some((change.generation, change.members.clone()));
-            }
-            _ => {}
-        }
-    }
-
-    fn take_alloc(&mut self, alloc: &Alloc, place: &Place) {
-        if self.allocs.insert(alloc.segment, alloc.clone()).is_some() {
-            self.fault(
-                place,
-                format!("segment {} is allocated twice", alloc.segment),
-            );
-        }
-    }
-
-    fn cite(&mut self, placement: Placement, entries: &[StoredEntry], place: &Place) {
-        if let Placement::DataLane(span) = placement
-            && self.cites
-        {
-            entries
-                .iter()
-                .for_each(|entry| self.citations.cite(entry, place.by, span));
-        }
     }
 }
 
@@ -657,35 +468,4 @@ pub fn read_frame_bytes(
         header.check_payload(&bytes).ok().map(|_| ())
     })?;
     Some(bytes)
-}
-
-/// Rules between a record's header and its body that the encoding alone does not enforce.
-fn broken_rule(header: &RecordHeader, body: &Body) -> Option<&'static str> {
-    let kind = body.record_type();
-    let first = header.log_index.is_zero();
-    if first != (kind == RecordType::Genesis) {
-        return Some("genesis is the first record and only that");
-    }
-    let new_version = matches!(
-        kind,
-        RecordType::Commit | RecordType::Complete | RecordType::DeleteMarker
-    );
-    if new_version && header.key_index.is_none() {
-        return Some("a version without a key");
-    }
-    if new_version && header.version.ordinal() != header.log_index {
-        return Some("a version id that belongs to another record");
-    }
-    let pending = header.class == KeyClass::PendingPart;
-    match kind {
-        RecordType::Part if !pending => Some("a part under a key that is not for parts"),
-        RecordType::Tags if pending || header.key_index.is_none() => {
-            Some("tags that are not sealed under the key of a version")
-        }
-        _ if new_version && pending => Some("a version under a key for parts"),
-        RecordType::Bucket | RecordType::Config if !header.sealed => {
-            Some("a document that must be sealed is not marked as sealed")
-        }
-        _ => None,
-    }
 }

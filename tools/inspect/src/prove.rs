@@ -81,7 +81,7 @@ impl Refusal {
     /// Whether it is the log that is damaged.
     #[must_use]
     pub const fn is_damage(&self) -> bool {
-        matches!(self, Self::Headers(_))
+        matches!(self, Self::Headers(fault) if !matches!(fault, HeaderFault::GivenUp { .. }))
     }
 }
 

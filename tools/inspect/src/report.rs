@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
-use crate::verdict::{Damage, Report, Verdict};
+use crate::verdict::{Damage, GivenUpRecords, Report, Verdict};
 
 /// Text safe for a terminal: control characters of a file name are shown, not obeyed.
 #[must_use]
@@ -46,6 +46,16 @@ pub fn text(report: &Report) -> String {
     }
     for damage in &report.damage {
         line(&mut out, &damage_line(report, damage));
+    }
+    for lost in &totals.given_up {
+        let (first, last, opening) = (lost.first, lost.last, lost.opening);
+        line(
+            &mut out,
+            &format!(
+                "records {first} to {last} were on no disk when the vault was forced open for the {opening}. time: \
+                 they were given up, and are passed over"
+            ),
+        );
     }
     if report.damage_left_out > 0 {
         line(
@@ -132,6 +142,7 @@ struct JsonReport<'a> {
     bytes_verified: u64,
     log_size: u64,
     log_root: Option<&'a str>,
+    given_up: &'a [GivenUpRecords],
 }
 
 #[derive(Serialize)]
@@ -186,6 +197,7 @@ pub fn json(report: &Report) -> String {
         bytes_verified: totals.bytes_verified,
         log_size: totals.log_size,
         log_root: totals.log_root.as_deref(),
+        given_up: &totals.given_up,
     };
     let mut out = serde_json::to_string(&whole).expect("text, numbers and lists always serialize");
     out.push('\n');

@@ -5,26 +5,25 @@
 //! time the data lanes are read.
 
 use std::collections::{BTreeSet, HashMap};
-use std::ops::Bound;
 use std::time::Duration;
 
 use stele_format::label::MemberState;
-use stele_format::record::{Alloc, Placed, decode_chunk_list};
-use stele_format::units::{
-    DiskId, Epoch, FrameIndex, LaneId, SegmentId, Sequence, UnitCount, UnitIndex,
-};
+use stele_format::record::decode_chunk_list;
+use stele_format::units::{Epoch, FrameIndex, LaneId, SegmentId, Sequence, UnitIndex};
 
 use crate::compare::{CopyFacts, Finding, SegmentFacts, examine};
 use crate::gaps;
 use crate::journal::{self, Closed, Log, Nobody, Watch, read_frame_bytes};
+use crate::lost::GivenUp;
 use crate::media::{self, BLOCK, BLOCK_LEN, length};
+use crate::places::{add_allocated, leave_out_moved};
 use crate::pool::{Pool, Standing};
 use crate::rules::{Case, Ending, Meaning, judge};
 use crate::scan::Class;
 use crate::seal::SealFault;
-use crate::survey::{CopyAt, Header, Survey, extent_of};
+use crate::survey::{Header, Survey, extent_of};
 use crate::ties::LostIn;
-use crate::verdict::{Area, Damage, DiskState, Ledger};
+use crate::verdict::{Area, Damage, DiskState, GivenUpRecords, Ledger};
 
 /// Verifies all segments of the pool and enters the result.
 pub fn verify(pool: &mut Pool<'_>, pause: Duration, ledger: &mut Ledger) {
@@ -120,83 +119,6 @@ fn apply_members(pool: &mut Pool<'_>, log: &Log, ledger: &mut Ledger) {
     }
 }
 
-/// Leaves out what moved copies left behind, and what a move that was only begun has written. Returns
-/// the segments.
-fn leave_out_moved(pool: &Pool<'_>, survey: &mut Survey, log: &Log) -> Vec<SegmentId> {
-    let mut changed = Vec::new();
-    for segment in log.moves.segments() {
-        for place in log.moves.new_places(segment) {
-            if let Some(disk) = pool.position(place.disk) {
-                survey.note_move(disk, place.first_unit);
-            }
-        }
-        let begun_on: Vec<DiskId> = match (log.allocs.get(&segment), survey.header_of(segment)) {
-            (Some(alloc), _) => alloc.placements.iter().map(|placed| placed.disk).collect(),
-            (None, Some(header)) => header.disks.as_slice().to_vec(),
-            (None, None) => continue,
-        };
-        let aside = |copy: &CopyAt| {
-            let disk = pool.disks[copy.disk].labels.disk();
-            log.moves.is_aside(segment, &begun_on, disk)
-        };
-        if survey.leave_out(segment, aside) {
-            changed.push(segment);
-        }
-    }
-    changed
-}
-
-/// Adds copies that ALLOC records name and the survey did not see. Returns their segments.
-fn add_allocated(pool: &Pool<'_>, survey: &mut Survey, log: &Log) -> Vec<SegmentId> {
-    let mut added = Vec::new();
-    let given_up: BTreeSet<SegmentId> = log.space.given_up().collect();
-    for alloc in log.allocs.values() {
-        let never_used =
-            matches!(log.closed.get(&alloc.segment), Some(Closed::Abandoned(end)) if *end <= BLOCK);
-        for placed in log.moves.places(alloc.segment, &alloc.placements) {
-            let Some(disk) = pool.position(placed.disk) else {
-                continue;
-            };
-            let known = survey.knows(alloc.segment, disk, placed.first_unit);
-            if known || never_used || given_up.contains(&alloc.segment) {
-                continue;
-            }
-            let copy = survey.look_for(pool, disk, placed.first_unit, alloc.segment);
-            let overlaid = copy.header == Header::Taken || was_given_again(log, alloc, placed);
-            let unused = overlaid || copy.header == Header::Blank;
-            if !survey.segments.contains_key(&alloc.segment) && unused {
-                continue;
-            }
-            match overlaid {
-                true => drop(survey.add_overlaid(alloc.segment, copy)),
-                false => survey.add(alloc.segment, copy),
-            }
-            added.push(alloc.segment);
-        }
-    }
-    added
-}
-
-/// Whether a later segment was allocated the unit where a copy should begin: the segment was never written, and
-/// its units were free again, which no record says. What was closed gets free by records alone, and a copy that
-/// moved came later than its segment was allocated.
-fn was_given_again(log: &Log, alloc: &Alloc, copy: Placed) -> bool {
-    if log.closed.contains_key(&alloc.segment) || log.moves.has_come(alloc.segment, copy.disk) {
-        return false;
-    }
-    let covers = |units: UnitCount, place: &Placed| {
-        let first = place.first_unit.get();
-        place.disk == copy.disk
-            && (first..first.saturating_add(units.get())).contains(&copy.first_unit.get())
-    };
-    let later = log
-        .allocs
-        .range((Bound::Excluded(alloc.segment), Bound::Unbounded));
-    later
-        .map(|(_, other)| other)
-        .any(|other| other.placements.iter().any(|at| covers(other.units, at)))
-}
-
 /// A running vault may have sealed a segment between the reading of its end and of its record.
 fn seal_came_late(facts: &SegmentFacts, log: &Log) -> bool {
     facts.seal.is_none() && matches!(log.closed.get(&facts.segment), Some(Closed::Sealed(_)))
@@ -271,7 +193,19 @@ struct SegmentJudge<'a> {
 
 impl SegmentJudge<'_> {
     fn judge(mut self) {
+        if self.evidence.log.given_up.has_all(self.facts.segment) {
+            self.facts
+                .copies
+                .iter()
+                .for_each(|copy| self.note(copy.disk, GIVEN_UP));
+            return;
+        }
         for misfit in &self.facts.misfits {
+            // What follows what was given up need not fit what is there.
+            if self.was_given_up(misfit.frame) || self.was_given_up(misfit.frame.saturating_sub(1))
+            {
+                continue;
+            }
             for disk in &misfit.disks {
                 self.damage(*disk, Some(misfit.frame), misfit.what.to_owned(), false);
             }
@@ -316,6 +250,14 @@ impl SegmentJudge<'_> {
 
     fn closed(&self) -> Option<Closed> {
         self.evidence.log.ending(self.facts.segment)
+    }
+
+    /// Whether people gave a frame up when they forced the vault open.
+    fn was_given_up(&self, frame: u32) -> bool {
+        let header = self.facts.header.as_ref();
+        let frame = header.and_then(|header| header.first_sequence.checked_add(u64::from(frame)));
+        let given_up = &self.evidence.log.given_up;
+        frame.is_some_and(|frame| given_up.covers(self.facts.segment, frame))
     }
 
     /// No frame of the segment counts: it was given up as a whole.
@@ -379,6 +321,11 @@ impl SegmentJudge<'_> {
     }
 
     fn judge_finding(&mut self, copy: &CopyFacts, finding: &Finding) {
+        let given_up = &self.evidence.log.given_up;
+        if given_up.covers(self.facts.segment, finding.sequence) {
+            self.note(copy.disk, GIVEN_UP);
+            return;
+        }
         let meaning = self.meaning(copy, finding);
         if let Some(note) = meaning.note() {
             self.note(copy.disk, note);
@@ -503,6 +450,10 @@ impl SegmentJudge<'_> {
     }
 
     fn judge_seal(&mut self, copy: &CopyFacts, fault: &SealFault) {
+        if self.evidence.log.given_up.has_end(self.facts.segment) {
+            self.note(copy.disk, GIVEN_UP);
+            return;
+        }
         let abandoned =
             self.facts.seal.is_none() && matches!(self.closed(), Some(Closed::Abandoned(_)));
         if !fault.class.is_unfinished() && !abandoned {
@@ -517,6 +468,9 @@ impl SegmentJudge<'_> {
 
     /// A SEAL record quotes the seal block, so the block must be that one.
     fn judge_sealing(&mut self) {
+        if self.evidence.log.given_up.has_end(self.facts.segment) {
+            return;
+        }
         let Some(Closed::Sealed(quoted)) = self.closed() else {
             return;
         };
@@ -563,7 +517,12 @@ impl SegmentJudge<'_> {
             .moves
             .holders(self.facts.segment, header.disks.as_slice());
         for copy in &self.facts.copies {
-            if !holders.contains(&self.pool.disks[copy.disk].labels.disk()) {
+            let named = holders.contains(&self.pool.disks[copy.disk].labels.disk());
+            if !named && log.given_up.stepped().next().is_some() {
+                let what =
+                    "its header does not name this disk; a record that was given up may have";
+                self.note(copy.disk, what);
+            } else if !named {
                 let what = "its header does not name this disk".to_owned();
                 self.damage(copy.disk, None, what, true);
             }
@@ -588,7 +547,8 @@ impl SegmentJudge<'_> {
                 self.damage(position, None, what, true);
             }
         }
-        if alloc.is_none() && !log.lost && self.pool.is_whole() {
+        let whole = !log.lost && log.given_up.stepped().next().is_none();
+        if alloc.is_none() && whole && self.pool.is_whole() {
             self.ledger.note_pool(format!(
                 "segment {} has frames, but no ALLOC record names it",
                 self.facts.segment
@@ -596,6 +556,9 @@ impl SegmentJudge<'_> {
         }
     }
 }
+
+/// What is said of bytes that nobody waits for any more.
+const GIVEN_UP: &str = "frames here were given up when the vault was forced open";
 
 /// Nothing at all where a copy should be, as a finding to judge.
 fn nothing_there(facts: &SegmentFacts, disk: usize, sequence: Sequence) -> (CopyFacts, Finding) {
@@ -685,6 +648,16 @@ fn fill_totals(log: &Log, all: &[SegmentFacts], ledger: &mut Ledger) {
     totals.bytes_verified += all.iter().map(|facts| facts.bytes_verified).sum::<u64>();
     totals.records = log.records;
     totals.chunks = log.citations.count();
+    totals.given_up = log.given_up.stepped().map(given_up).collect();
     totals.log_size = log.size();
     totals.log_root = log.root();
+}
+
+fn given_up(one: &GivenUp) -> GivenUpRecords {
+    let records = one.span.records();
+    GivenUpRecords {
+        opening: one.by.get(),
+        first: records.first.get(),
+        last: records.last.get(),
+    }
 }

@@ -204,6 +204,14 @@ impl Survey {
             .find_map(|copy| copy.header.good())
     }
 
+    /// The first frame of a segment, as far as anything says.
+    #[must_use]
+    pub fn first_of(&self, segment: SegmentId) -> Option<Sequence> {
+        let copies = self.segments.get(&segment)?;
+        let header = self.header_of(segment).map(|header| header.first_sequence);
+        header.or_else(|| copies.iter().find_map(CopyAt::begins_with))
+    }
+
     /// The segments of the journal, or all others, in order.
     pub fn segments_of(&self, journal: bool) -> impl Iterator<Item = SegmentId> {
         let lanes = self.segments.iter();

@@ -5,6 +5,7 @@
 
 use std::collections::HashSet;
 
+use serde::Serialize;
 use stele_format::units::{FrameIndex, SegmentId};
 
 use crate::limits::{DAMAGE_COUNT_MAX, NOTE_COUNT_MAX};
@@ -138,8 +139,21 @@ pub struct Totals {
     pub bytes_verified: u64,
     /// Size of the log.
     pub log_size: u64,
+    /// Records before forced openings that no disk had then, and that people gave up.
+    pub given_up: Vec<GivenUpRecords>,
     /// Its RFC 6962 root; none when lost records make it unknown.
     pub log_root: Option<String>,
+}
+
+/// Records that people gave up when they forced the vault open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct GivenUpRecords {
+    /// The opening.
+    pub opening: u32,
+    /// The first.
+    pub first: u64,
+    /// The last.
+    pub last: u64,
 }
 
 /// The whole result of an inspection.

@@ -2,15 +2,22 @@
 
 mod support;
 
+use stele_format::TreeHash;
+use stele_format::digest::Digest;
 use stele_format::label::{MemberState, VaultFlags};
 use stele_format::record::{
-    Body, EpochReason, EpochStart, ForcedOpen, LockMode, MemberChange, RecordHeader,
+    Body, EpochReason, EpochStart, ForcedOpen, LockMode, LostSpan, Marker, MemberChange,
+    RecordHeader, Tombstone, VersionRef,
 };
-use stele_format::statement::{Act, Origin, Verb};
-use stele_format::units::{DiskId, Epoch, Generation, LogIndex, Opening, Sequence};
-use stele_inspect::audit::report::AuditReport;
+use stele_format::statement::{Act, Kind, Nonce, Origin, Review, Verb};
+use stele_format::units::{
+    ByteOffset, DiskId, Epoch, Generation, LogIndex, Month, Opening, SegmentId, Sequence,
+    UnixMillis,
+};
+use stele_inspect::audit::Auditor;
+use stele_inspect::audit::report::{AuditReport, FindingLine};
 
-use crate::support::people::{Book, DAY, HOUR, POOL, STAFF};
+use crate::support::people::{Asked, Book, DAY, HOUR, POOL, STAFF, name};
 
 fn disk(number: u8) -> DiskId {
     DiskId::from_bytes([number; 16])
@@ -22,6 +29,10 @@ struct Plan {
     approves: &'static str,
     asked: u32,
     recorded: u32,
+    /// First and last of the records in the middle of the log that the request gives up.
+    given_up: Vec<(u64, u64)>,
+    /// Those that the record says are lost.
+    lost: Vec<(u64, u64)>,
     /// Records that the request's head is behind its own.
     behind: u64,
     epochs: u32,
@@ -43,6 +54,8 @@ impl Default for Plan {
             approves: "anna",
             asked: 1,
             recorded: 1,
+            given_up: Vec::new(),
+            lost: Vec::new(),
             behind: 0,
             epochs: 1024,
             between: false,
@@ -54,12 +67,31 @@ impl Default for Plan {
     }
 }
 
+/// The records from the first to the last, in a frame of their own.
+fn lost((first, last): (u64, u64)) -> LostSpan {
+    LostSpan {
+        first: Sequence::new(first),
+        next: Sequence::new(first + 1),
+        chain: Digest::ZERO,
+        first_record: LogIndex::new(first),
+        next_record: LogIndex::new(last + 1),
+        previous: Digest::ZERO,
+        segment: SegmentId::new(1),
+        offset: ByteOffset::new(4096),
+    }
+}
+
 /// Two people ask for it, and it is done.
 fn force(book: &mut Book, plan: &Plan) -> LogIndex {
     book.epoch += plan.epochs;
     let act = Act::ForceOpen {
         opening: Opening::new(plan.asked),
         lost: 2,
+        missing: plan
+            .given_up
+            .iter()
+            .map(|span| lost(*span).records())
+            .collect(),
         disks: vec![disk(1)],
     };
     let mut request = book.request(plan.asks, act);
@@ -84,6 +116,7 @@ fn force(book: &mut Book, plan: &Plan) -> LogIndex {
             last: Sequence::new(20),
             durable: Sequence::new(22),
             left: vec![disk(2), disk(3)],
+            lost: plan.lost.iter().map(|span| lost(*span)).collect(),
         };
         book.record(RecordHeader::default(), Body::ForcedOpen(body));
     }
@@ -136,6 +169,19 @@ fn check(plan: &Plan, expected: &[&str]) {
 #[test]
 fn two_people_open_it_for_the_log_and_the_disks_that_are_here() {
     check(&Plan::default(), &[]);
+    for (given_up, lost, expected) in [
+        (&[(3, 3), (5, 8)][..], &[(3, 3), (5, 8)][..], &[][..]),
+        (&[(3, 3)], &[(3, 4)], &["forced-missing"]),
+        (&[(3, 3)], &[], &["forced-missing"]),
+        (&[], &[(3, 3)], &["forced-missing"]),
+    ] {
+        let plan = Plan {
+            given_up: given_up.to_vec(),
+            lost: lost.to_vec(),
+            ..Plan::default()
+        };
+        check(&plan, expected);
+    }
     let unapproved = ["requester-role", "request-unknown", "forced-unapproved"];
     let plan = Plan {
         asks: "axel",
@@ -214,6 +260,7 @@ fn nobody_vetoes_or_executes_it() {
         let act = Act::ForceOpen {
             opening: Opening::new(1),
             lost: 0,
+            missing: Vec::new(),
             disks: vec![disk(1)],
         };
         let asked = book.ask("fay", act);
@@ -230,6 +277,7 @@ fn a_request_counts_for_the_log_right_before_it_alone() {
     let act = Act::ForceOpen {
         opening: Opening::new(1),
         lost: 0,
+        missing: Vec::new(),
         disks: vec![disk(1)],
     };
     book.epoch += 1024;
@@ -318,5 +366,239 @@ fn nothing_is_destroyed_for_seven_days() {
         book.wait(waits);
         book.tombstone(&asked, &versions[..1]);
         assert_eq!(names(&book.report()), expected);
+    }
+}
+
+#[test]
+fn what_lies_before_lost_records_is_never_destroyed() {
+    let lost = &[(3, 3)][..];
+    for (lost, expected) in [(lost, &["tombstone-doubted"][..]), (&[], &[])] {
+        let mut book = Book::founded();
+        let versions = book.crowd(300);
+        let plan = Plan {
+            given_up: lost.to_vec(),
+            lost: lost.to_vec(),
+            ..Plan::default()
+        };
+        force(&mut book, &plan);
+        let later = book.crowd(1);
+        for chosen in [&later[..], &versions[..1]] {
+            book.wait(7 * DAY);
+            let act = book.erase_act(chosen);
+            let asked = book.ask("olga", act);
+            book.answer("anna", Verb::Approve, &asked);
+            book.wait(73 * HOUR);
+            book.answer("olga", Verb::Execute, &asked);
+            book.tombstone(&asked, chosen);
+        }
+        assert_eq!(names(&book.report()), expected);
+    }
+}
+
+/// Of records that are missing those that people name.
+type Named = fn((u64, u64)) -> Vec<(u64, u64)>;
+
+/// What happens in these records no auditor is told.
+fn lose(book: &mut Book, happens: impl FnOnce(&mut Book)) -> (u64, u64) {
+    let auditor = std::mem::replace(&mut book.auditor, Auditor::new(POOL));
+    let first = book.walk.next_index().get();
+    happens(book);
+    book.auditor = auditor;
+    (first, book.walk.next_index().get() - 1)
+}
+
+/// A destruction that nobody asked for.
+fn destroy(book: &mut Book, versions: &[VersionRef]) -> LogIndex {
+    let asked = Asked {
+        index: LogIndex::new(1),
+        digest: Digest::ZERO,
+    };
+    book.tombstone(&asked, versions)
+}
+
+fn found(lines: &[FindingLine]) -> Vec<(&'static str, u64)> {
+    lines.iter().map(|line| (line.name, line.index)).collect()
+}
+
+/// The vault is forced open without these records, by a request that names them and a record of it.
+fn force_without(book: &mut Book, named: &[(u64, u64)], recorded: &[(u64, u64)]) {
+    let plan = Plan {
+        given_up: named.to_vec(),
+        lost: recorded.to_vec(),
+        ..Plan::default()
+    };
+    force(book, &plan);
+}
+
+#[test]
+fn behind_an_opening_that_gave_up_what_is_missing_things_are_decided_again() {
+    let named: [Named; 5] = [
+        |lost| vec![lost],
+        |(first, last)| vec![(first, first), (first + 1, last)],
+        |(first, last)| vec![(first + 1, last)],
+        |(first, last)| vec![(first, last - 1)],
+        |_| Vec::new(),
+    ];
+    for (number, named) in named.into_iter().enumerate() {
+        let mut book = Book::founded();
+        let versions = book.crowd(9);
+        let missing = lose(&mut book, |book| drop(book.crowd(3)));
+        let between = destroy(&mut book, &versions[..1]).get();
+        let named = named(missing);
+        force_without(&mut book, &named, &named);
+        book.wait(8 * DAY);
+        let later = book.version();
+        let behind = destroy(&mut book, &[later]).get();
+        let report = book.report();
+        let unlawful = found(&report.unlawful);
+        let undecided = found(&report.undecided);
+        assert!(
+            undecided.contains(&("tombstone-without-request", between)),
+            "{undecided:?}"
+        );
+        let what = ("tombstone-without-request", behind);
+        let decided = number < 2;
+        assert_eq!(unlawful.contains(&what), decided, "{number}: {unlawful:?}");
+        assert_eq!(
+            undecided.contains(&what),
+            !decided,
+            "{number}: {undecided:?}"
+        );
+        assert_eq!(report.records_missing, !decided, "{number}");
+    }
+}
+
+#[test]
+fn a_log_of_which_people_gave_up_what_is_missing_is_lawful() {
+    let mut book = Book::founded();
+    let first = lose(&mut book, |book| drop(book.crowd(3)));
+    book.crowd(2);
+    let second = lose(&mut book, |book| drop(book.crowd(1)));
+    let marker = Body::Marker(Marker {
+        log: book.walk.frontier().clone(),
+    });
+    book.record(RecordHeader::default(), marker);
+    force_without(&mut book, &[first, second], &[first, second]);
+    book.version();
+    let report = book.report();
+    assert_eq!(
+        (report.verdict, report.records_missing),
+        (0, false),
+        "{report:#?}"
+    );
+    assert_eq!(report.openings[0].missing, [first, second]);
+    assert!(report.alarms.is_empty(), "{:#?}", report.alarms);
+}
+
+#[test]
+fn without_two_people_who_gave_them_up_records_stay_missing() {
+    for (approves, decided) in [("anna", true), ("fay", false), ("nobody", false)] {
+        let mut book = Book::founded();
+        let missing = lose(&mut book, |book| drop(book.crowd(3)));
+        let plan = Plan {
+            approves,
+            given_up: vec![missing],
+            lost: vec![missing],
+            ..Plan::default()
+        };
+        force(&mut book, &plan);
+        let report = book.report();
+        assert_eq!(report.records_missing, !decided, "{approves}");
+        assert_eq!(report.verdict, if decided { 0 } else { 2 }, "{approves}");
+    }
+}
+
+#[test]
+fn behind_damage_that_hides_its_records_nothing_is_decided_again() {
+    let mut book = Book::founded();
+    book.auditor.gap();
+    let missing = lose(&mut book, |book| drop(book.crowd(3)));
+    force_without(&mut book, &[missing], &[missing]);
+    let later = book.version();
+    destroy(&mut book, &[later]);
+    let report = book.report();
+    assert_eq!((names(&report), report.records_missing), (vec![], true));
+}
+
+#[test]
+fn what_was_given_up_otherwise_than_named_is_unlawful_whatever_else_is_missing() {
+    let mut book = Book::founded();
+    let (first, last) = lose(&mut book, |book| drop(book.crowd(3)));
+    force_without(&mut book, &[(first, last)], &[(first, last - 1)]);
+    assert_eq!(names(&book.report()), ["forced-missing"]);
+}
+
+#[test]
+fn a_doubted_version_that_is_destroyed_is_unlawful_whatever_else_is_missing() {
+    let mut book = Book::founded();
+    let versions = book.crowd(9);
+    let missing = lose(&mut book, |book| drop(book.crowd(3)));
+    force_without(&mut book, &[missing], &[missing]);
+    let later = book.version();
+    book.auditor.gap();
+    destroy(&mut book, &[versions[0], later]);
+    let report = book.report();
+    assert_eq!(names(&report), ["tombstone-doubted"]);
+    let undecided = found(&report.undecided);
+    assert!(
+        undecided
+            .iter()
+            .any(|(name, _)| *name == "tombstone-without-request")
+    );
+}
+
+#[test]
+fn the_keys_of_a_month_stay_where_records_are_lost() {
+    for (lost, expected) in [(true, &["month-doubted"][..]), (false, &[])] {
+        let mut book = Book::founded();
+        let missing = lose(&mut book, |book| drop(book.crowd(2)));
+        if lost {
+            force_without(&mut book, &[missing], &[missing]);
+        }
+        book.auditor.gap();
+        book.tombstone_as(Tombstone {
+            request: LogIndex::new(1),
+            ordinal: 0,
+            last: true,
+            month: Month::of(UnixMillis::new(book.now)),
+            entries: Vec::new(),
+        });
+        assert_eq!(names(&book.report()), expected);
+    }
+}
+
+#[test]
+fn the_head_that_people_sign_is_compared_from_the_record_on_that_repeats_the_tree() {
+    for (marks, wrong, expected) in [
+        (true, true, &["head-unknown"][..]),
+        (true, false, &[]),
+        (false, true, &[]),
+    ] {
+        let mut book = Book::founded();
+        let missing = lose(&mut book, |book| drop(book.crowd(3)));
+        force_without(&mut book, &[missing], &[missing]);
+        if marks {
+            let marker = Body::Marker(Marker {
+                log: book.walk.frontier().clone(),
+            });
+            book.record(RecordHeader::default(), marker);
+        }
+        let mut review = Review {
+            head: book.head(),
+            nonce: Nonce([9; 16]),
+            by: name("udo"),
+        };
+        if wrong {
+            review.head.root = TreeHash::ZERO;
+        }
+        book.say("udo", Kind::Review(review));
+        let report = book.report();
+        assert_eq!(names(&report), expected);
+        let compared = report
+            .alarms
+            .iter()
+            .filter(|alarm| alarm.name == "head-old");
+        let untold = 1 + usize::from(!marks);
+        assert_eq!(compared.count(), untold, "{:#?}", report.alarms);
     }
 }

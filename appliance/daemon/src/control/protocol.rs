@@ -257,6 +257,9 @@ pub struct OpeningStatus {
     pub left: Vec<String>,
     /// Whether records are surely lost.
     pub has_lost: bool,
+    /// Records in the middle of the log that were given up: nothing stored before is destroyed any more.
+    #[serde(default)]
+    pub missing: u64,
 }
 
 /// When the vault will be full, from how it filled in the last days.

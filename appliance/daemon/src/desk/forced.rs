@@ -96,6 +96,7 @@ fn act(outlook: &Outlook) -> Act {
     Act::ForceOpen {
         opening: outlook.opening,
         lost: outlook.known_lost,
+        missing: outlook.missing(),
         disks: outlook.disks.clone(),
     }
 }

@@ -108,6 +108,7 @@ fn opening(opening: &OpeningView) -> OpeningStatus {
         at: utc(opening.at),
         left: opening.left.iter().map(ToString::to_string).collect(),
         has_lost: opening.has_lost,
+        missing: opening.missing,
     }
 }
 
@@ -292,13 +293,22 @@ pub(super) fn act_words(desk: &Desk, act: &Act) -> Outcome<String> {
         Act::ForceOpen {
             opening,
             lost,
+            missing,
             disks,
         } => {
             let count = disks.len();
             let disks = if count == 1 { "disk" } else { "disks" };
+            let within: Vec<String> = missing.iter().map(ToString::to_string).collect();
+            let within = match within.is_empty() {
+                true => String::new(),
+                false => format!(
+                    ", and in the middle of the log records {}",
+                    within.join(", ")
+                ),
+            };
             format!(
-                "force the vault open, number {opening}, with {count} {disks} alone, giving up {lost} records that are \
-                 known lost"
+                "force the vault open, number {opening}, with {count} {disks} alone, giving up {lost} records at its end \
+                 that are known lost{within}"
             )
         }
         Act::Reinitialise { disk, label } => {

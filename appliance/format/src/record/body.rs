@@ -17,7 +17,7 @@ pub use self::destruction::{
     scope_digest,
 };
 pub use self::logkey::KeyChange;
-pub use self::opening::ForcedOpen;
+pub use self::opening::{ForcedOpen, LostSpan};
 pub use self::space::{SegmentSpan, Trim};
 use super::RecordType;
 use crate::codec::{DecodeError, Fault, size32};

@@ -7,9 +7,9 @@ use super::words::{ClientKey, LogPublic, Name, Role, Second, Word};
 use super::{StatementError, strictly_ascending};
 use crate::checkpoint::WitnessKey;
 use crate::digest::Digest;
-use crate::limits::{CLOCK_HOURS_MAX, MEMBERS_MAX};
+use crate::limits::{CLOCK_HOURS_MAX, LOST_SPANS_MAX, MEMBERS_MAX};
 use crate::sshsig::PublicKey;
-use crate::units::{BucketId, DiskId, Month, Opening};
+use crate::units::{BucketId, DiskId, LogIndex, Month, Opening};
 
 /// How keys are destroyed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +35,42 @@ impl Word for Cut {
             Some(month) => Month::read(month).map(Self::Month),
             None => (text == "leaves").then_some(Self::Leaves),
         }
+    }
+}
+
+/// Records of the log, one after the other: in a statement `FIRST-LAST`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RecordSpan {
+    /// The first.
+    pub first: LogIndex,
+    /// The last, not before the first.
+    pub last: LogIndex,
+}
+
+impl RecordSpan {
+    /// How many they are.
+    #[must_use]
+    pub const fn count(&self) -> u64 {
+        self.last.get().saturating_sub(self.first.get()) + 1
+    }
+
+    /// Whether both are in order and another span lies behind.
+    fn is_before(&self, next: &Self) -> bool {
+        self.last < next.first
+    }
+}
+
+impl fmt::Display for RecordSpan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.first, self.last)
+    }
+}
+
+impl Word for RecordSpan {
+    fn read(text: &str) -> Option<Self> {
+        let (first, last) = text.split_once('-')?;
+        let (first, last) = (LogIndex::read(first)?, LogIndex::read(last)?);
+        (first <= last).then_some(Self { first, last })
     }
 }
 
@@ -278,6 +314,8 @@ pub enum Act {
         opening: Opening,
         /// Records beyond the head that the vault knows of and that are given up: once more are known, it opens nothing.
         lost: u64,
+        /// Records before the head that are on no disk and are given up, ascending, at most `LOST_SPANS_MAX` spans.
+        missing: Vec<RecordSpan>,
         /// The disks that are there, ascending.
         disks: Vec<DiskId>,
     },
@@ -333,6 +371,12 @@ impl Act {
             Self::Clock { by_hours } if !(1..=CLOCK_HOURS_MAX).contains(by_hours) => {
                 Err(StatementError::Value("by-hours"))
             }
+            Self::ForceOpen { missing, .. }
+                if missing.len() > LOST_SPANS_MAX
+                    || !missing.is_sorted_by(RecordSpan::is_before) =>
+            {
+                Err(StatementError::Value("missing"))
+            }
             Self::ForceOpen { disks, .. }
                 if disks.is_empty() || disks.len() > MEMBERS_MAX || !strictly_ascending(disks) =>
             {
@@ -382,10 +426,12 @@ impl Act {
             Self::ForceOpen {
                 opening,
                 lost,
+                missing,
                 disks,
             } => {
                 put(out, "opening", opening);
                 put(out, "lost", lost);
+                missing.iter().for_each(|span| put(out, "missing", span));
                 disks.iter().for_each(|disk| put(out, "disk", disk));
             }
             Self::Reinitialise { disk, label } => {
@@ -432,6 +478,7 @@ impl Act {
             "force-open" => Self::ForceOpen {
                 opening: lines.word("opening")?,
                 lost: lines.word("lost")?,
+                missing: lines.words("missing")?,
                 disks: lines.words("disk")?,
             },
             "reinitialise" => Self::Reinitialise {

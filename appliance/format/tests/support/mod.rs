@@ -19,9 +19,9 @@ use stele_format::label::{
 use stele_format::record::{
     Abandoned, Alloc, Attempt, Attempted, Body, ClientTag, ClockEvent, ClockEventKind, Commit,
     CopyHealth, Destroyed, EntryKind, EpochReason, EpochStart, ForcedOpen, Genesis, KeyChange,
-    LockMode, LogWalk, Loss, Marker, MemberChange, MoveStep, Part, Placed, Placement, RecordHeader,
-    Release, ReleaseReason, Relocate, Scope, Scrub, SealNote, SegmentSpan, Snapshot, StatementBody,
-    StoredEntry, Tombstone, Trim, VersionRef, encode_record, scope_digest,
+    LockMode, LogWalk, Loss, LostSpan, Marker, MemberChange, MoveStep, Part, Placed, Placement,
+    RecordHeader, Release, ReleaseReason, Relocate, Scope, Scrub, SealNote, SegmentSpan, Snapshot,
+    StatementBody, StoredEntry, Tombstone, Trim, VersionRef, encode_record, scope_digest,
 };
 use stele_format::segment::{Footer, FooterEntry, SegmentDisks, SegmentHeader, SegmentSeal};
 use stele_format::tree::{Frontier, leaf_hash};
@@ -397,6 +397,16 @@ pub fn bodies() -> Vec<(Body, Vec<Vec<u8>>)> {
                 last: Sequence::new(20),
                 durable: Sequence::new(22),
                 left: vec![DiskId::new([5; 16]), DiskId::new([6; 16])],
+                lost: vec![LostSpan {
+                    first: Sequence::new(11),
+                    next: Sequence::new(13),
+                    chain: Digest([0xc1; 32]),
+                    first_record: LogIndex::new(30),
+                    next_record: LogIndex::new(36),
+                    previous: Digest([0xc2; 32]),
+                    segment: SEGMENT,
+                    offset: ByteOffset::new(8192),
+                }],
             }),
             vec![],
         ),

@@ -13,7 +13,7 @@ use stele_device::disk::{DiskError, Op};
 use stele_format::geometry::DiskGeometry;
 use stele_format::label::{DynamicLabel, LabelReading};
 use stele_format::limits::{KEYSTATE_COPIES, MEMBERS_MAX};
-use stele_format::units::{DiskId, Epoch, Generation, Opening, SegmentId};
+use stele_format::units::{DiskId, Epoch, Generation, Opening, SegmentId, UnitCount};
 
 use super::io::Purpose;
 use super::{Action, DiskSlot, Engine, Now};
@@ -131,6 +131,8 @@ pub struct LabelAge {
     pub opening: Opening,
     /// The newest epoch of a forced opening that was begun with it, if any.
     pub begun: Epoch,
+    /// One past the highest unit that was ever in use on it.
+    pub units: UnitCount,
 }
 
 impl LabelAge {
@@ -140,12 +142,14 @@ impl LabelAge {
         // The newest may be of an opening that was cut, which gives up what those before it say. Promises too: a disk that
         // was joining when that was cut has nothing else.
         let stated = reading.ring.values().map(DynamicLabel::opening);
+        let own = reading.dynamic.as_ref();
         let begun = reading.ring.values();
         let begun = begun.filter(|label| label.begins_with_few());
         Self {
             generation: reading.highest,
             opening: stated.max().unwrap_or_default(),
             begun: begun.map(|label| label.epoch).max().unwrap_or_default(),
+            units: own.map_or(UnitCount::ZERO, |label| label.units_high_water),
         }
     }
 
@@ -348,6 +352,9 @@ impl Engine {
         member.name = attachment.name;
         member.state = MemberState::Joining;
         member.reason = Some("it is being filled");
+        if self.pool.doubted.is_some() {
+            member.label_units = attachment.age.units.get();
+        }
         if let Some(old) = self.pool.members.get_mut(ordinal) {
             member.last_generation = old.last_generation;
             member.voter = old.voter;

@@ -6,7 +6,8 @@ use stele_format::checkpoint::{KeyFrom, LogKey, UnverifiedCheckpoint};
 use stele_format::digest::Digest;
 use stele_format::record::{Body, ClockEvent, ClockEventKind, RecordType};
 use stele_format::statement::{
-    Act, BucketDefault, ClientKey, DefaultMode, DefaultPeriod, Kind, LogPublic, Name, Statement,
+    Act, BucketDefault, ClientKey, DefaultMode, DefaultPeriod, Kind, LogPublic, Name, RecordSpan,
+    Statement,
 };
 use stele_format::units::{BucketId, LogIndex, Opening, UnixMillis};
 
@@ -173,6 +174,7 @@ impl Desk {
             at: row.at,
             request: row.request,
             opening: row.opening,
+            missing: &row.missing,
         };
         // In a log that we wrote two people said so; an audit names any other.
         if self.approvals.forced(forced).is_ok() {
@@ -259,6 +261,7 @@ fn opening_view((record, row): &(LogIndex, ForcedRow)) -> OpeningView {
         at: row.at,
         left: row.left.clone(),
         has_lost: row.durable > row.last,
+        missing: row.missing.iter().map(RecordSpan::count).sum(),
     }
 }
 

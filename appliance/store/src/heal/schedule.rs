@@ -397,6 +397,7 @@ mod tests {
                 .map(|(id, info)| (SegmentId::new(id), info))
                 .collect::<BTreeMap<_, _>>(),
             freed: crate::pool::space::Freed::default(),
+            doubted: None,
             next_segment: SegmentId::new(9),
             now_ms: 0,
         }

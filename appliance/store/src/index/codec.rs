@@ -90,6 +90,12 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// Whether nothing is left.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.rest.is_empty()
+    }
+
     /// The next `count` bytes.
     ///
     /// # Errors

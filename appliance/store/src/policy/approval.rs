@@ -27,7 +27,7 @@ use stele_format::digest::Digest;
 use stele_format::limits::STATEMENT_SIGNATURES_MAX;
 use stele_format::sshsig::{PublicKey, STATEMENT_NAMESPACE, Signature, SignatureError, Verified};
 use stele_format::statement::{Act, Kind, Name, Nonce, Origin, Role, Statement};
-use stele_format::units::{LogIndex, UnixMillis};
+use stele_format::units::{LogIndex, Opening, UnixMillis};
 
 use self::decide::Step;
 pub use self::opening::Forced;
@@ -150,6 +150,8 @@ pub struct Approvals {
     used: BTreeSet<Digest>,
     /// When the vault was last forced open.
     forced: Option<UnixMillis>,
+    /// The last forced opening that gave up records in the middle of the log, and its record.
+    doubted: Option<(Opening, LogIndex)>,
 }
 
 impl Approvals {
@@ -163,6 +165,7 @@ impl Approvals {
             pending: BTreeMap::new(),
             used: BTreeSet::new(),
             forced: None,
+            doubted: None,
         }
     }
 

@@ -1,7 +1,7 @@
 //! What may be destroyed, and what a monthly list of expired versions may hold: pure functions.
 //!
 //! Invariant: nothing with a hold, and nothing whose COMPLIANCE retention has not been over for a day by
-//! both clocks, may be destroyed, whoever approves. Expiry only drafts: what S3 still shows as current is
+//! both clocks, may be destroyed, whoever approves; nor what lies in the log before records that it lost. Expiry only drafts: what S3 still shows as current is
 //! never on a list that the vault writes by itself.
 
 use stele_format::units::UnixMillis;
@@ -18,6 +18,11 @@ pub enum Kept {
     /// A legal hold is on.
     #[error("a legal hold is on")]
     Hold,
+    /// Records behind it were lost when people forced the vault open.
+    #[error(
+        "records that were stored behind it are lost, and one of them may have put it on hold or kept it longer"
+    )]
+    Doubted,
     /// Its retention is not over, or has not been for a day.
     #[error("its retention ends at {}, and a day must have passed since", utc(*until))]
     Retained {
@@ -49,6 +54,9 @@ pub enum Kept {
 pub fn may_destroy(lock: &VersionLock, early: bool, time: EffectiveTime) -> Result<(), Kept> {
     if lock.hold {
         return Err(Kept::Hold);
+    }
+    if lock.doubted {
+        return Err(Kept::Doubted);
     }
     let Some(retention) = lock.retention else {
         return Ok(());
@@ -149,6 +157,33 @@ mod tests {
                 until: UnixMillis::new(until),
             }),
             hold,
+            doubted: false,
+        }
+    }
+
+    #[test]
+    fn nothing_destroys_what_lies_before_lost_records() {
+        let time = EffectiveTime {
+            lock: UnixMillis::new(NOW),
+            release: UnixMillis::new(NOW),
+            wall_alarm: false,
+        };
+        for retention in [
+            None,
+            Some((Mode::Governance, 0)),
+            Some((Mode::Compliance, 0)),
+        ] {
+            for early in [false, true] {
+                let sure = lock(retention, false);
+                assert_eq!(may_destroy(&sure, early, time), Ok(()));
+                let lock = VersionLock {
+                    doubted: true,
+                    ..sure
+                };
+                assert_eq!(may_destroy(&lock, early, time), Err(Kept::Doubted));
+                let drafted = may_draft(Standing::Released, &lock, true, time);
+                assert_eq!(drafted, Err(Kept::Doubted));
+            }
         }
     }
 

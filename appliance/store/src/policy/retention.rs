@@ -44,6 +44,8 @@ pub struct VersionLock {
     pub retention: Option<Retention>,
     /// Whether its legal hold is ON.
     pub hold: bool,
+    /// It was stored before a place where the log lost records: one of those may have held it, or kept it longer.
+    pub doubted: bool,
 }
 
 /// The lock of a version made now (for multipart: completed now) in a bucket of this policy, when

@@ -136,6 +136,7 @@ fn every_release_is_decided_as_specified() {
                     marker,
                     retention,
                     hold,
+                    ..VersionLock::default()
                 };
                 let held = retention.filter(|retention| retention.until.get() > NOW);
                 let specified = match (marker, hold, held) {

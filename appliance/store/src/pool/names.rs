@@ -99,6 +99,7 @@ mod tests {
             created: UnixMillis::ZERO,
             segments: BTreeMap::new(),
             freed: Freed::default(),
+            doubted: None,
             next_segment: SegmentId::new(1),
             now_ms: 0,
         }

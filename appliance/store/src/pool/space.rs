@@ -200,8 +200,16 @@ impl Pool {
         held.chain(freed).any(meets)
     }
 
+    /// What was given up before the log lost records is not wiped: a record may be lost of what lies there by now.
+    pub(crate) fn keep_what_is_in_doubt(&mut self) {
+        if let Some(doubted) = self.doubted {
+            let freed = &mut self.freed.segments;
+            freed.retain(|segment, _| *segment >= doubted);
+        }
+    }
+
     /// Whether a segment holds any of these units.
-    fn is_held(&self, place: &Place, units: u32) -> bool {
+    pub(crate) fn is_held(&self, place: &Place, units: u32) -> bool {
         self.segments.values().any(|info| {
             info.all_places()
                 .any(|other| overlap(place, units, other, info.units))

@@ -421,6 +421,7 @@ mod tests {
             created: UnixMillis::ZERO,
             segments: [].into(),
             freed: Freed::default(),
+            doubted: None,
             next_segment: SegmentId::new(6),
             now_ms: 0,
         }

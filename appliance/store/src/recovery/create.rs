@@ -200,6 +200,7 @@ fn plan(
         created: stele_format::units::UnixMillis::ZERO,
         segments: std::collections::BTreeMap::new(),
         freed: Freed::default(),
+        doubted: None,
         next_segment: SegmentId::new(1),
         now_ms: 0,
     })

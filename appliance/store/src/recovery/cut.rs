@@ -127,6 +127,12 @@ impl Doomed {
             }
         }
         requests.retain(|request, _| !unlawful.contains(request));
+        for (request, condemned) in &mut requests {
+            // A version whose record is lost has no row, and its leaf may be of that month.
+            if desk.approvals.is_doubted(*request) {
+                condemned.month = None;
+            }
+        }
         Ok(Self {
             requests,
             unlawful,

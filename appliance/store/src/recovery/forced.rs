@@ -5,8 +5,9 @@
 //! in `begin`, but far above every number the lost disks may have used; (4) the key state with the new head. Then
 //! the vault is opened once more, like any other. A cut before the last labels of (3) leaves it as it was.
 
-use stele_format::record::{Body, ForcedOpen, StatementBody};
-use stele_format::statement::{Act, Head, Kind, Request, Statement};
+use stele_format::limits::LOST_SPANS_MAX;
+use stele_format::record::{Body, ForcedOpen, LostSpan, StatementBody};
+use stele_format::statement::{Act, Head, Kind, RecordSpan, Request, Statement};
 use stele_format::units::{DiskId, Epoch, Generation, LogIndex, Opening, SegmentId, Sequence};
 
 use super::begin::{Beginning, Exactly, Leading, active_disks};
@@ -59,9 +60,19 @@ pub struct Outlook {
     pub durable: Sequence,
     /// Records that the key state knows of beyond what is here.
     pub known_lost: u64,
+    /// What is missing before the head, in the order of the log.
+    pub lost: Vec<LostSpan>,
+    /// Facts of records that are here, and that count for nothing: they speak of what lost ones said.
+    pub skipped: u64,
 }
 
 impl Outlook {
+    /// Records that are missing before the head.
+    #[must_use]
+    pub fn missing(&self) -> Vec<RecordSpan> {
+        self.lost.iter().map(LostSpan::records).collect()
+    }
+
     /// Whether a request is for exactly this: these disks, this log, what is known lost, and the next number.
     ///
     /// # Errors
@@ -70,6 +81,7 @@ impl Outlook {
         let Act::ForceOpen {
             opening,
             lost,
+            missing,
             disks,
         } = &request.act
         else {
@@ -86,6 +98,9 @@ impl Outlook {
         if named != next {
             return Err(ForcedRefusal::OtherNumber { named, next });
         }
+        if *missing != self.missing() {
+            return Err(ForcedRefusal::OtherMissing);
+        }
         if *lost != self.known_lost {
             let (named, here) = (*lost, self.known_lost);
             return Err(ForcedRefusal::OtherLoss { named, here });
@@ -97,12 +112,41 @@ impl Outlook {
 /// Why the vault is not forced open. Nothing was written then, but for the index, or where a disk failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ForcedRefusal {
-    /// Records after a place that cannot be read can be: they would be lost with it.
+    /// Behind a place that cannot be read nothing repeats the tree of the log: what is there could not be signed.
     #[error(
-        "journal bytes in the middle of the log cannot be read, and records after them can: an opening would lose those \
-         too. The vault can be read as it is; plug in a disk that has the bytes"
+        "journal bytes in the middle of the log cannot be read, and no record behind them repeats the tree of the log, \
+         so that it could not go on from there. The vault can be read as it is; plug in a disk that has the bytes"
     )]
     Hole,
+    /// What is missing reaches over the beginning of a forced opening.
+    #[error(
+        "the record of an earlier forced opening is among those that are missing in the middle of the log: nobody can \
+         sign for both sides of it. The vault can be read as it is; plug in a disk that has the bytes"
+    )]
+    LostOpening,
+    /// Records are passed over that no forced opening of this log gave up.
+    #[error(
+        "a disk states a forced opening that gave up records, and the log has none like it: somebody wrote it there. The \
+         vault can be read as it is; unplug that disk"
+    )]
+    FalseOpening,
+    /// Only units that were never in use are given out behind lost records, and none is left.
+    #[error(
+        "records that say which units are in use are lost, and no disk has enough of such that never were: nothing could be \
+         written without the risk of writing over what is stored. The vault can be read as it is; copy it to another one"
+    )]
+    NoRoom,
+    /// More places than one opening names.
+    #[error(
+        "the log lacks records in {spans} places, more than the {spans_max} that a forced opening names. The vault can be \
+         read as it is; plug in a disk that has the bytes"
+    )]
+    Holes {
+        /// Places.
+        spans: usize,
+        /// Most of them.
+        spans_max: usize,
+    },
     /// A program that knows less must not write.
     #[error("the pool uses a newer format feature; use a newer program")]
     NewerFormat,
@@ -134,6 +178,9 @@ pub enum ForcedRefusal {
         /// Records here.
         here: u64,
     },
+    /// Other records are missing than people saw.
+    #[error("the request gives up other records than those that are missing here; draft a new one")]
+    OtherMissing,
     /// More was written since people signed, and is lost with what they gave up.
     #[error(
         "the request gives up {named} records, and the vault knows of {here} that are on no disk here; draft a new one"
@@ -181,8 +228,28 @@ pub(super) fn outlook(
     desk: &Desk,
 ) -> Result<Outlook, ForcedRefusal> {
     let log = &replayed.position.log;
+    let lost = replayed.lost.clone();
+    if replayed.stepped.unlawful().is_some() {
+        return Err(ForcedRefusal::FalseOpening);
+    }
     if log.has_hole() {
         return Err(ForcedRefusal::Hole);
+    }
+    let is_opening = |span: &LostSpan| {
+        let opening = span.first.opening();
+        !opening.is_zero() && span.first == Sequence::first_of(opening)
+    };
+    if !lost.iter().all(LostSpan::is_span) || lost.iter().any(is_opening) {
+        return Err(ForcedRefusal::LostOpening);
+    }
+    if lost.len() > LOST_SPANS_MAX {
+        return Err(ForcedRefusal::Holes {
+            spans: lost.len(),
+            spans_max: LOST_SPANS_MAX,
+        });
+    }
+    if !lost.is_empty() && !pool.has_room_to_begin() {
+        return Err(ForcedRefusal::NoRoom);
     }
     if !labels.may_write || replayed.newer {
         return Err(ForcedRefusal::NewerFormat);
@@ -207,6 +274,8 @@ pub(super) fn outlook(
         last,
         durable: replayed.proven.max(last),
         known_lost: known.saturating_sub(log.frontier.size()),
+        lost,
+        skipped: replayed.skipped,
     })
 }
 
@@ -240,6 +309,7 @@ pub(super) fn beginning(
         last: outlook.last,
         durable: outlook.durable,
         left: outlook.left.clone(),
+        lost: outlook.lost.clone(),
     };
     let leading = |body, note| Leading { body, note };
     let beginning = Beginning {
@@ -302,5 +372,6 @@ fn count(
         at: at(size + 2).compliance,
         request: LogIndex::new(size),
         opening: outlook.opening,
+        missing: &outlook.missing(),
     })?)
 }

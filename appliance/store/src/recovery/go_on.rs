@@ -8,7 +8,7 @@ use stele_format::units::{ByteOffset, Epoch, Opening, SegmentId, Sequence, UnitC
 use super::begin::{self, Beginning, abandoned_journal};
 use super::forced::{self, ForcedOrder, ForcedRefusal, Outlook};
 use super::labels::LabelEvidence;
-use super::lanes::{is_blank, units_kept};
+use super::lanes::{is_blank, is_in_doubt, units_kept};
 use super::replayed::{Replayed, SegmentEnd};
 use super::work::Lanes;
 use super::{OpenError, StartContext, head};
@@ -82,6 +82,19 @@ fn write_beginning(
     begun.ok_or(Box::new(beginning))
 }
 
+/// Whether the vault goes on by itself, with what its index knows: then nothing is to be given up that the journal lacks.
+pub(super) fn goes_on(
+    opening: &StartContext<'_>,
+    replayed: &Replayed,
+    labels: &LabelEvidence,
+    stated: Opening,
+) -> bool {
+    let beginning = beginning(replayed, labels);
+    head::same_history(opening.keys, replayed, stated).is_ok()
+        && refusal(opening.pool, replayed, &beginning, labels.may_write).is_none()
+        && head::not_shorter(opening.keys, replayed, opening.pool, stated).is_ok()
+}
+
 /// Looks without writing: a vault that is only read, and what could be forced.
 ///
 /// # Errors
@@ -125,10 +138,22 @@ pub(super) fn force(
     let ordinary = beginning(replayed, labels);
     let clocks = (opening.compliance, now);
     let beginning = forced::beginning(opening.pool, order, &outlook, ordinary, desk, clocks)?;
+    begin_behind_all(opening.pool);
     let begun = write_beginning(opening, replayed, lanes, labels, beginning);
     match begun {
         Ok(journal) => Ok((journal, outlook.opening)),
         Err(_) => Err(ForcedRefusal::DiskFailed.into()),
+    }
+}
+
+/// What lies in units that nobody seems to hold may be of a segment that is lost, and not blank, as the journal takes
+/// what it writes in to be: if there is room, it begins behind all that was ever in use.
+fn begin_behind_all(pool: &mut Pool) {
+    let known = pool.doubted;
+    pool.doubted = Some(SegmentId::MAX);
+    pool.count_units();
+    if !pool.has_room_to_begin() {
+        pool.doubted = known;
     }
 }
 
@@ -165,7 +190,7 @@ fn refusal(
         Some(stuck) => Some(ReadOnlyReason::JournalDamaged {
             segment: stuck.segment.get(),
             offset: stuck.offset,
-            hole: replayed.position.log.has_hole(),
+            hole: replayed.has_hole(),
             missing: pool.missing_names(),
             idle: pool.idle_here(),
         }),
@@ -217,6 +242,9 @@ fn close_journal(
         .map(|(id, info)| (*id, info.clone()))
         .collect();
     for (id, info) in open {
+        if is_in_doubt(opening.pool, id, &info) {
+            continue;
+        }
         let left = replayed.ends.get(&id).filter(|_| id != last);
         let unused = info.epoch == Epoch::ZERO && opening.pool.is_overlaid(id);
         let counts = id == last || left.is_some();
@@ -225,8 +253,8 @@ fn close_journal(
             continue;
         }
         let tail = match left {
-            Some(end) => left_behind(opening.pool, id, &info, end),
-            None => tail(opening, replayed, id, &info),
+            Some(end) if end.is_end => left_behind(opening.pool, id, &info, end),
+            left => tail(opening, replayed, id, &info, left),
         };
         let end = Some(tail.data_end.get());
         opening.pool.trim_known(id, tail.units_kept.get(), end);
@@ -235,30 +263,38 @@ fn close_journal(
     abandoned
 }
 
-/// The segment in which the journal ends, or one beside it: begun by a start that failed, and nothing in it
-/// counts.
+/// The segment in which the journal ends, one whose last frames are lost, or one beside the journal: begun by a start
+/// that failed, and nothing in it counts.
 fn tail(
     opening: &mut StartContext<'_>,
     replayed: &Replayed,
     id: SegmentId,
     info: &SegmentInfo,
+    left: Option<&SegmentEnd>,
 ) -> Abandoned {
     let last = id == replayed.position.segment;
-    let data_end = if last {
-        replayed.position.offset.get()
-    } else {
-        u64::from(BLOCK_BYTES)
+    let data_end = match left {
+        _ if last => replayed.position.offset,
+        Some(end) => end.offset,
+        None => ByteOffset::new(u64::from(BLOCK_BYTES)),
     };
-    let kept = units_kept(opening.pool, opening.disks, id, info, data_end);
+    let kept = units_kept(opening.pool, opening.disks, id, info, data_end.get());
     if last {
         return abandoned_journal(replayed, kept);
     }
+    // It may have been sealed by a lost record, and what lies behind its last unit be another's by now.
+    let begins = opening.pool.beginnings();
+    let places = info
+        .places
+        .iter()
+        .filter(|_| opening.pool.doubted.is_some());
+    let room = places.map(|place| begins.room_at(place)).min();
     Abandoned {
         segment: id,
         lane: info.lane,
-        data_end: ByteOffset::new(data_end),
-        units_kept: UnitCount::new(kept),
-        last_sequence: Sequence::ZERO,
+        data_end,
+        units_kept: UnitCount::new(kept.min(room.unwrap_or(kept))),
+        last_sequence: left.map_or(Sequence::ZERO, |end| end.last_sequence),
     }
 }
 

@@ -64,7 +64,8 @@ pub(super) fn same_history(
     stated: Opening,
 ) -> Result<(), OpenError> {
     // A log may go over to another one only where two people signed for it. Of one with a hole that is not known.
-    if replayed.position.sequence.opening() > stated && replayed.stuck.is_none() {
+    let damaged = replayed.stuck.is_some() && replayed.stepped.unlawful().is_none();
+    if replayed.position.sequence.opening() > stated && !damaged {
         return Err(OpenError::OtherLog {
             size: replayed.position.log.next.get(),
         });

@@ -324,6 +324,7 @@ fn pool_of(
             }),
         segments: BTreeMap::new(),
         freed: Freed::default(),
+        doubted: None,
         next_segment: newest.next_segment,
         now_ms: 0,
     }

@@ -114,6 +114,13 @@ fn sealed(
     })
 }
 
+/// Whether nothing can be said of a segment of which no copy is here, since a record may be lost of where they are.
+pub(super) fn is_in_doubt(pool: &Pool, segment: SegmentId, info: &SegmentInfo) -> bool {
+    let here = |place| pool.locate_active(place).is_some();
+    let before = pool.doubted.is_some_and(|doubted| segment < doubted);
+    before && !info.places.iter().any(here)
+}
+
 /// Whether no copy of a segment holds anything at all.
 pub(super) fn is_blank(
     pool: &Pool,

@@ -127,6 +127,7 @@ mod tests {
             created: UnixMillis::ZERO,
             segments: [(SEGMENT, info)].into(),
             freed: Freed::default(),
+            doubted: None,
             next_segment: SegmentId::new(6),
             now_ms: 0,
         }

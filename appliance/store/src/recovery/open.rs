@@ -10,10 +10,11 @@ use stele_format::units::{DiskId, UnixMillis};
 use super::cut::{self, AllRows, Doomed};
 use super::desk;
 use super::forced::Force;
-use super::go_on::{force, go_on, look};
+use super::go_on::{force, go_on, goes_on, look};
 use super::head;
 use super::index_file::{FoundIndex, open_index};
 use super::labels::{LabelPicture, read_all};
+use super::openings::first_segment;
 use super::progress::Progress;
 use super::space;
 use super::work::{Read, Reading, Work};
@@ -52,8 +53,8 @@ pub struct OpenOptions {
     pub ahead_bytes: u64,
     /// Whether to make the index anew from the whole journal, whatever it states.
     pub new_index: bool,
-    /// What to do about a vault that cannot go on by itself; anything makes the index anew, since only the journal
-    /// says how far the log is here.
+    /// What to do about a vault that cannot go on by itself. For one that cannot the index is made anew, since only the
+    /// journal says how far the log is here.
     pub force: Option<Force>,
     /// Told how far it has come.
     pub progress: Progress,
@@ -89,13 +90,14 @@ pub fn open(
     let mut disks = Disks(disks);
     let mut world = Some(world);
     let mut options = options.clone();
-    options.new_index |= options.force.is_some();
     let now = now.told();
     let mut forgotten = Forgotten::new();
     loop {
         let attempt = (&mut disks, &mut forgotten);
         match open_once(attempt, open_area, &mut world, &options, now) {
             Ok(Step::Open(opened)) => return Ok(*opened),
+            // Only the journal says how far the log is here.
+            Ok(Step::Anew) => options.new_index = true,
             // The key state has another index key now, or the vault was forced open and opens as any other.
             Ok(Step::Again) => {
                 options.new_index = true;
@@ -115,6 +117,8 @@ type Forgotten = BTreeMap<DiskId, u64>;
 /// How an attempt ended.
 enum Step {
     Open(Box<Opened>),
+    /// It is to be forced, or looked at for that: the whole journal is read.
+    Anew,
     Again,
 }
 
@@ -187,11 +191,17 @@ fn open_once(
         index: &index,
     };
     let desk = desk::read(&rows, opening.pool.id, opening.pool.is_evaluation())?;
+    let stated = desk.approvals.origin().opening();
+    if let Some(doubted) = desk.approvals.doubted() {
+        let first = first_segment(opening.pool, how.opening, doubted);
+        opening.pool.doubted.get_or_insert(first);
+    }
+    if options.force.is_some() && !read.rebuilt && !goes_on(&opening, &replayed, &evidence, stated)
+    {
+        return Ok(Step::Anew);
+    }
     let begun = match &options.force {
-        None => {
-            let stated = desk.approvals.origin().opening();
-            go_on(&mut opening, &replayed, &read.lanes, &evidence, stated)?
-        }
+        None => go_on(&mut opening, &replayed, &read.lanes, &evidence, stated)?,
         Some(Force::Look) => {
             let (begun, outlook) = look(&opening, &replayed, &evidence, &desk)?;
             report.outlook = Some(outlook);
@@ -236,7 +246,8 @@ fn open_once(
         let due = !waits.destroyed.is_empty() || space::is_due(&rows, &pool)?;
         if due {
             let epoch = begun.journal.epoch();
-            waits.idle = Some(space::find(&rows, &pool, epoch, keys.generation)?);
+            let since = (epoch, desk.approvals.doubted());
+            waits.idle = Some(space::find(&rows, &pool, since, keys.generation)?);
         }
     }
     let lane = Lane::new(DATA_LANE, read.lanes.next_sequence, read.lanes.last_segment);

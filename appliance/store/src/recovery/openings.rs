@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use stele_format::units::{Epoch, Opening, SegmentId, Sequence};
 
-use crate::pool::SegmentInfo;
+use crate::pool::{Pool, SegmentInfo};
 
 /// What tells the segments of completed openings from those of openings that were cut.
 pub(super) struct Openings {
@@ -39,6 +39,16 @@ impl Openings {
     }
 }
 
+/// Journal segments that count, by their first frame.
+pub(super) fn begins(pool: &Pool, openings: &Openings) -> BTreeMap<Sequence, BTreeSet<SegmentId>> {
+    let mut begins: BTreeMap<Sequence, BTreeSet<SegmentId>> = BTreeMap::new();
+    let counting = pool.segments.iter();
+    for (id, info) in counting.filter(|(_, info)| openings.count(info)) {
+        begins.entry(info.first_sequence).or_default().insert(*id);
+    }
+    begins
+}
+
 /// Where the journal goes on after each forced opening: of those that begin the same one only the newest was completed.
 pub(super) fn leaps(
     begins: &BTreeMap<Sequence, BTreeSet<SegmentId>>,
@@ -48,6 +58,14 @@ pub(super) fn leaps(
     });
     let newest = begun.filter_map(|(first, segments)| Some((*first, *segments.last()?)));
     newest.collect()
+}
+
+/// The first segment after a forced opening that was completed; the highest number there is if that is not known.
+pub(super) fn first_segment(pool: &Pool, last: Opening, opening: Opening) -> SegmentId {
+    let openings = Openings::new(last, pool.segments.values());
+    let leaps = leaps(&begins(pool, &openings)).into_iter();
+    let mut of_it = leaps.filter(|(first, _)| first.opening() == opening);
+    of_it.next().map_or(SegmentId::MAX, |(_, segment)| segment)
 }
 
 /// A segment that was only allocated has no header and was never written.

@@ -19,10 +19,11 @@ use stele_format::units::{
 use super::copies::{SegmentCopies, Shown};
 use super::entrance::{Before, Entrance, rebuild_header};
 use super::head::Passed;
+use super::lost::{GivenUp, Hole, SteppedOver};
 use super::moves;
-use super::openings::{Openings, leaps, was_written};
+use super::openings::{Openings, begins, leaps, was_written};
 use super::progress::Progress;
-use super::replayed::{Denial, Repair, Replayed, SegmentEnd, Stuck, Why};
+use super::replayed::{Denial, Repair, Replayed, Why};
 use super::scan::Found;
 use super::table::{Place as Evidence, Verdict, decide, is_denied};
 use super::{Disks, OpenError};
@@ -49,6 +50,14 @@ pub(super) struct From<'a> {
     pub(super) apply_from: LogIndex,
     /// How often the vault was forced open, by its label.
     pub(super) opening: Opening,
+    /// What people gave up in the middle of the log.
+    pub(super) given_up: &'a [GivenUp],
+    /// Whether records are missing in front of the position that nobody gave up.
+    pub(super) stuck: bool,
+    /// Where such records began to be missing, if none was read behind them.
+    pub(super) hole: Option<Hole>,
+    /// What the parts before stepped over.
+    pub(super) stepped: Option<SteppedOver>,
     /// Where segments were found on the disks.
     pub(super) found: &'a Found,
     /// Told of every frame.
@@ -70,13 +79,16 @@ pub(super) struct Replay<'a> {
     pub(super) memtable: &'a mut Memtable,
     pub(super) index: &'a IndexStore,
     usages: &'a mut Usages,
-    at: JournalPosition,
-    out: Replayed,
+    pub(super) at: JournalPosition,
+    pub(super) out: Replayed,
     last: Option<FrameHeader>,
     /// Digest of the last frame adopted, which the lane's next segment must name.
-    lane_chain: Digest,
+    pub(super) lane_chain: Digest,
     apply_from: LogIndex,
     openings: Openings,
+    pub(super) given_up: &'a [GivenUp],
+    /// Whether records are missing before the place where this began.
+    pub(super) was_stuck: bool,
     found: &'a Found,
     progress: Progress,
     /// Journal segments found on the disks, by their first frame.
@@ -84,7 +96,7 @@ pub(super) struct Replay<'a> {
     /// Where the journal goes on after each forced opening.
     leaps: Vec<(Sequence, SegmentId)>,
     /// The header of the segment at hand, where no copy has it.
-    lost_header: Option<SegmentHeader>,
+    pub(super) lost_header: Option<SegmentHeader>,
     /// Copies of frames that nothing read so far proves durable.
     unproven: Vec<Repair>,
 }
@@ -117,6 +129,10 @@ impl<'a> Replay<'a> {
             watermark,
             apply_from,
             opening,
+            given_up,
+            stuck,
+            hole,
+            stepped,
             found,
             progress,
         } = from;
@@ -126,21 +142,21 @@ impl<'a> Replay<'a> {
             epoch: Epoch::ZERO,
             repairs: Vec::new(),
             stuck: None,
+            lost: Vec::new(),
+            hole,
+            stepped: stepped.unwrap_or_default(),
             ends: BTreeMap::new(),
             cutoffs: Vec::new(),
             frames: 0,
             records: 0,
+            skipped: 0,
             closed_versions: 0,
             newer: false,
             proven: watermark,
             passed: Passed::new(&from.log, keys.head.as_ref()),
         };
-        let mut begins: BTreeMap<Sequence, BTreeSet<SegmentId>> = BTreeMap::new();
         let openings = Openings::new(opening, pool.segments.values());
-        let counting = pool.segments.iter();
-        for (id, info) in counting.filter(|(_, info)| openings.count(info)) {
-            begins.entry(info.first_sequence).or_default().insert(*id);
-        }
+        let begins = begins(pool, &openings);
         let leaps = leaps(&begins);
         Self {
             begins,
@@ -160,6 +176,8 @@ impl<'a> Replay<'a> {
             lane_chain,
             apply_from,
             openings,
+            given_up,
+            was_stuck: stuck,
             found,
         }
     }
@@ -168,12 +186,10 @@ impl<'a> Replay<'a> {
     /// should be committed first.
     pub(super) fn run(&mut self, rows_max: usize) -> Result<bool, OpenError> {
         loop {
-            if let Some(entrance) = self.successor() {
-                let end = SegmentEnd {
-                    offset: self.at.offset,
-                    last_sequence: Sequence::new(self.at.sequence.get() - 1),
-                };
-                self.out.ends.insert(self.at.segment, end);
+            if let Some(given_up) = self.given_up_here() {
+                self.step_over(given_up);
+            } else if let Some(entrance) = self.successor() {
+                self.leave(Sequence::new(self.at.sequence.get() - 1), true);
                 self.at.segment = entrance.segment;
                 self.at.sequence = entrance.first;
                 self.at.offset = FIRST_FRAME_OFFSET;
@@ -262,7 +278,7 @@ impl<'a> Replay<'a> {
         SegmentCopies::with_found(self.pool, self.disks, segment, info, found)
     }
 
-    fn header_of(
+    pub(super) fn header_of(
         &mut self,
         segment: SegmentId,
         accept: impl Fn(&SegmentHeader) -> bool,
@@ -278,7 +294,7 @@ impl<'a> Replay<'a> {
     }
 
     /// A segment of the journal that was written, and not by a forced opening that was cut short.
-    fn counts(&self, info: &SegmentInfo) -> bool {
+    pub(super) fn counts(&self, info: &SegmentInfo) -> bool {
         was_written(info) && self.openings.count(info)
     }
 
@@ -292,7 +308,7 @@ impl<'a> Replay<'a> {
             if self.memtable.rows() >= rows_max {
                 return Ok(Reading::Paused);
             }
-            if self.successor().is_some() {
+            if self.given_up_here().is_some() || self.successor().is_some() {
                 return Ok(Reading::Elsewhere);
             }
             let expect = self.expectation();
@@ -300,7 +316,12 @@ impl<'a> Replay<'a> {
             let evidence = copies.evidence(&shown);
             let valid = evidence.contains(&Evidence::Valid);
             let proven = !valid && self.is_proven(copies);
-            match decide(&evidence, proven) {
+            // Given up, and where the log goes on behind it is lost since: it stays out all the same.
+            let verdict = match self.is_given_up() {
+                true => Verdict::Damaged,
+                false => decide(&evidence, proven),
+            };
+            match verdict {
                 Verdict::Adopt => {
                     self.adopt(shown, copies)?;
                 }
@@ -321,13 +342,6 @@ impl<'a> Replay<'a> {
                 }
             }
         }
-    }
-
-    fn note_stuck(&mut self, segment: SegmentId, offset: ByteOffset) {
-        self.out.stuck.get_or_insert(Stuck {
-            segment,
-            offset: offset.get(),
-        });
     }
 
     /// Where the journal ends, a segment may have been allocated for it to go on in, or its first frame be found and
@@ -392,44 +406,6 @@ impl<'a> Replay<'a> {
             .proofs_from(self.disks, from)
             .iter()
             .any(|header| header.sequence > next || header.committed_through >= next)
-    }
-
-    /// After damage, goes on at the next frame of the segment that can be read. Read-only from here.
-    fn pass_over(&mut self, copies: &mut SegmentCopies) -> bool {
-        let from = self.at.offset.get() + u64::from(BLOCK_BYTES);
-        let next = copies
-            .headers_from(self.disks, from)
-            .into_iter()
-            .find(|header| header.sequence > self.at.sequence);
-        let Some(next) = next else { return false };
-        self.at.offset = next.segment_offset;
-        self.at.sequence = next.sequence;
-        self.at.chain = next.previous_header;
-        self.at.log.next = LogIndex::MAX;
-        true
-    }
-
-    /// After damage to the end of a segment, goes on with the next that was written.
-    fn jump(&mut self) -> bool {
-        let later = self
-            .pool
-            .segments
-            .iter()
-            .filter(|(_, info)| self.counts(info))
-            .filter(|(_, info)| info.first_sequence > self.at.sequence)
-            .min_by_key(|(id, info)| (info.first_sequence, std::cmp::Reverse(**id)))
-            .map(|(id, info)| (*id, info.first_sequence));
-        let Some((segment, first)) = later else {
-            return false;
-        };
-        // There is more, whether it can be entered or not: the log has a hole here.
-        self.at.log.next = LogIndex::MAX;
-        let Some(header) = self.header_of(segment, |_| true) else {
-            return false;
-        };
-        self.at.sequence = first;
-        self.lane_chain = header.previous_chain;
-        true
     }
 
     /// Takes a frame in. It may name copies of its segment that were not known before.
@@ -577,7 +553,13 @@ impl<'a> Replay<'a> {
     }
 
     fn apply_frame(&mut self, header: &FrameHeader, frame: &[u8]) -> Result<(), OpenError> {
+        let begins = header.sequence == Sequence::first_of(header.sequence.opening());
+        let before = begins.then(|| self.at.log.clone());
         let records = frames::records(header, frame, &mut self.at.log).map_err(broken)?;
+        if let Some(before) = before {
+            self.confirm_opening(&before, &records);
+        }
+        self.close_hole(header, records.first());
         for PlacedRecord { record, location } in &records {
             self.apply_record(record, *location)?;
         }
@@ -617,10 +599,11 @@ impl<'a> Replay<'a> {
                 Err(ApplyError::Rows(RowsError::File(error))) => {
                     return Err(OpenError::Index(error));
                 }
-                // It may speak of what a lost record said. The vault is only read.
+                // It may speak of what a lost record said.
                 Err(ApplyError::Missing { .. } | ApplyError::Conflict { .. })
-                    if self.at.log.has_hole() =>
+                    if self.lacks_records() =>
                 {
+                    self.out.skipped += 1;
                     continue;
                 }
                 Err(_) => return Err(broken()),
@@ -662,7 +645,7 @@ impl<'a> Replay<'a> {
     }
 }
 
-fn found_of(found: &Found, segment: SegmentId) -> &[Place] {
+pub(super) fn found_of(found: &Found, segment: SegmentId) -> &[Place] {
     found.get(&segment).map_or(&[], Vec::as_slice)
 }
 

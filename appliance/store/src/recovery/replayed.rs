@@ -4,9 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use stele_format::digest::Digest;
 use stele_format::label::EpochCutoff;
+use stele_format::record::LostSpan;
 use stele_format::units::{ByteOffset, Epoch, SegmentId, Sequence};
 
 use super::head::Passed;
+use super::lost::{Hole, SteppedOver};
 use crate::engine::DiskSlot;
 use crate::journal::JournalPosition;
 use crate::limits::LACKED_FRAME_COUNT_MAX;
@@ -59,6 +61,8 @@ pub(super) struct Stuck {
 pub(super) struct SegmentEnd {
     pub(super) offset: ByteOffset,
     pub(super) last_sequence: Sequence,
+    /// Whether its frames end there; not where those behind are lost.
+    pub(super) is_end: bool,
 }
 
 /// What replay found.
@@ -68,11 +72,19 @@ pub(super) struct Replayed {
     pub(super) epoch: Epoch,
     pub(super) repairs: Vec<Repair>,
     pub(super) stuck: Option<Stuck>,
+    /// What is missing in the middle of the log, and nobody gave up.
+    pub(super) lost: Vec<LostSpan>,
+    /// Where more of that began, if nothing behind it was read.
+    pub(super) hole: Option<Hole>,
+    /// What people gave up and was stepped over.
+    pub(super) stepped: SteppedOver,
     /// Where the frames of each segment ended that the journal went on from in another one.
     pub(super) ends: BTreeMap<SegmentId, SegmentEnd>,
     pub(super) cutoffs: Vec<EpochCutoff>,
     pub(super) frames: u64,
     pub(super) records: u64,
+    /// Facts that were left out, since they speak of what lost records said.
+    pub(super) skipped: u64,
     /// Versions that nothing opens and no record has explained yet.
     pub(super) closed_versions: i64,
     /// A record of a type this program does not know and may not pass over.
@@ -84,6 +96,11 @@ pub(super) struct Replayed {
 }
 
 impl Replayed {
+    /// Whether records were read behind some that are missing.
+    pub(super) fn has_hole(&self) -> bool {
+        self.position.log.has_hole() || !self.lost.is_empty()
+    }
+
     /// Copies that moved later are not repaired where they were.
     pub(super) fn forget_moved(&mut self, pool: &Pool) {
         let places = pool.segments.values().flat_map(|info| &info.places);
@@ -135,6 +152,8 @@ impl Replayed {
         self.repairs.extend(next.repairs);
         self.repairs.retain(|repair| repair.is_needed(proven));
         self.ends.extend(next.ends);
+        self.lost.extend(next.lost);
+        self.stepped.then(&next.stepped);
         for cutoff in next.cutoffs {
             match self.cutoffs.last_mut() {
                 Some(last) if last.epoch == cutoff.epoch => *last = cutoff,
@@ -152,10 +171,14 @@ impl Replayed {
             epoch: self.epoch.max(next.epoch),
             repairs: self.repairs,
             stuck: self.stuck.or(next.stuck),
+            lost: self.lost,
+            hole: next.hole,
+            stepped: self.stepped,
             ends: self.ends,
             cutoffs: self.cutoffs,
             frames: self.frames + next.frames,
             records: self.records + next.records,
+            skipped: self.skipped + next.skipped,
             closed_versions: self.closed_versions + next.closed_versions,
             newer: self.newer || next.newer,
             proven,

@@ -12,12 +12,13 @@ use stele_format::units::{
 };
 
 use super::copies::SegmentCopies;
-use super::lanes::{LaneSegment, index_segment, is_blank, units_kept};
+use super::lanes::{LaneSegment, index_segment, is_blank, is_in_doubt, units_kept};
+use super::lost::GivenUp;
 use super::progress::Progress;
 use super::replay::{From, Replay, Rows};
 use super::replayed::{Replayed, SegmentEnd};
 use super::scan::Found;
-use super::{Disks, OpenError, head, scan};
+use super::{Disks, OpenError, head, lost, openings, overlaps, scan};
 use crate::index::rows::{BucketRow, Table, TableRow};
 use crate::index::{FrozenRows, IndexStore, Memtable, Scan};
 use crate::journal::JournalPosition;
@@ -38,6 +39,8 @@ struct Start {
     rebuilt: bool,
     /// What was found on the disks where the snapshot knows of nothing.
     found: Found,
+    /// What people gave up in the middle of the log.
+    given_up: Vec<GivenUp>,
 }
 
 /// What the data lane looks like.
@@ -92,6 +95,14 @@ impl Work<'_> {
         let start = self.start(snapshot)?;
         let mut replayed = self.replay(&start, &mut usages)?;
         self.note_left(&start, &mut replayed);
+        let by = replayed.stepped.by();
+        let begun = by.map(|by| openings::first_segment(self.pool, self.how.opening, by));
+        let being_opened = replayed.has_hole().then_some(SegmentId::MAX);
+        self.pool.doubted = being_opened.or(begun);
+        if start.rebuilt && self.pool.doubted.is_some() {
+            overlaps::settle(self.pool, &start.found);
+            replayed.forget_moved(self.pool);
+        }
         let lanes = self.walk_lanes(&start);
         Ok(Read {
             replayed,
@@ -136,8 +147,9 @@ impl Work<'_> {
         let high_water = self.high_water();
         let found = scan::scan(self.pool, self.disks, &high_water);
         self.reenter(unsure);
+        let given_up = lost::given_up(self.pool, self.disks, &found, self.how.opening);
         let position = match position {
-            Some(position) => self.checked(position, &found)?,
+            Some(position) => self.checked(position, &found, &given_up)?,
             None => self.genesis_position()?,
         };
         Ok(Start {
@@ -147,6 +159,7 @@ impl Work<'_> {
             left,
             rebuilt,
             found,
+            given_up,
         })
     }
 
@@ -194,13 +207,21 @@ impl Work<'_> {
     }
 
     /// A snapshot's position, if the journal reaches it: without it a log that was cut before the snapshot would be
-    /// taken for whole.
+    /// taken for whole. What one knows that was taken before an opening gave records up may be in those.
     fn checked(
         &mut self,
         position: JournalPosition,
         found: &Found,
+        given_up: &[GivenUp],
     ) -> Result<JournalPosition, OpenError> {
         let segment = position.segment;
+        let opening = position.sequence.opening();
+        if given_up.iter().any(|one| opening < one.by) {
+            return Err(OpenError::BrokenRecord {
+                segment,
+                offset: position.offset.get(),
+            });
+        }
         let Some(info) = self.pool.segments.get(&segment).cloned() else {
             return Ok(position);
         };
@@ -262,6 +283,10 @@ impl Work<'_> {
                     watermark,
                     apply_from: start.apply_from,
                     opening: self.how.opening,
+                    given_up: &start.given_up,
+                    stuck: total.as_ref().is_some_and(|read| read.stuck.is_some()),
+                    hole: total.as_ref().and_then(|read| read.hole),
+                    stepped: total.as_ref().map(|read| read.stepped.clone()),
                     found: &start.found,
                     progress: self.how.progress.clone(),
                 },
@@ -278,6 +303,7 @@ impl Work<'_> {
             };
             if ended {
                 merged.forget_moved(self.pool);
+                merged.stuck = merged.stuck.or(merged.stepped.unlawful());
                 return Ok(merged);
             }
             from = merged.position.clone();
@@ -380,6 +406,9 @@ impl Work<'_> {
         if info.data_end.is_some_and(|end| end > 0) {
             return;
         }
+        if is_in_doubt(self.pool, id, info) {
+            return;
+        }
         let unused = info.epoch == Epoch::ZERO && self.pool.is_overlaid(id);
         if found.data_end == 0 && (unused || is_blank(self.pool, self.disks, id, info)) {
             // Allocated and never written.
@@ -422,6 +451,7 @@ fn take_left(snapshot: &mut SnapshotState) -> BTreeMap<SegmentId, SegmentEnd> {
             let end = SegmentEnd {
                 offset: ByteOffset::new(offset),
                 last_sequence: Sequence::new(next.get() - 1),
+                is_end: true,
             };
             left.insert(*id, end);
         }

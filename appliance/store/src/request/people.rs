@@ -65,6 +65,8 @@ pub struct OpeningView {
     pub left: Vec<DiskId>,
     /// Whether frames were known durable then that no disk had: records are surely lost.
     pub has_lost: bool,
+    /// Records in the middle of the log that were given up: nothing stored before this record is destroyed any more.
+    pub missing: u64,
 }
 
 /// What the log shows of a request's effect.

@@ -79,6 +79,7 @@ fn rows() -> Vec<Row> {
             Act::ForceOpen {
                 opening: Opening::new(1),
                 lost: 0,
+                missing: Vec::new(),
                 disks: vec![DiskId::new([1; 16])],
             },
             OFFICER_APPROVER,

@@ -9,14 +9,14 @@ use stele_format::digest::Digest;
 use stele_format::label::MemberState;
 use stele_format::limits::KEYSTATE_COPIES;
 use stele_format::record::Body;
-use stele_format::statement::{Act, Answer as Said, Cut, Kind, Origin, Verb};
+use stele_format::statement::{Act, Answer as Said, Cut, Kind, Origin, RecordSpan, Verb};
 use stele_format::units::{DiskId, LogIndex, Opening, Sequence};
 use stele_store::engine::DiskRefusal;
 use stele_store::keys::copies::LoadError;
 use stele_store::policy::approval::{RequestState, StatementRefusal};
 use stele_store::pool::MemberState as StoreState;
 use stele_store::receipts::LogSigner;
-use stele_store::recovery::{DiskVerdict, Force, ForcedOrder, ForcedRefusal, OpenError, Outlook};
+use stele_store::recovery::{DiskVerdict, ForcedOrder, ForcedRefusal, OpenError, Outlook};
 use stele_store::request::{ReadOnlyReason, Refusal};
 
 use crate::forcing::{force, look, order, order_for, order_of, signed};
@@ -204,6 +204,7 @@ fn only_what_two_people_signed_for_exactly_this_vault_opens_it() {
     let act = |opening, disks: Vec<DiskId>| Act::ForceOpen {
         opening: Opening::new(opening),
         lost: outlook.known_lost,
+        missing: Vec::new(),
         disks,
     };
     let of = |act, outlook: &Outlook, who| order_of(origin, act, outlook, who);
@@ -233,6 +234,23 @@ fn only_what_two_people_signed_for_exactly_this_vault_opens_it() {
                 Act::ForceOpen {
                     opening: Opening::new(1),
                     lost: outlook.known_lost + 1,
+                    missing: Vec::new(),
+                    disks: outlook.disks.clone(),
+                },
+                &outlook,
+                people,
+            ),
+        ),
+        (
+            "missing",
+            of(
+                Act::ForceOpen {
+                    opening: Opening::new(1),
+                    lost: outlook.known_lost,
+                    missing: vec![RecordSpan {
+                        first: LogIndex::new(3),
+                        last: LogIndex::new(3),
+                    }],
                     disks: outlook.disks.clone(),
                 },
                 &outlook,
@@ -426,30 +444,36 @@ fn a_vault_is_forced_open_again() {
     assert_eq!(acts, asked);
 }
 
-/// A disk that is gone left a hole in the log, and what is behind it is there: nothing is given up for that.
+/// Disks that are gone left holes of whole segments in the log, and what is behind them is there.
 #[test]
-fn a_log_with_a_hole_is_not_forced() {
+fn a_log_whose_segments_went_with_disks_goes_on_behind_them() {
     let mut rig = Rig::create(4);
     let mut vault = rig.start();
     vault.bucket("b", true);
     vault.stop();
     let (mut rig, mut vault) = founded_in(rig);
     put(&mut vault, &name("b", "small"), 1, 300, 1);
+    vault.pass(1_000);
+    rig.clock_ms = view(&mut vault).now.get();
     vault.stop();
-    // The journal has three copies: each disk lacks some of its segments.
-    let all: Vec<_> = rig.handles.iter_mut().map(Option::take).collect();
-    let mut holes = 0;
-    for at in [0, 1] {
-        rig.handles[at].clone_from(&all[at]);
-        rig.options.force = Some(Force::Look);
-        if let Ok(vault) = rig.try_start() {
-            let outlook = vault.report.outlook.clone().unwrap();
-            holes += usize::from(outlook == Err(ForcedRefusal::Hole));
-        }
-        rig.options.force = None;
-        rig.handles[at] = None;
-    }
-    assert!(holes > 0);
+    // The journal has three copies: the first disk lacks a segment in the middle.
+    rig.handles[1..].fill(None);
+    let (origin, outlook) = look(&mut rig);
+    let outlook = outlook.unwrap();
+    let [span] = outlook.lost[..] else {
+        panic!("{:?}", outlook.lost)
+    };
+    assert!(span.next.get() - span.first.get() > 1, "{span:?}");
+    let mut vault = force(&mut rig, &order_for(origin, &outlook)).unwrap();
+    assert_eq!(view(&mut vault).openings.len(), 1);
+    rig.clock_ms = view(&mut vault).now.get();
+    vault.stop();
+    rig.options.new_index = true;
+    let mut vault = rig.start();
+    assert_eq!(view(&mut vault).openings.len(), 1);
+    // Its bucket was made by one of the lost records.
+    let read = vault.get(&name("b", "small"), None, None);
+    assert_eq!(read, Err(Refusal::NoSuchBucket));
 }
 
 /// What was left behind has another end of the log; only blank disks make the vault whole again.

@@ -23,6 +23,7 @@ pub fn order_for(origin: Origin, outlook: &Outlook) -> ForcedOrder {
     let act = Act::ForceOpen {
         opening: outlook.opening,
         lost: outlook.known_lost,
+        missing: outlook.missing(),
         disks: outlook.disks.clone(),
     };
     order_of(origin, act, outlook, ("sara", "anna"))

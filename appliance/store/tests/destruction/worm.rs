@@ -277,6 +277,7 @@ fn worm_21_what_lowers_protection_needs_two_people_or_is_not_there() {
     let act = Act::ForceOpen {
         opening,
         lost,
+        missing: Vec::new(),
         disks,
     };
     let refused = refusal(request(&mut vault, act, "sara"));

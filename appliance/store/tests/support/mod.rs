@@ -249,33 +249,27 @@ impl Rig {
     /// Headers and bodies of the journal's records in order, each once.
     pub fn log(&self) -> Vec<(RecordHeader, Body)> {
         let frames = self.frames_of(true);
-        let records = frames.iter().flat_map(|frame| {
-            let (disk, at) = self.copies_of(frame)[0];
-            let handle = self.handles[disk].as_ref().expect("a disk that holds it");
-            let payload = handle.peek(at + 256, frame.payload_bytes as usize);
-            RecordReader::new(&payload, frame.record_count)
-                .filter_map(|record| {
-                    let record = record.ok()?.verify().ok()?;
-                    Some((record.header, record.body().clone()))
-                })
-                .collect::<Vec<(RecordHeader, Body)>>()
+        let records = frames.iter().flat_map(|frame| self.records_in(frame));
+        records.collect()
+    }
+
+    /// Headers and bodies of a frame's records.
+    pub fn records_in(&self, frame: &FrameHeader) -> Vec<(RecordHeader, Body)> {
+        let (disk, at) = self.copies_of(frame)[0];
+        let handle = self.handles[disk].as_ref().expect("a disk that holds it");
+        let payload = handle.peek(at + 256, frame.payload_bytes as usize);
+        let records = RecordReader::new(&payload, frame.record_count).filter_map(|record| {
+            let record = record.ok()?.verify().ok()?;
+            Some((record.header, record.body().clone()))
         });
         records.collect()
     }
 
     /// The leaves of the keys that seal something in the journal.
     pub fn keyed_records(&self) -> Vec<KeyIndex> {
-        let frames = self.frames_of(true);
-        let leaves = frames.iter().flat_map(|frame| {
-            let (disk, at) = self.copies_of(frame)[0];
-            let handle = self.handles[disk].as_ref().expect("a disk that holds it");
-            let payload = handle.peek(at + 256, frame.payload_bytes as usize);
-            RecordReader::new(&payload, frame.record_count)
-                .filter_map(|record| Some(record.ok()?.verify().ok()?.header.key_index))
-                .filter(|leaf| !leaf.is_none())
-                .collect::<Vec<KeyIndex>>()
-        });
-        leaves.collect()
+        let log = self.log().into_iter();
+        let leaves = log.map(|(header, _)| header.key_index);
+        leaves.filter(|leaf| !leaf.is_none()).collect()
     }
 
     /// Power is lost: every sector not yet flushed may be kept, lost or torn.

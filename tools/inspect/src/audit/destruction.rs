@@ -97,6 +97,9 @@ impl Auditor {
                 LockMode::Governance | LockMode::None => {}
             }
         }
+        if self.is_doubted(version) {
+            breaches.push(Breach::TombstoneDoubted(version));
+        }
         if lock.hold || lock.case {
             breaches.push(Breach::TombstoneHold(version));
         }
@@ -107,6 +110,10 @@ impl Auditor {
     fn check_month(&self, month: Month, erase: Option<&Erase>, breaches: &mut Vec<Breach>) {
         if erase.is_some_and(|erase| erase.cut != Cut::Month(month)) {
             breaches.push(Breach::TombstoneMonth);
+        }
+        // Its keys may be those of versions whose records are lost.
+        if !self.doubted.is_zero() {
+            breaches.push(Breach::MonthDoubted);
         }
         let living = self.versions.of_month(month.get());
         breaches.extend(living.map(Breach::MonthKeys));

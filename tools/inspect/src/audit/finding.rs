@@ -173,6 +173,10 @@ breaches! {
     TombstoneGovernance(LogIndex, Second) = "tombstone-governance", "version {0} is destroyed under GOVERNANCE retention until {1}, which was not over for a day, and the request says nothing of early deletion";
     /// Under legal hold.
     TombstoneHold(LogIndex) = "tombstone-hold", "version {0} is destroyed under legal hold";
+    /// Before records that are lost.
+    TombstoneDoubted(LogIndex) = "tombstone-doubted", "version {0} is destroyed, which lies before records that the log lost: one of them may have held it or kept it longer";
+    /// The keys of a month, where records are lost.
+    MonthDoubted = "month-doubted", "all keys of a month are destroyed in a vault whose log lost records: versions that it does not name may have had some of them";
     /// In the shadow of a hold that was just lifted.
     TombstoneRest(LogIndex, Second) = "tombstone-rest", "version {0} is destroyed before {1}, until when the request rests anew since a hold of the version went";
     /// No witness.
@@ -223,6 +227,8 @@ breaches! {
     ForcedEpoch = "forced-epoch", "a forced opening begins no epoch, or one that disks it left behind may have used";
     /// With other disks.
     ForcedMembers = "forced-members", "the vault was forced open with other disks than those that two people named";
+    /// Giving up other records.
+    ForcedMissing = "forced-missing", "the vault was forced open without other records of the log than those that two people named";
     /// Too soon after one.
     ForcedRest(Second) = "forced-rest", "the vault was forced open, and nothing that was protected may be freed before {0}";
     /// A record about nothing.

@@ -37,10 +37,20 @@ impl Heads {
         self.leaves.push_back(leaf);
     }
 
-    /// Records are missing: from here on no root can be told.
+    /// Records are missing: no root can be told, until a record repeats the tree.
     pub fn lose(&mut self) {
         self.lost = true;
         self.leaves.clear();
+    }
+
+    /// The tree of all records so far is repeated: if it was lost, it goes on from there.
+    pub fn regain(&mut self, tree: &Frontier) {
+        if self.lost {
+            *self = Self {
+                base: tree.clone(),
+                ..Self::default()
+            };
+        }
     }
 
     /// Whether the log had this head before the record that is looked at.

@@ -2,7 +2,8 @@
 //!
 //! Everything here is written from FORMAT.md and from the rules of people and destruction, not from the
 //! vault's code: two readings of the same rules must come to the same end. No key is needed, and nothing that
-//! only a key shows is believed. Where records are missing, what follows is *undecided*, never unlawful.
+//! only a key shows is believed. Where records are missing, what follows is *undecided*, never unlawful,
+//! until two people give just those up.
 
 pub mod finding;
 pub mod heads;
@@ -21,6 +22,7 @@ pub mod witnesses;
 mod destruction;
 mod locks;
 mod logkey;
+mod missing;
 mod opening;
 mod space;
 mod statements;
@@ -33,12 +35,14 @@ use stele_format::digest::Digest;
 use stele_format::label::VaultFlags;
 use stele_format::record::{Body, Destroyed, RecordHeader};
 use stele_format::statement::{GrantRights, Name};
+use stele_format::tree::Frontier;
 use stele_format::units::{LogIndex, PoolId, UnixMillis};
 
 use self::finding::{Alarm, Breach, Capped, Finding, second};
 use self::heads::Heads;
 use self::holds::{Cases, Unheld};
 use self::lists::Lists;
+use self::missing::Missing;
 use self::opening::{Course, Forced};
 use self::people::People;
 use self::refused::Tries;
@@ -134,7 +138,9 @@ pub struct Auditor {
     undecided: Capped<Finding>,
     by_right: Capped<Alarm>,
     alarms: Capped<Alarm>,
-    lost: bool,
+    missing: Missing,
+    /// What lies before this record may have been held or kept longer by records that are lost.
+    doubted: LogIndex,
     /// Types of record this tool does not know.
     unknown: u64,
 }
@@ -176,7 +182,8 @@ impl Auditor {
             undecided: Capped::default(),
             by_right: Capped::default(),
             alarms: Capped::default(),
-            lost: false,
+            missing: Missing::default(),
+            doubted: LogIndex::ZERO,
             unknown: 0,
         }
     }
@@ -184,9 +191,7 @@ impl Auditor {
     /// Takes the next record.
     pub fn take(&mut self, header: &RecordHeader, body: &Body) {
         let before = self.now;
-        if self.next != Some(header.log_index) {
-            self.gap();
-        }
+        self.check_next(header.log_index);
         self.next = header.log_index.next();
         if header.compliance_ms < before {
             self.breach(header.log_index, Breach::ClockBack(second(before)));
@@ -229,14 +234,27 @@ impl Auditor {
         }
         self.take_space(header, body);
         self.note_epoch(header);
+        if let Some(tree) = repeated_tree(header.log_index, body) {
+            self.heads.regain(tree);
+        }
         self.heads.push(header.leaf_hash());
     }
 
-    /// Records are missing here: nothing that follows is sure to be unlawful.
+    /// Records are missing here, and none will say which: nothing that follows is sure to be unlawful.
     pub fn gap(&mut self) {
-        if !self.lost {
-            self.lost = true;
-            self.heads.lose();
+        self.missing.lose();
+        self.heads.lose();
+    }
+
+    /// Records before the next one may be missing: until people give just those up, nothing that follows is sure.
+    fn check_next(&mut self, index: LogIndex) {
+        match self.next {
+            Some(due) if due == index => {}
+            Some(due) => {
+                self.missing.jump(due, index);
+                self.heads.lose();
+            }
+            None => self.gap(),
         }
     }
 
@@ -249,10 +267,22 @@ impl Auditor {
 
     fn breach(&mut self, index: LogIndex, breach: Breach) {
         let finding = Finding { index, breach };
-        if self.lost {
+        if self.is_undecided(&finding.breach) {
             self.undecided.push(finding);
         } else {
             self.unlawful.push(finding);
+        }
+    }
+
+    /// Whether records that are missing may have allowed something, or say more of it. Behind a forced opening that gave
+    /// them up nothing goes by them.
+    fn is_undecided(&self, breach: &Breach) -> bool {
+        match breach {
+            // What is compared stands here, whatever is missing.
+            Breach::ForcedMissing | Breach::TombstoneDoubted(_) | Breach::MonthDoubted => false,
+            // The vault keeps its key beside the log.
+            Breach::LogKeyStranger => self.missing.ever(),
+            _ => self.missing.any(),
         }
     }
 
@@ -316,6 +346,16 @@ impl Watch for Auditor {
     fn gap(&mut self) {
         Self::gap(self);
     }
+}
+
+/// The tree of all records before it, if a record repeats that.
+fn repeated_tree(index: LogIndex, body: &Body) -> Option<&Frontier> {
+    let tree = match body {
+        Body::Marker(marker) => Some(&marker.log),
+        Body::Seal(note) => note.log.as_ref(),
+        _ => None,
+    };
+    tree.filter(|tree| tree.size() == index.get())
 }
 
 const OPTIONAL: u16 = 0x8000;

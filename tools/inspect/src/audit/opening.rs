@@ -4,7 +4,7 @@
 
 use stele_format::checkpoint::{KeyFrom, Origin};
 use stele_format::label::MemberState;
-use stele_format::record::{Body, ForcedOpen, MemberChange, RecordHeader};
+use stele_format::record::{Body, ForcedOpen, LostSpan, MemberChange, RecordHeader};
 use stele_format::statement::{Act, Request as Asked};
 use stele_format::units::{DiskId, LogIndex, UnixMillis};
 
@@ -122,10 +122,14 @@ impl Auditor {
             body: body.clone(),
         };
         self.course.asked = None;
+        if !body.lost.is_empty() {
+            self.doubted = self.doubted.max(index);
+        }
         match self.check_forced(index, body) {
             Ok(named) => self.course.members = Some((index, named)),
             Err(breach) => return self.breach(index, breach),
         }
+        self.missing.give_up(&body.lost);
         self.openings.push(forced);
         let now = self.now;
         for request in self.requests.values_mut() {
@@ -147,7 +151,13 @@ impl Auditor {
         let unasked = Breach::ForcedUnapproved(body.request);
         let request = self.requests.get_mut(&body.request);
         let request = request.ok_or(unasked.clone())?;
-        let Act::ForceOpen { opening, disks, .. } = &request.act else {
+        let Act::ForceOpen {
+            opening,
+            missing,
+            disks,
+            ..
+        } = &request.act
+        else {
             return Err(unasked);
         };
         let approved = request.approvals.last().map(|voice| voice.index);
@@ -159,9 +169,22 @@ impl Auditor {
         if *opening != body.opening {
             return Err(Breach::ForcedNumber(body.opening));
         }
+        if !body
+            .lost
+            .iter()
+            .map(LostSpan::records)
+            .eq(missing.iter().copied())
+        {
+            return Err(Breach::ForcedMissing);
+        }
         let disks = disks.clone();
         request.enacted = true;
         Ok(disks)
+    }
+
+    /// Whether what a record stored lies before records that the log lost, as a forced opening says.
+    pub(super) fn is_doubted(&self, index: LogIndex) -> bool {
+        index < self.doubted
     }
 
     /// Whether something that frees may happen now.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
-use stele_format::record::LockMode;
+use stele_format::record::{LockMode, LostSpan};
 use stele_format::sshsig::PublicKey;
 use stele_format::statement::Act;
 use stele_format::units::{LogIndex, Month, UnixMillis};
@@ -87,7 +87,7 @@ pub struct AuditReport {
     pub alarms: Vec<FindingLine>,
     /// How many more.
     pub alarms_left_out: u64,
-    /// Records are missing.
+    /// Records are missing that nobody gave up.
     pub records_missing: bool,
     /// Records of a kind this tool does not know.
     pub records_unknown: u64,
@@ -171,6 +171,8 @@ pub struct OpeningLine {
     pub left: Vec<String>,
     /// Whether frames were known durable that no disk had.
     pub surely_lost: bool,
+    /// Spans of records before it that no disk had: first and last.
+    pub missing: Vec<(u64, u64)>,
 }
 
 /// Special rights.
@@ -413,7 +415,7 @@ impl AuditReport {
             refused_left_out: auditor.tries.left_out(),
             alarms: auditor.alarms.items.iter().map(alarm).collect(),
             alarms_left_out: auditor.alarms.left_out,
-            records_missing: auditor.lost,
+            records_missing: auditor.missing.any(),
             records_unknown: auditor.unknown,
             disks: disks(&journal),
             damage: damage(&journal),
@@ -435,7 +437,8 @@ impl AuditReport {
 }
 
 fn verdict(auditor: &Auditor, journal: &Report) -> Verdict {
-    let untold = auditor.lost || auditor.unknown > 0 || journal.verdict == Verdict::CannotJudge;
+    let missing = auditor.missing.any() || !auditor.undecided.is_empty();
+    let untold = missing || auditor.unknown > 0 || journal.verdict == Verdict::CannotJudge;
     if !auditor.unlawful.is_empty() || journal.verdict == Verdict::Damage {
         Verdict::Damage
     } else if untold {
@@ -522,7 +525,13 @@ fn opening(forced: &Forced) -> OpeningLine {
         request: body.request.get(),
         left: body.left.iter().map(ToString::to_string).collect(),
         surely_lost: body.durable > body.last,
+        missing: body.lost.iter().map(missing).collect(),
     }
+}
+
+fn missing(span: &LostSpan) -> (u64, u64) {
+    let records = span.records();
+    (records.first.get(), records.last.get())
 }
 
 fn holds(auditor: &Auditor) -> Holds {

@@ -128,6 +128,11 @@ fn people(report: &AuditReport, page: &mut Page) {
             one.record,
             one.left.len()
         ));
+        for (first, last) in &one.missing {
+            page.line(format_args!(
+                "    records {first} to {last} were on no disk, and were given up"
+            ));
+        }
     }
 }
 

@@ -7,7 +7,6 @@ use crate::engine::view::{Stop, View};
 use crate::index::rows::{ObjectRow, Table, TableRow, VersionRow};
 use crate::index::{Scan, keys};
 use crate::limits::SCAN_ROW_COUNT;
-use crate::policy::VersionLock;
 use crate::request::{Answer, CensusPage, CensusRow};
 
 /// A page from `after` on, or from the first version.
@@ -45,11 +44,7 @@ pub(crate) fn page(
                 object,
                 version: row.version,
                 released: row.released.is_some(),
-                lock: VersionLock {
-                    marker: row.marker,
-                    retention: row.retention,
-                    hold: row.hold == Some(true),
-                },
+                lock: facts.lock_of(&row),
                 content_bytes: row.content_bytes.get(),
                 stored: row.modified,
                 leaf: row.key_index,

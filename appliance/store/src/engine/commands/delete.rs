@@ -14,7 +14,6 @@ use crate::index::rows::{BucketRow, NameRow, ScopeRow, VersionRow};
 use crate::index::{Fact, keys};
 use crate::keys::counter::KeyClass;
 use crate::policy::approval::RequestState;
-use crate::policy::retention::VersionLock;
 use crate::policy::{BucketKind, Grant, Rights, may_release};
 use crate::request::{Answer, ObjectName, Refusal};
 
@@ -71,11 +70,7 @@ pub(crate) fn delete(
             if !row.marker {
                 facts.asker.has(Grant::Release)?;
             }
-            let lock = VersionLock {
-                marker: row.marker,
-                hold: row.hold == Some(true),
-                retention: row.retention,
-            };
+            let lock = facts.lock_of(&row);
             facts.note(may_release(lock, bypass, rights, facts.time)?);
             let why = if row.marker {
                 ReleaseReason::MarkerRemoved

@@ -27,7 +27,7 @@ use crate::limits::{
 };
 use crate::plants::{Plant, on};
 use crate::policy::approval::Approved;
-use crate::policy::{EffectiveTime, Kept, VersionLock, may_destroy, may_destroy_unheld};
+use crate::policy::{EffectiveTime, Kept, may_destroy, may_destroy_unheld};
 use crate::request::{Answer, Effect, Refusal, Tombstoned};
 
 /// What an approved request destroys, taken from the value that only policy makes.
@@ -230,7 +230,7 @@ pub(crate) fn tombstone(
             // A hold that was stated counts before it was put on every version.
             Some(_) if held.contains(&entry.version) => Err(Kept::Hold),
             Some(row) => {
-                let lock = lock_of(row);
+                let lock = facts.lock_of(row);
                 let judged = may_destroy(&lock, erasure.early, time);
                 // Left out now, it would never be destroyed by this request: better wait for a witness.
                 if judged.is_err() && may_destroy(&lock, erasure.early, facts.time).is_ok() {
@@ -346,15 +346,6 @@ fn freed_by_cases(
     Ok(freed)
 }
 
-/// What protects a version.
-pub(crate) fn lock_of(row: &VersionRow) -> VersionLock {
-    VersionLock {
-        marker: row.marker,
-        retention: row.retention,
-        hold: row.hold == Some(true),
-    }
-}
-
 /// The rows of versions, fetched all at once; none for one that is not there.
 pub(crate) fn rows_of(
     view: &View<'_>,
@@ -400,7 +391,7 @@ pub(crate) fn rehome(
         let unheld = row.unheld.max(freed.get(&row.version).copied());
         let goes = condemned.contains(&row.version)
             && !held.contains(&row.version)
-            && may_destroy(&lock_of(&row), erasure.early, time).is_ok()
+            && may_destroy(&facts.lock_of(&row), erasure.early, time).is_ok()
             && may_destroy_unheld(unheld, rest_ms, facts.compliance).is_ok();
         if goes || !erasure.is_of_month(row.key_index) {
             continue;

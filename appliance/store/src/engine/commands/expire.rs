@@ -12,7 +12,6 @@ use crate::index::list::ListedVersion;
 use crate::index::rows::{BucketRow, VersionRow};
 use crate::policy::lifecycle::{Aging, Due, Place, due};
 use crate::policy::limits::DAY_MS;
-use crate::policy::retention::VersionLock;
 use crate::policy::{BucketKind, LifecycleRule, Refusal as Policy, Rights, may_release};
 use crate::request::{Answer, Expiring, ListWish, ObjectName, Refusal, Walked};
 
@@ -163,11 +162,7 @@ fn releases(bucket: &BucketRow, deed: Due) -> bool {
 
 /// No rule has the right to what some clients may.
 fn is_free(facts: &Facts<'_>, row: &VersionRow) -> Result<(), Refusal> {
-    let lock = VersionLock {
-        marker: row.marker,
-        hold: row.hold == Some(true),
-        retention: row.retention,
-    };
+    let lock = facts.lock_of(row);
     facts.note(may_release(lock, false, Rights::default(), facts.time)?);
     Ok(())
 }

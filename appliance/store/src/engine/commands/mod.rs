@@ -24,10 +24,10 @@ use stele_format::units::{BucketId, LogIndex, ObjectId, PoolId, UnixMillis, Vers
 
 use crate::draft::Draft;
 use crate::engine::people::Case;
-use crate::index::rows::BucketRow;
+use crate::index::rows::{BucketRow, VersionRow};
 use crate::keys::state::KeyState;
 use crate::policy::approval::{Approvals, VaultFacts};
-use crate::policy::retention::Allowed;
+use crate::policy::retention::{Allowed, VersionLock};
 use crate::policy::{Asker, EffectiveTime, Right};
 use crate::read::Download;
 use crate::receipts::Receipts;
@@ -128,6 +128,16 @@ impl Facts<'_> {
             .find(|(_, row)| row.name == name && !row.deleted)
             .map(|(id, row)| (*id, row))
             .ok_or(Refusal::NoSuchBucket)
+    }
+
+    /// What protects a version.
+    pub(crate) fn lock_of(&self, row: &VersionRow) -> VersionLock {
+        VersionLock {
+            marker: row.marker,
+            retention: row.retention,
+            hold: row.hold == Some(true),
+            doubted: self.approvals.is_doubted(row.version.ordinal()),
+        }
     }
 
     /// Remembers that a decision used a special right.

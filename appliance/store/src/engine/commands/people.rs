@@ -7,7 +7,7 @@ use stele_format::record::{Body, RecordType, StatementBody, VersionRef};
 use stele_format::statement::{Act, Cut, Erase, Kind, Second};
 use stele_format::units::{LogIndex, UnixMillis, VersionId};
 
-use super::destroy::{fits_key_state, held_by_cases, lock_of, rows_of, whole_scope};
+use super::destroy::{fits_key_state, held_by_cases, rows_of, whole_scope};
 use super::{After, Facts, Outcome};
 use crate::draft::{Draft, Origin, Sealed, VersionSlot};
 use crate::engine::people::Case;
@@ -121,7 +121,7 @@ fn check_erase(facts: &Facts<'_>, view: &View<'_>, erase: &Erase) -> Result<usiz
             }
             .into());
         };
-        may_destroy(&lock_of(&row), erase.governance, facts.time).map_err(|why| {
+        may_destroy(&facts.lock_of(&row), erase.governance, facts.time).map_err(|why| {
             Stop::from(Refusal::ScopeKept {
                 record: entry.version.ordinal(),
                 why,

@@ -1,6 +1,7 @@
 //! Rows of what people stated and of what was destroyed by it.
 
 use stele_format::record::VersionRef;
+use stele_format::statement::RecordSpan;
 use stele_format::units::{DiskId, Generation, LogIndex, Month, Opening, Sequence, UnixMillis};
 
 use super::{Leaves, RecordLocation, Table, TableRow, read_bool};
@@ -49,6 +50,8 @@ pub struct ForcedRow {
     pub durable: Sequence,
     /// Disks left behind.
     pub left: Vec<DiskId>,
+    /// Records that are lost before it, in spans.
+    pub missing: Vec<RecordSpan>,
 }
 
 /// A piece of a list of versions.
@@ -190,6 +193,10 @@ impl TableRow for ForcedRow {
             .u64(self.last.get())
             .u64(self.durable.get());
         write_disks(out, &self.left);
+        // To the end of the row: those of earlier programs have none.
+        for span in &self.missing {
+            out.u64(span.first.get()).u64(span.last.get());
+        }
     }
 
     fn read(from: &mut Reader<'_>) -> Result<Self, Malformed> {
@@ -200,6 +207,7 @@ impl TableRow for ForcedRow {
             last: Sequence::new(from.u64()?),
             durable: Sequence::new(from.u64()?),
             left: read_disks(from)?,
+            missing: read_spans(from)?,
         })
     }
 }
@@ -285,6 +293,17 @@ fn write_disks(out: &mut Writer, disks: &[DiskId]) {
     for disk in disks {
         out.raw(disk.as_bytes());
     }
+}
+
+fn read_spans(from: &mut Reader<'_>) -> Result<Vec<RecordSpan>, Malformed> {
+    let mut spans = Vec::new();
+    while !from.is_empty() {
+        spans.push(RecordSpan {
+            first: LogIndex::new(from.u64()?),
+            last: LogIndex::new(from.u64()?),
+        });
+    }
+    Ok(spans)
 }
 
 fn read_disks(from: &mut Reader<'_>) -> Result<Vec<DiskId>, Malformed> {

@@ -144,6 +144,7 @@ impl Approvals {
         allow(signer, requesters(act).contains(&role), "request")?;
         check_head(request.head.size, at)?;
         self.check_forced_request(request, at.log_index)?;
+        self.check_cut(act)?;
         check_act(act, at, facts)?;
         self.people
             .after(act, std::slice::from_ref(&request.by), now)?;

@@ -3,7 +3,7 @@
 //! Its request and its approval are signed for a vault that is not open. They are the first two records after it, and
 //! the ForcedOpen record is the third. Until that, nothing has happened.
 
-use stele_format::statement::{Act, Answer, Request, Verb};
+use stele_format::statement::{Act, Answer, Cut, RecordSpan, Request, Verb};
 use stele_format::units::{LogIndex, Opening, UnixMillis};
 
 use super::matrix::is_destructive;
@@ -13,7 +13,7 @@ use crate::policy::limits::FORCED_REST_MS;
 
 /// What the record of a forced opening says to whoever folds statements.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Forced {
+pub struct Forced<'a> {
     /// The record.
     pub record: LogIndex,
     /// Its compliance time.
@@ -22,6 +22,8 @@ pub struct Forced {
     pub request: LogIndex,
     /// Its number.
     pub opening: Opening,
+    /// Records before it that it says are lost.
+    pub missing: &'a [RecordSpan],
 }
 
 impl Approvals {
@@ -29,16 +31,24 @@ impl Approvals {
     ///
     /// # Errors
     /// [`StatementRefusal`]: no two people said so right before; nothing changed then.
-    pub fn forced(&mut self, forced: Forced) -> Result<(), StatementRefusal> {
+    pub fn forced(&mut self, forced: Forced<'_>) -> Result<(), StatementRefusal> {
         let Forced {
             record,
             at,
             request,
             opening,
+            missing,
         } = forced;
         let pending = self.pending.get_mut(&request);
         let pending = pending.ok_or(StatementRefusal::NoRequest(request))?;
-        let asked = matches!(&pending.statement.act, Act::ForceOpen { opening: asked, .. } if *asked == opening);
+        let asked = match &pending.statement.act {
+            Act::ForceOpen {
+                opening: asked,
+                missing: given_up,
+                ..
+            } => *asked == opening && given_up == missing,
+            _ => false,
+        };
         let follows = record.since(request) == Some(2);
         if !asked || !follows || pending.phase != Phase::Executing {
             return Err(StatementRefusal::ForcedAlone);
@@ -51,7 +61,33 @@ impl Approvals {
         }
         self.origin = self.origin.after(opening);
         self.forced = Some(at);
+        if !missing.is_empty() {
+            self.doubted = Some((opening, record));
+        }
         Ok(())
+    }
+
+    /// Whether a record lies before some that the log lost: what those said of it nobody knows. A hold or a longer
+    /// retention may be among them, and no signature stands in for one, so nothing stored by it is destroyed any more.
+    #[must_use]
+    pub fn is_doubted(&self, record: LogIndex) -> bool {
+        self.doubted.is_some_and(|(_, forced)| record < forced)
+    }
+
+    /// The last forced opening that gave up records in the middle of the log.
+    #[must_use]
+    pub fn doubted(&self) -> Option<Opening> {
+        self.doubted.map(|(opening, _)| opening)
+    }
+
+    /// Whether keys may be cut by month: not where the log lost records, of which versions may be that nothing lists.
+    pub(super) fn check_cut(&self, act: &Act) -> Result<(), StatementRefusal> {
+        match act {
+            Act::Erase(erase) if matches!(erase.cut, Cut::Month(_)) && self.doubted.is_some() => {
+                Err(StatementRefusal::MonthDoubted)
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Until when nothing frees, if the vault was forced open.

@@ -167,6 +167,12 @@ pub enum StatementRefusal {
         "a forced opening is approved right behind its request, and neither vetoed nor executed"
     )]
     ForcedAlone,
+    /// Keys are not cut by month in a log that lost records.
+    #[error(
+        "records in the middle of the log are lost, and versions of them are on no list: ask for `cut leaves`, which cuts \
+         the keys of the list alone"
+    )]
+    MonthDoubted,
     /// Nothing frees soon after a forced opening.
     #[error("the vault was forced open: nothing is destroyed, lifted or lowered before {}", utc(*.until))]
     AfterForcedOpening {
@@ -302,6 +308,7 @@ impl StatementRefusal {
             Self::ForcedHead => "forced-head",
             Self::ForcedNumber { .. } => "forced-number",
             Self::ForcedAlone => "forced-alone",
+            Self::MonthDoubted => "month-doubted",
             Self::AfterForcedOpening { .. } => "after-forced-opening",
             Self::Witness => "witness",
             Self::LogKeyUnknown => "log-key-unknown",
