@@ -143,11 +143,6 @@ impl SteppedOver {
         let unconfirmed = self.unconfirmed.first().map(|(_, stuck)| *stuck);
         self.misfit.or(unconfirmed)
     }
-
-    /// This, followed by what the next part stepped over.
-    pub(super) fn then(&mut self, next: &Self) {
-        self.clone_from(next);
-    }
 }
 
 impl Replay<'_> {
@@ -168,7 +163,7 @@ impl Replay<'_> {
         self.out.ends.entry(self.at.segment).or_insert(end);
     }
 
-    /// What people gave up that the next frame is of: of several spans the one that reaches furthest.
+    /// What people gave up and the next frame is of: of several spans the one that reaches furthest.
     pub(super) fn given_up_here(&self) -> Option<GivenUp> {
         let (next, record) = (self.at.sequence, self.at.log.next);
         let is_here = |one: &&GivenUp| {

@@ -153,7 +153,6 @@ impl Replayed {
         self.repairs.retain(|repair| repair.is_needed(proven));
         self.ends.extend(next.ends);
         self.lost.extend(next.lost);
-        self.stepped.then(&next.stepped);
         for cutoff in next.cutoffs {
             match self.cutoffs.last_mut() {
                 Some(last) if last.epoch == cutoff.epoch => *last = cutoff,
@@ -173,7 +172,8 @@ impl Replayed {
             stuck: self.stuck.or(next.stuck),
             lost: self.lost,
             hole: next.hole,
-            stepped: self.stepped,
+            // The next part began with what those before it stepped over.
+            stepped: next.stepped,
             ends: self.ends,
             cutoffs: self.cutoffs,
             frames: self.frames + next.frames,
