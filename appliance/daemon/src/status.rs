@@ -174,21 +174,27 @@ fn opening_line(opening: &OpeningStatus) -> String {
         has_lost,
         missing,
     } = opening;
-    let disks = match left.len() {
-        1 => "1 disk".to_owned(),
-        count => format!("{count} disks"),
+    let without = match left.len() {
+        0 => String::new(),
+        1 => " without 1 disk".to_owned(),
+        count => format!(" without {count} disks"),
     };
-    let lost = if *has_lost { "are" } else { "may be" };
+    let lost = match (*has_lost, left.is_empty()) {
+        (true, _) => "; records are lost",
+        (false, false) => "; records may be lost",
+        (false, true) => "",
+    };
+    let given_up = match missing {
+        1 => "1 record in the middle of the log was".to_owned(),
+        missing => format!("{missing} records in the middle of the log were"),
+    };
     let kept = match missing {
         0 => String::new(),
-        missing => format!(
-            "forced   {missing} records in the middle of the log were given up: nothing that was stored before record \
-             {record} is ever destroyed\n"
+        _ => format!(
+            "forced   {given_up} given up: nothing that was stored before record {record} is ever destroyed\n"
         ),
     };
-    format!(
-        "forced   open at {at} (number {number}, record {record}) without {disks}; records {lost} lost\n{kept}"
-    )
+    format!("forced   open at {at} (number {number}, record {record}){without}{lost}\n{kept}")
 }
 
 /// The pool's state with its reasons.

@@ -49,11 +49,15 @@ pub fn text(report: &Report) -> String {
     }
     for lost in &totals.given_up {
         let (first, last, opening) = (lost.first, lost.last, lost.opening);
+        let records = match first == last {
+            true => format!("record {first} was"),
+            false => format!("records {first} to {last} were"),
+        };
         line(
             &mut out,
             &format!(
-                "records {first} to {last} were on no disk when the vault was forced open for the {opening}. time: \
-                 they were given up, and are passed over"
+                "{records} on no disk when the vault was forced open for the {opening}. time: given up then, and passed \
+                 over"
             ),
         );
     }

@@ -323,8 +323,11 @@ fn what_was_given_up_is_stepped_over_and_the_tree_is_that_of_the_whole_log() {
             let given_up: Vec<_> = holes.iter().map(|hole| journal.records(1, *hole)).collect();
             journal.check_read(what, &report, &given_up);
             let GivenUpRecords { first, last, .. } = given_up[0];
-            let line =
-                format!("records {first} to {last} were on no disk when the vault was forced open");
+            let records = match first == last {
+                true => format!("record {first} was"),
+                false => format!("records {first} to {last} were"),
+            };
+            let line = format!("\n{records} on no disk when the vault was forced open");
             assert!(text(&report).contains(&line), "{what}: {}", text(&report));
             let field =
                 format!("\"given_up\":[{{\"opening\":1,\"first\":{first},\"last\":{last}}}");
