@@ -7,8 +7,8 @@ use stele_format::TreeHash;
 use stele_format::checkpoint::Checkpoint;
 use stele_format::digest::Digest;
 use stele_format::record::RecordHeader;
-use stele_format::tree::leaf_hash;
 use stele_format::tree::proof::Proofs;
+use stele_format::tree::{Frontier, leaf_hash};
 use thiserror::Error;
 
 /// Why a log proves nothing.
@@ -22,7 +22,8 @@ pub enum HeaderFault {
     },
     /// A record is missing that people gave up.
     #[error(
-        "record {index} was given up when the vault was forced open: nothing is proven without it"
+        "record {index} was given up when the vault was forced open: things are proven of the log again from the next record \
+         behind it that repeats its tree"
     )]
     GivenUp {
         /// The first such record.
@@ -52,7 +53,13 @@ pub enum HeaderFault {
 /// Reads headers in order.
 #[derive(Debug, Default)]
 pub struct HeaderWalk {
+    /// The tree of the records before the first leaf: of all of them, unless some were given up.
+    base: Frontier,
     leaves: Vec<TreeHash>,
+    /// What the first header continues, where the tree was taken up.
+    continued: Digest,
+    /// The first record that was given up, once the tree was taken up behind it.
+    passed: Option<u64>,
     last: Option<RecordHeader>,
     /// Chain digest of the header before the last.
     before: Digest,
@@ -89,9 +96,9 @@ impl HeaderWalk {
         if self.bad.is_some() {
             return;
         }
-        let index = self.leaves.len() as u64;
+        let index = self.next();
         let last = self.last.as_ref().map(RecordHeader::chain_digest);
-        let continues = header.previous_header == last.unwrap_or(Digest::ZERO);
+        let continues = header.previous_header == last.unwrap_or(self.continued);
         self.bad = match self.broken {
             Some(broken) if continues => Some(broken - 1),
             Some(broken) => Some(broken),
@@ -113,7 +120,7 @@ impl HeaderWalk {
     /// What should come next cannot be read.
     pub fn lost(&mut self) {
         self.given_up = false;
-        let next = self.leaves.len() as u64;
+        let next = self.next();
         let first = self.broken.map_or(next, |broken| broken - 1);
         self.bad.get_or_insert(first);
     }
@@ -126,6 +133,25 @@ impl HeaderWalk {
         self.given_up = given_up;
     }
 
+    /// Behind records that were given up, a record repeats the tree of all before it and continues `previous`: from here on
+    /// things are proven again.
+    pub fn take_up(&mut self, tree: &Frontier, previous: Digest) {
+        if self.given_up && self.broken.is_none() {
+            let (passed, wanted) = (self.passed.or(self.bad), self.wanted);
+            *self = Self {
+                base: tree.clone(),
+                continued: previous,
+                passed,
+                wanted,
+                ..Self::default()
+            };
+        }
+    }
+
+    fn next(&self) -> u64 {
+        self.base.size() + self.leaves.len() as u64
+    }
+
     /// This record, whose header was taken, does not fit its body.
     pub fn changed(&mut self, record: u64) {
         self.bad.get_or_insert(record);
@@ -136,7 +162,7 @@ impl HeaderWalk {
     /// # Errors
     /// What is wrong, with the first record that cannot be believed.
     pub fn end(self, checkpoint: Option<&Checkpoint>) -> Result<Headers, HeaderFault> {
-        let records = self.leaves.len() as u64;
+        let records = self.next();
         if let Some(index) = self.bad.filter(|_| self.given_up) {
             return Err(HeaderFault::GivenUp { index });
         }
@@ -151,7 +177,12 @@ impl HeaderWalk {
             };
             return Err(HeaderFault::Bad { index });
         }
-        let proofs = Proofs::of_log(self.leaves);
+        let wanted = self.wanted.unwrap_or(u64::MAX);
+        let asked = checkpoint.map_or(wanted, |checkpoint| checkpoint.size.min(wanted));
+        if let Some(index) = self.passed.filter(|_| asked < self.base.size()) {
+            return Err(HeaderFault::GivenUp { index });
+        }
+        let proofs = Proofs::after(&self.base, self.leaves);
         if let Some(Checkpoint { size, root, .. }) = checkpoint {
             let (size, index) = (*size, size.saturating_sub(1));
             if size > records {
@@ -180,6 +211,6 @@ impl HeaderWalk {
         let mut leaves = self.leaves.clone();
         leaves.pop();
         leaves.push(leaf_hash(&mended.encode()));
-        Proofs::of_log(leaves).root(checkpoint.size) == Some(checkpoint.root)
+        Proofs::after(&self.base, leaves).root(checkpoint.size) == Some(checkpoint.root)
     }
 }

@@ -129,7 +129,12 @@ impl Log {
             _ => return,
         };
         let Some(own) = &self.frontier else {
-            self.frontier = (tree.size() == index).then(|| tree.clone());
+            if tree.size() == index {
+                self.frontier = Some(tree.clone());
+                if let Some(headers) = &mut self.headers {
+                    headers.take_up(tree, header.previous_header);
+                }
+            }
             return;
         };
         let same_size = if own.size() == tree.size() {

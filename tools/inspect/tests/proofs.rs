@@ -17,7 +17,7 @@ use stele_format::digest::Digest;
 use stele_format::proof::{Receipt, ReceiptError};
 use stele_format::record::{Body, ForcedOpen, Marker, RecordHeader, encode_record};
 use stele_format::tree::Frontier;
-use stele_format::tree::proof::Proofs;
+use stele_format::tree::proof::{Proofs, verify_consistency, verify_inclusion};
 use stele_format::units::{Epoch, LogIndex, Opening, PoolId, Sequence};
 use stele_inspect::headers::{HeaderFault, HeaderWalk};
 use stele_inspect::prove::{Claim, Refusal, prove, receipt};
@@ -103,6 +103,45 @@ fn a_flip_of_any_bit_of_any_header_names_that_header() {
             };
             assert_eq!(named, place as u64, "bit {bit}");
         }
+    }
+}
+
+/// Records 3 to 5 of nine were given up, and record 6 repeats the tree: what lies behind is proven, and nothing before.
+#[test]
+fn behind_given_up_records_things_are_proven_from_the_next_tree_on() {
+    let headers = log(9);
+    let whole = Proofs::of_log(headers.iter().map(RecordHeader::leaf_hash).collect());
+    let root = |size| whole.root(size).unwrap();
+    let mut tree = Frontier::new();
+    let before = headers.iter().take(6);
+    before.for_each(|header| tree.push(header.leaf_hash()));
+    let walk = |wanted, checkpoint: Option<u64>| {
+        let mut walk = HeaderWalk::wanting(wanted);
+        headers.iter().take(3).for_each(|header| walk.take(header));
+        walk.give_up();
+        walk.take_up(&tree, headers[6].previous_header);
+        headers.iter().skip(6).for_each(|header| walk.take(header));
+        let checkpoint = checkpoint.map(|size| Checkpoint {
+            size,
+            root: root(size),
+            ..self::checkpoint(&headers)
+        });
+        walk.end(checkpoint.as_ref())
+    };
+    let proven = walk(Some(7), Some(9)).unwrap();
+    let leaf = headers[7].leaf_hash();
+    assert_eq!(proven.found, Some(headers[7]));
+    let path = proven.proofs.inclusion(7, 9).unwrap();
+    assert_eq!(verify_inclusion(&leaf, 7, 9, &path, &root(9)), Ok(()));
+    for older in 6..9 {
+        let path = proven.proofs.consistency(older, 9).unwrap();
+        let (older, newer) = ((older, &root(older)), (9, &root(9)));
+        assert_eq!(verify_consistency(older, newer, &path), Ok(()));
+    }
+    assert!(proven.proofs.consistency(5, 9).is_err());
+    for (wanted, checkpoint) in [(Some(1), None), (Some(1), Some(9)), (None, Some(5))] {
+        let refused = walk(wanted, checkpoint).unwrap_err();
+        assert_eq!(refused, HeaderFault::GivenUp { index: 3 });
     }
 }
 
