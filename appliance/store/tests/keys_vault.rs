@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use stele_device::sim::disk::SimDiskHandle;
 use stele_format::digest::Digest;
-use stele_format::frame::{FrameDraft, FrameHeader};
+use stele_format::frame::FrameHeader;
 use stele_format::record::{Body, RecordHeader, RecordReader, RecordType, encode_record};
 use stele_format::units::{BucketId, KeyIndex, ObjectId, PoolId, VersionId};
 use stele_store::keys::chunk::{AwsLc, BulkAead, ChunkKey, open_chunk, seal_chunk, stored_len};
@@ -17,7 +17,7 @@ use stele_store::keys::secret::Secret32;
 use stele_store::recovery::OpenError as NotOpened;
 use stele_store::request::Refusal;
 use support::steps::{CHUNK, turns};
-use support::{Rig, Running, content, name};
+use support::{Rig, Running, content, name, resealed};
 
 /// Before the first chunk of a message: salt and commitment.
 const HEAD: usize = 24 + 32;
@@ -62,22 +62,8 @@ fn payload(rig: &Rig, frame: &FrameHeader) -> Vec<u8> {
 
 /// Puts another payload in a frame's place on every disk, with header and digests as a writer makes them.
 fn replace(rig: &Rig, frame: &FrameHeader, payload: &[u8]) {
-    let draft = FrameDraft {
-        pool: frame.pool,
-        segment: frame.segment,
-        frame_index: frame.frame_index,
-        lane: frame.lane,
-        record_count: frame.record_count,
-        list: frame.list,
-        sequence: frame.sequence,
-        epoch: frame.epoch,
-        segment_offset: frame.segment_offset,
-        committed_through: frame.committed_through,
-        compliance_ms: frame.compliance_ms,
-        previous_header: frame.previous_header,
-    };
+    let header = resealed(frame, payload);
     let mut bytes = Vec::new();
-    let header = draft.seal(payload).unwrap();
     assert_eq!(header.total_bytes, frame.total_bytes, "it fits the place");
     header.write_frame(payload, &mut bytes);
     for (disk, at) in rig.copies_of(frame) {

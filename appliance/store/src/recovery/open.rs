@@ -246,8 +246,7 @@ fn open_once(
         let due = !waits.destroyed.is_empty() || space::is_due(&rows, &pool)?;
         if due {
             let epoch = begun.journal.epoch();
-            let since = (epoch, desk.approvals.doubted());
-            waits.idle = Some(space::find(&rows, &pool, since, keys.generation)?);
+            waits.idle = Some(space::find(&rows, &pool, epoch, keys.generation)?);
         }
     }
     let lane = Lane::new(DATA_LANE, read.lanes.next_sequence, read.lanes.last_segment);

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use stele_format::record::SegmentSpan;
-use stele_format::units::{Epoch, Generation, Opening, SegmentId};
+use stele_format::units::{Epoch, Generation, SegmentId};
 
 use super::OpenError;
 use super::cut::{AllRows, DAMAGED};
@@ -35,11 +35,11 @@ pub(super) fn is_due(rows: &AllRows<'_>, pool: &Pool) -> Result<bool, OpenError>
 }
 
 /// The closed data segments before `epoch` that no span has. The newest one stays, so that numbers of frames
-/// only grow; and so do those from before the opening `doubted`, whose versions may be of records that are lost.
+/// only grow; and so do those from before the log lost records, whose versions may be of those.
 pub(super) fn find(
     rows: &AllRows<'_>,
     pool: &Pool,
-    (epoch, doubted): (Epoch, Option<Opening>),
+    epoch: Epoch,
     through: Generation,
 ) -> Result<Idle, OpenError> {
     let mut needed = Spans::default();
@@ -58,7 +58,7 @@ pub(super) fn find(
     let newest = data().next_back().map(|(id, _)| *id);
     let idle = data()
         .filter(|(_, info)| info.is_written() && info.data_end.is_some() && info.epoch < epoch)
-        .filter(|(_, info)| doubted.is_none_or(|doubted| info.first_sequence.opening() >= doubted))
+        .filter(|(id, _)| pool.doubted.is_none_or(|doubted| **id >= doubted))
         .map(|(id, _)| *id)
         .filter(|id| Some(*id) != newest && !needed.have(*id));
     Ok(Idle {

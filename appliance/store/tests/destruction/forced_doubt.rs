@@ -1,6 +1,6 @@
 //! What a vault may still destroy after records in the middle of its log were given up: nothing that was stored before.
 
-use stele_format::frame::{FrameDraft, FrameHeader};
+use stele_format::frame::FrameHeader;
 use stele_format::record::{Body, LostSpan, RecordHeader, RecordReader, Trim, encode_record};
 use stele_format::statement::{Act, Cut, Verb};
 use stele_format::units::{Month, Opening, Sequence};
@@ -9,12 +9,12 @@ use stele_store::policy::approval::StatementRefusal;
 use stele_store::recovery::ForcedRefusal;
 use stele_store::request::Refusal;
 
-use crate::forced_holes::{Stored, reads, without};
+use crate::forced_holes::{Stored, reads, stop, without};
 use crate::forcing::{force, look, order};
 use crate::support::locks::lose_index;
 use crate::support::steps::turns;
-use crate::support::{Rig, name};
-use crate::world::{DAY_MS, founded, list, put, request, ripe, say, view, work_off};
+use crate::support::{Rig, name, resealed};
+use crate::world::{DAY_MS, founded, list, put, request, ripe, say, work_off};
 
 #[test]
 fn nothing_that_was_stored_before_is_destroyed() {
@@ -38,8 +38,7 @@ fn nothing_that_was_stored_before_is_destroyed() {
             asked.unwrap();
         }
     }
-    rig.clock_ms = view(&mut vault).now.get();
-    vault.stop();
+    stop(&mut rig, vault);
     // As the log says it, not only the engine that was there.
     rig.options.new_index = true;
     let mut vault = rig.start();
@@ -78,8 +77,7 @@ fn content_of_lost_records_keeps_its_segments() {
     put(&mut vault, &name("b", "n0"), 0, 2_000, 1);
     turns(&mut vault);
     vault.pass(1_000);
-    rig.clock_ms = view(&mut vault).now.get();
-    vault.stop();
+    stop(&mut rig, vault);
     let all = rig.frames_of(true);
     let frame = all.iter().find(|frame| {
         let records = rig.records_in(frame);
@@ -106,12 +104,10 @@ fn content_of_lost_records_keeps_its_segments() {
     let destroyed = ripe(&mut vault, erase);
     say(&mut vault, Verb::Execute, destroyed, "oona").unwrap();
     assert_eq!(work_off(&mut vault, destroyed), Ok((3, 0)));
-    rig.clock_ms = view(&mut vault).now.get();
-    vault.stop();
+    stop(&mut rig, vault);
     let mut vault = rig.start();
     reads(&mut vault, 0).unwrap();
-    rig.clock_ms = view(&mut vault).now.get();
-    vault.stop();
+    stop(&mut rig, vault);
     let of_lost = segments_before(&rig);
     assert!(!of_lost.is_empty());
     let given_up: Vec<u64> = rig
@@ -146,9 +142,8 @@ fn a_loss_that_only_some_copies_state_is_not_believed() {
             mut rig, frames, ..
         } = without(2);
         let order = order(&mut rig);
-        let mut vault = force(&mut rig, &order).unwrap();
-        rig.clock_ms = view(&mut vault).now.get();
-        vault.stop();
+        let vault = force(&mut rig, &order).unwrap();
+        stop(&mut rig, vault);
         let claimed = span_of(&rig, &frames[3], &frames[4]);
         let begins = Sequence::first_of(Opening::new(1));
         let mut all = rig.frames_of(true).into_iter();
@@ -211,22 +206,8 @@ fn forged(rig: &Rig, frame: &FrameHeader, claimed: LostSpan) -> Vec<u8> {
         let header = encode_record(header, &body, &attachments, &mut payload).unwrap();
         previous = Some(header.chain_digest());
     }
-    let draft = FrameDraft {
-        pool: frame.pool,
-        segment: frame.segment,
-        frame_index: frame.frame_index,
-        lane: frame.lane,
-        record_count: frame.record_count,
-        list: frame.list,
-        sequence: frame.sequence,
-        epoch: frame.epoch,
-        segment_offset: frame.segment_offset,
-        committed_through: frame.committed_through,
-        compliance_ms: frame.compliance_ms,
-        previous_header: frame.previous_header,
-    };
+    let header = resealed(frame, &payload);
     let mut bytes = Vec::new();
-    let header = draft.seal(&payload).unwrap();
     assert_eq!(header.total_bytes, frame.total_bytes);
     header.write_frame(&payload, &mut bytes);
     bytes

@@ -45,8 +45,7 @@ pub fn stored() -> Stored {
     vault.ask(tags).unwrap();
     // Long enough for the record that repeats the tree.
     vault.pass(1_000);
-    rig.clock_ms = view(&mut vault).now.get();
-    vault.stop();
+    stop(&mut rig, vault);
     let frames = rig.frames_of(true);
     let log = rig.log();
     let of = |version: &VersionId| {
@@ -63,6 +62,12 @@ pub fn stored() -> Stored {
         frames,
         versions,
     }
+}
+
+/// A clean stop; the next start is not before it.
+pub fn stop(rig: &mut Rig, mut vault: Running) {
+    rig.clock_ms = view(&mut vault).now.get();
+    vault.stop();
 }
 
 /// The frame of an object is lost, and so is the index, which knew of it.
@@ -152,8 +157,7 @@ fn the_log_goes_on_behind_a_hole_that_two_people_give_up() {
     assert_eq!(opened.opening, Opening::new(1));
     let again = put(&mut vault, &name("b", "n2"), 12, 300, 1);
     assert!(again.ordinal() > opened.record);
-    rig.clock_ms = view(&mut vault).now.get();
-    vault.stop();
+    stop(&mut rig, vault);
     // Tree and chain go on: the next start believes what this one left.
     let mut vault = rig.start();
     let read = vault.get(&name("b", "n2"), None, None);
@@ -169,14 +173,12 @@ fn what_was_given_up_stays_out_whatever_disks_show_later() {
     let order = order(&mut rig);
     let mut vault = force(&mut rig, &order).unwrap();
     all_but_the_third(&mut vault);
-    rig.clock_ms = view(&mut vault).now.get();
-    vault.stop();
+    stop(&mut rig, vault);
     for new_index in [false, true] {
         rig.options.new_index = new_index;
         let mut vault = rig.start();
         all_but_the_third(&mut vault);
-        rig.clock_ms = view(&mut vault).now.get();
-        vault.stop();
+        stop(&mut rig, vault);
     }
     // The bytes are back, and the index is made of the whole journal.
     rig.rot_everywhere(&frames[2], 600);
@@ -212,8 +214,7 @@ fn several_holes_are_given_up_at_once() {
     for number in [1, 2, 4] {
         assert_eq!(reads(&mut vault, number), gone, "{number}");
     }
-    rig.clock_ms = view(&mut vault).now.get();
-    vault.stop();
+    stop(&mut rig, vault);
     // More is lost later, and given up like it.
     rig.rot_everywhere(&frames[5], 600);
     lose_index(&rig);
@@ -289,8 +290,7 @@ fn a_hole_over_the_end_of_a_segment_is_given_up() {
     let mut vault = rig.start();
     put(&mut vault, &name("b", "n6"), 6, 2_000, 1);
     vault.pass(1_000);
-    rig.clock_ms = view(&mut vault).now.get();
-    vault.stop();
+    stop(&mut rig, vault);
     let log = rig.log();
     let all = rig.frames_of(true);
     let first = all.iter().find(|frame| frame.segment > frames[5].segment);
@@ -320,15 +320,13 @@ fn a_hole_over_the_end_of_a_segment_is_given_up() {
         }
         let gone = Err(Refusal::NoSuchKey { marker: None });
         assert_eq!(reads(&mut vault, 5), gone);
-        rig.clock_ms = view(&mut vault).now.get();
-        vault.stop();
+        stop(&mut rig, vault);
         rig.options.new_index = anew;
         vault = rig.start();
         assert_eq!(vault.engine.status().read_only, None);
     }
     // More goes at the end of the segment: reading goes on in the next, which begins with what was given up.
-    rig.clock_ms = view(&mut vault).now.get();
-    vault.stop();
+    stop(&mut rig, vault);
     rig.options.new_index = false;
     let last: Vec<&FrameHeader> = all
         .iter()
@@ -361,9 +359,8 @@ fn what_is_lost_around_a_hole_is_given_up_with_it() {
         ..
     } = without(2);
     let first = order(&mut rig);
-    let mut vault = force(&mut rig, &first).unwrap();
-    rig.clock_ms = view(&mut vault).now.get();
-    vault.stop();
+    let vault = force(&mut rig, &first).unwrap();
+    stop(&mut rig, vault);
     let all = rig.frames_of(true);
     let (from, to) = (frames[1].sequence, frames[3].sequence);
     let around = all
@@ -390,8 +387,7 @@ fn what_is_lost_around_a_hole_is_given_up_with_it() {
         }
     };
     all_but_three(&mut vault);
-    rig.clock_ms = view(&mut vault).now.get();
-    vault.stop();
+    stop(&mut rig, vault);
     rig.options.new_index = true;
     // Some of the bytes come back, then all of them.
     for number in 0..=around.len() {
@@ -401,8 +397,7 @@ fn what_is_lost_around_a_hole_is_given_up_with_it() {
         }
         let mut vault = rig.start();
         all_but_three(&mut vault);
-        rig.clock_ms = view(&mut vault).now.get();
-        vault.stop();
+        stop(&mut rig, vault);
     }
 }
 
@@ -416,8 +411,7 @@ fn a_hole_is_stepped_over_also_where_reading_pauses() {
     let order = order(&mut rig);
     let mut vault = force(&mut rig, &order).unwrap();
     all_but_the_third(&mut vault);
-    rig.clock_ms = view(&mut vault).now.get();
-    vault.stop();
+    stop(&mut rig, vault);
     rig.rot_everywhere(&frames[2], 600);
     rig.options.new_index = true;
     all_but_the_third(&mut rig.start());
@@ -437,9 +431,8 @@ fn an_index_from_before_the_opening_is_not_begun_from() {
     rig.rot_everywhere(&frames[2], 600);
     lose_index(&rig);
     let order = order(&mut rig);
-    let mut vault = force(&mut rig, &order).unwrap();
-    rig.clock_ms = view(&mut vault).now.get();
-    vault.stop();
+    let vault = force(&mut rig, &order).unwrap();
+    stop(&mut rig, vault);
     for (handle, area) in rig.handles.iter().flatten().zip(&areas) {
         handle.tamper((1 << 20) + (256 << 10), area);
     }
@@ -462,8 +455,7 @@ fn so_many_holes_are_given_up_at_once_and_no_more() {
         turns(&mut vault);
     }
     vault.pass(1_000);
-    rig.clock_ms = view(&mut vault).now.get();
-    vault.stop();
+    stop(&mut rig, vault);
     let all = rig.frames_of(true);
     let holds = |frame: &&FrameHeader| {
         let records = rig.records_in(frame);
@@ -527,8 +519,7 @@ fn an_opening_with_holes_that_is_cut_leaves_the_vault_as_it_was() {
         drop(vault);
         let mut vault = force(&mut rig, &order).unwrap();
         all_but_the_third(&mut vault);
-        rig.clock_ms = view(&mut vault).now.get();
-        vault.stop();
+        stop(&mut rig, vault);
         rig.rot_everywhere(&frames[2], 600);
         rig.options.new_index = true;
         all_but_the_third(&mut rig.start());

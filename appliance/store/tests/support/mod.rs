@@ -14,7 +14,7 @@ use stele_device::sim::entropy::SimEntropy;
 use stele_device::sim::fault::Loss;
 use stele_device::sim::keyprovider::{SimCounter, SimKeys};
 use stele_device::sim::power::Power;
-use stele_format::frame::FrameHeader;
+use stele_format::frame::{FrameDraft, FrameHeader};
 use stele_format::record::{Body, RecordHeader, RecordReader};
 use stele_format::segment::SEAL_MAGIC;
 use stele_format::units::{ByteCount, KeyIndex, UnixMillis};
@@ -658,6 +658,25 @@ pub fn piece(chunk: &[u8]) -> Piece {
         start: 256,
         len: chunk.len(),
     }
+}
+
+/// The header of a frame in another one's place, with another payload: digests are as a writer makes them.
+pub fn resealed(frame: &FrameHeader, payload: &[u8]) -> FrameHeader {
+    let draft = FrameDraft {
+        pool: frame.pool,
+        segment: frame.segment,
+        frame_index: frame.frame_index,
+        lane: frame.lane,
+        record_count: frame.record_count,
+        list: frame.list,
+        sequence: frame.sequence,
+        epoch: frame.epoch,
+        segment_offset: frame.segment_offset,
+        committed_through: frame.committed_through,
+        compliance_ms: frame.compliance_ms,
+        previous_header: frame.previous_header,
+    };
+    draft.seal(payload).expect("a payload that fits")
 }
 
 pub fn name(bucket: &str, key: &str) -> ObjectName {
