@@ -4,6 +4,7 @@
 //! medians: neighbours on the machine then disturb all lines alike. Rates are wall time; server
 //! CPU per operation stands beside them because it depends less on the neighbours.
 
+mod bare;
 pub mod figures;
 mod objects;
 pub mod peers;

@@ -16,7 +16,10 @@ use std::time::{Duration, Instant};
 /// The bucket of the benchmark.
 pub const BUCKET: &str = "bench-bucket";
 const LARGE_BYTES: usize = 64 << 20;
-const SMALL_BYTES: usize = 4096;
+/// Bytes of a small object.
+pub const SMALL_BYTES: usize = 4096;
+/// Small objects that each stream puts or gets.
+pub const SMALL_OPERATIONS: u64 = 200;
 
 /// A body and its digest.
 struct Payload {
@@ -56,7 +59,7 @@ impl<'a> Objects<'a> {
         };
         let (large, small) = (
             payload("large", LARGE_BYTES, 3),
-            payload("small", SMALL_BYTES, 200),
+            payload("small", SMALL_BYTES, SMALL_OPERATIONS),
         );
         let mut client = server.client();
         client.create_bucket(BUCKET, true)?.expect(200)?;
@@ -106,21 +109,9 @@ impl<'a> Objects<'a> {
         }
         let cpu_before = cpu_time(self.server.id())?;
         let started = Instant::now();
-        let results = std::thread::scope(|threads| {
-            let start = |client| threads.spawn(move || self.stream(verb, payload, client));
-            let handles: Vec<_> = clients.into_iter().map(start).collect();
-            let panicked = |_| Err(Failure::new("a stream panicked"));
-            handles
-                .into_iter()
-                .map(|h| h.join().unwrap_or_else(panicked))
-                .collect::<Vec<_>>()
-        });
+        let mut times = at_once(clients, |client| self.stream(verb, payload, client))?;
         let elapsed = started.elapsed();
         let cpu = cpu_time(self.server.id())?.saturating_sub(cpu_before);
-        let mut times = Vec::new();
-        for result in results {
-            times.extend(result?);
-        }
         let operations = streams * payload.operations;
         let mib = if payload.body.len() == LARGE_BYTES {
             64.0
@@ -154,6 +145,28 @@ impl<'a> Objects<'a> {
         }
         Ok(times)
     }
+}
+
+/// Runs a stream for each client, all at the same time; what each of their operations took.
+pub fn at_once(
+    clients: Vec<Client>,
+    stream: impl Fn(Client) -> Outcome<Vec<Duration>> + Sync,
+) -> Outcome<Vec<Duration>> {
+    let stream = &stream;
+    let results: Vec<_> = std::thread::scope(|threads| {
+        let start = |client| threads.spawn(move || stream(client));
+        let handles: Vec<_> = clients.into_iter().map(start).collect();
+        let panicked = |_| Err(Failure::new("a stream panicked"));
+        handles
+            .into_iter()
+            .map(|handle| handle.join().unwrap_or_else(panicked))
+            .collect()
+    });
+    let mut times = Vec::new();
+    for result in results {
+        times.extend(result?);
+    }
+    Ok(times)
 }
 
 /// A count as a factor.

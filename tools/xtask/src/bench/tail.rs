@@ -1,7 +1,9 @@
 //! `cargo xtask bench tail`: the slowest of small PUTs by many clients at once, beside a flush of the disks they wait
 //! for. The disks are files behind a cache whose flushes take as long as is asked for, so that one machine shows
-//! drives of several kinds.
+//! drives of several kinds. And beside a door with nothing behind it, which is what the machine, the client and TLS take of
+//! any server's time.
 
+use super::bare;
 use super::objects::Objects;
 use super::table::{median, rounded};
 use crate::command::Run;
@@ -31,6 +33,8 @@ struct Figures {
     flush: Vec<f64>,
     middle: Vec<f64>,
     slowest: Vec<f64>,
+    /// The slowest of a door with nothing behind it.
+    bare: Vec<f64>,
 }
 
 /// Measures and prints.
@@ -60,14 +64,18 @@ pub fn run(workspace: &Workspace, wishes: &Wishes) -> Outcome {
             let (middle, slowest) = puts.latency_ms.unwrap_or_default();
             figures.middle.push(middle);
             figures.slowest.push(slowest);
+            let (_, slowest) = bare::small_puts(scratch.path(), STREAMS)?;
+            figures.bare.push(slowest);
         }
         drop(objects);
         server.stop()?;
         std::fs::remove_dir_all(&vault)?;
         rows.push(row(&figures));
     }
-    println!("\n| a flush, ms | PUT of 4 KiB, p50, ms | p99, ms | p99 / flush |");
-    println!("|---|---|---|---|");
+    println!(
+        "\n| a flush, ms | PUT of 4 KiB, p50, ms | p99, ms | p99 / flush | nothing stored, p99, ms |"
+    );
+    println!("|---|---|---|---|---|");
     rows.iter().for_each(|row| println!("{row}"));
     Ok(())
 }
@@ -82,13 +90,14 @@ fn row(figures: &Figures) -> String {
     let low = ratios.iter().copied().fold(f64::INFINITY, f64::min);
     let high = ratios.iter().copied().fold(0.0, f64::max);
     format!(
-        "| {} | {} | {} | {} [{}-{}] |",
+        "| {} | {} | {} | {} [{}-{}] | {} |",
         rounded(median(&figures.flush)),
         rounded(median(&figures.middle)),
         rounded(median(&figures.slowest)),
         rounded(median(&ratios)),
         rounded(low),
-        rounded(high)
+        rounded(high),
+        rounded(median(&figures.bare))
     )
 }
 
