@@ -329,13 +329,18 @@ impl EngineThread {
     fn must_start_again(&self) -> bool {
         // Whoever asked for the last tombstone hears of it before the engine goes.
         let keys_cut = self.engine.is_cut_wanted() && !self.locals_wait();
-        self.engine.is_index_lost() || keys_cut || self.is_move_due()
+        self.engine.is_index_lost() || keys_cut || self.is_move_due() || self.is_reading_due()
     }
 
     /// A start moves the journal, which is worth trying now and then: disks that fail again and again end each.
     fn is_move_due(&self) -> bool {
         let rested = |at: Instant| at.elapsed() >= Duration::from_millis(MOVE_PAUSE_MS);
         self.engine.is_move_wanted() && self.index.is_idle() && self.moved.is_none_or(rested)
+    }
+
+    /// A start reads what came back, once no local question waits for its answer.
+    fn is_reading_due(&self) -> bool {
+        self.engine.is_reading_wanted() && self.index.is_idle() && !self.locals_wait()
     }
 
     fn locals_wait(&self) -> bool {
@@ -348,6 +353,8 @@ impl EngineThread {
             StartedFor::IndexLost
         } else if self.engine.is_cut_wanted() {
             StartedFor::KeysCut
+        } else if self.is_reading_due() {
+            StartedFor::DisksCameBack
         } else {
             StartedFor::JournalStranded
         }

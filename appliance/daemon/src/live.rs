@@ -276,6 +276,7 @@ fn reasons(engine: &EngineStatus) -> Vec<String> {
             StartedFor::JournalStranded => {
                 "the journal is being begun anew on the disks that are left"
             }
+            StartedFor::DisksCameBack => "what is on disks that came back is being read",
         };
         let done = match frames {
             0 => String::new(),

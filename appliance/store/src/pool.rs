@@ -8,6 +8,7 @@ mod names;
 pub mod slow;
 pub mod space;
 mod units;
+pub mod unread;
 
 use std::collections::BTreeMap;
 
@@ -185,6 +186,8 @@ pub struct Pool {
     /// there is while that is being opened. Some of those records may say where copies lie, so units count as in use that
     /// were before it, whatever is known of them.
     pub doubted: Option<SegmentId>,
+    /// Segments whose content the index lacks since they were away.
+    pub unread: unread::Unread,
     /// The next segment id never used.
     pub next_segment: SegmentId,
     /// The monotonic clock of the present step.

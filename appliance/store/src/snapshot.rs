@@ -64,6 +64,7 @@ impl SnapshotState {
                 .open_segments()
                 .into_iter()
                 .chain(journal.unstated())
+                .chain(pool.unread.segments())
                 .collect(),
             segments: pool
                 .segments

@@ -100,6 +100,8 @@ pub enum StartedFor {
     KeysCut,
     /// The journal lies on too few of the disks that are left.
     JournalStranded,
+    /// Disks take part again whose content the last start could not read.
+    DisksCameBack,
 }
 
 /// Everything at a glance.

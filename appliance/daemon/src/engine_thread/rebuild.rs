@@ -47,6 +47,9 @@ impl EngineThread {
                     "too few of the disks that are left have the journal; it is begun anew on all of them"
                 );
             }
+            StartedFor::DisksCameBack => {
+                tracing::info!("what is on disks that came back is being read");
+            }
         }
         self.started_for = why;
         let started = Instant::now();
@@ -87,6 +90,9 @@ impl EngineThread {
                     }
                     StartedFor::JournalStranded => {
                         tracing::info!(?took, "the journal was begun anew")
+                    }
+                    StartedFor::DisksCameBack => {
+                        tracing::info!(?took, "what is on disks that came back is known again")
                     }
                 }
                 Rebuilt::Serving
@@ -186,7 +192,10 @@ impl EngineThread {
         let guard = self.watch.guard("engine");
         // What people signed for the first start is used up.
         let how = How {
-            new_index: self.started_for != StartedFor::JournalStranded,
+            new_index: matches!(
+                self.started_for,
+                StartedFor::IndexLost | StartedFor::KeysCut
+            ),
             force: None,
         };
         let run = move || {

@@ -25,6 +25,14 @@ impl Engine {
         self.stranded && !needed.any(|slot| self.io.is_behind(slot))
     }
 
+    /// Whether the engine is to be opened again since a disk takes part by now whose content the last start could not
+    /// read.
+    #[must_use]
+    pub fn is_reading_wanted(&self) -> bool {
+        let settled = self.fill.is_none() && !self.relabelling && self.read_only.is_none();
+        settled && self.pool.has_unread_here()
+    }
+
     /// Whether the records of a request were handed over to be written: then nobody knows yet whether it was done.
     #[must_use]
     pub fn is_being_written(&self, id: RequestId) -> bool {

@@ -398,6 +398,7 @@ mod tests {
                 .collect::<BTreeMap<_, _>>(),
             freed: crate::pool::space::Freed::default(),
             doubted: None,
+            unread: crate::pool::unread::Unread::default(),
             next_segment: SegmentId::new(9),
             now_ms: 0,
         }

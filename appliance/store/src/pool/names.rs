@@ -100,6 +100,7 @@ mod tests {
             segments: BTreeMap::new(),
             freed: Freed::default(),
             doubted: None,
+            unread: crate::pool::unread::Unread::default(),
             next_segment: SegmentId::new(1),
             now_ms: 0,
         }

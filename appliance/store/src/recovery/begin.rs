@@ -422,6 +422,7 @@ mod tests {
             segments: [].into(),
             freed: Freed::default(),
             doubted: None,
+            unread: crate::pool::unread::Unread::default(),
             next_segment: SegmentId::new(6),
             now_ms: 0,
         }

@@ -201,6 +201,7 @@ fn plan(
         segments: std::collections::BTreeMap::new(),
         freed: Freed::default(),
         doubted: None,
+        unread: crate::pool::unread::Unread::default(),
         next_segment: SegmentId::new(1),
         now_ms: 0,
     })

@@ -242,7 +242,7 @@ fn close_journal(
         .map(|(id, info)| (*id, info.clone()))
         .collect();
     for (id, info) in open {
-        if is_in_doubt(opening.pool, id, &info) {
+        if is_in_doubt(opening.pool, id) {
             continue;
         }
         let left = replayed.ends.get(&id).filter(|_| id != last);

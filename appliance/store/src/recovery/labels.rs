@@ -325,6 +325,7 @@ fn pool_of(
         segments: BTreeMap::new(),
         freed: Freed::default(),
         doubted: None,
+        unread: crate::pool::unread::Unread::default(),
         next_segment: newest.next_segment,
         now_ms: 0,
     }

@@ -115,13 +115,12 @@ fn sealed(
 }
 
 /// Whether nothing can be said of a segment of which no copy is here, since a record may be lost of where they are.
-pub(super) fn is_in_doubt(pool: &Pool, segment: SegmentId, info: &SegmentInfo) -> bool {
-    let here = |place| pool.locate_active(place).is_some();
+pub(super) fn is_in_doubt(pool: &Pool, segment: SegmentId) -> bool {
     let before = pool.doubted.is_some_and(|doubted| segment < doubted);
-    before && !info.places.iter().any(here)
+    before && pool.is_away(segment)
 }
 
-/// Whether no copy of a segment holds anything at all.
+/// Whether no copy of a segment that is here holds anything at all.
 pub(super) fn is_blank(
     pool: &Pool,
     disks: &mut Disks,

@@ -128,6 +128,7 @@ mod tests {
             segments: [(SEGMENT, info)].into(),
             freed: Freed::default(),
             doubted: None,
+            unread: crate::pool::unread::Unread::default(),
             next_segment: SegmentId::new(6),
             now_ms: 0,
         }

@@ -196,6 +196,7 @@ mod tests {
                 .collect(),
             freed: Freed::default(),
             doubted: None,
+            unread: crate::pool::unread::Unread::default(),
             next_segment: SegmentId::new(9),
             now_ms: 0,
         }

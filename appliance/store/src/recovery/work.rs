@@ -12,7 +12,7 @@ use stele_format::units::{
 };
 
 use super::copies::SegmentCopies;
-use super::lanes::{LaneSegment, index_segment, is_blank, is_in_doubt, units_kept};
+use super::lanes::{LaneSegment, index_segment, is_blank, units_kept};
 use super::lost::GivenUp;
 use super::progress::Progress;
 use super::replay::{From, Replay, Rows};
@@ -378,6 +378,10 @@ impl Work<'_> {
         let mut copies: Vec<SegmentCopies> = copies.collect();
         SegmentCopies::read_tails(copies.iter_mut(), self.disks);
         for ((id, info), mut copies) in batch.iter().zip(copies) {
+            if self.pool.is_away(*id) {
+                self.leave_unread(*id, info, lanes);
+                continue;
+            }
             let found = index_segment(
                 self.pool,
                 self.disks,
@@ -389,6 +393,17 @@ impl Work<'_> {
             let next = Sequence::new(found.last_sequence.get() + 1);
             lanes.next_sequence = lanes.next_sequence.max(next);
             self.close_segment(*id, info, &found, lanes);
+        }
+    }
+
+    /// Nobody can tell what a segment holds of which no copy is here. One that is open stays so, and its units in use;
+    /// its frames may have as many numbers as it has blocks.
+    fn leave_unread(&mut self, id: SegmentId, info: &SegmentInfo, lanes: &mut Lanes) {
+        self.pool.unread.note(id);
+        if info.data_end.is_none() {
+            let blocks = u64::from(info.units) * u64::from(self.pool.unit_bytes / BLOCK_BYTES);
+            let next = Sequence::new(info.first_sequence.get() + blocks);
+            lanes.next_sequence = lanes.next_sequence.max(next);
         }
     }
 
@@ -406,13 +421,13 @@ impl Work<'_> {
         if info.data_end.is_some_and(|end| end > 0) {
             return;
         }
-        if is_in_doubt(self.pool, id, info) {
-            return;
-        }
         let unused = info.epoch == Epoch::ZERO && self.pool.is_overlaid(id);
         if found.data_end == 0 && (unused || is_blank(self.pool, self.disks, id, info)) {
-            // Allocated and never written.
-            self.pool.segments.remove(&id);
+            // Allocated and never written, unless a copy that is away shows something: it may be here only because a
+            // blank disk took the place of another.
+            if unused || self.pool.is_all_here(id) {
+                self.pool.segments.remove(&id);
+            }
             return;
         }
         let data_end = found.data_end.max(u64::from(BLOCK_BYTES));

@@ -5,6 +5,7 @@
 mod support;
 
 mod absence;
+mod away;
 mod forgotten;
 mod given_up;
 mod index;

@@ -1,0 +1,161 @@
+//! Content of which no copy is here: it is not forgotten, and comes back with its disks.
+
+use stele_device::sim::disk::SimDiskHandle;
+use stele_store::request::Refusal;
+
+use crate::support::{DISK_BYTES, Rig, Running, content, name};
+
+/// The disks that hold the content of a vault's data segments.
+fn holders(rig: &Rig) -> Vec<usize> {
+    let mut all: Vec<usize> = rig
+        .frames_of(false)
+        .iter()
+        .flat_map(|frame| rig.disks_of(frame))
+        .collect();
+    all.sort_unstable();
+    all.dedup();
+    all
+}
+
+/// A vault whose object "b/a" lies in a data segment that was closed by a clean stop, or is open after a power cut; and
+/// the disks that hold it.
+fn with_object(disks: usize, clean: bool) -> (Rig, Vec<usize>) {
+    let mut rig = Rig::create(disks);
+    let mut vault = rig.start();
+    vault.bucket("b", false);
+    vault.put(&name("b", "a"), &content(1, 600_000));
+    end(&rig, vault, clean);
+    let away = holders(&rig);
+    assert_eq!(away.len(), 2);
+    (rig, away)
+}
+
+fn end(rig: &Rig, vault: Running, clean: bool) {
+    match clean {
+        true => vault.stop(),
+        false => {
+            drop(vault);
+            rig.crash();
+        }
+    }
+}
+
+fn get(vault: &mut Running, key: &str) -> Result<Vec<u8>, Refusal> {
+    vault.get(&name("b", key), None, None)
+}
+
+fn put_more(vault: &mut Running, seeds: std::ops::Range<usize>) {
+    for seed in seeds {
+        vault.put(&name("b", &format!("x{seed}")), &content(seed, 600_000));
+    }
+}
+
+/// Gives a running vault a disk that was away, and waits until it takes part.
+fn bring_back(vault: &mut Running, disk: usize, handle: &SimDiskHandle) {
+    let number = u16::try_from(disk).unwrap() + 1;
+    vault.attach(Some(number), handle).unwrap();
+    vault.until("it takes part", |engine| {
+        engine.status().heal.fill.is_none()
+    });
+}
+
+/// Starts without both disks, is written, and gets them back as `back` does; then the content is there.
+fn check(
+    disks: usize,
+    new_index: bool,
+    clean: bool,
+    back: impl Fn(&mut Rig, Running, &[usize], &[SimDiskHandle]) -> Running,
+) {
+    let (mut rig, away) = with_object(disks, clean);
+    let what = format!("{disks} disks, new index {new_index}, clean {clean}");
+    let all: Vec<SimDiskHandle> = rig.handles.iter().flatten().cloned().collect();
+    for disk in &away {
+        rig.handles[*disk] = None;
+    }
+    rig.options.new_index = new_index;
+    let mut vault = rig.start();
+    rig.options.new_index = false;
+    assert!(
+        matches!(get(&mut vault, "a"), Err(Refusal::Damaged { .. })),
+        "{what}"
+    );
+    put_more(&mut vault, 2..12);
+    let mut vault = back(&mut rig, vault, &away, &all);
+    assert!(get(&mut vault, "a") == Ok(content(1, 600_000)), "{what}");
+    put_more(&mut vault, 20..32);
+    assert!(get(&mut vault, "a") == Ok(content(1, 600_000)), "{what}");
+    vault.stop();
+    let mut vault = rig.start();
+    assert!(get(&mut vault, "a") == Ok(content(1, 600_000)), "{what}");
+    for seed in (2..12).chain(20..32) {
+        assert!(
+            get(&mut vault, &format!("x{seed}")) == Ok(content(seed, 600_000)),
+            "{what}: {seed}"
+        );
+    }
+}
+
+fn again(rig: &mut Rig, vault: Running, all: &[SimDiskHandle], stops: bool) -> Running {
+    end(rig, vault, stops);
+    rig.handles = all.iter().cloned().map(Some).collect();
+    rig.start()
+}
+
+#[test]
+fn content_of_which_both_copies_are_away_comes_back_with_its_disks() {
+    for disks in [6, 7] {
+        for (new_index, clean) in [(false, false), (true, false), (true, true)] {
+            for stops in [false, true] {
+                check(disks, new_index, clean, |rig, mut vault, away, all| {
+                    assert!(!vault.engine.is_reading_wanted());
+                    for disk in away {
+                        bring_back(&mut vault, *disk, &all[*disk]);
+                        assert!(vault.engine.is_reading_wanted(), "a start would read it");
+                    }
+                    again(rig, vault, all, stops)
+                });
+            }
+        }
+    }
+}
+
+/// Further starts without both disks, clean ones and power cuts, forget nothing.
+#[test]
+fn content_that_is_away_for_several_starts_is_not_forgotten() {
+    for (new_index, clean) in [(false, false), (true, true)] {
+        check(6, new_index, clean, |rig, mut vault, away, all| {
+            for stops in [true, false, true] {
+                end(rig, vault, stops);
+                vault = rig.start();
+                put_more(&mut vault, 2..12);
+            }
+            for disk in away {
+                bring_back(&mut vault, *disk, &all[*disk]);
+            }
+            again(rig, vault, all, false)
+        });
+    }
+}
+
+/// A blank disk takes the place of one of the two, which shows nothing of the segment then; the other comes back later.
+#[test]
+fn a_blank_disk_in_the_place_of_one_of_both_does_not_say_that_nothing_was_there() {
+    check(6, false, false, |rig, mut vault, away, all| {
+        let fresh = SimDiskHandle::new(DISK_BYTES, 99);
+        bring_back(&mut vault, away[0], &fresh);
+        rig.handles[away[0]] = Some(fresh);
+        for stops in [true, false] {
+            end(rig, vault, stops);
+            vault = rig.start();
+            put_more(&mut vault, 2..12);
+        }
+        bring_back(&mut vault, away[1], &all[away[1]]);
+        // What is written now takes units that are free.
+        for _ in 0..3 {
+            put_more(&mut vault, 2..12);
+        }
+        rig.handles[away[1]] = Some(all[away[1]].clone());
+        let all: Vec<SimDiskHandle> = rig.handles.iter().flatten().cloned().collect();
+        again(rig, vault, &all, false)
+    });
+}
