@@ -226,12 +226,13 @@ impl Engine {
         Ok((member.disk, slot))
     }
 
-    /// Segments of which a copy lies on a disk. One that was given up holds nothing.
+    /// Segments of which a copy lies on a disk, or may lie. One that was given up holds nothing.
     fn held_on(&self, disk: DiskId) -> impl Iterator<Item = (&SegmentId, &SegmentInfo)> {
         let in_use = self.segments_in_use();
         self.pool.segments.iter().filter(move |(id, info)| {
-            info.is_written()
-                && (info.data_end.is_some() || in_use.contains(id))
+            let holds = info.is_written() && (info.data_end.is_some() || in_use.contains(id));
+            // What nobody has read is not moved either: the drain waits for the start that does.
+            (holds || self.pool.unread.has(**id))
                 && info.places.iter().any(|place| place.disk == disk)
         })
     }
@@ -271,7 +272,8 @@ impl Engine {
         let disk = drain.disk;
         let unfinished = self.lane.open_segments();
         let closed = |(id, info): &(&SegmentId, &SegmentInfo)| {
-            info.data_end.is_some() && self.is_readable(**id, info, &unfinished)
+            let unread = self.pool.unread.has(**id);
+            info.data_end.is_some() && !unread && self.is_readable(**id, info, &unfinished)
         };
         let next = self.held_on(disk).find(closed).map(|(id, _)| *id);
         match next {

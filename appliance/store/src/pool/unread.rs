@@ -1,31 +1,41 @@
-//! Data segments that a start could not read since no copy of them was here.
+//! Data segments of which a start found nothing, since copies of them were away: all, or all but one that is blank, as
+//! where a blank disk took the place of another.
 //!
 //! The index lacks what they hold until a start has one: the engine asks for that start as soon as a disk of theirs
-//! takes part again.
+//! takes part again that was away.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
-use stele_format::units::SegmentId;
+use stele_format::units::{DiskId, SegmentId};
 
 use super::Pool;
 
-/// The segments.
+/// The segments, with the disks of theirs that were away.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Unread(BTreeSet<SegmentId>);
+pub struct Unread(BTreeMap<SegmentId, Vec<DiskId>>);
 
 impl Unread {
-    /// A start could not read this one.
-    pub(crate) fn note(&mut self, segment: SegmentId) {
-        self.0.insert(segment);
+    /// Whether this is one of them.
+    pub(crate) fn has(&self, segment: SegmentId) -> bool {
+        self.0.contains_key(&segment)
     }
 
     /// All of them, ascending.
     pub(crate) fn segments(&self) -> impl Iterator<Item = SegmentId> + '_ {
-        self.0.iter().copied()
+        self.0.keys().copied()
     }
 }
 
 impl Pool {
+    /// A start could not read this segment.
+    pub(crate) fn note_unread(&mut self, segment: SegmentId) {
+        let places = self.segments.get(&segment).map(|info| &info.places);
+        let disks = places.into_iter().flatten().map(|place| place.disk);
+        let away = disks.filter(|disk| self.active_slot(*disk).is_none());
+        let away = away.collect();
+        self.unread.0.insert(segment, away);
+    }
+
     /// Whether no copy of a segment is on a disk that takes part. Then nothing can be said of what it holds.
     pub(crate) fn is_away(&self, segment: SegmentId) -> bool {
         let info = self.segments.get(&segment);
@@ -44,9 +54,11 @@ impl Pool {
         })
     }
 
-    /// Whether a copy is here by now of a segment that the start could not read.
+    /// Whether a disk takes part by now that was away when a segment of it could not be read.
     pub(crate) fn has_unread_here(&self) -> bool {
-        let here = |segment| self.segments.contains_key(&segment) && !self.is_away(segment);
-        self.unread.segments().any(here)
+        let came = |disk: &DiskId| self.active_slot(*disk).is_some();
+        let known = |segment: &SegmentId| self.segments.contains_key(segment);
+        let mut unread = self.unread.0.iter();
+        unread.any(|(segment, away)| known(segment) && away.iter().any(came))
     }
 }

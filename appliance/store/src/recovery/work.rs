@@ -396,13 +396,18 @@ impl Work<'_> {
         }
     }
 
-    /// Nobody can tell what a segment holds of which no copy is here. One that is open stays so, and its units in use;
+    /// Nobody can tell what a segment holds that no copy here shows. One that is open stays so, and its units in use;
     /// its frames may have as many numbers as it has blocks.
     fn leave_unread(&mut self, id: SegmentId, info: &SegmentInfo, lanes: &mut Lanes) {
-        self.pool.unread.note(id);
+        self.pool.note_unread(id);
         if info.data_end.is_none() {
             let blocks = u64::from(info.units) * u64::from(self.pool.unit_bytes / BLOCK_BYTES);
-            let next = Sequence::new(info.first_sequence.get() + blocks);
+            // Of one that only its record tells of, the first number is not known.
+            let first = match info.first_sequence {
+                Sequence::ZERO => lanes.next_sequence,
+                known => known,
+            };
+            let next = Sequence::new(first.get() + blocks);
             lanes.next_sequence = lanes.next_sequence.max(next);
         }
     }
@@ -418,16 +423,21 @@ impl Work<'_> {
             self.pool.trim_known(id, units, Some(found.data_end));
             return;
         }
-        if info.data_end.is_some_and(|end| end > 0) {
+        let is_closed = info.data_end.is_some_and(|end| end > 0);
+        let unused = !is_closed && info.epoch == Epoch::ZERO && self.pool.is_overlaid(id);
+        // Nothing can be missing of one that is known to have ended behind its header.
+        let held_nothing = info.data_end == Some(u64::from(BLOCK_BYTES));
+        let nothing = found.data_end == 0 && !unused && !held_nothing;
+        if nothing && !self.pool.is_all_here(id) {
+            // A copy that is away may show something: one here may be on a blank disk that took the place of another.
+            return self.leave_unread(id, info, lanes);
+        }
+        if is_closed {
             return;
         }
-        let unused = info.epoch == Epoch::ZERO && self.pool.is_overlaid(id);
         if found.data_end == 0 && (unused || is_blank(self.pool, self.disks, id, info)) {
-            // Allocated and never written, unless a copy that is away shows something: it may be here only because a
-            // blank disk took the place of another.
-            if unused || self.pool.is_all_here(id) {
-                self.pool.segments.remove(&id);
-            }
+            // Allocated and never written.
+            self.pool.segments.remove(&id);
             return;
         }
         let data_end = found.data_end.max(u64::from(BLOCK_BYTES));

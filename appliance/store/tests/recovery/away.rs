@@ -1,8 +1,10 @@
 //! Content of which no copy is here: it is not forgotten, and comes back with its disks.
 
 use stele_device::sim::disk::SimDiskHandle;
+use stele_store::pool::MemberState;
 use stele_store::request::Refusal;
 
+use crate::support::steps::turns;
 use crate::support::{DISK_BYTES, Rig, Running, content, name};
 
 /// The disks that hold the content of a vault's data segments.
@@ -158,4 +160,51 @@ fn a_blank_disk_in_the_place_of_one_of_both_does_not_say_that_nothing_was_there(
         let all: Vec<SimDiskHandle> = rig.handles.iter().flatten().cloned().collect();
         again(rig, vault, &all, false)
     });
+}
+
+/// As before, where the segment was closed, and the index is made anew while the other disk is away. A drain lets go of
+/// no disk that has the only copy.
+#[test]
+fn a_closed_segment_outlasts_a_blank_disk_and_an_index_made_anew() {
+    for cut in [false, true] {
+        let (mut rig, away) = with_object(6, !cut);
+        if cut {
+            // The start after the power cut closes it.
+            rig.start().stop();
+        }
+        let first = rig.frames_of(false)[0];
+        let back: Vec<SimDiskHandle> = away
+            .iter()
+            .map(|disk| rig.handles[*disk].take().unwrap())
+            .collect();
+        let mut vault = rig.start();
+        let fresh = SimDiskHandle::new(DISK_BYTES, 99);
+        bring_back(&mut vault, away[0], &fresh);
+        rig.handles[away[0]] = Some(fresh);
+        vault.stop();
+        rig.options.new_index = true;
+        let mut vault = rig.start();
+        rig.options.new_index = false;
+        assert!(!vault.engine.is_reading_wanted(), "no disk came");
+        put_more(&mut vault, 2..12);
+        bring_back(&mut vault, away[1], &back[1]);
+        rig.handles[away[1]] = Some(back[1].clone());
+        assert!(vault.engine.is_reading_wanted(), "a start would read it");
+        let number = u16::try_from(away[1]).unwrap() + 1;
+        vault.drain(number).unwrap();
+        turns(&mut vault);
+        let state = vault.engine.status().disks[away[1]].state;
+        assert_eq!(state, MemberState::Active, "it has the only copy");
+        vault.stop();
+        let mut vault = rig.start();
+        assert!(get(&mut vault, "a") == Ok(content(1, 600_000)), "cut {cut}");
+        assert!(!vault.engine.is_reading_wanted());
+        // It is read again, and written on the disk that took the other one's place.
+        for _ in 0..24 {
+            vault.sleep(3_600_000);
+            turns(&mut vault);
+        }
+        assert_eq!(rig.disks_of(&first), away, "cut {cut}");
+        vault.stop();
+    }
 }
