@@ -89,9 +89,9 @@ pub fn alarm(alarm: &Alarm) -> String {
             frames,
             at,
         } => format!(
-            "disk {number} ({name}) did not have {frames} journal frames that the disks had confirmed, at the start at {}; \
-             another disk has them. It may confirm what its cache has not written: switch its write \
-             cache off, or replace it",
+            "disk {number} ({name}) did not have {frames} journal frames that the disks had confirmed, at this start or an \
+             earlier one; another disk has them ({}). It may confirm what its cache has not written, and is used only where \
+             others are too few: replace it",
             instant(at.get())
         ),
         Alarm::DiskAstray { number, name, at } => format!(

@@ -241,7 +241,7 @@ fn disk_line(disk: &DiskStatus) -> String {
     line.extend(suspect.map(|why| format!(", suspect: {why}")));
     if disk.forgotten_frames > 0 {
         line.push_str(&format!(
-            ", suspect: {} journal frames were not on it at the start that the disks had confirmed",
+            ", suspect: {} journal frames were not on it at a start that the disks had confirmed",
             disk.forgotten_frames
         ));
     }

@@ -16,8 +16,8 @@ use zerocopy::{FromZeros, IntoBytes};
 
 pub use self::body::{
     Abandoned, Alloc, Attachment, Attempt, Attempted, Body, ClockEvent, ClockEventKind, Commit,
-    CopyHealth, Destroyed, EntryKind, EpochReason, EpochStart, ForcedOpen, Genesis, KeyChange,
-    Loss, LostSpan, Marker, MemberChange, MoveStep, Part, Placed, Placement, Release,
+    CopyHealth, Destroyed, EntryKind, EpochReason, EpochStart, ForcedOpen, Forgetful, Genesis,
+    KeyChange, Loss, LostSpan, Marker, MemberChange, MoveStep, Part, Placed, Placement, Release,
     ReleaseReason, Relocate, Scope, Scrub, SealNote, SegmentSpan, Snapshot, StatementBody,
     StoredEntry, Tombstone, Trim, VersionRef, decode_chunk_list, encode_chunk_list, scope_digest,
 };

@@ -385,6 +385,7 @@ fn a_label_takes_32_members_and_cutoffs_and_no_more() {
             disk: disk(i),
             state: MemberState::Stale,
             voter: i % 2 == 0,
+            forgotten_frames: u32::from(i) << 24,
             last_generation: Generation::new(u64::from(i)),
         })
         .collect();

@@ -24,11 +24,13 @@ use stele_format::manifest::{
     ManifestKind, decode_entry_list, encode_entry_list,
 };
 use stele_format::record::{
-    Attachment, Body, EntryKind, LockMode, LogWalk, RecordError, RecordHeader, RecordReader,
-    RecordType, Trim, encode_record,
+    Attachment, Body, EntryKind, EpochReason, EpochStart, Forgetful, LockMode, LogWalk,
+    RecordError, RecordHeader, RecordReader, RecordType, Trim, encode_record,
 };
 use stele_format::segment::{Footer, SegmentDisks};
-use stele_format::units::{ByteCount, DiskId, Generation, LaneId, LogIndex, Sequence, UnixMillis};
+use stele_format::units::{
+    ByteCount, DiskId, Epoch, Generation, LaneId, LogIndex, Sequence, UnixMillis,
+};
 use support::{
     DISK, DISK_B, KEY_STATE_PLACE, SEGMENT, bodies, bucket, bucket_with_lifecycle, config,
     data_frame, data_seal, draft, journal_frame, journal_payload, manifest, object_header,
@@ -68,6 +70,32 @@ fn a_trim_names_the_disk_once_it_is_done() {
         Body::decode(RecordType::Trim, &clear).unwrap(),
         (done, vec![])
     );
+}
+
+#[test]
+fn an_epoch_names_disks_that_forgot_each_once_and_with_how_much() {
+    let of = |disk: u8, frames| Forgetful {
+        disk: DiskId::new([disk; 16]),
+        frames,
+    };
+    for (forgetful, fine) in [
+        (vec![of(1, 1)], true),
+        (vec![of(1, u32::MAX), of(2, 3)], true),
+        (vec![of(1, 0)], false),
+        (vec![of(2, 1), of(1, 1)], false),
+        (vec![of(1, 1), of(1, 1)], false),
+    ] {
+        let body = Body::Epoch(EpochStart {
+            previous: Epoch::new(2),
+            reason: EpochReason::Start,
+            abandoned: vec![],
+            forgetful,
+        });
+        let clear = body.encode(&[]);
+        let read = Body::decode(RecordType::Epoch, &clear);
+        assert_eq!(read.is_ok(), fine, "{body:?}");
+        assert!(read.is_err() || read == Ok((body, vec![])));
+    }
 }
 
 #[test]

@@ -151,6 +151,12 @@ impl Copies {
         through.get(quorum.saturating_sub(1)).copied()
     }
 
+    /// Whether a copy of the open segment lies on a disk.
+    #[must_use]
+    pub fn is_member(&self, slot: DiskSlot) -> bool {
+        self.copies.get(&slot).is_some_and(|copy| copy.member)
+    }
+
     /// Disks of the open segment.
     #[must_use]
     pub fn members(&self) -> usize {

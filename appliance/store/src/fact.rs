@@ -9,8 +9,8 @@ use stele_format::manifest::{
     ChecksumAlgorithm, ChecksumType, ChunkKey as MediaKey, ConfigBody, Manifest,
 };
 use stele_format::record::{
-    Abandoned, Alloc, Body, EpochReason, EpochStart, Genesis, LockMode, Marker, Part as PartBody,
-    Placed, Placement, RecordHeader, ReleaseReason, SealNote,
+    Abandoned, Alloc, Body, EpochReason, EpochStart, Forgetful, Genesis, LockMode, Marker,
+    Part as PartBody, Placed, Placement, RecordHeader, ReleaseReason, SealNote,
 };
 use stele_format::units::{
     DiskId, Epoch, LaneId, PoolId, SegmentId, UnitCount, UnixMillis, UploadId,
@@ -604,12 +604,27 @@ pub(crate) fn genesis_body(
     })
 }
 
-/// The record that opens an epoch.
-pub(crate) fn epoch_body(previous: Epoch, reason: EpochReason, abandoned: Vec<Abandoned>) -> Body {
+/// The record that opens the epoch of a start.
+pub(crate) fn epoch_body(
+    previous: Epoch,
+    abandoned: Vec<Abandoned>,
+    forgetful: Vec<Forgetful>,
+) -> Body {
     Body::Epoch(EpochStart {
         previous,
-        reason,
+        reason: EpochReason::Start,
         abandoned,
+        forgetful,
+    })
+}
+
+/// The record that opens an epoch because the keys of the one before are used up.
+pub(crate) fn epoch_body_of_writer(previous: Epoch) -> Body {
+    Body::Epoch(EpochStart {
+        previous,
+        reason: EpochReason::CounterFull,
+        abandoned: Vec::new(),
+        forgetful: Vec::new(),
     })
 }
 

@@ -25,7 +25,7 @@ use crate::copies::{Carried, Copies};
 use crate::draft::Draft;
 use crate::engine::DiskSlot;
 use crate::engine::io::Io;
-use crate::fact::epoch_body;
+use crate::fact::epoch_body_of_writer;
 use crate::heal::frames::Framed;
 use crate::keys::chunk::BulkAead;
 use crate::keys::counter::KeyCounter;
@@ -605,11 +605,7 @@ impl Journal {
         }
         let previous = self.counter.epoch();
         self.counter = KeyCounter::new(Epoch::new(previous.get() + 1));
-        let body = epoch_body(
-            previous,
-            stele_format::record::EpochReason::CounterFull,
-            Vec::new(),
-        );
+        let body = epoch_body_of_writer(previous);
         self.own
             .push_front(Draft::of_engine(RecordType::Epoch, body));
     }

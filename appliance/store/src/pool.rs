@@ -3,6 +3,7 @@
 //! Invariants: copies of a segment lie on distinct disks; a disk that is not active has no vote and is
 //! never written; the generation only grows; a unit is given out only while no segment holds it.
 
+mod choice;
 mod moves;
 mod names;
 pub mod slow;
@@ -76,8 +77,8 @@ pub struct Member {
     pub label_units: u32,
     /// Why it is not active, in words for an operator.
     pub reason: Option<&'static str>,
-    /// Acknowledged journal frames that it had confirmed, or one that is as suspect as it, and that it did not have when
-    /// the vault was opened.
+    /// Acknowledged journal frames that it had confirmed, or one that is as suspect as it, and that it did not have at
+    /// some start. The labels keep that for as long as it is a disk of the pool.
     pub forgotten_frames: u64,
     /// It was opened, and is not at its place any more.
     pub astray: bool,
@@ -531,71 +532,11 @@ impl Pool {
         })
     }
 
-    /// Picks places for a new segment: on the active disks with the most free units, at most
-    /// `copies` of them and at least the quorum. Nothing is taken yet.
-    #[must_use]
-    pub fn choose(&self, copies: usize) -> Option<Vec<Place>> {
-        self.choose_without(copies, &[])
-    }
-
-    /// As [`Pool::choose`], but not on these disks.
-    #[must_use]
-    pub fn choose_without(&self, copies: usize, without: &[DiskSlot]) -> Option<Vec<Place>> {
-        let left = |member: &&Member| {
-            !member.leaving && !member.slot.is_some_and(|slot| without.contains(&slot))
-        };
-        let mut candidates: Vec<&Member> = self.active().filter(left).collect();
-        candidates.sort_by_key(|m| {
-            let slow = m.slowness.is_slow(self.now_ms);
-            (slow, std::cmp::Reverse(m.units.free), m.ordinal)
-        });
-        let mut places: Vec<Place> = candidates
-            .into_iter()
-            .filter_map(|m| {
-                let first_unit = UnitIndex::new(m.units.find(self.segment_units)?);
-                Some(Place {
-                    disk: m.disk,
-                    first_unit,
-                })
-            })
-            .take(copies)
-            .collect();
-        if places.len() < self.needed().min(copies) {
-            return None;
-        }
-        if self.is_alone() && copies > 1 {
-            places.extend(self.place_owed());
-        }
-        Some(places)
-    }
-
     /// Whether one disk is left of several, after a forced opening.
     #[must_use]
     pub fn is_alone(&self) -> bool {
         let stays = |member: &&Member| member.state != MemberState::Drained;
         self.voters().count() == 1 && self.members.iter().filter(stays).count() > 1
-    }
-
-    /// Where the second copy belongs that a disk which is left alone cannot give a segment: on a lost disk, so that
-    /// whatever takes its place is given that copy with all others. Better on one that nothing fills yet.
-    fn place_owed(&self) -> Option<Place> {
-        let lost =
-            |member: &&Member| !matches!(member.state, MemberState::Active | MemberState::Drained);
-        let by_turn = |member: &&Member| (member.state == MemberState::Joining, member.ordinal);
-        let owed = self.members.iter().filter(lost).min_by_key(by_turn)?;
-        let first_unit = match owed.geometry {
-            Some(_) => owed.units.find(self.segment_units)?,
-            // Nobody knows how large its successor is: it must have room for this, too.
-            None => {
-                let ends = self.extents_on(owed.disk).into_iter();
-                let ends = ends.map(|(first, units)| first + units);
-                ends.max().unwrap_or(0)
-            }
-        };
-        Some(Place {
-            disk: owed.disk,
-            first_unit: UnitIndex::new(first_unit),
-        })
     }
 
     /// Units of a disk that data may ever take.

@@ -91,8 +91,8 @@ pub struct DumpLabel {
     pub units_high_water: u32,
     /// Stopped in order.
     pub clean_stop: bool,
-    /// Members: id, state, generation.
-    pub members: Vec<(String, &'static str, u64)>,
+    /// Members: id, state, generation, frames it forgot.
+    pub members: Vec<(String, &'static str, u64, u32)>,
     /// Cut-offs: epoch, last sequence, last header digest.
     pub cutoffs: Vec<(u32, u64, String)>,
 }
@@ -306,6 +306,7 @@ fn dump_label(label: &DynamicLabel) -> DumpLabel {
                     m.disk.to_string(),
                     member_word(m.state),
                     m.last_generation.get(),
+                    m.forgotten_frames,
                 )
             })
             .collect(),

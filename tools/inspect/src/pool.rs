@@ -214,6 +214,15 @@ fn settle_standings(pool: &mut Pool<'_>, choice: &Choice, ledger: &mut Ledger) {
         let id = disk.labels.disk();
         let member = newest.members.iter().find(|member| member.disk == id);
         let active = choice.is_active(id);
+        if let Some(frames) = member
+            .map(|m| m.forgotten_frames)
+            .filter(|count| *count > 0)
+        {
+            let what = format!(
+                "forgetful: at some start it did not have {frames} journal frames that it had confirmed"
+            );
+            ledger.note(disk.entry, what);
+        }
         if choice.is_left_behind(&disk.labels) {
             disk.standing = Standing::Left;
             ledger.set_state(disk.entry, DiskState::Stale);

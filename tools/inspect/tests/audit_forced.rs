@@ -127,6 +127,7 @@ fn force(book: &mut Book, plan: &Plan) -> LogIndex {
         reason: EpochReason::Start,
         previous: Epoch::new(1),
         abandoned: Vec::new(),
+        forgetful: Vec::new(),
     };
     book.record(RecordHeader::default(), Body::Epoch(start));
     if plan.ends == 4 {

@@ -80,6 +80,7 @@ fn force(book: &mut Book, lost: LostSpan, last: Sequence) {
         reason: EpochReason::Start,
         previous: Epoch::new(1),
         abandoned: Vec::new(),
+        forgetful: Vec::new(),
     };
     let members = MemberChange {
         generation: Generation::new(1),

@@ -224,6 +224,7 @@ impl Writer {
                 disk: disk_id(0),
                 state: MemberState::Active,
                 voter: true,
+                forgotten_frames: 0,
                 last_generation: Generation::new(1),
             }],
             cutoffs: Vec::new(),

@@ -103,6 +103,9 @@ pub struct LabelMember {
     /// Belongs to the membership in force when this was written. A label that changes the membership
     /// names the one before it here; the next generation, once all members have that label, the new one.
     pub voter: bool,
+    /// Acknowledged journal frames that it must have confirmed and did not have at a start; it stays so as long as it is
+    /// a disk of the pool.
+    pub forgotten_frames: u32,
     /// Newest generation known to be on that disk.
     pub last_generation: Generation,
 }
@@ -155,7 +158,8 @@ media_struct! {
         disk: [u8; 16],
         state: u8,
         voter: u8,
-        reserved: [u8; 6],
+        reserved: [u8; 2],
+        forgotten_frames: U32,
         last_generation: U64,
     }
 }
@@ -297,6 +301,7 @@ impl DynamicLabel {
             to.disk = from.disk.to_bytes();
             to.state = from.state.get();
             to.voter = from.voter.into();
+            to.forgotten_frames = from.forgotten_frames.into();
             to.last_generation = from.last_generation.get().into();
         }
         for (to, from) in raw.cutoffs.iter_mut().zip(&self.cutoffs) {
@@ -401,6 +406,7 @@ fn decode_members(raw: &RawDynamic) -> Result<Vec<LabelMember>, DecodeError> {
             disk,
             state,
             voter: entry.voter == 1,
+            forgotten_frames: entry.forgotten_frames.get(),
             last_generation,
         });
     }

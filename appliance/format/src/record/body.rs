@@ -96,6 +96,15 @@ pub struct Abandoned {
     pub last_sequence: Sequence,
 }
 
+/// A disk that did not keep what it had confirmed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Forgetful {
+    /// Disk.
+    pub disk: DiskId,
+    /// Acknowledged journal frames that it did not have at a start, not 0.
+    pub frames: u32,
+}
+
 /// Start of an epoch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EpochStart {
@@ -105,6 +114,8 @@ pub struct EpochStart {
     pub reason: EpochReason,
     /// Segments left open by the epoch before.
     pub abandoned: Vec<Abandoned>,
+    /// Disks of the pool that did not keep what they had confirmed, at this start or at an earlier one.
+    pub forgetful: Vec<Forgetful>,
 }
 
 /// Place of a segment copy.

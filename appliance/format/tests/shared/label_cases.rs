@@ -504,6 +504,7 @@ pub fn rings(
                     MemberState::Absent
                 },
                 voter: shown.voters.contains(&member),
+                forgotten_frames: 0,
                 last_generation: Generation::new(shown.generation),
             })
             .collect(),

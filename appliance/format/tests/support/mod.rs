@@ -74,6 +74,7 @@ pub fn dynamic_label(generation: u64) -> DynamicLabel {
         disk,
         state,
         voter: true,
+        forgotten_frames: 0,
         last_generation: Generation::new(62),
     };
     DynamicLabel {
@@ -240,6 +241,7 @@ pub fn bodies() -> Vec<(Body, Vec<Vec<u8>>)> {
                 previous: Epoch::new(2),
                 reason: EpochReason::Start,
                 abandoned: vec![abandoned],
+                forgetful: vec![],
             }),
             vec![],
         ),

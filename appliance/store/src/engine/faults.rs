@@ -15,7 +15,7 @@ use crate::draft::Origin;
 use crate::journal::JOURNAL_COPIES;
 use crate::plants::{Plant, on};
 use crate::pool::slow::Slowness;
-use crate::pool::{MemberState, Pool};
+use crate::pool::{Member, MemberState, Pool};
 use crate::request::{ReadOnlyReason, Refusal};
 
 /// Why a disk failed whose file system has no room for its file.
@@ -137,10 +137,23 @@ impl Engine {
         self.journal.copies.members()
     }
 
-    /// A journal that lost a disk goes on in a segment on as many disks as it should be on, if there are
-    /// others.
+    /// A journal that lost a disk, or had to lie on a forgetful one, goes on in a segment on the disks it should be on,
+    /// if there are others.
     fn widen_journal(&mut self) {
-        if self.journal_disks() < JOURNAL_COPIES.min(self.pool.active().count()) {
+        let on_it = |slot| self.journal.copies.is_member(slot);
+        let doubted = |member: &Member| member.is_forgetful() && member.slot.is_some_and(on_it);
+        let doubted = self.pool.active().any(doubted);
+        let wanted = self.pool.choose(JOURNAL_COPIES).unwrap_or_default();
+        let wanted: Vec<&Member> = wanted
+            .iter()
+            .filter_map(|place| self.pool.member(place.disk))
+            .filter(|member| member.state == MemberState::Active)
+            .collect();
+        let (more, forgets) = (
+            self.journal_disks() < wanted.len(),
+            wanted.iter().any(|member| member.is_forgetful()),
+        );
+        if more || (doubted && !forgets && !wanted.is_empty()) {
             self.journal.renew(&mut self.pool);
         }
     }
@@ -294,6 +307,7 @@ pub(crate) fn labels_of(pool: &Pool, facts: &LabelFacts<'_>) -> Vec<(DiskSlot, D
                 Some(voters) => voters.contains(&member.disk),
                 None => member.voter,
             },
+            forgotten_frames: member.forgotten_frames_stated(),
             last_generation: if member.state == MemberState::Active {
                 pool.generation
             } else {

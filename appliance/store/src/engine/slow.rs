@@ -15,7 +15,7 @@ impl Engine {
             }
             self.pool.note_slow(slot);
             // Without room elsewhere it would only come back to the same disk, again and again.
-            let elsewhere = self.pool.choose_without(DATA_COPIES, &[slot]);
+            let elsewhere = self.pool.choose_beside(DATA_COPIES, &[slot]);
             if elsewhere.is_some() {
                 self.with_lane(|lane, context| lane.leave(slot, context));
             }

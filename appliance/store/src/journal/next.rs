@@ -69,7 +69,7 @@ impl Journal {
             }
             without.push(slot);
             let others = self.copies.durable_count(self.acknowledged, &without);
-            let elsewhere = context.pool.choose_without(JOURNAL_COPIES, &without);
+            let elsewhere = context.pool.choose_beside(JOURNAL_COPIES, &without);
             if others >= context.pool.needed() && elsewhere.is_some() {
                 context.pool.note_slow(slot);
                 self.away.leave(slot, context.pool.now_ms);
@@ -103,7 +103,7 @@ impl Journal {
             return;
         };
         self.away.come_back(slot);
-        let next = pool.choose_without(JOURNAL_COPIES, &self.away.slots());
+        let next = pool.choose_beside(JOURNAL_COPIES, &self.away.slots());
         if next.is_some_and(|places| places.len() > self.copies.members()) {
             self.renew(pool);
         }
@@ -220,7 +220,7 @@ impl Journal {
         }
         let without = context
             .pool
-            .choose_without(JOURNAL_COPIES, &self.away.slots());
+            .choose_beside(JOURNAL_COPIES, &self.away.slots());
         let Some(places) = without.or_else(|| context.pool.choose(JOURNAL_COPIES)) else {
             self.full = true;
             return;

@@ -15,7 +15,7 @@ use stele_device::disk::BlockingDisk;
 use stele_format::digest::Digest;
 use stele_format::label::{DynamicLabel, LabelPhase};
 use stele_format::limits::{FRAME_HEADER_BYTES, LABEL_RING_BLOCKS};
-use stele_format::record::{Abandoned, Body, EpochReason, MemberChange, RecordType};
+use stele_format::record::{Abandoned, Body, MemberChange, RecordType};
 use stele_format::units::{DiskId, Epoch, Generation, LaneId, SegmentId, Sequence};
 
 use super::labels::Mend;
@@ -300,7 +300,8 @@ fn first_frame(
 ) -> PlacedFrame {
     let mut drafts: Vec<Draft> = beginning.leading.iter().map(Leading::draft).collect();
     let abandoned = beginning.abandoned.clone();
-    let body = epoch_body(beginning.previous_epoch, EpochReason::Start, abandoned);
+    let forgetful = opening.pool.forgetful();
+    let body = epoch_body(beginning.previous_epoch, abandoned, forgetful);
     drafts.push(Draft::of_engine(RecordType::Epoch, body));
     let units = opening.pool.segment_units;
     let body = alloc_body(writer.id(), LaneId::JOURNAL, units, &writer.places);

@@ -259,6 +259,7 @@ fn pool_of(
         let geometry = found.map(|(_, _, reading)| reading.fixed.geometry);
         let mut member = Member::new(named.disk, ordinal, geometry);
         member.last_generation = named.last_generation;
+        member.forgotten_frames = u64::from(named.forgotten_frames);
         member.voter = membership.voters.contains(&named.disk);
         let own = found.and_then(|(_, _, reading)| reading.dynamic.as_ref());
         member.label_units = own.map_or(0, |label| label.units_high_water.get());

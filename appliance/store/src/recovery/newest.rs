@@ -242,6 +242,7 @@ mod tests {
                 MemberState::Absent
             },
             voter: true,
+            forgotten_frames: 0,
             last_generation: Generation::new(rank.1),
         };
         DynamicLabel {

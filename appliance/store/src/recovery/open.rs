@@ -160,7 +160,8 @@ fn open_once(
         }
     }
     for member in &mut pool.members {
-        member.forgotten_frames = forgotten.get(&member.disk).copied().unwrap_or(0);
+        let found = forgotten.get(&member.disk).copied().unwrap_or(0);
+        member.forgotten_frames = member.forgotten_frames.max(found);
     }
     let mut report = OpenReport {
         disks: reports,

@@ -81,12 +81,12 @@ fn put_label(out: &mut String, label: &DumpLabel, generations: usize) {
             }
         ),
     );
-    for (disk, state, generation) in &label.members {
-        put(
-            out,
-            2,
-            &format!("member {disk}: {state}, generation {generation}"),
-        );
+    for (disk, state, generation, forgotten) in &label.members {
+        let mut line = format!("member {disk}: {state}, generation {generation}");
+        if *forgotten > 0 {
+            line.push_str(&format!(", forgot {forgotten} frames"));
+        }
+        put(out, 2, &line);
     }
     for (epoch, sequence, header) in &label.cutoffs {
         put(

@@ -221,6 +221,7 @@ impl Vault {
             disk: disk_id(number),
             state: MemberState::Active,
             voter: true,
+            forgotten_frames: 0,
             last_generation: Generation::new(self.generation),
         });
         let mut label = DynamicLabel {
@@ -415,6 +416,7 @@ impl Vault {
             previous,
             reason: EpochReason::Start,
             abandoned,
+            forgetful: Vec::new(),
         }))
     }
 

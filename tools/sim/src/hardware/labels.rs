@@ -193,6 +193,7 @@ mod tests {
                 false => MemberState::Stale,
             },
             voter: active.contains(&of),
+            forgotten_frames: 0,
             last_generation: Generation::new(generation),
         };
         DynamicLabel {

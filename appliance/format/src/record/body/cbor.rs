@@ -10,8 +10,8 @@ use super::opening::{read_forced_open, write_forced_open};
 use super::space::{read_span, read_trim, write_span, write_trim};
 use super::{
     Abandoned, Alloc, Attachment, Body, Commit, CopyHealth, EntryKind, EpochReason, EpochStart,
-    Genesis, Loss, Marker, MemberChange, MoveStep, Part, Placed, Placement, Release, ReleaseReason,
-    Relocate, Scrub, SealNote, Snapshot, StoredEntry,
+    Forgetful, Genesis, Loss, Marker, MemberChange, MoveStep, Part, Placed, Placement, Release,
+    ReleaseReason, Relocate, Scrub, SealNote, Snapshot, StoredEntry,
 };
 use crate::cbor::{MapReader, MapWriter, Reader, Writer, encode_value, read_tree, write_tree};
 use crate::codec::{DecodeError, Fault};
@@ -474,6 +474,11 @@ fn write_epoch(map: &mut MapWriter, body: &EpochStart) {
             .uint(tail.units_kept.get())
             .uint(tail.last_sequence);
     });
+    if !body.forgetful.is_empty() {
+        map.key(4).list(&body.forgetful, |w, of| {
+            w.array(2).bytes(&of.disk.to_bytes()).uint(of.frames);
+        });
+    }
 }
 
 fn read_epoch(map: &mut MapReader<'_, '_>) -> Result<EpochStart, DecodeError> {
@@ -494,10 +499,25 @@ fn read_epoch(map: &mut MapReader<'_, '_>) -> Result<EpochStart, DecodeError> {
             })
         })
     })?;
+    let forgetful = map.optional(4, |r| {
+        r.list("forgetful", MEMBERS_MAX, |r| {
+            r.tuple("forgetful", 2)?;
+            Ok(Forgetful {
+                disk: DiskId::new(r.fixed("disk")?),
+                frames: r.small("frames")?,
+            })
+        })
+    })?;
+    let forgetful = forgetful.unwrap_or_default();
+    let ascending = forgetful.is_sorted_by(|a, b| a.disk < b.disk);
+    if !ascending || forgetful.iter().any(|of| of.frames == 0) {
+        return map.refuse("forgetful", Fault::Value);
+    }
     Ok(EpochStart {
         previous,
         reason,
         abandoned,
+        forgetful,
     })
 }
 
