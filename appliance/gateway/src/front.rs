@@ -6,7 +6,6 @@
 
 use std::convert::Infallible;
 use std::future::Future;
-use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -38,6 +37,7 @@ use crate::limits::{
 use crate::link::{EngineLink, Session};
 use crate::object::attributes::unquote;
 use crate::patience::unhurried;
+use crate::places::Visitor;
 use crate::service::Caller;
 use crate::text::query_pairs;
 
@@ -89,7 +89,7 @@ impl Front {
     pub(crate) async fn handle(
         self: Arc<Self>,
         request: Request<Incoming>,
-        peer: IpAddr,
+        visitor: Arc<Visitor>,
     ) -> Result<Response<Body>, Infallible> {
         let began = Instant::now();
         let id = format!(
@@ -105,7 +105,7 @@ impl Front {
         let source = Source::new(body);
 
         let silence = self.silence;
-        let answering = self.answer(parts, (source.clone(), empty), peer, id.clone());
+        let answering = self.answer(parts, (source.clone(), empty), visitor, id.clone());
         let mut response = match is_copy {
             true => unhurried(answering, silence).await,
             false => answering.await,
@@ -134,11 +134,11 @@ impl Front {
         self: Arc<Self>,
         mut parts: Parts,
         (source, empty): (Source, bool),
-        peer: IpAddr,
+        visitor: Arc<Visitor>,
         id: String,
     ) -> Response<Body> {
         let method = parts.method.clone();
-        let mut response = match self.admit(&mut parts, peer).await {
+        let mut response = match self.admit(&mut parts, &visitor).await {
             Ok((described, session)) => {
                 let head = Request::from_parts(parts, ());
                 self.serve(head, (described, session), &source, empty).await
@@ -150,14 +150,15 @@ impl Front {
     }
 
     /// Checks a head and has its signature verified; nothing of the body was looked at then.
-    async fn admit(&self, parts: &mut Parts, peer: IpAddr) -> S3Result<(Described, Session)> {
+    async fn admit(&self, parts: &mut Parts, visitor: &Visitor) -> S3Result<(Described, Session)> {
         let sent_path = to_path_style(parts, &self.domains)?;
         let described = inspect(parts, &sent_path)?;
         let session = {
             let chunks = matches!(described.payload, Payload::Streaming { signed: true, .. });
             let claim = described.claim.clone();
-            self.link.sign_in(claim, peer, chunks).await?
+            self.link.sign_in(claim, visitor.address(), chunks).await?
         };
+        visitor.signed();
         let caller = Caller::from(session.clone());
         for (bucket, id) in &described.owners {
             let found = owner(&caller.bucket(bucket).await?.owner);

@@ -30,9 +30,10 @@ pub const DOMAINS: [&str; 2] = ["localhost", "s3.localhost"];
 pub const CHUNK_PROOF_COUNT: usize = 64;
 /// Most of them in one question.
 pub const CHUNK_PROOF_COUNT_MAX: usize = 2 * CHUNK_PROOF_COUNT;
-/// Connections served at once; more are closed at once.
+/// Connections served at once. Where there are so many, the next one takes the place of one without a signed request.
 pub const CONNECTIONS_MAX: usize = 4096;
-/// Connections of one address served at once; more are closed at once.
+/// Connections of one address served at once. The next one takes the place of one of that address without a signed
+/// request.
 pub const CONNECTIONS_PER_SOURCE_MAX: usize = 3072;
 /// Bytes of the buffer between socket and TLS of a connection with much traffic.
 pub const SOCKET_BUFFER_BYTES: usize = 256 * 1024;

@@ -1,12 +1,12 @@
 //! The listener: connections in, requests to the front, a bounded stop.
 //!
-//! Invariants: at most `connections_max` connections are open, and a share of them of one address; each
-//! handshake, each request head
-//! and each pause in a body has a deadline; after `serve` returns no connection is open any more.
+//! Invariants: at most `connections_max` connections are open, and a share of them of one address; connections
+//! without a signed request keep out no others; each handshake, each request head and each pause in a body has a
+//! deadline; after `serve` returns no connection is open any more.
 
 use std::future::Future;
 use std::io;
-use std::net::{IpAddr, SocketAddr, TcpListener as StdListener};
+use std::net::{SocketAddr, TcpListener as StdListener};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -32,7 +32,7 @@ use crate::limits::{
     UPLOAD_WHOLE_COUNT_MAX, XML_BODY_BYTES_MAX,
 };
 use crate::link::EngineLink;
-use crate::places::{Place, Places};
+use crate::places::{Place, Places, Visitor};
 use crate::service::Service;
 use crate::slab::Slabs;
 use crate::stream::Paced;
@@ -201,16 +201,14 @@ impl Gateway {
                 accepted = accept(&listener, &self.places) => accepted,
             };
             while connections.try_join_next().is_some() {}
-            let (stream, peer, place) = accepted;
+            let (stream, place) = accepted;
             let connection = Connection {
-                peer,
                 front: Arc::clone(&self.front),
                 acceptor: TlsAcceptor::from(self.tls.now()),
                 watcher: graceful.watcher(),
                 deadlines: self.deadlines,
-                _place: place,
             };
-            connections.spawn(connection.run(stream));
+            connections.spawn(connection.run(stream, place));
         }
         drop(listener);
         if timeout(self.drain, graceful.shutdown()).await.is_err() {
@@ -245,15 +243,14 @@ pub fn listen(address: SocketAddr) -> Result<StdListener, GatewayError> {
     })
 }
 
-async fn accept(listener: &TcpListener, places: &Places) -> (TcpStream, IpAddr, Place) {
+async fn accept(listener: &TcpListener, places: &Places) -> (TcpStream, Place) {
     loop {
         match listener.accept().await {
             Ok((stream, peer)) => {
-                let source = peer.ip().to_canonical();
-                // Without a place the connection is closed at once: one that waited would keep
-                // those behind it waiting too.
-                if let Some(place) = places.take(source) {
-                    return (stream, source, place);
+                // Where clients have all places the connection is closed at once: one that waited
+                // for them would keep those behind it waiting too.
+                if let Some(place) = places.take(peer.ip().to_canonical()).await {
+                    return (stream, place);
                 }
             }
             Err(error) => {
@@ -267,16 +264,22 @@ async fn accept(listener: &TcpListener, places: &Places) -> (TcpStream, IpAddr, 
 
 /// One connection and what it needs.
 struct Connection {
-    peer: IpAddr,
     front: Arc<Front>,
     acceptor: TlsAcceptor,
     watcher: Watcher,
     deadlines: Deadlines,
-    _place: Place,
 }
 
 impl Connection {
-    async fn run(self, stream: TcpStream) {
+    async fn run(self, stream: TcpStream, place: Place) {
+        let visitor = place.visitor();
+        tokio::select! {
+            () = place.wanted() => tracing::debug!("a connection without a signed request made room"),
+            () = self.serve(stream, visitor) => {}
+        }
+    }
+
+    async fn serve(self, stream: TcpStream, visitor: Arc<Visitor>) {
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "no TCP_NODELAY");
         }
@@ -296,12 +299,12 @@ impl Connection {
         };
         let h2 = stream.get_ref().1.alpn_protocol() == Some(ALPN_H2);
         let builder = http(h2, head);
-        let (front, peer) = (self.front, self.peer);
+        let front = self.front;
         let activity = Activity::new();
         let running = activity.clone();
         let service = service_fn(move |request: hyper::Request<Incoming>| {
             let running = running.begin();
-            let answer = Arc::clone(&front).handle(request, peer);
+            let answer = Arc::clone(&front).handle(request, Arc::clone(&visitor));
             async move { answer.await.map(|response| counted(response, running)) }
         });
         let connection = builder.serve_connection(TokioIo::new(stream), service);

@@ -280,7 +280,11 @@ pub struct Connection {
 
 impl Connection {
     pub async fn open(address: SocketAddr, config: Arc<ClientConfig>) -> std::io::Result<Self> {
-        let stream = TcpStream::connect(address).await?;
+        Self::over(TcpStream::connect(address).await?, config).await
+    }
+
+    /// Begins TLS on a connection.
+    pub async fn over(stream: TcpStream, config: Arc<ClientConfig>) -> std::io::Result<Self> {
         stream.set_nodelay(true)?;
         let name = ServerName::try_from("localhost").expect("a name");
         let stream = TlsConnector::from(config).connect(name, stream).await?;
