@@ -35,6 +35,8 @@ use crate::vault::Directory;
 use crate::vault::create::{Options, create};
 use crate::vault::disks::open_kept;
 
+mod receipts;
+
 const SECRET: &str = "the secret of A";
 /// The key id of a second client.
 const OTHER: &str = "STELEOTHER";
