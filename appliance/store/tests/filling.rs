@@ -289,6 +289,61 @@ fn what_a_failed_fill_had_begun_takes_nothing_from_the_next_one() {
     assert_holds(&rig, 2, &held);
 }
 
+/// Two of four disks fail, and one of them is replaced.
+#[test]
+fn the_journal_is_filled_before_data_and_what_has_one_copy_before_what_has_two() {
+    let mut rig = Rig::create(4);
+    for round in 0..5 {
+        let mut vault = rig.start();
+        if round == 0 {
+            vault.bucket("b", false);
+        }
+        put_all(&mut vault, round);
+        vault.stop();
+    }
+    let slow = Rates {
+        idle_bytes_per_s: 1 << 20,
+        busy_bytes_per_s: 1 << 20,
+    };
+    rig.options.heal.fill = slow;
+    let mut vault = rig.start();
+    for lost in [3, 0] {
+        rig.handles[lost].as_ref().unwrap().fail_writes_from(0);
+        put_all(&mut vault, 5 + lost);
+        turns(&mut vault);
+        assert_eq!(vault.engine.status().read_only, None);
+    }
+    let fresh = SimDiskHandle::new(DISK_BYTES, 48);
+    vault.attach(number(3), &fresh).unwrap();
+    let mut order = Vec::new();
+    while vault.engine.status().heal.fill.is_some() {
+        vault.turn();
+        let heal = vault.engine.status().heal;
+        let filled = heal.segment.filter(|_| heal.fill.is_some());
+        if filled.is_some() && order.last() != filled.as_ref() {
+            order.extend(filled);
+        }
+    }
+    vault.stop();
+    rig.handles[3] = None;
+    rig.handles[0] = None;
+    // What each segment is, and how many of the disks that are left have it.
+    let mut ranks = std::collections::BTreeMap::new();
+    for journal in [true, false] {
+        for frame in rig.frames_of(journal) {
+            ranks.insert(frame.segment, (!journal, rig.disks_of(&frame).len()));
+        }
+    }
+    let order: Vec<_> = order
+        .iter()
+        .filter_map(|segment| ranks.get(segment))
+        .collect();
+    assert!(order.is_sorted(), "{order:?}");
+    for rank in [(false, 1), (false, 2), (true, 1)] {
+        assert!(order.contains(&&rank), "{rank:?} is not in {order:?}");
+    }
+}
+
 /// The newest label of a disk that is no promise, and its highest generation, while it is in use.
 fn generations(handle: &SimDiskHandle) -> (u64, u64) {
     let read = LabelCopy::ALL.map(|copy| {

@@ -110,6 +110,7 @@ impl Engine {
         self.drain_forget(slot);
         self.forget_fill(slot);
         self.heal_forget(slot);
+        self.rank_fill_anew();
         self.wipe_forget(slot);
         self.journal.expel(slot, &mut self.pool);
         self.flushes.remove(slot);

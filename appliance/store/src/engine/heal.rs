@@ -155,6 +155,11 @@ impl Healer {
     fn under_way(&mut self) -> impl Iterator<Item = &mut Running> {
         self.ending.iter_mut().chain(self.running.as_mut())
     }
+    /// Whether something of a segment was written on a disk again in vain.
+    pub(super) fn is_unmended(&self, segment: SegmentId, disk: DiskId) -> bool {
+        self.schedule.is_unmended(segment, disk)
+    }
+
 
     /// The segment whose fill ends.
     pub(super) fn ending(&self) -> Option<SegmentId> {

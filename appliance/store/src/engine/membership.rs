@@ -7,7 +7,6 @@
 //! member say so.
 
 use std::cmp::Ordering;
-use std::collections::BTreeSet;
 
 use stele_device::disk::{DiskError, Op};
 use stele_format::geometry::DiskGeometry;
@@ -22,6 +21,10 @@ use crate::plants::{Plant, on};
 use crate::pool::{Member, MemberState};
 use crate::recovery::member_body;
 use crate::request::ReadOnlyReason;
+
+mod order;
+
+use order::FillQueue;
 
 /// Why a disk takes no part that was not among those with which the vault was forced open.
 pub const LEFT_BEHIND: &str = "the vault was forced open without it, and it never takes part again";
@@ -192,7 +195,7 @@ pub(crate) struct Fill {
     disk: DiskId,
     slot: DiskSlot,
     stage: Stage,
-    queue: BTreeSet<SegmentId>,
+    queue: FillQueue,
     /// Segments of which it could not be given all.
     holed: Vec<SegmentId>,
     progress: FillProgress,
@@ -373,7 +376,7 @@ impl Engine {
         let on_it =
             |info: &crate::pool::SegmentInfo| info.places.iter().any(|place| place.disk == disk);
         let unit = u64::from(self.pool.unit_bytes);
-        let mut queue = BTreeSet::new();
+        let mut queue = FillQueue::default();
         let mut bytes = 0;
         let in_use = self.segments_in_use();
         // One that was allocated and given up is neither closed nor in use; nothing is in it.
@@ -386,7 +389,7 @@ impl Engine {
             .iter()
             .filter(|(id, info)| counts(id, info) && on_it(info))
         {
-            queue.insert(*id);
+            queue.insert(self.rank_to_fill(*id, info), *id);
             bytes += u64::from(info.units) * unit;
         }
         self.fill = Some(Fill {
@@ -481,11 +484,11 @@ impl Engine {
 
     /// The first of these that can be read now; those before it that are no more, since they were never begun, are
     /// taken out. Of many thousands few are looked at.
-    fn first_to_fill(&self, queue: &mut BTreeSet<SegmentId>) -> Option<SegmentId> {
+    fn first_to_fill(&self, queue: &mut FillQueue) -> Option<SegmentId> {
         let unfinished = self.lane.open_segments();
         let ending = self.healer.ending();
         let (mut gone, mut found) = (Vec::new(), None);
-        for segment in queue.iter().copied() {
+        for segment in queue.iter() {
             let Some(info) = self.pool.segments.get(&segment) else {
                 gone.push(segment);
                 continue;
@@ -497,7 +500,7 @@ impl Engine {
             }
         }
         for segment in gone {
-            queue.remove(&segment);
+            queue.remove(segment);
         }
         found
     }
@@ -508,7 +511,7 @@ impl Engine {
         let Some(fill) = self.fill.as_mut() else {
             return;
         };
-        fill.queue.remove(&segment);
+        fill.queue.remove(segment);
         if !whole {
             fill.holed.push(segment);
         }

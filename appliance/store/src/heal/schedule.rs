@@ -161,6 +161,12 @@ impl Schedule {
         self.lost.contains_key(&segment)
     }
 
+    /// Whether something of a segment was written on a disk again in vain.
+    pub(crate) fn is_unmended(&self, segment: SegmentId, disk: DiskId) -> bool {
+        let unmended = self.unmended.get(&segment);
+        unmended.is_some_and(|unmended| unmended.disks.contains_key(&disk))
+    }
+
     /// Segments that are no more are neither suspected nor lost.
     pub(crate) fn forget(&mut self, known: impl Fn(SegmentId) -> bool) {
         self.suspects.retain(|segment| known(*segment));
