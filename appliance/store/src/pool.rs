@@ -8,6 +8,7 @@ mod moves;
 mod names;
 pub mod slow;
 pub mod space;
+pub mod stated;
 mod units;
 pub mod unread;
 
@@ -28,6 +29,7 @@ use crate::limits::{
 use crate::plants::{Plant, on};
 use crate::recovery::table::quorum;
 use slow::Slowness;
+use stated::Stated;
 use units::UnitMap;
 
 /// Disks that carry an index area, the first ones.
@@ -120,6 +122,8 @@ pub struct SegmentInfo {
     pub first_sequence: Sequence,
     /// End of its frames if it is closed; none while it is open.
     pub data_end: Option<u64>,
+    /// Its seal, if a record says that it was written.
+    pub stated: Option<Stated>,
     /// Where its copies lie.
     pub places: Vec<Place>,
     /// Places that are its own and do not count: what its copies left, and where a move began. They
@@ -599,6 +603,7 @@ impl Pool {
             units: self.segment_units,
             first_sequence: first,
             data_end: None,
+            stated: None,
             places: places.to_vec(),
             aside: Vec::new(),
             written: compliance,

@@ -247,43 +247,60 @@ impl SegmentWriter {
     /// segment keeps. The rest of its units is free again.
     #[must_use]
     pub fn seal(&self, log: &LogState) -> SealedSegment {
-        let footer = Footer {
-            segment: self.id(),
-            entries: self.entries.clone(),
-        };
-        let (footer, footer_digest) = footer.encode().expect("frames of a segment fit its footer");
-        let unit = u64::from(self.header.unit_bytes);
-        let kept = units_to_seal(self.next_offset, self.entries.len(), unit);
-        let units_kept = u32::try_from(kept).unwrap_or(self.header.units.get());
-        let seal = SegmentSeal {
-            pool: self.header.pool,
-            segment: self.id(),
-            lane: self.header.lane,
-            epoch: self.header.epoch,
-            units: UnitCount::new(units_kept),
-            unit_bytes: self.header.unit_bytes,
-            frame_count: u32::try_from(self.entries.len()).unwrap_or(u32::MAX),
-            first_sequence: self.header.first_sequence,
-            last_sequence: Sequence::new(self.next_sequence.get() - 1),
-            data_end: ByteOffset::new(self.next_offset),
-            footer_offset: ByteOffset::new(self.next_offset),
-            footer_bytes: u32::try_from(Footer::bytes_for(self.entries.len())).unwrap_or(u32::MAX),
-            footer_digest,
-            chain_head: self.chain,
-            log: log.clone(),
-        };
+        let (seal, footer) = ending(&self.header, self.entries.clone(), self.chain, log)
+            .expect("frames of a segment fit its footer");
         let mut footer_bytes = BufferMut::zeroed(footer.len());
         footer_bytes.copy_from_slice(&footer);
         let mut seal_bytes = BufferMut::zeroed(BLOCK);
         seal_bytes.copy_from_slice(&seal.encode());
         SealedSegment {
             footer: (self.next_offset, footer_bytes.freeze()),
-            block: (kept * unit - u64::from(BLOCK_BYTES), seal_bytes.freeze()),
-            units_kept,
-            data_end: ByteOffset::new(self.next_offset),
+            block: (seal.own_offset().get(), seal_bytes.freeze()),
+            units_kept: seal.units.get(),
+            data_end: seal.data_end,
             digest: seal.digest(),
         }
     }
+}
+
+/// Seal and footer of a segment that holds these frames, the last of which has this digest: nothing else determines
+/// them but the log. None where a segment cannot hold so much.
+pub(crate) fn ending(
+    header: &SegmentHeader,
+    entries: Vec<FooterEntry>,
+    chain: Digest,
+    log: &LogState,
+) -> Option<(SegmentSeal, Vec<u8>)> {
+    let data_end = entries.last().map_or(u64::from(BLOCK_BYTES), |last| {
+        last.offset().get() + last.bytes().get()
+    });
+    let count = entries.len();
+    let frame_count = u32::try_from(count).ok()?;
+    let units = units_to_seal(data_end, count, u64::from(header.unit_bytes));
+    let last = header.first_sequence.get() + u64::from(frame_count) - 1;
+    let footer = Footer {
+        segment: header.segment,
+        entries,
+    };
+    let (footer, footer_digest) = footer.encode().ok()?;
+    let seal = SegmentSeal {
+        pool: header.pool,
+        segment: header.segment,
+        lane: header.lane,
+        epoch: header.epoch,
+        units: UnitCount::new(u32::try_from(units).ok()?),
+        unit_bytes: header.unit_bytes,
+        frame_count,
+        first_sequence: header.first_sequence,
+        last_sequence: Sequence::new(last),
+        data_end: ByteOffset::new(data_end),
+        footer_offset: ByteOffset::new(data_end),
+        footer_bytes: u32::try_from(Footer::bytes_for(count)).ok()?,
+        footer_digest,
+        chain_head: chain,
+        log: log.clone(),
+    };
+    Some((seal, footer))
 }
 
 /// Units that a segment of so many frames keeps, whose last one ends there: room for footer and seal too.

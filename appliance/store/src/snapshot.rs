@@ -19,11 +19,12 @@ use crate::lane::Lane;
 use crate::plants::{Plant, on};
 use crate::policy::Usage;
 use crate::pool::space::{Freed, FreedCopy};
+use crate::pool::stated::Stated;
 use crate::pool::{Place, Pool, SegmentInfo};
 use crate::sequence::LogHead;
 use crate::usage::Usages;
 
-const SNAPSHOT_VERSION: u8 = 5;
+const SNAPSHOT_VERSION: u8 = 6;
 
 /// The engine's part of a snapshot.
 #[derive(Debug, Clone)]
@@ -103,13 +104,22 @@ impl SnapshotState {
             }
             e.array(self.segments.len() as u64)?;
             for (id, info) in &self.segments {
-                e.array(10)?
+                e.array(12)?
                     .u64(id.get())?
                     .u16(info.lane.get())?
                     .u32(info.epoch.get())?;
                 e.u32(info.units)?.u64(info.first_sequence.get())?;
                 match info.data_end {
                     Some(end) => e.u64(end)?,
+                    None => e.null()?,
+                };
+                let stated = info.stated.as_ref();
+                match stated {
+                    Some(stated) => e.bytes(&stated.digest.0)?,
+                    None => e.null()?,
+                };
+                match stated.and_then(|stated| stated.log.as_ref()) {
+                    Some(log) => e.bytes(&log.encode())?,
                     None => e.null()?,
                 };
                 for places in [&info.places, &info.aside] {
@@ -226,18 +236,14 @@ fn read_freed(d: &mut Decoder<'_>) -> Result<Freed, CborError> {
 }
 
 fn read_segment(d: &mut Decoder<'_>) -> Result<(SegmentId, SegmentInfo), CborError> {
-    expect_array(d, 10)?;
+    expect_array(d, 12)?;
     let id = SegmentId::new(d.u64()?);
     let lane = LaneId::new(d.u16()?);
     let epoch = Epoch::new(d.u32()?);
     let units = d.u32()?;
     let first_sequence = Sequence::new(d.u64()?);
-    let data_end = if d.datatype()? == minicbor::data::Type::Null {
-        d.null()?;
-        None
-    } else {
-        Some(d.u64()?)
-    };
+    let data_end = if is_null(d)? { None } else { Some(d.u64()?) };
+    let stated = read_stated(d)?;
     let (places, aside) = (read_places(d)?, read_places(d)?);
     let written = UnixMillis::new(d.u64()?);
     let verified = UnixMillis::new(d.u64()?);
@@ -249,12 +255,37 @@ fn read_segment(d: &mut Decoder<'_>) -> Result<(SegmentId, SegmentInfo), CborErr
             units,
             first_sequence,
             data_end,
+            stated,
             places,
             aside,
             written,
             verified,
         },
     ))
+}
+
+fn read_stated(d: &mut Decoder<'_>) -> Result<Option<Stated>, CborError> {
+    let digest = if is_null(d)? {
+        None
+    } else {
+        Some(Digest(read_array(d)?))
+    };
+    let log = if is_null(d)? {
+        None
+    } else {
+        let log = Frontier::decode(d.bytes()?).map_err(|_| CborError::message("frontier"))?;
+        Some(Box::new(log))
+    };
+    Ok(digest.map(|digest| Stated { digest, log }))
+}
+
+/// Steps over what stands for nothing, if that is next.
+fn is_null(d: &mut Decoder<'_>) -> Result<bool, CborError> {
+    let null = d.datatype()? == minicbor::data::Type::Null;
+    if null {
+        d.null()?;
+    }
+    Ok(null)
 }
 
 fn read_usages(d: &mut Decoder<'_>) -> Result<Usages, CborError> {

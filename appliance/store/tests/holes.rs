@@ -7,7 +7,6 @@ use stele_device::sim::disk::SimDiskHandle;
 use stele_device::sim::fault::Loss;
 use stele_format::frame::FrameHeader;
 use stele_format::record::Body;
-use stele_format::segment::SEAL_MAGIC;
 use stele_format::units::ByteOffset;
 use stele_store::engine::Engine;
 use stele_store::pool::MemberState;
@@ -320,36 +319,4 @@ fn a_start_ends_a_segment_behind_the_last_frame_that_is_whole() {
         .map(|abandoned| abandoned.data_end)
         .collect();
     assert_eq!(ends, [frames[1].end_offset()]);
-}
-
-#[test]
-fn a_seal_that_no_copy_can_give_is_lost() {
-    let mut rig = Rig::create(3);
-    let mut vault = rig.start();
-    vault.bucket("b", false);
-    // More than a segment of the journal.
-    for seed in 0..60 {
-        vault.put(&name("b", &format!("k{seed}")), &content(seed, 100_000));
-    }
-    let first = rig.frames_of(true).first().unwrap().segment;
-    drop(vault);
-    rig.crash();
-    let mut vault = rig.start();
-    let mut hit = 0;
-    for handle in rig.handles.iter().flatten() {
-        for at in (0..DISK_BYTES).step_by(4096) {
-            if handle.peek(at, 8) == SEAL_MAGIC {
-                handle.rot(at + 100, 1);
-                hit += 1;
-            }
-        }
-    }
-    assert!(hit >= 3, "a sealed segment of the journal");
-    pass(&mut vault);
-    let lost = lost(&vault.engine);
-    assert!(
-        lost.iter()
-            .any(|(segment, frame)| *segment > first.get() && frame.is_none()),
-        "{lost:?}"
-    );
 }

@@ -293,6 +293,7 @@ impl Engine {
             Some(data_end) => Extent::Closed {
                 data_end,
                 cut: info.is_unread() && info.epoch < self.journal.epoch(),
+                stated: info.stated.clone(),
             },
             None if segment == self.journal.segment() => Extent::Open {
                 frames: self.journal.durable_frames(),

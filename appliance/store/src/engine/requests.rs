@@ -642,7 +642,10 @@ impl Engine {
                 self.journal.allocated(alloc.segment);
             }
             (Body::Alloc(alloc), _) => self.lane.allocated(alloc.segment),
-            (Body::Seal(seal), _) => self.journal.sealed(seal.segment),
+            (Body::Seal(seal), _) => {
+                self.pool.note_seal(seal);
+                self.journal.sealed(seal.segment);
+            }
             (Body::Relocate(relocate), _) => self.relocated(relocate),
             (Body::Trim(trim), _) => self.trimmed(trim),
             (Body::Statement(_), Origin::Request { id, .. }) => self.answer_statement(id, &record),

@@ -23,6 +23,15 @@ pub(crate) struct Hole {
     pub(crate) blank: bool,
 }
 
+/// What a search ends with.
+#[derive(Debug, Clone)]
+pub(crate) struct Found {
+    pub(crate) frames: Vec<Framed>,
+    pub(crate) holes: Vec<Hole>,
+    /// Digest of the last frame's header, or of the segment header where there is none; none if that is not known.
+    pub(crate) chain: Option<Digest>,
+}
+
 /// A search under way.
 #[derive(Debug, Clone)]
 pub(crate) struct Discovery {
@@ -30,6 +39,8 @@ pub(crate) struct Discovery {
     holes: Vec<Hole>,
     /// What the next header must quote; none behind a hole.
     chain: Option<Digest>,
+    /// Digest of the last header that was found, or of the segment header.
+    last: Option<Digest>,
     next: u64,
     end: u64,
     /// Whether frames reach to the end; else they end somewhere before it.
@@ -50,6 +61,7 @@ impl Discovery {
             frames: Vec::new(),
             holes: Vec::new(),
             chain: header,
+            last: header,
             next: BLOCK,
             end,
             exact: true,
@@ -119,6 +131,7 @@ impl Discovery {
                 self.holes.push(Hole { frames, ..hole });
             }
             self.chain = Some(header.digest());
+            self.last = self.chain;
             self.next = header.end_offset().get();
             self.frames.push(frame);
         }
@@ -163,8 +176,12 @@ impl Discovery {
     }
 
     /// What was found, and what was not.
-    pub(crate) fn finish(mut self) -> (Vec<Framed>, Vec<Hole>) {
+    pub(crate) fn finish(mut self) -> Found {
         self.holes.extend(self.open.filter(|_| self.exact));
-        (self.frames, self.holes)
+        Found {
+            frames: self.frames,
+            holes: self.holes,
+            chain: self.last,
+        }
     }
 }

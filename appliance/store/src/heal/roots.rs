@@ -1,10 +1,14 @@
 //! Header, footer and seal of a segment: chosen from the copies by what verifies.
 
-use stele_format::limits::BLOCK_BYTES;
+use stele_format::digest::Digest;
+use stele_format::frame::FrameHeader;
+use stele_format::limits::{BLOCK_BYTES, FRAME_HEADER_BYTES};
 use stele_format::segment::{Footer, FooterEntry, SegmentExpectation, SegmentHeader, SegmentSeal};
 
 use super::Identity;
 use super::frames::Framed;
+use crate::pool::stated::Stated;
+use crate::segment::ending;
 
 const BLOCK: usize = BLOCK_BYTES as usize;
 
@@ -38,6 +42,14 @@ pub(crate) fn seal(identity: &Identity, block: &[u8]) -> Option<Sealed> {
     })
 }
 
+/// Whether this block is one that verifies as anything, of whatever segment.
+pub(crate) fn is_intact(block: &[u8]) -> bool {
+    let frame = block.get(..FRAME_HEADER_BYTES as usize);
+    SegmentHeader::decode(block).is_ok()
+        || SegmentSeal::decode(block).is_ok()
+        || frame.is_some_and(|header| FrameHeader::decode(header).is_ok())
+}
+
 /// The footer in these bytes, if it is the one this seal names.
 pub(crate) fn footer(seal: &SegmentSeal, bytes: &[u8]) -> Option<Footer> {
     Footer::decode(bytes).ok()?.verify(seal).ok()
@@ -45,6 +57,31 @@ pub(crate) fn footer(seal: &SegmentSeal, bytes: &[u8]) -> Option<Footer> {
 
 /// The footer as it was written, from the frames themselves, if it is the one this seal names.
 pub(crate) fn footer_of(seal: &SegmentSeal, frames: &[Framed]) -> Option<Vec<u8>> {
+    let footer = Footer {
+        segment: seal.segment,
+        entries: entries(frames)?,
+    };
+    let (bytes, digest) = footer.encode().ok()?;
+    (digest == seal.footer_digest).then_some(bytes)
+}
+
+/// The seal as it was written, from the frames themselves and the digest of the last one, if it is the one that a
+/// record states: then these are all frames there were.
+pub(crate) fn seal_of(
+    identity: &Identity,
+    header: &SegmentHeader,
+    stated: &Stated,
+    (frames, chain): (&[Framed], Digest),
+) -> Option<Sealed> {
+    let log = stated.log.as_deref().cloned();
+    let (made, _) = ending(header, entries(frames)?, chain, &log)?;
+    if made.digest() != stated.digest {
+        return None;
+    }
+    seal(identity, &made.encode())
+}
+
+fn entries(frames: &[Framed]) -> Option<Vec<FooterEntry>> {
     let block = u64::from(BLOCK_BYTES);
     let entry = |frame: &Framed| {
         Some(FooterEntry {
@@ -54,12 +91,7 @@ pub(crate) fn footer_of(seal: &SegmentSeal, frames: &[Framed]) -> Option<Vec<u8>
             payload_digest: frame.payload,
         })
     };
-    let footer = Footer {
-        segment: seal.segment,
-        entries: frames.iter().map(entry).collect::<Option<_>>()?,
-    };
-    let (bytes, digest) = footer.encode().ok()?;
-    (digest == seal.footer_digest).then_some(bytes)
+    frames.iter().map(entry).collect()
 }
 
 /// Where the footer lies and how many bytes are read of it.

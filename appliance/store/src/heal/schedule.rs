@@ -380,6 +380,7 @@ mod tests {
             units: 1,
             first_sequence: Sequence::FIRST,
             data_end: Some(8192),
+            stated: None,
             places: Vec::new(),
             aside: Vec::new(),
             written: UnixMillis::new(written),

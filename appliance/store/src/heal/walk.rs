@@ -2,7 +2,7 @@
 //!
 //! A state machine without I/O of its own: it asks for reads, judgements, writes and flushes by token,
 //! and is told what came of them. Phases: roots (header, seal), footer, or discovery of frames where
-//! nothing seals the segment; then runs of frames, a few at a time; then flushes, and last the roots
+//! nothing seals the segment or its footer is bad; then runs of frames, a few at a time; then flushes, and last the roots
 //! of copies that lack them. What was written is read again before the walk goes on.
 
 mod again;
@@ -19,6 +19,7 @@ use super::discovery::Discovery;
 use super::frames::{self, Framed, Judgement, Piece, Run};
 use super::{CopyAt, Identity, Lost, Outcome, Role, roots};
 use crate::plants::{Plant, on};
+use crate::pool::stated::Stated;
 use again::Again;
 use runs::Runs;
 
@@ -69,6 +70,8 @@ pub(crate) enum Extent {
         /// Whether power may have gone while it was written and nobody has read it to its end since: copies may lack what
         /// nobody waited for.
         cut: bool,
+        /// Its seal, if a record says that it was written.
+        stated: Option<Stated>,
     },
     /// Open: these frames are durable on every copy given, and nothing behind them is looked at.
     Open {
@@ -130,6 +133,8 @@ pub(crate) struct Walk {
     dirty: Vec<bool>,
     phase: Phase,
     roots: RootSet,
+    /// No copy has the seal: it was made from the frames.
+    made_anew: bool,
     runs: Runs,
     again: Again,
     tokens: BTreeMap<u64, For>,
@@ -156,6 +161,7 @@ impl Walk {
                 footers: vec![None; count],
                 ..RootSet::default()
             },
+            made_anew: false,
             runs: Runs::default(),
             again: Again::default(),
             tokens: BTreeMap::new(),
@@ -410,18 +416,21 @@ impl Walk {
                 let frames = frames.clone();
                 self.start_runs(frames, None);
             }
-            (Extent::Closed { .. }, Some(sealed)) => {
-                let (offset, bytes) = roots::footer_place(&sealed.seal);
-                for copy in self.live_copies() {
-                    self.read(copy, offset, bytes, For::Footer(copy));
-                }
-                self.phase = Phase::Footers(sealed);
-            }
+            (Extent::Closed { .. }, Some(sealed)) => self.expect_footer(sealed),
             (Extent::Closed { data_end, .. }, None) => {
                 let data_end = *data_end;
                 self.discover_unsealed(data_end);
             }
         }
+    }
+
+    /// The seal says where the footer is.
+    fn expect_footer(&mut self, sealed: roots::Sealed) {
+        let (offset, bytes) = roots::footer_place(&sealed.seal);
+        for copy in self.live_copies() {
+            self.read(copy, offset, bytes, For::Footer(copy));
+        }
+        self.phase = Phase::Footers(sealed);
     }
 
     /// What copies that count gave, members first.
@@ -491,6 +500,11 @@ impl Walk {
     /// Roots that a copy lacks or that do not verify there. A target with a hole gets only the header,
     /// by which starts find it: its seal would say that it has no hole.
     fn write_roots(&mut self) {
+        if self.made_anew && !self.out.lost.is_empty() {
+            // A seal that nobody has says of no hole that it is none.
+            (self.roots.seal, self.roots.footer) = (None, None);
+            self.lose(None, self.seal_at());
+        }
         let (seal, seal_at) = (self.roots.seal.clone(), self.seal_at());
         let footer_at = seal.as_ref().map(|(seal, _)| seal.footer_offset.get());
         let whole = self.out.lost.is_empty();
@@ -526,6 +540,8 @@ impl Walk {
             Some(good) if found.as_ref() != Some(&good) => {
                 // Before a seal is written the header was flushed.
                 let may_lack = self.may_be_cut() && (offset > 0 || self.roots.seal.is_none());
+                // Nor is it known of any copy that it was given a seal that none has.
+                let may_lack = may_lack || self.made_anew && offset > 0;
                 if !(may_lack && found.is_some_and(|found| frames::is_torn(&found, &good))) {
                     self.accuse(copy);
                 }

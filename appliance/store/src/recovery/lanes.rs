@@ -70,10 +70,11 @@ pub(super) fn index_segment(
         );
         last_sequence = last_sequence.max(header.sequence);
     }
+    // All before a seal was flushed, wherever the seal is.
     let whole = frames
         .iter()
         .rev()
-        .find(|header| !is_unfinished(copies, disks, header));
+        .find(|header| info.stated.is_some() || !is_unfinished(copies, disks, header));
     let data_end = whole.map_or(0, |header| header.end_offset().get());
     LaneSegment {
         data_end,

@@ -166,6 +166,7 @@ mod tests {
             units: *units,
             first_sequence: Sequence::FIRST,
             data_end: closed.then_some(4096),
+            stated: None,
             places: at.iter().copied().map(place).collect(),
             aside: Vec::new(),
             written: UnixMillis::ZERO,

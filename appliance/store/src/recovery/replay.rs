@@ -627,10 +627,7 @@ impl<'a> Replay<'a> {
             Body::Relocate(relocate) => return moves::note_relocate(self.pool, relocate, known),
             Body::Trim(trim) => moves::note_trim(self.pool, trim, known),
             Body::Later(kind) if !kind.is_optional() => self.out.newer = true,
-            Body::Seal(seal) => {
-                self.pool
-                    .trim_known(seal.segment, seal.units_kept.get(), None);
-            }
+            Body::Seal(seal) => self.pool.note_seal(seal),
             Body::Epoch(epoch) => {
                 self.out.epoch = self.out.epoch.max(record.header.epoch);
                 for closed in &epoch.abandoned {

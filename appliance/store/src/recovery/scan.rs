@@ -228,6 +228,7 @@ fn adopt(pool: &mut Pool, found: &Beginning, place: Place) {
         units: found.units.map_or(segment_units, UnitCount::get),
         first_sequence: found.first_sequence,
         data_end: None,
+        stated: None,
         places: Vec::new(),
         aside: Vec::new(),
         written: found.written,

@@ -188,6 +188,10 @@ impl Work<'_> {
         for (id, mut info) in unsure {
             if let Some(found) = self.pool.segments.get_mut(&id) {
                 found.places = info.places;
+                if info.stated.is_some() {
+                    found.units = info.units.min(found.units);
+                    found.stated = info.stated;
+                }
                 continue;
             }
             let taken = |place: &Place| {
@@ -433,6 +437,11 @@ impl Work<'_> {
             return self.leave_unread(id, info, lanes);
         }
         if is_closed {
+            return;
+        }
+        if info.stated.is_some() {
+            // What was sealed once stays so: healing makes the seal anew.
+            self.pool.trim_known(id, u32::MAX, Some(found.data_end));
             return;
         }
         if found.data_end == 0 && (unused || is_blank(self.pool, self.disks, id, info)) {

@@ -4,8 +4,9 @@ use stele_device::buffer::BufferMut;
 use stele_format::limits::BLOCK_BYTES;
 
 use super::{Extent, For, Phase, Walk};
-use crate::heal::discovery::{Discovery, Hole};
+use crate::heal::discovery::{Discovery, Found, Hole};
 use crate::heal::{Role, roots};
+use crate::pool::stated::Stated;
 
 impl Walk {
     /// Nothing seals the segment: its frames are found by their headers.
@@ -15,9 +16,7 @@ impl Walk {
             Discovery::new(chain, data_end)
         } else {
             // A record says that it was sealed, and only the seal says where its frames end.
-            let seal_at = self.seal_at();
-            self.lose(None, seal_at);
-            Discovery::up_to(chain, seal_at)
+            Discovery::up_to(chain, self.seal_at())
         };
         self.phase = Phase::Discovery(found);
     }
@@ -72,9 +71,18 @@ impl Walk {
         }
     }
 
-    /// Frames that were found by their headers; with a seal they give the footer back too.
+    /// Frames that were found by their headers; with a seal, or a record that states it, they give back what is lost
+    /// of the end.
     fn start_discovered(&mut self, found: Discovery) {
-        let (frames, holes) = found.finish();
+        let found = found.finish();
+        if let (None, Some(stated)) = (&self.roots.seal, self.stated()) {
+            if let Some(sealed) = self.seal_anew(stated, &found) {
+                self.made_anew = true;
+                return self.expect_footer(sealed);
+            }
+            self.lose(None, self.seal_at());
+        }
+        let Found { frames, holes, .. } = found;
         let seal = self.roots.seal.as_ref().map(|(seal, _)| seal.clone());
         let count = seal.as_ref().map(|seal| seal.frame_count);
         for hole in holes {
@@ -89,6 +97,30 @@ impl Walk {
         self.start_runs(frames, seal.as_ref());
     }
 
+    /// The seal that a record states, if these are all frames of the segment. Not where something else verifies.
+    fn seal_anew(&self, stated: &Stated, found: &Found) -> Option<roots::Sealed> {
+        if self
+            .roots
+            .seals
+            .iter()
+            .flatten()
+            .any(|block| roots::is_intact(block))
+        {
+            return None;
+        }
+        let header = roots::header(&self.identity, self.roots.header.as_ref()?)?;
+        let frames = (found.frames.as_slice(), found.chain?);
+        roots::seal_of(&self.identity, &header, stated, frames)
+    }
+
+    /// The seal that the journal states, wherever it is.
+    fn stated(&self) -> Option<&Stated> {
+        match &self.extent {
+            Extent::Closed { stated, .. } => stated.as_ref(),
+            Extent::Open { .. } => None,
+        }
+    }
+
     fn lose_hole(&mut self, hole: &Hole, frame_count: Option<u32>) {
         if hole.blank && self.may_be_unfinished() {
             return;
@@ -101,13 +133,14 @@ impl Walk {
     }
 
     /// Whether a frame that no copy ever held whole is one that nobody was told of: of an upload that a
-    /// power cut ended. Not so behind a seal, which says that all before it was flushed, and not in the
+    /// power cut ended. Not so behind a seal, there or stated, which says that all before it was flushed, and not in the
     /// journal, whose end is known to the frame. A disk without a vote may merely have missed it.
     pub(super) fn may_be_unfinished(&self) -> bool {
         let closed = matches!(self.extent, Extent::Closed { .. });
         let votes = |copy: usize| self.live[copy] && self.copies[copy].role == Role::Member;
         closed
             && self.roots.seal.is_none()
+            && self.stated().is_none()
             && !self.identity.lane.is_journal()
             && (0..self.copies.len()).any(votes)
     }
