@@ -1,4 +1,4 @@
-//! PUT and GET over TLS with one and four streams, through the built-in client.
+//! PUT and GET over TLS with one, four and eight streams, through the built-in client.
 //!
 //! The client's digest of the body is made once beforehand, so that the figures are the server's;
 //! TLS of the client runs on the same cores.
@@ -16,6 +16,8 @@ use std::time::{Duration, Instant};
 /// The bucket of the benchmark.
 pub const BUCKET: &str = "bench-bucket";
 const LARGE_BYTES: usize = 64 << 20;
+/// Bytes of the largest object that rides in the journal.
+const MIDDLE_BYTES: usize = 128 << 10;
 /// Bytes of a small object.
 pub const SMALL_BYTES: usize = 4096;
 /// Small objects that each stream puts or gets.
@@ -34,6 +36,7 @@ struct Payload {
 pub struct Objects<'a> {
     server: &'a Server,
     large: Payload,
+    middle: Payload,
     small: Payload,
     next: AtomicU64,
 }
@@ -57,13 +60,14 @@ impl<'a> Objects<'a> {
                 operations,
             }
         };
-        let (large, small) = (
+        let (large, middle, small) = (
             payload("large", LARGE_BYTES, 3),
+            payload("middle", MIDDLE_BYTES, SMALL_OPERATIONS),
             payload("small", SMALL_BYTES, SMALL_OPERATIONS),
         );
         let mut client = server.client();
         client.create_bucket(BUCKET, true)?.expect(200)?;
-        for payload in [&large, &small] {
+        for payload in [&large, &middle, &small] {
             let digest = Some(payload.digest.as_str());
             client
                 .put(BUCKET, payload.name, &payload.body, digest)?
@@ -72,6 +76,7 @@ impl<'a> Objects<'a> {
         Ok(Objects {
             server,
             large,
+            middle,
             small,
             next: AtomicU64::new(0),
         })
@@ -83,12 +88,26 @@ impl<'a> Objects<'a> {
             line: Line::new(name, unit),
             run: Box::new(move || self.run(verb, payload, streams)),
         };
-        let (large, small) = (&self.large, &self.small);
+        let (large, middle, small) = (&self.large, &self.middle, &self.small);
         vec![
             one("vault: PUT 64 MiB, 1 stream", "MiB/s", Verb::Put, large, 1),
             one("vault: PUT 64 MiB, 4 streams", "MiB/s", Verb::Put, large, 4),
             one("vault: GET 64 MiB, 1 stream", "MiB/s", Verb::Get, large, 1),
             one("vault: GET 64 MiB, 4 streams", "MiB/s", Verb::Get, large, 4),
+            one(
+                "vault: PUT 128 KiB, 8 streams",
+                "op/s",
+                Verb::Put,
+                middle,
+                8,
+            ),
+            one(
+                "vault: GET 128 KiB, 8 streams",
+                "op/s",
+                Verb::Get,
+                middle,
+                8,
+            ),
             one("vault: PUT 4 KiB, 1 stream", "op/s", Verb::Put, small, 1),
             one("vault: PUT 4 KiB, 4 streams", "op/s", Verb::Put, small, 4),
             one("vault: GET 4 KiB, 1 stream", "op/s", Verb::Get, small, 1),

@@ -8,6 +8,7 @@
 mod ceph;
 mod certificate;
 mod daemons;
+mod goals;
 mod report;
 mod seaweed;
 mod work;

@@ -39,7 +39,8 @@ pub const MOVED: [Primitive; 3] = [
     ),
 ];
 
-const OURS: &str = "Stele";
+/// What the samples call the vault.
+pub const OURS: &str = "Stele";
 const PEERS: [&str; 3] = ["Ceph RGW", "SeaweedFS, flushed", "SeaweedFS"];
 const MIB: f64 = 1_048_576.0;
 
@@ -101,6 +102,7 @@ pub fn markdown(samples: &Samples, absent: &[String], plain: bool) -> String {
         let _ = writeln!(out, "![CPU beside others](figures/peers-cpu.svg)\n");
     }
     let tasks = tasks(1);
+    super::goals::markdown(&mut out, samples, &tasks);
     let title = |unit: &str| format!("rate, {unit}");
     section(
         &mut out,
@@ -185,24 +187,17 @@ fn cpu(samples: &Samples, name: &str, task: &Task) -> Option<String> {
 /// The sum of the primitives beside the CPU of each PUT.
 fn yardsticks(out: &mut String, samples: &Samples) {
     let _ = writeln!(out, "| CPU per byte of a PUT of 64 MiB | ns |\n|---|---|");
-    let mut bare = |primitives: &[Primitive]| {
-        let mut sum = 0.0;
-        for (name, _) in primitives {
-            let each = samples.get(BARE, name).map_or(f64::NAN, Series::median);
-            sum += each;
-            let _ = writeln!(out, "| bare: {name} | {each:.3} |");
-        }
-        sum
-    };
-    let computed = bare(&COMPUTED);
-    let all = computed + bare(&MOVED);
+    for (name, _) in COMPUTED.iter().chain(&MOVED) {
+        let each = bare(samples, name);
+        let _ = writeln!(out, "| bare: {name} | {each:.3} |");
+    }
+    let computed = sum(samples, &COMPUTED);
+    let all = bare_ns_per_byte(samples);
     let _ = writeln!(out, "| bare: what is computed | {computed:.3} |");
     let _ = writeln!(out, "| bare: all of these | {all:.3} |");
     for name in std::iter::once(OURS).chain(PEERS) {
         for streams in ["1 stream", "4 streams"] {
-            let series = format!("PUT 64 MiB, {streams}: CPU");
-            if let Some(series) = samples.get(name, &series) {
-                let each = series.median() * 1e6 / (64.0 * MIB);
+            if let Some(each) = cpu_ns_per_byte(samples, name, streams) {
                 let (times, of_computed) = (each / all, each / computed);
                 let _ = writeln!(
                     out,
@@ -211,6 +206,26 @@ fn yardsticks(out: &mut String, samples: &Samples) {
             }
         }
     }
+}
+
+fn bare(samples: &Samples, name: &str) -> f64 {
+    samples.get(BARE, name).map_or(f64::NAN, Series::median)
+}
+
+fn sum(samples: &Samples, primitives: &[Primitive]) -> f64 {
+    let each = primitives.iter().map(|(name, _)| bare(samples, name));
+    each.sum()
+}
+
+/// What all primitives of a large PUT take.
+pub fn bare_ns_per_byte(samples: &Samples) -> f64 {
+    sum(samples, &COMPUTED) + sum(samples, &MOVED)
+}
+
+/// What a store takes for a large PUT, if it was measured.
+pub fn cpu_ns_per_byte(samples: &Samples, store: &str, streams: &str) -> Option<f64> {
+    let series = samples.get(store, &format!("PUT 64 MiB, {streams}: CPU"))?;
+    Some(series.median() * 1e6 / (64.0 * MIB))
 }
 
 /// The slowest of small PUTs by several clients, beside the slowest of flushes at the same time and in peace.
