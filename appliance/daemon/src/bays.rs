@@ -5,6 +5,7 @@
 
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use stele_store::engine::DiskSlot;
@@ -59,7 +60,11 @@ pub struct Bay {
 
 /// All places, shared by who changes them and who shows them.
 #[derive(Debug, Clone, Default)]
-pub struct Bays(Arc<Mutex<Vec<Bay>>>);
+pub struct Bays {
+    places: Arc<Mutex<Vec<Bay>>>,
+    /// Number of the disk that is to be drained; 0 for none.
+    draining: Arc<AtomicU16>,
+}
 
 impl Bays {
     /// The places of a vault whose disks were opened in this order.
@@ -77,7 +82,20 @@ impl Bays {
                 id: disk.ok().and_then(|_| FileId::of(&slot.path).ok()),
             }
         });
-        Bays(Arc::new(Mutex::new(bays.collect())))
+        Bays {
+            places: Arc::new(Mutex::new(bays.collect())),
+            ..Bays::default()
+        }
+    }
+
+    /// The disk that is to be drained, by number, whether that has begun or not.
+    pub fn draining(&self) -> Option<u16> {
+        Some(self.draining.load(Ordering::Relaxed)).filter(|number| *number > 0)
+    }
+
+    /// This disk is to be drained, or none.
+    pub fn note_draining(&self, number: Option<u16>) {
+        self.draining.store(number.unwrap_or(0), Ordering::Relaxed);
     }
 
     /// The places as they are now.
@@ -105,7 +123,7 @@ impl Bays {
 
     fn lock(&self) -> MutexGuard<'_, Vec<Bay>> {
         // No code that can panic runs while it is held.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.places.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

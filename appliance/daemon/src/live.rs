@@ -33,6 +33,10 @@ use crate::keys::KeySource;
 use crate::status::health;
 use crate::vault::Directory;
 
+mod drain;
+
+use drain::Drains;
+
 /// Where a vault is served: what the engine itself does not know.
 #[derive(Debug, Clone)]
 pub struct Place {
@@ -87,7 +91,7 @@ const ASTRAY: &str = "not at its place";
 pub fn live_status(engine: &EngineStatus, place: &Place) -> Status {
     let flags = VaultFlags::new(engine.flags).unwrap_or_default();
     let counters = engine.counters;
-    let disks = disks(engine, &place.bays.now());
+    let disks = disks(engine, &place.bays.now(), place.bays.draining());
     let commands = place.commands(engine.founded);
     let mut next = commands.next(&disks, engine.read_only.is_some());
     next.extend(way_out(engine, &commands));
@@ -344,18 +348,37 @@ fn lost(lost: &Lost) -> LostFrame {
 }
 
 /// Every place of the configuration with the disk that is there or should be.
-fn disks(engine: &EngineStatus, bays: &[Bay]) -> Vec<DiskStatus> {
+fn disks(engine: &EngineStatus, bays: &[Bay], draining: Option<u16>) -> Vec<DiskStatus> {
     let seats = seats(&engine.disks, bays);
-    let of = |(bay, seat): (&Bay, Seat)| {
+    let drains = Drains {
+        begun: engine.heal.drain.map(|(number, _)| number),
+        lacking: &engine.heal.drain_lacks,
+        noted: draining,
+        disks: &engine.disks,
+        bays,
+        seats: &seats,
+    };
+    let of = |(bay, seat): (&Bay, &Seat)| {
         let disk = seat.disk.and_then(|at| engine.disks.get(at));
         let of_it =
             |(number, _): &(u16, FillProgress)| disk.is_some_and(|disk| disk.number == *number);
         let drain = engine.heal.drain.filter(of_it);
         let moved = engine.heal.fill.filter(of_it).or(drain);
         let progress = moved.map(|(_, progress)| progress);
-        disk_status(bay, (disk, seat.here), progress, drain.is_some())
+        let waits = disk.and_then(|disk| drains.wait_of(disk));
+        let status = disk_status(bay, (disk, seat.here), progress, drain.is_some());
+        waiting(status, waits)
     };
-    bays.iter().zip(seats).map(of).collect()
+    bays.iter().zip(&seats).map(of).collect()
+}
+
+/// Says of a disk that is to be drained what that waits for.
+fn waiting(mut status: DiskStatus, waits: Option<String>) -> DiskStatus {
+    status
+        .health
+        .extend(waits.iter().map(|why| format!("; {why}")));
+    status.notes.extend(waits);
+    status
 }
 
 fn disk_status(

@@ -277,7 +277,11 @@ pub(crate) fn ending(
     let count = entries.len();
     let frame_count = u32::try_from(count).ok()?;
     let units = units_to_seal(data_end, count, u64::from(header.unit_bytes));
-    let last = header.first_sequence.get() + u64::from(frame_count) - 1;
+    let behind = header
+        .first_sequence
+        .get()
+        .checked_add(u64::from(frame_count))?;
+    let last = behind.checked_sub(1)?;
     let footer = Footer {
         segment: header.segment,
         entries,

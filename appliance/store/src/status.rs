@@ -179,6 +179,8 @@ pub struct HealStatus {
     pub fill: Option<(u16, FillProgress)>,
     /// The disk being drained, by its number from 1, and how far it has come.
     pub drain: Option<(u16, FillProgress)>,
+    /// Numbers of the disks that are to be plugged in before that can end: what they have of a segment nobody could read.
+    pub drain_lacks: Vec<u16>,
 }
 
 /// What the engine keeps of work under way, by kind. All of it is zero when nothing goes on and no
@@ -310,6 +312,7 @@ impl Engine {
             drain: self
                 .drain_progress()
                 .map(|(disk, progress)| (number(disk), progress)),
+            drain_lacks: self.drain_lacks(),
         }
     }
 

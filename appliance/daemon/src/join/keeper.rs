@@ -198,6 +198,7 @@ impl Work {
             config,
             bays,
         } = charge;
+        bays.note_draining(config.draining());
         Work {
             link,
             bell,
@@ -314,6 +315,7 @@ impl Work {
         if config != self.config {
             config.replace(&self.directory.config_file())?;
             self.config = config;
+            self.bays.note_draining(self.config.draining());
         }
         Ok(())
     }

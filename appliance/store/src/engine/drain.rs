@@ -6,7 +6,7 @@
 //! that belongs to its segment either way, so it is never given to another: a journal that is read from
 //! its beginning names old places before it names new ones.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use stele_format::record::{Body, MoveStep, Placed, RecordType, Relocate};
 use stele_format::units::{DiskId, SegmentId, UnixMillis};
@@ -493,6 +493,14 @@ impl Engine {
                 member.reason = Some(reason);
             }
         }
+    }
+
+    /// Numbers of the disks without which nobody can tell what of the disk being drained is to be moved.
+    pub(crate) fn drain_lacks(&self) -> Vec<u16> {
+        let drained = self.drain.iter().flat_map(|drain| self.held_on(drain.disk));
+        let away = drained.flat_map(|(segment, _)| self.pool.still_away(*segment));
+        let numbers: BTreeSet<u16> = away.map(|disk| self.pool.number_of(disk)).collect();
+        numbers.into_iter().collect()
     }
 
     /// The disk being drained, and how far it has come.

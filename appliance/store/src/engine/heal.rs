@@ -160,7 +160,6 @@ impl Healer {
         self.schedule.is_unmended(segment, disk)
     }
 
-
     /// The segment whose fill ends.
     pub(super) fn ending(&self) -> Option<SegmentId> {
         let ending = self.ending.as_ref()?;

@@ -36,6 +36,12 @@ impl Pool {
         self.unread.0.insert(segment, away);
     }
 
+    /// Disks that were away when a segment could not be read, and take no part yet.
+    pub(crate) fn still_away(&self, segment: SegmentId) -> impl Iterator<Item = DiskId> + '_ {
+        let away = self.unread.0.get(&segment).into_iter().flatten().copied();
+        away.filter(|disk| self.active_slot(*disk).is_none())
+    }
+
     /// Whether no copy of a segment is on a disk that takes part. Then nothing can be said of what it holds.
     pub(crate) fn is_away(&self, segment: SegmentId) -> bool {
         let info = self.segments.get(&segment);

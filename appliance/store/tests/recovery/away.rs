@@ -162,6 +162,37 @@ fn a_blank_disk_in_the_place_of_one_of_both_does_not_say_that_nothing_was_there(
     });
 }
 
+/// A drain that nobody can end as long as a disk is away says which one.
+#[test]
+fn a_drain_says_for_which_disk_it_waits() {
+    let (mut rig, away) = with_object(6, true);
+    let back: Vec<SimDiskHandle> = away
+        .iter()
+        .map(|disk| rig.handles[*disk].take().unwrap())
+        .collect();
+    let mut vault = rig.start();
+    let fresh = SimDiskHandle::new(DISK_BYTES, 99);
+    bring_back(&mut vault, away[0], &fresh);
+    rig.handles[away[0]] = Some(fresh);
+    vault.stop();
+    rig.options.new_index = true;
+    let mut vault = rig.start();
+    bring_back(&mut vault, away[1], &back[1]);
+    let numbers = [0, 1].map(|at| u16::try_from(away[at]).unwrap() + 1);
+    vault.drain(numbers[0]).unwrap();
+    turns(&mut vault);
+    let waits = |vault: &Running| {
+        let heal = vault.engine.status().heal;
+        assert_eq!(heal.drain.map(|(number, _)| number), Some(numbers[0]));
+        heal.drain_lacks
+    };
+    assert_eq!(waits(&vault), [], "a start would read what it waits for");
+    // The other one is pulled out.
+    back[1].vanish();
+    put_more(&mut vault, 2..12);
+    assert_eq!(waits(&vault), [numbers[1]]);
+}
+
 /// As before, where the segment was closed, and the index is made anew while the other disk is away. A drain lets go of
 /// no disk that has the only copy.
 #[test]
