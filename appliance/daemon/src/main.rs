@@ -29,6 +29,8 @@ mod evil;
 mod expiry;
 mod files;
 mod force;
+#[cfg(test)]
+mod fuzz;
 mod gateway;
 mod join;
 mod keys;

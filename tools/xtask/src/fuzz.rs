@@ -1,4 +1,5 @@
-//! `cargo xtask fuzz`: seeded mutations of golden media against every registered decoder.
+//! `cargo xtask fuzz`: seeded mutations of golden media against every registered decoder, and of samples against
+//! everything else that reads what comes from outside.
 //!
 //! Needs no nightly compiler: a target is a plain function that must return on any input. A
 //! failing case is told by target, seed and number, which make it again, and its input is kept.
@@ -32,14 +33,8 @@ const EDGES: [u64; 10] = [
     u64::MAX,
 ];
 
-/// Runs every target, or the named one, each as a case of the suite.
-pub fn cases(
-    workspace: &Workspace,
-    ledger: &mut Ledger,
-    count: u64,
-    seed: u64,
-    only: Option<&str>,
-) {
+/// Runs every decoder of media, or the named one, each as a case of the suite.
+fn cases(workspace: &Workspace, ledger: &mut Ledger, count: u64, seed: u64, only: Option<&str>) {
     let golden = match golden(&workspace.root.join("appliance/format/tests/golden")) {
         Ok(golden) => golden,
         Err(failure) => {
@@ -64,13 +59,7 @@ const REPLAY: &str = "replay";
 const DECODED_PER_REPLAY: u64 = 100;
 
 /// Opens forged vaults, unless another target is named.
-pub fn replay(
-    workspace: &Workspace,
-    ledger: &mut Ledger,
-    decoded: u64,
-    seed: u64,
-    only: Option<&str>,
-) {
+fn replay(workspace: &Workspace, ledger: &mut Ledger, decoded: u64, seed: u64, only: Option<&str>) {
     if only.is_some_and(|only| only != REPLAY) {
         return;
     }
@@ -94,39 +83,109 @@ pub fn replay(
     );
 }
 
-/// What in the gateway reads what strangers send, run in a process of its own, whose memory is bounded.
-const GATEWAY: [&str; 4] = ["http", "sigv4", "chunked", "xml"];
+/// Programs that run targets in a process of their own, whose memory is bounded, and their targets.
+const PROGRAMS: [(Program, &[&str]); 4] = [
+    (Program::Gateway, &["http", "sigv4", "chunked", "xml"]),
+    (
+        Program::Texts,
+        &[
+            "checkpoint",
+            "receipt",
+            "certificate",
+            "key",
+            "statement",
+            "sshsig",
+        ],
+    ),
+    (Program::Witness, &["consistency"]),
+    (
+        Program::Daemon,
+        &[
+            "link",
+            "control",
+            "control-reply",
+            "vault-json",
+            "clients",
+            "pem",
+        ],
+    ),
+];
 
-/// The program that runs them.
-const EXAMPLE: &str = "gateway_fuzz";
+/// A program that runs targets.
+#[derive(Clone, Copy)]
+enum Program {
+    /// What the gateway reads of strangers.
+    Gateway,
+    /// Texts and signatures that people hand over.
+    Texts,
+    /// What a witness is brought.
+    Witness,
+    /// What the engine's process reads: a test of it, since a program's own code is in no library.
+    Daemon,
+}
 
-/// Runs the gateway's targets, or the named one.
-pub fn gateway(
-    workspace: &Workspace,
-    ledger: &mut Ledger,
-    count: u64,
-    seed: u64,
-    only: Option<&str>,
-) {
-    for name in GATEWAY {
-        if only.is_some_and(|only| only != name) {
-            continue;
-        }
-        ledger.case(&format!("fuzz: {name}, {count} cases, seed {seed}"), || {
+impl Program {
+    fn run(self, workspace: &Workspace, words: &[String; 3]) -> Outcome {
+        match self {
             // With the whole workspace, so that the S3 library is not compiled once more with other features.
-            let build = ["build", "--release", "--workspace", "--example", EXAMPLE];
-            workspace.cargo(&build).stream()?;
-            let program = workspace.target.join("release/examples").join(EXAMPLE);
-            let words = [name.to_owned(), count.to_string(), seed.to_string()];
-            Run::new(program).args(words).stream()
-        });
+            Self::Gateway => {
+                let example = "gateway_fuzz";
+                let build = ["build", "--release", "--workspace", "--example", example];
+                workspace.cargo(&build).stream()?;
+                let program = workspace.target.join("release/examples").join(example);
+                Run::new(program).args(words).stream()
+            }
+            Self::Texts => example(workspace, "stele-format", "text_fuzz", words),
+            Self::Witness => example(workspace, "stele-witness", "witness_fuzz", words),
+            Self::Daemon => {
+                let test = ["test", "--quiet", "--release", "--workspace", "--bin"];
+                let one = [
+                    "stele",
+                    "--",
+                    "--exact",
+                    "fuzz::readers_hold",
+                    "--nocapture",
+                ];
+                let run = workspace.cargo(&test).args(one);
+                run.env("STELE_FUZZ", words.join(" ")).stream()
+            }
+        }
     }
+}
+
+fn example(workspace: &Workspace, package: &str, name: &str, words: &[String; 3]) -> Outcome {
+    let run = ["run", "--quiet", "--release", "-p", package, "--example"];
+    let run = workspace.cargo(&run).args([name, "--"]);
+    run.args(words).stream()
+}
+
+/// Runs the targets of all programs, or the named one.
+fn programs(workspace: &Workspace, ledger: &mut Ledger, count: u64, seed: u64, only: Option<&str>) {
+    for (program, targets) in PROGRAMS {
+        for name in targets {
+            if only.is_some_and(|only| only != *name) {
+                continue;
+            }
+            ledger.case(&format!("fuzz: {name}, {count} cases, seed {seed}"), || {
+                let words = [(*name).to_owned(), count.to_string(), seed.to_string()];
+                program.run(workspace, &words)
+            });
+        }
+    }
+}
+
+/// Runs every target, or the named one.
+pub fn run(workspace: &Workspace, ledger: &mut Ledger, count: u64, seed: u64, only: Option<&str>) {
+    cases(workspace, ledger, count, seed, only);
+    replay(workspace, ledger, count, seed, only);
+    programs(workspace, ledger, count, seed, only);
 }
 
 /// The names that can be chosen.
 pub fn names() -> Vec<&'static str> {
     let decoders = TARGETS.iter().map(|(name, _)| *name);
-    decoders.chain([REPLAY]).chain(GATEWAY).collect()
+    let others = PROGRAMS.iter().flat_map(|(_, targets)| targets.iter());
+    decoders.chain([REPLAY]).chain(others.copied()).collect()
 }
 
 /// A golden file: its name and content.

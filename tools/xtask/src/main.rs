@@ -331,9 +331,7 @@ fn fuzzing(workspace: &Workspace, cases: u64, seed: Option<u64>, target: Option<
     })?;
     let mut ledger = Ledger::open("fuzz", workspace.ci);
     let seed = seed.unwrap_or_else(rng::fresh_seed);
-    fuzz::cases(workspace, &mut ledger, cases, seed, target);
-    fuzz::replay(workspace, &mut ledger, cases, seed, target);
-    fuzz::gateway(workspace, &mut ledger, cases, seed, target);
+    fuzz::run(workspace, &mut ledger, cases, seed, target);
     verdict(&[ledger.close()])
 }
 

@@ -236,13 +236,24 @@ impl Config {
         };
         let mut text = String::new();
         let read = file.take(CONFIG_FILE_BYTES_MAX).read_to_string(&mut text);
+        read.map_err(|error| Error::Config {
+            path: path.to_owned(),
+            what: error.to_string(),
+        })?;
+        Self::parse(&text, path).map(Some)
+    }
+
+    /// Reads the text of a configuration, which lies at this path.
+    ///
+    /// # Errors
+    /// When it cannot be understood.
+    pub fn parse(text: &str, path: &Path) -> Outcome<Config> {
         let damaged = |what: String| Error::Config {
             path: path.to_owned(),
             what,
         };
-        read.map_err(|error| damaged(error.to_string()))?;
         let config: Config =
-            serde_json::from_str(&text).map_err(|error| damaged(error.to_string()))?;
+            serde_json::from_str(text).map_err(|error| damaged(error.to_string()))?;
         if config.version != VERSION {
             return Err(damaged(format!("version {} is unknown", config.version)));
         }
@@ -266,7 +277,7 @@ impl Config {
             text.parse::<KeySource>()
                 .map_err(|error| damaged(format!("its key provider is {error}")))?;
         }
-        Ok(Some(config))
+        Ok(config)
     }
 
     /// Writes a new file, durably; its name is made durable by the caller.
@@ -295,7 +306,11 @@ impl Config {
         files::replace(path, self.text(path)?.as_bytes(), 0o600)
     }
 
-    fn text(&self, path: &Path) -> Outcome<String> {
+    /// The text of the file at this path.
+    ///
+    /// # Errors
+    /// Never in practice; the fields are plain.
+    pub fn text(&self, path: &Path) -> Outcome<String> {
         let mut text = serde_json::to_string_pretty(self).map_err(|error| Error::Config {
             path: path.to_owned(),
             what: error.to_string(),

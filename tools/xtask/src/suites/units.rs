@@ -46,9 +46,7 @@ pub fn run(workspace: &Workspace) -> Closed {
             ledger.case("cargo test", || Err(failure));
         }
     }
-    fuzz::cases(workspace, &mut ledger, SMOKE_CASES, SMOKE_SEED, None);
-    fuzz::replay(workspace, &mut ledger, SMOKE_CASES, SMOKE_SEED, None);
-    fuzz::gateway(workspace, &mut ledger, SMOKE_CASES, SMOKE_SEED, None);
+    fuzz::run(workspace, &mut ledger, SMOKE_CASES, SMOKE_SEED, None);
     ledger.case("figures: every part of the benchmark runs", || {
         figures::smoke(workspace)
     });
