@@ -3,8 +3,9 @@
 //!
 //! Media carry no secret that a reader could tell a forger by: digests can be made right again, and only
 //! what is sealed cannot be forged. So records are changed and all digests after them made right, or bytes
-//! are changed and nothing is. Two vaults are the ground: one replays what came after its snapshot, the
-//! other has lost its index and replays everything.
+//! are changed and nothing is; pages of the index, which are encrypted, rot or are put back to what they were.
+//! Two vaults are the ground: one replays what came after its snapshot, the other has lost its index and
+//! replays everything.
 //!
 //! `cargo run --release -p stele-store --example replay_fuzz -- CASES SEED`; a case that panics is printed
 //! with its number, and `CASES SEED FIRST` begins there.
@@ -15,6 +16,7 @@ mod support;
 
 mod chance;
 mod forge;
+mod index;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
@@ -27,6 +29,7 @@ use stele_store::request::{Command, ListWish, LockWish, Metadata, Purpose};
 
 use chance::Chance;
 use forge::Journal;
+use index::IndexPages;
 use support::{Rig, Running, content, name};
 
 /// A vault that was made, as its disks were left.
@@ -34,6 +37,7 @@ struct Ground {
     rig: Rig,
     disks: Vec<SimSnapshot>,
     journal: Journal,
+    index: IndexPages,
 }
 
 fn main() -> ExitCode {
@@ -67,12 +71,19 @@ fn ground(without_index: bool) -> Ground {
     for bucket in ["b", "locked"] {
         vault.bucket(bucket, bucket == "locked");
     }
+    // Each stop leaves an index of its own.
+    vault.stop();
+    let mut index = IndexPages::of(&rig);
+    let mut vault = rig.start();
     for (number, bytes) in [(0, 0), (1, 5_000), (2, 200_000), (3, 70)] {
         vault.put(
             &name("b", &format!("n{}", number % 3)),
             &content(number, bytes),
         );
     }
+    vault.stop();
+    index.now(&rig);
+    let mut vault = rig.start();
     multipart(&mut vault);
     let gone = Command::Delete {
         name: name("b", "n1"),
@@ -110,6 +121,7 @@ fn ground(without_index: bool) -> Ground {
         rig,
         disks,
         journal,
+        index,
     }
 }
 
@@ -137,9 +149,10 @@ fn one_case(ground: &mut Ground, chance: &mut Chance) -> bool {
     for (handle, disk) in handles.iter().zip(&ground.disks) {
         handle.restore(disk);
     }
-    match chance.below(8) {
+    match chance.below(10) {
         0 => damage(ground, &handles, chance),
         1 => forge_labels(&handles, chance),
+        2 | 3 => ground.index.spoil(&handles, chance),
         _ => ground.journal.forge(&handles, chance),
     }
     let Ok(mut vault) = ground.rig.try_start() else {
