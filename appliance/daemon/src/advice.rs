@@ -239,13 +239,15 @@ impl<'a> Commands<'a> {
                     self.resync(number),
                 ),
                 step(
-                    format!("or put a blank disk in the place of disk {number}"),
+                    format!("or put a blank disk in the place of disk {number}{serial}"),
                     self.replace(number, None),
                 ),
             ],
             "unreadable" => vec![
                 step(
-                    format!("what is at {file} is not disk {number}; if it is blank, make it so"),
+                    format!(
+                        "what is at {file}{serial} is not disk {number}; if it is blank, make it so"
+                    ),
                     self.replace(number, Some(Path::new(file))),
                 ),
                 step(
@@ -254,11 +256,11 @@ impl<'a> Commands<'a> {
                 ),
             ],
             "left-behind" if !read_only => vec![step(
-                format!("put a blank disk in the place of disk {number}"),
+                format!("put a blank disk in the place of disk {number}{serial}"),
                 self.replace(number, None),
             )],
             "stale" if !read_only => vec![step(
-                format!("fill disk {number} with what it missed"),
+                format!("fill disk {number}{serial} with what it missed"),
                 self.resync(number),
             )],
             "expelled" if !read_only => vec![
@@ -425,6 +427,35 @@ mod tests {
                 "free space on the file system of disk 3 (/v/a disk), stop the vault, and start it",
             ]
         );
+    }
+
+    #[test]
+    fn a_drive_is_named_by_what_is_printed_on_it() {
+        for (state, said) in [
+            (
+                "absent",
+                [
+                    "plug disk 2 (serial ZA1) in again at /v/a disk and run",
+                    "or put a blank disk in the place of disk 2 (serial ZA1)",
+                ],
+            ),
+            (
+                // The drive that is there is another one.
+                "unreadable",
+                [
+                    "what is at /v/a disk (serial ZA1) is not disk 2; if it is blank, make it so",
+                    "or put another blank disk in the place of disk 2",
+                ],
+            ),
+        ] {
+            let shown = DiskStatus {
+                serial: Some("ZA1".to_owned()),
+                ..disk(Some(2), state)
+            };
+            let steps = Commands::new(Path::new("/v")).next(&[shown], false);
+            let words: Vec<&str> = steps.iter().map(|step| step.what.as_str()).collect();
+            assert_eq!(words, said);
+        }
     }
 
     #[test]

@@ -1,8 +1,9 @@
 //! Alarms in sentences, for the log and for status.
 
+use stele_store::heal::late::Reread;
 use stele_store::status::Alarm;
 
-use crate::status::instant;
+use crate::status::{duration, instant};
 
 /// An alarm in a sentence.
 pub fn alarm(alarm: &Alarm) -> String {
@@ -118,8 +119,8 @@ pub fn alarm(alarm: &Alarm) -> String {
         Alarm::ReadOnly { why, at } => {
             format!("the vault became read-only at {}: {why}", instant(at.get()))
         }
-        Alarm::Repaired { number, at } => format!(
-            "something on disk {number} did not verify and was written again from another copy and read back ({}); if this is said again \
+        Alarm::Repaired { number, name, at } => format!(
+            "something on disk {number} ({name}) did not verify and was written again from another copy and read back ({}); if this is said again \
              and again, the disk is failing",
             instant(at.get())
         ),
@@ -129,6 +130,20 @@ pub fn alarm(alarm: &Alarm) -> String {
              `stele status` prints the command",
             instant(at.get())
         ),
+        Alarm::ReadLate { which, age_ms, at } => format!(
+            "{} ({}). Nothing is lost by that; but if a disk did not keep what it confirmed, nobody knows it yet, and there is one \
+             copy less. Clients take more than the disks can give beside reading: leave the vault quiet hours, or have it on \
+             faster disks",
+            late_words(*which, *age_ms),
+            instant(at.get())
+        ),
+        Alarm::ReadInTime { which, at } => {
+            let what = match which {
+                Reread::First => "what was stored is read again within a day",
+                Reread::Again => "everything was read again within two weeks",
+            };
+            format!("{what}, as promised ({})", instant(at.get()))
+        }
         Alarm::Lost {
             segment,
             pieces,
@@ -136,6 +151,19 @@ pub fn alarm(alarm: &Alarm) -> String {
         } => format!(
             "{pieces} frames or parts of segments are on no disk any more, the last of them found in segment {segment} ({})",
             instant(at.get())
+        ),
+    }
+}
+
+/// For how long something has waited to be read, and for how long it may.
+pub fn late_words(which: Reread, age_ms: u64) -> String {
+    let (age, within) = (duration(age_ms), duration(which.promise().within_ms));
+    match which {
+        Reread::First => format!(
+            "what was stored has waited for {age} to be read again for the first time, {within} are promised"
+        ),
+        Reread::Again => format!(
+            "what was read before has waited for {age} to be read again, {within} are promised"
         ),
     }
 }
@@ -213,14 +241,44 @@ mod tests {
                 ["disk 2 (/d)", "Replace the disk"],
             ),
             (
-                Alarm::DiskAstray { number, name, at },
+                Alarm::DiskAstray {
+                    number,
+                    name: name.clone(),
+                    at,
+                },
                 ["disk 2 (/d)", "before the vault is stopped"],
             ),
             (
                 Alarm::ReadOnly { why, at },
                 ["became read-only", "plug in disk 2 (ab)"],
             ),
-            (Alarm::Repaired { number, at }, ["disk 2", "written again"]),
+            (
+                Alarm::Repaired { number, name, at },
+                ["disk 2 (/d)", "written again"],
+            ),
+            (
+                Alarm::ReadLate {
+                    which: Reread::First,
+                    age_ms: 25 * 3_600_000,
+                    at,
+                },
+                ["waited for 25 h", "24 h are promised"],
+            ),
+            (
+                Alarm::ReadLate {
+                    which: Reread::Again,
+                    age_ms: 15 * 24 * 3_600_000,
+                    at,
+                },
+                ["waited for 15 days", "14 days are promised"],
+            ),
+            (
+                Alarm::ReadInTime {
+                    which: Reread::First,
+                    at,
+                },
+                ["read again within a day", "as promised"],
+            ),
             (
                 Alarm::Lost {
                     segment,

@@ -523,6 +523,7 @@ impl EngineThread {
         let attachment = Attachment {
             slot,
             name: arrival.name,
+            serial: arrival.disk.identity().serial.clone(),
             disk: arrival.identity,
             geometry: arrival.geometry,
             age: arrival.age,

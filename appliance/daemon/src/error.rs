@@ -10,6 +10,8 @@ use stele_device::linux::disk::OpenError;
 use stele_device::linux::keyfile::KeyFileError;
 use stele_store::request::Refusal;
 
+use crate::join::refusal::{NotDrained, NotJoined, NotWiped};
+
 /// Why a verb failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -263,13 +265,13 @@ pub enum Error {
     JoinRefused(String),
     /// Why a disk does not join.
     #[error(transparent)]
-    NotJoined(#[from] crate::join::refusal::NotJoined),
+    NotJoined(#[from] Box<NotJoined>),
     /// Why a disk is not wiped.
     #[error(transparent)]
-    NotWiped(#[from] crate::join::refusal::NotWiped),
+    NotWiped(Box<NotWiped>),
     /// Why a disk is not drained.
     #[error(transparent)]
-    NotDrained(#[from] crate::join::refusal::NotDrained),
+    NotDrained(Box<NotDrained>),
     /// Too many wait to join or to leave.
     #[error("other disks are waiting to join; run this again later")]
     JoinBusy,
@@ -334,6 +336,18 @@ fn also_blank(disks: &[PathBuf]) -> String {
         .map(|disk| disk.display().to_string())
         .collect();
     format!(", blank {}", names.join(", "))
+}
+
+impl From<NotWiped> for Error {
+    fn from(why: NotWiped) -> Self {
+        Self::NotWiped(Box::new(why))
+    }
+}
+
+impl From<NotDrained> for Error {
+    fn from(why: NotDrained) -> Self {
+        Self::NotDrained(Box::new(why))
+    }
 }
 
 /// Attaches the path to what the kernel said.

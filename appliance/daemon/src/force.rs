@@ -194,6 +194,7 @@ impl Looked {
             keys,
             bays,
             client_buckets: config.client_buckets(),
+            serials: config.serials(),
             index_cache_bytes: None,
         };
         let machine = Machine::start(slots, opener, Some(Force::Look), &bell)?;

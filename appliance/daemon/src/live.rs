@@ -335,6 +335,8 @@ fn healing(heal: &HealStatus) -> HealingStatus {
         repaired_bytes: counts.repaired_bytes,
         segment: heal.segment.map(|segment| segment.get()),
         oldest_unverified_ms: heal.oldest_unverified_ms,
+        first_waits_ms: heal.ages.first_ms,
+        again_waits_ms: heal.ages.again_ms,
         lost: counts.lost.iter().map(lost).collect(),
     }
 }

@@ -1,5 +1,6 @@
 //! How the pool of this vault is opened, the first time and whenever its index must be made anew.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use stele_device::disk::{Disk, DiskError};
@@ -38,6 +39,8 @@ pub struct Opener {
     pub bays: Bays,
     /// What a bucket becomes that a client makes without asking for Object Lock.
     pub client_buckets: BucketKind,
+    /// What is printed on the drives that were here last, by the number of the disk from 1.
+    pub serials: BTreeMap<u16, String>,
     /// Memory for pages of the index, if it is not the usual amount.
     pub index_cache_bytes: Option<u64>,
 }
@@ -67,6 +70,7 @@ impl Opener {
             new_index: how.new_index,
             force: how.force,
             progress,
+            serials: self.serials.clone(),
             ..OpenOptions::default()
         };
         let world = world(self.keys.open()?)?;

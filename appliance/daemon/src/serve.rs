@@ -115,6 +115,7 @@ pub fn serve(dir: &Path, reached: Reached<'_>, wish: Wish) -> Outcome<()> {
         keys,
         bays: bays.clone(),
         client_buckets: config.client_buckets(),
+        serials: config.serials(),
         index_cache_bytes: wish.index_cache_bytes,
     };
     let force = wish.force.map(|order| Force::Open(Box::new(order)));

@@ -5,7 +5,9 @@ use std::path::Path;
 
 use serde::Serialize;
 use stele_device::keyprovider::AnchorKind;
+use stele_store::heal::late::Reread;
 
+use crate::alarms::late_words;
 use crate::control::protocol::{
     DiskStatus, FillStatus, ForecastStatus, GatewayStatus, HealingStatus, IndexStatus, NextStep,
     OpeningStatus, PeopleSummary, SlowStatus, Status,
@@ -330,6 +332,14 @@ fn healing_lines(healing: &HealingStatus) -> String {
     }
     let age = duration(healing.oldest_unverified_ms);
     text.push_str(&format!("; the oldest byte not read again is {age} old\n"));
+    for (which, age_ms) in [
+        (Reread::First, healing.first_waits_ms),
+        (Reread::Again, healing.again_waits_ms),
+    ] {
+        if which.promise().is_broken(age_ms) {
+            text.push_str(&format!("late     {}\n", late_words(which, age_ms)));
+        }
+    }
     for lost in healing.lost.iter().take(LOST_SHOWN_COUNT_MAX) {
         let (segment, offset) = (lost.segment, lost.offset);
         text.push_str(&match lost.frame {
@@ -510,6 +520,8 @@ mod tests {
             repaired_bytes: 8192,
             segment: Some(9),
             oldest_unverified_ms: 90_000,
+            first_waits_ms: 24 * 3_600_000,
+            again_waits_ms: 14 * 24 * 3_600_000,
             lost: vec![lost(Some(4)), lost(None)],
         };
         assert_eq!(
@@ -519,6 +531,21 @@ mod tests {
              lost     segment 7, frame 4 (byte 4096)\n\
              lost     segment 7, header, footer or seal (byte 4096)\n"
         );
+        healing.first_waits_ms = 26 * 3_600_000;
+        healing.again_waits_ms = 15 * 24 * 3_600_000;
+        assert_eq!(
+            healing_lines(&healing)
+                .lines()
+                .skip(1)
+                .take(2)
+                .collect::<Vec<_>>(),
+            [
+                "late     what was stored has waited for 26 h to be read again for the first time, 24 h are promised",
+                "late     what was read before has waited for 15 days to be read again, 14 days are promised",
+            ]
+        );
+        healing.first_waits_ms = 0;
+        healing.again_waits_ms = 0;
         healing.lost = vec![lost(Some(1)); LOST_SHOWN_COUNT_MAX + 5];
         let text = healing_lines(&healing);
         assert_eq!(text.lines().count(), 1 + LOST_SHOWN_COUNT_MAX + 1);

@@ -443,6 +443,7 @@ mod tests {
             keys: directory.keys(config.key_source()),
             bays: Bays::new(&slots),
             client_buckets: config.client_buckets(),
+            serials: config.serials(),
             index_cache_bytes: None,
         };
         let machine = Machine::start(slots, opener, None, &bell).expect("an engine");

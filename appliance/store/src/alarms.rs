@@ -7,6 +7,7 @@ use stele_format::statement::{Kind, Statement};
 use stele_format::units::{LogIndex, SegmentId, UnixMillis};
 
 use crate::engine::{Engine, Waits};
+use crate::heal::late::Reread;
 use crate::policy::Right;
 use crate::policy::witness::WitnessRefusal;
 use crate::pool::Member;
@@ -18,6 +19,8 @@ use crate::request::ReadOnlyReason;
 const ALARM_COUNT_MAX: usize = 64;
 /// Time between two alarms that something was written again on the same disk.
 const REPAIRS_TOLD_MS: u64 = 24 * 3_600_000;
+/// Time between two alarms that something waits to be read for longer than promised.
+const LATE_TOLD_MS: u64 = 24 * 3_600_000;
 /// Time between two alarms that something is lost.
 const LOSSES_TOLD_MS: u64 = 3_600_000;
 /// Time between two alarms that the same disk is slow.
@@ -118,7 +121,7 @@ pub enum Alarm {
     DiskLeft {
         /// Its number, from 1.
         number: u16,
-        /// File or serial.
+        /// File or device, and the serial of a drive.
         name: String,
         /// Why.
         why: &'static str,
@@ -130,7 +133,7 @@ pub enum Alarm {
     DiskForgot {
         /// Its number, from 1.
         number: u16,
-        /// File or serial.
+        /// File or device, and the serial of a drive.
         name: String,
         /// How many; another disk has them.
         frames: u64,
@@ -141,7 +144,7 @@ pub enum Alarm {
     DiskAstray {
         /// Its number, from 1.
         number: u16,
-        /// File or serial.
+        /// File or device, and the serial of a drive.
         name: String,
         /// When, by the compliance clock.
         at: UnixMillis,
@@ -150,7 +153,7 @@ pub enum Alarm {
     DiskSlow {
         /// Its number, from 1.
         number: u16,
-        /// File or serial.
+        /// File or device, and the serial of a drive.
         name: String,
         /// How.
         times: usize,
@@ -161,7 +164,7 @@ pub enum Alarm {
     DiskQuick {
         /// Its number, from 1.
         number: u16,
-        /// File or serial.
+        /// File or device, and the serial of a drive.
         name: String,
         /// When, by the compliance clock.
         at: UnixMillis,
@@ -178,6 +181,8 @@ pub enum Alarm {
     Repaired {
         /// The number of the disk, from 1.
         number: u16,
+        /// File or device, and the serial of a drive.
+        name: String,
         /// When, by the compliance clock.
         at: UnixMillis,
     },
@@ -186,8 +191,24 @@ pub enum Alarm {
     NotMended {
         /// The number of the disk, from 1.
         number: u16,
-        /// File or serial.
+        /// File or device, and the serial of a drive.
         name: String,
+        /// When, by the compliance clock.
+        at: UnixMillis,
+    },
+    /// Something waits to be read again for longer than promised. Told once a day while that is so.
+    ReadLate {
+        /// For the first time, or once more.
+        which: Reread,
+        /// How long it has waited.
+        age_ms: u64,
+        /// When, by the compliance clock.
+        at: UnixMillis,
+    },
+    /// What waited for longer than promised was read.
+    ReadInTime {
+        /// For the first time, or once more.
+        which: Reread,
         /// When, by the compliance clock.
         at: UnixMillis,
     },
@@ -206,7 +227,7 @@ impl Alarm {
     /// Whether it only says that something is well again.
     #[must_use]
     pub const fn is_good_news(&self) -> bool {
-        matches!(self, Alarm::DiskQuick { .. })
+        matches!(self, Alarm::DiskQuick { .. } | Alarm::ReadInTime { .. })
     }
 }
 
@@ -222,6 +243,8 @@ pub(crate) struct Alarms {
     unmended: BTreeMap<u16, UnixMillis>,
     /// When it was last told that a disk is slow, by disk.
     slow: BTreeMap<u16, UnixMillis>,
+    /// When it was last told that something waits for too long.
+    late: BTreeMap<Reread, UnixMillis>,
     /// When it was last told that something is lost.
     lost: Option<UnixMillis>,
     /// Where more was found to be lost since.
@@ -323,7 +346,7 @@ impl Alarms {
     pub(crate) fn disk_left(&mut self, member: &Member, at: UnixMillis) {
         self.push(Alarm::DiskLeft {
             number: member.ordinal + 1,
-            name: member.name.clone(),
+            name: member.called(),
             why: member.reason.unwrap_or("it failed"),
             at,
         });
@@ -334,7 +357,7 @@ impl Alarms {
         if member.forgotten_frames > 0 {
             self.push(Alarm::DiskForgot {
                 number: member.ordinal + 1,
-                name: member.name.clone(),
+                name: member.called(),
                 frames: member.forgotten_frames,
                 at,
             });
@@ -343,13 +366,13 @@ impl Alarms {
 
     /// A disk is not at its place, and stays.
     pub(crate) fn disk_astray(&mut self, member: &Member, at: UnixMillis) {
-        let (number, name) = (member.ordinal + 1, member.name.clone());
+        let (number, name) = (member.ordinal + 1, member.called());
         self.push(Alarm::DiskAstray { number, name, at });
     }
 
     /// A disk has become slow, or was quick again for long.
     pub(crate) fn disk_slow(&mut self, member: &Member, verdict: SlowVerdict, at: UnixMillis) {
-        let (number, name) = (member.ordinal + 1, member.name.clone());
+        let (number, name) = (member.ordinal + 1, member.called());
         match verdict {
             SlowVerdict::Quick => self.push(Alarm::DiskQuick { number, name, at }),
             SlowVerdict::Suspect(times) => {
@@ -373,11 +396,12 @@ impl Alarms {
     }
 
     /// Something was written again on a disk. One that rots all over is told of once a day.
-    pub(crate) fn repaired(&mut self, number: u16, at: UnixMillis) {
+    pub(crate) fn repaired(&mut self, member: &Member, at: UnixMillis) {
+        let (number, name) = (member.ordinal + 1, member.called());
         let last = self.repaired.get(&number).copied();
         if is_over(last, REPAIRS_TOLD_MS, at) {
             self.repaired.insert(number, at);
-            self.push(Alarm::Repaired { number, at });
+            self.push(Alarm::Repaired { number, name, at });
         }
     }
 
@@ -391,11 +415,24 @@ impl Alarms {
 
     /// Something was written again on a disk in vain.
     pub(crate) fn not_mended(&mut self, member: &Member, at: UnixMillis) {
-        let (number, name) = (member.ordinal + 1, member.name.clone());
+        let (number, name) = (member.ordinal + 1, member.called());
         let last = self.unmended.get(&number).copied();
         if is_over(last, REPAIRS_TOLD_MS, at) {
             self.unmended.insert(number, at);
             self.push(Alarm::NotMended { number, name, at });
+        }
+    }
+
+    /// What waits to be read has waited for so long.
+    pub(crate) fn reread(&mut self, which: Reread, age_ms: u64, at: UnixMillis) {
+        let promise = which.promise();
+        let last = self.late.get(&which).copied();
+        if promise.is_broken(age_ms) && is_over(last, LATE_TOLD_MS, at) {
+            self.late.insert(which, at);
+            self.push(Alarm::ReadLate { which, age_ms, at });
+        }
+        if promise.is_kept(age_ms) && self.late.remove(&which).is_some() {
+            self.push(Alarm::ReadInTime { which, at });
         }
     }
 
@@ -448,5 +485,41 @@ impl Engine {
         let fresh = std::mem::take(&mut self.alarms.fresh);
         let known = self.alarms.recent.len().saturating_sub(fresh);
         self.alarms.recent.iter().skip(known).cloned().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOUR_MS: u64 = 3_600_000;
+
+    #[test]
+    fn what_waits_for_too_long_is_told_of_once_a_day_and_taken_back_once() {
+        let mut alarms = Alarms::default();
+        let mut told = Vec::new();
+        // The hour, and for how many hours something has waited then.
+        for (hour, age) in [
+            (1, 24),
+            (2, 25),
+            (3, 26),
+            (25, 48),
+            (26, 49),
+            (40, 20),
+            (41, 25),
+            (42, 18),
+            (43, 17),
+            (44, 25),
+        ] {
+            let at = UnixMillis::new(hour * HOUR_MS);
+            alarms.reread(Reread::First, age * HOUR_MS, at);
+            let fresh = std::mem::take(&mut alarms.recent).into_iter();
+            told.extend(fresh.map(|alarm| match alarm {
+                Alarm::ReadLate { age_ms, .. } => (hour, Some(age_ms / HOUR_MS)),
+                _ => (hour, None),
+            }));
+        }
+        let expected = [(2, Some(25)), (26, Some(49)), (42, None), (44, Some(25))];
+        assert_eq!(told, expected);
     }
 }

@@ -570,9 +570,9 @@ impl Journal {
         self.sealing.clear();
         let sealed = self.writer.seal(&log_state(&self.log));
         self.push_seal(&sealed, context);
-        context
-            .pool
-            .trim(self.writer.id(), sealed.units_kept, sealed.data_end.get());
+        let (id, end) = (self.writer.id(), sealed.data_end.get());
+        let at = context.compliance;
+        context.pool.trim(id, sealed.units_kept, end, at);
         self.copies.pump(context.io, &self.ahead);
     }
 

@@ -466,9 +466,9 @@ impl Lane {
             return;
         }
         let sealed = writer.seal(&LogState::None);
-        context
-            .pool
-            .trim(writer.id(), sealed.units_kept, sealed.data_end.get());
+        let (id, end) = (writer.id(), sealed.data_end.get());
+        let at = context.compliance;
+        context.pool.trim(id, sealed.units_kept, end, at);
         self.closing.push(Closing {
             segment: writer.id(),
             sealed: Box::new(sealed),

@@ -143,13 +143,22 @@ pub const HEAL_RUN_COUNT_MAX: usize = 8;
 pub const LOST_COUNT_MAX: usize = 1_000;
 /// A closed segment is read again for the first time so long after it was begun.
 pub const SCRUB_SETTLE_MS: u64 = 10 * 60 * 1_000;
-/// A closed segment that was not read again for so long after it was begun takes turns with the filling of a disk, so
-/// that it is within a day.
+/// A new segment is read again within this time after it was closed, and what is in an open one after it was written or
+/// read.
+pub const SCRUB_FIRST_PROMISED_MS: u64 = 24 * 3_600 * 1_000;
+/// One that has waited for so long is read beside clients at the rate without them, before what was read before, and by
+/// turns with the filling of a disk, so that it is within a day.
 pub const SCRUB_FIRST_MS_MAX: u64 = 18 * 3_600 * 1_000;
+/// From here to [`SCRUB_FIRST_MS_MAX`] the rate beside clients grows to the rate without them.
+pub const SCRUB_FIRST_HURRY_MS: u64 = 6 * 3_600 * 1_000;
 /// What is durable of an open segment is read again so long after the last time.
 pub const SCRUB_OPEN_MS: u64 = 12 * 3_600 * 1_000;
 /// A closed segment is read again so long after the last time.
 pub const SCRUB_INTERVAL_MS: u64 = 7 * 24 * 3_600 * 1_000;
+/// From [`SCRUB_INTERVAL_MS`] to here the rate beside clients grows to the rate without them.
+pub const SCRUB_AGAIN_MS_MAX: u64 = 10 * 24 * 3_600 * 1_000;
+/// Everything is read again within this time.
+pub const SCRUB_AGAIN_PROMISED_MS: u64 = 14 * 24 * 3_600 * 1_000;
 /// Records of so many scrubs that found nothing are written together.
 pub const SCRUB_TOLD_COUNT: usize = 64;
 /// The record of a scrub that found nothing is written so long after it at the latest.

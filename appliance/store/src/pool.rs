@@ -4,6 +4,7 @@
 //! never written; the generation only grows; a unit is given out only while no segment holds it.
 
 mod choice;
+mod info;
 mod moves;
 mod names;
 pub mod slow;
@@ -28,8 +29,8 @@ use crate::limits::{
 };
 use crate::plants::{Plant, on};
 use crate::recovery::table::quorum;
+pub use info::{FirstRead, SegmentInfo};
 use slow::Slowness;
-use stated::Stated;
 use units::UnitMap;
 
 /// Disks that carry an index area, the first ones.
@@ -61,8 +62,10 @@ pub struct Member {
     pub ordinal: u16,
     /// Where it is attached, if it is.
     pub slot: Option<DiskSlot>,
-    /// What operators call it: file or serial; empty if it is not here.
+    /// Where it is, as operators call it; empty if it is not here.
     pub name: String,
+    /// What is printed on its drive, or on the one that was here last; none for a file.
+    pub serial: Option<String>,
     /// Its layout, if it is here.
     pub geometry: Option<DiskGeometry>,
     /// Its state.
@@ -107,59 +110,6 @@ pub struct Surplus {
     pub place: Place,
     skip: u32,
     count: u32,
-}
-
-/// A segment the pool knows.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SegmentInfo {
-    /// Its lane.
-    pub lane: LaneId,
-    /// The epoch that wrote it.
-    pub epoch: Epoch,
-    /// Units it holds on each disk.
-    pub units: u32,
-    /// Its first frame's sequence.
-    pub first_sequence: Sequence,
-    /// End of its frames if it is closed; none while it is open.
-    pub data_end: Option<u64>,
-    /// Its seal, if a record says that it was written.
-    pub stated: Option<Stated>,
-    /// Where its copies lie.
-    pub places: Vec<Place>,
-    /// Places that are its own and do not count: what its copies left, and where a move began. They
-    /// are never given to another segment, since an old state of the journal may still name them.
-    pub aside: Vec<Place>,
-    /// The compliance clock when it was allocated; zero if that is not known.
-    pub written: UnixMillis,
-    /// The compliance clock when every copy was last read again; zero for never.
-    pub verified: UnixMillis,
-}
-
-impl SegmentInfo {
-    /// Whether it may hold anything: replay knows segments that were allocated and never begun.
-    #[must_use]
-    pub fn is_written(&self) -> bool {
-        self.epoch > Epoch::ZERO
-    }
-
-    /// Whether it is closed and was not read again since.
-    #[must_use]
-    pub fn is_unread(&self) -> bool {
-        self.data_end.is_some() && self.verified == UnixMillis::ZERO
-    }
-
-    /// Every place whose units are its own.
-    pub fn all_places(&self) -> impl Iterator<Item = &Place> {
-        self.places.iter().chain(&self.aside)
-    }
-
-    /// Its frames end here. What was read again of it while it was open is not all of it.
-    fn close(&mut self, data_end: u64) {
-        if self.data_end.is_none() {
-            self.verified = UnixMillis::ZERO;
-        }
-        self.data_end = Some(data_end);
-    }
 }
 
 /// The pool.
@@ -211,6 +161,7 @@ impl Member {
             ordinal,
             slot: None,
             name: String::new(),
+            serial: None,
             geometry,
             state: MemberState::Absent,
             voter: false,
@@ -371,21 +322,27 @@ impl Pool {
     }
 
     /// Gives the units of a closed segment beyond the kept ones back.
-    pub fn trim(&mut self, segment: SegmentId, units_kept: u32, data_end: u64) {
-        for surplus in self.close(segment, units_kept, data_end) {
+    pub fn trim(&mut self, segment: SegmentId, units_kept: u32, data_end: u64, at: UnixMillis) {
+        for surplus in self.close(segment, units_kept, data_end, at) {
             self.give_back(&surplus);
         }
     }
 
-    /// Notes where a segment ends. What it holds beyond is still to be given back.
+    /// Notes where a segment ends, at this time of the compliance clock. What it holds beyond is still to be given back.
     #[must_use]
-    pub fn close(&mut self, segment: SegmentId, units_kept: u32, data_end: u64) -> Vec<Surplus> {
+    pub fn close(
+        &mut self,
+        segment: SegmentId,
+        units_kept: u32,
+        data_end: u64,
+        at: UnixMillis,
+    ) -> Vec<Surplus> {
         let Some(info) = self.segments.get_mut(&segment) else {
             return Vec::new();
         };
         let held = info.units;
         info.units = units_kept.min(held);
-        info.close(data_end);
+        info.close(data_end, at);
         let surplus = |place: &Place| Surplus {
             place: *place,
             skip: units_kept,
@@ -409,19 +366,25 @@ impl Pool {
         }
     }
 
-    /// Notes what the journal says of a closed segment; units are counted afterwards.
-    pub fn trim_known(&mut self, segment: SegmentId, units_kept: u32, data_end: Option<u64>) {
+    /// Notes what the journal says of a segment that was closed by this time; units are counted afterwards.
+    pub fn trim_known(
+        &mut self,
+        segment: SegmentId,
+        units_kept: u32,
+        data_end: Option<u64>,
+        at: UnixMillis,
+    ) {
         if let Some(info) = self.segments.get_mut(&segment) {
             info.units = units_kept.min(info.units);
             let end = data_end.or(info.data_end).unwrap_or_default();
-            info.close(end);
+            info.close(end, at);
         }
     }
 
     /// Every copy of a segment was read again at this time.
     pub(crate) fn note_scrub(&mut self, scrub: &Scrub, at: UnixMillis) {
         if let Some(info) = self.segments.get_mut(&scrub.segment) {
-            info.verified = info.verified.max(at);
+            info.was_read(at);
         }
     }
 
@@ -608,6 +571,7 @@ impl Pool {
             aside: Vec::new(),
             written: compliance,
             verified: UnixMillis::ZERO,
+            first_read: None,
         };
         self.segments.insert(segment, info);
         segment

@@ -20,7 +20,7 @@ use crate::plants::{Plant, on};
 use crate::policy::Usage;
 use crate::pool::space::{Freed, FreedCopy};
 use crate::pool::stated::Stated;
-use crate::pool::{Place, Pool, SegmentInfo};
+use crate::pool::{FirstRead, Place, Pool, SegmentInfo};
 use crate::sequence::LogHead;
 use crate::usage::Usages;
 
@@ -104,7 +104,7 @@ impl SnapshotState {
             }
             e.array(self.segments.len() as u64)?;
             for (id, info) in &self.segments {
-                e.array(12)?
+                e.array(13)?
                     .u64(id.get())?
                     .u16(info.lane.get())?
                     .u32(info.epoch.get())?;
@@ -131,6 +131,10 @@ impl SnapshotState {
                     }
                 }
                 e.u64(info.written.get())?.u64(info.verified.get())?;
+                match info.first_read {
+                    Some(first) => e.array(2)?.u64(first.since.get())?.bool(first.new)?,
+                    None => e.null()?,
+                };
             }
             e.array(self.usages.buckets.len() as u64)?;
             for (bucket, usage) in &self.usages.buckets {
@@ -236,7 +240,7 @@ fn read_freed(d: &mut Decoder<'_>) -> Result<Freed, CborError> {
 }
 
 fn read_segment(d: &mut Decoder<'_>) -> Result<(SegmentId, SegmentInfo), CborError> {
-    expect_array(d, 12)?;
+    expect_array(d, 13)?;
     let id = SegmentId::new(d.u64()?);
     let lane = LaneId::new(d.u16()?);
     let epoch = Epoch::new(d.u32()?);
@@ -247,6 +251,7 @@ fn read_segment(d: &mut Decoder<'_>) -> Result<(SegmentId, SegmentInfo), CborErr
     let (places, aside) = (read_places(d)?, read_places(d)?);
     let written = UnixMillis::new(d.u64()?);
     let verified = UnixMillis::new(d.u64()?);
+    let first_read = read_first_read(d)?;
     Ok((
         id,
         SegmentInfo {
@@ -260,6 +265,7 @@ fn read_segment(d: &mut Decoder<'_>) -> Result<(SegmentId, SegmentInfo), CborErr
             aside,
             written,
             verified,
+            first_read,
         },
     ))
 }
@@ -286,6 +292,16 @@ fn is_null(d: &mut Decoder<'_>) -> Result<bool, CborError> {
         d.null()?;
     }
     Ok(null)
+}
+
+fn read_first_read(d: &mut Decoder<'_>) -> Result<Option<FirstRead>, CborError> {
+    if is_null(d)? {
+        return Ok(None);
+    }
+    expect_array(d, 2)?;
+    let since = UnixMillis::new(d.u64()?);
+    let new = d.bool()?;
+    Ok(Some(FirstRead { since, new }))
 }
 
 fn read_usages(d: &mut Decoder<'_>) -> Result<Usages, CborError> {

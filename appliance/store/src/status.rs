@@ -7,6 +7,7 @@ use stele_format::units::{DiskId, PoolId, SegmentId, UnixMillis};
 pub use crate::alarms::Alarm;
 use crate::engine::{Counters, Engine, FillProgress};
 use crate::forecast::{Fill, forecast};
+use crate::heal::late::Ages;
 use crate::heal::rows::RowsVerified;
 use crate::heal::schedule::HealCounts;
 use crate::index::IndexUsage;
@@ -173,6 +174,8 @@ pub struct HealStatus {
     /// Age of the oldest byte that was not read again since it was written or last read,
     /// milliseconds.
     pub oldest_unverified_ms: u64,
+    /// How long what is to be read has waited.
+    pub ages: Ages,
     /// When all rows of the index were last read again since the start and were those it states.
     pub rows: Option<RowsVerified>,
     /// The disk being filled, by its number from 1, and how far it has come.
@@ -305,6 +308,7 @@ impl Engine {
             counts: self.healer.counts().clone(),
             segment: self.healer.segment(),
             oldest_unverified_ms: self.oldest_unverified_ms(),
+            ages: self.ages(),
             rows: self.healer.rows.last(),
             fill: self
                 .fill_progress()

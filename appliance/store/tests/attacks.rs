@@ -45,7 +45,7 @@ fn attack_09_a_disk_of_another_vault_is_refused_and_nothing_is_written_to_it() {
         let foreign = other.handles[slot].clone().unwrap();
         let before = foreign.peek(0, usize::try_from(DISK_BYTES).unwrap());
         rig.handles[slot] = Some(foreign.clone());
-        let Err(OpenError::ForeignDisk { disk }) = rig.try_start() else {
+        let Err(OpenError::ForeignDisk { disk, .. }) = rig.try_start() else {
             panic!("slot {slot} starts")
         };
         assert_eq!(disk, foreign.name(), "slot {slot}");

@@ -3,12 +3,14 @@ mod support;
 
 use stele_device::sim::disk::SimDiskHandle;
 use stele_format::record::Body;
-use stele_format::units::SegmentId;
+use stele_format::units::{SegmentId, UnixMillis};
 use stele_store::engine::{Engine, HealPlan};
+use stele_store::heal::late::Reread;
 use stele_store::heal::pace::Rates;
 use stele_store::heal::schedule::Due;
 use stele_store::limits::SCRUB_TOLD_MS;
 use stele_store::request::Refusal;
+use stele_store::status::Alarm;
 use support::steps::{CHUNK, object, put_data, turns};
 use support::{DISK_BYTES, Rig, Running, content, name};
 
@@ -27,6 +29,35 @@ fn pass(vault: &mut Running, hours: u64) {
 fn rot(rig: &Rig, disk: usize, at: u64) {
     let handle = rig.handles[disk].as_ref().expect("an attached disk");
     handle.rot(at + 5_000, 1);
+}
+
+/// Hours pass in which clients are always at work, in steps of so many minutes.
+fn work(vault: &mut Running, hours: u64, step: u64) {
+    for _ in 0..hours * 60 / step {
+        vault.now.monotonic_ms += step * 60_000;
+        vault.now.wall = UnixMillis::new(vault.now.wall.get() + step * 60_000);
+        // What a client asks comes before anything else that the time would bring.
+        vault
+            .get(&name("b", "small"), None, None)
+            .expect("an answer");
+        (0..20).for_each(|_| vault.turn());
+    }
+}
+
+/// For how many hours what is new has waited to be read.
+fn first_hours(engine: &Engine) -> u64 {
+    engine.status().heal.ages.first_ms / HOUR_MS
+}
+
+/// Whether something was late, and whether it is no more.
+fn late(engine: &mut Engine) -> Vec<(Reread, bool)> {
+    let alarms = engine.take_new_alarms().into_iter();
+    let told = alarms.filter_map(|alarm| match alarm {
+        Alarm::ReadLate { which, .. } => Some((which, true)),
+        Alarm::ReadInTime { which, .. } => Some((which, false)),
+        _ => None,
+    });
+    told.collect()
 }
 
 fn rests(engine: &Engine) -> bool {
@@ -234,4 +265,122 @@ fn a_journal_that_only_says_what_was_read_again_goes_on_in_segment_after_segment
     vault.stop();
     let last = rig.frames_of(true).into_iter().map(|frame| frame.segment);
     assert!(last.max() > Some(SegmentId::new(2)));
+}
+
+/// Beside clients a fifth of what they bring is read, and they bring it for days.
+#[test]
+fn steady_load_does_not_keep_what_is_new_from_being_read_within_a_day() {
+    let mut rig = Rig::create(3);
+    rig.options.heal.scrub = Rates {
+        idle_bytes_per_s: 2 << 10,
+        busy_bytes_per_s: 100,
+    };
+    let mut vault = rig.start();
+    vault.bucket("b", false);
+    vault.put(&name("b", "small"), b"small");
+    let mut hours = Vec::new();
+    for seed in 0..48 {
+        vault.put(&name("b", &format!("k{seed}")), &content(seed, 900_000));
+        work(&mut vault, 1, 1);
+        hours.push(first_hours(&vault.engine));
+    }
+    assert!(hours.iter().all(|age| *age < 24), "{hours:?}");
+    // It was not for want of load.
+    assert!(hours.iter().any(|age| *age >= 6), "{hours:?}");
+    assert_eq!(late(&mut vault.engine), []);
+}
+
+#[test]
+fn what_waits_for_more_than_a_day_is_told_of_until_it_was_read() {
+    let mut rig = Rig::create(3);
+    // Even at its full rate this reads what was stored in more than a day.
+    rig.options.heal.scrub = Rates {
+        idle_bytes_per_s: 250,
+        busy_bytes_per_s: 50,
+    };
+    let mut vault = rig.start();
+    vault.bucket("b", false);
+    vault.put(&name("b", "small"), b"small");
+    for seed in 0..8 {
+        vault.put(&name("b", &format!("k{seed}")), &content(seed, 900_000));
+    }
+    work(&mut vault, 23, 1);
+    assert_eq!(late(&mut vault.engine), []);
+    work(&mut vault, 22, 1);
+    let told = [(Reread::First, true), (Reread::First, false)];
+    assert_eq!(late(&mut vault.engine), told);
+    assert!(first_hours(&vault.engine) < 18);
+}
+
+#[test]
+fn what_was_not_read_again_for_two_weeks_is_told_of_until_it_was() {
+    let mut rig = Rig::create(3);
+    // Nothing else would keep so few bytes from being read every week.
+    rig.options.heal.due.interval_ms = 20 * 24 * HOUR_MS;
+    let mut vault = rig.start();
+    vault.bucket("b", false);
+    vault.put(&name("b", "small"), b"small");
+    for seed in 0..8 {
+        vault.put(&name("b", &format!("k{seed}")), &content(seed, 900_000));
+    }
+    work(&mut vault, 14 * 24, 60);
+    assert_eq!(late(&mut vault.engine), []);
+    work(&mut vault, 24, 60);
+    assert_eq!(late(&mut vault.engine), [(Reread::Again, true)]);
+    work(&mut vault, 7 * 24, 60);
+    let told = late(&mut vault.engine);
+    assert_eq!(told.last(), Some(&(Reread::Again, false)), "{told:?}");
+}
+
+#[test]
+fn what_was_open_for_days_is_new_when_it_is_closed_and_a_copy_that_a_fill_made_is_not() {
+    let mut rig = Rig::create(3);
+    let mut vault = rig.start();
+    vault.bucket("b", false);
+    vault.put(&name("b", "k"), &content(1, 900_000));
+    // Read every twelve hours while it is open.
+    for _ in 0..6 {
+        vault.sleep(13 * HOUR_MS);
+        vault.until("it is read", |engine| first_hours(engine) == 0);
+    }
+    rig.clock_ms = vault.now.wall.get();
+    rig.monotonic_ms = vault.now.monotonic_ms;
+    vault.stop();
+    rig.options.heal.scrub = Rates {
+        idle_bytes_per_s: 1,
+        busy_bytes_per_s: 1,
+    };
+    let vault = rig.start();
+    assert_eq!(first_hours(&vault.engine), 0, "closed by the stop");
+    vault.stop();
+    rig.options.heal.scrub = Rates::UNBOUNDED;
+    let mut vault = rig.start();
+    vault.sleep(13 * HOUR_MS);
+    vault.until("it is read", |engine| first_hours(engine) == 0);
+    rig.clock_ms = vault.now.wall.get();
+    rig.monotonic_ms = vault.now.monotonic_ms;
+    vault.stop();
+    rig.handles[2] = None;
+    rig.options.heal.scrub = Rates {
+        idle_bytes_per_s: 1,
+        busy_bytes_per_s: 1,
+    };
+    let mut vault = rig.start();
+    let fresh = SimDiskHandle::new(DISK_BYTES, 52);
+    vault.attach(Some(3), &fresh).expect("a blank disk");
+    vault.until("it takes part", |engine| {
+        engine.status().heal.fill.is_none()
+    });
+    let ages = vault.engine.status().heal.ages;
+    assert!(
+        ages.first_ms < HOUR_MS && ages.again_ms < 90 * HOUR_MS,
+        "{ages:?}"
+    );
+    vault.stop();
+    rig.handles[2] = Some(fresh);
+    let kept = rig.start().engine.status().heal.ages;
+    assert!(
+        kept.first_ms < HOUR_MS && kept.again_ms < 90 * HOUR_MS,
+        "{kept:?}"
+    );
 }

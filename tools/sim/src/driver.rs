@@ -262,6 +262,7 @@ impl Machine {
         let attachment = Attachment {
             slot,
             name: disk.identity().name.clone(),
+            serial: None,
             disk: label.disk,
             geometry: label.geometry,
             age: reading.as_ref().map(LabelAge::of).unwrap_or_default(),

@@ -327,6 +327,10 @@ pub struct HealingStatus {
     pub segment: Option<u64>,
     /// Age of the oldest byte not read again since it was written or last read.
     pub oldest_unverified_ms: u64,
+    /// For how long what was never read since it was written has waited for that.
+    pub first_waits_ms: u64,
+    /// For how long what was read before has waited to be read again.
+    pub again_waits_ms: u64,
     /// What no copy could give back.
     pub lost: Vec<LostFrame>,
 }

@@ -188,6 +188,8 @@ impl EngineThread {
     fn open_again(&mut self, progress: &Progress) -> Outcome<Receiver<Outcome<Opened>>> {
         let disks: Vec<Option<Box<dyn Disk>>> = std::mem::take(&mut self.disks);
         let (sender, receiver) = sync_channel(1);
+        // Drives may have come since the first start.
+        self.opener.serials.extend(self.engine.serials());
         let (opener, bell, progress) = (self.opener.clone(), self.bell.clone(), progress.clone());
         let guard = self.watch.guard("engine");
         // What people signed for the first start is used up.

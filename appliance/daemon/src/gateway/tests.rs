@@ -92,6 +92,7 @@ impl Vault {
             keys: directory.keys(config.key_source()),
             bays: Bays::new(&slots),
             client_buckets: config.client_buckets(),
+            serials: config.serials(),
             index_cache_bytes: None,
         };
         let machine = Machine::start(slots, opener, None, &bell).expect("an engine");

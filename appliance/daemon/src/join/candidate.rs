@@ -12,7 +12,7 @@ use stele_format::units::{ByteCount, DiskId};
 use stele_store::engine::{LabelAge, Offer};
 use stele_store::recovery::{read_label, write_static_label};
 
-use super::refusal::Unfit;
+use super::refusal::{Told, Unfit};
 use crate::media::open_disk;
 use crate::vault::blank::first_mark;
 
@@ -20,8 +20,8 @@ use crate::vault::blank::first_mark;
 pub struct Wanted {
     /// What the engine asks for.
     pub offer: Offer,
-    /// Identities and numbers of the disks the vault has.
-    pub members: Vec<(DiskId, u16)>,
+    /// Identities of the disks the vault has, and what is told of them.
+    pub members: Vec<(DiskId, Told)>,
     /// Make a file of this size where nothing is.
     pub make_bytes: Option<u64>,
     /// Whether a blank disk will do, or it must be the one that was lost.
@@ -173,8 +173,8 @@ impl Wanted {
             return Ok(found.clone());
         }
         let taken = self.members.iter().find(|(disk, _)| *disk == found.disk);
-        if let Some((_, number)) = taken {
-            return Err(Unfit::Taken { number: *number });
+        if let Some((_, told)) = taken {
+            return Err(Unfit::Taken(told.clone()));
         }
         // Labelled to become this very further disk, and the vault stopped before it did.
         let new = !self.members.iter().any(|(disk, _)| *disk == label.disk);

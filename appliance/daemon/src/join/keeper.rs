@@ -13,6 +13,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use stele_device::linux::serial::serial_of_path;
 use stele_format::geometry::DiskGeometry;
 use stele_store::engine::{DiskRefusal, DiskSlot, DrainRefusal, Offer};
 use stele_store::pool::MemberState;
@@ -21,7 +22,7 @@ use tokio::sync::oneshot;
 
 use self::wiping::Wiping;
 use super::candidate::{Candidate, Wanted};
-use super::refusal::{NotDrained, NotJoined, NotWiped, Unfit};
+use super::refusal::{NotDrained, NotJoined, NotWiped, Told, Unfit};
 use crate::advice::Commands;
 use crate::bays::{Bay, Bays, FileId, seats};
 use crate::bell::Bell;
@@ -38,7 +39,7 @@ use crate::watch::Watch;
 
 /// A wish and where its outcome goes.
 enum Order {
-    Join(Join, oneshot::Sender<Result<Joined, NotJoined>>),
+    Join(Join, oneshot::Sender<Result<Joined, Box<NotJoined>>>),
     Drain(u16, oneshot::Sender<Result<Draining, NotDrained>>),
     Wipe(WipeAsk, oneshot::Sender<Result<WipeReply, NotWiped>>),
 }
@@ -326,13 +327,16 @@ impl Work {
     }
 
     /// Lets a disk join, up to where the engine fills it.
-    fn join(&mut self, wish: &Wish) -> Result<Joined, NotJoined> {
+    fn join(&mut self, wish: &Wish) -> Result<Joined, Box<NotJoined>> {
         let path = self.known_path(wish);
         let joined = self.try_join(wish, path.as_deref());
-        joined.map_err(|why| NotJoined {
-            path,
-            number: wish.number,
-            why,
+        joined.map_err(|why| {
+            Box::new(NotJoined {
+                serial: path.as_deref().and_then(serial_of_path),
+                path,
+                disk: wish.number.map(|number| self.told(number)),
+                why,
+            })
         })
     }
 
@@ -353,6 +357,19 @@ impl Work {
         let wanted = self.wanted(wish, offer, &status, path);
         let candidate = Candidate::open(path, &wanted, self.bell.disk_waker())?;
         self.take_in(candidate, number, path, place)
+    }
+
+    /// A disk by its number and serial. Where it is not, another drive may lie at its place.
+    fn told(&self, number: u16) -> Told {
+        let status = self.link.status_now().ok();
+        let serial = status.and_then(|status| {
+            let at = self.place_of(&status, number)?;
+            let bays = self.bays.now();
+            let is_here = seats(&status.disks, &bays).get(at)?.here;
+            let bay = bays.get(at).filter(|_| is_here);
+            bay.map_or_else(|| self.config.serial(at).cloned(), |bay| bay.serial.clone())
+        });
+        Told { number, serial }
     }
 
     /// Where the disk of a wish is.
@@ -388,6 +405,7 @@ impl Work {
         match offer {
             Ok((true, offer)) => Ok(offer),
             Ok((false, _)) => Err(Unfit::Unknown),
+            Err(DiskRefusal::Healthy { number }) => Err(self.in_use(number, wish.path.as_deref())),
             Err(refusal) => Err(self.unfit(refusal)),
         }
     }
@@ -397,9 +415,9 @@ impl Work {
             DiskRefusal::NoSuchDisk { .. } => Unfit::NoSuchDisk {
                 list: self.commands().list(),
             },
-            DiskRefusal::Healthy { number } => self.in_use(number),
+            DiskRefusal::Healthy { number } => self.in_use(number, None),
             DiskRefusal::Filling { number } => Unfit::Filling {
-                number,
+                disk: self.told(number),
                 status: self.commands().status(),
             },
             DiskRefusal::CountFixed => Unfit::CountFixed,
@@ -408,16 +426,29 @@ impl Work {
         }
     }
 
-    /// Says how a disk that takes part is exchanged: of two neither can be taken out first.
-    fn in_use(&self, number: u16) -> Unfit {
+    /// Says which disk is meant where another one takes no part, or how one that does is exchanged: of two neither can be
+    /// taken out first.
+    fn in_use(&self, number: u16, path: Option<&Path>) -> Unfit {
+        let disk = self.told(number);
+        let Ok(status) = self.link.status_now() else {
+            return Unfit::Stopping;
+        };
         let counts = |disk: &&EngineDisk| disk.state != MemberState::Drained;
-        let status = self.link.status_now();
-        match status.is_ok_and(|status| status.disks.iter().filter(counts).count() == 2) {
+        let is_lost =
+            |disk: &&EngineDisk| matches!(disk.state, MemberState::Absent | MemberState::Expelled);
+        if let Some(lost) = status.disks.iter().find(is_lost) {
+            return Unfit::Mistaken {
+                disk,
+                lost: self.told(lost.number),
+                replace: self.commands().replace(lost.number, path),
+            };
+        }
+        match status.disks.iter().filter(counts).count() == 2 {
             true => Unfit::Needed {
-                number,
+                disk,
                 add: self.commands().add(),
             },
-            false => Unfit::Healthy { number },
+            false => Unfit::Healthy { disk },
         }
     }
 
@@ -436,11 +467,11 @@ impl Work {
             .find(|at| bays.get(*at).is_some_and(|bay| bay.path == path));
         let disk = at.and_then(|at| seats.get(at)?.disk);
         match disk.and_then(|disk| status.disks.get(disk)) {
-            Some(disk) if disk.state == MemberState::Active => Err(Unfit::Taken {
-                number: disk.number,
-            }),
+            Some(disk) if disk.state == MemberState::Active => {
+                Err(Unfit::Taken(self.told(disk.number)))
+            }
             Some(disk) => Err(Unfit::PlaceOf {
-                number: disk.number,
+                disk: self.told(disk.number),
             }),
             None => Ok(()),
         }
@@ -460,9 +491,7 @@ impl Work {
         let owner = status.disks.iter().find(|disk| disk.name == bay.file);
         match owner {
             Some(disk) if disk.number != number => {
-                return Err(Unfit::Taken {
-                    number: disk.number,
-                });
+                return Err(Unfit::Taken(self.told(disk.number)));
             }
             Some(_) if how == How::Named => {
                 let resync = self.commands().resync(number);
@@ -493,8 +522,10 @@ impl Work {
         let usual = others.unwrap_or(offer.label.geometry.disk_bytes.get());
         let number = offer.label.disk_ordinal + 1;
         let there = path.exists().then_some(path);
+        let members = status.disks.iter();
+        let members = members.map(|disk| (disk.disk, self.told(disk.number)));
         Wanted {
-            members: status.disks.iter().map(identity).collect(),
+            members: members.collect(),
             make_bytes: (wish.how == How::Named).then(|| wish.bytes.unwrap_or(usual)),
             blank: wish.how != How::Returned,
             replace: self.commands().replace(number, there),
@@ -575,10 +606,6 @@ impl Work {
         self.bays.put(place, bay);
         Ok(geometry)
     }
-}
-
-fn identity(disk: &EngineDisk) -> (stele_format::units::DiskId, u16) {
-    (disk.disk, disk.number)
 }
 
 impl From<Join> for Wish {

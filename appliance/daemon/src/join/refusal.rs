@@ -1,5 +1,6 @@
 //! Why a disk does not join or leave: one sentence that names the disk, its number, and what to do.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use stele_device::disk::DiskError;
@@ -13,12 +14,16 @@ use crate::error::Error;
 
 /// A disk that does not join.
 #[derive(Debug, thiserror::Error)]
-#[error("{} does not become {}: {why}", named(path.as_deref()), numbered(*number))]
+#[error(
+    "{}{} does not become {}: {why}", named(path.as_deref()), serial_words(serial.as_deref()), becoming(disk.as_ref())
+)]
 pub struct NotJoined {
     /// The disk; none when the vault knows no place for it.
     pub path: Option<PathBuf>,
+    /// What is printed on the drive that is there.
+    pub serial: Option<String>,
     /// What it was to become; none for a further disk.
-    pub number: Option<u16>,
+    pub disk: Option<Told>,
     /// Why not.
     pub why: Unfit,
 }
@@ -27,11 +32,29 @@ fn named(path: Option<&Path>) -> String {
     path.map_or_else(|| "nothing".to_owned(), |path| path.display().to_string())
 }
 
-fn numbered(number: Option<u16>) -> String {
-    number.map_or_else(
-        || "a further disk".to_owned(),
-        |number| format!("disk {number}"),
-    )
+fn becoming(disk: Option<&Told>) -> String {
+    disk.map_or_else(|| "a further disk".to_owned(), Told::to_string)
+}
+
+/// Which drive it is, as its label says.
+pub fn serial_words(serial: Option<&str>) -> String {
+    serial.map_or_else(String::new, |serial| format!(" (serial {serial})"))
+}
+
+/// A disk of the vault as an operator is told of it: its number, and what is printed on the drive that is it, or was last.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Told {
+    /// Its number, from 1.
+    pub number: u16,
+    /// None for a file, or where it never was known.
+    pub serial: Option<String>,
+}
+
+impl fmt::Display for Told {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let serial = serial_words(self.serial.as_deref());
+        write!(f, "disk {}{serial}", self.number)
+    }
 }
 
 /// A wipe that goes on, and how far it is.
@@ -99,11 +122,8 @@ pub enum Unfit {
         replace: String,
     },
     /// It is a disk of the vault.
-    #[error("it is disk {number} of this vault; nothing was written to it, name a blank disk")]
-    Taken {
-        /// Which.
-        number: u16,
-    },
+    #[error("it is {0} of this vault; nothing was written to it, name a blank disk")]
+    Taken(Told),
     /// It is the very disk.
     #[error("it is that disk already; to fill it with what it lacks, run: {resync}")]
     Itself {
@@ -112,11 +132,11 @@ pub enum Unfit {
     },
     /// Another disk should be there.
     #[error(
-        "it is the place of disk {number}; name another path, or replace disk {number} with it"
+        "it is the place of {disk}; name another path, or replace disk {} with it", disk.number
     )]
     PlaceOf {
         /// Which.
-        number: u16,
+        disk: Told,
     },
     /// A disk of another vault.
     #[error("it belongs to another vault (pool {0}); nothing was written to it, name a blank disk")]
@@ -140,29 +160,41 @@ pub enum Unfit {
     },
     /// The old disk works.
     #[error(
-        "disk {number} takes part in the vault and lacks nothing; to exchange it, stop the vault, \
+        "{disk} takes part in the vault and lacks nothing; to exchange it, stop the vault, \
          take the disk out, and start the vault first"
     )]
     Healthy {
         /// Which.
-        number: u16,
+        disk: Told,
+    },
+    /// The old disk works, and another one does not.
+    #[error(
+        "{disk} takes part in the vault and lacks nothing; it is {lost} that takes no part: leave {disk} in, and run: {replace}"
+    )]
+    Mistaken {
+        /// The one that was named.
+        disk: Told,
+        /// The one that was meant.
+        lost: Told,
+        /// The command.
+        replace: String,
     },
     /// The old disk works, and without it the vault would take no writes, and then no disk either.
     #[error(
-        "disk {number} takes part in the vault, which takes no writes without it; to exchange it, first add a further disk: \
+        "{disk} takes part in the vault, which takes no writes without it; to exchange it, first add a further disk: \
          {add}"
     )]
     Needed {
         /// Which.
-        number: u16,
+        disk: Told,
         /// The command.
         add: String,
     },
     /// One at a time.
-    #[error("disk {number} is being filled; run this again when it is ok in: {status}")]
+    #[error("{disk} is being filled; run this again when it is ok in: {status}")]
     Filling {
         /// Which.
-        number: u16,
+        disk: Told,
         /// The command.
         status: String,
     },
@@ -194,18 +226,26 @@ pub enum Unfit {
 
 /// A disk that is not drained.
 #[derive(Debug, thiserror::Error)]
-#[error("disk {number}{} cannot be drained: {why}", in_brackets(file.as_deref()))]
+#[error("disk {}{} cannot be drained: {why}", disk.number, in_brackets(file.as_deref(), disk))]
 pub struct NotDrained {
-    /// Its number, from 1.
-    pub number: u16,
+    /// Which.
+    pub disk: Told,
     /// Where it is.
     pub file: Option<String>,
     /// Why not.
     pub why: Undrained,
 }
 
-fn in_brackets(file: Option<&str>) -> String {
-    file.map_or_else(String::new, |file| format!(" ({file})"))
+fn in_brackets(file: Option<&str>, disk: &Told) -> String {
+    let serial = disk
+        .serial
+        .as_ref()
+        .map(|serial| format!("serial {serial}"));
+    let words: Vec<String> = file.map(str::to_owned).into_iter().chain(serial).collect();
+    match words.is_empty() {
+        true => String::new(),
+        false => format!(" ({})", words.join(", ")),
+    }
 }
 
 /// Why a disk cannot be drained, and what to do.
@@ -230,20 +270,18 @@ pub enum Undrained {
         list: String,
     },
     /// One at a time.
-    #[error(
-        "disk {number} is being filled or drained; run this again when that is done by: {status}"
-    )]
+    #[error("{disk} is being filled or drained; run this again when that is done by: {status}")]
     Busy {
         /// Which.
-        number: u16,
+        disk: Told,
         /// The command.
         status: String,
     },
     /// Copies are missing already.
-    #[error("disk {number} takes no part; first do what is told by: {status}")]
+    #[error("{disk} takes no part; first do what is told by: {status}")]
     OtherMissing {
         /// Which.
-        number: u16,
+        disk: Told,
         /// The command.
         status: String,
     },
@@ -293,10 +331,12 @@ pub enum Undrained {
 
 /// A disk that is not wiped.
 #[derive(Debug, thiserror::Error)]
-#[error("{} is not wiped: {why}", path.display())]
+#[error("{}{} is not wiped: {why}", path.display(), serial_words(serial.as_deref()))]
 pub struct NotWiped {
     /// The disk.
     pub path: PathBuf,
+    /// What is printed on the drive that is there.
+    pub serial: Option<String>,
     /// Why not.
     pub why: Box<Unwiped>,
 }
@@ -308,11 +348,8 @@ pub enum Unwiped {
     #[error("{0}")]
     Unfit(Box<Unfit>),
     /// It is a disk of the vault.
-    #[error("it is disk {number} of this vault; only a disk that the vault let go of is wiped")]
-    Taken {
-        /// Which.
-        number: u16,
-    },
+    #[error("it is {0} of this vault; only a disk that the vault let go of is wiped")]
+    Taken(Told),
     /// It has no label that can be read.
     #[error("{0}: nobody knows what disk it is; a blank one can be used as it is")]
     Label(LabelError),
@@ -348,4 +385,99 @@ pub enum Unwiped {
     /// The engine is gone.
     #[error("the vault is stopping; run this again when it is served")]
     Stopping,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(number: u16, serial: Option<&str>) -> Told {
+        let serial = serial.map(str::to_owned);
+        Told { number, serial }
+    }
+
+    fn not_joined(disk: Option<Told>, why: Unfit) -> String {
+        let (path, serial) = (Some(PathBuf::from("/dev/sdq")), Some("NEW7".to_owned()));
+        let refused = NotJoined {
+            path,
+            serial,
+            disk,
+            why,
+        };
+        refused.to_string()
+    }
+
+    #[test]
+    fn refusals_name_both_drives_and_what_to_do_in_one_line() {
+        let two = || Some(told(2, Some("OLD2")));
+        let pool = PoolId::new([0xab; 16]);
+        for (why, said) in [
+            (
+                Unfit::Mistaken {
+                    disk: told(2, Some("OLD2")),
+                    lost: told(3, Some("LOST3")),
+                    replace: "stele disk replace 3 /dev/sdq".to_owned(),
+                },
+                "disk 2 (serial OLD2) takes part in the vault and lacks nothing; it is disk 3 (serial LOST3) that takes no \
+                 part: leave disk 2 (serial OLD2) in, and run: stele disk replace 3 /dev/sdq",
+            ),
+            (
+                Unfit::TooSmall {
+                    bytes: 5,
+                    bytes_min: 7,
+                },
+                "it has 5 bytes and at least 7 are needed; name a larger disk",
+            ),
+            (
+                Unfit::Foreign(pool),
+                "it belongs to another vault (pool abababababababababababababababab); nothing was written to it, name a blank disk",
+            ),
+            (
+                Unfit::Taken(told(1, Some("NEW7"))),
+                "it is disk 1 (serial NEW7) of this vault; nothing was written to it, name a blank disk",
+            ),
+            (
+                Unfit::PlaceOf {
+                    disk: told(4, Some("FOUR")),
+                },
+                "it is the place of disk 4 (serial FOUR); name another path, or replace disk 4 with it",
+            ),
+            (
+                Unfit::Filling {
+                    disk: told(3, Some("LOST3")),
+                    status: "stele status".to_owned(),
+                },
+                "disk 3 (serial LOST3) is being filled; run this again when it is ok in: stele status",
+            ),
+        ] {
+            let begins = "/dev/sdq (serial NEW7) does not become disk 2 (serial OLD2): ";
+            assert_eq!(not_joined(two(), why), format!("{begins}{said}"));
+        }
+        assert_eq!(
+            not_joined(None, Unfit::NotADisk),
+            "/dev/sdq (serial NEW7) does not become a further disk: it is neither a file nor a block device; name another path"
+        );
+    }
+
+    #[test]
+    fn a_file_has_no_serial_and_is_named_by_its_path() {
+        let refused = NotDrained {
+            disk: told(2, None),
+            file: Some("/v/disk2.disk".to_owned()),
+            why: Undrained::Only,
+        };
+        assert_eq!(
+            refused.to_string(),
+            "disk 2 (/v/disk2.disk) cannot be drained: it is the only disk of the vault"
+        );
+        let refused = NotDrained {
+            disk: told(2, Some("S")),
+            ..refused
+        };
+        assert!(
+            refused
+                .to_string()
+                .starts_with("disk 2 (/v/disk2.disk, serial S) cannot")
+        );
+    }
 }

@@ -65,7 +65,6 @@ impl Drains<'_> {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "tests stop at the first surprise")]
 mod tests {
     use std::path::PathBuf;
 

@@ -116,6 +116,14 @@ impl Config {
         self.serials.get(self.disks.get(at)?)
     }
 
+    /// Those of all places, by the number of the disk that is there, from 1, where nobody moved it.
+    pub fn serials(&self) -> BTreeMap<u16, String> {
+        let places = (0..self.disks.len()).zip(1..);
+        places
+            .filter_map(|(at, number)| Some((number, self.serial(at)?.clone())))
+            .collect()
+    }
+
     /// The same with the serial numbers of the drives that are there, by place.
     #[must_use]
     pub fn with_serials(&self, here: impl Iterator<Item = (usize, String)>) -> Config {

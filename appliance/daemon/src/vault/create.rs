@@ -4,6 +4,7 @@
 //! `vault.creating`, and renaming that file to `vault.json`, after all else is durable, is the one
 //! step that makes a vault. What fails is undone; what is interrupted is recognised and refused.
 
+use std::collections::BTreeMap;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
@@ -169,6 +170,7 @@ fn fill_disks(
         keys: keys.clone(),
         bays: Bays::new(&slots),
         client_buckets: options.client_buckets,
+        serials: BTreeMap::new(),
         index_cache_bytes: None,
     };
     let machine = Machine::start(slots, opener, None, &bell)?;

@@ -10,6 +10,6 @@ pub mod keyfile;
 pub(crate) mod open;
 mod ring;
 pub mod sandbox;
-mod serial;
+pub mod serial;
 pub mod shared;
 pub mod tpm;

@@ -3,7 +3,7 @@
 //! Linux shows it in sysfs, at a place that depends on the driver: `serial` (virtio), `device/serial` (NVMe, MMC),
 //! `device/vpd_pg80` (SCSI and SATA: the Unit Serial Number page of SPC-4, 7.8.16), else at least `device/wwid`.
 
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
@@ -14,7 +14,16 @@ const PAGE_HEADER_BYTES: usize = 4;
 
 /// The serial of the drive; none for a file, or where the kernel does not tell.
 pub(crate) fn serial_of(file: &File) -> Option<String> {
-    let metadata = file.metadata().ok()?;
+    serial_by(&file.metadata().ok()?)
+}
+
+/// The serial of the drive that a path leads to, which is not opened for that.
+#[must_use]
+pub fn serial_of_path(path: &Path) -> Option<String> {
+    serial_by(&std::fs::metadata(path).ok()?)
+}
+
+fn serial_by(metadata: &Metadata) -> Option<String> {
     if !metadata.file_type().is_block_device() {
         return None;
     }

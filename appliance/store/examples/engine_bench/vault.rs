@@ -435,6 +435,7 @@ impl Vault {
         let attachment = Attachment {
             slot,
             name: path.display().to_string(),
+            serial: None,
             disk: label.disk,
             geometry: label.geometry,
             age: LabelAge::default(),

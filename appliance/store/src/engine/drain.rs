@@ -9,7 +9,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use stele_format::record::{Body, MoveStep, Placed, RecordType, Relocate};
-use stele_format::units::{DiskId, SegmentId, UnixMillis};
+use stele_format::units::{DiskId, SegmentId};
 
 use super::heal::Aim;
 use super::membership::FillProgress;
@@ -419,7 +419,7 @@ impl Engine {
         }
         if let Some(info) = self.pool.segments.get_mut(&step.segment) {
             // The new copy is to be read again soon.
-            info.verified = UnixMillis::ZERO;
+            info.was_copied(self.clock.latest());
         }
         self.set_stage(Stage::Ending(step));
         self.push_move(step, MoveStep::Done);

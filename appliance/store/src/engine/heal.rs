@@ -11,6 +11,7 @@ use stele_format::units::{DiskId, FrameIndex, SegmentId, UnixMillis};
 use super::io::Purpose;
 use super::{DiskSlot, Engine, JobFor, StopState};
 use crate::heal::frames::Judgement;
+use crate::heal::late::Lateness;
 use crate::heal::pace::{Pace, Rates};
 use crate::heal::rows::RowsCheck;
 use crate::heal::schedule::{Due, HealCounts, Schedule};
@@ -21,6 +22,7 @@ use crate::job::{Job, JudgeJob};
 use crate::limits::CLIENT_QUIET_MS;
 use crate::pool::{MemberState, Place, SegmentInfo};
 
+mod late;
 mod next;
 mod told;
 
@@ -104,6 +106,7 @@ pub(crate) struct Healer {
     schedule: Schedule,
     scrub_pace: Pace,
     fill_pace: Pace,
+    lateness: Lateness,
     client_ms: Option<u64>,
     pub(crate) rows: RowsCheck,
     untold: told::Untold,
@@ -152,12 +155,13 @@ impl Healer {
             || taken.is_some_and(|taken| self.segments().contains(&taken))
     }
 
-    fn under_way(&mut self) -> impl Iterator<Item = &mut Running> {
-        self.ending.iter_mut().chain(self.running.as_mut())
-    }
     /// Whether something of a segment was written on a disk again in vain.
     pub(super) fn is_unmended(&self, segment: SegmentId, disk: DiskId) -> bool {
         self.schedule.is_unmended(segment, disk)
+    }
+
+    fn under_way(&mut self) -> impl Iterator<Item = &mut Running> {
+        self.ending.iter_mut().chain(self.running.as_mut())
     }
 
     /// The segment whose fill ends.
@@ -224,6 +228,7 @@ impl Engine {
             return;
         }
         self.tell_of_scrubs_due();
+        self.look_for_late();
         loop {
             if self.healer.running.is_none() {
                 self.begin_walk();
@@ -368,6 +373,7 @@ impl Engine {
     fn advance_walks(&mut self) {
         let now_ms = self.now.monotonic_ms;
         let busy = self.healer.is_busy(now_ms);
+        let hurry = self.healer.lateness.ages.hurry();
         let Healer {
             plan,
             running,
@@ -377,13 +383,17 @@ impl Engine {
             ..
         } = &mut self.healer;
         for Running { walk, aim, .. } in ending.iter_mut().chain(running) {
-            let (pace, rates) = match aim {
-                Aim::Fill(_) | Aim::Copy(_) | Aim::Check(_) => (&mut *fill_pace, &plan.fill),
-                Aim::Scrub => (&mut *scrub_pace, &plan.scrub),
+            let (pace, rates, hurry) = match aim {
+                Aim::Fill(_) | Aim::Copy(_) | Aim::Check(_) => (&mut *fill_pace, &plan.fill, 0),
+                Aim::Scrub => (&mut *scrub_pace, &plan.scrub, hurry),
+            };
+            let rate = match busy {
+                true => rates.busy(hurry),
+                false => rates.idle_bytes_per_s,
             };
             loop {
                 let bytes = walk.next_bytes();
-                if bytes == 0 || !pace.take(rates, busy, now_ms, bytes) {
+                if bytes == 0 || !pace.take(rate, now_ms, bytes) {
                     break;
                 }
                 walk.go_on();
@@ -506,7 +516,7 @@ impl Engine {
     pub(super) fn suspect_holes(&mut self, segments: &[SegmentId]) {
         for segment in segments {
             if let Some(info) = self.pool.segments.get_mut(segment) {
-                info.verified = UnixMillis::ZERO;
+                info.was_copied(self.clock.latest());
             }
             self.healer.schedule.suspect(*segment);
         }
@@ -558,7 +568,7 @@ impl Engine {
         }
         // Until the record is durable the segment is not looked at again.
         if let Some(info) = self.pool.segments.get_mut(&identity.segment) {
-            info.verified = info.verified.max(self.clock.latest());
+            info.was_read(self.clock.latest());
         }
     }
 
@@ -579,7 +589,9 @@ impl Engine {
             outcome.repaired_on.contains(disk) && !outcome.unmended.contains_key(disk)
         };
         for disk in outcome.failed_on.iter().filter(mended) {
-            self.alarms.repaired(self.pool.number_of(*disk), at);
+            if let Some(member) = self.pool.member(*disk) {
+                self.alarms.repaired(member, at);
+            }
         }
         if news {
             let pieces = self.healer.counts().lost_pieces;

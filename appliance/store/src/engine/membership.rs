@@ -115,8 +115,10 @@ pub enum DiskRefusal {
 pub struct Attachment {
     /// Where it is attached.
     pub slot: DiskSlot,
-    /// What operators call it.
+    /// Where it is, as operators call it.
     pub name: String,
+    /// What is printed on its drive.
+    pub serial: Option<String>,
     /// Its identity as its static label states it.
     pub disk: DiskId,
     /// Its layout.
@@ -353,6 +355,7 @@ impl Engine {
         let mut member = Member::new(attachment.disk, ordinal_number, Some(attachment.geometry));
         member.slot = Some(attachment.slot);
         member.name = attachment.name;
+        member.serial = attachment.serial;
         member.state = MemberState::Joining;
         member.reason = Some("it is being filled");
         if self.pool.doubted.is_some() {
@@ -521,7 +524,7 @@ impl Engine {
             fill.progress.bytes_done += u64::from(info.units) * unit;
             if bytes_written > 0 {
                 // The new copy is to be read again soon.
-                info.verified = stele_format::units::UnixMillis::ZERO;
+                info.was_copied(self.clock.latest());
             }
         }
     }
@@ -622,6 +625,12 @@ impl Engine {
         }
         self.heal_abandon(fill.disk);
         self.heal_forget(fill.slot);
+    }
+
+    /// What is printed on the drives of the disks, by number, for who opens the vault again.
+    pub fn serials(&self) -> impl Iterator<Item = (u16, String)> {
+        let members = self.pool.members.iter();
+        members.filter_map(|member| Some((member.ordinal + 1, member.serial.clone()?)))
     }
 
     /// The disk being filled, and how far it has come.

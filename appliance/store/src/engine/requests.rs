@@ -643,7 +643,7 @@ impl Engine {
             }
             (Body::Alloc(alloc), _) => self.lane.allocated(alloc.segment),
             (Body::Seal(seal), _) => {
-                self.pool.note_seal(seal);
+                self.pool.note_seal(seal, self.clock.latest());
                 self.journal.sealed(seal.segment);
             }
             (Body::Relocate(relocate), _) => self.relocated(relocate),

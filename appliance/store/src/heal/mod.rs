@@ -11,6 +11,7 @@
 
 pub(crate) mod discovery;
 pub(crate) mod frames;
+pub mod late;
 pub mod pace;
 pub(crate) mod roots;
 pub mod rows;

@@ -1,5 +1,6 @@
 //! How fast healing may go: a budget of bytes that time refills, smaller while clients are at work.
 
+use super::late::HURRY_FULL;
 use crate::limits::{FILL_BUSY_BYTES_PER_S, SCRUB_BUSY_BYTES_PER_S, SCRUB_IDLE_BYTES_PER_S};
 
 /// Rates of one kind of healing.
@@ -27,6 +28,14 @@ impl Rates {
         idle_bytes_per_s: u64::MAX,
         busy_bytes_per_s: u64::MAX,
     };
+
+    /// Bytes a second beside clients, for who hurries so much, of [`HURRY_FULL`].
+    pub(crate) fn busy(&self, hurry: u64) -> u64 {
+        let more = self.idle_bytes_per_s.saturating_sub(self.busy_bytes_per_s);
+        let more = u128::from(more) * u128::from(hurry.min(HURRY_FULL)) / u128::from(HURRY_FULL);
+        self.busy_bytes_per_s
+            .saturating_add(u64::try_from(more).unwrap_or(u64::MAX))
+    }
 }
 
 /// A budget that may be overdrawn by one run and is then paid back before the next.
@@ -37,13 +46,8 @@ pub(crate) struct Pace {
 }
 
 impl Pace {
-    /// Takes the bytes of a run if the budget is not used up.
-    pub(crate) fn take(&mut self, rates: &Rates, busy: bool, now_ms: u64, bytes: u64) -> bool {
-        let rate = if busy {
-            rates.busy_bytes_per_s
-        } else {
-            rates.idle_bytes_per_s
-        };
+    /// Takes the bytes of a run if the budget of so many bytes a second is not used up.
+    pub(crate) fn take(&mut self, rate: u64, now_ms: u64, bytes: u64) -> bool {
         if rate == u64::MAX {
             return true;
         }
@@ -63,26 +67,19 @@ impl Pace {
 
 #[cfg(test)]
 mod tests {
-    use super::{Pace, Rates};
+    use super::Pace;
 
     /// Bytes passed in ten simulated seconds, asked for every millisecond.
-    fn passed(rates: Rates, busy: bool, run: u64) -> u64 {
+    fn passed(rate: u64, run: u64) -> u64 {
         let mut pace = Pace::default();
-        (0..10_000)
-            .filter(|now| pace.take(&rates, busy, *now, run))
-            .count() as u64
-            * run
+        (0..10_000).filter(|now| pace.take(rate, *now, run)).count() as u64 * run
     }
 
     #[test]
     fn each_rate_is_kept_whatever_the_size_of_a_run() {
-        let rates = Rates {
-            idle_bytes_per_s: 64 << 20,
-            busy_bytes_per_s: 8 << 20,
-        };
         for run in [4096, 1 << 20, 12 << 20] {
-            for (busy, rate) in [(false, 64 << 20), (true, 8 << 20)] {
-                let bytes = passed(rates, busy, run);
+            for rate in [64 << 20, 8 << 20] {
+                let bytes = passed(rate, run);
                 let limit = 10 * rate;
                 assert!(bytes <= limit + run + rate / 5, "{bytes} of {limit}");
                 // A run a millisecond is the most this test asks for.
@@ -94,6 +91,6 @@ mod tests {
 
     #[test]
     fn no_bound_lets_everything_pass() {
-        assert_eq!(passed(Rates::UNBOUNDED, true, 1 << 20), 10_000 << 20);
+        assert_eq!(passed(u64::MAX, 1 << 20), 10_000 << 20);
     }
 }

@@ -50,7 +50,7 @@ pub(crate) struct Schedule {
     /// Nothing was due; looked at again from then on.
     quiet_until_ms: u64,
     due: Due,
-    /// The last one that was due had never been read again.
+    /// The last one that was due had something new in it.
     took_new: bool,
     /// What is overdue had its turn; the next is that of a disk being filled.
     overdue_went: bool,
@@ -77,7 +77,7 @@ const UNMENDED_AGAIN_MS: u64 = 24 * 3_600_000;
 /// When segments are due to be read again, by the compliance clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Due {
-    /// A closed segment for the first time, after it was begun.
+    /// A closed segment for the first time, after it was closed, or given a further copy.
     pub settle_ms: u64,
     /// What is durable of an open segment, after the last time.
     pub open_ms: u64,
@@ -100,7 +100,7 @@ impl Due {
         let (written, verified) = (info.written.get(), info.verified.get());
         UnixMillis::new(match (info.data_end, verified) {
             (None, _) => written.max(verified).saturating_add(self.open_ms),
-            (Some(_), 0) => written.saturating_add(self.settle_ms),
+            (Some(_), 0) => info.unread_since().get().saturating_add(self.settle_ms),
             (Some(_), _) => verified.saturating_add(self.interval_ms),
         })
     }
@@ -233,16 +233,16 @@ impl Schedule {
         now_ms < self.quiet_until_ms
     }
 
-    /// The segment that has been due for longest, of those that can be read now. Closed ones that were never read again
-    /// and all others take turns, so that neither a long backlog nor steady uploads keep the other kind from being
-    /// read: each has half of the pace, and what the other one leaves of its half.
+    /// The segment that has been due for longest, of those that can be read now. Those with something new and all others
+    /// take turns, so that neither a long backlog nor steady uploads keep the other kind from being read: each has half
+    /// of the pace, and what the other one leaves of its half. But what is new goes first once it has waited too long.
     pub(crate) fn due(
         &mut self,
         pool: &Pool,
         now: UnixMillis,
         can_be_read: impl Fn(SegmentId, &SegmentInfo) -> bool,
     ) -> Option<SegmentId> {
-        let turn = !self.took_new;
+        let turn = !self.took_new || self.new_is_late(pool, now);
         let is_due = |schedule: &Self, id, info: &SegmentInfo| {
             info.is_written() && schedule.due_at(id, info) <= now
         };
@@ -250,32 +250,39 @@ impl Schedule {
         found.or_else(|| self.take(!turn, pool, is_due, &can_be_read))
     }
 
+    /// Whether the first that waits of what is new has waited for too long.
+    fn new_is_late(&self, pool: &Pool, now: UnixMillis) -> bool {
+        let first = self.waiting.first_new();
+        let first = first.and_then(|segment| pool.segments.get(&segment));
+        first.is_some_and(|info| is_late(info, now))
+    }
+
     /// Takes the first of a kind, after a look at all segments where none is there to be read.
     fn next(
         &mut self,
-        unread: bool,
+        new: bool,
         pool: &Pool,
         now: UnixMillis,
         is_due: impl Fn(&Self, SegmentId, &SegmentInfo) -> bool,
         can_be_read: impl Fn(SegmentId, &SegmentInfo) -> bool,
     ) -> Option<SegmentId> {
-        let found = self.take(unread, pool, &is_due, &can_be_read);
+        let found = self.take(new, pool, &is_due, &can_be_read);
         if found.is_some() || !self.waiting.may_look(now) {
             return found;
         }
         let mut waiting = std::mem::take(&mut self.waiting);
         let due = pool.segments.iter().filter_map(|(id, info)| {
             let is_due = is_due(self, *id, info) && can_be_read(*id, info);
-            is_due.then(|| (self.due_at(*id, info), info.is_unread(), *id))
+            is_due.then(|| (self.due_at(*id, info), info.is_new(), *id))
         });
         waiting.look(due, now);
         self.waiting = waiting;
-        self.take(unread, pool, is_due, can_be_read)
+        self.take(new, pool, is_due, can_be_read)
     }
 
     fn take(
         &mut self,
-        unread: bool,
+        new: bool,
         pool: &Pool,
         is_due: impl Fn(&Self, SegmentId, &SegmentInfo) -> bool,
         can_be_read: impl Fn(SegmentId, &SegmentInfo) -> bool,
@@ -283,7 +290,7 @@ impl Schedule {
         let mut waiting = std::mem::take(&mut self.waiting);
         let known = |id| pool.segments.get(&id);
         let found = waiting.take(
-            unread,
+            new,
             |id| known(id).is_some_and(|info| is_due(self, id, info)),
             |id| known(id).is_some_and(|info| can_be_read(id, info)),
         );
@@ -297,28 +304,26 @@ impl Schedule {
         self.overdue_went
     }
 
-    /// Of the segments that were never read again for too long, the one that was begun first.
+    /// Of the segments with something new that was not read again for too long, the one that has waited longest.
     pub(crate) fn overdue(
         &mut self,
         pool: &Pool,
         now: UnixMillis,
         can_be_read: impl Fn(SegmentId, &SegmentInfo) -> bool,
     ) -> Option<SegmentId> {
-        let last = now.get().saturating_sub(SCRUB_FIRST_MS_MAX);
-        let is_overdue =
-            |_: &Self, _, info: &SegmentInfo| info.is_unread() && info.written.get() <= last;
+        let is_overdue = |_: &Self, _, info: &SegmentInfo| info.is_written() && is_late(info, now);
         self.next(true, pool, now, is_overdue, can_be_read)
     }
 
     /// This segment, which was due, is read now.
     pub(crate) fn took(&mut self, info: &SegmentInfo) {
-        self.took_new = info.is_unread();
+        self.took_new = info.is_new();
     }
 
     /// What was taken could not be read, or not to its end: it is the next one after a pause.
     pub(crate) fn again(&mut self, segment: SegmentId, pool: &Pool, now_ms: u64) {
         if let Some(info) = pool.segments.get(&segment) {
-            self.waiting.put_back(info.is_unread(), segment);
+            self.waiting.put_back(info.is_new(), segment);
         }
         self.postpone(now_ms);
     }
@@ -351,6 +356,13 @@ impl Schedule {
     }
 }
 
+/// Whether something new in a segment has waited for too long.
+fn is_late(info: &SegmentInfo, now: UnixMillis) -> bool {
+    let age_ms = |since: UnixMillis| now.get().saturating_sub(since.get());
+    let new = info.new_since();
+    new.is_some_and(|since| age_ms(since) >= SCRUB_FIRST_MS_MAX)
+}
+
 /// Age of the oldest byte not read again since, in milliseconds of the compliance clock. Of segments that
 /// are not closed those in `open` hold something; others were allocated and not begun.
 pub(crate) fn oldest_unverified_ms(pool: &Pool, open: &[SegmentId], now: UnixMillis) -> u64 {
@@ -371,7 +383,7 @@ mod tests {
     use stele_format::units::{Epoch, Generation, LaneId, PoolId, SegmentId, Sequence, UnixMillis};
 
     use super::{Schedule, oldest_unverified_ms};
-    use crate::pool::{Pool, SegmentInfo};
+    use crate::pool::{FirstRead, Pool, SegmentInfo};
 
     fn closed(written: u64) -> SegmentInfo {
         SegmentInfo {
@@ -385,6 +397,10 @@ mod tests {
             aside: Vec::new(),
             written: UnixMillis::new(written),
             verified: UnixMillis::ZERO,
+            first_read: Some(FirstRead {
+                since: UnixMillis::new(written),
+                new: true,
+            }),
         }
     }
 
@@ -428,6 +444,7 @@ mod tests {
     fn what_was_never_read_again_goes_before_what_is_overdue_and_the_other_way_by_turns() {
         let overdue = SegmentInfo {
             verified: UnixMillis::new(1),
+            first_read: None,
             ..closed(0)
         };
         let later = 1 << 40;
@@ -453,6 +470,7 @@ mod tests {
     fn an_overdue_segment_is_read_although_there_are_always_some_that_never_were() {
         let overdue = SegmentInfo {
             verified: UnixMillis::new(1),
+            first_read: None,
             ..closed(0)
         };
         let day = 24 * 3_600_000;
@@ -480,6 +498,7 @@ mod tests {
     fn a_segment_that_was_not_begun_holds_nothing_unverified() {
         let open = SegmentInfo {
             data_end: None,
+            first_read: None,
             ..closed(2)
         };
         let pool = pool([(1, closed(5)), (2, open)]);

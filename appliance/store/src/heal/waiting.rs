@@ -14,8 +14,8 @@ const LOOK_PAUSE_MS: u64 = 60_000;
 /// Segments that were due at the last look, by when.
 #[derive(Debug, Default)]
 pub(super) struct Waiting {
-    /// Closed and never read again.
-    unread: VecDeque<SegmentId>,
+    /// What has something new in it.
+    new: VecDeque<SegmentId>,
     /// All others.
     others: VecDeque<SegmentId>,
     looked: Option<UnixMillis>,
@@ -25,30 +25,30 @@ impl Waiting {
     /// Whether all may be looked at again where nothing of a kind is there to be read.
     pub(super) fn may_look(&self, now: UnixMillis) -> bool {
         let rests = |looked: UnixMillis| now.get().saturating_sub(looked.get()) < LOOK_PAUSE_MS;
-        let has_any = !self.unread.is_empty() || !self.others.is_empty();
+        let has_any = !self.new.is_empty() || !self.others.is_empty();
         !(has_any && self.looked.is_some_and(rests))
     }
 
-    /// Keeps the earliest of what is due: when, whether it is closed and was never read again, which.
+    /// Keeps the earliest of what is due: when, whether it is new, which.
     pub(super) fn look(
         &mut self,
         due: impl Iterator<Item = (UnixMillis, bool, SegmentId)>,
         now: UnixMillis,
     ) {
         let mut kinds = [BinaryHeap::new(), BinaryHeap::new()];
-        for (at, unread, segment) in due {
-            let earliest = &mut kinds[usize::from(unread)];
+        for (at, new, segment) in due {
+            let earliest = &mut kinds[usize::from(new)];
             earliest.push((at, segment));
             if earliest.len() > WAITING_COUNT_MAX {
                 earliest.pop();
             }
         }
-        let [others, unread] = kinds.map(|earliest| {
+        let [others, new] = kinds.map(|earliest| {
             let earliest = earliest.into_sorted_vec().into_iter();
             earliest.map(|(_, segment)| segment).collect()
         });
         *self = Self {
-            unread,
+            new,
             others,
             looked: Some(now),
         };
@@ -58,26 +58,31 @@ impl Waiting {
     /// more go.
     pub(super) fn take(
         &mut self,
-        unread: bool,
+        new: bool,
         is_due: impl Fn(SegmentId) -> bool,
         can_be_read: impl Fn(SegmentId) -> bool,
     ) -> Option<SegmentId> {
-        let kind = self.kind(unread);
+        let kind = self.kind(new);
         kind.retain(|segment| is_due(*segment));
         let found = kind.iter().position(|segment| can_be_read(*segment))?;
         kind.remove(found)
     }
 
+    /// The first that waits of what is new.
+    pub(super) fn first_new(&self) -> Option<SegmentId> {
+        self.new.front().copied()
+    }
+
     /// What was taken and could not be read to its end is the first again.
-    pub(super) fn put_back(&mut self, unread: bool, segment: SegmentId) {
-        let kind = self.kind(unread);
+    pub(super) fn put_back(&mut self, new: bool, segment: SegmentId) {
+        let kind = self.kind(new);
         kind.retain(|one| *one != segment);
         kind.push_front(segment);
     }
 
-    fn kind(&mut self, unread: bool) -> &mut VecDeque<SegmentId> {
-        match unread {
-            true => &mut self.unread,
+    fn kind(&mut self, new: bool) -> &mut VecDeque<SegmentId> {
+        match new {
+            true => &mut self.new,
             false => &mut self.others,
         }
     }

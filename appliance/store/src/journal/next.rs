@@ -165,9 +165,8 @@ impl Journal {
         let sealed = self.writer.seal(&log);
         let slots = self.push_seal(&sealed, context);
         let id = self.writer.id();
-        let surplus = context
-            .pool
-            .close(id, sealed.units_kept, sealed.data_end.get());
+        let (end, at) = (sealed.data_end.get(), context.compliance);
+        let surplus = context.pool.close(id, sealed.units_kept, end, at);
         self.owe(surplus, context.pool);
         // A scrub that read what was there so far would seem to have read all of it.
         self.own

@@ -13,6 +13,26 @@ impl Member {
     }
 }
 
+impl Member {
+    /// Where it is and which drive it is, for a line that tells its number.
+    #[must_use]
+    pub fn called(&self) -> String {
+        match &self.serial {
+            Some(serial) => format!("{}, serial {serial}", self.name),
+            None => self.name.clone(),
+        }
+    }
+
+    /// Its number, and what is printed on it; where that is not known, its identity.
+    fn numbered(&self) -> String {
+        let number = self.ordinal + 1;
+        match &self.serial {
+            Some(serial) => format!("disk {number} (serial {serial})"),
+            None => format!("disk {number} ({})", self.disk),
+        }
+    }
+}
+
 impl Pool {
     /// The disks that do not take part, wherever they are.
     #[must_use]
@@ -44,7 +64,7 @@ impl Pool {
         };
         let lacks = |member: &Member| {
             let why = member.reason.unwrap_or("it does not take part");
-            format!("disk {} ({}): {why}", member.ordinal + 1, member.disk)
+            format!("{}: {why}", member.numbered())
         };
         let idle = self.members.iter().filter(idle);
         idle.map(lacks).collect::<Vec<_>>().join("; ")
@@ -58,9 +78,7 @@ impl Pool {
 
     fn names(&self, which: impl Fn(&Member) -> bool) -> String {
         let named = self.members.iter().filter(|member| which(member));
-        let names: Vec<String> = named
-            .map(|member| format!("disk {} ({})", member.ordinal + 1, member.disk))
-            .collect();
+        let names: Vec<String> = named.map(Member::numbered).collect();
         if names.is_empty() {
             "none".to_owned()
         } else {
@@ -110,6 +128,26 @@ mod tests {
     fn numbers(names: &str) -> Vec<&str> {
         let words = names.split(", ").filter_map(|name| name.split(' ').nth(1));
         words.collect()
+    }
+
+    #[test]
+    fn a_drive_is_named_by_what_is_printed_on_it() {
+        let mut pool = pool(&[
+            (MemberState::Active, true, true),
+            (MemberState::Absent, true, false),
+            (MemberState::Stale, true, true),
+        ]);
+        for (member, serial) in pool.members.iter_mut().zip(["ONE", "TWO", "THREE"]) {
+            member.serial = Some(serial.to_owned());
+        }
+        assert_eq!(pool.missing_names(), "disk 2 (serial TWO)");
+        let stale = "disk 3 (serial THREE): it does not take part";
+        assert_eq!(pool.idle_here(), stale);
+        let one = pool.members.first_mut().expect("a member");
+        "/dev/sda".clone_into(&mut one.name);
+        assert_eq!(one.called(), "/dev/sda, serial ONE");
+        one.serial = None;
+        assert_eq!(one.called(), "/dev/sda");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use stele_format::digest::Digest;
 use stele_format::record::SealNote;
 use stele_format::tree::Frontier;
+use stele_format::units::UnixMillis;
 
 use super::Pool;
 
@@ -16,9 +17,9 @@ pub struct Stated {
 }
 
 impl Pool {
-    /// A record says that a segment was sealed. What was sealed once stays so.
-    pub(crate) fn note_seal(&mut self, note: &SealNote) {
-        self.trim_known(note.segment, note.units_kept.get(), None);
+    /// A record of this time says that a segment was sealed. What was sealed once stays so.
+    pub(crate) fn note_seal(&mut self, note: &SealNote, at: UnixMillis) {
+        self.trim_known(note.segment, note.units_kept.get(), None, at);
         if let Some(info) = self.segments.get_mut(&note.segment) {
             info.stated = Some(Stated {
                 digest: note.seal,

@@ -257,7 +257,8 @@ fn close_journal(
             left => tail(opening, replayed, id, &info, left),
         };
         let end = Some(tail.data_end.get());
-        opening.pool.trim_known(id, tail.units_kept.get(), end);
+        let (kept, at) = (tail.units_kept.get(), replayed.position.compliance);
+        opening.pool.trim_known(id, kept, end, at);
         abandoned.push(tail);
     }
     abandoned

@@ -89,7 +89,11 @@ fn mends(slot: DiskSlot, reading: &LabelReading) -> impl Iterator<Item = Mend> {
 }
 
 /// Reads every label and decides who takes part.
-pub(super) fn read_all(disks: &mut [Option<Box<dyn Disk>>]) -> Result<LabelPicture, OpenError> {
+/// `serials` are those of the drives that were here last, by number.
+pub(super) fn read_all(
+    disks: &mut [Option<Box<dyn Disk>>],
+    serials: &BTreeMap<u16, String>,
+) -> Result<LabelPicture, OpenError> {
     let mut readings: Vec<NamedReading> = Vec::new();
     let mut reports = Vec::new();
     for (number, disk) in disks.iter_mut().enumerate() {
@@ -108,7 +112,12 @@ pub(super) fn read_all(disks: &mut [Option<Box<dyn Disk>>]) -> Result<LabelPictu
     let pools = || readings.iter().map(|(_, _, reading)| reading.fixed.pool);
     let pool = pool_of_most(pools()).ok_or(OpenError::NoLabel)?;
     if pools().any(|one| one != pool) {
-        return Err(foreign(&readings, pool));
+        return Err(foreign(
+            &readings,
+            pool,
+            &|slot| drive_at(disks, slot),
+            serials,
+        ));
     }
     if let Some((_, name, _)) = readings
         .iter()
@@ -131,6 +140,12 @@ pub(super) fn read_all(disks: &mut [Option<Box<dyn Disk>>]) -> Result<LabelPictu
         Choice::CannotTell { missing } => return Err(OpenError::TwoMemberships { missing }),
     };
     let mut pool = pool_of(&readings, &membership, &mut reports);
+    for member in &mut pool.members {
+        member.serial = match member.slot {
+            Some(slot) => drive_at(disks, slot),
+            None => serials.get(&(member.ordinal + 1)).cloned(),
+        };
+    }
     pool.generation = highest.generation;
     pool.next_segment = highest.next_segment;
     pool.opening = membership.opening;
@@ -159,17 +174,42 @@ pub fn pool_of_most(pools: impl Iterator<Item = PoolId>) -> Option<PoolId> {
     pools.iter().rev().copied().max_by_key(|pool| count(*pool))
 }
 
+/// What is printed on the drive at a place.
+fn drive_at(disks: &[Option<Box<dyn Disk>>], slot: DiskSlot) -> Option<String> {
+    let disk = disks.get(usize::from(slot.0))?.as_ref()?;
+    disk.identity().serial.clone()
+}
+
+fn in_brackets(serial: Option<&String>) -> String {
+    serial.map_or_else(String::new, |serial| format!(" (serial {serial})"))
+}
+
 /// The error for disks of several vaults, of which most are of this one.
-fn foreign(readings: &[NamedReading], pool: PoolId) -> OpenError {
-    let names = |ours: bool| -> Vec<&str> {
+fn foreign(
+    readings: &[NamedReading],
+    pool: PoolId,
+    drive: &dyn Fn(DiskSlot) -> Option<String>,
+    serials: &BTreeMap<u16, String>,
+) -> OpenError {
+    let of = |ours: bool| {
         let named = readings.iter();
-        let named = named.filter(|(_, _, reading)| (reading.fixed.pool == pool) == ours);
-        named.map(|(_, name, _)| name.as_str()).collect()
+        named.filter(move |(_, _, reading)| (reading.fixed.pool == pool) == ours)
     };
+    let names = |ours: bool| -> Vec<String> {
+        let called = |(slot, name, _): &NamedReading| {
+            format!("{name}{}", in_brackets(drive(*slot).as_ref()))
+        };
+        of(ours).map(called).collect()
+    };
+    // A disk has its number's place, unless somebody moved it.
+    let was = |(slot, _, _): &NamedReading| serials.get(&(slot.0 + 1)).cloned();
+    let was: Vec<String> = of(false).filter_map(was).collect();
+    let was = (!was.is_empty()).then(|| was.join(", "));
     let (ours, others) = (names(true), names(false));
     match ours.len() > others.len() {
         true => OpenError::ForeignDisk {
             disk: others.join(", "),
+            was: in_brackets(was.as_ref()),
         },
         false => OpenError::MixedDisks {
             disks: [ours, others].concat().join(", "),

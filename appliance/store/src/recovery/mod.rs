@@ -155,11 +155,13 @@ pub enum OpenError {
     /// Disks of another pool are among them.
     #[error(
         "disk {disk} belongs to another vault; nothing was written to it: take it out, plug in the disk of this vault \
-         that was there or none, and start again"
+         that was there{was} or none, and start again"
     )]
     ForeignDisk {
-        /// Its name, or theirs.
+        /// Its name, or theirs, with the serials of drives.
         disk: String,
+        /// What is printed on the drive that was there, in brackets, if that is known.
+        was: String,
     },
     /// As many are of other pools as of any.
     #[error(

@@ -67,6 +67,7 @@ pub(super) fn note_alloc(pool: &mut Pool, alloc: &Alloc, at: UnixMillis, known: 
             aside: Vec::new(),
             written: at,
             verified: UnixMillis::ZERO,
+            first_read: None,
         });
     info.places = places;
     reused
@@ -114,6 +115,7 @@ mod tests {
             aside: Vec::new(),
             written: UnixMillis::ZERO,
             verified: UnixMillis::ZERO,
+            first_read: None,
         };
         Pool {
             id: PoolId::new([1; 16]),

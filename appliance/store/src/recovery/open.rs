@@ -58,6 +58,8 @@ pub struct OpenOptions {
     pub force: Option<Force>,
     /// Told how far it has come.
     pub progress: Progress,
+    /// What is printed on the drives that were here last, by the number of the disk from 1.
+    pub serials: BTreeMap<u16, String>,
 }
 
 impl Default for OpenOptions {
@@ -72,6 +74,7 @@ impl Default for OpenOptions {
             new_index: false,
             force: None,
             progress: Progress::default(),
+            serials: BTreeMap::new(),
         }
     }
 }
@@ -136,7 +139,7 @@ fn open_once(
         mut pool,
         evidence,
         reports,
-    } = read_all(&mut disks.0)?;
+    } = read_all(&mut disks.0, &options.serials)?;
     let mut keys = load_keys(&pool, disks, world)?;
     let index = open_index(&pool, &keys, open_area, options, evidence.epoch)?;
     let how = Reading {

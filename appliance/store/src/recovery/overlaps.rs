@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 
-use stele_format::units::{DiskId, SegmentId, UnixMillis};
+use stele_format::units::{DiskId, SegmentId};
 
 use super::scan::Found;
 use crate::pool::{Place, Pool};
@@ -73,7 +73,7 @@ fn take_in(pool: &mut Pool, segment: SegmentId, place: Place) {
             info.aside.retain(|one| *one != place);
             info.aside.push(left);
             // It may not be whole, or not be any more.
-            info.verified = UnixMillis::ZERO;
+            info.was_copied(info.unread_since());
         }
         None if !known => info.aside.push(place),
         None => {}
@@ -171,6 +171,7 @@ mod tests {
             aside: Vec::new(),
             written: UnixMillis::ZERO,
             verified: UnixMillis::ZERO,
+            first_read: None,
         }
     }
 

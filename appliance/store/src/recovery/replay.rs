@@ -618,22 +618,22 @@ impl<'a> Replay<'a> {
     /// What a record says about segments and epochs. True if it gives units away that were given back before.
     fn note_engine_record(&mut self, record: &VerifiedRecord) -> bool {
         let known = record.header.log_index < self.apply_from;
+        let at = record.header.compliance_ms;
         match &record.body {
             Body::Alloc(alloc) => {
-                let at = record.header.compliance_ms;
                 return moves::note_alloc(self.pool, alloc, at, known);
             }
-            Body::Scrub(scrub) => self.pool.note_scrub(scrub, record.header.compliance_ms),
+            Body::Scrub(scrub) => self.pool.note_scrub(scrub, at),
             Body::Relocate(relocate) => return moves::note_relocate(self.pool, relocate, known),
             Body::Trim(trim) => moves::note_trim(self.pool, trim, known),
             Body::Later(kind) if !kind.is_optional() => self.out.newer = true,
-            Body::Seal(seal) => self.pool.note_seal(seal),
+            Body::Seal(seal) => self.pool.note_seal(seal, at),
             Body::Epoch(epoch) => {
                 self.out.epoch = self.out.epoch.max(record.header.epoch);
                 for closed in &epoch.abandoned {
                     let end = Some(closed.data_end.get());
-                    self.pool
-                        .trim_known(closed.segment, closed.units_kept.get(), end);
+                    let kept = closed.units_kept.get();
+                    self.pool.trim_known(closed.segment, kept, end, at);
                 }
             }
             _ => {}

@@ -233,6 +233,7 @@ fn adopt(pool: &mut Pool, found: &Beginning, place: Place) {
         aside: Vec::new(),
         written: found.written,
         verified: UnixMillis::ZERO,
+        first_read: None,
     });
     info.first_sequence = found.first_sequence;
     match info

@@ -103,7 +103,7 @@ impl Work<'_> {
             overlaps::settle(self.pool, &start.found);
             replayed.forget_moved(self.pool);
         }
-        let lanes = self.walk_lanes(&start);
+        let lanes = self.walk_lanes(&start, replayed.position.compliance);
         Ok(Read {
             replayed,
             lanes,
@@ -170,7 +170,10 @@ impl Work<'_> {
             let info = self.pool.segments.get(id);
             match info.and_then(|info| info.data_end) {
                 None => drop(replayed.ends.entry(*id).or_insert(*end)),
-                Some(_) => self.pool.trim_known(*id, u32::MAX, Some(end.offset.get())),
+                Some(_) => {
+                    let (end, at) = (Some(end.offset.get()), replayed.position.compliance);
+                    self.pool.trim_known(*id, u32::MAX, end, at);
+                }
             }
         }
     }
@@ -342,8 +345,8 @@ impl Work<'_> {
         }
     }
 
-    /// Walks data segments the snapshot does not cover.
-    fn walk_lanes(&mut self, start: &Start) -> Lanes {
+    /// Walks data segments the snapshot does not cover; the log came as far as this by the compliance clock.
+    fn walk_lanes(&mut self, start: &Start, at: UnixMillis) -> Lanes {
         let segments: Vec<SegmentId> = self
             .pool
             .segments
@@ -371,12 +374,17 @@ impl Work<'_> {
         }
         lanes.walked = walked.len() as u64;
         for batch in walked.chunks(READS_AT_ONCE) {
-            self.walk_segments(batch, &mut lanes);
+            self.walk_segments(batch, &mut lanes, at);
         }
         lanes
     }
 
-    fn walk_segments(&mut self, batch: &[(SegmentId, SegmentInfo)], lanes: &mut Lanes) {
+    fn walk_segments(
+        &mut self,
+        batch: &[(SegmentId, SegmentInfo)],
+        lanes: &mut Lanes,
+        at: UnixMillis,
+    ) {
         let copies = batch.iter();
         let copies = copies.map(|(id, info)| SegmentCopies::of(self.pool, *id, info));
         let mut copies: Vec<SegmentCopies> = copies.collect();
@@ -396,7 +404,7 @@ impl Work<'_> {
             );
             let next = Sequence::new(found.last_sequence.get() + 1);
             lanes.next_sequence = lanes.next_sequence.max(next);
-            self.close_segment(*id, info, &found, lanes);
+            self.close_segment((*id, info), &found, lanes, at);
         }
     }
 
@@ -418,13 +426,13 @@ impl Work<'_> {
 
     fn close_segment(
         &mut self,
-        id: SegmentId,
-        info: &SegmentInfo,
+        (id, info): (SegmentId, &SegmentInfo),
         found: &LaneSegment,
         lanes: &mut Lanes,
+        at: UnixMillis,
     ) {
         if let Some(units) = found.sealed_units {
-            self.pool.trim_known(id, units, Some(found.data_end));
+            self.pool.trim_known(id, units, Some(found.data_end), at);
             return;
         }
         let is_closed = info.data_end.is_some_and(|end| end > 0);
@@ -441,7 +449,7 @@ impl Work<'_> {
         }
         if info.stated.is_some() {
             // What was sealed once stays so: healing makes the seal anew.
-            self.pool.trim_known(id, u32::MAX, Some(found.data_end));
+            self.pool.trim_known(id, u32::MAX, Some(found.data_end), at);
             return;
         }
         if found.data_end == 0 && (unused || is_blank(self.pool, self.disks, id, info)) {
@@ -455,7 +463,7 @@ impl Work<'_> {
         let room = info.places.iter().map(|place| begins.room_at(place)).min();
         let kept = units_kept(self.pool, self.disks, id, info, data_end);
         let kept = kept.min(room.unwrap_or(kept));
-        self.pool.trim_known(id, kept, Some(data_end));
+        self.pool.trim_known(id, kept, Some(data_end), at);
         lanes.abandoned.push(Abandoned {
             segment: id,
             lane: info.lane,

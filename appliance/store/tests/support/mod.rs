@@ -440,6 +440,7 @@ impl Running {
         let attachment = Attachment {
             slot,
             name: format!("late-{}", slot.0),
+            serial: None,
             disk: label.disk,
             geometry: label.geometry,
             age: reading.as_ref().map(LabelAge::of).unwrap_or_default(),

@@ -69,6 +69,7 @@ fn hanging(directory: &Directory) -> (EngineThread, mpsc::Sender<Local>, Arc<Ato
         keys: directory.keys(config.key_source()),
         bays: Bays::new(&slots),
         client_buckets: config.client_buckets(),
+        serials: config.serials(),
         index_cache_bytes: None,
     };
     let disks = slots.into_iter().map(|slot| slot.disk.ok()).collect();

@@ -16,7 +16,7 @@ impl Work {
     pub(super) fn drain(&mut self, number: u16) -> Result<Draining, NotDrained> {
         let begun = self.try_drain(number);
         begun.map_err(|why| NotDrained {
-            number,
+            disk: self.told(number),
             file: self.file_of(number).filter(|file| !file.is_empty()),
             why,
         })
@@ -65,11 +65,11 @@ impl Work {
                 list: commands.list(),
             },
             DrainRefusal::Busy { number } => Undrained::Busy {
-                number,
+                disk: self.told(number),
                 status: commands.status(),
             },
             DrainRefusal::OtherMissing { number } => Undrained::OtherMissing {
-                number,
+                disk: self.told(number),
                 status: commands.status(),
             },
             DrainRefusal::TooFew { disks: 1, .. } => Undrained::Only,

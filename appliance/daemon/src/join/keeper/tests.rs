@@ -27,6 +27,7 @@ fn vault(directory: &Directory) -> (Machine, Work) {
         keys: directory.keys(config.key_source()),
         bays: bays.clone(),
         client_buckets: config.client_buckets(),
+        serials: config.serials(),
         index_cache_bytes: None,
     };
     let machine = Machine::start(slots, opener, None, &bell).expect("an engine");

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use stele_device::disk::Disk;
 use stele_device::linux::disk::{OpenMode, Wishes};
+use stele_device::linux::serial::serial_of_path;
 use stele_format::units::LogIndex;
 use stele_store::policy::wiping::NotWiped as Refused;
 use stele_store::pool::MemberState;
@@ -126,6 +127,7 @@ fn is_enacted(link: &Link, request: LogIndex) -> Result<bool, Unwiped> {
 fn outcome(path: &Path, done: Result<Found, Unwiped>) -> Result<WipeReply, NotWiped> {
     let found = done.map_err(|why| NotWiped {
         path: path.to_owned(),
+        serial: serial_of_path(path),
         why: Box::new(why),
     })?;
     let disk = found.disk();
@@ -273,9 +275,7 @@ impl Work {
         let status = self.link.status_now().map_err(|_| Unwiped::Stopping)?;
         let owner = status.disks.iter().find(|disk| disk.name == bay.file);
         if let Some(disk) = owner.filter(|disk| disk.state != MemberState::Drained) {
-            return Err(Unwiped::Taken {
-                number: disk.number,
-            });
+            return Err(Unwiped::Taken(self.told(disk.number)));
         }
         let released = bay.slot.map(|slot| self.release(slot));
         released.unwrap_or(Ok(())).map_err(|why| match why {
