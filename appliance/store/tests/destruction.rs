@@ -24,6 +24,8 @@ mod forced_holes;
 mod forcing;
 #[path = "destruction/holds.rs"]
 mod holds;
+#[path = "destruction/journal_away.rs"]
+mod journal_away;
 #[path = "destruction/lists.rs"]
 mod lists;
 #[path = "destruction/logkey.rs"]

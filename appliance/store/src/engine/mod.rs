@@ -406,7 +406,8 @@ impl Engine {
             alarms: crate::alarms::Alarms::default(),
             index_usage: Some(parts.index_usage),
             index_lost: false,
-            cut_wanted: false,
+            // As soon as the disks are back that have the rest of the journal.
+            cut_wanted: parts.waits.postponed == Some(crate::recovery::Postponed::JournalAway),
             stranded: false,
             healer: heal::Healer::new(parts.heal_plan, parts.compliance),
             fill: None,

@@ -4,10 +4,11 @@ use super::Engine;
 use crate::request::{Refusal, RequestId, StreamId};
 
 impl Engine {
-    /// Whether the engine is to be opened again so that keys are cut.
+    /// Whether the engine is to be opened again so that keys are cut. The index is made anew then, which takes the whole
+    /// journal.
     #[must_use]
     pub fn is_cut_wanted(&self) -> bool {
-        self.cut_wanted
+        self.cut_wanted && !self.relabelling && !self.pool.lacks_journal()
     }
 
     /// Whether nothing is written only because the journal lies on too few of the disks that are left, as when one

@@ -51,6 +51,13 @@ impl Pool {
         })
     }
 
+    /// Whether a part of the journal is on no disk that takes part: no index can be made anew then.
+    pub(crate) fn lacks_journal(&self) -> bool {
+        let journal = self.segments.iter();
+        let mut journal = journal.filter(|(_, info)| info.lane.is_journal());
+        journal.any(|(id, _)| self.is_away(*id))
+    }
+
     /// Whether each copy of a segment is on a disk that takes part.
     pub(crate) fn is_all_here(&self, segment: SegmentId) -> bool {
         let info = self.segments.get(&segment);

@@ -82,6 +82,9 @@ pub enum Postponed {
         /// The disk.
         disk: DiskId,
     },
+    /// Without the whole journal no index can be made anew, which is part of a cut.
+    #[error("part of the journal is on no disk that takes part; plug in and resync the others")]
+    JournalAway,
     /// The provider does not do its part.
     #[error("the key provider does not take the new key state: {0}")]
     Provider(KeyError),

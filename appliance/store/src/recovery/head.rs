@@ -182,7 +182,7 @@ impl Engine {
     /// # Errors
     /// [`Postponed`]; the next start goes by what was kept before.
     pub fn keep_head(&mut self, disks: &mut Vec<Option<Box<dyn Disk>>>) -> Result<(), Postponed> {
-        if self.read_only.is_some() || !self.is_stopped() || self.cut_wanted {
+        if self.read_only.is_some() || !self.is_stopped() || self.is_cut_wanted() {
             return Ok(());
         }
         let opening = self.desk.approvals.origin().opening();

@@ -7,7 +7,7 @@ use stele_device::disk::{Disk, DiskError};
 use stele_device::keyprovider::Anchor;
 use stele_format::units::{DiskId, UnixMillis};
 
-use super::cut::{self, AllRows, Doomed};
+use super::cut::{self, AllRows, Doomed, Postponed};
 use super::desk;
 use super::forced::Force;
 use super::go_on::{force, go_on, goes_on, look};
@@ -304,7 +304,9 @@ impl Settling<'_> {
     /// Cuts keys where tombstones wait for it, and keeps the head of the log; true if the vault is to be opened again.
     fn settle(&mut self, doomed: &Doomed, waits: &mut Waits) -> Result<bool, OpenError> {
         let has_keys = !doomed.is_empty() && doomed.has_keys(self.keys, self.rows)?;
-        if has_keys && !on(Plant::DestroyedUncut) {
+        if has_keys && self.pool.lacks_journal() {
+            waits.postponed = Some(Postponed::JournalAway);
+        } else if has_keys && !on(Plant::DestroyedUncut) {
             let before = self.keys.generation;
             doomed.cut(self.keys, self.rows, &mut *self.world.entropy)?;
             self.keys.head = Some(self.head);
