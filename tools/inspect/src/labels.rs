@@ -378,8 +378,23 @@ impl DiskLabels {
             disk: self.fixed.disk,
             ..label.clone()
         };
-        // The first and the last sector hold what differs from disk to disk.
-        self.is_torn_form_of(&label, fault.copy, bytes, 1..7)
+        // The first and the last sector hold what differs from disk to disk. A start that this disk was away from may
+        // have given the generation to another label than the one that was cut here.
+        self.is_torn_form_of(&label, fault.copy, bytes, 1..7) || self.was_never_of(fault, bytes)
+    }
+
+    /// Whether a block is of a label that this disk has in no copy: another copy of the block has none or an older one,
+    /// of which these bytes are no rotten form.
+    fn was_never_of(&self, fault: &BlockFault, bytes: &[u8]) -> bool {
+        let of_block = self
+            .faults
+            .iter()
+            .filter(|other| other.block == fault.block);
+        let older = self.generations.values();
+        let mut older = older.filter(|label| label.block() == fault.block);
+        let rotten = older.any(|label| !self.is_far_from(label, fault.copy, bytes));
+        let written: u32 = bytes.iter().map(|byte| byte.count_ones()).sum();
+        of_block.count() < LabelCopy::ALL.len() && !rotten && written > LABEL_ROT_BITS_MAX
     }
 
     fn is_far_from(&self, label: &DynamicLabel, copy: LabelCopy, bytes: &[u8]) -> bool {

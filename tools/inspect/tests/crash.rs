@@ -441,6 +441,40 @@ fn the_leftover_of_a_torn_label_write_stays_a_note_after_later_generations() {
     check("and changed since", &vault, &[(0, Area::Label, None, None)]);
 }
 
+/// A label is cut short on a disk that is away from the next start, which gives the generation to another label.
+#[test]
+fn the_leftover_of_a_generation_that_others_used_otherwise_is_a_note() {
+    for older in [false, true] {
+        let mut vault = sample(3);
+        vault.committed -= 1;
+        while older && vault.generation < 70 {
+            vault.label(|_| {});
+        }
+        vault.committed += 1;
+        vault.generation += 1;
+        let behind = |label: &mut DynamicLabel| label.members[1].state = MemberState::Stale;
+        let cut = vault.label_of(2, &behind);
+        let place = cut.place(&geometry(), LabelCopy::A);
+        let whole = cut.encode(&geometry(), LabelCopy::A).unwrap();
+        let at = place.offset.get();
+        let start = usize::try_from(at).unwrap();
+        let before = vault.images[2][start..start + 4096].to_vec();
+        vault.put(2, at + 512, &whole[512..]);
+        vault.generation -= 1;
+        vault.writing = vec![0, 1];
+        vault.label(|_| {});
+        vault.writing = vec![0, 1, 2];
+        vault.label(|_| {});
+        vault.label(|_| {});
+        check("sectors of another label", &vault, &[]);
+        let damage = [(2, Area::Label, None, None)];
+        let mut rotten = vault.clone();
+        rotten.put(2, at, &before);
+        rotten.flip(2, start + 562);
+        check("one bit where it was never written", &rotten, &damage);
+    }
+}
+
 #[test]
 fn a_first_write_torn_on_every_copy_is_no_damage_while_nothing_cites_it() {
     let mut vault = sample(3);
