@@ -1,4 +1,4 @@
-//! Twenty-nine bugs that can be switched on, to see that the simulator finds them.
+//! Thirty bugs that can be switched on, to see that the simulator finds them.
 //!
 //! Without the feature `plants` they do not exist: [`on`] is `false` and the compiler drops what hangs on
 //! it. No program that serves a vault enables the feature, which `cargo xtask tidy` checks. At most one
@@ -47,6 +47,8 @@ pub enum Plant {
     JoinBeforeFilled,
     /// A chunk that reads as zeros is delivered as it is.
     HoleDelivered,
+    /// A data segment of which no copy is here counts as never written.
+    AwayTakenForBlank,
     /// A list is worked off without judging locks again.
     TombstoneUnjudged,
     /// What a case holds is destroyed where the hold was not yet put on it.
@@ -69,7 +71,7 @@ pub enum Plant {
 
 impl Plant {
     /// All of them.
-    pub const ALL: [Plant; 29] = [
+    pub const ALL: [Plant; 30] = [
         Plant::AckAtOneCopy,
         Plant::AckOneFrameEarly,
         Plant::FrameUnflushed,
@@ -90,6 +92,7 @@ impl Plant {
         Plant::LastFrameUnscrubbed,
         Plant::JoinBeforeFilled,
         Plant::HoleDelivered,
+        Plant::AwayTakenForBlank,
         Plant::TombstoneUnjudged,
         Plant::CaseForgotten,
         Plant::ScopeUnchecked,

@@ -63,7 +63,7 @@ pub struct Cli {
     /// Stop at the first seed that fails, or after so many events of work in all.
     #[arg(long, value_name = "EVENTS")]
     pub until_found: Option<u64>,
-    /// In pools of four and five, let any subset of the disks be there at a start.
+    /// Give pools four disks or more, and let any subset of them be there at a start.
     #[arg(long)]
     pub subsets: bool,
     /// Vaults have people, who hold, and destroy what has expired.

@@ -117,6 +117,13 @@ impl Machine {
         &self.engine
     }
 
+    /// Whether the server starts the engine again by now, to read what disks hold that came back: nothing that is done
+    /// to the index is lost with it.
+    #[must_use]
+    pub fn is_reading_due(&self) -> bool {
+        self.engine.is_reading_wanted() && self.index.is_idle()
+    }
+
     /// The number the next question will have.
     #[must_use]
     pub fn next_request(&self) -> u64 {

@@ -4,6 +4,7 @@
 //! starts. Only the disks named by the pool's budget are ever hurt; all disks lose and tear what was not
 //! flushed when the power is cut, since that is no fault but what disks do.
 
+mod absence;
 mod copy;
 mod drain;
 mod faults;
@@ -11,7 +12,9 @@ mod heal;
 mod keys;
 mod labels;
 
+use absence::Spell;
 pub use copy::Condition;
+pub use heal::Outside;
 pub use labels::{check_known, check_majority};
 
 use stele_device::area::Area;
@@ -66,8 +69,14 @@ pub struct Slot {
     taint: Taint,
     /// Its content is not that of a pool member, or not yet.
     blank: bool,
+    /// It has what it had as a member, whatever it lacks.
+    holds: bool,
     /// It was filled while two others were away, which may have had both copies of something.
     partly: bool,
+    /// What the disk had that it took the place of may have one copy only.
+    thin: bool,
+    /// It is given everything it is to have: all others took part when that began.
+    filled_whole: bool,
     /// Given to the engine to be filled, and not yet seen to take part.
     filling: bool,
     /// Its process ended when everything was copied to it and its label was perhaps in force.
@@ -144,6 +153,12 @@ pub struct Hardware {
     ever_moved: bool,
     /// A process ended while labels were to say that a disk has left, or that there is one more.
     unsettled: bool,
+    /// Disks that are away for some starts.
+    spell: Spell,
+    /// No disk is away any more.
+    reunion: bool,
+    /// Disks were replaced that perhaps had the only copy of something.
+    lacking: bool,
 }
 
 impl Hardware {
@@ -173,11 +188,15 @@ impl Hardware {
             draining: None,
             ever_moved: false,
             unsettled: false,
+            spell: Spell::default(),
+            reunion: false,
+            lacking: false,
         };
         for number in 1..=swarm.disks {
             let slot = hardware.blank_disk(context, number);
             hardware.slots.push(Slot {
                 blank: false,
+                holds: true,
                 ..slot
             });
         }
@@ -196,7 +215,10 @@ impl Hardware {
             present: true,
             taint: Taint::default(),
             blank: true,
+            holds: false,
             partly: false,
+            thin: false,
+            filled_whole: false,
             filling: false,
             copied: false,
             one_more: false,
@@ -250,7 +272,7 @@ impl Hardware {
     /// Whether content may be on no disk any more: with both copies on disks that were hurt, one after the other.
     #[must_use]
     pub fn may_lack_content(&self) -> bool {
-        self.beyond_budget && self.was_ever_hurt()
+        self.lacking || (self.beyond_budget && self.was_ever_hurt())
     }
 
     fn in_order(&self) -> impl Iterator<Item = &Slot> {

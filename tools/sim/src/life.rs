@@ -4,6 +4,7 @@
 mod drains;
 pub mod enumeration;
 mod people;
+mod reunion;
 mod starts;
 
 use std::sync::Arc;
@@ -61,8 +62,12 @@ pub struct Life<'a> {
     waited: u64,
     /// Everything was read again before this session ended.
     scrubbed: bool,
+    /// The server starts itself again: nobody pulls a disk meanwhile.
+    again: bool,
     /// The index was lost: the next start makes it anew, as the server does.
     new_index: bool,
+    /// The next start makes the index anew although it was not lost, as one does that cuts keys.
+    anew: bool,
     /// The last start: every version is read to its last byte.
     ending: bool,
     /// Events of work left for the whole run.
@@ -111,7 +116,9 @@ impl<'a> Life<'a> {
             left_out: None,
             waited: 0,
             scrubbed: false,
+            again: false,
             new_index: false,
+            anew: false,
             ending: false,
             steps_left,
         }
@@ -149,6 +156,7 @@ impl<'a> Life<'a> {
             crashed = ending != Ending::Stop;
         }
         self.finish_destructions(&mut crashed)?;
+        self.reunite(&mut crashed)?;
         self.end(crashed)
     }
 
@@ -215,7 +223,7 @@ impl<'a> Life<'a> {
             new_bucket: self.swarm.new_bucket,
             heal: self.swarm.heal_plan(),
             ahead_bytes: self.swarm.ahead_bytes,
-            new_index: self.new_index,
+            new_index: self.new_index || self.anew,
             ..OpenOptions::default()
         }
     }
@@ -260,7 +268,8 @@ impl<'a> Life<'a> {
         self.context.reboot(off_ms);
         self.check_keys()?;
         self.change_victims();
-        self.hardware.hurt_at_rest(self.context, &self.swarm);
+        let again = std::mem::take(&mut self.again);
+        self.hardware.hurt_at_rest(self.context, &self.swarm, again);
         Ok(())
     }
 
@@ -318,7 +327,12 @@ impl<'a> Life<'a> {
     }
 
     fn part_with(&mut self, machine: Machine, ending: Ending) {
-        let moves = ending == Ending::Kill && machine.engine().is_move_wanted();
+        let engine = machine.engine();
+        self.again =
+            ending == Ending::Kill && (engine.is_move_wanted() || machine.is_reading_due());
+        if ending == Ending::Kill && engine.is_reading_wanted() {
+            self.context.report.fault("(started again to read)");
+        }
         self.new_index = ending == Ending::Kill && machine.engine().is_index_lost();
         match ending {
             Ending::Stop => {
@@ -341,7 +355,7 @@ impl<'a> Life<'a> {
         }
         self.context.stranded = false;
         // What is wrong with the disks stays so when the server starts itself again.
-        match moves {
+        match self.again {
             true => self.hardware.wake(u64::MAX),
             false => self.hardware.settle(),
         }
@@ -366,6 +380,7 @@ impl<'a> Life<'a> {
         let circumstances = Circumstances {
             read_only: machine.engine().status().read_only.is_some(),
             forgetful: self.hardware.is_forgetful(),
+            comes_back: self.swarm.subsets && !self.hardware.is_lacking(),
         };
         self.oracle
             .reconcile(self.context, &survey, circumstances)?;
@@ -470,8 +485,14 @@ impl<'a> Life<'a> {
         }
         self.hear(machine)?;
         turned?;
-        // The server starts itself again then.
-        match machine.engine().is_move_wanted() {
+        self.start_again_if_due(machine)
+    }
+
+    /// The server starts itself again where a start moves the journal, or reads what came back, once no person waits
+    /// for an answer.
+    fn start_again_if_due(&self, machine: &Machine) -> Run<()> {
+        let reads = machine.is_reading_due() && !self.workload.office.waits();
+        match machine.engine().is_move_wanted() || reads {
             true => Err(Halt::Restart),
             false => Ok(()),
         }
@@ -499,10 +520,12 @@ impl<'a> Life<'a> {
     fn look_at_members(&mut self, machine: &mut Machine) -> Run<()> {
         let joins = self.swarm.joins;
         if joins > 0 {
-            let hardware = &mut self.hardware;
+            let Self {
+                hardware, swarm, ..
+            } = self;
             self.context
                 .chance(|context| match context.rng.permille(joins) {
-                    true => hardware.join(context, machine),
+                    true => hardware.join(context, machine, swarm),
                     false => Ok(()),
                 })
                 .unwrap_or(Ok(()))?;

@@ -24,7 +24,11 @@ pub const FULL_CHECK_INTERVAL: u64 = 4;
 pub const READ_SHARE: u64 = 2;
 
 /// Disks of a pool, at most.
-pub const DISK_COUNT_MAX: usize = 5;
+pub const DISK_COUNT_MAX: usize = 7;
+/// Disks that have each part of the journal.
+pub const JOURNAL_COPIES: usize = 3;
+/// Starts in a row without the same disks, at most.
+pub const SPELL_START_COUNT_MAX: u64 = 4;
 /// Long sessions have so many times the turns of others.
 pub const LONG_SESSION_FACTOR: u64 = 40;
 /// Longest time a disk answers nothing, milliseconds: longer than the engine waits for it.
@@ -34,6 +38,10 @@ pub const SLOW_TURNS: u64 = 25;
 /// Longest leap of time while all wait for a disk that answers nothing, milliseconds.
 pub const LEAP_MS_MAX: u64 = 600;
 
+/// Starts at the end of a pool in which disks that were away are given back.
+pub const REUNION_START_COUNT_MAX: u64 = 8;
+/// Turns of each of these in which the disks are waited for, at most.
+pub const REUNION_TURN_COUNT_MAX: u64 = 20_000;
 /// Turns in which the clients pause for scrubbing, at most.
 pub const SCRUB_TURN_COUNT_MAX: u64 = 2_500;
 

@@ -19,7 +19,7 @@ pub enum Budget {
     Crashes,
     /// Power cuts, and one disk that may do anything wrong.
     OneDisk,
-    /// Power cuts, and two such disks or all of them: nothing may be wrong, something may be refused by name.
+    /// Power cuts, and two such disks or more, or all of them: nothing may be wrong, something may be refused by name.
     TwoDisks,
     /// Power cuts, and disks that come and go: nothing is lost, something may be refused by name.
     Subsets,
@@ -36,7 +36,7 @@ impl Budget {
 /// Draws that are off unless asked for.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Extras {
-    /// In pools of four and five, any subset of the disks may be there at a start.
+    /// Pools have four disks or more, and any subset of them may be there at a start.
     pub subsets: bool,
     /// The vaults have people, who destroy what has expired.
     pub people: bool,
@@ -93,6 +93,10 @@ pub struct Swarm {
     pub swaps: bool,
     /// Any subset of the disks is there at a start.
     pub subsets: bool,
+    /// Starts at which the index is made anew, permille.
+    pub new_indexes: u64,
+    /// Disks that are there, or come back, may be replaced by blank ones.
+    pub replaces: bool,
     /// Another pool's disk is found among the disks at some starts.
     pub foreign: bool,
     /// The one that may go wrong changes when everything is whole again.
@@ -258,8 +262,12 @@ impl Swarm {
     }
 
     fn draw_any(rng: &mut Rng, extras: Extras) -> Self {
-        let disks = *rng.pick(&[1, 2, 3, 3, 3, 3, 3, 3, 4, 5]).unwrap_or(&3);
-        let subsets = extras.subsets && disks >= 4;
+        let subsets = extras.subsets;
+        let disks: &[u16] = match subsets {
+            true => &[4, 5, 5, 6, 6, 7],
+            false => &[1, 2, 3, 3, 3, 3, 3, 3, 4, 5, 6, 7],
+        };
+        let disks = *rng.pick(disks).unwrap_or(&3);
         let budget = match draw_budget(rng, disks) {
             _ if subsets => Budget::Subsets,
             budget => budget,
@@ -286,10 +294,18 @@ impl Swarm {
                 Budget::TwoDisks if rng.permille(700) => Rates::draw(rng).without_forgetting(),
                 Budget::TwoDisks => Rates::draw(rng),
             },
-            joins: *rng.pick(&[0, 5, 30]).unwrap_or(&0),
+            joins: match subsets {
+                true => *rng.pick(&[0, 30, 100]).unwrap_or(&30),
+                false => *rng.pick(&[0, 5, 30]).unwrap_or(&0),
+            },
             slow: rng.permille(300).then(|| rng.index(usize::from(disks))),
             swaps: rng.permille(300),
             subsets,
+            new_indexes: match subsets {
+                true => *rng.pick(&[0, 0, 200]).unwrap_or(&0),
+                false => 0,
+            },
+            replaces: !subsets || rng.permille(500),
             foreign: rng.permille(50),
             victims_change: budget == Budget::OneDisk && rng.permille(600),
             concurrency: *rng.pick(&[1, 2, 4, 8, 16]).unwrap_or(&4),
@@ -322,11 +338,13 @@ fn draw_budget(rng: &mut Rng, disks: u16) -> Budget {
 }
 
 fn draw_victims(rng: &mut Rng, disks: u16, budget: Budget) -> Vec<u16> {
+    // Of more than five disks three may be a minority.
+    let last = u64::from(disks.div_ceil(2).max(3)) - 1;
     let count = match budget {
         Budget::Crashes | Budget::Subsets => 0,
         Budget::OneDisk => 1,
         Budget::TwoDisks if rng.permille(600) => usize::from(disks),
-        Budget::TwoDisks => 2,
+        Budget::TwoDisks => usize::try_from(rng.between(2, last)).unwrap_or(2),
     };
     let mut victims: Vec<u16> = (0..disks).collect();
     while victims.len() > count {

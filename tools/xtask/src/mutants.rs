@@ -23,8 +23,8 @@ pub const SHARE: [&str; 4] = [
     "join-before-filled",
     "destroyed-half",
 ];
-/// Bugs of what a start goes by: any subset of the disks may be there.
-const OF_SUBSETS: [&str; 1] = ["label-unflushed"];
+/// Bugs of what a start goes by, and says of what is away: any subset of the disks may be there.
+const OF_SUBSETS: [&str; 2] = ["label-unflushed", "away-taken-for-blank"];
 /// Bugs of rare moments, of which many short lives have more than a few long ones.
 const OF_SHORT_LIVES: [&str; 3] = [
     "damage-taken-for-end",

@@ -23,6 +23,7 @@ use crate::index::rows::{BucketRow, Table, TableRow};
 use crate::index::{FrozenRows, IndexStore, Memtable, Scan};
 use crate::journal::JournalPosition;
 use crate::keys::state::KeyState;
+use crate::plants::{Plant, on};
 use crate::pool::{Place, Pool, SegmentInfo};
 use crate::sequence::LogHead;
 use crate::snapshot::SnapshotState;
@@ -390,7 +391,7 @@ impl Work<'_> {
         let mut copies: Vec<SegmentCopies> = copies.collect();
         SegmentCopies::read_tails(copies.iter_mut(), self.disks);
         for ((id, info), mut copies) in batch.iter().zip(copies) {
-            if self.pool.is_away(*id) {
+            if self.pool.is_away(*id) && !on(Plant::AwayTakenForBlank) {
                 self.leave_unread(*id, info, lanes);
                 continue;
             }
@@ -440,7 +441,7 @@ impl Work<'_> {
         // Nothing can be missing of one that is known to have ended behind its header.
         let held_nothing = info.data_end == Some(u64::from(BLOCK_BYTES));
         let nothing = found.data_end == 0 && !unused && !held_nothing;
-        if nothing && !self.pool.is_all_here(id) {
+        if nothing && !self.pool.is_all_here(id) && !on(Plant::AwayTakenForBlank) {
             // A copy that is away may show something: one here may be on a blank disk that took the place of another.
             return self.leave_unread(id, info, lanes);
         }

@@ -44,6 +44,7 @@ impl Hardware {
             geometry: self.geometry,
             power: power.clone(),
             away: self.away.clone(),
+            spell: self.spell.clone(),
             ..*self
         }
     }
@@ -78,7 +79,7 @@ impl Hardware {
     pub fn make_blank(&mut self, number: usize) {
         let slot = &mut self.slots[number];
         slot.handle.wipe();
-        slot.blank = true;
+        (slot.blank, slot.holds) = (true, false);
     }
 
     /// One bit of a used block of a disk's segments is flipped.

@@ -85,7 +85,7 @@ impl Hardware {
             if context.rng.permille(500) {
                 context.say(format_args!("and wiped"));
                 slot.handle.wipe();
-                slot.blank = true;
+                (slot.blank, slot.holds) = (true, false);
                 slot.taint = Taint::default();
                 (slot.forgetful, slot.astray) = (false, false);
             }

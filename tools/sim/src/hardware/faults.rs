@@ -13,8 +13,9 @@ use crate::plant::Plant;
 use crate::swarm::{Budget, Rates, Swarm};
 
 impl Hardware {
-    /// What happens to the disks while the machine is off.
-    pub fn hurt_at_rest(&mut self, context: &mut Context, swarm: &Swarm) {
+    /// What happens to the disks while the machine is off; or, where only the server starts `again`, to those that
+    /// may go wrong.
+    pub fn hurt_at_rest(&mut self, context: &mut Context, swarm: &Swarm, again: bool) {
         for victim in &swarm.victims {
             let number = usize::from(*victim);
             let rates = swarm.rates;
@@ -39,16 +40,16 @@ impl Hardware {
                 it.rot_at_head(context, &swarm.victims);
             });
         }
-        if swarm.swaps {
+        if swarm.swaps && !again {
             self.swap_places(context);
         }
-        if swarm.subsets {
+        if swarm.subsets && !again {
             self.take_subset(context);
         }
     }
 
     /// So many times in a thousand, as a chance.
-    fn may(
+    pub(super) fn may(
         &mut self,
         context: &mut Context,
         permille: u64,
@@ -71,16 +72,6 @@ impl Hardware {
                 context.say(format_args!("places: {:?}", self.order));
             }
         });
-    }
-
-    fn take_subset(&mut self, context: &mut Context) {
-        for number in 0..self.slots.len() {
-            self.may(context, 250, |it, context| {
-                it.slots[number].present = false;
-                context.report.fault("left out of a start");
-                context.say(format_args!("disk {number} is left out"));
-            });
-        }
     }
 
     fn keep_or_roll_back(&mut self, context: &mut Context, number: usize, rate: u64) {
@@ -107,7 +98,7 @@ impl Hardware {
         context.report.fault("wiped");
         let slot = &mut self.slots[number];
         slot.handle.wipe();
-        slot.blank = true;
+        (slot.blank, slot.holds) = (true, false);
         slot.earlier = None;
     }
 
@@ -121,7 +112,7 @@ impl Hardware {
             slot.behind = lost.frames.is_none();
             slot.handle = lost.handle;
             slot.taint = Taint::ALL;
-            slot.blank = false;
+            (slot.blank, slot.holds) = (false, true);
             (slot.filling, slot.copied) = (false, false);
             slot.forgetful = true;
             slot.earlier = None;

@@ -3,11 +3,22 @@
 use stele_store::pool::MemberState;
 use stele_store::status::{DiskStatus, Status};
 
+use super::absence::is_filled_whole;
 use super::{Hardware, Lost, Slot};
 use crate::context::Context;
 use crate::driver::Machine;
 use crate::error::{Run, Violation};
 use crate::limits::{DISK_BYTES, DISK_COUNT_MAX};
+use crate::swarm::Swarm;
+
+/// A disk that does not take part.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Outside {
+    /// Which, from 0.
+    pub at: usize,
+    /// It was given to the engine, and is to take part.
+    pub joins: bool,
+}
 
 /// How a disk joins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,11 +81,44 @@ impl Hardware {
         }
     }
 
+    /// A disk that does not take part and was not drained, if there is one: one that joins rather than another.
+    #[must_use]
+    pub fn outside(&self, status: &Status) -> Option<Outside> {
+        let mut outside = status
+            .disks
+            .iter()
+            .filter(|disk| !is_where_it_should_be(disk));
+        let first = outside.next()?;
+        let joins = |disk: &&DiskStatus| disk.state == MemberState::Joining;
+        let joining = [first].into_iter().chain(outside).find(joins);
+        let number = joining.unwrap_or(first).number;
+        let at = self.slots.iter().position(|slot| slot.number == number)?;
+        let joins = joining.is_some();
+        Some(Outside { at, joins })
+    }
+
+    /// Gives the engine a disk that does not take part: as it is, or a blank one if it has nothing.
+    ///
+    /// # Errors
+    /// A broken promise.
+    pub fn give_back(
+        &mut self,
+        context: &mut Context,
+        machine: &mut Machine,
+        at: usize,
+    ) -> Run<()> {
+        let how = match self.slots[at].holds {
+            true => How::Resync,
+            false => How::Replace,
+        };
+        self.give(context, machine, at, how)
+    }
+
     /// Lets some disk join that does not take part, or one more.
     ///
     /// # Errors
     /// A broken promise.
-    pub fn join(&mut self, context: &mut Context, machine: &mut Machine) -> Run<()> {
+    pub fn join(&mut self, context: &mut Context, machine: &mut Machine, swarm: &Swarm) -> Run<()> {
         let status = machine.engine().status();
         if status.read_only.is_some() || status.heal.fill.is_some() || status.heal.drain.is_some() {
             return Ok(());
@@ -92,8 +136,9 @@ impl Hardware {
                     return Ok(());
                 };
                 let slot = &self.slots[at];
-                let there = state != MemberState::Absent && slot.present && !slot.blank;
-                let how = match there && context.rng.permille(600) {
+                // One that was away may be plugged in by now.
+                let there = slot.holds && (state != MemberState::Absent || !slot.present);
+                let how = match there && (!swarm.replaces || context.rng.permille(600)) {
                     true => How::Resync,
                     false => How::Replace,
                 };
@@ -107,7 +152,7 @@ impl Hardware {
             }
             None => match self.drained() {
                 Some(at) if context.rng.permille(150) => {
-                    let there = self.slots[at].present && !self.slots[at].blank;
+                    let there = self.slots[at].holds;
                     let how = if there { How::Resync } else { How::Replace };
                     self.give(context, machine, at, how)
                 }
@@ -133,8 +178,11 @@ impl Hardware {
         if how != How::Add && !machine.let_go_of(&self.slots[at].name) {
             return Ok(());
         }
+        let status = machine.engine().status();
+        let whole = is_filled_whole(&status, number) && !machine.engine().is_reading_wanted();
+        let was_present = self.slots.get(at).is_some_and(|slot| slot.present);
         match how {
-            How::Resync => {}
+            How::Resync => self.slots[at].present = true,
             How::Replace => {
                 let handle = self.slots[at].handle.clone();
                 handle.come_back();
@@ -142,9 +190,11 @@ impl Hardware {
                 let frames = Some(machine.engine().status().counters.frames);
                 let lost = Lost { handle, frames };
                 self.ever_hurt |= self.slots[at].taint.any();
+                let thin = self.thins_out(at);
                 let fresh = self.blank_disk(context, number);
                 self.slots[at] = Slot {
                     lost: Some(lost),
+                    thin,
                     ..fresh
                 };
             }
@@ -162,6 +212,7 @@ impl Hardware {
             slot.filling = true;
             slot.one_more = one_more;
             slot.drained = false;
+            slot.filled_whole = whole;
             slot.partly = self.away.iter().filter(|away| **away != number).count() > 1;
             context.report.fault(match how {
                 How::Resync => "(disk resynced)",
@@ -171,6 +222,8 @@ impl Hardware {
         } else if how == How::Add {
             self.slots.pop();
             self.order.pop();
+        } else if how == How::Resync {
+            slot.present = was_present;
         }
         Ok(())
     }
@@ -333,7 +386,7 @@ fn all_active(status: &Status) -> bool {
 }
 
 /// It takes part, or was drained.
-fn is_where_it_should_be(disk: &DiskStatus) -> bool {
+pub(super) fn is_where_it_should_be(disk: &DiskStatus) -> bool {
     matches!(disk.state, MemberState::Active | MemberState::Drained)
 }
 
@@ -342,8 +395,9 @@ impl Slot {
     fn filled(&mut self, context: &mut Context) {
         // Filling writes what is missing; what is rotten on a disk that was there before stays so.
         (self.filling, self.copied, self.one_more) = (false, false, false);
-        (self.behind, self.blank) = (false, false);
+        (self.behind, self.blank, self.holds) = (false, false, true);
         self.forgetful = false;
+        self.thin &= !self.filled_whole;
         self.taint.segments |= std::mem::take(&mut self.partly);
         self.earlier = None;
         context.report.filled += 1;

@@ -19,7 +19,7 @@ impl Hardware {
     /// any subset may be. None where that label cannot be told.
     ///
     /// Nothing is acknowledged under a label before every disk that it calls active carries it: one that an
-    /// interrupted update left on some of them binds nobody.
+    /// interrupted update left on some of them binds nobody. Nor is anything under one that a start begins with.
     #[must_use]
     pub fn label_picture(&self) -> Option<(usize, usize)> {
         let any = self.slots.iter().any(|slot| !slot.present);
@@ -28,7 +28,9 @@ impl Hardware {
         }
         let labels = self.labels();
         let newest = newest(&labels)?;
-        let in_force = labels.iter().filter(|label| was_in_force(label, &labels));
+        let ran = |label: &&DynamicLabel| label.phase != LabelPhase::Begin;
+        let in_force = labels.iter().filter(ran);
+        let in_force = in_force.filter(|label| was_in_force(label, &labels));
         let binding = in_force.max_by_key(|label| label.generation)?;
         // After an update that reached all disks but one that joins, the label before it is nowhere.
         if binding.generation.get() + 1 < newest.generation.get() {

@@ -16,6 +16,7 @@ impl Life<'_> {
             }
             self.hear(machine)?;
             turned?;
+            self.start_again_if_due(machine)?;
             if turn % 32 == 31 {
                 let status = machine.engine().status();
                 self.hardware.note_filled(self.context, machine, &status);
@@ -38,6 +39,7 @@ impl Life<'_> {
             }
             self.hear(machine)?;
             turned?;
+            self.start_again_if_due(machine)?;
             if turn % 64 == 63 {
                 let status = machine.engine().status();
                 if self.hardware.note_scrubbed(self.context, &status) {

@@ -301,6 +301,8 @@ impl Life<'_> {
             waited: 0,
             left_out: None,
             scrubbed: false,
+            again: false,
+            anew: false,
             ending: false,
             steps_left: &mut steps_left,
         };

@@ -43,6 +43,8 @@ impl Life<'_> {
                 self.cut_within(400);
             }
             let labels = self.look_at_labels();
+            self.anew = self.hardware.has_whole_journal()
+                && self.context.rng.permille(self.swarm.new_indexes);
             let opened = self.open();
             if !self.hardware.power().is_on() {
                 self.context.say(format_args!("power cut at the start"));
@@ -63,9 +65,11 @@ impl Life<'_> {
                     self.check_members(&labels, &status)?;
                     self.hardware.started(self.context, &status);
                     self.must_serve(&status)?;
+                    let shows_all = self.swarm.subsets && self.hardware.must_show_all(&status);
+                    self.oracle.must_show_all(shows_all);
                     Ok(Some(machine))
                 }
-                Err(error) if self.oracle.is_lenient() => {
+                Err(error) if self.oracle.is_lenient() && !self.has_all_disks() => {
                     self.context.say(format_args!("does not open: {error}"));
                     self.context.report.refused += 1;
                     Ok(None)
@@ -100,12 +104,18 @@ impl Life<'_> {
         }
     }
 
+    /// Whether no disk is away in a pool in which nothing else is wrong with any.
+    fn has_all_disks(&self) -> bool {
+        self.swarm.subsets && self.hardware.all_here()
+    }
+
     /// A start within the fault budget takes writes, if there is room: what is asked here is asked as by the vault
     /// itself, which may use up its own reserve.
     fn must_serve(&mut self, status: &Status) -> Result<(), Violation> {
         let few = matches!(status.read_only, Some(ReadOnlyReason::TooFewDisks { .. }));
         let may_lack = few && self.hardware.may_lack_members();
         let must_serve = self.hardware.must_serve(&self.swarm) && !may_lack;
+        let must_serve = must_serve || self.has_all_disks();
         self.oracle.must_serve(must_serve, status.read_only.clone());
         match &status.read_only {
             Some(ReadOnlyReason::Full) | None => Ok(()),

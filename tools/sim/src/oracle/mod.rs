@@ -52,6 +52,8 @@ pub struct Oracle {
     blurred: bool,
     /// Whether the vault must take writes.
     must_serve: bool,
+    /// Whether all that is stored must be shown.
+    shows_all: bool,
     /// Why it took none when it started.
     only_reads: Option<ReadOnlyReason>,
     /// The vault said that it is full.
@@ -78,6 +80,7 @@ impl Oracle {
             lenient,
             blurred: false,
             must_serve,
+            shows_all: false,
             only_reads: None,
             full: false,
             read_only: false,
@@ -91,6 +94,17 @@ impl Oracle {
     pub fn must_serve(&mut self, must: bool, only_reads: Option<ReadOnlyReason>) {
         self.must_serve = must;
         self.only_reads = only_reads;
+    }
+
+    /// Says whether all that is stored must be shown by what is up now.
+    pub fn must_show_all(&mut self, must: bool) {
+        self.shows_all = must && !self.blurred;
+    }
+
+    /// Whether a question may be refused now because of what may be missing.
+    #[must_use]
+    pub fn may_lack(&self) -> bool {
+        self.lenient && !self.shows_all
     }
 
     /// Whether this may be said of something that is not here: one that lacks records cannot know that it
@@ -127,7 +141,7 @@ impl Oracle {
 
     /// Whether answers can be compared with the model now.
     fn is_blind(&self) -> bool {
-        self.lenient || !self.unknown.is_empty()
+        self.may_lack() || !self.unknown.is_empty()
     }
 
     /// Whether a download may end early.

@@ -26,6 +26,8 @@ pub struct Circumstances {
     pub read_only: bool,
     /// Some disk may have forgotten what it acknowledged: beyond the budget nothing can tell then.
     pub forgetful: bool,
+    /// Nothing is lost, only away: what is not shown shows again.
+    pub comes_back: bool,
 }
 
 /// Changes of unknown outcome; those that are seen to have happened are taken out.
@@ -84,13 +86,15 @@ impl Oracle {
         let Circumstances {
             read_only,
             forgetful,
+            comes_back,
         } = circumstances;
         let undecided = read_only || survey.refused > 0;
         let before = undecided.then(|| (self.model.clone(), self.book.clone(), open.left.clone()));
         let settled = self.settle(&mut open, survey);
         let told = read_only || forgetful || survey.refused > 0;
         match settled {
-            Err(_) if self.lenient && told => {
+            Err(_) if self.may_lack() && comes_back && before.is_some() => {}
+            Err(_) if self.may_lack() && told => {
                 // What is missing is told, or cannot be: from here on bytes alone are compared.
                 context.report.blurred += 1;
                 self.blurred = true;

@@ -72,7 +72,7 @@ impl Asking<'_> {
                 self.context.report.refusal("Rebuilding".to_owned());
                 Err(Halt::Restart)
             }
-            Err(refusal) if self.oracle.is_lenient() && self.may_be_said(&refusal) => {
+            Err(refusal) if self.oracle.may_lack() && self.may_be_said(&refusal) => {
                 self.refused += 1;
                 self.context
                     .say(format_args!("refused: {deed}: {refusal:?}"));

@@ -22,7 +22,7 @@ const RANGES: [(&str, &str, &[&str]); 10] = [
     ("1150..1300", "400", &[]),
     ("1300..1450", "400", &[]),
     ("1450..1600", "400", &[]),
-    // Any subset of four or five disks may be there at a start.
+    // Any subset of four to seven disks may be there at a start.
     ("1600..1750", "400", &["--subsets"]),
     // Vaults with people, who destroy what has expired: a destruction takes some steps.
     ("2400..2430", "1500", &["--people"]),

@@ -92,6 +92,12 @@ impl Office {
         self.staff.is_some()
     }
 
+    /// Whether somebody waits for an answer.
+    #[must_use]
+    pub fn waits(&self) -> bool {
+        self.waiting.is_some()
+    }
+
     /// How long nothing can be done; the clients pause for it too.
     #[must_use]
     pub fn rests(&self) -> Option<u64> {
