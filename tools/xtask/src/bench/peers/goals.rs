@@ -10,7 +10,7 @@ use std::fmt::Write;
 /// Stores that flush what they acknowledge, in some manner.
 const DURABLE: [&str; 2] = ["Ceph RGW", "SeaweedFS, flushed"];
 /// The store that does not.
-const FORGETFUL: [&str; 1] = ["SeaweedFS"];
+const UNFLUSHED: [&str; 1] = ["SeaweedFS"];
 const ALL: [&str; 3] = ["Ceph RGW", "SeaweedFS, flushed", "SeaweedFS"];
 /// Times the bare primitives of a large PUT.
 const CPU_TIMES_MAX: f64 = 2.0;
@@ -54,13 +54,13 @@ const RULES: [Rule; 7] = [
     Rule {
         tasks: "PUT 4 KiB",
         words: "the one that flushes nothing",
-        peers: &FORGETFUL,
+        peers: &UNFLUSHED,
         at_least: 1.0,
     },
     Rule {
         tasks: "PUT 128 KiB",
         words: "the one that flushes nothing",
-        peers: &FORGETFUL,
+        peers: &UNFLUSHED,
         at_least: 1.0,
     },
     Rule {
