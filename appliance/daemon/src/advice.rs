@@ -226,7 +226,13 @@ impl<'a> Commands<'a> {
                 ),
                 self.list(),
             )],
-            "absent" | "unreadable" if read_only => vec![step(
+            "unreadable" if read_only => vec![step(
+                format!(
+                    "what is at {file}{serial} is not disk {number}: plug disk {number} in there instead, stop the vault, and start it"
+                ),
+                self.serve(),
+            )],
+            "absent" if read_only => vec![step(
                 format!(
                     "plug disk {number}{serial} in again at {file}, stop the vault, and start it"
                 ),
@@ -256,7 +262,7 @@ impl<'a> Commands<'a> {
                 ),
             ],
             "left-behind" if !read_only => vec![step(
-                format!("put a blank disk in the place of disk {number}{serial}"),
+                format!("put a blank disk in the place of disk {number}"),
                 self.replace(number, None),
             )],
             "stale" if !read_only => vec![step(

@@ -212,7 +212,7 @@ mod tests {
                 },
                 [
                     "disk 2 (/d) did not have 3 journal frames",
-                    "write cache off",
+                    "used only where",
                 ],
             ),
             (

@@ -136,6 +136,15 @@ pub struct Seat {
     pub here: bool,
 }
 
+impl Seat {
+    /// What is printed on the disk of the vault that belongs here, as far as that is known: another drive may be in its
+    /// place.
+    pub fn serial<'a>(&self, bay: &'a Bay) -> Option<&'a String> {
+        let own = self.here || bay.fault.is_some();
+        bay.serial.as_ref().filter(|_| own)
+    }
+}
+
 /// For every place the disk that is there or should be.
 pub fn seats(disks: &[EngineDisk], bays: &[Bay]) -> Vec<Seat> {
     let mut nameless: Vec<usize> = (0..disks.len())

@@ -354,7 +354,10 @@ fn disks_that_need_nothing_or_are_unknown_are_refused_with_what_to_run() {
     check(
         "replace",
         &["1", new],
-        &["disk 1: disk 1 takes part", "stop the vault"],
+        &[
+            "disk 1: disk 1 takes part",
+            "what takes no part is disk 2: leave disk 1 in, and run: stele disk replace",
+        ],
     );
     check(
         "replace",

@@ -158,7 +158,11 @@ impl Front {
             let claim = described.claim.clone();
             self.link.sign_in(claim, visitor.address(), chunks).await?
         };
-        visitor.signed();
+        if !visitor.signed() {
+            // Nothing was begun that the end of the connection would leave in the dark.
+            let why = "the connection makes room for others; connect again";
+            return Err(S3Error::with_message(S3ErrorCode::SlowDown, why));
+        }
         let caller = Caller::from(session.clone());
         for (bucket, id) in &described.owners {
             let found = owner(&caller.bucket(bucket).await?.owner);

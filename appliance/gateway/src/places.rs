@@ -164,16 +164,19 @@ impl Visitor {
         self.address
     }
 
-    /// Notes that a client has proved here who it is.
-    pub(crate) fn signed(&self) {
+    /// Notes that a client has proved here who it is; false if the connection was told to make room before, and ends.
+    pub(crate) fn signed(&self) -> bool {
         // Once is enough, and all connections share the lock.
-        if !self.is_guest.swap(false, Ordering::Relaxed) {
-            return;
+        if !self.is_guest.load(Ordering::Relaxed) {
+            return true;
         }
         let mut taken = self.places.taken();
-        if let Some(known) = taken.by_source.get_mut(&self.source) {
-            known.guests.remove(&self.number);
+        let guests = taken.by_source.get_mut(&self.source);
+        let stays = guests.is_some_and(|known| known.guests.remove(&self.number).is_some());
+        if stays {
+            self.is_guest.store(false, Ordering::Relaxed);
         }
+        stays
     }
 }
 

@@ -141,7 +141,9 @@ pub const HEAL_RUN_BYTES_MAX: usize = 1 << 20;
 pub const HEAL_RUN_COUNT_MAX: usize = 8;
 /// What cannot be given back by any copy is named up to this count.
 pub const LOST_COUNT_MAX: usize = 1_000;
-/// A closed segment is read again for the first time so long after it was begun.
+/// Of segments that are due, so many in a row are new ones where those are late; then it is the turn of another.
+pub const LATE_TURN_COUNT: u32 = 3;
+/// A closed segment is read again for the first time so long after it was closed.
 pub const SCRUB_SETTLE_MS: u64 = 10 * 60 * 1_000;
 /// A new segment is read again within this time after it was closed, and what is in an open one after it was written or
 /// read.

@@ -405,7 +405,7 @@ impl Work {
         match offer {
             Ok((true, offer)) => Ok(offer),
             Ok((false, _)) => Err(Unfit::Unknown),
-            Err(DiskRefusal::Healthy { number }) => Err(self.in_use(number, wish.path.as_deref())),
+            Err(DiskRefusal::Healthy { number }) => Err(self.in_use(number, wish)),
             Err(refusal) => Err(self.unfit(refusal)),
         }
     }
@@ -415,7 +415,9 @@ impl Work {
             DiskRefusal::NoSuchDisk { .. } => Unfit::NoSuchDisk {
                 list: self.commands().list(),
             },
-            DiskRefusal::Healthy { number } => self.in_use(number, None),
+            DiskRefusal::Healthy { number } => Unfit::Healthy {
+                disk: self.told(number),
+            },
             DiskRefusal::Filling { number } => Unfit::Filling {
                 disk: self.told(number),
                 status: self.commands().status(),
@@ -428,19 +430,34 @@ impl Work {
 
     /// Says which disk is meant where another one takes no part, or how one that does is exchanged: of two neither can be
     /// taken out first.
-    fn in_use(&self, number: u16, path: Option<&Path>) -> Unfit {
+    fn in_use(&self, number: u16, wish: &Wish) -> Unfit {
         let disk = self.told(number);
         let Ok(status) = self.link.status_now() else {
             return Unfit::Stopping;
         };
         let counts = |disk: &&EngineDisk| disk.state != MemberState::Drained;
-        let is_lost =
-            |disk: &&EngineDisk| matches!(disk.state, MemberState::Absent | MemberState::Expelled);
-        if let Some(lost) = status.disks.iter().find(is_lost) {
+        let is_lost = |disk: &&EngineDisk| {
+            let lost = [
+                MemberState::Absent,
+                MemberState::Expelled,
+                MemberState::Stale,
+            ];
+            lost.contains(&disk.state)
+        };
+        let lost: Vec<&EngineDisk> = status.disks.iter().filter(is_lost).collect();
+        if let [first, ..] = lost.as_slice() {
+            let returned = first.state == MemberState::Stale || wish.how == How::Returned;
+            let names: Vec<String> = lost
+                .iter()
+                .map(|disk| self.told(disk.number).to_string())
+                .collect();
             return Unfit::Mistaken {
                 disk,
-                lost: self.told(lost.number),
-                replace: self.commands().replace(lost.number, path),
+                lost: names.join(" and "),
+                command: match returned {
+                    true => self.commands().resync(first.number),
+                    false => self.commands().replace(first.number, wish.path.as_deref()),
+                },
             };
         }
         match status.disks.iter().filter(counts).count() == 2 {

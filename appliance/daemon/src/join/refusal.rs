@@ -169,15 +169,15 @@ pub enum Unfit {
     },
     /// The old disk works, and another one does not.
     #[error(
-        "{disk} takes part in the vault and lacks nothing; it is {lost} that takes no part: leave {disk} in, and run: {replace}"
+        "{disk} takes part in the vault and lacks nothing; what takes no part is {lost}: leave {disk} in, and run: {command}"
     )]
     Mistaken {
         /// The one that was named.
         disk: Told,
-        /// The one that was meant.
-        lost: Told,
-        /// The command.
-        replace: String,
+        /// Those that take no part.
+        lost: String,
+        /// The command for the first of them.
+        command: String,
     },
     /// The old disk works, and without it the vault would take no writes, and then no disk either.
     #[error(
@@ -415,11 +415,11 @@ mod tests {
             (
                 Unfit::Mistaken {
                     disk: told(2, Some("OLD2")),
-                    lost: told(3, Some("LOST3")),
-                    replace: "stele disk replace 3 /dev/sdq".to_owned(),
+                    lost: told(3, Some("LOST3")).to_string(),
+                    command: "stele disk replace 3 /dev/sdq".to_owned(),
                 },
-                "disk 2 (serial OLD2) takes part in the vault and lacks nothing; it is disk 3 (serial LOST3) that takes no \
-                 part: leave disk 2 (serial OLD2) in, and run: stele disk replace 3 /dev/sdq",
+                "disk 2 (serial OLD2) takes part in the vault and lacks nothing; what takes no part is disk 3 (serial LOST3): \
+                 leave disk 2 (serial OLD2) in, and run: stele disk replace 3 /dev/sdq",
             ),
             (
                 Unfit::TooSmall {

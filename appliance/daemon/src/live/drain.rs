@@ -26,7 +26,7 @@ impl Drains<'_> {
         if self.begun == Some(disk.number) {
             let away = self.named(self.lacking)?;
             return Some(format!(
-                "waits for {away}: plug in what is missing, since nobody could read yet what is there and here alone"
+                "waits for {away} to take part, since nobody could read yet what is there and here alone"
             ));
         }
         if self.begun.is_some()
@@ -52,8 +52,8 @@ impl Drains<'_> {
                 disk.is_some_and(|disk| disk.number == *number)
             };
             let mut places = self.bays.iter().zip(self.seats);
-            let bay = places.find(|(_, seat)| is_it(seat)).map(|(bay, _)| bay);
-            match bay.map(|bay| (&bay.serial, &bay.file)) {
+            let place = places.find(|(_, seat)| is_it(seat));
+            match place.map(|(bay, seat)| (seat.serial(bay), &bay.file)) {
                 Some((Some(serial), _)) => format!("disk {number} (serial {serial})"),
                 Some((None, file)) => format!("disk {number} ({file})"),
                 None => format!("disk {number}"),
@@ -96,7 +96,8 @@ mod tests {
             file: format!("/d{number}"),
             serial: serial.map(str::to_owned),
             slot: None,
-            fault: None,
+            // Nothing is at the places whose drives are only remembered.
+            fault: serial.map(|_| "it is not there".to_owned()),
             backend: None,
             bytes: None,
             id: None,
@@ -133,12 +134,12 @@ mod tests {
     fn a_drain_that_waits_says_for_which_disk_by_number_and_serial() {
         let waits = said(Some(3), &[2], Some(3)).unwrap();
         assert!(
-            waits.starts_with("waits for disk 2 (serial S-22): plug in"),
+            waits.starts_with("waits for disk 2 (serial S-22) to take part"),
             "{waits}"
         );
         let both = said(Some(3), &[1, 2], Some(3)).unwrap();
         assert!(
-            both.starts_with("waits for disk 1 (/d1) and disk 2 (serial S-22):"),
+            both.starts_with("waits for disk 1 (/d1) and disk 2 (serial S-22) to"),
             "{both}"
         );
         assert_eq!(said(Some(3), &[], Some(3)), None);
@@ -154,5 +155,22 @@ mod tests {
         );
         assert_eq!(said(None, &[], None), None);
         assert_eq!(said(None, &[], Some(1)), None);
+    }
+
+    #[test]
+    fn a_drive_in_the_place_of_a_disk_that_is_missing_is_not_named_as_that_disk() {
+        let seat = |here| Seat {
+            disk: Some(0),
+            here,
+        };
+        let empty = bay(1, Some("OLD"));
+        let taken = Bay {
+            fault: None,
+            ..bay(1, Some("NEW"))
+        };
+        let serial = |here, bay| seat(here).serial(bay).map(String::as_str);
+        assert_eq!(serial(false, &empty), Some("OLD"));
+        assert_eq!(serial(false, &taken), None);
+        assert_eq!(serial(true, &taken), Some("NEW"));
     }
 }

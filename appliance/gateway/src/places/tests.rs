@@ -43,7 +43,7 @@ async fn play(name: &str, (all_max, source_max): (usize, usize), steps: &[Step])
             Instead(source, _) | In(source) | Out(source) => {
                 came.push(arrive(&places, source).await);
             }
-            Sign(number) => came[number].as_ref().expect("in").visitor.signed(),
+            Sign(number) => assert!(came[number].as_ref().expect("in").visitor.signed()),
             End(number) => {
                 let task = &mut came[number].as_mut().expect("in").task;
                 task.abort();
@@ -182,7 +182,7 @@ async fn one_network_of_ipv6_is_one_address() {
     let places = Places::new(9, 1);
     let address = |last: u16| IpAddr::from([0x2001, 0xdb8, 0, 0, 1, 2, 3, last]);
     let first = places.take(address(1)).await.expect("free");
-    first.visitor().signed();
+    assert!(first.visitor().signed());
     assert!(
         places.take(address(2)).await.is_none(),
         "its share is taken"
@@ -190,4 +190,23 @@ async fn one_network_of_ipv6_is_one_address() {
     let other = IpAddr::from([0x2001, 0xdb8, 0, 1, 1, 2, 3, 1]);
     assert!(places.take(other).await.is_some());
     assert_eq!(first.visitor().address(), address(1));
+}
+
+#[tokio::test]
+async fn a_guest_that_was_told_to_make_room_begins_nothing() {
+    let places = Places::new(2, 2);
+    let [one, two, three] = [1, 2, 3].map(|last| IpAddr::from([127, 0, 0, last]));
+    let (first, second) = (places.take(one).await, places.take(two).await);
+    let (first, second) = (first.expect("free"), second.expect("free"));
+    assert!(second.visitor().signed());
+    let next = tokio::spawn({
+        let places = places.clone();
+        async move { places.take(three).await.is_some() }
+    });
+    first.wanted().await;
+    assert!(!first.visitor().signed());
+    assert!(!first.visitor().signed(), "nor later");
+    assert!(second.visitor().signed(), "again");
+    drop(first);
+    assert!(next.await.expect("it ends"));
 }

@@ -435,6 +435,7 @@ impl Engine {
             member.state = MemberState::Drained;
             member.reason = Some(DRAINED);
             member.leaving = false;
+            member.forgotten_frames = 0;
         }
         self.heal_forget(slot);
         self.journal.expel(slot, &mut self.pool);

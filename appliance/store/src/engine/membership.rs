@@ -364,6 +364,10 @@ impl Engine {
         if let Some(old) = self.pool.members.get_mut(ordinal) {
             member.last_generation = old.last_generation;
             member.voter = old.voter;
+            if !attachment.age.generation.is_zero() {
+                // The very disk, which is no better for having been away.
+                member.forgotten_frames = old.forgotten_frames;
+            }
             *old = member;
         } else {
             self.pool.members.push(member);

@@ -51,7 +51,7 @@ use std::sync::Arc;
 use stele_device::disk::{Done, Op, OpId};
 use stele_device::entropy::Entropy;
 use stele_device::keyprovider::KeyProvider;
-use stele_format::units::{BucketId, Generation, SegmentId, UnixMillis};
+use stele_format::units::{BucketId, DiskId, Generation, SegmentId, UnixMillis};
 
 use crate::flush::Flushes;
 use crate::index::rows::BucketRow;
@@ -261,6 +261,8 @@ pub struct Engine {
     pub(crate) index_lost: bool,
     /// Tombstones are durable: only a start cuts keys.
     pub(crate) cut_wanted: bool,
+    /// Keys are to be cut as soon as one of these disks takes part: it may have what the journal lacks.
+    pub(crate) cut_with: Vec<DiskId>,
     /// Only a start can move the journal to the disks that are left.
     pub(crate) stranded: bool,
     pub(crate) healer: heal::Healer,
@@ -305,6 +307,8 @@ pub(crate) struct Waits {
     pub(crate) destroyed: Vec<stele_format::record::Body>,
     /// Why keys were not cut that should have been.
     pub(crate) postponed: Option<crate::recovery::Postponed>,
+    /// Disks that took no part when keys were not cut for lack of a part of the journal.
+    pub(crate) cut_with: Vec<DiskId>,
     /// Requests whose tombstones nobody approved.
     pub(crate) unlawful: Vec<stele_format::units::LogIndex>,
     /// Segments that hold nothing any more.
@@ -406,8 +410,8 @@ impl Engine {
             alarms: crate::alarms::Alarms::default(),
             index_usage: Some(parts.index_usage),
             index_lost: false,
-            // As soon as the disks are back that have the rest of the journal.
-            cut_wanted: parts.waits.postponed == Some(crate::recovery::Postponed::JournalAway),
+            cut_wanted: false,
+            cut_with: parts.waits.cut_with.clone(),
             stranded: false,
             healer: heal::Healer::new(parts.heal_plan, parts.compliance),
             fill: None,

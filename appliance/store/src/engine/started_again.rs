@@ -8,7 +8,9 @@ impl Engine {
     /// journal.
     #[must_use]
     pub fn is_cut_wanted(&self) -> bool {
-        self.cut_wanted && !self.relabelling && !self.pool.lacks_journal()
+        let mut awaited = self.cut_with.iter();
+        let came = awaited.any(|disk| self.pool.active_slot(*disk).is_some());
+        !self.relabelling && (came || self.cut_wanted && !self.pool.lacks_journal())
     }
 
     /// Whether nothing is written only because the journal lies on too few of the disks that are left, as when one

@@ -7,7 +7,8 @@ use stele_format::units::{DiskId, SegmentId, UnixMillis};
 use super::waiting::Waiting;
 use super::{Lost, Outcome};
 use crate::limits::{
-    LOST_COUNT_MAX, SCRUB_FIRST_MS_MAX, SCRUB_INTERVAL_MS, SCRUB_OPEN_MS, SCRUB_SETTLE_MS,
+    LATE_TURN_COUNT, LOST_COUNT_MAX, SCRUB_FIRST_MS_MAX, SCRUB_INTERVAL_MS, SCRUB_OPEN_MS,
+    SCRUB_SETTLE_MS,
 };
 use crate::pool::{Pool, SegmentInfo};
 
@@ -50,8 +51,8 @@ pub(crate) struct Schedule {
     /// Nothing was due; looked at again from then on.
     quiet_until_ms: u64,
     due: Due,
-    /// The last one that was due had something new in it.
-    took_new: bool,
+    /// So many of those that were due and were taken last had something new in them.
+    new_in_a_row: u32,
     /// What is overdue had its turn; the next is that of a disk being filled.
     overdue_went: bool,
     waiting: Waiting,
@@ -235,14 +236,18 @@ impl Schedule {
 
     /// The segment that has been due for longest, of those that can be read now. Those with something new and all others
     /// take turns, so that neither a long backlog nor steady uploads keep the other kind from being read: each has half
-    /// of the pace, and what the other one leaves of its half. But what is new goes first once it has waited too long.
+    /// of the pace, and what the other one leaves of its half. What is new has three turns of four once it has waited too long.
     pub(crate) fn due(
         &mut self,
         pool: &Pool,
         now: UnixMillis,
         can_be_read: impl Fn(SegmentId, &SegmentInfo) -> bool,
     ) -> Option<SegmentId> {
-        let turn = !self.took_new || self.new_is_late(pool, now);
+        let in_a_row = match self.new_is_late(pool, now) {
+            true => LATE_TURN_COUNT,
+            false => 1,
+        };
+        let turn = self.new_in_a_row < in_a_row;
         let is_due = |schedule: &Self, id, info: &SegmentInfo| {
             info.is_written() && schedule.due_at(id, info) <= now
         };
@@ -317,7 +322,10 @@ impl Schedule {
 
     /// This segment, which was due, is read now.
     pub(crate) fn took(&mut self, info: &SegmentInfo) {
-        self.took_new = info.is_new();
+        self.new_in_a_row = match info.is_new() {
+            true => self.new_in_a_row.saturating_add(1),
+            false => 0,
+        };
     }
 
     /// What was taken could not be read, or not to its end: it is the next one after a pause.

@@ -26,8 +26,7 @@ impl Member {
 impl Pool {
     /// The disks that did not keep what they had confirmed, ascending.
     pub(crate) fn forgetful(&self) -> Vec<Forgetful> {
-        let stays = |member: &&Member| member.state != MemberState::Drained;
-        let members = self.members.iter().filter(stays);
+        let members = self.members.iter();
         let mut forgetful: Vec<Forgetful> = members
             .filter(|member| member.is_forgetful())
             .map(|member| Forgetful {
@@ -59,12 +58,13 @@ impl Pool {
             (m.is_forgetful(), slow, free, m.ordinal)
         });
         let needed = self.needed().min(copies);
+        let believed = candidates.iter().any(|member| !member.is_forgetful());
         let mut places: Vec<Place> = Vec::new();
         for member in candidates {
-            let enough = if member.is_forgetful() {
-                needed
-            } else {
-                copies
+            // Beside one that can be believed; where there is none, more of them are better.
+            let enough = match member.is_forgetful() && believed {
+                true => needed,
+                false => copies,
             };
             if places.len() >= enough {
                 break;

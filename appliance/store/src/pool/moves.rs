@@ -47,7 +47,8 @@ impl Pool {
             .collect();
         candidates.sort_by_key(|m| {
             let slow = m.slowness.is_slow(self.now_ms);
-            (slow, std::cmp::Reverse(m.units.free), m.ordinal)
+            let free = std::cmp::Reverse(m.units.free);
+            (m.is_forgetful(), slow, free, m.ordinal)
         });
         let known = |m: &&Member| info.aside.iter().find(|place| place.disk == m.disk);
         if let Some(place) = candidates.iter().find_map(known) {

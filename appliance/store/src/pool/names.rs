@@ -17,9 +17,11 @@ impl Member {
     /// Where it is and which drive it is, for a line that tells its number.
     #[must_use]
     pub fn called(&self) -> String {
-        match &self.serial {
-            Some(serial) => format!("{}, serial {serial}", self.name),
-            None => self.name.clone(),
+        match (&self.serial, self.name.as_str()) {
+            (Some(serial), "") => format!("serial {serial}"),
+            (Some(serial), name) => format!("{name}, serial {serial}"),
+            (None, "") => self.disk.to_string(),
+            (None, name) => name.to_owned(),
         }
     }
 

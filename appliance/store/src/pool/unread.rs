@@ -8,7 +8,8 @@ use std::collections::BTreeMap;
 
 use stele_format::units::{DiskId, SegmentId};
 
-use super::Pool;
+use super::{Place, Pool, SegmentInfo};
+use crate::engine::LEFT_BEHIND;
 
 /// The segments, with the disks of theirs that were away.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -51,11 +52,25 @@ impl Pool {
         })
     }
 
+    /// The journal as an index is made anew from it: without what people gave up with disks that were left behind.
+    pub(crate) fn journal_segments(&self) -> impl Iterator<Item = (SegmentId, &SegmentInfo)> {
+        let left = |place: &Place| {
+            let member = self.member(place.disk);
+            member.is_none_or(|member| member.reason == Some(LEFT_BEHIND))
+        };
+        let counts = move |info: &SegmentInfo| {
+            let begun = info.is_written() && info.data_end != Some(0);
+            info.lane.is_journal() && begun && !info.places.iter().all(left)
+        };
+        let since = self.doubted.unwrap_or(SegmentId::ZERO);
+        let segments = self.segments.range(since..).map(|(id, info)| (*id, info));
+        segments.filter(move |(_, info)| counts(info))
+    }
+
     /// Whether a part of the journal is on no disk that takes part: no index can be made anew then.
     pub(crate) fn lacks_journal(&self) -> bool {
-        let journal = self.segments.iter();
-        let mut journal = journal.filter(|(_, info)| info.lane.is_journal());
-        journal.any(|(id, _)| self.is_away(*id))
+        let mut journal = self.journal_segments();
+        journal.any(|(id, _)| self.is_away(id))
     }
 
     /// Whether each copy of a segment is on a disk that takes part.

@@ -140,11 +140,19 @@ pub(super) fn read_all(
         Choice::CannotTell { missing } => return Err(OpenError::TwoMemberships { missing }),
     };
     let mut pool = pool_of(&readings, &membership, &mut reports);
+    let drives: Vec<String> = disks
+        .iter()
+        .flatten()
+        .filter_map(|disk| drive(&**disk))
+        .collect();
     for member in &mut pool.members {
         member.serial = match member.slot {
             Some(slot) => drive_at(disks, slot),
             None => serials.get(&(member.ordinal + 1)).cloned(),
         };
+        // What is remembered is of places, and drives may have been given each other's.
+        let is_here = |serial: &String| member.slot.is_none() && drives.contains(serial);
+        member.serial.take_if(|serial| is_here(serial));
     }
     pool.generation = highest.generation;
     pool.next_segment = highest.next_segment;
@@ -174,10 +182,14 @@ pub fn pool_of_most(pools: impl Iterator<Item = PoolId>) -> Option<PoolId> {
     pools.iter().rev().copied().max_by_key(|pool| count(*pool))
 }
 
+/// What is printed on a drive.
+fn drive(disk: &dyn Disk) -> Option<String> {
+    disk.identity().serial.clone()
+}
+
 /// What is printed on the drive at a place.
 fn drive_at(disks: &[Option<Box<dyn Disk>>], slot: DiskSlot) -> Option<String> {
-    let disk = disks.get(usize::from(slot.0))?.as_ref()?;
-    disk.identity().serial.clone()
+    drive(&**disks.get(usize::from(slot.0))?.as_ref()?)
 }
 
 fn in_brackets(serial: Option<&String>) -> String {

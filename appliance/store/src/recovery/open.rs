@@ -16,6 +16,7 @@ use super::index_file::{FoundIndex, open_index};
 use super::labels::{LabelPicture, read_all};
 use super::openings::first_segment;
 use super::progress::Progress;
+use super::scan::begins_at;
 use super::space;
 use super::work::{Read, Reading, Work};
 use super::{Disks, OpenError, OpenReport, Opened, StartContext};
@@ -31,7 +32,7 @@ use crate::limits::{
     SNAPSHOT_SEGMENT_COUNT,
 };
 use crate::plants::{Plant, on};
-use crate::pool::{MemberState, Pool};
+use crate::pool::{Member, MemberState, Pool};
 
 /// Opens one region of a disk for the index.
 pub type OpenArea<'a> = dyn FnMut(DiskSlot, u64, u64) -> Result<Box<dyn Area>, DiskError> + 'a;
@@ -304,8 +305,13 @@ impl Settling<'_> {
     /// Cuts keys where tombstones wait for it, and keeps the head of the log; true if the vault is to be opened again.
     fn settle(&mut self, doomed: &Doomed, waits: &mut Waits) -> Result<bool, OpenError> {
         let has_keys = !doomed.is_empty() && doomed.has_keys(self.keys, self.rows)?;
-        if has_keys && self.pool.lacks_journal() {
+        if has_keys && !has_whole_journal(self.pool, self.disks) {
             waits.postponed = Some(Postponed::JournalAway);
+            let counts = |member: &&Member| {
+                !matches!(member.state, MemberState::Active | MemberState::Drained)
+            };
+            let away = self.pool.members.iter().filter(counts);
+            waits.cut_with = away.map(|member| member.disk).collect();
         } else if has_keys && !on(Plant::DestroyedUncut) {
             let before = self.keys.generation;
             doomed.cut(self.keys, self.rows, &mut *self.world.entropy)?;
@@ -334,6 +340,22 @@ impl Settling<'_> {
         }
         Ok(false)
     }
+}
+
+/// Whether each segment of the journal can be found on a disk that takes part: a blank disk in the place of one that is
+/// away takes part without it.
+fn has_whole_journal(pool: &Pool, disks: &mut Disks) -> bool {
+    let mut segments = pool.journal_segments();
+    segments.all(|(id, info)| {
+        let mut places = info.places.iter();
+        places.any(|place| {
+            let located = pool.locate_active(place);
+            located.is_some_and(|(slot, base)| {
+                let disk = disks.get(slot);
+                disk.is_some_and(|disk| begins_at(disk, base, pool.id, id))
+            })
+        })
+    })
 }
 
 /// What reading leaves behind.

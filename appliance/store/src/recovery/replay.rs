@@ -410,7 +410,10 @@ impl<'a> Replay<'a> {
 
     /// Takes a frame in. It may name copies of its segment that were not known before.
     fn adopt(&mut self, shown: Vec<Shown>, copies: &mut SegmentCopies) -> Result<(), OpenError> {
-        let of_enough = is_denied(&copies.evidence(&shown));
+        let evidence = copies.evidence(&shown);
+        let of_enough = is_denied(&evidence);
+        // A disk that was left alone by a forced opening owes what it wrote to one that came later.
+        let owed = evidence.len() == 2 && !self.pool.opening.is_zero();
         let mut found = None;
         let (mut lacking, mut shows) = (Vec::new(), Vec::new());
         for copy in shown {
@@ -422,7 +425,7 @@ impl<'a> Replay<'a> {
                 None if copy.votes => lacking.push(Lack {
                     slot: copy.slot,
                     base: copy.base,
-                    denial: copy.evidence.votes_no().then_some(Denial { of_enough }),
+                    denial: (copy.evidence.votes_no() && !owed).then_some(Denial { of_enough }),
                 }),
                 _ => {}
             }

@@ -449,6 +449,10 @@ impl Work<'_> {
             return;
         }
         if info.stated.is_some() {
+            if !self.pool.is_all_here(id) {
+                // A copy that is away may have more of it: the start that has that one reads it again.
+                self.leave_unread(id, info, lanes);
+            }
             // What was sealed once stays so: healing makes the seal anew.
             self.pool.trim_known(id, u32::MAX, Some(found.data_end), at);
             return;

@@ -24,9 +24,9 @@ fn is_postponed(vault: &Running) -> bool {
     })
 }
 
-/// The three disks that have the beginning of the journal are away while a list is worked off, and come back later.
-#[test]
-fn keys_are_cut_once_the_whole_journal_is_on_disks_that_take_part() {
+/// The three disks that have the beginning of the journal are away while a list is worked off, and come back later; or a
+/// blank disk takes the place of the first of them before.
+fn keys_are_cut_once_it_is_whole(blank_first: bool) {
     let (mut rig, mut vault) = founded(7);
     vault.bucket("b", true);
     let doomed = put(&mut vault, &name("b", "doomed"), 1, 1_000, 1);
@@ -61,9 +61,23 @@ fn keys_are_cut_once_the_whole_journal_is_on_disks_that_take_part() {
         assert_eq!(view(&mut vault).requests[0].state, RequestState::Executing);
     }
 
-    let first = away[0];
-    let number = u16::try_from(first).unwrap() + 1;
-    vault.attach(Some(number), &all[first]).unwrap();
+    let mut all = all;
+    let mut back = away[0];
+    if blank_first {
+        let fresh = SimDiskHandle::new(crate::support::DISK_BYTES, 77);
+        vault.attach(Some(number(back)), &fresh).unwrap();
+        vault.until("the blank disk takes part", |engine| engine.is_cut_wanted());
+        drop(vault);
+        rig.crash();
+        rig.handles[back] = Some(fresh.clone());
+        all[back] = fresh;
+        vault = rig.start();
+        assert!(vault.engine.status().takes_writes());
+        assert!(is_postponed(&vault), "it has none of it");
+        assert!(!vault.engine.is_cut_wanted(), "nor is that asked again");
+        back = away[1];
+    }
+    vault.attach(Some(number(back)), &all[back]).unwrap();
     vault.until("it takes part", |engine| engine.is_cut_wanted());
     drop(vault);
     rig.crash();
@@ -79,7 +93,21 @@ fn keys_are_cut_once_the_whole_journal_is_on_disks_that_take_part() {
         .handles
         .into_iter()
         .enumerate()
-        .map(|(disk, handle)| handle.filter(|_| disk == first || !away.contains(&disk)))
+        .map(|(disk, handle)| handle.filter(|_| disk == back || !away.contains(&disk)))
         .collect();
     assert!(!keys_on(&rig).tree.has_leaf(leaf));
+}
+
+fn number(disk: usize) -> u16 {
+    u16::try_from(disk).unwrap() + 1
+}
+
+#[test]
+fn keys_are_cut_once_the_whole_journal_is_on_disks_that_take_part() {
+    keys_are_cut_once_it_is_whole(false);
+}
+
+#[test]
+fn a_blank_disk_in_the_place_of_one_that_is_away_does_not_have_keys_cut() {
+    keys_are_cut_once_it_is_whole(true);
 }

@@ -207,3 +207,38 @@ fn a_disk_in_the_place_of_one_that_forgot_is_trusted_and_takes_the_journal() {
     assert_eq!(journal_on(&rig), [0, 1, 2]);
     assert_eq!(told(&rig.start()), []);
 }
+
+#[test]
+fn a_disk_that_forgot_is_no_better_for_having_been_away() {
+    let mut rig = forgetful(3, &[2]);
+    let before = told(&rig.start());
+    rig.crash();
+    let old = rig.handles[2].take().unwrap();
+    let mut vault = rig.start();
+    vault.put(&name("b", "without"), &content(4, 100));
+    vault.attach(Some(3), &old).unwrap();
+    vault.until("it takes part", |engine| {
+        let disks = engine.status().disks;
+        disks.iter().all(|disk| disk.state == MemberState::Active)
+    });
+    put(&mut vault, 3);
+    vault.stop();
+    rig.handles[2] = Some(old);
+    assert_eq!(journal_on(&rig), [0, 1]);
+    assert_eq!(told(&rig.start()), before);
+}
+
+#[test]
+fn a_disk_that_forgot_and_was_drained_is_told_of_no_more() {
+    let mut rig = forgetful(4, &[3]);
+    let mut vault = rig.start();
+    vault.drain(4).unwrap();
+    vault.until("it is drained", |engine| {
+        engine.status().disks[3].state == MemberState::Drained
+    });
+    vault.until("the labels say so", |engine| {
+        engine.status().state.word() == "ok"
+    });
+    vault.stop();
+    assert_eq!(told(&rig.start()), []);
+}
