@@ -90,11 +90,9 @@ impl Oracle {
         } = circumstances;
         let undecided = read_only || survey.refused > 0;
         let before = undecided.then(|| (self.model.clone(), self.book.clone(), open.left.clone()));
-        let settled = self.settle(&mut open, survey);
-        let told = read_only || forgetful || survey.refused > 0;
-        match settled {
+        match self.settle(&mut open, survey) {
             Err(_) if self.may_lack() && comes_back && before.is_some() => {}
-            Err(_) if self.may_lack() && told => {
+            Err(_) if self.may_lack() && (undecided || forgetful) => {
                 // What is missing is told, or cannot be: from here on bytes alone are compared.
                 context.report.blurred += 1;
                 self.blurred = true;
