@@ -39,8 +39,8 @@ fn put(vault: &mut Running, count: usize) {
 }
 
 /// Some disks, of which some lie from a moment on, while so much is stored; then power is lost with all that no
-/// flush has covered. The numbers of those told of at the next start, and at each one after.
-fn told_after(disks: usize, liars: &[usize], objects: usize) -> Vec<u16> {
+/// flush has covered.
+fn lied(disks: usize, liars: &[usize], objects: usize) -> Rig {
     let mut rig = Rig::create(disks);
     let mut vault = rig.start();
     vault.bucket("b", false);
@@ -54,6 +54,12 @@ fn told_after(disks: usize, liars: &[usize], objects: usize) -> Vec<u16> {
         handle.plan(|plan| plan.lie_flushes = None);
         handle.crash(Loss::All);
     }
+    rig
+}
+
+/// The numbers of those that are told of at the next start, and at each one after.
+fn told_after(disks: usize, liars: &[usize], objects: usize) -> Vec<u16> {
+    let mut rig = lied(disks, liars, objects);
     let mut vault = rig.start();
     let numbers = told(&vault).iter().map(|(number, _)| *number).collect();
     for seed in 0..objects {
@@ -111,19 +117,7 @@ fn journal_on(rig: &Rig) -> Vec<usize> {
 
 /// Some disks, of which some did not keep what they had confirmed, started again.
 fn forgetful(disks: usize, liars: &[usize]) -> Rig {
-    let mut rig = Rig::create(disks);
-    let mut vault = rig.start();
-    vault.bucket("b", false);
-    for liar in liars {
-        let handle = rig.handles[*liar].as_ref().unwrap();
-        handle.plan(|plan| plan.lie_flushes = Some(Span::from(0)));
-    }
-    put(&mut vault, 200);
-    drop(vault);
-    for handle in rig.handles.iter().flatten() {
-        handle.plan(|plan| plan.lie_flushes = None);
-        handle.crash(Loss::All);
-    }
+    let mut rig = lied(disks, liars, 200);
     let mut vault = rig.start();
     vault.put(&name("b", "after"), &content(1, 100));
     vault.stop();
