@@ -97,6 +97,13 @@ impl Pool<'_> {
         self.missing.is_empty()
     }
 
+    /// Whether every member on which a record may lie is present: all but those that were drained.
+    #[must_use]
+    pub fn has_every_record(&self) -> bool {
+        let mut missing = self.missing.iter();
+        missing.all(|member| member.state == MemberState::Drained)
+    }
+
     /// Highest journal frame that any label of a disk that is not left out proves durable.
     #[must_use]
     pub fn watermark(&self) -> Sequence {

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use stele_format::label::MemberState;
 use stele_format::record::decode_chunk_list;
-use stele_format::units::{Epoch, FrameIndex, LaneId, SegmentId, Sequence, UnitIndex};
+use stele_format::units::{DiskId, Epoch, FrameIndex, LaneId, SegmentId, Sequence, UnitIndex};
 
 use crate::compare::{CopyFacts, Finding, SegmentFacts, examine};
 use crate::gaps;
@@ -527,16 +527,7 @@ impl SegmentJudge<'_> {
                 self.damage(copy.disk, None, what, true);
             }
         }
-        for disk in holders.iter().filter(|disk| self.pool.is_drained(**disk)) {
-            let what = "a copy still counts on a disk that the newest label calls drained";
-            match self.pool.position(*disk) {
-                Some(position) => self.damage(position, None, what.to_owned(), false),
-                None => {
-                    let entry = self.facts.copies.first().map_or(0, |copy| copy.disk);
-                    self.damage(entry, None, format!("{what}, which is not here"), false);
-                }
-            }
-        }
+        self.judge_drained(&holders);
         for disk in &holders {
             let Some(position) = self.pool.position(*disk) else {
                 continue;
@@ -547,13 +538,36 @@ impl SegmentJudge<'_> {
                 self.damage(position, None, what, true);
             }
         }
-        let whole = !log.lost && log.given_up.stepped().next().is_none();
-        if alloc.is_none() && whole && self.pool.is_whole() {
+        if alloc.is_none() && self.is_log_whole() && self.pool.is_whole() {
             self.ledger.note_pool(format!(
                 "segment {} has frames, but no ALLOC record names it",
                 self.facts.segment
             ));
         }
+    }
+
+    /// A drain ends once records say that every copy moved: none may count on its disk.
+    fn judge_drained(&mut self, holders: &[DiskId]) {
+        for disk in holders.iter().filter(|disk| self.pool.is_drained(**disk)) {
+            let what = "a copy still counts on a disk that the newest label calls drained";
+            let position = self.pool.position(*disk);
+            let elsewhere = self.facts.copies.first().map_or(0, |copy| copy.disk);
+            let entry = position.unwrap_or(elsewhere);
+            match position {
+                _ if !(self.is_log_whole() && self.pool.has_every_record()) => {
+                    let what = "a copy counts on a drained disk; the record that moved it may be among what is not here";
+                    self.note(entry, what);
+                }
+                Some(_) => self.damage(entry, None, what.to_owned(), false),
+                None => self.damage(entry, None, format!("{what}, which is not here"), false),
+            }
+        }
+    }
+
+    /// Whether no record is known to be missing.
+    fn is_log_whole(&self) -> bool {
+        let log = self.evidence.log;
+        !log.lost && log.given_up.stepped().next().is_none()
     }
 }
 

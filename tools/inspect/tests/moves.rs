@@ -200,3 +200,16 @@ fn a_copy_that_counts_on_a_drained_disk_is_damage() {
     let without = vault.verify_disks(&[0, 2, TO]);
     assert_eq!(without.verdict, Verdict::Damage, "{without:#?}");
 }
+
+#[test]
+fn a_copy_on_a_drained_disk_is_no_damage_while_its_move_may_be_on_a_disk_that_is_away() {
+    let mut vault = moved(&[1, 3, 4], DONE);
+    vault.writing = vec![0, 2, TO];
+    let journal = SegmentId::new(3);
+    vault.label(|label| {
+        label.journal_segment = journal;
+        label.members[FROM].state = MemberState::Drained;
+    });
+    let without = vault.verify_disks(&[0, FROM, TO]);
+    assert_ne!(without.verdict, Verdict::Damage, "{without:#?}");
+}
