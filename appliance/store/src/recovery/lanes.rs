@@ -132,7 +132,7 @@ pub(super) fn is_blank(
 }
 
 /// Where a segment that was left open may be cut: its frames end here, and no copy holds anything in
-/// the units beyond.
+/// the units beyond. A copy that is away may, and whoever is given free units takes them for blank.
 pub(super) fn units_kept(
     pool: &Pool,
     disks: &mut Disks,
@@ -140,6 +140,9 @@ pub(super) fn units_kept(
     info: &SegmentInfo,
     data_end: u64,
 ) -> u32 {
+    if !pool.is_all_here(segment) {
+        return info.units;
+    }
     let mut copies = SegmentCopies::of(pool, segment, info);
     let unit = u64::from(pool.unit_bytes);
     let whole = data_end.div_ceil(unit) * unit;

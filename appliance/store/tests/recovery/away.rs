@@ -1,6 +1,7 @@
 //! Content of which no copy is here: it is not forgotten, and comes back with its disks.
 
 use stele_device::sim::disk::SimDiskHandle;
+use stele_format::record::Body;
 use stele_store::pool::MemberState;
 use stele_store::request::Refusal;
 
@@ -238,4 +239,29 @@ fn a_closed_segment_outlasts_a_blank_disk_and_an_index_made_anew() {
         assert_eq!(rig.disks_of(&first), away, "cut {cut}");
         vault.stop();
     }
+}
+
+/// A write that a power cut left behind the frames may be on the copy that is away alone, and units that are given
+/// back are taken for blank.
+#[test]
+fn the_room_behind_the_frames_is_given_back_only_if_every_copy_is_here() {
+    let kept = |gone: bool| {
+        let (mut rig, away) = with_object(6, false);
+        if gone {
+            rig.handles[away[0]] = None;
+        }
+        let segment = rig.frames_of(false)[0].segment;
+        rig.start().stop();
+        let records = rig.records();
+        let closed = records.iter().filter_map(|body| match body {
+            Body::Epoch(epoch) => Some(&epoch.abandoned),
+            _ => None,
+        });
+        let mut closed = closed.flatten().filter(|one| one.segment == segment);
+        let kept = closed.next().map(|one| one.units_kept.get());
+        assert!(closed.next().is_none(), "it is closed once");
+        kept.unwrap()
+    };
+    let (here, gone) = (kept(false), kept(true));
+    assert!(here < gone, "{here} units, and {gone} with a copy away");
 }
