@@ -56,10 +56,9 @@ pub const BODY_BYTES_PER_S_MIN: u64 = 1024;
 /// Content of an upload that is held outside the slabs, so that a slow client holds none before it
 /// has sent this much, bytes.
 pub const UPLOAD_STAGE_BYTES: usize = 64 * 1024;
-/// Content of up to so many bytes is read before the engine hears of it, which then takes one question in the place of
-/// three.
+/// Content of up to so many bytes travels in its question, and needs no slab.
 pub const UPLOAD_WHOLE_BYTES: usize = 16 * 1024;
-/// So much content is read or waits for its answer like this at once: 16 MiB. What comes beyond is opened before it is read.
+/// So much content is read or waits for its answer like this at once: 16 MiB. What comes beyond takes a slab.
 pub const UPLOAD_WHOLE_COUNT_MAX: usize = 1024;
 /// Of the slabs for uploads, one client's large uploads may fill one part in this many at a time;
 /// each fills one slab while the other is on its way.

@@ -307,7 +307,7 @@ pub enum Request {
         name: ObjectName,
         /// Object or part.
         purpose: Purpose,
-        /// At most `UPLOAD_WHOLE_BYTES`.
+        /// At most `UPLOAD_WHOLE_BYTES`; empty where it comes in a slab.
         content: Content,
         /// MD5 of the content, if it was computed; becomes the ETag.
         md5: Option<[u8; 16]>,

@@ -351,8 +351,10 @@ impl Porter {
             is_page: is_page(&request),
         };
         match (&request, piece) {
-            (Request::PutData { .. }, Some(_)) => self.bring(asked, request).await,
-            (Request::Put { content, .. }, _) if !content.0.is_empty() => {
+            (Request::PutData { .. } | Request::Put { .. }, Some(_)) => {
+                self.bring(asked, request).await
+            }
+            (Request::Put { content, .. }, None) if !content.0.is_empty() => {
                 self.bring(asked, request).await
             }
             (Request::PutData { .. } | Request::NextData { .. }, None) => {
@@ -394,8 +396,8 @@ impl Porter {
         mut slab: Slab,
     ) -> Result<(), End> {
         let taken = match (&request, asked.piece) {
-            (Request::Put { content, .. }, _) => copy_whole(&content.0, &mut slab),
             (_, Some(piece)) => self.copy_out(piece, &mut slab),
+            (Request::Put { content, .. }, None) => copy_whole(&content.0, &mut slab),
             (_, None) => None,
         };
         match taken {

@@ -464,6 +464,28 @@ async fn what_it_brings_at_once_is_stored_under_a_signature_alone() {
             assert!(evil.content(&vault, session, version).await == content);
         }
     }
+    let memory = &vault.memory;
+    memory
+        .copy_in(0, SLAB_FRONT_BYTES, b"in a slab")
+        .expect("inside");
+    let in_memory = Piece {
+        number: 0,
+        bytes: 9,
+    };
+    let (result, _) = evil.ask(session, whole(b"not this"), Some(in_memory)).await;
+    let Ok(Answer::Stored(stored)) = result else {
+        panic!("{result:?}")
+    };
+    let version = stored.version.expect("a version");
+    assert_eq!(evil.content(&vault, session, version).await, b"in a slab");
+    for (number, bytes) in [(PIECES, 1), (0, SLAB_PLAIN_BYTES_MAX + 1)] {
+        let piece = Piece {
+            number: u32::try_from(number).expect("fits"),
+            bytes: u32::try_from(bytes).expect("fits"),
+        };
+        let (stored, _) = evil.ask(session, whole(b""), Some(piece)).await;
+        assert_eq!(stored.err(), Some(Refusal::NoSuchStream), "{piece:?}");
+    }
     stop(vault, evil).await;
 }
 

@@ -1,5 +1,7 @@
 //! Content on its way to the engine.
 //!
+//! Content that fits into one slab is read first and asked about once; more of it has a stream that is opened before.
+//!
 //! Invariant: `CommitPut` or `Put` is sent only after the body ended and every promise the client made about
 //! it was kept. In every other case, the end of the task included, an open stream is aborted and nothing else is asked.
 
@@ -12,7 +14,9 @@ use crate::chunked::Decoder;
 use crate::error::{invalid_request, wrong_answer};
 use crate::front::RequestContext;
 use crate::guard::{Described, Payload};
-use crate::limits::{UPLOAD_BYTES_MAX, UPLOAD_STAGE_BYTES, UPLOAD_WHOLE_BYTES};
+use crate::limits::{
+    SLAB_PLAIN_BYTES_MAX, UPLOAD_BYTES_MAX, UPLOAD_STAGE_BYTES, UPLOAD_WHOLE_BYTES,
+};
 use crate::link::Pending;
 use crate::message::{
     Answer, BucketKind, ChecksumKind, Conditions, ObjectName, Purpose, Refusal, Request, Stored,
@@ -68,7 +72,10 @@ pub(crate) async fn store(
         };
         return stored(caller.post(request, None).await?).await;
     }
-    let mut upload = Upload::open(caller, name, purpose, content_bytes).await?;
+    let mut upload = match usize::try_from(content_bytes) {
+        Ok(bytes) if bytes <= SLAB_PLAIN_BYTES_MAX => Upload::at_once(caller, name, purpose),
+        _ => Upload::open(caller, name, purpose, content_bytes).await?,
+    };
     let verified = loop {
         match next(caller, &mut reader).await? {
             Content::Piece(piece) => upload.append(&service.slabs, piece).await?,
@@ -159,21 +166,45 @@ async fn require_integrity(
     ))
 }
 
-/// An open upload stream; aborted when dropped before its commit.
+/// Content on its way into slabs; a stream it has opened is aborted when it is dropped before its commit.
 ///
 /// Invariant: content is staged only while no slab is being filled, so that it stays in order.
 pub(super) struct Upload {
     caller: Caller,
-    stream: StreamId,
+    way: Way,
     /// Content that has no slab yet.
     staged: Vec<u8>,
     filling: Option<Slab>,
     turn: Option<Turn>,
     unanswered: Option<Pending>,
-    open: bool,
+}
+
+/// How the engine hears of content.
+enum Way {
+    /// In one question, once all of it is here. It fits into one slab.
+    AtOnce(ObjectName, Purpose),
+    /// Slab by slab.
+    Stream(StreamId),
+    /// Nothing is to be undone any more: the engine decides.
+    Asked,
 }
 
 impl Upload {
+    fn at_once(caller: &Caller, name: ObjectName, purpose: Purpose) -> Self {
+        Self::new(caller, Way::AtOnce(name, purpose))
+    }
+
+    fn new(caller: &Caller, way: Way) -> Self {
+        Self {
+            caller: caller.clone(),
+            way,
+            staged: Vec::new(),
+            filling: None,
+            turn: None,
+            unanswered: None,
+        }
+    }
+
     pub(super) async fn open(
         caller: &Caller,
         name: ObjectName,
@@ -186,15 +217,7 @@ impl Upload {
             content_bytes: Some(content_bytes),
         };
         match caller.ask(request).await? {
-            Answer::Stream(stream) => Ok(Self {
-                caller: caller.clone(),
-                stream,
-                staged: Vec::new(),
-                filling: None,
-                turn: None,
-                unanswered: None,
-                open: true,
-            }),
+            Answer::Stream(stream) => Ok(Self::new(caller, Way::Stream(stream))),
             _ => Err(wrong_answer()),
         }
     }
@@ -216,12 +239,15 @@ impl Upload {
             };
             let taken = slab.append(&piece);
             piece.advance(taken);
-            if slab.is_full() {
-                self.send(slab).await?;
-                // Whoever else of this client's waits for a turn goes on.
-                self.turn = None;
-            } else {
-                self.filling = Some(slab);
+            match self.way {
+                Way::Stream(stream) if slab.is_full() => {
+                    self.send(stream, slab).await?;
+                    // Whoever else of this client's waits for a turn goes on.
+                    self.turn = None;
+                }
+                // The reader gives no more than was announced, which fits.
+                _ if taken == 0 => return Err(invalid_request("the content is too long")),
+                _ => self.filling = Some(slab),
             }
         }
         Ok(())
@@ -238,11 +264,9 @@ impl Upload {
 
     /// Hands over a slab after the one before it was taken, so that at most one waits while the
     /// next is filled.
-    async fn send(&mut self, slab: Slab) -> S3Result<()> {
+    async fn send(&mut self, stream: StreamId, slab: Slab) -> S3Result<()> {
         self.settle().await?;
-        let request = Request::PutData {
-            stream: self.stream,
-        };
+        let request = Request::PutData { stream };
         self.unanswered = Some(self.caller.post(request, Some(slab)).await?);
         Ok(())
     }
@@ -264,29 +288,48 @@ impl Upload {
         if !self.staged.is_empty() {
             self.filling = Some(self.take_slab(slabs).await?);
         }
-        if let Some(slab) = self.filling.take() {
-            self.send(slab).await?;
-        }
-        self.settle().await?;
-        let request = Request::CommitPut {
-            stream: self.stream,
-            md5,
-            checksums,
-            conditions,
+        let slab = self.filling.take();
+        let pending = match std::mem::replace(&mut self.way, Way::Asked) {
+            Way::AtOnce(name, purpose) => {
+                let request = Request::Put {
+                    name,
+                    purpose,
+                    content: wire::Content::default(),
+                    md5,
+                    checksums,
+                    conditions,
+                };
+                self.caller.post(request, slab).await?
+            }
+            Way::Stream(stream) => {
+                // Until the commit is asked for, whoever drops this aborts the stream.
+                self.way = Way::Stream(stream);
+                if let Some(slab) = slab {
+                    self.send(stream, slab).await?;
+                }
+                self.settle().await?;
+                let request = Request::CommitPut {
+                    stream,
+                    md5,
+                    checksums,
+                    conditions,
+                };
+                let pending = self.caller.post(request, None).await?;
+                self.way = Way::Asked;
+                pending
+            }
+            Way::Asked => return Err(wrong_answer()),
         };
-        let pending = self.caller.post(request, None).await?;
-        // From here on the engine decides.
-        self.open = false;
         stored(pending).await
     }
 }
 
 impl Drop for Upload {
     fn drop(&mut self) {
-        if !self.open {
+        let Way::Stream(stream) = self.way else {
             return;
-        }
-        let (caller, stream) = (self.caller.clone(), self.stream);
+        };
+        let caller = self.caller.clone();
         // Without a runtime the process is ending, and the engine forgets the stream by itself.
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             runtime.spawn(async move {

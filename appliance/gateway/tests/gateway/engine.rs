@@ -266,7 +266,10 @@ impl State {
                 let Answer::Stream(stream) = self.open_put(name, purpose)? else {
                     return Err(Refusal::NoSuchStream);
                 };
-                self.take(stream, &content.0)?;
+                match slab {
+                    Some(slab) => self.take(stream, slab.data())?,
+                    None => self.take(stream, &content.0)?,
+                }
                 self.commits += 1;
                 self.commit(stream, md5, checksums, &conditions)
             }

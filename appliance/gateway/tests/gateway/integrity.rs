@@ -2,7 +2,7 @@
 
 use aws_lc_rs::digest::{SHA256, digest};
 use s3s::crypto::{Checksum, Crc32c, Crc64Nvme, Sha1};
-use stele_gateway::limits::UPLOAD_WHOLE_BYTES;
+use stele_gateway::limits::{SLAB_PLAIN_BYTES_MAX, UPLOAD_STAGE_BYTES, UPLOAD_WHOLE_BYTES};
 
 use crate::client::{Call, Reply};
 use crate::sign::{Scope, sha256_hex};
@@ -186,14 +186,18 @@ async fn decodes_chunks(content: &[u8]) {
 }
 
 #[tokio::test]
-async fn short_content_reaches_the_engine_in_one_question() {
+async fn content_of_one_slab_reaches_the_engine_in_one_question() {
     let world = World::start().await;
     world.bucket("locked").await;
     for (bytes, opened) in [
         (0, 0),
         (1, 0),
         (UPLOAD_WHOLE_BYTES, 0),
-        (UPLOAD_WHOLE_BYTES + 1, 1),
+        (UPLOAD_WHOLE_BYTES + 1, 0),
+        (UPLOAD_STAGE_BYTES, 0),
+        (UPLOAD_STAGE_BYTES + 1, 0),
+        (SLAB_PLAIN_BYTES_MAX, 0),
+        (SLAB_PLAIN_BYTES_MAX + 1, 1),
     ] {
         let content = vec![7; bytes];
         world.engine.with(|state| state.opened = 0);
@@ -207,11 +211,10 @@ async fn short_content_reaches_the_engine_in_one_question() {
 }
 
 #[tokio::test]
-async fn short_content_beyond_the_bound_goes_the_way_of_long_content() {
-    for (wholes_max, opened) in [(1, 0), (0, 3)] {
+async fn short_content_beyond_the_bound_travels_in_a_slab() {
+    for (wholes_max, slabs) in [(1, 0), (0, 1)] {
         let world = World::start_with(|config| config.wholes_max = wholes_max).await;
         world.bucket("locked").await;
-        world.engine.with(|state| state.opened = 0);
         // One after the other: each gives its turn back, also one that is refused.
         let wrong = put().body(b"short".to_vec());
         let wrong = wrong.header("content-md5", "AAAAAAAAAAAAAAAAAAAAAA==");
@@ -221,8 +224,7 @@ async fn short_content_beyond_the_bound_goes_the_way_of_long_content() {
             let version = world.engine.object("locked", "key").expect("stored");
             assert_eq!(version.content, content, "at most {wholes_max}");
         }
-        let seen = world.engine.with(|state| state.opened);
-        assert_eq!(seen, opened, "at most {wholes_max}");
+        assert_eq!(world.slabs.high_water(), slabs, "at most {wholes_max}");
         assert_eq!(world.slabs.in_use(), 0);
     }
 }

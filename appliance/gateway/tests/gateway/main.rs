@@ -31,7 +31,7 @@ use s3s::crypto::{Checksum, Crc32, Md5};
 
 /// Content that is too long for one question: its upload is opened before it is read.
 pub fn streamed() -> Vec<u8> {
-    let bytes = stele_gateway::limits::UPLOAD_WHOLE_BYTES + 1;
+    let bytes = stele_gateway::limits::SLAB_PLAIN_BYTES_MAX + 1;
     b"content".iter().copied().cycle().take(bytes).collect()
 }
 
