@@ -17,4 +17,6 @@ pub mod verify;
 pub use porter::{Question, ReplyTo};
 
 #[cfg(test)]
+mod signer;
+#[cfg(test)]
 mod tests;

@@ -16,7 +16,7 @@ use stele_device::linux::clock::SystemClock;
 use stele_device::linux::disk::{OpenMode, Wishes};
 use stele_gateway::claim::Clients as Secrets;
 use stele_gateway::limits::{DOMAINS, SLAB_BYTES};
-use stele_gateway::{GatewayError, SlabPool};
+use stele_gateway::{Domains, GatewayError, SlabPool};
 use stele_store::recovery::{DiskReport, DiskVerdict, Force, ForcedOrder, OpenError};
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -293,9 +293,11 @@ fn face(
         .collect::<Outcome<HashMap<String, Zeroizing<String>>>>()?;
     let keys = Secrets::new();
     keys.replace(secrets.clone());
+    let names = [&DOMAINS.map(str::to_owned), domains].concat();
     let door = Door {
         secrets: keys.clone(),
         register: Published::new(clients.clone()),
+        domains: Domains::new(names.clone()),
     };
     let listener = take_port(listen)?;
     let address = listener.local_addr().map_err(|source| Error::Listen {
@@ -315,7 +317,7 @@ fn face(
         let _context = runtime.enter();
         ControlSocket::bind(&directory.control_socket())?
     };
-    let warden = start_gateway(machine, (listener, domains), &tls, door.clone(), slabs)?;
+    let warden = start_gateway(machine, (listener, names), &tls, door.clone(), slabs)?;
     // Whoever sees the new file finds everything else in its place.
     tls.write_authorities()?;
     files.write(directory)?;
@@ -367,7 +369,7 @@ fn resumed(desk: Arc<Desk>) -> Arc<Desk> {
 
 fn start_gateway(
     machine: &Machine,
-    (listener, domains): (TcpListener, &[String]),
+    (listener, domains): (TcpListener, Vec<String>),
     tls: &tls::Keeper,
     door: Door,
     slabs: SlabPool,
@@ -376,7 +378,7 @@ fn start_gateway(
         listener,
         tls: tls.told(),
         region: REGION_DEFAULT.to_owned(),
-        domains: [&DOMAINS.map(str::to_owned), domains].concat(),
+        domains,
         tools: Tools {
             slabs,
             door,

@@ -71,18 +71,23 @@ impl Signed {
     }
 
     /// What is to be verified. `path` is the one the client sent, `query` is decoded.
-    pub(crate) fn claim(&self, parts: &Parts, path: &str, query: &[(String, String)]) -> Claim {
-        let (request_digest, raw_path_digest) = canonical::digests(self, parts, path, query);
-        Claim {
+    ///
+    /// # Errors
+    /// A head that is longer in its canonical form than any may be.
+    pub(crate) fn claim(
+        &self,
+        parts: &Parts,
+        path: &str,
+        query: &[(String, String)],
+    ) -> S3Result<Claim> {
+        Ok(Claim {
             key_id: self.key_id.clone(),
             day: self.day.clone(),
             region: self.region.clone(),
             date: self.date.clone(),
-            expires_s: self.expires_s,
-            request_digest,
-            raw_path_digest,
+            request: canonical::request(self, parts, path, query)?,
             signature: self.signature,
-        }
+        })
     }
 }
 

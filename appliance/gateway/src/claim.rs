@@ -1,8 +1,9 @@
 //! What a client signed: the part of Signature Version 4 that is verified on the engine's side.
 //!
-//! The gateway hashes the canonical request and holds no secret; the engine's side, which does,
-//! verifies the signature over that hash, and its time by its own clock. A gateway in wrong hands can
-//! thus speak only for clients that sign requests to it, and only while those are fresh.
+//! The gateway holds no secret and hands the canonical request on; the engine's side, which has the secrets, hashes
+//! it, verifies the signature, and its time by its own clock, and reads out of it what was signed. A gateway in wrong
+//! hands can thus speak only for clients that sign requests to it, only while those are fresh, and only of what they
+//! say ([`mandate`]).
 //!
 //! Sources: the AWS documentation, "Authenticating Requests: Using the Authorization Header" and
 //! "Using Query Parameters" (AWS Signature Version 4).
@@ -17,9 +18,18 @@ use stele_format::units::UnixMillis;
 use time::{Date, Month, PrimitiveDateTime, Time};
 use zeroize::{Zeroize, Zeroizing};
 
+use crate::guard::host::Domains;
 use crate::limits::{CLOCK_SKEW_S_MAX, PRESIGNED_S_MAX};
+use crate::message::Request;
 use crate::refusal::Refusal;
 use crate::text::hex;
+
+mod canonical;
+pub mod mandate;
+
+pub use canonical::Canonical;
+pub(crate) use canonical::Form;
+pub use mandate::Mandate;
 
 /// The one algorithm.
 pub(crate) const ALGORITHM: &str = "AWS4-HMAC-SHA256";
@@ -35,14 +45,19 @@ pub struct Claim {
     pub region: String,
     /// When it was signed, `YYYYMMDDTHHMMSSZ`.
     pub date: String,
-    /// Seconds from then on for which a presigned URL is good; none for a signed header.
-    pub expires_s: Option<u64>,
-    /// SHA-256 of the canonical request.
-    pub request_digest: [u8; 32],
-    /// The same with the path as it was sent, where clients differ on how it is encoded.
-    pub raw_path_digest: Option<[u8; 32]>,
+    /// The canonical request.
+    pub request: Canonical,
     /// The signature.
     pub signature: [u8; 32],
+}
+
+/// What a verified signature gives.
+#[derive(Debug)]
+pub struct Verified {
+    /// The key it was made with.
+    pub key: SigningKey,
+    /// What it is for.
+    pub mandate: Mandate,
 }
 
 /// A client's key for one day and region. It verifies the signatures of chunks, and could make
@@ -92,42 +107,59 @@ impl Claim {
         secret: &str,
         date: &str,
         region: &str,
-        request_digest: [u8; 32],
+        request: Canonical,
     ) -> Claim {
         let mut claim = Claim {
             key_id: key_id.to_owned(),
             day: date.get(..8).unwrap_or_default().to_owned(),
             region: region.to_owned(),
             date: date.to_owned(),
-            expires_s: None,
-            request_digest,
-            raw_path_digest: None,
+            request,
             signature: [0; 32],
         };
         let key = SigningKey::derive(secret, &claim.day, region).hmac();
-        let tag = hmac::sign(&key, claim.text(&request_digest).as_bytes());
-        claim.signature.copy_from_slice(tag.as_ref());
+        // As who sends it signs it: in the last form there is.
+        let digest = claim.request.forms().last().map(|form| form.digest());
+        if let Some(digest) = digest {
+            let tag = hmac::sign(&key, claim.text(&digest).as_bytes());
+            claim.signature.copy_from_slice(tag.as_ref());
+        }
         claim
     }
 
-    /// Verifies the signature under a client's secret.
+    /// Verifies the signature under a client's secret, and reads what it is for. `domains` are the names under which
+    /// the vault is reached.
     ///
     /// # Errors
-    /// `Signature`, `Skewed` or `Expired`; the signature is looked at first, so that only the
+    /// `Signature`, `NotSigned`, `Skewed` or `Expired`; the signature is looked at first, so that only the
     /// client learns the rest.
-    pub fn verify(&self, secret: &str, now: UnixMillis) -> Result<SigningKey, Refusal> {
+    pub fn verify(
+        &self,
+        secret: &str,
+        domains: &Domains,
+        now: UnixMillis,
+    ) -> Result<Verified, Refusal> {
         let key = SigningKey::derive(secret, &self.day, &self.region);
         let hmac = key.hmac();
-        let digests = std::iter::once(&self.request_digest).chain(&self.raw_path_digest);
-        let signed = digests.fold(false, |signed, digest| {
-            let tag = hmac::sign(&hmac, self.text(digest).as_bytes());
-            signed | verify_slices_are_equal(tag.as_ref(), &self.signature).is_ok()
-        });
-        if !signed {
-            return Err(Refusal::Signature);
-        }
-        self.check_time(now)?;
-        Ok(key)
+        let is_signed = |form: &Form<'_>| {
+            let tag = hmac::sign(&hmac, self.text(&form.digest()).as_bytes());
+            verify_slices_are_equal(tag.as_ref(), &self.signature).is_ok()
+        };
+        let signed = self.request.forms().find(is_signed);
+        let signed = signed.ok_or(Refusal::Signature)?;
+        let mandate = Mandate::of(signed, domains).ok_or(Refusal::NotSigned)?;
+        self.check_time(mandate.expires_s(), now)?;
+        Ok(Verified { key, mandate })
+    }
+
+    /// Whether a question would serve what this says that its client wants, were its signature right; none if that
+    /// cannot be read. For tests with any bytes: nothing can be asked with the answer.
+    pub(crate) fn would_admit(&self, domains: &Domains, question: &Request) -> Option<bool> {
+        let mandates = self.request.forms().map(|form| Mandate::of(form, domains));
+        mandates.fold(None, |any: Option<bool>, mandate| {
+            let admits = mandate?.admits(question);
+            Some(any.unwrap_or(false) | admits)
+        })
     }
 
     /// What was signed.
@@ -141,7 +173,8 @@ impl Claim {
         )
     }
 
-    fn check_time(&self, now: UnixMillis) -> Result<(), Refusal> {
+    /// `expires_s` is how long a presigned URL is good from when it was signed; a signed header says nothing.
+    fn check_time(&self, expires_s: Option<u64>, now: UnixMillis) -> Result<(), Refusal> {
         let skew_s = i64::from(CLOCK_SKEW_S_MAX);
         let signed_s = unix_seconds(&self.date).ok_or(Refusal::Skewed)?;
         let now_s = i64::try_from(now.get() / 1000).map_err(|_| Refusal::Skewed)?;
@@ -150,7 +183,7 @@ impl Claim {
         if !same_day || signed_s > now_s + skew_s {
             return Err(Refusal::Skewed);
         }
-        match self.expires_s {
+        match expires_s {
             None if signed_s + skew_s < now_s => Err(Refusal::Skewed),
             None => Ok(()),
             Some(expires_s) => {
@@ -228,10 +261,15 @@ impl Clients {
     ///
     /// # Errors
     /// `UnknownKey`, or as [`Claim::verify`].
-    pub fn verify(&self, claim: &Claim, now: UnixMillis) -> Result<SigningKey, Refusal> {
+    pub fn verify(
+        &self,
+        claim: &Claim,
+        domains: &Domains,
+        now: UnixMillis,
+    ) -> Result<Verified, Refusal> {
         let clients = self.0.read().unwrap_or_else(PoisonError::into_inner);
         let secret = clients.get(&claim.key_id).ok_or(Refusal::UnknownKey)?;
-        claim.verify(secret, now)
+        claim.verify(secret, domains, now)
     }
 
     fn write(&self, change: impl FnOnce(&mut HashMap<String, Zeroizing<String>>)) {

@@ -21,6 +21,15 @@ pub(crate) fn custom(status: StatusCode, code: &'static str, message: &'static s
     error
 }
 
+/// 400: a request's head, or what of it was signed, is too long.
+pub(crate) fn head_too_large() -> S3Error {
+    custom(
+        StatusCode::BAD_REQUEST,
+        "RequestHeaderSectionTooLarge",
+        "your request header section exceeds the maximum allowed size",
+    )
+}
+
 /// 400 InvalidRequest.
 pub(crate) fn invalid_request(message: impl Into<std::borrow::Cow<'static, str>>) -> S3Error {
     S3Error::with_message(S3ErrorCode::InvalidRequest, message)
@@ -111,9 +120,10 @@ fn code(refusal: &Refusal) -> S3ErrorCode {
             S3ErrorCode::ServiceUnavailable
         }
         // Not 503: that would say that nothing was done.
-        Refusal::Damaged { .. } | Refusal::NoSuchStream | Refusal::Unanswered => {
-            S3ErrorCode::InternalError
-        }
+        Refusal::Damaged { .. }
+        | Refusal::NoSuchStream
+        | Refusal::NotSigned
+        | Refusal::Unanswered => S3ErrorCode::InternalError,
     }
 }
 
@@ -267,6 +277,7 @@ mod tests {
     fn every_refusal_has_its_code_and_status() {
         let until = UnixMillis::new(4_102_444_800_000);
         let version = VersionId::parse_hex("0123456789abcdef0123456789abcdef").expect("an id");
+        check(Refusal::NotSigned, 500, "InternalError");
         check(Refusal::NoSuchBucket, 404, "NoSuchBucket");
         check(
             Refusal::NoSuchKey {

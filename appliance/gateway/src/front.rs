@@ -152,10 +152,9 @@ impl Front {
     /// Checks a head and has its signature verified; nothing of the body was looked at then.
     async fn admit(&self, parts: &mut Parts, visitor: &Visitor) -> S3Result<(Described, Session)> {
         let sent_path = to_path_style(parts, &self.domains)?;
-        let described = inspect(parts, &sent_path)?;
+        let (claim, described) = inspect(parts, &sent_path)?;
         let session = {
             let chunks = matches!(described.payload, Payload::Streaming { signed: true, .. });
-            let claim = described.claim.clone();
             self.link.sign_in(claim, visitor.address(), chunks).await?
         };
         if !visitor.signed() {

@@ -22,12 +22,12 @@ use tokio::io::AsyncWriteExt;
 use crate::auth::{Signed, strip};
 use crate::chain::ChunkChain;
 use crate::chunked::{Decoder, Step};
-use crate::claim::{Claim, SigningKey};
+use crate::claim::{Canonical, Claim, SigningKey};
 use crate::front::check_document;
 use crate::guard::host::{Domains, to_path_style};
 use crate::guard::inspect;
 use crate::limits::{DOMAINS, HEAD_MS_MAX};
-use crate::message::ChecksumKind;
+use crate::message::{self, ChecksumKind};
 use crate::server::http;
 use crate::text::query_pairs;
 
@@ -151,8 +151,9 @@ fn looked_at(request: Request<Incoming>) -> Result<Response<s3s::Body>, Infallib
     let (mut parts, _) = request.into_parts();
     let domains = Domains::new(DOMAINS.map(str::to_owned));
     if let Ok(sent) = to_path_style(&mut parts, &domains)
-        && inspect(&mut parts, &sent).is_ok()
+        && let Ok((claim, _)) = inspect(&mut parts, &sent)
     {
+        assert!(wanted(&claim, &[]), "what passes wants nothing");
         strip(&mut parts);
         let query = query_pairs(parts.uri.query().unwrap_or_default()).unwrap_or_default();
         let mut names = query.iter().map(|(name, _)| name.to_ascii_lowercase());
@@ -196,17 +197,32 @@ fn signature(input: &[u8]) {
         .expect("a request");
     *request.headers_mut() = headers;
     let (parts, ()) = request.into_parts();
-    let claim = signed.claim(&parts, "/bucket/key", &query);
-    assert_eq!(
-        claim,
-        signed.claim(&parts, "/bucket/key", &query),
-        "a hash of chance"
-    );
+    let Ok(claim) = signed.claim(&parts, "/bucket/key", &query) else {
+        return;
+    };
+    wanted(&claim, &[]);
     let now = stele_format::units::UnixMillis::new(1_795_651_200_000);
     assert!(
-        claim.verify("another secret", now).is_err(),
+        claim
+            .verify("another secret", &Domains::default(), now)
+            .is_err(),
         "a signature that is none"
     );
+}
+
+/// Looks at what a claim says that its client wants, as if its signature were right, and at which of some questions
+/// serve that; whether it says anything.
+pub fn wanted(claim: &Claim, questions: &[message::Request]) -> bool {
+    let domains = Domains::new(DOMAINS.map(str::to_owned));
+    let serves = |question| claim.would_admit(&domains, question);
+    let served = questions.iter().filter(|one| serves(one) == Some(true));
+    let listings = served.filter(|one| matches!(one, message::Request::ListBuckets));
+    let everything = serves(&message::Request::Capacity) == Some(true);
+    assert!(
+        !everything || listings.count() == 0,
+        "one request is for two things"
+    );
+    serves(&message::Request::ListBuckets).is_some()
 }
 
 /// How long the content is to be, which kind of body it is, and the body.
@@ -228,7 +244,8 @@ fn chunks(input: &[u8]) {
 }
 
 fn chain() -> ChunkChain {
-    let claim = Claim::signed("K", "secret", "20261126T000000Z", "us-east-1", [7; 32]);
+    let request = Canonical::new(b"GET\n/\n\n\n\n\n".to_vec(), None);
+    let claim = Claim::signed("K", "secret", "20261126T000000Z", "us-east-1", request);
     ChunkChain::new(
         &SigningKey::derive("secret", &claim.day, &claim.region),
         &claim,

@@ -5,16 +5,17 @@
 //! refused by name. What passes is described by a `Described`, which the handlers rely on.
 
 use aws_lc_rs::digest::{SHA256, digest};
+use hyper::Method;
 use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName};
 use hyper::http::request::Parts;
-use hyper::{Method, StatusCode};
+use s3s::dto::CopySource;
 use s3s::path::{ParseS3PathError, S3Path, parse_path_style};
 use s3s::{S3Error, S3ErrorCode, S3Result};
 
 use crate::auth::{Signed, hoisted};
 use crate::claim::Claim;
 use crate::digest::Promised;
-use crate::error::{custom, invalid_argument, invalid_request, not_implemented};
+use crate::error::{head_too_large, invalid_argument, invalid_request, not_implemented};
 use crate::limits::{HEAD_BYTES_MAX, HEADERS_MAX, QUERY_PARAMETERS_MAX};
 use crate::object::metadata::take_user;
 use crate::refused::Feature;
@@ -58,8 +59,6 @@ pub(crate) enum BodyUse {
 /// A request that passed.
 #[derive(Debug)]
 pub(crate) struct Described {
-    /// Who signed it, and how; to be verified.
-    pub claim: Claim,
     /// How the signature covers the body.
     pub payload: Payload,
     /// What the client says about the body beforehand.
@@ -76,12 +75,12 @@ pub(crate) struct Described {
     pub owners: Vec<(String, String)>,
 }
 
-/// Checks the head of a request in path style. `sent_path` is the path that the client signed. Headers that a
+/// Checks the head of a request in path style, and says what is to be verified. `sent_path` is the path that the client signed. Headers that a
 /// presigned URL has in its query are among the headers afterwards.
 ///
 /// # Errors
 /// Whatever is wrong with it, as S3 says it.
-pub(crate) fn inspect(parts: &mut Parts, sent_path: &str) -> S3Result<Described> {
+pub(crate) fn inspect(parts: &mut Parts, sent_path: &str) -> S3Result<(Claim, Described)> {
     check_size(&parts.headers)?;
     check_single_headers(&parts.headers)?;
     let path = parse_path(parts.uri.path())?;
@@ -92,7 +91,7 @@ pub(crate) fn inspect(parts: &mut Parts, sent_path: &str) -> S3Result<Described>
     };
     let signed = Signed::of(&parts.headers, &query)?;
     // As it was signed: with what is a header in the query where the client put it.
-    let claim = signed.claim(parts, sent_path, &query);
+    let claim = signed.claim(parts, sent_path, &query)?;
     if signed.is_presigned() {
         hoisted::take(&mut query, &mut parts.headers)?;
         check_size(&parts.headers)?;
@@ -111,8 +110,7 @@ pub(crate) fn inspect(parts: &mut Parts, sent_path: &str) -> S3Result<Described>
         ));
     }
     let promised = promises(parts, &query, payload)?;
-    Ok(Described {
-        claim,
+    let described = Described {
         payload,
         promised,
         content_bytes: number(&parts.headers, CONTENT_LENGTH.as_str())?,
@@ -120,16 +118,18 @@ pub(crate) fn inspect(parts: &mut Parts, sent_path: &str) -> S3Result<Described>
         body,
         user: take_user(&mut parts.headers),
         owners: owners(&parts.headers, &path),
-    })
+    };
+    Ok((claim, described))
 }
 
 /// Whose the client says that buckets are. A source that names no bucket is refused elsewhere.
 fn owners(headers: &HeaderMap, path: &S3Path) -> Vec<(String, String)> {
     let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
-    let source = text("x-amz-copy-source").and_then(|source| {
-        let source = source.strip_prefix('/').unwrap_or(source);
-        percent_decode(source.split('/').next().unwrap_or_default())
-    });
+    let source = text("x-amz-copy-source").map(CopySource::parse);
+    let source = match source {
+        Some(Ok(CopySource::Bucket { bucket, .. })) => Some(bucket.to_string()),
+        _ => None,
+    };
     let here = match path {
         S3Path::Root => None,
         S3Path::Bucket { bucket } | S3Path::Object { bucket, .. } => Some(bucket.to_string()),
@@ -150,11 +150,7 @@ fn check_size(headers: &HeaderMap) -> S3Result {
         .map(|(n, v)| n.as_str().len() + v.len())
         .sum();
     if bytes > HEAD_BYTES_MAX || headers.len() > HEADERS_MAX {
-        return Err(custom(
-            StatusCode::BAD_REQUEST,
-            "RequestHeaderSectionTooLarge",
-            "your request header section exceeds the maximum allowed size",
-        ));
+        return Err(head_too_large());
     }
     Ok(())
 }

@@ -52,6 +52,7 @@ pub mod tls;
 mod unconfigured;
 
 pub use claim::Clients;
+pub use guard::host::Domains;
 pub use link::EngineLink;
 pub use server::{Gateway, GatewayConfig, GatewayError, listen, prepare};
 pub use slab::{Slab, SlabPool, Slabs};

@@ -93,6 +93,9 @@ pub const QUERY_PARAMETERS_MAX: usize = 64;
 pub const HEADERS_MAX: usize = 128;
 /// Bytes of an HTTP/1 connection's read buffer, which also bounds the request line.
 pub const H1_BUFFER_BYTES: usize = 128 * 1024;
+/// Bytes of a canonical request and of the path as it was sent: the longest head, its names a second time, and 64 KiB
+/// of path and query.
+pub const CANONICAL_BYTES_MAX: usize = 128 * 1024;
 /// Unread bytes of a refused request's body that are still read, so that the client sees the answer.
 pub const REFUSED_BODY_BYTES_MAX: u64 = 16 * 1024 * 1024;
 /// Time spent on that.

@@ -51,6 +51,9 @@ pub enum Refusal {
     /// The question belongs to no verified request, or to one that is over.
     #[error("the request is not signed in")]
     NoSession,
+    /// The question is none that the signed request needs: an honest gateway asks no such thing.
+    #[error("the vault was asked for something else than what was signed")]
+    NotSigned,
     /// No such bucket.
     #[error("no such bucket")]
     NoSuchBucket,

@@ -3,6 +3,7 @@
 use stele_device::buffer::BufferMut;
 use stele_format::units::{BucketId, LogIndex, ObjectId, UnixMillis, UploadId, VersionId};
 use stele_gateway::Slab;
+use stele_gateway::claim::Canonical;
 use stele_gateway::message as gateway;
 use stele_gateway::wire::Content;
 use stele_store::policy::{self, BucketKind, Mode, Period};
@@ -685,9 +686,7 @@ fn what_is_not_the_engines_to_answer_does_not_go_down() {
         day: String::new(),
         region: String::new(),
         date: String::new(),
-        expires_s: None,
-        request_digest: [0; 32],
-        raw_path_digest: None,
+        request: Canonical::new(Vec::new(), None),
         signature: [0; 32],
     };
     let sign_in = gateway::Request::SignIn {

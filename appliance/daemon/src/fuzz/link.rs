@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use stele_format::units::{UnixMillis, UploadId, VersionId};
 use stele_gateway::chain::{ChunkProof, Signed};
+use stele_gateway::claim::Canonical;
 use stele_gateway::message::{
     Checksum, ChecksumKind, Claim, Conditions, CurrentExpiry, FilterForm, LifecycleRule, ListWish,
     LockMode, LockWish, Metadata, NamedPart, NoncurrentExpiry, ObjectName, Period, Purpose,
@@ -59,6 +60,13 @@ fn looked_at(frame: Up) -> Vec<u8> {
     let mut twice = Vec::new();
     encode(&again, &mut twice).expect("as long");
     assert_eq!(said, twice, "it says something else the second time");
+    if let Up::Ask {
+        request: Request::SignIn { claim, .. },
+        ..
+    } = &frame
+    {
+        stele_gateway::fuzz::wanted(claim, &requests());
+    }
     if let Up::Ask { request, .. } = frame
         && verify(&request).is_ok()
     {
@@ -144,7 +152,11 @@ fn requests() -> Vec<Request> {
         metadata: metadata(),
         lock: lock(),
     };
-    let claim = Claim::signed("STELEA", "secret", "20261126T000000Z", "us-east-1", [7; 32]);
+    let text = "PUT\n/bucket/a/key\npartNumber=3&uploadId=05050505050505050505050505050505\nhost:localhost\n\
+         x-amz-copy-source:bucket/a%20key?versionId=null\nx-amz-object-lock-legal-hold:ON\n\n\
+         host;x-amz-copy-source;x-amz-object-lock-legal-hold\nUNSIGNED-PAYLOAD";
+    let request = Canonical::new(text.into(), Some("/bucket/a(key".to_owned()));
+    let claim = Claim::signed("STELEA", "secret", "20261126T000000Z", "us-east-1", request);
     let proof = ChunkProof {
         signed: Signed::Chunk,
         digest: [1; 32],

@@ -3,7 +3,8 @@
 use std::net::IpAddr;
 
 use stele_format::units::UnixMillis;
-use stele_gateway::claim::{Clients as Secrets, SigningKey};
+use stele_gateway::Domains;
+use stele_gateway::claim::{Clients as Secrets, Verified};
 use stele_gateway::message::{Claim, Refusal};
 
 use crate::clients::{NotAdmitted, Published};
@@ -15,6 +16,8 @@ pub struct Door {
     pub secrets: Secrets,
     /// Who they are.
     pub register: Published,
+    /// Names under which they reach the vault: what is signed means another bucket under another name.
+    pub domains: Domains,
 }
 
 impl Door {
@@ -27,14 +30,16 @@ impl Door {
         claim: &Claim,
         source: IpAddr,
         now: UnixMillis,
-    ) -> Result<SigningKey, Refusal> {
-        let key = self.secrets.verify(claim, now)?;
+    ) -> Result<Verified, Refusal> {
+        let verified = self.secrets.verify(claim, &self.domains, now)?;
         let admitted = self.register.now().admit(&claim.key_id, source, now);
-        admitted.map(|()| key).map_err(|refused| match refused {
-            NotAdmitted::Unknown => Refusal::UnknownKey,
-            NotAdmitted::Revoked | NotAdmitted::Expired | NotAdmitted::Network => {
-                Refusal::NotAllowed(refused.to_string())
-            }
-        })
+        admitted
+            .map(|()| verified)
+            .map_err(|refused| match refused {
+                NotAdmitted::Unknown => Refusal::UnknownKey,
+                NotAdmitted::Revoked | NotAdmitted::Expired | NotAdmitted::Network => {
+                    Refusal::NotAllowed(refused.to_string())
+                }
+            })
     }
 }

@@ -18,6 +18,7 @@ use stele_device::linux::shared::SharedMemory;
 use stele_format::units::UnixMillis;
 use stele_gateway::SlabPool;
 use stele_gateway::chain::ChunkChain;
+use stele_gateway::claim::Verified;
 use stele_gateway::limits::{
     LINK_READ_BYTES, SLAB_FRONT_BYTES, SLAB_PLAIN_BYTES_MAX, UPLOAD_WHOLE_COUNT_MAX,
 };
@@ -125,6 +126,8 @@ pub struct Porter {
     sessions: Sessions,
     asked: HashMap<u64, Asked>,
     last: u64,
+    /// Questions that no honest gateway asks.
+    strange: u64,
     /// Of those asked, how many may have a long answer.
     pages: usize,
     waiting: VecDeque<Waiting>,
@@ -148,6 +151,7 @@ impl Porter {
             sessions: Sessions::default(),
             asked: HashMap::new(),
             last: 0,
+            strange: 0,
             pages: 0,
             waiting: VecDeque::new(),
             out: Vec::new(),
@@ -341,7 +345,10 @@ impl Porter {
             verify(&request).and_then(|()| self.sessions.admit(session, &request, now_ms));
         let client = match admitted {
             Ok(client) => client,
-            Err(refusal) => return self.reply(number, Err(refusal), 0),
+            Err(refusal) => {
+                self.judge(&refusal, Some(&request));
+                return self.reply(number, Err(refusal), 0);
+            }
         };
         let asked = Asked {
             number,
@@ -447,6 +454,26 @@ impl Porter {
         passed.map_err(|_gone| End::NoEngine)
     }
 
+    /// Says in the log that the gateway asked for what nobody signed, ever more rarely: it may go on for ever.
+    fn judge(&mut self, refusal: &Refusal, request: Option<&Request>) {
+        if *refusal != Refusal::NotSigned {
+            return;
+        }
+        self.strange += 1;
+        if self.strange.is_power_of_two() {
+            // The kind of question and nothing of what it says.
+            let question = request.map(|request| format!("{request:?}"));
+            let question = question.as_deref().unwrap_or("SignIn");
+            let question = question.split(|letter: char| !letter.is_alphanumeric());
+            let question = question.take(1).collect::<String>();
+            tracing::error!(
+                %question,
+                times = self.strange,
+                "the gateway's process asked for what no client signed; it was refused, and should be looked into: the process may be in wrong hands"
+            );
+        }
+    }
+
     async fn sign_in(
         &mut self,
         number: u64,
@@ -460,15 +487,18 @@ impl Porter {
         }
         let now = UnixMillis::new(SystemClock.wall_ms());
         let verified = self.tools.door.admit(claim, source, now);
-        let result = verified.and_then(|key| {
+        let result = verified.and_then(|Verified { key, mandate }| {
             let now_ms = SystemClock.monotonic_ms();
             let chain = signs_chunks.then(|| ChunkChain::new(&key, claim));
-            let session = self.sessions.open(&claim.key_id, chain, now_ms)?;
+            let session = self.sessions.open(&claim.key_id, mandate, chain, now_ms)?;
             let register = self.tools.door.register.now();
             let entry = register.iter().find(|entry| entry.id == claim.key_id);
             let owner = entry.map(|entry| entry.owner.clone()).unwrap_or_default();
             Ok(gateway::Answer::SignedIn { session, owner })
         });
+        if let Err(refusal) = &result {
+            self.judge(refusal, None);
+        }
         self.reply(number, result, 0)
     }
 
@@ -515,7 +545,10 @@ impl Porter {
         }
         let (result, content) = match answered {
             Ok(answer) => match bridge::answer_to_gateway(answer) {
-                Some((answer, content)) => (Ok(answer), content),
+                Some((answer, content)) => {
+                    self.sessions.learn(asked.session, &answer);
+                    (Ok(answer), content)
+                }
                 None => (Err(Refusal::NoSuchStream), None),
             },
             Err(refusal) => (Err(bridge::refusal_to_gateway(refusal)), None),

@@ -1,15 +1,16 @@
 //! Who signed what: the sessions of one gateway process.
 //!
-//! Invariants: a session exists only for a claim whose signature was verified here; a stream is used
-//! only in the session that opened it; nothing is opened in a session that is older than a signature
-//! may be.
+//! Invariants: a session exists only for a claim whose signature was verified here; nothing is asked in it that does
+//! not serve what was signed; a stream is used only in the session that opened it; nothing is opened in a session that
+//! is older than a signature may be.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use stele_gateway::chain::{ChunkChain, ChunkProof};
+use stele_gateway::claim::Mandate;
 use stele_gateway::limits::CHUNK_PROOF_COUNT_MAX;
-use stele_gateway::message::{Refusal, Request, SessionId, StreamId};
+use stele_gateway::message::{Answer, Refusal, Request, SessionId, StreamId};
 
 use crate::limits::{SESSION_COUNT_MAX, SESSION_OPENS_MS_MAX};
 
@@ -23,6 +24,7 @@ pub struct Sessions {
 #[derive(Debug)]
 struct Session {
     client: Arc<str>,
+    mandate: Mandate,
     /// Of a body whose chunks are signed, as long as all were right.
     chain: Option<ChunkChain>,
     since_ms: u64,
@@ -67,6 +69,7 @@ impl Sessions {
     pub fn open(
         &mut self,
         client: &str,
+        mandate: Mandate,
         chain: Option<ChunkChain>,
         now_ms: u64,
     ) -> Result<SessionId, Refusal> {
@@ -83,6 +86,7 @@ impl Sessions {
         self.last += 1;
         let session = Session {
             client: client.into(),
+            mandate,
             chain,
             since_ms: now_ms,
             streams: HashSet::new(),
@@ -130,7 +134,7 @@ impl Sessions {
     /// Whose question this is, if it may be asked in this session.
     ///
     /// # Errors
-    /// `NoSession`, or `NoSuchStream` for a stream of another session.
+    /// `NoSession`, `NoSuchStream` for a stream of another session, or `NotSigned`.
     pub fn admit(
         &mut self,
         id: SessionId,
@@ -150,7 +154,17 @@ impl Sessions {
             None if fresh => {}
             None => return Err(Refusal::NoSession),
         }
-        Ok(Arc::clone(&session.client))
+        match session.mandate.admits(request) {
+            true => Ok(Arc::clone(&session.client)),
+            false => Err(Refusal::NotSigned),
+        }
+    }
+
+    /// Notes what the engine answered to a question of a session.
+    pub fn learn(&mut self, id: SessionId, answer: &Answer) {
+        if let Some(session) = self.open.get_mut(&id) {
+            session.mandate.learn(answer);
+        }
     }
 
     /// Notes a stream that was opened. False when its session is over: it must be given up.
@@ -166,6 +180,7 @@ impl Sessions {
 mod tests {
     use stele_gateway::message::Conditions;
 
+    use super::super::signer::{canonical, mandate};
     use super::*;
     use stele_gateway::chain::Signed;
     use stele_gateway::claim::SigningKey;
@@ -173,6 +188,11 @@ mod tests {
 
     const PUT: StreamId = StreamId(1);
     const GET: StreamId = StreamId(2);
+
+    /// Of a client that asks which buckets there are.
+    fn buckets() -> Mandate {
+        mandate(canonical("GET", "/", &[]))
+    }
 
     fn commit(stream: StreamId) -> Request {
         Request::CommitPut {
@@ -185,12 +205,13 @@ mod tests {
 
     #[test]
     fn one_wrong_signature_of_a_chunk_ends_the_chain_of_its_session() {
-        let claim = Claim::signed("A", "secret", "20261126T000000Z", "us-east-1", [7; 32]);
+        let request = canonical("PUT", "/bucket/key", &[]);
+        let claim = Claim::signed("A", "secret", "20261126T000000Z", "us-east-1", request);
         let key = || SigningKey::derive("secret", &claim.day, &claim.region);
         let mut sessions = Sessions::default();
         let chain = Some(ChunkChain::new(&key(), &claim));
-        let signed = sessions.open("A", chain, 0).expect("room");
-        let plain = sessions.open("A", None, 0).expect("room");
+        let signed = sessions.open("A", buckets(), chain, 0).expect("room");
+        let plain = sessions.open("A", buckets(), None, 0).expect("room");
         assert_eq!(sessions.prove(signed, &[]), Ok(()));
         let wrong = ChunkProof {
             signed: Signed::Chunk,
@@ -206,8 +227,8 @@ mod tests {
     #[test]
     fn streams_are_used_where_they_were_opened_and_once_they_end_nowhere() {
         let mut sessions = Sessions::default();
-        let mine = sessions.open("A", None, 0).expect("room");
-        let other = sessions.open("B", None, 0).expect("room");
+        let mine = sessions.open("A", buckets(), None, 0).expect("room");
+        let other = sessions.open("B", buckets(), None, 0).expect("room");
         assert!(sessions.opened(mine, Stream::Put(PUT)));
         assert!(sessions.opened(mine, Stream::Get(GET)));
         let mut check = |id, request: Request, expected: Result<&str, Refusal>| {
@@ -255,7 +276,7 @@ mod tests {
     #[test]
     fn an_old_session_opens_nothing_but_finishes_what_it_has() {
         let mut sessions = Sessions::default();
-        let id = sessions.open("A", None, 1_000).expect("room");
+        let id = sessions.open("A", buckets(), None, 1_000).expect("room");
         sessions.opened(id, Stream::Put(PUT));
         let late = 1_001 + SESSION_OPENS_MS_MAX;
         let early = sessions.admit(id, &Request::ListBuckets, late - 1);
@@ -269,7 +290,7 @@ mod tests {
     #[test]
     fn a_session_that_ends_names_what_it_leaves_open() {
         let mut sessions = Sessions::default();
-        let id = sessions.open("A", None, 0).expect("room");
+        let id = sessions.open("A", buckets(), None, 0).expect("room");
         sessions.opened(id, Stream::Get(GET));
         let left = sessions.close(id);
         assert_eq!(left, [("A".into(), Stream::Get(GET))]);
@@ -281,12 +302,14 @@ mod tests {
     fn there_are_not_endlessly_many_sessions() {
         let mut sessions = Sessions::default();
         for _ in 0..SESSION_COUNT_MAX {
-            sessions.open("A", None, 0).expect("room");
+            sessions.open("A", buckets(), None, 0).expect("room");
         }
-        assert_eq!(sessions.open("A", None, 0), Err(Refusal::Busy));
+        assert_eq!(sessions.open("A", buckets(), None, 0), Err(Refusal::Busy));
         sessions.opened(SessionId(1), Stream::Put(PUT));
         let later = SESSION_OPENS_MS_MAX + 1;
-        sessions.open("A", None, later).expect("old ones make room");
+        sessions
+            .open("A", buckets(), None, later)
+            .expect("old ones make room");
         assert_eq!(sessions.open.len(), 2, "and the one with a stream");
     }
 }

@@ -8,16 +8,17 @@ use stele_device::linux::clock::SystemClock;
 use stele_device::linux::disk::{OpenMode, Wishes};
 use stele_device::linux::shared::SharedMemory;
 use stele_format::units::{UnixMillis, VersionId};
-use stele_gateway::SlabPool;
-use stele_gateway::claim::Clients as Secrets;
+use stele_gateway::claim::{Canonical, Clients as Secrets};
 use stele_gateway::limits::{
-    SLAB_BYTES, SLAB_FRONT_BYTES, SLAB_PLAIN_BYTES_MAX, UPLOAD_WHOLE_BYTES, UPLOAD_WHOLE_COUNT_MAX,
+    DOMAINS, SLAB_BYTES, SLAB_FRONT_BYTES, SLAB_PLAIN_BYTES_MAX, UPLOAD_WHOLE_BYTES,
+    UPLOAD_WHOLE_COUNT_MAX,
 };
 use stele_gateway::message::{
     Answer, Claim, Conditions, ListWish, LockMode, LockWish, Metadata, ObjectName, Purpose,
     Refusal, Request, Retention, Right, SessionId, StreamId,
 };
 use stele_gateway::wire::{Content, Down, Frames, Piece, Up, encode};
+use stele_gateway::{Domains, SlabPool};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
@@ -26,6 +27,7 @@ use zeroize::Zeroizing;
 
 use super::door::Door;
 use super::porter::{End, Porter, Tools};
+use super::signer::wanting;
 use crate::bays::Bays;
 use crate::bell::Bell;
 use crate::clients::{self, Clients, Published};
@@ -36,6 +38,7 @@ use crate::vault::create::{Options, create};
 use crate::vault::disks::open_kept;
 
 mod receipts;
+mod signed;
 
 const SECRET: &str = "the secret of A";
 /// The key id of a second client.
@@ -109,6 +112,7 @@ impl Vault {
             door: Door {
                 secrets,
                 register: Published::new(register),
+                domains: Domains::new(DOMAINS.map(str::to_owned)),
             },
             questions: machine.questions(),
         };
@@ -207,10 +211,32 @@ fn commit(stream: StreamId) -> Request {
 }
 
 impl Evil {
-    /// What the client signs.
+    /// What the client signs that wants to know which buckets there are.
     fn signed(&self, secret: &str, at: UnixMillis) -> Claim {
+        self.signed_for(secret, at, wanting(&Request::ListBuckets))
+    }
+
+    fn signed_for(&self, secret: &str, at: UnixMillis, request: Canonical) -> Claim {
         let date = date_text(at);
-        Claim::signed(&self.key_id, secret, &date, "us-east-1", [7; 32])
+        Claim::signed(&self.key_id, secret, &date, "us-east-1", request)
+    }
+
+    /// A session of a client that signed this now.
+    async fn enter_for(&mut self, request: Canonical) -> SessionId {
+        let claim = self.signed_for(SECRET, now(), request);
+        self.sign_in(claim).await.expect("signed")
+    }
+
+    /// Asks what the client signed, and nothing else; the session is that one's.
+    async fn asks(&mut self, request: Request) -> (SessionId, Result<Answer, Refusal>) {
+        let session = self.enter_for(wanting(&request)).await;
+        (session, self.ask(session, request, None).await.0)
+    }
+
+    /// What is refused though a client signed it.
+    async fn denied(&mut self, request: Request, expected: Refusal) {
+        let session = self.enter_for(wanting(&request)).await;
+        self.refused(session, request, expected).await;
     }
 
     async fn send(&mut self, frame: &Up) {
@@ -283,13 +309,13 @@ impl Evil {
     }
 
     /// Stores the content in a new default-locked bucket and returns its version.
-    async fn store(&mut self, vault: &Vault, session: SessionId, bucket: &str) -> VersionId {
+    async fn store(&mut self, vault: &Vault, bucket: &str) -> VersionId {
         let create = Request::CreateBucket {
             name: bucket.to_owned(),
             lock: false,
         };
-        self.ask(session, create, None).await.0.expect("a bucket");
-        let Ok(Answer::Stream(stream)) = self.ask(session, put(bucket), None).await.0 else {
+        self.asks(create).await.1.expect("a bucket");
+        let (session, Ok(Answer::Stream(stream))) = self.asks(put(bucket)).await else {
             panic!("no stream")
         };
         vault
@@ -309,13 +335,13 @@ impl Evil {
     }
 
     /// The content of a version.
-    async fn content(&mut self, vault: &Vault, session: SessionId, version: VersionId) -> Vec<u8> {
+    async fn content(&mut self, vault: &Vault, version: VersionId) -> Vec<u8> {
         let open = Request::OpenGet {
             name: object("locked"),
             version: Some(version),
             range: None,
         };
-        let Ok(Answer::Opened { stream, .. }) = self.ask(session, open, None).await.0 else {
+        let (session, Ok(Answer::Opened { stream, .. })) = self.asks(open).await else {
             panic!("not opened")
         };
         let piece = Piece {
@@ -370,8 +396,7 @@ async fn it_speaks_for_nobody_who_did_not_sign() {
 async fn it_destroys_and_shortens_nothing() {
     let vault = Vault::start().await;
     let mut evil = vault.gateway();
-    let session = evil.enter(SECRET, now()).await.expect("signed");
-    let version = evil.store(&vault, session, "locked").await;
+    let version = evil.store(&vault, "locked").await;
     let name = || object("locked");
     for bypass in [false, true] {
         let delete = Request::Delete {
@@ -379,7 +404,7 @@ async fn it_destroys_and_shortens_nothing() {
             version: Some(version),
             bypass,
         };
-        let (deleted, _) = evil.ask(session, delete, None).await;
+        let (_, deleted) = evil.asks(delete).await;
         assert!(
             matches!(deleted, Err(Refusal::Locked { .. })),
             "{deleted:?}"
@@ -402,7 +427,7 @@ async fn it_destroys_and_shortens_nothing() {
                 retention,
                 bypass,
             };
-            evil.refused(session, shorten, Refusal::Weaker).await;
+            evil.denied(shorten, Refusal::Weaker).await;
         }
     }
     let hold = |on| Request::SetHold {
@@ -410,20 +435,20 @@ async fn it_destroys_and_shortens_nothing() {
         version: Some(version),
         on,
     };
-    evil.ask(session, hold(true), None).await.0.expect("held");
-    evil.refused(session, hold(false), Refusal::NeedsRight(Right::HoldOff))
+    evil.asks(hold(true)).await.1.expect("held");
+    evil.denied(hold(false), Refusal::NeedsRight(Right::HoldOff))
         .await;
     let lower = Request::SetDefaultRetention {
         bucket: "locked".to_owned(),
         default: None,
     };
-    evil.refused(session, lower, Refusal::NeedsRight(Right::LockAdmin))
+    evil.denied(lower, Refusal::NeedsRight(Right::LockAdmin))
         .await;
     let bucket = Request::DeleteBucket {
         name: "locked".to_owned(),
     };
-    evil.refused(session, bucket, Refusal::BucketNotEmpty).await;
-    assert_eq!(evil.content(&vault, session, version).await, CONTENT);
+    evil.denied(bucket, Refusal::BucketNotEmpty).await;
+    assert_eq!(evil.content(&vault, version).await, CONTENT);
     stop(vault, evil).await;
 }
 
@@ -446,22 +471,21 @@ fn whole(content: &[u8]) -> Request {
 async fn what_it_brings_at_once_is_stored_under_a_signature_alone() {
     let vault = Vault::start().await;
     let mut evil = vault.gateway();
-    let session = evil.enter(SECRET, now()).await.expect("signed");
-    evil.store(&vault, session, "locked").await;
+    evil.store(&vault, "locked").await;
     evil.refused(SessionId::NONE, whole(b"x"), Refusal::NoSession)
         .await;
     let long = vec![0; UPLOAD_WHOLE_BYTES + 1];
     let bytes_max = UPLOAD_WHOLE_BYTES as u64;
-    evil.refused(session, whole(&long), Refusal::TooLarge { bytes_max })
+    evil.denied(whole(&long), Refusal::TooLarge { bytes_max })
         .await;
     for content in [b"at once".as_slice(), &[7; UPLOAD_WHOLE_BYTES], b""] {
-        let (result, _) = evil.ask(session, whole(content), None).await;
+        let (_, result) = evil.asks(whole(content)).await;
         let Ok(Answer::Stored(stored)) = result else {
             panic!("{result:?}")
         };
         let version = stored.version.expect("a version");
         if !content.is_empty() {
-            assert!(evil.content(&vault, session, version).await == content);
+            assert!(evil.content(&vault, version).await == content);
         }
     }
     let memory = &vault.memory;
@@ -493,8 +517,8 @@ async fn what_it_brings_at_once_is_stored_under_a_signature_alone() {
 async fn it_has_no_more_content_wait_for_memory_than_the_honest_one() {
     let vault = Vault::start().await;
     let mut evil = vault.gateway();
-    let session = evil.enter(SECRET, now()).await.expect("signed");
-    evil.store(&vault, session, "locked").await;
+    evil.store(&vault, "locked").await;
+    let session = evil.enter_for(wanting(&whole(b"content"))).await;
     let slabs: Vec<_> = std::iter::from_fn(|| vault.tools.slabs.try_take()).collect();
     for number in 0..=UPLOAD_WHOLE_COUNT_MAX as u64 {
         let ask = Up::Ask {
@@ -508,7 +532,9 @@ async fn it_has_no_more_content_wait_for_memory_than_the_honest_one() {
     let last = Up::Ask {
         number: u64::MAX,
         session,
-        request: Request::ListBuckets,
+        request: Request::HeadBucket {
+            name: "locked".to_owned(),
+        },
         piece: None,
     };
     evil.send(&last).await;
@@ -532,12 +558,10 @@ async fn it_has_no_more_content_wait_for_memory_than_the_honest_one() {
 async fn it_reads_nothing_that_its_client_may_not() {
     let vault = Vault::start().await;
     let mut evil = vault.gateway();
-    let first = evil.enter(SECRET, now()).await.expect("signed");
-    let version = evil.store(&vault, first, "locked").await;
+    let version = evil.store(&vault, "locked").await;
     vault.let_in(OTHER).await;
     evil.key_id = OTHER.to_owned();
-    let other = evil.enter(SECRET, now()).await.expect("signed");
-    let (buckets, _) = evil.ask(other, Request::ListBuckets, None).await;
+    let (other, buckets) = evil.asks(Request::ListBuckets).await;
     assert!(matches!(buckets, Ok(Answer::Buckets(buckets)) if buckets.is_empty()));
     let wish = || ListWish {
         bucket: "locked".to_owned(),
@@ -567,7 +591,7 @@ async fn it_reads_nothing_that_its_client_may_not() {
         put("locked"),
     ] {
         let said = format!("{request:?}");
-        let (result, _) = evil.ask(other, request, None).await;
+        let (_, result) = evil.asks(request).await;
         assert!(
             matches!(result, Err(Refusal::NotAllowed(_))),
             "{said}: {result:?}"
@@ -579,12 +603,13 @@ async fn it_reads_nothing_that_its_client_may_not() {
         version: Some(version),
         range: None,
     };
-    let Ok(Answer::Opened { stream, .. }) = evil.ask(first, open, None).await.0 else {
+    evil.key_id.clone_from(&vault.key_id);
+    let (_, Ok(Answer::Opened { stream, .. })) = evil.asks(open).await else {
         panic!("not opened")
     };
     evil.refused(other, Request::NextData { stream }, Refusal::NoSuchStream)
         .await;
-    assert_eq!(evil.content(&vault, first, version).await, CONTENT);
+    assert_eq!(evil.content(&vault, version).await, CONTENT);
     stop(vault, evil).await;
 }
 
@@ -592,10 +617,9 @@ async fn it_reads_nothing_that_its_client_may_not() {
 async fn it_uses_no_stream_and_no_memory_of_others() {
     let vault = Vault::start().await;
     let mut evil = vault.gateway();
-    let session = evil.enter(SECRET, now()).await.expect("signed");
-    let version = evil.store(&vault, session, "locked").await;
+    let version = evil.store(&vault, "locked").await;
     let other = evil.enter(SECRET, now()).await.expect("signed");
-    let Ok(Answer::Stream(stream)) = evil.ask(session, put("locked"), None).await.0 else {
+    let (session, Ok(Answer::Stream(stream))) = evil.asks(put("locked")).await else {
         panic!("no stream")
     };
     evil.refused(other, commit(stream), Refusal::NoSuchStream)
@@ -623,7 +647,7 @@ async fn it_uses_no_stream_and_no_memory_of_others() {
         version: None,
         range: None,
     };
-    let Ok(Answer::Opened { stream, .. }) = evil.ask(session, open, None).await.0 else {
+    let (session, Ok(Answer::Opened { stream, .. })) = evil.asks(open).await else {
         panic!("not opened")
     };
     let next = || Request::NextData { stream };
@@ -634,7 +658,7 @@ async fn it_uses_no_stream_and_no_memory_of_others() {
     };
     let (data, _) = evil.ask(session, next(), Some(outside)).await;
     assert_eq!(data.err(), Some(Refusal::NoSuchStream));
-    assert_eq!(evil.content(&vault, session, version).await, CONTENT);
+    assert_eq!(evil.content(&vault, version).await, CONTENT);
     stop(vault, evil).await;
 }
 
@@ -642,17 +666,13 @@ async fn it_uses_no_stream_and_no_memory_of_others() {
 async fn garbage_ends_its_conversation_and_nothing_else() {
     let vault = Vault::start().await;
     let mut good = vault.gateway();
-    let session = good.enter(SECRET, now()).await.expect("signed");
-    let version = good.store(&vault, session, "locked").await;
+    let version = good.store(&vault, "locked").await;
     let mut random = 0x9e37_79b9_7f4a_7c15_u64;
     for round in 0..200 {
         let mut evil = vault.gateway();
-        let session = evil.enter(SECRET, now()).await.expect("signed");
         // A stream that is left open, whatever comes.
-        evil.ask(session, put("locked"), None)
-            .await
-            .0
-            .expect("open");
+        let (session, opened) = evil.asks(put("locked")).await;
+        opened.expect("open");
         let mut bytes = Vec::new();
         for _ in 0..4 {
             let frame = Up::Ask {
@@ -679,7 +699,7 @@ async fn garbage_ends_its_conversation_and_nothing_else() {
         let ended = tokio::time::timeout(Duration::from_secs(60), &mut evil.porter).await;
         ended.expect("it ends").expect("without a panic");
     }
-    assert_eq!(good.content(&vault, session, version).await, CONTENT);
+    assert_eq!(good.content(&vault, version).await, CONTENT);
     stop(vault, good).await;
 }
 

@@ -1,59 +1,51 @@
 //! The canonical request of Signature Version 4: the one form in which client and vault hash a
-//! request's head.
+//! request's head. It is made here and hashed where the secrets are.
 //!
 //! Source: the AWS documentation, "Create a signed AWS API request", step 1, with S3's rule that the
 //! path is encoded once and never shortened.
 
-use aws_lc_rs::digest::{SHA256, digest};
 use hyper::HeaderMap;
 use hyper::http::request::Parts;
+use s3s::S3Result;
 
 use crate::auth::Signed;
+use crate::claim::Canonical;
+use crate::error::head_too_large;
+use crate::limits::CANONICAL_BYTES_MAX;
 use crate::text::{percent_decode, percent_encode};
 
 /// What covers the body when nothing does.
 const UNSIGNED: &str = "UNSIGNED-PAYLOAD";
+/// Most canonical requests are shorter, bytes.
+const CAPACITY_BYTES: usize = 1024;
 /// The query parameter that carries the signature itself.
 const SIGNATURE: &str = "X-Amz-Signature";
 
-/// SHA-256 of the canonical request, and of the one with the path as it came where that differs:
-/// some clients sign the path as they send it.
-pub(super) fn digests(
+/// The canonical request, with the path as it came where that is another one than S3 makes of it: some clients sign
+/// the path as they send it.
+pub(super) fn request(
     signed: &Signed,
     parts: &Parts,
     path: &str,
     query: &[(String, String)],
-) -> ([u8; 32], Option<[u8; 32]>) {
+) -> S3Result<Canonical> {
     let encoded = percent_decode(path).map(|path| percent_encode(&path));
     let encoded = encoded.as_deref().unwrap_or(path);
-    let head = Head {
-        method: parts.method.as_str(),
-        query: canonical_query(query),
-        headers: canonical_headers(&parts.headers, &signed.names),
-        names: &signed.names,
-        payload: payload(&parts.headers, query),
-    };
-    let raw = (encoded != path).then(|| head.digest(path));
-    (head.digest(encoded), raw)
-}
-
-/// Everything but the path.
-struct Head<'a> {
-    method: &'a str,
-    query: String,
-    headers: Vec<u8>,
-    names: &'a str,
-    payload: String,
-}
-
-impl Head<'_> {
-    fn digest(&self, path: &str) -> [u8; 32] {
-        let mut text = format!("{}\n{path}\n{}\n", self.method, self.query).into_bytes();
-        text.extend_from_slice(&self.headers);
-        text.extend_from_slice(format!("\n{}\n{}", self.names, self.payload).as_bytes());
-        let mut out = [0; 32];
-        out.copy_from_slice(digest(&SHA256, &text).as_ref());
-        out
+    let mut text = Vec::with_capacity(CAPACITY_BYTES);
+    for line in [parts.method.as_str(), encoded, &canonical_query(query)] {
+        text.extend_from_slice(line.as_bytes());
+        text.push(b'\n');
+    }
+    push_headers(&mut text, &parts.headers, &signed.names)?;
+    text.push(b'\n');
+    text.extend_from_slice(signed.names.as_bytes());
+    text.push(b'\n');
+    text.extend_from_slice(payload(&parts.headers, query).as_bytes());
+    let raw = (encoded != path).then(|| path.to_owned());
+    let raw_bytes = raw.as_ref().map_or(0, String::len);
+    match text.len() + raw_bytes <= CANONICAL_BYTES_MAX {
+        true => Ok(Canonical::new(text, raw)),
+        false => Err(head_too_large()),
     }
 }
 
@@ -69,21 +61,24 @@ fn canonical_query(query: &[(String, String)]) -> String {
     pairs.join("&")
 }
 
-/// One line for each signed name, in the order in which they were signed.
-fn canonical_headers(headers: &HeaderMap, names: &str) -> Vec<u8> {
-    let mut lines = Vec::new();
+/// One line for each signed name, in the order in which they were signed. A name may come often, and each time its
+/// values, so that the length is looked at on the way.
+fn push_headers(text: &mut Vec<u8>, headers: &HeaderMap, names: &str) -> S3Result {
     for name in names.split(';') {
-        lines.extend_from_slice(name.as_bytes());
-        lines.push(b':');
+        text.extend_from_slice(name.as_bytes());
+        text.push(b':');
         for (number, value) in headers.get_all(name).iter().enumerate() {
             if number > 0 {
-                lines.push(b',');
+                text.push(b',');
             }
-            push_trimmed(&mut lines, value.as_bytes());
+            push_trimmed(text, value.as_bytes());
         }
-        lines.push(b'\n');
+        text.push(b'\n');
+        if text.len() > CANONICAL_BYTES_MAX {
+            return Err(head_too_large());
+        }
     }
-    lines
+    Ok(())
 }
 
 /// Blanks at the ends go, runs of blanks become one.
@@ -99,12 +94,12 @@ fn push_trimmed(line: &mut Vec<u8>, value: &[u8]) {
     }
 }
 
-fn payload(headers: &HeaderMap, query: &[(String, String)]) -> String {
+fn payload<'a>(headers: &'a HeaderMap, query: &'a [(String, String)]) -> &'a str {
     let header = headers.get("x-amz-content-sha256");
     let header = header.and_then(|value| value.to_str().ok());
     let query = query.iter().find(|(n, _)| n == "X-Amz-Content-Sha256");
     let query = query.map(|(_, value)| value.as_str());
-    header.or(query).unwrap_or(UNSIGNED).to_owned()
+    header.or(query).unwrap_or(UNSIGNED)
 }
 
 #[cfg(test)]
@@ -112,6 +107,7 @@ mod tests {
     use hyper::Request;
     use stele_format::units::UnixMillis;
 
+    use crate::guard::host::Domains;
     use crate::refusal::Refusal;
     use crate::text::query_pairs;
 
@@ -157,8 +153,12 @@ mod tests {
         }
         let query = query_pairs(parts.uri.query().unwrap_or_default()).expect("a query");
         let signed = Signed::of(&parts.headers, &query).expect("well formed");
-        let claim = signed.claim(&parts, parts.uri.path(), &query);
-        claim.verify(SECRET, UnixMillis::new(SIGNED_MS)).map(drop)
+        let claim = signed
+            .claim(&parts, parts.uri.path(), &query)
+            .expect("short");
+        let now = UnixMillis::new(SIGNED_MS);
+        let domains = Domains::new(["s3.amazonaws.com".to_owned()]);
+        claim.verify(SECRET, &domains, now).map(drop)
     }
 
     /// Examples of the AWS documentation, "Signature Calculations for the Authorization Header" and

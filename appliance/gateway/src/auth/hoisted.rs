@@ -13,17 +13,19 @@ use crate::error::{invalid_argument, invalid_request};
 /// What belongs to the signature itself, beside [`PRESIGN_PARTS`].
 const OF_SIGNATURE: [&str; 2] = ["X-Amz-Content-Sha256", "X-Amz-Security-Token"];
 
+/// Whether a parameter of a presigned URL is a header.
+pub(crate) fn is_header(name: &str) -> bool {
+    name.get(..6)
+        .is_some_and(|start| start.eq_ignore_ascii_case("x-amz-"))
+        && !PRESIGN_PARTS.contains(&name)
+        && !OF_SIGNATURE.contains(&name)
+}
+
 /// Takes the headers out of the query of a presigned URL whose signature covers it.
 ///
 /// # Errors
 /// A name or value that no header has, and a header that comes twice.
 pub(crate) fn take(query: &mut Vec<(String, String)>, headers: &mut HeaderMap) -> S3Result<()> {
-    let is_header = |name: &str| {
-        name.get(..6)
-            .is_some_and(|start| start.eq_ignore_ascii_case("x-amz-"))
-            && !PRESIGN_PARTS.contains(&name)
-            && !OF_SIGNATURE.contains(&name)
-    };
     for (name, value) in query.extract_if(.., |(name, _)| is_header(name)) {
         let header = HeaderName::from_bytes(name.as_bytes());
         let (Ok(name), Ok(value)) = (header, HeaderValue::from_bytes(value.as_bytes())) else {

@@ -1,6 +1,6 @@
 use super::*;
 use crate::chain::ChunkChain;
-use crate::claim::{Claim, SigningKey};
+use crate::claim::{Canonical, Claim, SigningKey};
 use crate::refusal::Refusal;
 use proptest::prelude::*;
 
@@ -20,9 +20,7 @@ fn chain() -> ChunkChain {
         day: "20130524".to_owned(),
         region: "us-east-1".to_owned(),
         date: "20130524T000000Z".to_owned(),
-        expires_s: None,
-        request_digest: [0; 32],
-        raw_path_digest: None,
+        request: Canonical::new(Vec::new(), None),
         signature: hex32(SEED).expect("64 digits"),
     };
     ChunkChain::new(

@@ -1,6 +1,8 @@
 //! Virtual-host addressing: the bucket in the host name becomes the first part of the path, as in
 //! path style, so that everything behind knows one form only.
 
+use std::borrow::Cow;
+
 use hyper::header::{HOST, HeaderValue};
 use hyper::http::request::Parts;
 use s3s::S3Result;
@@ -9,11 +11,12 @@ use crate::error::invalid_request;
 
 /// Names under which the vault is reached. In front of them, a bucket may stand.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Domains(Vec<String>);
+pub struct Domains(Vec<String>);
 
 impl Domains {
     /// Domains in any case, without a port.
-    pub(crate) fn new(names: impl IntoIterator<Item = String>) -> Self {
+    #[must_use]
+    pub fn new(names: impl IntoIterator<Item = String>) -> Self {
         Self(
             names
                 .into_iter()
@@ -54,6 +57,23 @@ impl Domains {
     }
 }
 
+impl Domains {
+    /// A path as it is in path style, if it is another one.
+    fn moved(&self, host: &str, path: &str) -> Option<String> {
+        let bucket = self.bucket(host)?;
+        Some(match path {
+            "/" | "" => format!("/{bucket}"),
+            path => format!("/{bucket}{path}"),
+        })
+    }
+
+    /// The path in path style of what a client sent to a host.
+    pub(crate) fn path_style<'p>(&self, host: &str, path: &'p str) -> Cow<'p, str> {
+        self.moved(host, path)
+            .map_or(Cow::Borrowed(path), Cow::Owned)
+    }
+}
+
 /// Turns a request into path style and returns the path that the client sent and signed. A request
 /// of HTTP/2, which names its host elsewhere, gets a host header.
 ///
@@ -73,12 +93,8 @@ pub(crate) fn to_path_style(parts: &mut Parts, domains: &Domains) -> S3Result<St
             .map_err(|_| invalid_request("the Host header is not plain text"))?,
         None => return Ok(sent),
     };
-    let Some(bucket) = domains.bucket(host) else {
+    let Some(path) = domains.moved(host, &sent) else {
         return Ok(sent);
-    };
-    let path = match sent.as_str() {
-        "/" | "" => format!("/{bucket}"),
-        path => format!("/{bucket}{path}"),
     };
     let target = match parts.uri.query() {
         Some(query) => format!("{path}?{query}"),

@@ -266,7 +266,7 @@ fn payload_words_are_checked() {
 fn bodies_go_where_they_belong() {
     let body = |method, uri, extra: &[(&str, &str)]| {
         inspect(&mut head(method, uri, extra), uri)
-            .map(|described| described.body)
+            .map(|(_, described)| described.body)
             .ok()
     };
     assert_eq!(body("PUT", "/bucket/key", &[]), Some(BodyUse::Upload));
@@ -293,7 +293,7 @@ fn bodies_go_where_they_belong() {
 #[test]
 fn checksums_of_a_completed_object_are_not_those_of_the_document() {
     let extra = [("x-amz-checksum-crc32", "AAAAAA==-3")];
-    let described = inspect(
+    let (_, described) = inspect(
         &mut head("POST", "/bucket/key?uploadId=a", &extra),
         "/bucket/key",
     )

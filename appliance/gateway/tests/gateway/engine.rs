@@ -7,12 +7,14 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use stele_format::units::{UnixMillis, UploadId, VersionId};
 use stele_gateway::chain::ChunkChain;
+use stele_gateway::claim::{Mandate, Verified};
+use stele_gateway::limits::DOMAINS;
 use stele_gateway::message::{
     Answer, BucketInfo, BucketKind, Checksum, ChecksumKind, Claim, Conditions, Delivered, Envelope,
     LockMode, LockWish, Metadata, ObjectInfo, ObjectName, Period, Purpose, RangeWish, Refusal,
     Request, Retention, RetentionDateFault, SessionId, Stored, StreamId,
 };
-use stele_gateway::{Clients, Slab};
+use stele_gateway::{Clients, Domains, Slab};
 use tokio::sync::mpsc;
 
 mod listing;
@@ -60,7 +62,7 @@ pub struct State {
     pub owner: String,
     pub last_client: String,
     /// Whose the open sessions are.
-    pub sessions: BTreeMap<SessionId, String>,
+    pub sessions: BTreeMap<SessionId, (String, Mandate)>,
     /// Of bodies whose chunks are signed.
     chains: BTreeMap<SessionId, ChunkChain>,
     /// Uploaded content is counted and thrown away.
@@ -153,12 +155,21 @@ impl Engine {
                     chain.and_then(|chain| chain.verify(&proofs).map(|()| Answer::Done))
                 }
                 request => {
-                    let client = state.sessions.get(&session).cloned();
-                    state.last_client = client.ok_or(Refusal::NoSession)?;
-                    match state.refuse.clone() {
+                    let (client, mandate) =
+                        state.sessions.get(&session).ok_or(Refusal::NoSession)?;
+                    let asked = format!("{request:?}");
+                    assert!(mandate.admits(&request), "nobody signed this: {asked}");
+                    state.last_client = client.clone();
+                    let answer = match state.refuse.clone() {
                         Some(refusal) => Err(refusal),
                         None => state.answer(request, slab.as_mut()),
+                    };
+                    if let (Ok(answer), Some((_, mandate))) =
+                        (&answer, state.sessions.get_mut(&session))
+                    {
+                        mandate.learn(answer);
                     }
+                    answer
                 }
             });
             let slow = self.with(|state| state.slow);
@@ -212,9 +223,11 @@ impl State {
             self.sessions.remove(&session);
             self.chains.remove(&session);
         }
-        let key = clients.verify(claim, now())?;
+        let domains = Domains::new(DOMAINS.map(str::to_owned));
+        let Verified { key, mandate } = clients.verify(claim, &domains, now())?;
         let session = SessionId(self.number());
-        self.sessions.insert(session, claim.key_id.clone());
+        self.sessions
+            .insert(session, (claim.key_id.clone(), mandate));
         if signs_chunks {
             self.chains.insert(session, ChunkChain::new(&key, claim));
         }

@@ -1,0 +1,214 @@
+use crate::claim::Canonical;
+use crate::limits::DOMAINS;
+use crate::message::{LockMode, Purpose, Request, Retention};
+use stele_format::units::UnixMillis;
+
+use super::*;
+
+/// The canonical request of a client that signs these headers, in the order of their names.
+fn canonical(method: &str, target: &str, headers: &[(&str, &str)]) -> Canonical {
+    let (path, query) = target.split_once('?').unwrap_or((target, ""));
+    let names: Vec<_> = headers.iter().map(|(name, _)| *name).collect();
+    let lines: String = headers
+        .iter()
+        .map(|(name, value)| format!("{name}:{value}\n"))
+        .collect();
+    let names = names.join(";");
+    let text = format!("{method}\n{path}\n{query}\n{lines}\n{names}\nUNSIGNED-PAYLOAD");
+    Canonical::new(text.into_bytes(), None)
+}
+
+fn read(canonical: &Canonical) -> Option<Mandate> {
+    let domains = Domains::new(DOMAINS.map(str::to_owned));
+    Mandate::of(canonical.forms().next()?, &domains)
+}
+
+fn mandate(method: &str, target: &str, headers: &[(&str, &str)]) -> Mandate {
+    read(&canonical(method, target, headers)).expect("well formed")
+}
+
+fn name(bucket: &str, key: &str) -> ObjectName {
+    ObjectName {
+        bucket: bucket.to_owned(),
+        key: key.to_owned(),
+    }
+}
+
+fn get(name: ObjectName, version: Option<VersionId>) -> Request {
+    Request::OpenGet {
+        name,
+        version,
+        range: None,
+    }
+}
+
+#[test]
+fn bucket_and_key_are_read_as_the_gateway_reads_them() {
+    for (host, path, bucket, key) in [
+        ("localhost", "/bucket/key", "bucket", "key"),
+        ("127.0.0.1:8443", "/bucket/key", "bucket", "key"),
+        ("bucket.s3.localhost:8443", "/key", "bucket", "key"),
+        ("bucket.s3.localhost", "/bucket/key", "bucket", "bucket/key"),
+        ("bucket.localhost", "/a/b", "bucket", "a/b"),
+        ("localhost", "/bucket/a%20b%2Fc", "bucket", "a b/c"),
+        ("localhost", "/bucket//a/../b/", "bucket", "/a/../b/"),
+        ("localhost", "/bucket/%E2%82%AC", "bucket", "\u{20ac}"),
+    ] {
+        let mandate = mandate("GET", path, &[("host", host)]);
+        assert!(
+            mandate.admits(&get(name(bucket, key), None)),
+            "{host} {path}"
+        );
+        assert!(!mandate.admits(&get(name(bucket, "else"), None)), "{host}");
+        assert!(!mandate.admits(&get(name("else", key), None)), "{host}");
+    }
+}
+
+#[test]
+fn what_no_gateway_would_have_verified_means_nothing() {
+    let host = &[("host", "h")];
+    for canonical in [
+        Canonical::new(Vec::new(), None),
+        Canonical::new(b"GET\n/\n".to_vec(), None),
+        Canonical::new(b"GET\n/\n\nhost:h\nhost\nUNSIGNED-PAYLOAD".to_vec(), None),
+        Canonical::new(
+            b"GET\n/\n\nhost:h\n\nhost;a\nUNSIGNED-PAYLOAD".to_vec(),
+            None,
+        ),
+        Canonical::new(
+            b"GET\n/\n\nhost:h\na:b\n\nhost\nUNSIGNED-PAYLOAD".to_vec(),
+            None,
+        ),
+        Canonical::new(
+            b"GET\n/\n\nhosts:h\n\nhost\nUNSIGNED-PAYLOAD".to_vec(),
+            None,
+        ),
+        canonical("PATCH", "/bucket/key", host),
+        canonical("get", "/bucket/key", host),
+        canonical("GET", "bucket/key", host),
+        canonical("GET", "/B/key", host),
+        canonical("GET", "/bucket/%ff", host),
+        canonical("GET", "/bucket/key?prefix=%zz", host),
+        canonical("GET", "/bucket/key?X-Amz-Expires=soon", host),
+    ] {
+        assert!(read(&canonical).is_none());
+    }
+}
+
+#[test]
+fn a_source_is_what_the_signed_header_or_the_signed_url_says() {
+    let source = |text: &'static str| {
+        mandate(
+            "PUT",
+            "/bucket/key",
+            &[("host", "h"), ("x-amz-copy-source", text)],
+        )
+    };
+    let version = VersionId::from_bytes([6; 16]);
+    let named = "/from/a%20b?versionId=06060606060606060606060606060606";
+    for (text, asked, expected) in [
+        ("from/a%20%20b", get(name("from", "a  b"), None), true),
+        ("from/a%20%20b", get(name("from", "a b"), None), false),
+        // How many blanks there were in plain is not signed.
+        ("from/a b", get(name("from", "a  b"), None), true),
+        ("from/a b", get(name("from", "ab"), None), false),
+        (named, get(name("from", "a b"), Some(version)), true),
+        (named, get(name("from", "a b"), None), false),
+        ("from/a", get(name("from", "a"), Some(version)), false),
+        ("arn:aws:s3:::from/a", get(name("from", "a"), None), false),
+        ("from", get(name("from", "key"), None), false),
+    ] {
+        assert_eq!(source(text).admits(&asked), expected, "{text} {asked:?}");
+    }
+    let url = "/bucket/key?X-Amz-Expires=9&X-Amz-Copy-Source=from%2Fa";
+    let presigned = mandate("PUT", url, &[("host", "h")]);
+    assert!(presigned.admits(&get(name("from", "a"), None)));
+    // A header that nobody signed is not there.
+    let unsigned = mandate("PUT", "/bucket/key", &[("host", "h")]);
+    assert!(!unsigned.admits(&get(name("from", "a"), None)));
+}
+
+#[test]
+fn a_lock_is_exactly_the_signed_one() {
+    let put = |lock| Request::OpenPut {
+        name: name("bucket", "key"),
+        purpose: Purpose::Object {
+            metadata: crate::message::Metadata::default(),
+            lock,
+        },
+        content_bytes: None,
+    };
+    let signed = |mode: &'static str, until: &'static str, hold: &'static str| {
+        let headers = [
+            ("host", "h"),
+            ("x-amz-object-lock-legal-hold", hold),
+            ("x-amz-object-lock-mode", mode),
+            ("x-amz-object-lock-retain-until-date", until),
+        ];
+        mandate("PUT", "/bucket/key", &headers)
+    };
+    let good = signed("COMPLIANCE", "2030-01-01T00:00:00Z", "ON");
+    let lock = |mode, until, hold| {
+        let until = UnixMillis::new(until);
+        LockWish {
+            retention: Some(Retention { mode, until }),
+            hold,
+        }
+    };
+    let until = 1_893_456_000_000;
+    let exact = lock(LockMode::Compliance, until, Some(true));
+    for (asked, expected) in [
+        (exact, true),
+        (LockWish::default(), false),
+        (lock(LockMode::Governance, until, Some(true)), false),
+        (lock(LockMode::Compliance, until - 1, Some(true)), false),
+        (lock(LockMode::Compliance, until + 1, Some(true)), false),
+        (lock(LockMode::Compliance, until, Some(false)), false),
+        (lock(LockMode::Compliance, until, None), false),
+    ] {
+        assert_eq!(good.admits(&put(asked)), expected, "{asked:?}");
+    }
+    for bad in [
+        signed("ELSE", "2030-01-01T00:00:00Z", "ON"),
+        signed("COMPLIANCE", "soon", "ON"),
+        signed("COMPLIANCE", "2030-01-01T00:00:00Z", "MAYBE"),
+    ] {
+        assert!(!bad.admits(&put(exact)) && !bad.admits(&put(LockWish::default())));
+    }
+    let empty = signed("", "", "");
+    assert!(empty.admits(&put(LockWish::default())) && !empty.admits(&put(exact)));
+    let plain = mandate("PUT", "/bucket/key", &[("host", "h")]);
+    assert!(plain.admits(&put(LockWish::default())) && !plain.admits(&put(exact)));
+}
+
+#[test]
+fn what_is_current_is_read_by_the_id_that_the_engine_named() {
+    let mut mandate = mandate("GET", "/bucket/key", &[("host", "h")]);
+    let (told, other) = (
+        VersionId::from_bytes([1; 16]),
+        VersionId::from_bytes([2; 16]),
+    );
+    let asks = |version| get(name("bucket", "key"), version);
+    assert!(mandate.admits(&asks(None)) && !mandate.admits(&asks(Some(told))));
+    let stored = crate::message::Stored {
+        version: Some(told),
+        versioned: true,
+        etag: String::new(),
+        checksums: Vec::new(),
+        receipt: None,
+    };
+    mandate.learn(&Answer::Stored(stored));
+    mandate.learn(&Answer::Done);
+    assert!(mandate.admits(&asks(Some(told))) && !mandate.admits(&asks(Some(other))));
+}
+
+proptest::proptest! {
+    /// Whatever was signed, reading it ends, and without a key nothing is wanted of an object.
+    #[test]
+    fn nothing_that_was_signed_is_too_strange(text in "\\PC{0,40}\n/[a-z/%0-9]{0,20}\n([a-zA-Z-]{0,12}=[a-z%0-9]{0,9}&?){0,4}\n(host:[a-z.:]{0,9}\n)?\n(host)?\n.{0,9}") {
+        let canonical = Canonical::new(text.into_bytes(), None);
+        if let Some(mandate) = read(&canonical) {
+            proptest::prop_assert!(!mandate.admits(&get(name("bucket", ""), None)));
+        }
+    }
+}
