@@ -57,7 +57,7 @@ impl Canonical {
 }
 
 impl<'a> Form<'a> {
-    fn of(text: &'a [u8]) -> Option<Self> {
+    pub(super) fn of(text: &'a [u8]) -> Option<Self> {
         let mut lines = text.splitn(3, |byte| *byte == b'\n');
         Some(Self {
             method: lines.next()?,

@@ -155,10 +155,11 @@ fn what_is_too_long_was_signed_by_nobody() {
         let rest = rest.replace("x-long:", &format!("x-long:{padding}"));
         let text = format!("GET\n{rest}");
         assert_eq!(text.len(), bytes);
+        let digest = Form::of(text.as_bytes()).expect("lines").digest();
+        let key = SigningKey::derive("secret", &claim.day, &claim.region).hmac();
+        let tag = hmac::sign(&key, claim.text(&digest).as_bytes());
+        claim.signature.copy_from_slice(tag.as_ref());
         claim.request = Canonical::new(text.into_bytes(), None);
-        if expected.is_ok() {
-            sign(&mut claim, "secret");
-        }
         assert_eq!(verify(&claim, "secret"), expected, "{bytes}");
     }
 }

@@ -269,6 +269,14 @@ fn parts(after: u16, parts_max: u32) -> Request {
     }
 }
 
+fn tags(count: usize) -> Request {
+    Request::SetTags {
+        name: object("locked"),
+        version: None,
+        tags: vec![("tag".to_owned(), String::new()); count],
+    }
+}
+
 fn head_bucket(name: &str) -> Request {
     Request::HeadBucket {
         name: name.to_owned(),
@@ -343,6 +351,10 @@ fn rows() -> Vec<Row> {
         ("PUT", KEY, COPY, get("locked", "key", None), false),
         ("PUT", KEY, COPY, head("locked", "key"), true),
         ("PUT", KEY, COPY, head("source", "of"), true),
+        ("PUT", KEY, COPY, get("other", "of", None), false),
+        ("PUT", "/locked/key?tagging=", &[], tags(1), true),
+        ("DELETE", "/locked/key?tagging=", &[], tags(0), true),
+        ("DELETE", "/locked/key?tagging=", &[], tags(1), false),
         ("PUT", KEY, COPY, head("source", "else"), false),
         ("PUT", KEY, COPY, put("source"), false),
         ("PUT", KEY, COPY, head_bucket("source"), true),

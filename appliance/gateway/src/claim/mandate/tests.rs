@@ -80,6 +80,10 @@ fn what_no_gateway_would_have_verified_means_nothing() {
             None,
         ),
         Canonical::new(
+            b"GET\n/\n\nother:h\n\nhost\nUNSIGNED-PAYLOAD".to_vec(),
+            None,
+        ),
+        Canonical::new(
             b"GET\n/\n\nhosts:h\n\nhost\nUNSIGNED-PAYLOAD".to_vec(),
             None,
         ),
@@ -93,6 +97,22 @@ fn what_no_gateway_would_have_verified_means_nothing() {
     ] {
         assert!(read(&canonical).is_none());
     }
+}
+
+/// They are answered before anything is asked in a session.
+#[test]
+fn no_session_is_for_making_sessions() {
+    let mandate = mandate("GET", "/", &[("host", "h")]);
+    assert!(mandate.admits(&Request::ListBuckets));
+    assert!(!mandate.admits(&Request::VerifyChunks { proofs: Vec::new() }));
+    let request = canonical("GET", "/", &[("host", "h")]);
+    let claim = crate::claim::Claim::signed("K", "secret", "20261126T000000Z", "eu", request);
+    assert!(!mandate.admits(&Request::SignIn {
+        claim,
+        source: std::net::Ipv4Addr::LOCALHOST.into(),
+        signs_chunks: false,
+        finished: Vec::new(),
+    }));
 }
 
 #[test]
