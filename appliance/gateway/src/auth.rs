@@ -212,6 +212,12 @@ fn from_query(query: &[(String, String)]) -> S3Result<Signed> {
     let signature = hex32(get("X-Amz-Signature")?)
         .ok_or_else(|| malformed_query("the signature must be 64 hexadecimal digits"))?;
     let names = get("X-Amz-SignedHeaders")?;
+    // They stand in a line of what is signed.
+    if names.contains('\n') {
+        return Err(malformed_query(
+            "X-Amz-SignedHeaders must be names of headers",
+        ));
+    }
     Ok(scope.signed(get("X-Amz-Date")?, names, signature, Some(expires)))
 }
 

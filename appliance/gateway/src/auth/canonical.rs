@@ -240,6 +240,23 @@ mod tests {
     }
 
     #[test]
+    fn a_header_that_is_named_often_makes_no_endless_request() {
+        let request = Request::builder().header("x-long", "a".repeat(1024));
+        let (parts, ()) = request.body(()).expect("a request").into_parts();
+        let signed = |count| Signed {
+            key_id: KEY_ID.to_owned(),
+            day: "20130524".to_owned(),
+            region: "us-east-1".to_owned(),
+            date: "20130524T000000Z".to_owned(),
+            names: vec!["x-long"; count].join(";"),
+            signature: [0; 32],
+            expires_s: None,
+        };
+        let length = |count| super::request(&signed(count), &parts, "/", &[]).is_ok();
+        assert!(length(100) && !length(128) && !length(1_000_000));
+    }
+
+    #[test]
     fn blanks_in_headers_are_folded() {
         let mut line = Vec::new();
         push_trimmed(&mut line, b"  a \t b  c ");

@@ -143,6 +143,10 @@ fn a_presigned_url_is_understood_and_bounded() {
         ),
         "AuthorizationQueryParametersError",
     );
+    check(
+        &PRESIGNED.replace("=host", "=host%3Ba%0Ab"),
+        "AuthorizationQueryParametersError",
+    );
     let extra = headers(&[("x-amz-acl", "private")]);
     assert_eq!(code(&extra, PRESIGNED), "AccessDenied");
 }

@@ -49,6 +49,8 @@ enum Method {
     Put,
     Post,
     Delete,
+    /// One that no operation of the vault has.
+    Other,
 }
 
 /// A part of a bucket or an object that a query names, as far as a rule speaks of it.
@@ -123,7 +125,7 @@ impl Mandate {
         let path = std::str::from_utf8(form.path).ok()?;
         let path = percent_decode(&domains.path_style(&headers.host, path))?;
         Some(Self {
-            method: Method::of(form.method)?,
+            method: Method::of(form.method),
             place: parse_path_style(&path).ok()?,
             query,
             source: headers.source.as_deref().and_then(Source::read),
@@ -150,15 +152,15 @@ impl Mandate {
 }
 
 impl Method {
-    fn of(word: &[u8]) -> Option<Self> {
-        Some(match word {
+    fn of(word: &[u8]) -> Self {
+        match word {
             b"GET" => Self::Get,
             b"HEAD" => Self::Head,
             b"PUT" => Self::Put,
             b"POST" => Self::Post,
             b"DELETE" => Self::Delete,
-            _ => return None,
-        })
+            _ => Self::Other,
+        }
     }
 }
 

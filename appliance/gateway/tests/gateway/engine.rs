@@ -157,19 +157,14 @@ impl Engine {
                 request => {
                     let (client, mandate) =
                         state.sessions.get(&session).ok_or(Refusal::NoSession)?;
-                    let asked = format!("{request:?}");
-                    assert!(mandate.admits(&request), "nobody signed this: {asked}");
-                    state.last_client = client.clone();
-                    let answer = match state.refuse.clone() {
-                        Some(refusal) => Err(refusal),
-                        None => state.answer(request, slab.as_mut()),
-                    };
-                    if let (Ok(answer), Some((_, mandate))) =
-                        (&answer, state.sessions.get_mut(&session))
-                    {
-                        mandate.learn(answer);
+                    assert!(mandate.admits(&request), "nobody signed {request:?}");
+                    state.last_client.clone_from(client);
+                    state.refuse.clone().map_or(Ok(()), Err)?;
+                    let answer = state.answer(request, slab.as_mut())?;
+                    if let Some((_, mandate)) = state.sessions.get_mut(&session) {
+                        mandate.learn(&answer);
                     }
-                    answer
+                    Ok(answer)
                 }
             });
             let slow = self.with(|state| state.slow);

@@ -513,7 +513,7 @@ async fn what_is_no_request_opens_no_session() {
         "GET",
         "GET\n/\n",
         "GET\n/\n\nhost:h\nhost\nx",
-        "EAT\n/\n\nhost:h\n\nhost\nx",
+        "GET\nb\n\nhost:h\n\nhost\nx",
     ] {
         let canonical = Canonical::new(text.into(), None);
         let claim = evil.signed_for(SECRET, now(), canonical);
