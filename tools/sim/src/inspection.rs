@@ -292,8 +292,10 @@ pub fn find_rot(context: &mut Context, hardware: &Hardware) -> Result<(), Violat
     });
     // With a single copy the flipped record is lost, and what depends on it is named too.
     let torn = |damage: &Damage| damage.area == Area::Label && hardware.was_ever_hurt();
+    // What was on replaced disks alone was missing before.
+    let lacked = |damage: &Damage| hardware.may_lack_content() && says_missing(damage);
     let others = report.damage.iter();
-    let others = others.filter(|damage| !torn(damage));
+    let others = others.filter(|damage| !torn(damage) && !lacked(damage));
     let alone = others.count() == 1 || disks.len() == 1;
     if report.verdict == Verdict::Damage && named && alone {
         return Ok(());
