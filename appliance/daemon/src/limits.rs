@@ -1,5 +1,9 @@
 //! Every limit of the daemon, with its unit in its name.
 
+use stele_gateway::limits::{
+    BODY_BYTES_PER_S_MIN, BODY_GRACE_MS, SLAB_PLAIN_BYTES_MAX, SLAB_WAIT_MS,
+};
+
 /// Buffers for uploads. With the gateway's slab size this bounds what clients can make the process
 /// hold for data on its way in: 64 MiB.
 pub const SLAB_COUNT: usize = 64;
@@ -12,9 +16,13 @@ pub const UPLOAD_SLAB_COUNT: usize = 64;
 pub const DOWNLOAD_SLAB_COUNT: usize = 64;
 /// Signed requests of one gateway process that are open at once.
 pub const SESSION_COUNT_MAX: usize = 65_536;
-/// Time after its signature was verified in which a request may begin something; as long as a
-/// signature is good. What it began may take longer.
-pub const SESSION_OPENS_MS_MAX: u64 = 900_000;
+/// Time after its signature was verified in which a request may begin something: longer than a body takes that is read
+/// before anything is asked, at the least rate. What it began may take longer.
+pub const SESSION_OPENS_MS_MAX: u64 = 1_200_000;
+const _: () = assert!(
+    SESSION_OPENS_MS_MAX
+        > SLAB_PLAIN_BYTES_MAX as u64 * 1_000 / BODY_BYTES_PER_S_MIN + BODY_GRACE_MS + SLAB_WAIT_MS
+);
 /// Questions of one gateway process that are not answered yet.
 pub const ASKED_COUNT_MAX: usize = 8_192;
 /// Of these, questions whose answer is a page of a listing: 1.3 MiB at most each.

@@ -151,7 +151,7 @@ impl Sessions {
             Some(stream) if ends && session.streams.remove(&stream) => {}
             Some(stream) if !ends && session.streams.contains(&stream) => {}
             Some(_) => return Err(Refusal::NoSuchStream),
-            None if fresh => {}
+            None if fresh || session.mandate.asks_what_was_stored(request) => {}
             None => return Err(Refusal::NoSession),
         }
         match session.mandate.admits(request) {
@@ -182,9 +182,10 @@ mod tests {
 
     use super::super::signer::{canonical, mandate};
     use super::*;
+    use stele_format::units::VersionId;
     use stele_gateway::chain::Signed;
     use stele_gateway::claim::SigningKey;
-    use stele_gateway::message::Claim;
+    use stele_gateway::message::{Claim, ObjectName, Stored};
 
     const PUT: StreamId = StreamId(1);
     const GET: StreamId = StreamId(2);
@@ -285,6 +286,41 @@ mod tests {
         assert_eq!(opening, Err(Refusal::NoSession));
         let stream = sessions.admit(id, &Request::PutData { stream: PUT }, late);
         assert_eq!(stream.as_deref(), Ok("A"));
+    }
+
+    #[test]
+    fn an_old_session_may_ask_what_it_stored_and_nothing_else() {
+        let mut sessions = Sessions::default();
+        let copy = [("x-amz-copy-source", "/bucket/source")];
+        let copy = mandate(canonical("PUT", "/bucket/key", &copy));
+        let id = sessions.open("A", copy, None, 0).expect("room");
+        let version = VersionId::from_bytes([7; 16]);
+        let head = |key: &str, version| Request::Head {
+            name: ObjectName {
+                bucket: "bucket".to_owned(),
+                key: key.to_owned(),
+            },
+            version: Some(version),
+        };
+        let late = 1 + SESSION_OPENS_MS_MAX;
+        let mut check = |sessions: &mut Sessions, request: &Request, expected| {
+            let admitted = sessions.admit(id, request, late);
+            assert_eq!(admitted.map(drop), expected, "{request:?}");
+        };
+        let old = Err(Refusal::NoSession);
+        check(&mut sessions, &head("key", version), old.clone());
+        let stored = Stored {
+            version: Some(version),
+            versioned: true,
+            etag: String::new(),
+            checksums: Vec::new(),
+            receipt: None,
+        };
+        sessions.learn(id, &Answer::Stored(stored));
+        check(&mut sessions, &head("key", version), Ok(()));
+        let other = VersionId::from_bytes([8; 16]);
+        check(&mut sessions, &head("key", other), Err(Refusal::NotSigned));
+        check(&mut sessions, &Request::ListBuckets, old);
     }
 
     #[test]

@@ -17,7 +17,7 @@ use super::canonical::Form;
 use crate::auth::hoisted;
 use crate::guard::host::Domains;
 use crate::lock;
-use crate::message::{Answer, LockWish, ObjectName};
+use crate::message::{Answer, LockWish, ObjectName, Request};
 use crate::text::percent_decode;
 
 mod rules;
@@ -34,6 +34,8 @@ pub struct Mandate {
     bypass: bool,
     /// The version that the engine named last: what is current is asked for by its id the second time.
     told: Option<VersionId>,
+    /// Whether something was stored.
+    stored: bool,
 }
 
 impl fmt::Debug for Mandate {
@@ -133,6 +135,7 @@ impl Mandate {
             bucket_lock: headers.bucket_lock,
             bypass: headers.bypass,
             told: None,
+            stored: false,
         })
     }
 
@@ -145,9 +148,18 @@ impl Mandate {
     pub fn learn(&mut self, answer: &Answer) {
         match answer {
             Answer::Object(info) | Answer::Opened { info, .. } => self.told = Some(info.version),
-            Answer::Stored(stored) => self.told = stored.version.or(self.told),
+            Answer::Stored(stored) => {
+                self.told = stored.version.or(self.told);
+                self.stored = true;
+            }
             _ => {}
         }
+    }
+
+    /// Whether a question is how what was stored looks, which the answer to a copy says, however long that took.
+    #[must_use]
+    pub fn asks_what_was_stored(&self, request: &Request) -> bool {
+        self.stored && matches!(request, Request::Head { .. } | Request::ListParts { .. })
     }
 }
 
