@@ -260,14 +260,19 @@ impl<'a> Scope<'a> {
     }
 }
 
-/// Every `x-amz-*` header and the host must be among the signed names.
+/// Every `x-amz-*` header and the host must be among the signed names, each of which stands there once: what is signed
+/// has a line for each.
 fn check_signed_headers(headers: &HeaderMap, names: &str) -> S3Result {
-    let signed: Vec<&str> = names.split(';').collect();
-    if !signed.contains(&"host") {
+    let mut signed: Vec<&str> = names.split(';').collect();
+    signed.sort_unstable();
+    if signed.windows(2).any(|pair| pair[0] == pair[1]) {
+        return Err(invalid_request("a header is signed twice"));
+    }
+    if signed.binary_search(&"host").is_err() {
         return Err(access_denied("the host header is not signed"));
     }
     for name in headers.keys().map(hyper::header::HeaderName::as_str) {
-        if name.starts_with("x-amz-") && !signed.contains(&name) {
+        if name.starts_with("x-amz-") && signed.binary_search(&name).is_err() {
             return Err(access_denied(format!(
                 "there were headers present in the request which were not signed: {name}"
             )));

@@ -6,7 +6,7 @@
 
 use aws_lc_rs::digest::{SHA256, digest};
 use hyper::Method;
-use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName};
+use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue};
 use hyper::http::request::Parts;
 use s3s::dto::CopySource;
 use s3s::path::{ParseS3PathError, S3Path, parse_path_style};
@@ -75,8 +75,8 @@ pub(crate) struct Described {
     pub owners: Vec<(String, String)>,
 }
 
-/// Checks the head of a request in path style, and says what is to be verified. `sent_path` is the path that the client signed. Headers that a
-/// presigned URL has in its query are among the headers afterwards.
+/// Checks the head of a request in path style, and says what is to be verified. `sent_path` is the path that the client
+/// signed. Headers that a presigned URL has in its query are among the headers afterwards.
 ///
 /// # Errors
 /// Whatever is wrong with it, as S3 says it.
@@ -155,13 +155,21 @@ fn check_size(headers: &HeaderMap) -> S3Result {
     Ok(())
 }
 
-/// A doubled header may be read differently by different readers, so none is accepted where the
-/// meaning matters.
+/// A doubled header may be read differently by different readers, so none is accepted where the meaning matters; nor
+/// blanks at the ends, which HTTP/1 never has and HTTP/2 passes on, and without which a header is signed.
 fn check_single_headers(headers: &HeaderMap) -> S3Result {
     for name in headers.keys() {
-        let single = name.as_str().starts_with("x-amz-") || known::SINGLE.contains(&name.as_str());
+        let of_s3 = name.as_str().starts_with("x-amz-");
+        let single = of_s3 || known::SINGLE.contains(&name.as_str());
         if single && headers.get_all(name).iter().nth(1).is_some() {
             return Err(invalid_request(format!("duplicate header: {name}")));
+        }
+        let matters = of_s3 && !name.as_str().starts_with("x-amz-meta-") || *name == HOST;
+        let value = headers.get(name).map(HeaderValue::as_bytes);
+        if matters && value.is_some_and(|value| value.trim_ascii() != value) {
+            return Err(invalid_request(format!(
+                "header {name} begins or ends with a blank"
+            )));
         }
     }
     Ok(())
@@ -237,6 +245,14 @@ fn refused_header(name: &HeaderName, rest: &str) -> S3Error {
 fn check_query(method: &Method, path: &S3Path, query: &[(String, String)]) -> S3Result {
     if query.len() > QUERY_PARAMETERS_MAX {
         return Err(invalid_argument("the query has too many parameters"));
+    }
+    let value = |wanted| query.iter().find(|(name, _)| name == wanted);
+    let select = (value("select"), value("select-type"));
+    // One without the other is taken for another operation.
+    if !matches!(select, (None, None))
+        && !matches!(select, (Some(_), Some((_, kind))) if kind == "2")
+    {
+        return Err(invalid_argument("select needs select-type=2"));
     }
     for (name, value) in query {
         if query.iter().filter(|(other, _)| other == name).count() > 1 {

@@ -150,3 +150,22 @@ fn a_presigned_url_is_understood_and_bounded() {
     let extra = headers(&[("x-amz-acl", "private")]);
     assert_eq!(code(&extra, PRESIGNED), "AccessDenied");
 }
+
+#[test]
+fn a_header_that_is_signed_twice_is_refused() {
+    let names = "host;x-amz-content-sha256;x-amz-date";
+    for (signed, expected) in [
+        (names.to_owned(), "ok"),
+        (format!("{names};host"), "InvalidRequest"),
+        (format!("a;a;{names}"), "InvalidRequest"),
+        (format!("a;{names};b"), "ok"),
+    ] {
+        let headers = headers(&[
+            ("authorization", &HEADER.replace(names, &signed)),
+            ("host", "localhost"),
+            ("x-amz-date", "20261123T000000Z"),
+            ("x-amz-content-sha256", "UNSIGNED-PAYLOAD"),
+        ]);
+        assert_eq!(code(&headers, ""), expected, "{signed}");
+    }
+}

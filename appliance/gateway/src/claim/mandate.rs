@@ -16,8 +16,9 @@ use stele_format::units::{UploadId, VersionId};
 use super::canonical::Form;
 use crate::auth::hoisted;
 use crate::guard::host::Domains;
+use crate::limits::KEY_BYTES_MAX;
 use crate::lock;
-use crate::message::{Answer, LockWish, ObjectName, Request};
+use crate::message::{Answer, BucketKind, LockWish, ObjectName, Request};
 use crate::text::percent_decode;
 
 mod rules;
@@ -36,6 +37,8 @@ pub struct Mandate {
     told: Option<VersionId>,
     /// Whether something was stored.
     stored: bool,
+    /// Buckets of those it touches that the engine called plain, where `null` names what is current.
+    plain: Vec<String>,
 }
 
 impl fmt::Debug for Mandate {
@@ -83,7 +86,6 @@ enum Version {
     Malformed,
 }
 
-#[derive(Default)]
 struct Query {
     subs: Vec<Sub>,
     version: Version,
@@ -91,8 +93,9 @@ struct Query {
     upload: Option<Option<UploadId>>,
     /// Given, and a number.
     part: Option<Option<u16>>,
-    prefix: String,
-    delimiter: String,
+    /// None where no name is that long.
+    prefix: Option<String>,
+    delimiter: Option<String>,
     /// Of a presigned URL.
     expires_s: Option<u64>,
 }
@@ -101,7 +104,7 @@ struct Query {
 struct Source {
     name: ObjectName,
     version: Version,
-    /// The canonical form folds blanks, so that a name with some in plain is known except for how many.
+    /// The canonical form of a header folds blanks: a name with some in plain is known but for how many each time.
     folded: bool,
 }
 
@@ -130,12 +133,13 @@ impl Mandate {
             method: Method::of(form.method),
             place: parse_path_style(&path).ok()?,
             query,
-            source: headers.source.as_deref().and_then(Source::read),
+            source: headers.source.as_ref().and_then(Source::read),
             lock: headers.lock(),
             bucket_lock: headers.bucket_lock,
             bypass: headers.bypass,
             told: None,
             stored: false,
+            plain: Vec::new(),
         })
     }
 
@@ -151,6 +155,11 @@ impl Mandate {
             Answer::Stored(stored) => {
                 self.told = stored.version.or(self.told);
                 self.stored = true;
+            }
+            Answer::Bucket(info) if info.kind == BucketKind::Plain => {
+                if self.touches(&info.name) && !self.plain.contains(&info.name) {
+                    self.plain.push(info.name.clone());
+                }
             }
             _ => {}
         }
@@ -230,7 +239,17 @@ impl Version {
 impl Query {
     /// Reads a canonical query. What is a header in it, as presigned URLs have it, is taken for one.
     fn read(text: &str, headers: &mut Headers<'_>) -> Option<Self> {
-        let mut query = Self::default();
+        // Sessions are many, and what each keeps is short.
+        let short = |text: String| (text.len() <= KEY_BYTES_MAX).then(|| text.as_str().into());
+        let mut query = Self {
+            subs: Vec::new(),
+            version: Version::Current,
+            upload: None,
+            part: None,
+            prefix: Some(String::new()),
+            delimiter: Some(String::new()),
+            expires_s: None,
+        };
         for pair in text.split('&').filter(|pair| !pair.is_empty()) {
             let (name, value) = pair.split_once('=')?;
             let value = || percent_decode(value);
@@ -238,13 +257,16 @@ impl Query {
                 "versionId" => query.version = Version::of(&value()?),
                 "uploadId" => query.upload = Some(UploadId::parse_hex(&value()?)),
                 "partNumber" => query.part = Some(value()?.parse().ok()),
-                "prefix" => query.prefix = value()?,
-                "delimiter" => query.delimiter = value()?,
+                "prefix" => query.prefix = short(value()?),
+                "delimiter" => query.delimiter = short(value()?),
                 "X-Amz-Expires" => query.expires_s = Some(value()?.parse().ok()?),
                 name if hoisted::is_header(name) => {
                     headers.take(&name.to_ascii_lowercase(), Cow::Owned(value()?));
                 }
-                name => query.subs.extend(Sub::of(name)),
+                name => {
+                    let sub = Sub::of(name).filter(|sub| !query.subs.contains(sub));
+                    query.subs.extend(sub);
+                }
             }
         }
         Some(query)
@@ -298,7 +320,7 @@ impl<'a> Headers<'a> {
 }
 
 impl Source {
-    fn read(text: &str) -> Option<Self> {
+    fn read(text: &Cow<'_, str>) -> Option<Self> {
         let CopySource::Bucket {
             bucket,
             key,
@@ -313,7 +335,7 @@ impl Source {
                 key: key.into(),
             },
             version: version_id.as_deref().map_or(Version::Current, Version::of),
-            folded: text.contains(' '),
+            folded: matches!(text, Cow::Borrowed(_)) && text.contains(' '),
         })
     }
 }

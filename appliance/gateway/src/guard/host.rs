@@ -55,9 +55,7 @@ impl Domains {
         }
         found.filter(|bucket| !bucket.is_empty())
     }
-}
 
-impl Domains {
     /// A path as it is in path style, if it is another one.
     fn moved(&self, host: &str, path: &str) -> Option<String> {
         let bucket = self.bucket(host)?;

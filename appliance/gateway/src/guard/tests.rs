@@ -10,7 +10,9 @@ fn head(method: &str, uri: &str, extra: &[(&str, &str)]) -> Parts {
     }
     for (name, value) in extra {
         request = request.header(*name, *value);
-        names.push(name);
+        if !names.contains(name) {
+            names.push(name);
+        }
     }
     let authorization = format!(
         "AWS4-HMAC-SHA256 Credential=K/20261123/r/s3/aws4_request,SignedHeaders={},Signature={:064}",
@@ -311,4 +313,30 @@ fn a_head_has_a_limit() {
         &[("user-agent", &value)],
         "RequestHeaderSectionTooLarge",
     );
+}
+
+/// HTTP/2 passes them on, and what is signed has none.
+#[test]
+fn blanks_at_the_ends_of_what_matters_are_refused() {
+    for (name, value, expected) in [
+        ("x-amz-copy-source", "/bucket/key ", "InvalidRequest"),
+        ("x-amz-copy-source", "\t/bucket/key", "InvalidRequest"),
+        ("x-amz-copy-source", "/bucket/a key", "ok"),
+        ("host", "bucket.localhost ", "InvalidRequest"),
+        ("x-amz-meta-note", "ends in one ", "ok"),
+    ] {
+        check("PUT", "/bucket/key", &[(name, value)], expected);
+    }
+}
+
+#[test]
+fn half_a_select_is_no_other_operation() {
+    for (query, expected) in [
+        ("uploadId=u&select-type=2", "InvalidArgument"),
+        ("uploadId=u&select", "InvalidArgument"),
+        ("select&select-type=1", "InvalidArgument"),
+        ("select&select-type=2", "ok"),
+    ] {
+        check("POST", &format!("/bucket/key?{query}"), &[], expected);
+    }
 }

@@ -299,7 +299,10 @@ impl Upload {
                     checksums,
                     conditions,
                 };
-                self.caller.post(request, slab).await?
+                let pending = self.caller.post(request, slab).await?;
+                // From here on no client keeps the slab waiting.
+                self.turn = None;
+                pending
             }
             Way::Stream(stream) => {
                 // Until the commit is asked for, whoever drops this aborts the stream.

@@ -212,7 +212,7 @@ type Row = (
 );
 
 const BYPASS: &[(&str, &str)] = &[("x-amz-bypass-governance-retention", "true")];
-const COPY: &[(&str, &str)] = &[("x-amz-copy-source", "/source/of?versionId=null")];
+const COPY: &[(&str, &str)] = &[("x-amz-copy-source", "/source/of")];
 
 fn get(bucket: &str, key: &str, version: Option<VersionId>) -> Request {
     Request::OpenGet {
@@ -303,7 +303,7 @@ fn rows() -> Vec<Row> {
             "/locked/key?versionId=null",
             &[],
             get("locked", "key", None),
-            true,
+            false,
         ),
         (
             "GET",

@@ -45,7 +45,7 @@ impl Mandate {
             Request::OpenGet { name, version, .. } => {
                 self.is_of_object(Method::Get, None, name)
                     && self.query.upload.is_none()
-                    && self.reads(self.query.version, *version)
+                    && self.reads(&name.bucket, self.query.version, *version)
                     || self.copies_from(name, *version)
             }
             Request::Head { name, version } => self.looks_at(name, *version),
@@ -66,11 +66,12 @@ impl Mandate {
                 ..
             } => {
                 self.is_of_object(Method::Put, Some(Sub::Retention), name)
-                    && self.changes(*version)
+                    && self.changes(&name.bucket, *version)
                     && self.may(*bypass)
             }
             Request::SetHold { name, version, .. } => {
-                self.is_of_object(Method::Put, Some(Sub::LegalHold), name) && self.changes(*version)
+                self.is_of_object(Method::Put, Some(Sub::LegalHold), name)
+                    && self.changes(&name.bucket, *version)
             }
             Request::SetTags {
                 name,
@@ -79,7 +80,7 @@ impl Mandate {
             } => {
                 let puts = self.is_of_object(Method::Put, Some(Sub::Tagging), name);
                 let clears = self.is_of_object(Method::Delete, Some(Sub::Tagging), name);
-                (puts || clears && tags.is_empty()) && self.changes(*version)
+                (puts || clears && tags.is_empty()) && self.changes(&name.bucket, *version)
             }
 
             Request::CreateUpload { name, lock, .. } => {
@@ -137,7 +138,7 @@ impl Mandate {
     }
 
     /// Whether something in this bucket was signed, or is copied out of it.
-    fn touches(&self, name: &str) -> bool {
+    pub(super) fn touches(&self, name: &str) -> bool {
         let here = match &self.place {
             S3Path::Root => None,
             S3Path::Bucket { bucket } | S3Path::Object { bucket, .. } => Some(&**bucket),
@@ -150,13 +151,14 @@ impl Mandate {
     fn lists(&self, sub: Option<Sub>, wish: &ListWish) -> bool {
         let delimiter = wish.delimiter.as_deref().unwrap_or_default();
         self.is_of_bucket(Method::Get, sub, &wish.bucket)
-            && wish.prefix == self.query.prefix
-            && delimiter == self.query.delimiter
+            && self.query.prefix.as_deref() == Some(&*wish.prefix)
+            && self.query.delimiter.as_deref() == Some(delimiter)
     }
 
     /// The version that was signed, or that the engine said is current.
-    fn reads(&self, signed: Version, asked: Option<VersionId>) -> bool {
+    fn reads(&self, bucket: &str, signed: Version, asked: Option<VersionId>) -> bool {
         match signed {
+            Version::Null if !self.is_plain(bucket) => false,
             Version::Current | Version::Null => asked.is_none() || asked == self.told,
             Version::Id(version) => asked == Some(version),
             Version::Malformed => false,
@@ -164,20 +166,26 @@ impl Mandate {
     }
 
     /// The version that was signed, and no other.
-    fn changes(&self, asked: Option<VersionId>) -> bool {
+    fn changes(&self, bucket: &str, asked: Option<VersionId>) -> bool {
         match self.query.version {
+            Version::Null if !self.is_plain(bucket) => false,
             Version::Current | Version::Null => asked.is_none(),
             Version::Id(version) => asked == Some(version),
             Version::Malformed => false,
         }
     }
 
+    fn is_plain(&self, bucket: &str) -> bool {
+        self.plain.iter().any(|plain| plain == bucket)
+    }
+
     fn looks_at(&self, name: &ObjectName, version: Option<VersionId>) -> bool {
         let reads = matches!(self.method, Method::Get | Method::Head)
             || self.is(Method::Put, Some(Sub::Acl));
         // When a copy was stored, its answer says.
-        let stored = self.copies().is_some() && self.reads(Version::Current, version);
-        self.names(name) && (reads && self.reads(self.query.version, version) || stored)
+        let stored = self.copies().is_some() && self.reads(&name.bucket, Version::Current, version);
+        self.names(name)
+            && (reads && self.reads(&name.bucket, self.query.version, version) || stored)
             || self.copies_from(name, version)
     }
 
@@ -188,8 +196,9 @@ impl Mandate {
     }
 
     fn copies_from(&self, name: &ObjectName, version: Option<VersionId>) -> bool {
-        self.copies()
-            .is_some_and(|source| source.is(name) && self.reads(source.version, version))
+        self.copies().is_some_and(|source| {
+            source.is(name) && self.reads(&name.bucket, source.version, version)
+        })
     }
 
     fn stores(&self, purpose: &Purpose) -> bool {
@@ -211,7 +220,7 @@ impl Mandate {
     fn deletes(&self, name: &ObjectName, version: Option<VersionId>) -> bool {
         let one = self.is_of_object(Method::Delete, None, name)
             && self.query.upload.is_none()
-            && self.changes(version);
+            && self.changes(&name.bucket, version);
         one || self.is_of_bucket(Method::Post, Some(Sub::Delete), &name.bucket)
     }
 
@@ -238,12 +247,21 @@ impl Mandate {
 impl Source {
     fn is(&self, name: &ObjectName) -> bool {
         let key = match self.folded {
-            true => {
-                let words = self.name.key.split_ascii_whitespace();
-                words.eq(name.key.split_ascii_whitespace())
-            }
+            true => self.name.key == folded(&name.key),
             false => self.name.key == name.key,
         };
         key && self.name.bucket == name.bucket
     }
+}
+
+/// A key as a canonical header shows it: each run of blanks is one.
+fn folded(key: &str) -> String {
+    let mut folded = String::with_capacity(key.len());
+    for letter in key.chars() {
+        let blank = matches!(letter, ' ' | '\t');
+        if !(blank && folded.ends_with(' ')) {
+            folded.push(if blank { ' ' } else { letter });
+        }
+    }
+    folded
 }

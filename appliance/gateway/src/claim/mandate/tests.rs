@@ -1,6 +1,6 @@
 use crate::claim::Canonical;
 use crate::limits::DOMAINS;
-use crate::message::{LockMode, Purpose, Request, Retention};
+use crate::message::{BucketInfo, LockMode, Purpose, Request, Retention};
 use stele_format::units::UnixMillis;
 
 use super::*;
@@ -141,7 +141,10 @@ fn a_source_is_what_the_signed_header_or_the_signed_url_says() {
         ("from/a%20%20b", get(name("from", "a b"), None), false),
         // How many blanks there were in plain is not signed.
         ("from/a b", get(name("from", "a  b"), None), true),
+        ("from/a b", get(name("from", "a \t b"), None), true),
         ("from/a b", get(name("from", "ab"), None), false),
+        ("from/a b", get(name("from", "a\nb"), None), false),
+        ("from/a b", get(name("from", " a b"), None), false),
         (named, get(name("from", "a b"), Some(version)), true),
         (named, get(name("from", "a b"), None), false),
         ("from/a", get(name("from", "a"), Some(version)), false),
@@ -153,6 +156,13 @@ fn a_source_is_what_the_signed_header_or_the_signed_url_says() {
     let url = "/bucket/key?X-Amz-Expires=9&X-Amz-Copy-Source=from%2Fa";
     let presigned = mandate("PUT", url, &[("host", "h")]);
     assert!(presigned.admits(&get(name("from", "a"), None)));
+    let url = "/bucket/key?X-Amz-Expires=9&X-Amz-Copy-Source=from%2Fa%20b";
+    let presigned = mandate("PUT", url, &[("host", "h")]);
+    assert!(presigned.admits(&get(name("from", "a b"), None)));
+    assert!(
+        !presigned.admits(&get(name("from", "a  b"), None)),
+        "nobody folds it"
+    );
     // A header that nobody signed is not there.
     let unsigned = mandate("PUT", "/bucket/key", &[("host", "h")]);
     assert!(!unsigned.admits(&get(name("from", "a"), None)));
@@ -241,4 +251,81 @@ proptest::proptest! {
             proptest::prop_assert!(!mandate.admits(&get(name("bucket", ""), None)));
         }
     }
+}
+
+#[test]
+fn null_is_what_is_current_where_the_engine_called_the_bucket_plain() {
+    let info = |name: &str, kind| BucketInfo {
+        name: name.to_owned(),
+        kind,
+        created: UnixMillis::new(1),
+        default: None,
+        owner: String::new(),
+        lifecycle: Vec::new(),
+    };
+    let host = ("host", "h");
+    let source = ("x-amz-copy-source", "from/a?versionId=null");
+    let of_null = || mandate("GET", "/bucket/key?versionId=null", &[host]);
+    let copy = || mandate("PUT", "/bucket/key", &[host, source]);
+    for (mut mandate, asked, told, expected) in [
+        (of_null(), name("bucket", "key"), None, false),
+        (
+            of_null(),
+            name("bucket", "key"),
+            Some(("bucket", BucketKind::Plain)),
+            true,
+        ),
+        (
+            of_null(),
+            name("bucket", "key"),
+            Some(("bucket", BucketKind::ClientLocked)),
+            false,
+        ),
+        (
+            of_null(),
+            name("bucket", "key"),
+            Some(("other", BucketKind::Plain)),
+            false,
+        ),
+        (copy(), name("from", "a"), None, false),
+        (
+            copy(),
+            name("from", "a"),
+            Some(("bucket", BucketKind::Plain)),
+            false,
+        ),
+        (
+            copy(),
+            name("from", "a"),
+            Some(("from", BucketKind::Plain)),
+            true,
+        ),
+    ] {
+        if let Some((name, kind)) = told {
+            mandate.learn(&Answer::Bucket(info(name, kind)));
+        }
+        assert_eq!(mandate.admits(&get(asked, None)), expected, "{told:?}");
+    }
+}
+
+#[test]
+fn a_prefix_that_no_name_has_is_for_no_listing() {
+    let list = |prefix: String| {
+        let wish = crate::message::ListWish {
+            bucket: "bucket".to_owned(),
+            prefix,
+            delimiter: None,
+            after: None,
+            after_version: None,
+            entries_max: 1,
+        };
+        Request::List(wish)
+    };
+    let mandate =
+        |prefix: &str| mandate("GET", &format!("/bucket?prefix={prefix}"), &[("host", "h")]);
+    let longest = "a".repeat(crate::limits::KEY_BYTES_MAX);
+    let longer = format!("{longest}a");
+    assert!(mandate(&longest).admits(&list(longest.clone())));
+    assert!(!mandate(&longer).admits(&list(longer.clone())));
+    assert!(!mandate(&longer).admits(&list(String::new())));
 }
