@@ -144,6 +144,16 @@ pub fn alarm(alarm: &Alarm) -> String {
             };
             format!("{what}, as promised ({})", instant(at.get()))
         }
+        Alarm::WrongAlike {
+            segment,
+            frames,
+            at,
+        } => format!(
+            "{frames} frames of segment {segment} are wrong in the same way on several disks, which no disk does alone: \
+             memory or a controller of this machine does; stop the vault, test the memory, and move the disks to another \
+             machine if in doubt ({})",
+            instant(at.get())
+        ),
         Alarm::Lost {
             segment,
             pieces,
@@ -278,6 +288,14 @@ mod tests {
                     at,
                 },
                 ["read again within a day", "as promised"],
+            ),
+            (
+                Alarm::WrongAlike {
+                    segment,
+                    frames: 2,
+                    at,
+                },
+                ["2 frames of segment 7", "test the memory"],
             ),
             (
                 Alarm::Lost {

@@ -23,6 +23,8 @@ const REPAIRS_TOLD_MS: u64 = 24 * 3_600_000;
 const LATE_TOLD_MS: u64 = 24 * 3_600_000;
 /// Time between two alarms that something is lost.
 const LOSSES_TOLD_MS: u64 = 3_600_000;
+/// Time between two alarms that several disks give the same wrong bytes.
+const ALIKE_TOLD_MS: u64 = 24 * 3_600_000;
 /// Time between two alarms that the same disk is slow.
 const SLOW_TOLD_MS: u64 = 3_600_000;
 
@@ -212,6 +214,15 @@ pub enum Alarm {
         /// When, by the compliance clock.
         at: UnixMillis,
     },
+    /// Several disks give the same wrong bytes, which no disk makes alone: memory or a controller does. Told once a day.
+    WrongAlike {
+        /// The segment.
+        segment: SegmentId,
+        /// Frames of it, at least one.
+        frames: u64,
+        /// When, by the compliance clock.
+        at: UnixMillis,
+    },
     /// Something is on no disk any more. Told once an hour, with how much it is.
     Lost {
         /// The segment in which it was found last.
@@ -245,6 +256,8 @@ pub(crate) struct Alarms {
     slow: BTreeMap<u16, UnixMillis>,
     /// When it was last told that something waits for too long.
     late: BTreeMap<Reread, UnixMillis>,
+    /// When it was last told that several disks give the same wrong bytes.
+    alike: Option<UnixMillis>,
     /// When it was last told that something is lost.
     lost: Option<UnixMillis>,
     /// Where more was found to be lost since.
@@ -420,6 +433,18 @@ impl Alarms {
         if is_over(last, REPAIRS_TOLD_MS, at) {
             self.unmended.insert(number, at);
             self.push(Alarm::NotMended { number, name, at });
+        }
+    }
+
+    /// So many frames of a segment are wrong in the same way on several disks.
+    pub(crate) fn wrong_alike(&mut self, segment: SegmentId, frames: u64, at: UnixMillis) {
+        if frames > 0 && is_over(self.alike, ALIKE_TOLD_MS, at) {
+            self.alike = Some(at);
+            self.push(Alarm::WrongAlike {
+                segment,
+                frames,
+                at,
+            });
         }
     }
 

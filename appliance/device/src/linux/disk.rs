@@ -20,7 +20,7 @@ use std::thread::JoinHandle;
 use super::open::{DiskFile, open_disk, queue_facts};
 pub use super::open::{OpenError, OpenMode, RingDenied};
 use super::ring::transfer::{Request, What};
-use super::serial::serial_of;
+use super::serial::{has_write_cache, serial_of};
 use crate::buffer::Pool;
 use crate::disk::{Disk, DiskError, DiskIdentity, Done, Op, OpId, Waker};
 use crate::limits::IO_THREADS_PER_DISK;
@@ -103,6 +103,7 @@ impl FileDisk {
     ) -> Result<FileDisk, OpenError> {
         let (sector_bytes, rotational) = queue_facts(&opened.file);
         let serial = serial_of(&opened.file);
+        let cached = has_write_cache(&opened.file);
         let read_pool = wishes.read_pool.clone();
         let pools: Vec<Pool> = wishes
             .write_pools
@@ -127,7 +128,7 @@ impl FileDisk {
             sector_bytes,
             rotational,
             serial,
-            backend: describe(&ring, opened.direct),
+            backend: describe(&ring, opened.direct, cached),
         };
         FileDisk::assemble(shared, identity, ring.and_then(Result::ok)).map_err(|source| {
             OpenError::Io {
@@ -197,8 +198,13 @@ impl FileDisk {
 }
 
 /// How the disk is accessed, for status screens.
-fn describe(ring: &Option<Result<RingThread, RingDenied>>, direct: bool) -> String {
-    let cache = if direct { "direct" } else { "buffered" };
+fn describe(ring: &Option<Result<RingThread, RingDenied>>, direct: bool, cached: bool) -> String {
+    let cache = match (direct, cached) {
+        (true, false) => "direct",
+        (true, true) => "direct, write cache on",
+        (false, false) => "buffered",
+        (false, true) => "buffered, write cache on",
+    };
     match ring {
         None => format!("threads, {cache}"),
         Some(Err(reason)) => format!("threads, {cache}: {reason}"),

@@ -1,4 +1,5 @@
-//! The serial number of the drive behind a block device, as it is printed on its label.
+//! What sysfs tells of the drive behind a block device: its serial number, as it is printed on its label, and whether
+//! it writes through its cache.
 //!
 //! Linux shows it in sysfs, at a place that depends on the driver: `serial` (virtio), `device/serial` (NVMe, MMC),
 //! `device/vpd_pg80` (SCSI and SATA: the Unit Serial Number page of SPC-4, 7.8.16), else at least `device/wwid`.
@@ -23,13 +24,33 @@ pub fn serial_of_path(path: &Path) -> Option<String> {
     serial_by(&std::fs::metadata(path).ok()?)
 }
 
+/// Whether the kernel must flush a cache of the drive for what was written to last; false for a file, or where the
+/// kernel does not tell. A drive that keeps its cache without power says it has none.
+///
+/// Source: Linux, Documentation/block/writeback_cache_control.rst.
+pub(crate) fn has_write_cache(file: &File) -> bool {
+    let directory = file.metadata().ok().and_then(|of| directory_of(&of));
+    directory.is_some_and(|base| has_write_cache_at(&base))
+}
+
+fn has_write_cache_at(base: &Path) -> bool {
+    [base.to_owned(), base.join("..")].iter().any(|of| {
+        std::fs::read(of.join("queue/write_cache"))
+            .is_ok_and(|said| said.trim_ascii() == b"write back")
+    })
+}
+
 fn serial_by(metadata: &Metadata) -> Option<String> {
+    serial_at(&directory_of(metadata)?)
+}
+
+fn directory_of(metadata: &Metadata) -> Option<PathBuf> {
     if !metadata.file_type().is_block_device() {
         return None;
     }
     let device = metadata.rdev();
     let (major, minor) = (nix::sys::stat::major(device), nix::sys::stat::minor(device));
-    serial_at(&PathBuf::from(format!("/sys/dev/block/{major}:{minor}")))
+    Some(PathBuf::from(format!("/sys/dev/block/{major}:{minor}")))
 }
 
 /// The serial that a device's directory in sysfs tells. A partition has none of its own; its parent has.
@@ -59,7 +80,25 @@ fn shown(bytes: &[u8]) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{serial_at, shown};
+    use super::{has_write_cache_at, serial_at, shown};
+
+    #[test]
+    fn a_cache_is_one_that_is_written_back() {
+        let sysfs = tempfile::tempdir().expect("a directory");
+        let partition = sysfs.path().join("part1");
+        std::fs::create_dir_all(sysfs.path().join("queue")).expect("made");
+        std::fs::create_dir_all(&partition).expect("made");
+        assert!(!has_write_cache_at(&partition));
+        for (said, expected) in [
+            ("write back\n", true),
+            ("write through\n", false),
+            ("", false),
+        ] {
+            std::fs::write(sysfs.path().join("queue/write_cache"), said).expect("written");
+            assert_eq!(has_write_cache_at(sysfs.path()), expected, "{said}");
+            assert_eq!(has_write_cache_at(&partition), expected, "{said}");
+        }
+    }
 
     #[test]
     fn each_driver_has_its_place_and_a_partition_is_of_its_drive() {

@@ -593,6 +593,7 @@ impl Engine {
                 self.alarms.repaired(member, at);
             }
         }
+        self.alarms.wrong_alike(segment, outcome.alike, at);
         if news {
             let pieces = self.healer.counts().lost_pieces;
             self.alarms.lost(segment, pieces, at);

@@ -102,6 +102,8 @@ pub(crate) struct Outcome {
     pub(crate) failed_on: Vec<DiskId>,
     /// What no copy could give back.
     pub(crate) lost: Vec<Lost>,
+    /// Frames of which several disks give the same wrong bytes.
+    pub(crate) alike: u64,
     /// Copies that hold the whole segment now.
     pub(crate) whole: Vec<DiskId>,
     /// Whether every copy that takes part was read to its end; a walk that a failing disk cut short was not.

@@ -135,6 +135,23 @@ fn an_alarm_says_once_a_day_on_which_disk_something_was_written_again() {
 }
 
 #[test]
+fn an_alarm_says_that_disks_are_wrong_in_the_same_way() {
+    for (masks, expected) in [([4, 4], true), ([4, 2], false)] {
+        let (rig, mut vault) = sealed();
+        for frame in rig.frames_of(false) {
+            for ((at, offset), mask) in rig.places_of(&frame).into_iter().zip(masks) {
+                rig.handles[at].as_ref().unwrap().rot(offset + 77, mask);
+            }
+        }
+        read_again(&mut vault);
+        let told = alarms(&vault);
+        let alike = |alarm: &&Alarm| matches!(alarm, Alarm::WrongAlike { .. });
+        assert_eq!(told.iter().any(|one| alike(&one)), expected, "{told:?}");
+        assert!(!vault.engine.status().heal.counts.lost.is_empty());
+    }
+}
+
+#[test]
 fn an_alarm_says_that_something_is_on_no_disk_any_more() {
     let (rig, mut vault) = sealed();
     rot(&rig, &[0, 1, 2]);

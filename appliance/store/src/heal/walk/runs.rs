@@ -94,6 +94,27 @@ impl OpenRun {
         asked.peek().is_some() && asked.all(torn)
     }
 
+    /// Whether several copies give the same wrong bytes of a piece. Disks do not rot alike: they were given these to
+    /// write, or memory that all are read into changes them.
+    fn is_alike(&self, piece: usize) -> bool {
+        let range = self.run.range(&self.run.pieces[piece]);
+        let wrong = |given: &'_ Given| match given {
+            Given::Judged { bytes, good } if good.get(piece) == Some(&Judgement::Bad) => {
+                let bytes = bytes.get(range.clone())?;
+                // What was wiped is alike everywhere.
+                let wiped = bytes.windows(2).all(|pair| pair[0] == pair[1]);
+                (!wiped).then_some(blake3::hash(bytes))
+            }
+            _ => None,
+        };
+        let mut seen = Vec::new();
+        self.given.iter().filter_map(wrong).any(|digest| {
+            let known = seen.contains(&digest);
+            seen.push(digest);
+            known
+        })
+    }
+
     /// Neighbouring pieces of it.
     fn part(&self, pieces: &[usize]) -> Run {
         let pieces: Vec<Piece> = pieces.iter().map(|at| self.run.pieces[*at]).collect();
@@ -218,6 +239,9 @@ impl Walk {
                 self.lose(Some(frame.number), frame.offset);
             }
         }
+        let frame = |at: &usize| matches!(open.run.pieces[*at], Piece::Frame(_));
+        let alike = (0..open.run.pieces.len()).filter(frame);
+        self.out.alike += alike.filter(|at| open.is_alike(*at)).count() as u64;
         for copy in self.live_copies() {
             if self.is_at_fault(copy, open) {
                 self.accuse(copy);
