@@ -303,7 +303,7 @@ mod tests {
             version: Some(version),
         };
         let late = 1 + SESSION_OPENS_MS_MAX;
-        let mut check = |sessions: &mut Sessions, request: &Request, expected| {
+        let check = |sessions: &mut Sessions, request: &Request, expected| {
             let admitted = sessions.admit(id, request, late);
             assert_eq!(admitted.map(drop), expected, "{request:?}");
         };
