@@ -9,6 +9,7 @@
 pub mod child;
 pub mod door;
 mod handover;
+mod pages;
 pub mod porter;
 pub mod process;
 mod sessions;

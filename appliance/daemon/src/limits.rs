@@ -25,8 +25,6 @@ const _: () = assert!(
 );
 /// Questions of one gateway process that are not answered yet.
 pub const ASKED_COUNT_MAX: usize = 8_192;
-/// Of these, questions whose answer is a page of a listing: 1.3 MiB at most each.
-pub const PAGE_COUNT_MAX: usize = 64;
 /// Bytes of answers that wait for the gateway's process before no more is read from it.
 pub const LINK_OUT_BYTES_MAX: usize = 4 << 20;
 /// Time in which the gateway's process must serve after it was started.

@@ -2,7 +2,7 @@
 //!
 //! Invariant: `BodyReader::next` says "end" only when the whole body arrived as long as announced
 //! and every digest and signature was right. Nothing here buffers more than one piece, except
-//! `collect`, whose limit is its argument.
+//! `Collecting`, whose limits are its arguments.
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -30,6 +30,8 @@ pub(crate) enum BodyFault {
     Stalled,
     #[error("the body is larger than {bytes_max} bytes")]
     TooLarge { bytes_max: usize },
+    #[error("there are too many bodies of this size at once")]
+    Crowded,
     #[error("the body was taken before")]
     Taken,
     #[error("{0}")]
@@ -106,38 +108,45 @@ impl Source {
         }
     }
 
-    /// Collects a whole body of at most `bytes_max` bytes; no promises are checked here.
-    async fn collect(&self, bytes_max: usize) -> Result<Bytes, BodyFault> {
-        let mut raw = self.0.lock().await;
-        let Some(first) = raw.piece().await? else {
-            return Ok(Bytes::new());
-        };
-        let Some(second) = raw.piece().await? else {
-            return if first.len() > bytes_max {
-                Err(BodyFault::TooLarge { bytes_max })
-            } else {
-                Ok(first)
+    /// Begins to collect a whole body of at most `bytes_max` bytes.
+    pub(crate) async fn collect(&self, bytes_max: usize) -> Collecting {
+        Collecting {
+            raw: Arc::clone(&self.0).lock_owned().await,
+            bytes_max,
+            bytes: BytesMut::new(),
+        }
+    }
+}
+
+/// A body on its way into memory.
+pub(crate) struct Collecting {
+    raw: OwnedMutexGuard<Raw>,
+    bytes_max: usize,
+    bytes: BytesMut,
+}
+
+impl Collecting {
+    /// Reads on to its end, or until more than this is held, bytes. True at its end.
+    pub(crate) async fn read(&mut self, held_bytes: usize) -> Result<bool, BodyFault> {
+        let bytes_max = self.bytes_max;
+        while self.bytes.len() <= held_bytes {
+            let Some(piece) = self.raw.piece().await? else {
+                return Ok(true);
             };
-        };
-        let mut all = BytesMut::from(first);
-        let mut next = Some(second);
-        while let Some(piece) = next {
-            if all.len() + piece.len() > bytes_max {
+            if self.bytes.len() + piece.len() > bytes_max {
                 return Err(BodyFault::TooLarge { bytes_max });
             }
-            all.extend_from_slice(&piece);
-            next = raw.piece().await?;
+            match self.bytes.is_empty() {
+                true => self.bytes = BytesMut::from(piece),
+                false => self.bytes.extend_from_slice(&piece),
+            }
         }
-        Ok(all.freeze())
+        Ok(false)
     }
 
-    /// Collects a whole body and holds it against what the client promised.
-    pub(crate) async fn collect_verified(
-        &self,
-        bytes_max: usize,
-        promised: &Promised,
-    ) -> Result<Bytes, BodyFault> {
-        let bytes = self.collect(bytes_max).await?;
+    /// What was collected, if it is what the client promised.
+    pub(crate) fn verified(self, promised: &Promised) -> Result<Bytes, BodyFault> {
+        let bytes = self.bytes.freeze();
         let mut digests = Digests::new(promised);
         digests.update(&bytes);
         digests.verify(promised, &[])?;

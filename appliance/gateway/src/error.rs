@@ -208,6 +208,7 @@ impl From<BodyFault> for S3Error {
                 S3ErrorCode::MaxMessageLengthExceeded,
                 format!("the request body is larger than {bytes_max} bytes"),
             ),
+            BodyFault::Crowded => Refusal::Busy.into(),
             BodyFault::Taken => S3Error::with_message(
                 S3ErrorCode::InternalError,
                 "the request body was read before",

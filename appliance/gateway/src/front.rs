@@ -19,7 +19,6 @@ use hyper::http::request::Parts;
 use hyper::{Method, Request, Response, StatusCode};
 use s3s::service::S3Service;
 use s3s::{Body, S3Error, S3ErrorCode, S3Result, StdError};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 use tracing::instrument::WithSubscriber;
 
@@ -31,8 +30,8 @@ use crate::error::access_denied;
 use crate::guard::host::{Domains, to_path_style};
 use crate::guard::{BodyUse, Described, Payload, inspect};
 use crate::limits::{
-    REFUSED_BODY_BYTES_MAX, REFUSED_BODY_MS_MAX, XML_BODIES_LARGE_MAX, XML_BODY_BYTES_MAX,
-    XML_BODY_MS_MAX, XML_BODY_SMALL_BYTES,
+    REFUSED_BODY_BYTES_MAX, REFUSED_BODY_MS_MAX, XML_BODIES_LARGE_MAX,
+    XML_BODIES_LARGE_OF_PARTY_MAX, XML_BODY_BYTES_MAX, XML_BODY_MS_MAX, XML_BODY_SMALL_BYTES,
 };
 use crate::link::{EngineLink, Session};
 use crate::object::attributes::unquote;
@@ -40,6 +39,7 @@ use crate::patience::unhurried;
 use crate::places::Visitor;
 use crate::service::Caller;
 use crate::text::query_pairs;
+use crate::turns::{Turn, Turns};
 
 /// Names what is copied.
 const COPY_SOURCE: &str = "x-amz-copy-source";
@@ -59,7 +59,7 @@ pub(crate) struct Front {
     s3: S3Service,
     link: EngineLink,
     domains: Domains,
-    large_documents: Arc<Semaphore>,
+    large_documents: Turns,
     requests: AtomicU64,
     started: u64,
     /// After so long without an answer to a copy its answer begins.
@@ -78,7 +78,7 @@ impl Front {
             s3,
             link,
             domains,
-            large_documents: Arc::new(Semaphore::new(XML_BODIES_LARGE_MAX)),
+            large_documents: Turns::new(XML_BODIES_LARGE_MAX, XML_BODIES_LARGE_OF_PARTY_MAX),
             requests: AtomicU64::new(0),
             started: since.map_or(0, |d| d.as_secs()),
             silence,
@@ -303,7 +303,7 @@ fn default_message(code: &str) -> &'static str {
 /// A small request body that is collected, within limits, when the S3 library first asks for it.
 struct Document {
     context: Arc<RequestContext>,
-    turns: Arc<Semaphore>,
+    turns: Turns,
     outcome: Arc<Mutex<Outcome>>,
 }
 
@@ -312,14 +312,14 @@ struct Document {
 struct Outcome {
     fault: Option<BodyFault>,
     /// Held until the request is answered.
-    turn: Option<OwnedSemaphorePermit>,
+    turn: Option<Turn>,
 }
 
 impl Document {
-    fn new(context: &Arc<RequestContext>, turns: &Arc<Semaphore>) -> Self {
+    fn new(context: &Arc<RequestContext>, turns: &Turns) -> Self {
         Self {
             context: Arc::clone(context),
-            turns: Arc::clone(turns),
+            turns: turns.clone(),
             outcome: Arc::default(),
         }
     }
@@ -333,14 +333,15 @@ impl Document {
     }
 
     fn body(&self, size: Option<u64>) -> DocumentBody {
-        let (context, turns) = (Arc::clone(&self.context), Arc::clone(&self.turns));
+        let (context, turns) = (Arc::clone(&self.context), self.turns.clone());
         let outcome = Arc::clone(&self.outcome);
         let collect = async move {
-            let (bytes, turn) = collect(&context, turns).await;
+            let collected = collect(&context, &turns).await;
             let mut outcome = outcome.lock().unwrap_or_else(PoisonError::into_inner);
-            outcome.fault = bytes.as_ref().err().copied();
+            outcome.fault = collected.as_ref().err().copied();
+            let (bytes, turn) = collected?;
             outcome.turn = turn;
-            bytes
+            Ok(bytes)
         };
         DocumentBody {
             collect: Some(Box::pin(collect)),
@@ -349,37 +350,41 @@ impl Document {
     }
 }
 
+/// A whole document. Only what has arrived and is not small takes a turn, so that a client that says much
+/// and sends little has none.
 async fn collect(
     context: &RequestContext,
-    turns: Arc<Semaphore>,
-) -> (Result<Bytes, BodyFault>, Option<OwnedSemaphorePermit>) {
-    let announced = context
-        .described
-        .content_bytes
-        .and_then(|n| usize::try_from(n).ok());
-    let announced = announced.unwrap_or(XML_BODY_BYTES_MAX);
-    if announced > XML_BODY_BYTES_MAX {
-        return (
-            Err(BodyFault::TooLarge {
-                bytes_max: XML_BODY_BYTES_MAX,
-            }),
-            None,
-        );
+    turns: &Turns,
+) -> Result<(Bytes, Option<Turn>), BodyFault> {
+    let bytes_max = XML_BODY_BYTES_MAX;
+    let announced = match context.described.content_bytes {
+        Some(bytes) => usize::try_from(bytes).unwrap_or(usize::MAX),
+        None => bytes_max,
+    };
+    if announced > bytes_max {
+        return Err(BodyFault::TooLarge { bytes_max });
     }
-    let turn = match announced > XML_BODY_SMALL_BYTES {
-        true => turns.acquire_owned().await.ok(),
-        false => None,
-    };
-    let collected = context
-        .source
-        .collect_verified(announced, &context.described.promised);
-    let most = Duration::from_millis(XML_BODY_MS_MAX);
-    let bytes = match timeout(most, collected).await {
-        Ok(Ok(bytes)) => check_document(bytes),
-        Ok(Err(fault)) => Err(fault),
-        Err(_elapsed) => Err(BodyFault::Stalled),
-    };
-    (bytes, turn)
+    let mut left = Duration::from_millis(XML_BODY_MS_MAX);
+    let mut document = context.source.collect(announced).await;
+    let mut turn = None;
+    if !in_time(&mut left, document.read(XML_BODY_SMALL_BYTES)).await? {
+        let taken = turns.turn(context.session.party()).await;
+        turn = Some(taken.map_err(|_busy| BodyFault::Crowded)?);
+        in_time(&mut left, document.read(bytes_max)).await?;
+    }
+    let bytes = document.verified(&context.described.promised)?;
+    Ok((check_document(bytes)?, turn))
+}
+
+/// Part of a body, in what is left of its time.
+async fn in_time(
+    left: &mut Duration,
+    read: impl Future<Output = Result<bool, BodyFault>>,
+) -> Result<bool, BodyFault> {
+    let began = Instant::now();
+    let done = timeout(*left, read).await;
+    *left = left.saturating_sub(began.elapsed());
+    done.unwrap_or(Err(BodyFault::Stalled))
 }
 
 /// The S3 library overlooks CDATA sections, so that a key written as one would lose that part and

@@ -22,6 +22,7 @@ pub mod message;
 pub mod refusal;
 pub mod server;
 pub mod slab;
+pub mod turns;
 pub mod wire;
 
 mod acl;

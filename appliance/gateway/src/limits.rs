@@ -71,8 +71,14 @@ pub const DOWNLOAD_PAUSE_MS_MAX: u64 = 300_000;
 /// Content up to this many bytes leaves its slab at once, so that a client that does not take it holds
 /// none.
 pub const DOWNLOAD_COPIED_BYTES_MAX: usize = 64 * 1024;
-/// Clients whose turns are kept count of before those without an upload are forgotten.
+/// Clients whose turns are kept count of before those without one are forgotten.
 pub const SHARES_MAX: usize = 1024;
+/// How long a client waits for its turn before it is told to slow down.
+pub const TURN_WAIT_MS: u64 = 30_000;
+/// Pages of listings that the engine is asked for at once: 1.3 MiB at most each.
+pub const PAGE_COUNT_MAX: usize = 64;
+/// Those of one owner, or of one key of the vault's own.
+pub const PAGE_OF_PARTY_COUNT_MAX: usize = PAGE_COUNT_MAX / 8;
 /// Time after the stop signal in which running requests may finish.
 pub const DRAIN_MS: u64 = 10_000;
 /// Time after which the answer to a copy begins, and goes on with white space as often: clients give up after a minute.
@@ -107,6 +113,8 @@ pub const XML_BODY_BYTES_MAX: usize = 8 * 1024 * 1024;
 pub const XML_BODY_SMALL_BYTES: usize = 64 * 1024;
 /// XML bodies above the small size held in memory at once.
 pub const XML_BODIES_LARGE_MAX: usize = 8;
+/// Those of one owner, or of one key of the vault's own.
+pub const XML_BODIES_LARGE_OF_PARTY_MAX: usize = XML_BODIES_LARGE_MAX / 4;
 /// An XML body must arrive in this time.
 pub const XML_BODY_MS_MAX: u64 = 60_000;
 

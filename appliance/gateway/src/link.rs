@@ -5,8 +5,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{mpsc, oneshot};
 
+use crate::limits::{PAGE_COUNT_MAX, PAGE_OF_PARTY_COUNT_MAX};
 use crate::message::{Answer, Claim, Delivered, Envelope, Refusal, Reply, Request, SessionId};
 use crate::slab::Slab;
+use crate::turns::{Turns, is_page, party};
 use crate::wire::gateway::Wire;
 
 /// Where an engine's answer arrives.
@@ -18,6 +20,8 @@ pub struct EngineLink {
     way: Way,
     /// Sessions that are over, to be told with the next question for a new one.
     finished: Arc<Mutex<Vec<SessionId>>>,
+    /// For pages.
+    pages: Turns,
 }
 
 #[derive(Clone, Debug)]
@@ -45,6 +49,7 @@ impl EngineLink {
         Self {
             way,
             finished: Arc::default(),
+            pages: Turns::new(PAGE_COUNT_MAX, PAGE_OF_PARTY_COUNT_MAX),
         }
     }
 
@@ -153,6 +158,27 @@ impl Session {
     /// Whose key it is; nothing for the vault's own.
     pub(crate) fn owner(&self) -> &str {
         &self.0.owner
+    }
+
+    /// Whose share of what is scarce it takes from.
+    pub(crate) fn party(&self) -> &str {
+        party(self.client(), self.owner())
+    }
+
+    /// Asks and waits for the answer; for a page, when it is this client's turn.
+    pub(crate) async fn ask(&self, request: Request) -> Reply {
+        if !is_page(&request) {
+            return settle(self.post(request, None).await?).await;
+        }
+        let turn = self.0.link.pages.turn(self.party()).await?;
+        let session = self.clone();
+        // In a task of its own: the engine works on a page also when its client has gone away.
+        let asking = tokio::spawn(async move {
+            let reply = settle(session.post(request, None).await?).await;
+            drop(turn);
+            reply
+        });
+        asking.await.unwrap_or(Err(Refusal::Unanswered))
     }
 
     /// Asks without waiting for the answer; questions of one caller reach the engine in order.

@@ -85,9 +85,8 @@ impl From<Session> for Caller {
 impl Caller {
     /// Asks the engine.
     pub(crate) async fn ask(&self, request: Request) -> Result<Answer, Refusal> {
-        settle(self.post(request, None).await?)
-            .await
-            .map(|done| done.answer)
+        check_vault_keys(&request)?;
+        self.0.ask(request).await.map(|done| done.answer)
     }
 
     /// Asks the engine without waiting.

@@ -7,20 +7,20 @@
 //! Invariant: `start + len` lies inside the buffer, and bytes outside `start..start + len` are
 //! never shown to anybody: a pooled buffer still holds what its last user left there.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use stele_device::buffer::{BufferMut, Pool};
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Notify;
 use tokio::time::timeout;
 
 use crate::limits::{
-    DOWNLOAD_SHARE_DIVISOR, SHARES_MAX, SLAB_BYTES, SLAB_FRONT_BYTES, SLAB_PLAIN_BYTES_MAX,
-    SLAB_WAIT_MS, UPLOAD_SHARE_DIVISOR,
+    DOWNLOAD_SHARE_DIVISOR, SLAB_BYTES, SLAB_FRONT_BYTES, SLAB_PLAIN_BYTES_MAX, SLAB_WAIT_MS,
+    UPLOAD_SHARE_DIVISOR,
 };
 use crate::refusal::Refusal;
+use crate::turns::{Shares, Turn};
 
 /// Plaintext of at most one chunk inside an aligned buffer.
 pub struct Slab {
@@ -123,10 +123,7 @@ impl Slabs {
     /// # Errors
     /// `Busy` when it has none in that time.
     pub(crate) async fn reader_turn(&self, client: &str) -> Result<Turn, Refusal> {
-        let most = Duration::from_millis(SLAB_WAIT_MS);
-        timeout(most, self.readers.take(client))
-            .await
-            .map_err(|_elapsed| Refusal::Busy)
+        self.readers.turn(client).await
     }
 
     /// A client's turn to fill slabs with a large upload, as soon as it has one within a bounded time.
@@ -134,61 +131,13 @@ impl Slabs {
     /// # Errors
     /// `Busy` when it has none in that time.
     pub(crate) async fn turn(&self, client: &str) -> Result<Turn, Refusal> {
-        let most = Duration::from_millis(SLAB_WAIT_MS);
-        timeout(most, self.shares.take(client))
-            .await
-            .map_err(|_elapsed| Refusal::Busy)
+        self.shares.turn(client).await
     }
 
     /// Memory of this process alone.
     #[must_use]
     pub fn new(upload_count: usize, download_count: usize) -> Self {
         Self::over(SlabPool::new(upload_count), SlabPool::new(download_count))
-    }
-}
-
-/// What each client may fill at a time, so that one of many clients cannot have it all.
-#[derive(Clone)]
-struct Shares {
-    each: usize,
-    clients: Arc<Mutex<HashMap<String, Arc<Semaphore>>>>,
-}
-
-/// A client's turn to fill slabs, until it is dropped.
-pub(crate) struct Turn {
-    _permit: OwnedSemaphorePermit,
-}
-
-impl std::fmt::Debug for Shares {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Shares({} each)", self.each)
-    }
-}
-
-impl Shares {
-    fn new(each: usize) -> Self {
-        Self {
-            each,
-            clients: Arc::default(),
-        }
-    }
-
-    async fn take(&self, client: &str) -> Turn {
-        let turns = {
-            let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
-            // Whoever has all turns free needs no entry.
-            if clients.len() > SHARES_MAX {
-                clients.retain(|_, turns| turns.available_permits() < self.each);
-            }
-            let turns = clients
-                .entry(client.to_owned())
-                .or_insert_with(|| Arc::new(Semaphore::new(self.each)));
-            Arc::clone(turns)
-        };
-        let permit = turns.acquire_owned().await;
-        Turn {
-            _permit: permit.expect("the semaphore is never closed"),
-        }
     }
 }
 

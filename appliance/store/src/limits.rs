@@ -18,6 +18,8 @@ pub const WIPE_STEP_BYTES: usize = 4 << 20;
 pub const DISCARD_STEP_BYTES: usize = 1 << 30;
 /// Requests the engine holds at once; more are refused as busy.
 pub const REQUEST_COUNT_MAX: usize = 4_096;
+/// Those of the clients of one owner.
+pub const REQUEST_OF_OWNER_COUNT_MAX: usize = REQUEST_COUNT_MAX / 4;
 /// Upload and download streams open at once.
 pub const STREAM_COUNT_MAX: usize = 1_024;
 /// Those of the clients of one owner.

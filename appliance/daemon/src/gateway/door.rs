@@ -1,11 +1,13 @@
 //! Who is let in: signatures, and the register of clients.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use stele_format::units::UnixMillis;
 use stele_gateway::Domains;
 use stele_gateway::claim::{Clients as Secrets, Verified};
 use stele_gateway::message::{Claim, Refusal};
+use stele_gateway::turns::party;
 
 use crate::clients::{NotAdmitted, Published};
 
@@ -41,5 +43,17 @@ impl Door {
                     Refusal::NotAllowed(refused.to_string())
                 }
             })
+    }
+
+    /// Whose key it is; nothing for the vault's own.
+    pub fn owner(&self, key_id: &str) -> String {
+        let register = self.register.now();
+        let entry = register.iter().find(|entry| entry.id == key_id);
+        entry.map(|entry| entry.owner.clone()).unwrap_or_default()
+    }
+
+    /// Whose share of what is scarce a key takes from.
+    pub fn party(&self, key_id: &str) -> Arc<str> {
+        party(key_id, &self.owner(key_id)).into()
     }
 }

@@ -5,7 +5,8 @@
 //!   it, and in after the engine has verified it;
 //! - every question runs in a session that [`Sessions`] admits it to;
 //! - when the conversation ends, for whatever reason, everything it left open is given up;
-//! - what waits for the gateway is bounded: while it does not read, nothing is read from it.
+//! - what waits for the gateway is bounded: while it does not read, nothing is read from it;
+//! - a question that takes long keeps no other waiting.
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
@@ -26,6 +27,7 @@ use stele_gateway::message as gateway;
 use stele_gateway::message::{Claim, Refusal, Request, SessionId};
 use stele_gateway::slab::Slab;
 use stele_gateway::tls::Tls;
+use stele_gateway::turns::is_page;
 use stele_gateway::wire::{Confined, Down, Frames, Piece, Up, WireFault, encode};
 use stele_store::request as store;
 use stele_store::request::Command;
@@ -33,10 +35,11 @@ use tokio::net::UnixStream;
 use tokio::sync::{mpsc, watch};
 
 use super::door::Door;
+use super::pages::Pages;
 use super::sessions::{Sessions, Stream};
 use super::verify::verify;
 use crate::bridge;
-use crate::limits::{ASKED_COUNT_MAX, LINK_OUT_BYTES_MAX, PAGE_COUNT_MAX};
+use crate::limits::{ASKED_COUNT_MAX, LINK_OUT_BYTES_MAX};
 
 /// A question on its way to the engine thread.
 #[derive(Debug)]
@@ -94,8 +97,8 @@ struct Asked {
     piece: Option<Piece>,
     /// The client, for giving up what is opened too late.
     client: Arc<str>,
-    /// Its answer may be long.
-    is_page: bool,
+    /// Its answer may be long: whose share of pages it takes from.
+    page_of: Option<Arc<str>>,
 }
 
 /// An upload's content that waits for memory.
@@ -128,8 +131,8 @@ pub struct Porter {
     last: u64,
     /// Questions that no honest gateway asks.
     strange: u64,
-    /// Of those asked, how many may have a long answer.
-    pages: usize,
+    /// Those asked whose answer may be long.
+    pages: Pages,
     waiting: VecDeque<Waiting>,
     out: Vec<u8>,
     sent: usize,
@@ -152,7 +155,7 @@ impl Porter {
             asked: HashMap::new(),
             last: 0,
             strange: 0,
-            pages: 0,
+            pages: Pages::default(),
             waiting: VecDeque::new(),
             out: Vec::new(),
             sent: 0,
@@ -265,7 +268,6 @@ impl Porter {
     fn listens(&self) -> bool {
         self.backlog() < LINK_OUT_BYTES_MAX
             && self.asked.len() + self.waiting.len() < ASKED_COUNT_MAX
-            && self.pages < PAGE_COUNT_MAX
     }
 
     /// Gives the socket what it takes at once.
@@ -354,8 +356,8 @@ impl Porter {
             number,
             session,
             piece,
+            page_of: is_page(&request).then(|| self.tools.door.party(&client)),
             client,
-            is_page: is_page(&request),
         };
         match (&request, piece) {
             (Request::PutData { .. } | Request::Put { .. }, Some(_)) => {
@@ -437,6 +439,12 @@ impl Porter {
         let Some(command) = bridge::command(request, slab) else {
             return self.reply(asked.number, Err(Refusal::NoSession), 0);
         };
+        // Whoever asks for too many at once is told so: all other questions are to go on meanwhile.
+        if let Some(party) = &asked.page_of
+            && !self.pages.begin(party)
+        {
+            return self.reply(asked.number, Err(Refusal::Busy), 0);
+        }
         self.last += 1;
         let question = Question {
             client: Arc::clone(&asked.client),
@@ -446,9 +454,6 @@ impl Porter {
                 porter: self.porter.clone(),
             },
         };
-        if asked.is_page {
-            self.pages += 1;
-        }
         self.asked.insert(self.last, asked);
         let passed = self.tools.questions.send(question).await;
         passed.map_err(|_gone| End::NoEngine)
@@ -491,9 +496,7 @@ impl Porter {
             let now_ms = SystemClock.monotonic_ms();
             let chain = signs_chunks.then(|| ChunkChain::new(&key, claim));
             let session = self.sessions.open(&claim.key_id, mandate, chain, now_ms)?;
-            let register = self.tools.door.register.now();
-            let entry = register.iter().find(|entry| entry.id == claim.key_id);
-            let owner = entry.map(|entry| entry.owner.clone()).unwrap_or_default();
+            let owner = self.tools.door.owner(&claim.key_id);
             Ok(gateway::Answer::SignedIn { session, owner })
         });
         if let Err(refusal) = &result {
@@ -535,8 +538,8 @@ impl Porter {
         let Some(asked) = self.asked.remove(&number) else {
             return Ok(());
         };
-        if asked.is_page {
-            self.pages -= 1;
+        if let Some(party) = &asked.page_of {
+            self.pages.end(party);
         }
         if let Some(stream) = answered.as_ref().ok().and_then(opened)
             && !self.sessions.opened(asked.session, stream)
@@ -605,18 +608,6 @@ fn copy_whole(content: &[u8], slab: &mut Slab) -> Option<()> {
     Some(())
 }
 
-/// Whether a question's answer is a page of many rows.
-fn is_page(request: &Request) -> bool {
-    matches!(
-        request,
-        Request::List(_)
-            | Request::ListVersions(_)
-            | Request::ListUploads(_)
-            | Request::ListParts { .. }
-            | Request::ListBuckets
-    )
-}
-
 /// The stream that an answer opens.
 fn opened(answer: &store::Answer) -> Option<Stream> {
     match answer {
@@ -636,3 +627,6 @@ async fn next_tls(tls: &mut Option<watch::Receiver<Arc<Tls>>>) -> Arc<Tls> {
     *tls = None;
     std::future::pending().await
 }
+
+#[cfg(test)]
+mod tests;

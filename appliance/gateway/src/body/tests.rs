@@ -111,21 +111,37 @@ async fn a_body_is_read_once_only() {
 #[tokio::test]
 async fn collecting_has_a_limit_and_checks_digests() {
     let promised = Promised::default();
-    let body = source(&[b"abc", b"def", b"ghi"]);
-    assert_eq!(
-        &body.collect_verified(9, &promised).await.expect("fits")[..],
-        b"abcdefghi"
-    );
+    let collect = async |pieces: &[&'static [u8]], bytes_max: usize, promised: &Promised| {
+        let mut body = source(pieces).collect(bytes_max).await;
+        let read = body.read(usize::MAX).await;
+        read.and_then(|_whole| body.verified(promised))
+    };
+    let whole = collect(&[b"abc", b"def", b"ghi"], 9, &promised).await;
+    assert_eq!(&whole.expect("fits")[..], b"abcdefghi");
     for pieces in [&[&b"abcdef"[..]][..], &[b"abc", b"def"]] {
-        let fault = source(pieces).collect_verified(5, &promised).await;
+        let fault = collect(pieces, 5, &promised).await;
         assert_eq!(fault, Err(BodyFault::TooLarge { bytes_max: 5 }));
     }
     let promised = Promised {
         md5: Some([0; 16]),
         ..Promised::default()
     };
-    let fault = source(&[b"abc"]).collect_verified(5, &promised).await;
+    let fault = collect(&[b"abc"], 5, &promised).await;
     assert_eq!(fault, Err(BodyFault::Digest(DigestFault::Md5)));
+}
+
+#[tokio::test]
+async fn collecting_stops_where_more_would_be_held() {
+    let mut body = source(&[b"abc", b"def", b"ghi"]).collect(9).await;
+    assert_eq!(body.read(3).await, Ok(false));
+    assert_eq!(&body.bytes[..], b"abcdef");
+    assert_eq!(body.read(usize::MAX).await, Ok(true));
+    assert_eq!(
+        &body.verified(&Promised::default()).expect("whole")[..],
+        b"abcdefghi"
+    );
+    let mut short = source(&[b"abc"]).collect(9).await;
+    assert_eq!(short.read(3).await, Ok(true), "no more than that is held");
 }
 
 #[tokio::test]

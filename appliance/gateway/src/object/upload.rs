@@ -23,7 +23,8 @@ use crate::message::{
     StreamId,
 };
 use crate::service::{Caller, Service, settle_done};
-use crate::slab::{Slab, Slabs, Turn};
+use crate::slab::{Slab, Slabs};
+use crate::turns::Turn;
 use crate::wire;
 
 /// Stores the request's body as what `purpose` says. `kept` is a checksum to keep even where the client

@@ -1,7 +1,9 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::message::{Conditions, StreamId};
+use crate::limits::LINK_BACKLOG_BYTES_MAX;
+use crate::message::{Conditions, Envelope, StreamId};
+use crate::slab::Slabs;
 
 fn ask(number: u64) -> Up {
     Up::Ask {
@@ -83,4 +85,31 @@ proptest! {
         raw.push(&bytes);
         while let Ok(Some(_)) = raw.take::<Down>() {}
     }
+}
+
+#[tokio::test]
+async fn askers_wait_while_the_engine_reads_nothing() {
+    let (ours, _theirs) = tokio::net::UnixStream::pair().expect("a pair");
+    let wire = gateway::Wire::new(ours, Slabs::new(1, 1));
+    let question_bytes = 64 * 1024;
+    let post = || {
+        wire.post(Envelope {
+            session: SessionId::NONE,
+            request: Request::HeadBucket {
+                name: "x".repeat(question_bytes),
+            },
+            slab: None,
+            answer: tokio::sync::oneshot::channel().0,
+        })
+    };
+    // What the socket takes by itself is far less than this.
+    let most = 64 * LINK_BACKLOG_BYTES_MAX / question_bytes;
+    for _ in 0..most {
+        tokio::select! {
+            biased;
+            posted = post() => posted.expect("there is an engine"),
+            () = std::future::ready(()) => return,
+        }
+    }
+    panic!("nobody ever waited");
 }

@@ -7,18 +7,21 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use stele_format::units::{UnixMillis, UploadId, VersionId};
 use stele_gateway::chain::ChunkChain;
-use stele_gateway::claim::{Mandate, Verified};
-use stele_gateway::limits::DOMAINS;
+use stele_gateway::claim::Mandate;
 use stele_gateway::message::{
-    Answer, BucketInfo, BucketKind, Checksum, ChecksumKind, Claim, Conditions, Delivered, Envelope,
+    Answer, BucketInfo, BucketKind, Checksum, ChecksumKind, Conditions, Delivered, Envelope,
     LockMode, LockWish, Metadata, ObjectInfo, ObjectName, Period, Purpose, RangeWish, Refusal,
     Request, Retention, RetentionDateFault, SessionId, Stored, StreamId,
 };
-use stele_gateway::{Clients, Domains, Slab};
+use stele_gateway::turns::is_page;
+use stele_gateway::{Clients, Slab};
 use tokio::sync::mpsc;
 
 mod listing;
 mod locks;
+mod sessions;
+
+pub use sessions::Held;
 
 /// What tests look at and turn.
 #[derive(Default)]
@@ -51,6 +54,10 @@ pub struct State {
     pub refuse: Option<Refusal>,
     /// Questions are carried out, but not answered: as an engine that dies right then.
     pub silent: bool,
+    /// Pages are held back.
+    pub holds_pages: bool,
+    /// Those that are.
+    pub held: Vec<Held>,
     /// So long it takes to answer anything.
     pub slow: Duration,
     /// The client may read nothing.
@@ -142,6 +149,7 @@ impl Engine {
                 request,
                 Request::SignIn { .. } | Request::VerifyChunks { .. }
             );
+            let is_page = is_page(&request);
             let answer = self.with(|state| match request {
                 Request::SignIn {
                     claim,
@@ -177,6 +185,10 @@ impl Engine {
             if carried_out && self.with(|state| state.silent) {
                 continue;
             }
+            if is_page && self.with(|state| state.holds_pages) {
+                self.with(|state| state.hold(answer, asker));
+                continue;
+            }
             // A client that went away needs no answer.
             let _unread = asker.send(answer);
         }
@@ -206,30 +218,6 @@ impl State {
     /// Whether no upload or download is open.
     pub fn idle(&self) -> bool {
         self.puts.is_empty() && self.gets.is_empty()
-    }
-
-    fn sign_in(
-        &mut self,
-        clients: &Clients,
-        (claim, signs_chunks): (&Claim, bool),
-        finished: Vec<SessionId>,
-    ) -> Result<Answer, Refusal> {
-        for session in finished {
-            self.sessions.remove(&session);
-            self.chains.remove(&session);
-        }
-        let domains = Domains::new(DOMAINS.map(str::to_owned));
-        let Verified { key, mandate } = clients.verify(claim, &domains, now())?;
-        let session = SessionId(self.number());
-        self.sessions
-            .insert(session, (claim.key_id.clone(), mandate));
-        if signs_chunks {
-            self.chains.insert(session, ChunkChain::new(&key, claim));
-        }
-        Ok(Answer::SignedIn {
-            session,
-            owner: self.owner.clone(),
-        })
     }
 
     fn number(&mut self) -> u64 {

@@ -10,6 +10,7 @@ mod checksums;
 mod copies;
 mod deadlines;
 mod deletes;
+mod fairness;
 mod flood;
 mod http2;
 mod integrity;

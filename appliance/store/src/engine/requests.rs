@@ -19,7 +19,6 @@ use super::{Engine, QueryFor, StopState};
 use crate::draft::Origin;
 use crate::index::rows::RecordLocation;
 use crate::index::{Bundle, Fact, IndexReply, IndexRequest, IndexUsage, Query, QueryId, Scan};
-use crate::limits::REQUEST_COUNT_MAX;
 use crate::policy::{Asker, Right};
 use crate::read::{Content, VerifiedRecord};
 use crate::request::{
@@ -115,7 +114,9 @@ impl Engine {
         };
         let opens = matches!(command, Command::OpenPut { .. } | Command::OpenGet { .. });
         let streams_full = opens && self.has_all_streams(&asker);
-        if self.pending.len() >= REQUEST_COUNT_MAX || streams_full {
+        // What ends an upload is no more than there are streams, and would leave one open if it were refused.
+        let ends = matches!(command, Command::CommitPut { .. });
+        if (!ends && self.has_all_requests(&asker)) || streams_full {
             return self.io.reply(id, Err(Refusal::Busy));
         }
         let claim = self

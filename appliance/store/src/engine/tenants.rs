@@ -10,7 +10,10 @@ use super::Engine;
 use super::access;
 use super::commands::After;
 use crate::draft::Draft;
-use crate::limits::{METER_COUNT_MAX, STREAM_COUNT_MAX, STREAM_OF_OWNER_COUNT_MAX};
+use crate::limits::{
+    METER_COUNT_MAX, REQUEST_COUNT_MAX, REQUEST_OF_OWNER_COUNT_MAX, STREAM_COUNT_MAX,
+    STREAM_OF_OWNER_COUNT_MAX,
+};
 use crate::policy::{Asker, Client, Meter, OwnerId, Rate, Usage};
 use crate::request::{Command, Refusal, RequestId, StreamId};
 use stele_format::record::RecordType;
@@ -32,6 +35,21 @@ pub(crate) struct Promise {
 }
 
 impl Tenants {
+    /// Makes room for a meter. A full one says nothing; where none is, the one that would be soonest goes, so that its
+    /// key gains least.
+    fn forget_meters(&mut self, now_ms: u64) {
+        let full_in_ms = |(rate, meter): &(Rate, Meter)| meter.full_in_ms(*rate, now_ms);
+        self.meters.retain(|_, entry| full_in_ms(entry) > 0);
+        if self.meters.len() >= METER_COUNT_MAX {
+            let soonest = self
+                .meters
+                .iter()
+                .min_by_key(|(_, entry)| full_in_ms(entry));
+            let soonest = soonest.map(|(key_id, _)| key_id.clone());
+            soonest.and_then(|key_id| self.meters.remove(&key_id));
+        }
+    }
+
     fn promise(&mut self, owner: &OwnerId, more: Usage) {
         if more == Usage::default() {
             return;
@@ -59,7 +77,7 @@ impl Tenants {
 
     fn meter(&mut self, client: &Client, now_ms: u64) -> &mut Meter {
         if self.meters.len() >= METER_COUNT_MAX && !self.meters.contains_key(&client.key_id) {
-            self.meters.clear();
+            self.forget_meters(now_ms);
         }
         let full = || (client.rate, Meter::full(client.rate, now_ms));
         let entry = self.meters.entry(client.key_id.clone());
@@ -71,30 +89,53 @@ impl Tenants {
     }
 }
 
+/// Whether an asker has all it may have at once of what there is so much of, where one owner may have a share. The
+/// vault's own may have all but what is kept for one other.
+fn has_all<'a>(
+    asker: &Asker,
+    (count, askers): (usize, impl Iterator<Item = &'a Asker>),
+    (all, of_owner): (usize, usize),
+) -> bool {
+    if count >= all {
+        return true;
+    }
+    let Some(client) = asker.client() else {
+        return false;
+    };
+    let most = match client.owner == OwnerId::default() {
+        true => all - of_owner,
+        false => of_owner,
+    };
+    // Nobody has more than there are: mostly none need be counted.
+    let theirs = |one: &Client| one.owner == client.owner;
+    count >= most
+        && askers
+            .filter_map(Asker::client)
+            .filter(|one| theirs(one))
+            .count()
+            >= most
+}
+
 impl Engine {
     /// Whether an asker may do what a command does, as things are now.
     pub(super) fn permit(&self, asker: &Asker, command: &Command) -> Result<(), Refusal> {
         access::permit(asker, &self.buckets, self.access_of(command))
     }
 
-    /// Whether no more streams may be opened: by anybody, or by the clients of this owner. The vault's own may have all
-    /// but what is kept for one other.
+    /// Whether no more streams may be opened: by anybody, or by the clients of this owner.
     pub(super) fn has_all_streams(&self, asker: &Asker) -> bool {
-        if self.puts.len() + self.gets.len() >= STREAM_COUNT_MAX {
-            return true;
-        }
-        let Some(client) = asker.client() else {
-            return false;
-        };
-        let most = match client.owner == OwnerId::default() {
-            true => STREAM_COUNT_MAX - STREAM_OF_OWNER_COUNT_MAX,
-            false => STREAM_OF_OWNER_COUNT_MAX,
-        };
         let puts = self.puts.values().map(|put| &put.asker);
         let askers = puts.chain(self.gets.values().map(|get| &get.asker));
-        let of_owner = askers.filter_map(Asker::client);
-        let count = of_owner.filter(|one| one.owner == client.owner).count();
-        count >= most
+        let count = self.puts.len() + self.gets.len();
+        let most = (STREAM_COUNT_MAX, STREAM_OF_OWNER_COUNT_MAX);
+        has_all(asker, (count, askers), most)
+    }
+
+    /// Whether no more requests are taken in: from anybody, or from the clients of this owner.
+    pub(super) fn has_all_requests(&self, asker: &Asker) -> bool {
+        let askers = self.pending.values().map(|pending| &pending.asker);
+        let most = (REQUEST_COUNT_MAX, REQUEST_OF_OWNER_COUNT_MAX);
+        has_all(asker, (self.pending.len(), askers), most)
     }
 
     /// Counts a request that adds to the log against the rate of its key. What an upload adds at its end
@@ -263,6 +304,77 @@ impl Engine {
         if let Some(put) = self.puts.get_mut(&stream) {
             let promise = std::mem::take(&mut put.promise);
             self.tenants.settle(&promise);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::{Grants, Rights};
+    use std::sync::Arc;
+
+    const RATE: Rate = Rate {
+        writes_per_minute: Some(2),
+        bytes_per_second: None,
+    };
+
+    fn client(number: usize) -> Client {
+        Client {
+            key_id: format!("KEY{number}"),
+            owner: OwnerId::default(),
+            grants: Grants::all(),
+            special: Rights::default(),
+            scopes: Vec::new(),
+            rate: RATE,
+            quotas: Arc::default(),
+        }
+    }
+
+    /// So many of the writes that a key may do at once.
+    fn spend(tenants: &mut Tenants, number: usize, writes: usize, now_ms: u64) {
+        let meter = tenants.meter(&client(number), now_ms);
+        for _ in 0..writes {
+            meter.take(RATE, now_ms).expect("not spent yet");
+        }
+    }
+
+    fn has_spent(tenants: &mut Tenants, number: usize, now_ms: u64) -> bool {
+        tenants
+            .meter(&client(number), now_ms)
+            .take(RATE, now_ms)
+            .is_err()
+    }
+
+    #[test]
+    fn one_key_more_than_are_remembered_gives_nobody_a_burst() {
+        let mut tenants = Tenants::default();
+        for number in 0..METER_COUNT_MAX - 1 {
+            spend(&mut tenants, number, 2, 0);
+        }
+        // The one that has spent least.
+        spend(&mut tenants, METER_COUNT_MAX - 1, 1, 0);
+        spend(&mut tenants, METER_COUNT_MAX, 2, 1);
+        assert_eq!(tenants.meters.len(), METER_COUNT_MAX);
+        for number in (0..=METER_COUNT_MAX).filter(|number| *number != METER_COUNT_MAX - 1) {
+            assert!(has_spent(&mut tenants, number, 2), "{number}");
+        }
+    }
+
+    #[test]
+    fn full_meters_make_room_before_others() {
+        let mut tenants = Tenants::default();
+        for number in 0..METER_COUNT_MAX / 2 {
+            spend(&mut tenants, number, 1, 0);
+        }
+        let later_ms = 40_000;
+        for number in METER_COUNT_MAX / 2..METER_COUNT_MAX {
+            spend(&mut tenants, number, 2, later_ms);
+        }
+        spend(&mut tenants, METER_COUNT_MAX, 2, later_ms);
+        assert_eq!(tenants.meters.len(), METER_COUNT_MAX / 2 + 1);
+        for number in METER_COUNT_MAX / 2..=METER_COUNT_MAX {
+            assert!(has_spent(&mut tenants, number, later_ms), "{number}");
         }
     }
 }

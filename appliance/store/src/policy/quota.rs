@@ -98,6 +98,23 @@ impl Meter {
         }
     }
 
+    /// How long it takes until it is full, if nothing is taken.
+    #[must_use]
+    pub fn full_in_ms(&self, rate: Rate, now_ms: u64) -> u64 {
+        let mut then = *self;
+        then.fill(rate, now_ms);
+        let takes = |missing: u64, per_ms: u64| match (missing, per_ms) {
+            (0, _) => 0,
+            (_, 0) => u64::MAX,
+            (missing, per_ms) => missing.div_ceil(per_ms),
+        };
+        let writes = writes_full(rate).saturating_sub(then.writes);
+        let bytes = bytes_full(rate).saturating_sub(then.bytes);
+        let writes = takes(writes, u64::from(rate.writes_per_minute.unwrap_or(0)));
+        let bytes = u64::try_from(bytes).unwrap_or(0);
+        writes.max(takes(bytes, rate.bytes_per_second.unwrap_or(0)))
+    }
+
     /// Time has passed.
     fn fill(&mut self, rate: Rate, now_ms: u64) {
         let passed = now_ms.saturating_sub(self.at_ms);
@@ -221,6 +238,29 @@ mod tests {
         meter.pay(rate, 100 * RATE_BURST_S + 500);
         assert_eq!(meter.take(rate, 4_999), Err(Refusal::TooFast));
         assert_eq!(meter.take(rate, 5_001), Ok(()));
+    }
+
+    #[test]
+    fn a_meter_says_when_it_is_full_again() {
+        let rate = Rate {
+            writes_per_minute: Some(3),
+            bytes_per_second: Some(100),
+        };
+        let mut meter = Meter::full(rate, 0);
+        assert_eq!(meter.full_in_ms(rate, 0), 0);
+        assert_eq!(meter.take(rate, 0), Ok(()));
+        assert_eq!(meter.full_in_ms(rate, 0), 20_000);
+        assert_eq!(meter.full_in_ms(rate, 19_999), 1);
+        assert_eq!(meter.full_in_ms(rate, 20_000), 0);
+        meter.pay(rate, 100 * 30);
+        assert_eq!(meter.full_in_ms(rate, 1_000), 29_000);
+        let never = Rate {
+            writes_per_minute: None,
+            bytes_per_second: Some(0),
+        };
+        let mut meter = Meter::full(never, 0);
+        meter.pay(never, 1);
+        assert_eq!(meter.full_in_ms(never, u64::MAX), u64::MAX);
     }
 
     #[test]

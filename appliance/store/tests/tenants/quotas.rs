@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use stele_format::units::VersionId;
 use stele_store::limits::{
-    BUCKET_OF_CLIENT_COUNT_MAX, STREAM_COUNT_MAX, STREAM_OF_OWNER_COUNT_MAX,
+    BUCKET_OF_CLIENT_COUNT_MAX, REQUEST_COUNT_MAX, REQUEST_OF_OWNER_COUNT_MAX, STREAM_COUNT_MAX,
+    STREAM_OF_OWNER_COUNT_MAX,
 };
 use stele_store::policy::{Client, OwnerId, Rate, Refusal as Policy, Usage};
-use stele_store::request::{Answer, Command, Conditions, NamedPart, Refusal};
+use stele_store::request::{Answer, Command, Conditions, NamedPart, Refusal, RequestId};
 
 use crate::support::steps::{assert_at_rest, commit, object, put_data};
 use crate::support::{Rig, Running, content, name, put_whole};
@@ -311,6 +312,80 @@ fn the_owner_of_the_vault_leaves_others_as_many_streams_as_one_has() {
     }
     let refused = vault.open_put(&name("a", "k"), object());
     assert_eq!(refused.map(drop), Err(Refusal::Busy));
+}
+
+/// Asks for what is not in memory while the index is busy: it is under way until that answers.
+fn ask_for_rows(vault: &mut Running, bucket: &str, times: usize) -> Vec<RequestId> {
+    let head = || Command::Head {
+        name: name(bucket, "k"),
+        version: None,
+    };
+    (0..times).map(|_| vault.send(head())).collect()
+}
+
+#[test]
+fn one_owner_has_a_quarter_of_all_requests_and_others_go_on() {
+    let mut rig = Rig::create(1);
+    let mut vault = rig.start();
+    for of in ["b", "a"] {
+        become_client(&mut vault, client(of));
+        done(&mut vault, make(of)).unwrap();
+    }
+    let stream = vault.open_put(&name("a", "k"), object()).unwrap();
+    vault.index_busy = Some(Vec::new());
+    let mut waiting = ask_for_rows(&mut vault, "a", REQUEST_OF_OWNER_COUNT_MAX);
+    assert!(vault.replies.is_empty());
+    let second = Client {
+        key_id: "SECOND".to_owned(),
+        ..client("a")
+    };
+    for asker in [client("a"), second] {
+        become_client(&mut vault, asker);
+        assert_eq!(done(&mut vault, Command::ListBuckets), Err(Refusal::Busy));
+    }
+    become_client(&mut vault, client("a"));
+    // What it has begun it may end.
+    let ending = vault.send(commit(stream));
+    become_client(&mut vault, client("b"));
+    done(&mut vault, Command::ListBuckets).unwrap();
+    waiting.extend(ask_for_rows(&mut vault, "b", 1));
+    let asked = vault.asked_of_index();
+    vault.answer_index(asked);
+    for id in waiting {
+        assert_eq!(vault.replies.remove(&id), Some(Err(Refusal::NoSuchKey)));
+    }
+    while !vault.replies.contains_key(&ending) {
+        vault.turn();
+    }
+    assert!(matches!(vault.replies.remove(&ending), Some(Ok(_))));
+}
+
+#[test]
+fn the_owner_of_the_vault_leaves_others_as_many_requests_as_one_has() {
+    let mut rig = Rig::create(1);
+    let mut vault = rig.start();
+    let own = Client {
+        owner: OwnerId::default(),
+        ..client("a")
+    };
+    become_client(&mut vault, client("b"));
+    done(&mut vault, make("b")).unwrap();
+    become_client(&mut vault, own.clone());
+    done(&mut vault, make("a")).unwrap();
+    vault.index_busy = Some(Vec::new());
+    ask_for_rows(
+        &mut vault,
+        "a",
+        REQUEST_COUNT_MAX - REQUEST_OF_OWNER_COUNT_MAX,
+    );
+    assert_eq!(done(&mut vault, Command::ListBuckets), Err(Refusal::Busy));
+    become_client(&mut vault, client("b"));
+    ask_for_rows(&mut vault, "b", REQUEST_OF_OWNER_COUNT_MAX - 1);
+    assert!(vault.replies.is_empty(), "all of its share is free");
+    done(&mut vault, Command::ListBuckets).unwrap();
+    ask_for_rows(&mut vault, "b", 1);
+    vault.asker = None;
+    assert_eq!(done(&mut vault, Command::ListBuckets), Err(Refusal::Busy));
 }
 
 #[test]

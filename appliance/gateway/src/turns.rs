@@ -1,0 +1,187 @@
+//! Turns: what is scarce goes round, so that nobody has it all.
+//!
+//! Invariants: nobody holds more than a share of it, and nobody waits longer than a bounded time.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
+
+use crate::limits::{SHARES_MAX, TURN_WAIT_MS};
+use crate::message::Request;
+use crate::refusal::Refusal;
+
+/// Whose share a key takes from: all keys of an owner have one together, each of the vault's own has one.
+#[must_use]
+pub fn party<'a>(key_id: &'a str, owner: &'a str) -> &'a str {
+    if owner.is_empty() { key_id } else { owner }
+}
+
+/// Whether a question's answer is a page of many rows: it takes memory, and may take long.
+#[must_use]
+pub fn is_page(request: &Request) -> bool {
+    matches!(
+        request,
+        Request::List(_)
+            | Request::ListVersions(_)
+            | Request::ListUploads(_)
+            | Request::ListParts { .. }
+            | Request::ListBuckets
+    )
+}
+
+/// Somebody's turn, until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Turn {
+    _of_share: OwnedSemaphorePermit,
+    _of_all: Option<OwnedSemaphorePermit>,
+}
+
+/// So many turns at a time for each.
+#[derive(Clone)]
+pub(crate) struct Shares {
+    each: usize,
+    taken: Arc<Mutex<HashMap<String, Arc<Semaphore>>>>,
+}
+
+impl std::fmt::Debug for Shares {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Shares({} each)", self.each)
+    }
+}
+
+impl Shares {
+    pub(crate) fn new(each: usize) -> Self {
+        Self {
+            each,
+            taken: Arc::default(),
+        }
+    }
+
+    /// A turn, as soon as there is one within a bounded time.
+    ///
+    /// # Errors
+    /// `Busy` when there is none in that time.
+    pub(crate) async fn turn(&self, who: &str) -> Result<Turn, Refusal> {
+        soon(async {
+            Ok(Turn {
+                _of_share: self.of(who).acquire_owned().await?,
+                _of_all: None,
+            })
+        })
+        .await
+    }
+
+    fn of(&self, who: &str) -> Arc<Semaphore> {
+        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        // Whoever has all turns free needs no entry.
+        if taken.len() > SHARES_MAX {
+            taken.retain(|_, turns| turns.available_permits() < self.each);
+        }
+        let turns = taken
+            .entry(who.to_owned())
+            .or_insert_with(|| Arc::new(Semaphore::new(self.each)));
+        Arc::clone(turns)
+    }
+}
+
+/// So many turns at a time for all together, and for each.
+#[derive(Clone, Debug)]
+pub(crate) struct Turns {
+    shares: Shares,
+    all: Arc<Semaphore>,
+}
+
+impl Turns {
+    pub(crate) fn new(all: usize, each: usize) -> Self {
+        Self {
+            shares: Shares::new(each),
+            all: Arc::new(Semaphore::new(all)),
+        }
+    }
+
+    /// A turn, as soon as there is one within a bounded time.
+    ///
+    /// # Errors
+    /// `Busy` when there is none in that time.
+    pub(crate) async fn turn(&self, who: &str) -> Result<Turn, Refusal> {
+        soon(async {
+            // The share first: then nobody waits for those of all with more than a share.
+            let of_share = self.shares.of(who).acquire_owned().await?;
+            let of_all = Arc::clone(&self.all).acquire_owned().await?;
+            Ok(Turn {
+                _of_share: of_share,
+                _of_all: Some(of_all),
+            })
+        })
+        .await
+    }
+}
+
+async fn soon(turn: impl Future<Output = Result<Turn, AcquireError>>) -> Result<Turn, Refusal> {
+    let most = Duration::from_millis(TURN_WAIT_MS);
+    match timeout(most, turn).await {
+        Ok(Ok(turn)) => Ok(turn),
+        Ok(Err(_)) | Err(_) => Err(Refusal::Busy),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_has_a_whole_share_waits_and_others_do_not() {
+        let turns = Turns::new(4, 2);
+        let first = turns.turn("A").await.expect("free");
+        let _second = turns.turn("A").await.expect("free");
+        assert!(turns.turn("A").await.is_err(), "it has two already");
+        let _other = turns.turn("B").await.expect("free");
+        drop(first);
+        turns.turn("A").await.expect("free again");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn all_shares_together_are_no_more_than_there_is() {
+        let turns = Turns::new(3, 2);
+        let mut held = Vec::new();
+        for who in ["A", "A", "B"] {
+            held.push(turns.turn(who).await.expect("free"));
+        }
+        assert!(turns.turn("B").await.is_err(), "all are taken");
+        held.remove(0);
+        held.push(turns.turn("B").await.expect("free again"));
+    }
+
+    /// Whoever waited in vain has taken nothing of what is scarce.
+    #[tokio::test(start_paused = true)]
+    async fn what_was_waited_for_in_vain_is_not_taken() {
+        let turns = Turns::new(1, 1);
+        let held = turns.turn("A").await.expect("free");
+        assert!(turns.turn("B").await.is_err());
+        drop(held);
+        turns.turn("B").await.expect("its share is whole");
+        turns.turn("A").await.expect("and so is that one's");
+    }
+
+    #[tokio::test]
+    async fn those_without_a_turn_are_forgotten_and_those_with_one_are_not() {
+        let shares = Shares::new(1);
+        let held = shares.turn("A").await.expect("free");
+        for number in 0..=SHARES_MAX + 1 {
+            shares.turn(&number.to_string()).await.expect("free");
+        }
+        let taken = shares.taken.lock().expect("no panic");
+        assert!(taken.len() < SHARES_MAX);
+        assert!(taken.contains_key("A"));
+        drop(held);
+    }
+
+    #[test]
+    fn the_keys_of_an_owner_share_and_those_of_the_vault_do_not() {
+        assert_eq!(party("A", "owner"), party("B", "owner"));
+        assert_ne!(party("A", ""), party("B", ""));
+    }
+}
