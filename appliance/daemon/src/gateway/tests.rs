@@ -9,10 +9,7 @@ use stele_device::linux::disk::{OpenMode, Wishes};
 use stele_device::linux::shared::SharedMemory;
 use stele_format::units::{UnixMillis, VersionId};
 use stele_gateway::claim::{Canonical, Clients as Secrets};
-use stele_gateway::limits::{
-    DOMAINS, SLAB_BYTES, SLAB_FRONT_BYTES, SLAB_PLAIN_BYTES_MAX, UPLOAD_WHOLE_BYTES,
-    UPLOAD_WHOLE_COUNT_MAX,
-};
+use stele_gateway::limits::{DOMAINS, SLAB_BYTES, SLAB_FRONT_BYTES, SLAB_PLAIN_BYTES_MAX};
 use stele_gateway::message::{
     Answer, Claim, Conditions, ListWish, LockMode, LockWish, Metadata, ObjectName, Purpose,
     Refusal, Request, Retention, Right, SessionId, StreamId,
