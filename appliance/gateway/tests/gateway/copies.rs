@@ -2,11 +2,34 @@
 
 use std::time::Duration;
 
-use stele_gateway::message::Refusal;
+use stele_gateway::message::{LockMode, Refusal};
 
 use crate::client::Call;
 use crate::md5_base64;
 use crate::world::World;
+
+const MODE: &str = "x-amz-object-lock-mode";
+const UNTIL: &str = "x-amz-object-lock-retain-until-date";
+const HOLD: &str = "x-amz-object-lock-legal-hold";
+const FAR: &str = "2140-01-01T00:00:00Z";
+const BYPASS: &str = "x-amz-bypass-governance-retention";
+const HOUR_MS: u64 = 3_600_000;
+const DAY_MS: u64 = 24 * HOUR_MS;
+
+type Headers = [(&'static str, &'static str)];
+
+/// The locks that a source can have.
+const LOCKS: [&Headers; 4] = [
+    &[(MODE, "GOVERNANCE"), (UNTIL, FAR)],
+    &[(MODE, "COMPLIANCE"), (UNTIL, FAR)],
+    &[(HOLD, "ON")],
+    &[(MODE, "COMPLIANCE"), (UNTIL, FAR), (HOLD, "ON")],
+];
+
+fn with(call: Call, headers: &Headers) -> Call {
+    let headers = headers.iter();
+    headers.fold(call, |call, (name, value)| call.header(name, value))
+}
 
 fn copy(from: &str, bucket: &str, key: &str) -> Call {
     Call::object("PUT", bucket, key).header("x-amz-copy-source", from)
@@ -125,24 +148,125 @@ async fn directives_say_what_is_replaced() {
     }
 }
 
+/// Mode, date and hold, as reads tell them.
+async fn lock_of(world: &World, place: (&str, &str), version: &str) -> [Option<String>; 3] {
+    let call = Call::object("HEAD", place.0, place.1).query("versionId", version);
+    let reply = world.call(call).await.expect(200);
+    [MODE, UNTIL, HOLD].map(|name| reply.header(name).map(str::to_owned))
+}
+
+async fn stored(world: &World, call: Call) -> String {
+    let reply = world.call(call).await.expect(200);
+    let version = reply.header("x-amz-version-id").expect("a version");
+    version.to_owned()
+}
+
 #[tokio::test]
 async fn lock_13_a_copy_takes_the_lock_of_its_own_request() {
     let (world, _) = with_source().await;
-    let call = copy("locked/source", "locked", "copy")
-        .header("x-amz-object-lock-mode", "COMPLIANCE")
-        .header(
-            "x-amz-object-lock-retain-until-date",
-            "2140-01-01T00:00:00Z",
-        );
-    world.call(call).await.expect(200);
-    let head = world
-        .call(Call::object("HEAD", "locked", "copy"))
-        .await
-        .expect(200);
-    assert_eq!(
-        head.header("x-amz-object-lock-retain-until-date"),
-        Some("2140-01-01T00:00:00.000Z")
-    );
+    world.bucket("default").await;
+    let far = || Some("2140-01-01T00:00:00.000Z".to_owned());
+    for bucket in ["locked", "default"] {
+        for mode in ["GOVERNANCE", "COMPLIANCE"] {
+            let asked = [(MODE, mode), (UNTIL, FAR)];
+            let call = with(copy("locked/source", bucket, "copy"), &asked);
+            let version = stored(&world, call).await;
+            let lock = lock_of(&world, (bucket, "copy"), &version).await;
+            assert_eq!(lock, [Some(mode.to_owned()), far(), None], "{bucket}");
+        }
+    }
+    let call = with(copy("locked/source", "locked", "copy"), &[(HOLD, "ON")]);
+    let version = stored(&world, call).await;
+    let lock = lock_of(&world, ("locked", "copy"), &version).await;
+    assert_eq!(lock, [None, None, Some("ON".to_owned())]);
+}
+
+/// Buckets with what a version in them has that asks for nothing.
+async fn with_buckets(world: &World) -> [(&'static str, Option<(LockMode, u64)>); 4] {
+    for bucket in ["locked", "governed", "default", "plain"] {
+        world.bucket(bucket).await;
+    }
+    let xml = "<ObjectLockConfiguration><ObjectLockEnabled>Enabled</ObjectLockEnabled><Rule>\
+               <DefaultRetention><Mode>GOVERNANCE</Mode><Days>2</Days></DefaultRetention></Rule>\
+               </ObjectLockConfiguration>";
+    let put = Call::bucket("PUT", "governed").query("object-lock", "");
+    world.call(put.document(xml)).await.expect(200);
+    [
+        ("locked", None),
+        ("governed", Some((LockMode::Governance, 2 * DAY_MS))),
+        ("default", Some((LockMode::Compliance, DAY_MS))),
+        ("plain", None),
+    ]
+}
+
+#[tokio::test]
+async fn lock_13_a_copy_gets_the_default_of_its_bucket_and_no_lock_of_its_source() {
+    let world = World::start().await;
+    let buckets = with_buckets(&world).await;
+    for lock in LOCKS {
+        let source = with(Call::object("PUT", "locked", "source").body("x"), lock);
+        world.call(source).await.expect(200);
+        for (bucket, default) in buckets {
+            for directive in ["COPY", "REPLACE"] {
+                let call = copy("locked/source", bucket, "copy");
+                let call = call.header("x-amz-metadata-directive", directive);
+                world.call(call).await.expect(200);
+                let what = format!("{lock:?} to {bucket}, {directive}");
+                let info = world.engine.object(bucket, "copy").expect("stored").info;
+                assert_eq!(info.hold, None, "{what}");
+                let given = info.retention.map(|retention| {
+                    let period_ms = retention.until.get() - info.modified.get();
+                    (retention.mode, period_ms)
+                });
+                let as_due = match (given, default) {
+                    (None, None) => true,
+                    (Some((mode, ms)), Some((wanted, wanted_ms))) => {
+                        mode == wanted && ms.abs_diff(wanted_ms) < HOUR_MS
+                    }
+                    _ => false,
+                };
+                assert!(as_due, "{what}: {given:?}, not {default:?}");
+                // And reads say no more than that.
+                let head = world.call(Call::object("HEAD", bucket, "copy")).await;
+                let head = head.expect(200);
+                assert_eq!(head.header(MODE).is_some(), default.is_some(), "{what}");
+                assert_eq!(head.header(HOLD), None, "{what}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn lock_13_after_a_copy_onto_itself_the_old_version_stays_locked() {
+    for lock in LOCKS {
+        let world = World::start().await;
+        world.bucket("locked").await;
+        let place = ("locked", "key");
+        let put = Call::object("PUT", "locked", "key").header("x-amz-meta-one", "1");
+        let old = stored(&world, with(put.body("kept"), lock)).await;
+        let before = lock_of(&world, place, &old).await;
+        let itself = copy("locked/key", "locked", "key")
+            .header("x-amz-metadata-directive", "REPLACE")
+            .header("x-amz-meta-two", "2");
+        let new = stored(&world, itself).await;
+        assert_ne!(new, old);
+        assert_eq!(lock_of(&world, place, &old).await, before, "{lock:?}");
+        assert_eq!(lock_of(&world, place, &new).await, [None, None, None]);
+        let delete = |version| Call::object("DELETE", "locked", "key").query("versionId", version);
+        for call in [delete(&old), delete(&old).header(BYPASS, "true")] {
+            world.call(call).await.refused(403, "AccessDenied");
+        }
+        let get = Call::object("GET", "locked", "key").query("versionId", &old);
+        let kept = world.call(get).await.expect(200);
+        assert_eq!(kept.body, b"kept");
+        let metadata = ["x-amz-meta-one", "x-amz-meta-two"].map(|name| kept.header(name));
+        assert_eq!(metadata, [Some("1"), None]);
+        // What replaced it is not locked, and uncovers it.
+        world.call(delete(&new)).await.expect(204);
+        let head = world.call(Call::object("HEAD", "locked", "key")).await;
+        let head = head.expect(200);
+        assert_eq!(head.header("x-amz-version-id"), Some(old.as_str()));
+    }
 }
 
 #[tokio::test]

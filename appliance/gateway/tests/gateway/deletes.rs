@@ -165,3 +165,82 @@ async fn lock_11_many_deletes_are_answered_key_by_key() {
     let reply = world.call(post().document(&all)).await.expect(200);
     assert_eq!(reply.all("Deleted").len(), 1000);
 }
+
+const GOVERNED: [(&str, &str); 2] = [
+    ("x-amz-object-lock-mode", "GOVERNANCE"),
+    (
+        "x-amz-object-lock-retain-until-date",
+        "2140-01-01T00:00:00Z",
+    ),
+];
+const HOLD: (&str, &str) = ("x-amz-object-lock-legal-hold", "ON");
+
+/// Versions under every kind of lock, by key.
+async fn all_locks(world: &World) -> Vec<(&'static str, String)> {
+    let plain = |key: &str| Call::object("PUT", "locked", key).body("kept");
+    let governed = |key: &str| {
+        let lock = GOVERNED.iter();
+        lock.fold(plain(key), |call, (name, value)| call.header(name, value))
+    };
+    let held = |call: Call| call.header(HOLD.0, HOLD.1);
+    let mut versions = Vec::new();
+    for (key, call) in [
+        ("governed-1", governed("governed-1")),
+        ("compliance", locked_put("compliance")),
+        ("governed-held", held(governed("governed-held"))),
+        ("held", held(plain("held"))),
+        ("free", plain("free")),
+        ("governed-2", governed("governed-2")),
+    ] {
+        let reply = world.call(call).await.expect(200);
+        let version = reply.header("x-amz-version-id").expect("a version");
+        versions.push((key, version.to_owned()));
+    }
+    versions
+}
+
+#[tokio::test]
+async fn lock_11_the_bypass_header_is_for_all_keys_and_lifts_governance_alone() {
+    let free = &["free"][..];
+    let governed = &["governed-1", "free", "governed-2"][..];
+    for (bypass, right, goes) in [
+        (None, true, free),
+        (Some("false"), true, free),
+        (Some("true"), false, free),
+        (Some("true"), true, governed),
+    ] {
+        let what = format!("bypass {bypass:?}, right {right}");
+        let world = World::start().await;
+        world.bucket("locked").await;
+        let versions = all_locks(&world).await;
+        world.engine.with(|state| state.rights = right);
+        let line = |(key, id): &(&str, String)| {
+            format!("<Object><Key>{key}</Key><VersionId>{id}</VersionId></Object>")
+        };
+        let objects: String = versions.iter().map(line).collect();
+        let post = Call::bucket("POST", "locked").query("delete", "");
+        let post = post.document(&format!("<Delete>{objects}</Delete>"));
+        let post = bypass.into_iter().fold(post, |call, value| {
+            call.header("x-amz-bypass-governance-retention", value)
+        });
+        let reply = world.call(post).await.expect(200);
+        let (deleted, errors) = (reply.all("Deleted"), reply.all("Error"));
+        assert_eq!(deleted.len() + errors.len(), versions.len(), "{what}");
+        for (key, version) in &versions {
+            let named = [
+                format!("<Key>{key}</Key>"),
+                format!("<VersionId>{version}</VersionId>"),
+            ];
+            let names = |part: &&String| named.iter().all(|name| part.contains(name));
+            let told = deleted.iter().any(|part| names(&part));
+            let refused = errors.iter().find(names);
+            let refused = refused.is_some_and(|part| part.contains("<Code>AccessDenied</Code>"));
+            let gone = goes.contains(key);
+            let text = reply.text();
+            assert_eq!((told, refused), (gone, !gone), "{what}, {key}: {text}");
+            let get = Call::object("GET", "locked", key).query("versionId", version);
+            let got = world.call(get).await;
+            assert_eq!(got.status, if gone { 404 } else { 200 }, "{what}, {key}");
+        }
+    }
+}

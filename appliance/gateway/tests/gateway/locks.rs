@@ -92,6 +92,55 @@ async fn lock_07_governance_can_be_bypassed_with_the_right_only() {
     world.call(bypass(delete())).await.expect(204);
 }
 
+/// Statement 7 at the door: what loosens GOVERNANCE needs the header and the right, removal like the rest.
+#[tokio::test]
+async fn lock_07_governance_is_loosened_and_removed_with_header_and_right_together() {
+    let wishes = [
+        ("<Retention/>".to_owned(), None),
+        ("<Retention></Retention>".to_owned(), None),
+        (
+            retention("GOVERNANCE", "2130-01-01T00:00:00Z"),
+            Some("GOVERNANCE"),
+        ),
+        (retention("COMPLIANCE", FAR), Some("COMPLIANCE")),
+    ];
+    for (xml, mode_after) in &wishes {
+        for (bypass, right) in [(false, false), (false, true), (true, false), (true, true)] {
+            let what = format!("{xml}, bypass {bypass}, right {right}");
+            let world = World::start().await;
+            world.bucket("locked").await;
+            let put = Call::object("PUT", "locked", "key")
+                .header("x-amz-object-lock-mode", "GOVERNANCE")
+                .header("x-amz-object-lock-retain-until-date", FAR)
+                .body("content");
+            world.call(put).await.expect(200);
+            world.engine.with(|state| state.rights = right);
+            let call = put_retention("locked", xml);
+            let call = match bypass {
+                true => call.header("x-amz-bypass-governance-retention", "true"),
+                false => call,
+            };
+            let reply = world.call(call).await;
+            let get = Call::object("GET", "locked", "key").query("retention", "");
+            let shown = world.call(get).await;
+            if bypass && right {
+                assert_eq!(reply.status, 200, "{what}: {}", reply.text());
+                match mode_after {
+                    None => shown.refused(404, "NoSuchObjectLockConfiguration"),
+                    Some(mode) => assert_eq!(shown.expect(200).one("Mode"), *mode, "{what}"),
+                }
+            } else {
+                let refused = (reply.status, reply.code());
+                assert_eq!(refused, (403, "AccessDenied".to_owned()), "{what}");
+                let shown = shown.expect(200);
+                let kept = (shown.one("Mode"), shown.one("RetainUntilDate"));
+                let before = ("GOVERNANCE".into(), "2140-02-03T04:05:06.000Z".into());
+                assert_eq!(kept, before, "{what}");
+            }
+        }
+    }
+}
+
 #[tokio::test]
 async fn lock_08_lock_statements_are_checked_for_form_and_digest() {
     let world = World::start().await;
@@ -161,45 +210,73 @@ async fn lock_08_lock_statements_are_checked_for_form_and_digest() {
     world.call(on_marker).await.refused(405, "MethodNotAllowed");
 }
 
+/// Everything that stores and takes lock headers: an upload, one in parts, and a copy.
 #[tokio::test]
 async fn lock_05_upload_lock_headers_are_checked() {
     let world = World::start().await;
     world.bucket("locked").await;
     world.bucket("plain").await;
-    let put = |bucket: &str, pairs: &[(&str, &str)]| {
-        let call = Call::object("PUT", bucket, "key").body("content");
-        pairs
-            .iter()
-            .fold(call, |call, (name, value)| call.header(name, value))
+    world.put("locked", "source", b"content").await;
+    let stores = |bucket: &str| {
+        let put = || Call::object("PUT", bucket, "key");
+        [
+            put().body("content"),
+            Call::object("POST", bucket, "key").query("uploads", ""),
+            put().header("x-amz-copy-source", "locked/source"),
+        ]
+    };
+    let with = |call: &Call, pairs: &[(&str, &str)]| {
+        let pairs = pairs.iter();
+        pairs.fold(call.clone(), |call, (name, value)| call.header(name, value))
     };
     let mode = ("x-amz-object-lock-mode", "COMPLIANCE");
+    let governed = ("x-amz-object-lock-mode", "GOVERNANCE");
     let until = ("x-amz-object-lock-retain-until-date", FAR);
     let past = (
         "x-amz-object-lock-retain-until-date",
         "2015-01-01T00:00:00Z",
     );
     let odd = ("x-amz-object-lock-mode", "compliance");
+    let unknown = ("x-amz-object-lock-mode", "FOREVER");
     let bad_date = ("x-amz-object-lock-retain-until-date", "tomorrow");
     let bad_hold = ("x-amz-object-lock-legal-hold", "on");
+    let hold = ("x-amz-object-lock-legal-hold", "ON");
     for pairs in [
         &[mode][..],
+        &[governed],
         &[until],
+        &[mode, hold],
         &[mode, past],
+        &[governed, past],
         &[odd, until],
+        &[unknown, until],
         &[mode, bad_date],
         &[bad_hold],
+        &[mode, until, bad_hold],
     ] {
-        world
-            .call(put("locked", pairs))
-            .await
-            .refused(400, "InvalidArgument");
+        for call in stores("locked") {
+            let reply = world.call(with(&call, pairs)).await;
+            let refused = (reply.status, reply.code());
+            let what = format!("{} {:?}: {pairs:?}", call.method, call.query);
+            assert_eq!(refused, (400, "InvalidArgument".to_owned()), "{what}");
+        }
     }
-    world
-        .call(put("plain", &[mode, until]))
-        .await
-        .refused(400, "InvalidRequest");
+    for pairs in [&[mode, until][..], &[hold]] {
+        for call in stores("plain") {
+            let reply = world.call(with(&call, pairs)).await;
+            reply.refused(400, "InvalidRequest");
+        }
+    }
     assert!(world.engine.object("locked", "key").is_none());
-    world.call(put("locked", &[mode, until])).await.expect(200);
+    assert!(world.engine.object("plain", "key").is_none());
+    let uploads = || Call::bucket("GET", "locked").query("uploads", "");
+    let begun = world.call(uploads()).await.expect(200);
+    assert!(begun.all("UploadId").is_empty(), "{}", begun.text());
+    for call in stores("locked") {
+        world.call(with(&call, &[mode, until])).await.expect(200);
+    }
+    let begun = world.call(uploads()).await.expect(200);
+    assert_eq!(begun.all("UploadId").len(), 1);
 }
 
 #[tokio::test]

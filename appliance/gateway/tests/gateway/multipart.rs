@@ -124,6 +124,56 @@ async fn lock_12_parts_become_an_object_with_its_lock() {
     world.call(delete).await.refused(403, "AccessDenied");
 }
 
+/// Statement 12 for each lock by itself: only the header and the right together lift one, and only GOVERNANCE.
+#[tokio::test]
+async fn lock_12_each_lock_of_an_upload_is_enforced_on_the_completed_version() {
+    let mode = "x-amz-object-lock-mode";
+    let until = (
+        "x-amz-object-lock-retain-until-date",
+        "2140-01-01T00:00:00Z",
+    );
+    let hold = ("x-amz-object-lock-legal-hold", "ON");
+    for (lock, bypassable) in [
+        (&[(mode, "GOVERNANCE"), until][..], true),
+        (&[(mode, "COMPLIANCE"), until], false),
+        (&[hold], false),
+        (&[(mode, "GOVERNANCE"), until, hold], false),
+    ] {
+        let world = World::start().await;
+        world.bucket("locked").await;
+        world.engine.with(|state| state.rights = true);
+        let create = || {
+            let call = Call::object("POST", "locked", "big");
+            let lock = lock.iter();
+            lock.fold(call, |call, (name, value)| call.header(name, value))
+        };
+        let id = begin(&world, create()).await;
+        let stored = world.call(part(&id, "1", b"content")).await.expect(200);
+        let etag = stored.header("etag").expect("an ETag").to_owned();
+        let completed = world.call(complete(&id, &[("1", &etag)])).await.expect(200);
+        let version = completed.header("x-amz-version-id").expect("a version");
+        let head = Call::object("HEAD", "locked", "big").query("versionId", version);
+        let head = world.call(head).await.expect(200);
+        for (name, value) in lock {
+            let shown = head.header(name).expect("a lock");
+            assert!(shown.starts_with(&value[..value.len() - 1]), "{lock:?}");
+        }
+        let delete = || Call::object("DELETE", "locked", "big").query("versionId", version);
+        let bypass = || delete().header("x-amz-bypass-governance-retention", "true");
+        world.call(delete()).await.refused(403, "AccessDenied");
+        world.engine.with(|state| state.rights = false);
+        world.call(bypass()).await.refused(403, "AccessDenied");
+        world.engine.with(|state| state.rights = true);
+        let bypassed = world.call(bypass()).await;
+        assert_eq!(bypassed.status == 204, bypassable, "{lock:?}");
+        // What is not completed is not protected.
+        let other = begin(&world, create()).await;
+        world.call(part(&other, "1", b"x")).await.expect(200);
+        let abort = Call::object("DELETE", "locked", "big").query("uploadId", &other);
+        world.call(abort).await.expect(204);
+    }
+}
+
 /// The answer of the first time was lost, so the client asks again.
 #[tokio::test]
 async fn an_upload_that_was_completed_is_answered_the_same_once_more() {
