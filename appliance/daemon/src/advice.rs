@@ -172,10 +172,13 @@ impl<'a> Commands<'a> {
         let some_wanted = disks.iter().any(|disk| disk.wanted);
         // With one disk less it takes no writes, and then no disk either.
         let few = disks.iter().filter(|disk| disk.state == "active").count() == 2;
-        disks
-            .iter()
-            .filter(|disk| disk.wanted || !(read_only && some_wanted))
-            .filter_map(|disk| Some((disk.number?, disk)))
+        let counts = |disk: &&DiskStatus| disk.wanted || !(read_only && some_wanted);
+        let numbered = disks.iter().filter(counts);
+        let numbered = numbered.filter_map(|disk| Some((disk.number?, disk)));
+        // A disk that is used must be back before the next start; one that takes no part has time.
+        let (used, others): (Vec<_>, Vec<_>) = numbered.partition(|(_, disk)| disk.astray);
+        used.into_iter()
+            .chain(others)
             .flat_map(|(number, disk)| match is_suspect(disk) && !read_only {
                 true => vec![self.about_suspect(number, disk, few)],
                 false => self.about(number, disk, read_only),
@@ -433,6 +436,24 @@ mod tests {
                 "free space on the file system of disk 3 (/v/a disk), stop the vault, and start it",
             ]
         );
+    }
+
+    #[test]
+    fn a_disk_that_is_used_and_was_taken_away_comes_first_and_is_named() {
+        let lost = disk(Some(1), "absent");
+        let taken = DiskStatus {
+            astray: true,
+            serial: Some("ZA3".to_owned()),
+            ..disk(Some(3), "active")
+        };
+        let steps = Commands::new(Path::new("/v")).next(&[lost, taken], false);
+        let about: Vec<Option<u16>> = steps.iter().map(|step| step.disk).collect();
+        assert_eq!(about, [Some(3), Some(1), Some(1)]);
+        assert_eq!(
+            steps[0].what,
+            "have disk 3 (serial ZA3) back at /v/a disk before the vault is stopped, and look again"
+        );
+        assert_eq!(steps[0].command, "stele disk list --vault /v");
     }
 
     #[test]

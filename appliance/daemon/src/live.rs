@@ -288,7 +288,8 @@ fn reasons(engine: &EngineStatus) -> Vec<String> {
         };
         reasons.push(format!("{what}, clients are told to come back{done}"));
     }
-    if engine.full {
+    // Where nothing is written for want of disks, room is not what is lacking.
+    if engine.full && engine.read_only.is_none() {
         let index = engine.index.as_ref().is_some_and(IndexUsage::is_full);
         reasons.push(match index {
             true => "no room in the index for further objects; its size was fixed when the vault was made".to_owned(),

@@ -590,3 +590,51 @@ fn what_is_locked_stays_whatever_clients_ask_for() {
         world.check();
     }
 }
+
+#[test]
+fn lock_13_a_copy_has_no_lock_of_its_source_and_takes_none_away() {
+    let world = World::new(0);
+    let strong = &world.strong;
+    let far = Retention {
+        compliance: true,
+        until_ms: world.start_ms + 400 * DAY_MS,
+    };
+    let until = stamp(far.until_ms);
+    let wish = Wish {
+        retention: Some(far),
+        hold: Some(true),
+    };
+    for (bucket, has_default) in [("kept", true), ("asked", false)] {
+        let path = format!("/{bucket}/k");
+        let stored = |headers: &[(&str, &str)], body: &[u8]| {
+            let reply = strong.request("PUT", &path, headers, body);
+            assert_eq!(reply.outcome(), done(200), "{bucket}");
+            let id = reply.header("x-amz-version-id").expect("a version");
+            format!("{path}?versionId={id}")
+        };
+        let old = stored(&headers(wish, Some(&until)), b"kept");
+        let new = stored(
+            &[
+                ("x-amz-copy-source", &path),
+                ("x-amz-metadata-directive", "REPLACE"),
+            ],
+            b"",
+        );
+        let copied = strong.request("HEAD", &new, &[], b"");
+        let default = shown(&copied);
+        assert_eq!(default.is_some(), has_default, "{bucket}");
+        // A day, and not what the source has.
+        let ends_ms = default.map_or(0, |retention| retention.until_ms);
+        assert!(ends_ms < world.start_ms + 2 * DAY_MS, "{ends_ms}");
+        assert_eq!(copied.header("x-amz-object-lock-legal-hold"), None);
+        for bypass in [false, true] {
+            let outcome = order(strong, "DELETE", &old, "", bypass).outcome();
+            assert_eq!(outcome, denied(), "{bucket}");
+        }
+        let kept = strong.request("GET", &old, &[], b"");
+        assert_eq!(kept.body, b"kept", "{bucket}");
+        assert_eq!(shown(&kept), Some(far), "{bucket}");
+        let hold = kept.header("x-amz-object-lock-legal-hold");
+        assert_eq!(hold, Some("ON"), "{bucket}");
+    }
+}
