@@ -11,6 +11,7 @@ use crate::suite::Ledger;
 use crate::workspace::Workspace;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
+use std::time::Duration;
 use stele_format::fuzz::{TARGETS, target_of};
 
 /// Longest input; larger golden files give a window of this size.
@@ -112,7 +113,7 @@ const PROGRAMS: [(Program, &[&str]); 4] = [
 ];
 
 /// A program that runs targets.
-#[derive(Clone, Copy)]
+#[derive(Debug, Clone, Copy)]
 enum Program {
     /// What the gateway reads of strangers.
     Gateway,
@@ -125,7 +126,8 @@ enum Program {
 }
 
 impl Program {
-    fn run(self, workspace: &Workspace, words: &[String; 3]) -> Outcome {
+    /// The program with words for it.
+    fn command(self, workspace: &Workspace, words: &[&str]) -> Outcome<Run> {
         match self {
             // With the whole workspace, so that the S3 library is not compiled once more with other features.
             Self::Gateway => {
@@ -133,10 +135,10 @@ impl Program {
                 let build = ["build", "--release", "--workspace", "--example", example];
                 workspace.cargo(&build).stream()?;
                 let program = workspace.target.join("release/examples").join(example);
-                Run::new(program).args(words).stream()
+                Ok(Run::new(program).args(words))
             }
-            Self::Texts => example(workspace, "stele-format", "text_fuzz", words),
-            Self::Witness => example(workspace, "stele-witness", "witness_fuzz", words),
+            Self::Texts => Ok(example(workspace, "stele-format", "text_fuzz", words)),
+            Self::Witness => Ok(example(workspace, "stele-witness", "witness_fuzz", words)),
             Self::Daemon => {
                 let test = ["test", "--quiet", "--release", "--workspace", "--bin"];
                 let one = [
@@ -147,28 +149,82 @@ impl Program {
                     "--nocapture",
                 ];
                 let run = workspace.cargo(&test).args(one);
-                run.env("STELE_FUZZ", words.join(" ")).stream()
+                Ok(run.env("STELE_FUZZ", words.join(" ")))
             }
         }
     }
+
+    fn run(self, workspace: &Workspace, words: &[&str]) -> Outcome {
+        let run = self.command(workspace, words)?;
+        match self {
+            Self::Gateway | Self::Texts | Self::Witness => run.stream(),
+            Self::Daemon => {
+                let finished = run.deadline(DEADLINE).finish()?;
+                // In full: the number of a case that failed stands before all its bytes.
+                println!("{}\n{}", finished.stdout.trim(), finished.stderr.trim());
+                finished.expect_success()?;
+                ran_one(&finished.stdout)
+            }
+        }
+    }
+
+    /// Fails unless the program has the targets that are named here, and no other.
+    fn has(self, workspace: &Workspace, named: &[&str]) -> Outcome {
+        let run = self.command(workspace, &[NAMES])?;
+        let said = run.deadline(DEADLINE).succeed()?;
+        if matches!(self, Self::Daemon) {
+            ran_one(&said)?;
+        }
+        same_targets(named, &said)
+    }
 }
 
-fn example(workspace: &Workspace, package: &str, name: &str, words: &[String; 3]) -> Outcome {
+/// Of a run whose output is read before it is shown; with what must be compiled for it.
+const DEADLINE: Duration = Duration::from_secs(24 * 3600);
+/// Has a program say which targets it has: a line each, that begins with [`NAME_MARK`].
+const NAMES: &str = "names";
+const NAME_MARK: &str = "target ";
+
+/// A test runner is content with a test that is not there.
+fn ran_one(said: &str) -> Outcome {
+    ensure(said.contains("test result: ok. 1 passed;"), || {
+        format!("not one test ran: {said}")
+    })
+}
+
+fn same_targets(named: &[&str], said: &str) -> Outcome {
+    let mut there: Vec<&str> = said
+        .lines()
+        .filter_map(|line| line.strip_prefix(NAME_MARK))
+        .collect();
+    let mut named = named.to_vec();
+    named.sort_unstable();
+    there.sort_unstable();
+    ensure(named == there, || {
+        format!("PROGRAMS names {named:?}, and the program has {there:?}")
+    })
+}
+
+fn example(workspace: &Workspace, package: &str, name: &str, words: &[&str]) -> Run {
     let run = ["run", "--quiet", "--release", "-p", package, "--example"];
     let run = workspace.cargo(&run).args([name, "--"]);
-    run.args(words).stream()
+    run.args(words)
 }
 
 /// Runs the targets of all programs, or the named one.
 fn programs(workspace: &Workspace, ledger: &mut Ledger, count: u64, seed: u64, only: Option<&str>) {
     for (program, targets) in PROGRAMS {
+        if only.is_none() {
+            let name = format!("fuzz: {program:?} has no target that is not run");
+            ledger.case(&name, || program.has(workspace, targets));
+        }
         for name in targets {
             if only.is_some_and(|only| only != *name) {
                 continue;
             }
             ledger.case(&format!("fuzz: {name}, {count} cases, seed {seed}"), || {
-                let words = [(*name).to_owned(), count.to_string(), seed.to_string()];
-                program.run(workspace, &words)
+                let (count, seed) = (count.to_string(), seed.to_string());
+                program.run(workspace, &[name, &count, &seed])
             });
         }
     }
@@ -375,6 +431,30 @@ mod tests {
                 files.len()
             );
         }
+    }
+
+    #[test]
+    fn a_test_that_is_not_there_is_no_run() {
+        let said = |passed: u32| {
+            format!(
+                "running {passed} tests\n\ntest result: ok. {passed} passed; 0 failed; 0 ignored; 81 filtered out\n"
+            )
+        };
+        assert!(ran_one(&said(1)).is_ok());
+        for passed in [0, 2, 11] {
+            assert!(ran_one(&said(passed)).is_err(), "{passed}");
+        }
+        assert!(ran_one("").is_err());
+    }
+
+    #[test]
+    fn a_program_has_just_the_targets_that_are_named() {
+        let said = "\nrunning 1 test\ntarget two\ntarget one\n.\n";
+        assert!(same_targets(&["one", "two"], said).is_ok());
+        for named in [&["one"][..], &["one", "two", "three"], &[]] {
+            assert!(same_targets(named, said).is_err(), "{named:?}");
+        }
+        assert!(same_targets(&["one"], "").is_err());
     }
 
     /// The driver must be able to fail: a target with a planted fault is found.

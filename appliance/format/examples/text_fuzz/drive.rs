@@ -38,9 +38,22 @@ pub struct Reader {
     pub words: &'static [&'static [u8]],
 }
 
-/// Runs the target that the words of the command line name: `TARGET CASES SEED [FIRST]`.
+/// The word that asks which targets there are.
+pub const NAMES: &str = "names";
+
+/// A line for each target, as the word [`NAMES`] has them printed.
+pub fn names(readers: &[Reader]) -> String {
+    let line = |reader: &Reader| format!("target {}\n", reader.name);
+    readers.iter().map(line).collect()
+}
+
+/// Runs the target that the words of the command line name: `TARGET CASES SEED [FIRST]`, or names all: `names`.
 pub fn main(readers: &[Reader]) -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
+    if words == [NAMES] {
+        print!("{}", names(readers));
+        return ExitCode::SUCCESS;
+    }
     let number = |at: usize, otherwise| {
         words
             .get(at)
