@@ -5,83 +5,14 @@ mod common;
 
 use std::path::Path;
 
+use common::disks::{
+    LARGE, assert_reads_only, check_large, check_rounds, content, disk_verb, filled, filled_of,
+    is_ok, put_large, put_round, read_or_refused, run_next, told, wait_until_ok,
+};
 use common::s3::Client;
 use common::{Place, Server, refuse, run, succeed, text};
 use nix::sys::signal::Signal;
 use serde_json::Value;
-
-/// Bodies in the journal frame, of one chunk, and of several.
-const SIZES: [usize; 4] = [10, 100_000, 1_000_000, 5_000_000];
-
-fn content(seed: usize, bytes: usize) -> Vec<u8> {
-    let byte = |at: usize| u8::try_from((at.wrapping_mul(31) >> 3).wrapping_add(seed * 7) % 251);
-    (0..bytes).map(|at| byte(at).expect("below 251")).collect()
-}
-
-/// Stores the objects of one round.
-fn put_round(client: &Client, round: usize) {
-    for (number, bytes) in SIZES.into_iter().enumerate() {
-        let seed = 10 * round + number;
-        client.put(&format!("/data/k{seed}"), &content(seed, bytes));
-    }
-}
-
-/// Reads the objects of so many rounds.
-fn check_rounds(client: &Client, rounds: usize) {
-    for round in 0..rounds {
-        for (number, bytes) in SIZES.into_iter().enumerate() {
-            let seed = 10 * round + number;
-            let got = client.get(&format!("/data/k{seed}"));
-            assert!(got == content(seed, bytes), "object {seed}");
-        }
-    }
-}
-
-/// A vault that holds one round, stopped.
-fn filled() -> Place {
-    filled_of(common::DISK)
-}
-
-fn filled_of(disk_bytes: &str) -> Place {
-    let place = Place::with_disks_of(disk_bytes);
-    let server = Server::start(&place);
-    let client = Client::of(&place, &server);
-    client.put("/data", b"");
-    put_round(&client, 0);
-    assert!(server.end(Signal::SIGTERM).success());
-    place
-}
-
-fn disk_verb(place: &Place, verb: &str, more: &[&str]) -> String {
-    let vault = text(&place.vault);
-    succeed(&[&["disk", verb, "--vault", vault], more].concat())
-}
-
-/// The command the status asks for that begins so, run as printed, with a path in the place of `PATH`.
-fn run_next(status: &Value, begins: &str, path: &Path) {
-    let steps = status["next"].as_array().expect("a list");
-    let commands: Vec<&str> = steps
-        .iter()
-        .filter_map(|step| step["command"].as_str())
-        .collect();
-    let command = commands
-        .iter()
-        .find(|command| command.starts_with(begins))
-        .unwrap_or_else(|| panic!("{begins} is not among {commands:?}"));
-    let words = command.replace("PATH", text(path));
-    let words: Vec<&str> = words.split(' ').collect();
-    assert_eq!(words[0], "stele");
-    succeed(&words[1..]);
-}
-
-fn is_ok(status: &Value) -> bool {
-    let all = |disk: &Value| disk["health"] == "ok";
-    status["state"] == "ok" && status["disks"].as_array().expect("a list").iter().all(all)
-}
-
-fn wait_until_ok(place: &Place) -> Value {
-    place.wait_for("every disk takes part", is_ok)
-}
 
 fn has_both_mirrors(status: &Value) -> bool {
     status["index"]["mirrors"] == serde_json::json!(["active", "active"])
@@ -151,9 +82,7 @@ fn a_fill_that_a_crash_cut_short_is_finished_by_the_next_start() {
     let place = filled();
     let server = Server::start(&place);
     let client = Client::of(&place, &server);
-    for number in 0..24 {
-        client.put(&format!("/data/large{number}"), &content(number, 4 << 20));
-    }
+    put_large(&client, LARGE);
     assert!(server.end(Signal::SIGTERM).success());
     std::fs::remove_file(place.file("disk2.disk")).expect("removed");
     let server = Server::start(&place);
@@ -170,10 +99,7 @@ fn a_fill_that_a_crash_cut_short_is_finished_by_the_next_start() {
     let server = Server::start(&place);
     let client = Client::of(&place, &server);
     check_rounds(&client, 1);
-    for number in 0..24 {
-        let got = client.get(&format!("/data/large{number}"));
-        assert!(got == content(number, 4 << 20), "object {number}");
-    }
+    check_large(&client, LARGE);
     assert!(server.end(Signal::SIGTERM).success());
 }
 
@@ -397,9 +323,7 @@ fn a_disk_is_drained_across_a_crash_and_nothing_is_lost_with_it() {
     let server = Server::start(&place);
     add_as_printed(&place, &place.beside("4.disk"));
     let client = Client::of(&place, &server);
-    for number in 0..12 {
-        client.put(&format!("/data/large{number}"), &content(number, 4 << 20));
-    }
+    put_large(&client, 12);
     assert!(server.end(Signal::SIGTERM).success());
     let server = Server::start(&place);
     kill_while_draining(&place, server);
@@ -435,10 +359,7 @@ fn a_disk_is_drained_across_a_crash_and_nothing_is_lost_with_it() {
     let client = Client::of(&place, &server);
     put_round(&client, 2);
     check_rounds(&client, 3);
-    for number in 0..12 {
-        let got = client.get(&format!("/data/large{number}"));
-        assert!(got == content(number, 4 << 20), "object {number}");
-    }
+    check_large(&client, 12);
     assert!(server.end(Signal::SIGTERM).success());
 }
 
@@ -521,5 +442,91 @@ fn disks_that_are_moved_together_stay_in_use_and_are_told_of() {
     let server = Server::start(&place);
     check_rounds(&Client::of(&place, &server), 2);
     assert!(is_ok(&place.status()), "{}", place.status());
+    assert!(server.end(Signal::SIGTERM).success());
+}
+
+#[test]
+fn a_second_disk_that_goes_while_one_is_filled_is_named_and_nothing_is_lost_when_it_is_back() {
+    let place = filled();
+    let server = Server::start(&place);
+    put_large(&Client::of(&place, &server), LARGE);
+    assert!(server.end(Signal::SIGTERM).success());
+    std::fs::remove_file(place.file("disk2.disk")).expect("removed");
+    let server = Server::start(&place);
+    kill_while_filling(&place, server, &place.beside("fresh.disk"));
+    let away = place.beside("away.disk");
+    std::fs::rename(place.file("disk3.disk"), &away).expect("moved");
+    let server = Server::start(&place);
+    let client = Client::of(&place, &server);
+    let lack = "1 of 2 needed disks take writes";
+    assert_reads_only(&place, &client, lack, &[3]);
+    assert!(read_or_refused(&client) > 0);
+    // As the line says.
+    std::fs::rename(&away, place.file("disk3.disk")).expect("moved back");
+    assert!(server.end(Signal::SIGTERM).success());
+    let server = Server::start(&place);
+    wait_until_ok(&place);
+    assert_eq!(told(&place), ("ok".to_owned(), Vec::new()));
+    let client = Client::of(&place, &server);
+    check_rounds(&client, 1);
+    check_large(&client, LARGE);
+    put_round(&client, 1);
+    assert!(server.end(Signal::SIGTERM).success());
+    // What was filled is good alone.
+    std::fs::remove_file(place.file("disk3.disk")).expect("removed");
+    let server = Server::start(&place);
+    let client = Client::of(&place, &server);
+    check_rounds(&client, 2);
+    check_large(&client, LARGE);
+    assert!(server.end(Signal::SIGTERM).success());
+}
+
+#[test]
+fn two_disks_that_go_at_once_are_both_named_while_it_serves_and_at_the_next_start() {
+    let place = filled();
+    let server = Server::start(&place);
+    let client = Client::of(&place, &server);
+    put_large(&client, LARGE);
+    let disks = ["disk2.disk", "disk3.disk"];
+    for disk in disks {
+        std::fs::rename(place.file(disk), place.beside(disk)).expect("moved");
+    }
+    place.wait_for("both are missed", |status| {
+        let disks = status["disks"].as_array().expect("disks").iter();
+        disks
+            .filter(|disk| disk["health"] == "not at its place")
+            .count()
+            == 2
+    });
+    let vault = text(&place.vault);
+    let steps = [2, 3].map(|number| {
+        format!(
+            "have disk {number} back at {vault}/disk{number}.disk before the vault is stopped, and look again: \
+             stele disk list --vault {vault}"
+        )
+    });
+    let (pool, next) = told(&place);
+    assert_eq!(
+        pool,
+        "ok: disk 2 is not at its place; disk 3 is not at its place"
+    );
+    assert_eq!(next, steps);
+    put_round(&client, 1);
+    check_rounds(&client, 2);
+    assert!(server.end(Signal::SIGTERM).success());
+    let server = Server::start(&place);
+    let client = Client::of(&place, &server);
+    let lack = "are damaged or missing on every present disk";
+    assert_reads_only(&place, &client, lack, &[2, 3]);
+    assert!(read_or_refused(&client) > 0);
+    assert!(server.end(Signal::SIGTERM).success());
+    for disk in disks {
+        std::fs::rename(place.beside(disk), place.file(disk)).expect("moved back");
+    }
+    let server = Server::start(&place);
+    wait_until_ok(&place);
+    let client = Client::of(&place, &server);
+    check_rounds(&client, 2);
+    check_large(&client, LARGE);
     assert!(server.end(Signal::SIGTERM).success());
 }

@@ -2,6 +2,7 @@
 
 #![allow(dead_code, reason = "each test file uses its own part")]
 
+pub mod disks;
 pub mod locks;
 pub mod people;
 pub mod s3;
