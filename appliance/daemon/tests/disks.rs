@@ -6,8 +6,8 @@ mod common;
 use std::path::Path;
 
 use common::disks::{
-    LARGE, assert_reads_only, check_large, check_rounds, content, disk_verb, filled, filled_of,
-    is_ok, put_large, put_round, read_or_refused, run_next, told, wait_until_ok,
+    LARGE, assert_reads_only, check_large, check_rounds, disk_verb, filled, filled_of, is_ok,
+    put_large, put_round, read_or_refused, run_next, told, wait_until_ok,
 };
 use common::s3::Client;
 use common::{Place, Server, refuse, run, succeed, text};
