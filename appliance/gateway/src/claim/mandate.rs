@@ -133,7 +133,7 @@ impl Mandate {
             method: Method::of(form.method),
             place: parse_path_style(&path).ok()?,
             query,
-            source: headers.source.as_ref().and_then(Source::read),
+            source: headers.source(),
             lock: headers.lock(),
             bucket_lock: headers.bucket_lock,
             bypass: headers.bypass,
@@ -156,10 +156,12 @@ impl Mandate {
                 self.told = stored.version.or(self.told);
                 self.stored = true;
             }
-            Answer::Bucket(info) if info.kind == BucketKind::Plain => {
-                if self.touches(&info.name) && !self.plain.contains(&info.name) {
-                    self.plain.push(info.name.clone());
-                }
+            Answer::Bucket(info)
+                if info.kind == BucketKind::Plain
+                    && self.touches(&info.name)
+                    && !self.plain.contains(&info.name) =>
+            {
+                self.plain.push(info.name.clone());
             }
             _ => {}
         }
@@ -305,6 +307,13 @@ impl<'a> Headers<'a> {
         }
     }
 
+    fn source(&self) -> Option<Source> {
+        let text = self.source.as_ref()?;
+        // What a query had is a text of its own, and nobody folds it.
+        let is_header = matches!(text, Cow::Borrowed(_));
+        Source::read(text, is_header && text.contains(' '))
+    }
+
     fn lock(&self) -> Option<LockWish> {
         let mode = self.mode.as_deref().map(str::to_owned);
         let hold = self.hold.as_deref().map(str::to_owned);
@@ -320,7 +329,7 @@ impl<'a> Headers<'a> {
 }
 
 impl Source {
-    fn read(text: &Cow<'_, str>) -> Option<Self> {
+    fn read(text: &str, folded: bool) -> Option<Self> {
         let CopySource::Bucket {
             bucket,
             key,
@@ -335,7 +344,7 @@ impl Source {
                 key: key.into(),
             },
             version: version_id.as_deref().map_or(Version::Current, Version::of),
-            folded: matches!(text, Cow::Borrowed(_)) && text.contains(' '),
+            folded,
         })
     }
 }

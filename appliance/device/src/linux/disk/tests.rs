@@ -103,7 +103,7 @@ fn a_file_passes_the_exam_with_memory_from_pools() {
 fn a_disk_for_which_no_ring_can_be_had_passes_the_exam_and_says_why() {
     let (_directory, mut path) = paths();
     let denied = Some(Err(RingDenied(Errno::EPERM)));
-    let backend = describe(&denied, false);
+    let backend = describe(&denied, false, false);
     assert_eq!(backend, "threads, buffered: io_uring is denied (EPERM)");
     conformance::disk(|| {
         let file = cached(&path());
