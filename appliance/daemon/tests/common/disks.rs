@@ -93,8 +93,12 @@ pub fn is_ok(status: &Value) -> bool {
     status["state"] == "ok" && status["disks"].as_array().expect("a list").iter().all(all)
 }
 
+/// Waits until every disk takes part, and what is on those that came back is known.
 pub fn wait_until_ok(place: &Place) -> Value {
-    place.wait_for("every disk takes part", is_ok)
+    place.wait_for("every disk takes part", |status| {
+        let reasons = status["reasons"].as_array();
+        is_ok(status) && reasons.is_none_or(Vec::is_empty)
+    })
 }
 
 /// What an operator reads: the line of the pool, and what is to be done next.
