@@ -187,8 +187,8 @@ fn a_drained_disk_may_be_wiped_or_taken_out() {
     check("the new place counts", &vault, &[frame(TO, 2, 0)]);
 }
 
-#[test]
-fn a_copy_that_counts_on_a_drained_disk_is_damage() {
+/// A copy counts on a disk that the labels call drained.
+fn left_behind() -> Vault {
     let mut vault = moved(&[1, 3, 4], DONE);
     vault.writing = vec![0, 2, TO];
     let journal = SegmentId::new(3);
@@ -196,6 +196,12 @@ fn a_copy_that_counts_on_a_drained_disk_is_damage() {
         label.journal_segment = journal;
         label.members[FROM].state = MemberState::Drained;
     });
+    vault
+}
+
+#[test]
+fn a_copy_that_counts_on_a_drained_disk_is_damage() {
+    let vault = left_behind();
     check("it was left behind", &vault, &[segment(FROM, 2)]);
     let without = vault.verify_disks(&[0, 2, TO]);
     assert_eq!(without.verdict, Verdict::Damage, "{without:#?}");
@@ -203,13 +209,7 @@ fn a_copy_that_counts_on_a_drained_disk_is_damage() {
 
 #[test]
 fn a_copy_on_a_drained_disk_is_no_damage_while_its_move_may_be_on_a_disk_that_is_away() {
-    let mut vault = moved(&[1, 3, 4], DONE);
-    vault.writing = vec![0, 2, TO];
-    let journal = SegmentId::new(3);
-    vault.label(|label| {
-        label.journal_segment = journal;
-        label.members[FROM].state = MemberState::Drained;
-    });
+    let vault = left_behind();
     let without = vault.verify_disks(&[0, FROM, TO]);
     assert_ne!(without.verdict, Verdict::Damage, "{without:#?}");
 }

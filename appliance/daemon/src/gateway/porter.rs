@@ -380,10 +380,11 @@ impl Porter {
         {
             return self.with_content(asked, request, slab).await;
         }
-        let is_whole = |request: &Request| matches!(request, Request::Put { .. });
-        let wholes = self.waiting.iter().filter(|one| is_whole(&one.request));
+        // What is in shared memory is held there.
+        let holds = |request: &Request| matches!(request, Request::Put { content, .. } if !content.0.is_empty());
+        let held = self.waiting.iter().filter(|one| holds(&one.request));
         // The honest gateway has no more of them under way, and their content is held here.
-        if is_whole(&request) && wholes.count() >= UPLOAD_WHOLE_COUNT_MAX {
+        if holds(&request) && held.count() >= UPLOAD_WHOLE_COUNT_MAX {
             return self.reply(asked.number, Err(Refusal::Busy), 0);
         }
         self.waiting.push_back(Waiting { asked, request });
