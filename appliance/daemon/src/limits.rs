@@ -189,3 +189,6 @@ pub const WRONG_FREE_COUNT: u32 = 5;
 pub const WRONG_WAIT_MS_MAX: u64 = 3_600_000;
 /// Keys whose wrong answers are counted; more are counted as one.
 pub const WRONG_KEY_COUNT_MAX: usize = 64;
+
+/// Below so many starts that a vault has room for, its status says how many they are.
+pub const STARTS_LEFT_MIN: u32 = 16;

@@ -30,6 +30,7 @@ use crate::control::protocol::{
 };
 use crate::gateway::process::{GatewayState, GatewayView};
 use crate::keys::KeySource;
+use crate::limits::STARTS_LEFT_MIN;
 use crate::status::health;
 use crate::vault::Directory;
 
@@ -295,6 +296,13 @@ fn reasons(engine: &EngineStatus) -> Vec<String> {
             true => "no room in the index for further objects; its size was fixed when the vault was made".to_owned(),
             false => "no room for new data".to_owned(),
         });
+    }
+    if engine.starts_left < STARTS_LEFT_MIN && engine.read_only.is_none() {
+        reasons.push(format!(
+            "room is left for {} more starts, each of which takes some for good; then nothing is stored any more, not even what \
+destruction needs: add a disk, or destroy what has expired",
+            engine.starts_left
+        ));
     }
     if engine.wall_alarm {
         let what = "the machine's clock is more than a day from compliance time, which stands still while the vault is \

@@ -87,6 +87,8 @@ pub struct Member {
     pub forgotten_frames: u64,
     /// It was opened, and is not at its place any more.
     pub astray: bool,
+    /// It joined since the start and held nothing of this vault before.
+    pub came_blank: bool,
     units: UnitMap,
     /// How it was slow.
     pub(crate) slowness: Slowness,
@@ -172,6 +174,7 @@ impl Member {
             reason: None,
             forgotten_frames: 0,
             astray: false,
+            came_blank: false,
             units,
             slowness: Slowness::default(),
             leaving: false,
@@ -404,24 +407,45 @@ impl Pool {
 
     /// As [`Pool::count_units`], for one disk.
     pub fn count_units_of(&mut self, disk: DiskId) {
+        let counted = self.counted_units(disk);
+        if let Some(member) = self.members.iter_mut().find(|member| member.disk == disk) {
+            member.units = counted;
+        }
+    }
+
+    /// The units of a disk by what lies there.
+    fn counted_units(&self, disk: DiskId) -> UnitMap {
         let extents = self.extents_on(disk);
-        let floor = self.units_in_doubt(disk);
-        let Some(member) = self.members.iter_mut().find(|member| member.disk == disk) else {
-            return;
-        };
-        let top = member.units.top;
-        member.units = UnitMap::new(member.unit_count());
-        member.units.top = top;
+        let member = self.member(disk);
+        let mut counted = UnitMap::new(member.map_or(0, Member::unit_count));
+        counted.top = member.map_or(0, |member| member.units.top);
         for (at, (first, units)) in extents.iter().enumerate() {
             let room = extents
                 .get(at + 1)
                 .map_or(u32::MAX, |(next, _)| next - first);
             let kept = units.saturating_sub(u32::from(on(Plant::UnitGivenTwice)));
-            member.units.mark(*first, kept.min(room), true);
+            counted.mark(*first, kept.min(room), true);
         }
-        member.units.mark(0, floor, true);
+        counted.mark(0, self.units_in_doubt(disk), true);
         // What follows lies close behind what is there.
-        member.units.next = member.units.end();
+        counted.next = counted.end();
+        counted
+    }
+
+    /// The first unit of a disk that takes part which is free and held by something, or, where what was to be given back
+    /// is (as after a start), marked as used and held by nothing: the disk's number, the unit, and whether it is marked.
+    /// There is none.
+    #[must_use]
+    pub fn misplaced_unit(&self, settled: bool) -> Option<(u16, u32, bool)> {
+        self.active().find_map(|member| {
+            let counted = self.counted_units(member.disk);
+            let pairs = member.units.used.iter().zip(&counted.used);
+            let is_wrong = |marked: bool, held: bool| marked != held && (settled || held);
+            let mut pairs = pairs.map(|(marked, held)| is_wrong(*marked, *held));
+            let at = pairs.position(|wrong| wrong)?;
+            let marked = member.units.used.get(at).copied()?;
+            Some((member.ordinal + 1, u32::try_from(at).ok()?, marked))
+        })
     }
 
     /// One past the last unit of a disk that was in use before the log lost records, as far as that is known.
@@ -583,6 +607,20 @@ impl Pool {
         let roomy = |member: &&Member| member.units.has_runs(runs, self.segment_units);
         let (here, with_room) = (self.active().count(), self.active().filter(roomy).count());
         with_room > 0 && with_room >= here.min(2)
+    }
+
+    /// How many more starts there is room for on the disks that are here, if nothing else takes any. Each needs a whole
+    /// segment for the journal, and keeps a unit of it for good.
+    #[must_use]
+    pub fn starts_left(&self) -> u32 {
+        let left = self
+            .active()
+            .map(|member| member.units.takes_left(self.segment_units));
+        let mut left: Vec<u32> = left.collect();
+        left.sort_unstable();
+        // Two disks, where there are more than one, or the start is not counted.
+        let second = left.len().checked_sub(left.len().min(2));
+        second.and_then(|at| left.get(at).copied()).unwrap_or(0)
     }
 
     /// Whether new data may still take segments: the reserve is for journal, seals and epochs.

@@ -224,7 +224,7 @@ pub enum Command {
         /// The day of compliance time on which nothing more is to be found: the answer then is empty.
         done: Option<u64>,
     },
-    /// `Done`: has a version go out of S3 where a lifecycle rule of its bucket says so by now; asked by the vault
+    /// `Deleted`: has a version go out of S3 where a lifecycle rule of its bucket says so by now; asked by the vault
     /// alone.
     Expire {
         /// Object.

@@ -138,6 +138,8 @@ pub struct Status {
     pub wall_alarm: bool,
     /// Whether new data is refused for want of space.
     pub full: bool,
+    /// How many more starts there is room for, if nothing else takes any.
+    pub starts_left: u32,
     /// Counts since start.
     pub counters: Counters,
     /// The index file.
@@ -261,6 +263,7 @@ impl Engine {
             compliance: self.clock.latest(),
             wall_alarm: self.time().wall_alarm,
             full: !self.has_room(),
+            starts_left: self.pool.starts_left(),
             counters: self.counters,
             index: self.index_usage.clone(),
             rebuilding: self.stranded.then_some((0, 0)),

@@ -122,6 +122,13 @@ pub(crate) struct Drain {
     started_ms: u64,
 }
 
+impl Drain {
+    /// Which disk.
+    pub(super) fn disk(&self) -> DiskId {
+        self.disk
+    }
+}
+
 /// Whether a snapshot of the index says where all is by now. Without one, a start would have to find out
 /// from records that name disks which are gone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

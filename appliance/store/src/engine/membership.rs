@@ -358,6 +358,7 @@ impl Engine {
         member.serial = attachment.serial;
         member.state = MemberState::Joining;
         member.reason = Some("it is being filled");
+        member.came_blank = attachment.age.generation.is_zero();
         if self.pool.doubted.is_some() {
             member.label_units = attachment.age.units.get();
         }

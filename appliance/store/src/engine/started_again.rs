@@ -1,6 +1,7 @@
 //! An engine that is started again while its process goes on serving: why, and what it takes over from the one before.
 
 use super::Engine;
+use super::drain::Drain;
 use crate::request::{Refusal, RequestId, StreamId};
 
 impl Engine {
@@ -33,7 +34,15 @@ impl Engine {
     #[must_use]
     pub fn is_reading_wanted(&self) -> bool {
         let settled = self.fill.is_none() && !self.relabelling && self.read_only.is_none();
-        settled && self.pool.has_unread_here()
+        let leaving = self.drain.as_ref().map(Drain::disk);
+        settled && self.pool.has_unread_here(leaving)
+    }
+
+    /// The first unit of a disk of which the map of free room and what lies there disagree; see
+    /// [`crate::pool::Pool::misplaced_unit`]. For checks: it looks through all segments.
+    #[must_use]
+    pub fn misplaced_unit(&self, settled: bool) -> Option<(u16, u32, bool)> {
+        self.pool.misplaced_unit(settled)
     }
 
     /// Whether the records of a request were handed over to be written: then nobody knows yet whether it was done.

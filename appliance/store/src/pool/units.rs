@@ -16,6 +16,8 @@ pub(super) struct UnitMap {
     pub(super) top: u32,
     /// The last answer of `has_runs` and what was asked; none since a unit changed.
     runs: Cell<Option<(usize, u32, bool)>>,
+    /// The last answer of `takes_left` and what was asked; none since a unit changed.
+    takes: Cell<Option<(u32, u32)>>,
 }
 
 impl UnitMap {
@@ -26,11 +28,13 @@ impl UnitMap {
             next: 0,
             top: 0,
             runs: Cell::new(None),
+            takes: Cell::new(None),
         }
     }
 
     pub(super) fn mark(&mut self, first: u32, count: u32, used: bool) {
         self.runs.set(None);
+        self.takes.set(None);
         if used {
             let end = first.saturating_add(count);
             self.top = self
@@ -65,6 +69,19 @@ impl UnitMap {
         let has = self.count_runs(wanted, count);
         self.runs.set(Some((wanted, count, has)));
         has
+    }
+
+    /// How often so many free units in a row can be taken, when all but the first are given back each time.
+    pub(super) fn takes_left(&self, count: u32) -> u32 {
+        if let Some((_, left)) = self.takes.get().filter(|(asked, _)| *asked == count) {
+            return left;
+        }
+        let runs = self.used.split(|used| *used).map(<[bool]>::len);
+        let run_min = (count as usize).max(1);
+        let takes: usize = runs.map(|run| (run + 1).saturating_sub(run_min)).sum();
+        let left = u32::try_from(takes).unwrap_or(u32::MAX);
+        self.takes.set(Some((count, left)));
+        left
     }
 
     /// Mostly they are behind what was taken last.
@@ -138,6 +155,16 @@ mod tests {
             map.mark(0, 1, false);
             assert!(map.has_runs(3, 4) && map.has_runs(2, 6), "from {next}");
         }
+    }
+
+    #[test]
+    fn takes_are_counted_in_each_run_and_anew_when_units_change() {
+        let mut map = UnitMap::new(12);
+        assert_eq!(map.takes_left(4), 9);
+        map.mark(5, 1, true);
+        assert_eq!((map.takes_left(4), map.takes_left(6)), (2 + 3, 1));
+        map.mark(0, 12, true);
+        assert_eq!(map.takes_left(4), 0);
     }
 
     #[test]

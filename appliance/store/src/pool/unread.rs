@@ -82,11 +82,15 @@ impl Pool {
         })
     }
 
-    /// Whether a disk takes part by now that was away when a segment of it could not be read.
-    pub(crate) fn has_unread_here(&self) -> bool {
-        let came = |disk: &DiskId| self.active_slot(*disk).is_some();
-        let known = |segment: &SegmentId| self.segments.contains_key(segment);
+    /// Whether a disk takes part by now that was away when a segment of it could not be read. One that came blank shows
+    /// no more than those it was filled from: it counts only where the disk that is `leaving` waits for such a segment.
+    pub(crate) fn has_unread_here(&self, leaving: Option<DiskId>) -> bool {
+        let active = |disk: &DiskId| self.active_slot(*disk).and_then(|_| self.member(*disk));
         let mut unread = self.unread.0.iter();
-        unread.any(|(segment, away)| known(segment) && away.iter().any(came))
+        unread.any(|(segment, away)| {
+            let asked = leaving.is_some_and(|disk| self.lies_on(*segment, disk));
+            let mut came = away.iter().filter_map(active);
+            self.segments.contains_key(segment) && came.any(|disk| asked || !disk.came_blank)
+        })
     }
 }

@@ -163,6 +163,28 @@ fn a_blank_disk_in_the_place_of_one_of_both_does_not_say_that_nothing_was_there(
     });
 }
 
+/// What was set aside and never begun lies nowhere, also not on the disk that is away. A start cannot tell; but it
+/// would tell no more with a blank disk in that one's place, so nobody has to start again for that.
+#[test]
+fn a_blank_disk_in_the_place_of_a_lost_one_asks_for_no_start() {
+    for lost in 0..3 {
+        let mut rig = Rig::create(3);
+        for seeds in [1..3, 3..9] {
+            let mut vault = rig.start();
+            if seeds.start == 1 {
+                vault.bucket("b", false);
+            }
+            put_more(&mut vault, seeds);
+            vault.stop();
+        }
+        rig.handles[lost] = None;
+        let mut vault = rig.start();
+        put_more(&mut vault, 9..12);
+        bring_back(&mut vault, lost, &SimDiskHandle::new(DISK_BYTES, 99));
+        assert!(!vault.engine.is_reading_wanted(), "disk {lost}");
+    }
+}
+
 /// A drain that nobody can end as long as a disk is away says which one.
 #[test]
 fn a_drain_says_for_which_disk_it_waits() {

@@ -198,14 +198,24 @@ pub(crate) fn expire(
     };
     let aging = aging(&name.key, &this, place);
     let deed = due(&row.lifecycle, aging, facts.asked).ok_or_else(not_due)?;
+    let versioned = row.kind != BucketKind::Plain;
     if !releases(row, deed) {
         let draft = marker(facts, bucket, object.object, &name.key);
-        return Ok(Outcome::Write(vec![draft], After::Done));
+        let first = false;
+        return Ok(Outcome::Write(
+            vec![draft],
+            After::Marker { versioned, first },
+        ));
     }
     is_free(facts, &this)?;
     let why = ReleaseReason::Expired;
     let draft = release(facts, view, bucket, object.object, version, why, true)?;
-    Ok(Outcome::Write(vec![draft], After::Done))
+    let after = After::Deleted {
+        marker: this.marker,
+        version: Some(version),
+        versioned,
+    };
+    Ok(Outcome::Write(vec![draft], after))
 }
 
 /// How many newer versions that are not current its key shows, as far as a rule asks: what is not among the first

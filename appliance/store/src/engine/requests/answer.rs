@@ -26,7 +26,7 @@ impl Engine {
                 versioned,
                 etag,
                 checksums,
-                log_index: record.log_index,
+                log_index: made.map_or(record.log_index, |(_, index)| index),
                 receipt: made.and_then(|(_, index)| self.receipts.receipt(index)),
             }),
             Some(After::Marker { versioned, .. }) => Answer::Deleted {
