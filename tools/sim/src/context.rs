@@ -146,10 +146,15 @@ impl Context {
         self.compliance_ms = 0;
     }
 
-    /// The time it really is, whatever the clocks say.
+    /// The time it really is, whatever the clocks say, or what it was set forward to.
     #[must_use]
     pub fn true_ms(&self) -> u64 {
         self.true_before_ms + self.clock.monotonic_ms()
+    }
+
+    /// Compliance time may be set forward by so much.
+    pub fn may_advance(&mut self, by_ms: u64) {
+        self.true_before_ms += by_ms;
     }
 
     /// Compliance time never runs ahead of true time nor back within a process.

@@ -22,7 +22,6 @@ use stele_store::engine::{
 use stele_store::index::{IndexReply, IndexRequest};
 use stele_store::job::{Job, JobDone};
 use stele_store::keys::chunk::AwsLc;
-use stele_store::policy::{Asker, Rights};
 use stele_store::recovery::{Opened, read_label, write_static_label};
 use stele_store::request::{Answer, Command, Refusal, Request, RequestId};
 
@@ -31,6 +30,7 @@ use crate::error::{Halt, Run, Violation};
 use crate::limits::{LEAP_MS_MAX, SLOW_TURNS, STUCK_MS, STUCK_TURN_COUNT};
 use crate::plant::Plant;
 use crate::plug::{Plugged, Pulse};
+use crate::who::Who;
 
 use index::Index;
 
@@ -134,12 +134,7 @@ impl Machine {
     ///
     /// # Errors
     /// A broken promise.
-    pub fn submit(
-        &mut self,
-        context: &mut Context,
-        rights: Rights,
-        command: Command,
-    ) -> Run<RequestId> {
+    pub fn submit(&mut self, context: &mut Context, who: Who, command: Command) -> Run<RequestId> {
         let id = RequestId(self.next_request);
         self.next_request += 1;
         self.open.insert(id);
@@ -148,7 +143,7 @@ impl Machine {
             context,
             Event::Request(Request {
                 id,
-                asker: Asker::Vault(rights),
+                asker: who.asker(),
                 command,
             }),
         )?;
@@ -487,7 +482,7 @@ impl Machine {
     /// # Errors
     /// The power was cut, or a promise was broken.
     pub fn ask(&mut self, context: &mut Context, command: Command) -> Run<Result<Answer, Refusal>> {
-        let id = self.submit(context, Rights::default(), command)?;
+        let id = self.submit(context, Who::default(), command)?;
         loop {
             while let Some((answered, result)) = self.reply() {
                 if answered == id {

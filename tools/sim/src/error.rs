@@ -61,6 +61,24 @@ pub enum Violation {
         /// Why it must not have been.
         why: &'static str,
     },
+    /// A receipt proves nothing, or not what was stored, or is of another log than the disks hold.
+    #[error("RECEIPT: {what}")]
+    Receipt {
+        /// What is wrong with it.
+        what: String,
+    },
+    /// Units are free that something holds, or held by nothing.
+    #[error(
+        "unit {unit} of disk {number} is marked as used: {marked}; what lies there says otherwise"
+    )]
+    Units {
+        /// The disk's number, from 1.
+        number: u16,
+        /// The unit.
+        unit: u32,
+        /// What the engine takes it for.
+        marked: bool,
+    },
     /// An upload that was acknowledged is gone.
     #[error("LOST: upload {upload} of {place} is gone")]
     UploadLost {

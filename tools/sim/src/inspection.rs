@@ -7,16 +7,20 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use stele_device::sim::disk::SimDiskHandle;
+use stele_format::checkpoint::KeyHistory;
 use stele_format::frame::{FrameExpectation, FrameHeader};
 use stele_format::limits::{BLOCK_BYTES, FRAME_HEADER_BYTES};
+use stele_format::proof::Receipt;
 use stele_format::segment::{FOOTER_MAGIC, SegmentExpectation, SegmentHeader};
 use stele_format::units::{ByteOffset, FrameIndex, SegmentId};
+use stele_inspect::prove::{Claim, prove};
 use stele_inspect::source::{ReadFault, Source};
 use stele_inspect::verdict::{Area, Damage, DiskState, Report, Verdict};
 
 use crate::context::Context;
 use crate::error::Violation;
 use crate::hardware::{Hardware, Taint};
+use crate::oracle::receipts::{Receipts, checkpoint_of};
 
 /// What the operating system says of a block that cannot be read.
 const EIO: i32 = 5;
@@ -99,6 +103,49 @@ pub fn audit(context: &mut Context, hardware: &Hardware) -> Result<(), Violation
         _ => return Ok(()),
     };
     Err(Violation::Audit { what })
+}
+
+/// The log on the disks must prove what receipts say that clients were given.
+///
+/// # Errors
+/// It does not.
+pub fn check_receipts(
+    context: &mut Context,
+    hardware: &Hardware,
+    receipts: &Receipts,
+) -> Result<(), Violation> {
+    let broken = |what: String| Violation::Receipt { what };
+    let kept: Vec<&str> = receipts.kept().collect();
+    let Some(receipt) = context.rng.pick(&kept) else {
+        return Ok(());
+    };
+    let verified = Receipt::verify(receipt, receipts.key());
+    let header = verified.map_err(|error| broken(error.to_string()))?.header;
+    let note = checkpoint_of(receipt).ok_or_else(|| broken("it has no checkpoint".to_owned()))?;
+    let claim = Claim::Inclusion {
+        record: header.log_index.get(),
+        version: Some(header.version),
+        size: None,
+    };
+    let keys = KeyHistory::from(receipts.key());
+    let proven = prove(
+        &sources(hardware),
+        Duration::ZERO,
+        claim,
+        Some((&note, &keys)),
+    );
+    match proven {
+        Ok(proof) if proof == **receipt => {
+            context.report.receipts += 1;
+            Ok(())
+        }
+        Ok(_) => Err(broken(
+            "the disks prove the record in another way".to_owned(),
+        )),
+        // What was hurt may lack records of its own.
+        Err(refusal) if refusal.is_damage() && hardware.was_ever_hurt() => Ok(()),
+        Err(refusal) => Err(broken(refusal.to_string())),
+    }
 }
 
 /// The verifier must not call disks clean from which acknowledged bytes could not be read just now, unless it

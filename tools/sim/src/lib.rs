@@ -28,4 +28,5 @@ pub mod run;
 pub mod shrink;
 pub mod swarm;
 pub mod trace;
+pub mod who;
 pub mod workload;

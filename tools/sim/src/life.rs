@@ -13,9 +13,10 @@ use stele_device::clock::Clock;
 use stele_device::disk::Disk;
 use stele_device::sim::entropy::SimEntropy;
 use stele_device::sim::keyprovider::SimKeys;
-use stele_store::engine::World;
+use stele_store::engine::{Engine, World};
 use stele_store::keys::chunk::AwsLc;
 use stele_store::pool::MemberState;
+use stele_store::receipts::LogSigner;
 use stele_store::recovery::{CreateParams, OpenOptions, create, open};
 use stele_store::status::Alarm;
 
@@ -26,8 +27,9 @@ use crate::hardware::Hardware;
 use crate::inspection;
 use crate::limits::{
     DAY_MS, FULL_CHECK_INTERVAL, INDEX_BYTES, INDEX_CACHE_BYTES, KEYSTATE_BYTES,
-    LIFE_CONTENT_BYTES_MAX, LIFE_RECOVERY_COUNT_MAX, LIFE_VERSION_COUNT_MAX, READ_SHARE,
+    LIFE_CONTENT_BYTES_MAX, LIFE_RECOVERY_COUNT_MAX, LIFE_VERSION_COUNT_MAX, LOG_SEED, READ_SHARE,
 };
+use crate::oracle::receipts::Receipts;
 use crate::oracle::reconcile::Circumstances;
 use crate::oracle::{Oracle, survey};
 use crate::plant::Plant;
@@ -244,8 +246,9 @@ impl<'a> Life<'a> {
         let mut areas = self.hardware.areas();
         let clock = self.context.clock.clone();
         let (disks, pulse) = self.hardware.open();
-        let opened = open(disks, &mut *areas, world, &options, now(&clock))
+        let mut opened = open(disks, &mut *areas, world, &options, now(&clock))
             .map_err(|error| error.to_string())?;
+        self.sign(&mut opened.engine)?;
         let report = &opened.report;
         self.context.say(format_args!("opened: {report:?}"));
         if report.index_rebuilt {
@@ -255,6 +258,19 @@ impl<'a> Life<'a> {
         let mut machine = Machine::new(opened, (power, pulse), clock, self.next_request);
         machine.set_slow(self.swarm.slow);
         Ok(machine)
+    }
+
+    /// The engine gives receipts.
+    fn sign(&mut self, engine: &mut Engine) -> Result<(), String> {
+        let signer = LogSigner::new(engine.status().pool, &LOG_SEED);
+        let signer = Arc::new(signer.map_err(|error| error.to_string())?);
+        // One that a cut ended while it was made is made again, as another pool.
+        let of_it = |known: &Receipts| known.key() == signer.key();
+        if !self.oracle.receipts.as_ref().is_some_and(of_it) {
+            self.oracle.receipts = Some(Receipts::of(*signer.key()));
+        }
+        engine.sign_with(vec![signer]);
+        Ok(())
     }
 
     /// The machine is off for a while, and the victims suffer.
@@ -310,7 +326,21 @@ impl<'a> Life<'a> {
         Ok(ending)
     }
 
+    /// Every unit is free or held by something. Where nothing is written nobody counts.
+    fn check_units(machine: &Machine, settled: bool) -> Result<(), Violation> {
+        let writes = machine.engine().status().takes_writes();
+        match machine.engine().misplaced_unit(settled).filter(|_| writes) {
+            None => Ok(()),
+            Some((number, unit, marked)) => Err(Violation::Units {
+                number,
+                unit,
+                marked,
+            }),
+        }
+    }
+
     fn check_alarms(&self, machine: &Machine) -> Result<(), Violation> {
+        Self::check_units(machine, false)?;
         let status = machine.engine().status();
         let contradiction = status.alarms.iter().find_map(|alarm| match alarm {
             Alarm::IndexContradiction { what } => Some(what.clone()),
@@ -369,6 +399,7 @@ impl<'a> Life<'a> {
         if self.context.rng.permille(80) {
             self.cut_within(1000);
         }
+        Self::check_units(machine, true)?;
         self.compare(machine, crashed)
     }
 
@@ -631,6 +662,14 @@ impl<'a> Life<'a> {
         inspection::check(self.context, &self.hardware, "at the end", settled)?;
         self.check_keys()?;
         self.audit()?;
+        if let Some(receipts) = self
+            .oracle
+            .receipts
+            .as_ref()
+            .filter(|_| !self.oracle.is_lenient())
+        {
+            inspection::check_receipts(self.context, &self.hardware, receipts)?;
+        }
         inspection::find_rot(self.context, &self.hardware)
     }
 

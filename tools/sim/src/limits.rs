@@ -73,3 +73,6 @@ pub const REST_TURN_COUNT_MAX: u64 = 400;
 pub const SETTLE_TURN_COUNT: u64 = 400;
 /// Starts at the end of a pool in which what was begun is carried out.
 pub const CARRY_OUT_START_COUNT_MAX: u64 = 4;
+
+/// What the key is made of that signs a simulated log.
+pub const LOG_SEED: [u8; 32] = [0x5e; 32];

@@ -56,6 +56,8 @@ pub struct Report {
     pub inspections: u64,
     /// Audits of the log.
     pub audits: u64,
+    /// Receipts that the disks proved in the end.
+    pub receipts: u64,
     /// Reads and starts refused outside the fault budget, each by name.
     pub refused: u64,
     /// Faults by kind.
@@ -126,6 +128,7 @@ impl Report {
             (&mut self.healed, other.healed),
             (&mut self.inspections, other.inspections),
             (&mut self.audits, other.audits),
+            (&mut self.receipts, other.receipts),
             (&mut self.refused, other.refused),
             (&mut self.failed, other.failed),
         ];

@@ -77,12 +77,16 @@ pub struct Swarm {
     pub large: u64,
     /// Operations that are uploads whatever else clients like to do, permille.
     pub uploads: u64,
+    /// Operations that set rules, let go by them, take back or tag, permille.
+    pub upkeep: u64,
     /// Whether parts as large as S3 demands are uploaded.
     pub long_parts: bool,
     /// Whether the wall clock may be set.
     pub wall_jumps: bool,
     /// Share of requests that come with special rights, permille.
     pub privileged: u64,
+    /// Requests of clients, permille; the others are the vault's own.
+    pub clients: u64,
     /// Requests that start while there is room, permille of turns.
     pub pressure: u64,
     /// Disks join: turns in which one may, permille.
@@ -315,6 +319,8 @@ impl Swarm {
             cuts_at_start: *rng.pick(&[0, 100, 300, 500]).unwrap_or(&100),
             large: *rng.pick(&[0, 100, 400, 900]).unwrap_or(&0),
             uploads: *rng.pick(&[0, 0, 500]).unwrap_or(&0),
+            clients: *rng.pick(&[0, 0, 300]).unwrap_or(&0),
+            upkeep: *rng.pick(&[0, 60, 250]).unwrap_or(&0),
             long_parts: rng.permille(40),
             wall_jumps: rng.permille(250),
             privileged: *rng.pick(&[0, 200, 700]).unwrap_or(&200),

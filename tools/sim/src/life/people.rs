@@ -177,9 +177,9 @@ impl Life<'_> {
     ) -> Run<bool> {
         let id = stele_store::request::RequestId(machine.next_request());
         let deed = crate::oracle::deed::Deed::Official(Box::new(official));
-        let rights = stele_store::policy::Rights::default();
-        self.oracle.asks(self.context, id, deed, rights);
-        machine.submit(self.context, rights, command)?;
+        let who = crate::who::Who::default();
+        self.oracle.asks(self.context, id, deed, who);
+        machine.submit(self.context, who, command)?;
         loop {
             while let Some((answered, result)) = machine.reply() {
                 self.oracle.hears(self.context, answered, &result)?;

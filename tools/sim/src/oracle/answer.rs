@@ -22,13 +22,8 @@ impl Oracle {
     ) -> Result<(), Violation> {
         match (&asked.deed, answer) {
             (Deed::CreateBucket { name, .. }, Answer::Bucket(info)) => {
-                let bucket = Bucket {
-                    id: info.id,
-                    kind: info.kind,
-                    default: info.default,
-                    keys: std::collections::BTreeMap::new(),
-                    uploads: std::collections::BTreeMap::new(),
-                };
+                let mut bucket = Bucket::of(info);
+                bucket.owner = asked.who.owner();
                 self.model.buckets.insert(name.clone(), bucket);
             }
             (Deed::DeleteBucket { name }, Answer::Done) => {
@@ -50,7 +45,7 @@ impl Oracle {
                     ..
                 },
             ) => {
-                self.deleted(asked, at, *version, (*marker, *made))?;
+                self.deleted((asked, times), at, *version, (*marker, *made))?;
             }
             (
                 Deed::SetRetention {
@@ -69,7 +64,7 @@ impl Oracle {
                 self.change(at, *version, |version| version.hold = *on);
             }
             (Deed::CreateUpload { at, number, lock }, Answer::Upload(id)) => {
-                self.upload(at, *id, Some(*number), *lock);
+                self.upload(at, *id, (Some(*number), *lock), times);
             }
             (Deed::AbortUpload { at, upload }, Answer::Done) => {
                 if let Some(bucket) = self.model.buckets.get_mut(&at.bucket) {
@@ -84,18 +79,30 @@ impl Oracle {
                     }
                 }
             }
+            (Deed::Upkeep(upkeep), answer) => {
+                if !self.kept_up(asked, upkeep, answer, times)? {
+                    return Err(Self::strange(asked, answer));
+                }
+            }
             _ => return Err(Self::strange(asked, answer)),
         }
         Ok(())
     }
 
     /// Enters an open upload.
-    pub(super) fn upload(&mut self, at: &Place, id: UploadId, number: Option<u64>, lock: LockWish) {
+    pub(super) fn upload(
+        &mut self,
+        at: &Place,
+        id: UploadId,
+        (number, lock): (Option<u64>, LockWish),
+        times: Times,
+    ) {
         let parts = std::collections::BTreeMap::new();
         let upload = Upload {
             key: at.key.clone(),
             number,
             lock,
+            began_ms: times.between_ms(),
             parts,
         };
         if let Some(bucket) = self.model.buckets.get_mut(&at.bucket) {
@@ -104,6 +111,9 @@ impl Oracle {
     }
 
     fn stored(&mut self, asked: &Asked, stored: &Stored, times: Times) -> Result<(), Violation> {
+        if let Some(receipts) = &mut self.receipts {
+            receipts.take(stored)?;
+        }
         match &asked.deed {
             Deed::Put {
                 at,
@@ -127,6 +137,8 @@ impl Oracle {
                     retention: self.first_lock(at, *lock, times),
                     hold: lock.hold == Some(true),
                     modified: None,
+                    stored_ms: times.between_ms(),
+                    tags: None,
                     parts: None,
                     upload: None,
                 };
@@ -200,6 +212,8 @@ impl Oracle {
             retention: self.first_lock(at, known.lock, times),
             hold: known.lock.hold == Some(true),
             modified: None,
+            stored_ms: times.between_ms(),
+            tags: None,
             parts: Some(u32::try_from(parts.len()).unwrap_or(u32::MAX)),
             upload: Some(upload),
         };
@@ -247,7 +261,7 @@ impl Oracle {
         let Some(bucket) = self.model.buckets.get(&at.bucket) else {
             return Belief::Exact(None);
         };
-        match (wish.retention, bucket.default) {
+        match (wish.retention, bucket.default_of(&at.key)) {
             (Some(retention), _) => Belief::Exact(Some(retention)),
             (None, Some((mode, period))) if bucket.versioned() => within(mode, period, times),
             _ => Belief::Exact(None),
@@ -255,7 +269,7 @@ impl Oracle {
     }
 
     /// Enters a new newest version.
-    fn add(&mut self, asked: &Asked, at: &Place, new: Version) -> Result<(), Violation> {
+    pub(super) fn add(&mut self, asked: &Asked, at: &Place, new: Version) -> Result<(), Violation> {
         let blind = self.is_blind();
         let number = new.number;
         let id = new.id;
@@ -285,7 +299,7 @@ impl Oracle {
 
     fn deleted(
         &mut self,
-        asked: &Asked,
+        (asked, times): (&Asked, Times),
         at: &Place,
         version: Option<VersionId>,
         (marker, made): (bool, Option<VersionId>),
@@ -300,20 +314,7 @@ impl Oracle {
                 let id = made
                     .filter(|_| marker)
                     .ok_or_else(|| wrong(asked, "no marker"))?;
-                let new = Version {
-                    id,
-                    marker: true,
-                    body: Body::default(),
-                    number: None,
-                    etag: String::new(),
-                    checksums: Vec::new(),
-                    retention: Belief::Exact(None),
-                    hold: false,
-                    modified: None,
-                    parts: None,
-                    upload: None,
-                };
-                self.add(asked, at, new)
+                self.add(asked, at, Version::marker(id, times.between_ms()))
             }
             (None, false) => {
                 let Some(key) = self.model.key_mut(at) else {
@@ -337,7 +338,7 @@ impl Oracle {
     }
 
     /// Changes the version a question meant.
-    fn change(
+    pub(super) fn change(
         &mut self,
         at: &Place,
         version: Option<VersionId>,
@@ -354,7 +355,7 @@ impl Oracle {
 }
 
 /// A default retention counts from a moment between question and answer, by the later clock.
-fn within(mode: Mode, period: Period, times: Times) -> Belief {
+pub(super) fn within(mode: Mode, period: Period, times: Times) -> Belief {
     let length = match period {
         Period::Days(days) => u64::from(days) * DAY_MS,
         Period::Years(years) => u64::from(years) * 365 * DAY_MS,

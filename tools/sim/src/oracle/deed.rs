@@ -3,12 +3,14 @@
 use std::fmt;
 
 use stele_format::units::{UploadId, VersionId};
-use stele_store::policy::{Mode, Period, Retention, Rights};
+use stele_store::policy::{Mode, Period, Retention};
 use stele_store::request::{Checksum, Conditions, ListWish, LockWish, RangeWish, Refusal};
 
 use super::book::Official;
 use super::model::Place;
+use super::upkeep::Upkeep;
 use crate::content::Content;
+use crate::who::Who;
 
 /// A question whose answer the oracle judges.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,6 +57,8 @@ pub enum Deed {
         checksums: Vec<Checksum>,
         /// The MD5 given.
         md5: Option<[u8; 16]>,
+        /// In one question.
+        at_once: bool,
     },
     /// S3 DELETE.
     Delete {
@@ -179,6 +183,8 @@ pub enum Deed {
         /// Its name.
         name: String,
     },
+    /// Rules of buckets, what goes by them, and the like.
+    Upkeep(Upkeep),
     /// Something that people ask, or the vault for them.
     Official(Box<Official>),
 }
@@ -189,7 +195,7 @@ pub struct Asked {
     /// What was asked.
     pub deed: Deed,
     /// By whom.
-    pub rights: Rights,
+    pub who: Who,
     /// Compliance time when it was asked: decided not before.
     pub since_ms: u64,
     /// Configuration values that were replaced since; an answer may still be one of them.
@@ -200,8 +206,10 @@ impl Deed {
     /// Whether it changes something when it succeeds.
     #[must_use]
     pub fn changes(&self) -> bool {
-        if let Deed::Official(official) = self {
-            return official.changes();
+        match self {
+            Deed::Official(official) => return official.changes(),
+            Deed::Upkeep(upkeep) => return upkeep.changes(),
+            _ => {}
         }
         !matches!(
             self,
@@ -234,6 +242,7 @@ impl Deed {
             | Deed::Head { at, .. }
             | Deed::OpenGet { at, .. }
             | Deed::ListParts { at, .. } => Some(at),
+            Deed::Upkeep(upkeep) => upkeep.place(),
             _ => None,
         }
     }
@@ -316,29 +325,25 @@ pub fn kind(refusal: &Refusal) -> &'static str {
         Refusal::Policy(Policy::DatePast) => "DatePast",
         Refusal::Policy(Policy::DateTooFar) => "DateTooFar",
         Refusal::Policy(Policy::PeriodInvalid) => "PeriodInvalid",
-        // The simulation asks as the vault itself, which nothing of this refuses.
+        Refusal::Policy(Policy::UnknownClient) => "UnknownClient",
+        Refusal::Policy(Policy::NotGranted(_)) => "NotGranted",
+        Refusal::Policy(Policy::ForeignBucket) => "ForeignBucket",
+        Refusal::Policy(Policy::OutsidePrefix) => "OutsidePrefix",
+        Refusal::Policy(Policy::OnlyVault) => "OnlyVault",
+        // The simulated clients have no quota and no rate.
         Refusal::Policy(
-            Policy::UnknownClient
-            | Policy::NotGranted(_)
-            | Policy::ForeignBucket
-            | Policy::OutsidePrefix
-            | Policy::OnlyVault
-            | Policy::QuotaBytes { .. }
-            | Policy::QuotaVersions { .. }
-            | Policy::TooFast,
-        ) => "Client",
-        Refusal::Policy(
-            Policy::RuleInvalid
-            | Policy::LifecycleRuleInvalid
-            | Policy::NotDue
-            | Policy::NoSuchRule
-            | Policy::TooManyRules { .. }
-            | Policy::RuleNeedsDefault
-            | Policy::RuleLowers
-            | Policy::RuleTwice
-            | Policy::BoundInvalid
-            | Policy::BeyondBound { .. },
-        ) => "Rule",
+            Policy::QuotaBytes { .. } | Policy::QuotaVersions { .. } | Policy::TooFast,
+        ) => "Quota",
+        Refusal::Policy(Policy::RuleInvalid) => "RuleInvalid",
+        Refusal::Policy(Policy::LifecycleRuleInvalid) => "LifecycleRuleInvalid",
+        Refusal::Policy(Policy::NotDue) => "NotDue",
+        Refusal::Policy(Policy::NoSuchRule) => "NoSuchRule",
+        Refusal::Policy(Policy::TooManyRules { .. }) => "TooManyRules",
+        Refusal::Policy(Policy::RuleNeedsDefault) => "RuleNeedsDefault",
+        Refusal::Policy(Policy::RuleLowers) => "RuleLowers",
+        Refusal::Policy(Policy::RuleTwice) => "RuleTwice",
+        Refusal::Policy(Policy::BoundInvalid) => "BoundInvalid",
+        Refusal::Policy(Policy::BeyondBound { .. }) => "BeyondBound",
         Refusal::Range { .. } => "Range",
         Refusal::Precondition => "Precondition",
         Refusal::Part { .. } => "Part",

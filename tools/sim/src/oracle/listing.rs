@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use stele_format::units::{UploadId, VersionId};
-use stele_store::request::ListWish;
+use stele_store::request::{ListWish, Page, ReleasedVersion};
 
 use super::model::{Bucket, Version};
 
@@ -109,6 +109,50 @@ pub fn versions<'a>(
             (Some(after), _) => key > after,
         }
     })
+}
+
+/// What is wrong with a page of what is released, if anything.
+#[must_use]
+pub fn compare_released(
+    bucket: &Bucket,
+    wish: &ListWish,
+    found: &Page<ReleasedVersion>,
+    with_cases: bool,
+) -> Option<String> {
+    let entries = bucket.keys.iter().flat_map(|(name, key)| {
+        let mut released: Vec<&Version> = key.released.values().collect();
+        released.sort_by_key(|version| std::cmp::Reverse(version.id.ordinal()));
+        released
+            .into_iter()
+            .map(move |version| (name.clone(), (name.as_slice(), version)))
+    });
+    let marker = wish.after_version.as_deref().and_then(VersionId::parse_hex);
+    let expected = page(wish, entries, |key, (_, version)| {
+        match (wish.after.as_deref(), marker) {
+            (None, _) => true,
+            (Some(after), Some(marker)) if key == after => version.id.ordinal() < marker.ordinal(),
+            (Some(after), _) => key > after,
+        }
+    });
+    let (believed, shown) = (expected.rows.len(), found.rows.len());
+    if believed != shown {
+        return Some(format!(
+            "{believed} released versions expected, {shown} found"
+        ));
+    }
+    for ((key, version), row) in expected.rows.iter().zip(&found.rows) {
+        let same =
+            (*key, version.id, version.marker) == (row.key.as_slice(), row.version, row.marker);
+        // A case holds what is released, too.
+        let same = same && (with_cases || version.hold == row.hold);
+        let bytes = version.body.bytes() == row.content_bytes;
+        if !same || !bytes || !version.retention.agrees(row.retention) {
+            return Some(format!("released version {version:?} expected"));
+        }
+    }
+    let rest = (&expected.prefixes, expected.more);
+    let told = (&found.common_prefixes, found.next.is_some());
+    (rest != told).then(|| format!("{rest:?} expected beside what is released, {told:?} found"))
 }
 
 /// A key to sort by, and the upload under it.

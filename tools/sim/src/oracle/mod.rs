@@ -10,27 +10,33 @@
 mod answer;
 pub mod book;
 pub mod deed;
+mod expiry;
 pub mod listing;
 pub mod model;
 mod reads;
+pub mod receipts;
 pub mod reconcile;
 pub mod rules;
 pub mod survey;
+mod tenants;
+pub mod upkeep;
 
 use std::collections::BTreeMap;
 
 use stele_format::units::VersionId;
-use stele_store::policy::Rights;
 use stele_store::request::{Answer, ObjectInfo, ReadOnlyReason, Refusal, RequestId};
 
 use self::book::{Book, Objection};
 use self::deed::{Asked, Deed, kind};
 use self::model::{Model, Place};
+use self::receipts::Receipts;
 use self::rules::Times;
+use self::upkeep::Upkeep;
 use crate::content::Body;
 use crate::context::Context;
 use crate::error::Violation;
 use crate::plant::Plant;
+use crate::who::Who;
 
 /// Name of the metadata entry that carries an upload's number.
 pub const NUMBER: &str = "number";
@@ -42,6 +48,8 @@ pub struct Oracle {
     pub model: Model,
     /// What people stated.
     pub book: Book,
+    /// What clients got for what they stored.
+    pub receipts: Option<Receipts>,
     /// Questions under way.
     asked: BTreeMap<RequestId, Asked>,
     /// Changes that may or may not have happened.
@@ -75,6 +83,7 @@ impl Oracle {
         Self {
             model: Model::default(),
             book: Book::default(),
+            receipts: None,
             asked: BTreeMap::new(),
             unknown: Vec::new(),
             lenient,
@@ -156,8 +165,8 @@ impl Oracle {
     }
 
     /// A question was put.
-    pub fn asks(&mut self, context: &mut Context, id: RequestId, deed: Deed, rights: Rights) {
-        context.say(format_args!("{}: {deed}", id.0));
+    pub fn asks(&mut self, context: &mut Context, id: RequestId, deed: Deed, who: Who) {
+        context.say(format_args!("{}: {deed} by {:?}", id.0, who.tenant));
         match &deed {
             Deed::Put { content, .. } => {
                 self.bodies.insert(content.number, Body::of(*content));
@@ -165,13 +174,14 @@ impl Oracle {
             Deed::Complete {
                 at, upload, parts, ..
             } => self.remember_complete(at, *upload, parts),
+            Deed::Upkeep(Upkeep::AdvanceClock { by_ms }) => context.may_advance(*by_ms),
             _ => {}
         }
         self.asked.insert(
             id,
             Asked {
                 deed,
-                rights,
+                who,
                 since_ms: context.compliance_ms(),
                 overtaken: Vec::new(),
             },
@@ -350,7 +360,7 @@ impl Oracle {
         } else if self.is_blind() {
             Ok(())
         } else {
-            self.compare(asked, answer)
+            self.compare(asked, answer, times)
         }
     }
 

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use stele_format::units::{BucketId, ObjectId, UnixMillis, UploadId, VersionId};
-use stele_store::policy::{BucketKind, Mode, Period, Retention};
-use stele_store::request::{Checksum, LockWish};
+use stele_store::policy::{BucketKind, LifecycleRule, Mode, Period, PrefixRule, Retention};
+use stele_store::request::{BucketInfo, Checksum, LockWish};
 
 use crate::content::{Body, Content};
 
@@ -114,10 +114,36 @@ pub struct Version {
     pub hold: bool,
     /// When it was stored, once that was read.
     pub modified: Option<UnixMillis>,
+    /// Compliance time between which it was stored, milliseconds.
+    pub stored_ms: (u64, u64),
+    /// Its tags, once they were set or read.
+    pub tags: Option<Vec<(String, String)>>,
     /// Parts if multipart.
     pub parts: Option<u32>,
     /// The upload it was, if multipart.
     pub upload: Option<UploadId>,
+}
+
+impl Version {
+    /// A delete marker.
+    #[must_use]
+    pub fn marker(id: VersionId, stored_ms: (u64, u64)) -> Self {
+        Self {
+            id,
+            marker: true,
+            body: Body::default(),
+            number: None,
+            etag: String::new(),
+            checksums: Vec::new(),
+            retention: Belief::Exact(None),
+            hold: false,
+            modified: None,
+            stored_ms,
+            tags: None,
+            parts: None,
+            upload: None,
+        }
+    }
 }
 
 /// One key: what S3 shows of it, and what it must not show again.
@@ -125,8 +151,10 @@ pub struct Version {
 pub struct Key {
     /// Shown, oldest first.
     pub versions: Vec<Version>,
-    /// Released.
-    pub released: BTreeSet<VersionId>,
+    /// Released, and to be had again.
+    pub released: BTreeMap<VersionId, Version>,
+    /// Destroyed.
+    pub destroyed: BTreeSet<VersionId>,
     /// The object's id, once that was read.
     pub object: Option<ObjectId>,
 }
@@ -151,8 +179,28 @@ impl Key {
 
     /// Takes a version out of what is shown.
     pub fn release(&mut self, id: VersionId) {
-        self.versions.retain(|version| version.id != id);
-        self.released.insert(id);
+        if let Some(at) = self.versions.iter().position(|version| version.id == id) {
+            self.released.insert(id, self.versions.remove(at));
+        }
+    }
+
+    /// Shows a released version again.
+    pub fn unrelease(&mut self, id: VersionId) {
+        self.versions.extend(self.released.remove(&id));
+        self.versions.sort_by_key(|version| version.id.ordinal());
+    }
+
+    /// A version is no more.
+    pub fn destroy(&mut self, id: VersionId) {
+        self.release(id);
+        self.released.remove(&id);
+        self.destroyed.insert(id);
+    }
+
+    /// Whether it was shown once and is not any more.
+    #[must_use]
+    pub fn is_gone(&self, id: VersionId) -> bool {
+        self.released.contains_key(&id) || self.destroyed.contains(&id)
     }
 }
 
@@ -176,6 +224,8 @@ pub struct Upload {
     pub number: Option<u64>,
     /// The lock the object will get.
     pub lock: LockWish,
+    /// Compliance time between which it began, milliseconds.
+    pub began_ms: (u64, u64),
     /// Its parts.
     pub parts: BTreeMap<u16, Part>,
 }
@@ -187,8 +237,16 @@ pub struct Bucket {
     pub id: BucketId,
     /// Its kind.
     pub kind: BucketKind,
+    /// Whose it is; empty for the vault's own.
+    pub owner: String,
     /// Its default retention.
     pub default: Option<(Mode, Period)>,
+    /// What keys with a prefix get instead.
+    pub rules: Vec<PrefixRule>,
+    /// Most days of retention that may be wished for.
+    pub max_days: Option<u32>,
+    /// Its lifecycle rules.
+    pub lifecycle: Vec<LifecycleRule>,
     /// Its keys.
     pub keys: BTreeMap<Vec<u8>, Key>,
     /// Its open uploads.
@@ -196,6 +254,42 @@ pub struct Bucket {
 }
 
 impl Bucket {
+    /// One as it is told, with nothing in it.
+    #[must_use]
+    pub fn of(info: &BucketInfo) -> Self {
+        Self {
+            id: info.id,
+            kind: info.kind,
+            owner: info.owner.as_str().to_owned(),
+            default: info.default,
+            rules: info.rules.to_vec(),
+            max_days: info.max_days,
+            lifecycle: info.lifecycle.to_vec(),
+            keys: BTreeMap::new(),
+            uploads: BTreeMap::new(),
+        }
+    }
+
+    /// What a key gets for which no lock is wished: the longest prefix decides for how long, the bucket in which mode.
+    #[must_use]
+    pub fn default_of(&self, key: &[u8]) -> Option<(Mode, Period)> {
+        let (mode, period) = self.default?;
+        let mut of_key: Vec<&PrefixRule> = self.rules.iter().collect();
+        of_key.retain(|rule| key.starts_with(&rule.prefix));
+        of_key.sort_by_key(|rule| rule.prefix.len());
+        let days = of_key.last().map(|rule| Period::Days(rule.days));
+        Some((mode, days.unwrap_or(period)))
+    }
+
+    /// Sets the rule of a prefix, or takes it away.
+    pub fn set_rule(&mut self, prefix: &[u8], days: Option<u32>) {
+        self.rules.retain(|rule| rule.prefix != prefix);
+        let prefix = prefix.to_vec();
+        self.rules
+            .extend(days.map(|days| PrefixRule { prefix, days }));
+        self.rules.sort_by(|a, b| a.prefix.cmp(&b.prefix));
+    }
+
     /// The version that an upload became, if it is shown.
     #[must_use]
     pub fn completed(&self, key: &[u8], upload: UploadId) -> Option<&Version> {
@@ -250,7 +344,7 @@ impl Model {
             .buckets
             .values()
             .flat_map(|bucket| bucket.keys.values());
-        keys.map(|key| key.versions.len() + key.released.len())
+        keys.map(|key| key.versions.len() + key.released.len() + key.destroyed.len())
             .sum()
     }
 }

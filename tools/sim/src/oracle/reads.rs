@@ -9,11 +9,18 @@ use stele_store::request::{
 
 use super::deed::{Asked, Deed};
 use super::model::{Belief, Bucket, Place, Version};
-use super::{Oracle, listing, number_of, rules};
+use super::rules::Times;
+use super::{Oracle, listing, number_of, rules, tenants};
 use crate::error::Violation;
+use crate::who::Who;
 
 impl Oracle {
-    pub(super) fn compare(&mut self, asked: &Asked, answer: &Answer) -> Result<(), Violation> {
+    pub(super) fn compare(
+        &mut self,
+        asked: &Asked,
+        answer: &Answer,
+        times: Times,
+    ) -> Result<(), Violation> {
         match (&asked.deed, answer) {
             (Deed::OpenPut { .. }, Answer::Stream(_)) => Ok(()),
             (Deed::Head { at, version }, Answer::Object(info)) => {
@@ -48,7 +55,7 @@ impl Oracle {
                 },
                 Answer::Parts(rows, more),
             ) => self.parts(at, *upload, (*after, *parts_max), rows, *more),
-            (Deed::ListBuckets, Answer::Buckets(rows)) => self.compare_buckets(rows),
+            (Deed::ListBuckets, Answer::Buckets(rows)) => self.compare_buckets(rows, asked.who),
             (Deed::HeadBucket { name }, Answer::Bucket(info)) => {
                 let Some(bucket) = self.model.buckets.get(name) else {
                     return Ok(());
@@ -62,6 +69,7 @@ impl Oracle {
                 }
                 Err(Violation::Config { name: name.clone() })
             }
+            (Deed::Upkeep(_), answer) => self.compare_upkeep(asked, answer, times),
             _ => Err(Self::strange(asked, answer)),
         }
     }
@@ -120,6 +128,17 @@ impl Oracle {
                 &Shown(&info.hold),
             ));
         }
+        let tags = &info.metadata.tags;
+        if version.tags.as_ref().is_some_and(|known| known != tags) {
+            return Err(attribute(
+                at,
+                version,
+                "tags",
+                &Shown(&version.tags),
+                &Shown(tags),
+            ));
+        }
+        version.tags = Some(tags.clone());
         version.retention = Belief::Exact(info.retention);
         version.modified = Some(info.modified);
         Ok(())
@@ -257,16 +276,21 @@ impl Oracle {
         })
     }
 
-    pub(super) fn compare_buckets(&self, rows: &[BucketInfo]) -> Result<(), Violation> {
+    pub(super) fn compare_buckets(&self, rows: &[BucketInfo], who: Who) -> Result<(), Violation> {
+        let shown = |(name, bucket): &(&String, &Bucket)| {
+            let tenant = who.tenant;
+            tenant.is_none_or(|tenant| tenants::sees(tenant, name, &bucket.owner))
+        };
+        let buckets = || self.model.buckets.iter().filter(shown);
         let names: Vec<&str> = rows.iter().map(|row| row.name.as_str()).collect();
-        let believed: Vec<&str> = self.model.buckets.keys().map(String::as_str).collect();
+        let believed: Vec<&str> = buckets().map(|(name, _)| name.as_str()).collect();
         if names != believed {
             return Err(Violation::Bucket {
                 bucket: believed.join(", "),
                 what: format!("listed as {}", names.join(", ")),
             });
         }
-        for (bucket, row) in self.model.buckets.values().zip(rows) {
+        for ((_, bucket), row) in buckets().zip(rows) {
             self.bucket(bucket, row)?;
         }
         Ok(())
@@ -274,10 +298,15 @@ impl Oracle {
 
     fn bucket(&self, bucket: &Bucket, row: &BucketInfo) -> Result<(), Violation> {
         let same = (bucket.id, bucket.kind, bucket.default) == (row.id, row.kind, row.default);
-        if same {
+        let same = same && bucket.owner == row.owner.as_str();
+        let rules = (&bucket.rules, &bucket.lifecycle, bucket.max_days);
+        if same && rules == (&*row.rules, &*row.lifecycle, row.max_days) {
             return Ok(());
         }
-        let what = format!("was {} {:?}, now {row:?}", bucket.id, bucket.default);
+        let what = format!(
+            "was {} {:?} {rules:?}, now {row:?}",
+            bucket.id, bucket.default
+        );
         Err(Violation::Bucket {
             bucket: row.name.clone(),
             what,

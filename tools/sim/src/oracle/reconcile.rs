@@ -10,14 +10,19 @@ use stele_store::request::{ListWish, ObjectInfo, Page};
 
 use super::answer::lock_agrees;
 use super::deed::{Asked, Deed};
-use super::model::{Belief, Bucket, Model, Part, Place, Version};
+use super::model::{Belief, Bucket, Key, Model, Place, Version};
 use super::reads::is_weaker;
 use super::rules::{self, Times};
 use super::survey::{BucketSurvey, Seen, Survey};
+use super::upkeep::Upkeep;
 use super::{Oracle, number_of};
 use crate::content::{Body, Content};
 use crate::context::Context;
 use crate::error::Violation;
+use crate::who::Who;
+
+mod buckets;
+mod uploads;
 
 /// Under which circumstances a survey was taken.
 #[derive(Debug, Clone, Copy, Default)]
@@ -35,6 +40,8 @@ struct Open {
     left: Vec<Asked>,
     happened: u64,
     now_ms: u64,
+    /// Every default that versions may have got by what was under way.
+    defaults: buckets::Defaults,
 }
 
 impl Open {
@@ -78,6 +85,7 @@ impl Oracle {
             left,
             happened: 0,
             now_ms: context.true_ms(),
+            defaults: buckets::Defaults::default(),
         };
         if self.blurred {
             self.model = self.rebuilt(survey);
@@ -160,37 +168,6 @@ impl Oracle {
         Ok(())
     }
 
-    fn settle_buckets(&mut self, open: &mut Open, survey: &Survey) {
-        for seen in &survey.buckets {
-            let info = &seen.info;
-            if !self.model.buckets.contains_key(&info.name) {
-                let made = |deed: &Deed| matches!(deed, Deed::CreateBucket { name, .. } if *name == info.name);
-                if open.take(made).is_some() {
-                    self.model
-                        .buckets
-                        .insert(info.name.clone(), fresh_bucket(info));
-                }
-            }
-            let Some(bucket) = self.model.buckets.get_mut(&info.name) else {
-                continue;
-            };
-            if bucket.default != info.default {
-                let set = |deed: &Deed| {
-                    matches!(deed, Deed::SetDefault { bucket, default }
-                        if *bucket == info.name && *default == info.default)
-                };
-                if open.take(set).is_some() {
-                    bucket.default = info.default;
-                }
-            }
-        }
-        let shown = |name: &String| survey.buckets.iter().any(|seen| seen.info.name == *name);
-        self.model.buckets.retain(|name, bucket| {
-            let gone = |deed: &Deed| matches!(deed, Deed::DeleteBucket { name: n } if n == name);
-            shown(name) || !bucket.is_empty() || open.take(gone).is_none()
-        });
-    }
-
     fn settle_versions(&mut self, open: &mut Open, seen: &BucketSurvey) -> Result<(), Violation> {
         let name = &seen.info.name;
         let mut replaced: BTreeSet<Vec<u8>> = BTreeSet::new();
@@ -200,12 +177,13 @@ impl Oracle {
                 key: version.row.key.clone(),
             };
             let known = self.model.key(&at).is_some_and(|key| {
-                key.version(version.row.version).is_some()
-                    || key.released.contains(&version.row.version)
+                key.version(version.row.version).is_some() || key.is_gone(version.row.version)
             });
             if !known {
                 self.adopt(open, &at, version)?;
                 replaced.insert(at.key);
+            } else if let Some(key) = self.model.key_mut(&at) {
+                settle_unrelease(open, &at, key, version.row.version);
             }
         }
         let shown: BTreeSet<VersionId> = seen.versions.iter().map(|v| v.row.version).collect();
@@ -240,7 +218,12 @@ impl Oracle {
                 at: place,
                 version: None,
                 ..
-            } => seen.row.marker && place == at,
+            }
+            | Deed::Upkeep(Upkeep::Expire {
+                at: place,
+                next: None,
+                ..
+            }) => seen.row.marker && place == at,
             Deed::Put {
                 at: place, content, ..
             } => !seen.row.marker && place == at && number == Some(content.number),
@@ -307,7 +290,9 @@ impl Oracle {
         let belief = lock.map_or(Belief::Exact(None), |lock| {
             self.first_lock(at, lock, open.times(asked))
         });
-        if !lock_agrees(belief, found) {
+        let from_default = lock.is_some_and(|lock| lock.retention.is_none());
+        let other = || from_default && open.had_default(at, found, open.times(asked));
+        if !lock_agrees(belief, found) && !other() {
             return Err(Violation::Lock {
                 deed: asked.deed.to_string(),
                 why: "the version that a crash left open has another retention than asked for",
@@ -323,6 +308,8 @@ impl Oracle {
             retention: Belief::Exact(found),
             hold: lock.is_some_and(|lock| lock.hold == Some(true)),
             modified: info.map(|info| info.modified),
+            stored_ms: open.times(asked).between_ms(),
+            tags: None,
             parts,
             upload: match &asked.deed {
                 Deed::Complete { upload, .. } => Some(*upload),
@@ -359,7 +346,12 @@ impl Oracle {
                         at: place,
                         version: Some(id),
                         ..
-                    } => *place == at && *id == version.id,
+                    }
+                    | Deed::Upkeep(Upkeep::Expire {
+                        at: place,
+                        version: id,
+                        ..
+                    }) => *place == at && *id == version.id,
                     Deed::Delete {
                         at: place,
                         version: None,
@@ -369,7 +361,9 @@ impl Oracle {
                 });
                 if let Some(asked) = &deleted {
                     let verdict = rules::judge(&self.model, asked, open.times(asked));
-                    if let Some(why) = verdict.must.first() {
+                    // What was under way beside it may have made it due.
+                    let mut why = verdict.must.iter();
+                    if let Some(why) = why.find(|kind| **kind != "NotDue") {
                         let deed = asked.deed.to_string();
                         return Err(Violation::Lock { deed, why });
                     }
@@ -445,6 +439,16 @@ impl Oracle {
                 version.hold = hold;
             }
         }
+        let tags = &info.metadata.tags;
+        if version.tags.as_ref().is_some_and(|known| known != tags) {
+            let set = open.take(|deed| {
+                matches!(deed, Deed::Upkeep(Upkeep::SetTags { at, version, tags: new })
+                    if means(at, version) && new == tags)
+            });
+            if set.is_some() {
+                version.tags = Some(tags.clone());
+            }
+        }
         if let Some(known) = self
             .model
             .key_mut(at)
@@ -455,112 +459,6 @@ impl Oracle {
         Ok(())
     }
 
-    fn settle_uploads(&mut self, open: &mut Open, seen: &BucketSurvey) -> Result<(), Violation> {
-        let name = &seen.info.name;
-        for (row, parts) in &seen.uploads {
-            let at = Place {
-                bucket: name.clone(),
-                key: row.key.clone(),
-            };
-            let bucket = self.model.buckets.get(name);
-            if !bucket.is_some_and(|bucket| bucket.uploads.contains_key(&row.upload)) {
-                let began = |deed: &Deed| matches!(deed, Deed::CreateUpload { at: place, .. } if *place == at);
-                let Some(Asked {
-                    deed: Deed::CreateUpload { number, lock, .. },
-                    ..
-                }) = open.take(began)
-                else {
-                    let what = format!("upload {}", row.upload);
-                    return Err(Violation::Unexpected {
-                        place: at.to_string(),
-                        what,
-                    });
-                };
-                // Changes of one name go one after the other: of several, it was the first.
-                self.upload(&at, row.upload, Some(number), lock);
-            }
-            for part in parts {
-                self.settle_part(open, name, row.upload, part);
-            }
-        }
-        self.settle_aborts(open, seen)
-    }
-
-    fn settle_part(
-        &mut self,
-        open: &mut Open,
-        bucket: &str,
-        upload: stele_format::units::UploadId,
-        row: &stele_store::request::ListedPart,
-    ) {
-        let bucket = self.model.buckets.get_mut(bucket);
-        let Some(known) = bucket.and_then(|bucket| bucket.uploads.get_mut(&upload)) else {
-            return;
-        };
-        if known
-            .parts
-            .get(&row.number)
-            .is_some_and(|part| part.etag == row.etag)
-        {
-            return;
-        }
-        let stored = open.take(|deed| {
-            matches!(deed, Deed::Part { upload: id, number, content, checksums, .. }
-                if *id == upload && *number == row.number && content.bytes == row.content_bytes
-                    && *checksums == row.checksums)
-        });
-        if let Some(Asked {
-            deed: Deed::Part {
-                content, checksums, ..
-            },
-            ..
-        }) = stored
-        {
-            let etag = row.etag.clone();
-            known.parts.insert(
-                row.number,
-                Part {
-                    content,
-                    etag,
-                    checksums,
-                },
-            );
-        }
-    }
-
-    fn settle_aborts(&mut self, open: &mut Open, seen: &BucketSurvey) -> Result<(), Violation> {
-        let Some(bucket) = self.model.buckets.get_mut(&seen.info.name) else {
-            return Ok(());
-        };
-        let mut lost = None;
-        bucket.uploads.retain(|id, upload| {
-            let shown = seen.uploads.iter().any(|(row, _)| row.upload == *id);
-            let aborted =
-                |deed: &Deed| matches!(deed, Deed::AbortUpload { upload, .. } if upload == id);
-            if shown || lost.is_some() {
-                return true;
-            }
-            if open.take(aborted).is_none() {
-                let key = upload.key.clone();
-                lost = Some((
-                    Place {
-                        bucket: seen.info.name.clone(),
-                        key,
-                    },
-                    *id,
-                ));
-            }
-            false
-        });
-        match lost {
-            None => Ok(()),
-            Some((at, upload)) => Err(Violation::UploadLost {
-                place: at.to_string(),
-                upload,
-            }),
-        }
-    }
-
     /// With everything settled, survey and model must be the same.
     fn compare_survey(&mut self, survey: &Survey) -> Result<(), Violation> {
         let rows: Vec<_> = survey
@@ -568,7 +466,7 @@ impl Oracle {
             .iter()
             .map(|seen| seen.info.clone())
             .collect();
-        self.compare_buckets(&rows)?;
+        self.compare_buckets(&rows, Who::default())?;
         for seen in &survey.buckets {
             self.compare_bucket(seen)?;
         }
@@ -590,7 +488,7 @@ impl Oracle {
             let released = self
                 .model
                 .key(&at)
-                .is_some_and(|key| key.released.contains(&version.row.version));
+                .is_some_and(|key| key.is_gone(version.row.version));
             if released {
                 let place = at.to_string();
                 return Err(Violation::Returned {
@@ -617,45 +515,11 @@ impl Oracle {
         self.compare_uploads(&wish, seen)
     }
 
-    fn compare_uploads(&self, wish: &ListWish, seen: &BucketSurvey) -> Result<(), Violation> {
-        let Some(bucket) = self.model.buckets.get(&wish.bucket) else {
-            return Ok(());
-        };
-        for (row, parts) in &seen.uploads {
-            let Some(known) = bucket.uploads.get(&row.upload) else {
-                continue;
-            };
-            for (number, part) in &known.parts {
-                let shown = parts.iter().find(|shown| shown.number == *number);
-                let same = shown.is_some_and(|shown| {
-                    shown.etag == part.etag && shown.content_bytes == part.content.bytes
-                });
-                if !same {
-                    return Err(Violation::PartLost {
-                        upload: row.upload,
-                        number: *number,
-                        found: format!("{shown:?}"),
-                    });
-                }
-            }
-            if let Some(extra) = parts
-                .iter()
-                .find(|part| !known.parts.contains_key(&part.number))
-            {
-                return Err(Violation::Unexpected {
-                    place: wish.bucket.clone(),
-                    what: format!("part {} of upload {}", extra.number, row.upload),
-                });
-            }
-        }
-        Ok(())
-    }
-
     /// Outside the fault budget: believes what is shown, with the bodies of what is known.
     fn rebuilt(&self, survey: &Survey) -> Model {
         let mut model = Model::default();
         for seen in &survey.buckets {
-            let mut bucket = fresh_bucket(&seen.info);
+            let mut bucket = Bucket::of(&seen.info);
             for version in seen.versions.iter().rev() {
                 let info = version.info.as_ref();
                 let number = info.and_then(number_of);
@@ -671,6 +535,8 @@ impl Oracle {
                     retention: Belief::Exact(info.and_then(|info| info.retention)),
                     hold: info.is_some_and(|info| info.hold == Some(true)),
                     modified: None,
+                    stored_ms: (0, u64::MAX),
+                    tags: None,
                     parts: None,
                     upload: None,
                 });
@@ -681,13 +547,14 @@ impl Oracle {
     }
 }
 
-fn fresh_bucket(info: &stele_store::request::BucketInfo) -> Bucket {
-    Bucket {
-        id: info.id,
-        kind: info.kind,
-        default: info.default,
-        keys: std::collections::BTreeMap::new(),
-        uploads: std::collections::BTreeMap::new(),
+/// A release that was taken back when the machine died.
+fn settle_unrelease(open: &mut Open, at: &Place, key: &mut Key, id: VersionId) {
+    let back = |deed: &Deed| {
+        matches!(deed, Deed::Upkeep(Upkeep::Unrelease { at: place, version })
+            if place == at && *version == id)
+    };
+    if key.released.contains_key(&id) && open.take(back).is_some() {
+        key.unrelease(id);
     }
 }
 

@@ -11,6 +11,7 @@ use stele_store::request::{Conditions, LockWish, RangeWish};
 
 use super::deed::{Asked, Deed};
 use super::model::{Belief, Bucket, Holds, Key, Model, Place, Upload, Version};
+use super::tenants;
 use crate::limits::{DAY_MS, PART_BYTES_MIN};
 
 /// What the rules say of one question.
@@ -31,15 +32,30 @@ pub struct Times {
     pub until_ms: u64,
 }
 
+impl Times {
+    /// Both of them.
+    #[must_use]
+    pub fn between_ms(self) -> (u64, u64) {
+        (self.since_ms, self.until_ms)
+    }
+}
+
+/// Who has none of the special rights.
+pub(super) const NO_RIGHTS: Rights = Rights {
+    governance_bypass: false,
+    hold_off: false,
+    lock_admin: false,
+};
+
 const FAR_MS: u64 = 36_600 * DAY_MS;
 
 impl Verdict {
-    fn must(mut self, kind: &'static str) -> Self {
+    pub(super) fn must(mut self, kind: &'static str) -> Self {
         self.must.push(kind);
         self
     }
 
-    fn holds(mut self, holds: Holds, kind: &'static str) -> Self {
+    pub(super) fn holds(mut self, holds: Holds, kind: &'static str) -> Self {
         match holds {
             Holds::Yes => self.must.push(kind),
             Holds::Maybe => self.may.push(kind),
@@ -83,6 +99,22 @@ impl Verdict {
             Holds::No
         };
         self.holds(past, "DatePast").holds(far, "DateTooFar")
+    }
+
+    /// A date must not lie further ahead of the later clock than its bucket allows.
+    fn bound(self, bucket: &Bucket, wished: Option<Retention>, times: Times) -> Self {
+        let (Some(wished), Some(days)) = (wished, bucket.max_days) else {
+            return self;
+        };
+        let (until, most_ms) = (wished.until.get(), u64::from(days) * DAY_MS);
+        let beyond = if until > times.until_ms + DAY_MS + most_ms {
+            Holds::Yes
+        } else if until > times.since_ms + most_ms {
+            Holds::Maybe
+        } else {
+            Holds::No
+        };
+        self.holds(beyond, "BeyondBound")
     }
 
     fn lock(self, bucket: &Bucket, lock: LockWish, times: Times) -> Self {
@@ -157,15 +189,24 @@ fn is_completed(bucket: &Bucket, at: &Place, upload: UploadId, parts: usize) -> 
 /// Judges a question against what the vault must hold.
 #[must_use]
 pub fn judge(model: &Model, asked: &Asked, times: Times) -> Verdict {
+    let mut verdict = judge_deed(model, asked, times);
+    let of_client = tenants::judge(model, asked);
+    verdict.must.extend(of_client.must);
+    verdict.may.extend(of_client.may);
+    verdict
+}
+
+fn judge_deed(model: &Model, asked: &Asked, times: Times) -> Verdict {
     let none = Verdict::default();
     let bucket_of = |name: &str| model.buckets.get(name);
     let name = match &asked.deed {
         Deed::CreateBucket { name, .. } => {
             return match bucket_of(name) {
-                Some(_) => none.must("BucketExists"),
+                Some(bucket) => none.must(exists(bucket, &asked.who.owner())),
                 None => none,
             };
         }
+        Deed::Upkeep(upkeep) => return upkeep.judge(model, times),
         Deed::ListBuckets | Deed::PutConfig { .. } | Deed::GetConfig { .. } => return none,
         Deed::DeleteBucket { name } | Deed::HeadBucket { name } => name,
         Deed::SetDefault { bucket, .. } => bucket,
@@ -183,22 +224,29 @@ pub fn judge(model: &Model, asked: &Asked, times: Times) -> Verdict {
 
 fn in_bucket(model: &Model, bucket: &Bucket, asked: &Asked, times: Times) -> Verdict {
     let none = Verdict::default();
-    let rights = asked.rights;
+    let rights = asked.who.rights;
     match &asked.deed {
         Deed::DeleteBucket { .. } if !bucket.is_empty() => none.must("BucketNotEmpty"),
         Deed::SetDefault { default, .. } => set_default(bucket, *default, rights),
         Deed::OpenPut {
             upload: None, lock, ..
         }
-        | Deed::CreateUpload { lock, .. } => none.lock(bucket, *lock, times),
+        | Deed::CreateUpload { lock, .. } => none
+            .bound(bucket, lock.retention, times)
+            .lock(bucket, *lock, times),
         Deed::Put {
             at,
             lock,
             conditions,
+            at_once,
             ..
-        } => none
-            .conditions(bucket.keys.get(&at.key), conditions)
-            .lock(bucket, *lock, times),
+        } => {
+            // An upload in pieces was judged by the bound when it began.
+            let wished = lock.retention.filter(|_| *at_once);
+            none.conditions(bucket.keys.get(&at.key), conditions)
+                .bound(bucket, wished, times)
+                .lock(bucket, *lock, times)
+        }
         Deed::OpenPut {
             at,
             upload: Some(id),
@@ -297,7 +345,7 @@ fn holds(belief: &Belief, times: Times) -> Holds {
     belief.holds(times.since_ms.saturating_sub(DAY_MS), times.until_ms)
 }
 
-fn release(version: &Version, bypass: bool, rights: Rights, times: Times) -> Verdict {
+pub(super) fn release(version: &Version, bypass: bool, rights: Rights, times: Times) -> Verdict {
     let none = Verdict::default();
     if version.marker {
         return none;
@@ -322,10 +370,18 @@ fn set_retention(
     times: Times,
 ) -> Verdict {
     let none = Verdict::default();
-    if !bucket.versioned() {
-        return none.must("NoLockOnBucket");
+    // What is kept for longer already may be said again.
+    let dates = version.retention.dates();
+    let longer = wanted.filter(|wanted| dates.is_none_or(|(least, _)| wanted.until.get() > least));
+    let is_surely = dates.is_none_or(|(_, most)| longer.is_some_and(|new| new.until.get() > most));
+    let mut verdict = none.date(wanted, times).bound(bucket, longer, times);
+    if !is_surely && verdict.must.contains(&"BeyondBound") {
+        verdict.must.retain(|kind| *kind != "BeyondBound");
+        verdict.may.push("BeyondBound");
     }
-    let verdict = none.date(wanted, times);
+    if !bucket.versioned() {
+        return verdict.must("NoLockOnBucket");
+    }
     let (Some(mode), Some((least, most))) = (version.retention.mode(), version.retention.dates())
     else {
         return verdict;
@@ -353,21 +409,20 @@ fn set_retention(
 
 fn set_default(bucket: &Bucket, wanted: Option<(Mode, Period)>, rights: Rights) -> Verdict {
     let none = Verdict::default();
+    let beyond = |(_, period): (Mode, Period)| {
+        let max = bucket.max_days.map(u64::from);
+        max.is_some_and(|max| days(period) > max)
+    };
+    let none = match wanted.is_some_and(beyond) {
+        true => none.must("BeyondBound"),
+        false => none,
+    };
     if !bucket.versioned() {
         return none.must("NoLockOnBucket");
     }
-    let valid = match wanted {
-        Some((_, Period::Days(days))) => (1..=36_500).contains(&days),
-        Some((_, Period::Years(years))) => (1..=100).contains(&years),
-        None => true,
-    };
-    if !valid {
+    if wanted.is_some_and(|(_, period)| !is_valid(period)) {
         return none.must("PeriodInvalid");
     }
-    let days = |period: Period| match period {
-        Period::Days(days) => u64::from(days),
-        Period::Years(years) => u64::from(years) * 365,
-    };
     let weaker = match (bucket.default, wanted) {
         (None, _) => false,
         (Some(_), None) => true,
@@ -379,6 +434,30 @@ fn set_default(bucket: &Bucket, wanted: Option<(Mode, Period)>, rights: Rights) 
         none.must("NeedsRight")
     } else {
         none
+    }
+}
+
+/// Who has made a bucket is told so, and others that they cannot.
+pub(super) fn exists(bucket: &Bucket, owner: &str) -> &'static str {
+    match bucket.owner == owner {
+        true => "BucketExists",
+        false => "BucketTaken",
+    }
+}
+
+/// Whether a default may be for so long.
+pub(super) fn is_valid(period: Period) -> bool {
+    match period {
+        Period::Days(days) => (1..=36_500).contains(&days),
+        Period::Years(years) => (1..=100).contains(&years),
+    }
+}
+
+/// How many days a default is for.
+pub(super) fn days(period: Period) -> u64 {
+    match period {
+        Period::Days(days) => u64::from(days),
+        Period::Years(years) => u64::from(years) * 365,
     }
 }
 

@@ -8,6 +8,7 @@ use stele_store::request::{
 };
 
 mod listing;
+mod upkeep;
 
 use listing::list;
 
@@ -20,6 +21,7 @@ use crate::oracle::deed::Deed;
 use crate::oracle::model::{Bucket, Place};
 use crate::oracle::{NUMBER, Oracle};
 use crate::swarm::Swarm;
+use crate::who::{Tenant, Who};
 
 /// A first question and what it means.
 type Operation = (Task, Command, Option<Deed>);
@@ -36,14 +38,18 @@ const KEYS: [&str; 8] = [
     "snapshots/2026/07",
 ];
 
-/// Special rights, now and then.
-pub(super) fn rights(context: &mut Context, swarm: &Swarm) -> Rights {
+/// The vault itself or a client, with special rights now and then.
+pub(super) fn who(context: &mut Context, swarm: &Swarm) -> Who {
     let mut draw = || context.rng.permille(swarm.privileged);
-    Rights {
+    let rights = Rights {
         governance_bypass: draw(),
         hold_off: draw(),
         lock_admin: draw(),
-    }
+    };
+    let is_client = context.rng.permille(swarm.clients);
+    let tenant = is_client.then(|| context.rng.pick(&Tenant::ALL).copied());
+    let tenant = tenant.flatten();
+    Who { rights, tenant }
 }
 
 /// The next operation.
@@ -59,6 +65,9 @@ pub(super) fn operation(
     let at = place(context, oracle);
     if context.rng.permille(swarm.uploads) {
         return put(load, context, swarm, at, None);
+    }
+    if context.rng.permille(swarm.upkeep) {
+        return upkeep::operation(context, oracle, swarm, at);
     }
     match context.rng.below(100) {
         0..=27 => put(load, context, swarm, at, None),
@@ -113,7 +122,8 @@ fn version(context: &mut Context, oracle: &Oracle, at: &Place) -> Option<Version
         0..=2 => None,
         3..=8 => context.rng.pick(&key.versions).map(|version| version.id),
         _ => {
-            let released: Vec<VersionId> = key.released.iter().copied().collect();
+            let released: Vec<VersionId> =
+                key.released.keys().chain(&key.destroyed).copied().collect();
             let foreign = VersionId::from_bytes([context.rng.next().to_le_bytes()[0]; 16]);
             Some(context.rng.pick(&released).copied().unwrap_or(foreign))
         }

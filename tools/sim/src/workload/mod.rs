@@ -10,7 +10,6 @@ mod task;
 
 use std::collections::BTreeMap;
 
-use stele_store::policy::Rights;
 use stele_store::request::{Answer, Command, Refusal, RequestId};
 
 use self::office::Office;
@@ -21,11 +20,12 @@ use crate::error::Run;
 use crate::oracle::Oracle;
 use crate::oracle::deed::Deed;
 use crate::swarm::Swarm;
+use crate::who::Who;
 
 /// All clients of a session.
 #[derive(Default)]
 pub struct Workload {
-    tasks: BTreeMap<RequestId, (Task, Rights)>,
+    tasks: BTreeMap<RequestId, (Task, Who)>,
     /// Uploads so far, for their numbers.
     numbers: u64,
     /// Content sent so far in this pool, bytes.
@@ -78,10 +78,10 @@ impl Workload {
         oracle: &mut Oracle,
         swarm: &Swarm,
     ) -> Run<()> {
-        let rights = choice::rights(context, swarm);
+        let who = choice::who(context, swarm);
         let (task, command, deed) = choice::operation(self, context, oracle, swarm);
         self.content_bytes += task.content_bytes();
-        self.ask(machine, context, oracle, (task, rights), (command, deed))
+        self.ask(machine, context, oracle, (task, who), (command, deed))
     }
 
     fn ask(
@@ -89,16 +89,16 @@ impl Workload {
         machine: &mut Machine,
         context: &mut Context,
         oracle: &mut Oracle,
-        (task, rights): (Task, Rights),
+        (task, who): (Task, Who),
         (command, deed): (Command, Option<Deed>),
     ) -> Run<()> {
         // The engine may answer within the step: the oracle must know the question before.
         let id = RequestId(machine.next_request());
         if let Some(deed) = deed {
-            oracle.asks(context, id, deed, rights);
+            oracle.asks(context, id, deed, who);
         }
-        self.tasks.insert(id, (task, rights));
-        machine.submit(context, rights, command)?;
+        self.tasks.insert(id, (task, who));
+        machine.submit(context, who, command)?;
         Ok(())
     }
 
@@ -116,9 +116,9 @@ impl Workload {
         let Some((command, official)) = self.office.begin(context, oracle, id) else {
             return Ok(());
         };
-        let rights = Rights::default();
-        oracle.asks(context, id, Deed::Official(Box::new(official)), rights);
-        machine.submit(context, rights, command)?;
+        let who = Who::default();
+        oracle.asks(context, id, Deed::Official(Box::new(official)), who);
+        machine.submit(context, who, command)?;
         Ok(())
     }
 
@@ -138,14 +138,14 @@ impl Workload {
             if self.office.hears(context, id, &result) {
                 continue;
             }
-            let Some((task, rights)) = self.tasks.remove(&id) else {
+            let Some((task, who)) = self.tasks.remove(&id) else {
                 continue;
             };
             match task.goes_on(context, oracle, swarm, result)? {
                 Next::Done => {}
                 Next::Ask(task, command, deed) => {
                     let question = (command, deed);
-                    self.ask(machine, context, oracle, (task, rights), question)?;
+                    self.ask(machine, context, oracle, (task, who), question)?;
                 }
             }
         }

@@ -141,7 +141,7 @@ impl PutTask {
             checksums: self.checksums.clone(),
             conditions: self.conditions.clone(),
         };
-        let deed = self.deed();
+        let deed = self.deed(false);
         Next::Ask(Task::Single, command, Some(deed))
     }
 
@@ -159,10 +159,10 @@ impl PutTask {
             purpose,
             whole: Box::new(whole),
         };
-        (command, self.deed())
+        (command, self.deed(true))
     }
 
-    fn deed(self) -> Deed {
+    fn deed(self, at_once: bool) -> Deed {
         let PutTask {
             at,
             content,
@@ -181,6 +181,7 @@ impl PutTask {
                 conditions,
                 checksums,
                 md5,
+                at_once,
             },
             Some((upload, number)) => Deed::Part {
                 at,

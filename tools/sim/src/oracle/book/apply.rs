@@ -362,8 +362,8 @@ impl Book {
         let keys = model.buckets.values_mut();
         let keys = keys.flat_map(|bucket| bucket.keys.values_mut());
         for key in keys {
-            if key.version(version).is_some() || key.released.contains(&version) {
-                key.release(version);
+            if key.version(version).is_some() || key.released.contains_key(&version) {
+                key.destroy(version);
                 // With its last version an object's name goes: the next one is another object.
                 key.object = None;
             }

@@ -9,7 +9,7 @@ use crate::oracle::deed::Deed;
 use crate::oracle::model::Place;
 use crate::workload::task::{Task, name_of};
 
-fn wish(context: &mut Context, oracle: &Oracle, at: &Place) -> ListWish {
+pub(super) fn wish(context: &mut Context, oracle: &Oracle, at: &Place) -> ListWish {
     let rng = &mut context.rng;
     let prefix = match rng.below(5) {
         0 => b"a".to_vec(),
