@@ -15,6 +15,7 @@ mod work;
 
 use super::figures::samples::{Samples, Series};
 use super::{objects, raw};
+use crate::command::Run;
 use crate::failure::{Failure, Outcome, ensure};
 use crate::install::{self, Wheel};
 use crate::s3::{Credentials, Endpoint};
@@ -38,6 +39,8 @@ const ROUND_BYTES: u64 = 4 << 30;
 const BASE_BYTES: u64 = 4 << 30;
 /// What is left free whatever happens.
 const LEFT_BYTES: u64 = 2 << 30;
+/// Size of each disk file of the vault, sparse: its index is to take the objects of many rounds.
+const DISK_BYTES: &str = "64GiB";
 /// The part of the samples that belongs to no contestant.
 const BARE: &str = "bare";
 
@@ -91,7 +94,13 @@ pub fn run(workspace: &Workspace, wishes: &Wishes) -> Outcome {
     let programs = workspace.build()?;
     let scratch = workspace.scratch("peers")?;
     room(scratch.path(), BASE_BYTES)?;
-    let server = Server::start(&programs.stele, &scratch.join("vault"))?;
+    let vault = scratch.join("vault");
+    // The index of the vault that `stele serve` makes takes the objects of five rounds.
+    Run::new(&programs.stele)
+        .args(["create", "--disk-bytes", DISK_BYTES])
+        .args([&vault])
+        .succeed()?;
+    let server = Server::start(&programs.stele, &vault)?;
     let certificate = match wishes.plain {
         true => None,
         false => Some(Certificate::make(scratch.path())?),
