@@ -108,6 +108,9 @@ pub struct Enumerate {
     /// Interrupt the starts after these too, after every N-th event of the share.
     #[arg(long, value_name = "N", default_value_t = 256)]
     pub cut_twice_every: u64,
+    /// Strike disks at work after every N-th event of the share.
+    #[arg(long, value_name = "N", default_value_t = 8)]
+    pub strike_every: u64,
     /// Crashes after which the disks are inspected offline, of a thousand.
     #[arg(long, value_name = "N", default_value_t = 20)]
     pub inspect: u64,

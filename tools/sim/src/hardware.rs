@@ -11,6 +11,7 @@ mod faults;
 mod heal;
 mod keys;
 mod labels;
+mod strikes;
 
 use absence::Spell;
 pub use copy::Condition;

@@ -76,3 +76,6 @@ pub const CARRY_OUT_START_COUNT_MAX: u64 = 4;
 
 /// What the key is made of that signs a simulated log.
 pub const LOG_SEED: [u8; 32] = [0x5e; 32];
+
+/// So many events after a fault struck a disk at work the power fails.
+pub const STRUCK_EVENT_COUNTS: [u64; 4] = [0, 7, 63, 255];

@@ -71,6 +71,7 @@ fn enumeration(wanted: &Enumerate) -> ExitCode {
         only: wanted.only.clone(),
         cut_again_every: wanted.cut_again_every.max(1),
         cut_twice_every: wanted.cut_twice_every.max(1),
+        strike_every: wanted.strike_every.max(1),
     };
     let found = match enumerate(wanted.seed, &extent, &settings) {
         Ok(found) => found,
@@ -86,7 +87,7 @@ fn enumeration(wanted: &Enumerate) -> ExitCode {
         println!("FAILED at event {event}, {fault}: {violation}");
         println!(
             "reproduce: stele-sim enumerate --seed {} --operations {} --from {event} --to {} --only {fault} \
-             --cut-again-every 1 --cut-twice-every 1 --inspect {} --show",
+             --cut-again-every 1 --cut-twice-every 1 --strike-every 1 --inspect {} --show",
             wanted.seed,
             wanted.operations,
             event + 1,

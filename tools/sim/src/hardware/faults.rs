@@ -295,7 +295,7 @@ impl Hardware {
         context.say(format_args!("fault: disk {number} has a hole {at}..{end}"));
     }
 
-    fn unreadable(&mut self, context: &mut Context, number: usize) {
+    pub(super) fn unreadable(&mut self, context: &mut Context, number: usize) {
         let at = self.place(context, number) / 4096 * 4096;
         let blocks = context.rng.magnitude(40);
         let end = (at + blocks * 4096).min(DISK_BYTES);

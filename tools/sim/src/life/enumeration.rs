@@ -22,6 +22,8 @@ use crate::run::{Settings, caught};
 use crate::swarm::{Budget, Extras, Rates, Swarm};
 use crate::workload::Workload;
 
+mod running;
+
 /// Disks of the pool that is traced.
 const DISKS: u16 = 3;
 
@@ -54,16 +56,49 @@ pub enum Fault {
     CutAgain,
     /// The start after an interrupted one is interrupted too, at each such step.
     CutTwice,
+    /// A disk and the next one are at each other's place.
+    Swapped,
+    /// A disk of another vault is plugged in beside at one start.
+    Foreign,
+    /// A write of a disk at work fails, and part of it happens.
+    FailedWrite,
+    /// A flush fails, and part of what it was for is durable.
+    FailedFlush,
+    /// A flush says that it worked, and did nothing.
+    LyingFlush,
+    /// A write is acknowledged and never happens.
+    LostWrite,
+    /// A write lands elsewhere.
+    StrayWrite,
+    /// A read comes from elsewhere.
+    StrayRead,
+    /// Blocks cannot be read any more.
+    Unreadable,
+    /// The disk takes no further byte.
+    Full,
+    /// It is pulled out.
+    Pulled,
+    /// It answers nothing for a minute.
+    Hung,
 }
 
 impl Fault {
     /// Whether it strikes one of the disks: then each of them in turn.
     fn is_of_a_disk(self) -> bool {
-        use Fault::{Blank, Hole, Lagging, Missing, RolledBack, Rot, RotAtHead};
+        use Fault::{Blank, Hole, Lagging, Missing, RolledBack, Rot, RotAtHead, Swapped};
         matches!(
             self,
-            Missing | Rot | RotAtHead | Hole | Lagging | RolledBack | Blank
+            Missing | Rot | RotAtHead | Hole | Lagging | RolledBack | Blank | Swapped
         )
+    }
+
+    /// Whether it strikes while the engine runs, and not with the crash.
+    fn is_of_a_disk_at_work(self) -> bool {
+        use Fault::{FailedFlush, FailedWrite, Full, Hung, LostWrite, LyingFlush};
+        use Fault::{Pulled, StrayRead, StrayWrite, Unreadable};
+        matches!(self, FailedWrite | FailedFlush | LyingFlush | LostWrite)
+            || matches!(self, StrayWrite | StrayRead | Unreadable | Full)
+            || matches!(self, Pulled | Hung)
     }
 }
 
@@ -91,6 +126,8 @@ pub struct Extent {
     pub cut_again_every: u64,
     /// And those after them, after every so-manieth.
     pub cut_twice_every: u64,
+    /// Disks at work are struck after every so-manieth event.
+    pub strike_every: u64,
 }
 
 impl Extent {
@@ -104,6 +141,7 @@ impl Extent {
         let every = match fault {
             Fault::CutAgain => self.cut_again_every,
             Fault::CutTwice => self.cut_twice_every,
+            _ if fault.is_of_a_disk_at_work() => self.strike_every,
             _ => 1,
         };
         let asked_for = self.only.is_empty() || self.only.contains(&fault);
@@ -127,6 +165,15 @@ pub struct Enumerated {
     pub failures: Vec<(u64, Fault, Violation)>,
     /// The trace's own digest.
     pub trace: [u8; 32],
+}
+
+impl Enumerated {
+    fn count(&mut self, fault: Fault, crashes: u64) {
+        match self.crashes.iter_mut().find(|(of, _)| *of == fault) {
+            Some((_, count)) => *count += crashes,
+            None => self.crashes.push((fault, crashes)),
+        }
+    }
 }
 
 impl fmt::Display for Enumerated {
@@ -170,6 +217,7 @@ pub fn enumerate(seed: u64, extent: &Extent, settings: &Settings) -> Result<Enum
     let mut life = Life::of(&mut context, &mut steps_left, swarm);
     caught(|| life.trace(seed, extent, &mut found))?;
     found.trace = context.trace.digest();
+    running::strike(seed, extent, settings, &mut found);
     Ok(found)
 }
 
@@ -256,7 +304,7 @@ impl Life<'_> {
         let event = found.events;
         found.crashed_at += 1;
         for fault in <Fault as clap::ValueEnum>::value_variants() {
-            if !extent.strikes(*fault, event) {
+            if fault.is_of_a_disk_at_work() || !extent.strikes(*fault, event) {
                 continue;
             }
             let disks = if fault.is_of_a_disk() { DISKS } else { 1 };
@@ -272,10 +320,7 @@ impl Life<'_> {
                     Err(violation) => found.failures.push((event, *fault, violation)),
                 }
             }
-            match found.crashes.iter_mut().find(|(of, _)| of == fault) {
-                Some((_, count)) => *count += crashes,
-                None => found.crashes.push((*fault, crashes)),
-            }
+            found.count(*fault, crashes);
         }
     }
 
@@ -342,7 +387,12 @@ impl Life<'_> {
             Fault::Blank => self.hardware.make_blank(disk),
             Fault::CutAgain => return self.interrupt(1, report),
             Fault::CutTwice => return self.interrupt(2, report),
-            Fault::None | Fault::AllLost | Fault::NothingLost | Fault::LastTorn => {}
+            Fault::Swapped => self.hardware.swap(disk),
+            Fault::Foreign => {
+                self.context.reboot(1_000);
+                self.meet_foreign()?;
+            }
+            _ => {}
         }
         let machine = self.start_and_compare()?;
         if fault == Fault::Missing {

@@ -130,7 +130,7 @@ impl Life<'_> {
 
     /// Another pool's disk is plugged in beside ours: the start is refused by name, or goes on without it;
     /// that disk stays as it is.
-    fn meet_foreign(&mut self) -> Result<(), Violation> {
+    pub(super) fn meet_foreign(&mut self) -> Result<(), Violation> {
         let seed = self.context.rng.next();
         let foreign = SimDiskHandle::new(DISK_BYTES, seed);
         let params = self.params();
