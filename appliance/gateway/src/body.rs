@@ -20,6 +20,7 @@ use crate::chunked::{ChunkFault, Decoder, Step};
 use crate::digest::{DigestFault, Digests, Promised, Verified};
 use crate::limits::{BODY_BYTES_PER_S_MIN, BODY_GRACE_MS, BODY_PAUSE_MS_MAX, CHUNK_PROOF_COUNT};
 use crate::message::ChecksumKind;
+use crate::refused::Feature;
 
 /// Why a body could not be taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -36,6 +37,8 @@ pub(crate) enum BodyFault {
     Taken,
     #[error("{0}")]
     Malformed(&'static str),
+    #[error("{}", .0.row().why)]
+    Refused(Feature),
     #[error(transparent)]
     Chunk(#[from] ChunkFault),
     #[error(transparent)]

@@ -214,6 +214,7 @@ impl From<BodyFault> for S3Error {
                 "the request body was read before",
             ),
             BodyFault::Malformed(message) => malformed_xml(message),
+            BodyFault::Refused(feature) => feature.error(),
             BodyFault::Chunk(fault) => fault.into(),
             BodyFault::Digest(fault) => fault.into(),
         }

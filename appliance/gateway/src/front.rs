@@ -26,6 +26,7 @@ use crate::auth::strip;
 use crate::body::{BodyFault, Source};
 use crate::bucket::owner;
 use crate::digest::DigestFault;
+use crate::document;
 use crate::error::access_denied;
 use crate::guard::host::{Domains, to_path_style};
 use crate::guard::{BodyUse, Described, Payload, inspect};
@@ -396,7 +397,7 @@ pub(crate) fn check_document(bytes: Bytes) -> Result<Bytes, BodyFault> {
             "CDATA sections and document types are not accepted",
         ));
     }
-    Ok(bytes)
+    document::read(bytes)
 }
 
 type Collecting = Pin<Box<dyn Future<Output = Result<Bytes, BodyFault>> + Send>>;

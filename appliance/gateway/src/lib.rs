@@ -33,6 +33,7 @@ mod chunked;
 mod combine;
 mod complete;
 mod digest;
+mod document;
 mod error;
 mod front;
 mod guard;

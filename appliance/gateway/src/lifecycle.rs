@@ -66,7 +66,7 @@ pub(crate) async fn put(
 }
 
 /// The smallest object that a transition takes where its rule says none. There are no transitions, and clients wait
-/// until it is what they set.
+/// until it is what they set, so the guard lets no other through.
 fn default_size() -> TransitionDefaultMinimumObjectSize {
     let size = TransitionDefaultMinimumObjectSize::ALL_STORAGE_CLASSES_128K;
     TransitionDefaultMinimumObjectSize::from_static(size)
@@ -288,16 +288,12 @@ fn goes(wish: NoncurrentVersionExpiration) -> S3Result<NoncurrentExpiry> {
 
 /// What a rule is for, in the places where S3 has it now or had it before.
 fn filter(wish: Option<LifecycleRuleFilter>, old: Option<String>) -> S3Result<Filter> {
-    let Some(wish) = wish else {
-        let form = match old {
-            Some(_) => FilterForm::Prefix,
-            None => FilterForm::Whole,
-        };
-        return sized(form, old, None, None);
+    let wish = match (wish, old) {
+        (Some(wish), None) => wish,
+        (None, Some(old)) => return sized(FilterForm::Prefix, Some(old), None, None),
+        // With neither it would be for the whole bucket, of which it says nothing.
+        _ => return Err(malformed_xml("a rule has either a Filter or a Prefix")),
     };
-    if old.is_some() {
-        return Err(malformed_xml("a rule has either a Filter or a Prefix"));
-    }
     let (over, below) = (wish.object_size_greater_than, wish.object_size_less_than);
     let tags = wish.tag.is_some() || wish.and.as_ref().is_some_and(|and| and.tags.is_some());
     let given = [

@@ -279,9 +279,12 @@ fn parse_default(wish: ObjectLockConfiguration) -> S3Result<Option<(LockMode, Pe
     if enabled.is_some_and(|word| word.as_str() != ObjectLockEnabled::ENABLED) {
         return Err(malformed_xml("ObjectLockEnabled must be Enabled"));
     }
-    let Some(default) = wish.rule.and_then(|rule| rule.default_retention) else {
+    let Some(rule) = wish.rule else {
         return Ok(None);
     };
+    let default = rule
+        .default_retention
+        .ok_or_else(|| malformed_xml("a Rule needs a DefaultRetention"))?;
     let mode = default.mode.as_ref().map(ObjectLockRetentionMode::as_str);
     let mode = mode
         .and_then(parse_mode)

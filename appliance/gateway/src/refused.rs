@@ -114,7 +114,7 @@ features! {
     Logging: "PUT `?logging`"
         => NOT_IMPLEMENTED "NotImplemented",
         "every write is a record of the vault's own log; access logs are not written into buckets";
-    BucketTags: "PUT and DELETE `?tagging` of a bucket"
+    BucketTags: "PUT and DELETE `?tagging` of a bucket, `Tags` when one is made"
         => NOT_IMPLEMENTED "NotImplemented",
         "buckets of this vault have no tags";
     RequestPayment: "PUT `?requestPayment`"

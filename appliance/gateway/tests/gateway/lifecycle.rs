@@ -139,6 +139,20 @@ async fn a_configuration_that_cannot_be_kept_whole_changes_nothing() {
         (rule(&good.replace(ABORT, "")), 400, "MalformedXML"),
         (rule(&good.replace("Enabled", "On")), 400, "MalformedXML"),
         (rule(&days("0")), 400, "InvalidArgument"),
+        (rule(&days("3,650")), 400, "MalformedXML"),
+        (rule(&days("3e3")), 400, "MalformedXML"),
+        (rule(&expiring("<Days>1.5</Days>")), 400, "MalformedXML"),
+        (
+            rule(&older("<NoncurrentDays>90d</NoncurrentDays>")),
+            400,
+            "MalformedXML",
+        ),
+        // It would be for the whole bucket, of which it says nothing.
+        (
+            rule(&good.replace("<Filter><Prefix>a</Prefix></Filter>", "")),
+            400,
+            "MalformedXML",
+        ),
         (rule(&days("36501")), 400, "InvalidArgument"),
         (rule(&good).repeat(2), 400, "InvalidArgument"),
         (

@@ -10,6 +10,7 @@ mod checksums;
 mod copies;
 mod deadlines;
 mod deletes;
+mod documents;
 mod fairness;
 mod flood;
 mod http2;
