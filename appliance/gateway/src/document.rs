@@ -1,14 +1,19 @@
-//! XML documents that the S3 library would misread.
+//! XML documents that the S3 library would misread or miswrite.
 //!
 //! It overlooks elements that it does not know and takes a number for as long as it lasts, so that a lock would come
 //! out shorter than it was asked for, or not at all. What clients send is therefore looked at first, with the same XML
 //! parser: only elements of S3 where S3 has them, and numbers that are nothing else.
 
+use std::io::Write;
+
 use bytes::Bytes;
 use quick_xml::Reader;
 use quick_xml::events::Event;
+use s3s::S3Result;
+use s3s::xml::{SerResult, Serialize, Serializer};
 
 use crate::body::BodyFault;
+use crate::error::wrong_answer;
 use crate::refused::Feature;
 
 /// What an element holds.
@@ -313,6 +318,39 @@ fn overlooked(text: &[u8]) -> Option<(char, &[u8])> {
     let number = u32::from_str_radix(digits, radix).ok()?;
     let number = Some(number).filter(|number| (0x1_0000..=0xF_FFFF).contains(number));
     Some((char::from_u32(number?)?, after.strip_prefix(b";")?))
+}
+
+/// The document of an answer in the place of what the S3 library would write.
+#[derive(Clone)]
+pub(crate) struct Written(pub Bytes);
+
+/// Writes the document of an answer. A carriage return stands in it as a reference, since readers of XML take it for
+/// a line feed.
+pub(crate) fn write(document: &impl Serialize) -> S3Result<Written> {
+    let mut bytes = Vec::new();
+    let mut writer = Serializer::new(Escaping(&mut bytes));
+    let done: SerResult = writer.decl().and_then(|()| document.serialize(&mut writer));
+    done.map_err(|_failed| wrong_answer())?;
+    Ok(Written(bytes.into()))
+}
+
+/// Writes carriage returns as references.
+struct Escaping<'b>(&'b mut Vec<u8>);
+
+impl Write for Escaping<'_> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        for byte in bytes {
+            match byte {
+                b'\r' => self.0.extend_from_slice(b"&#13;"),
+                byte => self.0.push(*byte),
+            }
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
 }
 
 #[cfg(test)]

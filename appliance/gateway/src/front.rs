@@ -26,7 +26,7 @@ use crate::auth::strip;
 use crate::body::{BodyFault, Source};
 use crate::bucket::owner;
 use crate::digest::DigestFault;
-use crate::document;
+use crate::document::{self, Written};
 use crate::error::access_denied;
 use crate::guard::host::{Domains, to_path_style};
 use crate::guard::{BodyUse, Described, Payload, inspect};
@@ -241,6 +241,9 @@ pub(crate) fn error_response(error: S3Error) -> Response<Body> {
 
 /// Puts right what the S3 library cannot express.
 fn finish(response: &mut Response<Body>, method: &Method, id: &str) {
+    if let Some(Written(document)) = response.extensions_mut().remove() {
+        *response.body_mut() = Body::from(document);
+    }
     explain(response, id);
     unquote(response);
     if response.status() == StatusCode::NOT_MODIFIED {

@@ -5,16 +5,20 @@
 //! percent-encoded all the same and says so in `EncodingType`, so that one odd name neither makes
 //! the answer malformed nor blocks the listing.
 
+use std::io::Write;
+
 use s3s::dto::{
     CommonPrefix, DeleteMarkerEntry, ETag, EncodingType, ListMultipartUploadsInput,
     ListMultipartUploadsOutput, ListObjectVersionsInput, ListObjectVersionsOutput,
     ListObjectsInput, ListObjectsOutput, ListObjectsV2Input, ListObjectsV2Output, MultipartUpload,
     Object, ObjectStorageClass, ObjectVersion, ObjectVersionStorageClass, Owner, StorageClass,
 };
+use s3s::xml::{SerResult, Serialize, SerializeContent, Serializer};
 use s3s::{S3Request, S3Response, S3Result};
 use stele_format::units::{UploadId, VersionId};
 
 use crate::bucket::{entries, owner};
+use crate::document;
 use crate::error::{invalid_argument, wrong_answer};
 use crate::limits::KEY_BYTES_MAX;
 use crate::message::{
@@ -23,6 +27,9 @@ use crate::message::{
 use crate::object::metadata::STORAGE_CLASS;
 use crate::service::{Service, length, plain};
 use crate::text::{base64, base64_decode, percent_encode, timestamp, xml_safe};
+
+/// Of all documents of S3.
+const NAMESPACE: &str = "http://s3.amazonaws.com/doc/2006-03-01/";
 
 /// What `null` stands for in the listings of plain buckets.
 const NULL_VERSION: &str = "null";
@@ -270,14 +277,14 @@ pub(crate) async fn versions(
     let (next_key, next_version) = page.next.clone().unzip();
     let truncated = page.next.is_some();
     let common_prefixes = encoding.prefixes(page.common_prefixes);
-    let (markers, rows): (Vec<_>, Vec<_>) = page.rows.into_iter().partition(|row| row.marker);
-    let markers = markers.into_iter().map(|row| marker(row, encoding, &shown));
-    let rows = rows
-        .into_iter()
-        .map(|row| version(row, encoding, (shows_null, &shown)));
-    plain(ListObjectVersionsOutput {
+    let rows = page.rows.into_iter().map(|row| match row.marker {
+        true => Ok(Entry::Marker(marker(row, encoding, &shown))),
+        false => version(row, encoding, (shows_null, &shown)).map(Entry::Version),
+    });
+    let rows = rows.collect::<S3Result<_>>()?;
+    let about = ListObjectVersionsOutput {
         common_prefixes,
-        delete_markers: Some(markers.collect()),
+        delete_markers: None,
         delimiter: encoding.names(wish.delimiter),
         encoding_type: encoding.said(),
         is_truncated: Some(truncated),
@@ -289,8 +296,36 @@ pub(crate) async fn versions(
         prefix: encoding.name(wish.prefix),
         request_charged: None,
         version_id_marker: Some(version_marker.unwrap_or_default()),
-        versions: Some(rows.collect::<S3Result<_>>()?),
-    })
+        versions: None,
+    };
+    let written = document::write(&Versions { about, rows })?;
+    let mut response = S3Response::new(ListObjectVersionsOutput::default());
+    response.extensions.insert(written);
+    Ok(response)
+}
+
+/// A page of versions and markers in one order, as S3 has it and clients rely on. The S3 library would write all
+/// markers before all versions.
+struct Versions {
+    about: ListObjectVersionsOutput,
+    rows: Vec<Entry>,
+}
+
+enum Entry {
+    Marker(DeleteMarkerEntry),
+    Version(ObjectVersion),
+}
+
+impl Serialize for Versions {
+    fn serialize<W: Write>(&self, to: &mut Serializer<W>) -> SerResult {
+        to.element_with_ns("ListVersionsResult", NAMESPACE, |to| {
+            self.about.serialize_content(to)?;
+            self.rows.iter().try_for_each(|row| match row {
+                Entry::Marker(marker) => to.content("DeleteMarker", marker),
+                Entry::Version(version) => to.content("Version", version),
+            })
+        })
+    }
 }
 
 fn marker(row: ListedVersion, encoding: Encoding, owner: &Owner) -> DeleteMarkerEntry {

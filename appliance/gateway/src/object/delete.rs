@@ -9,6 +9,7 @@ use s3s::dto::{
 };
 use s3s::{S3Error, S3ErrorCode, S3Request, S3Response, S3Result};
 
+use crate::document;
 use crate::error::{invalid_request, malformed_xml, wrong_answer};
 use crate::limits::{DELETE_AHEAD, DELETE_KEYS_MAX, KEY_BYTES_MAX};
 use crate::link::{Pending, settle};
@@ -126,7 +127,11 @@ pub(crate) async fn many(
             "between 1 and 1000 keys can be deleted at once",
         ));
     }
-    if objects.iter().any(|object| !xml_safe(&object.key)) {
+    // A carriage return came as a reference.
+    if objects
+        .iter()
+        .any(|object| !xml_safe(&object.key.replace('\r', "")))
+    {
         return Err(malformed_xml(
             "a key contains a character that XML does not allow",
         ));
@@ -149,11 +154,15 @@ pub(crate) async fn many(
     while !asked.is_empty() {
         output.settle(asked.pop_front()).await;
     }
-    plain(DeleteObjectsOutput {
+    let output = DeleteObjectsOutput {
         deleted: Some(output.deleted),
         errors: Some(output.errors),
         request_charged: None,
-    })
+    };
+    let written = document::write(&output)?;
+    let mut response = S3Response::new(DeleteObjectsOutput::default());
+    response.extensions.insert(written);
+    Ok(response)
 }
 
 /// A deletion under way.

@@ -136,3 +136,53 @@ async fn a_bucket_is_not_made_without_the_tags_it_is_to_have() {
         .await
         .expect(200);
 }
+
+#[tokio::test]
+async fn keys_that_xml_writes_as_references_are_deleted_like_others() {
+    let world = World::start().await;
+    world.bucket("locked").await;
+    let keys = [
+        "a\rb",
+        "\u{1f600}",
+        "\u{10000}\u{ffffd}",
+        "a\r\nb&",
+        "plain",
+    ];
+    for key in keys {
+        world.put("locked", key, b"x").await;
+    }
+    let reference = |character: char| match character {
+        'a'..='z' => character.to_string(),
+        other => format!("&#x{:X};", u32::from(other)),
+    };
+    let object = |key: &&str| {
+        let key: String = key.chars().map(reference).collect();
+        format!("<Object><Key>{key}</Key></Object>")
+    };
+    let objects: String = keys.iter().map(object).collect();
+    let post = |xml: &str| {
+        let call = Call::bucket("POST", "locked").query("delete", "");
+        call.document(xml)
+    };
+    let reply = world
+        .call(post(&format!("<Delete>{objects}</Delete>")))
+        .await;
+    let reply = reply.expect(200);
+    let text = reply.text();
+    // What a reader of XML takes for a line feed would be another key.
+    assert!(!text.contains('\r'), "{text}");
+    assert_eq!(reply.header("content-type"), Some("application/xml"));
+    let told: Vec<_> = reply
+        .all("Key")
+        .iter()
+        .map(|key| key.replace("&#13;", "\r"))
+        .collect();
+    assert_eq!(told, keys);
+    for key in keys {
+        let get = world.call(Call::object("GET", "locked", key)).await;
+        get.refused(404, "NoSuchKey");
+    }
+    // Not written as a reference it is a line feed to XML, and the key another one.
+    let raw = "<Delete><Object><Key>a\rb</Key></Object></Delete>";
+    world.call(post(raw)).await.refused(400, "MalformedXML");
+}

@@ -181,6 +181,68 @@ async fn versions_and_markers_are_listed_newest_first() {
     }
 }
 
+/// Kind, key and id of the versions and markers of a page, in its order.
+fn in_order(reply: &Reply) -> Vec<(String, String, String)> {
+    let text = reply.text();
+    let mut rest = text.as_str();
+    let mut found = Vec::new();
+    let within = |text: &str, name: &str| {
+        let (_, text) = text.split_once(&format!("<{name}>")).expect(name);
+        text.split_once('<').expect(name).0.to_owned()
+    };
+    while let Some(at) = rest
+        .find("<Version>")
+        .into_iter()
+        .chain(rest.find("<DeleteMarker>"))
+        .min()
+    {
+        rest = &rest[at + 1..];
+        let kind = rest.split_once('>').expect("a name").0.to_owned();
+        found.push((kind, within(rest, "Key"), within(rest, "VersionId")));
+    }
+    found
+}
+
+#[tokio::test]
+async fn versions_and_markers_come_in_one_order() {
+    let world = filled(&["c/1"]).await;
+    let mut expected = Vec::new();
+    for key in ["a", "b"] {
+        let mut of_key = Vec::new();
+        for _ in 0..3 {
+            let stored = world.put("locked", key, b"x").await;
+            of_key.push(("Version".to_owned(), key.to_owned(), stored));
+            let hide = Call::object("DELETE", "locked", key);
+            let hide = world.call(hide).await.expect(204);
+            let marker = hide.header("x-amz-version-id").expect("a marker");
+            of_key.push(("DeleteMarker".to_owned(), key.to_owned(), marker.to_owned()));
+        }
+        of_key.reverse();
+        expected.extend(of_key);
+    }
+    let fixed = [("versions", ""), ("delimiter", "/")];
+    let reply = world.call(list(&fixed)).await.expect(200);
+    assert_eq!(in_order(&reply), expected, "{}", reply.text());
+    let start = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\
+                 <ListVersionsResult xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">\
+                 <CommonPrefixes><Prefix>c/</Prefix></CommonPrefixes><Delimiter>/</Delimiter>";
+    assert!(reply.text().starts_with(start), "{}", reply.text());
+    assert_eq!(reply.header("content-type"), Some("application/xml"));
+    let (mut paged, mut after) = (Vec::new(), (String::new(), String::new()));
+    loop {
+        let call = list(&fixed).query("max-keys", "1");
+        let call = call.query("key-marker", &after.0);
+        let reply = world.call(call.query("version-id-marker", &after.1)).await;
+        let reply = reply.expect(200);
+        paged.extend(in_order(&reply));
+        if reply.one("IsTruncated") == "false" {
+            break;
+        }
+        after = (reply.one("NextKeyMarker"), reply.one("NextVersionIdMarker"));
+    }
+    assert_eq!(paged, expected);
+}
+
 #[tokio::test]
 async fn plain_buckets_list_null_versions() {
     let world = World::start().await;
