@@ -6,7 +6,10 @@
 
 use aws_lc_rs::digest::{SHA256, digest};
 use hyper::Method;
-use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue};
+use hyper::header::{
+    CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue, IF_MODIFIED_SINCE,
+    IF_UNMODIFIED_SINCE,
+};
 use hyper::http::request::Parts;
 use s3s::dto::CopySource;
 use s3s::path::{ParseS3PathError, S3Path, parse_path_style};
@@ -23,6 +26,8 @@ use crate::text::{hex32, http_date, percent_decode, query_pairs};
 
 pub(crate) mod host;
 mod known;
+
+use known::Write;
 
 /// How the body is covered by the signature.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -210,6 +215,7 @@ fn check_headers(headers: &HeaderMap) -> S3Result {
             "storage-class" => &["STANDARD"],
             "object-ownership" => &["BucketOwnerEnforced"],
             "request-payer" => &["requester"],
+            "transition-default-minimum-object-size" => &["all_storage_classes_128K"],
             _ => &[],
         };
         if !allowed.iter().any(|known| value == known) {
@@ -288,15 +294,19 @@ fn check_write_headers(parts: &Parts, path: &S3Path, query: &[(String, String)])
         return Ok(());
     }
     let copies = parts.headers.contains_key("x-amz-copy-source");
-    let read = known::write_headers((&parts.method, copies), path, query);
+    let write = Write::of((&parts.method, copies), path, query);
     for name in parts.headers.keys() {
         let rest = name.as_str().strip_prefix("x-amz-").unwrap_or_default();
-        if known::WRITE_HEADERS.contains(&rest) && !read.contains(&rest) {
-            let feature = match rest.starts_with("tagging") {
-                true => Feature::TagsElsewhere,
-                false => Feature::LockElsewhere,
-            };
+        let mut known = known::WRITE_HEADERS.iter();
+        if let Some((_, read, feature)) = known.find(|(header, ..)| *header == rest)
+            && !read.contains(&write)
+        {
             return Err(feature.error_about(name));
+        }
+        let dated = [IF_MODIFIED_SINCE, IF_UNMODIFIED_SINCE].contains(name);
+        // Deletions refuse every condition.
+        if dated && parts.method != Method::DELETE {
+            return Err(Feature::DatedWrite.error());
         }
     }
     Ok(())

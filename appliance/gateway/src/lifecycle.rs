@@ -59,9 +59,8 @@ pub(crate) async fn put(
     caller
         .order(Request::SetLifecycle { bucket, rules })
         .await?;
-    let given = input.transition_default_minimum_object_size;
     plain(PutBucketLifecycleConfigurationOutput {
-        transition_default_minimum_object_size: Some(given.unwrap_or_else(default_size)),
+        transition_default_minimum_object_size: Some(default_size()),
     })
 }
 

@@ -87,7 +87,7 @@ features! {
     PublicAccess: "PUT and DELETE `?publicAccessBlock`"
         => NOT_IMPLEMENTED "NotImplemented",
         "nothing is ever public; this cannot be configured";
-    Lifecycle: "PUT `?lifecycle` with transitions or a filter by tags"
+    Lifecycle: "PUT `?lifecycle` with transitions, a filter by tags, or another `x-amz-transition-default-minimum-object-size` than `all_storage_classes_128K`"
         => NOT_IMPLEMENTED "NotImplemented",
         "a lifecycle rule of this vault is for a prefix and sizes, and moves nothing to another storage class";
     Form: "POST of an HTML form (POST policy)"
@@ -159,12 +159,18 @@ features! {
     TagsElsewhere: "`x-amz-tagging` on a write other than PutObject, CopyObject and CreateMultipartUpload, `x-amz-tagging-directive` on one other than CopyObject"
         => BAD_REQUEST "InvalidArgument",
         "this operation stores no tags from a header";
+    HeaderElsewhere: "`x-amz-copy-source-if-*` on a write other than CopyObject and UploadPartCopy, `x-amz-copy-source-range` on one other than UploadPartCopy, `x-amz-metadata-directive` on one other than these and CreateMultipartUpload, `x-amz-checksum-type` on one other than CreateMultipartUpload and CompleteMultipartUpload, `x-amz-mp-object-size` on one other than CompleteMultipartUpload, `x-amz-transition-default-minimum-object-size` on one other than PutBucketLifecycleConfiguration"
+        => BAD_REQUEST "InvalidArgument",
+        "this operation takes no such header, and what it asks for would not be done";
     SecurityToken: "`x-amz-security-token`"
         => BAD_REQUEST "InvalidToken",
         "this vault issues no temporary credentials";
     ConditionalDelete: "`If-Match` and the like on DELETE, `x-amz-if-match-*` on DELETE and abort"
         => NOT_IMPLEMENTED "NotImplemented",
         "conditional deletion is not implemented";
+    DatedWrite: "`If-Modified-Since` and `If-Unmodified-Since` on PUT and POST"
+        => NOT_IMPLEMENTED "NotImplemented",
+        "a write can depend on an ETag (`If-Match`, `If-None-Match`), not on a date";
 }
 
 impl Feature {
@@ -185,7 +191,7 @@ impl Feature {
 
     /// What an `x-amz-*` header, given without that prefix, asks for.
     pub(crate) fn of_header(rest: &str) -> Option<Self> {
-        const BEGINNINGS: [(&str, Feature); 14] = [
+        const BEGINNINGS: [(&str, Feature); 15] = [
             ("acl", Feature::Acl),
             ("grant-", Feature::Acl),
             ("if-match-", Feature::ConditionalDelete),
@@ -201,6 +207,7 @@ impl Feature {
             ),
             ("server-side-encryption", Feature::Kms),
             ("storage-class", Feature::StorageClass),
+            ("transition-default-minimum-object-size", Feature::Lifecycle),
             ("website-redirect-location", Feature::Website),
             ("write-offset-bytes", Feature::Append),
         ];

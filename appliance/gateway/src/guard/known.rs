@@ -3,6 +3,8 @@
 use hyper::Method;
 use s3s::path::S3Path;
 
+use crate::refused::Feature;
+
 /// Headers outside `x-amz-*` that may come once only.
 pub(super) const SINGLE: [&str; 10] = [
     "authorization",
@@ -75,55 +77,122 @@ pub(super) const PRESIGNED: [&str; 6] = [
     "X-Amz-Signature",
 ];
 
-/// Headers of writes, without the prefix `x-amz-`, that would be overlooked where nothing reads them.
-pub(super) const WRITE_HEADERS: [&str; 7] = [
-    OF_LOCKED_BUCKET,
-    BYPASS,
-    OF_COPY[0],
-    OF_COPY[1],
-    OF_COPY[2],
-    OF_COPY[3],
-    OF_COPY[4],
-];
+/// What a write is, as far as there are headers for it alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Write {
+    CreateBucket,
+    SetLifecycle,
+    DeleteMany,
+    Put,
+    Copy,
+    PartCopy,
+    BeginUpload,
+    CompleteUpload,
+    SetRetention,
+    Delete,
+    Other,
+}
 
-const OF_LOCKED_BUCKET: &str = "bucket-object-lock-enabled";
-const BYPASS: &str = "bypass-governance-retention";
-const OF_NEW_VERSION: [&str; 4] = [
-    "object-lock-legal-hold",
-    "object-lock-mode",
-    "object-lock-retain-until-date",
-    "tagging",
-];
-const OF_COPY: [&str; 5] = [
-    OF_NEW_VERSION[0],
-    OF_NEW_VERSION[1],
-    OF_NEW_VERSION[2],
-    OF_NEW_VERSION[3],
-    "tagging-directive",
-];
-
-/// Those of [`WRITE_HEADERS`] that a write with these query parameters reads.
-pub(super) fn write_headers(
-    (method, copies): (&Method, bool),
-    path: &S3Path,
-    query: &[(String, String)],
-) -> &'static [&'static str] {
-    let names = query.iter().map(|(name, _)| name.as_str());
-    let what: Vec<_> = names
-        .filter(|name| *name != "versionId" && self::query(method, path).contains(name))
-        .collect();
-    match (path, method.as_str(), what.as_slice()) {
-        (S3Path::Bucket { .. }, "PUT", []) => &[OF_LOCKED_BUCKET],
-        (S3Path::Object { .. }, "PUT", []) if copies => &OF_COPY,
-        (S3Path::Object { .. }, "PUT", []) | (S3Path::Object { .. }, "POST", ["uploads"]) => {
-            &OF_NEW_VERSION
+impl Write {
+    /// The write with this method and these query parameters. `copies` says that it names a source.
+    pub(super) fn of(
+        (method, copies): (&Method, bool),
+        path: &S3Path,
+        query: &[(String, String)],
+    ) -> Self {
+        let names = query.iter().map(|(name, _)| name.as_str());
+        let mut what: Vec<_> = names
+            .filter(|name| *name != "versionId" && self::query(method, path).contains(name))
+            .collect();
+        what.sort_unstable();
+        match (path, method.as_str(), what.as_slice()) {
+            (S3Path::Bucket { .. }, "PUT", []) => Self::CreateBucket,
+            (S3Path::Bucket { .. }, "PUT", ["lifecycle"]) => Self::SetLifecycle,
+            (S3Path::Bucket { .. }, "POST", ["delete"]) => Self::DeleteMany,
+            (S3Path::Object { .. }, "PUT", []) if copies => Self::Copy,
+            (S3Path::Object { .. }, "PUT", []) => Self::Put,
+            (S3Path::Object { .. }, "PUT", ["partNumber", "uploadId"]) if copies => Self::PartCopy,
+            (S3Path::Object { .. }, "PUT", ["retention"]) => Self::SetRetention,
+            (S3Path::Object { .. }, "POST", ["uploads"]) => Self::BeginUpload,
+            (S3Path::Object { .. }, "POST", ["uploadId"]) => Self::CompleteUpload,
+            (S3Path::Object { .. }, "DELETE", []) => Self::Delete,
+            _ => Self::Other,
         }
-        (S3Path::Bucket { .. }, "POST", ["delete"])
-        | (S3Path::Object { .. }, "PUT", ["retention"])
-        | (S3Path::Object { .. }, "DELETE", []) => &[BYPASS],
-        _ => &[],
     }
 }
+
+const OF_COPIES: [Write; 2] = [Write::Copy, Write::PartCopy];
+const OF_NEW_VERSIONS: [Write; 3] = [Write::Put, Write::Copy, Write::BeginUpload];
+
+/// Headers, without the prefix `x-amz-`, that would be overlooked by other writes than those that read them, and what
+/// these others say.
+pub(super) const WRITE_HEADERS: [(&str, &[Write], Feature); 16] = [
+    (
+        "bucket-object-lock-enabled",
+        &[Write::CreateBucket],
+        Feature::LockElsewhere,
+    ),
+    (
+        "bypass-governance-retention",
+        &[Write::DeleteMany, Write::SetRetention, Write::Delete],
+        Feature::LockElsewhere,
+    ),
+    (
+        "checksum-type",
+        &[Write::BeginUpload, Write::CompleteUpload],
+        Feature::HeaderElsewhere,
+    ),
+    ("copy-source-if-match", &OF_COPIES, Feature::HeaderElsewhere),
+    (
+        "copy-source-if-modified-since",
+        &OF_COPIES,
+        Feature::HeaderElsewhere,
+    ),
+    (
+        "copy-source-if-none-match",
+        &OF_COPIES,
+        Feature::HeaderElsewhere,
+    ),
+    (
+        "copy-source-if-unmodified-since",
+        &OF_COPIES,
+        Feature::HeaderElsewhere,
+    ),
+    (
+        "copy-source-range",
+        &[Write::PartCopy],
+        Feature::HeaderElsewhere,
+    ),
+    (
+        // s3cmd says what becomes of the metadata when it begins a copy in parts, too.
+        "metadata-directive",
+        &[Write::Copy, Write::PartCopy, Write::BeginUpload],
+        Feature::HeaderElsewhere,
+    ),
+    (
+        "mp-object-size",
+        &[Write::CompleteUpload],
+        Feature::HeaderElsewhere,
+    ),
+    (
+        "object-lock-legal-hold",
+        &OF_NEW_VERSIONS,
+        Feature::LockElsewhere,
+    ),
+    ("object-lock-mode", &OF_NEW_VERSIONS, Feature::LockElsewhere),
+    (
+        "object-lock-retain-until-date",
+        &OF_NEW_VERSIONS,
+        Feature::LockElsewhere,
+    ),
+    ("tagging", &OF_NEW_VERSIONS, Feature::TagsElsewhere),
+    ("tagging-directive", &[Write::Copy], Feature::TagsElsewhere),
+    (
+        "transition-default-minimum-object-size",
+        &[Write::SetLifecycle],
+        Feature::HeaderElsewhere,
+    ),
+];
 
 /// Sub-resources of an object that are written as XML documents.
 pub(super) const OBJECT_DOCUMENTS: [&str; 4] = ["acl", "legal-hold", "retention", "tagging"];

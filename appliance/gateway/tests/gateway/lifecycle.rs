@@ -88,6 +88,24 @@ async fn rules_come_back_as_they_were_given_in_their_order() {
 }
 
 #[tokio::test]
+async fn the_smallest_size_of_transitions_is_the_one_that_is_shown() {
+    const SIZE: &str = "x-amz-transition-default-minimum-object-size";
+    let world = World::start().await;
+    world.bucket("locked").await;
+    let xml = document(&rule(&format!(
+        "<Filter></Filter><Status>Enabled</Status>{ABORT}"
+    )));
+    let put = |size: &str| call("PUT").document(&xml).header(SIZE, size);
+    let other = world.call(put("varies_by_storage_class")).await;
+    other.refused(501, "NotImplemented");
+    let size = "all_storage_classes_128K";
+    let reply = world.call(put(size)).await.expect(200);
+    assert_eq!(reply.header(SIZE), Some(size));
+    let reply = world.call(call("GET")).await.expect(200);
+    assert_eq!(reply.header(SIZE), Some(size));
+}
+
+#[tokio::test]
 async fn a_configuration_that_cannot_be_kept_whole_changes_nothing() {
     let world = World::start().await;
     world.bucket("locked").await;

@@ -13,6 +13,7 @@ mod deletes;
 mod documents;
 mod fairness;
 mod flood;
+mod headers;
 mod http2;
 mod integrity;
 mod lifecycle;

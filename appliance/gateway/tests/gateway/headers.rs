@@ -1,0 +1,138 @@
+//! Headers that say how something is to be stored, or whether: they are heeded or refused.
+
+use crate::client::Call;
+use crate::world::World;
+
+const PAST: &str = "Thu, 01 Jan 1970 00:00:00 GMT";
+const FUTURE: &str = "Sat, 01 Jan 2140 00:00:00 GMT";
+
+/// A vault with an object and an upload of one part.
+async fn with_object() -> (World, String) {
+    let world = World::start().await;
+    world.bucket("locked").await;
+    world.put("locked", "key", b"content").await;
+    let begun = Call::object("POST", "locked", "key").query("uploads", "");
+    let upload = world.call(begun).await.expect(200).one("UploadId");
+    (world, upload)
+}
+
+fn put() -> Call {
+    Call::object("PUT", "locked", "key").body("other")
+}
+
+fn copy() -> Call {
+    Call::object("PUT", "locked", "key").header("x-amz-copy-source", "/locked/source")
+}
+
+fn begin() -> Call {
+    Call::object("POST", "locked", "key").query("uploads", "")
+}
+
+fn part(upload: &str) -> Call {
+    let call = Call::object("PUT", "locked", "key").query("partNumber", "1");
+    call.query("uploadId", upload)
+}
+
+fn complete(upload: &str, etag: &str) -> Call {
+    let part = format!("<Part><PartNumber>1</PartNumber><ETag>{etag}</ETag></Part>");
+    let xml = format!("<CompleteMultipartUpload>{part}</CompleteMultipartUpload>");
+    let call = Call::object("POST", "locked", "key").query("uploadId", upload);
+    call.body(xml)
+}
+
+#[tokio::test]
+async fn a_write_that_depends_on_a_date_is_refused() {
+    let (world, upload) = with_object().await;
+    world.put("locked", "source", b"source").await;
+    let stored = world.call(part(&upload).body("part")).await.expect(200);
+    let etag = stored.header("etag").expect("an ETag").to_owned();
+    for call in [put(), copy(), complete(&upload, &etag)] {
+        for (name, value) in [
+            ("if-unmodified-since", PAST),
+            ("if-unmodified-since", FUTURE),
+            ("if-modified-since", PAST),
+            ("if-modified-since", "Wed Jan  1 00:00:00 2070"),
+        ] {
+            let what = format!("{} {:?} {name}", call.method, call.query);
+            let reply = world.call(call.clone().header(name, value)).await;
+            let refused = (reply.status, reply.code());
+            assert_eq!(refused, (501, "NotImplemented".to_owned()), "{what}");
+            let why = reply.one("Message");
+            assert!(why.contains("not on a date"), "{what}: {why}");
+        }
+    }
+    let get = Call::object("GET", "locked", "key");
+    assert_eq!(world.call(get).await.expect(200).body, b"content");
+    world.call(complete(&upload, &etag)).await.expect(200);
+}
+
+#[tokio::test]
+async fn a_header_is_refused_where_nothing_reads_it() {
+    let (world, upload) = with_object().await;
+    world.put("locked", "source", b"source").await;
+    let tagging = || {
+        let call = Call::object("PUT", "locked", "key").query("tagging", "");
+        call.document("<Tagging><TagSet></TagSet></Tagging>")
+    };
+    let range = ("x-amz-copy-source-range", "bytes=0-1");
+    let directive = ("x-amz-metadata-directive", "REPLACE");
+    let size = ("x-amz-mp-object-size", "7");
+    let kind = ("x-amz-checksum-type", "COMPOSITE");
+    let minimum = (
+        "x-amz-transition-default-minimum-object-size",
+        "all_storage_classes_128K",
+    );
+    let if_match = ("x-amz-copy-source-if-match", "\"x\"");
+    let if_none_match = ("x-amz-copy-source-if-none-match", "\"x\"");
+    let if_modified = ("x-amz-copy-source-if-modified-since", PAST);
+    let if_unmodified = ("x-amz-copy-source-if-unmodified-since", FUTURE);
+    for (call, headers) in [
+        (copy(), &[range, size, kind, minimum][..]),
+        (
+            put(),
+            &[
+                range,
+                directive,
+                size,
+                kind,
+                minimum,
+                if_match,
+                if_none_match,
+                if_modified,
+                if_unmodified,
+            ],
+        ),
+        (
+            part(&upload).body("x"),
+            &[range, directive, size, kind, if_match],
+        ),
+        (begin(), &[range, size, if_match]),
+        (complete(&upload, "x"), &[range, directive, if_match]),
+        (tagging(), &[range, directive, size, kind, if_match]),
+    ] {
+        for (name, value) in headers {
+            let what = format!("{} {:?} {name}", call.method, call.query);
+            let reply = world.call(call.clone().header(name, value)).await;
+            let refused = (reply.status, reply.code());
+            assert_eq!(refused, (400, "InvalidArgument".to_owned()), "{what}");
+            let why = reply.one("Message");
+            assert!(why.ends_with(name), "{what}: {why}");
+        }
+    }
+    let get = Call::object("GET", "locked", "key");
+    assert_eq!(world.call(get).await.expect(200).body, b"content");
+    // Where S3 or clients have them they stay.
+    for call in [
+        copy().header(directive.0, directive.1),
+        copy().header(if_none_match.0, if_none_match.1),
+        begin().header(directive.0, "COPY"),
+        begin()
+            .header(kind.0, kind.1)
+            .header("x-amz-checksum-algorithm", "CRC32"),
+        part(&upload)
+            .header("x-amz-copy-source", "/locked/source")
+            .header(range.0, range.1),
+    ] {
+        world.call(call).await.expect(200);
+    }
+}
