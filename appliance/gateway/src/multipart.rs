@@ -235,7 +235,7 @@ pub(crate) async fn complete(
     };
     let was_open = checksums.is_some();
     let count = u32::try_from(parts.len()).ok();
-    let conditions = conditions(input.if_match, input.if_none_match);
+    let conditions = conditions(input.if_match, input.if_none_match)?;
     let wish = Request::CompleteUpload {
         name,
         upload,

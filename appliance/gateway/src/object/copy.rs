@@ -22,6 +22,7 @@ use crate::message::{
 };
 use crate::multipart::{announced, listed, part_number, upload_id};
 use crate::object::download::Download;
+use crate::object::etags::Tags;
 use crate::object::get::{Wanted, unmet};
 use crate::object::metadata::collect;
 use crate::object::put::{Sums, conditions};
@@ -157,10 +158,10 @@ pub(crate) async fn object(
     let conditions = conditions(
         condition(&request.headers, &IF_MATCH)?,
         condition(&request.headers, &IF_NONE_MATCH)?,
-    );
+    )?;
     let wanted = Wanted {
-        if_match: input.copy_source_if_match,
-        if_none_match: input.copy_source_if_none_match,
+        if_match: Tags::of(input.copy_source_if_match)?,
+        if_none_match: Tags::of(input.copy_source_if_none_match)?,
         if_modified_since: input.copy_source_if_modified_since,
         if_unmodified_since: input.copy_source_if_unmodified_since,
     };
@@ -321,8 +322,8 @@ pub(crate) async fn part(
     let number = part_number(input.part_number)?;
     let upload = upload_id(&input.upload_id)?;
     let wanted = Wanted {
-        if_match: input.copy_source_if_match,
-        if_none_match: input.copy_source_if_none_match,
+        if_match: Tags::of(input.copy_source_if_match)?,
+        if_none_match: Tags::of(input.copy_source_if_none_match)?,
         if_modified_since: input.copy_source_if_modified_since,
         if_unmodified_since: input.copy_source_if_unmodified_since,
     };

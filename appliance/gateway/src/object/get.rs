@@ -3,8 +3,8 @@
 use hyper::StatusCode;
 use hyper::header::{EXPIRES, HeaderMap, HeaderValue, IF_RANGE};
 use s3s::dto::{
-    ChecksumMode, ETag, ETagCondition, GetObjectInput, GetObjectOutput, HeadObjectInput,
-    HeadObjectOutput, ObjectLockLegalHoldStatus, ObjectLockMode, Range, StreamingBlob, Timestamp,
+    ChecksumMode, ETag, GetObjectInput, GetObjectOutput, HeadObjectInput, HeadObjectOutput,
+    ObjectLockLegalHoldStatus, ObjectLockMode, Range, StreamingBlob, Timestamp,
 };
 use s3s::{Body, S3Error, S3ErrorCode, S3Request, S3Response, S3Result};
 use stele_format::units::VersionId;
@@ -14,6 +14,7 @@ use crate::lock::hold_status;
 use crate::message::{Answer, ObjectInfo, ObjectName, RangeWish, Refusal, Request, StreamId};
 use crate::multipart::part_number;
 use crate::object::download::{Download, close};
+use crate::object::etags::Tags;
 use crate::object::overrides::Overrides;
 use crate::object::put::Sums;
 use crate::service::{Caller, Service, length, name, plain};
@@ -84,8 +85,8 @@ macro_rules! own_document {
 
 /// The conditions of a read.
 pub(super) struct Wanted {
-    pub(super) if_match: Option<ETagCondition>,
-    pub(super) if_none_match: Option<ETagCondition>,
+    pub(super) if_match: Option<Tags>,
+    pub(super) if_none_match: Option<Tags>,
     pub(super) if_modified_since: Option<Timestamp>,
     pub(super) if_unmodified_since: Option<Timestamp>,
 }
@@ -103,15 +104,12 @@ impl Wanted {
     pub(super) fn check(&self, info: &ObjectInfo) -> S3Result<()> {
         let tag = ETag::Strong(info.etag.clone());
         match (&self.if_match, &self.if_unmodified_since) {
-            (Some(ETagCondition::Any), _) => {}
-            (Some(ETagCondition::ETag(wanted)), _) if wanted.strong_cmp(&tag) => {}
-            (Some(ETagCondition::ETag(_)), _) => return Err(unmet()),
+            (Some(wanted), _) if !wanted.match_strongly(&tag) => return Err(unmet()),
             (None, Some(since)) if modified_after(info, since) => return Err(unmet()),
             _ => {}
         }
         let unchanged = match (&self.if_none_match, &self.if_modified_since) {
-            (Some(ETagCondition::Any), _) => true,
-            (Some(ETagCondition::ETag(known)), _) => known.weak_cmp(&tag),
+            (Some(known), _) => known.match_weakly(&tag),
             (None, Some(since)) => !modified_after(info, since),
             (None, None) => false,
         };
@@ -329,8 +327,8 @@ pub(crate) async fn get(
         .version(&input.bucket, input.version_id.as_deref())
         .await?;
     let wanted = Wanted {
-        if_match: input.if_match,
-        if_none_match: input.if_none_match,
+        if_match: Tags::of(input.if_match)?,
+        if_none_match: Tags::of(input.if_none_match)?,
         if_modified_since: input.if_modified_since,
         if_unmodified_since: input.if_unmodified_since,
     };
@@ -390,8 +388,8 @@ pub(crate) async fn head(
         .head(name(&input.bucket, &input.key), version)
         .await?;
     let wanted = Wanted {
-        if_match: input.if_match,
-        if_none_match: input.if_none_match,
+        if_match: Tags::of(input.if_match)?,
+        if_none_match: Tags::of(input.if_none_match)?,
         if_modified_since: input.if_modified_since,
         if_unmodified_since: input.if_unmodified_since,
     };

@@ -3,6 +3,7 @@
 pub(crate) mod attributes;
 pub(crate) mod copy;
 pub(crate) mod delete;
+pub(crate) mod etags;
 pub(crate) mod get;
 pub(crate) mod metadata;
 pub(crate) mod put;

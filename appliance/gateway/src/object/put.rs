@@ -7,6 +7,7 @@ use s3s::{S3Request, S3Response, S3Result};
 
 use crate::lock;
 use crate::message::{Checksum, ChecksumKind, Conditions, Purpose, Stored};
+use crate::object::etags::Tags;
 use crate::object::metadata::collect;
 use crate::object::upload::store;
 use crate::service::{Service, context, name, with_receipt};
@@ -29,7 +30,7 @@ pub(crate) async fn put(
         &context.described.user,
         input.tagging.as_deref(),
     )?;
-    let conditions = conditions(input.if_match, input.if_none_match);
+    let conditions = conditions(input.if_match, input.if_none_match)?;
     let what = (
         name(&input.bucket, &input.key),
         Purpose::Object { metadata, lock },
@@ -44,15 +45,13 @@ pub(crate) async fn put(
 pub(crate) fn conditions(
     if_match: Option<ETagCondition>,
     if_none_match: Option<ETagCondition>,
-) -> Conditions {
-    let text = |condition| match condition {
-        ETagCondition::Any => "*".to_owned(),
-        ETagCondition::ETag(tag) => tag.into_value(),
-    };
-    Conditions {
-        if_match: if_match.map(text),
-        if_none_match: if_none_match.map(text),
-    }
+) -> S3Result<Conditions> {
+    let if_match = Tags::of(if_match)?.map(Tags::into_match);
+    let if_none_match = Tags::of(if_none_match)?.map(Tags::into_none_match);
+    Ok(Conditions {
+        if_match: if_match.transpose()?,
+        if_none_match: if_none_match.transpose()?,
+    })
 }
 
 fn output(stored: Stored, encryption: Option<ServerSideEncryption>) -> PutObjectOutput {

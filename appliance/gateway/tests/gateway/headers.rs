@@ -136,3 +136,69 @@ async fn a_header_is_refused_where_nothing_reads_it() {
         world.call(call).await.expect(200);
     }
 }
+
+#[tokio::test]
+async fn a_write_depends_on_one_strong_etag() {
+    let (world, upload) = with_object().await;
+    let head = Call::object("HEAD", "locked", "key");
+    let etag = world.call(head).await.expect(200);
+    let etag = etag.header("etag").expect("an ETag").to_owned();
+    let (weak, list) = (format!("W/{etag}"), format!("\"other\", {etag}"));
+    let stored = world.call(part(&upload).body("part")).await.expect(200);
+    let part_etag = stored.header("etag").expect("an ETag").to_owned();
+    for call in [put(), copy(), complete(&upload, &part_etag)] {
+        let call = || call.clone();
+        world.put("locked", "source", b"source").await;
+        for (name, value, status) in [
+            ("if-match", weak.as_str(), 412),
+            ("if-none-match", weak.as_str(), 412),
+            ("if-match", list.as_str(), 400),
+            ("if-none-match", list.as_str(), 400),
+            ("if-match", "\"a\" \"b\"", 400),
+            ("if-none-match", "\"a\", W/\"a\", \"b", 400),
+        ] {
+            let reply = world.call(call().header(name, value)).await;
+            let what = format!("{} {name}: {value}", call().path);
+            assert_eq!(reply.status, status, "{what}: {}", reply.text());
+        }
+    }
+    let both = format!("{weak}, {etag}");
+    world
+        .call(put().header("if-match", &both))
+        .await
+        .expect(200);
+}
+
+#[tokio::test]
+async fn a_read_may_list_etags() {
+    let (world, _) = with_object().await;
+    let head = Call::object("HEAD", "locked", "key");
+    let etag = world.call(head).await.expect(200);
+    let etag = etag.header("etag").expect("an ETag").to_owned();
+    let with = format!("\"other\", {etag}, W/\"more\"");
+    let weak = format!("\"other\",W/{etag}");
+    for method in ["GET", "HEAD"] {
+        for (name, value, status) in [
+            ("if-match", with.as_str(), 200),
+            ("if-match", weak.as_str(), 412),
+            ("if-match", "\"other\", \"more\"", 412),
+            ("if-none-match", with.as_str(), 304),
+            ("if-none-match", weak.as_str(), 304),
+            ("if-none-match", "\"other\", \"more\"", 200),
+            ("if-match", "\"other\" \"more\"", 400),
+        ] {
+            let call = Call::object(method, "locked", "key").header(name, value);
+            let reply = world.call(call).await;
+            assert_eq!(reply.status, status, "{method} {name}: {value}");
+        }
+    }
+    for (name, value, status) in [
+        ("x-amz-copy-source-if-match", with.as_str(), 200),
+        ("x-amz-copy-source-if-none-match", with.as_str(), 412),
+    ] {
+        let copy = Call::object("PUT", "locked", "copy");
+        let copy = copy.header("x-amz-copy-source", "/locked/key");
+        let reply = world.call(copy.header(name, value)).await;
+        assert_eq!(reply.status, status, "{name}: {value}");
+    }
+}

@@ -20,8 +20,9 @@ fn info() -> ObjectInfo {
     }
 }
 
-fn tag(text: &str) -> Option<ETagCondition> {
-    Some(text.parse().expect("a condition"))
+fn tag(text: &str) -> Option<Tags> {
+    let condition = Some(text.parse().expect("a condition"));
+    Tags::of(condition).expect("ETags")
 }
 
 fn at(seconds: &str) -> Option<Timestamp> {
