@@ -186,8 +186,9 @@ pub(crate) async fn object(
 
     let (from, source) = Source::open((service, &caller), input.copy_source, &wanted, None).await?;
     let to = name(&input.bucket, &input.key);
+    let attributes = input.storage_class.is_some() || input.server_side_encryption.is_some();
     let changes = replaces.metadata || replaces.tags || algorithm.is_some() || old_version;
-    if from == to && !changes {
+    if from == to && !changes && !attributes {
         return Err(invalid_request(
             "this copy request is illegal because it is trying to copy an object to itself without changing \
              the object's metadata, storage class, website redirect location or encryption attributes",
