@@ -20,7 +20,7 @@ use crate::claim::Claim;
 use crate::digest::Promised;
 use crate::error::{head_too_large, invalid_argument, invalid_request, not_implemented};
 use crate::limits::{HEAD_BYTES_MAX, HEADERS_MAX, QUERY_PARAMETERS_MAX};
-use crate::object::metadata::take_user;
+use crate::object::metadata::{Taken, join_lines, take};
 use crate::refused::Feature;
 use crate::text::{hex32, http_date, percent_decode, query_pairs};
 
@@ -74,8 +74,8 @@ pub(crate) struct Described {
     pub decoded_bytes: Option<u64>,
     /// What becomes of the body.
     pub body: BodyUse,
-    /// User metadata, by name.
-    pub user: Vec<(String, String)>,
+    /// What is stored of the head and is not for the S3 library.
+    pub taken: Taken,
     /// Whose the client says that buckets are: bucket and id.
     pub owners: Vec<(String, String)>,
 }
@@ -103,6 +103,7 @@ pub(crate) fn inspect(parts: &mut Parts, sent_path: &str) -> S3Result<(Claim, De
     }
     check_headers(&parts.headers)?;
     date_alike(&mut parts.headers);
+    join_lines(&mut parts.headers);
     check_query(&parts.method, &path, &query)?;
     check_write_headers(parts, &path, &query)?;
     refuse_forms(parts)?;
@@ -121,7 +122,7 @@ pub(crate) fn inspect(parts: &mut Parts, sent_path: &str) -> S3Result<(Claim, De
         content_bytes: number(&parts.headers, CONTENT_LENGTH.as_str())?,
         decoded_bytes: number(&parts.headers, "x-amz-decoded-content-length")?,
         body,
-        user: take_user(&mut parts.headers),
+        taken: take(&mut parts.headers),
         owners: owners(&parts.headers, &path),
     };
     Ok((claim, described))
@@ -288,7 +289,7 @@ fn check_query(method: &Method, path: &S3Path, query: &[(String, String)]) -> S3
     Ok(())
 }
 
-/// A lock or a tag that is asked for where none is set would be taken for one that is.
+/// What a header asks of a write that does not read it would be taken for done.
 fn check_write_headers(parts: &Parts, path: &S3Path, query: &[(String, String)]) -> S3Result {
     if matches!(parts.method, Method::GET | Method::HEAD) {
         return Ok(());

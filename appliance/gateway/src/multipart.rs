@@ -51,8 +51,8 @@ pub(crate) async fn create(
         input.object_lock_retain_until_date.as_ref(),
         input.object_lock_legal_hold_status.as_ref(),
     )?;
-    let user = &context.described.user;
-    let metadata = collect(&request.headers, user, input.tagging.as_deref())?;
+    let taken = &context.described.taken;
+    let metadata = collect(&request.headers, taken, input.tagging.as_deref())?;
     let checksum = announced_checksum(
         input.checksum_algorithm.as_ref(),
         input.checksum_type.as_ref(),

@@ -6,8 +6,9 @@ use s3s::path::S3Path;
 use crate::refused::Feature;
 
 /// Headers outside `x-amz-*` that may come once only.
-pub(super) const SINGLE: [&str; 10] = [
+pub(super) const SINGLE: [&str; 11] = [
     "authorization",
+    "content-disposition",
     "content-length",
     "content-md5",
     "content-type",

@@ -171,7 +171,7 @@ pub(crate) async fn object(
         input.tagging_directive.as_ref(),
         input.tagging.is_some(),
     )?;
-    let given = collect(&request.headers, &context.described.user, None)?;
+    let given = collect(&request.headers, &context.described.taken, None)?;
     let tags = input
         .tagging
         .as_deref()

@@ -1,7 +1,7 @@
 //! What is stored beside the content: headers, user metadata, tags. Everything here is derived from
 //! what the client sent and never logged.
 
-use hyper::header::{HeaderMap, HeaderName};
+use hyper::header::{EXPIRES, HeaderMap, HeaderName, HeaderValue};
 use s3s::{S3Error, S3ErrorCode, S3Result};
 
 use crate::error::invalid_argument;
@@ -10,14 +10,16 @@ use crate::message::Metadata;
 use crate::object::tagging;
 
 /// Headers that are kept and given back with the content.
-const KEPT: [&str; 6] = [
+const KEPT: [&str; 5] = [
     "cache-control",
     "content-disposition",
     "content-encoding",
     "content-language",
     "content-type",
-    "expires",
 ];
+
+/// Those of them that may have several lines, which mean a list.
+const LISTS: [&str; 3] = ["cache-control", "content-encoding", "content-language"];
 
 /// The only storage class there is.
 pub(crate) const STORAGE_CLASS: &str = "STANDARD";
@@ -25,9 +27,43 @@ pub(crate) const STORAGE_CLASS: &str = "STANDARD";
 /// Beginning of the headers of user metadata.
 const USER: &str = "x-amz-meta-";
 
-/// Takes the user metadata out of a head. The S3 library would decode words of RFC 2047 in it, lose what stands
-/// between them and refuse what is none; it only encodes what is not ASCII when it is given back.
-pub(crate) fn take_user(headers: &mut HeaderMap) -> Vec<(String, String)> {
+/// What is stored of a head as it was written.
+#[derive(Debug, Default)]
+pub(crate) struct Taken {
+    /// User metadata, by name.
+    pub user: Vec<(String, String)>,
+    /// `Expires`.
+    pub expires: Option<HeaderValue>,
+}
+
+/// Takes out of a head what the S3 library would change or refuse: user metadata, and an `Expires` that is no date.
+pub(crate) fn take(headers: &mut HeaderMap) -> Taken {
+    Taken {
+        user: take_user(headers),
+        expires: headers.remove(EXPIRES),
+    }
+}
+
+/// One line of each list. The S3 library refuses several.
+pub(crate) fn join_lines(headers: &mut HeaderMap) {
+    for name in LISTS {
+        let lines: Vec<_> = headers
+            .get_all(name)
+            .iter()
+            .map(HeaderValue::as_bytes)
+            .collect();
+        if lines.len() < 2 {
+            continue;
+        }
+        if let Ok(joined) = HeaderValue::from_bytes(&lines.join(&b", "[..])) {
+            headers.insert(name, joined);
+        }
+    }
+}
+
+/// The S3 library would decode words of RFC 2047 in user metadata, lose what stands between them and refuse what is
+/// none; it only encodes what is not ASCII when it is given back.
+fn take_user(headers: &mut HeaderMap) -> Vec<(String, String)> {
     let is_user = |name: &&HeaderName| name.as_str().starts_with(USER);
     let mut names: Vec<_> = headers.keys().filter(is_user).cloned().collect();
     names.sort_by(|a, b| a.as_str().cmp(b.as_str()));
@@ -50,9 +86,10 @@ fn text(value: &[u8]) -> String {
 /// Collects the metadata of an upload.
 pub(crate) fn collect(
     headers: &HeaderMap,
-    user: &[(String, String)],
+    taken: &Taken,
     tags: Option<&str>,
 ) -> S3Result<Metadata> {
+    let user = &taken.user;
     let bytes: usize = user.iter().map(|(n, v)| n.len() + v.len()).sum();
     if bytes > USER_METADATA_BYTES_MAX {
         return Err(S3Error::with_message(
@@ -61,17 +98,18 @@ pub(crate) fn collect(
         ));
     }
     Ok(Metadata {
-        headers: kept(headers)?,
-        user: user.to_vec(),
+        headers: kept(headers, taken.expires.as_ref())?,
+        user: user.clone(),
         tags: tags.map_or(Ok(Vec::new()), tagging::parse)?,
         storage_class: STORAGE_CLASS.to_owned(),
     })
 }
 
-fn kept(headers: &HeaderMap) -> S3Result<Vec<(String, String)>> {
+fn kept(headers: &HeaderMap, expires: Option<&HeaderValue>) -> S3Result<Vec<(String, String)>> {
     let mut kept = Vec::new();
-    for name in KEPT {
-        let Some(value) = headers.get(name) else {
+    let given = KEPT.map(|name| (name, headers.get(name)));
+    for (name, value) in given.into_iter().chain([("expires", expires)]) {
+        let Some(value) = value else {
             continue;
         };
         let value = value
@@ -103,7 +141,6 @@ fn without_aws_chunked(value: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use hyper::header::HeaderValue;
 
     #[test]
     fn aws_chunked_is_not_stored_as_an_encoding() {
@@ -116,7 +153,10 @@ mod tests {
 
     #[test]
     fn too_much_user_metadata_is_refused() {
-        let user = |bytes| [("k".to_owned(), "v".repeat(bytes))];
+        let user = |bytes| Taken {
+            user: vec![("k".to_owned(), "v".repeat(bytes))],
+            expires: None,
+        };
         assert!(collect(&HeaderMap::new(), &user(USER_METADATA_BYTES_MAX - 1), None).is_ok());
         assert!(collect(&HeaderMap::new(), &user(USER_METADATA_BYTES_MAX), None).is_err());
     }

@@ -27,7 +27,7 @@ pub(crate) async fn put(
     )?;
     let metadata = collect(
         &request.headers,
-        &context.described.user,
+        &context.described.taken,
         input.tagging.as_deref(),
     )?;
     let conditions = conditions(input.if_match, input.if_none_match)?;

@@ -202,3 +202,66 @@ async fn a_read_may_list_etags() {
         assert_eq!(reply.status, status, "{name}: {value}");
     }
 }
+
+#[tokio::test]
+async fn expires_is_kept_as_it_was_written() {
+    let (world, _) = with_object().await;
+    for written in ["0", "-1", "in a week", "2140-01-01T00:00:00Z", PAST] {
+        let begun = world
+            .call(begin().header("expires", written))
+            .await
+            .expect(200);
+        let upload = begun.one("UploadId");
+        let stored = world.call(part(&upload).body("part")).await.expect(200);
+        let etag = stored.header("etag").expect("an ETag").to_owned();
+        let copied = Call::object("PUT", "locked", "key")
+            .header("x-amz-copy-source", "/locked/key")
+            .header("x-amz-metadata-directive", "REPLACE");
+        for call in [
+            put().header("expires", written),
+            copied.header("expires", written),
+            complete(&upload, &etag),
+        ] {
+            world.call(put()).await.expect(200);
+            let what = format!("{} {:?}", call.method, call.query);
+            world.call(call).await.expect(200);
+            for method in ["GET", "HEAD"] {
+                let reply = world.call(Call::object(method, "locked", "key")).await;
+                let reply = reply.expect(200);
+                assert_eq!(reply.header("expires"), Some(written), "{what}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_list_in_several_lines_is_kept_as_one() {
+    let (world, _) = with_object().await;
+    let put = [
+        ("cache-control", "no-cache"),
+        ("cache-control", "private"),
+        ("content-encoding", "aws-chunked"),
+        ("content-encoding", "gzip"),
+        ("content-encoding", "br"),
+        ("content-language", "de"),
+        ("content-language", "en"),
+    ];
+    let put = put.into_iter().fold(self::put(), |call, (name, value)| {
+        call.unsigned_header(name, value)
+    });
+    world.call(put).await.expect(200);
+    let get = Call::object("GET", "locked", "key");
+    let reply = world.call(get).await.expect(200);
+    for (name, value) in [
+        ("cache-control", "no-cache, private"),
+        ("content-encoding", "gzip,br"),
+        ("content-language", "de, en"),
+    ] {
+        assert_eq!(reply.header(name), Some(value), "{name}");
+    }
+    // Not a list: one of them would be lost.
+    let twice = self::put()
+        .unsigned_header("content-disposition", "inline")
+        .unsigned_header("content-disposition", "attachment");
+    world.call(twice).await.refused(400, "InvalidRequest");
+}
