@@ -8,8 +8,9 @@ const BUCKET: &str = "copy-bucket";
 const LARGE_BYTES: u64 = 40 << 20;
 
 /// The checks in order.
-pub const CASES: [Case; 5] = [
+pub const CASES: [Case; 6] = [
     ("aws: cp within the vault keeps metadata", small),
+    ("aws: cp onto itself with a class or encryption", itself),
     ("aws: copy-object replaces what it is told to", replace),
     ("aws: a large cp within the vault, by parts", large),
     ("aws: get-object-attributes", attributes),
@@ -64,6 +65,17 @@ fn small(bench: &Bench) -> Outcome {
     )?;
     ensure(field(&tags, "TagSet.0.Value")? == "4711", || {
         format!("{tags}")
+    })
+}
+
+/// How clients have an object written anew.
+fn itself(bench: &Bench) -> Outcome {
+    let object = url("a small one");
+    for (option, value) in [("--storage-class", "STANDARD"), ("--sse", "AES256")] {
+        text(bench, &["s3", "cp", &object, &object, option, value])?;
+    }
+    ensure(get(bench, BUCKET, "a small one", None)? == b"small", || {
+        "other bytes came back".to_owned()
     })
 }
 
