@@ -27,11 +27,13 @@ fn a_lost_disk_is_replaced_by_the_printed_command_and_then_another_may_be_lost()
         let client = Client::of(&place, &server);
         let status = place.status();
         assert_eq!(status["state"], "degraded");
+        let epoch = status["log"]["epoch"].clone();
         let fresh = place.beside("fresh.disk");
         put_round(&client, 1);
         run_next(&status, "stele disk replace", &fresh);
         put_round(&client, 2);
         let status = wait_until_ok(&place);
+        assert_eq!(status["log"]["epoch"], epoch, "the engine started again");
         assert_eq!(status["next"], serde_json::json!([]));
         let files: Vec<&str> = status["disks"]
             .as_array()

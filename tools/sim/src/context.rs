@@ -6,6 +6,7 @@ use stele_store::request::Command;
 
 use crate::dropped::Dropped;
 use crate::error::Violation;
+use crate::limits::BETWEEN_ANSWERS_MS_MAX;
 use crate::plant::Plant;
 use crate::report::Report;
 use crate::rng::{Rng, mix};
@@ -43,6 +44,7 @@ pub struct Context {
     /// Milliseconds of power-on time of earlier starts plus those spent off.
     true_before_ms: u64,
     compliance_ms: u64,
+    wall_peak_ms: u64,
 }
 
 impl Context {
@@ -77,6 +79,7 @@ impl Context {
             clock: SimClock::new(crate::limits::FIRST_WALL_MS),
             true_before_ms: crate::limits::FIRST_WALL_MS,
             compliance_ms: 0,
+            wall_peak_ms: 0,
         }
     }
 
@@ -103,6 +106,7 @@ impl Context {
             clock,
             true_before_ms: self.true_before_ms,
             compliance_ms: self.compliance_ms,
+            wall_peak_ms: self.wall_peak_ms,
         }
     }
 
@@ -113,6 +117,7 @@ impl Context {
         self.clock = SimClock::new(crate::limits::FIRST_WALL_MS);
         self.true_before_ms = crate::limits::FIRST_WALL_MS;
         self.compliance_ms = 0;
+        self.wall_peak_ms = 0;
     }
 
     /// One chance: something that may also be left out. It draws from a source of its own, so that what
@@ -172,6 +177,14 @@ impl Context {
         }
         self.compliance_ms = compliance_ms;
         Ok(())
+    }
+
+    /// The latest that the wall clock may have shown in this pool when something was stored: it is looked at whenever
+    /// something is asked or answered, and it does not go far in between.
+    pub fn wall_peak_ms(&mut self) -> u64 {
+        let now_ms = self.clock.wall_ms().saturating_add(BETWEEN_ANSWERS_MS_MAX);
+        self.wall_peak_ms = self.wall_peak_ms.max(now_ms);
+        self.wall_peak_ms
     }
 
     /// Compliance time as last told.

@@ -79,3 +79,6 @@ pub const LOG_SEED: [u8; 32] = [0x5e; 32];
 
 /// So many events after a fault struck a disk at work the power fails.
 pub const STRUCK_EVENT_COUNTS: [u64; 4] = [0, 7, 63, 255];
+
+/// Longest time that passes while a question is under way, milliseconds.
+pub const BETWEEN_ANSWERS_MS_MAX: u64 = 3_600_000;

@@ -176,7 +176,15 @@ pub fn compare(
                 }
                 (Some(_), _) => return Some(format!("{id} is said to go, and stays")),
                 (None, Holds::Yes) if whole && kept.must.is_empty() && kept.may.is_empty() => {
-                    return Some(format!("{id} is not said to go"));
+                    let (stored, past) = (one.version.stored_ms, one.past);
+                    let rules = bucket.lifecycle.iter().map(|rule| {
+                        let prefix = String::from_utf8_lossy(&rule.prefix);
+                        format!("{prefix:?} {} {} {rule:?}", rule.bytes_below, rule.disabled)
+                    });
+                    let rules = rules.collect::<Vec<_>>().join("; ");
+                    return Some(format!(
+                        "{id}, stored {stored:?}, past {past:?}, is not said to go in {times:?} by {rules}"
+                    ));
                 }
                 (None, Holds::Yes) if !kept.allows_success() => surely += 1,
                 (None, Holds::Yes | Holds::Maybe) => perhaps += 1,

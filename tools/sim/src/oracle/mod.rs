@@ -167,6 +167,7 @@ impl Oracle {
     /// A question was put.
     pub fn asks(&mut self, context: &mut Context, id: RequestId, deed: Deed, who: Who) {
         context.say(format_args!("{}: {deed} by {:?}", id.0, who.tenant));
+        context.wall_peak_ms();
         match &deed {
             Deed::Put { content, .. } => {
                 self.bodies.insert(content.number, Body::of(*content));
@@ -226,6 +227,7 @@ impl Oracle {
         let times = Times {
             since_ms: asked.since_ms,
             until_ms: context.compliance_ms(),
+            wall_ms: context.wall_peak_ms(),
         };
         match result {
             Ok(answer) => {

@@ -40,6 +40,7 @@ struct Open {
     left: Vec<Asked>,
     happened: u64,
     now_ms: u64,
+    wall_ms: u64,
     /// Every default that versions may have got by what was under way.
     defaults: buckets::Defaults,
 }
@@ -55,6 +56,7 @@ impl Open {
         Times {
             since_ms: asked.since_ms,
             until_ms: self.now_ms,
+            wall_ms: self.wall_ms,
         }
     }
 }
@@ -85,6 +87,7 @@ impl Oracle {
             left,
             happened: 0,
             now_ms: context.true_ms(),
+            wall_ms: context.wall_peak_ms(),
             defaults: buckets::Defaults::default(),
         };
         if self.blurred {

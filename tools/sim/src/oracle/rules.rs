@@ -30,13 +30,15 @@ pub struct Times {
     pub since_ms: u64,
     /// When it was answered.
     pub until_ms: u64,
+    /// The latest that the wall clock showed until then.
+    pub wall_ms: u64,
 }
 
 impl Times {
-    /// Both of them.
+    /// Between which a version counts as stored, or an upload as begun: the later clock says when.
     #[must_use]
     pub fn between_ms(self) -> (u64, u64) {
-        (self.since_ms, self.until_ms)
+        (self.since_ms, self.until_ms.max(self.wall_ms))
     }
 }
 

@@ -96,10 +96,20 @@ impl Office {
         }
         let month = context.rng.pick(&free).and_then(|row| row.leaf.parts());
         let month = month.map(|parts| parts.month);
-        let month = month.filter(|month| Month::of(time.release).is_some_and(|now| *month < now));
-        let (mut chosen, cut) = match month.filter(|_| context.rng.permille(600)) {
+        let is_over = |month: &Month| Month::of(time.release).is_some_and(|now| *month < now);
+        if !month.as_ref().is_none_or(is_over) && context.rng.permille(300) {
+            // A month is cut once it is over.
+            self.rest_ms = Some(context.rng.between(4, 31) * DAY_MS);
+            return;
+        }
+        let month = month.filter(is_over);
+        let (mut chosen, cut) = match month.filter(|_| context.rng.permille(850)) {
             Some(month) => {
                 free.retain(|row| row.leaf.parts().is_some_and(|parts| parts.month == month));
+                // Mostly something that could go stays, and is to be given another leaf.
+                if free.len() > 1 && context.rng.permille(700) {
+                    free.swap_remove(context.rng.index(free.len()));
+                }
                 (choose(context, free), Cut::Month(month))
             }
             None => (choose(context, free), Cut::Leaves),
