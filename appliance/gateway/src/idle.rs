@@ -1,16 +1,10 @@
 //! Connections on which no request runs: HTTP/2 keeps them open for as long as the client likes, and a client
 //! that only pings looks alive for ever. Over HTTP/1 the deadline of the next head ends them.
 
-use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::Bytes;
-use hyper::Response;
-use hyper::body::{Body as HttpBody, Frame, SizeHint};
-use s3s::{Body, StdError};
 use tokio::time::{Instant, sleep_until};
 
 /// What runs on one connection. Clones speak of the same one.
@@ -23,7 +17,7 @@ struct Shared {
     quiet_since: Mutex<Instant>,
 }
 
-/// A request that runs, up to the end of its answer's body.
+/// A request that runs, until its client has all of the answer.
 pub(crate) struct Running(Arc<Shared>);
 
 impl Activity {
@@ -68,40 +62,6 @@ impl Drop for Running {
             .lock()
             .unwrap_or_else(PoisonError::into_inner) = Instant::now();
         self.0.running.fetch_sub(1, Ordering::AcqRel);
-    }
-}
-
-/// An answer's body that counts as running until it was sent or given up.
-pub(crate) struct Counted {
-    body: Body,
-    _running: Running,
-}
-
-/// The same answer, counted.
-pub(crate) fn counted(response: Response<Body>, running: Running) -> Response<Counted> {
-    response.map(|body| Counted {
-        body,
-        _running: running,
-    })
-}
-
-impl HttpBody for Counted {
-    type Data = Bytes;
-    type Error = StdError;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, StdError>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        HttpBody::size_hint(&self.body)
     }
 }
 

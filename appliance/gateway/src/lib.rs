@@ -46,6 +46,7 @@ mod object;
 mod patience;
 mod places;
 mod refused;
+mod sent;
 mod service;
 mod sosapi;
 mod stream;

@@ -60,14 +60,18 @@ pub const UPLOAD_STAGE_BYTES: usize = 64 * 1024;
 pub const UPLOAD_WHOLE_BYTES: usize = 16 * 1024;
 /// So much content is read or waits for its answer like this at once: 16 MiB. What comes beyond takes a slab.
 pub const UPLOAD_WHOLE_COUNT_MAX: usize = 1024;
-/// Of the slabs for uploads, one client's large uploads may fill one part in this many at a time;
+/// Of the slabs for uploads, one owner's large uploads may fill one part in this many at a time;
 /// each fills one slab while the other is on its way.
 pub const UPLOAD_SHARE_DIVISOR: usize = 3;
-/// Of the slabs for downloads, one client's large downloads may have one in this many at a time; each
-/// holds up to three.
-pub const DOWNLOAD_SHARE_DIVISOR: usize = 4;
-/// Longest time in which a client takes nothing of a download.
+/// Of the slabs for downloads, one owner's large downloads may have one part in this many at a time, what its clients
+/// have not taken yet included.
+pub const DOWNLOAD_SHARE_DIVISOR: usize = 2;
+/// Longest time in which a client takes no piece of a download.
 pub const DOWNLOAD_PAUSE_MS_MAX: u64 = 300_000;
+/// Time in which a client must take a little of each answer that is there for it, or all of it.
+pub const ANSWER_WINDOW_MS: u64 = 300_000;
+/// How much, bytes: 1 KiB a second.
+pub const ANSWER_WINDOW_BYTES_MIN: usize = 300 * 1024;
 /// Content up to this many bytes leaves its slab at once, so that a client that does not take it holds
 /// none.
 pub const DOWNLOAD_COPIED_BYTES_MAX: usize = 64 * 1024;

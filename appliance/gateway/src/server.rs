@@ -1,8 +1,8 @@
 //! The listener: connections in, requests to the front, a bounded stop.
 //!
 //! Invariants: at most `connections_max` connections are open, and a share of them of one address; connections
-//! without a signed request keep out no others; each handshake, each request head and each pause in a body has a
-//! deadline; after `serve` returns no connection is open any more.
+//! without a signed request keep out no others; each handshake, each request head, each pause in a body and each answer
+//! that its client does not take has a deadline; after `serve` returns no connection is open any more.
 
 use std::future::Future;
 use std::io;
@@ -24,15 +24,16 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::front::Front;
 use crate::guard::host::Domains;
-use crate::idle::{Activity, counted};
+use crate::idle::Activity;
 use crate::limits::{
-    CONNECTIONS_MAX, CONNECTIONS_PER_SOURCE_MAX, DOMAINS, DRAIN_MS, H1_BUFFER_BYTES,
-    H2_CONNECTION_WINDOW_BYTES, H2_IDLE_MS_MAX, H2_STREAM_WINDOW_BYTES, H2_STREAMS_MAX,
-    HANDSHAKE_MS_MAX, HEAD_BYTES_MAX, HEAD_MS_MAX, HEADERS_MAX, SILENCE_MS_MAX,
+    ANSWER_WINDOW_MS, CONNECTIONS_MAX, CONNECTIONS_PER_SOURCE_MAX, DOMAINS, DRAIN_MS,
+    H1_BUFFER_BYTES, H2_CONNECTION_WINDOW_BYTES, H2_IDLE_MS_MAX, H2_STREAM_WINDOW_BYTES,
+    H2_STREAMS_MAX, HANDSHAKE_MS_MAX, HEAD_BYTES_MAX, HEAD_MS_MAX, HEADERS_MAX, SILENCE_MS_MAX,
     UPLOAD_WHOLE_COUNT_MAX, XML_BODY_BYTES_MAX,
 };
 use crate::link::EngineLink;
 use crate::places::{Place, Places, Visitor};
+use crate::sent::Answers;
 use crate::service::Service;
 use crate::slab::Slabs;
 use crate::stream::Paced;
@@ -60,6 +61,8 @@ pub struct GatewayConfig {
     pub handshake: Duration,
     /// Time in which a request head must arrive.
     pub head: Duration,
+    /// Time in which a client must take a little of each answer that is there for it.
+    pub taken: Duration,
     /// Short contents at once that are read before the engine hears of them; more go the way of long ones.
     pub wholes_max: usize,
     /// After so long without an answer to a copy its answer begins, and goes on as often.
@@ -81,6 +84,7 @@ impl GatewayConfig {
             idle: Duration::from_millis(H2_IDLE_MS_MAX),
             handshake: Duration::from_millis(HANDSHAKE_MS_MAX),
             head: Duration::from_millis(HEAD_MS_MAX),
+            taken: Duration::from_millis(ANSWER_WINDOW_MS),
             wholes_max: UPLOAD_WHOLE_COUNT_MAX,
             silence: Duration::from_millis(SILENCE_MS_MAX),
         }
@@ -129,6 +133,7 @@ struct Deadlines {
     handshake: Duration,
     head: Duration,
     idle: Duration,
+    taken: Duration,
 }
 
 impl Gateway {
@@ -168,6 +173,7 @@ impl Gateway {
                 handshake: config.handshake,
                 head: config.head,
                 idle: config.idle,
+                taken: config.taken,
             },
         })
     }
@@ -288,6 +294,7 @@ impl Connection {
             handshake,
             head,
             idle,
+            taken,
         } = self.deadlines;
         let stream = match timeout(handshake, self.acceptor.accept(stream)).await {
             Ok(Ok(stream)) => stream,
@@ -301,11 +308,12 @@ impl Connection {
         let builder = http(h2, head);
         let front = self.front;
         let activity = Activity::new();
-        let running = activity.clone();
+        let answers = Answers::default();
+        let (running, given) = (activity.clone(), answers.clone());
         let service = service_fn(move |request: hyper::Request<Incoming>| {
-            let running = running.begin();
+            let (running, given) = (running.begin(), given.clone());
             let answer = Arc::clone(&front).handle(request, Arc::clone(&visitor));
-            async move { answer.await.map(|response| counted(response, running)) }
+            async move { answer.await.map(|response| given.sent(response, running)) }
         });
         let connection = builder.serve_connection(TokioIo::new(stream), service);
         tokio::select! {
@@ -316,6 +324,10 @@ impl Connection {
             }
             // No request runs, so nothing is cut off.
             () = activity.quiet(idle), if h2 => {}
+            // Over HTTP/2 nothing else ends what one answer holds.
+            () = answers.stalled(taken) => {
+                tracing::debug!("a client took too little of an answer; cut off");
+            }
         }
     }
 }

@@ -104,9 +104,9 @@ impl Caller {
         owner(self.0.owner())
     }
 
-    /// Who asks: the access key id.
-    pub(crate) fn client(&self) -> &str {
-        self.0.client()
+    /// Whose share of what is scarce it takes from.
+    pub(crate) fn party(&self) -> &str {
+        self.0.party()
     }
 
     /// Asks for something whose only answer is that it was done.

@@ -10,7 +10,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use stele_device::buffer::{BufferMut, Pool};
 use tokio::sync::Notify;
 use tokio::time::timeout;
@@ -72,13 +71,6 @@ impl Slab {
         taken
     }
 
-    /// The plaintext as shared bytes without a copy; the buffer goes home when the last clone is
-    /// dropped.
-    #[must_use]
-    pub fn into_bytes(self) -> Bytes {
-        Bytes::from_owner(self)
-    }
-
     fn room(&self) -> usize {
         let behind = self.buffer.len().saturating_sub(self.start + self.len);
         SLAB_PLAIN_BYTES_MAX.saturating_sub(self.len).min(behind)
@@ -100,7 +92,7 @@ pub struct Slabs {
     pub downloads: SlabPool,
     /// Who fills how many of them.
     shares: Shares,
-    /// Who is sent how much at a time.
+    /// Who is sent how many of them.
     readers: Shares,
 }
 
@@ -118,20 +110,26 @@ impl Slabs {
         }
     }
 
-    /// A client's turn to be sent something large, as soon as it has one within a bounded time.
+    /// Somebody's turn to be sent one more slab, as soon as it has one within a bounded time. It lasts until the slab's
+    /// content is gone.
     ///
     /// # Errors
     /// `Busy` when it has none in that time.
-    pub(crate) async fn reader_turn(&self, client: &str) -> Result<Turn, Refusal> {
-        self.readers.turn(client).await
+    pub(crate) async fn reader_turn(&self, party: &str) -> Result<Turn, Refusal> {
+        self.readers.turn(party).await
     }
 
-    /// A client's turn to fill slabs with a large upload, as soon as it has one within a bounded time.
+    /// The same, if it has one now.
+    pub(crate) fn try_reader_turn(&self, party: &str) -> Option<Turn> {
+        self.readers.try_turn(party)
+    }
+
+    /// Somebody's turn to fill slabs with a large upload, as soon as it has one within a bounded time.
     ///
     /// # Errors
     /// `Busy` when it has none in that time.
-    pub(crate) async fn turn(&self, client: &str) -> Result<Turn, Refusal> {
-        self.shares.turn(client).await
+    pub(crate) async fn turn(&self, party: &str) -> Result<Turn, Refusal> {
+        self.shares.turn(party).await
     }
 
     /// Memory of this process alone.
@@ -227,6 +225,8 @@ impl SlabPool {
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+
     use super::*;
 
     #[test]
@@ -248,7 +248,7 @@ mod tests {
         drop(slab);
         let mut slab = pool.try_take().expect("the slab came back");
         slab.append(b"new");
-        let bytes = slab.into_bytes();
+        let bytes = Bytes::from_owner(slab);
         let tail = bytes.slice(1..);
         drop(bytes);
         assert_eq!(&tail[..], b"ew");

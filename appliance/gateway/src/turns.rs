@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
@@ -32,11 +33,48 @@ pub fn is_page(request: &Request) -> bool {
     )
 }
 
-/// Somebody's turn, until it is dropped.
-#[derive(Debug)]
+/// Somebody's turn, until it is dropped. Clones are the same turn.
+#[derive(Clone, Debug)]
 pub(crate) struct Turn {
+    _permits: Arc<Permits>,
+}
+
+#[derive(Debug)]
+struct Permits {
     _of_share: OwnedSemaphorePermit,
     _of_all: Option<OwnedSemaphorePermit>,
+}
+
+impl Turn {
+    fn new(of_share: OwnedSemaphorePermit, of_all: Option<OwnedSemaphorePermit>) -> Self {
+        let permits = Permits {
+            _of_share: of_share,
+            _of_all: of_all,
+        };
+        Self {
+            _permits: Arc::new(permits),
+        }
+    }
+
+    /// Content as bytes whose turn lasts until the last of them is gone.
+    pub(crate) fn over(self, content: impl AsRef<[u8]> + Send + 'static) -> Bytes {
+        Bytes::from_owner(Held {
+            content,
+            _turn: self,
+        })
+    }
+}
+
+/// Content that somebody's turn lasts for.
+struct Held<C> {
+    content: C,
+    _turn: Turn,
+}
+
+impl<C: AsRef<[u8]>> AsRef<[u8]> for Held<C> {
+    fn as_ref(&self) -> &[u8] {
+        self.content.as_ref()
+    }
 }
 
 /// So many turns at a time for each.
@@ -65,13 +103,12 @@ impl Shares {
     /// # Errors
     /// `Busy` when there is none in that time.
     pub(crate) async fn turn(&self, who: &str) -> Result<Turn, Refusal> {
-        soon(async {
-            Ok(Turn {
-                _of_share: self.of(who).acquire_owned().await?,
-                _of_all: None,
-            })
-        })
-        .await
+        soon(async { Ok(Turn::new(self.of(who).acquire_owned().await?, None)) }).await
+    }
+
+    /// A turn, if there is one now.
+    pub(crate) fn try_turn(&self, who: &str) -> Option<Turn> {
+        Some(Turn::new(self.of(who).try_acquire_owned().ok()?, None))
     }
 
     fn of(&self, who: &str) -> Arc<Semaphore> {
@@ -111,10 +148,7 @@ impl Turns {
             // The share first: then nobody waits for those of all with more than a share.
             let of_share = self.shares.of(who).acquire_owned().await?;
             let of_all = Arc::clone(&self.all).acquire_owned().await?;
-            Ok(Turn {
-                _of_share: of_share,
-                _of_all: Some(of_all),
-            })
+            Ok(Turn::new(of_share, Some(of_all)))
         })
         .await
     }
@@ -177,6 +211,18 @@ mod tests {
         assert!(taken.len() < SHARES_MAX);
         assert!(taken.contains_key("A"));
         drop(held);
+    }
+
+    #[tokio::test]
+    async fn a_turn_lasts_as_long_as_the_content_that_was_taken_in_it() {
+        let shares = Shares::new(1);
+        let content = shares.turn("A").await.expect("free").over(*b"content");
+        let rest = content.slice(3..);
+        drop(content);
+        assert!(shares.try_turn("A").is_none());
+        assert_eq!(&rest[..], b"tent");
+        drop(rest);
+        assert!(shares.try_turn("A").is_some());
     }
 
     #[test]

@@ -22,7 +22,8 @@ use crate::limits::{
 use crate::link::{Pending, settle};
 use crate::message::{Answer, Delivered, Refusal, Request, StreamId};
 use crate::service::Caller;
-use crate::slab::Slabs;
+use crate::slab::{Slab, Slabs};
+use crate::turns::Turn;
 
 /// Why a download broke off.
 #[derive(Debug, thiserror::Error)]
@@ -94,18 +95,9 @@ async fn fetch(
     bytes: u64,
     sender: &mpsc::Sender<Result<Bytes, Broken>>,
 ) -> Result<(), Broken> {
-    let mut asked: VecDeque<Pending> = VecDeque::new();
+    let mut asked: VecDeque<(Pending, Option<Turn>)> = VecDeque::new();
     let mut left = bytes;
     let small = usize::try_from(bytes).is_ok_and(|bytes| bytes <= DOWNLOAD_COPIED_BYTES_MAX);
-    let _turn = match small {
-        true => None,
-        false => Some(
-            slabs
-                .reader_turn(caller.client())
-                .await
-                .map_err(Broken::Refused)?,
-        ),
-    };
     while left > 0 {
         // Nothing is asked for before there is a place for it, so that a client that takes nothing
         // holds little.
@@ -117,18 +109,15 @@ async fn fetch(
         };
         while wants_more(asked.len(), left) {
             // With a piece on its way, one that would have to wait for memory can wait for that too.
-            let slab = match asked.is_empty() {
-                true => Some(slabs.downloads.take_soon().await.map_err(Broken::Refused)?),
-                false => slabs.downloads.try_take(),
-            };
-            let Some(slab) = slab else {
+            let memory = memory((caller, slabs), small, asked.is_empty()).await;
+            let Some((slab, turn)) = memory.map_err(Broken::Refused)? else {
                 break;
             };
             let request = Request::NextData { stream };
             let pending = caller.post(request, Some(slab)).await;
-            asked.push_back(pending.map_err(Broken::Refused)?);
+            asked.push_back((pending.map_err(Broken::Refused)?, turn));
         }
-        let Some(first) = asked.pop_front() else {
+        let Some((first, turn)) = asked.pop_front() else {
             return Err(Broken::Length);
         };
         let slab = match settle(first).await.map_err(Broken::Refused)? {
@@ -138,10 +127,7 @@ async fn fetch(
             } => slab,
             _ => return Err(Broken::Length),
         };
-        let piece = match slab.len <= DOWNLOAD_COPIED_BYTES_MAX {
-            true => Bytes::copy_from_slice(slab.data()),
-            false => slab.into_bytes(),
-        };
+        let piece = piece(slab, turn);
         let length = u64::try_from(piece.len()).map_err(|_| Broken::Length)?;
         if length == 0 {
             return Err(Broken::Length);
@@ -150,6 +136,38 @@ async fn fetch(
         place.send(Ok(piece));
     }
     Ok(())
+}
+
+/// A slab, and the turn in which whoever is sent its content has it: both now, or if it `waits` within a bounded time.
+async fn memory(
+    (caller, slabs): (&Caller, &Slabs),
+    small: bool,
+    waits: bool,
+) -> Result<Option<(Slab, Option<Turn>)>, Refusal> {
+    let turn = match (small, waits) {
+        (true, _) => None,
+        (false, true) => Some(slabs.reader_turn(caller.party()).await?),
+        (false, false) => match slabs.try_reader_turn(caller.party()) {
+            None => return Ok(None),
+            turn => turn,
+        },
+    };
+    let slab = match waits {
+        true => Some(slabs.downloads.take_soon().await?),
+        false => slabs.downloads.try_take(),
+    };
+    Ok(slab.map(|slab| (slab, turn)))
+}
+
+/// What a slab holds, as bytes. Their turn lasts until they are gone: nobody knows when a client takes them.
+fn piece(slab: Slab, turn: Option<Turn>) -> Bytes {
+    let copied = slab.len <= DOWNLOAD_COPIED_BYTES_MAX;
+    match (copied, turn) {
+        (true, Some(turn)) => turn.over(slab.data().to_vec()),
+        (true, None) => Bytes::copy_from_slice(slab.data()),
+        (false, Some(turn)) => turn.over(slab),
+        (false, None) => Bytes::from_owner(slab),
+    }
 }
 
 /// Whether to ask for one more piece: not if those asked for may be all that is left.

@@ -233,7 +233,7 @@ impl Upload {
                 }
                 None => {
                     if self.turn.is_none() {
-                        self.turn = Some(slabs.turn(self.caller.client()).await?);
+                        self.turn = Some(slabs.turn(self.caller.party()).await?);
                     }
                     self.take_slab(slabs).await?
                 }
@@ -243,7 +243,7 @@ impl Upload {
             match self.way {
                 Way::Stream(stream) if slab.is_full() => {
                     self.send(stream, slab).await?;
-                    // Whoever else of this client's waits for a turn goes on.
+                    // Whoever else of this owner's waits for a turn goes on.
                     self.turn = None;
                 }
                 // The reader gives no more than was announced, which fits.

@@ -8,6 +8,7 @@ use hyper::Uri;
 use hyper::http::{Request, Response};
 
 use crate::client::{Call, Connection};
+use crate::sign::Key;
 use crate::world::{HOST, World};
 
 /// Opens an HTTP/2 connection.
@@ -29,9 +30,9 @@ async fn connect(world: &World) -> SendRequest<Bytes> {
     sender
 }
 
-/// Sends a signed call and collects the answer.
-async fn send(world: &World, sender: &mut SendRequest<Bytes>, call: Call) -> Response<Vec<u8>> {
-    let (headers, names, signature) = call.sign(&world.key, HOST);
+/// The head of a signed call.
+pub fn signed(call: &Call, key: &Key) -> Request<()> {
+    let (headers, names, signature) = call.sign(key, HOST);
     let query = crate::sign::canonical_query(&call.query);
     let uri: Uri = format!("https://{HOST}{}?{query}", call.path)
         .parse()
@@ -43,13 +44,18 @@ async fn send(world: &World, sender: &mut SendRequest<Bytes>, call: Call) -> Res
     let scope = call.scope.text();
     let authorization = format!(
         "AWS4-HMAC-SHA256 Credential={}/{scope}, SignedHeaders={names}, Signature={signature}",
-        world.key.id
+        key.id
     );
     request = request.header("authorization", authorization);
     if !call.body.is_empty() {
         request = request.header("content-length", call.body.len().to_string());
     }
-    let request = request.body(()).expect("a request");
+    request.body(()).expect("a request")
+}
+
+/// Sends a signed call and collects the answer.
+async fn send(world: &World, sender: &mut SendRequest<Bytes>, call: Call) -> Response<Vec<u8>> {
+    let request = signed(&call, &world.key);
     let empty = call.body.is_empty();
     std::future::poll_fn(|cx| sender.poll_ready(cx))
         .await
@@ -112,20 +118,7 @@ async fn a_broken_download_is_a_broken_stream() {
         .with(|state| state.break_download_after = Some(1));
     let mut sender = connect(&world).await;
     let call = Call::object("GET", "locked", "key");
-    let (headers, names, signature) = call.sign(&world.key, HOST);
-    let mut request = Request::builder().uri(format!("https://{HOST}{}", call.path));
-    for (name, value) in headers.iter().filter(|(name, _)| name != "host") {
-        request = request.header(name, value);
-    }
-    let authorization = format!(
-        "AWS4-HMAC-SHA256 Credential={}/{}, SignedHeaders={names}, Signature={signature}",
-        world.key.id,
-        call.scope.text()
-    );
-    let request = request
-        .header("authorization", authorization)
-        .body(())
-        .expect("a request");
+    let request = signed(&call, &world.key);
     std::future::poll_fn(|cx| sender.poll_ready(cx))
         .await
         .expect("ready");
@@ -189,20 +182,8 @@ async fn send_after(
     pause: std::time::Duration,
 ) -> Vec<u8> {
     let call = Call::object("GET", "locked", "key");
-    let (headers, names, signature) = call.sign(&world.key, HOST);
-    let mut request = Request::builder().uri(format!("https://{HOST}{}", call.path));
-    for (name, value) in headers.iter().filter(|(name, _)| name != "host") {
-        request = request.header(name, value);
-    }
-    let authorization = format!(
-        "AWS4-HMAC-SHA256 Credential={}/{}, SignedHeaders={names}, Signature={signature}",
-        world.key.id,
-        call.scope.text()
-    );
-    let request = request.header("authorization", authorization).body(());
-    let (answer, _) = sender
-        .send_request(request.expect("a request"), true)
-        .expect("sent");
+    let request = signed(&call, &world.key);
+    let (answer, _) = sender.send_request(request, true).expect("sent");
     let mut body = answer.await.expect("an answer").into_body();
     tokio::time::sleep(pause).await;
     let mut content = Vec::new();

@@ -28,6 +28,7 @@ mod refusals;
 mod serving;
 mod signatures;
 mod tagging;
+mod untaken;
 mod vault_keys;
 
 use s3s::crypto::{Checksum, Crc32, Md5};

@@ -30,6 +30,7 @@ pub struct World {
     pub address: SocketAddr,
     pub engine: Engine,
     pub slabs: SlabPool,
+    pub downloads: SlabPool,
     pub clients: Clients,
     pub key: Key,
     pub tls: Arc<ClientConfig>,
@@ -80,7 +81,7 @@ impl World {
         let clients = Clients::new();
         clients.insert(key.id.clone(), Zeroizing::new(key.secret.clone()));
         let memory = Slabs::new(SLABS, DOWNLOAD_SLABS);
-        let slabs = memory.uploads.clone();
+        let (slabs, downloads) = (memory.uploads.clone(), memory.downloads.clone());
         let listen = SocketAddr::from(([127, 0, 0, 1], 0));
         let mut config =
             GatewayConfig::new(Tls::new(vec![certificate.clone()], &private_key), memory);
@@ -99,6 +100,7 @@ impl World {
             address,
             engine,
             slabs,
+            downloads,
             clients,
             key,
             tls,
