@@ -27,6 +27,7 @@ use crate::body::{BodyFault, Source};
 use crate::bucket::owner;
 use crate::digest::DigestFault;
 use crate::document::{self, Written};
+use crate::elements::check_elements;
 use crate::error::access_denied;
 use crate::guard::host::{Domains, to_path_style};
 use crate::guard::{BodyUse, Described, Payload, inspect};
@@ -377,6 +378,7 @@ async fn collect(
         in_time(&mut left, document.read(bytes_max)).await?;
     }
     let bytes = document.verified(&context.described.promised)?;
+    check_elements(&bytes)?;
     Ok((check_document(bytes)?, turn))
 }
 

@@ -23,6 +23,7 @@ use crate::auth::{Signed, strip};
 use crate::chain::ChunkChain;
 use crate::chunked::{Decoder, Step};
 use crate::claim::{Canonical, Claim, SigningKey};
+use crate::elements::check_elements;
 use crate::front::check_document;
 use crate::guard::host::{Domains, to_path_style};
 use crate::guard::inspect;
@@ -269,6 +270,9 @@ fn decoded(mut decoder: Decoder, body: &[u8], step: usize) -> Option<Vec<u8>> {
 
 /// A document, as every kind that clients send.
 fn document(input: &[u8]) {
+    if check_elements(input).is_err() {
+        return;
+    }
     let Ok(bytes) = check_document(Bytes::copy_from_slice(input)) else {
         return;
     };

@@ -34,6 +34,7 @@ mod combine;
 mod complete;
 mod digest;
 mod document;
+mod elements;
 mod error;
 mod front;
 mod guard;

@@ -113,6 +113,10 @@ pub const REFUSED_BODY_MS_MAX: u64 = 5_000;
 
 /// Bytes of an XML request body: 1,000 keys to delete or 10,000 parts fit.
 pub const XML_BODY_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Elements of an XML body, where it does not name keys to delete or parts.
+pub const DOCUMENT_ELEMENTS_MAX: usize = 2_000;
+/// Elements for each key or part that one may name: with all that S3 knows they have eight.
+pub const ELEMENTS_PER_ITEM_MAX: usize = 16;
 /// XML bodies above this many bytes take turns.
 pub const XML_BODY_SMALL_BYTES: usize = 64 * 1024;
 /// XML bodies above the small size held in memory at once.

@@ -265,3 +265,18 @@ async fn part_numbers_and_checksum_types_are_checked() {
         );
     }
 }
+
+#[tokio::test]
+async fn more_parts_than_an_object_has_are_refused() {
+    let world = World::start().await;
+    world.bucket("locked").await;
+    let id = begin(&world, Call::object("POST", "locked", "big")).await;
+    // As many as a document has room for.
+    for count in [10_001, 1_100_000] {
+        let parts = "<Part/>".repeat(count);
+        let xml = format!("<CompleteMultipartUpload>{parts}</CompleteMultipartUpload>");
+        let call = Call::object("POST", "locked", "big").query("uploadId", &id);
+        let reply = world.call(call.body(xml)).await;
+        reply.refused(400, "MalformedXML");
+    }
+}
