@@ -36,6 +36,7 @@ use crate::limits::{
     XML_BODIES_LARGE_OF_PARTY_MAX, XML_BODY_BYTES_MAX, XML_BODY_MS_MAX, XML_BODY_SMALL_BYTES,
 };
 use crate::link::{EngineLink, Session};
+use crate::memory::{Kept, request_bytes};
 use crate::object::attributes::unquote;
 use crate::patience::unhurried;
 use crate::places::Visitor;
@@ -140,29 +141,44 @@ impl Front {
         id: String,
     ) -> Response<Body> {
         let method = parts.method.clone();
-        let mut response = match self.admit(&mut parts, &visitor).await {
-            Ok((described, session)) => {
+        let mut response = match self.admit(&mut parts, &visitor, empty).await {
+            Ok((described, session, memory)) => {
                 let head = Request::from_parts(parts, ());
-                self.serve(head, (described, session), &source, empty).await
+                let mut kept = Kept::new(memory);
+                let serving = self.serve(head, (described, session), (&source, empty), &mut kept);
+                let mut response = serving.await;
+                response.extensions_mut().insert(kept);
+                response
             }
-            Err(error) => error_response(error),
+            Err(error) => self.not_admitted(error, &visitor),
         };
         finish(&mut response, &method, &id);
         response
     }
 
     /// Checks a head and has its signature verified; nothing of the body was looked at then.
-    async fn admit(&self, parts: &mut Parts, visitor: &Visitor) -> S3Result<(Described, Session)> {
+    async fn admit(
+        &self,
+        parts: &mut Parts,
+        visitor: &Visitor,
+        empty: bool,
+    ) -> S3Result<(Described, Session, Turn)> {
+        let unverified = self.link.memory().of_head(visitor.source(), parts)?;
         let sent_path = to_path_style(parts, &self.domains)?;
         let (claim, described) = inspect(parts, &sent_path)?;
         let session = {
             let chunks = matches!(described.payload, Payload::Streaming { signed: true, .. });
             self.link.sign_in(claim, visitor.address(), chunks).await?
         };
+        drop(unverified);
         if !visitor.signed() {
             // Nothing was begun that the end of the connection would leave in the dark.
             let why = "the connection makes room for others; connect again";
             return Err(S3Error::with_message(S3ErrorCode::SlowDown, why));
+        }
+        let memory = session.try_memory(request_bytes(&described, parts, empty))?;
+        if parts.method == Method::GET {
+            session.show_pages();
         }
         let caller = Caller::from(session.clone());
         for (bucket, id) in &described.owners {
@@ -172,15 +188,28 @@ impl Front {
             }
         }
         strip(parts);
-        Ok((described, session))
+        Ok((described, session, memory))
+    }
+
+    /// The answer to a request that was not let in. Where there are too many that nobody takes, it has no document: then
+    /// there is nothing to take.
+    fn not_admitted(&self, error: S3Error, visitor: &Visitor) -> Response<Body> {
+        let mut response = error_response(error);
+        match self.link.memory().of_refusal(visitor.source()) {
+            Ok(memory) => {
+                response.extensions_mut().insert(Kept::new(memory));
+            }
+            Err(_busy) => *response.body_mut() = Body::empty(),
+        }
+        response
     }
 
     async fn serve(
         &self,
         head: Request<()>,
         (described, session): (Described, Session),
-        source: &Source,
-        empty: bool,
+        (source, empty): (&Source, bool),
+        kept: &mut Kept,
     ) -> Response<Body> {
         let upload = described.body == BodyUse::Upload;
         if empty && !upload && described.payload.contradicts_nothing() {
@@ -209,12 +238,18 @@ impl Front {
         if let Some(fault) = document.fault() {
             return error_response(fault.into());
         }
-        answered.unwrap_or_else(|_error| {
+        let response = answered.unwrap_or_else(|_error| {
             error_response(S3Error::with_message(
                 S3ErrorCode::InternalError,
                 "the answer could not be written",
             ))
-        })
+        });
+        let session = &context.session;
+        let waits = session.has_page() || document.has_turn();
+        match kept.grow(session, &response, waits).await {
+            Ok(()) => response,
+            Err(busy) => error_response(busy.into()),
+        }
     }
 }
 
@@ -335,6 +370,11 @@ impl Document {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .fault
+    }
+
+    fn has_turn(&self) -> bool {
+        let outcome = self.outcome.lock().unwrap_or_else(PoisonError::into_inner);
+        outcome.turn.is_some()
     }
 
     fn body(&self, size: Option<u64>) -> DocumentBody {

@@ -42,6 +42,7 @@ mod idle;
 mod lifecycle;
 mod list;
 mod lock;
+mod memory;
 mod multipart;
 mod object;
 mod patience;

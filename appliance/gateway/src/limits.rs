@@ -79,6 +79,23 @@ pub const DOWNLOAD_COPIED_BYTES_MAX: usize = 64 * 1024;
 pub const SHARES_MAX: usize = 1024;
 /// How long a client waits for its turn before it is told to slow down.
 pub const TURN_WAIT_MS: u64 = 30_000;
+/// Memory for requests under way, what of their bodies is staged or unread, and answers that were not taken, bytes.
+pub const MEMORY_BYTES_MAX: usize = 256 * 1024 * 1024;
+/// That of one owner, or of one key of the vault's own: some 3,600 small requests at once, or 190 large
+/// uploads over HTTP/2.
+pub const MEMORY_OF_PARTY_BYTES_MAX: usize = MEMORY_BYTES_MAX / 4;
+/// Memory for heads whose signature is not verified yet, and as much for refusals of what was not let in, bytes.
+pub const STRANGER_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// That of one address, of IPv6 one /64.
+pub const STRANGER_OF_SOURCE_BYTES_MAX: usize = STRANGER_BYTES_MAX / 4;
+/// A head is counted so many times: as it came and as it was signed.
+pub const HEAD_FACTOR: usize = 2;
+/// Memory is counted in pieces of so many bytes.
+pub const MEMORY_UNIT_BYTES: usize = 1024;
+/// What each request takes of it, a small answer included, bytes.
+pub const REQUEST_BYTES: usize = 16 * 1024;
+/// A longer document is counted so many times: as it is written, its memory doubles.
+pub const ANSWER_DOCUMENT_FACTOR: usize = 2;
 /// Pages of listings that the engine is asked for at once: 1.3 MiB at most each.
 pub const PAGE_COUNT_MAX: usize = 64;
 /// Those of one owner, or of one key of the vault's own.
@@ -92,9 +109,9 @@ pub const H2_IDLE_MS_MAX: u64 = 60_000;
 /// Streams of one HTTP/2 connection.
 pub const H2_STREAMS_MAX: u32 = 64;
 /// Flow-control window of one HTTP/2 stream, bytes.
-pub const H2_STREAM_WINDOW_BYTES: u32 = 1024 * 1024;
+pub const H2_STREAM_WINDOW_BYTES: u32 = 256 * 1024;
 /// Flow-control window of one HTTP/2 connection, bytes.
-pub const H2_CONNECTION_WINDOW_BYTES: u32 = 4 * 1024 * 1024;
+pub const H2_CONNECTION_WINDOW_BYTES: u32 = 1024 * 1024;
 /// Bytes of all header names and values of one request.
 pub const HEAD_BYTES_MAX: usize = 32 * 1024;
 /// Parameters in the query of one request.

@@ -1,14 +1,16 @@
 //! The gateway's end of the conversation with the engine.
 
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{mpsc, oneshot};
 
 use crate::limits::{PAGE_COUNT_MAX, PAGE_OF_PARTY_COUNT_MAX};
+use crate::memory::Memory;
 use crate::message::{Answer, Claim, Delivered, Envelope, Refusal, Reply, Request, SessionId};
 use crate::slab::Slab;
-use crate::turns::{Turns, is_page, party};
+use crate::turns::{Turn, Turns, is_page, party};
 use crate::wire::gateway::Wire;
 
 /// Where an engine's answer arrives.
@@ -22,6 +24,8 @@ pub struct EngineLink {
     finished: Arc<Mutex<Vec<SessionId>>>,
     /// For pages.
     pages: Turns,
+    /// For what requests and answers hold.
+    memory: Memory,
 }
 
 #[derive(Clone, Debug)]
@@ -50,7 +54,13 @@ impl EngineLink {
             way,
             finished: Arc::default(),
             pages: Turns::new(PAGE_COUNT_MAX, PAGE_OF_PARTY_COUNT_MAX),
+            memory: Memory::new(),
         }
+    }
+
+    /// For what requests and answers hold.
+    pub(crate) fn memory(&self) -> &Memory {
+        &self.memory
     }
 
     /// Has a signed request verified.
@@ -103,6 +113,8 @@ impl EngineLink {
                 id: session,
                 client,
                 owner,
+                shows_pages: AtomicBool::new(false),
+                page: Mutex::default(),
             }))),
             _ => Err(Refusal::NoSession),
         }
@@ -132,7 +144,7 @@ impl EngineLink {
         Ok(pending)
     }
 
-    fn finished(&self) -> std::sync::MutexGuard<'_, Vec<SessionId>> {
+    fn finished(&self) -> MutexGuard<'_, Vec<SessionId>> {
         self.finished.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -147,6 +159,16 @@ struct Open {
     id: SessionId,
     client: String,
     owner: String,
+    /// Whether what is asked for goes to the client.
+    shows_pages: AtomicBool,
+    /// The turn of a page that does.
+    page: Mutex<Option<Turn>>,
+}
+
+impl Open {
+    fn page(&self) -> MutexGuard<'_, Option<Turn>> {
+        self.page.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Session {
@@ -165,12 +187,45 @@ impl Session {
         party(self.client(), self.owner())
     }
 
+    /// Has the turn of a page last as long as the session: its rows go into a document that nobody counted yet.
+    pub(crate) fn show_pages(&self) {
+        self.0.shows_pages.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it has the turn of a page.
+    pub(crate) fn has_page(&self) -> bool {
+        self.0.page().is_some()
+    }
+
+    /// Memory for what its client may leave lying, as soon as there is as much within a bounded time.
+    ///
+    /// # Errors
+    /// `Busy` when there is not in that time.
+    pub(crate) async fn memory(&self, bytes: usize) -> Result<Turn, Refusal> {
+        self.0.link.memory.take(self.party(), bytes).await
+    }
+
+    /// The same, if there is as much now.
+    ///
+    /// # Errors
+    /// `Busy` when there is not.
+    pub(crate) fn try_memory(&self, bytes: usize) -> Result<Turn, Refusal> {
+        self.0.link.memory.try_take(self.party(), bytes)
+    }
+
     /// Asks and waits for the answer; for a page, when it is this client's turn.
     pub(crate) async fn ask(&self, request: Request) -> Reply {
         if !is_page(&request) {
             return settle(self.post(request, None).await?).await;
         }
-        let turn = self.0.link.pages.turn(self.party()).await?;
+        let held = self.0.page().clone();
+        let turn = match held {
+            Some(turn) => turn,
+            None => self.0.link.pages.turn(self.party()).await?,
+        };
+        if self.0.shows_pages.load(Ordering::Relaxed) {
+            *self.0.page() = Some(turn.clone());
+        }
         let session = self.clone();
         // In a task of its own: the engine works on a page also when its client has gone away.
         let asking = tokio::spawn(async move {

@@ -164,6 +164,11 @@ impl Visitor {
         self.address
     }
 
+    /// The address, of IPv6 its /64, as which it counts.
+    pub(crate) fn source(&self) -> IpAddr {
+        self.source
+    }
+
     /// Notes that a client has proved here who it is; false if the connection was told to make room before, and ends.
     pub(crate) fn signed(&self) -> bool {
         // Once is enough, and all connections share the lock.

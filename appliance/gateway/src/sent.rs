@@ -19,6 +19,7 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::idle::Running;
 use crate::limits::ANSWER_WINDOW_BYTES_MIN;
+use crate::memory::Kept;
 
 /// The answers of one connection. Clones speak of the same ones.
 #[derive(Clone, Default)]
@@ -28,6 +29,7 @@ pub(crate) struct Answers(Arc<Mutex<Vec<Weak<Answer>>>>);
 struct Answer {
     progress: Mutex<Progress>,
     _running: Running,
+    _kept: Option<Kept>,
 }
 
 /// How an answer gets on.
@@ -81,10 +83,11 @@ impl Answer {
 
 impl Answers {
     /// The same response, its body watched.
-    pub(crate) fn sent(&self, response: Response<Body>, running: Running) -> Response<Sent> {
+    pub(crate) fn sent(&self, mut response: Response<Body>, running: Running) -> Response<Sent> {
         let answer = Arc::new(Answer {
             progress: Mutex::new(Progress::new()),
             _running: running,
+            _kept: response.extensions_mut().remove(),
         });
         let mut answers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         answers.retain(|answer| answer.strong_count() > 0);

@@ -19,6 +19,7 @@ use crate::message::{
 use crate::refused::Feature;
 use crate::slab::{Slab, Slabs};
 use crate::text::base64;
+use crate::turns::Turn;
 use crate::{acl, bucket, lifecycle, list, lock, multipart, object, unconfigured};
 use stele_format::units::VersionId;
 
@@ -107,6 +108,11 @@ impl Caller {
     /// Whose share of what is scarce it takes from.
     pub(crate) fn party(&self) -> &str {
         self.0.party()
+    }
+
+    /// Memory for what its client may leave lying.
+    pub(crate) async fn memory(&self, bytes: usize) -> Result<Turn, Refusal> {
+        self.0.memory(bytes).await
     }
 
     /// Asks for something whose only answer is that it was done.

@@ -111,6 +111,10 @@ impl Shares {
         Some(Turn::new(self.of(who).try_acquire_owned().ok()?, None))
     }
 
+    fn at_most(&self, count: u32) -> u32 {
+        count.min(u32::try_from(self.each).unwrap_or(u32::MAX))
+    }
+
     fn of(&self, who: &str) -> Arc<Semaphore> {
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
         // Whoever has all turns free needs no entry.
@@ -144,13 +148,30 @@ impl Turns {
     /// # Errors
     /// `Busy` when there is none in that time.
     pub(crate) async fn turn(&self, who: &str) -> Result<Turn, Refusal> {
+        self.several(who, 1).await
+    }
+
+    /// So many turns in one, or a whole share if they are more.
+    ///
+    /// # Errors
+    /// `Busy` when there are not so many within a bounded time.
+    pub(crate) async fn several(&self, who: &str, count: u32) -> Result<Turn, Refusal> {
+        let count = self.shares.at_most(count);
         soon(async {
             // The share first: then nobody waits for those of all with more than a share.
-            let of_share = self.shares.of(who).acquire_owned().await?;
-            let of_all = Arc::clone(&self.all).acquire_owned().await?;
+            let of_share = self.shares.of(who).acquire_many_owned(count).await?;
+            let of_all = Arc::clone(&self.all).acquire_many_owned(count).await?;
             Ok(Turn::new(of_share, Some(of_all)))
         })
         .await
+    }
+
+    /// The same, if there are as many now.
+    pub(crate) fn try_several(&self, who: &str, count: u32) -> Option<Turn> {
+        let count = self.shares.at_most(count);
+        let of_share = self.shares.of(who).try_acquire_many_owned(count).ok()?;
+        let of_all = Arc::clone(&self.all).try_acquire_many_owned(count).ok()?;
+        Some(Turn::new(of_share, Some(of_all)))
     }
 }
 
@@ -187,6 +208,21 @@ mod tests {
         assert!(turns.turn("B").await.is_err(), "all are taken");
         held.remove(0);
         held.push(turns.turn("B").await.expect("free again"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn several_at_once_are_had_together_or_not_at_all() {
+        let turns = Turns::new(8, 4);
+        let three = turns.try_several("A", 3).expect("free");
+        assert!(turns.try_several("A", 2).is_none(), "one is left");
+        assert!(turns.several("A", 2).await.is_err(), "one is left");
+        let all = turns.try_several("B", 9).expect("no more than a share");
+        assert!(turns.try_several("C", 2).is_none(), "one of all is left");
+        drop(three.clone());
+        assert!(turns.try_several("A", 2).is_none(), "the same turn");
+        drop((three, all));
+        let _all = turns.several("A", 4).await.expect("free again");
+        let _others = turns.several("B", 4).await.expect("free again");
     }
 
     /// Whoever waited in vain has taken nothing of what is scarce.

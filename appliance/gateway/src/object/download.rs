@@ -95,9 +95,13 @@ async fn fetch(
     bytes: u64,
     sender: &mpsc::Sender<Result<Bytes, Broken>>,
 ) -> Result<(), Broken> {
-    let mut asked: VecDeque<(Pending, Option<Turn>)> = VecDeque::new();
+    let mut asked: VecDeque<(Pending, Turn)> = VecDeque::new();
     let mut left = bytes;
-    let small = usize::try_from(bytes).is_ok_and(|bytes| bytes <= DOWNLOAD_COPIED_BYTES_MAX);
+    let small = usize::try_from(bytes).ok();
+    let small = match small.filter(|bytes| *bytes <= DOWNLOAD_COPIED_BYTES_MAX) {
+        Some(bytes) => Some(caller.memory(bytes).await.map_err(Broken::Refused)?),
+        None => None,
+    };
     while left > 0 {
         // Nothing is asked for before there is a place for it, so that a client that takes nothing
         // holds little.
@@ -109,7 +113,7 @@ async fn fetch(
         };
         while wants_more(asked.len(), left) {
             // With a piece on its way, one that would have to wait for memory can wait for that too.
-            let memory = memory((caller, slabs), small, asked.is_empty()).await;
+            let memory = memory((caller, slabs), small.as_ref(), asked.is_empty()).await;
             let Some((slab, turn)) = memory.map_err(Broken::Refused)? else {
                 break;
             };
@@ -139,18 +143,19 @@ async fn fetch(
 }
 
 /// A slab, and the turn in which whoever is sent its content has it: both now, or if it `waits` within a bounded time.
+/// Content that is `small` has memory of its own already.
 async fn memory(
     (caller, slabs): (&Caller, &Slabs),
-    small: bool,
+    small: Option<&Turn>,
     waits: bool,
-) -> Result<Option<(Slab, Option<Turn>)>, Refusal> {
+) -> Result<Option<(Slab, Turn)>, Refusal> {
     let turn = match (small, waits) {
-        (true, _) => None,
-        (false, true) => Some(slabs.reader_turn(caller.party()).await?),
-        (false, false) => match slabs.try_reader_turn(caller.party()) {
-            None => return Ok(None),
-            turn => turn,
-        },
+        (Some(turn), _) => Some(turn.clone()),
+        (None, true) => Some(slabs.reader_turn(caller.party()).await?),
+        (None, false) => slabs.try_reader_turn(caller.party()),
+    };
+    let Some(turn) = turn else {
+        return Ok(None);
     };
     let slab = match waits {
         true => Some(slabs.downloads.take_soon().await?),
@@ -160,13 +165,10 @@ async fn memory(
 }
 
 /// What a slab holds, as bytes. Their turn lasts until they are gone: nobody knows when a client takes them.
-fn piece(slab: Slab, turn: Option<Turn>) -> Bytes {
-    let copied = slab.len <= DOWNLOAD_COPIED_BYTES_MAX;
-    match (copied, turn) {
-        (true, Some(turn)) => turn.over(slab.data().to_vec()),
-        (true, None) => Bytes::copy_from_slice(slab.data()),
-        (false, Some(turn)) => turn.over(slab),
-        (false, None) => Bytes::from_owner(slab),
+fn piece(slab: Slab, turn: Turn) -> Bytes {
+    match slab.len <= DOWNLOAD_COPIED_BYTES_MAX {
+        true => turn.over(slab.data().to_vec()),
+        false => turn.over(slab),
     }
 }
 

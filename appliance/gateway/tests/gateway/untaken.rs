@@ -1,13 +1,16 @@
 //! Answers that their client does not take.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use h2::RecvStream;
 use h2::client::SendRequest;
 use stele_gateway::GatewayConfig;
-use stele_gateway::limits::DOWNLOAD_SHARE_DIVISOR;
+use stele_gateway::limits::{
+    ANSWER_DOCUMENT_FACTOR, DOWNLOAD_COPIED_BYTES_MAX, DOWNLOAD_SHARE_DIVISOR,
+    MEMORY_OF_PARTY_BYTES_MAX, REQUEST_BYTES, STRANGER_OF_SOURCE_BYTES_MAX,
+};
 use tokio::net::TcpSocket;
 use tokio::time::timeout;
 use zeroize::Zeroizing;
@@ -117,6 +120,113 @@ async fn slow_readers_leave_others_their_memory() {
         slow.push(stuck(&world).await);
     }
     serves_others(&world, &call).await;
+}
+
+/// That a client gets no more, and another is served.
+async fn has_its_share(world: &World, call: &Call) {
+    let other = other(world);
+    let began = Instant::now();
+    while world.call(call.clone()).await.status != 503 {
+        assert!(began.elapsed() < AT_ONCE, "there is no end to it");
+    }
+    let refused = world.call(call.clone()).await;
+    refused.refused(503, "SlowDown");
+    let got = timeout(AT_ONCE, world.raw(&call.method, &call.wire(&other, HOST))).await;
+    got.expect("in time").expect(200);
+}
+
+#[tokio::test]
+async fn small_answers_that_nobody_takes_are_bounded_for_each_client() {
+    let (world, _) = world_with(|_| ()).await;
+    world
+        .put("locked", "small", &[7; DOWNLOAD_COPIED_BYTES_MAX])
+        .await;
+    let call = Call::object("GET", "locked", "small");
+    let each = REQUEST_BYTES + DOWNLOAD_COPIED_BYTES_MAX;
+    let mut untaken = Vec::new();
+    for _ in 0..=MEMORY_OF_PARTY_BYTES_MAX / each / STREAMS {
+        let mut sender = shut(&world).await;
+        untaken.push((ask(&world, &mut sender, &call).await, sender));
+    }
+    has_its_share(&world, &call).await;
+    drop(untaken);
+    let began = Instant::now();
+    while world.call(call.clone()).await.status != 200 {
+        assert!(began.elapsed() < AT_ONCE, "it has nothing any more");
+    }
+}
+
+#[tokio::test]
+async fn listings_that_nobody_takes_are_bounded_for_each_client() {
+    let (world, _) = world_with(|_| ()).await;
+    world.engine.with(|state| {
+        let place = ("locked".to_owned(), "key".to_owned());
+        let versions = state.objects[&place].clone();
+        for number in 0..1_000 {
+            let place = ("locked".to_owned(), format!("{number:0>1000}"));
+            state.objects.insert(place, versions.clone());
+        }
+    });
+    let call = Call::bucket("GET", "locked");
+    let bytes = world.call(call.clone()).await.expect(200).body.len();
+    assert!(bytes > 1_000_000);
+    let most = MEMORY_OF_PARTY_BYTES_MAX / bytes / ANSWER_DOCUMENT_FACTOR;
+    let mut sender = shut(&world).await;
+    let answers = (0..STREAMS).map(|_| {
+        let sent = sender.send_request(signed(&call, &world.key), true);
+        tokio::spawn(sent.expect("sent").0)
+    });
+    let answers: Vec<_> = answers.collect();
+    let answered = || answers.iter().filter(|answer| answer.is_finished()).count();
+    world
+        .until("it has its share", |_| answered() >= most)
+        .await;
+    has_its_share(&world, &Call::object("GET", "locked", "key")).await;
+    assert!(answered() <= most, "{} of {most}", answered());
+}
+
+#[tokio::test]
+async fn uploads_that_do_not_come_are_bounded_for_each_client() {
+    let (world, _) = world_with(|_| ()).await;
+    let call = Call::object("PUT", "locked", "new");
+    // Each holds less than the one that is refused then would.
+    let short = call.clone().body(vec![7; 24 * 1024]);
+    let mut begun = Vec::new();
+    for _ in 0..16 {
+        let mut sender = shut(&world).await;
+        for _ in 0..STREAMS {
+            let sent = sender.send_request(signed(&short, &world.key), false);
+            begun.push((sent.expect("sent"), sender.clone()));
+            sender = sender.ready().await.expect("ready");
+        }
+    }
+    let call = call.body(vec![7; BYTES]);
+    has_its_share(&world, &call).await;
+}
+
+#[tokio::test]
+async fn refusals_that_nobody_takes_keep_no_client_out() {
+    let (world, call) = world_with(|_| ()).await;
+    let wrong = Key {
+        id: world.key.id.clone(),
+        secret: "guessed".to_owned(),
+    };
+    let mut untaken = Vec::new();
+    for _ in 0..=STRANGER_OF_SOURCE_BYTES_MAX / REQUEST_BYTES / STREAMS {
+        let mut sender = shut(&world).await;
+        for _ in 0..STREAMS {
+            sender = sender.ready().await.expect("ready");
+            let sent = sender.send_request(signed(&call, &wrong), true);
+            let answer = sent.expect("sent").0.await.expect("an answer");
+            assert_eq!(answer.status(), 403);
+            untaken.push((answer, sender.clone()));
+        }
+    }
+    let bare = untaken
+        .iter()
+        .filter(|(answer, _)| answer.body().is_end_stream());
+    assert_eq!(bare.count(), STREAMS);
+    world.call(call).await.expect(200);
 }
 
 #[tokio::test]

@@ -1,0 +1,148 @@
+//! Memory of this process for what others make it hold beside the slabs: requests under way, what of their bodies was
+//! not read or not stored yet, and answers that were not taken yet.
+//!
+//! Invariants: nobody has more than a share of it, and what a client has not taken counts until it has left. What
+//! waits for it holds nothing, or something that has a turn of its own. Those who have signed nothing take nothing
+//! from clients.
+
+use std::net::IpAddr;
+
+use hyper::http::request::Parts;
+use hyper::{Response, Version};
+use s3s::Body;
+
+use crate::guard::Described;
+use crate::limits::{
+    ANSWER_DOCUMENT_FACTOR, H2_STREAM_WINDOW_BYTES, HEAD_FACTOR, MEMORY_BYTES_MAX,
+    MEMORY_OF_PARTY_BYTES_MAX, MEMORY_UNIT_BYTES, REQUEST_BYTES, STRANGER_BYTES_MAX,
+    STRANGER_OF_SOURCE_BYTES_MAX, UPLOAD_STAGE_BYTES, XML_BODY_SMALL_BYTES,
+};
+use crate::link::Session;
+use crate::refusal::Refusal;
+use crate::turns::{Turn, Turns};
+
+/// What there is of it. Clones share it.
+#[derive(Clone, Debug)]
+pub(crate) struct Memory {
+    /// By owner: for requests of clients.
+    clients: Turns,
+    /// By address: for heads whose signature is not verified yet.
+    heads: Turns,
+    /// By address: for answers to requests that were not let in.
+    refusals: Turns,
+}
+
+impl Memory {
+    pub(crate) fn new() -> Self {
+        let turns =
+            |all: usize, each: usize| Turns::new(all / MEMORY_UNIT_BYTES, each / MEMORY_UNIT_BYTES);
+        let strangers = || turns(STRANGER_BYTES_MAX, STRANGER_OF_SOURCE_BYTES_MAX);
+        Self {
+            clients: turns(MEMORY_BYTES_MAX, MEMORY_OF_PARTY_BYTES_MAX),
+            heads: strangers(),
+            refusals: strangers(),
+        }
+    }
+
+    /// So much for somebody, as soon as there is as much within a bounded time.
+    ///
+    /// # Errors
+    /// `Busy` when there is not in that time.
+    pub(crate) async fn take(&self, party: &str, bytes: usize) -> Result<Turn, Refusal> {
+        self.clients.several(party, units(bytes)).await
+    }
+
+    /// The same, if there is as much now.
+    ///
+    /// # Errors
+    /// `Busy` when there is not.
+    pub(crate) fn try_take(&self, party: &str, bytes: usize) -> Result<Turn, Refusal> {
+        let taken = self.clients.try_several(party, units(bytes));
+        taken.ok_or(Refusal::Busy)
+    }
+
+    /// For a head until it is known who signed it.
+    ///
+    /// # Errors
+    /// `Busy` when there is not as much now.
+    pub(crate) fn of_head(&self, source: IpAddr, parts: &Parts) -> Result<Turn, Refusal> {
+        let bytes = units(head_bytes(parts));
+        let taken = self.heads.try_several(&source.to_string(), bytes);
+        taken.ok_or(Refusal::Busy)
+    }
+
+    /// For the answer to a request that was not let in.
+    ///
+    /// # Errors
+    /// `Busy` when there is none now.
+    pub(crate) fn of_refusal(&self, source: IpAddr) -> Result<Turn, Refusal> {
+        let bytes = units(REQUEST_BYTES);
+        let taken = self.refusals.try_several(&source.to_string(), bytes);
+        taken.ok_or(Refusal::Busy)
+    }
+}
+
+fn units(bytes: usize) -> u32 {
+    u32::try_from(bytes.div_ceil(MEMORY_UNIT_BYTES)).unwrap_or(u32::MAX)
+}
+
+/// What a head holds, read and as it was signed.
+fn head_bytes(parts: &Parts) -> usize {
+    let headers = parts.headers.iter();
+    let bytes: usize = headers.map(|(n, v)| n.as_str().len() + v.len()).sum();
+    let target = parts
+        .uri
+        .path_and_query()
+        .map_or(0, |target| target.as_str().len());
+    (bytes + target).saturating_mul(HEAD_FACTOR)
+}
+
+/// What a request may hold before it is answered: its own, its head, what is staged of its body, and over HTTP/2 what of that
+/// waits to be read.
+pub(crate) fn request_bytes(described: &Described, parts: &Parts, empty: bool) -> usize {
+    let content = match described.content_bytes {
+        _ if empty => 0,
+        Some(bytes) => usize::try_from(bytes).unwrap_or(usize::MAX),
+        None => usize::MAX,
+    };
+    let unread = match parts.version {
+        Version::HTTP_2 => usize::try_from(H2_STREAM_WINDOW_BYTES).unwrap_or(usize::MAX),
+        _ => 0,
+    };
+    let staged = UPLOAD_STAGE_BYTES.max(XML_BODY_SMALL_BYTES);
+    REQUEST_BYTES + head_bytes(parts) + content.min(staged) + content.min(unread)
+}
+
+/// Memory that travels with an answer until its last byte has left.
+#[derive(Clone, Default)]
+pub(crate) struct Kept {
+    turns: Vec<Turn>,
+}
+
+impl Kept {
+    pub(crate) fn new(turn: Turn) -> Self {
+        Self { turns: vec![turn] }
+    }
+
+    /// Takes as much more as the document of an answer needs. Who has a turn for what it is made of may wait for that.
+    ///
+    /// # Errors
+    /// `Busy` when there is not so much.
+    pub(crate) async fn grow(
+        &mut self,
+        session: &Session,
+        response: &Response<Body>,
+        waits: bool,
+    ) -> Result<(), Refusal> {
+        let document = response.body().bytes().map_or(0, |bytes| bytes.len());
+        if document <= REQUEST_BYTES / ANSWER_DOCUMENT_FACTOR {
+            return Ok(());
+        }
+        let bytes = document.saturating_mul(ANSWER_DOCUMENT_FACTOR);
+        self.turns.push(match waits {
+            true => session.memory(bytes).await?,
+            false => session.try_memory(bytes)?,
+        });
+        Ok(())
+    }
+}
