@@ -168,9 +168,11 @@ impl Front {
         let (claim, described) = inspect(parts, &sent_path)?;
         let session = {
             let chunks = matches!(described.payload, Payload::Streaming { signed: true, .. });
-            self.link.sign_in(claim, visitor.address(), chunks).await?
+            let signing_in = self
+                .link
+                .sign_in(claim, visitor.address(), chunks, unverified);
+            signing_in.await?
         };
-        drop(unverified);
         if !visitor.signed() {
             // Nothing was begun that the end of the connection would leave in the dark.
             let why = "the connection makes room for others; connect again";

@@ -79,6 +79,8 @@ pub const DOWNLOAD_COPIED_BYTES_MAX: usize = 64 * 1024;
 pub const SHARES_MAX: usize = 1024;
 /// How long a client waits for its turn before it is told to slow down.
 pub const TURN_WAIT_MS: u64 = 30_000;
+/// How often it is looked for several turns in one, milliseconds.
+pub const TURNS_LOOK_MS: u64 = 20;
 /// Memory for requests under way, what of their bodies is staged or unread, and answers that were not taken, bytes.
 pub const MEMORY_BYTES_MAX: usize = 256 * 1024 * 1024;
 /// That of one owner, or of one key of the vault's own: some 3,600 small requests at once, or 190 large
@@ -111,7 +113,7 @@ pub const H2_STREAMS_MAX: u32 = 64;
 /// Flow-control window of one HTTP/2 stream, bytes.
 pub const H2_STREAM_WINDOW_BYTES: u32 = 256 * 1024;
 /// Flow-control window of one HTTP/2 connection, bytes.
-pub const H2_CONNECTION_WINDOW_BYTES: u32 = 1024 * 1024;
+pub const H2_CONNECTION_WINDOW_BYTES: u32 = 4 * 1024 * 1024;
 /// Bytes of all header names and values of one request.
 pub const HEAD_BYTES_MAX: usize = 32 * 1024;
 /// Parameters in the query of one request.

@@ -72,12 +72,16 @@ impl EngineLink {
         claim: Claim,
         source: IpAddr,
         signs_chunks: bool,
+        unverified: Turn,
     ) -> Result<Session, Refusal> {
         // In a task of its own, so that a client that goes away meanwhile leaves no session open: the
-        // answer is always looked at, and the session it opens dropped.
+        // answer is always looked at, and the session it opens dropped. What the head holds counts until then.
         let link = self.clone();
-        let exchange =
-            tokio::spawn(async move { link.exchange(claim, source, signs_chunks).await });
+        let exchange = tokio::spawn(async move {
+            let exchanged = link.exchange(claim, source, signs_chunks).await;
+            drop(unverified);
+            exchanged
+        });
         exchange.await.unwrap_or(Err(Refusal::Stopping))
     }
 

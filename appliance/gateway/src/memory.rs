@@ -11,6 +11,7 @@ use hyper::http::request::Parts;
 use hyper::{Response, Version};
 use s3s::Body;
 
+use crate::document::Written;
 use crate::guard::Described;
 use crate::limits::{
     ANSWER_DOCUMENT_FACTOR, H2_STREAM_WINDOW_BYTES, HEAD_FACTOR, MEMORY_BYTES_MAX,
@@ -134,7 +135,9 @@ impl Kept {
         response: &Response<Body>,
         waits: bool,
     ) -> Result<(), Refusal> {
-        let document = response.body().bytes().map_or(0, |bytes| bytes.len());
+        let body = response.body().bytes().map_or(0, |bytes| bytes.len());
+        let written = response.extensions().get::<Written>();
+        let document = written.map_or(body, |document| document.0.len().max(body));
         if document <= REQUEST_BYTES / ANSWER_DOCUMENT_FACTOR {
             return Ok(());
         }

@@ -94,6 +94,8 @@ pub struct Slabs {
     shares: Shares,
     /// Who is sent how many of them.
     readers: Shares,
+    /// Who copies how much at a time.
+    copiers: Shares,
 }
 
 impl Slabs {
@@ -105,6 +107,7 @@ impl Slabs {
         Self {
             shares: Shares::new(share),
             readers: Shares::new(readers),
+            copiers: Shares::new((share / 2).max(1)),
             uploads,
             downloads,
         }
@@ -115,13 +118,22 @@ impl Slabs {
     ///
     /// # Errors
     /// `Busy` when it has none in that time.
-    pub(crate) async fn reader_turn(&self, party: &str) -> Result<Turn, Refusal> {
-        self.readers.turn(party).await
+    pub(crate) async fn reader_turn(&self, party: &str, wait: Duration) -> Result<Turn, Refusal> {
+        self.readers.turn_within(party, wait).await
     }
 
-    /// The same, if it has one now.
+    /// The same, if it has one now that others of it may do without.
     pub(crate) fn try_reader_turn(&self, party: &str) -> Option<Turn> {
-        self.readers.try_turn(party)
+        self.readers.try_spare_turn(party)
+    }
+
+    /// Somebody's turn to copy something large, as soon as it has one within a bounded time. There are fewer than turns
+    /// to fill slabs, so that copies do not wait for each other in a circle.
+    ///
+    /// # Errors
+    /// `Busy` when it has none in that time.
+    pub(crate) async fn copier_turn(&self, party: &str) -> Result<Turn, Refusal> {
+        self.copiers.turn(party).await
     }
 
     /// Somebody's turn to fill slabs with a large upload, as soon as it has one within a bounded time.
@@ -180,8 +192,15 @@ impl SlabPool {
     /// # Errors
     /// `Busy` when there is none in that time.
     pub async fn take_soon(&self) -> Result<Slab, Refusal> {
-        let most = Duration::from_millis(SLAB_WAIT_MS);
-        timeout(most, self.take())
+        self.take_within(Duration::from_millis(SLAB_WAIT_MS)).await
+    }
+
+    /// The same within this time.
+    ///
+    /// # Errors
+    /// `Busy` when there is none in that time.
+    pub async fn take_within(&self, wait: Duration) -> Result<Slab, Refusal> {
+        timeout(wait, self.take())
             .await
             .map_err(|_elapsed| Refusal::Busy)
     }

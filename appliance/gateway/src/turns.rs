@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
-use crate::limits::{SHARES_MAX, TURN_WAIT_MS};
+use crate::limits::{SHARES_MAX, TURN_WAIT_MS, TURNS_LOOK_MS};
 use crate::message::Request;
 use crate::refusal::Refusal;
 
@@ -32,6 +32,9 @@ pub fn is_page(request: &Request) -> bool {
             | Request::ListBuckets
     )
 }
+
+const WAIT: Duration = Duration::from_millis(TURN_WAIT_MS);
+const LOOK_AGAIN: Duration = Duration::from_millis(TURNS_LOOK_MS);
 
 /// Somebody's turn, until it is dropped. Clones are the same turn.
 #[derive(Clone, Debug)]
@@ -103,12 +106,25 @@ impl Shares {
     /// # Errors
     /// `Busy` when there is none in that time.
     pub(crate) async fn turn(&self, who: &str) -> Result<Turn, Refusal> {
-        soon(async { Ok(Turn::new(self.of(who).acquire_owned().await?, None)) }).await
+        self.turn_within(who, WAIT).await
     }
 
-    /// A turn, if there is one now.
-    pub(crate) fn try_turn(&self, who: &str) -> Option<Turn> {
-        Some(Turn::new(self.of(who).try_acquire_owned().ok()?, None))
+    /// The same within this time.
+    ///
+    /// # Errors
+    /// `Busy` when there is none in that time.
+    pub(crate) async fn turn_within(&self, who: &str, wait: Duration) -> Result<Turn, Refusal> {
+        let turn = async { Ok(Turn::new(self.of(who).acquire_owned().await?, None)) };
+        within(wait, turn).await
+    }
+
+    /// A turn, if more than half of them are free.
+    pub(crate) fn try_spare_turn(&self, who: &str) -> Option<Turn> {
+        let turns = self.of(who);
+        if turns.available_permits() <= self.each / 2 {
+            return None;
+        }
+        Some(Turn::new(turns.try_acquire_owned().ok()?, None))
     }
 
     fn at_most(&self, count: u32) -> u32 {
@@ -148,7 +164,13 @@ impl Turns {
     /// # Errors
     /// `Busy` when there is none in that time.
     pub(crate) async fn turn(&self, who: &str) -> Result<Turn, Refusal> {
-        self.several(who, 1).await
+        within(WAIT, async {
+            // The share first: then nobody waits for those of all with more than a share.
+            let of_share = self.shares.of(who).acquire_owned().await?;
+            let of_all = Arc::clone(&self.all).acquire_owned().await?;
+            Ok(Turn::new(of_share, Some(of_all)))
+        })
+        .await
     }
 
     /// So many turns in one, or a whole share if they are more.
@@ -156,12 +178,14 @@ impl Turns {
     /// # Errors
     /// `Busy` when there are not so many within a bounded time.
     pub(crate) async fn several(&self, who: &str, count: u32) -> Result<Turn, Refusal> {
-        let count = self.shares.at_most(count);
-        soon(async {
-            // The share first: then nobody waits for those of all with more than a share.
-            let of_share = self.shares.of(who).acquire_many_owned(count).await?;
-            let of_all = Arc::clone(&self.all).acquire_many_owned(count).await?;
-            Ok(Turn::new(of_share, Some(of_all)))
+        // Looked for again and again: whoever stands in line for many keeps those that are free from all who need few.
+        within(WAIT, async {
+            loop {
+                if let Some(turn) = self.try_several(who, count) {
+                    return Ok(turn);
+                }
+                sleep(LOOK_AGAIN).await;
+            }
         })
         .await
     }
@@ -175,9 +199,11 @@ impl Turns {
     }
 }
 
-async fn soon(turn: impl Future<Output = Result<Turn, AcquireError>>) -> Result<Turn, Refusal> {
-    let most = Duration::from_millis(TURN_WAIT_MS);
-    match timeout(most, turn).await {
+async fn within(
+    wait: Duration,
+    turn: impl Future<Output = Result<Turn, AcquireError>>,
+) -> Result<Turn, Refusal> {
+    match timeout(wait, turn).await {
         Ok(Ok(turn)) => Ok(turn),
         Ok(Err(_)) | Err(_) => Err(Refusal::Busy),
     }
@@ -255,10 +281,10 @@ mod tests {
         let content = shares.turn("A").await.expect("free").over(*b"content");
         let rest = content.slice(3..);
         drop(content);
-        assert!(shares.try_turn("A").is_none());
+        assert!(shares.try_spare_turn("A").is_none());
         assert_eq!(&rest[..], b"tent");
         drop(rest);
-        assert!(shares.try_turn("A").is_some());
+        assert!(shares.try_spare_turn("A").is_some());
     }
 
     #[test]

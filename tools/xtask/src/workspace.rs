@@ -47,6 +47,8 @@ impl Workspace {
         let run = Run::new(cargo)
             .directory(&self.root)
             .env("CARGO_TARGET_DIR", &self.target)
+            // A build may be shared by checkouts: snapshots are those of this one.
+            .env("INSTA_WORKSPACE_ROOT", &self.root)
             .args(args);
         // Left over from the `cargo run` that started this process; they describe this package.
         std::env::vars_os()

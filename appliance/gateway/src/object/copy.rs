@@ -21,7 +21,7 @@ use crate::message::{
     Refusal, Request, Stored,
 };
 use crate::multipart::{announced, listed, part_number, upload_id};
-use crate::object::download::Download;
+use crate::object::download::{Download, Taker};
 use crate::object::etags::Tags;
 use crate::object::get::{Wanted, unmet};
 use crate::object::metadata::collect;
@@ -80,7 +80,8 @@ impl Source {
             return Err(wrong_answer());
         };
         // From here on the stream is closed when this is dropped.
-        let content = Download::start(caller.clone(), &service.slabs, stream, bytes);
+        let taker = Taker::Copy;
+        let content = Download::start(caller.clone(), &service.slabs, (stream, bytes), taker);
         wanted.check(&info).map_err(|_unchanged| unmet())?;
         if range.is_some_and(|(_, last)| first + bytes != last + 1) {
             return Err(invalid_argument(format!(

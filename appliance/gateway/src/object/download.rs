@@ -18,6 +18,7 @@ use tokio::time::timeout;
 use crate::error::wrong_answer;
 use crate::limits::{
     DOWNLOAD_AHEAD_PIECES, DOWNLOAD_COPIED_BYTES_MAX, DOWNLOAD_PAUSE_MS_MAX, SLAB_PLAIN_BYTES_MAX,
+    TURN_WAIT_MS,
 };
 use crate::link::{Pending, settle};
 use crate::message::{Answer, Delivered, Refusal, Request, StreamId};
@@ -36,6 +37,16 @@ enum Broken {
     Length,
 }
 
+/// Who takes the content.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Taker {
+    /// A client, in its own time.
+    Client,
+    /// An upload of this process, which waits for memory as well: all of it comes in one turn, so that neither waits for
+    /// what the other one has.
+    Copy,
+}
+
 /// A running download. Dropping it closes the engine's stream.
 pub(super) struct Download {
     pieces: mpsc::Receiver<Result<Bytes, Broken>>,
@@ -43,12 +54,17 @@ pub(super) struct Download {
 }
 
 impl Download {
-    /// Starts to fetch `bytes` bytes from an open stream.
-    pub(super) fn start(caller: Caller, slabs: &Slabs, stream: StreamId, bytes: u64) -> Self {
+    /// Starts to fetch `bytes` bytes from an open stream for somebody.
+    pub(super) fn start(
+        caller: Caller,
+        slabs: &Slabs,
+        (stream, bytes): (StreamId, u64),
+        taker: Taker,
+    ) -> Self {
         let (sender, pieces) = mpsc::channel(1);
         let slabs = slabs.clone();
         tokio::spawn(async move {
-            let fetched = fetch(&caller, &slabs, stream, bytes, &sender).await;
+            let fetched = fetch((&caller, &slabs), (stream, bytes), taker, &sender).await;
             if let Err(broken) = fetched {
                 // The client may be gone; then nobody needs to know.
                 let _told = sender.try_send(Err(broken));
@@ -89,19 +105,17 @@ pub(super) fn close(caller: Caller, stream: StreamId) {
 
 /// Keeps a few questions in flight and passes the answers on in order.
 async fn fetch(
-    caller: &Caller,
-    slabs: &Slabs,
-    stream: StreamId,
-    bytes: u64,
+    from: (&Caller, &Slabs),
+    (stream, bytes): (StreamId, u64),
+    taker: Taker,
     sender: &mpsc::Sender<Result<Bytes, Broken>>,
 ) -> Result<(), Broken> {
+    let (caller, _) = from;
     let mut asked: VecDeque<(Pending, Turn)> = VecDeque::new();
     let mut left = bytes;
-    let small = usize::try_from(bytes).ok();
-    let small = match small.filter(|bytes| *bytes <= DOWNLOAD_COPIED_BYTES_MAX) {
-        Some(bytes) => Some(caller.memory(bytes).await.map_err(Broken::Refused)?),
-        None => None,
-    };
+    let whole = whole(from, bytes, taker).await.map_err(Broken::Refused)?;
+    // Whoever has a part of it already waits for the next one as long as for anything else.
+    let mut patience = Duration::from_millis(TURN_WAIT_MS);
     while left > 0 {
         // Nothing is asked for before there is a place for it, so that a client that takes nothing
         // holds little.
@@ -113,7 +127,11 @@ async fn fetch(
         };
         while wants_more(asked.len(), left) {
             // With a piece on its way, one that would have to wait for memory can wait for that too.
-            let memory = memory((caller, slabs), small.as_ref(), asked.is_empty()).await;
+            let wait = asked.is_empty().then_some(patience);
+            let memory = tokio::select! {
+                memory = memory(from, whole.as_ref(), wait) => memory,
+                () = sender.closed() => return Ok(()),
+            };
             let Some((slab, turn)) = memory.map_err(Broken::Refused)? else {
                 break;
             };
@@ -138,28 +156,46 @@ async fn fetch(
         }
         left = left.checked_sub(length).ok_or(Broken::Length)?;
         place.send(Ok(piece));
+        patience = pause;
     }
     Ok(())
 }
 
-/// A slab, and the turn in which whoever is sent its content has it: both now, or if it `waits` within a bounded time.
-/// Content that is `small` has memory of its own already.
+/// The turn in which all of it comes, if that is so: of little content, and of what is copied.
+async fn whole(
+    (caller, slabs): (&Caller, &Slabs),
+    bytes: u64,
+    taker: Taker,
+) -> Result<Option<Turn>, Refusal> {
+    let small = usize::try_from(bytes).ok();
+    match (
+        small.filter(|bytes| *bytes <= DOWNLOAD_COPIED_BYTES_MAX),
+        taker,
+    ) {
+        (Some(bytes), _) => caller.memory(bytes).await.map(Some),
+        (None, Taker::Copy) => slabs.copier_turn(caller.party()).await.map(Some),
+        (None, Taker::Client) => Ok(None),
+    }
+}
+
+/// A slab, and the turn in which whoever is sent its content has it: within this time, or now or not at all. What comes
+/// as a `whole` has its turn already.
 async fn memory(
     (caller, slabs): (&Caller, &Slabs),
-    small: Option<&Turn>,
-    waits: bool,
+    whole: Option<&Turn>,
+    wait: Option<Duration>,
 ) -> Result<Option<(Slab, Turn)>, Refusal> {
-    let turn = match (small, waits) {
+    let turn = match (whole, wait) {
         (Some(turn), _) => Some(turn.clone()),
-        (None, true) => Some(slabs.reader_turn(caller.party()).await?),
-        (None, false) => slabs.try_reader_turn(caller.party()),
+        (None, Some(wait)) => Some(slabs.reader_turn(caller.party(), wait).await?),
+        (None, None) => slabs.try_reader_turn(caller.party()),
     };
     let Some(turn) = turn else {
         return Ok(None);
     };
-    let slab = match waits {
-        true => Some(slabs.downloads.take_soon().await?),
-        false => slabs.downloads.try_take(),
+    let slab = match wait {
+        Some(wait) => Some(slabs.downloads.take_within(wait).await?),
+        None => slabs.downloads.try_take(),
     };
     Ok(slab.map(|slab| (slab, turn)))
 }

@@ -13,7 +13,7 @@ use crate::error::{custom, invalid_request, mode_text, wrong_answer};
 use crate::lock::hold_status;
 use crate::message::{Answer, ObjectInfo, ObjectName, RangeWish, Refusal, Request, StreamId};
 use crate::multipart::part_number;
-use crate::object::download::{Download, close};
+use crate::object::download::{Download, Taker, close};
 use crate::object::etags::Tags;
 use crate::object::overrides::Overrides;
 use crate::object::put::Sums;
@@ -362,7 +362,7 @@ pub(crate) async fn get(
     };
     let mut headers = std::mem::take(&mut shown.headers);
     tell_parts(&mut headers, part.and_then(|part| part.of));
-    let download = Download::start(caller, &service.slabs, stream, range.1);
+    let download = Download::start(caller, &service.slabs, (stream, range.1), Taker::Client);
     let mut output = fill!(shown, GetObjectOutput);
     output.tag_count = shown.tag_count;
     output.body = Some(StreamingBlob::from(Body::http_body_unsync(download)));

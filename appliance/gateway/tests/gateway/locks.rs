@@ -538,7 +538,8 @@ async fn lock_15_reads_tell_the_lock_of_each_version() {
 /// bucket gives it. The page for users says so, and the answers do: no lock of the source is told of a copy.
 #[tokio::test]
 async fn worm_09_a_copy_elsewhere_is_not_protected_and_users_are_told() {
-    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/s3.md");
+    let package = std::env::var("CARGO_MANIFEST_DIR").expect("cargo says where");
+    let page = std::path::Path::new(&package).join("../../docs/s3.md");
     let page = std::fs::read_to_string(page).expect("docs/s3.md");
     assert!(page.contains("What is copied out of the vault is not protected by it"));
     let world = World::start().await;
