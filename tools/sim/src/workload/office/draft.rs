@@ -108,7 +108,8 @@ impl Office {
                 free.retain(|row| row.leaf.parts().is_some_and(|parts| parts.month == month));
                 // Mostly something that could go stays, and is to be given another leaf.
                 if free.len() > 1 && context.rng.permille(700) {
-                    free.swap_remove(context.rng.index(free.len()));
+                    let listed = context.rng.between(1, free.len() as u64 / 2);
+                    free.truncate(usize::try_from(listed).unwrap_or(1));
                 }
                 (choose(context, free), Cut::Month(month))
             }

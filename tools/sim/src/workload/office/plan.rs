@@ -108,7 +108,7 @@ impl Office {
             if entry.executed.is_none() || entry.done {
                 continue;
             }
-            if entry.is_of_month() && !self.rehomed.contains(request) && context.rng.permille(600) {
+            if entry.is_of_month() && !self.rehomed.contains(request) && context.rng.permille(400) {
                 moves.push(Doing::Rehome(*request, None));
             } else if entry.is_erase() {
                 moves.push(Doing::Ask(Box::new(Official::Tombstone(*request, ordinal))));
