@@ -67,10 +67,11 @@ pub(super) fn stands(entry: &Entry, (since, until): Span) -> Stands {
             ..Stands::default()
         };
     };
-    let rest = match entry.large {
-        Some(true) => (LONG_REST_MS, LONG_REST_MS),
+    // Only what destroys little rests for less.
+    let rest = match entry.large.filter(|_| entry.is_erase()) {
         Some(false) => (SHORT_REST_MS, SHORT_REST_MS),
-        None => (SHORT_REST_MS, LONG_REST_MS),
+        None if entry.is_erase() => (SHORT_REST_MS, LONG_REST_MS),
+        Some(true) | None => (LONG_REST_MS, LONG_REST_MS),
     };
     let from = (approved.0 + rest.0, approved.1 + rest.1);
     Stands {
