@@ -69,9 +69,9 @@ pub const DOWNLOAD_SHARE_DIVISOR: usize = 2;
 /// Longest time in which a client takes no piece of a download.
 pub const DOWNLOAD_PAUSE_MS_MAX: u64 = 300_000;
 /// Time in which a client must take a little of each answer that is there for it, or all of it.
-pub const ANSWER_WINDOW_MS: u64 = 300_000;
-/// How much, bytes: 1 KiB a second.
-pub const ANSWER_WINDOW_BYTES_MIN: usize = 300 * 1024;
+pub const ANSWER_WINDOW_MS: u64 = WRITE_WINDOW_MS;
+/// How much, bytes: as much as of all that is written to a connection.
+pub const ANSWER_WINDOW_BYTES_MIN: usize = WRITE_WINDOW_BYTES_MIN;
 /// Content up to this many bytes leaves its slab at once, so that a client that does not take it holds
 /// none.
 pub const DOWNLOAD_COPIED_BYTES_MAX: usize = 64 * 1024;
