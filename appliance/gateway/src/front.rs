@@ -42,7 +42,7 @@ use crate::patience::unhurried;
 use crate::places::Visitor;
 use crate::service::Caller;
 use crate::text::query_pairs;
-use crate::turns::{Turn, Turns};
+use crate::turns::{Division, Turn, Turns};
 
 /// Names what is copied.
 const COPY_SOURCE: &str = "x-amz-copy-source";
@@ -77,11 +77,12 @@ impl Front {
         silence: Duration,
     ) -> Self {
         let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        let documents = Division::new(XML_BODIES_LARGE_MAX, XML_BODIES_LARGE_OF_PARTY_MAX);
         Self {
             s3,
             link,
             domains,
-            large_documents: Turns::new(XML_BODIES_LARGE_MAX, XML_BODIES_LARGE_OF_PARTY_MAX),
+            large_documents: Turns::new(documents),
             requests: AtomicU64::new(0),
             started: since.map_or(0, |d| d.as_secs()),
             silence,
@@ -163,7 +164,7 @@ impl Front {
         visitor: &Visitor,
         empty: bool,
     ) -> S3Result<(Described, Session, Turn)> {
-        let unverified = self.link.memory().of_head(visitor.source(), parts)?;
+        let unverified = self.link.memory().of_head(visitor.source(), parts, empty)?;
         let sent_path = to_path_style(parts, &self.domains)?;
         let (claim, described) = inspect(parts, &sent_path)?;
         let session = {

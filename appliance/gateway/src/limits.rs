@@ -63,6 +63,16 @@ pub const UPLOAD_WHOLE_COUNT_MAX: usize = 1024;
 /// Of the slabs for uploads, one owner's large uploads may fill one part in this many at a time;
 /// each fills one slab while the other is on its way.
 pub const UPLOAD_SHARE_DIVISOR: usize = 3;
+/// Of what is scarce, one part in this many is kept for those that hold little.
+pub const KEPT_DIVISOR: usize = 4;
+/// One part in this many is little: eight find as much in what is kept.
+pub const LITTLE_DIVISOR: usize = KEPT_DIVISOR * 8;
+/// As many large copies at a time as one part in this many of the slabs for uploads: each holds two for downloads, and
+/// one of those while it waits for the others.
+pub const COPY_DIVISOR: usize = 4;
+/// Of the slabs for downloads, one part in this many is never held by clients that take their time: content that leaves
+/// its slab at once needs one for a moment.
+pub const DOWNLOAD_PASSING_DIVISOR: usize = 8;
 /// Of the slabs for downloads, one owner's large downloads may have one part in this many at a time, what its clients
 /// have not taken yet included.
 pub const DOWNLOAD_SHARE_DIVISOR: usize = 2;
@@ -75,21 +85,21 @@ pub const ANSWER_WINDOW_BYTES_MIN: usize = WRITE_WINDOW_BYTES_MIN;
 /// Content up to this many bytes leaves its slab at once, so that a client that does not take it holds
 /// none.
 pub const DOWNLOAD_COPIED_BYTES_MAX: usize = 64 * 1024;
-/// Clients whose turns are kept count of before those without one are forgotten.
-pub const SHARES_MAX: usize = 1024;
 /// How long a client waits for its turn before it is told to slow down.
 pub const TURN_WAIT_MS: u64 = 30_000;
-/// How often it is looked for several turns in one, milliseconds.
-pub const TURNS_LOOK_MS: u64 = 20;
 /// Memory for requests under way, what of their bodies is staged or unread, and answers that were not taken, bytes.
 pub const MEMORY_BYTES_MAX: usize = 256 * 1024 * 1024;
 /// That of one owner, or of one key of the vault's own: some 3,600 small requests at once, or 190 large
 /// uploads over HTTP/2.
 pub const MEMORY_OF_PARTY_BYTES_MAX: usize = MEMORY_BYTES_MAX / 4;
-/// Memory for heads whose signature is not verified yet, and as much for refusals of what was not let in, bytes.
-pub const STRANGER_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Memory for heads whose signature is not verified yet, and what comes of their bodies meanwhile, bytes.
+pub const UNVERIFIED_BYTES_MAX: usize = 96 * 1024 * 1024;
+/// That of one address, of IPv6 one /64: all streams of two HTTP/2 connections that begin at once.
+pub const UNVERIFIED_OF_SOURCE_BYTES_MAX: usize = UNVERIFIED_BYTES_MAX / 3;
+/// Memory for answers to requests that were not let in, bytes.
+pub const REFUSED_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// That of one address, of IPv6 one /64.
-pub const STRANGER_OF_SOURCE_BYTES_MAX: usize = STRANGER_BYTES_MAX / 4;
+pub const REFUSED_OF_SOURCE_BYTES_MAX: usize = REFUSED_BYTES_MAX / 4;
 /// A head is counted so many times: as it came and as it was signed.
 pub const HEAD_FACTOR: usize = 2;
 /// Memory is counted in pieces of so many bytes.
@@ -112,8 +122,10 @@ pub const H2_IDLE_MS_MAX: u64 = 60_000;
 pub const H2_STREAMS_MAX: u32 = 64;
 /// Flow-control window of one HTTP/2 stream, bytes.
 pub const H2_STREAM_WINDOW_BYTES: u32 = 256 * 1024;
-/// Flow-control window of one HTTP/2 connection, bytes.
-pub const H2_CONNECTION_WINDOW_BYTES: u32 = 4 * 1024 * 1024;
+/// Flow-control window of one HTTP/2 connection, bytes: those of all its streams, so that uploads that wait for their
+/// turn keep none of the others from going on. What is unread counts for each request, before and after its signature
+/// was verified.
+pub const H2_CONNECTION_WINDOW_BYTES: u32 = H2_STREAMS_MAX * H2_STREAM_WINDOW_BYTES;
 /// Bytes of all header names and values of one request.
 pub const HEAD_BYTES_MAX: usize = 32 * 1024;
 /// Parameters in the query of one request.

@@ -10,7 +10,7 @@ use crate::limits::{PAGE_COUNT_MAX, PAGE_OF_PARTY_COUNT_MAX};
 use crate::memory::Memory;
 use crate::message::{Answer, Claim, Delivered, Envelope, Refusal, Reply, Request, SessionId};
 use crate::slab::Slab;
-use crate::turns::{Turn, Turns, is_page, party};
+use crate::turns::{Division, Turn, Turns, is_page, party};
 use crate::wire::gateway::Wire;
 
 /// Where an engine's answer arrives.
@@ -50,10 +50,11 @@ impl EngineLink {
     }
 
     fn over(way: Way) -> Self {
+        let pages = Division::new(PAGE_COUNT_MAX, PAGE_OF_PARTY_COUNT_MAX);
         Self {
             way,
             finished: Arc::default(),
-            pages: Turns::new(PAGE_COUNT_MAX, PAGE_OF_PARTY_COUNT_MAX),
+            pages: Turns::new(pages),
             memory: Memory::new(),
         }
     }

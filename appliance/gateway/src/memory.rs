@@ -1,12 +1,13 @@
 //! Memory of this process for what others make it hold beside the slabs: requests under way, what of their bodies was
 //! not read or not stored yet, and answers that were not taken yet.
 //!
-//! Invariants: nobody has more than a share of it, and what a client has not taken counts until it has left. What
-//! waits for it holds nothing, or something that has a turn of its own. Those who have signed nothing take nothing
-//! from clients.
+//! Invariants: nobody has more than a share of it, some of it is kept for those that have little, and what a client has
+//! not taken counts until it has left. What waits for it holds nothing, or something that has a turn of its own. Those
+//! who have signed nothing take nothing from clients.
 
 use std::net::IpAddr;
 
+use hyper::header::CONTENT_LENGTH;
 use hyper::http::request::Parts;
 use hyper::{Response, Version};
 use s3s::Body;
@@ -15,12 +16,13 @@ use crate::document::Written;
 use crate::guard::Described;
 use crate::limits::{
     ANSWER_DOCUMENT_FACTOR, H2_STREAM_WINDOW_BYTES, HEAD_FACTOR, MEMORY_BYTES_MAX,
-    MEMORY_OF_PARTY_BYTES_MAX, MEMORY_UNIT_BYTES, REQUEST_BYTES, STRANGER_BYTES_MAX,
-    STRANGER_OF_SOURCE_BYTES_MAX, UPLOAD_STAGE_BYTES, XML_BODY_SMALL_BYTES,
+    MEMORY_OF_PARTY_BYTES_MAX, MEMORY_UNIT_BYTES, REFUSED_BYTES_MAX, REFUSED_OF_SOURCE_BYTES_MAX,
+    REQUEST_BYTES, UNVERIFIED_BYTES_MAX, UNVERIFIED_OF_SOURCE_BYTES_MAX, UPLOAD_STAGE_BYTES,
+    XML_BODY_SMALL_BYTES,
 };
 use crate::link::Session;
 use crate::refusal::Refusal;
-use crate::turns::{Turn, Turns};
+use crate::turns::{Division, Turn, Turns};
 
 /// What there is of it. Clones share it.
 #[derive(Clone, Debug)]
@@ -35,13 +37,14 @@ pub(crate) struct Memory {
 
 impl Memory {
     pub(crate) fn new() -> Self {
-        let turns =
-            |all: usize, each: usize| Turns::new(all / MEMORY_UNIT_BYTES, each / MEMORY_UNIT_BYTES);
-        let strangers = || turns(STRANGER_BYTES_MAX, STRANGER_OF_SOURCE_BYTES_MAX);
+        let turns = |all: usize, each: usize| {
+            let division = Division::new(all / MEMORY_UNIT_BYTES, each / MEMORY_UNIT_BYTES);
+            Turns::new(division)
+        };
         Self {
             clients: turns(MEMORY_BYTES_MAX, MEMORY_OF_PARTY_BYTES_MAX),
-            heads: strangers(),
-            refusals: strangers(),
+            heads: turns(UNVERIFIED_BYTES_MAX, UNVERIFIED_OF_SOURCE_BYTES_MAX),
+            refusals: turns(REFUSED_BYTES_MAX, REFUSED_OF_SOURCE_BYTES_MAX),
         }
     }
 
@@ -62,12 +65,19 @@ impl Memory {
         taken.ok_or(Refusal::Busy)
     }
 
-    /// For a head until it is known who signed it.
+    /// For a head, and what comes of its body meanwhile, until it is known who signed it.
     ///
     /// # Errors
     /// `Busy` when there is not as much now.
-    pub(crate) fn of_head(&self, source: IpAddr, parts: &Parts) -> Result<Turn, Refusal> {
-        let bytes = units(head_bytes(parts));
+    pub(crate) fn of_head(
+        &self,
+        source: IpAddr,
+        parts: &Parts,
+        empty: bool,
+    ) -> Result<Turn, Refusal> {
+        let length = parts.headers.get(CONTENT_LENGTH);
+        let length = length.and_then(|length| length.to_str().ok()?.parse().ok());
+        let bytes = units(head_bytes(parts) + unread_bytes(parts, content_bytes(empty, length)));
         let taken = self.heads.try_several(&source.to_string(), bytes);
         taken.ok_or(Refusal::Busy)
     }
@@ -83,8 +93,8 @@ impl Memory {
     }
 }
 
-fn units(bytes: usize) -> u32 {
-    u32::try_from(bytes.div_ceil(MEMORY_UNIT_BYTES)).unwrap_or(u32::MAX)
+fn units(bytes: usize) -> usize {
+    bytes.div_ceil(MEMORY_UNIT_BYTES)
 }
 
 /// What a head holds, read and as it was signed.
@@ -101,17 +111,28 @@ fn head_bytes(parts: &Parts) -> usize {
 /// What a request may hold before it is answered: its own, its head, what is staged of its body, and over HTTP/2 what of that
 /// waits to be read.
 pub(crate) fn request_bytes(described: &Described, parts: &Parts, empty: bool) -> usize {
-    let content = match described.content_bytes {
+    let content = content_bytes(empty, described.content_bytes);
+    let staged = UPLOAD_STAGE_BYTES.max(XML_BODY_SMALL_BYTES);
+    REQUEST_BYTES + head_bytes(parts) + content.min(staged) + unread_bytes(parts, content)
+}
+
+/// The most that may come of a body.
+fn content_bytes(empty: bool, announced: Option<u64>) -> usize {
+    match announced {
         _ if empty => 0,
         Some(bytes) => usize::try_from(bytes).unwrap_or(usize::MAX),
         None => usize::MAX,
-    };
-    let unread = match parts.version {
-        Version::HTTP_2 => usize::try_from(H2_STREAM_WINDOW_BYTES).unwrap_or(usize::MAX),
+    }
+}
+
+/// What of a body may have come without anybody reading it. HTTP/1 leaves it in the socket.
+fn unread_bytes(parts: &Parts, content: usize) -> usize {
+    match parts.version {
+        Version::HTTP_2 => {
+            content.min(usize::try_from(H2_STREAM_WINDOW_BYTES).unwrap_or(usize::MAX))
+        }
         _ => 0,
-    };
-    let staged = UPLOAD_STAGE_BYTES.max(XML_BODY_SMALL_BYTES);
-    REQUEST_BYTES + head_bytes(parts) + content.min(staged) + content.min(unread)
+    }
 }
 
 /// Memory that travels with an answer until its last byte has left.

@@ -15,11 +15,11 @@ use tokio::sync::Notify;
 use tokio::time::timeout;
 
 use crate::limits::{
-    DOWNLOAD_SHARE_DIVISOR, SLAB_BYTES, SLAB_FRONT_BYTES, SLAB_PLAIN_BYTES_MAX, SLAB_WAIT_MS,
-    UPLOAD_SHARE_DIVISOR,
+    COPY_DIVISOR, DOWNLOAD_PASSING_DIVISOR, DOWNLOAD_SHARE_DIVISOR, SLAB_BYTES, SLAB_FRONT_BYTES,
+    SLAB_PLAIN_BYTES_MAX, SLAB_WAIT_MS, UPLOAD_SHARE_DIVISOR,
 };
 use crate::refusal::Refusal;
-use crate::turns::{Shares, Turn};
+use crate::turns::{Division, Turn, Turns};
 
 /// Plaintext of at most one chunk inside an aligned buffer.
 pub struct Slab {
@@ -91,23 +91,27 @@ pub struct Slabs {
     /// What downloads are delivered in.
     pub downloads: SlabPool,
     /// Who fills how many of them.
-    shares: Shares,
+    fillers: Turns,
     /// Who is sent how many of them.
-    readers: Shares,
+    readers: Turns,
     /// Who copies how much at a time.
-    copiers: Shares,
+    copiers: Turns,
 }
 
 impl Slabs {
     /// Both pools.
     #[must_use]
     pub fn over(uploads: SlabPool, downloads: SlabPool) -> Self {
-        let share = (uploads.count_max() / UPLOAD_SHARE_DIVISOR).max(1);
-        let readers = (downloads.count_max() / DOWNLOAD_SHARE_DIVISOR).max(1);
+        let (filled, read) = (uploads.count_max(), downloads.count_max());
+        let share = (filled / UPLOAD_SHARE_DIVISOR).max(1);
+        let fillers = Division::new(filled, share);
+        let reader = (read / DOWNLOAD_SHARE_DIVISOR).max(1);
+        let readers = Division::new(read - read / DOWNLOAD_PASSING_DIVISOR, reader);
+        let copiers = Division::new((filled / COPY_DIVISOR).max(1), (share / 2).max(1));
         Self {
-            shares: Shares::new(share),
-            readers: Shares::new(readers),
-            copiers: Shares::new((share / 2).max(1)),
+            fillers: Turns::new(fillers),
+            readers: Turns::new(readers),
+            copiers: Turns::new(copiers),
             uploads,
             downloads,
         }
@@ -141,7 +145,7 @@ impl Slabs {
     /// # Errors
     /// `Busy` when it has none in that time.
     pub(crate) async fn turn(&self, party: &str) -> Result<Turn, Refusal> {
-        self.shares.turn(party).await
+        self.fillers.turn(party).await
     }
 
     /// Memory of this process alone.

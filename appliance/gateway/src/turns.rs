@@ -1,16 +1,18 @@
 //! Turns: what is scarce goes round, so that nobody has it all.
 //!
-//! Invariants: nobody holds more than a share of it, and nobody waits longer than a bounded time.
+//! Invariants: nobody holds more than a share of it, nobody waits longer than a bounded time, and some of it is kept for
+//! those that hold little: however many hold as much as they can, so many others as that is divided among find theirs.
+//! Within a party whoever came first is next; parties take turns.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
-use tokio::time::{sleep, timeout};
+use tokio::sync::oneshot;
+use tokio::time::timeout;
 
-use crate::limits::{SHARES_MAX, TURN_WAIT_MS, TURNS_LOOK_MS};
+use crate::limits::{KEPT_DIVISOR, LITTLE_DIVISOR, TURN_WAIT_MS};
 use crate::message::Request;
 use crate::refusal::Refusal;
 
@@ -34,31 +36,44 @@ pub fn is_page(request: &Request) -> bool {
 }
 
 const WAIT: Duration = Duration::from_millis(TURN_WAIT_MS);
-const LOOK_AGAIN: Duration = Duration::from_millis(TURNS_LOOK_MS);
+
+/// How something scarce is divided.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Division {
+    /// How much there is.
+    pub(crate) all: usize,
+    /// What nobody holds more than. No more than there is beside what is kept.
+    pub(crate) each: usize,
+    /// How much of it is kept for those that hold little.
+    pub(crate) kept: usize,
+    /// How much is little.
+    pub(crate) little: usize,
+}
+
+impl Division {
+    /// One of which as much is kept as usual.
+    pub(crate) fn new(all: usize, each: usize) -> Self {
+        Self {
+            all,
+            each,
+            kept: all / KEPT_DIVISOR,
+            little: (all / LITTLE_DIVISOR).max(1),
+        }
+    }
+
+    /// Whether somebody may hold so much, if then so much is free.
+    fn allows(&self, held: usize, free: usize) -> bool {
+        held <= self.each && (free >= self.kept || held <= self.little)
+    }
+}
 
 /// Somebody's turn, until it is dropped. Clones are the same turn.
 #[derive(Clone, Debug)]
 pub(crate) struct Turn {
-    _permits: Arc<Permits>,
-}
-
-#[derive(Debug)]
-struct Permits {
-    _of_share: OwnedSemaphorePermit,
-    _of_all: Option<OwnedSemaphorePermit>,
+    _taken: Arc<Taken>,
 }
 
 impl Turn {
-    fn new(of_share: OwnedSemaphorePermit, of_all: Option<OwnedSemaphorePermit>) -> Self {
-        let permits = Permits {
-            _of_share: of_share,
-            _of_all: of_all,
-        };
-        Self {
-            _permits: Arc::new(permits),
-        }
-    }
-
     /// Content as bytes whose turn lasts until the last of them is gone.
     pub(crate) fn over(self, content: impl AsRef<[u8]> + Send + 'static) -> Bytes {
         Bytes::from_owner(Held {
@@ -80,25 +95,40 @@ impl<C: AsRef<[u8]>> AsRef<[u8]> for Held<C> {
     }
 }
 
-/// So many turns at a time for each.
-#[derive(Clone)]
-pub(crate) struct Shares {
-    each: usize,
-    taken: Arc<Mutex<HashMap<String, Arc<Semaphore>>>>,
+/// What somebody has taken. It goes back when this is dropped.
+#[derive(Debug)]
+struct Taken {
+    from: Turns,
+    who: Arc<str>,
+    count: usize,
 }
 
-impl std::fmt::Debug for Shares {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Shares({} each)", self.each)
+impl Drop for Taken {
+    fn drop(&mut self) {
+        let due = self.from.ledger().give_back(&self.who, self.count);
+        self.from.hand_out(due);
     }
 }
 
-impl Shares {
-    pub(crate) fn new(each: usize) -> Self {
-        Self {
-            each,
-            taken: Arc::default(),
-        }
+/// So much at a time for all together, and for each.
+#[derive(Clone)]
+pub(crate) struct Turns(Arc<Mutex<Ledger>>);
+
+impl std::fmt::Debug for Turns {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.ledger().division.fmt(f)
+    }
+}
+
+impl Turns {
+    pub(crate) fn new(division: Division) -> Self {
+        debug_assert!(division.each + division.kept <= division.all);
+        Self(Arc::new(Mutex::new(Ledger {
+            division,
+            free: division.all,
+            parties: HashMap::new(),
+            line: VecDeque::new(),
+        })))
     }
 
     /// A turn, as soon as there is one within a bounded time.
@@ -114,98 +144,226 @@ impl Shares {
     /// # Errors
     /// `Busy` when there is none in that time.
     pub(crate) async fn turn_within(&self, who: &str, wait: Duration) -> Result<Turn, Refusal> {
-        let turn = async { Ok(Turn::new(self.of(who).acquire_owned().await?, None)) };
-        within(wait, turn).await
+        self.wait(who, 1, wait).await
     }
 
-    /// A turn, if more than half of them are free.
+    /// So much in one turn, or a whole share if it is more.
+    ///
+    /// # Errors
+    /// `Busy` when there is not so much within a bounded time.
+    pub(crate) async fn several(&self, who: &str, count: usize) -> Result<Turn, Refusal> {
+        self.wait(who, count, WAIT).await
+    }
+
+    /// The same, if there is as much now.
+    pub(crate) fn try_several(&self, who: &str, count: usize) -> Option<Turn> {
+        let mut ledger = self.ledger();
+        let count = count.min(ledger.division.each);
+        let taken = ledger.take(who, count)?;
+        drop(ledger);
+        Some(self.taken(taken, count))
+    }
+
+    /// A turn, if more than half of a share is free, and some of what is kept for nobody.
     pub(crate) fn try_spare_turn(&self, who: &str) -> Option<Turn> {
-        let turns = self.of(who);
-        if turns.available_permits() <= self.each / 2 {
+        let mut ledger = self.ledger();
+        let Division { each, kept, .. } = ledger.division;
+        if each - ledger.held(who) <= each / 2 || ledger.free <= kept {
             return None;
         }
-        Some(Turn::new(turns.try_acquire_owned().ok()?, None))
+        let taken = ledger.take(who, 1)?;
+        drop(ledger);
+        Some(self.taken(taken, 1))
     }
 
-    fn at_most(&self, count: u32) -> u32 {
-        count.min(u32::try_from(self.each).unwrap_or(u32::MAX))
-    }
-
-    fn of(&self, who: &str) -> Arc<Semaphore> {
-        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        // Whoever has all turns free needs no entry.
-        if taken.len() > SHARES_MAX {
-            taken.retain(|_, turns| turns.available_permits() < self.each);
-        }
-        let turns = taken
-            .entry(who.to_owned())
-            .or_insert_with(|| Arc::new(Semaphore::new(self.each)));
-        Arc::clone(turns)
-    }
-}
-
-/// So many turns at a time for all together, and for each.
-#[derive(Clone, Debug)]
-pub(crate) struct Turns {
-    shares: Shares,
-    all: Arc<Semaphore>,
-}
-
-impl Turns {
-    pub(crate) fn new(all: usize, each: usize) -> Self {
-        Self {
-            shares: Shares::new(each),
-            all: Arc::new(Semaphore::new(all)),
+    async fn wait(&self, who: &str, count: usize, wait: Duration) -> Result<Turn, Refusal> {
+        let mut waiting = match self.take_or_wait(who, count) {
+            Begun::Taken(turn) => return Ok(turn),
+            Begun::Waits(waiting) => waiting,
+        };
+        match timeout(wait, &mut waiting.turn).await {
+            Ok(Ok(turn)) => Ok(turn),
+            Ok(Err(_)) | Err(_) => Err(Refusal::Busy),
         }
     }
 
-    /// A turn, as soon as there is one within a bounded time.
-    ///
-    /// # Errors
-    /// `Busy` when there is none in that time.
-    pub(crate) async fn turn(&self, who: &str) -> Result<Turn, Refusal> {
-        within(WAIT, async {
-            // The share first: then nobody waits for those of all with more than a share.
-            let of_share = self.shares.of(who).acquire_owned().await?;
-            let of_all = Arc::clone(&self.all).acquire_owned().await?;
-            Ok(Turn::new(of_share, Some(of_all)))
-        })
-        .await
+    fn take_or_wait(&self, who: &str, count: usize) -> Begun {
+        let mut ledger = self.ledger();
+        let count = count.min(ledger.division.each);
+        if !ledger.somebody_waits(who)
+            && let Some(who) = ledger.take(who, count)
+        {
+            drop(ledger);
+            return Begun::Taken(self.taken(who, count));
+        }
+        let (who, turn) = ledger.stand_in_line(who, count);
+        drop(ledger);
+        let from = self.clone();
+        Begun::Waits(Waiting { from, who, turn })
     }
 
-    /// So many turns in one, or a whole share if they are more.
-    ///
-    /// # Errors
-    /// `Busy` when there are not so many within a bounded time.
-    pub(crate) async fn several(&self, who: &str, count: u32) -> Result<Turn, Refusal> {
-        // Looked for again and again: whoever stands in line for many keeps those that are free from all who need few.
-        within(WAIT, async {
-            loop {
-                if let Some(turn) = self.try_several(who, count) {
-                    return Ok(turn);
-                }
-                sleep(LOOK_AGAIN).await;
+    /// Gives turns to those whose turn it is now.
+    fn hand_out(&self, due: Vec<(Arc<str>, Waiter)>) {
+        for (who, waiter) in due {
+            // Whoever left in between gives it back with this.
+            let _left = waiter.turn.send(self.taken(who, waiter.count));
+        }
+    }
+
+    fn taken(&self, who: Arc<str>, count: usize) -> Turn {
+        let from = self.clone();
+        Turn {
+            _taken: Arc::new(Taken { from, who, count }),
+        }
+    }
+
+    fn ledger(&self) -> MutexGuard<'_, Ledger> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// How a turn begins.
+enum Begun {
+    Taken(Turn),
+    Waits(Waiting),
+}
+
+/// A place in line. It is given up when this is dropped.
+struct Waiting {
+    from: Turns,
+    who: Arc<str>,
+    turn: oneshot::Receiver<Turn>,
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.turn.close();
+        let due = self.from.ledger().leave(&self.who);
+        self.from.hand_out(due);
+    }
+}
+
+/// Somebody who waits for so much.
+struct Waiter {
+    count: usize,
+    turn: oneshot::Sender<Turn>,
+}
+
+/// Who has how much, and who waits.
+struct Ledger {
+    division: Division,
+    free: usize,
+    /// Those that hold something or wait.
+    parties: HashMap<Arc<str>, Party>,
+    /// Those that wait, each once; the first is looked at first.
+    line: VecDeque<Arc<str>>,
+}
+
+#[derive(Default)]
+struct Party {
+    held: usize,
+    waiting: VecDeque<Waiter>,
+}
+
+impl Ledger {
+    fn held(&self, who: &str) -> usize {
+        self.parties.get(who).map_or(0, |party| party.held)
+    }
+
+    fn somebody_waits(&self, who: &str) -> bool {
+        let party = self.parties.get(who);
+        party.is_some_and(|party| !party.waiting.is_empty())
+    }
+
+    /// Takes so much for somebody, if it may.
+    fn take(&mut self, who: &str, count: usize) -> Option<Arc<str>> {
+        let free = self.free.checked_sub(count)?;
+        let held = self.held(who) + count;
+        if !self.division.allows(held, free) {
+            return None;
+        }
+        let who = self.known(who);
+        self.free = free;
+        self.parties.entry(Arc::clone(&who)).or_default().held = held;
+        Some(who)
+    }
+
+    /// Puts somebody at the end of its party's line.
+    fn stand_in_line(&mut self, who: &str, count: usize) -> (Arc<str>, oneshot::Receiver<Turn>) {
+        let who = self.known(who);
+        let (turn, waiting) = oneshot::channel();
+        let party = self.parties.entry(Arc::clone(&who)).or_default();
+        if party.waiting.is_empty() {
+            self.line.push_back(Arc::clone(&who));
+        }
+        party.waiting.push_back(Waiter { count, turn });
+        (who, waiting)
+    }
+
+    fn give_back(&mut self, who: &Arc<str>, count: usize) -> Vec<(Arc<str>, Waiter)> {
+        self.free += count;
+        if let Some(party) = self.parties.get_mut(who) {
+            party.held -= count;
+        }
+        self.forget_idle(who);
+        self.due()
+    }
+
+    /// Takes those out of a party's line that do not wait any more.
+    fn leave(&mut self, who: &Arc<str>) -> Vec<(Arc<str>, Waiter)> {
+        if let Some(party) = self.parties.get_mut(who) {
+            party.waiting.retain(|waiter| !waiter.turn.is_closed());
+            if party.waiting.is_empty() {
+                self.line.retain(|other| other != who);
             }
-        })
-        .await
+        }
+        self.forget_idle(who);
+        // Whoever stood behind may need less.
+        self.due()
     }
 
-    /// The same, if there are as many now.
-    pub(crate) fn try_several(&self, who: &str, count: u32) -> Option<Turn> {
-        let count = self.shares.at_most(count);
-        let of_share = self.shares.of(who).try_acquire_many_owned(count).ok()?;
-        let of_all = Arc::clone(&self.all).try_acquire_many_owned(count).ok()?;
-        Some(Turn::new(of_share, Some(of_all)))
+    /// Those that may take what they wait for now. It is taken for them.
+    fn due(&mut self) -> Vec<(Arc<str>, Waiter)> {
+        let mut due = Vec::new();
+        // Round until nobody in line gets any more.
+        let mut passed = 0;
+        while passed < self.line.len() {
+            let Some(who) = self.line.pop_front() else {
+                break;
+            };
+            match self.next_of(&who) {
+                Some(waiter) => {
+                    due.push((Arc::clone(&who), waiter));
+                    passed = 0;
+                }
+                None => passed += 1,
+            }
+            if self.somebody_waits(&who) {
+                self.line.push_back(who);
+            }
+        }
+        due
     }
-}
 
-async fn within(
-    wait: Duration,
-    turn: impl Future<Output = Result<Turn, AcquireError>>,
-) -> Result<Turn, Refusal> {
-    match timeout(wait, turn).await {
-        Ok(Ok(turn)) => Ok(turn),
-        Ok(Err(_)) | Err(_) => Err(Refusal::Busy),
+    /// The first of a party's line, if it may take what it waits for now.
+    fn next_of(&mut self, who: &Arc<str>) -> Option<Waiter> {
+        let count = self.parties.get(who)?.waiting.front()?.count;
+        self.take(who, count)?;
+        self.parties.get_mut(who)?.waiting.pop_front()
+    }
+
+    /// The name under which somebody is known already, or its own.
+    fn known(&self, who: &str) -> Arc<str> {
+        let known = self.parties.get_key_value(who);
+        known.map_or_else(|| Arc::from(who), |(known, _)| Arc::clone(known))
+    }
+
+    /// Whoever holds nothing and waits for nothing needs no entry.
+    fn forget_idle(&mut self, who: &Arc<str>) {
+        let party = self.parties.get(who);
+        if party.is_some_and(|party| party.held == 0 && party.waiting.is_empty()) {
+            self.parties.remove(who);
+        }
     }
 }
 
@@ -213,9 +371,19 @@ async fn within(
 mod tests {
     use super::*;
 
+    /// Nothing is kept for anybody.
+    fn divided(all: usize, each: usize) -> Turns {
+        Turns::new(Division {
+            all,
+            each,
+            kept: 0,
+            little: 0,
+        })
+    }
+
     #[tokio::test(start_paused = true)]
     async fn whoever_has_a_whole_share_waits_and_others_do_not() {
-        let turns = Turns::new(4, 2);
+        let turns = divided(4, 2);
         let first = turns.turn("A").await.expect("free");
         let _second = turns.turn("A").await.expect("free");
         assert!(turns.turn("A").await.is_err(), "it has two already");
@@ -226,7 +394,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn all_shares_together_are_no_more_than_there_is() {
-        let turns = Turns::new(3, 2);
+        let turns = divided(3, 2);
         let mut held = Vec::new();
         for who in ["A", "A", "B"] {
             held.push(turns.turn(who).await.expect("free"));
@@ -238,7 +406,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn several_at_once_are_had_together_or_not_at_all() {
-        let turns = Turns::new(8, 4);
+        let turns = divided(8, 4);
         let three = turns.try_several("A", 3).expect("free");
         assert!(turns.try_several("A", 2).is_none(), "one is left");
         assert!(turns.several("A", 2).await.is_err(), "one is left");
@@ -251,40 +419,120 @@ mod tests {
         let _others = turns.several("B", 4).await.expect("free again");
     }
 
+    /// However many have all that they can get, for as many as what is kept is divided among there is a little.
+    #[tokio::test(start_paused = true)]
+    async fn what_is_kept_is_for_those_that_have_little() {
+        let turns = Turns::new(Division {
+            all: 64,
+            each: 16,
+            kept: 16,
+            little: 4,
+        });
+        let mut held = Vec::new();
+        for greedy in 0..32 {
+            let who = format!("greedy {greedy}");
+            // As much as it can get beyond a little.
+            if let Some(turn) = turns.try_several(&who, 5) {
+                held.push(turn);
+                while let Some(turn) = turns.try_several(&who, 1) {
+                    held.push(turn);
+                }
+            }
+        }
+        assert!(turns.several("greedy 0", 1).await.is_err());
+        assert!(turns.try_spare_turn("modest").is_none());
+        for modest in 0..4 {
+            let who = format!("modest {modest}");
+            for _ in 0..2 {
+                held.push(turns.several(&who, 2).await.expect("kept for it"));
+            }
+        }
+        assert!(turns.several("modest 4", 1).await.is_err());
+        held.clear();
+        assert!(turns.try_spare_turn("modest").is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_came_first_of_a_party_is_next_and_parties_take_turns() {
+        let turns = divided(1, 1);
+        let held = turns.turn("A").await.expect("free");
+        let order = Arc::new(Mutex::new(Vec::new()));
+        let mut tasks = Vec::new();
+        for who in ["A1", "A2", "A3", "B1", "B2"] {
+            let (turns, order) = (turns.clone(), Arc::clone(&order));
+            tasks.push(tokio::spawn(async move {
+                let _turn = turns.turn(&who[..1]).await.expect("in time");
+                order.lock().expect("no panic").push(who);
+            }));
+            tokio::task::yield_now().await;
+        }
+        drop(held);
+        for task in tasks {
+            task.await.expect("no panic");
+        }
+        let order = order.lock().expect("no panic");
+        assert_eq!(*order, ["A1", "B1", "A2", "B2", "A3"]);
+    }
+
+    /// Who needs much waits alone: neither others, nor for ever those of its own behind it.
+    #[tokio::test(start_paused = true)]
+    async fn whoever_waits_for_much_keeps_nothing_from_others() {
+        let turns = divided(8, 8);
+        let held = turns.turn("A").await.expect("free");
+        let much = tokio::spawn({
+            let turns = turns.clone();
+            async move { turns.several("B", 8).await.is_err() }
+        });
+        tokio::task::yield_now().await;
+        let _other = turns.several("C", 6).await.expect("free");
+        tokio::time::sleep(WAIT / 2).await;
+        let little = turns.several("B", 1).await;
+        assert!(little.is_ok(), "after the one before it left");
+        assert!(much.await.expect("no panic"), "never so much");
+        drop(held);
+    }
+
     /// Whoever waited in vain has taken nothing of what is scarce.
     #[tokio::test(start_paused = true)]
     async fn what_was_waited_for_in_vain_is_not_taken() {
-        let turns = Turns::new(1, 1);
+        let turns = divided(1, 1);
         let held = turns.turn("A").await.expect("free");
         assert!(turns.turn("B").await.is_err());
+        let given_up = turns.clone();
+        let waiting = tokio::spawn(async move { given_up.turn("C").await.is_ok() });
+        tokio::task::yield_now().await;
+        waiting.abort();
+        tokio::task::yield_now().await;
         drop(held);
-        turns.turn("B").await.expect("its share is whole");
-        turns.turn("A").await.expect("and so is that one's");
+        drop(turns.turn("B").await.expect("its share is whole"));
+        drop(turns.turn("A").await.expect("and so is that one's"));
     }
 
-    #[tokio::test]
-    async fn those_without_a_turn_are_forgotten_and_those_with_one_are_not() {
-        let shares = Shares::new(1);
-        let held = shares.turn("A").await.expect("free");
-        for number in 0..=SHARES_MAX + 1 {
-            shares.turn(&number.to_string()).await.expect("free");
+    #[tokio::test(start_paused = true)]
+    async fn those_without_a_turn_are_forgotten() {
+        let turns = divided(1, 1);
+        let held = turns.turn("A").await.expect("free");
+        for number in 0..100 {
+            let who = number.to_string();
+            let waited = turns.turn_within(&who, Duration::from_millis(1));
+            assert!(waited.await.is_err());
         }
-        let taken = shares.taken.lock().expect("no panic");
-        assert!(taken.len() < SHARES_MAX);
-        assert!(taken.contains_key("A"));
+        assert_eq!(turns.ledger().parties.len(), 1);
         drop(held);
+        let ledger = turns.ledger();
+        assert_eq!((ledger.parties.len(), ledger.line.len()), (0, 0));
     }
 
     #[tokio::test]
     async fn a_turn_lasts_as_long_as_the_content_that_was_taken_in_it() {
-        let shares = Shares::new(1);
-        let content = shares.turn("A").await.expect("free").over(*b"content");
+        let turns = divided(1, 1);
+        let content = turns.turn("A").await.expect("free").over(*b"content");
         let rest = content.slice(3..);
         drop(content);
-        assert!(shares.try_spare_turn("A").is_none());
+        assert!(turns.try_spare_turn("A").is_none());
         assert_eq!(&rest[..], b"tent");
         drop(rest);
-        assert!(shares.try_spare_turn("A").is_some());
+        assert!(turns.try_spare_turn("A").is_some());
     }
 
     #[test]

@@ -20,6 +20,10 @@ pub const DISCARD_STEP_BYTES: usize = 1 << 30;
 pub const REQUEST_COUNT_MAX: usize = 4_096;
 /// Those of the clients of one owner.
 pub const REQUEST_OF_OWNER_COUNT_MAX: usize = REQUEST_COUNT_MAX / 4;
+/// Of requests and of streams, one part in this many is kept for owners that have few.
+pub const KEPT_DIVISOR: usize = 4;
+/// One part in this many is few: eight owners find as many in what is kept.
+pub const FEW_DIVISOR: usize = KEPT_DIVISOR * 8;
 /// Upload and download streams open at once.
 pub const STREAM_COUNT_MAX: usize = 1_024;
 /// Those of the clients of one owner.

@@ -50,6 +50,8 @@ pub(super) enum Taker {
 /// A running download. Dropping it closes the engine's stream.
 pub(super) struct Download {
     pieces: mpsc::Receiver<Result<Bytes, Broken>>,
+    /// The first piece, where it was waited for.
+    first: Option<Bytes>,
     left: u64,
 }
 
@@ -73,8 +75,21 @@ impl Download {
         });
         Self {
             pieces,
+            first: None,
             left: bytes,
         }
+    }
+
+    /// The same with its first piece there: who has to wait in vain for memory, or asks for content that cannot be
+    /// read, is told so in the place of an answer that breaks off.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub(super) async fn begun(mut self) -> S3Result<Self> {
+        if self.left > 0 {
+            self.first = Some(self.receive().await?);
+        }
+        Ok(self)
     }
 
     /// The next piece; none after the last.
@@ -85,14 +100,21 @@ impl Download {
         if self.left == 0 {
             return Ok(None);
         }
-        let piece = match self.pieces.recv().await {
-            Some(Ok(piece)) => piece,
-            Some(Err(Broken::Refused(refusal))) => return Err(refusal.into()),
-            Some(Err(Broken::Length | Broken::Stalled)) | None => return Err(wrong_answer()),
+        let piece = match self.first.take() {
+            Some(piece) => piece,
+            None => self.receive().await?,
         };
         let length = u64::try_from(piece.len()).unwrap_or(u64::MAX);
         self.left = self.left.checked_sub(length).ok_or_else(wrong_answer)?;
         Ok(Some(piece))
+    }
+
+    async fn receive(&mut self) -> S3Result<Bytes> {
+        match self.pieces.recv().await {
+            Some(Ok(piece)) => Ok(piece),
+            Some(Err(Broken::Refused(refusal))) => Err(refusal.into()),
+            Some(Err(Broken::Length | Broken::Stalled)) | None => Err(wrong_answer()),
+        }
     }
 }
 
@@ -225,7 +247,11 @@ impl Body for Download {
         if self.left == 0 {
             return Poll::Ready(None);
         }
-        Poll::Ready(match std::task::ready!(self.pieces.poll_recv(cx)) {
+        let next = match self.first.take() {
+            Some(first) => Some(Ok(first)),
+            None => std::task::ready!(self.pieces.poll_recv(cx)),
+        };
+        Poll::Ready(match next {
             Some(Ok(piece)) => {
                 let length = u64::try_from(piece.len()).unwrap_or(u64::MAX);
                 self.left = self.left.saturating_sub(length);

@@ -363,6 +363,7 @@ pub(crate) async fn get(
     let mut headers = std::mem::take(&mut shown.headers);
     tell_parts(&mut headers, part.and_then(|part| part.of));
     let download = Download::start(caller, &service.slabs, (stream, range.1), Taker::Client);
+    let download = download.begun().await?;
     let mut output = fill!(shown, GetObjectOutput);
     output.tag_count = shown.tag_count;
     output.body = Some(StreamingBlob::from(Body::http_body_unsync(download)));

@@ -6,12 +6,15 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use h2::RecvStream;
 use h2::client::SendRequest;
+use hyper::Response;
 use stele_gateway::GatewayConfig;
 use stele_gateway::limits::{
-    ANSWER_DOCUMENT_FACTOR, DOWNLOAD_COPIED_BYTES_MAX, DOWNLOAD_SHARE_DIVISOR,
-    MEMORY_OF_PARTY_BYTES_MAX, REQUEST_BYTES, STRANGER_OF_SOURCE_BYTES_MAX,
+    ANSWER_DOCUMENT_FACTOR, DOWNLOAD_COPIED_BYTES_MAX, DOWNLOAD_PASSING_DIVISOR,
+    DOWNLOAD_SHARE_DIVISOR, KEPT_DIVISOR, MEMORY_BYTES_MAX, MEMORY_OF_PARTY_BYTES_MAX,
+    REFUSED_OF_SOURCE_BYTES_MAX, REQUEST_BYTES,
 };
 use tokio::net::TcpSocket;
+use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use zeroize::Zeroizing;
 
@@ -29,10 +32,10 @@ const LONG_BYTES: usize = 8_000_000;
 /// Streams of one connection.
 const STREAMS: usize = 64;
 
-/// A second client.
-fn other(world: &World) -> Key {
+/// One more client.
+fn client(world: &World, number: usize) -> Key {
     let other = Key {
-        id: "CLIENT2".to_owned(),
+        id: format!("CLIENT{number}"),
         secret: "another secret".to_owned(),
     };
     let secret = Zeroizing::new(other.secret.clone());
@@ -57,29 +60,36 @@ async fn shut(world: &World) -> SendRequest<Bytes> {
     sender
 }
 
+/// An answer that is on its way, or will be.
+type Untaken = JoinHandle<Result<Response<RecvStream>, h2::Error>>;
+
 /// Asks as often as one connection may and takes nothing of the answers.
-async fn ask(world: &World, sender: &mut SendRequest<Bytes>, call: &Call) -> Vec<RecvStream> {
+async fn ask(sender: &mut SendRequest<Bytes>, call: &Call, key: &Key) -> Vec<Untaken> {
     let mut untaken = Vec::new();
     for _ in 0..STREAMS {
         std::future::poll_fn(|cx| sender.poll_ready(cx))
             .await
             .expect("ready");
-        let sent = sender.send_request(signed(call, &world.key), true);
-        let answer = sent.expect("sent").0.await.expect("an answer");
-        untaken.push(answer.into_body());
+        let sent = sender.send_request(signed(call, key), true);
+        untaken.push(tokio::spawn(sent.expect("sent").0));
     }
     untaken
 }
 
+/// How many of them have begun.
+fn begun(untaken: &[Untaken]) -> usize {
+    untaken.iter().filter(|answer| answer.is_finished()).count()
+}
+
 /// A call on an HTTP/1 connection whose client takes next to nothing.
-async fn stuck(world: &World) -> Connection {
+async fn stuck(world: &World, key: &Key) -> Connection {
     let call = Call::object("GET", "locked", "long");
     let socket = TcpSocket::new_v4().expect("a socket");
     socket.set_recv_buffer_size(4096).expect("a small buffer");
     let stream = socket.connect(world.address).await.expect("connected");
     let opened = Connection::over(stream, Arc::clone(&world.tls)).await;
     let mut connection = opened.expect("a connection");
-    connection.send(&call.wire(&world.key, HOST)).await;
+    connection.send(&call.wire(key, HOST)).await;
     connection
 }
 
@@ -94,7 +104,7 @@ async fn world_with(change: impl FnOnce(&mut GatewayConfig)) -> (World, Call) {
 
 /// That another client is served while all of a share is untaken.
 async fn serves_others(world: &World, call: &Call) {
-    let other = other(world);
+    let other = client(world, 2);
     let share = world.downloads.count_max() / DOWNLOAD_SHARE_DIVISOR;
     let full = |world: &World| world.downloads.in_use() >= share;
     world.until("a share is untaken", full).await;
@@ -108,7 +118,7 @@ async fn serves_others(world: &World, call: &Call) {
 async fn downloads_that_nobody_takes_leave_others_their_memory() {
     let (world, call) = world_with(|_| ()).await;
     let mut sender = shut(&world).await;
-    let _untaken = ask(&world, &mut sender, &call).await;
+    let _untaken = ask(&mut sender, &call, &world.key).await;
     serves_others(&world, &call).await;
 }
 
@@ -117,19 +127,59 @@ async fn slow_readers_leave_others_their_memory() {
     let (world, call) = world_with(|_| ()).await;
     let mut slow = Vec::new();
     for _ in 0..world.downloads.count_max() {
-        slow.push(stuck(&world).await);
+        slow.push(stuck(&world, &world.key).await);
     }
     serves_others(&world, &call).await;
 }
 
+#[tokio::test]
+async fn however_many_read_slowly_one_more_is_served() {
+    let (world, call) = world_with(|_| ()).await;
+    let mut slow = Vec::new();
+    for number in 2..6 {
+        let key = client(&world, number);
+        for _ in 0..world.downloads.count_max() / 2 {
+            slow.push(stuck(&world, &key).await);
+        }
+    }
+    let all = world.downloads.count_max();
+    let kept = all / DOWNLOAD_PASSING_DIVISOR + all / KEPT_DIVISOR;
+    let most = |world: &World| world.downloads.in_use() >= all - kept;
+    world.until("they have most of it", most).await;
+    let got = timeout(AT_ONCE, world.call(call.clone())).await;
+    assert_eq!(got.expect("in time").expect(200).body.len(), BYTES);
+}
+
+/// Who waits in vain for memory is told to come again, with a document, and its connection is as good as before.
+#[tokio::test]
+async fn a_download_that_finds_no_memory_is_refused_before_it_begins() {
+    let (world, call) = world_with(|_| ()).await;
+    // Of copies and short content: for a moment each.
+    let mut held = Vec::new();
+    while let Some(slab) = world.downloads.try_take() {
+        held.push(slab);
+    }
+    let mut connection = world.connect().await;
+    connection.send(&call.wire(&world.key, HOST)).await;
+    let reply = connection.reply("GET").await.expect("an answer");
+    reply.refused(503, "SlowDown");
+    drop(held);
+    connection.send(&call.wire(&world.key, HOST)).await;
+    let reply = connection.reply("GET").await.expect("an answer");
+    assert_eq!(reply.expect(200).body.len(), BYTES);
+}
+
 /// That a client gets no more, and another is served.
 async fn has_its_share(world: &World, call: &Call) {
-    let other = other(world);
+    let other = client(world, 2);
     let began = Instant::now();
-    while world.call(call.clone()).await.status != 503 {
+    let refused = loop {
         assert!(began.elapsed() < AT_ONCE, "there is no end to it");
-    }
-    let refused = world.call(call.clone()).await;
+        let reply = world.call(call.clone()).await;
+        if reply.status != 200 {
+            break reply;
+        }
+    };
     refused.refused(503, "SlowDown");
     let got = timeout(AT_ONCE, world.raw(&call.method, &call.wire(&other, HOST))).await;
     got.expect("in time").expect(200);
@@ -146,7 +196,7 @@ async fn small_answers_that_nobody_takes_are_bounded_for_each_client() {
     let mut untaken = Vec::new();
     for _ in 0..=MEMORY_OF_PARTY_BYTES_MAX / each / STREAMS {
         let mut sender = shut(&world).await;
-        untaken.push((ask(&world, &mut sender, &call).await, sender));
+        untaken.push((ask(&mut sender, &call, &world.key).await, sender));
     }
     has_its_share(&world, &call).await;
     drop(untaken);
@@ -166,7 +216,8 @@ async fn listings_that_nobody_takes_are_bounded_for_each_client() {
     }
 }
 
-async fn check_listings(call: Call) {
+/// A gateway with a bucket of long names, and how many bytes a page of them has.
+async fn world_of_names(call: &Call) -> (World, usize) {
     let (world, _) = world_with(|_| ()).await;
     world.engine.with(|state| {
         let place = ("locked".to_owned(), "key".to_owned());
@@ -178,22 +229,46 @@ async fn check_listings(call: Call) {
     });
     let bytes = world.call(call.clone()).await.expect(200).body.len();
     assert!(bytes > 1_000_000);
+    (world, bytes)
+}
+
+async fn check_listings(call: Call) {
+    let (world, bytes) = world_of_names(&call).await;
     let most = MEMORY_OF_PARTY_BYTES_MAX / bytes / ANSWER_DOCUMENT_FACTOR;
     let mut sender = shut(&world).await;
-    let answers = (0..STREAMS).map(|_| {
-        let sent = sender.send_request(signed(&call, &world.key), true);
-        tokio::spawn(sent.expect("sent").0)
-    });
-    let answers: Vec<_> = answers.collect();
-    let answered = || answers.iter().filter(|answer| answer.is_finished()).count();
+    let answers = ask(&mut sender, &call, &world.key).await;
     world
         // The requests themselves take some of it.
-        .until("it has its share", |_| answered() + 1 >= most)
+        .until("it has its share", |_| begun(&answers) + 1 >= most)
         .await;
-    let others = other(&world);
+    let others = client(&world, 2);
     let got = timeout(AT_ONCE, world.raw("GET", &call.wire(&others, HOST))).await;
     got.expect("in time").expect(200);
-    assert!(answered() <= most, "{} of {most}", answered());
+    assert!(begun(&answers) <= most, "{} of {most}", begun(&answers));
+}
+
+#[tokio::test]
+async fn however_many_take_nothing_of_their_listings_one_more_is_served() {
+    let call = Call::bucket("GET", "locked");
+    let (world, bytes) = world_of_names(&call).await;
+    let each = bytes * ANSWER_DOCUMENT_FACTOR;
+    let mut answers = Vec::new();
+    let mut senders = Vec::new();
+    for number in 2..8 {
+        let mut sender = shut(&world).await;
+        let key = client(&world, number);
+        answers.extend(ask(&mut sender, &call, &key).await);
+        senders.push(sender);
+    }
+    let free = MEMORY_BYTES_MAX / KEPT_DIVISOR;
+    world
+        // The requests themselves take some of it.
+        .until("they have most of it", |_| {
+            (begun(&answers) + 6) * each >= MEMORY_BYTES_MAX - free
+        })
+        .await;
+    let got = timeout(AT_ONCE, world.call(call)).await;
+    got.expect("in time").expect(200);
 }
 
 #[tokio::test]
@@ -216,6 +291,48 @@ async fn uploads_that_do_not_come_are_bounded_for_each_client() {
 }
 
 #[tokio::test]
+async fn uploads_that_wait_for_memory_keep_no_other_of_their_connection_waiting() {
+    let (world, _) = world_with(|_| ()).await;
+    let mut held = Vec::new();
+    while let Some(slab) = world.slabs.try_take() {
+        held.push(slab);
+    }
+    let mut sender = shut(&world).await;
+    let mut begun = Vec::new();
+    for number in 1..STREAMS {
+        let key = format!("large {number}");
+        let call = Call::object("PUT", "locked", &key).body(vec![7; BYTES]);
+        sender = sender.ready().await.expect("ready");
+        let sent = sender.send_request(signed(&call, &world.key), false);
+        let (answer, mut body) = sent.expect("sent");
+        body.reserve_capacity(BYTES);
+        begun.push((answer, body));
+    }
+    // As much as the other side lets through.
+    let mut quiet = 0;
+    while quiet < 20 {
+        quiet += 1;
+        for (_, body) in &mut begun {
+            let bytes = body.capacity();
+            if bytes > 0 {
+                body.send_data(vec![7; bytes].into(), false).expect("sent");
+                body.reserve_capacity(BYTES);
+                quiet = 0;
+            }
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let call = Call::object("PUT", "locked", "small").body(vec![7; 1_000]);
+    sender = sender.ready().await.expect("ready");
+    let sent = sender.send_request(signed(&call, &world.key), false);
+    let (answer, mut body) = sent.expect("sent");
+    body.send_data(call.body.clone().into(), true)
+        .expect("sent");
+    let answer = timeout(AT_ONCE, answer).await.expect("in time");
+    assert_eq!(answer.expect("an answer").status(), 200);
+}
+
+#[tokio::test]
 async fn refusals_that_nobody_takes_keep_no_client_out() {
     let (world, call) = world_with(|_| ()).await;
     let wrong = Key {
@@ -223,7 +340,7 @@ async fn refusals_that_nobody_takes_keep_no_client_out() {
         secret: "guessed".to_owned(),
     };
     let mut untaken = Vec::new();
-    for _ in 0..=STRANGER_OF_SOURCE_BYTES_MAX / REQUEST_BYTES / STREAMS {
+    for _ in 0..=REFUSED_OF_SOURCE_BYTES_MAX / REQUEST_BYTES / STREAMS {
         let mut sender = shut(&world).await;
         for _ in 0..STREAMS {
             sender = sender.ready().await.expect("ready");
@@ -245,9 +362,13 @@ async fn whoever_takes_nothing_of_an_answer_is_cut_off() {
     let taken = Duration::from_millis(500);
     let (world, call) = world_with(|config| config.taken = taken).await;
     let mut sender = shut(&world).await;
-    let mut untaken = ask(&world, &mut sender, &call).await;
-    let mut slow = stuck(&world).await;
-    for body in &mut untaken {
+    let untaken = ask(&mut sender, &call, &world.key).await;
+    let mut slow = stuck(&world, &world.key).await;
+    for answer in untaken {
+        let Ok(answer) = answer.await.expect("no panic") else {
+            continue;
+        };
+        let mut body = answer.into_body();
         let piece = timeout(AT_ONCE, body.data()).await.expect("in time");
         assert!(piece.is_none_or(|piece| piece.is_err()));
     }

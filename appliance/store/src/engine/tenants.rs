@@ -11,8 +11,8 @@ use super::access;
 use super::commands::After;
 use crate::draft::Draft;
 use crate::limits::{
-    METER_COUNT_MAX, REQUEST_COUNT_MAX, REQUEST_OF_OWNER_COUNT_MAX, STREAM_COUNT_MAX,
-    STREAM_OF_OWNER_COUNT_MAX,
+    FEW_DIVISOR, KEPT_DIVISOR, METER_COUNT_MAX, REQUEST_COUNT_MAX, REQUEST_OF_OWNER_COUNT_MAX,
+    STREAM_COUNT_MAX, STREAM_OF_OWNER_COUNT_MAX,
 };
 use crate::policy::{Asker, Client, Meter, OwnerId, Rate, Usage};
 use crate::request::{Command, Refusal, RequestId, StreamId};
@@ -89,8 +89,8 @@ impl Tenants {
     }
 }
 
-/// Whether an asker has all it may have at once of what there is so much of, where one owner may have a share. The
-/// vault's own may have all but what is kept for one other.
+/// Whether an asker has all it may have at once of what there is so much of, where one owner may have a share and some
+/// is kept for those that have few. The vault's own may have all but that and the share of one other.
 fn has_all<'a>(
     asker: &Asker,
     (count, askers): (usize, impl Iterator<Item = &'a Asker>),
@@ -102,18 +102,18 @@ fn has_all<'a>(
     let Some(client) = asker.client() else {
         return false;
     };
+    let open_to_all = all - all / KEPT_DIVISOR;
     let most = match client.owner == OwnerId::default() {
-        true => all - of_owner,
+        true => open_to_all - of_owner,
         false => of_owner,
     };
     // Nobody has more than there are: mostly none need be counted.
-    let theirs = |one: &Client| one.owner == client.owner;
-    count >= most
-        && askers
-            .filter_map(Asker::client)
-            .filter(|one| theirs(one))
-            .count()
-            >= most
+    if count < most {
+        return false;
+    }
+    let theirs = |one: &&Client| one.owner == client.owner;
+    let held = askers.filter_map(Asker::client).filter(theirs).count();
+    held >= most || (count >= open_to_all && held >= all / FEW_DIVISOR)
 }
 
 impl Engine {

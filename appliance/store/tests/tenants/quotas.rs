@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use stele_format::units::VersionId;
 use stele_store::limits::{
-    BUCKET_OF_CLIENT_COUNT_MAX, REQUEST_COUNT_MAX, REQUEST_OF_OWNER_COUNT_MAX, STREAM_COUNT_MAX,
-    STREAM_OF_OWNER_COUNT_MAX,
+    BUCKET_OF_CLIENT_COUNT_MAX, FEW_DIVISOR, REQUEST_COUNT_MAX, REQUEST_OF_OWNER_COUNT_MAX,
+    STREAM_COUNT_MAX, STREAM_OF_OWNER_COUNT_MAX,
 };
 use stele_store::policy::{Client, OwnerId, Rate, Refusal as Policy, Usage};
 use stele_store::request::{Answer, Command, Conditions, NamedPart, Refusal, RequestId};
@@ -298,6 +298,26 @@ fn one_owner_has_a_quarter_of_all_streams_and_others_go_on() {
 }
 
 #[test]
+fn however_many_owners_have_all_streams_they_can_get_those_with_few_have_some() {
+    let mut rig = Rig::create(1);
+    let mut vault = rig.start();
+    let mut opened = |owner: &str| {
+        become_client(&mut vault, client(owner));
+        done(&mut vault, make(owner)).unwrap();
+        let opens = || vault.open_put(&name(owner, "k"), object()).is_ok();
+        std::iter::repeat_with(opens).take_while(|one| *one).count()
+    };
+    let few = STREAM_COUNT_MAX / FEW_DIVISOR;
+    for owner in ["a", "b", "c"] {
+        assert_eq!(opened(owner), STREAM_OF_OWNER_COUNT_MAX);
+    }
+    for owner in ["d", "e", "f", "g", "h", "i", "j", "k"] {
+        assert_eq!(opened(owner), few, "{owner}");
+    }
+    assert_eq!(opened("l"), 0, "there are no more");
+}
+
+#[test]
 fn the_owner_of_the_vault_leaves_others_as_many_streams_as_one_has() {
     let mut rig = Rig::create(1);
     let mut vault = rig.start();
@@ -307,7 +327,7 @@ fn the_owner_of_the_vault_leaves_others_as_many_streams_as_one_has() {
     };
     become_client(&mut vault, own());
     done(&mut vault, make("a")).unwrap();
-    for _ in 0..STREAM_COUNT_MAX - STREAM_OF_OWNER_COUNT_MAX {
+    for _ in 0..STREAM_COUNT_MAX / 2 {
         vault.open_put(&name("a", "k"), object()).unwrap();
     }
     let refused = vault.open_put(&name("a", "k"), object());
@@ -374,18 +394,16 @@ fn the_owner_of_the_vault_leaves_others_as_many_requests_as_one_has() {
     become_client(&mut vault, own.clone());
     done(&mut vault, make("a")).unwrap();
     vault.index_busy = Some(Vec::new());
-    ask_for_rows(
-        &mut vault,
-        "a",
-        REQUEST_COUNT_MAX - REQUEST_OF_OWNER_COUNT_MAX,
-    );
+    ask_for_rows(&mut vault, "a", REQUEST_COUNT_MAX / 2);
     assert_eq!(done(&mut vault, Command::ListBuckets), Err(Refusal::Busy));
     become_client(&mut vault, client("b"));
     ask_for_rows(&mut vault, "b", REQUEST_OF_OWNER_COUNT_MAX - 1);
     assert!(vault.replies.is_empty(), "all of its share is free");
     done(&mut vault, Command::ListBuckets).unwrap();
     ask_for_rows(&mut vault, "b", 1);
+    assert_eq!(done(&mut vault, Command::ListBuckets), Err(Refusal::Busy));
     vault.asker = None;
+    ask_for_rows(&mut vault, "b", REQUEST_COUNT_MAX / 4);
     assert_eq!(done(&mut vault, Command::ListBuckets), Err(Refusal::Busy));
 }
 
