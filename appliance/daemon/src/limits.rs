@@ -164,8 +164,9 @@ pub const CERTIFICATE_BACKDATE_DAYS: u64 = 1;
 pub const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
 
 /// Bytes of private memory of the gateway's process. 4,096 connections with full buffers take some 600 MiB, of it
-/// what they stage; that is counted with requests and answers under way, which take 256 MiB, and eight large XML bodies
-/// take 64 MiB. What wants more is at fault, and the process is started again.
+/// what they stage; that is counted with requests and answers under way, which take 256 MiB; eight large XML bodies
+/// take 64 MiB, and heads that are not verified yet and refusals that are not taken 128 MiB. All of it at once is more
+/// than this; what wants more is at fault or under attack, and the process is started again.
 pub const GATEWAY_DATA_BYTES_MAX: u64 = 1 << 30;
 /// How readily the kernel ends the gateway's process when the machine has no memory left, up to 1,000; the
 /// engine's process has 0.

@@ -23,6 +23,8 @@ pub const LINK_BACKLOG_BYTES_MAX: usize = 1024 * 1024;
 pub const LINK_READ_BYTES: usize = 64 * 1024;
 /// Pieces of a download that are asked for ahead of what the client has taken.
 pub const DOWNLOAD_AHEAD_PIECES: usize = 2;
+/// Slabs for downloads that a copy holds: one that is being stored, and one on its way.
+pub const COPY_SLABS: usize = 2;
 
 /// Names under which every vault is reached; in front of them, a bucket may stand.
 pub const DOMAINS: [&str; 2] = ["localhost", "s3.localhost"];
@@ -65,11 +67,9 @@ pub const UPLOAD_WHOLE_COUNT_MAX: usize = 1024;
 pub const UPLOAD_SHARE_DIVISOR: usize = 3;
 /// Of what is scarce, one part in this many is kept for those that hold little.
 pub const KEPT_DIVISOR: usize = 4;
-/// One part in this many is little: eight find as much in what is kept.
+/// One part in this many is little, and one where that is none: eight find as much in what is kept, two where there are
+/// eight of all. The engine divides its streams and requests alike.
 pub const LITTLE_DIVISOR: usize = KEPT_DIVISOR * 8;
-/// As many large copies at a time as one part in this many of the slabs for uploads: each holds two for downloads, and
-/// one of those while it waits for the others.
-pub const COPY_DIVISOR: usize = 4;
 /// Of the slabs for downloads, one part in this many is never held by clients that take their time: content that leaves
 /// its slab at once needs one for a moment.
 pub const DOWNLOAD_PASSING_DIVISOR: usize = 8;
@@ -89,13 +89,13 @@ pub const DOWNLOAD_COPIED_BYTES_MAX: usize = 64 * 1024;
 pub const TURN_WAIT_MS: u64 = 30_000;
 /// Memory for requests under way, what of their bodies is staged or unread, and answers that were not taken, bytes.
 pub const MEMORY_BYTES_MAX: usize = 256 * 1024 * 1024;
-/// That of one owner, or of one key of the vault's own: some 3,600 small requests at once, or 190 large
+/// That of one owner, or of one key of the vault's own: some 3,600 small requests at once, or 440 large
 /// uploads over HTTP/2.
 pub const MEMORY_OF_PARTY_BYTES_MAX: usize = MEMORY_BYTES_MAX / 4;
 /// Memory for heads whose signature is not verified yet, and what comes of their bodies meanwhile, bytes.
-pub const UNVERIFIED_BYTES_MAX: usize = 96 * 1024 * 1024;
-/// That of one address, of IPv6 one /64: all streams of two HTTP/2 connections that begin at once.
-pub const UNVERIFIED_OF_SOURCE_BYTES_MAX: usize = UNVERIFIED_BYTES_MAX / 3;
+pub const UNVERIFIED_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// That of one address, of IPv6 one /64: all streams of three HTTP/2 connections that begin at once.
+pub const UNVERIFIED_OF_SOURCE_BYTES_MAX: usize = UNVERIFIED_BYTES_MAX / 4;
 /// Memory for answers to requests that were not let in, bytes.
 pub const REFUSED_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// That of one address, of IPv6 one /64.
@@ -121,7 +121,7 @@ pub const H2_IDLE_MS_MAX: u64 = 60_000;
 /// Streams of one HTTP/2 connection.
 pub const H2_STREAMS_MAX: u32 = 64;
 /// Flow-control window of one HTTP/2 stream, bytes.
-pub const H2_STREAM_WINDOW_BYTES: u32 = 256 * 1024;
+pub const H2_STREAM_WINDOW_BYTES: u32 = 64 * 1024;
 /// Flow-control window of one HTTP/2 connection, bytes: those of all its streams, so that uploads that wait for their
 /// turn keep none of the others from going on. What is unread counts for each request, before and after its signature
 /// was verified.

@@ -170,3 +170,44 @@ impl Kept {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use hyper::Request;
+
+    use super::*;
+
+    fn head(version: Version, content_bytes: &str) -> Parts {
+        let request = Request::put("/bucket/key")
+            .version(version)
+            .header(CONTENT_LENGTH, content_bytes);
+        request.body(()).expect("a request").into_parts().0
+    }
+
+    /// How many heads of one address there may be whose signature is not verified.
+    fn heads(parts: &Parts) -> usize {
+        let memory = Memory::new();
+        let source = IpAddr::from([127, 0, 0, 1]);
+        let taken = || memory.of_head(source, parts, false).ok();
+        let turns: Vec<_> = std::iter::repeat_with(taken)
+            .map_while(|turn| turn)
+            .collect();
+        turns.len()
+    }
+
+    #[test]
+    fn what_comes_unread_over_http_2_counts_before_anybody_is_known() {
+        let window = usize::try_from(H2_STREAM_WINDOW_BYTES).expect("small");
+        let most = UNVERIFIED_OF_SOURCE_BYTES_MAX / window;
+        let streams = heads(&head(Version::HTTP_2, "5000000"));
+        assert!((most - most / 16..=most).contains(&streams), "{streams}");
+        for small in [
+            head(Version::HTTP_11, "5000000"),
+            head(Version::HTTP_2, "0"),
+        ] {
+            assert!(heads(&small) > 16 * most);
+        }
+        let unknown = heads(&head(Version::HTTP_2, "much"));
+        assert_eq!(unknown, streams, "it may be as much");
+    }
+}

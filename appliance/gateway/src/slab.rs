@@ -15,7 +15,7 @@ use tokio::sync::Notify;
 use tokio::time::timeout;
 
 use crate::limits::{
-    COPY_DIVISOR, DOWNLOAD_PASSING_DIVISOR, DOWNLOAD_SHARE_DIVISOR, SLAB_BYTES, SLAB_FRONT_BYTES,
+    COPY_SLABS, DOWNLOAD_PASSING_DIVISOR, DOWNLOAD_SHARE_DIVISOR, SLAB_BYTES, SLAB_FRONT_BYTES,
     SLAB_PLAIN_BYTES_MAX, SLAB_WAIT_MS, UPLOAD_SHARE_DIVISOR,
 };
 use crate::refusal::Refusal;
@@ -94,8 +94,6 @@ pub struct Slabs {
     fillers: Turns,
     /// Who is sent how many of them.
     readers: Turns,
-    /// Who copies how much at a time.
-    copiers: Turns,
 }
 
 impl Slabs {
@@ -106,12 +104,13 @@ impl Slabs {
         let share = (filled / UPLOAD_SHARE_DIVISOR).max(1);
         let fillers = Division::new(filled, share);
         let reader = (read / DOWNLOAD_SHARE_DIVISOR).max(1);
-        let readers = Division::new(read - read / DOWNLOAD_PASSING_DIVISOR, reader);
-        let copiers = Division::new((filled / COPY_DIVISOR).max(1), (share / 2).max(1));
+        let readers = Division {
+            all: read - read / DOWNLOAD_PASSING_DIVISOR,
+            ..Division::new(read, reader)
+        };
         Self {
             fillers: Turns::new(fillers),
             readers: Turns::new(readers),
-            copiers: Turns::new(copiers),
             uploads,
             downloads,
         }
@@ -131,13 +130,13 @@ impl Slabs {
         self.readers.try_spare_turn(party)
     }
 
-    /// Somebody's turn to copy something large, as soon as it has one within a bounded time. There are fewer than turns
-    /// to fill slabs, so that copies do not wait for each other in a circle.
+    /// Somebody's turn to copy something large, as soon as it has one within a bounded time: of all slabs that it holds at
+    /// once. There are fewer than turns to fill slabs, so that copies do not wait for each other in a circle.
     ///
     /// # Errors
     /// `Busy` when it has none in that time.
     pub(crate) async fn copier_turn(&self, party: &str) -> Result<Turn, Refusal> {
-        self.copiers.turn(party).await
+        self.readers.several(party, COPY_SLABS).await
     }
 
     /// Somebody's turn to fill slabs with a large upload, as soon as it has one within a bounded time.

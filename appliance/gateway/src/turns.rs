@@ -2,7 +2,8 @@
 //!
 //! Invariants: nobody holds more than a share of it, nobody waits longer than a bounded time, and some of it is kept for
 //! those that hold little: however many hold as much as they can, so many others as that is divided among find theirs.
-//! Within a party whoever came first is next; parties take turns.
+//! Within a party whoever came first is next, of those for whom there is enough; parties take turns. Whoever could have
+//! some has it: nobody who waits keeps anything from others.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -178,8 +179,8 @@ impl Turns {
 
     async fn wait(&self, who: &str, count: usize, wait: Duration) -> Result<Turn, Refusal> {
         let mut waiting = match self.take_or_wait(who, count) {
-            Begun::Taken(turn) => return Ok(turn),
-            Begun::Waits(waiting) => waiting,
+            Ok(turn) => return Ok(turn),
+            Err(waiting) => waiting,
         };
         match timeout(wait, &mut waiting.turn).await {
             Ok(Ok(turn)) => Ok(turn),
@@ -187,19 +188,18 @@ impl Turns {
         }
     }
 
-    fn take_or_wait(&self, who: &str, count: usize) -> Begun {
+    /// A turn, or a place in line.
+    fn take_or_wait(&self, who: &str, count: usize) -> Result<Turn, Waiting> {
         let mut ledger = self.ledger();
         let count = count.min(ledger.division.each);
-        if !ledger.somebody_waits(who)
-            && let Some(who) = ledger.take(who, count)
-        {
+        if let Some(who) = ledger.take(who, count) {
             drop(ledger);
-            return Begun::Taken(self.taken(who, count));
+            return Ok(self.taken(who, count));
         }
         let (who, turn) = ledger.stand_in_line(who, count);
         drop(ledger);
         let from = self.clone();
-        Begun::Waits(Waiting { from, who, turn })
+        Err(Waiting { from, who, turn })
     }
 
     /// Gives turns to those whose turn it is now.
@@ -222,12 +222,6 @@ impl Turns {
     }
 }
 
-/// How a turn begins.
-enum Begun {
-    Taken(Turn),
-    Waits(Waiting),
-}
-
 /// A place in line. It is given up when this is dropped.
 struct Waiting {
     from: Turns,
@@ -238,8 +232,7 @@ struct Waiting {
 impl Drop for Waiting {
     fn drop(&mut self) {
         self.turn.close();
-        let due = self.from.ledger().leave(&self.who);
-        self.from.hand_out(due);
+        self.from.ledger().leave(&self.who);
     }
 }
 
@@ -275,13 +268,16 @@ impl Ledger {
         party.is_some_and(|party| !party.waiting.is_empty())
     }
 
-    /// Takes so much for somebody, if it may.
-    fn take(&mut self, who: &str, count: usize) -> Option<Arc<str>> {
+    /// What somebody would hold with so much more, and what would be free then, if it may take that.
+    fn may_take(&self, who: &str, count: usize) -> Option<(usize, usize)> {
         let free = self.free.checked_sub(count)?;
         let held = self.held(who) + count;
-        if !self.division.allows(held, free) {
-            return None;
-        }
+        self.division.allows(held, free).then_some((held, free))
+    }
+
+    /// Takes so much for somebody, if it may.
+    fn take(&mut self, who: &str, count: usize) -> Option<Arc<str>> {
+        let (held, free) = self.may_take(who, count)?;
         let who = self.known(who);
         self.free = free;
         self.parties.entry(Arc::clone(&who)).or_default().held = held;
@@ -310,7 +306,7 @@ impl Ledger {
     }
 
     /// Takes those out of a party's line that do not wait any more.
-    fn leave(&mut self, who: &Arc<str>) -> Vec<(Arc<str>, Waiter)> {
+    fn leave(&mut self, who: &Arc<str>) {
         if let Some(party) = self.parties.get_mut(who) {
             party.waiting.retain(|waiter| !waiter.turn.is_closed());
             if party.waiting.is_empty() {
@@ -318,8 +314,6 @@ impl Ledger {
             }
         }
         self.forget_idle(who);
-        // Whoever stood behind may need less.
-        self.due()
     }
 
     /// Those that may take what they wait for now. It is taken for them.
@@ -345,11 +339,13 @@ impl Ledger {
         due
     }
 
-    /// The first of a party's line, if it may take what it waits for now.
+    /// The first of a party's line that may take what it waits for now.
     fn next_of(&mut self, who: &Arc<str>) -> Option<Waiter> {
-        let count = self.parties.get(who)?.waiting.front()?.count;
-        self.take(who, count)?;
-        self.parties.get_mut(who)?.waiting.pop_front()
+        let waiting = &self.parties.get(who)?.waiting;
+        let may = |waiter: &Waiter| self.may_take(who, waiter.count).is_some();
+        let place = waiting.iter().position(may)?;
+        self.take(who, waiting.get(place)?.count)?;
+        self.parties.get_mut(who)?.waiting.remove(place)
     }
 
     /// The name under which somebody is known already, or its own.
@@ -446,6 +442,7 @@ mod tests {
             for _ in 0..2 {
                 held.push(turns.several(&who, 2).await.expect("kept for it"));
             }
+            assert!(turns.try_several(&who, 1).is_none(), "it has its little");
         }
         assert!(turns.several("modest 4", 1).await.is_err());
         held.clear();
@@ -474,7 +471,6 @@ mod tests {
         assert_eq!(*order, ["A1", "B1", "A2", "B2", "A3"]);
     }
 
-    /// Who needs much waits alone: neither others, nor for ever those of its own behind it.
     #[tokio::test(start_paused = true)]
     async fn whoever_waits_for_much_keeps_nothing_from_others() {
         let turns = divided(8, 8);
@@ -484,10 +480,15 @@ mod tests {
             async move { turns.several("B", 8).await.is_err() }
         });
         tokio::task::yield_now().await;
-        let _other = turns.several("C", 6).await.expect("free");
-        tokio::time::sleep(WAIT / 2).await;
-        let little = turns.several("B", 1).await;
-        assert!(little.is_ok(), "after the one before it left");
+        let others = turns.several("C", 6).await.expect("free");
+        let _little = turns.try_several("B", 1).expect("as if nobody waited");
+        let two = tokio::spawn({
+            let turns = turns.clone();
+            async move { turns.several("B", 2).await.is_ok() }
+        });
+        tokio::task::yield_now().await;
+        drop(others);
+        assert!(two.await.expect("no panic"), "it passes the one before it");
         assert!(much.await.expect("no panic"), "never so much");
         drop(held);
     }
@@ -501,11 +502,12 @@ mod tests {
         let given_up = turns.clone();
         let waiting = tokio::spawn(async move { given_up.turn("C").await.is_ok() });
         tokio::task::yield_now().await;
-        waiting.abort();
-        tokio::task::yield_now().await;
+        // Given to one that never hears of it.
         drop(held);
+        waiting.abort();
         drop(turns.turn("B").await.expect("its share is whole"));
         drop(turns.turn("A").await.expect("and so is that one's"));
+        assert_eq!(turns.ledger().free, 1);
     }
 
     #[tokio::test(start_paused = true)]

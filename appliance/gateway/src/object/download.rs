@@ -13,12 +13,12 @@ use bytes::Bytes;
 use hyper::body::{Body, Frame, SizeHint};
 use s3s::{S3Result, StdError};
 use tokio::sync::mpsc;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use crate::error::wrong_answer;
 use crate::limits::{
-    DOWNLOAD_AHEAD_PIECES, DOWNLOAD_COPIED_BYTES_MAX, DOWNLOAD_PAUSE_MS_MAX, SLAB_PLAIN_BYTES_MAX,
-    TURN_WAIT_MS,
+    COPY_SLABS, DOWNLOAD_AHEAD_PIECES, DOWNLOAD_COPIED_BYTES_MAX, DOWNLOAD_PAUSE_MS_MAX,
+    SLAB_PLAIN_BYTES_MAX, TURN_WAIT_MS,
 };
 use crate::link::{Pending, settle};
 use crate::message::{Answer, Delivered, Refusal, Request, StreamId};
@@ -135,7 +135,13 @@ async fn fetch(
     let (caller, _) = from;
     let mut asked: VecDeque<(Pending, Turn)> = VecDeque::new();
     let mut left = bytes;
-    let whole = whole(from, bytes, taker).await.map_err(Broken::Refused)?;
+    if left == 0 {
+        return Ok(());
+    }
+    let whole = tokio::select! {
+        whole = whole(from, bytes, taker) => whole.map_err(Broken::Refused)?,
+        () = sender.closed() => return Ok(()),
+    };
     // Whoever has a part of it already waits for the next one as long as for anything else.
     let mut patience = Duration::from_millis(TURN_WAIT_MS);
     while left > 0 {
@@ -147,7 +153,7 @@ async fn fetch(
             Ok(Err(_gone)) => return Ok(()),
             Err(_elapsed) => return Err(Broken::Stalled),
         };
-        while wants_more(asked.len(), left) {
+        while wants_more(asked.len(), left, taker) {
             // With a piece on its way, one that would have to wait for memory can wait for that too.
             let wait = asked.is_empty().then_some(patience);
             let memory = tokio::select! {
@@ -207,6 +213,7 @@ async fn memory(
     whole: Option<&Turn>,
     wait: Option<Duration>,
 ) -> Result<Option<(Slab, Turn)>, Refusal> {
+    let began = Instant::now();
     let turn = match (whole, wait) {
         (Some(turn), _) => Some(turn.clone()),
         (None, Some(wait)) => Some(slabs.reader_turn(caller.party(), wait).await?),
@@ -215,8 +222,8 @@ async fn memory(
     let Some(turn) = turn else {
         return Ok(None);
     };
-    let slab = match wait {
-        Some(wait) => Some(slabs.downloads.take_within(wait).await?),
+    let slab = match wait.map(|wait| wait.saturating_sub(began.elapsed())) {
+        Some(left) => Some(slabs.downloads.take_within(left).await?),
         None => slabs.downloads.try_take(),
     };
     Ok(slab.map(|slab| (slab, turn)))
@@ -231,9 +238,14 @@ fn piece(slab: Slab, turn: Turn) -> Bytes {
 }
 
 /// Whether to ask for one more piece: not if those asked for may be all that is left.
-fn wants_more(asked: usize, left: u64) -> bool {
+fn wants_more(asked: usize, left: u64, taker: Taker) -> bool {
     let covered = u64::try_from(asked * SLAB_PLAIN_BYTES_MAX).unwrap_or(u64::MAX);
-    asked < DOWNLOAD_AHEAD_PIECES && covered < left
+    let ahead = match taker {
+        Taker::Client => DOWNLOAD_AHEAD_PIECES,
+        // Beside the piece that is being stored.
+        Taker::Copy => COPY_SLABS - 1,
+    };
+    asked < ahead && covered < left
 }
 
 impl Body for Download {
