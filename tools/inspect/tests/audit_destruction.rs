@@ -484,6 +484,15 @@ fn neither_clients_nor_rules_release_under_compliance_or_hold() {
 }
 
 #[test]
+fn a_rule_may_release_a_marker_that_people_hold() {
+    let mut book = Book::blank(VaultFlags::EVALUATION);
+    let marker = book.marker();
+    book.hold(&marker, true);
+    book.release(&marker, ReleaseReason::Expired);
+    book.lawful();
+}
+
+#[test]
 fn a_release_is_undone_of_versions_that_are_there() {
     let (mut book, versions) = vault();
     let asked = approved(&mut book, &versions[..1]);

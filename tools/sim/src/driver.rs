@@ -275,6 +275,7 @@ impl Machine {
             .engine
             .attach(now(&self.clock), attachment, &mut actions);
         self.act(context, actions)?;
+        context.check_clock(self.engine.compliance().get())?;
         Ok(given)
     }
 
@@ -286,6 +287,7 @@ impl Machine {
         let mut actions = Vec::new();
         let begun = self.engine.drain(now(&self.clock), number, &mut actions);
         self.act(context, actions)?;
+        context.check_clock(self.engine.compliance().get())?;
         Ok(begun)
     }
 

@@ -105,6 +105,10 @@ impl Auditor {
         let Some(at) = self.subject(header) else {
             return;
         };
+        // No lock keeps a marker from going: that shows what it hid, or nothing. It is kept all the same.
+        if self.versions.is_marker(at) {
+            return;
+        }
         let lock = self.versions.lock(at);
         let retained = lock.is_retained(freeing_time(header));
         let locked = retained || lock.hold;

@@ -208,7 +208,7 @@ impl Auditor {
                 self.simulated = genesis.flags.contains(VaultFlags::SIMULATED_CLOCK);
             }
             Body::Commit(_) | Body::Complete(..) | Body::DeleteMarker => {
-                self.take_version(header);
+                self.take_version(header, matches!(body, Body::DeleteMarker));
             }
             Body::Retention => self.take_retention(header),
             Body::Hold => self.take_hold(header),
@@ -329,8 +329,8 @@ impl Auditor {
         true
     }
 
-    fn take_version(&mut self, header: &RecordHeader) {
-        match self.versions.add(header) {
+    fn take_version(&mut self, header: &RecordHeader, marker: bool) {
+        match self.versions.add(header, marker) {
             Ok(()) => {}
             Err(Refused::Id) => self.breach(header.log_index, Breach::VersionId),
             Err(Refused::Full) => self.unknown += 1,

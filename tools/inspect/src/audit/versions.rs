@@ -10,7 +10,8 @@ const MODE_MASK: u64 = 0b11;
 const HOLD: u64 = 0b100;
 const CASE: u64 = 0b1000;
 const DESTROYED: u64 = 0b1_0000;
-const FLAG_BITS: u32 = 5;
+const MARKER: u64 = 0b10_0000;
+const FLAG_BITS: u32 = 6;
 /// Times beyond it are kept as this one, which is later than any date that can be written.
 const UNTIL_END: u64 = u64::MAX >> FLAG_BITS;
 
@@ -89,7 +90,7 @@ impl Versions {
     ///
     /// # Errors
     /// [`Refused`].
-    pub fn add(&mut self, header: &RecordHeader) -> Result<(), Refused> {
+    pub fn add(&mut self, header: &RecordHeader, marker: bool) -> Result<(), Refused> {
         let index = header.log_index;
         let newest = self.rows.last().map(|row| row.index_month >> MONTH_BITS);
         if header.version.ordinal() != index || newest >= Some(index.get()) {
@@ -111,6 +112,7 @@ impl Versions {
         let at = At(u32::try_from(self.rows.len() - 1).unwrap_or(u32::MAX));
         self.set_retention(at, header.mode, header.retain_until_ms);
         self.set_hold(at, header.hold);
+        self.flag(at, MARKER, marker);
         Ok(())
     }
 
@@ -150,6 +152,12 @@ impl Versions {
     #[must_use]
     pub fn is_destroyed(&self, at: At) -> bool {
         self.row(at).until_flags & DESTROYED != 0
+    }
+
+    /// Whether it is a delete marker.
+    #[must_use]
+    pub fn is_marker(&self, at: At) -> bool {
+        self.row(at).until_flags & MARKER != 0
     }
 
     /// Sets mode and end of retention.

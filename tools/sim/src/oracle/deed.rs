@@ -200,6 +200,8 @@ pub struct Asked {
     pub since_ms: u64,
     /// Configuration values that were replaced since; an answer may still be one of them.
     pub overtaken: Vec<Option<Vec<u8>>>,
+    /// Whether what it would bring back was being destroyed when it was asked.
+    pub too_late: bool,
 }
 
 impl Deed {

@@ -28,7 +28,7 @@ use stele_store::request::{Answer, ObjectInfo, ReadOnlyReason, Refusal, RequestI
 
 use self::book::{Book, Objection};
 use self::deed::{Asked, Deed, kind};
-use self::model::{Model, Place};
+use self::model::{Holds, Model, Place};
 use self::receipts::Receipts;
 use self::rules::Times;
 use self::upkeep::Upkeep;
@@ -178,6 +178,8 @@ impl Oracle {
             Deed::Upkeep(Upkeep::AdvanceClock { by_ms }) => context.may_advance(*by_ms),
             _ => {}
         }
+        let too_late = matches!(&deed, Deed::Upkeep(Upkeep::Unrelease { version, .. })
+            if self.book.destroys(*version) == Holds::Yes);
         self.asked.insert(
             id,
             Asked {
@@ -185,6 +187,7 @@ impl Oracle {
                 who,
                 since_ms: context.compliance_ms(),
                 overtaken: Vec::new(),
+                too_late,
             },
         );
     }
@@ -279,12 +282,12 @@ impl Oracle {
             _ if !self.may_say_of_absence(name) => false,
             _ if self.is_official(&asked, times).is_some_and(|may| may) => true,
             "NoSuchStream" => self.full || self.read_only || self.lenient,
-            _ => self.is_blind() || rules::judge(&self.model, &asked, times).allows(name),
+            _ => self.is_blind() || self.verdict(&asked, times).allows(name),
         };
         if allowed {
             return Ok(());
         }
-        let verdict = rules::judge(&self.model, &asked, times);
+        let verdict = self.verdict(&asked, times);
         Err(Violation::Answer {
             deed: asked.deed.to_string(),
             expected: if verdict.must.is_empty() {
@@ -294,6 +297,20 @@ impl Oracle {
             },
             got: format!("{refusal:?}"),
         })
+    }
+
+    /// What may be answered.
+    fn verdict(&self, asked: &Asked, times: Times) -> rules::Verdict {
+        let verdict = rules::judge(&self.model, asked, times);
+        let Deed::Upkeep(Upkeep::Unrelease { version, .. }) = &asked.deed else {
+            return verdict;
+        };
+        match (asked.too_late, self.book.destroys(*version)) {
+            (true, _) => verdict.holds(Holds::Yes, "BeingDestroyed"),
+            // It was executed in between, or may have been.
+            (false, Holds::No) => verdict,
+            (false, _) => verdict.holds(Holds::Maybe, "BeingDestroyed"),
+        }
     }
 
     /// Whether a question of people may be refused for what it is; none where it is not one.
@@ -321,7 +338,7 @@ impl Oracle {
             return self.book.granted(&mut self.model, said, times);
         }
         if !self.is_blind() {
-            let verdict = rules::judge(&self.model, asked, times);
+            let verdict = self.verdict(asked, times);
             if !verdict.allows_success() {
                 let lock = verdict.must.iter().any(|kind| {
                     matches!(

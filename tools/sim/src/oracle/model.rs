@@ -177,6 +177,12 @@ impl Key {
         self.versions.iter_mut().find(|version| version.id == id)
     }
 
+    /// A version by id, to change it, also if it is not shown.
+    pub fn known_mut(&mut self, id: VersionId) -> Option<&mut Version> {
+        let shown = self.versions.iter_mut().find(|version| version.id == id);
+        shown.or_else(|| self.released.get_mut(&id))
+    }
+
     /// Takes a version out of what is shown.
     pub fn release(&mut self, id: VersionId) {
         if let Some(at) = self.versions.iter().position(|version| version.id == id) {

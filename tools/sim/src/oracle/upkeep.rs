@@ -292,6 +292,7 @@ impl Oracle {
                 if let Some(key) = bucket.keys.get_mut(&at.key) {
                     key.unrelease(*version);
                 }
+                self.book.unreleased(*version);
             }
             _ => return false,
         }

@@ -248,7 +248,7 @@ impl Book {
         }
         let keys = model.buckets.values_mut();
         let mut keys = keys.flat_map(|bucket| bucket.keys.values_mut());
-        if let Some(version) = keys.find_map(|key| key.version_mut(version)) {
+        if let Some(version) = keys.find_map(|key| key.known_mut(version)) {
             version.hold = on;
         }
     }

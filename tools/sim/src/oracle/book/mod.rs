@@ -18,6 +18,8 @@ use stele_format::statement::{Act, Cut, Name, Role, Statement};
 use stele_format::units::{DiskId, Generation, KeyIndex, LogIndex, VersionId};
 use stele_store::request::{CensusRow, Effect, PeopleView};
 
+use crate::oracle::model::Holds;
+
 pub use judge::Objection;
 
 /// How long a request waits for approvals, and then for its execution, milliseconds.
@@ -283,6 +285,32 @@ impl Book {
         let cases = cases.filter(|case| !except(case));
         let lists = cases.filter_map(|case| self.list(&case.scope));
         lists.flatten().map(|entry| entry.version).collect()
+    }
+
+    /// Whether a version is on a list that was executed and is not worked off.
+    #[must_use]
+    pub fn destroys(&self, version: VersionId) -> Holds {
+        let executed = self.requests.values().filter(|entry| {
+            let listed = |list: Vec<VersionRef>| list.iter().any(|one| one.version == version);
+            entry.is_erase()
+                && entry.executed.is_some()
+                && self.list(&entry.scope()).is_some_and(listed)
+        });
+        let mut found = Holds::No;
+        for entry in executed {
+            match !entry.done && entry.pieces.contains(&Piece::Open) {
+                true => return Holds::Yes,
+                false => found = Holds::Maybe,
+            }
+        }
+        found
+    }
+
+    /// A release was taken back: what locks the version now is what S3 shows.
+    pub fn unreleased(&mut self, version: VersionId) {
+        if let Some(row) = self.rows.get_mut(&version) {
+            row.released = false;
+        }
     }
 
     /// Every leaf of what is destroyed by requests whose keys are gone, with what a record says of them.

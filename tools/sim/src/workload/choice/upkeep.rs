@@ -40,9 +40,9 @@ pub(super) fn operation(
         }),
         15 => Upkeep::ListOldUploads,
         16 => create_in(context),
-        // People's lists and dates are worked out for a time that goes on by itself, and what is released stays so.
+        // People's dates are worked out for a time that goes on by itself.
         17 if !swarm.people => advance(context),
-        18..=19 if !swarm.people => unrelease(context, oracle, at),
+        18..=19 => unrelease(context, oracle, at),
         _ => Upkeep::ListExpiring { bucket },
     };
     (Task::Single, command(&upkeep), Some(Deed::Upkeep(upkeep)))
