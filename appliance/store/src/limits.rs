@@ -70,6 +70,10 @@ pub const IDLE_MARKER_MS: u64 = 20;
 pub const UNFLUSHED_CHUNK_COUNT_MAX: u32 = 8;
 /// Index rows held in memory before a snapshot is taken.
 pub const SNAPSHOT_ROW_COUNT: usize = 50_000;
+/// Rows of so many snapshots a start gathers in memory rather than give up the snapshot that it begins from.
+pub const REPLAYED_SNAPSHOTS_MAX: usize = 4;
+/// As many places are looked up segment by segment; for more, all segments are sorted first.
+pub const LOOK_ONE_BY_ONE_MAX: usize = 8;
 /// How far a forced opening leaves behind what the lost disks may have numbered: epochs, of which a start takes one.
 pub const FORCED_EPOCH_LEAP: u32 = 1 << 10;
 /// Segments that a forced opening leaves out.

@@ -4,6 +4,7 @@
 //! never written; the generation only grows; a unit is given out only while no segment holds it.
 
 mod choice;
+mod held;
 mod info;
 mod moves;
 mod names;

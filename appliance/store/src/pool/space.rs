@@ -8,7 +8,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use stele_format::record::Trim;
 use stele_format::units::{DiskId, Generation, SegmentId};
 
+use super::held::Held;
 use super::{MemberState, Place, Pool, SegmentInfo};
+use crate::limits::LOOK_ONE_BY_ONE_MAX;
 
 /// One copy of a segment that was given up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,7 +80,7 @@ impl Beginnings {
     }
 }
 
-fn overlap(a: &Place, a_units: u32, b: &Place, b_units: u32) -> bool {
+pub(super) fn overlap(a: &Place, a_units: u32, b: &Place, b_units: u32) -> bool {
     let (from, to) = (a.first_unit.get(), b.first_unit.get());
     a.disk == b.disk && from < to.saturating_add(b_units) && to < from.saturating_add(a_units)
 }
@@ -148,6 +150,7 @@ impl Pool {
 
     /// A snapshot knows that these are wiped: their units are free.
     pub(crate) fn release(&mut self, wiped: &BTreeSet<(SegmentId, DiskId)>) {
+        let held = (wiped.len() > LOOK_ONE_BY_ONE_MAX).then(|| Held::by(self));
         for (segment, disk) in wiped {
             let Some(copies) = self.freed.segments.get_mut(segment) else {
                 continue;
@@ -157,7 +160,11 @@ impl Pool {
                 .collect();
             for copy in gone {
                 // Nothing should be there; if anything is, it stays.
-                if !self.is_held(&copy.place, copy.units) {
+                let is_held = match &held {
+                    Some(held) => held.meets(&copy.place, copy.units),
+                    None => self.is_held(&copy.place, copy.units),
+                };
+                if !is_held {
                     self.mark(&[copy.place], 0, copy.units, false);
                 }
             }
@@ -173,12 +180,14 @@ impl Pool {
                 .iter()
                 .any(|place| overlap(place, units, &copy.place, copy.units))
         };
-        let known = self.freed.copies().count();
-        for copies in self.freed.segments.values_mut() {
+        let mut known = false;
+        self.freed.segments.retain(|_, copies| {
+            let before = copies.len();
             copies.retain(|copy| !meets(copy));
-        }
-        self.freed.segments.retain(|_, copies| !copies.is_empty());
-        self.freed.copies().count() < known
+            known |= copies.len() < before;
+            !copies.is_empty()
+        });
+        known
     }
 
     /// Whether a segment that was written, or was and is given up, holds units another one was only promised.

@@ -23,6 +23,7 @@ use crate::index::rows::{BucketRow, Table, TableRow};
 use crate::index::{FrozenRows, IndexStore, Memtable, Scan};
 use crate::journal::JournalPosition;
 use crate::keys::state::KeyState;
+use crate::limits::REPLAYED_SNAPSHOTS_MAX;
 use crate::plants::{Plant, on};
 use crate::pool::{Place, Pool, SegmentInfo};
 use crate::sequence::LogHead;
@@ -104,7 +105,7 @@ impl Work<'_> {
             overlaps::settle(self.pool, &start.found);
             replayed.forget_moved(self.pool);
         }
-        let lanes = self.walk_lanes(&start, replayed.position.compliance);
+        let lanes = self.walk_lanes(&start, &replayed.position);
         Ok(Read {
             replayed,
             lanes,
@@ -273,6 +274,7 @@ impl Work<'_> {
         let first = start.position.sequence.get();
         // Forced openings leap: what is known is the way from the last of them.
         let first = first.max(Sequence::first_of(watermark.opening()).get());
+        let rows_max = self.rows_max(start);
         let frames = (watermark.get() + 1).saturating_sub(first);
         self.how.progress.begin(frames);
         loop {
@@ -299,11 +301,7 @@ impl Work<'_> {
                     progress: self.how.progress.clone(),
                 },
             );
-            let ended = replay.run(if self.how.may_write {
-                self.how.rows_max
-            } else {
-                usize::MAX
-            })?;
+            let ended = replay.run(rows_max)?;
             let part = replay.finish();
             let mut merged = match total.take() {
                 None => part,
@@ -346,8 +344,18 @@ impl Work<'_> {
         }
     }
 
-    /// Walks data segments the snapshot does not cover; the log came as far as this by the compliance clock.
-    fn walk_lanes(&mut self, start: &Start, at: UnixMillis) -> Lanes {
+    /// Rows to gather before they go to the file. That ends the snapshot that replay began from, so where there is one
+    /// only what nobody expects to be behind it is written: a start that is cut off begins from it again.
+    fn rows_max(&self, start: &Start) -> usize {
+        match (self.how.may_write, start.rebuilt) {
+            (false, _) => usize::MAX,
+            (true, true) => self.how.rows_max,
+            (true, false) => self.how.rows_max.saturating_mul(REPLAYED_SNAPSHOTS_MAX),
+        }
+    }
+
+    /// Walks data segments the snapshot does not cover; the log came as far as this.
+    fn walk_lanes(&mut self, start: &Start, position: &JournalPosition) -> Lanes {
         let segments: Vec<SegmentId> = self
             .pool
             .segments
@@ -374,8 +382,13 @@ impl Work<'_> {
             }
         }
         lanes.walked = walked.len() as u64;
+        let rows_max = self.rows_max(start);
         for batch in walked.chunks(READS_AT_ONCE) {
-            self.walk_segments(batch, &mut lanes, at);
+            self.walk_segments(batch, &mut lanes, position.compliance);
+            // Each chunk of content is a row: those of a large vault fit into no memory.
+            if self.memtable.rows() >= rows_max {
+                self.commit_rows(position);
+            }
         }
         lanes
     }
