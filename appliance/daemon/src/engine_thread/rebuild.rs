@@ -194,10 +194,8 @@ impl EngineThread {
         let guard = self.watch.guard("engine");
         // What people signed for the first start is used up.
         let how = How {
-            new_index: matches!(
-                self.started_for,
-                StartedFor::IndexLost | StartedFor::KeysCut
-            ),
+            // Where keys are cut the start begins from the snapshot, and makes the index anew once they are.
+            new_index: self.started_for == StartedFor::IndexLost,
             force: None,
         };
         let run = move || {
