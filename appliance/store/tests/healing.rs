@@ -6,6 +6,7 @@ mod support;
 
 use stele_device::sim::disk::SimDiskHandle;
 use stele_store::engine::{DiskRefusal, Engine};
+use stele_store::index::MirrorCopying;
 use stele_store::index::message::MirrorState;
 use stele_store::pool::MemberState;
 use support::{DISK_BYTES, PARAMS, Rig, Running, content, name};
@@ -280,20 +281,27 @@ fn a_lost_disk_is_replaced_and_holds_all_the_lost_one_held() {
 
 #[test]
 fn the_index_of_a_replaced_disk_is_a_mirror_again_after_the_next_start() {
-    let mut rig = filled();
-    rig.handles[0] = None;
-    let mut vault = rig.start();
-    let fresh = SimDiskHandle::new(DISK_BYTES, 21);
-    vault.attach(Some(1), &fresh).unwrap();
-    vault.until("it takes part", is_whole);
-    drop(vault);
-    rig.crash();
-    rig.handles[0] = Some(fresh);
-    let mut vault = rig.start();
-    vault.until("two mirrors", |engine| {
-        let index = engine.status().index.unwrap();
-        index.mirrors == [MirrorState::Active, MirrorState::Active]
-    });
+    let pieces = MirrorCopying {
+        whole_bytes_max: 0,
+        piece_pages: 5,
+    };
+    for copying in [MirrorCopying::USUAL, pieces] {
+        let mut rig = filled();
+        rig.options.mirror_copying = copying;
+        rig.handles[0] = None;
+        let mut vault = rig.start();
+        let fresh = SimDiskHandle::new(DISK_BYTES, 21);
+        vault.attach(Some(1), &fresh).unwrap();
+        vault.until("it takes part", is_whole);
+        drop(vault);
+        rig.crash();
+        rig.handles[0] = Some(fresh);
+        let mut vault = rig.start();
+        vault.until("two mirrors", |engine| {
+            let index = engine.status().index.unwrap();
+            index.mirrors == [MirrorState::Active, MirrorState::Active]
+        });
+    }
 }
 
 #[test]

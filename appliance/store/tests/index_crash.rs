@@ -10,7 +10,7 @@ use stele_device::sim::power::Power;
 use stele_format::units::LogIndex;
 use stele_store::index::message::MirrorState;
 use stele_store::index::{
-    IndexError, IndexOptions, IndexStore, Memtable, NotOpened, SnapshotMeta, Table,
+    IndexError, IndexOptions, IndexStore, Memtable, MirrorCopying, NotOpened, SnapshotMeta, Table,
 };
 
 const KEY: [u8; 64] = [0x17; 64];
@@ -59,6 +59,7 @@ fn options(start: u64) -> IndexOptions {
     IndexOptions {
         cache_bytes: 256 << 10,
         start,
+        copying: MirrorCopying::USUAL,
     }
 }
 

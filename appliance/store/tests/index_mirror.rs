@@ -11,8 +11,8 @@ use stele_device::sim::fault::{Loss, Span};
 use stele_format::units::LogIndex;
 use stele_store::index::message::MirrorState::{self, Active, Failed, Stale};
 use stele_store::index::{
-    IndexError, IndexOptions, IndexReply, IndexRequest, IndexStore, Memtable, NotOpened,
-    SnapshotMeta, Table, Why,
+    IndexError, IndexOptions, IndexReply, IndexRequest, IndexStore, Memtable, MirrorCopying,
+    NotOpened, SnapshotMeta, Table, Why,
 };
 
 const KEY: [u8; 64] = [0x33; 64];
@@ -36,6 +36,7 @@ fn options(start: u64) -> IndexOptions {
     IndexOptions {
         cache_bytes: 0,
         start,
+        copying: MirrorCopying::USUAL,
     }
 }
 
@@ -252,6 +253,94 @@ fn a_mirror_joins_a_running_index_in_the_place_of_one_that_is_missing_or_failed(
         assert_eq!(store.triple().meta.next, LogIndex::new(5));
         read_all(&store).unwrap();
     }
+}
+
+/// An index that copies mirrors in pieces of so many pages.
+fn open_in_pieces(disks: &[&SimDiskHandle], start: u64, pages: u64) -> IndexStore {
+    let options = IndexOptions {
+        copying: MirrorCopying {
+            whole_bytes_max: 0,
+            piece_pages: pages,
+        },
+        ..options(start)
+    };
+    let opened = IndexStore::open(areas(disks), &KEY, options).unwrap();
+    opened.store
+}
+
+fn copy_piece(store: &mut IndexStore) -> Vec<MirrorState> {
+    match store.execute(IndexRequest::CopyMirror) {
+        IndexReply::Mirrored { usage } => usage.mirrors,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_mirror_is_made_anew_in_pieces_while_commits_go_on() {
+    for pages in [1, 3, 10] {
+        let (one, two) = (disk(1), disk(2));
+        drop(filled(&[&one, &two], 2));
+        two.wipe();
+        let mut store = open_in_pieces(&[&one, &two], 2, pages);
+        let mut number = 2;
+        let mut pieces = 0;
+        while copy_piece(&mut store) != [Active, Active] {
+            pieces += 1;
+            assert!(pieces < 5_000, "it does not end");
+            if pieces % 7 == 0 && number < 10 {
+                commit(&mut store, number).unwrap();
+                number += 1;
+            }
+        }
+        assert!(pieces > 1, "in pieces");
+        commit(&mut store, number).unwrap();
+        read_all(&store).unwrap();
+        drop(store);
+        for alone in [&one, &two] {
+            alone.crash(Loss::All);
+            let store = open(&[alone], 3).unwrap();
+            assert_eq!(store.triple().meta.next, LogIndex::new(number + 1));
+            read_all(&store).unwrap();
+            assert_eq!(store.usage().repaired_pages, 0);
+        }
+    }
+}
+
+/// A disk that was away has an older index, whole and readable: once pages of a newer one are written over it, it must
+/// not be taken for either.
+#[test]
+fn a_mirror_that_was_being_made_anew_is_nothing_by_itself() {
+    for pieces in 1..12 {
+        let (one, two) = (disk(1), disk(2));
+        drop(filled(&[&one, &two], 3));
+        drop(filled_further(&one));
+        let mut store = open_in_pieces(&[&one, &two], 3, 8);
+        assert_eq!(store.usage().mirrors, [Active, Stale]);
+        for _ in 0..pieces {
+            copy_piece(&mut store);
+        }
+        let whole = store.usage().mirrors == [Active, Active];
+        drop(store);
+        for disk in [&one, &two] {
+            disk.crash(Loss::All);
+        }
+        match open(&[&two], 4) {
+            Ok(store) => {
+                assert!(whole, "after {pieces} pieces");
+                read_all(&store).unwrap();
+            }
+            Err(not_opened) => assert!(!whole && not_opened.why == Why::Absent),
+        }
+        let store = open(&[&one, &two], 5).unwrap();
+        read_all(&store).unwrap();
+    }
+}
+
+/// Commits that only this mirror sees.
+fn filled_further(one: &SimDiskHandle) -> IndexStore {
+    let mut store = open(&[one], 2).unwrap();
+    (3..6).for_each(|number| commit(&mut store, number).unwrap());
+    store
 }
 
 #[test]

@@ -10,8 +10,8 @@ use stele_device::area::Area;
 use stele_device::sim::disk::SimDiskHandle;
 use stele_store::engine::Event;
 use stele_store::index::{
-    Bundle, IndexError, IndexOptions, IndexReply, IndexRequest, IndexStore, Memtable, Query,
-    QueryId, SnapshotMeta, Table, keys,
+    Bundle, IndexError, IndexOptions, IndexReply, IndexRequest, IndexStore, Memtable,
+    MirrorCopying, Query, QueryId, SnapshotMeta, Table, keys,
 };
 use stele_store::request::{Answer, Command};
 use support::steps::open_get;
@@ -21,6 +21,7 @@ const KEY: [u8; 64] = [0x11; 64];
 const OPTIONS: IndexOptions = IndexOptions {
     cache_bytes: 1 << 20,
     start: 1,
+    copying: MirrorCopying::USUAL,
 };
 const ROWS: u32 = 300;
 const COMMITS: u64 = 60;
@@ -131,6 +132,7 @@ fn a_file_that_grows_to_the_end_of_its_area_is_not_taken_for_damaged() {
         // Most reads are of pages that redb does not have.
         cache_bytes: 256 << 10,
         start: 1,
+        copying: MirrorCopying::USUAL,
     };
     let disk = SimDiskHandle::new(BYTES, 1);
     let mut store = IndexStore::create(areas(&disk, BYTES), &KEY, options).unwrap();
@@ -186,6 +188,7 @@ fn what_a_reader_cannot_read_the_store_judges() {
     let options = IndexOptions {
         cache_bytes: 0,
         start: 1,
+        copying: MirrorCopying::USUAL,
     };
     let disk = SimDiskHandle::new(BYTES, 1);
     let mut store = IndexStore::create(areas(&disk, BYTES), &KEY, options).unwrap();

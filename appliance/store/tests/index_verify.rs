@@ -12,8 +12,8 @@ use stele_store::index::backend::Backend;
 use stele_store::index::limits::VERIFY_BYTES;
 use stele_store::index::pages::Pages;
 use stele_store::index::{
-    IndexError, IndexOptions, IndexReply, IndexRequest, IndexStore, Memtable, SnapshotMeta, Table,
-    Verified,
+    IndexError, IndexOptions, IndexReply, IndexRequest, IndexStore, Memtable, MirrorCopying,
+    SnapshotMeta, Table, Verified,
 };
 
 const KEY: [u8; 64] = [0x11; 64];
@@ -24,6 +24,7 @@ fn options(start: u64) -> IndexOptions {
     IndexOptions {
         cache_bytes: 1 << 20,
         start,
+        copying: MirrorCopying::USUAL,
     }
 }
 

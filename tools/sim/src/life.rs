@@ -226,6 +226,7 @@ impl<'a> Life<'a> {
             heal: self.swarm.heal_plan(),
             ahead_bytes: self.swarm.ahead_bytes,
             new_index: self.new_index || self.anew,
+            mirror_copying: self.swarm.mirror_copying(),
             ..OpenOptions::default()
         }
     }

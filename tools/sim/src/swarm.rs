@@ -7,6 +7,7 @@ use stele_store::config::NewBucket;
 use stele_store::engine::HealPlan;
 use stele_store::heal::pace;
 use stele_store::heal::schedule::Due;
+use stele_store::index::MirrorCopying;
 use stele_store::policy::{BucketKind, Mode, Period};
 
 use crate::limits::LONG_SESSION_FACTOR;
@@ -201,6 +202,18 @@ impl Rates {
 }
 
 impl Swarm {
+    /// How mirrors of the index are made anew: where it is committed often, in pieces.
+    #[must_use]
+    pub fn mirror_copying(&self) -> MirrorCopying {
+        match self.snapshot_rows {
+            8 => MirrorCopying {
+                whole_bytes_max: 0,
+                piece_pages: 3,
+            },
+            _ => MirrorCopying::USUAL,
+        }
+    }
+
     /// How the engine heals.
     #[must_use]
     pub fn heal_plan(&self) -> HealPlan {

@@ -191,9 +191,10 @@ impl Trace {
                 self.note(format_args!("commit {rows:?} {meta:?}"));
                 self.bytes(&meta.extra);
             }
-            IndexRequest::Verify { .. } | IndexRequest::Mirror(_) | IndexRequest::Forget(_) => {
-                self.note(format_args!("{request:?}"))
-            }
+            IndexRequest::Verify { .. }
+            | IndexRequest::Mirror(_)
+            | IndexRequest::CopyMirror
+            | IndexRequest::Forget(_) => self.note(format_args!("{request:?}")),
         }
     }
 

@@ -9,6 +9,7 @@ use stele_format::record::{CopyHealth, Scrub};
 use stele_format::units::{DiskId, FrameIndex, SegmentId, UnixMillis};
 
 use super::io::Purpose;
+use super::mirrors::MirrorCopy;
 use super::{DiskSlot, Engine, JobFor, StopState};
 use crate::heal::frames::Judgement;
 use crate::heal::late::Lateness;
@@ -109,6 +110,7 @@ pub(crate) struct Healer {
     lateness: Lateness,
     client_ms: Option<u64>,
     pub(crate) rows: RowsCheck,
+    pub(super) mirror: MirrorCopy,
     untold: told::Untold,
 }
 

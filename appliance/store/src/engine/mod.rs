@@ -20,6 +20,7 @@ mod faults;
 mod heal;
 pub(crate) mod io;
 mod membership;
+mod mirrors;
 pub(crate) mod people;
 mod reads;
 mod reclaim;

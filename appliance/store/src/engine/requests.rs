@@ -583,7 +583,7 @@ impl Engine {
                 self.snapshot_committed();
             }
             IndexReply::Verified(result) => self.rows_verified(result),
-            IndexReply::Mirrored { usage } => self.index_usage = Some(usage),
+            IndexReply::Mirrored { usage } => self.mirrored(usage),
             IndexReply::Forgotten => {}
             IndexReply::Failed {
                 query: Some(query), ..

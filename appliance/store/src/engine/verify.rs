@@ -6,6 +6,7 @@ use crate::index::{IndexError, IndexRequest, Verified};
 impl Engine {
     /// Asks for the next piece when it is time. Not of an index that is to be made anew.
     pub(super) fn pump_rows_check(&mut self) {
+        self.pump_mirror_copy();
         if self.read_only.is_some() || self.stop != StopState::Running || self.index_lost {
             return;
         }

@@ -44,7 +44,13 @@ pub const INDEX_AREA_BYTES_MIN: u64 = 256 * 1024;
 pub const CAPACITY_BYTES_PER_ROW_BYTE: u64 = 4;
 
 /// Largest file that a commit copies, unasked, to a mirror that missed writes. Reads wait meanwhile.
-pub const RESYNC_BYTES_MAX: u64 = 1024 * 1024 * 1024;
+pub const RESYNC_BYTES_MAX: u64 = 64 * 1024 * 1024;
+
+/// Pages of a larger one that are copied at once: 8 MiB. Commits wait meanwhile.
+pub const MIRROR_PIECE_PAGES: u64 = 2_048;
+
+/// Time between two such pieces: some 64 MiB a second.
+pub const MIRROR_PIECE_MS: u64 = 125;
 
 /// Rows read at once by a listing that rolls keys up; it doubles while nothing is rolled up.
 pub const LIST_ROLLUP_ROWS_MIN: usize = 16;

@@ -49,6 +49,8 @@ pub enum IndexRequest {
     },
     /// Take this area in as a further mirror, in the place of one that is missing or failed.
     Mirror(Box<dyn Area>),
+    /// Copy a piece more of the file to a mirror that missed writes.
+    CopyMirror,
     /// Free these rows, which takes longer than the engine has time.
     Forget(Arc<FrozenRows>),
 }
@@ -60,6 +62,7 @@ impl std::fmt::Debug for IndexRequest {
             IndexRequest::Commit { rows, meta } => write!(f, "Commit({rows:?}, {meta:?})"),
             IndexRequest::Verify { rows_max } => write!(f, "Verify({rows_max} rows)"),
             IndexRequest::Mirror(area) => write!(f, "Mirror({} bytes)", area.len()),
+            IndexRequest::CopyMirror => f.write_str("CopyMirror"),
             IndexRequest::Forget(rows) => write!(f, "Forget({rows:?})"),
         }
     }
@@ -85,7 +88,7 @@ pub enum IndexReply {
     /// A piece of the rows was read again. After an error, and where the rows are not those stated, nothing
     /// is answered any more.
     Verified(Result<Verified, IndexError>),
-    /// The area was looked at; the mirrors say whether it was taken in.
+    /// The area was looked at, or a piece was copied; the mirrors say whether it was taken in.
     Mirrored {
         /// Room and mirrors.
         usage: IndexUsage,

@@ -38,7 +38,9 @@ pub use apply::{ApplyError, Rows, RowsError, apply};
 pub use bundle::{Bundle, MergedScan, Row, Scan, Scanned};
 pub use fact::Fact;
 pub use memtable::{DirectRows, FrozenRows, LiveRows, Memtable};
-pub use message::{IndexError, IndexReply, IndexRequest, IndexUsage, Query, QueryId, Verified};
+pub use message::{
+    IndexError, IndexReply, IndexRequest, IndexUsage, MirrorState, Query, QueryId, Verified,
+};
 pub use meta::{SnapshotMeta, Triple};
 pub use rows::Table;
-pub use store::{IndexOptions, IndexReader, IndexStore, NotOpened, Opened, Why};
+pub use store::{IndexOptions, IndexReader, IndexStore, MirrorCopying, NotOpened, Opened, Why};

@@ -22,6 +22,10 @@ use crate::index::limits::{MIRRORS_MAX, PAGE_BYTES, PENDING_PAGES_MAX, SUPER_HEA
 use crate::index::message::MirrorState;
 use crate::index::mirror::{Geometry, Mirror};
 
+mod copying;
+
+use self::copying::Copying;
+
 const PAGE: u64 = PAGE_BYTES as u64;
 /// Epochs a start can begin, as bits.
 const EPOCH_BITS_PER_START: u32 = 20;
@@ -59,6 +63,8 @@ struct State {
     unflushed: bool,
     /// Plaintext of pages not yet written out.
     pending: BTreeMap<u64, Box<Page>>,
+    /// A mirror that is being made anew.
+    copying: Option<Copying>,
     repaired_pages: u64,
     full: bool,
     closed: bool,
@@ -103,6 +109,7 @@ impl Pages {
             header_dirty: false,
             unflushed: true,
             pending: BTreeMap::new(),
+            copying: None,
             repaired_pages: 0,
             full: false,
             closed: false,
@@ -129,6 +136,7 @@ impl Pages {
             mirror.set_state(MirrorState::Active);
         }
         state.pending.clear();
+        state.copying = None;
         (state.full, state.closed) = (false, false);
         state.header.file_bytes = 0;
         state.header.super_header = [0; SUPER_HEADER_BYTES];
@@ -150,6 +158,7 @@ impl Pages {
         let (header, found) = look_at_headers(&self.cipher, &mut state.mirrors);
         state.header = header;
         state.pending.clear();
+        state.copying = None;
         (state.full, state.closed) = (false, false);
         (state.unflushed, state.header_dirty) = (true, false);
         state.note_mirror_count();
@@ -225,6 +234,7 @@ impl Pages {
             state.grow(&self.cipher, old.max(1), new)?;
         } else {
             state.pending.split_off(&new);
+            state.copy_ends_at(&self.cipher, new);
         }
         state.header.file_bytes = bytes;
         state.header_dirty = true;
@@ -306,28 +316,6 @@ impl Pages {
                 return Ok(());
             }
         }
-    }
-
-    /// Copies the file to mirrors that are stale and takes them in again.
-    ///
-    /// # Errors
-    /// [`PagesError::NoMirror`], [`PagesError::Closed`]. A target that fails stays out and is no
-    /// error.
-    pub fn resync(&self) -> Result<(), PagesError> {
-        self.sync()?;
-        let mut state = self.open_state()?;
-        for target in 0..state.mirrors.len() {
-            if state
-                .mirrors
-                .get(target)
-                .is_some_and(|one| one.state() == MirrorState::Stale)
-            {
-                state.copy_to(&self.cipher, target);
-            }
-        }
-        state.note_mirror_count();
-        drop(state);
-        self.sync()
     }
 
     /// Adds an area as a mirror that missed everything, in the place of one that is missing or failed;
@@ -515,6 +503,7 @@ impl State {
             tags.push((page, cipher.seal(place, &mut content)));
             sealed.push((place, content));
         }
+        self.write_copied(cipher, &sealed, &tags);
         self.on_active(|mirror| {
             for (page, tag) in &tags {
                 mirror.set_tag(cipher, *page, *tag);
@@ -584,42 +573,6 @@ impl State {
             self.header.mirrors = active;
             self.header.epoch = self.header.epoch.max(self.first_epoch) + 1;
             self.header_dirty = true;
-        }
-    }
-
-    /// Copies every page of the file to a mirror that is not in use.
-    fn copy_to(&mut self, cipher: &PageCipher, target: usize) {
-        let pages = self.header.file_bytes / PAGE;
-        let mut result = Ok(());
-        if let Some(mirror) = self.mirrors.get_mut(target) {
-            mirror.set_state(MirrorState::Stale);
-            (0..Geometry::groups(pages)).for_each(|group| mirror.begin_group(group));
-        }
-        for page in 1..pages {
-            // A page no commit uses may be torn since a power cut; it stays unknown to the target.
-            let Ok(Some(ciphertext)) = self.fetch(cipher, page) else {
-                continue;
-            };
-            let Some(mirror) = self.mirrors.get_mut(target) else {
-                break;
-            };
-            let place = Geometry::place(page);
-            mirror.set_tag(cipher, page, cipher.tag(&ciphertext));
-            result = mirror.write_raw(place, ciphertext.as_slice());
-            if result.is_err() {
-                break;
-            }
-        }
-        if let Some(mirror) = self.mirrors.get_mut(target) {
-            let done = result
-                .and_then(|()| mirror.write_tags(cipher))
-                .and_then(|()| mirror.flush());
-            let state = if done.is_ok() {
-                MirrorState::Active
-            } else {
-                MirrorState::Failed
-            };
-            mirror.set_state(state);
         }
     }
 }

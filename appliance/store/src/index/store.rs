@@ -22,7 +22,8 @@ use crate::index::bundle::{Scan, Scanned};
 use crate::index::codec::Malformed;
 use crate::index::crypt::INDEX_KEY_BYTES;
 use crate::index::limits::{
-    CAPACITY_BYTES_PER_ROW_BYTE, EXTRA_BYTES_MAX, EXTRA_PIECE_BYTES, RESYNC_BYTES_MAX,
+    CAPACITY_BYTES_PER_ROW_BYTE, EXTRA_BYTES_MAX, EXTRA_PIECE_BYTES, MIRROR_PIECE_PAGES,
+    RESYNC_BYTES_MAX,
 };
 use crate::index::memtable::FrozenRows;
 use crate::index::message::{IndexError, IndexReply, IndexRequest, IndexUsage, Verified};
@@ -69,6 +70,25 @@ pub struct IndexOptions {
     /// A number no earlier start of this pool has used, such as its epoch. It tells apart what two
     /// mirrors wrote while they did not see each other.
     pub start: u64,
+    /// How mirrors that missed writes are made anew.
+    pub copying: MirrorCopying,
+}
+
+/// How a mirror that missed writes is made anew.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MirrorCopying {
+    /// Bytes of the largest file that a commit copies whole.
+    pub whole_bytes_max: u64,
+    /// Pages of a larger one that are copied at once.
+    pub piece_pages: u64,
+}
+
+impl MirrorCopying {
+    /// What suits disks.
+    pub const USUAL: Self = Self {
+        whole_bytes_max: RESYNC_BYTES_MAX,
+        piece_pages: MIRROR_PIECE_PAGES,
+    };
 }
 
 /// Why there is no index to open; each case means: rebuild.
@@ -427,6 +447,13 @@ impl IndexStore {
                     usage: self.usage(),
                 }
             }
+            IndexRequest::CopyMirror => {
+                // A failure shows in the mirrors, or in the commit that follows.
+                let _ = self.pages.resync_some(self.options.copying.piece_pages);
+                IndexReply::Mirrored {
+                    usage: self.usage(),
+                }
+            }
             IndexRequest::Forget(rows) => {
                 drop(rows);
                 IndexReply::Forgotten
@@ -515,7 +542,7 @@ impl IndexStore {
         let quick = self
             .pages
             .file_bytes()
-            .is_ok_and(|bytes| bytes <= RESYNC_BYTES_MAX);
+            .is_ok_and(|bytes| bytes <= self.options.copying.whole_bytes_max);
         if quick && self.pages.has_stale_mirror() {
             // A failure shows in the commit that follows.
             let _ = self.pages.resync();
@@ -576,8 +603,7 @@ impl IndexStore {
         Ok(())
     }
 
-    /// Copies the file to a mirror that missed writes. Takes as long as writing the file does; small
-    /// files are copied by the next commit anyway.
+    /// Copies the file to a mirror that missed writes. Takes as long as writing the file does.
     ///
     /// # Errors
     /// [`IndexError::Damaged`].

@@ -29,6 +29,7 @@ pub(super) fn open_index(
     let how = IndexOptions {
         cache_bytes: options.cache_bytes,
         start,
+        copying: options.mirror_copying,
     };
     let key = keys.index_key.expose();
     if options.new_index {

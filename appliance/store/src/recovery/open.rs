@@ -22,6 +22,7 @@ use super::work::{Read, Reading, Work};
 use super::{Disks, OpenError, OpenReport, Opened, StartContext};
 use crate::config::NewBucket;
 use crate::engine::{DiskSlot, Engine, HealPlan, Now, Parts, Waits, World};
+use crate::index::MirrorCopying;
 use crate::index::message::MirrorState;
 use crate::index::{IndexStore, Memtable};
 use crate::keys::copies::KeyDisk;
@@ -59,6 +60,8 @@ pub struct OpenOptions {
     pub force: Option<Force>,
     /// Told how far it has come.
     pub progress: Progress,
+    /// How mirrors of the index that missed writes are made anew.
+    pub mirror_copying: MirrorCopying,
     /// What is printed on the drives that were here last, by the number of the disk from 1.
     pub serials: BTreeMap<u16, String>,
 }
@@ -75,6 +78,7 @@ impl Default for OpenOptions {
             new_index: false,
             force: None,
             progress: Progress::default(),
+            mirror_copying: MirrorCopying::USUAL,
             serials: BTreeMap::new(),
         }
     }
