@@ -75,6 +75,11 @@ pub fn alarm(alarm: &Alarm) -> String {
             let at = instant(at.get());
             format!("the index could not be used and was made anew from the journal at {at}")
         }
+        Alarm::NoSnapshot { why, at } => format!(
+            "the index took no snapshot ({why}) since {}: nothing is lost, but a start takes longer with all that comes, \
+             and space that was given up does not come back; `stele status` shows the room and the mirrors of the index",
+            instant(at.get())
+        ),
         Alarm::DiskLeft {
             number,
             name,

@@ -8,6 +8,7 @@ use stele_format::units::{LogIndex, SegmentId, UnixMillis};
 
 use crate::engine::{Engine, Waits};
 use crate::heal::late::Reread;
+use crate::index::IndexError;
 use crate::policy::Right;
 use crate::policy::witness::WitnessRefusal;
 use crate::pool::Member;
@@ -117,6 +118,13 @@ pub enum Alarm {
     /// The index could answer no more and was made anew.
     IndexRebuilt {
         /// When, by the compliance clock.
+        at: UnixMillis,
+    },
+    /// The index takes no snapshot: rows stay in memory, and a start reads all that came since the last one.
+    NoSnapshot {
+        /// Why.
+        why: IndexError,
+        /// When it failed first, by the compliance clock.
         at: UnixMillis,
     },
     /// A disk failed while the vault served, and takes no part any more.
@@ -488,6 +496,11 @@ impl Alarms {
     /// The index was made anew.
     pub(crate) fn index_rebuilt(&mut self, at: UnixMillis) {
         self.push(Alarm::IndexRebuilt { at });
+    }
+
+    /// A snapshot failed, and the one before it had not.
+    pub(crate) fn no_snapshot(&mut self, why: IndexError, at: UnixMillis) {
+        self.push(Alarm::NoSnapshot { why, at });
     }
 
     fn push(&mut self, alarm: Alarm) {

@@ -114,6 +114,8 @@ pub const NOTE_BYTES_MAX: usize = 16 << 10;
 pub const SCOPE_PIECE_COUNT_MAX: usize = 256;
 /// Records of one list: a million versions.
 pub const SCOPE_PIECES_COUNT_MAX: u32 = 4_096;
+/// Versions of one list.
+pub const SCOPE_VERSION_COUNT_MAX: usize = SCOPE_PIECE_COUNT_MAX * SCOPE_PIECES_COUNT_MAX as usize;
 
 /// Most manifests sealed again by one request.
 pub const REHOME_COUNT_MAX: usize = 64;

@@ -43,6 +43,17 @@ pub enum NotStated {
     /// Nothing to put on a list.
     #[error("nothing can go on the list: {0}")]
     Nothing(String),
+    /// More than a list may have.
+    #[error(
+        "a list has {max} versions at most, and these are {count}: say fewer, by prefix or version, and make several \
+         lists"
+    )]
+    TooMany {
+        /// How many.
+        count: usize,
+        /// How many it may have.
+        max: usize,
+    },
     /// A version that is not there.
     #[error("version {0} is not in the bucket")]
     NoVersion(String),

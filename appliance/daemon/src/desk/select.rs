@@ -6,7 +6,7 @@ use stele_format::digest::Digest;
 use stele_format::record::{Scope, VersionRef, scope_digest};
 use stele_format::units::{BucketId, UnixMillis, VersionId};
 use stele_store::engine::scope_words;
-use stele_store::limits::SCOPE_PIECE_COUNT_MAX;
+use stele_store::limits::{SCOPE_PIECE_COUNT_MAX, SCOPE_VERSION_COUNT_MAX};
 use stele_store::policy::{EffectiveTime, Standing, may_destroy, may_draft, standings};
 use stele_store::request::{Answer, BucketInfo, CensusRow, Command, ListWish, Page};
 
@@ -131,6 +131,10 @@ impl Desk {
 
     /// Records a list of versions, and gives its digest and length.
     pub(super) fn record_scope(&self, rows: &[CensusRow]) -> Outcome<(Digest, u64)> {
+        let (count, max) = (rows.len(), SCOPE_VERSION_COUNT_MAX);
+        if count > max {
+            return Err(NotStated::TooMany { count, max }.into());
+        }
         let mut entries: Vec<VersionRef> = rows
             .iter()
             .map(|row| VersionRef {
@@ -171,7 +175,6 @@ impl Desk {
             .map(|bucket| (bucket.id, bucket))
             .collect();
         let mut rows = Vec::new();
-        let mut listed: BTreeMap<String, (u64, u64)> = BTreeMap::new();
         let mut kept: BTreeMap<(String, String), u64> = BTreeMap::new();
         self.census(|(row, standing)| {
             let of_month = row.leaf.parts().is_some_and(|leaf| leaf.month == wanted);
@@ -179,23 +182,24 @@ impl Desk {
                 return;
             }
             match may_draft(*standing, &row.lock, rules.contains(&row.bucket), time) {
-                Ok(()) => {
-                    let of_tier = of_tier(buckets.get(&row.bucket));
-                    let (count, bytes) = listed.entry(of_tier).or_default();
-                    *count += 1;
-                    *bytes += row.content_bytes;
-                    rows.push(row.clone());
-                }
+                Ok(()) => rows.push(row.clone()),
                 Err(why) => {
                     let of_tier = of_tier(buckets.get(&row.bucket));
                     *kept.entry((of_tier, kept_words(why))).or_default() += 1;
                 }
             }
         })?;
-        let skipped: Vec<String> = kept
+        let mut skipped: Vec<String> = kept
             .into_iter()
             .map(|((tier, why), count)| format!("left out: {count} versions{tier}, {why}"))
             .collect();
+        skipped.extend(oldest(&mut rows, SCOPE_VERSION_COUNT_MAX));
+        let mut listed: BTreeMap<String, (u64, u64)> = BTreeMap::new();
+        for row in &rows {
+            let (count, bytes) = listed.entry(of_tier(buckets.get(&row.bucket))).or_default();
+            *count += 1;
+            *bytes += row.content_bytes;
+        }
         if rows.is_empty() {
             let why = match skipped.is_empty() {
                 true => format!("no version has its key in {text}"),
@@ -289,4 +293,15 @@ fn stand(rows: Vec<CensusRow>) -> Vec<Stood> {
         .map(|row| (row.released, row.lock.marker))
         .collect();
     rows.into_iter().zip(standings(&shown)).collect()
+}
+
+/// Leaves as many of the oldest versions as one list may have; what is said of the others.
+fn oldest(rows: &mut Vec<CensusRow>, max: usize) -> Option<String> {
+    let beyond = rows.len().checked_sub(max).filter(|beyond| *beyond > 0)?;
+    rows.sort_unstable_by_key(|row| row.version.ordinal());
+    rows.truncate(max);
+    Some(format!(
+        "left out: {beyond} younger versions, since a list has {max} at most; ask for the month again once this is \
+         carried out"
+    ))
 }

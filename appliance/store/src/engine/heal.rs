@@ -111,6 +111,8 @@ pub(crate) struct Healer {
     client_ms: Option<u64>,
     pub(crate) rows: RowsCheck,
     pub(super) mirror: MirrorCopy,
+    /// The last snapshot of the index failed, and somebody was told.
+    pub(super) snapshots_fail: bool,
     untold: told::Untold,
 }
 

@@ -595,7 +595,7 @@ impl Engine {
                     Some(QueryFor::Nobody) | None => {}
                 }
             }
-            IndexReply::Failed { query: None, .. } => self.snapshot_failed(),
+            IndexReply::Failed { query: None, error } => self.snapshot_failed(error),
         }
     }
 

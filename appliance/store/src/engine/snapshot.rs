@@ -1,7 +1,7 @@
 //! Snapshots of the index, and the clean stop that ends with one.
 
 use super::{Action, Engine, StopState};
-use crate::index::IndexRequest;
+use crate::index::{IndexError, IndexRequest};
 use crate::limits::SNAPSHOT_JOURNAL_BYTES;
 use crate::snapshot::SnapshotState;
 
@@ -48,6 +48,7 @@ impl Engine {
     /// depends on what it read before.
     pub(super) fn snapshot_committed(&mut self) {
         self.committing = false;
+        self.healer.snapshots_fail = false;
         self.committed = true;
         self.drain_saved(true);
         self.reclaim_saved(true);
@@ -65,8 +66,11 @@ impl Engine {
     }
 
     /// The index file could not take the snapshot; the journal still holds everything.
-    pub(super) fn snapshot_failed(&mut self) {
+    pub(super) fn snapshot_failed(&mut self, why: IndexError) {
         self.committing = false;
+        if !std::mem::replace(&mut self.healer.snapshots_fail, true) {
+            self.alarms.no_snapshot(why, self.clock.latest());
+        }
         self.drain_saved(false);
         self.reclaim_saved(false);
         self.memtable.unfreeze();

@@ -5,6 +5,7 @@ use stele_device::sim::disk::SimDiskHandle;
 use stele_store::engine::{DiskSlot, Event};
 use stele_store::heal::pace::Rates;
 use stele_store::heal::schedule::Due;
+use stele_store::index::{IndexError, IndexReply, IndexRequest};
 use stele_store::limits::{HEDGE_MS, LAG_FRAME_COUNT_MAX, LANE_SLOW_MS, SLOW_MS, SLOW_WINDOW_MS};
 use stele_store::pool::MemberState;
 use stele_store::request::ReadOnlyReason;
@@ -30,6 +31,58 @@ fn touch(vault: &mut Running) {
         vault.send(steps::commit(stream));
     }
     turns(vault);
+}
+
+/// The index takes no snapshot, as where its area is full.
+fn fail_snapshot(vault: &mut Running, number: u64) {
+    vault.index_busy = Some(Vec::new());
+    let snapshot = |vault: &Running| {
+        let requests = vault.index_busy.iter().flatten();
+        let mut commits = requests.filter(|one| matches!(one, IndexRequest::Commit { .. }));
+        commits.next().is_some()
+    };
+    for at in 0..200 {
+        vault.bucket(&format!("b{number}-{at}"), false);
+        if snapshot(vault) {
+            break;
+        }
+    }
+    assert!(snapshot(vault));
+    let (commits, others): (Vec<_>, Vec<_>) = vault
+        .asked_of_index()
+        .into_iter()
+        .partition(|one| matches!(one, IndexRequest::Commit { .. }));
+    for _ in commits {
+        vault.event(Event::Index(IndexReply::Failed {
+            query: None,
+            error: IndexError::Full,
+        }));
+    }
+    vault.answer_index(others);
+}
+
+#[test]
+fn an_alarm_says_that_the_index_takes_no_snapshot_once_until_it_takes_one_again() {
+    let mut rig = Rig::create(1);
+    rig.options.snapshot_rows = 20;
+    let mut vault = rig.start();
+    turns(&mut vault);
+    let told = |vault: &Running| {
+        let all = alarms(vault);
+        let all = all.iter();
+        all.filter(|alarm| matches!(alarm, Alarm::NoSnapshot { .. }))
+            .count()
+    };
+    assert_eq!(told(&vault), 0);
+    fail_snapshot(&mut vault, 1);
+    fail_snapshot(&mut vault, 2);
+    assert_eq!(told(&vault), 1);
+    // One that succeeds in between makes the next failure news.
+    for at in 0..200 {
+        vault.bucket(&format!("c{at}"), false);
+    }
+    fail_snapshot(&mut vault, 3);
+    assert_eq!(told(&vault), 2);
 }
 
 #[test]
