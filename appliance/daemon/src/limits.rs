@@ -118,7 +118,7 @@ pub const RELEASED_BYTES_MAX: usize = 3 << 20;
 /// Acts on disks that wait for the one under way.
 pub const JOIN_QUEUE_COUNT_MAX: usize = 4;
 /// Time between two looks at the disks that are being filled.
-pub const FILL_POLL_MS: u64 = 200;
+pub const FILL_POLL_MS: u64 = 1_000;
 /// Time between two looks whether the disks are where they were opened.
 pub const PLACE_LOOK_MS: u64 = 3_000;
 /// Time in which a disk that is let go of must finish what it was asked to do.
