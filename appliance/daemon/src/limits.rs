@@ -27,6 +27,8 @@ const _: () = assert!(
 pub const ASKED_COUNT_MAX: usize = 8_192;
 /// Bytes of answers that wait for the gateway's process before no more is read from it.
 pub const LINK_OUT_BYTES_MAX: usize = 4 << 20;
+/// Bytes that the gateway's process has taken and that are kept before those behind them.
+pub const LINK_SENT_BYTES_MAX: usize = 1 << 20;
 /// Time in which the gateway's process must serve after it was started.
 pub const GATEWAY_START_MS_MAX: u64 = 30_000;
 /// Time in which it must have ended after it closed its connection, or was to have stopped.

@@ -39,7 +39,7 @@ use super::pages::Pages;
 use super::sessions::{Sessions, Stream};
 use super::verify::verify;
 use crate::bridge;
-use crate::limits::{ASKED_COUNT_MAX, LINK_OUT_BYTES_MAX};
+use crate::limits::{ASKED_COUNT_MAX, LINK_OUT_BYTES_MAX, LINK_SENT_BYTES_MAX};
 
 /// A question on its way to the engine thread.
 #[derive(Debug)]
@@ -275,12 +275,15 @@ impl Porter {
         while self.sent < self.out.len() {
             match self.stream.try_write(&self.out[self.sent..]) {
                 Ok(bytes) => self.sent += bytes,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                 Err(error) => return Err(error),
             }
         }
-        self.out.clear();
-        self.sent = 0;
+        // A gateway that always leaves a little unread has no say in how much of what it read is kept.
+        if self.backlog() == 0 || self.sent > LINK_SENT_BYTES_MAX {
+            self.out.drain(..self.sent);
+            self.sent = 0;
+        }
         Ok(())
     }
 

@@ -60,3 +60,28 @@ async fn while_too_much_is_asked_no_question_is_taken() {
     porter.take(&mut frames).await.expect("in order");
     assert!(!porter.out.is_empty(), "it is answered");
 }
+
+#[tokio::test]
+async fn what_the_gateway_has_taken_is_not_kept_however_little_it_leaves_unread() {
+    use std::io::Read;
+    let (mut porter, gateway, _) = porter();
+    let gateway = gateway.into_std().expect("a socket");
+    let more = LINK_SENT_BYTES_MAX / 4;
+    let mut taken = vec![0; more];
+    // What is never taken until the end.
+    porter.out = vec![0; more];
+    for _ in 0..40 {
+        porter.out.extend(std::iter::repeat_n(0, more));
+        let mut left = more;
+        while left > 0 {
+            porter.push().expect("sent");
+            match (&gateway).read(&mut taken[..left]) {
+                Ok(bytes) => left -= bytes,
+                Err(_empty) => porter.stream.writable().await.expect("writable"),
+            }
+        }
+        assert!(porter.backlog() > 0, "something is always left unread");
+    }
+    let kept = porter.out.len();
+    assert!(kept <= 2 * LINK_SENT_BYTES_MAX, "{kept} bytes are kept");
+}
