@@ -62,6 +62,7 @@ fn perform(act: &str, listener: &TcpListener) -> Result<(), ErrorKind> {
         "listen" => TcpListener::bind(("127.0.0.1", 0)).map(drop),
         "run a program" => Command::new("/bin/true").status().map(drop),
         "start a thread" => std::thread::Builder::new().spawn(|| ()).map(drop),
+        "abort" => std::process::abort(),
         _ => Ok(()),
     };
     done.map_err(|error| error.kind())
@@ -72,6 +73,13 @@ fn what_serves_open_sockets_is_allowed() {
     for act in ["write", "name"] {
         assert_eq!(confined(act).code(), Some(DONE), "{act}");
     }
+}
+
+#[test]
+fn a_fault_ends_the_process_as_usual() {
+    let status = confined("abort");
+    let signal = status.signal();
+    assert_eq!(signal, Some(Signal::SIGABRT as i32), "{status}");
 }
 
 #[test]
