@@ -28,12 +28,17 @@ impl FileId {
     /// # Errors
     /// What the kernel reports.
     pub fn of(path: &Path) -> std::io::Result<FileId> {
-        let data = std::fs::metadata(path)?;
-        Ok(if data.file_type().is_block_device() {
+        Ok(FileId::from(&std::fs::metadata(path)?))
+    }
+}
+
+impl From<&std::fs::Metadata> for FileId {
+    fn from(data: &std::fs::Metadata) -> FileId {
+        if data.file_type().is_block_device() {
             FileId::Device(data.rdev())
         } else {
             FileId::File(data.dev(), data.ino())
-        })
+        }
     }
 }
 

@@ -59,8 +59,11 @@ impl Opener {
         let bays = self.bays.now();
         let mut areas = |slot: DiskSlot, offset: u64, bytes: u64| {
             let bay = bays.iter().find(|bay| bay.slot == Some(slot));
-            let path = &bay.ok_or(DiskError::Gone)?.path;
-            open_area(path, offset, bytes).map_err(|_| DiskError::Gone)
+            let bay = bay.ok_or(DiskError::Gone)?;
+            open_area(&bay.path, bay.id, offset, bytes).map_err(|error| {
+                tracing::warn!("the index is not kept on a disk: {error}");
+                DiskError::Gone
+            })
         };
         let wanted = self.index_cache_bytes.map(usize::try_from);
         let cache_bytes = wanted.map_or(INDEX_CACHE_BYTES, |bytes| bytes.unwrap_or(usize::MAX));
@@ -104,5 +107,57 @@ fn new_bucket(kind: BucketKind) -> NewBucket {
         kind,
         default,
         ..usual
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::MetadataExt;
+
+    use stele_device::linux::disk::{OpenMode, Wishes};
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::bell::Bell;
+    use crate::vault::Directory;
+    use crate::vault::create::{Options, create};
+    use crate::vault::disks::open_kept;
+
+    /// The disks stay open through a start in which the index is made anew.
+    #[test]
+    fn what_lies_at_the_places_of_disks_that_were_moved_is_left_alone() {
+        let dir = TempDir::new().expect("a directory");
+        let directory = Directory::new(&dir.path().join("vault")).expect("a path");
+        drop(create(&directory, &Options::default()).expect("made"));
+        let config = directory.existing().expect("a vault");
+        let (wishes, waker) = (Wishes::default(), Bell::default().disk_waker());
+        let slots = open_kept(&config, directory.path(), OpenMode::Write, &wishes, &waker);
+        let slots = slots.expect("disks");
+        let opener = Opener {
+            keys: directory.keys(config.key_source()),
+            bays: Bays::new(&slots),
+            client_buckets: config.client_buckets(),
+            serials: config.serials(),
+            index_cache_bytes: None,
+        };
+        let paths: Vec<_> = slots.iter().map(|slot| slot.path.clone()).collect();
+        for path in &paths {
+            let bytes = std::fs::metadata(path).expect("there").len();
+            std::fs::rename(path, path.with_extension("moved")).expect("moved");
+            let foreign = std::fs::File::create_new(path).expect("made");
+            foreign.set_len(bytes).expect("sparse");
+        }
+        let disks = slots.into_iter().map(|slot| slot.disk.ok()).collect();
+        let how = How {
+            new_index: true,
+            force: None,
+        };
+        let opened = opener.open(disks, how, Progress::default());
+        let why = opened.err().map(|error| error.to_string());
+        assert!(why.is_some(), "the index has no place");
+        for path in &paths {
+            let blocks = std::fs::metadata(path).expect("there").blocks();
+            assert_eq!(blocks, 0, "{}: {why:?}", path.display());
+        }
     }
 }

@@ -306,7 +306,9 @@ impl Work {
             return;
         }
         // Without it the index has one mirror until the next start.
-        match open_area(&path, offset, bytes) {
+        let bays = self.bays.now();
+        let bay = bays.iter().find(|bay| bay.path == path && bay.id.is_some());
+        match open_area(&path, bay.and_then(|bay| bay.id), offset, bytes) {
             Ok(area) => drop(self.link.add_mirror(area)),
             Err(error) => tracing::warn!(%error, "the index is not mirrored on disk {number}"),
         }

@@ -55,6 +55,14 @@ impl FileArea {
         })
     }
 
+    /// What was opened, whatever the path leads to by now.
+    ///
+    /// # Errors
+    /// What the kernel reports.
+    pub fn metadata(&self) -> std::io::Result<std::fs::Metadata> {
+        self.disk.file.metadata()
+    }
+
     fn check(&self, offset: u64, bytes: usize) -> Result<(), DiskError> {
         check_range(offset, byte_count(bytes), self.bytes)
     }
