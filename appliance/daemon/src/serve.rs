@@ -319,8 +319,7 @@ fn face(
     };
     let warden = start_gateway(machine, (listener, names), &tls, door.clone(), slabs)?;
     // Whoever sees the new file finds everything else in its place.
-    tls.write_authorities()?;
-    files.write(directory)?;
+    write_files(&tls, &files, directory);
     let place = place.listening(endpoint.clone(), warden.view());
     let desk = Arc::new(Desk::new(link.clone()));
     let mut status = live_status(&link.status_now()?, &place);
@@ -353,6 +352,19 @@ fn face(
             orders,
         }),
     })
+}
+
+/// Brings the files for clients up to date. A vault whose directory has no room for them, or is only read, is served all
+/// the same: each start takes room on the disks for good, and who has the files already needs no others.
+fn write_files(tls: &tls::Keeper, files: &ClientFiles<'_>, directory: &Directory) {
+    let tell = |error: Error| {
+        tracing::warn!(
+            "a file for clients is not brought up to date, so it may say what is so no more: {error}; make room or let the \
+             directory be written, and serve the vault again"
+        );
+    };
+    tls.write_authorities().unwrap_or_else(tell);
+    files.write(directory).unwrap_or_else(tell);
 }
 
 /// Goes on with what was executed before, on a thread that ends with it or with the process.

@@ -129,6 +129,19 @@ fn keys_and_certificate_survive_a_restart_and_a_crash() {
 }
 
 #[test]
+fn a_vault_whose_files_for_clients_cannot_be_written_is_served_and_says_so() {
+    let place = Place::with_vault();
+    // In the way of whoever writes the file anew.
+    std::fs::create_dir_all(place.file("ca.pem.new/in")).expect("made");
+    let server = Server::start(&place);
+    let said = server.said();
+    assert!(said.contains("a file for clients is not brought"), "{said}");
+    assert!(said.contains("ca.pem"), "{said}");
+    assert_eq!(place.status()["state"], "ok");
+    assert!(server.end(Signal::SIGTERM).success());
+}
+
+#[test]
 fn serve_creates_where_there_is_nothing() {
     let place = Place::new();
     let server = Server::start(&place);
