@@ -39,6 +39,12 @@ impl<'a> Commands<'a> {
         format!("stele status --vault {}", word(self.vault))
     }
 
+    /// Revokes an access key.
+    pub fn revoke(&self, key_id: &str) -> String {
+        let vault = word(self.vault);
+        format!("stele client revoke {key_id} --vault {vault}{}", self.who)
+    }
+
     /// Shows what two people could force open.
     pub fn look(&self) -> String {
         format!("stele force-open look --vault {}", word(self.vault))

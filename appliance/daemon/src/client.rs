@@ -5,15 +5,17 @@ use std::path::Path;
 
 use zeroize::Zeroizing;
 
+use crate::advice::Commands;
 use crate::cli::client::ClientVerb;
 use crate::client_env::ClientFiles;
 use crate::control::clients::{ClientAdded, ClientAsk, ClientReply, ClientStatus};
 use crate::control::desk::ActWish;
 use crate::control::socket::ask_client;
-use crate::disk::{existing, not_served, print};
+use crate::disk::{existing, not_served, print, print_whole};
 use crate::error::{Error, Outcome};
 use crate::limits::DAY_MS;
 use crate::people::request;
+use crate::signer::has_key;
 use crate::status::{as_json, day, size};
 use crate::vault::Directory;
 
@@ -41,8 +43,12 @@ pub fn run(verb: ClientVerb) -> Outcome<()> {
             };
             match ask(&args.vault, add)? {
                 (ClientReply::Added(added), directory) => {
-                    print(&lines(&added, &directory));
-                    Ok(())
+                    let commands = Commands::new(directory.path()).asked_by_people(has_key());
+                    let said = print_whole(&lines(&added, &directory));
+                    said.map_err(|source| Error::SecretUnsaid {
+                        source,
+                        revoke: commands.revoke(&added.client.key_id),
+                    })
                 }
                 _ => Err(Error::ControlAnswer),
             }

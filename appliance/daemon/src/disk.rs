@@ -2,6 +2,7 @@
 
 use std::io::Write;
 use std::path::Path;
+use std::sync::OnceLock;
 
 use crate::advice::Commands;
 use crate::cli::DiskVerb;
@@ -114,8 +115,35 @@ pub fn not_served(directory: &Directory) -> Error {
     }
 }
 
-/// Says what a verb has to say.
+/// Why what was to be said first could not be.
+static UNSAID: OnceLock<std::io::Error> = OnceLock::new();
+
+/// Says what a verb has to say. What cannot be said holds up nothing that the verb has begun; [`all_said`] tells of it.
 pub fn print(text: &str) {
-    // A reader that went away has seen what it wanted.
-    drop(std::io::stdout().lock().write_all(text.as_bytes()));
+    match print_whole(text) {
+        // A reader that went away has seen what it wanted.
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => {}
+        Err(error) => drop(UNSAID.set(error)),
+        Ok(()) => {}
+    }
+}
+
+/// Says something that is lost with a reader that went away, too.
+///
+/// # Errors
+/// What the kernel says.
+pub fn print_whole(text: &str) -> std::io::Result<()> {
+    let mut out = std::io::stdout().lock();
+    out.write_all(text.as_bytes()).and_then(|()| out.flush())
+}
+
+/// Whether all was said that a verb had to say.
+///
+/// # Errors
+/// `Unsaid` where it was not.
+pub fn all_said() -> Outcome<()> {
+    UNSAID.get().map_or(Ok(()), |error| {
+        let kind = error.raw_os_error().map(std::io::Error::from_raw_os_error);
+        Err(Error::Unsaid(kind.unwrap_or_else(|| error.kind().into())))
+    })
 }

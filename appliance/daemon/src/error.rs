@@ -296,6 +296,20 @@ pub enum Error {
     /// `ssh-keygen` gave no signature.
     #[error("ssh-keygen gave no signature: {0}")]
     NotSigned(String),
+    /// A verb did what it was to do and could not say so.
+    #[error("what there was to say could not be written: {0}; what was asked is done all the same")]
+    Unsaid(std::io::Error),
+    /// The secret of a new key reached nobody.
+    #[error(
+        "the secret of the new key, which is shown only once, could not be written: {source}; nobody has it. Revoke the key \
+         with: {revoke}, then add another"
+    )]
+    SecretUnsaid {
+        /// What the kernel said.
+        source: std::io::Error,
+        /// The command.
+        revoke: String,
+    },
     /// A verb lacks what it needs.
     #[error("{0}")]
     Usage(&'static str),

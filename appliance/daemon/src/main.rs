@@ -81,7 +81,7 @@ fn main() -> ExitCode {
         return ExitCode::FAILURE;
     }
     signer::acts(cli.actor, cli.signing_key);
-    match run(cli.verb) {
+    match run(cli.verb).and_then(|()| disk::all_said()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("stele: {error}");

@@ -1,6 +1,5 @@
 //! `stele status`, and how the vault is put into words.
 
-use std::io::Write;
 use std::path::Path;
 
 use serde::Serialize;
@@ -13,6 +12,7 @@ use crate::control::protocol::{
     OpeningStatus, PeopleSummary, SlowStatus, Status,
 };
 use crate::control::socket::ask_status;
+use crate::disk::print;
 use crate::error::Outcome;
 use crate::labels;
 use crate::limits::LOST_SHOWN_COUNT_MAX;
@@ -35,8 +35,7 @@ pub fn status(dir: &Path, json: bool) -> Outcome<()> {
     } else {
         as_text(&status)
     };
-    // A reader that went away has seen what it wanted.
-    drop(std::io::stdout().lock().write_all(text.as_bytes()));
+    print(&text);
     Ok(())
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use common::s3::{Client, checksum};
-use common::{Place, Server, refuse, succeed, text};
+use common::{Place, Server, refuse, stele, succeed, text};
 use nix::sys::signal::Signal;
 
 /// Runs `stele client VERB --vault DIR ...`, which must succeed.
@@ -317,6 +317,30 @@ fn the_last_key_that_puts_may_go_and_client_env_names_none() {
     );
     assert!(said.contains("was revoked"), "{said}");
     add(&place, &server, &["--name", "n"]).put("/ckt", b"");
+}
+
+#[test]
+fn what_cannot_be_written_out_is_no_success_and_a_lost_secret_names_the_key_to_revoke() {
+    let place = Place::with_vault();
+    let server = Server::start(&place);
+    let full = |args: &[&str]| {
+        let out = std::fs::File::create("/dev/full").expect("opened");
+        let output = stele(args).stdout(out).output().expect("it runs");
+        let said = String::from_utf8(output.stderr).expect("text");
+        assert_eq!(output.status.code(), Some(1), "{args:?}: {said}");
+        said
+    };
+    let vault = text(&place.vault);
+    let said = full(&["client", "add", "--vault", vault, "--name", "till"]);
+    let clients = listed(&place);
+    let lost = clients.iter().find(|client| client["name"] == "till");
+    let key = lost.expect("made")["key_id"].as_str().expect("a key");
+    let command = format!("stele client revoke {key} --vault {vault}");
+    assert!(said.contains(&command), "{said}");
+    client(&place, "revoke", &[key]);
+    let said = full(&["status", "--vault", vault]);
+    assert!(said.contains("could not be written"), "{said}");
+    drop(server);
 }
 
 #[test]
