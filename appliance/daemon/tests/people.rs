@@ -87,6 +87,9 @@ fn what_two_people_signed_is_destroyed_and_its_neighbours_stay() {
         assert_eq!(client.get("/backups/kept"), b"of use");
     };
     check(&client);
+    // The index was made anew for that, and nothing was wrong with it.
+    let alarms = place.status()["alarms"].to_string();
+    assert!(!alarms.contains("made anew"), "{alarms}");
     server.kill();
     let server = Server::start(&place);
     check(&client.at(&server));

@@ -109,7 +109,8 @@ impl EngineThread {
 
     fn take(&mut self, mut opened: Opened) -> Outcome<()> {
         opened.engine.take_over_from(&self.engine);
-        if opened.report.index_rebuilt {
+        // Where keys were cut it always is: nothing was wrong with it.
+        if opened.report.index_rebuilt && self.started_for != StartedFor::KeysCut {
             opened.engine.note_index_made_anew();
         }
         if self.started_for == StartedFor::JournalStranded {
