@@ -18,7 +18,7 @@ use stele_store::policy::{BucketKind, Right};
 use stele_store::recovery::{self, CreateParams};
 
 use super::config::Config;
-use super::disks::{NewDisk, open_all, plan};
+use super::disks::{NewDisk, open_all, plan, require_distinct};
 use super::lock::Lock;
 use super::{Directory, State};
 use crate::bays::Bays;
@@ -76,6 +76,7 @@ impl Default for Options {
 pub fn create(directory: &Directory, options: &Options) -> Outcome<Lock> {
     require_vacant(directory)?;
     let disks = plan(directory, &options.disks);
+    require_distinct(&disks)?;
     let names: Vec<PathBuf> = disks.iter().map(|disk| disk.name.clone()).collect();
     let config = Config::new(&names, options.client_buckets)?.with_key_source(&options.key_source);
     for disk in &disks {

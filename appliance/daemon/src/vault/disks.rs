@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use stele_device::disk::{Disk, Waker};
 use stele_device::linux::disk::{OpenError, OpenMode, Wishes};
 
-use super::{Directory, blank::require_blank, config::Config, resolve};
+use super::{Directory, blank::require_blank, config::Config, located};
+use crate::bays::FileId;
 use crate::error::{Error, Outcome};
 use crate::limits::{DISK_BYTES_DEFAULT, DISK_BYTES_MIN, DISK_COUNT_DEFAULT};
 use crate::media::open_disk;
@@ -46,7 +47,7 @@ pub fn plan(directory: &Directory, wanted: &[PathBuf]) -> Vec<NewDisk> {
     wanted
         .iter()
         .map(|path| {
-            let path = resolve(path);
+            let path = located(path);
             NewDisk {
                 make: !path.exists(),
                 name: directory.name_of(&path),
@@ -54,6 +55,26 @@ pub fn plan(directory: &Directory, wanted: &[PathBuf]) -> Vec<NewDisk> {
             }
         })
         .collect()
+}
+
+/// Refuses one disk under two names.
+///
+/// # Errors
+/// `DiskTwice` for the second.
+pub fn require_distinct(disks: &[NewDisk]) -> Outcome<()> {
+    let mut seen = Vec::with_capacity(disks.len());
+    for disk in disks {
+        // What is to be made is nobody else.
+        let Ok(id) = FileId::of(&disk.path) else {
+            continue;
+        };
+        if seen.contains(&id) {
+            let path = disk.path.clone();
+            return Err(Error::DiskTwice { path });
+        }
+        seen.push(id);
+    }
+    Ok(())
 }
 
 impl NewDisk {
@@ -224,6 +245,21 @@ mod tests {
             (PathBuf::from("in.disk"), true),
         ];
         assert_eq!(seen, expected);
+    }
+
+    #[test]
+    fn a_link_keeps_its_name_and_is_no_second_disk() {
+        let (temp, directory) = directory();
+        let base = temp.path().canonicalize().expect("exists");
+        let (link, target) = (base.join("by-id"), base.join("sdx"));
+        std::fs::write(&target, "").expect("written");
+        std::os::unix::fs::symlink(&target, &link).expect("linked");
+        let disks = plan(&directory, std::slice::from_ref(&link));
+        assert_eq!((&disks[0].path, &disks[0].name), (&link, &link));
+        assert!(!disks[0].make);
+        require_distinct(&disks).expect("one disk");
+        let twice = require_distinct(&plan(&directory, &[link, target]));
+        assert!(matches!(twice, Err(Error::DiskTwice { .. })), "{twice:?}");
     }
 
     #[test]
