@@ -4,10 +4,11 @@
 //! retention and rights stand in the store; here stands what only bounds the work of an answer.
 
 use stele_gateway::limits::{
-    KEY_BYTES_MAX, LIST_ENTRIES_MAX, PART_NUMBER_MAX, UPLOAD_WHOLE_BYTES, VAULT_KEYS_PREFIX,
+    KEY_BYTES_MAX, LIFECYCLE_ID_BYTES_MAX, LIFECYCLE_PREFIX_BYTES_MAX, LIFECYCLE_RULE_COUNT_MAX,
+    LIST_ENTRIES_MAX, PART_NUMBER_MAX, TAGS_MAX, UPLOAD_WHOLE_BYTES, VAULT_KEYS_PREFIX,
 };
 use stele_gateway::message::{
-    Checksum, Conditions, ListWish, Metadata, ObjectName, Purpose, Refusal, Request,
+    Checksum, Conditions, LifecycleRule, ListWish, Metadata, ObjectName, Purpose, Refusal, Request,
 };
 use stele_store::limits::METADATA_BYTES_MAX;
 
@@ -24,7 +25,7 @@ const PAIR_BYTES: usize = 8;
 /// # Errors
 /// `VaultKey` for a change of a key of the vault itself, `NoSuchBucket` for what can be no bucket's name, `Part` and
 /// `PartOrder` for numbers of parts, `TooLarge` and `MetadataTooLarge` for what is longer than anything that is stored,
-/// `Checksum` for what can be none, `Busy` for a listing that is too long.
+/// `Checksum` for what can be none, `Busy` for a listing that is too long, `NotAllowed` for lifecycle rules that are.
 pub fn verify(request: &Request) -> Result<(), Refusal> {
     if let Some(name) = changed(request) {
         short(&[Some(&name.bucket), Some(&name.key)])?;
@@ -76,6 +77,12 @@ pub fn verify(request: &Request) -> Result<(), Refusal> {
                 part(named.number)
             })
         }
+        Request::SetTags { tags, .. } => {
+            few(tags)?;
+            tags.iter()
+                .try_for_each(|(key, value)| short(&[Some(key), Some(value)]))
+        }
+        Request::SetLifecycle { rules, .. } => lifecycle(rules),
         _ => Ok(()),
     }
 }
@@ -103,8 +110,31 @@ fn becoming(purpose: &Purpose) -> Result<(), Refusal> {
     }
 }
 
+/// No object has more tags.
+fn few(tags: &[(String, String)]) -> Result<(), Refusal> {
+    match tags.len() <= TAGS_MAX {
+        true => Ok(()),
+        false => Err(Refusal::MetadataTooLarge {
+            bytes_max: METADATA_BYTES_MAX,
+        }),
+    }
+}
+
+fn lifecycle(rules: &[LifecycleRule]) -> Result<(), Refusal> {
+    let fits = |rule: &LifecycleRule| {
+        rule.id.len() <= LIFECYCLE_ID_BYTES_MAX && rule.prefix.len() <= LIFECYCLE_PREFIX_BYTES_MAX
+    };
+    match rules.len() <= LIFECYCLE_RULE_COUNT_MAX && rules.iter().all(fits) {
+        true => Ok(()),
+        false => Err(Refusal::NotAllowed(
+            "no bucket has so many lifecycle rules, or ones that long".to_owned(),
+        )),
+    }
+}
+
 /// Metadata that a record holds; the store counts it exactly.
 fn fits(metadata: &Metadata) -> Result<(), Refusal> {
+    few(&metadata.tags)?;
     let pairs = metadata.headers.iter().chain(&metadata.user);
     let pairs = pairs.chain(&metadata.tags);
     let bytes: usize = pairs
@@ -181,7 +211,7 @@ pub(crate) fn is_bucket_name(name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use stele_gateway::message::{ChecksumKind, LockWish};
+    use stele_gateway::message::{ChecksumKind, FilterForm, LockWish};
     use stele_gateway::wire::Content;
 
     use super::*;
@@ -316,5 +346,46 @@ mod tests {
             checksum: None,
         };
         check(create, Err(Refusal::MetadataTooLarge { bytes_max }));
+    }
+
+    #[test]
+    fn tags_and_lifecycle_rules_are_as_few_and_short_as_those_of_the_honest_gateway() {
+        let tags = |count: usize, bytes: usize| Request::SetTags {
+            name: ObjectName {
+                bucket: "bucket".to_owned(),
+                key: "key".to_owned(),
+            },
+            version: None,
+            tags: vec![("k".to_owned(), "v".repeat(bytes)); count],
+        };
+        // The longest value in characters of four bytes.
+        assert_eq!(verify(&tags(10, 1_024)), Ok(()));
+        let refused = |request: &Request| verify(request).expect_err("refused");
+        let many = refused(&tags(11, 1));
+        assert!(matches!(many, Refusal::MetadataTooLarge { .. }), "{many:?}");
+        let long = refused(&tags(1, 1_025));
+        assert!(matches!(long, Refusal::TooLarge { .. }), "{long:?}");
+        let rules = |count: usize, id: usize, prefix: usize| {
+            let rule = LifecycleRule {
+                id: "i".repeat(id),
+                form: FilterForm::FilterPrefix,
+                prefix: "p".repeat(prefix),
+                bytes_min: 0,
+                bytes_below: 0,
+                disabled: false,
+                upload_days: Some(1),
+                current: None,
+                noncurrent: None,
+            };
+            Request::SetLifecycle {
+                bucket: "bucket".to_owned(),
+                rules: vec![rule; count],
+            }
+        };
+        assert_eq!(verify(&rules(32, 255, 1_024)), Ok(()));
+        for request in [rules(33, 1, 1), rules(1, 256, 1), rules(1, 1, 1_025)] {
+            let why = refused(&request);
+            assert!(matches!(why, Refusal::NotAllowed(_)), "{why:?}");
+        }
     }
 }
