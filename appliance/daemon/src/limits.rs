@@ -39,6 +39,8 @@ pub const FILE_COUNT_MAX: u64 = stele_gateway::limits::CONNECTIONS_MAX as u64 + 
 pub const GATEWAY_PAUSE_MS: u64 = 50;
 /// Longest such pause.
 pub const GATEWAY_PAUSE_MS_MAX: u64 = 5_000;
+/// Time between two looks whether the port still takes connections.
+pub const DOOR_LOOK_MS: u64 = 1_000;
 /// Attempts at a port that somebody still holds, and the pause between them: the gateway of a killed
 /// process may take a moment to end.
 pub const PORT_ATTEMPT_COUNT_MAX: u32 = 40;

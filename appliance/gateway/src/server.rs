@@ -250,9 +250,11 @@ pub fn listen(address: SocketAddr) -> Result<StdListener, GatewayError> {
 }
 
 async fn accept(listener: &TcpListener, places: &Places) -> (TcpStream, Place) {
+    let mut failures: u64 = 0;
     loop {
         match listener.accept().await {
             Ok((stream, peer)) => {
+                failures = 0;
                 // Where clients have all places the connection is closed at once: one that waited
                 // for them would keep those behind it waiting too.
                 if let Some(place) = places.take(peer.ip().to_canonical()).await {
@@ -260,8 +262,12 @@ async fn accept(listener: &TcpListener, places: &Places) -> (TcpStream, Place) {
                 }
             }
             Err(error) => {
-                // Out of descriptors, or the peer left already: neither ends the listener.
-                tracing::warn!(%error, "a connection could not be accepted");
+                // Out of descriptors, or the peer left already: neither ends the listener. What lasts is told ever
+                // more rarely.
+                failures += 1;
+                if failures.is_power_of_two() {
+                    tracing::warn!(%error, failures, "a connection could not be accepted");
+                }
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
         }

@@ -1,6 +1,6 @@
 //! Starts the gateway's process, and starts it again when it ends without having been asked to.
 
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream as StdStream;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
@@ -9,8 +9,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use rustix::net::sockopt::socket_acceptconn;
 use stele_device::linux::shared::SharedMemory;
 use stele_gateway::limits::{DRAIN_MS, SLAB_BYTES};
+use stele_gateway::listen;
 use stele_gateway::tls::Tls;
 use stele_gateway::wire::{Confined, Down, Setup};
 use tokio::net::UnixStream;
@@ -21,7 +23,7 @@ use super::handover;
 use super::porter::{Porter, Tools};
 use crate::error::{Error, Outcome};
 use crate::limits::{
-    DOWNLOAD_SLAB_COUNT, GATEWAY_END_MS_MAX, GATEWAY_PAUSE_MS, GATEWAY_PAUSE_MS_MAX,
+    DOOR_LOOK_MS, DOWNLOAD_SLAB_COUNT, GATEWAY_END_MS_MAX, GATEWAY_PAUSE_MS, GATEWAY_PAUSE_MS_MAX,
     GATEWAY_START_MS_MAX, UPLOAD_SLAB_COUNT,
 };
 use crate::watch::Watch;
@@ -56,7 +58,7 @@ impl GatewayView {
 
 /// What a gateway is given.
 pub struct Charge {
-    /// Where it listens. It stays open here, so that a restart loses no connection that waits.
+    /// Where it listens. A gateway after the first gets one of its own.
     pub listener: TcpListener,
     /// How TLS is spoken, now and from any change on.
     pub tls: watch::Receiver<Arc<Tls>>,
@@ -88,8 +90,19 @@ impl Warden {
         let (end, ended) = oneshot::channel();
         let (ready, readiness) = mpsc::sync_channel(1);
         let view = GatewayView::default();
+        let Charge {
+            listener,
+            tls,
+            region,
+            domains,
+            tools,
+        } = charge;
         let work = Work {
-            charge,
+            address: listener.local_addr().map_err(Error::Thread)?,
+            tls,
+            region,
+            domains,
+            tools,
             memory: Arc::new(memory),
             stop: stopped,
             view: view.clone(),
@@ -97,7 +110,7 @@ impl Warden {
         let guard = watch.guard("gateway");
         let run = move || {
             let _guard = guard;
-            work.run(&ready);
+            work.run(listener, &ready);
             // Nobody waits for an end he did not ask for.
             end.send(()).ok();
         };
@@ -134,14 +147,18 @@ impl Warden {
 type Readiness = mpsc::SyncSender<Outcome<()>>;
 
 struct Work {
-    charge: Charge,
+    address: SocketAddr,
+    tls: watch::Receiver<Arc<Tls>>,
+    region: String,
+    domains: Vec<String>,
+    tools: Tools,
     memory: Arc<SharedMemory>,
     stop: watch::Receiver<bool>,
     view: GatewayView,
 }
 
 impl Work {
-    fn run(&self, ready: &Readiness) {
+    fn run(self, listener: TcpListener, ready: &Readiness) {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build();
@@ -153,8 +170,13 @@ impl Work {
             }
         };
         let mut pause_ms = GATEWAY_PAUSE_MS;
+        let mut fresh = Some(listener);
         loop {
-            let served = runtime.block_on(self.life(ready));
+            let listener = fresh.take().map_or_else(|| listen(self.address), Ok);
+            let served = match listener {
+                Ok(listener) => runtime.block_on(self.life(&listener, ready)),
+                Err(error) => Err(error.into()),
+            };
             let mut state = self.view.lock();
             (state.process, state.confined) = (None, None);
             if self.is_stopping() {
@@ -162,6 +184,9 @@ impl Work {
             }
             state.restarts = state.restarts.saturating_add(1);
             drop(state);
+            // What was handed over was shared: a gateway in wrong hands may have closed it for good, or put anything
+            // in front of it. Those who come meanwhile wait in the new one.
+            fresh = listen(self.address).ok();
             match served {
                 Ok(true) => pause_ms = GATEWAY_PAUSE_MS,
                 Ok(false) => pause_ms = (pause_ms * 2).min(GATEWAY_PAUSE_MS_MAX),
@@ -186,13 +211,13 @@ impl Work {
     }
 
     /// One process from start to end. Says whether it ever served.
-    async fn life(&self, ready: &Readiness) -> Outcome<bool> {
-        let (socket, mut child) = self.spawn()?;
+    async fn life(&self, listener: &TcpListener, ready: &Readiness) -> Outcome<bool> {
+        let (socket, mut child) = self.spawn(listener)?;
         let id = child.id();
         self.view.lock().process = Some(id);
-        let mut porter = Porter::new(socket, Arc::clone(&self.memory), self.charge.tools.clone());
+        let mut porter = Porter::new(socket, Arc::clone(&self.memory), self.tools.clone());
         let mut served = false;
-        let mut tls = self.charge.tls.clone();
+        let mut tls = self.tls.clone();
         let setup = self.setup(&tls.borrow_and_update());
         porter.show(tls);
         let end = match porter.tell(&Down::Setup(setup)) {
@@ -205,7 +230,7 @@ impl Work {
                     drop(state);
                     ready.try_send(Ok(())).ok();
                 });
-                Some(self.bounded(conversation).await)
+                Some(self.bounded(listener, conversation).await)
             }
             Err(fault) => Some(fault.to_string()),
         };
@@ -227,8 +252,12 @@ impl Work {
         Ok(served)
     }
 
-    /// Bounds a conversation from the moment it is asked to stop.
-    async fn bounded(&self, conversation: impl Future<Output = super::porter::End>) -> String {
+    /// Bounds a conversation from the moment it is asked to stop, or shuts the door on everybody.
+    async fn bounded(
+        &self,
+        listener: &TcpListener,
+        conversation: impl Future<Output = super::porter::End>,
+    ) -> String {
         let mut stop = self.stop.clone();
         let late = async {
             // An error means that the warden is gone, which is a stop too.
@@ -239,10 +268,13 @@ impl Work {
         tokio::select! {
             end = conversation => end.to_string(),
             () = late => "it did not stop in time".to_owned(),
+            () = shut(listener) => {
+                "it closed the port for everybody, which no gateway does; it may be in wrong hands".to_owned()
+            }
         }
     }
 
-    fn spawn(&self) -> Outcome<(UnixStream, Child)> {
+    fn spawn(&self, listener: &TcpListener) -> Outcome<(UnixStream, Child)> {
         let (ours, theirs) = StdStream::pair().map_err(Error::Thread)?;
         ours.set_nonblocking(true).map_err(Error::Thread)?;
         // This very program, even if its file was replaced meanwhile.
@@ -256,7 +288,7 @@ impl Work {
             .stdout(Stdio::null())
             .process_group(0);
         let child = command.spawn().map_err(Error::Thread)?;
-        let files = [self.charge.listener.as_fd(), self.memory.file()];
+        let files = [listener.as_fd(), self.memory.file()];
         handover::send(&ours, files).map_err(Error::Thread)?;
         let ours = UnixStream::from_std(ours).map_err(Error::Thread)?;
         Ok((ours, child))
@@ -266,11 +298,19 @@ impl Work {
         let count = |slabs: usize| u32::try_from(slabs).unwrap_or(u32::MAX);
         Setup {
             tls: Tls::clone(tls),
-            region: self.charge.region.clone(),
-            domains: self.charge.domains.clone(),
+            region: self.region.clone(),
+            domains: self.domains.clone(),
             upload_slabs: count(UPLOAD_SLAB_COUNT),
             download_slabs: count(DOWNLOAD_SLAB_COUNT),
         }
+    }
+}
+
+/// Waits until a listener takes no connections any more.
+async fn shut(listener: &TcpListener) {
+    // What cannot be asked is not known to be shut.
+    while socket_acceptconn(listener).unwrap_or(true) {
+        tokio::time::sleep(Duration::from_millis(DOOR_LOOK_MS)).await;
     }
 }
 
@@ -297,5 +337,30 @@ fn described(status: std::process::ExitStatus) -> String {
             "it tried a system call that it has given up, and was killed".to_owned()
         }
         _ => status.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpStream;
+
+    use rustix::net::{Shutdown, shutdown};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_port_that_a_gateway_closed_for_good_is_noticed_and_taken_anew() {
+        let ours = listen(SocketAddr::from(([127, 0, 0, 1], 0))).expect("a port");
+        let address = ours.local_addr().expect("known");
+        let moment = Duration::from_millis(2 * DOOR_LOOK_MS);
+        assert!(timeout(moment, shut(&ours)).await.is_err(), "it is open");
+        let theirs = ours.try_clone().expect("handed over");
+        shutdown(&theirs, Shutdown::Both).expect("shut");
+        drop(theirs);
+        assert!(timeout(moment, shut(&ours)).await.is_ok(), "it is shut");
+        assert!(TcpStream::connect(address).is_err());
+        drop(ours);
+        let _fresh = listen(address).expect("the same port");
+        TcpStream::connect(address).expect("connected");
     }
 }
