@@ -20,6 +20,7 @@ use stele_gateway::{Domains, GatewayError, SlabPool};
 use stele_store::recovery::{DiskReport, DiskVerdict, Force, ForcedOrder, OpenError};
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
 use zeroize::Zeroizing;
 
 use crate::advice::Commands;
@@ -47,7 +48,9 @@ use crate::gateway::process::{self, Warden};
 use crate::join::keeper::{Charge, Keeper, Orders};
 use crate::keys::KeySource;
 use crate::lifecycle::Collector;
-use crate::limits::{PORT_ATTEMPT_COUNT_MAX, PORT_ATTEMPT_PAUSE_MS, READ_SLAB_COUNT, SLAB_COUNT};
+use crate::limits::{
+    PORT_ATTEMPT_COUNT_MAX, PORT_ATTEMPT_PAUSE_MS, READ_SLAB_COUNT, SLAB_COUNT, VERB_END_MS_MAX,
+};
 use crate::live::{Place, live_status};
 use crate::logkey;
 use crate::lookout::Lookout;
@@ -92,7 +95,7 @@ pub fn serve(dir: &Path, reached: Reached<'_>, wish: Wish) -> Outcome<()> {
     let keys = directory.keys(config.key_source());
     keys.open()?;
     let runtime = Runtime::new().map_err(Error::Thread)?;
-    let signals = Signals::catch(&runtime)?;
+    let signals = Signals::catch()?;
     let bell = Bell::default();
     let slabs = SlabPool::new(SLAB_COUNT);
     let wishes = Wishes {
@@ -144,8 +147,9 @@ pub fn serve(dir: &Path, reached: Reached<'_>, wish: Wish) -> Outcome<()> {
                 &runtime,
             )
             .and_then(|face| runtime.block_on(face.run(&mut machine, signals)));
-            // Connections and their tasks end before the threads they talk to.
-            drop(runtime);
+            // Connections and their tasks end before the threads they talk to, and what they began does not go on and on.
+            machine.ending();
+            runtime.shutdown_timeout(Duration::from_millis(VERB_END_MS_MAX));
             drop(lookout);
             keeper.stop();
             served
@@ -450,27 +454,47 @@ fn load_settings(link: &Link) -> Outcome<tls::Settings> {
     }
 }
 
-/// SIGTERM and SIGINT, caught from before the engine starts so that none is lost or ends it halfway.
-struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-}
+/// SIGTERM and SIGINT, caught from before the engine starts so that none is lost or ends it halfway. The first asks for
+/// the end; the second is the end, whatever goes on: a thread of its own looks for them.
+struct Signals(watch::Receiver<bool>);
 
 impl Signals {
-    fn catch(runtime: &Runtime) -> Outcome<Signals> {
-        let _context = runtime.enter();
-        let catch = |kind| signal(kind).map_err(Error::Thread);
-        Ok(Signals {
-            terminate: catch(SignalKind::terminate())?,
-            interrupt: catch(SignalKind::interrupt())?,
-        })
+    fn catch() -> Outcome<Signals> {
+        let mut runtime = tokio::runtime::Builder::new_current_thread();
+        let runtime = runtime.enable_all().build().map_err(Error::Thread)?;
+        let (mut terminate, mut interrupt) = {
+            let _context = runtime.enter();
+            let catch = |kind| signal(kind).map_err(Error::Thread);
+            let terminate = catch(SignalKind::terminate())?;
+            (terminate, catch(SignalKind::interrupt())?)
+        };
+        let (ask, asked) = watch::channel(false);
+        let look = async move {
+            next(&mut terminate, &mut interrupt).await;
+            tracing::info!("asked to stop; asked once more, it stops at once");
+            ask.send_replace(true);
+            next(&mut terminate, &mut interrupt).await;
+            // Leaving at once is as safe as a crash: the next start recovers.
+            tracing::warn!("stopping at once");
+            std::process::exit(1);
+        };
+        let thread = std::thread::Builder::new().name("signals".to_owned());
+        let started = thread.spawn(move || runtime.block_on(look));
+        started.map_err(Error::Thread)?;
+        Ok(Signals(asked))
     }
 
-    async fn next(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
-        }
+    /// Waits for the first.
+    async fn asked(&mut self) {
+        // The thread ends with the process.
+        self.0.wait_for(|asked| *asked).await.ok();
+    }
+}
+
+async fn next(terminate: &mut Signal, interrupt: &mut Signal) {
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
     }
 }
 
@@ -582,14 +606,8 @@ impl Face {
             answerer,
         } = self;
         let stopped = async move {
-            signals.next().await;
+            signals.asked().await;
             tracing::info!("stopping; running requests may finish");
-            tokio::spawn(async move {
-                signals.next().await;
-                // Leaving at once is as safe as a crash: the next start recovers.
-                tracing::warn!("stopping at once");
-                std::process::exit(1);
-            });
             warden.stop().await;
         };
         tokio::select! {

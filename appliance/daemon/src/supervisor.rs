@@ -46,7 +46,11 @@ pub struct Machine {
 
 /// A way to ask the engine from inside the process. Clones ask the same engine.
 #[derive(Clone, Debug)]
-pub struct Link(mpsc::Sender<Local>);
+pub struct Link {
+    engine: mpsc::Sender<Local>,
+    /// The process is to end: whoever would ask on and on is told so.
+    ending: Arc<AtomicBool>,
+}
 
 impl Machine {
     /// Opens the pool on these disks and starts its threads. Recovery runs inside. Only this start forces anything.
@@ -99,7 +103,7 @@ impl Machine {
             .name("engine".to_owned())
             .spawn(run);
         let thread = thread.map_err(Error::Thread)?;
-        let link = Link(local_sender);
+        let link = Link::to(local_sender);
         Ok(Machine {
             link,
             questions: question_sender,
@@ -139,13 +143,19 @@ impl Machine {
         }
     }
 
+    /// Has everybody told who asks the engine from now on that the vault stops. What asks on and on, such as through a
+    /// rebuild, would hold up the end otherwise.
+    pub fn ending(&self) {
+        self.link.ending.store(true, Ordering::Relaxed);
+    }
+
     /// Stops in order.
     ///
     /// # Errors
     /// `ThreadDied` when a thread ended by a fault instead.
     pub fn stop(mut self) -> Outcome<()> {
         // A closed queue means that the thread has died, which the join tells.
-        drop(self.link.0.blocking_send(Local::Stop));
+        drop(self.link.engine.blocking_send(Local::Stop));
         let joined = self.thread.join();
         if let Ok(name) = self.deaths.try_recv() {
             return Err(Error::ThreadDied { name });
@@ -176,12 +186,22 @@ fn told<T>(progress: &Progress, open: impl FnOnce() -> T) -> T {
 }
 
 impl Link {
+    fn to(engine: mpsc::Sender<Local>) -> Link {
+        Link {
+            engine,
+            ending: Arc::default(),
+        }
+    }
+
     /// Asks and waits; not for use on the asynchronous runtime. Waits through a rebuild of the index.
     ///
     /// # Errors
     /// The engine's refusal, or `NoAnswer` when its thread has died.
     pub fn ask(&self, mut command: impl FnMut() -> Command) -> Outcome<Answer> {
         loop {
+            if self.ending.load(Ordering::Relaxed) {
+                return Err(Refusal::Stopping.into());
+            }
             let (reply, answer) = oneshot::channel();
             self.send(Local::Ask {
                 command: command(),
@@ -286,7 +306,7 @@ impl Link {
     /// `NoAnswer` when the thread has died.
     pub async fn status(&self) -> Outcome<Status> {
         let (reply, answer) = oneshot::channel();
-        self.0
+        self.engine
             .send(Local::Status { reply })
             .await
             .map_err(|_| Error::NoAnswer)?;
@@ -412,7 +432,7 @@ impl Link {
     }
 
     fn send(&self, message: Local) -> Outcome<()> {
-        self.0.blocking_send(message).map_err(|_| Error::NoAnswer)
+        self.engine.blocking_send(message).map_err(|_| Error::NoAnswer)
     }
 }
 
@@ -460,9 +480,33 @@ mod tests {
     #[test]
     fn whoever_asks_for_a_disk_hears_at_once_that_nobody_answers() {
         let (sender, mut local) = mpsc::channel(1);
-        let asked = std::thread::spawn(move || Link(sender).release(DiskSlot(2)));
+        let asked = std::thread::spawn(move || Link::to(sender).release(DiskSlot(2)));
         drop(local.blocking_recv().expect("asked"));
         let gone = asked.join().expect("ended");
         assert!(matches!(gone, Err(Error::NoAnswer)), "{gone:?}");
+    }
+
+    #[test]
+    fn whoever_asks_through_a_rebuild_hears_that_the_vault_stops() {
+        let (sender, mut local) = mpsc::channel(1);
+        let link = Link::to(sender);
+        let ending = Arc::clone(&link.ending);
+        let asking = std::thread::spawn(move || link.get_config("name"));
+        for _ in 0..2 {
+            match local.blocking_recv().expect("asked") {
+                Local::Ask { reply, .. } => drop(reply.send(Err(Refusal::Rebuilding))),
+                _ => panic!("a question"),
+            }
+        }
+        // The thread may have asked once more by now.
+        ending.store(true, Ordering::Relaxed);
+        if let Some(Local::Ask { reply, .. }) = local.blocking_recv() {
+            drop(reply.send(Err(Refusal::Rebuilding)));
+        }
+        let told = asking.join().expect("ended");
+        assert!(
+            matches!(told, Err(Error::Refused(Refusal::Stopping))),
+            "{told:?}"
+        );
     }
 }
