@@ -121,6 +121,8 @@ pub const RELEASED_MS_MAX: u64 = CONTROL_JOIN_MS_MAX - 60_000;
 pub const RELEASED_BYTES_MAX: usize = 3 << 20;
 /// Time in which what the control socket was asked for must end when the vault stops.
 pub const VERB_END_MS_MAX: u64 = 10_000;
+/// Time for which anybody waits for others to end once a thread has died.
+pub const DEATH_MS_MAX: u64 = 10_000;
 /// Acts on disks that wait for the one under way.
 pub const JOIN_QUEUE_COUNT_MAX: usize = 4;
 /// Time between two looks at the disks that are being filled.

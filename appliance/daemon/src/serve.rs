@@ -49,7 +49,8 @@ use crate::join::keeper::{Charge, Keeper, Orders};
 use crate::keys::KeySource;
 use crate::lifecycle::Collector;
 use crate::limits::{
-    PORT_ATTEMPT_COUNT_MAX, PORT_ATTEMPT_PAUSE_MS, READ_SLAB_COUNT, SLAB_COUNT, VERB_END_MS_MAX,
+    DEATH_MS_MAX, PORT_ATTEMPT_COUNT_MAX, PORT_ATTEMPT_PAUSE_MS, READ_SLAB_COUNT, SLAB_COUNT,
+    VERB_END_MS_MAX,
 };
 use crate::live::{Place, live_status};
 use crate::logkey;
@@ -612,10 +613,27 @@ impl Face {
         };
         tokio::select! {
             () = stopped => Ok(()),
-            name = machine.death() => Err(Error::ThreadDied { name }),
+            name = machine.death() => {
+                end_soon(name);
+                Err(Error::ThreadDied { name })
+            }
             () = control.serve(answerer) => Ok(()),
         }
     }
+}
+
+/// Ends the process when it has not ended by itself in time: what waits for the thread that died may wait for ever, and
+/// a process that neither serves nor ends is not started again. It is as safe as a crash.
+fn end_soon(name: &'static str) {
+    let end = move || {
+        // Twice, for the engine is waited for last and as long.
+        std::thread::sleep(Duration::from_millis(2 * DEATH_MS_MAX));
+        tracing::error!("{}", Error::ThreadDied { name });
+        std::process::exit(1);
+    };
+    let thread = std::thread::Builder::new().name("end".to_owned());
+    // Without it the process ends if nothing waits.
+    thread.spawn(end).ok();
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use stele_device::area::Area;
 use stele_format::units::LogIndex;
@@ -27,7 +27,8 @@ use crate::engine_thread::{Arrival, EngineThread, Inbox, Local};
 use crate::error::{Error, Outcome};
 use crate::gateway::Question;
 use crate::limits::{
-    LOCAL_QUEUE_COUNT_MAX, QUESTION_QUEUE_COUNT_MAX, REBUILD_POLL_MS, RELEASE_MS_MAX, START_TOLD_MS,
+    DEATH_MS_MAX, LOCAL_QUEUE_COUNT_MAX, QUESTION_QUEUE_COUNT_MAX, REBUILD_POLL_MS, RELEASE_MS_MAX,
+    START_TOLD_MS, TICK_BUSY_MS,
 };
 use crate::opener::{How, Opener};
 use crate::vault::disks::Slot;
@@ -137,7 +138,11 @@ impl Machine {
     /// Waits until a thread dies that must not, and names it.
     pub async fn death(&mut self) -> &'static str {
         match self.deaths.recv().await {
-            Some(name) => name,
+            Some(name) => {
+                // Whoever stops this is to know of it too.
+                self.watch.tell(name);
+                name
+            }
             // Every guard is gone without a panic: the engine has stopped in order.
             None => std::future::pending().await,
         }
@@ -152,14 +157,28 @@ impl Machine {
     /// Stops in order.
     ///
     /// # Errors
-    /// `ThreadDied` when a thread ended by a fault instead.
-    pub fn stop(mut self) -> Outcome<()> {
+    /// `ThreadDied` when a thread ended by a fault instead; the engine, which may wait for it, is waited for a moment only.
+    pub fn stop(self) -> Outcome<()> {
+        self.stop_within(Duration::from_millis(DEATH_MS_MAX))
+    }
+
+    fn stop_within(mut self, patience: Duration) -> Outcome<()> {
         // A closed queue means that the thread has died, which the join tells.
         drop(self.link.engine.blocking_send(Local::Stop));
-        let joined = self.thread.join();
-        if let Ok(name) = self.deaths.try_recv() {
-            return Err(Error::ThreadDied { name });
+        let mut death: Option<(&'static str, Instant)> = None;
+        loop {
+            let ended = self.thread.is_finished();
+            let died = self.deaths.try_recv().ok();
+            death = death.or(died.map(|name| (name, Instant::now())));
+            match death {
+                Some((name, since)) if ended || since.elapsed() >= patience => {
+                    return Err(Error::ThreadDied { name });
+                }
+                None if ended => break,
+                _ => std::thread::sleep(Duration::from_millis(TICK_BUSY_MS)),
+            }
         }
+        let joined = self.thread.join();
         joined.map_err(|_| Error::ThreadDied { name: "engine" })
     }
 }
@@ -432,7 +451,9 @@ impl Link {
     }
 
     fn send(&self, message: Local) -> Outcome<()> {
-        self.engine.blocking_send(message).map_err(|_| Error::NoAnswer)
+        self.engine
+            .blocking_send(message)
+            .map_err(|_| Error::NoAnswer)
     }
 }
 
@@ -448,9 +469,7 @@ mod tests {
     use crate::vault::disks::open_kept;
     use stele_device::linux::disk::{OpenMode, Wishes};
 
-    /// What asked for it first may have given up waiting.
-    #[test]
-    fn a_disk_that_was_let_go_of_is_gone_for_whoever_asks_again() {
+    fn machine() -> (TempDir, Machine) {
         let dir = TempDir::new().expect("a directory");
         let directory = Directory::new(&dir.path().join("vault")).expect("a path");
         drop(create(&directory, &Options::default()).expect("made"));
@@ -467,6 +486,13 @@ mod tests {
             index_cache_bytes: None,
         };
         let machine = Machine::start(slots, opener, None, &bell).expect("an engine");
+        (dir, machine)
+    }
+
+    /// What asked for it first may have given up waiting.
+    #[test]
+    fn a_disk_that_was_let_go_of_is_gone_for_whoever_asks_again() {
+        let (_dir, machine) = machine();
         let link = machine.link();
         for _ in 0..2 {
             assert_eq!(link.release(DiskSlot(2)).expect("an engine"), Ok(true));
@@ -508,5 +534,20 @@ mod tests {
             matches!(told, Err(Error::Refused(Refusal::Stopping))),
             "{told:?}"
         );
+    }
+
+    /// An engine may wait for ever for what a thread was to do that has died.
+    #[test]
+    fn after_a_death_the_engine_is_waited_for_a_moment_only() {
+        let (_dir, mut machine) = machine();
+        let (engine, keep) = sync_channel::<()>(1);
+        let stuck = std::thread::spawn(move || keep.recv().unwrap_or_default());
+        let real = std::mem::replace(&mut machine.thread, stuck);
+        machine.watch.tell("worker");
+        let stopped = machine.stop_within(Duration::from_millis(100));
+        let died = matches!(stopped, Err(Error::ThreadDied { name: "worker" }));
+        assert!(died, "{stopped:?}");
+        drop(engine);
+        real.join().expect("ended");
     }
 }
