@@ -174,7 +174,10 @@ async fn converse(
         let mut limited = tokio::io::BufReader::new(read.take(CONTROL_REQUEST_BYTES_MAX));
         timeout(moment, limited.read_line(&mut line)).await??;
         match question(&line) {
-            Ok((ask, session)) => timeout(limit(&ask), answer(ask, session, &*answerer)).await?,
+            Ok((ask, session)) => {
+                let limit = limit(&ask);
+                within(limit, answer(ask, session, &*answerer)).await
+            }
             Err(refused) => refused,
         }
     } else {
@@ -224,6 +227,18 @@ async fn answer(ask: Ask, session: Option<Session>, answerer: &impl Answerer) ->
         Ask::Tls(ask) => answerer.tls(ask).await.map(Reply::Tls),
     };
     reply.unwrap_or_else(|error| Reply::Refused(error.to_string()))
+}
+
+/// What is asked may wait for a rebuild of the index, and is not taken back.
+async fn within(limit: Duration, answer: impl Future<Output = Reply>) -> Reply {
+    let answered = timeout(limit, answer).await;
+    answered.unwrap_or_else(|_elapsed| {
+        Reply::Refused(format!(
+            "the server is busy and gave no answer within {} s: what was asked may be done, or be done later, or not; see what it \
+             is doing with `stele status`, look whether it is done, then ask again",
+            limit.as_secs()
+        ))
+    })
 }
 
 /// Time an answer may take.
@@ -600,6 +615,20 @@ mod tests {
         assert!(matches!(check(""), Err(Error::ControlCut)));
         assert!(matches!(check("{\"status\":"), Err(Error::ControlCut)));
         assert!(matches!(check("none\n"), Err(Error::ControlAnswer)));
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_is_late_is_no_stop() {
+        let late = within(Duration::from_millis(1), std::future::pending()).await;
+        match late {
+            Reply::Refused(why) => assert!(why.contains("the server is busy"), "{why}"),
+            other => panic!("{other:?}"),
+        }
+        let done = || Reply::Refused("done".to_owned());
+        assert_eq!(
+            within(Duration::from_secs(1), async { done() }).await,
+            done()
+        );
     }
 
     #[test]
