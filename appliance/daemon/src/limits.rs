@@ -183,10 +183,15 @@ pub const GATEWAY_OOM_SCORE: &str = "500";
 pub const LIST_PAGE_COUNT: u32 = 1_000;
 /// Pause before something is asked again of an engine that is busy.
 pub const BUSY_PAUSE_MS: u64 = 20;
-/// Looks at whether the keys of a destruction are cut, before that is left to the next start.
+/// Looks at whether a wipe is written down, before it is left to be told of again.
 pub const CUT_LOOK_COUNT_MAX: u32 = 6_000;
-/// Pause between them.
+/// Looks at whether what was executed is in force, such as keys are cut, before whoever waits hears that the next start
+/// does it: for a minute, well before nobody waits for the answer any more.
+pub const FORCE_LOOK_COUNT_MAX: u32 = 1_200;
+/// Pause between such looks.
 pub const CUT_LOOK_PAUSE_MS: u64 = 50;
+const _: () =
+    assert!(FORCE_LOOK_COUNT_MAX as u64 * CUT_LOOK_PAUSE_MS <= CONTROL_JOIN_MS_MAX - 240_000);
 /// Challenges of sessions that wait for their answer; the oldest goes first.
 pub const CHALLENGE_COUNT_MAX: usize = 64;
 /// How long a challenge is good.

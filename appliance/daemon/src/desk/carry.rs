@@ -13,7 +13,7 @@ use super::report::kept_words;
 use super::{Desk, NotStated};
 use crate::control::desk::CarriedOut;
 use crate::error::{Error, Outcome};
-use crate::limits::{BUSY_PAUSE_MS, CUT_LOOK_COUNT_MAX, CUT_LOOK_PAUSE_MS};
+use crate::limits::{BUSY_PAUSE_MS, CUT_LOOK_PAUSE_MS, FORCE_LOOK_COUNT_MAX};
 
 impl Desk {
     /// Carries out what a record allows, to the end.
@@ -206,7 +206,7 @@ impl Desk {
         request: LogIndex,
         done: impl Fn(&Effect) -> bool,
     ) -> Outcome<Option<Box<Effect>>> {
-        for _ in 0..CUT_LOOK_COUNT_MAX {
+        for _ in 0..FORCE_LOOK_COUNT_MAX {
             let effect = self.effect(request)?;
             if done(&effect) {
                 return Ok(Some(effect));
