@@ -22,7 +22,7 @@ pub fn replace(path: &Path, content: &[u8], mode: u32) -> Outcome<()> {
     let written = write(&temporary, content, mode)
         .and_then(|()| std::fs::rename(&temporary, path).map_err(at(path)));
     if let Err(error) = written {
-        // A left-over does no harm: the next attempt truncates it.
+        // A left-over does no harm: the next attempt removes it.
         drop(std::fs::remove_file(&temporary));
         return Err(error);
     }
@@ -30,14 +30,15 @@ pub fn replace(path: &Path, content: &[u8], mode: u32) -> Outcome<()> {
 }
 
 fn write(path: &Path, content: &[u8], mode: u32) -> Result<(), Error> {
+    // Whatever is there: it may be a link to what is not ours to write, or open to others. Only a new file is written.
+    drop(std::fs::remove_file(path));
     let mut file = OpenOptions::new()
         .write(true)
-        .create(true)
-        .truncate(true)
+        .create_new(true)
         .mode(mode)
         .open(path)
         .map_err(at(path))?;
-    // A left-over may carry other permissions.
+    // Exactly these, whatever the umask.
     file.set_permissions(std::fs::Permissions::from_mode(mode))
         .and_then(|()| file.write_all(content))
         .and_then(|()| file.sync_all())
@@ -65,6 +66,22 @@ mod tests {
                 .mode();
             assert_eq!(mode & 0o777, 0o600);
             assert!(!left_over.exists());
+        }
+    }
+
+    #[test]
+    fn a_link_in_the_way_is_not_followed() {
+        let temp = tempfile::tempdir().expect("a directory");
+        let (path, elsewhere) = (temp.path().join("f"), temp.path().join("elsewhere"));
+        std::fs::write(&elsewhere, "of somebody else").expect("written");
+        for link in ["f.new", "f"] {
+            std::os::unix::fs::symlink(&elsewhere, temp.path().join(link)).expect("linked");
+            replace(&path, b"new", 0o600).expect("replaced");
+            let kept = std::fs::read_to_string(&elsewhere).expect("read");
+            assert_eq!(kept, "of somebody else", "{link}");
+            let data = std::fs::symlink_metadata(&path).expect("there");
+            assert!(data.is_file(), "{link}");
+            std::fs::remove_file(&path).expect("removed");
         }
     }
 
