@@ -55,7 +55,7 @@ mod watch;
 mod wipe;
 mod workers;
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -66,7 +66,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use cli::{Cli, CreateArgs, LISTEN_DEFAULT, VAULT_DEFAULT, Verb};
-use error::Outcome;
+use error::{Error, Outcome};
 use vault::Directory;
 use vault::create::Options;
 
@@ -77,16 +77,21 @@ fn main() -> ExitCode {
     log_to_stderr();
     #[cfg(feature = "evil-disk")]
     if let Err(error) = evil::begin() {
-        eprintln!("stele: {error}");
-        return ExitCode::FAILURE;
+        return refused(&error);
     }
     signer::acts(cli.actor, cli.signing_key);
     match run(cli.verb).and_then(|()| disk::all_said()) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("stele: {error}");
-            ExitCode::FAILURE
-        }
+        Err(error) => refused(&error),
+    }
+}
+
+fn refused(error: &Error) -> ExitCode {
+    // Where nobody can be told, the code is what is left.
+    drop(writeln!(std::io::stderr(), "stele: {error}"));
+    match error {
+        Error::Usage(_) => ExitCode::from(2),
+        _ => ExitCode::FAILURE,
     }
 }
 
@@ -146,6 +151,8 @@ fn log_to_stderr() {
     let format = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
+        // What cannot be written there cannot be complained of there, and is no reason to end.
+        .log_internal_errors(false)
         .with_target(false);
     tracing_subscriber::registry().with(format).with(own).init();
 }

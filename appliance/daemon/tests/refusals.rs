@@ -464,7 +464,18 @@ fn wrong_use_ends_with_code_2() {
     check(&["disk", "replace", "--vault", "v", "2"]);
     check(&["disk", "replace", "--vault", "v", "0", "d"]);
     check(&["disk", "add", "2"]);
+    check(&["people", "found", "--vault", "v", "--person", "a:b"]);
+    check(&["people", "found", "--vault", "v", "--policy", "approvals"]);
     assert!(succeed(&["--version"]).starts_with("stele "));
+}
+
+#[test]
+fn a_refusal_that_cannot_be_written_is_one_all_the_same() {
+    let place = Place::new();
+    let out = std::fs::File::create("/dev/full").expect("opened");
+    let mut verb = common::stele(&["status", "--vault", text(&place.vault)]);
+    let status = verb.stderr(out).status().expect("it runs");
+    assert_eq!(status.code(), Some(1));
 }
 
 /// Times of the last change of the disks.
