@@ -121,6 +121,18 @@ impl<'a> Commands<'a> {
         }
     }
 
+    /// What to do where nobody knows whether clients must show certificates.
+    pub fn decide_client_ca(&self) -> NextStep {
+        let vault = word(self.vault);
+        NextStep {
+            disk: None,
+            what: "if clients must show certificates, say by which authorities; else off in the place of FILE; then install \
+                   the certificate again, if there was one"
+                .to_owned(),
+            command: format!("stele tls client-ca --vault {vault} FILE{}", self.who),
+        }
+    }
+
     /// What to do about a certificate in its last days or after them.
     pub fn new_certificate(&self, installed: bool) -> NextStep {
         let vault = word(self.vault);

@@ -165,6 +165,12 @@ pub enum Error {
     /// TLS cannot be spoken so.
     #[error(transparent)]
     Tls(#[from] stele_gateway::tls::TlsFault),
+    /// What people changed about TLS is lost, and they have not decided anew.
+    #[error(
+        "the settings of TLS cannot be read, and no client is let in; decide first whether clients must show certificates, with \
+         `stele tls client-ca` and the file of their authorities, or off"
+    )]
+    TlsUndecided,
     /// The network face cannot start.
     #[error("the S3 service cannot start: {0}")]
     Gateway(#[from] stele_gateway::GatewayError),

@@ -446,10 +446,10 @@ fn load_identity(link: &Link, wall_ms: u64) -> Outcome<Identity> {
 fn load_settings(link: &Link) -> Outcome<tls::Settings> {
     match link.get_config(tls::RECORD) {
         Ok(value) => tls::Settings::decode(value.as_deref()),
-        // Served as the vault was made rather than not at all.
+        // Nobody knows whether certificates are required of clients.
         Err(Error::Refused(refusal)) => {
-            tracing::warn!(%refusal, "the settings of TLS cannot be read");
-            Ok(tls::Settings::default())
+            tracing::error!(%refusal, "{}", Error::TlsUndecided);
+            Ok(tls::Settings::unread())
         }
         Err(error) => Err(error),
     }
@@ -541,6 +541,11 @@ impl Answerer for Live {
             status.next.push(commands.new_certificate(tls.installed));
         }
         status.tls = Some(tls);
+        if self.tls.is_undecided() {
+            status.alarms.push(Error::TlsUndecided.to_string());
+            let commands = self.place.commands(engine.founded);
+            status.next.push(commands.decide_client_ca());
+        }
         status.alarms.extend(self.guard.alarms());
         // While the engine starts again it shows nobody.
         if engine.rebuilding.is_none() {

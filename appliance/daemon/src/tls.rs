@@ -28,6 +28,9 @@ pub struct Settings {
     installed: Option<Installed>,
     client_ca_pem: Option<String>,
     tls12: bool,
+    /// What people changed cannot be read, and they have not decided anew.
+    #[serde(skip)]
+    unread: bool,
 }
 
 /// A certificate that people installed.
@@ -74,6 +77,15 @@ impl Settings {
         Ok(settings)
     }
 
+    /// Where what people changed cannot be read. They may have required certificates of clients, so no client is let in
+    /// before they decide.
+    pub fn unread() -> Settings {
+        Settings {
+            unread: true,
+            ..Settings::default()
+        }
+    }
+
     fn encode(&self) -> Outcome<Zeroizing<Vec<u8>>> {
         let value = serde_json::to_vec(self).map_err(|_| Error::Record { name: RECORD })?;
         Ok(Zeroizing::new(value))
@@ -98,6 +110,10 @@ impl Settings {
         if let Some(pem) = &self.client_ca_pem {
             tls.client_authorities_der = certificates(pem.as_bytes())?;
         }
+        if self.unread {
+            // Its key was never kept: nobody has a certificate for clients by it, or will.
+            tls.client_authorities_der = certificates(own.ca_pem.as_bytes())?;
+        }
         if self.tls12 {
             tls.oldest = Oldest::Tls12;
         }
@@ -108,6 +124,9 @@ impl Settings {
     /// The settings after a change, and whether its certificate must be in its life.
     fn changed(&self, ask: TlsAsk) -> Outcome<(Settings, bool)> {
         let mut then = self.clone();
+        if self.unread && !matches!(ask, TlsAsk::Show | TlsAsk::ClientCa { .. }) {
+            return Err(Error::TlsUndecided);
+        }
         match ask {
             TlsAsk::Show => Ok((then, false)),
             TlsAsk::Install { chain_pem, key_pem } => {
@@ -117,7 +136,7 @@ impl Settings {
                 Ok((then, true))
             }
             TlsAsk::ClientCa { pem } => {
-                then.client_ca_pem = pem;
+                (then.client_ca_pem, then.unread) = (pem, false);
                 Ok((then, false))
             }
             TlsAsk::Oldest { tls12 } => {
@@ -190,6 +209,12 @@ impl Keeper {
         client_env::write_authorities(&self.directory, &settings.authorities_pem(&self.own))
     }
 
+    /// Whether no client is let in, because what people changed cannot be read and they have not decided anew.
+    pub fn is_undecided(&self) -> bool {
+        let settings = self.settings.lock().unwrap_or_else(PoisonError::into_inner);
+        settings.unread
+    }
+
     /// How it is spoken, in words.
     pub fn status(&self) -> TlsStatus {
         let settings = self.settings.lock().unwrap_or_else(PoisonError::into_inner);
@@ -210,7 +235,13 @@ impl Keeper {
         if new {
             tls.check_life(SystemClock.wall_ms())?;
         }
-        self.link.put_config(RECORD, &then.encode()?)?;
+        match self.link.put_config(RECORD, &then.encode()?) {
+            // Else nobody could read from a vault that can only be read.
+            Err(Error::Refused(refusal)) if settings.unread => {
+                tracing::warn!(%refusal, "what was decided about TLS counts until the next start only");
+            }
+            stored => stored?,
+        }
         *settings = then;
         if new && let Err(error) = self.write(&settings) {
             tracing::warn!(%error, "ca.pem and ca-bundle.pem may lack the certificate until the next start");
@@ -281,6 +312,22 @@ mod tests {
         assert_eq!(four.status(&tls).client_authorities, 0);
         let (_, tls) = apply(&four, &own, TlsAsk::Oldest { tls12: false }).expect("1.3");
         assert_eq!(tls.oldest, Oldest::Tls13);
+    }
+
+    #[test]
+    fn where_the_settings_cannot_be_read_no_client_is_let_in_before_people_decide() {
+        let own = Identity::issue(NOW_MS).expect("issued");
+        let unread = Settings::unread();
+        let tls = unread.tls(&own).expect("made by the vault");
+        assert_eq!(tls.client_authorities_der.len(), 1, "one is required");
+        let (chain, key) = pair();
+        for ask in [install(&chain, &key), TlsAsk::Oldest { tls12: true }] {
+            let why = apply(&unread, &own, ask).map(drop).expect_err("undecided");
+            assert!(why.contains("stele tls client-ca"), "{why}");
+        }
+        let (decided, tls) = apply(&unread, &own, TlsAsk::ClientCa { pem: None }).expect("off");
+        assert!(tls.client_authorities_der.is_empty());
+        apply(&decided, &own, TlsAsk::Oldest { tls12: true }).expect("decided");
     }
 
     #[test]
