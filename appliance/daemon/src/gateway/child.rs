@@ -2,7 +2,7 @@
 
 use std::net::TcpListener;
 use std::num::NonZero;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream as StdStream;
 use std::sync::{Arc, Barrier};
 
@@ -29,6 +29,7 @@ use crate::limits::{FILE_COUNT_MAX, GATEWAY_DATA_BYTES_MAX, GATEWAY_OOM_SCORE};
 /// # Errors
 /// Why it cannot serve: `NotHandedOver` when it was not started by `stele serve`.
 pub fn run() -> Outcome<()> {
+    close_inherited();
     // The engine's process may be killed: nobody else would end this one then, or free the port.
     // The signal comes with the end of the thread that started us, which may be the last one and have closed
     // its socket before: what was under way can still be answered, by an engine that is gone.
@@ -52,6 +53,24 @@ pub fn run() -> Outcome<()> {
     // Tasks of broken connections may still wait for an engine that is gone.
     runtime.shutdown_background();
     served
+}
+
+/// Closes what whoever started the vault left open, behind standard input, output and error: those who started the
+/// engine's process may have had anything open. Comes before this process opens anything itself.
+fn close_inherited() {
+    // A machine without that directory shows it when the rest is set up.
+    let Ok(open) = std::fs::read_dir("/proc/self/fd") else {
+        return;
+    };
+    let number = |entry: std::io::Result<std::fs::DirEntry>| {
+        let name = entry.ok()?.file_name();
+        name.to_str()?.parse::<RawFd>().ok()
+    };
+    let open: Vec<RawFd> = open.filter_map(number).collect();
+    for number in open.into_iter().filter(|number| *number > 2) {
+        // One of them was the directory's.
+        nix::unistd::close(number).ok();
+    }
 }
 
 /// Bounds the memory of this process and lets it be the first to go where the machine has none left: it can
