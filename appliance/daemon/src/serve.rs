@@ -10,6 +10,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use nix::sys::resource::{Resource, setrlimit};
 use stele_device::buffer::Pool;
 use stele_device::clock::Clock;
 use stele_device::linux::clock::SystemClock;
@@ -92,6 +93,8 @@ pub fn serve(dir: &Path, reached: Reached<'_>, wish: Wish) -> Outcome<()> {
     let mut lock = take(&directory, listen)?;
     // Looked at again: before the lock was ours, somebody else may have changed it.
     let config = directory.existing()?;
+    // The keys and everybody's secrets are in memory from here on. A machine that does not allow it still serves.
+    setrlimit(Resource::RLIMIT_CORE, 0, 0).ok();
     // Refused early where they are missing; they are opened again with the pool.
     let keys = directory.keys(config.key_source());
     keys.open()?;

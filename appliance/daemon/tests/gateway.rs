@@ -75,6 +75,21 @@ fn the_gateway_has_a_bound_on_its_memory_and_goes_before_the_engine() {
 }
 
 #[test]
+fn neither_process_leaves_a_core_dump() {
+    let place = Place::with_vault();
+    let server = Server::start(&place);
+    let (process, _) = gateway(&place);
+    for process in [server.id().to_string(), process.to_string()] {
+        let limits = std::fs::read_to_string(format!("/proc/{process}/limits")).expect("read");
+        let line = limits
+            .lines()
+            .find(|line| line.starts_with("Max core file size"));
+        let words: Vec<&str> = line.expect("a line").split_whitespace().collect();
+        assert_eq!(words[4..6], ["0", "0"], "{process}");
+    }
+}
+
+#[test]
 fn a_killed_vault_takes_its_gateway_along() {
     let place = Place::with_vault();
     let server = Server::start(&place);
