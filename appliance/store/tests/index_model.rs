@@ -317,6 +317,7 @@ impl Subject {
         let options = IndexOptions {
             cache_bytes: 1 << 20,
             start: 1,
+            copying: stele_store::index::MirrorCopying::USUAL,
         };
         let store = IndexStore::create(areas, &KEY, options).unwrap();
         Self {

@@ -7,14 +7,15 @@ use stele_device::sim::disk::SimDiskHandle;
 use stele_format::units::{ByteOffset, LogIndex, SegmentId};
 use stele_store::index::limits::{EXTRA_PIECE_BYTES, INDEX_AREA_BYTES_MIN};
 use stele_store::index::{
-    IndexError, IndexOptions, IndexReply, IndexRequest, IndexStore, LiveRows, Memtable, Query,
-    QueryId, Rows, RowsError, Scan, SnapshotMeta, Table, Why,
+    IndexError, IndexOptions, IndexReply, IndexRequest, IndexStore, LiveRows, Memtable,
+    MirrorCopying, Query, QueryId, Rows, RowsError, Scan, SnapshotMeta, Table, Why,
 };
 
 const KEY: [u8; 64] = [0x11; 64];
 const OPTIONS: IndexOptions = IndexOptions {
     cache_bytes: 1 << 20,
     start: 1,
+    copying: MirrorCopying::USUAL,
 };
 
 fn areas(disk: &SimDiskHandle, bytes: u64) -> Vec<Box<dyn Area>> {

@@ -63,6 +63,7 @@ fn open_index(rig: &mut Rig) -> Opened {
     let options = IndexOptions {
         cache_bytes: 1 << 20,
         start: 1 << 30,
+        copying: stele_store::index::MirrorCopying::USUAL,
     };
     let (areas, key) = index_areas(rig);
     IndexStore::open(areas, &key, options).unwrap()
