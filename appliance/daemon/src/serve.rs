@@ -362,8 +362,8 @@ fn face(
     })
 }
 
-/// Brings the files for clients up to date. A vault whose directory has no room for them, or is only read, is served all
-/// the same: each start takes room on the disks for good, and who has the files already needs no others.
+/// Brings the files for clients up to date. A vault whose directory has no room for them is served all the
+/// same: each start takes room on the disks for good, and who has the files already needs no others.
 fn write_files(tls: &tls::Keeper, files: &ClientFiles<'_>, directory: &Directory) {
     let tell = |error: Error| {
         tracing::warn!(

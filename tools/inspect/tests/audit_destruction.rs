@@ -486,7 +486,13 @@ fn neither_clients_nor_rules_release_under_compliance_or_hold() {
 #[test]
 fn a_rule_may_release_a_marker_that_people_hold() {
     let mut book = Book::blank(VaultFlags::EVALUATION);
-    let marker = book.marker();
+    let before = book.version();
+    let index = before.version.ordinal().get() + 1;
+    let marker = VersionRef {
+        version: VersionId::new(LogIndex::new(index), [7; 8]),
+        ..before
+    };
+    book.record_with(about(&marker), Body::DeleteMarker, vec![vec![0xaa; 72]]);
     book.hold(&marker, true);
     book.release(&marker, ReleaseReason::Expired);
     book.lawful();

@@ -331,20 +331,6 @@ impl Book {
         version
     }
 
-    /// A delete marker.
-    pub fn marker(&mut self) -> VersionRef {
-        let version = VersionRef {
-            object: ObjectId::new([0x0b; 16]),
-            version: VersionId::new(self.walk.next_index(), [7; 8]),
-        };
-        let header = RecordHeader {
-            bucket: BucketId::new([0xb0; 16]),
-            ..about(&version)
-        };
-        self.record_with(header, Body::DeleteMarker, vec![vec![0xaa; 72]]);
-        version
-    }
-
     /// So many versions without locks, so that a few of them are no large list.
     pub fn crowd(&mut self, count: usize) -> Vec<VersionRef> {
         (0..count).map(|_| self.version()).collect()
