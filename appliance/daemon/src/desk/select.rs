@@ -301,7 +301,7 @@ fn oldest(rows: &mut Vec<CensusRow>, max: usize) -> Option<String> {
     rows.sort_unstable_by_key(|row| row.version.ordinal());
     rows.truncate(max);
     Some(format!(
-        "left out: {beyond} younger versions, since a list has {max} at most; ask for the month again once this is \
-         carried out"
+        "left out: {beyond} younger versions, since a list has {max} at most: they get keys of the month in which this is \
+         carried out; ask for that month once it is over"
     ))
 }

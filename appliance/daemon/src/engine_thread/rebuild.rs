@@ -195,8 +195,11 @@ impl EngineThread {
         let guard = self.watch.guard("engine");
         // What people signed for the first start is used up.
         let how = How {
-            // Where keys are cut the start begins from the snapshot, and makes the index anew once they are.
-            new_index: self.started_for == StartedFor::IndexLost,
+            // What is cut for good is told by the journal, not by rows that nobody compared with it.
+            new_index: matches!(
+                self.started_for,
+                StartedFor::IndexLost | StartedFor::KeysCut
+            ),
             force: None,
         };
         let run = move || {

@@ -18,7 +18,8 @@ impl Engine {
         let now_ms = self.now.monotonic_ms;
         let copy = &self.healer.mirror;
         let waits = copy.asked || now_ms < copy.next_ms || self.committing;
-        if waits || self.stop != StopState::Running || self.index_lost {
+        let serves = self.read_only.is_none() && self.stop == StopState::Running;
+        if waits || !serves || self.index_lost {
             return;
         }
         let stale = |usage: &IndexUsage| usage.mirrors.contains(&MirrorState::Stale);

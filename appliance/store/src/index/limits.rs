@@ -46,11 +46,11 @@ pub const CAPACITY_BYTES_PER_ROW_BYTE: u64 = 4;
 /// Largest file that a commit copies, unasked, to a mirror that missed writes. Reads wait meanwhile.
 pub const RESYNC_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
-/// Pages of a larger one that are copied at once: 8 MiB. Commits wait meanwhile.
-pub const MIRROR_PIECE_PAGES: u64 = 2_048;
+/// Pages of a larger one that are copied at once: 2 MiB. Commits, and reads of what no cache holds, wait meanwhile.
+pub const MIRROR_PIECE_PAGES: u64 = 512;
 
-/// Time between two such pieces: some 64 MiB a second.
-pub const MIRROR_PIECE_MS: u64 = 125;
+/// Time between two such pieces: 40 MiB a second at most.
+pub const MIRROR_PIECE_MS: u64 = 50;
 
 /// Rows read at once by a listing that rolls keys up; it doubles while nothing is rolled up.
 pub const LIST_ROLLUP_ROWS_MIN: usize = 16;

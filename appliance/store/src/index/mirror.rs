@@ -16,7 +16,7 @@ use crate::index::limits::{
 use crate::index::message::MirrorState;
 
 /// A tag that no page has been seen to have: stands for tags that cannot be read.
-const TAG_UNKNOWN: u64 = u64::MAX;
+pub(super) const TAG_UNKNOWN: u64 = u64::MAX;
 
 /// Bytes of a page as an offset.
 const PAGE: u64 = PAGE_BYTES as u64;

@@ -159,7 +159,7 @@ impl Pages {
         state.header = header;
         state.pending.clear();
         state.copying = None;
-        (state.full, state.closed) = (false, false);
+        (state.full, state.closed) = (false, found != Found::File);
         (state.unflushed, state.header_dirty) = (true, false);
         state.note_mirror_count();
         found == Found::File
@@ -414,6 +414,9 @@ impl State {
             .filter(|(_, one)| one.is_active())
         {
             active.push((at, mirror.tag(cipher, page)));
+        }
+        if active.is_empty() {
+            return Err(PagesError::NoMirror);
         }
         let agreed = active.windows(2).all(|pair| pair[0].1 == pair[1].1);
         let mut good: Option<(u64, Box<Page>)> = None;

@@ -95,6 +95,7 @@ impl Work<'_> {
         let counted = snapshot.as_mut().map(|snapshot| &mut snapshot.usages);
         let mut usages = counted.map(std::mem::take).unwrap_or_default();
         let start = self.start(snapshot)?;
+        self.how.rows_max = self.rows_max(&start);
         let mut replayed = self.replay(&start, &mut usages)?;
         self.note_left(&start, &mut replayed);
         let by = replayed.stepped.by();
@@ -274,10 +275,10 @@ impl Work<'_> {
         let first = start.position.sequence.get();
         // Forced openings leap: what is known is the way from the last of them.
         let first = first.max(Sequence::first_of(watermark.opening()).get());
-        let rows_max = self.rows_max(start);
         let frames = (watermark.get() + 1).saturating_sub(first);
         self.how.progress.begin(frames);
         loop {
+            let rows_max = self.how.rows_max;
             let mut replay = Replay::new(
                 self.pool,
                 self.disks,
@@ -382,11 +383,10 @@ impl Work<'_> {
             }
         }
         lanes.walked = walked.len() as u64;
-        let rows_max = self.rows_max(start);
         for batch in walked.chunks(READS_AT_ONCE) {
             self.walk_segments(batch, &mut lanes, position.compliance);
-            // Each chunk of content is a row: those of a large vault fit into no memory.
-            if self.memtable.rows() >= rows_max {
+            // Each chunk of content is a row: those of all segments of a large vault fit into no memory.
+            if start.rebuilt && self.memtable.rows() >= self.how.rows_max {
                 self.commit_rows(position);
             }
         }

@@ -5,9 +5,9 @@
 //! already.
 
 use crate::index::crypt::{Page, PageCipher, TAG_BLANK};
-use crate::index::limits::{HEADER_PAGES, PAGE_BYTES};
+use crate::index::limits::{HEADER_PAGES, PAGE_BYTES, WRITE_RUN_PAGES_MAX};
 use crate::index::message::MirrorState;
-use crate::index::mirror::{Geometry, Mirror};
+use crate::index::mirror::{Geometry, Mirror, TAG_UNKNOWN};
 
 use super::{PAGE, Pages, PagesError, State};
 
@@ -31,7 +31,7 @@ impl Pages {
         Ok(())
     }
 
-    /// Copies at most so many pages more; whether there are more to copy.
+    /// Copies at most so many pages more; whether it did: false where no mirror is stale, or none is whole.
     ///
     /// # Errors
     /// As of [`Pages::resync`].
@@ -52,6 +52,9 @@ impl Pages {
 impl State {
     /// Goes on with a copy, or begins one; false where no mirror is stale.
     fn copy_some(&mut self, cipher: &PageCipher, pages: u64) -> bool {
+        if !self.mirrors.iter().any(Mirror::is_active) {
+            return false;
+        }
         let stale = |one: &Mirror| one.state() == MirrorState::Stale;
         let Some(mut copying) = self.copying.take().or_else(|| {
             let target = self.mirrors.iter().position(stale)?;
@@ -66,10 +69,12 @@ impl State {
             _ => Some(()),
         };
         let done = begun.and_then(|()| {
+            let mut run = Vec::new();
             for page in copying.next..end {
-                self.copy_page(cipher, copying.target, page)?;
+                self.copy_page(cipher, (copying.target, page), &mut run)?;
             }
             let target = self.mirrors.get_mut(copying.target)?;
+            target.write_pages(&run).ok()?;
             target.write_tags(cipher).ok()?;
             target.flush().ok()
         });
@@ -77,6 +82,8 @@ impl State {
         let ends = copying.next >= file_pages;
         match done {
             Some(()) if !ends => self.copying = Some(copying),
+            // What could not be read may have been the end of the disk it was read from.
+            Some(()) if self.on_active(|mirror| mirror.flush()).is_err() => {}
             Some(()) => self.set_state(copying.target, MirrorState::Active),
             None => self.set_state(copying.target, MirrorState::Failed),
         }
@@ -98,9 +105,14 @@ impl State {
         mirror.flush().ok()
     }
 
-    fn copy_page(&mut self, cipher: &PageCipher, target: usize, page: u64) -> Option<()> {
-        // A page no commit uses may be torn since a power cut; it stays unknown to the target.
-        let content = self.fetch(cipher, page).ok().flatten();
+    /// Takes a page into the run that is written next, and writes that where it is long.
+    fn copy_page(
+        &mut self,
+        cipher: &PageCipher,
+        (target, page): (usize, u64),
+        run: &mut Vec<(u64, Box<Page>)>,
+    ) -> Option<()> {
+        let content = self.fetch(cipher, page);
         let mirror = self.mirrors.get_mut(target)?;
         let (group, at) = Geometry::group_of(page);
         if at == 0 {
@@ -109,12 +121,22 @@ impl State {
             }
             mirror.begin_group(group);
         }
-        let Some(ciphertext) = content else {
-            return Some(());
+        let ciphertext = match content {
+            Ok(Some(ciphertext)) => ciphertext,
+            Ok(None) => return Some(()),
+            // A page no commit uses may be torn since a power cut. If one does, it is as bad here as there.
+            Err(_) => {
+                mirror.set_tag(cipher, page, TAG_UNKNOWN);
+                return Some(());
+            }
         };
         mirror.set_tag(cipher, page, cipher.tag(&ciphertext));
-        let place = Geometry::place(page);
-        mirror.write_raw(place, ciphertext.as_slice()).ok()
+        run.push((Geometry::place(page), ciphertext));
+        if run.len() >= WRITE_RUN_PAGES_MAX {
+            mirror.write_pages(run).ok()?;
+            run.clear();
+        }
+        Some(())
     }
 
     /// Pages that are written while a mirror is copied: what was copied already is written there too.
