@@ -255,16 +255,19 @@ fn a_mirror_joins_a_running_index_in_the_place_of_one_that_is_missing_or_failed(
     }
 }
 
-/// An index that copies mirrors in pieces of so many pages.
-fn open_in_pieces(disks: &[&SimDiskHandle], start: u64, pages: u64) -> IndexStore {
-    let options = IndexOptions {
+/// How an index copies mirrors in pieces of so many pages.
+fn pieces(start: u64, pages: u64) -> IndexOptions {
+    IndexOptions {
         copying: MirrorCopying {
             whole_bytes_max: 0,
             piece_pages: pages,
         },
         ..options(start)
-    };
-    let opened = IndexStore::open(areas(disks), &KEY, options).unwrap();
+    }
+}
+
+fn open_in_pieces(disks: &[&SimDiskHandle], start: u64, pages: u64) -> IndexStore {
+    let opened = IndexStore::open(areas(disks), &KEY, pieces(start, pages)).unwrap();
     opened.store
 }
 
@@ -334,6 +337,57 @@ fn a_mirror_that_was_being_made_anew_is_nothing_by_itself() {
         let store = open(&[&one, &two], 5).unwrap();
         read_all(&store).unwrap();
     }
+}
+
+/// What cannot be read of the one is as bad on the other, and nothing that was never written.
+#[test]
+fn rot_of_the_only_mirror_is_not_believed_on_its_copy_either() {
+    let (one, two) = (disk(1), disk(2));
+    drop(filled(&[&one], 3));
+    let image = one.snapshot();
+    let mut damaged = 0;
+    for page in HEADER_PAGES..AREA_BYTES / 2 / PAGE {
+        one.restore(&image);
+        two.wipe();
+        one.rot(page * PAGE + (page * 37) % PAGE, 1 << (page % 8));
+        let options = pieces(2, 16);
+        let Ok(opened) = IndexStore::open(areas(&[&one, &two]), &KEY, options) else {
+            continue;
+        };
+        let mut store = opened.store;
+        while copy_piece(&mut store) == [Active, Stale] {}
+        assert_eq!(store.usage().mirrors, [Active, Active]);
+        drop(store);
+        let found = match open(&[&two], 3) {
+            Ok(store) => read_all(&store),
+            Err(not_opened) => {
+                assert_eq!(not_opened.why, Why::Damaged);
+                Err(IndexError::Damaged)
+            }
+        };
+        damaged += u32::from(found.is_err());
+    }
+    assert!(damaged > 10, "only {damaged} pages mattered");
+}
+
+/// The disk that is copied from goes in the middle: what was copied is nothing.
+#[test]
+fn a_copy_of_a_mirror_that_went_away_is_not_taken_for_whole() {
+    let (one, two) = (disk(1), disk(2));
+    drop(filled(&[&one], 3));
+    let mut store = open_in_pieces(&[&one, &two], 2, 4);
+    assert_eq!(copy_piece(&mut store), [Active, Stale]);
+    one.fail_reads(0..AREA_BYTES);
+    one.plan(|plan| plan.fail_flushes = Some(Span::from(0)));
+    for _ in 0..200 {
+        copy_piece(&mut store);
+    }
+    assert_eq!(store.usage().mirrors, [Failed, Stale]);
+    drop(store);
+    let why = open(&[&two], 3)
+        .map(drop)
+        .map_err(|not_opened| not_opened.why);
+    assert_eq!(why, Err(Why::Absent));
 }
 
 /// Commits that only this mirror sees.

@@ -484,21 +484,6 @@ fn neither_clients_nor_rules_release_under_compliance_or_hold() {
 }
 
 #[test]
-fn a_rule_may_release_a_marker_that_people_hold() {
-    let mut book = Book::blank(VaultFlags::EVALUATION);
-    let before = book.version();
-    let index = before.version.ordinal().get() + 1;
-    let marker = VersionRef {
-        version: VersionId::new(LogIndex::new(index), [7; 8]),
-        ..before
-    };
-    book.record_with(about(&marker), Body::DeleteMarker, vec![vec![0xaa; 72]]);
-    book.hold(&marker, true);
-    book.release(&marker, ReleaseReason::Expired);
-    book.lawful();
-}
-
-#[test]
 fn a_release_is_undone_of_versions_that_are_there() {
     let (mut book, versions) = vault();
     let asked = approved(&mut book, &versions[..1]);

@@ -3,12 +3,13 @@
 mod support;
 
 use stele_format::digest::Digest;
-use stele_format::record::{ClientTag, VersionRef};
+use stele_format::label::VaultFlags;
+use stele_format::record::{Body, ClientTag, ReleaseReason, VersionRef};
 use stele_format::statement::{
     Act, ClientKey, GrantRights, ReleaseHold, Second, SpecialRights, Verb,
 };
-use stele_format::units::UnixMillis;
-use support::people::{Asked, Book, DAY, HOUR};
+use stele_format::units::{LogIndex, UnixMillis, VersionId};
+use support::people::{Asked, Book, DAY, HOUR, about};
 
 fn vault() -> (Book, Vec<VersionRef>) {
     let mut book = Book::founded();
@@ -117,4 +118,19 @@ fn a_hold_is_stated_done_once_and_a_release_gives_no_leave_after_it_is_done() {
             ("hold-lifted", late.get())
         ]
     );
+}
+
+#[test]
+fn a_rule_may_release_a_marker_that_people_hold() {
+    let mut book = Book::blank(VaultFlags::EVALUATION);
+    let before = book.version();
+    let index = before.version.ordinal().get() + 1;
+    let marker = VersionRef {
+        version: VersionId::new(LogIndex::new(index), [7; 8]),
+        ..before
+    };
+    book.record_with(about(&marker), Body::DeleteMarker, vec![vec![0xaa; 72]]);
+    book.hold(&marker, true);
+    book.release(&marker, ReleaseReason::Expired);
+    book.lawful();
 }
