@@ -89,6 +89,17 @@ fn read_all(store: &IndexStore) -> Result<(), IndexError> {
     Ok(())
 }
 
+/// Opens the only mirror and reads everything: right, or damaged.
+fn open_and_read(alone: &SimDiskHandle, start: u64) -> Result<(), IndexError> {
+    match open(&[alone], start) {
+        Ok(store) => read_all(&store),
+        Err(not_opened) => {
+            assert_eq!(not_opened.why, Why::Damaged);
+            Err(IndexError::Damaged)
+        }
+    }
+}
+
 fn filled(disks: &[&SimDiskHandle], commits: u64) -> IndexStore {
     let mut store = create(disks);
     (0..commits).for_each(|number| commit(&mut store, number).unwrap());
@@ -130,14 +141,7 @@ fn rot_in_any_page_of_the_only_mirror_is_never_believed() {
     for page in 0..AREA_BYTES / 2 / PAGE {
         one.restore(&image);
         one.rot(page * PAGE + (page * 37) % PAGE, 1 << (page % 8));
-        let found = match open(&[&one], 2) {
-            Ok(store) => read_all(&store),
-            Err(not_opened) => {
-                assert_eq!(not_opened.why, Why::Damaged);
-                Err(IndexError::Damaged)
-            }
-        };
-        damaged += u32::from(found.is_err());
+        damaged += u32::from(open_and_read(&one, 2).is_err());
     }
     assert!(damaged > 10, "only {damaged} pages mattered");
 }
@@ -358,14 +362,7 @@ fn rot_of_the_only_mirror_is_not_believed_on_its_copy_either() {
         while copy_piece(&mut store) == [Active, Stale] {}
         assert_eq!(store.usage().mirrors, [Active, Active]);
         drop(store);
-        let found = match open(&[&two], 3) {
-            Ok(store) => read_all(&store),
-            Err(not_opened) => {
-                assert_eq!(not_opened.why, Why::Damaged);
-                Err(IndexError::Damaged)
-            }
-        };
-        damaged += u32::from(found.is_err());
+        damaged += u32::from(open_and_read(&two, 3).is_err());
     }
     assert!(damaged > 10, "only {damaged} pages mattered");
 }

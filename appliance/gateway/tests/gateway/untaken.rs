@@ -7,12 +7,12 @@ use bytes::Bytes;
 use h2::RecvStream;
 use h2::client::SendRequest;
 use hyper::Response;
-use stele_gateway::GatewayConfig;
 use stele_gateway::limits::{
     ANSWER_DOCUMENT_FACTOR, DOWNLOAD_COPIED_BYTES_MAX, DOWNLOAD_PASSING_DIVISOR,
     DOWNLOAD_SHARE_DIVISOR, KEPT_DIVISOR, LITTLE_DIVISOR, MEMORY_BYTES_MAX,
     MEMORY_OF_PARTY_BYTES_MAX, REFUSED_OF_SOURCE_BYTES_MAX, REQUEST_BYTES,
 };
+use stele_gateway::{GatewayConfig, Slab, SlabPool};
 use tokio::net::TcpSocket;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -74,6 +74,13 @@ async fn ask(sender: &mut SendRequest<Bytes>, call: &Call, key: &Key) -> Vec<Unt
         untaken.push(tokio::spawn(sent.expect("sent").0));
     }
     untaken
+}
+
+/// All slabs of a pool, as if others were using them.
+fn all_of(pool: &SlabPool) -> Vec<Slab> {
+    std::iter::repeat_with(|| pool.try_take())
+        .map_while(|slab| slab)
+        .collect()
 }
 
 /// How many of them have begun.
@@ -158,10 +165,7 @@ async fn however_many_read_slowly_one_more_is_served() {
 async fn a_download_that_finds_no_memory_is_refused_before_it_begins() {
     let (world, call) = world_with(|_| ()).await;
     // Of copies and short content: for a moment each.
-    let mut held = Vec::new();
-    while let Some(slab) = world.downloads.try_take() {
-        held.push(slab);
-    }
+    let held = all_of(&world.downloads);
     let mut connection = world.connect().await;
     connection.send(&call.wire(&world.key, HOST)).await;
     let reply = connection.reply("GET").await.expect("an answer");
@@ -204,10 +208,7 @@ async fn content_that_cannot_be_read_from_its_beginning_is_an_error_and_no_answe
 #[tokio::test]
 async fn whoever_leaves_before_a_download_begins_leaves_nothing_behind() {
     let (world, call) = world_with(|_| ()).await;
-    let mut held = Vec::new();
-    while let Some(slab) = world.downloads.try_take() {
-        held.push(slab);
-    }
+    let held = all_of(&world.downloads);
     let mut sender = shut(&world).await;
     let waiting = ask(&mut sender, &call, &world.key).await;
     let open = |world: &World| world.engine.with(|state| !state.idle());
@@ -336,10 +337,7 @@ async fn uploads_that_do_not_come_are_bounded_for_each_client() {
 #[tokio::test]
 async fn uploads_that_wait_for_memory_keep_no_other_of_their_connection_waiting() {
     let (world, _) = world_with(|_| ()).await;
-    let mut held = Vec::new();
-    while let Some(slab) = world.slabs.try_take() {
-        held.push(slab);
-    }
+    let _held = all_of(&world.slabs);
     let mut sender = shut(&world).await;
     let mut begun = Vec::new();
     for number in 1..STREAMS {
