@@ -175,3 +175,31 @@ fn a_third_area_stays_unused_and_two_are_alike() {
     assert_eq!(images[0], images[1]);
     assert!(images[2].iter().all(|byte| *byte == 0));
 }
+
+/// A page that cannot be read of the one is an error on the other too, and not one that was never written.
+#[test]
+fn what_cannot_be_read_is_no_blank_page_on_a_copy() {
+    const BYTES: u64 = 1 << 20;
+    let (one, two) = (SimDiskHandle::new(BYTES, 1), SimDiskHandle::new(BYTES, 2));
+    let pages = begin(&[&one], BYTES);
+    pages.set_len(6 * PAGE).unwrap();
+    for page in 1..5 {
+        pages.write(page * PAGE, &filled(page)).unwrap();
+    }
+    pages.sync().unwrap();
+    drop(pages);
+    // Two header pages and one of tags lie before the first.
+    one.rot((3 + 2) * PAGE, 1);
+    let pages = look(&[&one, &two], BYTES).0;
+    pages.resync().unwrap();
+    assert_eq!(pages.mirror_states(), [MirrorState::Active; 2]);
+    drop(pages);
+    let copy = look(&[&two], BYTES).0;
+    let mut content = vec![0; PAGE_BYTES];
+    let bad = copy.read(3 * PAGE, &mut content);
+    assert_eq!(bad, Err(PagesError::BadPage));
+    for page in [1, 2, 4] {
+        assert_eq!(read(&copy, page), filled(page));
+    }
+    assert_eq!(read(&copy, 5), vec![0; PAGE_BYTES], "never written");
+}
