@@ -3,7 +3,7 @@
 //! A request that got no answer is never repeated: whoever asked has to know that its outcome is
 //! unknown.
 
-use super::http::{Connection, Response, Trouble, tls};
+use super::http::{Connection, Exchange, Response, Trouble, tls};
 use super::sign::{self, Credentials, EMPTY_SHA256, Subject};
 use super::xml;
 use crate::failure::{Failure, Outcome};
@@ -84,6 +84,8 @@ pub struct Request<'a> {
     body: &'a [u8],
     /// SHA-256 of the body in hex, when it is known already.
     payload: Option<&'a str>,
+    /// What a 200 has to bring, compared as it comes.
+    known: Option<&'a [u8]>,
 }
 
 /// A part of a multipart upload as the completing request names it.
@@ -163,7 +165,12 @@ impl Client {
             Some(connection) => connection,
             None => Connection::open(self.endpoint.port, self.endpoint.tls.as_ref())?,
         };
-        let response = connection.exchange(&head, request.body, request.method == "HEAD")?;
+        let response = connection.exchange(&Exchange {
+            head: &head,
+            body: request.body,
+            bodiless: request.method == "HEAD",
+            known: request.known,
+        })?;
         if response.header("connection") != Some("close") {
             self.connection = Some(connection);
         }
@@ -235,7 +242,12 @@ impl Client {
         });
         let head = head.replacen("\r\n", &format!("\r\n{line}"), 1);
         let mut connection = Connection::open(self.endpoint.port, self.endpoint.tls.as_ref())?;
-        connection.exchange(&head, body, false)
+        connection.exchange(&Exchange {
+            head: &head,
+            body,
+            bodiless: false,
+            known: None,
+        })
     }
 
     /// Sends the head of a PUT and only a part of its body, then hangs up.
@@ -261,6 +273,22 @@ impl Client {
         version: Option<&str>,
     ) -> Result<Response, Trouble> {
         self.on_key("GET", bucket, key, &version_query(version))
+    }
+
+    /// Reads an object whose bytes are known: other ones are an error, and the same ones are not kept.
+    pub fn get_known(
+        &mut self,
+        bucket: &str,
+        key: &str,
+        known: &[u8],
+    ) -> Result<Response, Trouble> {
+        self.send(&Request {
+            method: "GET",
+            bucket,
+            key: key.as_bytes(),
+            known: Some(known),
+            ..Request::default()
+        })
     }
 
     /// The tags of an object, as a document.

@@ -6,7 +6,7 @@
 use rustls::pki_types::{CertificateDer, ServerName, pem::PemObject};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use std::fmt;
-use std::io::{ErrorKind, Read, Write};
+use std::io::{BufReader, ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
 use std::sync::Arc;
@@ -17,6 +17,10 @@ use crate::failure::{Failure, Outcome};
 const STALL: Duration = Duration::from_secs(120);
 const HEAD_BYTES_MAX: usize = 64 * 1024;
 const READ_BYTES: usize = 16 * 1024;
+/// What is read from a socket at once: rustls alone asks for 4 KiB, sixteen thousand times for 64 MiB.
+const SOCKET_BYTES: usize = 256 * 1024;
+/// What of a known body is held at once.
+const COMPARED_BYTES: usize = 256 * 1024;
 
 /// Why there is no answer.
 #[derive(Debug)]
@@ -116,10 +120,45 @@ pub struct Connection {
     buffer: Vec<u8>,
 }
 
+/// What is sent, and what is expected back.
+pub struct Exchange<'a> {
+    /// Head of the request.
+    pub head: &'a str,
+    /// Its body.
+    pub body: &'a [u8],
+    /// The answer has none, as one to HEAD.
+    pub bodiless: bool,
+    /// The body that a 200 has to bring: it is compared as it comes, and not kept.
+    pub known: Option<&'a [u8]>,
+}
+
 /// What carries a connection.
 trait Stream: Read + Write + Send {}
 
-impl Stream for StreamOwned<ClientConnection, TcpStream> {}
+/// A socket that is read in large pieces.
+struct Socket(BufReader<TcpStream>);
+
+impl Read for Socket {
+    fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
+        self.0.read(into)
+    }
+}
+
+impl Write for Socket {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.get_mut().write(bytes)
+    }
+
+    fn write_vectored(&mut self, slices: &[std::io::IoSlice<'_>]) -> std::io::Result<usize> {
+        self.0.get_mut().write_vectored(slices)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.0.get_mut().flush()
+    }
+}
+
+impl Stream for StreamOwned<ClientConnection, Socket> {}
 impl Stream for TcpStream {}
 
 impl Connection {
@@ -135,7 +174,8 @@ impl Connection {
                 let name = ServerName::try_from("localhost").expect("a valid DNS name");
                 let session = ClientConnection::new(Arc::clone(config), name)
                     .map_err(|_| Trouble::Garbled("TLS could not start"))?;
-                Box::new(StreamOwned::new(session, socket))
+                let socket = BufReader::with_capacity(SOCKET_BYTES, socket);
+                Box::new(StreamOwned::new(session, Socket(socket)))
             }
         };
         let buffer = Vec::new();
@@ -144,14 +184,9 @@ impl Connection {
 
     /// Sends a request and reads the answer. The answer is read even when the body could not be
     /// sent whole, since a server may refuse before it has seen all of it.
-    pub fn exchange(
-        &mut self,
-        head: &str,
-        body: &[u8],
-        bodiless: bool,
-    ) -> Result<Response, Trouble> {
-        let sent = self.send(head, body);
-        match (self.receive(bodiless), sent) {
+    pub fn exchange(&mut self, exchange: &Exchange<'_>) -> Result<Response, Trouble> {
+        let sent = self.send(exchange.head, exchange.body);
+        match (self.receive(exchange), sent) {
             (Ok(response), _) => Ok(response),
             (Err(_), Err(error)) => Err(error.into()),
             (Err(trouble), Ok(())) => Err(trouble),
@@ -174,7 +209,7 @@ impl Connection {
         self.stream.flush()
     }
 
-    fn receive(&mut self, bodiless: bool) -> Result<Response, Trouble> {
+    fn receive(&mut self, exchange: &Exchange<'_>) -> Result<Response, Trouble> {
         loop {
             let (status, headers) = self.head()?;
             if status == 100 {
@@ -185,8 +220,10 @@ impl Connection {
                 headers,
                 body: Vec::new(),
             };
-            if !bodiless && status != 204 && status != 304 {
-                response.body = self.body(&response)?;
+            match exchange.known {
+                Some(known) if status == 200 => self.compare(&response, known)?,
+                _ if exchange.bodiless || status == 204 || status == 304 => (),
+                _ => response.body = self.body(&response)?,
             }
             return Ok(response);
         }
@@ -228,6 +265,28 @@ impl Connection {
         let mut body = std::mem::take(&mut self.buffer);
         self.stream.read_to_end(&mut body)?;
         Ok(body)
+    }
+
+    /// Reads a body of which every byte is known.
+    fn compare(&mut self, response: &Response, known: &[u8]) -> Result<(), Trouble> {
+        let length = response.header("content-length");
+        if length.and_then(|length| length.parse().ok()) != Some(known.len()) {
+            return Err(Trouble::Garbled("a body of another length"));
+        }
+        let have = known.len().min(self.buffer.len());
+        let mut piece: Vec<u8> = self.buffer.drain(..have).collect();
+        let (first, rest) = known.split_at(have);
+        let mut same = piece == first;
+        piece.resize(COMPARED_BYTES.min(rest.len()), 0);
+        for wanted in rest.chunks(COMPARED_BYTES) {
+            let got = &mut piece[..wanted.len()];
+            self.stream.read_exact(got)?;
+            same &= got == wanted;
+        }
+        match same {
+            true => Ok(()),
+            false => Err(Trouble::Garbled("other bytes than were stored")),
+        }
     }
 
     fn chunked(&mut self) -> Result<Vec<u8>, Trouble> {
