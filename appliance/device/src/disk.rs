@@ -263,28 +263,7 @@ pub trait BlockingDisk: Disk {
     /// Reads several ranges, each an offset and a number of bytes, a few of them at a time. What each brought, in
     /// their order.
     fn read_many(&mut self, ranges: &[(u64, usize)]) -> Vec<Result<BufferMut, DiskError>> {
-        assert_idle(self);
-        let mut results: Vec<_> = ranges.iter().map(|_| Err(DiskError::Gone)).collect();
-        let mut next = ranges.iter().zip(0..);
-        let mut done = Vec::new();
-        loop {
-            while self.in_flight() < READS_AT_ONCE
-                && let Some(((offset, bytes), number)) = next.next()
-            {
-                let (offset, bytes) = (*offset, *bytes);
-                self.submit(OpId(number), Op::Read { offset, bytes });
-            }
-            if self.in_flight() == 0 {
-                return results;
-            }
-            self.wait(&mut done);
-            for one in done.drain(..) {
-                let place = usize::try_from(one.id.0).ok();
-                if let Some(result) = place.and_then(|place| results.get_mut(place)) {
-                    *result = one.result.and_then(|bytes| bytes.ok_or(NO_BYTES));
-                }
-            }
-        }
+        Reads::begin(self, ranges.to_vec()).end(self)
     }
 
     /// Writes the buffer at `offset`; durable only after a flush.
@@ -321,6 +300,58 @@ pub trait BlockingDisk: Disk {
 }
 
 impl<D: Disk + ?Sized> BlockingDisk for D {}
+
+/// Reads of one disk on their way, so that several disks read at the same time: begin on each, then end on each.
+/// Nothing else may be asked of the disk meanwhile.
+pub struct Reads {
+    ranges: Vec<(u64, usize)>,
+    begun: usize,
+    results: Vec<Result<BufferMut, DiskError>>,
+}
+
+impl Reads {
+    /// Asks for the first of these ranges, each an offset and a number of bytes.
+    ///
+    /// # Panics
+    /// When another operation is in flight.
+    pub fn begin<D: Disk + ?Sized>(disk: &mut D, ranges: Vec<(u64, usize)>) -> Self {
+        assert_idle(disk);
+        let results = ranges.iter().map(|_| Err(DiskError::Gone)).collect();
+        let mut reads = Self {
+            ranges,
+            begun: 0,
+            results,
+        };
+        reads.ask(disk);
+        reads
+    }
+
+    /// Waits for all; what each brought, in their order.
+    pub fn end<D: Disk + ?Sized>(mut self, disk: &mut D) -> Vec<Result<BufferMut, DiskError>> {
+        let mut done = Vec::new();
+        while disk.in_flight() > 0 {
+            disk.wait(&mut done);
+            for one in done.drain(..) {
+                let place = usize::try_from(one.id.0).ok();
+                if let Some(result) = place.and_then(|place| self.results.get_mut(place)) {
+                    *result = one.result.and_then(|bytes| bytes.ok_or(NO_BYTES));
+                }
+            }
+            self.ask(disk);
+        }
+        self.results
+    }
+
+    fn ask<D: Disk + ?Sized>(&mut self, disk: &mut D) {
+        while disk.in_flight() < READS_AT_ONCE
+            && let Some((offset, bytes)) = self.ranges.get(self.begun).copied()
+        {
+            let id = OpId(self.begun as u64);
+            disk.submit(id, Op::Read { offset, bytes });
+            self.begun += 1;
+        }
+    }
+}
 
 /// A read that ended well and brought nothing.
 const NO_BYTES: DiskError = DiskError::Io {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use stele_device::buffer::BufferMut;
-use stele_device::disk::BlockingDisk;
+use stele_device::disk::{BlockingDisk, Reads};
 use stele_format::frame::{FrameExpectation, FrameHeader};
 use stele_format::limits::{BLOCK_BYTES, FRAME_BYTES_MAX, FRAME_HEADER_BYTES};
 use stele_format::segment::FOOTER_MAGIC;
@@ -106,16 +106,20 @@ impl SegmentCopies {
                     .push((copy, start, len));
             }
         }
+        let mut reading = Vec::new();
         for (slot, copies) in by_slot {
+            let ranges = copies.iter();
+            let ranges = ranges.map(|(copy, start, len)| (copy.base + start, *len));
+            if let Some(disk) = disks.get(slot) {
+                let reads = Reads::begin(disk, ranges.collect());
+                reading.push((slot, copies, reads));
+            }
+        }
+        for (slot, copies, reads) in reading {
             let Some(disk) = disks.get(slot) else {
                 continue;
             };
-            let ranges: Vec<_> = copies
-                .iter()
-                .map(|(copy, start, len)| (copy.base + start, *len))
-                .collect();
-            let read = disk.read_many(&ranges);
-            for ((copy, start, _), tail) in copies.into_iter().zip(read) {
+            for ((copy, start, _), tail) in copies.into_iter().zip(reads.end(disk)) {
                 copy.window = tail.ok().map(|tail| (start, tail));
             }
         }

@@ -4,9 +4,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use stele_device::buffer::BufferMut;
-use stele_device::disk::{BlockingDisk, Disk, DiskError};
+use stele_device::disk::{BlockingDisk, Disk, DiskError, Reads};
 use stele_device::limits::READS_AT_ONCE;
 use stele_format::frame::{FrameExpectation, FrameHeader};
+use stele_format::geometry::DiskGeometry;
 use stele_format::limits::{BLOCK_BYTES, FRAME_HEADER_BYTES};
 use stele_format::segment::{FIRST_FRAME_OFFSET, SegmentExpectation, SegmentHeader};
 use stele_format::units::{
@@ -15,7 +16,7 @@ use stele_format::units::{
 
 use super::Disks;
 use crate::engine::DiskSlot;
-use crate::pool::{MemberState, Place, Pool, SegmentInfo};
+use crate::pool::{Member, MemberState, Place, Pool, SegmentInfo};
 
 const BLOCK: usize = BLOCK_BYTES as usize;
 
@@ -112,79 +113,115 @@ pub(super) fn begins_at(
 }
 
 /// Adds every segment found in units that no known segment holds. Units are given out in ascending
-/// order, so the search ends a good way past the highest unit known to be in use.
+/// order, so the search ends a good way past the highest unit known to be in use. All disks are searched at the same
+/// time: a large one has millions of units.
 pub(super) fn scan(pool: &mut Pool, disks: &mut Disks, high_water: &[(DiskId, u32)]) -> Found {
-    let members: Vec<(DiskId, DiskSlot)> = pool
-        .members
-        .iter()
-        .filter(|member| member.state == MemberState::Active)
-        .filter_map(|member| Some((member.disk, member.slot?)))
-        .collect();
+    let members = pool.members.iter();
+    let members = members.filter(|member| member.state == MemberState::Active);
+    let floor = |disk| {
+        let known = high_water.iter().find(|(id, _)| *id == disk);
+        known.map_or(0, |(_, high)| *high)
+    };
+    let searches = members.filter_map(|member| Search::of(pool, member, floor(member.disk)));
+    let mut searches: Vec<Search> = searches.collect();
+    loop {
+        let reading: Vec<Option<Reads>> = searches
+            .iter_mut()
+            .map(|search| search.begin(disks))
+            .collect();
+        if reading.iter().all(Option::is_none) {
+            break;
+        }
+        for (search, reads) in searches.iter_mut().zip(reading) {
+            if let Some(reads) = reads {
+                search.end(pool.id, disks, reads);
+            }
+        }
+    }
     let known: BTreeSet<SegmentId> = pool.segments.keys().copied().collect();
     let mut found = Found::new();
-    for (disk, slot) in members {
-        let floor = high_water
-            .iter()
-            .find(|(id, _)| *id == disk)
-            .map_or(0, |(_, high)| *high);
-        for (beginning, place) in scan_disk(pool, disks, (disk, slot), floor) {
-            found.entry(beginning.segment).or_default().push(place);
-            // Where the snapshot says that a segment lies, it lies: another header of it is that of a
-            // copy which moved since, or a stray write.
-            let freed = &pool.freed.segments;
-            if !known.contains(&beginning.segment) && !freed.contains_key(&beginning.segment) {
-                adopt(pool, &beginning, place);
-            }
+    for (beginning, place) in searches.into_iter().flat_map(|search| search.found) {
+        found.entry(beginning.segment).or_default().push(place);
+        // Where the snapshot says that a segment lies, it lies: another header of it is that of a
+        // copy which moved since, or a stray write.
+        let freed = &pool.freed.segments;
+        if !known.contains(&beginning.segment) && !freed.contains_key(&beginning.segment) {
+            adopt(pool, &beginning, place);
         }
     }
     found
 }
 
-fn scan_disk(
-    pool: &Pool,
-    disks: &mut Disks,
-    (disk, slot): (DiskId, DiskSlot),
-    floor: u32,
-) -> Vec<(Beginning, Place)> {
-    let mut all = Vec::new();
-    let Some(member) = pool.member(disk) else {
-        return all;
-    };
-    let Some(geometry) = member.geometry else {
-        return all;
-    };
-    let (count, id) = (member.unit_count(), pool.id);
-    let taken = taken_units(pool, disk, count);
-    let patience = 2 * pool.segment_units + 1;
-    let mut last_used = floor;
-    let mut units = (0..count).zip(taken).peekable();
-    loop {
+/// The search of one disk.
+struct Search {
+    disk: DiskId,
+    slot: DiskSlot,
+    geometry: DiskGeometry,
+    /// Of each unit whether a known segment holds it, and the next to look at.
+    taken: Vec<bool>,
+    next: u32,
+    /// Highest unit known to be in use, and how far past it to search.
+    last_used: u32,
+    patience: u32,
+    /// Units that are being read, and where.
+    batch: Vec<(u32, u64)>,
+    found: Vec<(Beginning, Place)>,
+}
+
+impl Search {
+    fn of(pool: &Pool, member: &Member, floor: u32) -> Option<Self> {
+        let (slot, geometry) = (member.slot?, member.geometry?);
+        Some(Self {
+            disk: member.disk,
+            slot,
+            geometry,
+            taken: taken_units(pool, member.disk, member.unit_count()),
+            next: 0,
+            last_used: floor,
+            patience: 2 * pool.segment_units + 1,
+            batch: Vec::new(),
+            found: Vec::new(),
+        })
+    }
+
+    /// Begins to read the next units; none when the search is over.
+    fn begin(&mut self, disks: &mut Disks) -> Option<Reads> {
         // Whatever these show, all of them lie within the patience.
-        let mut batch = Vec::new();
-        while batch.len() < READS_AT_ONCE
-            && let Some((unit, taken)) =
-                units.next_if(|(unit, taken)| *taken || *unit <= last_used.saturating_add(patience))
+        while self.batch.len() < READS_AT_ONCE
+            && let Some(taken) = self.taken.get(self.next as usize).copied()
+            && (taken || self.next <= self.last_used.saturating_add(self.patience))
         {
+            let unit = self.next;
+            self.next += 1;
             if taken {
-                last_used = last_used.max(unit);
-            } else if let Some(offset) = geometry.unit_offset(UnitIndex::new(unit)) {
-                batch.push((unit, offset.get()));
+                self.last_used = self.last_used.max(unit);
+            } else if let Some(offset) = self.geometry.unit_offset(UnitIndex::new(unit)) {
+                self.batch.push((unit, offset.get()));
             }
         }
-        let Some(disk_io) = disks.get(slot).filter(|_| !batch.is_empty()) else {
-            return all;
+        if self.batch.is_empty() {
+            return None;
+        }
+        let ranges = self.batch.iter().map(|(_, at)| (*at, 2 * BLOCK));
+        Some(Reads::begin(disks.get(self.slot)?, ranges.collect()))
+    }
+
+    fn end(&mut self, pool: PoolId, disks: &mut Disks, reads: Reads) {
+        let Some(disk) = disks.get(self.slot) else {
+            return;
         };
-        let ranges: Vec<_> = batch.iter().map(|(_, at)| (*at, 2 * BLOCK)).collect();
-        let read = disk_io.read_many(&ranges);
-        for ((unit, offset), both) in batch.into_iter().zip(read) {
-            let blocks = blocks_of(disk_io, offset, both);
-            let Some(found) = beginning_in(blocks, id, disk) else {
+        for ((unit, offset), both) in self.batch.drain(..).zip(reads.end(disk)) {
+            let blocks = blocks_of(disk, offset, both);
+            let Some(found) = beginning_in(blocks, pool, self.disk) else {
                 continue;
             };
             let units = found.units.map_or(1, UnitCount::get);
-            last_used = last_used.max(unit.saturating_add(units));
-            let first_unit = UnitIndex::new(unit);
-            all.push((found, Place { disk, first_unit }));
+            self.last_used = self.last_used.max(unit.saturating_add(units));
+            let place = Place {
+                disk: self.disk,
+                first_unit: UnitIndex::new(unit),
+            };
+            self.found.push((found, place));
         }
     }
 }
