@@ -19,6 +19,7 @@ mod drain;
 mod faults;
 mod heal;
 pub(crate) mod io;
+mod lists;
 mod membership;
 mod mirrors;
 pub(crate) mod people;

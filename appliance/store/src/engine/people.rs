@@ -13,6 +13,7 @@ use stele_format::units::{BucketId, LogIndex, Opening, UnixMillis};
 
 use super::Engine;
 use super::commands::After;
+use super::lists::Lists;
 use crate::draft::{Draft, Sealed};
 use crate::fact;
 use crate::index::Fact;
@@ -23,7 +24,7 @@ use crate::policy::approval::{
 };
 use crate::policy::limits::{GRANT_MARGIN_MS, HOUR_MS};
 use crate::policy::{Asker, Kept, Mode, Period, Rights};
-use crate::request::{Answer, Command, OpeningView, PeopleView, Refusal, RequestId};
+use crate::request::{Answer, Command, OpeningView, PeopleView, Refusal, RequestId, Tombstoned};
 use crate::sequence::Sequenced;
 
 /// A legal hold that somebody placed for a case.
@@ -79,6 +80,10 @@ pub(crate) struct Desk {
     pub(crate) rehomed: BTreeSet<LogIndex>,
     /// Where the pass of a request has come to.
     passes: BTreeMap<LogIndex, Vec<u8>>,
+    /// Lists that were read.
+    pub(crate) lists: Lists,
+    /// Leaves that lists hide and a start is to cut one by one.
+    pub(crate) leaves_due: u64,
     /// Requests whose disk is wiped; that it is done is on its way into the log.
     pub(crate) wiped: BTreeSet<LogIndex>,
     /// In the order of their records.
@@ -95,6 +100,8 @@ impl Desk {
             grants: Vec::new(),
             rehomed: BTreeSet::new(),
             passes: BTreeMap::new(),
+            lists: Lists::default(),
+            leaves_due: 0,
             wiped: BTreeSet::new(),
             log_keys: Vec::new(),
             openings: Vec::new(),
@@ -104,6 +111,11 @@ impl Desk {
     /// Follows which months nothing that stays has keys of: after an unbroken pass, until a version of the list
     /// is kept.
     pub(crate) fn note(&mut self, command: &Command, result: &Result<Answer, Refusal>) {
+        if let Ok(Answer::Held { last: true, .. })
+        | Ok(Answer::Tombstoned(Tombstoned { last: true, .. })) = result
+        {
+            self.lists.forget();
+        }
         match (command, result) {
             (Command::Rehome { request, after }, Ok(Answer::Rehomed { resume, .. })) => {
                 let begun = self.passes.remove(request);

@@ -315,6 +315,8 @@ impl Engine {
             approvals: &self.desk.approvals,
             cases: &self.desk.cases,
             rehomed: &self.desk.rehomed,
+            lists: &self.desk.lists,
+            leaves_due: self.desk.leaves_due,
             receipts: &self.receipts,
             versions: self.usages.versions(),
             next: self.journal.log().next,

@@ -80,6 +80,9 @@ impl Engine {
         if self.stop == StopState::Snapshot {
             self.stop = StopState::Label;
             self.start_label_update();
+        } else if self.stop == StopState::Running && why == IndexError::Damaged {
+            // Nobody may ask it anything for long.
+            self.index_lost = true;
         }
     }
 

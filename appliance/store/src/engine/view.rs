@@ -11,6 +11,7 @@ use std::sync::Arc;
 use stele_format::units::{BucketId, ObjectId, SegmentId, UploadId, VersionId};
 
 use super::commands::list::Lister;
+use super::lists::Walk;
 use crate::index::apply::Effect;
 use crate::index::rows::{
     NameRow, PartRow, RecordLocation, Table, TableRow, UploadRow, VersionRow,
@@ -70,6 +71,8 @@ pub(crate) struct Gathered {
     pub(crate) records: BTreeMap<(SegmentId, u64), Arc<VerifiedRecord>>,
     /// How far a listing of a bucket has come: it alone goes on where it was, since it may read much more than it shows.
     pub(crate) lister: RefCell<Option<(BucketId, Lister)>>,
+    /// How far the decision has come in the rows of a list of versions.
+    pub(crate) walk: RefCell<Option<Walk>>,
     /// Nothing of the bundle is wanted any more: it is replaced by what comes next.
     pub(crate) is_used_up: Cell<bool>,
 }

@@ -143,6 +143,13 @@ impl Doomed {
         })
     }
 
+    /// Leaves that are to be cut one by one and can still be derived.
+    pub(super) fn leaves_due(&self, keys: &KeyState) -> u64 {
+        let singly = self.requests.values().filter(|one| one.month.is_none());
+        let leaves = singly.flat_map(|one| one.leaves.iter().flat_map(Leaves::iter));
+        leaves.filter(|leaf| keys.tree.has_leaf(*leaf)).count() as u64
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.requests.is_empty()
     }

@@ -199,7 +199,7 @@ fn open_once(
         memtable: &memtable,
         index: &index,
     };
-    let desk = desk::read(&rows, opening.pool.id, opening.pool.is_evaluation())?;
+    let mut desk = desk::read(&rows, opening.pool.id, opening.pool.is_evaluation())?;
     let stated = desk.approvals.origin().opening();
     if let Some(doubted) = desk.approvals.doubted() {
         let first = first_segment(opening.pool, how.opening, doubted);
@@ -258,6 +258,8 @@ fn open_once(
             waits.idle = Some(space::find(&rows, &pool, epoch, keys.generation)?);
         }
     }
+    // Where they could not be cut now they are at the next start.
+    desk.leaves_due = doomed.leaves_due(&keys);
     let lane = Lane::new(DATA_LANE, read.lanes.next_sequence, read.lanes.last_segment);
     let world = given.take().expect("nobody took it since");
     let parts = Parts {
@@ -277,6 +279,7 @@ fn open_once(
         snapshot_rows: options.snapshot_rows,
         snapshot_segments: options.snapshot_segments,
         snapshot_wanted: read.rebuilt
+            || read.unsaved
             || replayed.records >= SNAPSHOT_RECORD_COUNT
             || read.lanes.walked >= options.snapshot_segments
             || mirrors_behind,
@@ -395,6 +398,7 @@ fn read(
             memtable: Memtable::new(),
             index,
             how: how.clone(),
+            unsaved: false,
         };
         let result = work.read(snapshot.take());
         let memtable = work.memtable;

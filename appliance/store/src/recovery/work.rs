@@ -62,6 +62,8 @@ pub(super) struct Read {
     pub(super) usages: Usages,
     /// Whether the index was filled from the beginning of the journal.
     pub(super) rebuilt: bool,
+    /// Whether the index holds rows of no snapshot: until there is one, a start fills it from the beginning.
+    pub(super) unsaved: bool,
 }
 
 /// Everything that reading takes; nothing is written but the index.
@@ -72,6 +74,8 @@ pub(super) struct Work<'a> {
     pub(super) memtable: Memtable,
     pub(super) index: IndexStore,
     pub(super) how: Reading,
+    /// Whether rows were committed that are of no snapshot.
+    pub(super) unsaved: bool,
 }
 
 /// How to read.
@@ -113,6 +117,7 @@ impl Work<'_> {
             buckets: load_buckets(&self.memtable, &self.index)?,
             usages,
             rebuilt: start.rebuilt,
+            unsaved: self.unsaved,
         })
     }
 
@@ -334,6 +339,7 @@ impl Work<'_> {
         let frozen: &FrozenRows = &rows;
         match self.index.commit(frozen, &meta) {
             Ok(()) => {
+                self.unsaved = true;
                 drop(rows);
                 drop(self.memtable.drop_frozen());
             }

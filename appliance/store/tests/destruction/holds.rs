@@ -221,3 +221,25 @@ fn a_hold_that_a_crash_cut_short_is_known_until_it_is_on_all_of_its_list() {
     vault.stop();
     assert_eq!(enacted(&rig, statement), 1);
 }
+
+#[test]
+fn of_a_long_hold_the_piece_that_is_missing_is_named() {
+    let (_rig, mut vault) = founded(3);
+    vault.bucket("b", true);
+    let versions: Vec<VersionId> = (0..2_300_usize)
+        .map(|seed| put(&mut vault, &name("b", &format!("o{seed}")), seed, 10, 1))
+        .collect();
+    let statement = hold_case(&mut vault, b"case", &versions);
+    // Pieces of three.
+    let (last, missing) = (766, 700);
+    for ordinal in (0..last).filter(|ordinal| *ordinal != missing) {
+        assert_eq!(place(&mut vault, statement, ordinal), Ok((3, false)));
+    }
+    let early = place(&mut vault, statement, last);
+    assert_eq!(early, Err(Refusal::OutOfOrder { ordinal: missing }));
+    assert_eq!(place(&mut vault, statement, missing), Ok((3, false)));
+    assert_eq!(place(&mut vault, statement, last), Ok((2, true)));
+    assert_eq!(held(&mut vault), 2_300);
+    assert!(view(&mut vault).cases[0].placed);
+    vault.stop();
+}

@@ -2,7 +2,7 @@
 
 use stele_format::digest::Digest;
 use stele_format::record::{Body, Scope, VersionRef, scope_digest};
-use stele_format::statement::{Cut, Verb};
+use stele_format::statement::{Act, Cut, Erase, Verb};
 use stele_format::units::VersionId;
 use stele_store::policy::Kept;
 use stele_store::request::{Command, Refusal};
@@ -10,7 +10,7 @@ use stele_store::request::{Command, Refusal};
 use crate::support::steps::turns;
 use crate::support::{Rig, Running, content, name};
 use crate::world::{
-    DAY_MS, census, founded, list, put, rehome, ripe, say, tombstone, view, work_off,
+    DAY_MS, census, founded, list, put, rehome, request, ripe, say, tombstone, view, work_off,
 };
 
 /// Entries of so many new versions, in the order of lists.
@@ -148,5 +148,79 @@ fn what_is_kept_of_a_list_gets_later_keys_before_its_month_is_cut() {
         assert_eq!(read.unwrap(), content(seed, 100), "{object}");
     }
     assert!(vault.get(&name("b", "o3"), None, None).is_err());
+    vault.stop();
+}
+
+/// More versions than are looked at in one go.
+const MANY: usize = 2_300;
+
+#[test]
+fn of_a_long_list_every_version_is_judged_before_people_are_asked() {
+    let (_rig, mut vault) = founded(3);
+    vault.bucket("b", true);
+    let days = |seed| if seed == MANY - 100 { 400 } else { 1 };
+    let versions: Vec<VersionId> = (0..MANY)
+        .map(|seed| {
+            put(
+                &mut vault,
+                &name("b", &format!("o{seed}")),
+                seed,
+                10,
+                days(seed),
+            )
+        })
+        .collect();
+    vault.sleep(3 * DAY_MS);
+    let locked = versions[MANY - 100];
+    let erase = list(&mut vault, &versions, Cut::Leaves, false);
+    let refused = request(&mut vault, Act::Erase(erase), "oona");
+    let kept =
+        matches!(refused, Err(Refusal::ScopeKept { record, .. }) if record == locked.ordinal());
+    assert!(kept, "{refused:?}");
+    let rest: Vec<VersionId> = versions.into_iter().filter(|one| *one != locked).collect();
+    let erase = list(&mut vault, &rest, Cut::Leaves, false);
+    let other = Erase {
+        bytes: erase.bytes + 1,
+        ..erase.clone()
+    };
+    let differs = request(&mut vault, Act::Erase(other), "oona");
+    assert_eq!(differs, Err(Refusal::ScopeDiffers));
+    let asked = ripe(&mut vault, erase);
+    say(&mut vault, Verb::Execute, asked, "oona").unwrap();
+    let destroyed = u32::try_from(rest.len()).unwrap();
+    assert_eq!(work_off(&mut vault, asked), Ok((destroyed, 0)));
+    let left = census(&mut vault);
+    assert_eq!(
+        left.iter().map(|row| row.version).collect::<Vec<_>>(),
+        [locked]
+    );
+    vault.stop();
+}
+
+/// Each request fits the key state, and both together do not.
+#[test]
+fn leaves_that_are_to_be_cut_count_until_they_are() {
+    let (mut rig, mut vault) = founded(3);
+    vault.bucket("b", true);
+    let versions: Vec<VersionId> = (0..7_000)
+        .map(|seed| put(&mut vault, &name("b", &format!("o{seed}")), seed, 0, 1))
+        .collect();
+    vault.sleep(3 * DAY_MS);
+    let (first, second) = versions.split_at(3_500);
+    let ask = |vault: &mut Running, versions| {
+        let erase = list(vault, versions, Cut::Leaves, false);
+        let asked = ripe(vault, erase);
+        say(vault, Verb::Execute, asked, "oona").unwrap();
+        asked
+    };
+    let (first, second) = (ask(&mut vault, first), ask(&mut vault, second));
+    assert_eq!(work_off(&mut vault, first), Ok((3_500, 0)));
+    assert_eq!(work_off(&mut vault, second), Err(Refusal::KeyStateFull));
+    // The start cuts the ones that wait for it.
+    rig.clock_ms = view(&mut vault).now.get();
+    vault.stop();
+    let mut vault = rig.start();
+    turns(&mut vault);
+    assert_eq!(work_off(&mut vault, second), Ok((3_500, 0)));
     vault.stop();
 }

@@ -2,18 +2,19 @@
 //!
 //! Nothing here cuts a key; a start does, once tombstones are durable.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use stele_format::digest::Digest;
 use stele_format::record::{Body, RecordType, Scope, Tombstone, VersionRef, scope_digest};
 use stele_format::statement::{Act, Cut};
-use stele_format::units::{KeyIndex, LogIndex, Month, ObjectId, UnixMillis, VersionId};
+use stele_format::units::{KeyIndex, LogIndex, Month, ObjectId, UnixMillis};
 
 use super::witness::destruction_time;
 use super::{After, Facts, Outcome};
 use crate::draft::{Draft, Origin, Sealed, VersionSlot};
+use crate::engine::lists::{Freed, Held, List, Sums, Walk, is_among};
 use crate::engine::people::Case;
-use crate::engine::view::{Stop, View};
+use crate::engine::view::{Need, Stop, View};
 use crate::fact;
 use crate::index::Fact;
 use crate::index::rows::{
@@ -40,8 +41,6 @@ pub(crate) struct Erasure {
     month: Option<Month>,
     /// Whether GOVERNANCE retention ends early by it.
     early: bool,
-    /// Versions on its list.
-    count: u64,
 }
 
 impl Erasure {
@@ -58,7 +57,6 @@ impl Erasure {
                 Cut::Month(month) => Some(month),
             },
             early: erase.governance,
-            count: erase.count,
             approved,
         })
     }
@@ -139,25 +137,67 @@ const fn last_of(facts: &Facts<'_>) -> Origin {
 }
 
 /// The whole list behind a digest: every piece is there, and together they are what was digested.
-pub(crate) fn whole_scope(view: &View<'_>, digest: Digest) -> Result<Vec<VersionRef>, Stop> {
+pub(crate) fn whole_scope(
+    facts: &Facts<'_>,
+    view: &View<'_>,
+    digest: Digest,
+) -> Result<Arc<List>, Stop> {
+    if let Some(known) = facts.lists.get(digest) {
+        return Ok(known);
+    }
     let pieces = view.prefix::<ScopeRow>(digest.0.to_vec())?;
     let expected = pieces.first().map_or(0, |(_, row)| row.pieces);
     let in_order = pieces.iter().zip(0..).all(|((key, row), ordinal)| {
         *key == keys::scope(&digest, ordinal) && row.pieces == expected
     });
-    let entries: Vec<VersionRef> = pieces
-        .iter()
-        .flat_map(|(_, row)| row.entries.iter().copied())
-        .collect();
+    let list = List::of(pieces.into_iter().map(|(_, row)| row.entries));
+    let entries = list.entries();
     let whole = in_order
-        && u32::try_from(pieces.len()).is_ok_and(|found| found == expected && found > 0)
-        && ascends(&entries)
-        && (on(Plant::ScopeUnchecked) || scope_digest(&entries) == digest);
+        && u32::try_from(list.pieces()).is_ok_and(|found| found == expected && found > 0)
+        && ascends(entries)
+        && (on(Plant::ScopeUnchecked) || scope_digest(entries) == digest);
     if whole {
-        Ok(entries)
+        Ok(facts.lists.keep(digest, list))
     } else {
         Err(Refusal::BadScope.into())
     }
+}
+
+/// Goes through the rows of a list, and says what `each` summed up. No more of them are held than those of a page.
+pub(crate) fn walk_rows(
+    view: &View<'_>,
+    (digest, list): (Digest, &List),
+    mut each: impl FnMut(&mut Sums, VersionRef, Option<VersionRow>) -> Result<(), Stop>,
+) -> Result<Sums, Stop> {
+    let known = view.gathered.walk.take();
+    let known = known.filter(|walk| walk.list == digest);
+    let mut walk = known.unwrap_or_else(|| Walk::of(digest));
+    let rest = list.entries().get(walk.done..).unwrap_or_default();
+    for page in rest.chunks(SCAN_ROW_COUNT) {
+        match rows_of(view, page) {
+            Ok(rows) => {
+                for (entry, row) in rows {
+                    each(&mut walk.sums, entry, row)?;
+                }
+                walk.done += page.len();
+            }
+            // All rows of the page are asked for: what was at hand of them makes room with the rest.
+            Err(Stop::Need(_)) => {
+                view.gathered.is_used_up.set(true);
+                view.gathered.walk.replace(Some(walk));
+                let keys = page
+                    .iter()
+                    .map(|entry| keys::version(entry.object, entry.version));
+                return Err(Stop::Need(
+                    keys.map(|key| Need::Row(Table::Versions, key)).collect(),
+                ));
+            }
+            Err(stop) => return Err(stop),
+        }
+    }
+    let sums = walk.sums.clone();
+    view.gathered.walk.replace(Some(walk));
+    Ok(sums)
 }
 
 /// What the log shows of a request's effect.
@@ -208,27 +248,29 @@ pub(crate) fn tombstone(
             last,
         })));
     }
-    if let Some(month) = erasure.month {
-        check_month(month, facts, time)?;
-    }
-    if erasure.month.is_none() {
-        check_key_state(facts, &erasure)?;
+    match erasure.month {
+        Some(month) => check_month(month, facts, time)?,
+        None => {
+            let list = whole_scope(facts, view, erasure.scope)?;
+            let left = list.left_from(ordinal as usize).len();
+            fits_key_state(facts, left as u64)?;
+        }
     }
     let rest_ms = erasure.approved.rest_ms();
     let held = match on(Plant::CaseForgotten) {
-        true => BTreeSet::new(),
+        true => Held::by(Vec::new()),
         false => held_by_cases(facts, view, |_| true)?,
     };
     let freed = freed_by_cases(facts, view, rest_ms)?;
     let rehomed = facts.rehomed.contains(&request) || on(Plant::MonthUnspared);
     let (mut entries, mut kept) = (Vec::new(), Vec::new());
-    let mut stays = false;
+    let (mut stays, mut leaves) = (false, 0);
     for (entry, row) in rows_of(view, &scope.entries)? {
         let judged = match &row {
             None => Err(Kept::Gone),
             Some(_) if on(Plant::TombstoneUnjudged) => Ok(()),
             // A hold that was stated counts before it was put on every version.
-            Some(_) if held.contains(&entry.version) => Err(Kept::Hold),
+            Some(_) if held.contains(entry.version) => Err(Kept::Hold),
             Some(row) => {
                 let lock = facts.lock_of(row);
                 let judged = may_destroy(&lock, erasure.early, time);
@@ -239,12 +281,15 @@ pub(crate) fn tombstone(
                     }
                     .into());
                 }
-                let unheld = row.unheld.max(freed.get(&entry.version).copied());
+                let unheld = row.unheld.max(freed.of(entry.version));
                 judged.and_then(|()| may_destroy_unheld(unheld, rest_ms, facts.compliance))
             }
         };
         match judged {
-            Ok(()) => entries.push(entry),
+            Ok(()) => {
+                leaves += row.map_or(0, |row| row.leaves().count() as u64);
+                entries.push(entry);
+            }
             Err(why) => {
                 stays |= row.is_some_and(|row| erasure.is_of_month(row.key_index));
                 kept.push((entry, why));
@@ -273,11 +318,14 @@ pub(crate) fn tombstone(
     let destroyed = u32::try_from(body.entries.len()).unwrap_or(u32::MAX);
     let mut draft = Draft::of_engine(RecordType::Tombstone, Body::Tombstone(body));
     draft.origin = last_of(facts);
-    let after = After::Tombstoned(Tombstoned {
-        destroyed,
-        kept,
-        last,
-    });
+    let after = After::Tombstoned {
+        tombstoned: Tombstoned {
+            destroyed,
+            kept,
+            last,
+        },
+        leaves: if erasure.month.is_none() { leaves } else { 0 },
+    };
     Ok(Outcome::Write(vec![draft], after))
 }
 
@@ -294,14 +342,10 @@ fn check_month(month: Month, facts: &Facts<'_>, time: EffectiveTime) -> Result<(
     Err(Refusal::MonthNotOver)
 }
 
-/// Leaves cut one by one leave holes in the key tree, which must fit the key state; a month that is cut as
-/// a whole leaves none.
-fn check_key_state(facts: &Facts<'_>, erasure: &Erasure) -> Result<(), Refusal> {
-    fits_key_state(facts, erasure.count)
-}
-
-/// Whether so many leaves may be cut one by one.
+/// Whether so many leaves more may be cut one by one, beside those that are to be: each leaves a hole in the key tree,
+/// which must fit the key state. A month that is cut as a whole leaves none.
 pub(crate) fn fits_key_state(facts: &Facts<'_>, leaves: u64) -> Result<(), Refusal> {
+    let leaves = leaves.saturating_add(facts.leaves_due);
     let more = leaves.saturating_mul(LEAF_CUT_BYTES_MAX);
     let bytes = (facts.keys.tree.encoded_len() as u64).saturating_add(more);
     if bytes > KEY_STATE_CUT_BYTES_MAX {
@@ -316,34 +360,25 @@ pub(crate) fn held_by_cases(
     facts: &Facts<'_>,
     view: &View<'_>,
     counts: impl Fn(&Case) -> bool,
-) -> Result<BTreeSet<VersionId>, Stop> {
-    let mut held = BTreeSet::new();
+) -> Result<Held, Stop> {
     let running = |case: &&Case| case.released.is_none() && counts(case);
-    for case in facts.cases.iter().filter(running) {
-        let entries = whole_scope(view, case.scope)?;
-        held.extend(entries.into_iter().map(|entry| entry.version));
-    }
-    Ok(held)
+    let cases = facts.cases.iter().filter(running);
+    let lists: Result<_, Stop> = cases
+        .map(|case| whole_scope(facts, view, case.scope))
+        .collect();
+    Ok(Held::by(lists?))
 }
 
 /// When the holds of cases on versions went, as far as that was less than `rest_ms` ago.
-fn freed_by_cases(
-    facts: &Facts<'_>,
-    view: &View<'_>,
-    rest_ms: u64,
-) -> Result<BTreeMap<VersionId, UnixMillis>, Stop> {
-    let mut freed = BTreeMap::new();
+fn freed_by_cases(facts: &Facts<'_>, view: &View<'_>, rest_ms: u64) -> Result<Freed, Stop> {
+    let recent = |at: &UnixMillis| may_destroy_unheld(Some(*at), rest_ms, facts.compliance);
+    let mut lists = Vec::new();
     for case in facts.cases {
-        let recent = |at: &UnixMillis| may_destroy_unheld(Some(*at), rest_ms, facts.compliance);
-        let Some(at) = case.released.filter(|at| recent(at).is_err()) else {
-            continue;
-        };
-        for entry in whole_scope(view, case.scope)? {
-            let latest = freed.entry(entry.version).or_insert(at);
-            *latest = at.max(*latest);
+        if let Some(at) = case.released.filter(|at| recent(at).is_err()) {
+            lists.push((whole_scope(facts, view, case.scope)?, at));
         }
     }
-    Ok(freed)
+    Ok(Freed::at(lists))
 }
 
 /// The rows of versions, fetched all at once; none for one that is not there.
@@ -376,7 +411,9 @@ pub(crate) fn rehome(
     let month = erasure.month.ok_or(Refusal::BadScope)?;
     let time = destruction_time(facts)?;
     check_month(month, facts, time)?;
-    let condemned = condemned(view, erasure)?;
+    let list = whole_scope(facts, view, erasure.scope)?;
+    // What was worked off and is left stays.
+    let condemned = list.left_from(pieces_done(view, erasure, list.pieces())?);
     let held = held_by_cases(facts, view, |_| true)?;
     let rest_ms = erasure.approved.rest_ms();
     let freed = freed_by_cases(facts, view, rest_ms)?;
@@ -388,9 +425,9 @@ pub(crate) fn rehome(
     let (mut staying, mut resume) = (Vec::new(), merged.resume);
     for (key, value) in &merged.rows {
         let row = VersionRow::decode(value)?;
-        let unheld = row.unheld.max(freed.get(&row.version).copied());
-        let goes = condemned.contains(&row.version)
-            && !held.contains(&row.version)
+        let unheld = row.unheld.max(freed.of(row.version));
+        let goes = is_among(condemned, row.version)
+            && !held.contains(row.version)
             && may_destroy(&facts.lock_of(&row), erasure.early, time).is_ok()
             && may_destroy_unheld(unheld, rest_ms, facts.compliance).is_ok();
         if goes || !erasure.is_of_month(row.key_index) {
@@ -415,15 +452,28 @@ pub(crate) fn rehome(
     Ok(Outcome::Write(drafts, After::Rehomed { versions, resume }))
 }
 
-/// What is on the list, but for the pieces that were worked off: what is left of those stays.
-fn condemned(view: &View<'_>, erasure: &Erasure) -> Result<BTreeSet<VersionId>, Stop> {
-    let request = erasure.approved.request().get().to_be_bytes().to_vec();
-    let done = view.prefix::<TombstoneRow>(request)?.len();
-    whole_scope(view, erasure.scope)?;
-    let pieces = view.prefix::<ScopeRow>(erasure.scope.0.to_vec())?;
-    let left = pieces.into_iter().skip(done);
-    let entries = left.flat_map(|(_, row)| row.entries);
-    Ok(entries.map(|entry| entry.version).collect())
+/// Pieces of the list that were worked off: they are in order.
+fn pieces_done(view: &View<'_>, erasure: &Erasure, pieces: usize) -> Result<usize, Stop> {
+    let request = erasure.approved.request();
+    let is_done = |ordinal: usize| -> Result<bool, Stop> {
+        let ordinal = u32::try_from(ordinal).unwrap_or(u32::MAX);
+        let row = view.row::<TombstoneRow>(keys::tombstone(request, ordinal))?;
+        Ok(row.is_some())
+    };
+    // Mostly none.
+    if pieces == 0 || !is_done(0)? {
+        return Ok(0);
+    }
+    let (mut done, mut open) = (1, pieces);
+    while done < open {
+        let middle = usize::midpoint(done, open);
+        if is_done(middle)? {
+            done = middle + 1;
+        } else {
+            open = middle;
+        }
+    }
+    Ok(done)
 }
 
 fn rehome_drafts(

@@ -23,6 +23,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use stele_format::units::{BucketId, LogIndex, ObjectId, PoolId, UnixMillis, VersionId};
 
 use crate::draft::Draft;
+use crate::engine::lists::Lists;
 use crate::engine::people::Case;
 use crate::index::rows::{BucketRow, VersionRow};
 use crate::keys::state::KeyState;
@@ -47,6 +48,10 @@ pub(crate) struct Facts<'a> {
     pub(crate) cases: &'a [Case],
     /// Requests for which all that stays in their month has later leaves, as of this start.
     pub(crate) rehomed: &'a BTreeSet<LogIndex>,
+    /// Lists that were read.
+    pub(crate) lists: &'a Lists,
+    /// Leaves that lists hide and a start is to cut one by one.
+    pub(crate) leaves_due: u64,
     /// Which keys of the log are at hand.
     pub(crate) receipts: &'a Receipts,
     /// Versions in the vault.
@@ -117,7 +122,11 @@ pub(crate) enum After {
         versions: u32,
         resume: Option<Vec<u8>>,
     },
-    Tombstoned(Tombstoned),
+    Tombstoned {
+        tombstoned: Tombstoned,
+        /// Leaves that are to be cut one by one.
+        leaves: u64,
+    },
 }
 
 impl Facts<'_> {

@@ -1,24 +1,23 @@
 //! What people state: judged, recorded, and for holds and lists carried out piece by piece.
 
-use std::collections::BTreeSet;
-
 use stele_format::digest::Digest;
 use stele_format::record::{Body, RecordType, StatementBody, VersionRef};
 use stele_format::statement::{Act, Cut, Erase, Kind, Second};
 use stele_format::units::{LogIndex, UnixMillis, VersionId};
 
-use super::destroy::{fits_key_state, held_by_cases, rows_of, whole_scope};
+use super::destroy::{fits_key_state, held_by_cases, rows_of, walk_rows, whole_scope};
 use super::{After, Facts, Outcome};
 use crate::draft::{Draft, Origin, Sealed, VersionSlot};
+use crate::engine::lists::is_among;
 use crate::engine::people::Case;
 use crate::engine::view::{Stop, View};
 use crate::fact;
 use crate::index::Fact;
 use crate::index::keys;
 use crate::index::rows::{ObjectRow, ScopeRow, StatementRow};
-use crate::limits::{NOTE_BYTES_MAX, SCOPE_PIECE_COUNT_MAX};
+use crate::limits::NOTE_BYTES_MAX;
 use crate::policy::approval::{Recorded, StatementRefusal, VaultFacts, verified};
-use crate::policy::may_destroy;
+use crate::policy::{Kept, may_destroy};
 use crate::request::{Answer, PeopleView, Refusal};
 
 /// A statement as somebody brings it.
@@ -39,14 +38,16 @@ pub(crate) fn state(
     let scope_count = match statement.kind() {
         Kind::Request(request) => match &request.act {
             Act::Erase(erase) => Some(check_erase(facts, view, erase)?),
-            Act::ReleaseHold(release) => Some(whole_scope(view, release.scope)?.len()),
+            Act::ReleaseHold(release) => {
+                Some(whole_scope(facts, view, release.scope)?.entries().len())
+            }
             Act::ForceOpen { .. } => return Err(refused(StatementRefusal::NoForcedOpening)),
             Act::LogKey { key } if !facts.receipts.knows(*key) => {
                 return Err(refused(StatementRefusal::LogKeyUnknown));
             }
             _ => None,
         },
-        Kind::Hold(hold) => Some(whole_scope(view, hold.scope)?.len()),
+        Kind::Hold(hold) => Some(whole_scope(facts, view, hold.scope)?.entries().len()),
         _ => None,
     };
     let known = VaultFacts {
@@ -109,34 +110,27 @@ pub(crate) fn note(
 /// A request to destroy says what its list is: the numbers and dates people read before they sign are
 /// those of the versions, and each may be destroyed by the time it is asked for.
 fn check_erase(facts: &Facts<'_>, view: &View<'_>, erase: &Erase) -> Result<usize, Stop> {
-    let entries = whole_scope(view, erase.scope)?;
-    let (mut bytes, mut oldest, mut newest) = (0_u64, UnixMillis::new(u64::MAX), UnixMillis::ZERO);
-    let mut latest: Option<UnixMillis> = None;
-    let mut leaves = 0_u64;
-    for (entry, row) in rows_of(view, &entries)? {
-        let Some(row) = row else {
-            return Err(Refusal::ScopeKept {
-                record: entry.version.ordinal(),
-                why: crate::policy::Kept::Gone,
-            }
-            .into());
+    let list = whole_scope(facts, view, erase.scope)?;
+    let sums = walk_rows(view, (erase.scope, &list), |sums, entry, row| {
+        let kept = |why| {
+            let record = entry.version.ordinal();
+            Stop::from(Refusal::ScopeKept { record, why })
         };
-        may_destroy(&facts.lock_of(&row), erase.governance, facts.time).map_err(|why| {
-            Stop::from(Refusal::ScopeKept {
-                record: entry.version.ordinal(),
-                why,
-            })
-        })?;
-        leaves += row.leaves().count() as u64;
-        bytes = bytes.saturating_add(row.content_bytes.get());
-        oldest = oldest.min(row.modified);
-        newest = newest.max(row.modified);
-        latest = latest.max(row.retention.map(|retention| retention.until));
-    }
+        let row = row.ok_or_else(|| kept(Kept::Gone))?;
+        may_destroy(&facts.lock_of(&row), erase.governance, facts.time).map_err(kept)?;
+        sums.leaves += row.leaves().count() as u64;
+        sums.bytes = sums.bytes.saturating_add(row.content_bytes.get());
+        sums.oldest = sums.oldest.min(row.modified);
+        sums.newest = sums.newest.max(row.modified);
+        let until = row.retention.map(|retention| retention.until);
+        sums.latest = sums.latest.max(until);
+        Ok(())
+    })?;
     if erase.cut == Cut::Leaves {
-        fits_key_state(facts, leaves)?;
+        fits_key_state(facts, sums.leaves)?;
     }
-    let shown = scope_words(entries.len(), bytes, oldest, newest, latest);
+    let count = list.entries().len();
+    let shown = scope_words(count, sums.bytes, sums.oldest, sums.newest, sums.latest);
     let stated = ScopeWords {
         count: erase.count,
         bytes: erase.bytes,
@@ -145,7 +139,7 @@ fn check_erase(facts: &Facts<'_>, view: &View<'_>, erase: &Erase) -> Result<usiz
         latest_retention: erase.latest_retention,
     };
     if shown == stated {
-        Ok(entries.len())
+        Ok(count)
     } else {
         Err(Refusal::ScopeDiffers.into())
     }
@@ -199,10 +193,13 @@ pub(crate) fn place_holds(
         .ok_or(Refusal::NoCase)?;
     let piece: Option<ScopeRow> = view.row(keys::scope(&case.scope, ordinal))?;
     let piece = piece.ok_or(Refusal::BadScope)?;
-    let mut drafts = hold_drafts(facts, view, &piece.entries, true)?;
     let last = ordinal + 1 == piece.pieces;
+    // Before the rows of the piece, which would make room for those of the list.
     if last && !case.placed {
-        check_rest(view, case.scope, &piece.entries, |_, held| held)?;
+        check_rest(facts, view, case.scope, &piece.entries, |_, held| held)?;
+    }
+    let mut drafts = hold_drafts(facts, view, &piece.entries, true)?;
+    if last && !case.placed {
         let body = Body::Enacted(statement);
         drafts.push(Draft::of_engine(RecordType::Enacted, body));
     }
@@ -233,14 +230,20 @@ pub(crate) fn release_holds(
         .entries
         .iter()
         .copied()
-        .filter(|entry| !elsewhere.contains(&entry.version))
+        .filter(|entry| !elsewhere.contains(entry.version))
         .collect();
-    let mut drafts = hold_drafts(facts, view, &free, false)?;
     let last = ordinal + 1 == piece.pieces;
     if last {
-        check_rest(view, release.scope, &piece.entries, |version, held| {
-            !held || elsewhere.contains(&version)
-        })?;
+        check_rest(
+            facts,
+            view,
+            release.scope,
+            &piece.entries,
+            |version, held| !held || elsewhere.contains(version),
+        )?;
+    }
+    let mut drafts = hold_drafts(facts, view, &free, false)?;
+    if last {
         let body = Body::Enacted(approved.request());
         drafts.push(Draft::of_engine(RecordType::Enacted, body));
     }
@@ -249,22 +252,21 @@ pub(crate) fn release_holds(
 
 /// Before a list is said to be worked off, its other pieces are: each version of them is as it should be.
 fn check_rest(
+    facts: &Facts<'_>,
     view: &View<'_>,
     scope: Digest,
     piece: &[VersionRef],
     done: impl Fn(VersionId, bool) -> bool,
 ) -> Result<(), Stop> {
-    let in_piece: BTreeSet<VersionId> = piece.iter().map(|entry| entry.version).collect();
-    let entries = whole_scope(view, scope)?;
-    for (at, (entry, row)) in rows_of(view, &entries)?.into_iter().enumerate() {
-        let Some(row) = row.filter(|_| !in_piece.contains(&entry.version)) else {
-            continue;
-        };
-        if !done(entry.version, row.hold == Some(true)) {
-            let ordinal = u32::try_from(at / SCOPE_PIECE_COUNT_MAX).unwrap_or(u32::MAX);
-            return Err(Refusal::OutOfOrder { ordinal }.into());
+    let list = whole_scope(facts, view, scope)?;
+    walk_rows(view, (scope, &list), |_, entry, row| {
+        let rest = row.filter(|_| !is_among(piece, entry.version));
+        if rest.is_none_or(|row| done(entry.version, row.hold == Some(true))) {
+            return Ok(());
         }
-    }
+        let ordinal = list.piece_of(entry.version).unwrap_or(u32::MAX);
+        Err(Refusal::OutOfOrder { ordinal }.into())
+    })?;
     Ok(())
 }
 
