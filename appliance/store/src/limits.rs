@@ -52,6 +52,8 @@ pub const UNSETTLED_COUNT_MAX: usize = 1_024;
 /// Time a disk may make no progress: with writes before it leaves the pool, with reads before another
 /// copy is read.
 pub const LAG_MS_MAX: u64 = 30_000;
+/// The same where every disk that is asked for anything stands still.
+pub const STANDSTILL_MS_MAX: u64 = 600_000;
 /// Time a read may wait for one disk before another is asked too.
 pub const HEDGE_MS: u64 = 150;
 /// Time a disk may take nothing before the data lane goes on without it.

@@ -410,9 +410,10 @@ impl Engine {
         drain.progress.bytes_written += outcome.filled_bytes;
         if holds_all(outcome, to) {
             drain.stage = Stage::Checking(step);
-        } else {
+        } else if outcome.complete {
             self.fail_drain("a part of what it holds is on no disk any more");
         }
+        // Else a disk did not answer: it is copied again.
     }
 
     /// The copy at the new place was read back.
@@ -421,6 +422,10 @@ impl Engine {
             return;
         };
         let as_written = !outcome.repaired_on.contains(&to.disk);
+        if !outcome.complete && as_written {
+            // A disk did not answer: it is read back again.
+            return;
+        }
         if !(outcome.complete && holds_all(outcome, to) && as_written) {
             return self.fail_drain("what was copied to another disk could not be read back there");
         }

@@ -32,18 +32,31 @@ impl Engine {
         self.expel_for(slot, reason);
     }
 
+    /// Goes on without disks that make no progress.
+    pub(super) fn watch_for_hung_disks(&mut self) {
+        for (slot, kind) in self.io.hung(self.now.monotonic_ms) {
+            self.hung(slot, kind);
+        }
+        let active = self.pool.active().filter_map(|member| member.slot);
+        self.io.probe(active);
+    }
+
     /// This disk makes no progress: one that takes nothing leaves the pool, and what one does not
     /// give is read from another.
-    pub(super) fn hung(&mut self, slot: DiskSlot, kind: Kind) {
+    fn hung(&mut self, slot: DiskSlot, kind: Kind) {
         let open = self.io.give_up(slot, kind);
         if kind == Kind::Write {
             return self.expel_for(slot, "it was too slow");
         }
+        // What does not come is not known to be lost: walks go on without this copy and come back to it, and who reads
+        // is asked to try again.
+        let of_walks = |purpose: &Purpose| matches!(purpose, Purpose::HealRead(_));
+        if open.iter().any(of_walks) {
+            self.heal_unheard(slot);
+        }
         for purpose in open {
-            match purpose {
-                Purpose::Read(read) => self.read_done(read, None),
-                Purpose::HealRead(token) => self.heal_read(token, None),
-                _ => {}
+            if let Purpose::Read(read) = purpose {
+                self.read_unheard(read);
             }
         }
     }

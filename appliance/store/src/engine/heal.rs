@@ -533,6 +533,11 @@ impl Engine {
             self.healer.untold.forget_disk(member.disk);
             self.alarms.disk_forgotten(member);
         }
+        self.heal_unheard(slot);
+    }
+
+    /// A disk does not answer, or is not believed any more: walks under way go on without it.
+    pub(super) fn heal_unheard(&mut self, slot: DiskSlot) {
         for running in self.healer.under_way() {
             running.walk.forget(slot);
         }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use stele_device::disk::{Op, OpId};
+use stele_format::limits::BLOCK_BYTES;
 use stele_format::units::Sequence;
 
 use super::watch::{Busy, Kind, Watch};
@@ -28,6 +29,8 @@ pub(crate) enum Purpose {
     Label,
     /// A read for a request or a stream.
     Read(u64),
+    /// A read of which only matters that it ends.
+    Probe,
     /// A read of a walk that heals.
     HealRead(HealToken),
     /// A write or flush of a walk that heals.
@@ -41,7 +44,7 @@ pub(crate) enum Purpose {
 impl Purpose {
     fn kind(self) -> Kind {
         match self {
-            Purpose::Read(_) | Purpose::HealRead(_) => Kind::Read,
+            Purpose::Read(_) | Purpose::Probe | Purpose::HealRead(_) => Kind::Read,
             Purpose::Frame(_)
             | Purpose::Ahead(_)
             | Purpose::Heal(_)
@@ -106,6 +109,14 @@ impl Io {
             });
         }
         self.watch.look(&busy, now_ms)
+    }
+
+    /// Reads a block of each of these disks that nobody has asked for anything for long, where another one hangs.
+    pub(crate) fn probe(&mut self, disks: impl Iterator<Item = DiskSlot>) {
+        for slot in self.watch.unasked(disks) {
+            let bytes = BLOCK_BYTES as usize;
+            self.submit(slot, Op::Read { offset: 0, bytes }, Purpose::Probe);
+        }
     }
 
     /// Whether a disk has writes to finish, or does not give what it was asked for.

@@ -542,6 +542,7 @@ impl Engine {
         match (purpose, done.result) {
             (Purpose::Read(read), result) => self.read_done(read, result.ok().flatten()),
             (Purpose::HealRead(token), result) => self.heal_read(token, result.ok().flatten()),
+            (Purpose::Probe, _) => {}
             (Purpose::Heal(token), result) => self.heal_written(slot, token, result.err()),
             (Purpose::Fill, result) => self.key_copy_written(slot, result.err()),
             (Purpose::Wipe(number), result) => self.wiped(slot, number, result.err().as_ref()),
@@ -686,9 +687,7 @@ impl Engine {
     fn tick(&mut self) {
         self.watch_clocks();
         self.journal.tick(self.now.monotonic_ms, &mut self.pool);
-        for (slot, kind) in self.io.hung(self.now.monotonic_ms) {
-            self.hung(slot, kind);
-        }
+        self.watch_for_hung_disks();
         self.hedge_reads();
         self.leave_slow_disks();
         self.watch_slow_disks();

@@ -64,6 +64,8 @@ pub(crate) struct ReadTask {
     outstanding: u32,
     /// Copies that did not verify or gave nothing.
     failed: u32,
+    /// Whether one did not answer.
+    unheard: bool,
     /// The copy asked last, and when.
     asked: Option<(DiskSlot, u64)>,
 }
@@ -128,6 +130,7 @@ impl Engine {
             sources: VecDeque::new(),
             outstanding: 0,
             failed: 0,
+            unheard: false,
             asked: None,
         };
         let Some(entry) = task.entry() else {
@@ -247,6 +250,7 @@ impl Engine {
             sources,
             outstanding: 0,
             failed: 0,
+            unheard: false,
             asked: None,
         };
         self.reads.insert(read, task);
@@ -295,6 +299,14 @@ impl Engine {
             bytes: task.bytes,
         };
         self.io.submit(slot, op, Self::read_purpose(read));
+    }
+
+    /// A copy does not answer.
+    pub(super) fn read_unheard(&mut self, read: u64) {
+        if let Some(task) = self.reads.get_mut(&read) {
+            task.unheard = true;
+        }
+        self.source_failed(read);
     }
 
     /// A copy gave nothing, or nothing that verifies.
@@ -461,6 +473,9 @@ impl Engine {
             self.suspect_unread(task.segment);
         }
         let told = task.told();
+        if task.unheard {
+            return self.refuse_read(told, &Refusal::Busy);
+        }
         let lost = match &task.purpose {
             ReadFor::Name { lost, .. } => return self.unnamed(told, *lost),
             ReadFor::Record { location, .. } | ReadFor::Config { location, .. } => {

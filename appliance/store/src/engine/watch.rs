@@ -1,9 +1,13 @@
 //! Disks that make no progress: asked for something, they finish nothing of that kind for too long.
+//!
+//! Where all that were asked wait and none of them has finished anything, it is what they have in common that stands
+//! still (a controller, a cable, the host of a virtual machine): it is waited for much longer, and no disk is blamed
+//! before.
 
 use std::collections::BTreeMap;
 
 use super::DiskSlot;
-use crate::limits::{LAG_MS_MAX, LOOK_MS_MAX};
+use crate::limits::{LAG_MS_MAX, LOOK_MS_MAX, STANDSTILL_MS_MAX};
 
 /// What a disk was asked for. A disk may still give what it cannot take any more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -29,6 +33,9 @@ struct Wait {
 #[derive(Default)]
 pub(crate) struct Watch {
     looked_ms: u64,
+    /// Time that counted at looks so far, and what of it had passed when each disk last finished anything.
+    counted_ms: u64,
+    finished_ms: BTreeMap<DiskSlot, u64>,
     waits: BTreeMap<(DiskSlot, Kind), Wait>,
 }
 
@@ -36,6 +43,12 @@ impl Watch {
     /// A disk finished something.
     pub(super) fn finished(&mut self, slot: DiskSlot, kind: Kind) {
         self.waits.remove(&(slot, kind));
+        let mut known = self.finished_ms.keys();
+        if !known.any(|known| self.finished_within(*known, LAG_MS_MAX)) {
+            // The first one that moves again after a standstill makes none of the others the one to blame.
+            self.waits.values_mut().for_each(|wait| wait.ms = 0);
+        }
+        self.finished_ms.insert(slot, self.counted_ms);
     }
 
     /// How long each disk has finished nothing of a kind it was asked for.
@@ -56,6 +69,7 @@ impl Watch {
     pub(super) fn look(&mut self, busy: &Busy, now_ms: u64) -> Vec<(DiskSlot, Kind)> {
         let passed = now_ms.saturating_sub(self.looked_ms).min(LOOK_MS_MAX);
         self.looked_ms = now_ms;
+        self.counted_ms += passed;
         self.waits.retain(|key, _| busy.contains_key(key));
         let mut hung = Vec::new();
         for (key, overtaken) in busy {
@@ -72,7 +86,41 @@ impl Watch {
                 }
             }
         }
+        hung.retain(|key| !self.stands_still(*key));
         hung
+    }
+
+    /// Whether a disk that takes nothing is not alone: others wait as well, and none of them finished anything meanwhile.
+    fn stands_still(&self, (slot, kind): (DiskSlot, Kind)) -> bool {
+        let wait_ms = self.waits.get(&(slot, kind)).map_or(0, |wait| wait.ms);
+        if kind == Kind::Read || wait_ms > STANDSTILL_MS_MAX {
+            return false;
+        }
+        let mut others = self.finished_ms.keys().filter(|other| **other != slot);
+        let moves = others.any(|other| self.finished_within(*other, LAG_MS_MAX));
+        let mut waits = self.waits.iter();
+        let waits = waits.any(|((other, _), wait)| *other != slot && wait.ms > LAG_MS_MAX / 2);
+        waits && !moves
+    }
+
+    /// Whether a disk finished anything in this time.
+    fn finished_within(&self, slot: DiskSlot, ms: u64) -> bool {
+        let since_ms = self.counted_ms.saturating_sub(ms);
+        let at_ms = self.finished_ms.get(&slot).copied();
+        at_ms.is_some_and(|at_ms| at_ms >= since_ms)
+    }
+
+    /// Disks of these that nobody has asked for anything for long, while another one takes nothing: whether they
+    /// answer tells which of them is to blame.
+    pub(super) fn unasked(&self, of: impl Iterator<Item = DiskSlot>) -> Vec<DiskSlot> {
+        let half_ms = LAG_MS_MAX / 2;
+        let mut waits = self.waits.iter();
+        if !waits.any(|((_, kind), wait)| *kind == Kind::Write && wait.ms > half_ms) {
+            return Vec::new();
+        }
+        let is_asked = |slot| self.waits.keys().any(|(busy, _)| *busy == slot);
+        of.filter(|slot| !is_asked(*slot) && !self.finished_within(*slot, half_ms / 2))
+            .collect()
     }
 }
 
@@ -80,7 +128,7 @@ impl Watch {
 mod tests {
     use super::{Busy, Kind, Watch};
     use crate::engine::DiskSlot;
-    use crate::limits::{LAG_MS_MAX, LOOK_MS_MAX};
+    use crate::limits::{LAG_MS_MAX, LOOK_MS_MAX, STANDSTILL_MS_MAX};
 
     const KEY: (DiskSlot, Kind) = (DiskSlot(1), Kind::Write);
 
@@ -116,6 +164,57 @@ mod tests {
         assert!(!looks(&mut watch, &mut now, LAG_MS_MAX));
         assert!(watch.look(&Busy::new(), now).is_empty());
         assert!(!looks(&mut watch, &mut now, LAG_MS_MAX));
+    }
+
+    #[test]
+    fn no_disk_is_to_blame_where_all_stand_still_before_long_and_then_each_is() {
+        let other: (DiskSlot, Kind) = (DiskSlot(2), Kind::Write);
+        // What the other disk does, and after which time the first one hangs.
+        let check = |other_waits: bool, other_finishes: bool, hangs_ms: u64| {
+            let (mut watch, mut now) = (Watch::default(), 0);
+            watch.finished(other.0, other.1);
+            let mut busy = Busy::from([(KEY, false)]);
+            if other_waits {
+                busy.insert(other, false);
+            }
+            let hangs = loop {
+                now += LOOK_MS_MAX;
+                if watch.look(&busy, now).contains(&KEY) {
+                    break now;
+                }
+                if other_finishes {
+                    watch.finished(other.0, other.1);
+                }
+            };
+            let case = format!("{other_waits} {other_finishes}");
+            assert_eq!(
+                hangs.div_ceil(LAG_MS_MAX),
+                hangs_ms.div_ceil(LAG_MS_MAX) + 1,
+                "{case}: {hangs}"
+            );
+        };
+        check(false, false, LAG_MS_MAX);
+        check(true, true, LAG_MS_MAX);
+        check(true, false, STANDSTILL_MS_MAX);
+    }
+
+    #[test]
+    fn when_a_standstill_ends_every_disk_has_its_time_anew() {
+        let other: (DiskSlot, Kind) = (DiskSlot(2), Kind::Write);
+        let (mut watch, mut now) = (Watch::default(), 0);
+        let mut look = |watch: &mut Watch, busy: &Busy, ms: u64| {
+            (0..ms / LOOK_MS_MAX).any(|_| {
+                now += LOOK_MS_MAX;
+                !watch.look(busy, now).is_empty()
+            })
+        };
+        let both = Busy::from([(KEY, false), (other, false)]);
+        assert!(!look(&mut watch, &both, 4 * LAG_MS_MAX));
+        watch.finished(other.0, other.1);
+        let one = Busy::from([(KEY, true)]);
+        assert!(!look(&mut watch, &one, LAG_MS_MAX));
+        watch.finished(other.0, other.1);
+        assert!(look(&mut watch, &one, 2 * LOOK_MS_MAX));
     }
 
     #[test]

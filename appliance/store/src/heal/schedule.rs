@@ -344,6 +344,14 @@ impl Schedule {
     /// Counts what a walk found; says whether something is lost of which that was not known.
     pub(crate) fn record(&mut self, segment: SegmentId, outcome: &Outcome) -> bool {
         let counts = &mut self.counts;
+        counts.segments += u64::from(outcome.complete);
+        counts.verified_bytes += outcome.verified_bytes;
+        counts.repaired += outcome.repaired;
+        counts.repaired_bytes += outcome.repaired_bytes;
+        if !outcome.complete {
+            // A disk that did not answer may have what the others lack.
+            return false;
+        }
         let is_named = |lost: &Lost| counts.lost.contains(lost);
         let all_are_named = counts.lost.len() == counts.lost_pieces;
         let before = self.lost.remove(&segment).unwrap_or(0);
@@ -353,10 +361,6 @@ impl Schedule {
             self.lost.insert(segment, outcome.lost.len());
         }
         counts.lost_pieces = self.lost.values().sum();
-        counts.segments += u64::from(outcome.complete);
-        counts.verified_bytes += outcome.verified_bytes;
-        counts.repaired += outcome.repaired;
-        counts.repaired_bytes += outcome.repaired_bytes;
         counts.lost.retain(|lost| lost.segment != segment);
         let room = LOST_COUNT_MAX.saturating_sub(counts.lost.len());
         counts.lost.extend(outcome.lost.iter().take(room));

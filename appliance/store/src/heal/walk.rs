@@ -355,7 +355,23 @@ impl Walk {
                 }
             }
         }
+        let reads = |copy: &usize| self.live[*copy] && self.copies[*copy].role != Role::Target;
+        if !(0..self.copies.len()).any(|copy| reads(&copy)) {
+            return self.break_off();
+        }
         self.advance();
+    }
+
+    /// No copy is left to be read: nothing is known of the segment but what was done before.
+    fn break_off(&mut self) {
+        if matches!(self.phase, Phase::Done) {
+            return;
+        }
+        self.tokens.clear();
+        self.asks.clear();
+        self.out.lost.clear();
+        self.out.complete = false;
+        self.phase = Phase::Done;
     }
 
     /// Goes on to the next phase when nothing of the present one is open.

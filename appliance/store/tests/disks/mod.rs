@@ -3,11 +3,12 @@
 mod told;
 
 use stele_device::sim::fault::Plan;
-use stele_store::limits::LAG_MS_MAX;
+use stele_store::limits::{LAG_MS_MAX, STANDSTILL_MS_MAX};
+use stele_store::pool::MemberState;
 use stele_store::request::{Answer, Command, Refusal};
 
 use crate::support::steps::{CHUNK, assert_at_rest, commit, object, open_get, put_data, turns};
-use crate::support::{Rig, content, name};
+use crate::support::{Rig, Running, content, name};
 
 #[test]
 fn a_data_segment_is_sealed_only_when_everything_before_the_seal_is_durable() {
@@ -73,12 +74,117 @@ fn a_disk_that_hangs_on_a_chunk_leaves_the_pool_although_the_journal_rests() {
     let waiting = vault.send(commit(stream));
     turns(&mut vault);
     assert_eq!(vault.engine.status().state.word(), "ok");
-    vault.pass(LAG_MS_MAX);
-    turns(&mut vault);
+    for _ in 0..4 {
+        vault.pass(LAG_MS_MAX / 3);
+        turns(&mut vault);
+    }
     let answer = vault.replies.remove(&waiting);
     assert!(matches!(answer, Some(Ok(Answer::Stored(_)))), "{answer:?}");
     assert_eq!(vault.engine.status().state.word(), "degraded");
     assert_at_rest(&mut vault);
+}
+
+/// All disks stand still for so long while something is stored, and go on; what the client is told then.
+fn stand_still(ms: u64) -> (Running, Option<Result<Answer, Refusal>>) {
+    let mut rig = Rig::create(3);
+    let mut vault = rig.start();
+    vault.bucket("b", false);
+    turns(&mut vault);
+    let stream = vault.open_put(&name("b", "k"), object()).unwrap();
+    vault.feed(stream, &content(1, 500)).unwrap();
+    let handles = rig.handles.iter().flatten();
+    handles.clone().for_each(|handle| handle.hang(true));
+    let waiting = vault.send(commit(stream));
+    turns(&mut vault);
+    vault.pass(ms);
+    handles.for_each(|handle| handle.hang(false));
+    turns(&mut vault);
+    let answer = vault.replies.remove(&waiting);
+    (vault, answer)
+}
+
+#[test]
+fn where_all_disks_stand_still_for_minutes_none_leaves_and_what_waited_is_stored() {
+    let (mut vault, answer) = stand_still(8 * LAG_MS_MAX);
+    assert!(matches!(answer, Some(Ok(Answer::Stored(_)))), "{answer:?}");
+    assert_eq!(vault.engine.status().state.word(), "ok");
+    assert_eq!(vault.get(&name("b", "k"), None, None), Ok(content(1, 500)));
+    let (vault, answer) = stand_still(STANDSTILL_MS_MAX + LAG_MS_MAX);
+    assert!(matches!(answer, Some(Err(_))), "{answer:?}");
+    assert_eq!(vault.engine.status().state.word(), "readonly");
+}
+
+/// Disks that nobody asks for anything are asked, so that one that hangs is known from a machine that does.
+#[test]
+fn a_disk_that_hangs_leaves_also_where_the_others_have_nothing_to_do() {
+    let mut rig = Rig::create(4);
+    let mut vault = rig.start();
+    vault.bucket("b", false);
+    let stream = vault.open_put(&name("b", "k"), object()).unwrap();
+    vault.ask(put_data(stream, 0, CHUNK)).unwrap();
+    turns(&mut vault);
+    let disks = rig.disks_of(&rig.frames_of(false)[0]);
+    for disk in &disks {
+        rig.handles[*disk].as_ref().unwrap().hang(true);
+    }
+    vault.ask(put_data(stream, 1, CHUNK)).unwrap();
+    for _ in 0..6 {
+        turns(&mut vault);
+        vault.pass(LAG_MS_MAX / 3);
+    }
+    let states = vault.engine.status().disks;
+    let left = states
+        .iter()
+        .filter(|disk| disk.state != MemberState::Active);
+    assert_eq!(left.count(), disks.len());
+}
+
+/// Nobody gives what both disks of it keep to themselves: it is not lost for that, and is there when they answer again.
+#[test]
+fn what_no_disk_gives_for_a_while_is_neither_damaged_nor_lost() {
+    let mut rig = Rig::create(3);
+    let mut vault = rig.start();
+    vault.bucket("b", false);
+    vault.put(&name("b", "k"), &content(3, 2 * CHUNK));
+    turns(&mut vault);
+    let disks = rig.disks_of(&rig.frames_of(false)[0]);
+    let hang = |on| {
+        let handles = disks.iter().filter_map(|disk| rig.handles[*disk].as_ref());
+        handles.for_each(|handle| handle.hang(on));
+    };
+    let Ok(Answer::Opened { stream, .. }) = vault.ask(open_get()) else {
+        panic!("not opened")
+    };
+    hang(true);
+    let waiting = vault.send(Command::NextData { stream });
+    turns(&mut vault);
+    vault.pass(3 * LAG_MS_MAX);
+    turns(&mut vault);
+    let answer = vault.replies.remove(&waiting);
+    assert!(matches!(answer, Some(Err(Refusal::Busy))), "{answer:?}");
+    // Everything is due, and nothing of it comes.
+    vault.sleep(14 * 24 * 3_600_000);
+    for _ in 0..4 {
+        vault.pass(LAG_MS_MAX);
+        turns(&mut vault);
+    }
+    let status = vault.engine.status();
+    assert_eq!(
+        (status.heal.counts.lost_pieces, status.state.word()),
+        (0, "ok")
+    );
+    hang(false);
+    turns(&mut vault);
+    vault.sleep(3_600_000);
+    vault.until("all is read", |engine| {
+        let heal = engine.status().heal;
+        heal.segment.is_none() && heal.oldest_unverified_ms < 3_600_000
+    });
+    assert_eq!(vault.engine.status().heal.counts.lost_pieces, 0);
+    assert_eq!(
+        vault.get(&name("b", "k"), None, None).unwrap(),
+        content(3, 2 * CHUNK)
+    );
 }
 
 #[test]
