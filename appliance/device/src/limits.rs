@@ -53,6 +53,9 @@ pub const AREA_SCRATCH_BYTES: usize = 256 * 1024;
 /// Scratch buffers an area keeps for reuse.
 pub const AREA_SCRATCH_COUNT_MAX: usize = 4;
 
+/// How long an access to an area is waited for, seconds: as long as a disk may make no progress.
+pub const AREA_PATIENCE_SECONDS: u64 = 30;
+
 /// Random bytes fetched from the kernel ahead of their use.
 pub const ENTROPY_AHEAD_BYTES: usize = 512;
 

@@ -54,6 +54,9 @@ pub const UNSETTLED_COUNT_MAX: usize = 1_024;
 pub const LAG_MS_MAX: u64 = 30_000;
 /// The same where every disk that is asked for anything stands still.
 pub const STANDSTILL_MS_MAX: u64 = 600_000;
+/// Where all segments were looked at, so many of them are worth a millisecond until the next look: a large vault has
+/// hundreds of thousands, and serves nobody while it looks, some tenth of a microsecond for each.
+pub const LOOKED_AT_PER_MS_KEPT: u64 = 10;
 /// Time a read may wait for one disk before another is asked too.
 pub const HEDGE_MS: u64 = 150;
 /// Time a disk may take nothing before the data lane goes on without it.

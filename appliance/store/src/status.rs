@@ -11,6 +11,7 @@ use crate::heal::late::Ages;
 use crate::heal::rows::RowsVerified;
 use crate::heal::schedule::HealCounts;
 use crate::index::IndexUsage;
+use crate::limits::LOOKED_AT_PER_MS_KEPT;
 use crate::policy::{OwnerId, Usage};
 use crate::pool::{Member, MemberState, Pool};
 use crate::request::{Answer, ReadOnlyReason};
@@ -218,6 +219,15 @@ pub struct Load {
     pub promises: usize,
 }
 
+/// What only a look at all segments tells.
+#[derive(Debug, Clone)]
+pub(crate) struct Survey {
+    fill: Fill,
+    oldest_unverified_ms: u64,
+    ages: Ages,
+    drain_lacks: Vec<u16>,
+}
+
 impl Engine {
     /// The read model of this moment.
     #[must_use]
@@ -243,6 +253,7 @@ impl Engine {
             _ => PoolState::Ok,
         };
         let log = self.journal.log();
+        let survey = self.survey();
         Status {
             pool: self.pool.id,
             state,
@@ -273,8 +284,8 @@ impl Engine {
             },
             flags: self.pool.flags,
             alarms: self.alarms.recent(),
-            heal: self.heal_status(),
-            fill: self.fill_status(),
+            heal: self.heal_status(&survey),
+            fill: survey.fill,
             freed_bytes: self.pool.freed_bytes(),
             next_expiry: self.usages.next_expiry(self.time().release),
             usage: self.usage_by_owner(),
@@ -292,6 +303,27 @@ impl Engine {
         owners
     }
 
+    /// What all segments have to be looked at for. A large vault has hundreds of thousands, and is asked often: the longer
+    /// a look takes the longer it is kept.
+    fn survey(&self) -> Survey {
+        let (now_ms, segments) = (self.now.monotonic_ms, self.pool.segments.len() as u64);
+        let mut kept = self.healer.survey.borrow_mut();
+        let is_fresh = |(at_ms, _): &&(u64, Survey)| {
+            now_ms.saturating_sub(*at_ms) < segments / LOOKED_AT_PER_MS_KEPT
+        };
+        if let Some((_, survey)) = kept.as_ref().filter(is_fresh) {
+            return survey.clone();
+        }
+        let survey = Survey {
+            fill: self.fill_status(),
+            oldest_unverified_ms: self.oldest_unverified_ms(),
+            ages: self.ages(),
+            drain_lacks: self.drain_lacks(),
+        };
+        *kept = Some((now_ms, survey.clone()));
+        survey
+    }
+
     fn fill_status(&self) -> Fill {
         let unit = u64::from(self.pool.unit_bytes);
         let spare = self
@@ -305,13 +337,13 @@ impl Engine {
         forecast(self.clock.latest(), spare.sum::<u64>() * unit, segments)
     }
 
-    fn heal_status(&self) -> HealStatus {
+    fn heal_status(&self, survey: &Survey) -> HealStatus {
         let number = |disk| self.pool.number_of(disk);
         HealStatus {
             counts: self.healer.counts().clone(),
             segment: self.healer.segment(),
-            oldest_unverified_ms: self.oldest_unverified_ms(),
-            ages: self.ages(),
+            oldest_unverified_ms: survey.oldest_unverified_ms,
+            ages: survey.ages,
             rows: self.healer.rows.last(),
             fill: self
                 .fill_progress()
@@ -319,7 +351,7 @@ impl Engine {
             drain: self
                 .drain_progress()
                 .map(|(disk, progress)| (number(disk), progress)),
-            drain_lacks: self.drain_lacks(),
+            drain_lacks: survey.drain_lacks.clone(),
         }
     }
 

@@ -3,26 +3,44 @@
 //! Direct I/O like the disk's, over a few aligned scratch buffers: index pages left dirty in the
 //! page cache would be written out by, and so delay, the disk's next commit.
 //! The region must be left alone by the disk's own operations.
+//!
+//! Each access is waited for so long and no longer, where the kernel has rings: whoever reads the index must not hang
+//! with one of its disks. An area that did not answer is gone for good.
 
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::{Mutex, OnceLock};
+use std::time::Duration;
 
 use super::open::{DiskFile, OpenError, disk_error, open_existing};
+use super::patient::{Ended, PatientRing, Towards};
 use crate::area::Area;
 use crate::buffer::BufferMut;
 use crate::disk::{DiskError, OpKind, byte_count, check_range};
-use crate::limits::{AREA_SCRATCH_BYTES, AREA_SCRATCH_COUNT_MAX};
+use crate::limits::{AREA_PATIENCE_SECONDS, AREA_SCRATCH_BYTES, AREA_SCRATCH_COUNT_MAX};
 use crate::sync::lock;
+
+const PATIENCE: Duration = Duration::from_secs(AREA_PATIENCE_SECONDS);
 
 /// An area behind a path.
 pub struct FileArea {
     disk: DiskFile,
     start: u64,
     bytes: u64,
+    way: Mutex<Way>,
     scratch: Mutex<Vec<BufferMut>>,
     /// Why the first failing flush failed; later writes and flushes fail with it.
     flush_failure: OnceLock<DiskError>,
+}
+
+/// How the area is reached.
+enum Way {
+    /// Through a ring, with patience that ends.
+    Ring(Box<PatientRing>),
+    /// By plain system calls, as long as they take: the kernel gives no ring.
+    Calls,
+    /// It did not answer once.
+    Gone,
 }
 
 impl FileArea {
@@ -46,10 +64,12 @@ impl FileArea {
             });
         }
         let scratch = Mutex::new(Vec::new());
+        let way = PatientRing::new().map_or(Way::Calls, |ring| Way::Ring(Box::new(ring)));
         Ok(FileArea {
             disk,
             start: offset,
             bytes,
+            way: Mutex::new(way),
             scratch,
             flush_failure: OnceLock::new(),
         })
@@ -82,6 +102,59 @@ impl FileArea {
             scratch.push(buffer);
         }
     }
+
+    /// Moves the first `bytes` bytes of scratch memory, which comes back where the kernel has let go of it.
+    fn transfer(
+        &self,
+        (towards, position, bytes): (Towards, u64, usize),
+        mut scratch: BufferMut,
+    ) -> (Option<BufferMut>, Result<(), DiskError>) {
+        let mut way = lock(&self.way);
+        let file = &self.disk.file;
+        let (result, op) = match &mut *way {
+            Way::Ring(ring) => {
+                let what = (towards, position, bytes);
+                return match ring.transfer(file, what, scratch, PATIENCE) {
+                    Ended::Answered(scratch, result) => (Some(scratch), result),
+                    Ended::Hung => {
+                        *way = Way::Gone;
+                        (None, Err(DiskError::Gone))
+                    }
+                };
+            }
+            Way::Gone => return (Some(scratch), Err(DiskError::Gone)),
+            Way::Calls => match towards {
+                Towards::Read => {
+                    let read = file.read_exact_at(&mut scratch[..bytes], position);
+                    (read, OpKind::Read)
+                }
+                Towards::Write => {
+                    let written = file.write_all_at(&scratch[..bytes], position);
+                    (written, OpKind::Write)
+                }
+            },
+        };
+        let result = result.map_err(|error| disk_error(&error, op));
+        (Some(scratch), result)
+    }
+
+    fn sync(&self) -> Result<(), DiskError> {
+        let mut way = lock(&self.way);
+        match &mut *way {
+            Way::Ring(ring) => match ring.flush(&self.disk.file, PATIENCE) {
+                Some(result) => result,
+                None => {
+                    *way = Way::Gone;
+                    Err(DiskError::Gone)
+                }
+            },
+            Way::Gone => Err(DiskError::Gone),
+            Way::Calls => {
+                let synced = self.disk.file.sync_data();
+                synced.map_err(|error| disk_error(&error, OpKind::Flush))
+            }
+        }
+    }
 }
 
 impl Area for FileArea {
@@ -91,42 +164,40 @@ impl Area for FileArea {
 
     fn read(&self, offset: u64, into: &mut [u8]) -> Result<(), DiskError> {
         self.check(offset, into.len())?;
-        let mut scratch = self.take_scratch();
         let mut position = self.start + offset;
-        let result = into.chunks_mut(AREA_SCRATCH_BYTES).try_for_each(|part| {
-            let piece = &mut scratch[..part.len()];
-            self.disk.file.read_exact_at(piece, position)?;
-            part.copy_from_slice(piece);
+        for part in into.chunks_mut(AREA_SCRATCH_BYTES) {
+            let what = (Towards::Read, position, part.len());
+            let (scratch, result) = self.transfer(what, self.take_scratch());
+            if let Some(scratch) = scratch {
+                part.copy_from_slice(&scratch[..part.len()]);
+                self.return_scratch(scratch);
+            }
+            result?;
             position += byte_count(part.len());
-            Ok(())
-        });
-        self.return_scratch(scratch);
-        result.map_err(|error: std::io::Error| disk_error(&error, OpKind::Read))
+        }
+        Ok(())
     }
 
     fn write(&self, offset: u64, from: &[u8]) -> Result<(), DiskError> {
         self.check(offset, from.len())?;
         self.trusted()?;
-        let mut scratch = self.take_scratch();
         let mut position = self.start + offset;
-        let result = from.chunks(AREA_SCRATCH_BYTES).try_for_each(|part| {
-            let piece = &mut scratch[..part.len()];
-            piece.copy_from_slice(part);
-            self.disk.file.write_all_at(piece, position)?;
+        for part in from.chunks(AREA_SCRATCH_BYTES) {
+            let mut scratch = self.take_scratch();
+            scratch[..part.len()].copy_from_slice(part);
+            let what = (Towards::Write, position, part.len());
+            let (scratch, result) = self.transfer(what, scratch);
+            scratch.into_iter().for_each(|one| self.return_scratch(one));
+            result?;
             position += byte_count(part.len());
-            Ok(())
-        });
-        self.return_scratch(scratch);
-        result.map_err(|error: std::io::Error| disk_error(&error, OpKind::Write))
+        }
+        Ok(())
     }
 
     fn flush(&self) -> Result<(), DiskError> {
         self.trusted()?;
-        self.disk.file.sync_data().map_err(|error| {
-            *self
-                .flush_failure
-                .get_or_init(|| disk_error(&error, OpKind::Flush))
-        })
+        self.sync()
+            .map_err(|error| *self.flush_failure.get_or_init(|| error))
     }
 }
 

@@ -300,7 +300,8 @@ fn build() -> std::io::Result<IoUring> {
     }
 }
 
-fn entry_bytes(memory: &[u8]) -> u32 {
+/// The length of an entry.
+pub(super) fn entry_bytes(memory: &[u8]) -> u32 {
     u32::try_from(memory.len()).expect("no operation is longer than its limit")
 }
 

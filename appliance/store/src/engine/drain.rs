@@ -18,6 +18,7 @@ use crate::draft::Draft;
 use crate::heal::Outcome;
 use crate::journal::JOURNAL_COPIES;
 use crate::lane::DATA_COPIES;
+use crate::limits::LOOKED_AT_PER_MS_KEPT;
 use crate::pool::{INDEX_DISK_COUNT, Member, MemberState, Place, SegmentInfo};
 
 /// Why a disk that was drained takes part no more, when it may be pulled out.
@@ -120,6 +121,8 @@ pub(crate) struct Drain {
     saved: Saved,
     progress: FillProgress,
     started_ms: u64,
+    /// Before this nothing that can be moved is looked for.
+    look_ms: u64,
 }
 
 impl Drain {
@@ -172,6 +175,7 @@ impl Engine {
                 ..FillProgress::default()
             },
             started_ms: self.now.monotonic_ms,
+            look_ms: 0,
         });
         if let Some(member) = self.pool.member_at_mut(slot) {
             member.leaving = true;
@@ -273,7 +277,9 @@ impl Engine {
         if waits || self.read_only.is_some() || self.stop != StopState::Running {
             return;
         }
-        let Some(drain) = self.drain.as_ref().filter(|d| d.stage == Stage::Next) else {
+        let now_ms = self.now.monotonic_ms;
+        let due = |drain: &&Drain| drain.stage == Stage::Next && now_ms >= drain.look_ms;
+        let Some(drain) = self.drain.as_ref().filter(due) else {
             return;
         };
         let disk = drain.disk;
@@ -285,7 +291,13 @@ impl Engine {
         let next = self.held_on(disk).find(closed).map(|(id, _)| *id);
         match next {
             Some(segment) => self.begin_move(segment),
-            None if self.held_on(disk).next().is_some() => {}
+            // All segments were looked at for nothing: again after a hundred times as long as that takes.
+            None if self.held_on(disk).next().is_some() => {
+                let pause_ms = self.pool.segments.len() as u64 / LOOKED_AT_PER_MS_KEPT;
+                if let Some(drain) = self.drain.as_mut() {
+                    drain.look_ms = now_ms.saturating_add(pause_ms);
+                }
+            }
             None if drain.saved == Saved::Yes => self.let_go(),
             None if drain.saved == Saved::No => {
                 self.snapshot_wanted = true;

@@ -3,6 +3,8 @@
 //! One walk at a time, but for the end of a fill. A copy that a reader found bad comes first, then the filling of
 //! a disk, then what is due to be read again. What cannot be read at the moment is passed over, not forgotten.
 
+use std::cell::RefCell;
+
 use stele_device::buffer::BufferMut;
 use stele_device::disk::{DiskError, Op};
 use stele_format::record::{CopyHealth, Scrub};
@@ -22,6 +24,7 @@ use crate::index::limits::VERIFY_ROWS;
 use crate::job::{Job, JudgeJob};
 use crate::limits::CLIENT_QUIET_MS;
 use crate::pool::{MemberState, Place, SegmentInfo};
+use crate::status::Survey;
 
 mod late;
 mod next;
@@ -114,6 +117,8 @@ pub(crate) struct Healer {
     /// The last snapshot of the index failed, and somebody was told.
     pub(super) snapshots_fail: bool,
     untold: told::Untold,
+    /// What was found at the last look at all segments, and when that was.
+    pub(crate) survey: RefCell<Option<(u64, Survey)>>,
 }
 
 impl Healer {

@@ -7,8 +7,8 @@ use stele_format::units::{DiskId, SegmentId, UnixMillis};
 use super::waiting::Waiting;
 use super::{Lost, Outcome};
 use crate::limits::{
-    LATE_TURN_COUNT, LOST_COUNT_MAX, SCRUB_FIRST_MS_MAX, SCRUB_INTERVAL_MS, SCRUB_OPEN_MS,
-    SCRUB_SETTLE_MS,
+    LATE_TURN_COUNT, LOOKED_AT_PER_MS_KEPT, LOST_COUNT_MAX, SCRUB_FIRST_MS_MAX, SCRUB_INTERVAL_MS,
+    SCRUB_OPEN_MS, SCRUB_SETTLE_MS,
 };
 use crate::pool::{Pool, SegmentInfo};
 
@@ -50,6 +50,8 @@ pub(crate) struct Schedule {
     suspects_from_ms: u64,
     /// Nothing was due; looked at again from then on.
     quiet_until_ms: u64,
+    /// Before this nothing is looked at to be forgotten.
+    forget_ms: u64,
     due: Due,
     /// So many of those that were due and were taken last had something new in them.
     new_in_a_row: u32,
@@ -168,8 +170,14 @@ impl Schedule {
         unmended.is_some_and(|unmended| unmended.disks.contains_key(&disk))
     }
 
-    /// Segments that are no more are neither suspected nor lost.
-    pub(crate) fn forget(&mut self, known: impl Fn(SegmentId) -> bool) {
+    /// Segments that are no more are neither suspected nor lost. On a dying disk there may be very many: they are looked
+    /// at the more seldom.
+    pub(crate) fn forget(&mut self, now_ms: u64, known: impl Fn(SegmentId) -> bool) {
+        if now_ms < self.forget_ms {
+            return;
+        }
+        let count = self.suspects.len() + self.lost.len() + self.unmended.len();
+        self.forget_ms = now_ms.saturating_add(count as u64 / LOOKED_AT_PER_MS_KEPT);
         self.suspects.retain(|segment| known(*segment));
         self.lost.retain(|segment, _| known(*segment));
         self.counts.lost.retain(|lost| known(lost.segment));

@@ -66,7 +66,7 @@ impl Engine {
         let now_ms = self.now.monotonic_ms;
         let segments = &self.pool.segments;
         let known = |id: SegmentId| segments.contains_key(&id);
-        self.healer.schedule.forget(known);
+        self.healer.schedule.forget(now_ms, known);
         if !self.healer.schedule.has_suspects(now_ms) {
             return None;
         }
