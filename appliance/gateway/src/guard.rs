@@ -204,9 +204,16 @@ fn parse_path(path: &str) -> S3Result<S3Path> {
 
 fn check_headers(headers: &HeaderMap) -> S3Result {
     for (name, value) in headers {
-        let Some(rest) = name.as_str().strip_prefix("x-amz-") else {
+        let prefixed = name.as_str().strip_prefix("x-amz-");
+        let rest = prefixed.unwrap_or_default();
+        let reads = known::HEADERS.contains(&rest) || known::CONDITIONS.contains(&name.as_str());
+        // The S3 library takes it for none, and what it was to say would be left out.
+        if reads && value.is_empty() && !known::MAY_BE_EMPTY.contains(&rest) {
+            return Err(invalid_argument(format!("the header {name} is empty")));
+        }
+        if prefixed.is_none() {
             continue;
-        };
+        }
         if rest.starts_with("meta-") || known::HEADERS.contains(&rest) {
             continue;
         }

@@ -263,7 +263,7 @@ impl Query {
                 "delimiter" => query.delimiter = short(value()?),
                 "X-Amz-Expires" => query.expires_s = Some(value()?.parse().ok()?),
                 name if hoisted::is_header(name) => {
-                    headers.take(&name.to_ascii_lowercase(), Cow::Owned(value()?));
+                    headers.take(&name.to_ascii_lowercase(), Cow::Owned(value()?))?;
                 }
                 name => {
                     let sub = Sub::of(name).filter(|sub| !query.subs.contains(sub));
@@ -286,25 +286,29 @@ impl<'a> Headers<'a> {
             self.take(
                 std::str::from_utf8(name).ok()?,
                 String::from_utf8_lossy(value),
-            );
+            )?;
         }
         lines.next().is_none().then_some(())
     }
 
-    fn take(&mut self, name: &str, value: Cow<'a, str>) {
+    /// Notes a header. None of those that rules speak of is empty: the gateway refuses it.
+    fn take(&mut self, name: &str, value: Cow<'a, str>) -> Option<()> {
         let is_true = |value: &str| matches!(value, "true" | "True");
+        let says_something = !value.is_empty();
         match name {
-            // The S3 library takes it for none.
-            _ if value.is_empty() => {}
-            "host" => self.host = value,
+            "host" => {
+                self.host = value;
+                return Some(());
+            }
             "x-amz-copy-source" => self.source = Some(value),
             "x-amz-object-lock-mode" => self.mode = Some(value),
             "x-amz-object-lock-retain-until-date" => self.until = Some(value),
             "x-amz-object-lock-legal-hold" => self.hold = Some(value),
             "x-amz-bucket-object-lock-enabled" => self.bucket_lock = is_true(&value),
             "x-amz-bypass-governance-retention" => self.bypass = is_true(&value),
-            _ => {}
+            _ => return Some(()),
         }
+        says_something.then_some(())
     }
 
     fn source(&self) -> Option<Source> {

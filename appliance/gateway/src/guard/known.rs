@@ -20,6 +20,9 @@ pub(super) const SINGLE: [&str; 11] = [
     "expires",
 ];
 
+/// Headers of conditions that name ETags.
+pub(super) const CONDITIONS: [&str; 2] = ["if-match", "if-none-match"];
+
 /// Headers of conditions that say a date.
 pub(super) const DATES: [&str; 4] = [
     "if-modified-since",
@@ -67,6 +70,9 @@ pub(super) const HEADERS: [&str; 36] = [
     "trailer",
     "user-agent",
 ];
+
+/// Of these headers those that clients send empty, too, where they have nothing to say.
+pub(super) const MAY_BE_EMPTY: [&str; 2] = ["tagging", "user-agent"];
 
 /// Query parameters of a presigned URL.
 pub(super) const PRESIGNED: [&str; 6] = [

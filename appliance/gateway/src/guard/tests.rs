@@ -202,6 +202,45 @@ fn headers_of_locks_pass_only_where_they_are_read() {
     }
 }
 
+/// The S3 library takes an empty header for none, so that a lock or a condition would be left out.
+#[test]
+fn a_header_that_says_nothing_is_refused() {
+    let refused = "InvalidArgument";
+    let source = ("x-amz-copy-source", "/a/b");
+    let part = "/bucket/key?partNumber=1&uploadId=u";
+    for (method, uri, name, expected) in [
+        ("PUT", "/bucket/key", OF_VERSION[0], refused),
+        ("PUT", "/bucket/key", OF_VERSION[1], refused),
+        ("PUT", "/bucket/key", OF_VERSION[2], refused),
+        ("POST", "/bucket/key?uploads", OF_VERSION[2], refused),
+        ("PUT", "/bucket", OF_BUCKET, refused),
+        ("DELETE", "/bucket/key?versionId=v", BYPASS, refused),
+        ("PUT", part, "x-amz-copy-source-range", refused),
+        ("PUT", part, "x-amz-copy-source-if-match", refused),
+        ("PUT", "/bucket/key", "x-amz-checksum-crc32", refused),
+        ("GET", "/bucket", "x-amz-expected-bucket-owner", refused),
+        ("PUT", "/bucket/key", "if-match", refused),
+        ("PUT", "/bucket/key", "if-none-match", refused),
+        ("GET", "/bucket/key", "if-none-match", refused),
+        ("PUT", "/bucket/key", "x-amz-meta-note", "ok"),
+        ("PUT", "/bucket/key", "x-amz-tagging", "ok"),
+        ("PUT", "/bucket/key", "x-amz-user-agent", "ok"),
+        ("PUT", "/bucket/key", "x-amz-security-token", "InvalidToken"),
+    ] {
+        let copied = [source, (name, "")];
+        let headers = match uri == part {
+            true => &copied[..],
+            false => &copied[1..],
+        };
+        check(method, uri, headers, expected);
+        if expected == refused {
+            let error = inspect(&mut head(method, uri, headers), uri).expect_err("refused");
+            let why = error.message().unwrap_or_default();
+            assert!(why.contains(name), "{why}");
+        }
+    }
+}
+
 #[test]
 fn names_are_opaque_but_must_be_names() {
     let key = |bytes: usize| format!("/bucket/{}", "k".repeat(bytes));

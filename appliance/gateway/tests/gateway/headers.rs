@@ -1,7 +1,7 @@
 //! Headers that say how something is to be stored, or whether: they are heeded or refused.
 
 use crate::client::Call;
-use crate::world::World;
+use crate::world::{HOST, World};
 
 const PAST: &str = "Thu, 01 Jan 1970 00:00:00 GMT";
 const FUTURE: &str = "Sat, 01 Jan 2140 00:00:00 GMT";
@@ -135,6 +135,47 @@ async fn a_header_is_refused_where_nothing_reads_it() {
     ] {
         world.call(call).await.expect(200);
     }
+}
+
+#[tokio::test]
+async fn a_header_that_says_nothing_is_refused_and_nothing_stored() {
+    let (world, _) = with_object().await;
+    let make = || Call::bucket("PUT", "other");
+    let range = copy().query("partNumber", "1").query("uploadId", "u");
+    for (call, name) in [
+        (put(), "x-amz-object-lock-mode"),
+        (put(), "x-amz-object-lock-retain-until-date"),
+        (put(), "x-amz-object-lock-legal-hold"),
+        (copy(), "x-amz-object-lock-legal-hold"),
+        (begin(), "x-amz-object-lock-legal-hold"),
+        (make(), "x-amz-bucket-object-lock-enabled"),
+        (range, "x-amz-copy-source-range"),
+        (put(), "if-match"),
+        (put(), "if-none-match"),
+        (copy(), "if-match"),
+        (copy(), "if-none-match"),
+    ] {
+        let reply = world.call(call.clone().header(name, "")).await;
+        reply.refused(400, "InvalidArgument");
+        assert!(reply.one("Message").contains(name), "{}", reply.text());
+        if name.starts_with("x-amz-") {
+            // As some SDKs presign it.
+            let method = call.method.clone();
+            let url = call.query(name, "").presigned(&world.key, HOST, 60);
+            let reply = world.raw(&method, &url).await;
+            reply.refused(400, "InvalidArgument");
+            assert!(reply.one("Message").contains(name), "{}", reply.text());
+        }
+    }
+    let versions = Call::bucket("GET", "locked").query("versions", "");
+    let versions = world.call(versions).await.expect(200);
+    assert_eq!(versions.all("VersionId").len(), 1);
+    world.call(Call::bucket("HEAD", "other")).await.expect(404);
+    // What clients do send so.
+    let put = put()
+        .header("x-amz-meta-note", "")
+        .header("x-amz-tagging", "");
+    world.call(put).await.expect(200);
 }
 
 #[tokio::test]
