@@ -335,13 +335,13 @@ fn refuse_forms(parts: &Parts) -> S3Result {
 
 fn body_use(parts: &Parts, path: &S3Path, query: &[(String, String)]) -> S3Result<BodyUse> {
     let has = |name: &str| query.iter().any(|(n, _)| n == name);
-    let upload = parts.method == Method::PUT
+    let stores = parts.method == Method::PUT
         && path.as_object().is_some()
-        && !known::OBJECT_DOCUMENTS.iter().any(|name| has(name))
-        && !parts.headers.contains_key("x-amz-copy-source");
-    if !upload {
+        && !known::OBJECT_DOCUMENTS.iter().any(|name| has(name));
+    if !stores {
         return Ok(BodyUse::Document);
     }
+    // Of copies, too: the S3 library would take half a part for all of an object.
     if has("versionId") {
         return Err(invalid_argument(
             "this operation does not accept a version-id",
@@ -352,7 +352,10 @@ fn body_use(parts: &Parts, path: &S3Path, query: &[(String, String)]) -> S3Resul
             "partNumber and uploadId must be given together",
         ));
     }
-    Ok(BodyUse::Upload)
+    match parts.headers.contains_key("x-amz-copy-source") {
+        true => Ok(BodyUse::Document),
+        false => Ok(BodyUse::Upload),
+    }
 }
 
 fn payload(headers: &HeaderMap, signed: &Signed) -> S3Result<Payload> {

@@ -327,8 +327,14 @@ fn bodies_go_where_they_belong() {
     );
     let copy = [("x-amz-copy-source", "/a/b")];
     assert_eq!(body("PUT", "/bucket/key", &copy), Some(BodyUse::Document));
-    check("PUT", "/bucket/key?uploadId=a", &[], "InvalidArgument");
-    check("PUT", "/bucket/key?versionId=a", &[], "InvalidArgument");
+    // Half a part would be all of an object, and a version is never named by who writes it.
+    for query in ["uploadId=a", "partNumber=1", "versionId=a"] {
+        let uri = format!("/bucket/key?{query}");
+        check("PUT", &uri, &[], "InvalidArgument");
+        check("PUT", &uri, &copy, "InvalidArgument");
+    }
+    let part = "/bucket/key?partNumber=1&uploadId=a";
+    assert_eq!(body("PUT", part, &copy), Some(BodyUse::Document));
 }
 
 #[test]

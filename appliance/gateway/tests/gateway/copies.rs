@@ -306,6 +306,11 @@ async fn what_cannot_be_copied_is_refused_and_nothing_stored() {
     check(call, 400, "InvalidRequest").await;
     let call = plain(source).header("x-amz-source-expected-bucket-owner", "somebody");
     check(call, 403, "AccessDenied").await;
+    // Half a part would be all of an object.
+    for (name, value) in [("partNumber", "3"), ("uploadId", "u"), ("versionId", "v")] {
+        let call = plain(source).query(name, value);
+        check(call, 400, "InvalidArgument").await;
+    }
     let itself = || copy(source, "locked", "source");
     world.call(itself()).await.refused(400, "InvalidRequest");
     for (name, value) in [

@@ -3,7 +3,7 @@
 use s3s::path::S3Path;
 use stele_format::units::{UploadId, VersionId};
 
-use super::{Mandate, Method, Source, Sub, Version};
+use super::{Mandate, Method, Query, Source, Sub, Version};
 use crate::message::{ListWish, LockWish, ObjectName, Purpose, Request};
 use crate::sosapi::{self, Which};
 
@@ -201,15 +201,17 @@ impl Mandate {
         })
     }
 
+    /// Whether what is stored is what was signed: all of an object, or a part by its number and its upload.
     fn stores(&self, purpose: &Purpose) -> bool {
-        let part = self.query.upload.zip(self.query.part);
-        match (purpose, part) {
-            (Purpose::Object { lock, .. }, None) => self.locks(lock),
-            (Purpose::Part { upload, number }, Some(part)) => {
-                part == (Some(*upload), Some(*number))
+        let Query { upload, part, .. } = self.query;
+        let named = match (purpose, upload, part) {
+            (Purpose::Object { lock, .. }, None, None) => self.locks(lock),
+            (Purpose::Part { upload, number }, Some(signed), Some(part)) => {
+                (signed, part) == (Some(*upload), Some(*number))
             }
-            (Purpose::Object { .. }, Some(_)) | (Purpose::Part { .. }, None) => false,
-        }
+            _ => false,
+        };
+        named && self.query.version == Version::Current
     }
 
     /// Whether a lock is the one that was signed: neither less nor more.

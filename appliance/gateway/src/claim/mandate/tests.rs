@@ -94,6 +94,9 @@ fn what_no_gateway_would_have_verified_means_nothing() {
         canonical("GET", "/bucket/key?X-Amz-Expires=soon", host),
     ] {
         assert!(read(&canonical).is_none());
+    }
+}
+
 /// The gateway refuses it: what it was to say would be left out.
 #[test]
 fn a_header_that_says_nothing_is_for_nothing() {
@@ -115,6 +118,34 @@ fn a_header_that_says_nothing_is_for_nothing() {
     assert!(read(&canonical("PUT", "/bucket/key", &tags)).is_some());
 }
 
+#[test]
+fn half_a_part_is_no_object() {
+    let upload = UploadId::from_bytes([7; 16]);
+    let put = |purpose| Request::OpenPut {
+        name: name("bucket", "key"),
+        purpose,
+        content_bytes: None,
+    };
+    let object = || {
+        put(Purpose::Object {
+            metadata: crate::message::Metadata::default(),
+            lock: LockWish::default(),
+        })
+    };
+    let part = || put(Purpose::Part { upload, number: 3 });
+    let both = format!("partNumber=3&uploadId={upload}");
+    let half = format!("uploadId={upload}");
+    for (query, stores_object, stores_part) in [
+        ("", true, false),
+        (&*both, false, true),
+        (&*half, false, false),
+        ("partNumber=3", false, false),
+        ("versionId=null", false, false),
+    ] {
+        let target = format!("/bucket/key?{query}");
+        let mandate = mandate("PUT", &target, &[("host", "h")]);
+        assert_eq!(mandate.admits(&object()), stores_object, "{query}");
+        assert_eq!(mandate.admits(&part()), stores_part, "{query}");
     }
 }
 
