@@ -311,13 +311,22 @@ fn check_write_headers(parts: &Parts, path: &S3Path, query: &[(String, String)])
         {
             return Err(feature.error_about(name));
         }
-        let dated = [IF_MODIFIED_SINCE, IF_UNMODIFIED_SINCE].contains(name);
-        // Deletions refuse every condition.
-        if dated && parts.method != Method::DELETE {
-            return Err(Feature::DatedWrite.error());
-        }
+        check_condition(name, &parts.method, write)?;
     }
     Ok(())
+}
+
+/// Deletions refuse every condition; of the other writes some read those that name an ETag.
+fn check_condition(name: &HeaderName, method: &Method, write: Write) -> S3Result {
+    let tagged = known::CONDITIONS.contains(&name.as_str());
+    let dated = [IF_MODIFIED_SINCE, IF_UNMODIFIED_SINCE].contains(name);
+    match (tagged, dated) {
+        (false, false) => Ok(()),
+        _ if *method == Method::DELETE => Err(Feature::ConditionalDelete.error()),
+        (_, true) => Err(Feature::DatedWrite.error()),
+        _ if known::CONDITIONAL_WRITES.contains(&write) => Ok(()),
+        _ => Err(Feature::ConditionalWrite.error()),
+    }
 }
 
 fn refuse_forms(parts: &Parts) -> S3Result {

@@ -168,6 +168,9 @@ features! {
     ConditionalDelete: "`If-Match` and the like on DELETE, `x-amz-if-match-*` on DELETE and abort"
         => NOT_IMPLEMENTED "NotImplemented",
         "conditional deletion is not implemented";
+    ConditionalWrite: "`If-Match` and `If-None-Match` on PUT and POST other than PutObject, CopyObject and CompleteMultipartUpload"
+        => NOT_IMPLEMENTED "NotImplemented",
+        "of writes, only those that make a version can depend on an ETag";
     DatedWrite: "`If-Modified-Since` and `If-Unmodified-Since` on PUT and POST"
         => NOT_IMPLEMENTED "NotImplemented",
         "a write can depend on an ETag (`If-Match`, `If-None-Match`), not on a date";

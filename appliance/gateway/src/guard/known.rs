@@ -131,6 +131,9 @@ impl Write {
 const OF_COPIES: [Write; 2] = [Write::Copy, Write::PartCopy];
 const OF_NEW_VERSIONS: [Write; 3] = [Write::Put, Write::Copy, Write::BeginUpload];
 
+/// Writes that read [`CONDITIONS`].
+pub(super) const CONDITIONAL_WRITES: [Write; 3] = [Write::Put, Write::Copy, Write::CompleteUpload];
+
 /// Headers, without the prefix `x-amz-`, that would be overlooked by other writes than those that read them, and what
 /// these others say.
 pub(super) const WRITE_HEADERS: [(&str, &[Write], Feature); 16] = [

@@ -241,6 +241,29 @@ fn a_header_that_says_nothing_is_refused() {
     }
 }
 
+/// All conditions of deletions are refused, and of other writes those that nothing reads.
+#[test]
+fn conditions_pass_only_where_they_are_read() {
+    let copied = ("x-amz-copy-source", "/a/b");
+    for (method, uri, _) in WRITES {
+        let reads = method == "PUT" && !uri.contains(['&', '?']) && uri.contains("key")
+            || uri.ends_with("x-id=PutObject")
+            || method == "POST" && uri.contains("uploadId");
+        let expected = if reads { "ok" } else { "NotImplemented" };
+        for name in ["if-match", "if-none-match"] {
+            let condition = (name, "\"e\"");
+            check(method, uri, &[condition], expected);
+            if method == "PUT" && uri.contains("key") && !uri.contains("versionId") {
+                check(method, uri, &[copied, condition], expected);
+            }
+        }
+        for name in ["if-modified-since", "if-unmodified-since"] {
+            let date = (name, "Thu, 01 Jan 1970 00:00:00 GMT");
+            check(method, uri, &[date], "NotImplemented");
+        }
+    }
+}
+
 #[test]
 fn names_are_opaque_but_must_be_names() {
     let key = |bytes: usize| format!("/bucket/{}", "k".repeat(bytes));

@@ -2,7 +2,6 @@
 
 use std::collections::VecDeque;
 
-use hyper::header::{HeaderName, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_UNMODIFIED_SINCE};
 use s3s::dto::{
     DeleteObjectInput, DeleteObjectOutput, DeleteObjectsInput, DeleteObjectsOutput, DeletedObject,
     Error, ObjectIdentifier,
@@ -18,14 +17,6 @@ use crate::refused::Feature;
 use crate::service::{Caller, Service, context, name, plain};
 use crate::text::xml_safe;
 use stele_format::units::VersionId;
-
-/// Headers that make a deletion conditional.
-const CONDITIONS: [HeaderName; 4] = [
-    IF_MATCH,
-    IF_NONE_MATCH,
-    IF_MODIFIED_SINCE,
-    IF_UNMODIFIED_SINCE,
-];
 
 /// What came of one deletion.
 struct Outcome {
@@ -72,13 +63,6 @@ pub(crate) async fn one(
     request: S3Request<DeleteObjectInput>,
 ) -> S3Result<S3Response<DeleteObjectOutput>> {
     let caller = service.caller(&request)?;
-    // The library reads one of them for this operation; whoever sends another means it no less.
-    if CONDITIONS
-        .iter()
-        .any(|name| request.headers.contains_key(name))
-    {
-        return Err(Feature::ConditionalDelete.error());
-    }
     let input = request.input;
     let named = input.version_id.as_deref();
     let version = match caller.version(&input.bucket, named).await {

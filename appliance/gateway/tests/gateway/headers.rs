@@ -179,6 +179,51 @@ async fn a_header_that_says_nothing_is_refused_and_nothing_stored() {
 }
 
 #[tokio::test]
+async fn a_condition_is_refused_where_nothing_reads_it() {
+    let (world, upload) = with_object().await;
+    let object = |method: &str, what: &str| Call::object(method, "locked", "key").query(what, "");
+    let hold = "<LegalHold><Status>ON</Status></LegalHold>";
+    let tags = "<Tagging><TagSet><Tag><Key>a</Key><Value>1</Value></Tag></TagSet></Tagging>";
+    let delete = "<Delete><Object><Key>key</Key></Object></Delete>";
+    let conditional = "of writes, only those that make a version";
+    let deletes = "conditional deletion";
+    for (call, words) in [
+        (part(&upload).body("part"), conditional),
+        (
+            part(&upload).header("x-amz-copy-source", "/locked/key"),
+            conditional,
+        ),
+        (begin(), conditional),
+        (object("PUT", "legal-hold").document(hold), conditional),
+        (object("PUT", "tagging").document(tags), conditional),
+        (
+            Call::bucket("POST", "locked")
+                .query("delete", "")
+                .document(delete),
+            conditional,
+        ),
+        (Call::bucket("PUT", "other"), conditional),
+        (object("DELETE", "tagging"), deletes),
+        (Call::object("DELETE", "locked", "key"), deletes),
+        (
+            Call::object("DELETE", "locked", "key").query("uploadId", &upload),
+            deletes,
+        ),
+        (Call::bucket("DELETE", "locked"), deletes),
+    ] {
+        for (name, value) in [("if-match", "\"x\""), ("if-none-match", "*")] {
+            let reply = world.call(call.clone().header(name, value)).await;
+            reply.refused(501, "NotImplemented");
+            assert!(reply.one("Message").contains(words), "{}", reply.text());
+        }
+    }
+    let uploads = world.call(object("GET", "tagging")).await.expect(200);
+    assert!(uploads.all("Tag").is_empty());
+    let get = Call::object("GET", "locked", "key");
+    assert_eq!(world.call(get).await.expect(200).body, b"content");
+}
+
+#[tokio::test]
 async fn a_write_depends_on_one_strong_etag() {
     let (world, upload) = with_object().await;
     let head = Call::object("HEAD", "locked", "key");
