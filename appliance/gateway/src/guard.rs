@@ -115,12 +115,19 @@ pub(crate) fn inspect(parts: &mut Parts, sent_path: &str) -> S3Result<(Claim, De
             "aws-chunked bodies are only accepted for object content",
         ));
     }
+    let decoded_bytes = number(&parts.headers, "x-amz-decoded-content-length")?;
+    if decoded_bytes.is_some() && !matches!(payload, Payload::Streaming { .. }) {
+        // The frames of its chunks would be stored as content.
+        return Err(invalid_argument(
+            "x-amz-decoded-content-length needs one of the STREAMING-* words in x-amz-content-sha256",
+        ));
+    }
     let promised = promises(parts, &query, payload)?;
     let described = Described {
         payload,
         promised,
         content_bytes: number(&parts.headers, CONTENT_LENGTH.as_str())?,
-        decoded_bytes: number(&parts.headers, "x-amz-decoded-content-length")?,
+        decoded_bytes,
         body,
         taken: take(&mut parts.headers),
         owners: owners(&parts.headers, &path),

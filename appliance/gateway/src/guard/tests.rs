@@ -319,6 +319,19 @@ fn payload_words_are_checked() {
         &[("x-amz-decoded-content-length", "-1")],
         "InvalidArgument",
     );
+    // Without the coding that it belongs to, the frames of the chunks would be stored as content.
+    let decoded = ("x-amz-decoded-content-length", "1");
+    for (sha, expected) in [
+        (whole, "InvalidArgument"),
+        ("UNSIGNED-PAYLOAD", "InvalidArgument"),
+        ("STREAMING-UNSIGNED-PAYLOAD-TRAILER", "ok"),
+        ("STREAMING-AWS4-HMAC-SHA256-PAYLOAD", "ok"),
+    ] {
+        let headers = [("x-amz-content-sha256", sha), decoded];
+        check("PUT", "/bucket/key", &headers, expected);
+    }
+    let coding = [("content-encoding", "aws-chunked")];
+    check("PUT", "/bucket/key", &coding, "ok");
     let twice = [
         ("x-amz-decoded-content-length", "1"),
         ("x-amz-decoded-content-length", "2"),
