@@ -123,6 +123,8 @@ pub(crate) fn inspect(parts: &mut Parts, sent_path: &str) -> S3Result<(Claim, De
         ));
     }
     let promised = promises(parts, &query, payload)?;
+    // The S3 library reads it as far as it is a number.
+    number(&parts.headers, "x-amz-mp-object-size")?;
     let described = Described {
         payload,
         promised,

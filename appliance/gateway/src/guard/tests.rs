@@ -385,6 +385,21 @@ fn checksums_of_a_completed_object_are_not_those_of_the_document() {
     check("PUT", "/bucket/key", &extra, "InvalidRequest");
 }
 
+/// The S3 library reads a number as far as it is one.
+#[test]
+fn the_size_of_a_completed_object_is_a_number() {
+    for (size, expected) in [
+        ("10", "ok"),
+        ("10x", "InvalidArgument"),
+        ("1e9", "InvalidArgument"),
+        ("-1", "InvalidArgument"),
+        ("99999999999999999999", "InvalidArgument"),
+    ] {
+        let size = [("x-amz-mp-object-size", size)];
+        check("POST", "/bucket/key?uploadId=u", &size, expected);
+    }
+}
+
 #[test]
 fn a_head_has_a_limit() {
     let value = "v".repeat(HEAD_BYTES_MAX);
