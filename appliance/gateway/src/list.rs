@@ -178,7 +178,9 @@ fn token(next: &str) -> String {
 
 fn parse_token(token: &str) -> S3Result<String> {
     let bytes = base64_decode(token).and_then(|bytes| String::from_utf8(bytes).ok());
-    bytes.ok_or_else(|| invalid_argument("the continuation token provided is incorrect"))
+    // An empty one would begin anew, and where the client wanted it to.
+    let next = bytes.filter(|next| !next.is_empty());
+    next.ok_or_else(|| invalid_argument("the continuation token provided is incorrect"))
 }
 
 pub(crate) async fn objects_v2(

@@ -71,6 +71,7 @@ async fn version_two_pages_through_everything_once() {
     );
     for pairs in [
         [("list-type", "2"), ("continuation-token", "!")],
+        [("list-type", "2"), ("continuation-token", "")],
         [("list-type", "2"), ("max-keys", "-1")],
         [("list-type", "2"), ("max-keys", "many")],
         [("list-type", "2"), ("encoding-type", "base64")],
