@@ -339,11 +339,11 @@ struct Escaping<'b>(&'b mut Vec<u8>);
 
 impl Write for Escaping<'_> {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        for byte in bytes {
-            match byte {
-                b'\r' => self.0.extend_from_slice(b"&#13;"),
-                byte => self.0.push(*byte),
+        for (place, piece) in bytes.split(|byte| *byte == b'\r').enumerate() {
+            if place > 0 {
+                self.0.extend_from_slice(b"&#13;");
             }
+            self.0.extend_from_slice(piece);
         }
         Ok(bytes.len())
     }

@@ -3,7 +3,8 @@
 //! With `encoding-type=url` names are percent-encoded. Without it they stand in XML as they are; if
 //! a page holds a name that XML 1.0 cannot carry (control characters), the whole page is
 //! percent-encoded all the same and says so in `EncodingType`, so that one odd name neither makes
-//! the answer malformed nor blocks the listing.
+//! the answer malformed nor blocks the listing. A carriage return is written as a reference, which
+//! XML can carry, so that pages are written by [`document::write`].
 
 use std::io::Write;
 
@@ -25,8 +26,8 @@ use crate::message::{
     Answer, BucketKind, ListWish, ListedObject, ListedUpload, ListedVersion, Page, Request,
 };
 use crate::object::metadata::STORAGE_CLASS;
-use crate::service::{Service, length, plain};
-use crate::text::{base64, base64_decode, percent_encode, timestamp, xml_safe};
+use crate::service::{Service, length};
+use crate::text::{base64, base64_decode, percent_encode, timestamp, xml_safe_escaped};
 
 /// Of all documents of S3.
 const NAMESPACE: &str = "http://s3.amazonaws.com/doc/2006-03-01/";
@@ -46,7 +47,7 @@ impl Encoding {
         match wish.map(EncodingType::as_str) {
             Some(EncodingType::URL) => Ok(Self(true)),
             Some(_) => Err(invalid_argument("encoding-type must be url")),
-            None => Ok(Self(!names.into_iter().all(xml_safe))),
+            None => Ok(Self(!names.into_iter().all(xml_safe_escaped))),
         }
     }
 
@@ -156,7 +157,7 @@ pub(crate) async fn objects(
         .rows
         .into_iter()
         .map(|row| object(row, encoding, Some(&shown)));
-    plain(ListObjectsOutput {
+    written(&ListObjectsOutput {
         name: Some(input.bucket),
         prefix: encoding.name(wish.prefix.clone()),
         marker: encoding.name(wish.after.clone().unwrap_or_default()),
@@ -219,7 +220,7 @@ pub(crate) async fn objects_v2(
         .rows
         .into_iter()
         .map(|row| object(row, encoding, shown.as_ref()));
-    plain(ListObjectsV2Output {
+    written(&ListObjectsV2Output {
         name: Some(input.bucket),
         prefix: encoding.name(wish.prefix.clone()),
         max_keys: shown_entries(&wish),
@@ -300,8 +301,13 @@ pub(crate) async fn versions(
         version_id_marker: Some(version_marker.unwrap_or_default()),
         versions: None,
     };
-    let written = document::write(&Versions { about, rows })?;
-    let mut response = S3Response::new(ListObjectVersionsOutput::default());
+    written(&Versions { about, rows })
+}
+
+/// A page, written by the vault itself.
+fn written<Output: Default>(page: &impl Serialize) -> S3Result<S3Response<Output>> {
+    let written = document::write(page)?;
+    let mut response = S3Response::new(Output::default());
     response.extensions.insert(written);
     Ok(response)
 }
@@ -397,7 +403,7 @@ pub(crate) async fn uploads(
         .rows
         .into_iter()
         .map(|row| upload(row, encoding, &shown));
-    plain(ListMultipartUploadsOutput {
+    written(&ListMultipartUploadsOutput {
         bucket: Some(input.bucket),
         delimiter: encoding.names(wish.delimiter),
         encoding_type: encoding.said(),

@@ -64,6 +64,11 @@ pub(crate) fn xml_safe(text: &str) -> bool {
     })
 }
 
+/// Whether the text survives that trip where carriage returns are written as references.
+pub(crate) fn xml_safe_escaped(text: &str) -> bool {
+    text.split('\r').all(xml_safe)
+}
+
 /// The text if XML can carry it.
 pub(crate) fn xml_text(text: String) -> Option<String> {
     xml_safe(&text).then_some(text)

@@ -15,7 +15,7 @@ use crate::link::{Pending, settle};
 use crate::message::{Answer, Refusal, Request};
 use crate::refused::Feature;
 use crate::service::{Caller, Service, context, name, plain};
-use crate::text::xml_safe;
+use crate::text::xml_safe_escaped;
 use stele_format::units::VersionId;
 
 /// What came of one deletion.
@@ -112,10 +112,7 @@ pub(crate) async fn many(
         ));
     }
     // A carriage return came as a reference.
-    if objects
-        .iter()
-        .any(|object| !xml_safe(&object.key.replace('\r', "")))
-    {
+    if objects.iter().any(|object| !xml_safe_escaped(&object.key)) {
         return Err(malformed_xml(
             "a key contains a character that XML does not allow",
         ));

@@ -134,6 +134,35 @@ async fn odd_names_never_make_the_answer_malformed() {
     }
 }
 
+/// To XML it is a line feed, unless it is written as a reference.
+#[tokio::test]
+async fn a_carriage_return_in_a_name_leaves_the_page_as_it_is() {
+    let world = filled(&["a b", "a/line\rbreak"]).await;
+    for key in ["up load", "up\rload"] {
+        let begin = Call::object("POST", "locked", key).query("uploads", "");
+        world.call(begin).await.expect(200);
+    }
+    let keys = ["a b", "a/line&#13;break"];
+    let uploads = ["up&#13;load", "up load"];
+    for (page, keys) in [
+        (list(&[]), keys),
+        (list(&[("list-type", "2")]), keys),
+        (list(&[("versions", "")]), keys),
+        (list(&[("uploads", "")]), uploads),
+    ] {
+        let reply = world.call(page.clone()).await.expect(200);
+        assert_eq!(reply.all("Key"), keys, "{}", reply.text());
+        assert_eq!(reply.one("EncodingType"), "", "{}", reply.text());
+        assert!(!reply.text().contains('\r'), "{}", reply.text());
+        let prefix = page.clone().query("prefix", "a/line\r");
+        let reply = world.call(prefix).await.expect(200);
+        assert_eq!(reply.one("Prefix"), "a/line&#13;", "{}", reply.text());
+        let encoded = page.query("encoding-type", "url");
+        let reply = world.call(encoded).await.expect(200);
+        assert!(reply.text().contains("%0D"), "{}", reply.text());
+    }
+}
+
 #[tokio::test]
 async fn versions_and_markers_are_listed_newest_first() {
     let world = filled(&["a", "b"]).await;
