@@ -200,7 +200,7 @@ pub(crate) async fn object(
     let version = source.version();
     let what = (to.clone(), Purpose::Object { metadata, lock }, conditions);
     let stored = source.store(service, &caller, digests, what).await?;
-    let modified = modified(&caller, &to, stored.version).await?;
+    let modified = modified(&caller, &to, stored.version).await;
     let sums = Sums::of(&stored.checksums, None);
     let output = CopyObjectOutput {
         copy_object_result: Some(CopyObjectResult {
@@ -211,7 +211,7 @@ pub(crate) async fn object(
             checksum_sha256: sums.sha256,
             checksum_type: sums.kind,
             e_tag: Some(ETag::Strong(stored.etag)),
-            last_modified: Some(timestamp(modified)),
+            last_modified: modified.map(timestamp),
         }),
         copy_source_version_id: version,
         server_side_encryption: input.server_side_encryption,
@@ -224,12 +224,14 @@ pub(crate) async fn object(
     with_receipt(output, stored.receipt)
 }
 
+/// When the copy was stored. None where that is not to be had: the copy is there, and an error would say that it is not.
 async fn modified(
     caller: &Caller,
     name: &ObjectName,
     version: Option<VersionId>,
-) -> S3Result<UnixMillis> {
-    Ok(caller.head(name.clone(), version).await?.modified)
+) -> Option<UnixMillis> {
+    let info = caller.head(name.clone(), version).await;
+    Some(info.ok()?.modified)
 }
 
 fn condition(
@@ -341,7 +343,8 @@ pub(crate) async fn part(
         Conditions::default(),
     );
     let stored = source.store(service, &caller, digests, what).await?;
-    let row = listed(&caller, &to, upload, number).await?;
+    // The part is there whether or not it can be said since when.
+    let row = listed(&caller, &to, upload, number).await.ok();
     let sums = Sums::of(&stored.checksums, None);
     plain(UploadPartCopyOutput {
         copy_part_result: Some(CopyPartResult {
@@ -351,7 +354,7 @@ pub(crate) async fn part(
             checksum_sha1: sums.sha1,
             checksum_sha256: sums.sha256,
             e_tag: Some(ETag::Strong(stored.etag)),
-            last_modified: Some(timestamp(row.modified)),
+            last_modified: row.map(|row| timestamp(row.modified)),
         }),
         copy_source_version_id: version,
         ..UploadPartCopyOutput::default()

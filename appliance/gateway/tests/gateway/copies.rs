@@ -324,6 +324,32 @@ async fn what_cannot_be_copied_is_refused_and_nothing_stored() {
     world.call(copy(&old, "locked", "source")).await.expect(200);
 }
 
+/// When it was stored is asked afterwards, and is not worth an error.
+#[tokio::test]
+async fn what_was_copied_is_answered_so_whatever_comes_after() {
+    let (world, _) = with_source().await;
+    let begin = Call::object("POST", "locked", "parts").query("uploads", "");
+    let upload = world.call(begin).await.expect(200).one("UploadId");
+    let part = copy("locked/source", "locked", "parts").query("partNumber", "1");
+    for call in [
+        copy("locked/source", "locked", "copy"),
+        part.query("uploadId", &upload),
+    ] {
+        for refusal in [Refusal::Busy, Refusal::NoSuchUpload] {
+            world
+                .engine
+                .with(|state| state.refuse_after_commit = Some(refusal));
+            let reply = world.call(call.clone()).await.expect(200);
+            assert_eq!(reply.one("LastModified"), "", "{}", reply.text());
+            assert_ne!(reply.one("ETag"), "", "{}", reply.text());
+            world.engine.with(|state| state.refuse = None);
+            let reply = world.call(call.clone()).await.expect(200);
+            assert_ne!(reply.one("LastModified"), "", "{}", reply.text());
+        }
+    }
+    assert!(world.engine.object("locked", "copy").is_some());
+}
+
 #[tokio::test]
 async fn a_marker_is_no_source() {
     let (world, _) = with_source().await;

@@ -52,6 +52,8 @@ pub struct State {
     pub receipt: Option<String>,
     /// Answers everything with this refusal.
     pub refuse: Option<Refusal>,
+    /// Answers everything with this refusal once something is stored.
+    pub refuse_after_commit: Option<Refusal>,
     /// Questions are carried out, but not answered: as an engine that dies right then.
     pub silent: bool,
     /// Pages are held back.
@@ -169,6 +171,9 @@ impl Engine {
                     state.last_client.clone_from(client);
                     state.refuse.clone().map_or(Ok(()), Err)?;
                     let answer = state.answer(request, slab.as_mut())?;
+                    if matches!(answer, Answer::Stored(_)) {
+                        state.refuse = state.refuse_after_commit.take();
+                    }
                     if let Some((_, mandate)) = state.sessions.get_mut(&session) {
                         mandate.learn(&answer);
                     }
