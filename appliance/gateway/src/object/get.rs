@@ -1,7 +1,9 @@
 //! GetObject, HeadObject and the smaller questions about one version.
 
 use hyper::StatusCode;
-use hyper::header::{EXPIRES, HeaderMap, HeaderValue, IF_RANGE};
+use hyper::header::{
+    CACHE_CONTROL, ETAG, EXPIRES, HeaderMap, HeaderName, HeaderValue, IF_RANGE, LAST_MODIFIED,
+};
 use s3s::dto::{
     ChecksumMode, ETag, GetObjectInput, GetObjectOutput, HeadObjectInput, HeadObjectOutput,
     ObjectLockLegalHoldStatus, ObjectLockMode, Range, StreamingBlob, Timestamp,
@@ -126,11 +128,26 @@ fn modified_after(info: &ObjectInfo, since: &Timestamp) -> bool {
     seconds(timestamp(info.modified)) > seconds(since.clone())
 }
 
+/// 304, with what a cache brings up to date (RFC 9110, 15.4.5).
 fn not_modified(info: &ObjectInfo) -> S3Error {
     let mut error = S3Error::with_message(S3ErrorCode::NotModified, "not modified");
+    let kept = |wanted: HeaderName| {
+        let mut kept = info.metadata.headers.iter();
+        let found = kept.find(|(name, _)| *name == wanted.as_str());
+        found.map(|(_, value)| (wanted, value.clone()))
+    };
+    let modified = time::OffsetDateTime::from(timestamp(info.modified));
+    let said = [
+        Some((ETAG, format!("\"{}\"", info.etag))),
+        Some((LAST_MODIFIED, httpdate::fmt_http_date(modified.into()))),
+        kept(CACHE_CONTROL),
+        kept(EXPIRES),
+    ];
     let mut headers = HeaderMap::new();
-    if let Ok(value) = HeaderValue::try_from(format!("\"{}\"", info.etag)) {
-        headers.insert(hyper::header::ETAG, value);
+    for (name, value) in said.into_iter().flatten() {
+        if let Ok(value) = HeaderValue::try_from(value) {
+            headers.insert(name, value);
+        }
     }
     error.set_headers(headers);
     error
