@@ -21,7 +21,7 @@ use crate::limits::LIST_ENTRIES_MAX;
 use crate::message::{Answer, BucketKind, Request};
 use crate::refused::Feature;
 use crate::service::{Service, plain};
-use crate::text::{hex, timestamp};
+use crate::text::{hex, timestamp, xml_safe};
 
 /// The vault itself, as S3 names accounts.
 pub(crate) const OWNER_ID: &str =
@@ -71,6 +71,9 @@ pub(crate) async fn list(
     };
     all.sort_by(|a, b| a.name.cmp(&b.name));
     let prefix = input.prefix.as_deref().unwrap_or_default();
+    if !xml_safe(prefix) {
+        return Err(invalid_argument("no name of a bucket has such a prefix"));
+    }
     let after = input.continuation_token.as_deref().unwrap_or_default();
     all.retain(|bucket| bucket.name.starts_with(prefix) && bucket.name.as_str() > after);
     let more = all.len() > most;

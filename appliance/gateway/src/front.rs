@@ -41,7 +41,7 @@ use crate::object::attributes::unquote;
 use crate::patience::unhurried;
 use crate::places::Visitor;
 use crate::service::Caller;
-use crate::text::query_pairs;
+use crate::text::{query_pairs, xml_safe};
 use crate::turns::{Division, Turn, Turns};
 
 /// Names what is copied.
@@ -300,7 +300,8 @@ fn finish(response: &mut Response<Body>, method: &Method, id: &str) {
     }
 }
 
-/// Some errors of the S3 library come without a sentence, and none knows the request's id.
+/// Some errors of the S3 library come without a sentence, and none knows the request's id; some repeat what XML cannot
+/// carry.
 fn explain(response: &mut Response<Body>, id: &str) {
     const END: &str = "</Error>";
     let status = response.status();
@@ -325,6 +326,7 @@ fn explain(response: &mut Response<Body>, id: &str) {
         }
         _ => String::new(),
     };
+    let start = start.replace(|c: char| !xml_safe(c.encode_utf8(&mut [0; 4])), "\u{fffd}");
     let text = format!("{start}{message}<RequestId>{id}</RequestId>{END}");
     *response.body_mut() = Body::from(text);
 }
@@ -478,5 +480,34 @@ impl HttpBody for DocumentBody {
 
     fn size_hint(&self) -> SizeHint {
         self.size.map_or_else(SizeHint::new, SizeHint::with_exact)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_is_a_document_whatever_it_is_about() {
+        for (message, expected) in [
+            ("plain & <simple>", "plain &amp; &lt;simple&gt;"),
+            (
+                "a\u{1}b\u{1b}c\rd\u{ffff}",
+                "a\u{fffd}b\u{fffd}c\u{fffd}d\u{fffd}",
+            ),
+            ("", "the request cannot be served as it is"),
+        ] {
+            let error = match message {
+                "" => S3Error::new(S3ErrorCode::InvalidArgument),
+                message => S3Error::with_message(S3ErrorCode::InvalidArgument, message),
+            };
+            let mut response = error_response(error);
+            explain(&mut response, "ID");
+            let body = response.body().bytes().expect("a document");
+            let text = std::str::from_utf8(&body).expect("text");
+            let expected = format!("<Message>{expected}</Message>");
+            assert!(text.contains(&expected), "{text}");
+            assert!(text.contains("<RequestId>ID</RequestId>"), "{text}");
+        }
     }
 }

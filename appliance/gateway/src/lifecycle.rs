@@ -20,7 +20,7 @@ use crate::limits::{
 use crate::message::{CurrentExpiry, FilterForm, LifecycleRule as Rule, NoncurrentExpiry, Request};
 use crate::refused::Feature;
 use crate::service::{Service, plain};
-use crate::text::{millis, timestamp};
+use crate::text::{millis, timestamp, xml_safe};
 
 const DAY_MS: u64 = 86_400_000;
 
@@ -213,6 +213,11 @@ fn rule(wish: LifecycleRule) -> S3Result<Rule> {
     if id.len() > LIFECYCLE_ID_BYTES_MAX || filter.prefix.len() > LIFECYCLE_PREFIX_BYTES_MAX {
         return Err(invalid_argument(
             "the ID of a rule has at most 255 bytes, its prefix at most 1024",
+        ));
+    }
+    if !xml_safe(&id) || !xml_safe(&filter.prefix) {
+        return Err(invalid_argument(
+            "the ID or the prefix of a rule has characters with which it could not be shown",
         ));
     }
     let abort = wish.abort_incomplete_multipart_upload;

@@ -29,6 +29,9 @@ async fn buckets_are_made_listed_and_removed() {
     let token = page.one("ContinuationToken");
     let rest = Call::bucket("GET", "").query("continuation-token", &token);
     assert_eq!(world.call(rest).await.expect(200).all("Name"), ["second"]);
+    // The answer repeats it.
+    let odd = Call::bucket("GET", "").query("prefix", "a\u{1}");
+    world.call(odd).await.refused(400, "InvalidArgument");
 
     let head = world.call(Call::bucket("HEAD", "second")).await.expect(200);
     assert_eq!(head.header("x-amz-bucket-region"), Some("us-east-1"));

@@ -156,6 +156,17 @@ async fn a_configuration_that_cannot_be_kept_whole_changes_nothing() {
         ),
         (rule(&good.replace(ABORT, "")), 400, "MalformedXML"),
         (rule(&good.replace("Enabled", "On")), 400, "MalformedXML"),
+        // GET could not give it back.
+        (
+            rule(&good.replace("<Prefix>a", "<Prefix>a&#13;")),
+            400,
+            "InvalidArgument",
+        ),
+        (
+            rule(&good.replace("<ID>a", "<ID>a\u{1b}")),
+            400,
+            "InvalidArgument",
+        ),
         (rule(&days("0")), 400, "InvalidArgument"),
         (rule(&days("3,650")), 400, "MalformedXML"),
         (rule(&days("3e3")), 400, "MalformedXML"),
