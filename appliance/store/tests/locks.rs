@@ -8,7 +8,7 @@ use stele_store::policy::{self, BucketKind, Mode, Period, Retention, Rights};
 use stele_store::request::{Answer, Command, LockWish, Refusal};
 use support::locks::{
     ALL_RIGHTS, DAY, HOUR, START, check_content, delete, head, hold, is_locked, lock, lose_index,
-    multipart, open, put, retain, set_default, until, vault,
+    multipart, multipart_after, open, put, retain, set_default, until, vault,
 };
 use support::{Rig, Running, name};
 
@@ -265,6 +265,37 @@ fn lock_12_a_multipart_version_under_any_lock_cannot_be_deleted() {
             vault = rig.start();
             assert!(vault.report.index_rebuilt);
         }
+    }
+}
+
+/// Its date was judged when it began. What it became is released freely, and kept for as long as the floor says.
+#[test]
+fn lock_12_an_upload_is_completed_after_its_own_date() {
+    for floor_days in [0, 1] {
+        let mut rig = Rig::create(3);
+        rig.options.new_bucket.default = None;
+        rig.options.new_bucket.floor_ms = floor_days * DAY;
+        let mut vault = rig.start();
+        vault.bucket("b", true);
+        let object = name("b", "k");
+        let wish = until(Mode::Governance, 5);
+        let late = |vault: &mut Running| vault.sleep(6 * HOUR);
+        let what = (&object, lock(Some(wish), Some(true)), 1);
+        let version = multipart_after(&mut vault, what, late).expect("completed");
+        let info = head(&mut vault, &object, Some(version)).unwrap();
+        let given = info.retention.expect("as it was wished for");
+        assert_eq!((given.mode, info.hold), (wish.mode, Some(true)));
+        let expected = match floor_days {
+            0 => wish.until.get(),
+            days => info.modified.get() + days * DAY,
+        };
+        let off = given.until.get().abs_diff(expected);
+        assert!(off < HOUR, "{floor_days} days: {given:?}");
+        let deleted = delete(&mut vault, &object, Some(version), false);
+        assert!(is_locked(deleted), "{floor_days} days");
+        // A new wish for that date is refused as before.
+        let past = Err(Refusal::Policy(policy::Refusal::DatePast));
+        assert_eq!(open(&mut vault, &object, lock(Some(wish), None)), past);
     }
 }
 

@@ -53,11 +53,11 @@ pub struct VersionLock {
 ///
 /// A wished retention wins over the bucket's default, even a shorter one; whichever applies is then
 /// raised to the vault's floor, keeping its mode. Where neither is given, a floor applies as
-/// COMPLIANCE. Default and floor count from the later clock.
+/// COMPLIANCE. Default and floor count from the later clock. Where the wished date lies is judged by
+/// [`check_date`] when the upload begins, and not once more when it ends, perhaps after that date.
 ///
 /// # Errors
-/// [`Refusal::NoLockOnBucket`] for any wish on a plain bucket; [`Refusal::DatePast`] and
-/// [`Refusal::DateTooFar`] for the wished date.
+/// [`Refusal::NoLockOnBucket`] for any wish on a plain bucket.
 pub fn initial_lock(
     policy: &BucketPolicy,
     retention: Option<Retention>,
@@ -70,19 +70,17 @@ pub fn initial_lock(
             _ => Err(Refusal::NoLockOnBucket),
         };
     }
-    if let Some(wish) = retention {
-        check_date(wish.until, time)?;
-    }
     let default = policy
         .default
         .map(|(mode, period)| after(mode, time.lock, period.millis()));
     let floor = after(Mode::Compliance, time.lock, policy.floor_ms);
-    let retention = match retention.or(default) {
-        Some(chosen) => Some(Retention {
+    let floor = (policy.floor_ms > 0).then_some(floor);
+    let retention = match (retention.or(default), floor) {
+        (Some(chosen), Some(floor)) => Some(Retention {
             until: chosen.until.max(floor.until),
             ..chosen
         }),
-        None => (policy.floor_ms > 0).then_some(floor),
+        (chosen, floor) => chosen.or(floor),
     };
     Ok(InitialLock { retention, hold })
 }

@@ -58,6 +58,15 @@ pub fn put(vault: &mut Running, name: &ObjectName, lock: LockWish, seed: usize) 
 }
 
 pub fn multipart(vault: &mut Running, name: &ObjectName, lock: LockWish, seed: usize) -> VersionId {
+    multipart_after(vault, (name, lock, seed), |_vault| ()).expect("a vault that does so")
+}
+
+/// An upload that is completed after something else happened.
+pub fn multipart_after(
+    vault: &mut Running,
+    (name, lock, seed): (&ObjectName, LockWish, usize),
+    meanwhile: impl FnOnce(&mut Running),
+) -> Result<VersionId, Refusal> {
     let Answer::Upload(upload) = vault
         .ask(Command::CreateUpload {
             name: name.clone(),
@@ -87,8 +96,9 @@ pub fn multipart(vault: &mut Running, name: &ObjectName, lock: LockWish, seed: u
         checksums: Vec::new(),
         conditions: Conditions::default(),
     };
-    match vault.ask(complete).expect("a vault that does so") {
-        Answer::Stored(stored) => stored.version.expect("a vault that does so"),
+    meanwhile(vault);
+    match vault.ask(complete)? {
+        Answer::Stored(stored) => Ok(stored.version.expect("a vault that does so")),
         other => panic!("unexpected {other:?}"),
     }
 }

@@ -13,7 +13,7 @@ use crate::fact;
 use crate::index::rows::{BucketRow, Current, NameRow, VersionRow};
 use crate::keys::counter::KeyClass;
 use crate::limits::{METADATA_BYTES_MAX, UPLOAD_BYTES_MAX};
-use crate::policy::retention::InitialLock;
+use crate::policy::retention::{InitialLock, check_date};
 use crate::policy::{BucketKind, BucketPolicy, check_bound, default_for, initial_lock};
 use crate::read::{Content, Download};
 use crate::request::{
@@ -124,8 +124,8 @@ pub(crate) fn check_metadata(metadata: &Metadata) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// The lock that a client wishes for is one that it may have. The bound is judged here alone, so that one that is set
-/// while an upload is under way does not undo it.
+/// The lock that a client wishes for is one that it may have. Bound and date are judged here alone, so that no bound
+/// that is set while an upload is under way undoes it, and no date that passes.
 pub(crate) fn check_wish(
     facts: &Facts<'_>,
     bucket: &BucketRow,
@@ -135,10 +135,14 @@ pub(crate) fn check_wish(
     if let Some(retention) = wish.retention {
         check_bound(bucket.max_days, retention.until, facts.time)?;
     }
-    lock_of(facts, bucket, key, wish).map(|_| ())
+    lock_of(facts, bucket, key, wish)?;
+    if let Some(retention) = wish.retention {
+        check_date(retention.until, facts.time)?;
+    }
+    Ok(())
 }
 
-/// The lock a new version gets.
+/// The lock a new version gets for a wish that was granted.
 pub(crate) fn lock_of(
     facts: &Facts<'_>,
     bucket: &BucketRow,
