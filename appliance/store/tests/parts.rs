@@ -4,6 +4,9 @@
 mod support;
 
 use stele_format::units::{LogIndex, UploadId, VersionId};
+use stele_store::index::Scan;
+use stele_store::index::message::IndexRequest;
+use stele_store::index::rows::Table;
 use stele_store::limits::PART_REPLACED_COUNT_MAX;
 use stele_store::request::{
     Answer, Command, Conditions, LockWish, Metadata, NamedPart, ObjectName, Purpose, Refusal,
@@ -73,6 +76,62 @@ fn done_and_open(vault: &mut Running) -> ([impl Fn() -> Command + use<>; 2], Tol
     });
     let told = completed(vault, done()).unwrap();
     ([done, open], told)
+}
+
+/// Clients with thousands of parts ask page by page, and the gateway for one part after each copy.
+#[test]
+fn a_page_of_parts_reads_no_more_than_it_shows() {
+    let mut rig = Rig::create(3);
+    let mut vault = rig.start();
+    vault.bucket("b", false);
+    let key = name("b", "k");
+    let upload = begin(&mut vault, &key);
+    for number in [1, 2, 5, 10_000] {
+        send(&mut vault, &key, upload, number, b"content").unwrap();
+    }
+    for (after, parts_max, expected, more) in [
+        (0, 1, &[1][..], true),
+        (0, 3, &[1, 2, 5], true),
+        (0, 4, &[1, 2, 5, 10_000], false),
+        (2, 1, &[5], true),
+        (4, 1, &[5], true),
+        (9_999, 1, &[10_000], false),
+        (10_000, 1, &[], false),
+        (u16::MAX, 1, &[], false),
+        (0, 0, &[], false),
+    ] {
+        vault.index_busy = Some(Vec::new());
+        let id = vault.send(Command::ListParts {
+            name: key.clone(),
+            upload,
+            after,
+            parts_max,
+        });
+        while let asked = vault.asked_of_index()
+            && !asked.is_empty()
+        {
+            for request in &asked {
+                let IndexRequest::Query(query) = request else {
+                    continue;
+                };
+                let parts = |scan: &&Scan| scan.table == Table::Parts;
+                for scan in query.scans.iter().filter(parts) {
+                    assert!(scan.limit <= parts_max as usize + 1, "{after}: {scan:?}");
+                }
+            }
+            vault.index_busy = Some(Vec::new());
+            vault.answer_index(asked);
+        }
+        vault.index_busy = None;
+        while !vault.replies.contains_key(&id) {
+            vault.turn();
+        }
+        let Answer::Parts(parts, follows) = vault.replies.remove(&id).unwrap().unwrap() else {
+            panic!("no parts")
+        };
+        let numbers: Vec<u16> = parts.iter().map(|part| part.number).collect();
+        assert_eq!((&numbers[..], follows), (expected, more), "after {after}");
+    }
 }
 
 #[test]

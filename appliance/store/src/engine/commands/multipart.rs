@@ -11,6 +11,7 @@ use super::{After, Facts, Outcome};
 use crate::draft::{Draft, Origin, Sealed, VersionSlot};
 use crate::engine::view::{Need, Stop, View};
 use crate::fact;
+use crate::index::list::PartLister;
 use crate::index::rows::{PartRow, Table, TableRow, UploadRow};
 use crate::index::{Fact, Scan, keys};
 use crate::keys::counter::KeyClass;
@@ -400,29 +401,33 @@ pub(crate) fn list_parts(
 ) -> Result<Outcome, Stop> {
     let (bucket, _) = facts.bucket(&name.bucket)?;
     view.upload(bucket, &name.key, upload)?;
-    let parts = view.parts(upload)?;
-    let mut following = parts.into_iter().filter(|(number, _)| *number > after);
-    let listed: Vec<ListedPart> = following
-        .by_ref()
-        .take(parts_max as usize)
-        .map(|(number, row)| ListedPart {
-            number,
-            etag: row.etag,
-            content_bytes: row.content_bytes.get(),
-            modified: row.modified,
-            checksums: row
-                .checksums
-                .into_iter()
-                .map(|(algorithm, value)| Checksum {
-                    algorithm,
-                    composite: false,
-                    value,
-                })
-                .collect(),
-        })
-        .collect();
+    let mut lister = PartLister::new(upload, after, parts_max as usize);
+    loop {
+        let scans = lister.next();
+        if scans.is_empty() {
+            break;
+        }
+        let answers = scans.iter().map(|scan| view.scan(scan));
+        lister.feed(answers.collect::<Result<_, _>>()?)?;
+    }
+    let page = lister.finish();
+    let listed = page.rows.into_iter().map(|(number, row)| ListedPart {
+        number,
+        etag: row.etag,
+        content_bytes: row.content_bytes.get(),
+        modified: row.modified,
+        checksums: row
+            .checksums
+            .into_iter()
+            .map(|(algorithm, value)| Checksum {
+                algorithm,
+                composite: false,
+                value,
+            })
+            .collect(),
+    });
     Ok(Outcome::Answer(Answer::Parts(
-        listed,
-        following.next().is_some(),
+        listed.collect(),
+        page.next.is_some(),
     )))
 }
