@@ -22,7 +22,7 @@ pub const LINK_BACKLOG_BYTES_MAX: usize = 1024 * 1024;
 /// Bytes read from that socket at once.
 pub const LINK_READ_BYTES: usize = 64 * 1024;
 /// Pieces of a download that are asked for ahead of what the client has taken.
-pub const DOWNLOAD_AHEAD_PIECES: usize = 2;
+pub const DOWNLOAD_AHEAD_PIECES: usize = 3;
 /// Slabs for downloads that a copy holds: one that is being stored, and one on its way.
 pub const COPY_SLABS: usize = 2;
 
@@ -41,6 +41,11 @@ pub const CONNECTIONS_PER_SOURCE_MAX: usize = 3072;
 pub const SOCKET_BUFFER_BYTES: usize = 256 * 1024;
 /// Bytes of that buffer at first; a connection without traffic has none.
 pub const SOCKET_BUFFER_BYTES_MIN: usize = 8 * 1024;
+/// Bytes that TLS has sealed and the socket has not taken, of a connection that came while there were few: fewer calls and
+/// fewer wake-ups for what is large. Of others a quarter of it, so that those of all connections together are bounded.
+pub const SEALED_BYTES_MAX: usize = 256 * 1024;
+/// So many connections are few.
+pub const CONNECTIONS_FEW: usize = 256;
 /// Time in which a client that is being sent something must take a little of it.
 pub const WRITE_WINDOW_MS: u64 = 300_000;
 /// How much, bytes: 1 KiB a second.

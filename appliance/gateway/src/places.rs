@@ -45,6 +45,8 @@ struct Source {
 pub(crate) struct Place {
     visitor: Arc<Visitor>,
     wanted: Arc<Notify>,
+    /// Connections there were with this one.
+    among: usize,
 }
 
 /// Who has a place.
@@ -78,6 +80,7 @@ impl Places {
                 let shortage = taken.shortage(source, self.0.all_max, self.0.source_max);
                 let Some(of) = shortage else {
                     let (number, wanted) = taken.seat(source);
+                    let among = taken.all;
                     let visitor = Visitor {
                         places: self.clone(),
                         address,
@@ -88,6 +91,7 @@ impl Places {
                     return Some(Place {
                         visitor: Arc::new(visitor),
                         wanted,
+                        among,
                     });
                 };
                 if !told {
@@ -186,6 +190,11 @@ impl Visitor {
 }
 
 impl Place {
+    /// How many connections there were when this one came, itself counted.
+    pub(crate) fn among(&self) -> usize {
+        self.among
+    }
+
     /// Who has it.
     pub(crate) fn visitor(&self) -> Arc<Visitor> {
         Arc::clone(&self.visitor)

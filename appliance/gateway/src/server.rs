@@ -26,10 +26,10 @@ use crate::front::Front;
 use crate::guard::host::Domains;
 use crate::idle::Activity;
 use crate::limits::{
-    ANSWER_WINDOW_MS, CONNECTIONS_MAX, CONNECTIONS_PER_SOURCE_MAX, DOMAINS, DRAIN_MS,
-    H1_BUFFER_BYTES, H2_CONNECTION_WINDOW_BYTES, H2_IDLE_MS_MAX, H2_STREAM_WINDOW_BYTES,
-    H2_STREAMS_MAX, HANDSHAKE_MS_MAX, HEAD_BYTES_MAX, HEAD_MS_MAX, HEADERS_MAX, SILENCE_MS_MAX,
-    UPLOAD_WHOLE_COUNT_MAX, XML_BODY_BYTES_MAX,
+    ANSWER_WINDOW_MS, CONNECTIONS_FEW, CONNECTIONS_MAX, CONNECTIONS_PER_SOURCE_MAX, DOMAINS,
+    DRAIN_MS, H1_BUFFER_BYTES, H2_CONNECTION_WINDOW_BYTES, H2_IDLE_MS_MAX, H2_STREAM_WINDOW_BYTES,
+    H2_STREAMS_MAX, HANDSHAKE_MS_MAX, HEAD_BYTES_MAX, HEAD_MS_MAX, HEADERS_MAX, SEALED_BYTES_MAX,
+    SILENCE_MS_MAX, UPLOAD_WHOLE_COUNT_MAX, XML_BODY_BYTES_MAX,
 };
 use crate::link::EngineLink;
 use crate::places::{Place, Places, Visitor};
@@ -285,13 +285,17 @@ struct Connection {
 impl Connection {
     async fn run(self, stream: TcpStream, place: Place) {
         let visitor = place.visitor();
+        let sealed_max = match place.among() <= CONNECTIONS_FEW {
+            true => SEALED_BYTES_MAX,
+            false => SEALED_BYTES_MAX / 4,
+        };
         tokio::select! {
             () = place.wanted() => tracing::debug!("a connection without a signed request made room"),
-            () = self.serve(stream, visitor) => {}
+            () = self.serve(stream, visitor, sealed_max) => {}
         }
     }
 
-    async fn serve(self, stream: TcpStream, visitor: Arc<Visitor>) {
+    async fn serve(self, stream: TcpStream, visitor: Arc<Visitor>, sealed_max: usize) {
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "no TCP_NODELAY");
         }
@@ -302,7 +306,7 @@ impl Connection {
             idle,
             taken,
         } = self.deadlines;
-        let stream = match timeout(handshake, self.acceptor.accept(stream)).await {
+        let mut stream = match timeout(handshake, self.acceptor.accept(stream)).await {
             Ok(Ok(stream)) => stream,
             Ok(Err(error)) => {
                 tracing::debug!(%error, "TLS handshake failed");
@@ -310,6 +314,7 @@ impl Connection {
             }
             Err(_elapsed) => return,
         };
+        stream.get_mut().1.set_buffer_limit(Some(sealed_max));
         let h2 = stream.get_ref().1.alpn_protocol() == Some(ALPN_H2);
         let builder = http(h2, head);
         let front = self.front;
