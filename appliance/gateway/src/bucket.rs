@@ -74,7 +74,11 @@ pub(crate) async fn list(
     if !xml_safe(prefix) {
         return Err(invalid_argument("no name of a bucket has such a prefix"));
     }
-    let after = input.continuation_token.as_deref().unwrap_or_default();
+    let after = input.continuation_token.as_deref();
+    if after.is_some_and(str::is_empty) {
+        return Err(invalid_argument("the continuation token is empty"));
+    }
+    let after = after.unwrap_or_default();
     all.retain(|bucket| bucket.name.starts_with(prefix) && bucket.name.as_str() > after);
     let more = all.len() > most;
     all.truncate(most);

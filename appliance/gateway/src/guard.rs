@@ -101,7 +101,8 @@ pub(crate) fn inspect(parts: &mut Parts, sent_path: &str) -> S3Result<(Claim, De
         hoisted::take(&mut query, &mut parts.headers)?;
         check_size(&parts.headers)?;
     }
-    check_headers(&parts.headers)?;
+    let is_write = !matches!(parts.method, Method::GET | Method::HEAD);
+    check_headers(&parts.headers, is_write)?;
     date_alike(&mut parts.headers);
     join_lines(&mut parts.headers);
     check_query(&parts.method, &path, &query)?;
@@ -211,11 +212,12 @@ fn parse_path(path: &str) -> S3Result<S3Path> {
     })
 }
 
-fn check_headers(headers: &HeaderMap) -> S3Result {
+fn check_headers(headers: &HeaderMap, is_write: bool) -> S3Result {
     for (name, value) in headers {
         let prefixed = name.as_str().strip_prefix("x-amz-");
         let rest = prefixed.unwrap_or_default();
-        let reads = known::HEADERS.contains(&rest) || known::CONDITIONS.contains(&name.as_str());
+        let is_condition = is_write && known::CONDITIONS.contains(&name.as_str());
+        let reads = known::HEADERS.contains(&rest) || is_condition;
         // The S3 library takes it for none, and what it was to say would be left out.
         if reads && value.is_empty() && !known::MAY_BE_EMPTY.contains(&rest) {
             return Err(invalid_argument(format!("the header {name} is empty")));

@@ -291,24 +291,22 @@ impl<'a> Headers<'a> {
         lines.next().is_none().then_some(())
     }
 
-    /// Notes a header. None of those that rules speak of is empty: the gateway refuses it.
+    /// Notes a header. One that was signed and not sent stands there with nothing behind it, and wishes nothing; one that
+    /// was sent empty is refused before it comes here.
     fn take(&mut self, name: &str, value: Cow<'a, str>) -> Option<()> {
         let is_true = |value: &str| matches!(value, "true" | "True");
-        let says_something = !value.is_empty();
         match name {
-            "host" => {
-                self.host = value;
-                return Some(());
-            }
+            "host" => self.host = value,
+            _ if value.is_empty() => {}
             "x-amz-copy-source" => self.source = Some(value),
             "x-amz-object-lock-mode" => self.mode = Some(value),
             "x-amz-object-lock-retain-until-date" => self.until = Some(value),
             "x-amz-object-lock-legal-hold" => self.hold = Some(value),
             "x-amz-bucket-object-lock-enabled" => self.bucket_lock = is_true(&value),
             "x-amz-bypass-governance-retention" => self.bypass = is_true(&value),
-            _ => return Some(()),
+            _ => {}
         }
-        says_something.then_some(())
+        Some(())
     }
 
     fn source(&self) -> Option<Source> {

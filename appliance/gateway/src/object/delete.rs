@@ -112,9 +112,13 @@ pub(crate) async fn many(
         ));
     }
     // A carriage return came as a reference.
-    if objects.iter().any(|object| !xml_safe_escaped(&object.key)) {
+    let is_unsafe = |object: &ObjectIdentifier| {
+        let version = object.version_id.as_deref().unwrap_or_default();
+        !xml_safe_escaped(&object.key) || !xml_safe_escaped(version)
+    };
+    if objects.iter().any(is_unsafe) {
         return Err(malformed_xml(
-            "a key contains a character that XML does not allow",
+            "a key or a version id contains a character that XML does not allow",
         ));
     }
     // A bucket that is not there is one error, not a thousand.
