@@ -34,4 +34,7 @@ pub trait Area: Send + Sync {
     /// # Errors
     /// What the disk reports; the area must not be trusted with writes again.
     fn flush(&self) -> Result<(), DiskError>;
+
+    /// Says whether nothing else holds what this area does. Such a one is waited for longer where it does not answer.
+    fn set_only(&self, _only: bool) {}
 }

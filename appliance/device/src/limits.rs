@@ -55,6 +55,8 @@ pub const AREA_SCRATCH_COUNT_MAX: usize = 4;
 
 /// How long an access to an area is waited for, seconds: as long as a disk may make no progress.
 pub const AREA_PATIENCE_SECONDS: u64 = 30;
+/// The same for the only one that holds what it does, seconds: as long as all disks together may make none.
+pub const ONLY_AREA_PATIENCE_SECONDS: u64 = 600;
 
 /// Random bytes fetched from the kernel ahead of their use.
 pub const ENTROPY_AHEAD_BYTES: usize = 512;

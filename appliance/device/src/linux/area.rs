@@ -9,6 +9,7 @@
 
 use std::os::unix::fs::FileExt;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, OnceLock};
 use std::time::Duration;
 
@@ -17,10 +18,13 @@ use super::patient::{Ended, PatientRing, Towards};
 use crate::area::Area;
 use crate::buffer::BufferMut;
 use crate::disk::{DiskError, OpKind, byte_count, check_range};
-use crate::limits::{AREA_PATIENCE_SECONDS, AREA_SCRATCH_BYTES, AREA_SCRATCH_COUNT_MAX};
+use crate::limits::{
+    AREA_PATIENCE_SECONDS, AREA_SCRATCH_BYTES, AREA_SCRATCH_COUNT_MAX, ONLY_AREA_PATIENCE_SECONDS,
+};
 use crate::sync::lock;
 
 const PATIENCE: Duration = Duration::from_secs(AREA_PATIENCE_SECONDS);
+const ONLY_PATIENCE: Duration = Duration::from_secs(ONLY_AREA_PATIENCE_SECONDS);
 
 /// An area behind a path.
 pub struct FileArea {
@@ -28,6 +32,7 @@ pub struct FileArea {
     start: u64,
     bytes: u64,
     way: Mutex<Way>,
+    only: AtomicBool,
     scratch: Mutex<Vec<BufferMut>>,
     /// Why the first failing flush failed; later writes and flushes fail with it.
     flush_failure: OnceLock<DiskError>,
@@ -70,6 +75,7 @@ impl FileArea {
             start: offset,
             bytes,
             way: Mutex::new(way),
+            only: AtomicBool::new(false),
             scratch,
             flush_failure: OnceLock::new(),
         })
@@ -103,6 +109,13 @@ impl FileArea {
         }
     }
 
+    fn patience(&self) -> Duration {
+        match self.only.load(Ordering::Relaxed) {
+            true => ONLY_PATIENCE,
+            false => PATIENCE,
+        }
+    }
+
     /// Moves the first `bytes` bytes of scratch memory, which comes back where the kernel has let go of it.
     fn transfer(
         &self,
@@ -114,7 +127,7 @@ impl FileArea {
         let (result, op) = match &mut *way {
             Way::Ring(ring) => {
                 let what = (towards, position, bytes);
-                return match ring.transfer(file, what, scratch, PATIENCE) {
+                return match ring.transfer(file, what, scratch, self.patience()) {
                     Ended::Answered(scratch, result) => (Some(scratch), result),
                     Ended::Hung => {
                         *way = Way::Gone;
@@ -141,7 +154,7 @@ impl FileArea {
     fn sync(&self) -> Result<(), DiskError> {
         let mut way = lock(&self.way);
         match &mut *way {
-            Way::Ring(ring) => match ring.flush(&self.disk.file, PATIENCE) {
+            Way::Ring(ring) => match ring.flush(&self.disk.file, self.patience()) {
                 Some(result) => result,
                 None => {
                     *way = Way::Gone;
@@ -198,6 +211,10 @@ impl Area for FileArea {
         self.trusted()?;
         self.sync()
             .map_err(|error| *self.flush_failure.get_or_init(|| error))
+    }
+
+    fn set_only(&self, only: bool) {
+        self.only.store(only, Ordering::Relaxed);
     }
 }
 

@@ -21,8 +21,11 @@ use nix::errno::Errno;
 use super::ring::{entry_bytes, errno};
 use crate::buffer::BufferMut;
 use crate::disk::{DiskError, OpKind, byte_count};
-use crate::limits::{BLOCK_BYTES, RING_RETRIES_MAX};
+use crate::limits::{BLOCK_BYTES, RING_PAUSE_MS, RING_RETRIES_MAX};
 use crate::linux::open::disk_error;
+
+/// How long is waited before it is looked again whether the time is over.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// A ring in which one operation is in flight at most.
 pub(super) struct PatientRing {
@@ -71,7 +74,7 @@ impl PatientRing {
         mut memory: BufferMut,
         patience: Duration,
     ) -> Ended {
-        let until = Instant::now() + patience;
+        let mut patience = patience;
         let op = match towards {
             Towards::Read => OpKind::Read,
             Towards::Write => OpKind::Write,
@@ -92,7 +95,7 @@ impl PatientRing {
             };
             // SAFETY: `memory` is neither touched nor dropped before `answer` has brought the kernel's answer; where it
             // brings none it is forgotten, and so belongs to the kernel for ever.
-            let answer = unsafe { self.answer(&entry, until) };
+            let answer = unsafe { self.answer(&entry, &mut patience) };
             match answer {
                 None => {
                     std::mem::forget(memory);
@@ -123,49 +126,50 @@ impl PatientRing {
     pub(super) fn flush(
         &mut self,
         file: &File,
-        patience: Duration,
+        mut patience: Duration,
     ) -> Option<Result<(), DiskError>> {
-        let until = Instant::now() + patience;
         let fd = types::Fd(file.as_raw_fd());
         let entry = opcode::Fsync::new(fd)
             .flags(types::FsyncFlags::DATASYNC)
             .build();
         // SAFETY: a flush has no memory.
-        let answer = unsafe { self.answer(&entry, until) };
+        let answer = unsafe { self.answer(&entry, &mut patience) };
         Some(match answer? {
             Ok(_) => Ok(()),
             Err(error) => Err(failure(error, OpKind::Flush)),
         })
     }
 
-    /// Hands an operation to the kernel and waits for its answer; none at the end of the time.
+    /// Hands an operation to the kernel and waits for its answer; none when there is no patience left.
     ///
     /// # Safety
     /// Memory of the entry stays where it is and is not touched until this has brought an answer, or for ever.
     unsafe fn answer(
         &mut self,
         entry: &squeue::Entry,
-        until: Instant,
+        patience: &mut Duration,
     ) -> Option<Result<usize, Errno>> {
         // SAFETY: as the caller promises.
         let pushed = unsafe { self.ring.submission().push(entry) };
         pushed.expect("the queue has room for the only operation");
         loop {
-            let left = until.saturating_duration_since(Instant::now());
-            let timespec = types::Timespec::from(left);
+            let looked = Instant::now();
+            let timespec = types::Timespec::from(LOOK.min(*patience));
             let how = types::SubmitArgs::new().timespec(&timespec);
             let waited = self.ring.submitter().submit_with_args(1, &how);
             if let Some(answer) = self.ring.completion().next() {
                 let result = answer.result();
                 return Some(usize::try_from(result).map_err(|_| Errno::from_raw(-result)));
             }
-            if left.is_zero() {
+            if patience.is_zero() {
                 return None;
             }
+            // When the whole machine was paused, the disk was not slow.
+            *patience = patience.saturating_sub(looked.elapsed().min(LOOK));
             match waited.map_err(|error| errno(&error)) {
                 Ok(_) | Err(Errno::ETIME | Errno::EINTR) => {}
                 // The kernel is out of memory for the moment, or the ring does not work: either way time passes.
-                Err(_) => std::thread::sleep(Duration::from_millis(crate::limits::RING_PAUSE_MS)),
+                Err(_) => std::thread::sleep(Duration::from_millis(RING_PAUSE_MS)),
             }
         }
     }

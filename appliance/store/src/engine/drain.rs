@@ -407,8 +407,8 @@ impl Engine {
             _ => return None,
         };
         let info = self.pool.segments.get(&segment)?;
-        self.is_readable(segment, info, &self.lane.open_segments())
-            .then_some((segment, aim))
+        let readable = self.is_readable(segment, info, &self.lane.open_segments());
+        (readable && !self.rests_unheard(segment)).then_some((segment, aim))
     }
 
     /// A segment was copied to its new place, as far as any copy could give it.
@@ -425,7 +425,7 @@ impl Engine {
         } else if outcome.complete {
             self.fail_drain("a part of what it holds is on no disk any more");
         }
-        // Else a disk did not answer: it is copied again.
+        // Else a disk left meanwhile: it is copied again.
     }
 
     /// The copy at the new place was read back.
@@ -434,10 +434,6 @@ impl Engine {
             return;
         };
         let as_written = !outcome.repaired_on.contains(&to.disk);
-        if !outcome.complete && as_written {
-            // A disk did not answer: it is read back again.
-            return;
-        }
         if !(outcome.complete && holds_all(outcome, to) && as_written) {
             return self.fail_drain("what was copied to another disk could not be read back there");
         }

@@ -52,7 +52,7 @@ impl Engine {
         // is asked to try again.
         let of_walks = |purpose: &Purpose| matches!(purpose, Purpose::HealRead(_));
         if open.iter().any(of_walks) {
-            self.heal_unheard(slot);
+            self.heal_unheard(slot, self.io.others_move(slot));
         }
         for purpose in open {
             if let Purpose::Read(read) = purpose {

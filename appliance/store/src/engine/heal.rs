@@ -29,6 +29,7 @@ use crate::status::Survey;
 mod late;
 mod next;
 mod told;
+mod unheard;
 
 /// Ties operations and jobs to the walk they are of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -117,6 +118,7 @@ pub(crate) struct Healer {
     /// The last snapshot of the index failed, and somebody was told.
     pub(super) snapshots_fail: bool,
     untold: told::Untold,
+    unheard: unheard::Unheard,
     /// What was found at the last look at all segments, and when that was.
     pub(crate) survey: RefCell<Option<(u64, Survey)>>,
 }
@@ -538,11 +540,6 @@ impl Engine {
             self.healer.untold.forget_disk(member.disk);
             self.alarms.disk_forgotten(member);
         }
-        self.heal_unheard(slot);
-    }
-
-    /// A disk does not answer, or is not believed any more: walks under way go on without it.
-    pub(super) fn heal_unheard(&mut self, slot: DiskSlot) {
         for running in self.healer.under_way() {
             running.walk.forget(slot);
         }
@@ -557,7 +554,17 @@ impl Engine {
         let schedule = &mut self.healer.schedule;
         schedule.note_unmended(identity.segment, outcome, read_all, now_ms);
         self.tell_of_walk(identity.segment, outcome, news);
+        let is_unheard = outcome.unheard && !outcome.is_conclusive();
+        match is_unheard {
+            true => self
+                .healer
+                .unheard
+                .note(identity.segment, outcome.alone, now_ms),
+            false => self.healer.unheard.forget(identity.segment),
+        }
         match running.aim {
+            // It is walked again for that.
+            Aim::Fill(_) | Aim::Copy(_) | Aim::Check(_) if is_unheard => return,
             Aim::Fill(disk) => {
                 let whole = outcome.whole.contains(&disk) && outcome.lost.is_empty();
                 return self.filled(identity.segment, whole, outcome.filled_bytes);
@@ -568,7 +575,11 @@ impl Engine {
         }
         let info = self.pool.segments.get(&identity.segment);
         let is_open = info.is_some_and(|info| info.data_end.is_none());
-        if !outcome.complete || running.walk.was_open() != is_open {
+        if is_unheard {
+            // Also where it was not due: something may be wrong with it.
+            return self.healer.schedule.suspect(identity.segment);
+        }
+        if !outcome.is_conclusive() || running.walk.was_open() != is_open {
             // It was closed meanwhile, or is not known to be read to its end: it is read again.
             return self.read_again(identity.segment);
         }

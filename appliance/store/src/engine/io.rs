@@ -111,6 +111,17 @@ impl Io {
         self.watch.look(&busy, now_ms)
     }
 
+    /// Whether a disk beside this one finished anything a short while ago.
+    pub(crate) fn others_move(&self, slot: DiskSlot) -> bool {
+        self.watch.others_move(slot)
+    }
+
+    /// Whether a walk that heals has something to write there that has not ended.
+    pub(crate) fn heals(&self, slot: DiskSlot) -> bool {
+        let mut open = self.open.values();
+        open.any(|(on, purpose)| *on == slot && matches!(purpose, Purpose::Heal(_)))
+    }
+
     /// Reads a block of each of these disks that nobody has asked for anything for long, where another one hangs.
     pub(crate) fn probe(&mut self, disks: impl Iterator<Item = DiskSlot>) {
         for slot in self.watch.unasked(disks) {
@@ -130,6 +141,9 @@ impl Io {
 
     /// Waits no longer for a disk. What it still finishes is nobody's.
     pub(crate) fn give_up(&mut self, slot: DiskSlot, kind: Kind) -> Vec<Purpose> {
+        if kind == Kind::Read {
+            self.watch.gave_up(slot);
+        }
         self.open
             .extract_if(.., |_, (on, purpose)| *on == slot && purpose.kind() == kind)
             .map(|(_, (_, purpose))| purpose)

@@ -501,7 +501,8 @@ impl Engine {
                 gone.push(segment);
                 continue;
             };
-            let closed = info.data_end.is_some() && ending != Some(segment);
+            let waits = ending == Some(segment) || self.rests_unheard(segment);
+            let closed = info.data_end.is_some() && !waits;
             if closed && self.is_readable(segment, info, &unfinished) {
                 found = Some(segment);
                 break;

@@ -169,6 +169,10 @@ impl Engine {
             let Some((slot, offset)) = self.pool.locate_active(&copy.place) else {
                 continue;
             };
+            // What a walk wrote that was ended early may still be on its way.
+            if found.is_none() && self.io.heals(slot) {
+                continue;
+            }
             let wipe = found.get_or_insert_with(|| Wipe {
                 disk,
                 slot,

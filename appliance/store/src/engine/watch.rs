@@ -4,7 +4,7 @@
 //! still (a controller, a cable, the host of a virtual machine): it is waited for much longer, and no disk is blamed
 //! before.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::DiskSlot;
 use crate::limits::{LAG_MS_MAX, LOOK_MS_MAX, STANDSTILL_MS_MAX};
@@ -36,6 +36,8 @@ pub(crate) struct Watch {
     /// Time that counted at looks so far, and what of it had passed when each disk last finished anything.
     counted_ms: u64,
     finished_ms: BTreeMap<DiskSlot, u64>,
+    /// Disks whose reads were given up, until they finish anything.
+    silent: BTreeSet<DiskSlot>,
     waits: BTreeMap<(DiskSlot, Kind), Wait>,
 }
 
@@ -49,6 +51,12 @@ impl Watch {
             self.waits.values_mut().for_each(|wait| wait.ms = 0);
         }
         self.finished_ms.insert(slot, self.counted_ms);
+        self.silent.remove(&slot);
+    }
+
+    /// What a disk was asked to give is waited for no longer.
+    pub(super) fn gave_up(&mut self, slot: DiskSlot) {
+        self.silent.insert(slot);
     }
 
     /// How long each disk has finished nothing of a kind it was asked for.
@@ -96,11 +104,16 @@ impl Watch {
         if kind == Kind::Read || wait_ms > STANDSTILL_MS_MAX {
             return false;
         }
-        let mut others = self.finished_ms.keys().filter(|other| **other != slot);
-        let moves = others.any(|other| self.finished_within(*other, LAG_MS_MAX));
         let mut waits = self.waits.iter();
         let waits = waits.any(|((other, _), wait)| *other != slot && wait.ms > LAG_MS_MAX / 2);
-        waits && !moves
+        let silent = self.silent.iter().any(|other| *other != slot);
+        (waits || silent) && !self.others_move(slot)
+    }
+
+    /// Whether a disk beside this one finished anything a short while ago.
+    pub(super) fn others_move(&self, slot: DiskSlot) -> bool {
+        let mut others = self.finished_ms.keys().filter(|other| **other != slot);
+        others.any(|other| self.finished_within(*other, LAG_MS_MAX))
     }
 
     /// Whether a disk finished anything in this time.
@@ -110,16 +123,15 @@ impl Watch {
         at_ms.is_some_and(|at_ms| at_ms >= since_ms)
     }
 
-    /// Disks of these that nobody has asked for anything for long, while another one takes nothing: whether they
+    /// Disks of these that nobody has asked for anything for long, while another one hangs: whether they
     /// answer tells which of them is to blame.
     pub(super) fn unasked(&self, of: impl Iterator<Item = DiskSlot>) -> Vec<DiskSlot> {
-        let half_ms = LAG_MS_MAX / 2;
-        let mut waits = self.waits.iter();
-        if !waits.any(|((_, kind), wait)| *kind == Kind::Write && wait.ms > half_ms) {
+        let quarter_ms = LAG_MS_MAX / 4;
+        if !self.waits.values().any(|wait| wait.ms > quarter_ms) {
             return Vec::new();
         }
         let is_asked = |slot| self.waits.keys().any(|(busy, _)| *busy == slot);
-        of.filter(|slot| !is_asked(*slot) && !self.finished_within(*slot, half_ms / 2))
+        of.filter(|slot| !is_asked(*slot) && !self.finished_within(*slot, quarter_ms))
             .collect()
     }
 }

@@ -108,4 +108,15 @@ pub(crate) struct Outcome {
     pub(crate) whole: Vec<DiskId>,
     /// Whether every copy that takes part was read to its end; a walk that a failing disk cut short was not.
     pub(crate) complete: bool,
+    /// Whether a disk did not answer.
+    pub(crate) unheard: bool,
+    /// Whether that was one disk alone, while others went on.
+    pub(crate) alone: bool,
+}
+
+impl Outcome {
+    /// Whether what it says of the segment is so: what is lost may be on a disk that did not answer.
+    pub(crate) fn is_conclusive(&self) -> bool {
+        self.complete && (!self.unheard || self.lost.is_empty())
+    }
 }

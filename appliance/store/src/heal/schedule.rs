@@ -356,8 +356,7 @@ impl Schedule {
         counts.verified_bytes += outcome.verified_bytes;
         counts.repaired += outcome.repaired;
         counts.repaired_bytes += outcome.repaired_bytes;
-        if !outcome.complete {
-            // A disk that did not answer may have what the others lack.
+        if !outcome.is_conclusive() {
             return false;
         }
         let is_named = |lost: &Lost| counts.lost.contains(lost);

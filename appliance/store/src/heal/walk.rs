@@ -93,6 +93,25 @@ enum For {
     Flush(usize),
 }
 
+impl For {
+    fn copy(self) -> usize {
+        match self {
+            For::Header(copy)
+            | For::Seal(copy)
+            | For::Footer(copy)
+            | For::Discovery(copy)
+            | For::Run { copy, .. }
+            | For::Again { copy, .. }
+            | For::Write(copy)
+            | For::Flush(copy) => copy,
+        }
+    }
+
+    fn is_read(self) -> bool {
+        !matches!(self, For::Write(_) | For::Flush(_))
+    }
+}
+
 #[derive(Debug)]
 enum Phase {
     Roots,
@@ -325,41 +344,58 @@ impl Walk {
         self.advance();
     }
 
+    /// Whether a read of this disk is under way.
+    pub(crate) fn waits_for(&self, slot: crate::engine::DiskSlot) -> bool {
+        let mut open = self.tokens.values();
+        open.any(|meaning| meaning.is_read() && self.copies[meaning.copy()].slot == slot)
+    }
+
+    /// A disk gives nothing of what is being read from it.
+    pub(crate) fn give_nothing(&mut self, slot: crate::engine::DiskSlot) {
+        for (token, meaning) in self.open_on(slot) {
+            if meaning.is_read() {
+                self.read_done(token, None);
+            }
+        }
+    }
+
+    /// A disk does not answer: its copy is left out, and nobody knows what it holds.
+    pub(crate) fn unheard(&mut self, slot: crate::engine::DiskSlot, alone: bool) {
+        // Of one that it was not the first time, others may be to blame.
+        self.out.alone = alone && (!self.out.unheard || self.out.alone);
+        self.out.unheard = true;
+        self.forget(slot);
+    }
+
     /// A disk is not believed any more: its copy is left out.
     pub(crate) fn forget(&mut self, slot: crate::engine::DiskSlot) {
-        for copy in 0..self.copies.len() {
-            if self.copies[copy].slot != slot || !self.live[copy] {
-                continue;
-            }
+        let open = self.open_on(slot);
+        let on_it: Vec<usize> = (0..self.copies.len())
+            .filter(|copy| self.copies[*copy].slot == slot && self.live[*copy])
+            .collect();
+        for copy in on_it {
             self.live[copy] = false;
             self.dirty[copy] = false;
             self.again.forget(copy);
-            let of_copy = |meaning: &For| match meaning {
-                For::Header(c) | For::Seal(c) | For::Footer(c) | For::Write(c) | For::Flush(c) => {
-                    *c == copy
-                }
-                For::Discovery(c) | For::Run { copy: c, .. } | For::Again { copy: c, .. } => {
-                    *c == copy
-                }
-            };
-            let open: Vec<(u64, For)> = self
-                .tokens
-                .iter()
-                .filter(|(_, meaning)| of_copy(meaning))
-                .map(|(token, meaning)| (*token, *meaning))
-                .collect();
-            for (token, meaning) in open {
-                match meaning {
-                    For::Write(_) | For::Flush(_) => drop(self.tokens.remove(&token)),
-                    _ => self.read_done(token, None),
-                }
-            }
         }
-        let reads = |copy: &usize| self.live[*copy] && self.copies[*copy].role != Role::Target;
-        if !(0..self.copies.len()).any(|copy| reads(&copy)) {
+        let reads = |copy: usize| self.live[copy] && self.copies[copy].role != Role::Target;
+        if !(0..self.copies.len()).any(reads) {
             return self.break_off();
         }
+        for (token, meaning) in open {
+            match meaning.is_read() {
+                true => self.read_done(token, None),
+                false => drop(self.tokens.remove(&token)),
+            }
+        }
         self.advance();
+    }
+
+    /// What was asked of a disk and has not ended.
+    fn open_on(&self, slot: crate::engine::DiskSlot) -> Vec<(u64, For)> {
+        let on_it = |meaning: &For| self.copies[meaning.copy()].slot == slot;
+        let open = self.tokens.iter().filter(|(_, meaning)| on_it(meaning));
+        open.map(|(token, meaning)| (*token, *meaning)).collect()
     }
 
     /// No copy is left to be read: nothing is known of the segment but what was done before.
@@ -370,6 +406,7 @@ impl Walk {
         self.tokens.clear();
         self.asks.clear();
         self.out.lost.clear();
+        self.out.unmended.clear();
         self.out.complete = false;
         self.phase = Phase::Done;
     }
@@ -588,3 +625,6 @@ impl Walk {
         self.phase = Phase::Done;
     }
 }
+
+#[cfg(test)]
+mod tests;

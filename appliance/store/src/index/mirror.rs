@@ -131,6 +131,11 @@ impl Mirror {
         self.state == MirrorState::Active
     }
 
+    /// Says whether it is the only one that takes part.
+    pub fn set_only(&self, only: bool) {
+        self.area.set_only(only);
+    }
+
     /// Takes it out or in again; forgets what was read of it.
     pub fn set_state(&mut self, state: MirrorState) {
         self.state = state;

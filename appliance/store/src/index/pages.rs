@@ -571,6 +571,9 @@ impl State {
             .iter()
             .filter(|mirror| mirror.is_active())
             .count();
+        for mirror in &self.mirrors {
+            mirror.set_only(active == 1 && mirror.is_active());
+        }
         let active = u32::try_from(active).expect("at most two mirrors");
         if self.header.mirrors != active {
             self.header.mirrors = active;

@@ -43,6 +43,8 @@ pub(super) struct Doomed {
     pub(super) unlawful: Vec<LogIndex>,
     /// Whether a list is not worked off to its end yet.
     pub(super) unfinished: bool,
+    /// Leaves that are to be cut one by one and can still be derived, with those of lists that are worked off in part.
+    pub(super) leaves_due: u64,
 }
 
 /// What one request's tombstones condemn.
@@ -119,6 +121,7 @@ impl Doomed {
             }
             Ok(())
         })?;
+        let leaves_due = leaves_due(&requests, keys, desk);
         // A list that is not worked off to its end waits for it.
         let known = requests.len();
         requests.retain(|_, condemned| condemned.last);
@@ -140,14 +143,8 @@ impl Doomed {
             requests,
             unlawful,
             unfinished,
+            leaves_due,
         })
-    }
-
-    /// Leaves that are to be cut one by one and can still be derived.
-    pub(super) fn leaves_due(&self, keys: &KeyState) -> u64 {
-        let singly = self.requests.values().filter(|one| one.month.is_none());
-        let leaves = singly.flat_map(|one| one.leaves.iter().flat_map(Leaves::iter));
-        leaves.filter(|leaf| keys.tree.has_leaf(*leaf)).count() as u64
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -233,6 +230,25 @@ impl Doomed {
         };
         self.requests.keys().map(record).collect()
     }
+}
+
+/// Leaves that are to be cut one by one: of a list that is not worked off to its end as many as it has versions, at least.
+fn leaves_due(requests: &BTreeMap<LogIndex, Condemned>, keys: &KeyState, desk: &Desk) -> u64 {
+    let of = |(request, condemned): (&LogIndex, &Condemned)| {
+        let view = desk.approvals.request(*request, UnixMillis::ZERO);
+        let Some(Act::Erase(erase)) = view.map(|view| view.act) else {
+            return 0;
+        };
+        if erase.cut != Cut::Leaves {
+            return 0;
+        }
+        let leaves = condemned.leaves.iter().flat_map(Leaves::iter);
+        let known = leaves.filter(|leaf| keys.tree.has_leaf(*leaf)).count() as u64;
+        let done = condemned.entries.len() as u64;
+        let left = if condemned.last { 0 } else { erase.count };
+        known + left.saturating_sub(done)
+    };
+    requests.iter().map(of).sum()
 }
 
 /// Whether people approved and executed a request, and its list has everything that is condemned by it.

@@ -259,7 +259,7 @@ fn open_once(
         }
     }
     // Where they could not be cut now they are at the next start.
-    desk.leaves_due = doomed.leaves_due(&keys);
+    desk.leaves_due = doomed.leaves_due;
     let lane = Lane::new(DATA_LANE, read.lanes.next_sequence, read.lanes.last_segment);
     let world = given.take().expect("nobody took it since");
     let parts = Parts {

@@ -248,14 +248,15 @@ pub(crate) fn tombstone(
             last,
         })));
     }
-    match erasure.month {
-        Some(month) => check_month(month, facts, time)?,
-        None => {
-            let list = whole_scope(facts, view, erasure.scope)?;
-            let left = list.left_from(ordinal as usize).len();
-            fits_key_state(facts, left as u64)?;
+    let reserved = match erasure.month {
+        Some(month) => {
+            check_month(month, facts, time)?;
+            0
         }
-    }
+        // With its first piece, so that no list is stuck half done: from then on its leaves are to be cut.
+        None if ordinal == 0 => leaves_of(facts, view, erasure.scope)?,
+        None => 0,
+    };
     let rest_ms = erasure.approved.rest_ms();
     let held = match on(Plant::CaseForgotten) {
         true => Held::by(Vec::new()),
@@ -264,7 +265,7 @@ pub(crate) fn tombstone(
     let freed = freed_by_cases(facts, view, rest_ms)?;
     let rehomed = facts.rehomed.contains(&request) || on(Plant::MonthUnspared);
     let (mut entries, mut kept) = (Vec::new(), Vec::new());
-    let (mut stays, mut leaves) = (false, 0);
+    let mut stays = false;
     for (entry, row) in rows_of(view, &scope.entries)? {
         let judged = match &row {
             None => Err(Kept::Gone),
@@ -286,10 +287,7 @@ pub(crate) fn tombstone(
             }
         };
         match judged {
-            Ok(()) => {
-                leaves += row.map_or(0, |row| row.leaves().count() as u64);
-                entries.push(entry);
-            }
+            Ok(()) => entries.push(entry),
             Err(why) => {
                 stays |= row.is_some_and(|row| erasure.is_of_month(row.key_index));
                 kept.push((entry, why));
@@ -324,7 +322,7 @@ pub(crate) fn tombstone(
             kept,
             last,
         },
-        leaves: if erasure.month.is_none() { leaves } else { 0 },
+        reserved,
     };
     Ok(Outcome::Write(vec![draft], after))
 }
@@ -340,6 +338,17 @@ fn check_month(month: Month, facts: &Facts<'_>, time: EffectiveTime) -> Result<(
         });
     }
     Err(Refusal::MonthNotOver)
+}
+
+/// The leaves of a list, where they fit.
+fn leaves_of(facts: &Facts<'_>, view: &View<'_>, scope: Digest) -> Result<u64, Stop> {
+    let list = whole_scope(facts, view, scope)?;
+    let sums = walk_rows(view, (scope, &list), |sums, _, row| {
+        sums.leaves += row.map_or(0, |row| row.leaves().count() as u64);
+        Ok(())
+    })?;
+    fits_key_state(facts, sums.leaves)?;
+    Ok(sums.leaves)
 }
 
 /// Whether so many leaves more may be cut one by one, beside those that are to be: each leaves a hole in the key tree,

@@ -124,8 +124,8 @@ pub(crate) enum After {
     },
     Tombstoned {
         tombstoned: Tombstoned,
-        /// Leaves that are to be cut one by one.
-        leaves: u64,
+        /// Leaves of its list that are to be cut one by one from now on.
+        reserved: u64,
     },
 }
 

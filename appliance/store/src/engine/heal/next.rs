@@ -29,7 +29,8 @@ impl Engine {
         let mut schedule = std::mem::take(&mut self.healer.schedule);
         let unfinished = self.lane.open_segments();
         let can_be_read = |id: SegmentId, info: &SegmentInfo| {
-            self.has_member(info) && self.is_readable(id, info, &unfinished)
+            let rests = self.rests_unheard(id);
+            !rests && self.has_member(info) && self.is_readable(id, info, &unfinished)
         };
         let due = schedule.due(&self.pool, self.clock.latest(), can_be_read);
         self.healer.schedule = schedule;
@@ -52,7 +53,10 @@ impl Engine {
         let unfinished = self.lane.open_segments();
         let can_be_read = |id: SegmentId, info: &SegmentInfo| {
             let beside = info.places.iter().all(|place| place.disk != filled);
-            beside && self.has_member(info) && self.is_readable(id, info, &unfinished)
+            beside
+                && !self.rests_unheard(id)
+                && self.has_member(info)
+                && self.is_readable(id, info, &unfinished)
         };
         let overdue = schedule.overdue(&self.pool, self.clock.latest(), can_be_read);
         self.healer.schedule = schedule;
@@ -75,7 +79,8 @@ impl Engine {
         let found = schedule.take_suspect(now_ms, |id| {
             let info = segments.get(&id);
             info.is_some_and(|info| {
-                self.has_member(info) && self.is_readable(id, info, &unfinished)
+                let rests = self.rests_unheard(id);
+                !rests && self.has_member(info) && self.is_readable(id, info, &unfinished)
             })
         });
         self.healer.schedule = schedule;

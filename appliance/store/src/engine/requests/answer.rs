@@ -48,8 +48,11 @@ impl Engine {
             Some(After::Held { versions, last }) => Answer::Held { versions, last },
             Some(After::Recorded) => Answer::Recorded(record.log_index),
             Some(After::Rehomed { versions, resume }) => Answer::Rehomed { versions, resume },
-            Some(After::Tombstoned { tombstoned, leaves }) => {
-                self.desk.leaves_due = self.desk.leaves_due.saturating_add(leaves);
+            Some(After::Tombstoned {
+                tombstoned,
+                reserved,
+            }) => {
+                self.desk.leaves_due = self.desk.leaves_due.saturating_add(reserved);
                 Answer::Tombstoned(tombstoned)
             }
             Some(After::Upload) => Answer::Upload(stele_format::units::UploadId::from(version)),
