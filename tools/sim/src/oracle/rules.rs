@@ -119,16 +119,21 @@ impl Verdict {
         self.holds(beyond, "BeyondBound")
     }
 
+    /// A lock as a whole; its date is judged when what is to have it begins.
     fn lock(self, bucket: &Bucket, lock: LockWish, times: Times) -> Self {
-        if !bucket.versioned() {
-            let wished = lock.retention.is_some() || lock.hold.is_some();
-            return if wished {
-                self.must("NoLockOnBucket")
-            } else {
-                self
-            };
+        match bucket.versioned() {
+            true => self.date(lock.retention, times),
+            false => self.granted(bucket, lock),
         }
-        self.date(lock.retention, times)
+    }
+
+    /// A lock whose date was judged before.
+    fn granted(self, bucket: &Bucket, lock: LockWish) -> Self {
+        let wished = lock.retention.is_some() || lock.hold.is_some();
+        match bucket.versioned() || !wished {
+            true => self,
+            false => self.must("NoLockOnBucket"),
+        }
     }
 
     fn conditions(self, key: Option<&Key>, conditions: &Conditions) -> Self {
@@ -243,11 +248,14 @@ fn in_bucket(model: &Model, bucket: &Bucket, asked: &Asked, times: Times) -> Ver
             at_once,
             ..
         } => {
-            // An upload in pieces was judged by the bound when it began.
-            let wished = lock.retention.filter(|_| *at_once);
-            none.conditions(bucket.keys.get(&at.key), conditions)
-                .bound(bucket, wished, times)
-                .lock(bucket, *lock, times)
+            let verdict = none.conditions(bucket.keys.get(&at.key), conditions);
+            // Bound and date of an upload in pieces were judged when it began.
+            match *at_once {
+                true => verdict
+                    .bound(bucket, lock.retention, times)
+                    .lock(bucket, *lock, times),
+                false => verdict.granted(bucket, *lock),
+            }
         }
         Deed::OpenPut {
             at,
@@ -268,7 +276,7 @@ fn in_bucket(model: &Model, bucket: &Bucket, asked: &Asked, times: Times) -> Ver
         } => match upload(bucket, at, *id) {
             None if is_completed(bucket, at, *id, parts.len()) => none,
             None => none.must("NoSuchUpload"),
-            Some(upload) => complete(bucket, at, upload, parts, conditions, times),
+            Some(upload) => complete(bucket, at, upload, parts, conditions),
         },
         Deed::Delete {
             at,
@@ -319,7 +327,6 @@ fn complete(
     upload: &Upload,
     parts: &[(u16, String)],
     conditions: &Conditions,
-    times: Times,
 ) -> Verdict {
     let none = Verdict::default();
     if parts.windows(2).any(|pair| pair[0].0 >= pair[1].0) {
@@ -339,7 +346,7 @@ fn complete(
         return none.must("Part");
     }
     none.conditions(bucket.keys.get(&at.key), conditions)
-        .lock(bucket, upload.lock, times)
+        .granted(bucket, upload.lock)
 }
 
 /// The time by which releases are judged is at most compliance time, and at least a day less.
