@@ -14,7 +14,7 @@ use std::sync::{Mutex, OnceLock};
 use std::time::Duration;
 
 use super::open::{DiskFile, OpenError, disk_error, open_existing};
-use super::patient::{Ended, PatientRing, Towards};
+use super::ring::patient::{Ended, PatientRing, Towards};
 use crate::area::Area;
 use crate::buffer::BufferMut;
 use crate::disk::{DiskError, OpKind, byte_count, check_range};

@@ -8,7 +8,6 @@ pub mod disk;
 pub mod entropy;
 pub mod keyfile;
 pub(crate) mod open;
-mod patient;
 mod ring;
 pub mod sandbox;
 pub mod serial;

@@ -35,6 +35,7 @@ use crate::disk::{Done, OpId, OpKind};
 use crate::limits::{BLOCK_BYTES, RING_DEPTH, RING_PAUSE_MS};
 use transfer::{Rest, Step, Transfer};
 
+pub(super) mod patient;
 pub(super) mod transfer;
 
 /// The places of the registered files.

@@ -422,6 +422,8 @@ impl Engine {
         drain.progress.bytes_written += outcome.filled_bytes;
         if holds_all(outcome, to) {
             drain.stage = Stage::Checking(step);
+        } else if outcome.unheard {
+            self.fail_drain("a disk does not give a part of what it holds");
         } else if outcome.complete {
             self.fail_drain("a part of what it holds is on no disk any more");
         }
@@ -434,6 +436,10 @@ impl Engine {
             return;
         };
         let as_written = !outcome.repaired_on.contains(&to.disk);
+        if !outcome.complete && !outcome.unheard && as_written {
+            // A disk left meanwhile: it is read back again.
+            return;
+        }
         if !(outcome.complete && holds_all(outcome, to) && as_written) {
             return self.fail_drain("what was copied to another disk could not be read back there");
         }

@@ -48,15 +48,12 @@ impl Engine {
         if kind == Kind::Write {
             return self.expel_for(slot, "it was too slow");
         }
-        // What does not come is not known to be lost: walks go on without this copy and come back to it, and who reads
-        // is asked to try again.
-        let of_walks = |purpose: &Purpose| matches!(purpose, Purpose::HealRead(_));
-        if open.iter().any(of_walks) {
-            self.heal_unheard(slot, self.io.others_move(slot));
-        }
+        // What does not come is not known to be lost: walks come back to it, and who reads is asked to try again.
         for purpose in open {
-            if let Purpose::Read(read) = purpose {
-                self.read_unheard(read);
+            match purpose {
+                Purpose::Read(read) => self.read_unheard(read),
+                Purpose::HealRead(token) => self.heal_unheard(token),
+                _ => {}
             }
         }
     }

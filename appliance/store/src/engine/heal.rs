@@ -413,7 +413,7 @@ impl Engine {
         self.submit_asks();
     }
 
-    fn submit_asks(&mut self) {
+    pub(super) fn submit_asks(&mut self) {
         let asked: Vec<Asked> = self.healer.under_way().map(Running::take_asks).collect();
         for asked in asked {
             self.submit(asked);
@@ -469,7 +469,7 @@ impl Engine {
         }
     }
 
-    fn walk_with(&mut self, token: HealToken) -> Option<&mut Walk> {
+    pub(super) fn walk_with(&mut self, token: HealToken) -> Option<&mut Walk> {
         let mut under_way = self.healer.under_way();
         let running = under_way.find(|running| running.number == token.walk)?;
         Some(&mut running.walk)
@@ -554,17 +554,10 @@ impl Engine {
         let schedule = &mut self.healer.schedule;
         schedule.note_unmended(identity.segment, outcome, read_all, now_ms);
         self.tell_of_walk(identity.segment, outcome, news);
-        let is_unheard = outcome.unheard && !outcome.is_conclusive();
-        match is_unheard {
-            true => self
-                .healer
-                .unheard
-                .note(identity.segment, outcome.alone, now_ms),
-            false => self.healer.unheard.forget(identity.segment),
-        }
+        // It is read again for what it is read for now, or nobody waits for it any more.
+        let waits = self.is_waited_for(running.aim, identity.segment, outcome);
         match running.aim {
-            // It is walked again for that.
-            Aim::Fill(_) | Aim::Copy(_) | Aim::Check(_) if is_unheard => return,
+            Aim::Fill(_) | Aim::Copy(_) | Aim::Check(_) if waits => return,
             Aim::Fill(disk) => {
                 let whole = outcome.whole.contains(&disk) && outcome.lost.is_empty();
                 return self.filled(identity.segment, whole, outcome.filled_bytes);
@@ -575,7 +568,7 @@ impl Engine {
         }
         let info = self.pool.segments.get(&identity.segment);
         let is_open = info.is_some_and(|info| info.data_end.is_none());
-        if is_unheard {
+        if waits {
             // Also where it was not due: something may be wrong with it.
             return self.healer.schedule.suspect(identity.segment);
         }

@@ -111,11 +111,6 @@ impl Io {
         self.watch.look(&busy, now_ms)
     }
 
-    /// Whether a disk beside this one finished anything a short while ago.
-    pub(crate) fn others_move(&self, slot: DiskSlot) -> bool {
-        self.watch.others_move(slot)
-    }
-
     /// Whether a walk that heals has something to write there that has not ended.
     pub(crate) fn heals(&self, slot: DiskSlot) -> bool {
         let mut open = self.open.values();

@@ -111,7 +111,7 @@ impl Watch {
     }
 
     /// Whether a disk beside this one finished anything a short while ago.
-    pub(super) fn others_move(&self, slot: DiskSlot) -> bool {
+    fn others_move(&self, slot: DiskSlot) -> bool {
         let mut others = self.finished_ms.keys().filter(|other| **other != slot);
         others.any(|other| self.finished_within(*other, LAG_MS_MAX))
     }

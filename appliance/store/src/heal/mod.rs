@@ -110,8 +110,6 @@ pub(crate) struct Outcome {
     pub(crate) complete: bool,
     /// Whether a disk did not answer.
     pub(crate) unheard: bool,
-    /// Whether that was one disk alone, while others went on.
-    pub(crate) alone: bool,
 }
 
 impl Outcome {

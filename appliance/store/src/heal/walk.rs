@@ -150,6 +150,8 @@ pub(crate) struct Walk {
     /// Copies whose disk failed are left out from then on.
     live: Vec<bool>,
     dirty: Vec<bool>,
+    /// When each copy did not answer.
+    silent_ms: Vec<Option<u64>>,
     phase: Phase,
     roots: RootSet,
     /// No copy has the seal: it was made from the frames.
@@ -173,6 +175,7 @@ impl Walk {
             copies,
             live: vec![true; count],
             dirty: vec![false; count],
+            silent_ms: vec![None; count],
             phase: Phase::Roots,
             roots: RootSet {
                 headers: vec![None; count],
@@ -344,27 +347,20 @@ impl Walk {
         self.advance();
     }
 
-    /// Whether a read of this disk is under way.
-    pub(crate) fn waits_for(&self, slot: crate::engine::DiskSlot) -> bool {
-        let mut open = self.tokens.values();
-        open.any(|meaning| meaning.is_read() && self.copies[meaning.copy()].slot == slot)
-    }
-
-    /// A disk gives nothing of what is being read from it.
-    pub(crate) fn give_nothing(&mut self, slot: crate::engine::DiskSlot) {
-        for (token, meaning) in self.open_on(slot) {
-            if meaning.is_read() {
+    /// A read is not answered, and was given up at this time. The copy gives nothing of it, so that it is written again
+    /// where another one has it; the second time it is left out, so that a silent disk does not hold the walk up.
+    pub(crate) fn unheard(&mut self, token: u64, now_ms: u64) {
+        let Some(copy) = self.tokens.get(&token).map(|meaning| meaning.copy()) else {
+            return;
+        };
+        self.out.unheard = true;
+        match self.silent_ms[copy] {
+            Some(before_ms) if before_ms < now_ms => self.forget(self.copies[copy].slot),
+            _ => {
+                self.silent_ms[copy] = Some(now_ms);
                 self.read_done(token, None);
             }
         }
-    }
-
-    /// A disk does not answer: its copy is left out, and nobody knows what it holds.
-    pub(crate) fn unheard(&mut self, slot: crate::engine::DiskSlot, alone: bool) {
-        // Of one that it was not the first time, others may be to blame.
-        self.out.alone = alone && (!self.out.unheard || self.out.alone);
-        self.out.unheard = true;
-        self.forget(slot);
     }
 
     /// A disk is not believed any more: its copy is left out.

@@ -56,6 +56,14 @@ struct Condemned {
     last: bool,
 }
 
+impl Condemned {
+    /// Its leaves that can still be derived.
+    fn known_leaves(&self, keys: &KeyState) -> u64 {
+        let leaves = self.leaves.iter().flat_map(Leaves::iter);
+        leaves.filter(|leaf| keys.tree.has_leaf(*leaf)).count() as u64
+    }
+}
+
 /// Why keys are not cut now. What they open is gone for everybody all the same; the next start tries again.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Postponed {
@@ -121,11 +129,10 @@ impl Doomed {
             }
             Ok(())
         })?;
-        let leaves_due = leaves_due(&requests, keys, desk);
         // A list that is not worked off to its end waits for it.
-        let known = requests.len();
-        requests.retain(|_, condemned| condemned.last);
-        let unfinished = requests.len() < known;
+        let partly = requests.extract_if(.., |_, condemned| !condemned.last);
+        let partly: Vec<(LogIndex, Condemned)> = partly.collect();
+        let unfinished = !partly.is_empty();
         let mut unlawful = Vec::new();
         for (request, condemned) in &requests {
             if !is_approved(rows, desk, *request, condemned)? {
@@ -138,6 +145,11 @@ impl Doomed {
             if desk.approvals.is_doubted(*request) {
                 condemned.month = None;
             }
+        }
+        let singly = requests.values().filter(|one| one.month.is_none());
+        let mut leaves_due: u64 = singly.map(|one| one.known_leaves(keys)).sum();
+        for (request, condemned) in &partly {
+            leaves_due += leaves_of(rows, keys, desk, (*request, condemned))?;
         }
         Ok(Self {
             requests,
@@ -232,23 +244,31 @@ impl Doomed {
     }
 }
 
-/// Leaves that are to be cut one by one: of a list that is not worked off to its end as many as it has versions, at least.
-fn leaves_due(requests: &BTreeMap<LogIndex, Condemned>, keys: &KeyState, desk: &Desk) -> u64 {
-    let of = |(request, condemned): (&LogIndex, &Condemned)| {
-        let view = desk.approvals.request(*request, UnixMillis::ZERO);
-        let Some(Act::Erase(erase)) = view.map(|view| view.act) else {
-            return 0;
-        };
-        if erase.cut != Cut::Leaves {
-            return 0;
-        }
-        let leaves = condemned.leaves.iter().flat_map(Leaves::iter);
-        let known = leaves.filter(|leaf| keys.tree.has_leaf(*leaf)).count() as u64;
-        let done = condemned.entries.len() as u64;
-        let left = if condemned.last { 0 } else { erase.count };
-        known + left.saturating_sub(done)
+/// Leaves of a list that is worked off in part: those that wait to be cut, and those of the versions that are left.
+fn leaves_of(
+    rows: &AllRows<'_>,
+    state: &KeyState,
+    desk: &Desk,
+    (request, condemned): (LogIndex, &Condemned),
+) -> Result<u64, OpenError> {
+    let view = desk.approvals.request(request, UnixMillis::ZERO);
+    let Some(Act::Erase(erase)) = view.map(|view| view.act) else {
+        return Ok(0);
     };
-    requests.iter().map(of).sum()
+    if erase.cut != Cut::Leaves {
+        return Ok(0);
+    }
+    let mut leaves = condemned.known_leaves(state);
+    for entry in desk::scope(rows, erase.scope)?.unwrap_or_default() {
+        // What is gone has no row.
+        let key = keys::version(entry.object, entry.version);
+        rows.prefix(Table::Versions, key, |_, value| {
+            let row = VersionRow::decode(value).map_err(|_| DAMAGED)?;
+            leaves += row.leaves().count() as u64;
+            Ok(())
+        })?;
+    }
+    Ok(leaves)
 }
 
 /// Whether people approved and executed a request, and its list has everything that is condemned by it.

@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 use io_uring::{IoUring, Probe, opcode, squeue, types};
 use nix::errno::Errno;
 
-use super::ring::{entry_bytes, errno};
+use super::{entry_bytes, errno};
 use crate::buffer::BufferMut;
 use crate::disk::{DiskError, OpKind, byte_count};
 use crate::limits::{BLOCK_BYTES, RING_PAUSE_MS, RING_RETRIES_MAX};
@@ -28,12 +28,12 @@ use crate::linux::open::disk_error;
 const LOOK: Duration = Duration::from_secs(1);
 
 /// A ring in which one operation is in flight at most.
-pub(super) struct PatientRing {
+pub(in crate::linux) struct PatientRing {
     ring: IoUring,
 }
 
 /// How a transfer ended.
-pub(super) enum Ended {
+pub(in crate::linux) enum Ended {
     /// With its memory.
     Answered(BufferMut, Result<(), DiskError>),
     /// Not within its time. The ring must not be used again.
@@ -42,7 +42,7 @@ pub(super) enum Ended {
 
 /// What is moved.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Towards {
+pub(in crate::linux) enum Towards {
     Read,
     Write,
 }
@@ -52,7 +52,7 @@ impl PatientRing {
     ///
     /// # Errors
     /// The kernel has no rings, denies them, cannot wait for a time, or knows none of the operations needed.
-    pub(super) fn new() -> Result<Self, Errno> {
+    pub(in crate::linux) fn new() -> Result<Self, Errno> {
         let ring = IoUring::new(1).map_err(|error| errno(&error))?;
         let mut probe = Probe::new();
         ring.submitter()
@@ -67,7 +67,7 @@ impl PatientRing {
     }
 
     /// Moves the first `bytes` bytes of `memory` to or from `offset` of the file.
-    pub(super) fn transfer(
+    pub(in crate::linux) fn transfer(
         &mut self,
         file: &File,
         (towards, offset, bytes): (Towards, u64, usize),
@@ -123,7 +123,7 @@ impl PatientRing {
     }
 
     /// Makes what was written to the file durable; none where no answer came within the time.
-    pub(super) fn flush(
+    pub(in crate::linux) fn flush(
         &mut self,
         file: &File,
         mut patience: Duration,
@@ -164,13 +164,13 @@ impl PatientRing {
             if patience.is_zero() {
                 return None;
             }
-            // When the whole machine was paused, the disk was not slow.
-            *patience = patience.saturating_sub(looked.elapsed().min(LOOK));
             match waited.map_err(|error| errno(&error)) {
                 Ok(_) | Err(Errno::ETIME | Errno::EINTR) => {}
                 // The kernel is out of memory for the moment, or the ring does not work: either way time passes.
                 Err(_) => std::thread::sleep(Duration::from_millis(RING_PAUSE_MS)),
             }
+            // When the whole machine was paused, the disk was not slow.
+            *patience = patience.saturating_sub(looked.elapsed().min(LOOK));
         }
     }
 }
