@@ -131,7 +131,8 @@ impl Io {
         let writes =
             |(slot, purpose): &(DiskSlot, Purpose)| *slot == disk && purpose.kind() == Kind::Write;
         let mut reads = self.watch.waited(Kind::Read).into_iter();
-        open.any(writes) || reads.any(|(slot, ms)| slot == disk && ms > HEDGE_MS)
+        let late = reads.any(|(slot, ms)| slot == disk && ms > HEDGE_MS);
+        open.any(writes) || late || self.watch.is_silent(disk)
     }
 
     /// Waits no longer for a disk. What it still finishes is nobody's.

@@ -56,7 +56,13 @@ impl Watch {
 
     /// What a disk was asked to give is waited for no longer.
     pub(super) fn gave_up(&mut self, slot: DiskSlot) {
+        self.waits.remove(&(slot, Kind::Read));
         self.silent.insert(slot);
+    }
+
+    /// Whether what a disk was asked to give was given up, and it has finished nothing since.
+    pub(super) fn is_silent(&self, slot: DiskSlot) -> bool {
+        self.silent.contains(&slot)
     }
 
     /// How long each disk has finished nothing of a kind it was asked for.

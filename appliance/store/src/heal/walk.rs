@@ -237,6 +237,8 @@ impl Walk {
             Phase::Rereading | Phase::Checking if self.again.may_begin() => self.read_next_again(),
             _ => {}
         }
+        // Where nobody is left to be asked nothing comes that would go on.
+        self.advance();
     }
 
     /// Whether no more runs are left to be begun than are under way at once.
@@ -350,12 +352,15 @@ impl Walk {
     /// A read is not answered, and was given up at this time. The copy gives nothing of it, so that it is written again
     /// where another one has it; the second time it is left out, so that a silent disk does not hold the walk up.
     pub(crate) fn unheard(&mut self, token: u64, now_ms: u64) {
-        let Some(copy) = self.tokens.get(&token).map(|meaning| meaning.copy()) else {
+        let Some(meaning) = self.tokens.get(&token).copied() else {
             return;
         };
+        let copy = meaning.copy();
         self.out.unheard = true;
         match self.silent_ms[copy] {
             Some(before_ms) if before_ms < now_ms => self.forget(self.copies[copy].slot),
+            // What was written again and is not answered was not written in vain.
+            _ if matches!(meaning, For::Again { .. }) => self.forget(self.copies[copy].slot),
             _ => {
                 self.silent_ms[copy] = Some(now_ms);
                 self.read_done(token, None);
@@ -614,6 +619,9 @@ impl Walk {
         let live = self.copies.iter().zip(&self.live);
         let unmended = &self.out.unmended;
         self.out.complete = live.clone().all(|(copy, live)| *live || !members(copy));
+        let is_closed = matches!(self.extent, Extent::Closed { .. });
+        // It may be sealed all the same.
+        self.out.complete &= !(self.out.unheard && is_closed && self.roots.seal.is_none());
         self.out.whole = live
             .filter(|(copy, live)| **live && members(copy) && !unmended.contains_key(&copy.disk))
             .map(|(copy, _)| copy.disk)

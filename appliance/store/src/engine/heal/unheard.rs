@@ -74,6 +74,9 @@ impl Engine {
         };
         let has_all = target.is_some_and(|disk| outcome.whole.contains(&disk));
         let is_known = outcome.is_conclusive() || has_all && outcome.lost.is_empty();
+        // What was copied and had to be written again was perhaps only not answered.
+        let is_doubted = matches!(aim, Aim::Check(to) if outcome.repaired_on.contains(&to.disk));
+        let is_known = is_known && !is_doubted;
         let unheard = &mut self.healer.unheard;
         if !outcome.unheard || is_known {
             unheard.forget(segment);
