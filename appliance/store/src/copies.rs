@@ -10,6 +10,7 @@ use stele_format::units::{SegmentId, Sequence};
 use crate::ahead::Ahead;
 use crate::engine::DiskSlot;
 use crate::engine::io::{Io, Purpose};
+use crate::limits::{LAG_BYTES_MAX, LAG_FRAME_COUNT_MAX};
 use crate::plants::{Plant, on};
 
 /// What a write carries.
@@ -30,9 +31,28 @@ struct Queued {
     carried: Carried,
 }
 
+/// What is queued for one copy.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Backlog {
+    /// Writes.
+    pub frames: usize,
+    /// Their bytes.
+    pub bytes: usize,
+}
+
+impl Backlog {
+    /// Whether it is so many times what a copy may be behind.
+    #[must_use]
+    pub const fn exceeds(self, times: usize) -> bool {
+        self.frames >= times * LAG_FRAME_COUNT_MAX || self.bytes >= times * LAG_BYTES_MAX
+    }
+}
+
 /// One disk's copy.
 struct Copy {
     queue: VecDeque<Queued>,
+    /// Bytes of what is queued.
+    queued_bytes: usize,
     writing: Option<Carried>,
     durable_through: Sequence,
     /// Whether it takes part in the open segment, so that its flushes count.
@@ -69,6 +89,7 @@ impl Copies {
         for slot in slots {
             self.copies.entry(*slot).or_insert_with(|| Copy {
                 queue: VecDeque::new(),
+                queued_bytes: 0,
                 writing: None,
                 durable_through,
                 member: true,
@@ -80,6 +101,7 @@ impl Copies {
     /// Queues a write for one disk.
     pub fn push(&mut self, slot: DiskSlot, offset: u64, bytes: Buffer, carried: Carried) {
         if let Some(copy) = self.copies.get_mut(&slot) {
+            copy.queued_bytes += bytes.len();
             copy.queue.push_back(Queued {
                 offset,
                 bytes,
@@ -101,6 +123,7 @@ impl Copies {
             let Some(next) = copy.queue.pop_front_if(clear) else {
                 continue;
             };
+            copy.queued_bytes -= next.bytes.len();
             copy.writing = Some(next.carried);
             let purpose = match next.carried {
                 Carried::Frame(sequence) => Purpose::Frame(sequence),
@@ -174,10 +197,13 @@ impl Copies {
             .min()
     }
 
-    /// Disks of the open segment, and how many frames are queued for each.
-    pub fn backlogs(&self) -> impl Iterator<Item = (DiskSlot, usize)> {
+    /// Disks of the open segment, and what is queued for each.
+    pub fn backlogs(&self) -> impl Iterator<Item = (DiskSlot, Backlog)> {
         let members = self.copies.iter().filter(|(_, copy)| copy.member);
-        members.map(|(slot, copy)| (*slot, copy.queue.len()))
+        members.map(|(slot, copy)| {
+            let (frames, bytes) = (copy.queue.len(), copy.queued_bytes);
+            (*slot, Backlog { frames, bytes })
+        })
     }
 
     /// Whether a disk has not written all it was given.
@@ -207,9 +233,10 @@ mod tests {
     use stele_device::buffer::BufferMut;
     use stele_format::units::Sequence;
 
-    use super::{Ahead, Carried, Copies};
+    use super::{Ahead, Backlog, Carried, Copies};
     use crate::engine::DiskSlot;
     use crate::engine::io::Io;
+    use crate::limits::{LAG_BYTES_MAX, LAG_FRAME_COUNT_MAX};
 
     const DISKS: [DiskSlot; 4] = [DiskSlot(0), DiskSlot(1), DiskSlot(2), DiskSlot(3)];
 
@@ -247,5 +274,38 @@ mod tests {
         assert_eq!(copies.durable_everywhere(), Some(Sequence::new(2)));
         flush(&mut copies, DISKS[2], 1);
         assert_eq!(copies.durable_everywhere(), Some(Sequence::new(4)));
+    }
+
+    #[test]
+    fn what_waits_for_a_copy_is_too_much_by_its_number_or_by_its_bytes() {
+        let check = |frames: usize, bytes: usize, times: usize, expected: bool| {
+            let backlog = Backlog { frames, bytes };
+            assert_eq!(backlog.exceeds(times), expected, "{backlog:?} {times}");
+        };
+        check(LAG_FRAME_COUNT_MAX - 1, LAG_BYTES_MAX - 1, 1, false);
+        check(LAG_FRAME_COUNT_MAX, 0, 1, true);
+        check(1, LAG_BYTES_MAX, 1, true);
+        check(LAG_FRAME_COUNT_MAX, LAG_BYTES_MAX, 2, false);
+        check(1, 2 * LAG_BYTES_MAX, 2, true);
+    }
+
+    #[test]
+    fn bytes_are_counted_from_when_they_are_queued_until_they_are_under_way() {
+        let mut copies = Copies::default();
+        copies.set_members(&DISKS[..1], Sequence::new(1));
+        let queued = |copies: &Copies| copies.backlogs().next().map(|(_, backlog)| backlog);
+        let check = |copies: &Copies, frames: usize| {
+            let bytes = frames * 4096;
+            assert_eq!(queued(copies), Some(Backlog { frames, bytes }));
+        };
+        check(&copies, 0);
+        frame(&mut copies, &DISKS[..1], 2);
+        frame(&mut copies, &DISKS[..1], 3);
+        check(&copies, 2);
+        copies.pump(&mut Io::default(), &Ahead::new(0));
+        check(&copies, 1);
+        copies.finished(DISKS[0]);
+        copies.pump(&mut Io::default(), &Ahead::new(0));
+        check(&copies, 0);
     }
 }

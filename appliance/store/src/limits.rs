@@ -35,6 +35,9 @@ pub const STREAM_IDLE_MS_MAX: u64 = 15 * 60 * 1_000;
 /// Journal frames a copy may be behind; then the journal goes on in a segment without it, or waits for it
 /// where no other disks have room.
 pub const LAG_FRAME_COUNT_MAX: usize = 64;
+/// Bytes of such frames, which stay in memory until that copy has them: frames of 4 MiB each are sooner too much. Half
+/// a second of what a vault takes at its fastest, as a disk that stops for a moment should not be left for it.
+pub const LAG_BYTES_MAX: usize = 128 << 20;
 /// Steps of a listing whose rows are all of one moment.
 pub const LIST_STEP_COUNT: usize = 16;
 /// Journal frames that a copy may lack of those acknowledged: behind by so many no further frame is built,

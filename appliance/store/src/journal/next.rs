@@ -8,10 +8,10 @@ use stele_format::record::{Body, RecordType};
 use stele_format::units::{LaneId, SegmentId};
 
 use super::{JOURNAL_COPIES, Journal, JournalContext, log_state};
+use crate::copies::Backlog;
 use crate::draft::Draft;
 use crate::engine::DiskSlot;
 use crate::fact::{alloc_body, seal_body};
-use crate::limits::LAG_FRAME_COUNT_MAX;
 use crate::pool::{Place, Pool, Surplus};
 use crate::segment::{NewSegment, SegmentWriter};
 
@@ -59,8 +59,7 @@ impl Journal {
     /// A copy that lags far behind while the others do not is left behind: the journal goes on in a
     /// segment without it. What is queued for it is still written.
     pub(super) fn leave_laggards(&mut self, context: &mut JournalContext<'_>) {
-        let late =
-            |(slot, frames): (DiskSlot, usize)| (frames >= LAG_FRAME_COUNT_MAX).then_some(slot);
+        let late = |(slot, backlog): (DiskSlot, Backlog)| backlog.exceeds(1).then_some(slot);
         let late: Vec<DiskSlot> = self.copies.backlogs().filter_map(late).collect();
         for slot in late {
             let mut without = self.away.slots();
@@ -86,10 +85,9 @@ impl Journal {
     /// Whether some copy is so far behind that no further frame is built.
     pub(super) fn must_wait(&self) -> bool {
         let away = self.away.slots();
-        self.copies.backlogs().any(|(slot, frames)| {
+        self.copies.backlogs().any(|(slot, backlog)| {
             // One that is being left behind is given only what comes before the next segment.
-            let most = if away.contains(&slot) { 2 } else { 1 };
-            frames >= most * LAG_FRAME_COUNT_MAX
+            backlog.exceeds(if away.contains(&slot) { 2 } else { 1 })
         })
     }
 
