@@ -26,7 +26,6 @@ use stele_format::units::{DiskId, LogIndex, UnixMillis};
 use stele_store::engine::{
     Action, Attachment, DiskRefusal, DiskSlot, DrainRefusal, Engine, Event, LabelAge, Now, Offer,
 };
-use stele_store::index::IndexRequest;
 use stele_store::job::{Job, JobDone};
 use stele_store::policy::wiping::{FoundDisk, NotWiped};
 use stele_store::policy::{self, Rights};
@@ -156,7 +155,12 @@ pub enum Local {
         slot: DiskSlot,
     },
     /// A further mirror for the index.
-    Mirror(Box<dyn Area>),
+    Mirror {
+        /// The number of its disk, from 1.
+        number: u16,
+        /// The area.
+        area: Box<dyn Area>,
+    },
     /// Finish what is open and end.
     Stop,
 }
@@ -510,7 +514,11 @@ impl EngineThread {
                 known.send(()).ok();
             }
             Local::Back { slot } => self.receive(Event::Back { slot }),
-            Local::Mirror(area) => self.index.ask(IndexRequest::Mirror(area)),
+            Local::Mirror { number, area } => {
+                if let Some(request) = self.engine.mirror_on(number, area) {
+                    self.index.ask(request);
+                }
+            }
             Local::Stop => self.stop(),
         }
     }

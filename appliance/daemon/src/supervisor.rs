@@ -442,12 +442,12 @@ impl Link {
         }
     }
 
-    /// Gives the index a further mirror; not for use on the asynchronous runtime.
+    /// Gives the index a further mirror, on the disk of this number; not for use on the asynchronous runtime.
     ///
     /// # Errors
     /// `NoAnswer` when the thread has died.
-    pub fn add_mirror(&self, area: Box<dyn Area>) -> Outcome<()> {
-        self.send(Local::Mirror(area))
+    pub fn add_mirror(&self, number: u16, area: Box<dyn Area>) -> Outcome<()> {
+        self.send(Local::Mirror { number, area })
     }
 
     fn send(&self, message: Local) -> Outcome<()> {

@@ -8,6 +8,7 @@ pub mod policy;
 
 mod ahead;
 mod alarms;
+mod areas;
 mod away;
 pub mod config;
 mod copies;

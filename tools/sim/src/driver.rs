@@ -19,7 +19,7 @@ use stele_format::units::{ByteCount, UnixMillis};
 use stele_store::engine::{
     Action, Attachment, DiskRefusal, DiskSlot, DrainRefusal, Engine, Event, LabelAge, Now,
 };
-use stele_store::index::{IndexReply, IndexRequest};
+use stele_store::index::IndexReply;
 use stele_store::job::{Job, JobDone};
 use stele_store::keys::chunk::AwsLc;
 use stele_store::recovery::{Opened, read_label, write_static_label};
@@ -292,8 +292,10 @@ impl Machine {
     }
 
     /// Lets the index be mirrored on one more area.
-    pub fn add_mirror(&mut self, area: Box<dyn Area>) {
-        self.index.ask(IndexRequest::Mirror(area));
+    pub fn add_mirror(&mut self, number: u16, area: Box<dyn Area>) {
+        if let Some(request) = self.engine.mirror_on(number, area) {
+            self.index.ask(request);
+        }
     }
 
     fn choose(&self, context: &mut Context) -> Source {

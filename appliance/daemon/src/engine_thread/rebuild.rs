@@ -254,7 +254,7 @@ impl EngineThread {
                     drop(reply.try_send(Err(DiskRefusal::Rebuilding)));
                 }
                 // The mirror is one of the index that is gone; what is not at its place is told again.
-                Local::Mirror(_) | Local::Astray { .. } | Local::Back { .. } => {}
+                Local::Mirror { .. } | Local::Astray { .. } | Local::Back { .. } => {}
                 Local::Stop => {
                     tracing::info!("stopping; the next start makes the index anew");
                     return Rebuilt::Ending;

@@ -309,7 +309,7 @@ impl Work {
         let bays = self.bays.now();
         let bay = bays.iter().find(|bay| bay.path == path && bay.id.is_some());
         match open_area(&path, bay.and_then(|bay| bay.id), offset, bytes) {
-            Ok(area) => drop(self.link.add_mirror(area)),
+            Ok(area) => drop(self.link.add_mirror(number, area)),
             Err(error) => tracing::warn!(%error, "the index is not mirrored on disk {number}"),
         }
     }

@@ -32,6 +32,14 @@ impl Engine {
         self.expel_for(slot, reason);
     }
 
+    /// A disk that refused to write or flush its share of the index is believed no more than one that refused the
+    /// journal.
+    pub(super) fn expel_failed_areas(&mut self) {
+        for (slot, error) in self.area_failures.take() {
+            self.expel(slot, &error);
+        }
+    }
+
     /// Goes on without disks that make no progress.
     pub(super) fn watch_for_hung_disks(&mut self) {
         for (slot, kind) in self.io.hung(self.now.monotonic_ms) {

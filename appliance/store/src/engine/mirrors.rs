@@ -1,6 +1,8 @@
 //! A mirror of the index that missed writes is made anew while the vault serves, piece by piece. Small files are copied
 //! whole by the next commit already.
 
+use stele_device::area::Area;
+
 use super::{Action, Engine, StopState};
 use crate::index::limits::MIRROR_PIECE_MS;
 use crate::index::{IndexRequest, IndexUsage, MirrorState};
@@ -13,6 +15,15 @@ pub(crate) struct MirrorCopy {
 }
 
 impl Engine {
+    /// What has the index mirrored on an area of this disk too; none where the disk, by its number from 1, is not here.
+    #[must_use]
+    pub fn mirror_on(&self, number: u16, area: Box<dyn Area>) -> Option<IndexRequest> {
+        let mut members = self.pool.members.iter();
+        let slot = members.find(|member| member.ordinal + 1 == number)?.slot?;
+        let area = self.area_failures.watch(slot, area);
+        Some(IndexRequest::Mirror(area))
+    }
+
     /// Asks for the next piece when it is time.
     pub(super) fn pump_mirror_copy(&mut self) {
         let now_ms = self.now.monotonic_ms;

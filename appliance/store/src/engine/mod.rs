@@ -22,6 +22,7 @@ pub(crate) mod io;
 mod lists;
 mod membership;
 mod mirrors;
+mod parts;
 pub(crate) mod people;
 mod reads;
 mod reclaim;
@@ -45,6 +46,7 @@ pub(crate) use faults::{LabelFacts, labels_of};
 pub use heal::HealPlan;
 pub(crate) use heal::HealToken;
 pub use membership::{Attachment, DiskRefusal, FillProgress, LEFT_BEHIND, LabelAge, Offer};
+pub(crate) use parts::{Parts, Waits};
 pub use people::{Case, Granted, LogKeyChange};
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -261,6 +263,7 @@ pub struct Engine {
     pub(crate) alarms: crate::alarms::Alarms,
     pub(crate) index_usage: Option<crate::index::IndexUsage>,
     pub(crate) index_lost: bool,
+    area_failures: crate::areas::AreaFailures,
     /// Tombstones are durable: only a start cuts keys.
     pub(crate) cut_wanted: bool,
     /// Keys are to be cut as soon as one of these disks takes part: it may have what the journal lacks.
@@ -300,51 +303,6 @@ pub struct Counters {
     pub reads_hedged: u64,
     /// Reads no copy could answer.
     pub reads_refused: u64,
-}
-
-/// What a start found of approved destruction.
-#[derive(Debug, Default)]
-pub(crate) struct Waits {
-    /// Records that say which requests' keys are gone.
-    pub(crate) destroyed: Vec<stele_format::record::Body>,
-    /// Why keys were not cut that should have been.
-    pub(crate) postponed: Option<crate::recovery::Postponed>,
-    /// Disks that took no part when keys were not cut for lack of a part of the journal.
-    pub(crate) cut_with: Vec<DiskId>,
-    /// Requests whose tombstones nobody approved.
-    pub(crate) unlawful: Vec<stele_format::units::LogIndex>,
-    /// Segments that hold nothing any more.
-    pub(crate) idle: Option<crate::recovery::Idle>,
-    /// Why the key state does not have the head of the log as this start found it.
-    pub(crate) head: Option<crate::recovery::Postponed>,
-}
-
-/// What opening hands to the engine.
-pub(crate) struct Parts {
-    pub(crate) pool: Pool,
-    pub(crate) journal: Journal,
-    pub(crate) lane: Lane,
-    pub(crate) memtable: Memtable,
-    pub(crate) buckets: BTreeMap<BucketId, BucketRow>,
-    pub(crate) usages: Usages,
-    /// What became of destruction that was approved.
-    pub(crate) waits: Waits,
-    pub(crate) desk: people::Desk,
-    pub(crate) keys: KeyState,
-    pub(crate) world: World,
-    pub(crate) compliance: UnixMillis,
-    pub(crate) now: Now,
-    pub(crate) new_bucket: crate::config::NewBucket,
-    pub(crate) snapshot_rows: usize,
-    pub(crate) snapshot_segments: u64,
-    pub(crate) snapshot_wanted: bool,
-    pub(crate) cutoffs: Vec<stele_format::label::EpochCutoff>,
-    pub(crate) read_only: Option<ReadOnlyReason>,
-    /// Whether the log may be longer than what the start could read of it.
-    pub(crate) lacks_records: bool,
-    pub(crate) index_usage: crate::index::IndexUsage,
-    pub(crate) heal_plan: HealPlan,
-    pub(crate) ahead_bytes: u64,
 }
 
 impl Engine {
@@ -412,6 +370,7 @@ impl Engine {
             alarms: crate::alarms::Alarms::default(),
             index_usage: Some(parts.index_usage),
             index_lost: false,
+            area_failures: parts.area_failures,
             cut_wanted: false,
             cut_with: parts.waits.cut_with.clone(),
             stranded: false,
@@ -687,6 +646,7 @@ impl Engine {
     fn tick(&mut self) {
         self.watch_clocks();
         self.journal.tick(self.now.monotonic_ms, &mut self.pool);
+        self.expel_failed_areas();
         self.watch_for_hung_disks();
         self.hedge_reads();
         self.leave_slow_disks();

@@ -5,6 +5,7 @@ use stele_format::units::Epoch;
 
 use super::OpenError;
 use super::open::{OpenArea, OpenOptions};
+use crate::areas::AreaFailures;
 use crate::index::{IndexOptions, IndexStore};
 use crate::keys::state::KeyState;
 use crate::pool::Pool;
@@ -21,7 +22,7 @@ pub(super) struct FoundIndex {
 pub(super) fn open_index(
     pool: &Pool,
     keys: &KeyState,
-    open_area: &mut OpenArea<'_>,
+    (open_area, failures): (&mut OpenArea<'_>, &AreaFailures),
     options: &OpenOptions,
     epoch: Epoch,
 ) -> Result<FoundIndex, OpenError> {
@@ -32,13 +33,14 @@ pub(super) fn open_index(
         copying: options.mirror_copying,
     };
     let key = keys.index_key.expose();
+    let mut areas = || index_areas(pool, open_area, failures);
     if options.new_index {
         return Ok(FoundIndex {
-            store: IndexStore::create(index_areas(pool, open_area)?, key, how)?,
+            store: IndexStore::create(areas()?, key, how)?,
             snapshot: None,
         });
     }
-    match IndexStore::open(index_areas(pool, open_area)?, key, how) {
+    match IndexStore::open(areas()?, key, how) {
         Ok(opened) => match SnapshotState::decode(&opened.triple.meta) {
             Some(snapshot) => Ok(FoundIndex {
                 store: opened.store,
@@ -47,7 +49,7 @@ pub(super) fn open_index(
             None => {
                 // Left by a rebuild that was cut off: begin again on empty areas.
                 drop(opened);
-                let store = IndexStore::create(index_areas(pool, open_area)?, key, how)?;
+                let store = IndexStore::create(areas()?, key, how)?;
                 Ok(FoundIndex {
                     store,
                     snapshot: None,
@@ -62,7 +64,11 @@ pub(super) fn open_index(
 }
 
 /// The index areas of the disks that take part.
-fn index_areas(pool: &Pool, open_area: &mut OpenArea<'_>) -> Result<Vec<Box<dyn Area>>, OpenError> {
+fn index_areas(
+    pool: &Pool,
+    open_area: &mut OpenArea<'_>,
+    failures: &AreaFailures,
+) -> Result<Vec<Box<dyn Area>>, OpenError> {
     let mut areas = Vec::new();
     for member in pool.active() {
         let (Some(slot), Some(geometry)) = (member.slot, &member.geometry) else {
@@ -73,7 +79,7 @@ fn index_areas(pool: &Pool, open_area: &mut OpenArea<'_>) -> Result<Vec<Box<dyn 
             continue;
         }
         if let Ok(area) = open_area(slot, geometry.index_offset().get(), bytes) {
-            areas.push(area);
+            areas.push(failures.watch(slot, area));
         }
     }
     if areas.is_empty() {

@@ -20,6 +20,7 @@ use super::scan::begins_at;
 use super::space;
 use super::work::{Read, Reading, Work};
 use super::{Disks, OpenError, OpenReport, Opened, StartContext};
+use crate::areas::AreaFailures;
 use crate::config::NewBucket;
 use crate::engine::{DiskSlot, Engine, HealPlan, Now, Parts, Waits, World};
 use crate::index::MirrorCopying;
@@ -146,7 +147,9 @@ fn open_once(
         reports,
     } = read_all(&mut disks.0, &options.serials)?;
     let mut keys = load_keys(&pool, disks, world)?;
-    let index = open_index(&pool, &keys, open_area, options, evidence.epoch)?;
+    let area_failures = AreaFailures::default();
+    let areas = (open_area, &area_failures);
+    let index = open_index(&pool, &keys, areas, options, evidence.epoch)?;
     let how = Reading {
         watermark: evidence.watermark,
         opening: evidence.opening,
@@ -287,6 +290,7 @@ fn open_once(
         read_only: begun.read_only,
         lacks_records: begun.lacks_records,
         index_usage,
+        area_failures,
         heal_plan: options.heal,
         ahead_bytes: options.ahead_bytes,
     };

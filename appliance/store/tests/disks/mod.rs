@@ -266,3 +266,45 @@ fn a_journal_left_on_one_disk_refuses_writes_until_the_next_start() {
     vault.put(&name("b", "k"), b"again");
     assert_eq!(vault.get(&name("b", "k"), None, None).unwrap(), b"again");
 }
+
+/// The first disk fails one flush, after some others; whether it came to that.
+fn flush_fails(after: u64) -> bool {
+    let mut rig = Rig::create(3);
+    rig.options.snapshot_rows = 3;
+    let mut vault = rig.start();
+    vault.bucket("b", false);
+    assert_at_rest(&mut vault);
+    let disk = rig.handles[0].clone().unwrap();
+    disk.fail_flush(after);
+    for seed in 0..6 {
+        vault.put(&name("b", &format!("k{seed}")), &content(seed, 500));
+        turns(&mut vault);
+    }
+    let mut left = None;
+    disk.plan(|plan| left = plan.fail_flushes);
+    let failed = left.is_none_or(|span| span.count == 0);
+    vault.sleep(1_000);
+    turns(&mut vault);
+    let state = vault.engine.status().disks[0].state;
+    let expected = match failed {
+        true => MemberState::Expelled,
+        false => MemberState::Active,
+    };
+    assert_eq!(state, expected, "after {after} flushes");
+    assert_eq!(vault.engine.status().read_only, None);
+    for seed in 0..6 {
+        let got = vault.get(&name("b", &format!("k{seed}")), None, None);
+        assert!(got.unwrap() == content(seed, 500), "object {seed}");
+    }
+    failed
+}
+
+#[test]
+fn a_disk_that_fails_a_flush_is_believed_no_more_whoever_asked_for_it() {
+    // The journal's flushes, and the index's between them.
+    let failed = (0..).take_while(|after| flush_fails(*after)).count();
+    assert!(
+        failed > 12,
+        "{failed} flushes of six objects and two snapshots"
+    );
+}

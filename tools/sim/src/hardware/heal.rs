@@ -245,7 +245,7 @@ impl Hardware {
             if slot.number <= stele_store::pool::INDEX_DISK_COUNT
                 && let Ok(area) = slot.handle.area(offset, bytes)
             {
-                machine.add_mirror(Box::new(area));
+                machine.add_mirror(slot.number, Box::new(area));
             }
         }
     }
