@@ -8,13 +8,12 @@ mod held;
 mod info;
 mod moves;
 mod names;
+mod segments;
 pub mod slow;
 pub mod space;
 pub mod stated;
 mod units;
 pub mod unread;
-
-use std::collections::BTreeMap;
 
 use stele_format::geometry::DiskGeometry;
 use stele_format::label::{Features, StaticLabel, VaultFlags};
@@ -31,6 +30,7 @@ use crate::limits::{
 use crate::plants::{Plant, on};
 use crate::recovery::table::quorum;
 pub use info::{FirstRead, SegmentInfo};
+pub use segments::Segments;
 use slow::Slowness;
 use units::UnitMap;
 
@@ -137,7 +137,7 @@ pub struct Pool {
     /// When the pool was made.
     pub created: UnixMillis,
     /// Every segment known.
-    pub segments: BTreeMap<SegmentId, SegmentInfo>,
+    pub segments: Segments,
     /// Segments that were given up and hold their units still.
     pub freed: space::Freed,
     /// The first segment after the last forced opening that gave up records in the middle of the log, or the highest number

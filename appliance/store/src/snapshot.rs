@@ -3,6 +3,8 @@
 //! Kept inside the index file, encrypted and committed in one transaction with the rows. It is a
 //! cache: when it does not decode, everything is rebuilt from the segments themselves.
 
+use std::convert::Infallible;
+
 use minicbor::decode::Error as CborError;
 use minicbor::{Decoder, Encoder};
 use stele_format::digest::Digest;
@@ -12,8 +14,8 @@ use stele_format::units::{
     UnixMillis,
 };
 
-use crate::index::SnapshotMeta;
 use crate::index::rows::ROW_VERSION;
+use crate::index::{Extra, SnapshotMeta};
 use crate::journal::{Journal, JournalPosition};
 use crate::lane::Lane;
 use crate::plants::{Plant, on};
@@ -44,128 +46,151 @@ pub(crate) struct SnapshotState {
     pub(crate) usages: Usages,
 }
 
+/// The state as of the last applied frame, as the index stores it.
+pub(crate) fn snapshot_of(
+    pool: &mut Pool,
+    lane: &Lane,
+    journal: &Journal,
+    usages: &Usages,
+) -> SnapshotMeta {
+    let position = if on(Plant::SnapshotUnsettled) {
+        journal.applied()
+    } else {
+        journal.settled()
+    };
+    let next = if on(Plant::SnapshotAhead) {
+        journal.log().next
+    } else {
+        journal.applied().log.next
+    };
+    let open: Vec<SegmentId> = lane
+        .open_segments()
+        .into_iter()
+        .chain(journal.unstated())
+        .chain(pool.unread.segments())
+        .collect();
+    let (following, count) = (pool.next_segment, pool.segments.len());
+    let head = encode_head(position, following, &open, count);
+    let groups = pool.segments.said(encode_segment);
+    let tail = encode_tail(usages, &pool.freed.unwiped());
+    let pieces = std::iter::once(head.into())
+        .chain(groups)
+        .chain([tail.into()]);
+    SnapshotMeta {
+        next,
+        segment: position.segment,
+        offset: position.offset,
+        frontier: position.log.frontier.encode(),
+        extra: Extra(pieces.collect()),
+    }
+}
+
+/// All up to the segments, of which there are so many.
+fn encode_head(
+    position: &JournalPosition,
+    following: SegmentId,
+    open: &[SegmentId],
+    count: usize,
+) -> Vec<u8> {
+    let mut head = Vec::new();
+    write_to(&mut head, |e| {
+        e.array(13)?.u8(SNAPSHOT_VERSION)?.u8(ROW_VERSION)?;
+        e.u64(position.sequence.get())?;
+        e.bytes(&position.chain.0)?
+            .bytes(&position.log.previous.0)?;
+        e.u64(position.compliance.get())?.u64(following.get())?;
+        e.array(open.len() as u64)?;
+        for segment in open {
+            e.u64(segment.get())?;
+        }
+        e.array(count as u64)?;
+        Ok(())
+    });
+    head
+}
+
+/// One segment, behind those before it.
+fn encode_segment(id: &SegmentId, info: &SegmentInfo, into: &mut Vec<u8>) {
+    write_to(into, |e| {
+        e.array(13)?
+            .u64(id.get())?
+            .u16(info.lane.get())?
+            .u32(info.epoch.get())?;
+        e.u32(info.units)?.u64(info.first_sequence.get())?;
+        match info.data_end {
+            Some(end) => e.u64(end)?,
+            None => e.null()?,
+        };
+        let stated = info.stated.as_ref();
+        match stated {
+            Some(stated) => e.bytes(&stated.digest.0)?,
+            None => e.null()?,
+        };
+        match stated.and_then(|stated| stated.log.as_ref()) {
+            Some(log) => e.bytes(&log.encode())?,
+            None => e.null()?,
+        };
+        for places in [&info.places, &info.aside] {
+            e.array(places.len() as u64)?;
+            for place in places {
+                e.array(2)?
+                    .bytes(place.disk.as_bytes())?
+                    .u32(place.first_unit.get())?;
+            }
+        }
+        e.u64(info.written.get())?.u64(info.verified.get())?;
+        match info.first_read {
+            Some(first) => e.array(2)?.u64(first.since.get())?.bool(first.new)?,
+            None => e.null()?,
+        };
+        Ok(())
+    });
+}
+
+/// All behind the segments.
+fn encode_tail(usages: &Usages, freed: &Freed) -> Vec<u8> {
+    let mut tail = Vec::new();
+    write_to(&mut tail, |e| {
+        e.array(usages.buckets.len() as u64)?;
+        for (bucket, usage) in &usages.buckets {
+            e.array(3)?.bytes(bucket.as_bytes())?;
+            e.u64(usage.bytes)?.u64(usage.versions)?;
+        }
+        e.array(usages.expiries.len() as u64)?;
+        for until in usages.expiries.values() {
+            e.u64(until.get())?;
+        }
+        e.u64(freed.searched.get())?;
+        e.array(freed.copies().count() as u64)?;
+        for (segment, copy) in freed.copies() {
+            e.array(4)?.u64(segment.get())?;
+            e.bytes(copy.place.disk.as_bytes())?
+                .u32(copy.place.first_unit.get())?;
+            e.u32(copy.units)?;
+        }
+        Ok(())
+    });
+    tail
+}
+
+type ToMemory<'a> = Encoder<&'a mut Vec<u8>>;
+
+fn write_to(
+    bytes: &mut Vec<u8>,
+    write: impl FnOnce(&mut ToMemory<'_>) -> Result<(), minicbor::encode::Error<Infallible>>,
+) {
+    write(&mut Encoder::new(bytes)).expect("writing to memory cannot fail");
+}
+
 impl SnapshotState {
-    /// The state as of the last applied frame.
-    pub(crate) fn of(pool: &Pool, lane: &Lane, journal: &Journal, usages: &Usages) -> Self {
-        let settled = if on(Plant::SnapshotUnsettled) {
-            journal.applied()
-        } else {
-            journal.settled()
-        };
-        let applied = if on(Plant::SnapshotAhead) {
-            journal.log().next
-        } else {
-            journal.applied().log.next
-        };
-        Self {
-            position: settled.clone(),
-            apply_from: applied,
-            next_segment: pool.next_segment,
-            open_segments: lane
-                .open_segments()
-                .into_iter()
-                .chain(journal.unstated())
-                .chain(pool.unread.segments())
-                .collect(),
-            segments: pool
-                .segments
-                .iter()
-                .map(|(id, info)| (*id, info.clone()))
-                .collect(),
-            freed: pool.freed.unwiped(),
-            usages: usages.clone(),
-        }
-    }
-
-    /// As the index stores it.
-    pub(crate) fn meta(&self) -> SnapshotMeta {
-        SnapshotMeta {
-            next: self.apply_from,
-            segment: self.position.segment,
-            offset: self.position.offset,
-            frontier: self.position.log.frontier.encode(),
-            extra: self.encode(),
-        }
-    }
-
-    fn encode(&self) -> Vec<u8> {
-        let mut bytes = Vec::new();
-        let mut encoder = Encoder::new(&mut bytes);
-        let written = encoder.array(13).and_then(|e| {
-            e.u8(SNAPSHOT_VERSION)?.u8(ROW_VERSION)?;
-            e.u64(self.position.sequence.get())?;
-            e.bytes(&self.position.chain.0)?
-                .bytes(&self.position.log.previous.0)?;
-            e.u64(self.position.compliance.get())?
-                .u64(self.next_segment.get())?;
-            e.array(self.open_segments.len() as u64)?;
-            for segment in &self.open_segments {
-                e.u64(segment.get())?;
-            }
-            e.array(self.segments.len() as u64)?;
-            for (id, info) in &self.segments {
-                e.array(13)?
-                    .u64(id.get())?
-                    .u16(info.lane.get())?
-                    .u32(info.epoch.get())?;
-                e.u32(info.units)?.u64(info.first_sequence.get())?;
-                match info.data_end {
-                    Some(end) => e.u64(end)?,
-                    None => e.null()?,
-                };
-                let stated = info.stated.as_ref();
-                match stated {
-                    Some(stated) => e.bytes(&stated.digest.0)?,
-                    None => e.null()?,
-                };
-                match stated.and_then(|stated| stated.log.as_ref()) {
-                    Some(log) => e.bytes(&log.encode())?,
-                    None => e.null()?,
-                };
-                for places in [&info.places, &info.aside] {
-                    e.array(places.len() as u64)?;
-                    for place in places {
-                        e.array(2)?
-                            .bytes(place.disk.as_bytes())?
-                            .u32(place.first_unit.get())?;
-                    }
-                }
-                e.u64(info.written.get())?.u64(info.verified.get())?;
-                match info.first_read {
-                    Some(first) => e.array(2)?.u64(first.since.get())?.bool(first.new)?,
-                    None => e.null()?,
-                };
-            }
-            e.array(self.usages.buckets.len() as u64)?;
-            for (bucket, usage) in &self.usages.buckets {
-                e.array(3)?.bytes(bucket.as_bytes())?;
-                e.u64(usage.bytes)?.u64(usage.versions)?;
-            }
-            e.array(self.usages.expiries.len() as u64)?;
-            for until in self.usages.expiries.values() {
-                e.u64(until.get())?;
-            }
-            e.u64(self.freed.searched.get())?;
-            e.array(self.freed.copies().count() as u64)?;
-            for (segment, copy) in self.freed.copies() {
-                e.array(4)?.u64(segment.get())?;
-                e.bytes(copy.place.disk.as_bytes())?
-                    .u32(copy.place.first_unit.get())?;
-                e.u32(copy.units)?;
-            }
-            Ok(e)
-        });
-        written.map(drop).expect("writing to memory cannot fail");
-        bytes
-    }
-
     /// Reads what a snapshot said.
     pub(crate) fn decode(meta: &SnapshotMeta) -> Option<Self> {
         Self::read(meta).ok()
     }
 
     fn read(meta: &SnapshotMeta) -> Result<Self, CborError> {
-        let mut d = Decoder::new(&meta.extra);
+        let whole = meta.extra.whole();
+        let mut d = Decoder::new(&whole);
         expect_array(&mut d, 13)?;
         // Rows of another version mean that the index is made anew, as this does.
         if d.u8()? != SNAPSHOT_VERSION || d.u8()? != ROW_VERSION {
@@ -360,29 +385,30 @@ mod tests {
             previous: Digest::ZERO,
             frontier: Frontier::new(),
         };
-        let state = SnapshotState {
-            position: JournalPosition {
-                segment: SegmentId::new(1),
-                offset: Default::default(),
-                sequence: Sequence::new(1),
-                chain: Digest::ZERO,
-                compliance: UnixMillis::new(1),
-                log,
-            },
-            apply_from: LogIndex::ZERO,
-            next_segment: SegmentId::new(2),
-            open_segments: Vec::new(),
-            segments: Vec::new(),
-            freed: Freed::default(),
-            usages: Usages::default(),
+        let position = JournalPosition {
+            segment: SegmentId::new(1),
+            offset: Default::default(),
+            sequence: Sequence::new(1),
+            chain: Digest::ZERO,
+            compliance: UnixMillis::new(1),
+            log,
         };
-        let meta = state.meta();
-        assert!(SnapshotState::decode(&meta).is_some());
+        let head = encode_head(&position, SegmentId::new(2), &[], 0);
+        let tail = encode_tail(&Usages::default(), &Freed::default());
+        let meta = |head: &[u8]| SnapshotMeta {
+            next: LogIndex::ZERO,
+            segment: position.segment,
+            offset: position.offset,
+            frontier: position.log.frontier.encode(),
+            extra: Extra(vec![head.into(), tail.clone().into()]),
+        };
+        assert!(SnapshotState::decode(&meta(&head)).is_some());
         // Behind the array's head: the snapshot's own version, then that of the rows.
         for at in [1, 2] {
-            let mut older = meta.clone();
-            older.extra[at] -= 1;
-            assert!(SnapshotState::decode(&older).is_none(), "byte {at}");
+            let mut older = head.clone();
+            older[at] -= 1;
+            let older = SnapshotState::decode(&meta(&older));
+            assert!(older.is_none(), "byte {at}");
         }
     }
 }

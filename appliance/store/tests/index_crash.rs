@@ -10,7 +10,8 @@ use stele_device::sim::power::Power;
 use stele_format::units::LogIndex;
 use stele_store::index::message::MirrorState;
 use stele_store::index::{
-    IndexError, IndexOptions, IndexStore, Memtable, MirrorCopying, NotOpened, SnapshotMeta, Table,
+    Extra, IndexError, IndexOptions, IndexStore, Memtable, MirrorCopying, NotOpened, SnapshotMeta,
+    Table,
 };
 
 const KEY: [u8; 64] = [0x17; 64];
@@ -87,7 +88,8 @@ fn commit(store: &mut IndexStore, number: usize) -> Result<(), IndexError> {
     }
     let rows = memtable.freeze().unwrap();
     let next = LogIndex::new(u64::try_from(number).unwrap() + 1);
-    let extra = vec![u8::try_from(number).unwrap(); 40_000 * (number % 2)];
+    let piece = vec![u8::try_from(number).unwrap(); 40_000 * (number % 2)];
+    let extra = Extra(vec![[7; 100].into(), piece.into()]);
     store.commit(
         &rows,
         &SnapshotMeta {

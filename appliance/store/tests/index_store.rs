@@ -2,12 +2,14 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may stop on surprise")]
 
+use std::sync::Arc;
+
 use stele_device::area::Area;
 use stele_device::sim::disk::SimDiskHandle;
 use stele_format::units::{ByteOffset, LogIndex, SegmentId};
-use stele_store::index::limits::{EXTRA_PIECE_BYTES, INDEX_AREA_BYTES_MIN};
+use stele_store::index::limits::INDEX_AREA_BYTES_MIN;
 use stele_store::index::{
-    IndexError, IndexOptions, IndexReply, IndexRequest, IndexStore, LiveRows, Memtable,
+    Extra, IndexError, IndexOptions, IndexReply, IndexRequest, IndexStore, LiveRows, Memtable,
     MirrorCopying, Query, QueryId, Rows, RowsError, Scan, SnapshotMeta, Table, Why,
 };
 
@@ -65,9 +67,9 @@ fn nothing_of_rows_and_keys_shows_on_the_disk() {
     let mut memtable = Memtable::new();
     let name = b"patients/jane-doe/2026-01-01.dump";
     set(&mut memtable, name, b"a value that is long enough");
-    let extra = b"an opaque statement of the engine".to_vec();
+    let extra: &[u8] = b"an opaque statement of the engine";
     let meta = SnapshotMeta {
-        extra: extra.clone(),
+        extra: Extra(vec![extra.into()]),
         ..SnapshotMeta::default()
     };
     assert!(matches!(
@@ -166,35 +168,41 @@ fn a_full_area_refuses_the_commit_keeps_the_last_one_and_takes_smaller_ones() {
 }
 
 #[test]
-fn a_snapshot_comes_back_as_it_was_stated_whatever_its_size() {
+fn a_snapshot_comes_back_as_it_was_stated_whatever_its_pieces() {
     const BYTES: u64 = 4 << 20;
     let disk = SimDiskHandle::new(BYTES, 1);
     let mut store = IndexStore::create(areas(&disk, BYTES), &KEY, OPTIONS).unwrap();
-    for bytes in [
-        0,
-        1,
-        EXTRA_PIECE_BYTES,
-        3 * EXTRA_PIECE_BYTES + 5,
-        EXTRA_PIECE_BYTES + 1,
-        0,
-    ] {
+    let piece = |value: u8, bytes: usize| -> Arc<[u8]> { vec![value; bytes].into() };
+    let kept = piece(7, 40_000);
+    let stated: [&[Arc<[u8]>]; 7] = [
+        &[],
+        &[piece(1, 0)],
+        &[piece(1, 1), kept.clone(), piece(3, 16_000)],
+        // One is the same, one as long as before and another, and one is gone.
+        &[piece(2, 1), kept.clone()],
+        // The same bytes in other memory, and in another place.
+        &[piece(2, 1), piece(7, 40_000), kept.clone(), piece(4, 5)],
+        &[kept.clone()],
+        &[],
+    ];
+    for extra in stated {
         let meta = SnapshotMeta {
             next: LogIndex::new(5),
             segment: SegmentId::new(6),
             offset: ByteOffset::new(7),
             frontier: vec![8; 65],
-            extra: (0..bytes)
-                .map(|at| u8::try_from(at % 251).unwrap())
-                .collect(),
+            extra: Extra(extra.to_vec()),
         };
-        let mut memtable = Memtable::new();
-        let reply = commit(&mut store, &mut memtable, meta.clone());
-        let IndexReply::Committed { triple, .. } = reply else {
-            panic!("{reply:?}")
-        };
+        // Once more from what the last start read, and once from what the last commit wrote.
+        for _ in 0..2 {
+            let mut memtable = Memtable::new();
+            let reply = commit(&mut store, &mut memtable, meta.clone());
+            assert!(matches!(reply, IndexReply::Committed { .. }), "{reply:?}");
+        }
+        let triple = store.triple().clone();
         drop(store);
         let opened = IndexStore::open(areas(&disk, BYTES), &KEY, OPTIONS).unwrap();
-        assert_eq!(opened.triple, *triple);
+        assert_eq!(opened.triple, triple);
         assert_eq!(opened.triple.meta, meta);
         store = opened.store;
     }

@@ -189,7 +189,7 @@ impl Trace {
             }
             IndexRequest::Commit { rows, meta } => {
                 self.note(format_args!("commit {rows:?} {meta:?}"));
-                self.bytes(&meta.extra);
+                self.bytes(&meta.extra.whole());
             }
             IndexRequest::Verify { .. }
             | IndexRequest::Mirror(_)

@@ -3,7 +3,7 @@
 use super::{Action, Engine, StopState};
 use crate::index::{IndexError, IndexRequest};
 use crate::limits::SNAPSHOT_JOURNAL_BYTES;
-use crate::snapshot::SnapshotState;
+use crate::snapshot::snapshot_of;
 
 impl Engine {
     /// Takes a snapshot when enough has changed.
@@ -32,7 +32,7 @@ impl Engine {
         };
         // It says what was read again, which the log is to say too.
         self.tell_of_scrubs();
-        let meta = SnapshotState::of(&self.pool, &self.lane, &self.journal, &self.usages).meta();
+        let meta = snapshot_of(&mut self.pool, &self.lane, &self.journal, &self.usages);
         self.snapshot_wanted = false;
         self.snapshot_segment = self.pool.next_segment;
         self.journal.snapshot_begins();

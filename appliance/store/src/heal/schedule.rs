@@ -397,7 +397,7 @@ pub(crate) fn oldest_unverified_ms(pool: &Pool, open: &[SegmentId], now: UnixMil
 
 #[cfg(test)]
 mod tests {
-    use std::collections::{BTreeMap, BTreeSet};
+    use std::collections::BTreeSet;
 
     use stele_format::units::{Epoch, Generation, LaneId, PoolId, SegmentId, Sequence, UnixMillis};
 
@@ -437,7 +437,7 @@ mod tests {
             created: UnixMillis::ZERO,
             segments: segments
                 .map(|(id, info)| (SegmentId::new(id), info))
-                .collect::<BTreeMap<_, _>>(),
+                .collect(),
             freed: crate::pool::space::Freed::default(),
             doubted: None,
             unread: crate::pool::unread::Unread::default(),

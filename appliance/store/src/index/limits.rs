@@ -27,11 +27,8 @@ pub const READ_AHEAD_PAGES: u64 = 64;
 /// Tag pages kept in memory per mirror.
 pub const TAG_PAGES_MAX: usize = 1024;
 
-/// Bytes of one stored piece of the engine's snapshot blob: with redb's overhead just four pages.
-pub const EXTRA_PIECE_BYTES: usize = 16_000;
-
 /// The engine's snapshot blob at most: some 4.4 million sealed segments, 275 TB of content.
-pub const EXTRA_BYTES_MAX: usize = 512 * 1024 * 1024;
+pub const EXTRA_BYTES_MAX: u64 = 512 * 1024 * 1024;
 
 /// What an entry of the memtable costs beside its key and value, for accounting.
 pub const ENTRY_OVERHEAD_BYTES: usize = 96;

@@ -5,6 +5,7 @@
 //! sums all rows anew. It finds rot and bugs, not an adversary who can write encrypted pages.
 
 use std::fmt;
+use std::sync::Arc;
 
 use stele_format::units::{ByteOffset, LogIndex, SegmentId};
 
@@ -26,7 +27,38 @@ pub struct SnapshotMeta {
     /// Compact frontier of the record tree before `next`, encoded.
     pub frontier: Vec<u8>,
     /// The engine's own snapshot (segments, extents, counters), opaque here.
-    pub extra: Vec<u8>,
+    pub extra: Extra,
+}
+
+/// Bytes in pieces, of which each is stored for itself. Those that were stored before are not written again: whoever
+/// states them is to cut them the same way.
+#[derive(Clone, PartialEq, Eq, Default)]
+pub struct Extra(pub Vec<Arc<[u8]>>);
+
+impl Extra {
+    /// All bytes, in one.
+    #[must_use]
+    pub fn whole(&self) -> Vec<u8> {
+        self.0.concat()
+    }
+
+    /// How many bytes there are.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.0.iter().map(|piece| piece.len() as u64).sum()
+    }
+
+    /// Whether this piece is the same, whether or not it is the same memory.
+    pub(crate) fn has(&self, at: usize, piece: &Arc<[u8]>) -> bool {
+        let same = |own: &Arc<[u8]>| Arc::ptr_eq(own, piece) || own == piece;
+        self.0.get(at).is_some_and(same)
+    }
+}
+
+impl fmt::Debug for Extra {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Extra({} bytes)", self.bytes())
+    }
 }
 
 impl fmt::Debug for SnapshotMeta {
@@ -35,7 +67,7 @@ impl fmt::Debug for SnapshotMeta {
             .field("next", &self.next)
             .field("segment", &self.segment)
             .field("offset", &self.offset)
-            .field("extra_bytes", &self.extra.len())
+            .field("extra_bytes", &self.extra.bytes())
             .finish_non_exhaustive()
     }
 }
@@ -65,7 +97,7 @@ impl Triple {
             .u64(self.rows);
         out.raw(&self.multiset)
             .u64(self.row_bytes)
-            .u64(self.meta.extra.len() as u64);
+            .u64(self.meta.extra.bytes());
         out.finish()
     }
 
@@ -80,7 +112,7 @@ impl Triple {
             segment: SegmentId::new(from.u64()?),
             offset: ByteOffset::new(from.u64()?),
             frontier: from.bytes()?.to_vec(),
-            extra: Vec::new(),
+            extra: Extra::default(),
         };
         let (rows, multiset, row_bytes) = (from.u64()?, from.array()?, from.u64()?);
         let extra_bytes = from.u64()?;
@@ -255,7 +287,7 @@ mod tests {
             segment: SegmentId::new(8),
             offset: ByteOffset::new(9),
             frontier: vec![1, 2, 3],
-            extra: vec![4, 5],
+            extra: Extra(vec![[4].into(), [5].into()]),
         };
         let triple = Triple {
             meta,
@@ -264,7 +296,7 @@ mod tests {
             row_bytes: 12,
         };
         let without_extra = SnapshotMeta {
-            extra: Vec::new(),
+            extra: Extra::default(),
             ..triple.meta.clone()
         };
         let decoded = Triple {

@@ -41,6 +41,6 @@ pub use memtable::{DirectRows, FrozenRows, LiveRows, Memtable};
 pub use message::{
     IndexError, IndexReply, IndexRequest, IndexUsage, MirrorState, Query, QueryId, Verified,
 };
-pub use meta::{SnapshotMeta, Triple};
+pub use meta::{Extra, SnapshotMeta, Triple};
 pub use rows::Table;
 pub use store::{IndexOptions, IndexReader, IndexStore, MirrorCopying, NotOpened, Opened, Why};

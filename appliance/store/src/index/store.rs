@@ -14,7 +14,7 @@ mod walk;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use redb::{Builder, Database, ReadableDatabase, ReadableTable, TableDefinition};
+use redb::{Builder, Database, ReadableDatabase, TableDefinition};
 use stele_device::area::Area;
 
 use crate::index::backend::Backend;
@@ -22,12 +22,11 @@ use crate::index::bundle::{Scan, Scanned};
 use crate::index::codec::Malformed;
 use crate::index::crypt::INDEX_KEY_BYTES;
 use crate::index::limits::{
-    CAPACITY_BYTES_PER_ROW_BYTE, EXTRA_BYTES_MAX, EXTRA_PIECE_BYTES, MIRROR_PIECE_PAGES,
-    RESYNC_BYTES_MAX,
+    CAPACITY_BYTES_PER_ROW_BYTE, EXTRA_BYTES_MAX, MIRROR_PIECE_PAGES, RESYNC_BYTES_MAX,
 };
 use crate::index::memtable::FrozenRows;
 use crate::index::message::{IndexError, IndexReply, IndexRequest, IndexUsage, Verified};
-use crate::index::meta::{Multiset, SnapshotMeta, Triple};
+use crate::index::meta::{Extra, Multiset, SnapshotMeta, Triple};
 use crate::index::pages::{Found, Pages};
 use crate::index::rows::Table;
 
@@ -171,21 +170,21 @@ impl File {
         let (mut triple, extra_bytes) =
             Triple::decode(stored.value()).map_err(|Malformed| Failure)?;
         for piece in table.range(META_TRIPLE + 1..)? {
-            triple.meta.extra.extend_from_slice(piece?.1.value());
+            triple.meta.extra.0.push(piece?.1.value().into());
         }
-        let whole = u64::try_from(triple.meta.extra.len()).is_ok_and(|bytes| bytes == extra_bytes);
+        let whole = triple.meta.extra.bytes() == extra_bytes;
         if whole { Ok(triple) } else { Err(Failure) }
     }
 
-    /// Writes rows and triple in one durable transaction.
+    /// Writes rows and triple in one durable transaction. `last` is what the file states.
     fn commit(
         &self,
         rows: &FrozenRows,
         meta: &SnapshotMeta,
-        set: Multiset,
+        last: &Triple,
         mut walk: Option<&mut Walk>,
     ) -> Result<Triple, Failure> {
-        let mut set = set;
+        let mut set = Multiset::of(last);
         let mut transaction = self.database.begin_write()?;
         transaction.set_quick_repair(true);
         for table in Table::ALL {
@@ -208,23 +207,25 @@ impl File {
             multiset: set.hash(),
             row_bytes: set.row_bytes,
         };
-        write_triple(&transaction, &triple)?;
+        write_triple(&transaction, &triple, &last.meta.extra)?;
         transaction.commit()?;
         Ok(triple)
     }
 }
 
-fn write_triple(transaction: &redb::WriteTransaction, triple: &Triple) -> Result<(), Failure> {
+/// Of the extra bytes, what was not stored last is written.
+fn write_triple(
+    transaction: &redb::WriteTransaction,
+    triple: &Triple,
+    stored: &Extra,
+) -> Result<(), Failure> {
     let mut table = transaction.open_table(META)?;
     table.insert(META_TRIPLE, triple.encode().as_slice())?;
     let mut number = META_TRIPLE;
-    for piece in triple.meta.extra.chunks(EXTRA_PIECE_BYTES) {
+    for (at, piece) in triple.meta.extra.0.iter().enumerate() {
         number += 1;
-        let same = table
-            .get(number)?
-            .is_some_and(|known| known.value() == piece);
-        if !same {
-            table.insert(number, piece)?;
+        if !stored.has(at, piece) {
+            table.insert(number, &piece[..])?;
         }
     }
     table.retain_in(number + 1.., |_, _| false)?;
@@ -360,7 +361,7 @@ impl IndexStore {
         let (file, view) = guarded(|| {
             let file = File::open(&self.pages, self.options.cache_bytes)?;
             let rows = FrozenRows::default();
-            file.commit(&rows, &SnapshotMeta::default(), Multiset::default(), None)?;
+            file.commit(&rows, &SnapshotMeta::default(), &Triple::default(), None)?;
             let view = View::of(&file.database, self.generation)?;
             Ok((file, view))
         })?;
@@ -467,7 +468,7 @@ impl IndexStore {
     /// [`IndexError::Full`]: nothing was written and the store goes on; [`IndexError::Damaged`]: the
     /// store answers nothing any more.
     pub fn commit(&mut self, rows: &FrozenRows, meta: &SnapshotMeta) -> Result<(), IndexError> {
-        if meta.extra.len() > EXTRA_BYTES_MAX {
+        if meta.extra.bytes() > EXTRA_BYTES_MAX {
             return Err(IndexError::Full);
         }
         self.take_mirrors_in();
@@ -529,10 +530,10 @@ impl IndexStore {
     /// Lets redb use the pages again that earlier commits replaced, which it does when a commit ends: this one
     /// changes nothing.
     fn free_pages(&self) -> Result<(), IndexError> {
-        let (meta, set) = (&self.triple.meta, Multiset::of(&self.triple));
         guarded(|| {
             let rows = FrozenRows::default();
-            self.file()?.commit(&rows, meta, set, None).map(drop)
+            let last = &self.triple;
+            self.file()?.commit(&rows, &last.meta, last, None).map(drop)
         })
     }
 
@@ -554,12 +555,11 @@ impl IndexStore {
         rows: &FrozenRows,
         meta: &SnapshotMeta,
     ) -> Result<(Triple, View), IndexError> {
-        let set = Multiset::of(&self.triple);
         let mut walk = self.walk.clone();
         let generation = self.generation + 1;
         let file = self.file.as_ref().ok_or(IndexError::Damaged)?;
         let done = guarded(|| {
-            let triple = file.commit(rows, meta, set, walk.as_mut())?;
+            let triple = file.commit(rows, meta, &self.triple, walk.as_mut())?;
             Ok((triple, View::of(&file.database, generation)?))
         })?;
         self.walk = walk;

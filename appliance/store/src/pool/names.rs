@@ -91,8 +91,6 @@ impl Pool {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use stele_format::units::{DiskId, Generation, Opening, PoolId, SegmentId, UnixMillis};
 
     use super::{Member, MemberState, Pool};
@@ -117,7 +115,7 @@ mod tests {
             segment_units: 1,
             flags: 0,
             created: UnixMillis::ZERO,
-            segments: BTreeMap::new(),
+            segments: crate::pool::Segments::default(),
             freed: Freed::default(),
             doubted: None,
             unread: crate::pool::unread::Unread::default(),

@@ -420,7 +420,7 @@ mod tests {
             segment_units: 4,
             flags: 0,
             created: UnixMillis::ZERO,
-            segments: [].into(),
+            segments: crate::pool::Segments::default(),
             freed: Freed::default(),
             doubted: None,
             unread: crate::pool::unread::Unread::default(),

@@ -198,7 +198,7 @@ fn plan(
         segment_units: params.segment_units,
         flags: flags(params, count).get(),
         created: stele_format::units::UnixMillis::ZERO,
-        segments: std::collections::BTreeMap::new(),
+        segments: crate::pool::Segments::default(),
         freed: Freed::default(),
         doubted: None,
         unread: crate::pool::unread::Unread::default(),

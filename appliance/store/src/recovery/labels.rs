@@ -375,7 +375,7 @@ fn pool_of(
             .map_or(stele_format::units::UnixMillis::ZERO, |(_, _, reading)| {
                 reading.fixed.created_ms
             }),
-        segments: BTreeMap::new(),
+        segments: crate::pool::Segments::default(),
         freed: Freed::default(),
         doubted: None,
         unread: crate::pool::unread::Unread::default(),

@@ -55,8 +55,7 @@ pub(super) fn note_alloc(pool: &mut Pool, alloc: &Alloc, at: UnixMillis, known: 
     // The record decides where the copies lie; what was found by headers may be a stray write.
     let info = pool
         .segments
-        .entry(alloc.segment)
-        .or_insert_with(|| SegmentInfo {
+        .get_or_insert_with(alloc.segment, || SegmentInfo {
             lane: alloc.lane,
             epoch: Epoch::ZERO,
             units: alloc.units.get(),
@@ -129,7 +128,7 @@ mod tests {
             segment_units: 4,
             flags: 0,
             created: UnixMillis::ZERO,
-            segments: [(SEGMENT, info)].into(),
+            segments: [(SEGMENT, info)].into_iter().collect(),
             freed: Freed::default(),
             doubted: None,
             unread: crate::pool::unread::Unread::default(),

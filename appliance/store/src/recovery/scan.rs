@@ -259,7 +259,7 @@ fn adopt(pool: &mut Pool, found: &Beginning, place: Place) {
     let segment = found.segment;
     let segment_units = pool.segment_units;
     pool.next_segment = pool.next_segment.max(SegmentId::new(segment.get() + 1));
-    let info = pool.segments.entry(segment).or_insert_with(|| SegmentInfo {
+    let info = pool.segments.get_or_insert_with(segment, || SegmentInfo {
         lane: found.lane,
         epoch: found.epoch,
         units: found.units.map_or(segment_units, UnitCount::get),

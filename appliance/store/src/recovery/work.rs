@@ -144,8 +144,8 @@ impl Work<'_> {
                 *id == at || left.contains_key(id) || known
             };
             let known = snapshot.segments.into_iter();
-            let (sure, rest) = known.partition(|(id, info)| settled(id, info));
-            self.pool.segments = sure;
+            let (sure, rest): (BTreeMap<_, _>, _) = known.partition(|(id, info)| settled(id, info));
+            self.pool.segments = sure.into_iter().collect();
             self.pool.freed = snapshot.freed;
             unsure = rest;
             apply_from = snapshot.apply_from;
