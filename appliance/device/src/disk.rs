@@ -168,6 +168,9 @@ pub enum DiskError {
     /// The device has disappeared.
     #[error("disk is gone")]
     Gone,
+    /// The device answered nothing for so long that it was given up.
+    #[error("disk does not answer")]
+    Silent,
     /// The simulated power is off; nothing is known about this operation.
     #[error("power was lost")]
     PowerLost,
@@ -208,10 +211,19 @@ pub trait Disk: Send {
 
     /// Appends completions, sleeping until there is at least one. Returns at once, with nothing,
     /// when nothing is in flight.
+    ///
+    /// A real device may never answer. One that answers nothing for very long is given up: all that
+    /// is in flight completes with `Silent`, and so does, at once, whatever is asked for later. An
+    /// operation that was given up may still happen. Who never waits judges by itself what hangs.
     fn wait(&mut self, done: &mut Vec<Done>);
 
     /// Operations submitted whose completion was not handed out yet.
     fn in_flight(&self) -> usize;
+
+    /// Whether it was given up, because it did not answer whoever waited for it.
+    fn is_given_up(&self) -> bool {
+        false
+    }
 }
 
 impl<D: Disk + ?Sized> Disk for Box<D> {
@@ -233,6 +245,10 @@ impl<D: Disk + ?Sized> Disk for Box<D> {
 
     fn in_flight(&self) -> usize {
         (**self).in_flight()
+    }
+
+    fn is_given_up(&self) -> bool {
+        (**self).is_given_up()
     }
 }
 

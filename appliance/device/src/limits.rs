@@ -58,6 +58,18 @@ pub const AREA_PATIENCE_SECONDS: u64 = 30;
 /// The same for the only one that holds what it does, seconds: as long as all disks together may make none.
 pub const ONLY_AREA_PATIENCE_SECONDS: u64 = 600;
 
+/// How long whoever waits for a disk waits without any completion before the disk is given up, seconds. A disk that
+/// answers may be silent for long: the kernel asks a drive six times for 30 s each before it calls a sector bad, and one
+/// bad sector is no reason to go on without a disk.
+pub const DISK_PATIENCE_SECONDS: u64 = 200;
+/// The part of it that is left at least to a disk which is waited for only after others.
+pub const DISK_PATIENCE_LEFT_PART: u32 = 8;
+/// How long is waited before it is looked again whether the time is over, milliseconds. What a look takes beyond that does
+/// not count: when the whole machine was paused, no disk was slow.
+pub const PATIENCE_LOOK_MS: u64 = 1_000;
+/// Pause between two looks whether the threads of a disk have ended, milliseconds.
+pub const CLOSE_PAUSE_MS: u64 = 1;
+
 /// Random bytes fetched from the kernel ahead of their use.
 pub const ENTROPY_AHEAD_BYTES: usize = 512;
 

@@ -10,12 +10,17 @@
 //! failed flush the kernel may report the next one as good although data was dropped; therefore
 //! the first failure is remembered and every later write and flush fails with it. Reads go on.
 //!
-//! Dropping the disk abandons what is queued, lets running operations end, and joins the threads.
+//! Whoever waits for a disk that answers nothing goes on without it after a while: it is given up for good. What its
+//! threads have under way stays theirs, memory included, until the kernel has answered or for ever.
+//!
+//! Dropping the disk abandons what is queued, lets running operations end, and joins the threads. Those of a disk that
+//! hangs are left behind, and the file stays locked until they have ended: nobody may write beside them.
 
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use super::open::{DiskFile, open_disk, queue_facts};
 pub use super::open::{OpenError, OpenMode, RingDenied};
@@ -23,7 +28,10 @@ use super::ring::transfer::{Request, What};
 use super::serial::{has_write_cache, serial_of};
 use crate::buffer::Pool;
 use crate::disk::{Disk, DiskError, DiskIdentity, Done, Op, OpId, Waker};
-use crate::limits::IO_THREADS_PER_DISK;
+use crate::limits::{
+    CLOSE_PAUSE_MS, DISK_PATIENCE_LEFT_PART, DISK_PATIENCE_SECONDS, IO_THREADS_PER_DISK,
+};
+use crate::linger::linger;
 use ring_thread::{RingQueue, RingThread};
 use shared::Shared;
 
@@ -45,7 +53,7 @@ pub enum Backend {
 /// What the opener of a disk may wish for. A ring saves the kernel work on each use of a pool's
 /// buffers; for that all memory of the pools (at most 1 GiB each) is taken at once and kept while
 /// the disk is open.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Wishes {
     /// What carries out reads and writes.
     pub backend: Backend,
@@ -53,6 +61,19 @@ pub struct Wishes {
     pub write_pools: Vec<Pool>,
     /// Where reads take their memory while there is some; several disks may share it.
     pub read_pool: Option<Pool>,
+    /// How long whoever waits for the disk waits without any completion.
+    pub patience: Duration,
+}
+
+impl Default for Wishes {
+    fn default() -> Self {
+        Self {
+            backend: Backend::default(),
+            write_pools: Vec::new(),
+            read_pool: None,
+            patience: Duration::from_secs(DISK_PATIENCE_SECONDS),
+        }
+    }
 }
 
 /// A disk behind a path.
@@ -61,7 +82,12 @@ pub struct FileDisk {
     shared: Arc<Shared>,
     ring: Option<Arc<RingQueue>>,
     threads: Vec<JoinHandle<()>>,
-    in_flight: usize,
+    /// Operations whose completion was not handed out.
+    open: Vec<OpId>,
+    patience: Duration,
+    /// When it last gave a completion, or was first asked for something since.
+    alive: Instant,
+    given_up: bool,
 }
 
 impl FileDisk {
@@ -130,7 +156,8 @@ impl FileDisk {
             serial,
             backend: describe(&ring, opened.direct, cached),
         };
-        FileDisk::assemble(shared, identity, ring.and_then(Result::ok)).map_err(|source| {
+        let ring = ring.and_then(Result::ok);
+        FileDisk::assemble(shared, identity, ring, wishes.patience).map_err(|source| {
             OpenError::Io {
                 path: path.to_owned(),
                 source,
@@ -143,13 +170,17 @@ impl FileDisk {
         shared: Arc<Shared>,
         identity: DiskIdentity,
         ring: Option<RingThread>,
+        patience: Duration,
     ) -> std::io::Result<FileDisk> {
         let mut disk = FileDisk {
             identity,
             shared,
             ring: ring.as_ref().map(|ring| Arc::clone(&ring.queue)),
             threads: ring.into_iter().map(|ring| ring.thread).collect(),
-            in_flight: 0,
+            open: Vec::new(),
+            patience,
+            alive: Instant::now(),
+            given_up: false,
         };
         // On failure the drop of `disk` ends the threads that did start.
         disk.start_threads()?;
@@ -192,8 +223,63 @@ impl FileDisk {
     }
 
     fn hand_out(&mut self, mut from: Vec<Done>, into: &mut Vec<Done>) {
-        self.in_flight -= from.len();
+        if from.is_empty() {
+            return;
+        }
+        self.alive = Instant::now();
+        for done in &from {
+            if let Some(at) = self.open.iter().position(|open| *open == done.id) {
+                self.open.swap_remove(at);
+            }
+        }
         into.append(&mut from);
+    }
+
+    /// What is left of the patience: a disk that was asked together with others has had their time, too. Some is left in
+    /// any case, as the machine may have been paused meanwhile.
+    fn patience_left(&self) -> Duration {
+        let left = self.patience.saturating_sub(self.alive.elapsed());
+        left.max(self.patience / DISK_PATIENCE_LEFT_PART)
+    }
+
+    /// Ends everything for whoever waits. The threads end with what they have under way.
+    fn give_up(&mut self) {
+        self.given_up = true;
+        self.end_threads();
+        self.shared.bulk.clear();
+        self.shared.commit.clear();
+        if let Some(ring) = &self.ring {
+            ring.clear();
+        }
+        for id in &self.open {
+            self.shared.refuse(*id, DiskError::Silent);
+        }
+    }
+
+    /// Lets the threads end what is running and nothing else.
+    fn end_threads(&self) {
+        self.shared.stopping.store(true, Ordering::SeqCst);
+        self.shared.bulk.wake_all();
+        self.shared.commit.wake_all();
+        if let Some(ring) = &self.ring {
+            ring.stop();
+        }
+    }
+
+    /// Waits for the threads as long as for anything else; whether all have ended.
+    fn threads_ended(&self) -> bool {
+        let ended = || self.threads.iter().all(JoinHandle::is_finished);
+        if linger(|| ended().then_some(())).is_some() {
+            return true;
+        }
+        let begun = Instant::now();
+        while !ended() {
+            if self.given_up || begun.elapsed() >= self.patience {
+                return false;
+            }
+            std::thread::sleep(Duration::from_millis(CLOSE_PAUSE_MS));
+        }
+        true
     }
 }
 
@@ -221,7 +307,13 @@ impl Disk for FileDisk {
     }
 
     fn submit(&mut self, id: OpId, op: Op) {
-        self.in_flight += 1;
+        if self.open.is_empty() {
+            self.alive = Instant::now();
+        }
+        self.open.push(id);
+        if self.given_up {
+            return self.shared.refuse(id, DiskError::Silent);
+        }
         let refused = op.check(self.identity.bytes).and_then(|()| match op {
             Op::Flush | Op::WriteDurable { .. } => {
                 self.shared.commit.push(id, op);
@@ -230,7 +322,7 @@ impl Disk for FileDisk {
             Op::Read { .. } | Op::Write { .. } | Op::Discard { .. } => self.submit_bulk(id, op),
         });
         if let Err(error) = refused {
-            self.shared.complete(id, Err(error));
+            self.shared.refuse(id, error);
         }
     }
 
@@ -240,24 +332,31 @@ impl Disk for FileDisk {
     }
 
     fn wait(&mut self, done: &mut Vec<Done>) {
-        if self.in_flight > 0 {
-            let there = self.shared.wait_done();
-            self.hand_out(there, done);
+        if self.open.is_empty() {
+            return;
         }
+        let there = self.shared.wait_done(self.patience_left());
+        let there = there.unwrap_or_else(|| {
+            self.give_up();
+            self.shared.take_done()
+        });
+        self.hand_out(there, done);
     }
 
     fn in_flight(&self) -> usize {
-        self.in_flight
+        self.open.len()
+    }
+
+    fn is_given_up(&self) -> bool {
+        self.given_up
     }
 }
 
 impl Drop for FileDisk {
     fn drop(&mut self) {
-        self.shared.stopping.store(true, Ordering::SeqCst);
-        self.shared.bulk.wake_all();
-        self.shared.commit.wake_all();
-        if let Some(ring) = &self.ring {
-            ring.stop();
+        self.end_threads();
+        if !self.threads_ended() {
+            return;
         }
         for thread in self.threads.drain(..) {
             // A panicked thread has nothing left to clean up.
@@ -274,7 +373,8 @@ impl std::fmt::Debug for FileDisk {
         write!(
             f,
             "FileDisk({}, {} in flight)",
-            self.identity.name, self.in_flight
+            self.identity.name,
+            self.open.len()
         )
     }
 }

@@ -102,6 +102,11 @@ impl RingQueue {
         self.wake();
     }
 
+    /// Lets go of what the thread has not taken up.
+    pub(super) fn clear(&self) {
+        drop(std::mem::take(&mut lock(&self.state).requests));
+    }
+
     /// Adding to a counter that the thread empties cannot fail: it would have to overflow first.
     fn wake(&self) {
         let woken = self.wake.write(1);

@@ -7,17 +7,17 @@ use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::fcntl::{FallocateFlags, fallocate};
 
 use crate::buffer::{Buffer, BufferMut, Pool};
 use crate::disk::{DiskError, Done, Op, OpId, OpKind, Waker};
-use crate::limits::{POOLED_READ_BYTES_MIN, WAIT_LINGER_US};
+use crate::limits::{PATIENCE_LOOK_MS, POOLED_READ_BYTES_MIN, WAIT_LINGER_US};
 use crate::linger::{linger, linger_for};
 use crate::linux::open::disk_error;
-use crate::sync::{lock, wait};
+use crate::sync::{lock, wait, wait_for};
 
 /// How an operation ended.
 pub(in crate::linux) type Outcome = Result<Option<BufferMut>, DiskError>;
@@ -39,6 +39,11 @@ impl Queue {
     pub(super) fn wake_all(&self) {
         drop(lock(&self.ops));
         self.added.notify_all();
+    }
+
+    /// Lets go of what no thread has taken yet.
+    pub(super) fn clear(&self) {
+        drop(std::mem::take(&mut *lock(&self.ops)));
     }
 
     /// Sleeps for work; nothing once the disk is stopping.
@@ -74,8 +79,16 @@ pub(in crate::linux) struct Shared {
     waker: Waker,
     /// Why the first failing flush failed.
     flush_failure: OnceLock<DiskError>,
-    done: Mutex<Vec<Done>>,
+    done: Mutex<Completions>,
     done_added: Condvar,
+}
+
+/// What has ended and was not handed out.
+#[derive(Default)]
+struct Completions {
+    ended: Vec<Done>,
+    /// Nobody waits for what is under way any more; its memory is let go of when it ends.
+    given_up: bool,
 }
 
 impl Shared {
@@ -88,13 +101,19 @@ impl Shared {
             read_pool,
             waker,
             flush_failure: OnceLock::new(),
-            done: Mutex::new(Vec::new()),
+            done: Mutex::new(Completions::default()),
             done_added: Condvar::new(),
         }
     }
 
     pub(super) fn complete(&self, id: OpId, result: Outcome) {
-        lock(&self.done).push(Done { id, result });
+        let mut done = lock(&self.done);
+        if done.given_up {
+            // What it brought is let go of only now, as the kernel had it until now.
+            return;
+        }
+        done.ended.push(Done { id, result });
+        drop(done);
         self.done_added.notify_one();
         (self.waker)();
     }
@@ -105,29 +124,51 @@ impl Shared {
         if count == 0 {
             return;
         }
-        lock(&self.done).append(ended);
+        let mut done = lock(&self.done);
+        if done.given_up {
+            drop(done);
+            ended.clear();
+            return;
+        }
+        done.ended.append(ended);
+        drop(done);
         self.done_added.notify_one();
         for _ in 0..count {
             (self.waker)();
         }
     }
 
-    /// The completions there are.
-    pub(super) fn take_done(&self) -> Vec<Done> {
-        std::mem::take(&mut *lock(&self.done))
+    /// Ends an operation for its owner, also where it is under way and was given up.
+    pub(super) fn refuse(&self, id: OpId, error: DiskError) {
+        let result = Err(error);
+        lock(&self.done).ended.push(Done { id, result });
+        (self.waker)();
     }
 
-    /// The completions there are, sleeping until there is one.
-    pub(super) fn wait_done(&self) -> Vec<Done> {
+    /// The completions there are.
+    pub(super) fn take_done(&self) -> Vec<Done> {
+        std::mem::take(&mut lock(&self.done).ended)
+    }
+
+    /// The completions there are, sleeping until there is one. None when none came in this time: from then on all that
+    /// is under way is given up.
+    pub(super) fn wait_done(&self, mut patience: Duration) -> Option<Vec<Done>> {
         let there = || Some(self.take_done()).filter(|done| !done.is_empty());
         if let Some(done) = linger_for(Duration::from_micros(WAIT_LINGER_US), there) {
-            return done;
+            return Some(done);
         }
+        let look = Duration::from_millis(PATIENCE_LOOK_MS);
         let mut done = lock(&self.done);
-        while done.is_empty() {
-            done = wait(&self.done_added, done);
+        while done.ended.is_empty() {
+            if patience.is_zero() {
+                done.given_up = true;
+                return None;
+            }
+            let looked = Instant::now();
+            done = wait_for(&self.done_added, done, look.min(patience));
+            patience = patience.saturating_sub(looked.elapsed().min(look));
         }
-        std::mem::take(&mut *done)
+        Some(std::mem::take(&mut done.ended))
     }
 
     /// The life of a bulk thread.

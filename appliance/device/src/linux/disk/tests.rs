@@ -13,6 +13,7 @@ use crate::linux::open::DiskFile;
 
 mod flight;
 mod refusals;
+mod silent;
 
 /// Gives each call a new path in one temporary directory.
 fn paths() -> (tempfile::TempDir, impl FnMut() -> PathBuf) {
@@ -117,7 +118,8 @@ fn a_disk_for_which_no_ring_can_be_had_passes_the_exam_and_says_why() {
             backend: backend.clone(),
         };
         let shared = Arc::new(Shared::new(file, None, no_waker()));
-        Box::new(FileDisk::assemble(shared, identity, None).expect("start"))
+        let patience = Wishes::default().patience;
+        Box::new(FileDisk::assemble(shared, identity, None, patience).expect("start"))
     });
 }
 

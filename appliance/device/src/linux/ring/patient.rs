@@ -21,11 +21,10 @@ use nix::errno::Errno;
 use super::{entry_bytes, errno};
 use crate::buffer::BufferMut;
 use crate::disk::{DiskError, OpKind, byte_count};
-use crate::limits::{BLOCK_BYTES, RING_PAUSE_MS, RING_RETRIES_MAX};
+use crate::limits::{BLOCK_BYTES, PATIENCE_LOOK_MS, RING_PAUSE_MS, RING_RETRIES_MAX};
 use crate::linux::open::disk_error;
 
-/// How long is waited before it is looked again whether the time is over.
-const LOOK: Duration = Duration::from_secs(1);
+const LOOK: Duration = Duration::from_millis(PATIENCE_LOOK_MS);
 
 /// A ring in which one operation is in flight at most.
 pub(in crate::linux) struct PatientRing {
