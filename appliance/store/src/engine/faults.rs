@@ -27,6 +27,7 @@ impl Engine {
         let reason = match error {
             DiskError::Full => FILE_SYSTEM_FULL,
             DiskError::Gone | DiskError::PowerLost => "it is gone",
+            DiskError::Silent => "it does not answer",
             _ => "a write or flush failed",
         };
         self.expel_for(slot, reason);

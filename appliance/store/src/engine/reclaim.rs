@@ -80,7 +80,10 @@ impl Wipe {
 }
 
 fn is_lost(error: &DiskError) -> bool {
-    matches!(error, DiskError::Gone | DiskError::PowerLost)
+    matches!(
+        error,
+        DiskError::Gone | DiskError::Silent | DiskError::PowerLost
+    )
 }
 
 /// The records that give segments up.

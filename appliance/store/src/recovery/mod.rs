@@ -31,6 +31,7 @@ mod progress;
 mod replay;
 mod replayed;
 mod scan;
+mod silent;
 mod space;
 pub mod table;
 mod work;
@@ -88,6 +89,8 @@ pub enum DiskVerdict {
     Drained,
     /// No label can be read on it; left alone.
     Unlabelled,
+    /// It did not answer, and the vault was opened without it.
+    Silent,
 }
 
 /// One disk as found.
@@ -230,6 +233,17 @@ pub enum OpenError {
     /// It is not forced open.
     #[error("the vault was not forced open: {0}")]
     NotForced(#[from] ForcedRefusal),
+    /// Without disks that do not answer it cannot be opened.
+    #[error(
+        "the vault cannot be opened without {disks}, which did not answer: {why}; look at power and cables, and start \
+         again"
+    )]
+    NoAnswer {
+        /// Their names, with the serials of drives.
+        disks: String,
+        /// Why not.
+        why: Box<OpenError>,
+    },
     /// A disk failed.
     #[error("a disk failed while the vault was opened: {0}")]
     Disk(#[from] DiskError),

@@ -17,6 +17,7 @@ use super::labels::{LabelPicture, read_all};
 use super::openings::first_segment;
 use super::progress::Progress;
 use super::scan::begins_at;
+use super::silent::Silent;
 use super::space;
 use super::work::{Read, Reading, Work};
 use super::{Disks, OpenError, OpenReport, Opened, StartContext};
@@ -85,7 +86,8 @@ impl Default for OpenOptions {
     }
 }
 
-/// Opens a vault on its disks. Where tombstones wait for it, their keys are cut, and it is opened again.
+/// Opens a vault on its disks. Where tombstones wait for it, their keys are cut, and it is opened again; so it is without
+/// a disk that does not answer.
 ///
 /// # Errors
 /// [`OpenError`]; nothing was written then, unless keys were cut.
@@ -101,20 +103,29 @@ pub fn open(
     let mut options = options.clone();
     let now = now.told();
     let mut forgotten = Forgotten::new();
+    let mut silent = Silent::default();
     loop {
         let attempt = (&mut disks, &mut forgotten);
-        match open_once(attempt, open_area, &mut world, &options, now) {
-            Ok(Step::Open(opened)) => return Ok(*opened),
+        let step = open_once(attempt, open_area, &mut world, &options, now);
+        let fewer = silent.let_go(&mut disks);
+        match step {
+            Ok(Step::Open(mut opened)) => {
+                opened.report.disks.extend(silent.reports());
+                return Ok(*opened);
+            }
             // Only the journal says how far the log is here.
             Ok(Step::Anew) => options.new_index = true,
+            Ok(Step::Without) => {}
             // The key state has another index key now, or the vault was forced open and opens as any other.
             Ok(Step::Again) => {
                 options.new_index = true;
                 options.force = None;
             }
+            // What went wrong was perhaps that one of them did not answer.
+            Err(_) if fewer => {}
             // Rows that cannot be read are made anew, once.
             Err(OpenError::Index(_)) if !options.new_index => options.new_index = true,
-            Err(error) => return Err(error),
+            Err(error) => return Err(silent.blamed(error)),
         }
     }
 }
@@ -129,6 +140,8 @@ enum Step {
     /// It is to be forced, or looked at for that: the whole journal is read.
     Anew,
     Again,
+    /// A disk does not answer, and nothing was written yet: it is as one that is not here, from the beginning on.
+    Without,
 }
 
 fn open_once(
@@ -147,6 +160,9 @@ fn open_once(
         reports,
     } = read_all(&mut disks.0, &options.serials)?;
     let mut keys = load_keys(&pool, disks, world)?;
+    if disks.any_silent() {
+        return Ok(Step::Without);
+    }
     let area_failures = AreaFailures::default();
     let areas = (open_area, &area_failures);
     let index = open_index(&pool, &keys, areas, options, evidence.epoch)?;
@@ -158,6 +174,9 @@ fn open_once(
         progress: options.progress.clone(),
     };
     let found = read(&mut pool, disks, &keys, index, &how)?;
+    if disks.any_silent() {
+        return Ok(Step::Without);
+    }
     let Found {
         read,
         memtable,

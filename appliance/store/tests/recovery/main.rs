@@ -11,3 +11,4 @@ mod given_up;
 mod index;
 mod journal;
 mod quorum;
+mod silent;

@@ -290,6 +290,14 @@ impl Rig {
             .iter()
             .map(|handle| handle.as_ref().map(|h| Box::new(h.open()) as Box<dyn Disk>))
             .collect();
+        self.try_start_on(disks)
+    }
+
+    /// Starts on these disks, which are those of the handles in some guise.
+    pub fn try_start_on(
+        &mut self,
+        disks: Vec<Option<Box<dyn Disk>>>,
+    ) -> Result<Running, stele_store::recovery::OpenError> {
         let world = self.world();
         let now = self.now();
         let handles = &self.handles;
