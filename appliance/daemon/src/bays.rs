@@ -13,6 +13,9 @@ use stele_store::status::DiskStatus as EngineDisk;
 
 use crate::vault::disks::Slot;
 
+/// Why a place is empty whose disk answers nothing.
+const SILENT: &str = "does not answer";
+
 /// What a path leads to, whatever it is called.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FileId {
@@ -84,7 +87,7 @@ impl Bays {
                 fault: disk.err().cloned(),
                 backend: disk.ok().map(|disk| disk.identity().backend.clone()),
                 bytes: disk.ok().map(|disk| disk.identity().bytes),
-                id: disk.ok().and_then(|_| FileId::of(&slot.path).ok()),
+                id: slot.id,
             }
         });
         Bays {
@@ -122,6 +125,16 @@ impl Bays {
         for bay in self.lock().iter_mut() {
             if bay.slot == Some(slot) {
                 (bay.slot, bay.id) = (None, None);
+            }
+        }
+    }
+
+    /// The disk that was here does not answer, and was let go of.
+    pub fn silent(&self, slot: DiskSlot) {
+        for bay in self.lock().iter_mut() {
+            if bay.slot == Some(slot) {
+                (bay.slot, bay.id) = (None, None);
+                bay.fault = Some(SILENT.to_owned());
             }
         }
     }

@@ -11,7 +11,9 @@ use stele_store::config::NewBucket;
 use stele_store::engine::{DiskSlot, World};
 use stele_store::keys::chunk::AwsLc;
 use stele_store::policy::BucketKind;
-use stele_store::recovery::{self, Force, OpenError, OpenOptions, Opened, Progress};
+use stele_store::recovery::{
+    self, DiskVerdict, Force, OpenError, OpenOptions, OpenReport, Opened, Progress,
+};
 
 use crate::bays::Bays;
 use crate::engine_thread::now;
@@ -79,10 +81,25 @@ impl Opener {
         let world = world(self.keys.open()?)?;
         let now = now(&SystemClock);
         let opened = recovery::open(disks, &mut areas, world, &options, now);
-        opened.map_err(|error| match error {
-            OpenError::NotForced(refusal) => NotForced::Store(refusal).into(),
+        let opened = opened.map_err(|error| match error {
+            OpenError::NotForced(refusal) => Error::from(NotForced::Store(refusal)),
             other => other.into(),
-        })
+        })?;
+        self.tell_of_silent(&opened.report);
+        Ok(opened)
+    }
+
+    /// Says which disks the vault was opened without because they do not answer.
+    fn tell_of_silent(&self, report: &OpenReport) {
+        let disks = report.disks.iter();
+        let silent = disks.filter(|disk| disk.verdict == DiskVerdict::Silent);
+        for (disk, slot) in silent.filter_map(|disk| Some((disk, disk.slot?))) {
+            tracing::warn!(
+                "disk {} does not answer; the vault goes on without it",
+                disk.name
+            );
+            self.bays.silent(slot);
+        }
     }
 }
 

@@ -227,6 +227,9 @@ pub fn unopened(error: OpenError) -> Unfit {
         OpenError::NotADisk { .. } => Unfit::NotADisk,
         OpenError::Missing { .. } => Unfit::NoDevice,
         OpenError::Io { source, .. } => Unfit::Unopenable { source },
+        OpenError::Silent { .. } => Unfit::Unopenable {
+            source: std::io::Error::other("it does not answer"),
+        },
         other => Unfit::Unopenable {
             source: std::io::Error::other(other.to_string()),
         },

@@ -1,6 +1,7 @@
 //! The disks of a vault: which ones a new vault gets, and opening those of an old one.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use stele_device::disk::{Disk, Waker};
 use stele_device::linux::disk::{OpenError, OpenMode, Wishes};
@@ -9,7 +10,7 @@ use super::{Directory, blank::require_blank, config::Config, located};
 use crate::bays::FileId;
 use crate::error::{Error, Outcome};
 use crate::limits::{DISK_BYTES_DEFAULT, DISK_BYTES_MIN, DISK_COUNT_DEFAULT};
-use crate::media::open_disk;
+use crate::media::{Opening, open_disk, open_here};
 
 /// A disk of a vault that is to be created.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,6 +31,8 @@ pub struct Slot {
     pub serial: Option<String>,
     /// The disk, or why it is not there, in a sentence for the operator.
     pub disk: Result<Box<dyn Disk>, String>,
+    /// What was opened, if that can be told.
+    pub id: Option<FileId>,
 }
 
 /// The disks a new vault gets: the named ones, or three files in the directory.
@@ -117,8 +120,8 @@ impl NewDisk {
     }
 }
 
-/// Opens the disks of an existing vault. One that is missing or cannot be read leaves its slot
-/// empty: the engine decides whether the others suffice.
+/// Opens the disks of an existing vault, all at the same time. One that is missing, cannot be read or does not answer
+/// leaves its slot empty: the engine decides whether the others suffice.
 ///
 /// # Errors
 /// When another process uses one of them.
@@ -128,15 +131,33 @@ pub fn open_all(
     wishes: &Wishes,
     waker: &Waker,
 ) -> Outcome<Vec<Slot>> {
+    let (with, waker) = (wishes.clone(), Waker::clone(waker));
+    let open = move |path: &Path| {
+        let disk = open_here(path, mode, &with, Waker::clone(&waker))?;
+        Ok((disk, FileId::of(path).ok()))
+    };
+    open_all_by(paths, wishes.patience, &open)
+}
+
+/// An open disk, and what it is.
+type Found = (Box<dyn Disk>, Option<FileId>);
+
+fn open_all_by<F>(paths: &[PathBuf], patience: Duration, open: &F) -> Outcome<Vec<Slot>>
+where
+    F: Fn(&Path) -> Result<Found, OpenError> + Clone + Send + 'static,
+{
+    let begin = |path: &PathBuf| Opening::begin(path, open.clone());
+    let openings: Vec<Opening<Found>> = paths.iter().map(begin).collect();
+    let ended = openings.into_iter().map(|one| one.end(patience));
     paths
         .iter()
-        .map(|path| {
-            let disk: Result<Box<dyn Disk>, String> =
-                match open_disk(path, mode, wishes, Waker::clone(waker)) {
-                    Ok(disk) => Ok(disk),
-                    Err(error @ OpenError::InUse { .. }) => return Err(error.into()),
-                    Err(error) => Err(without_path(path, &error)),
-                };
+        .zip(ended)
+        .map(|(path, opened)| {
+            let (disk, id) = match opened {
+                Ok((disk, id)) => (Ok(disk), id),
+                Err(error @ OpenError::InUse { .. }) => return Err(error.into()),
+                Err(error) => (Err(without_path(path, &error)), None),
+            };
             let serial = disk
                 .as_ref()
                 .ok()
@@ -145,6 +166,7 @@ pub fn open_all(
                 path: path.clone(),
                 serial,
                 disk,
+                id,
             })
         })
         .collect()
@@ -179,6 +201,7 @@ pub fn open_kept(
             path,
             serial: None,
             disk: Err(LET_GO.to_owned()),
+            id: None,
         }),
         false => opened.next().map(|slot| Slot {
             serial: slot.serial.or_else(|| config.serial(at).cloned()),
@@ -197,6 +220,8 @@ fn without_path(path: &Path, error: &OpenError) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::{Arc, Mutex};
+
     use super::*;
     use stele_device::disk::no_waker;
     use stele_device::linux::disk::FileDisk;
@@ -293,6 +318,39 @@ mod tests {
             matches!(exists, Error::Disk(OpenError::Exists { .. })),
             "{exists}"
         );
+    }
+
+    #[test]
+    fn a_disk_that_does_not_answer_leaves_its_slot_empty_and_is_closed_if_it_comes_later() {
+        let temp = tempfile::tempdir().expect("a directory");
+        let paths = ["a", "b", "c"].map(|name| temp.path().join(name));
+        for path in &paths {
+            drop(FileDisk::create(path, 1 << 20, no_waker()).expect("created"));
+        }
+        let hangs = Arc::new(Mutex::new(()));
+        let hold = hangs.lock().expect("nobody else has it");
+        let (hung, until) = (paths[1].clone(), Arc::clone(&hangs));
+        let open = move |path: &Path| {
+            let hanging = (path == hung).then(|| until.lock().expect("let go of"));
+            let disk = open_here(path, OpenMode::Write, &Wishes::default(), no_waker());
+            drop(hanging);
+            Ok((disk?, FileId::of(path).ok()))
+        };
+        let slots = open_all_by(&paths, Duration::from_millis(50), &open).expect("opened");
+        let why: Vec<_> = slots.iter().map(|slot| slot.disk.as_ref().err()).collect();
+        assert_eq!(why, [None, Some(&"does not answer".to_owned()), None]);
+        let ids: Vec<_> = slots.iter().map(|slot| slot.id).collect();
+        let id = |path: &PathBuf| FileId::of(path).ok();
+        assert_eq!(ids, [id(&paths[0]), None, id(&paths[2])]);
+        drop(hold);
+        // Opened by nobody, whichever came first.
+        let again = open_all(
+            &paths[1..2],
+            OpenMode::Write,
+            &Wishes::default(),
+            &no_waker(),
+        );
+        assert!(again.expect("opened")[0].disk.is_ok());
     }
 
     #[test]

@@ -43,6 +43,12 @@ pub enum OpenError {
         /// The disk.
         path: PathBuf,
     },
+    /// Whoever opens it has waited long enough.
+    #[error("{}: does not answer", path.display())]
+    Silent {
+        /// The disk.
+        path: PathBuf,
+    },
     /// Neither a regular file nor a block device.
     #[error("{}: neither a file nor a block device", path.display())]
     NotADisk {
