@@ -8,6 +8,7 @@
 //! - all actions of a round are carried out after all its events: what arrived together shares
 //!   frames and flushes.
 
+mod closing;
 mod rebuild;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -36,12 +37,14 @@ use stele_store::wipe::{Found, WipeDone, WipeOrder};
 use tokio::sync::{mpsc, oneshot};
 use zeroize::Zeroizing;
 
+use self::closing::Closing;
 use self::rebuild::Rebuilt;
 use crate::bell::Bell;
 use crate::clients::Clients;
 use crate::gateway::{Question, ReplyTo};
 use crate::limits::{
-    MOVE_PAUSE_MS, QUESTION_BATCH_COUNT_MAX, SETTLE_LOOK_COUNT_MAX, TICK_BUSY_MS, TICK_IDLE_MS,
+    CLOSE_MS_MAX, MOVE_PAUSE_MS, QUESTION_BATCH_COUNT_MAX, SETTLE_LOOK_COUNT_MAX, TICK_BUSY_MS,
+    TICK_IDLE_MS,
 };
 use crate::opener::Opener;
 use crate::watch::Watch;
@@ -286,13 +289,15 @@ impl EngineThread {
                 break;
             }
         }
-        self.keep_head();
+        self.settle();
+        let closing = Closing::begin(self.engine, self.disks, &self.watch);
         self.workers.stop();
         self.index.stop();
         for hung in self.hung.into_values() {
             // Closing it may take as long as it hangs.
             std::thread::spawn(move || drop(hung));
         }
+        closing.end(Duration::from_millis(CLOSE_MS_MAX));
     }
 
     /// Works until the engine has stopped, or must be started again.
@@ -310,8 +315,8 @@ impl EngineThread {
         linger(|| self.round(waker).then_some(())).is_some()
     }
 
-    /// The last thing: where the log ended is kept with the keys.
-    fn keep_head(&mut self) {
+    /// Waits a moment for what disks still read for nobody.
+    fn settle(&mut self) {
         for _ in 0..SETTLE_LOOK_COUNT_MAX {
             let disks = self.disks.iter_mut().flatten();
             let busy = disks
@@ -324,9 +329,6 @@ impl EngineThread {
                 break;
             }
             std::thread::sleep(Duration::from_millis(TICK_BUSY_MS));
-        }
-        if let Err(why) = self.engine.keep_head(&mut self.disks) {
-            tracing::warn!(%why, "the key state does not say where the log ended");
         }
     }
 

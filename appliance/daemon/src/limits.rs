@@ -69,6 +69,9 @@ pub const TICK_BUSY_MS: u64 = 10;
 pub const TICK_IDLE_MS: u64 = 100;
 /// How often a stop looks whether disks have ended their last reads, `TICK_BUSY_MS` apart.
 pub const SETTLE_LOOK_COUNT_MAX: u32 = 200;
+/// How long a stop waits for disks while where the log ended is kept with the keys: as long as a disk may make no progress.
+/// By then the disks have all that counts.
+pub const CLOSE_MS_MAX: u64 = 30_000;
 /// Pause before a question is asked again while the index is being rebuilt.
 pub const REBUILD_POLL_MS: u64 = 50;
 
