@@ -93,7 +93,7 @@ fn open(path: &Path, backend: Backend, write_pools: &[Pool]) -> Outcome<FileDisk
     let wishes = Wishes {
         backend,
         write_pools: write_pools.to_vec(),
-        read_pool: None,
+        ..Wishes::default()
     };
     let disk = FileDisk::open_as(path, OpenMode::Write, &wishes, no_waker())?;
     Ok(disk)
@@ -200,8 +200,8 @@ impl Mover {
         if reads {
             let wishes = Wishes {
                 backend,
-                write_pools: Vec::new(),
                 read_pool: told.then(|| pool.clone()),
+                ..Wishes::default()
             };
             let mut disk = FileDisk::open_as(path, OpenMode::Write, &wishes, no_waker())?;
             return timed(|| read_through(&mut disk));
