@@ -1,7 +1,9 @@
 //! From refusals to what S3 clients understand: one place for every code, status and sentence.
 
 use hyper::StatusCode;
-use hyper::header::{ALLOW, CONTENT_RANGE, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
+use hyper::header::{
+    ALLOW, CONTENT_RANGE, CONTENT_TYPE, HeaderMap, HeaderValue, LAST_MODIFIED, RETRY_AFTER,
+};
 use s3s::{S3Error, S3ErrorCode};
 use stele_format::units::VersionId;
 
@@ -9,7 +11,7 @@ use crate::body::BodyFault;
 use crate::chunked::ChunkFault;
 use crate::digest::DigestFault;
 use crate::message::{ChecksumKind, LockMode, Refusal};
-use crate::text::instant_text;
+use crate::text::{http_date_text, instant_text};
 
 /// Seconds after which a client may try again while the vault cannot serve.
 const RETRY_AFTER_S: u16 = 5;
@@ -145,9 +147,11 @@ fn headers(refusal: &Refusal) -> Option<HeaderMap> {
         Refusal::NoSuchKey {
             marker: Some(version),
         } => marker_headers(&mut headers, *version),
-        Refusal::IsMarker { version } => {
+        Refusal::IsMarker { version, modified } => {
             marker_headers(&mut headers, *version);
             headers.insert(ALLOW, HeaderValue::from_static("DELETE"));
+            let modified = HeaderValue::try_from(http_date_text(*modified)).ok()?;
+            headers.insert(LAST_MODIFIED, modified);
         }
         Refusal::Range { content_bytes } => {
             let value = HeaderValue::try_from(format!("bytes */{content_bytes}")).ok()?;
@@ -289,7 +293,12 @@ mod tests {
             "NoSuchKey",
         );
         check(Refusal::NoSuchVersion, 404, "NoSuchVersion");
-        check(Refusal::IsMarker { version }, 405, "MethodNotAllowed");
+        let modified = until;
+        check(
+            Refusal::IsMarker { version, modified },
+            405,
+            "MethodNotAllowed",
+        );
         check(Refusal::NoSuchUpload, 404, "NoSuchUpload");
         check(Refusal::BucketExists, 409, "BucketAlreadyOwnedByYou");
         check(Refusal::BucketTaken, 409, "BucketAlreadyExists");

@@ -73,6 +73,9 @@ pub enum Refusal {
         /// The marker.
         #[serde(with = "crate::wire::plain")]
         version: VersionId,
+        /// When it was stored.
+        #[serde(with = "crate::wire::plain")]
+        modified: UnixMillis,
     },
     /// The key belongs to the vault itself: it is read there and never written.
     #[error("keys that begin like this belong to the vault and cannot be written")]

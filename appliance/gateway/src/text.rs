@@ -141,6 +141,11 @@ pub(crate) fn instant_text(at: UnixMillis) -> String {
     }
 }
 
+/// The form in which HTTP writes dates.
+pub(crate) fn http_date_text(at: UnixMillis) -> String {
+    httpdate::fmt_http_date(OffsetDateTime::from(timestamp(at)).into())
+}
+
 /// A date of HTTP, in any of the three forms of RFC 9110, 5.6.7.
 pub(crate) fn http_date(text: &str) -> Option<SystemTime> {
     httpdate::parse_http_date(text).ok()

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use stele_format::units::{LogIndex, VersionId};
+use stele_format::units::{LogIndex, UnixMillis, VersionId};
 
 use crate::policy::approval::StatementRefusal;
 use crate::policy::witness::{Silent, WitnessRefusal};
@@ -32,6 +32,8 @@ pub enum Refusal {
     IsMarker {
         /// The marker.
         version: VersionId,
+        /// When it was stored.
+        modified: UnixMillis,
     },
     /// Not a version whose release could be undone.
     #[error("the version is not released")]

@@ -5,7 +5,7 @@ mod support;
 
 use stele_format::units::{UnixMillis, VersionId};
 use stele_store::policy::{self, BucketKind, Mode, Period, Retention, Rights};
-use stele_store::request::{Answer, Command, LockWish, Refusal};
+use stele_store::request::{Answer, Command, ListWish, LockWish, Refusal};
 use support::locks::{
     ALL_RIGHTS, DAY, HOUR, START, check_content, delete, head, hold, is_locked, lock, lose_index,
     multipart, multipart_after, open, put, retain, set_default, until, vault,
@@ -185,6 +185,27 @@ fn lock_09_a_hold_is_its_own_lock_and_no_bypass_lifts_it() {
     delete(&mut vault, &object, Some(version), false).unwrap();
 }
 
+/// How the marker that hides the one key is refused, from what the listing says of it.
+fn current_marker(vault: &mut Running) -> Refusal {
+    let wish = ListWish {
+        bucket: "b".to_owned(),
+        prefix: Vec::new(),
+        delimiter: None,
+        after: None,
+        after_version: None,
+        entries_max: 1,
+    };
+    let Ok(Answer::VersionListing(page)) = vault.ask(Command::ListVersions(wish)) else {
+        panic!("no listing")
+    };
+    let row = page.rows.first().expect("a marker");
+    assert!(row.marker && row.current);
+    Refusal::IsMarker {
+        version: row.version,
+        modified: row.modified,
+    }
+}
+
 #[test]
 fn lock_10_deletes_keep_their_contract() {
     let (_rig, mut vault) = vault();
@@ -199,6 +220,11 @@ fn lock_10_deletes_keep_their_contract() {
         let marker = delete(&mut vault, &object, None, false).unwrap();
         let hidden = head(&mut vault, &object, None).unwrap_err();
         assert_eq!(hidden, Refusal::NoSuchKey { marker });
+        // Read by its id it says since when it hides, as listings do.
+        let listed = current_marker(&mut vault);
+        vault.sleep(HOUR);
+        let read = head(&mut vault, &object, marker).unwrap_err();
+        assert_eq!(read, listed);
         // (b) A locked version stays.
         assert!(is_locked(delete(&mut vault, &object, Some(version), false)));
         check_content(&mut vault, &object, version, 1);

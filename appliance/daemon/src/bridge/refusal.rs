@@ -13,7 +13,7 @@ pub fn to_gateway(refusal: Refusal) -> gateway::Refusal {
         Refusal::NoSuchBucket => gateway::Refusal::NoSuchBucket,
         Refusal::NoSuchKey { marker } => gateway::Refusal::NoSuchKey { marker },
         Refusal::NoSuchVersion => gateway::Refusal::NoSuchVersion,
-        Refusal::IsMarker { version } => gateway::Refusal::IsMarker { version },
+        Refusal::IsMarker { version, modified } => gateway::Refusal::IsMarker { version, modified },
         Refusal::NoSuchUpload => gateway::Refusal::NoSuchUpload,
         Refusal::BucketExists => gateway::Refusal::BucketExists,
         Refusal::BucketTaken => gateway::Refusal::BucketTaken,

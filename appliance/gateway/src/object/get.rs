@@ -21,7 +21,7 @@ use crate::object::overrides::Overrides;
 use crate::object::put::Sums;
 use crate::service::{Caller, Service, length, name, plain};
 use crate::sosapi::{self, Document};
-use crate::text::{http_date, timestamp};
+use crate::text::{http_date, http_date_text, timestamp};
 
 const DEFAULT_CONTENT_TYPE: &str = "binary/octet-stream";
 
@@ -136,10 +136,9 @@ fn not_modified(info: &ObjectInfo) -> S3Error {
         let found = kept.find(|(name, _)| *name == wanted.as_str());
         found.map(|(_, value)| (wanted, value.clone()))
     };
-    let modified = time::OffsetDateTime::from(timestamp(info.modified));
     let said = [
         Some((ETAG, format!("\"{}\"", info.etag))),
-        Some((LAST_MODIFIED, httpdate::fmt_http_date(modified.into()))),
+        Some((LAST_MODIFIED, http_date_text(info.modified))),
         kept(CACHE_CONTROL),
         kept(EXPIRES),
     ];

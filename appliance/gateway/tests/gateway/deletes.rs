@@ -1,5 +1,7 @@
 //! The delete contract that backup clients live on.
 
+use stele_format::units::UnixMillis;
+
 use crate::client::Call;
 use crate::world::World;
 
@@ -31,6 +33,14 @@ async fn a_delete_hides_and_the_marker_can_be_removed() {
         .header("x-amz-version-id")
         .expect("the marker")
         .to_owned();
+    // Not the time of the question.
+    let stored = "Wed, 21 Oct 2015 07:28:00 GMT";
+    let place = ("locked".to_owned(), "key".to_owned());
+    world.engine.with(|state| {
+        let versions = state.objects.get_mut(&place).expect("versions");
+        let marker = versions.last_mut().expect("the marker");
+        marker.info.modified = UnixMillis::new(1_445_412_480_999);
+    });
     for method in ["GET", "HEAD"] {
         let reply = world
             .call(Call::object(method, "locked", "key"))
@@ -38,10 +48,13 @@ async fn a_delete_hides_and_the_marker_can_be_removed() {
             .expect(404);
         assert_eq!(reply.header("x-amz-delete-marker"), Some("true"));
         assert_eq!(reply.header("x-amz-version-id"), Some(marker.as_str()));
+        assert_eq!(reply.header("last-modified"), None);
         let by_id = Call::object(method, "locked", "key").query("versionId", &marker);
         let reply = world.call(by_id).await.expect(405);
         assert_eq!(reply.header("x-amz-delete-marker"), Some("true"));
+        assert_eq!(reply.header("x-amz-version-id"), Some(marker.as_str()));
         assert_eq!(reply.header("allow"), Some("DELETE"));
+        assert_eq!(reply.header("last-modified"), Some(stored), "{method}");
     }
     let get = world.call(Call::object("GET", "locked", "key")).await;
     get.refused(404, "NoSuchKey");

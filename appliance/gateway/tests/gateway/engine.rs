@@ -599,7 +599,10 @@ impl State {
             (true, None) => Err(Refusal::NoSuchKey {
                 marker: Some(found.info.version),
             }),
-            (true, Some(version)) => Err(Refusal::IsMarker { version }),
+            (true, Some(version)) => Err(Refusal::IsMarker {
+                version,
+                modified: found.info.modified,
+            }),
         }
     }
 

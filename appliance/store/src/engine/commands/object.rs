@@ -61,6 +61,7 @@ pub(crate) fn find_version(
     if row.marker {
         return Err(Refusal::IsMarker {
             version: row.version,
+            modified: row.modified,
         }
         .into());
     }
