@@ -349,8 +349,12 @@ pub(crate) async fn get(
         if_unmodified_since: input.if_unmodified_since,
     };
     let name = name(&input.bucket, &input.key);
+    let refusal = |error| overrides.refusal(error);
     let part = match number {
-        Some(number) => Some(Part::find(&caller, (&name, version), &wanted, number).await?),
+        Some(number) => {
+            let found = Part::find(&caller, (&name, version), &wanted, number).await;
+            Some(found.map_err(refusal)?)
+        }
         None => None,
     };
     let (range, only_of) = match &part {
@@ -360,13 +364,17 @@ pub(crate) async fn get(
         }
         None => (input.range.map(range_wish), if_range),
     };
-    let ((stream, info, range), ranged) = match range {
+    let opened = match range {
         Some(range) => {
             let partial = Partial { range, only_of };
-            open_partial(&caller, (name, version), &wanted, partial).await?
+            open_partial(&caller, (name, version), &wanted, partial).await
         }
-        None => (open_whole(&caller, name, version, &wanted).await?, false),
+        None => {
+            let whole = open_whole(&caller, name, version, &wanted).await;
+            whole.map(|opened| (opened, false))
+        }
     };
+    let ((stream, info, range), ranged) = opened.map_err(refusal)?;
     let with_sums = !ranged && wants_sums(input.checksum_mode.as_ref());
     let total = info.content_bytes;
     let mut shown = Shown::of(*info, with_sums, overrides);
@@ -410,7 +418,9 @@ pub(crate) async fn head(
         if_modified_since: input.if_modified_since,
         if_unmodified_since: input.if_unmodified_since,
     };
-    wanted.check(&info)?;
+    wanted
+        .check(&info)
+        .map_err(|error| overrides.refusal(error))?;
     let total = info.content_bytes;
     let parts = info.parts().filter(|_| number.is_some());
     let range = match (number, input.range) {

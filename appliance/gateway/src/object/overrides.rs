@@ -1,9 +1,9 @@
 //! Headers of a read that the request itself sets: `response-content-type` and its like. The S3 library
 //! sets them on GET and overlooks them on HEAD, and what was stored as `Expires` would win over both.
 
-use hyper::header::{EXPIRES, HeaderMap, HeaderValue};
-use s3s::S3Result;
+use hyper::header::{CACHE_CONTROL, EXPIRES, HeaderMap, HeaderValue};
 use s3s::dto::{Timestamp, TimestampFormat};
+use s3s::{S3Error, S3ErrorCode, S3Result};
 
 use crate::error::invalid_request;
 
@@ -47,5 +47,24 @@ impl Overrides {
         {
             headers.insert(EXPIRES, value);
         }
+    }
+
+    /// Sets what a cache brings up to date, in an answer without content.
+    fn cached(&self, headers: &mut HeaderMap) {
+        let cache = self.cache_control.as_deref();
+        if let Some(Ok(value)) = cache.map(HeaderValue::from_str) {
+            headers.insert(CACHE_CONTROL, value);
+        }
+        self.expires(headers);
+    }
+
+    /// The refusal of a read. Where nothing changed, a 304 says what a 200 would have said (RFC 9110, 15.4.5).
+    pub(super) fn refusal(&self, mut error: S3Error) -> S3Error {
+        if *error.code() == S3ErrorCode::NotModified {
+            let mut headers = error.headers().cloned().unwrap_or_default();
+            self.cached(&mut headers);
+            error.set_headers(headers);
+        }
+        error
     }
 }

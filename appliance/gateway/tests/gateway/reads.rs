@@ -113,6 +113,42 @@ async fn a_request_may_set_headers_of_its_answer() {
     }
 }
 
+/// RFC 9110, 15.4.5: a 304 says of these what a 200 to the same request would have said.
+#[tokio::test]
+async fn what_a_request_sets_is_set_too_where_nothing_changed() {
+    let world = World::start().await;
+    world.bucket("locked").await;
+    let put = Call::object("PUT", "locked", "key")
+        .header("cache-control", "no-store")
+        .header("expires", PAST);
+    let put = world.call(put.body("content")).await.expect(200);
+    let etag = put.header("etag").expect("an ETag");
+    let call = |method: &str| Call::object(method, "locked", "key").header("if-none-match", etag);
+    for method in ["GET", "HEAD"] {
+        let cached = call(method).query("response-cache-control", "max-age=7");
+        for (call, cache, expires) in [
+            (call(method), "no-store", PAST),
+            (cached.clone(), "max-age=7", PAST),
+            (
+                cached.query("response-expires", FUTURE),
+                "max-age=7",
+                FUTURE,
+            ),
+            (
+                call(method).query("response-expires", FUTURE),
+                "no-store",
+                FUTURE,
+            ),
+        ] {
+            let what = format!("{method} {:?}", call.query);
+            let reply = world.call(call).await.expect(304);
+            assert_eq!(reply.header("cache-control"), Some(cache), "{what}");
+            assert_eq!(reply.header("expires"), Some(expires), "{what}");
+            assert_eq!(reply.header("etag"), Some(etag), "{what}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn ranges_at_the_edges() {
     let world = World::start().await;
