@@ -12,6 +12,7 @@ use s3s::dto::{
 };
 use s3s::{S3Error, S3ErrorCode, S3Request, S3Response, S3Result};
 
+use crate::document;
 use crate::error::{invalid_argument, malformed_xml};
 use crate::limits::{
     LIFECYCLE_BYTES_MAX, LIFECYCLE_DAYS_MAX, LIFECYCLE_ID_BYTES_MAX, LIFECYCLE_KEPT_MAX,
@@ -20,7 +21,7 @@ use crate::limits::{
 use crate::message::{CurrentExpiry, FilterForm, LifecycleRule as Rule, NoncurrentExpiry, Request};
 use crate::refused::Feature;
 use crate::service::{Service, plain};
-use crate::text::{millis, timestamp, xml_safe};
+use crate::text::{millis, timestamp, xml_safe, xml_shown};
 
 const DAY_MS: u64 = 86_400_000;
 
@@ -39,10 +40,15 @@ pub(crate) async fn get(
             "the lifecycle configuration does not exist",
         ));
     }
-    plain(GetBucketLifecycleConfigurationOutput {
+    let mut output = GetBucketLifecycleConfigurationOutput {
         rules: Some(rules),
         transition_default_minimum_object_size: Some(default_size()),
-    })
+    };
+    let written = document::write(&output)?;
+    output.rules = None;
+    let mut response = S3Response::new(output);
+    response.extensions.insert(written);
+    Ok(response)
 }
 
 pub(crate) async fn put(
@@ -83,7 +89,8 @@ pub(crate) async fn delete(
     plain(DeleteBucketLifecycleOutput::default())
 }
 
-/// A rule as the client gave it.
+/// A rule as the client gave it. What XML cannot carry in it is of a time when such rules were taken; to leave it out
+/// would make a rule for other keys of it.
 fn shown(rule: Rule) -> LifecycleRule {
     let status = if rule.disabled {
         ExpirationStatus::DISABLED
@@ -98,7 +105,7 @@ fn shown(rule: Rule) -> LifecycleRule {
         abort_incomplete_multipart_upload: rule.upload_days.map(abort),
         expiration: rule.current.map(expiration),
         filter,
-        id: Some(rule.id),
+        id: Some(xml_shown(&rule.id)),
         noncurrent_version_expiration: rule.noncurrent.map(noncurrent),
         noncurrent_version_transitions: None,
         prefix,
@@ -110,7 +117,7 @@ fn shown(rule: Rule) -> LifecycleRule {
 /// What a rule is for, as its prefix or its filter.
 fn shown_filter(rule: &Rule) -> (Option<String>, Option<LifecycleRuleFilter>) {
     let form = rule.form;
-    let prefix = Some(rule.prefix.clone());
+    let prefix = Some(xml_shown(&rule.prefix));
     let over = rule.bytes_min.checked_sub(1);
     let over = over.and_then(|bytes| i64::try_from(bytes).ok());
     let below = Some(rule.bytes_below).filter(|bytes| *bytes != 0);

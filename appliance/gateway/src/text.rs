@@ -69,6 +69,14 @@ pub(crate) fn xml_safe_escaped(text: &str) -> bool {
     text.split('\r').all(xml_safe)
 }
 
+/// The text with U+FFFD for what XML cannot carry where carriage returns are written as references.
+pub(crate) fn xml_shown(text: &str) -> String {
+    text.replace(
+        |c: char| c != '\r' && !xml_safe(c.encode_utf8(&mut [0; 4])),
+        "\u{fffd}",
+    )
+}
+
 /// The text if XML can carry it.
 pub(crate) fn xml_text(text: String) -> Option<String> {
     xml_safe(&text).then_some(text)
@@ -216,6 +224,7 @@ mod tests {
         }
         for text in ["\0", "a\rb", "\u{1b}", "\u{fffe}", "\u{ffff}"] {
             assert!(!xml_safe(text), "{text:?}");
+            assert!(xml_safe_escaped(&xml_shown(text)), "{text:?}");
         }
     }
 

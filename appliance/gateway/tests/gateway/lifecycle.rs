@@ -87,6 +87,35 @@ async fn rules_come_back_as_they_were_given_in_their_order() {
     );
 }
 
+/// Rules of earlier builds: a document that no client reads would hide all of them.
+#[tokio::test]
+async fn rules_are_shown_whatever_is_in_them() {
+    let world = World::start().await;
+    world.bucket("locked").await;
+    let filter = "<Filter><Prefix>p</Prefix></Filter>";
+    let xml = document(&rule(&format!("{ABORT}{filter}<Status>Enabled</Status>")));
+    for form in [
+        filter,
+        "<Prefix>p</Prefix>",
+        "<Filter><And><Prefix>p</Prefix></And></Filter>",
+    ] {
+        let xml = xml.replace(filter, form);
+        world.call(call("PUT").document(&xml)).await.expect(200);
+        world.engine.with(|state| {
+            let bucket = state.buckets.get_mut("locked").expect("the bucket");
+            for rule in &mut bucket.lifecycle {
+                rule.id = "a\u{1b}[2J\r\u{0}\u{ffff}<&>".to_owned();
+                rule.prefix = "b\u{1}\r\n\t\u{fffe}\u{1f600}".to_owned();
+            }
+        });
+        let text = world.call(call("GET")).await.expect(200).text();
+        let id = "<ID>a\u{fffd}[2J&#13;\u{fffd}\u{fffd}&lt;&amp;&gt;</ID>";
+        let prefix = "<Prefix>b\u{fffd}&#13;\n\t\u{fffd}\u{1f600}</Prefix>";
+        assert!(text.contains(id), "{text:?}");
+        assert!(text.contains(prefix), "{text:?}");
+    }
+}
+
 #[tokio::test]
 async fn the_smallest_size_of_transitions_is_the_one_that_is_shown() {
     const SIZE: &str = "x-amz-transition-default-minimum-object-size";
