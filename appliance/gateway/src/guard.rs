@@ -8,7 +8,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 use hyper::Method;
 use hyper::header::{
     CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue, IF_MODIFIED_SINCE,
-    IF_UNMODIFIED_SINCE,
+    IF_UNMODIFIED_SINCE, RANGE,
 };
 use hyper::http::request::Parts;
 use s3s::dto::CopySource;
@@ -104,6 +104,9 @@ pub(crate) fn inspect(parts: &mut Parts, sent_path: &str) -> S3Result<(Claim, De
     let is_write = !matches!(parts.method, Method::GET | Method::HEAD);
     check_headers(&parts.headers, is_write)?;
     date_alike(&mut parts.headers);
+    if !is_write && path.as_object().is_some() {
+        range_alike(&mut parts.headers)?;
+    }
     join_lines(&mut parts.headers);
     check_query(&parts.method, &path, &query)?;
     check_write_headers(parts, &path, &query)?;
@@ -256,6 +259,44 @@ fn date_alike(headers: &mut HeaderMap) {
             *value = written;
         }
     }
+}
+
+/// A range in the one form that the S3 library reads, which holds no number beyond all lengths and knows the unit in
+/// one case only.
+fn range_alike(headers: &mut HeaderMap) -> S3Result {
+    let Some(value) = headers.get_mut(RANGE).filter(|value| !value.is_empty()) else {
+        return Ok(());
+    };
+    let written = value.to_str().ok().and_then(bounded);
+    let written = written.and_then(|range| range.try_into().ok());
+    *value =
+        written.ok_or_else(|| invalid_argument("the Range header must be one range in bytes"))?;
+    Ok(())
+}
+
+/// A range whose numbers lie within what any content may have; the same bytes of all there is.
+fn bounded(range: &str) -> Option<String> {
+    let (unit, range) = range.split_once('=')?;
+    let (first, last) = range.split_once('-')?;
+    let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    let size = |text: &str| {
+        let text = text.trim_start_matches('0');
+        (text.len(), text.to_owned())
+    };
+    let is_bytes = unit.eq_ignore_ascii_case("bytes") && digits(first) && digits(last);
+    let is_range = !first.is_empty() || !last.is_empty();
+    let ends_before = !first.is_empty() && !last.is_empty() && size(last) < size(first);
+    if !is_bytes || !is_range || ends_before {
+        return None;
+    }
+    let number = |text: &str| match text {
+        "" => String::new(),
+        text => {
+            let number: u64 = text.parse().unwrap_or(u64::MAX);
+            number.min(i64::MAX.unsigned_abs()).to_string()
+        }
+    };
+    Some(format!("bytes={}-{}", number(first), number(last)))
 }
 
 fn refused_header(name: &HeaderName, rest: &str) -> S3Error {
