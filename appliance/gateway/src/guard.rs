@@ -179,7 +179,8 @@ fn check_size(headers: &HeaderMap) -> S3Result {
 fn check_single_headers(headers: &HeaderMap) -> S3Result {
     for name in headers.keys() {
         let of_s3 = name.as_str().starts_with("x-amz-");
-        let single = of_s3 || known::SINGLE.contains(&name.as_str());
+        let single = of_s3 && !known::LISTS.contains(&name.as_str())
+            || known::SINGLE.contains(&name.as_str());
         if single && headers.get_all(name).iter().nth(1).is_some() {
             return Err(invalid_request(format!("duplicate header: {name}")));
         }

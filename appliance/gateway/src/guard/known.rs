@@ -20,6 +20,12 @@ pub(super) const SINGLE: [&str; 11] = [
     "expires",
 ];
 
+/// Headers of `x-amz-*` that may come more than once: SDKs for Go and Rust give each word of theirs a line.
+pub(super) const LISTS: [&str; 2] = [
+    "x-amz-object-attributes",
+    "x-amz-optional-object-attributes",
+];
+
 /// Headers of conditions that name ETags.
 pub(super) const CONDITIONS: [&str; 2] = ["if-match", "if-none-match"];
 

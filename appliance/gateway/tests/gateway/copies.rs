@@ -468,6 +468,16 @@ async fn attributes_are_those_asked_for() {
     assert_eq!(reply.header("x-amz-version-id"), Some(version.as_str()));
     let reply = world.call(ask("ObjectSize")).await.expect(200);
     assert!(reply.all("ETag").is_empty());
+    // Some SDKs give each a line of its own.
+    let lines = ask("ETag")
+        .header("x-amz-object-attributes", "ObjectSize,StorageClass")
+        .header("x-amz-object-attributes", "ObjectParts");
+    let reply = world.call(lines).await.expect(200);
+    assert_eq!(reply.one("ObjectSize"), "7");
+    assert_eq!(reply.one("StorageClass"), "STANDARD");
+    assert_eq!(format!("\"{}\"", reply.one("ETag")), quoted);
+    let lines = ask("ETag").header("x-amz-object-attributes", "Owner");
+    world.call(lines).await.refused(400, "InvalidArgument");
     for attributes in ["Owner", ""] {
         world
             .call(ask(attributes))

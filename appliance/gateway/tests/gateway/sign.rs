@@ -117,6 +117,24 @@ pub fn canonical_query(query: &[(String, String)]) -> String {
         .join("&")
 }
 
+/// Headers by name, each with its values in the order of its lines.
+fn merged(headers: &[(String, String)]) -> Vec<(String, String)> {
+    let mut sorted = headers.to_vec();
+    sorted.sort_by(|a, b| a.0.cmp(&b.0));
+    let mut merged: Vec<(String, String)> = Vec::new();
+    for (name, value) in sorted {
+        let value = value.split_ascii_whitespace().collect::<Vec<_>>().join(" ");
+        match merged.last_mut() {
+            Some((last, values)) if *last == name => {
+                values.push(',');
+                values.push_str(&value);
+            }
+            _ => merged.push((name, value)),
+        }
+    }
+    merged
+}
+
 /// The string to sign of a request with these (lower-case) headers.
 pub fn string_to_sign(
     scope: &Scope,
@@ -124,18 +142,13 @@ pub fn string_to_sign(
     headers: &[(String, String)],
     payload: &str,
 ) -> (String, String) {
-    let mut headers = headers.to_vec();
-    headers.sort();
+    let headers = merged(headers);
     let names = headers
         .iter()
         .map(|(n, _)| n.as_str())
         .collect::<Vec<_>>()
         .join(";");
-    let lines: String = headers
-        .iter()
-        .map(|(n, v)| (n, v.split_ascii_whitespace().collect::<Vec<_>>()))
-        .map(|(n, words)| format!("{n}:{}\n", words.join(" ")))
-        .collect();
+    let lines: String = headers.iter().map(|(n, v)| format!("{n}:{v}\n")).collect();
     let query = canonical_query(query);
     let canonical = format!("{method}\n{path}\n{query}\n{lines}\n{names}\n{payload}");
     let hashed = sha256_hex(canonical.as_bytes());
