@@ -131,7 +131,7 @@ impl Claim {
     /// the vault is reached.
     ///
     /// # Errors
-    /// `Signature`, `NotSigned`, `Skewed` or `Expired`; the signature is looked at first, so that only the
+    /// `Signature`, `NotSigned`, `Skewed`, `NotYet` or `Expired`; the signature is looked at first, so that only the
     /// client learns the rest.
     pub fn verify(
         &self,
@@ -180,10 +180,13 @@ impl Claim {
         let now_s = i64::try_from(now.get() / 1000).map_err(|_| Refusal::Skewed)?;
         // A scope of another day would make the key good for longer than the day it names.
         let same_day = self.date.starts_with(&self.day) && self.day.len() == 8;
-        if !same_day || signed_s > now_s + skew_s {
+        if !same_day {
             return Err(Refusal::Skewed);
         }
+        let is_early = signed_s > now_s + skew_s;
         match expires_s {
+            None if is_early => Err(Refusal::Skewed),
+            Some(_) if is_early => Err(Refusal::NotYet),
             None if signed_s + skew_s < now_s => Err(Refusal::Skewed),
             None => Ok(()),
             Some(expires_s) => {

@@ -83,7 +83,7 @@ fn code(refusal: &Refusal) -> S3ErrorCode {
         Refusal::UnknownKey => S3ErrorCode::InvalidAccessKeyId,
         Refusal::Signature => S3ErrorCode::SignatureDoesNotMatch,
         Refusal::Skewed => S3ErrorCode::RequestTimeTooSkewed,
-        Refusal::Expired | Refusal::NoSession => S3ErrorCode::AccessDenied,
+        Refusal::NotYet | Refusal::Expired | Refusal::NoSession => S3ErrorCode::AccessDenied,
         Refusal::NoSuchBucket => S3ErrorCode::NoSuchBucket,
         Refusal::NoSuchKey { .. } => S3ErrorCode::NoSuchKey,
         Refusal::NoSuchVersion => S3ErrorCode::NoSuchVersion,
@@ -284,6 +284,7 @@ mod tests {
         let until = UnixMillis::new(4_102_444_800_000);
         let version = VersionId::parse_hex("0123456789abcdef0123456789abcdef").expect("an id");
         check(Refusal::NotSigned, 500, "InternalError");
+        check(Refusal::NotYet, 403, "AccessDenied");
         check(Refusal::NoSuchBucket, 404, "NoSuchBucket");
         check(
             Refusal::NoSuchKey {

@@ -45,6 +45,9 @@ pub enum Refusal {
         "the difference between the time of the request and the time of the vault is too large"
     )]
     Skewed,
+    /// The presigned URL is of a time that is still to come.
+    #[error("the request is not yet valid")]
+    NotYet,
     /// The presigned URL was good for a shorter time.
     #[error("the request has expired")]
     Expired,
