@@ -1,5 +1,7 @@
 //! Tags of a version, and what a set of tags may be.
 
+use std::collections::BTreeSet;
+
 use hyper::StatusCode;
 use s3s::dto::{
     DeleteObjectTaggingInput, DeleteObjectTaggingOutput, GetObjectTaggingInput,
@@ -7,7 +9,7 @@ use s3s::dto::{
 };
 use s3s::{S3Error, S3ErrorCode, S3Request, S3Response, S3Result};
 
-use crate::error::{custom, malformed_xml, wrong_answer};
+use crate::error::{custom, invalid_argument, malformed_xml, wrong_answer};
 use crate::limits::{TAG_KEY_CHARS_MAX, TAG_VALUE_CHARS_MAX, TAGS_MAX};
 use crate::message::{Answer, Request};
 use crate::service::{Caller, Service, name, plain};
@@ -22,8 +24,19 @@ fn invalid(message: &'static str) -> S3Error {
 
 /// Tags as the `x-amz-tagging` header writes them.
 pub(crate) fn parse(text: &str) -> S3Result<Vec<Pair>> {
-    let tags = query_pairs(text).ok_or_else(|| invalid("the tags are not URL-encoded"))?;
-    check(tags)
+    let tags = query_pairs(text).filter(|tags| named_once(tags));
+    check(tags.ok_or_else(|| {
+        invalid_argument(
+            "the header x-amz-tagging must be UTF-8, URL-encoded as query parameters, without tag name duplicates",
+        )
+    })?)
+}
+
+/// Of a header S3 calls the rest of what is wrong with tags InvalidTag, and this an argument that is none.
+fn named_once(tags: &[Pair]) -> bool {
+    let mut names = BTreeSet::new();
+    tags.iter()
+        .all(|(key, _)| !key.is_empty() && names.insert(key))
 }
 
 /// S3's rules for a set of tags.
@@ -154,16 +167,10 @@ mod tests {
             assert!(parse(&text).is_ok(), "{text}");
         }
         assert_eq!(code(&many(11)), Err("BadRequest".to_owned()));
-        let hostile = [
-            "=v",
-            "a=1&a=2",
-            "a=%ff",
-            "a=%00",
-            "aws:a=1",
-            &long(129, 1),
-            &long(1, 257),
-        ];
-        for text in hostile {
+        for text in ["=v", "a=1&a=2", "a&b&%61=2", "a=%ff", "a=%zz"] {
+            assert_eq!(code(text), Err("InvalidArgument".to_owned()), "{text}");
+        }
+        for text in ["a=%00", "aws:a=1", &long(129, 1), &long(1, 257)] {
             assert_eq!(code(text), Err("InvalidTag".to_owned()), "{text}");
         }
     }
