@@ -190,9 +190,10 @@ pub(crate) async fn objects_v2(
 ) -> S3Result<S3Response<ListObjectsV2Output>> {
     let caller = service.caller(&request)?;
     let input = request.input;
-    let after = match &input.continuation_token {
-        Some(token) => Some(parse_token(token)?),
-        None => input.start_after.clone(),
+    let (after, start_after) = match &input.continuation_token {
+        // It says itself where it goes on.
+        Some(token) => (Some(parse_token(token)?), None),
+        None => (input.start_after.clone(), input.start_after),
     };
     let (prefix, delimiter) = (input.prefix.as_ref(), input.delimiter.as_ref());
     let wish = wish(
@@ -205,7 +206,7 @@ pub(crate) async fn objects_v2(
     let Answer::Listing(page) = caller.ask(Request::List(wish.clone())).await? else {
         return Err(wrong_answer());
     };
-    let echoed = input.start_after.as_deref();
+    let echoed = start_after.as_deref();
     let encoding = Encoding::new(
         input.encoding_type.as_ref(),
         names(&page, |row| &row.key, &wish).chain(echoed),
@@ -232,7 +233,7 @@ pub(crate) async fn objects_v2(
         common_prefixes: encoding.prefixes(page.common_prefixes),
         delimiter: encoding.names(wish.delimiter),
         encoding_type: encoding.said(),
-        start_after: encoding.names(input.start_after),
+        start_after: encoding.names(start_after),
         request_charged: None,
     })
 }
