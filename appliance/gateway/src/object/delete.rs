@@ -9,10 +9,10 @@ use s3s::dto::{
 use s3s::{S3Error, S3ErrorCode, S3Request, S3Response, S3Result};
 
 use crate::document;
-use crate::error::{invalid_request, malformed_xml, wrong_answer};
+use crate::error::{invalid_argument, invalid_request, malformed_xml, wrong_answer};
 use crate::limits::{DELETE_AHEAD, DELETE_KEYS_MAX, KEY_BYTES_MAX};
 use crate::link::{Pending, settle};
-use crate::message::{Answer, Refusal, Request};
+use crate::message::{Answer, BucketKind, Refusal, Request};
 use crate::refused::Feature;
 use crate::service::{Caller, Service, context, name, plain};
 use crate::text::xml_safe_escaped;
@@ -58,6 +58,17 @@ fn absent(error: S3Error) -> S3Result<Outcome> {
     }
 }
 
+/// Whether governance is to be bypassed. Where there are no locks, who asks for it takes the bucket for another one.
+async fn bypass(caller: &Caller, bucket: &str, wish: Option<bool>) -> S3Result<bool> {
+    let wish = wish.unwrap_or(false);
+    if wish && caller.bucket(bucket).await?.kind == BucketKind::Plain {
+        return Err(invalid_argument(
+            "x-amz-bypass-governance-retention is only applicable to buckets with Object Lock",
+        ));
+    }
+    Ok(wish)
+}
+
 pub(crate) async fn one(
     service: &Service,
     request: S3Request<DeleteObjectInput>,
@@ -75,7 +86,8 @@ pub(crate) async fn one(
             });
         }
     };
-    let bypass = input.bypass_governance_retention.unwrap_or(false);
+    let wish = input.bypass_governance_retention;
+    let bypass = bypass(&caller, &input.bucket, wish).await?;
     let name = name(&input.bucket, &input.key);
     let answer = caller
         .ask(Request::Delete {
@@ -123,7 +135,8 @@ pub(crate) async fn many(
     }
     // A bucket that is not there is one error, not a thousand.
     caller.bucket(&input.bucket).await?;
-    let bypass = input.bypass_governance_retention.unwrap_or(false);
+    let wish = input.bypass_governance_retention;
+    let bypass = bypass(&caller, &input.bucket, wish).await?;
     let mut output = Collected {
         quiet,
         deleted: Vec::new(),

@@ -179,6 +179,38 @@ async fn lock_11_many_deletes_are_answered_key_by_key() {
     assert_eq!(reply.all("Deleted").len(), 1000);
 }
 
+#[tokio::test]
+async fn lock_11_there_is_nothing_to_bypass_where_there_are_no_locks() {
+    let world = World::start().await;
+    world.bucket("plain").await;
+    world.bucket("locked").await;
+    let xml = "<Delete><Object><Key>key</Key></Object></Delete>";
+    for (bucket, bypass, refused) in [
+        ("plain", "true", true),
+        ("plain", "false", false),
+        ("locked", "true", false),
+    ] {
+        for many in [false, true] {
+            world.put(bucket, "key", b"x").await;
+            let call = match many {
+                false => Call::object("DELETE", bucket, "key"),
+                true => Call::bucket("POST", bucket)
+                    .query("delete", "")
+                    .document(xml),
+            };
+            let call = call.header("x-amz-bypass-governance-retention", bypass);
+            let reply = world.call(call).await;
+            match refused {
+                true => reply.refused(400, "InvalidArgument"),
+                false => assert!(reply.status < 300, "{bucket} {bypass}: {}", reply.text()),
+            }
+            let newest = world.engine.object(bucket, "key");
+            let is_there = newest.is_some_and(|version| !version.marker);
+            assert_eq!(is_there, refused, "{bucket} {bypass}");
+        }
+    }
+}
+
 const GOVERNED: [(&str, &str); 2] = [
     ("x-amz-object-lock-mode", "GOVERNANCE"),
     (
