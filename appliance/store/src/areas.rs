@@ -1,7 +1,8 @@
 //! Areas of the index tell of a disk that refused a write or a flush there.
 //!
 //! What a drive had in its cache is in doubt from then on, whoever wrote it: such a disk is treated like one that
-//! failed under the journal. One that gave no answer in time is no such disk; who watches all disks judges that.
+//! failed under the journal. One that gave no answer in time is no such disk; who watches all disks judges that. Nor is
+//! one whose file system has no room for more: what was written stays, and all disks of a vault may be on that one.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -36,7 +37,7 @@ impl AreaFailures {
     }
 
     fn note(&self, slot: DiskSlot, error: DiskError) {
-        if matches!(error, DiskError::Io { .. } | DiskError::Full) {
+        if matches!(error, DiskError::Io { .. }) {
             self.lock().entry(slot).or_insert(error);
         }
     }
@@ -126,7 +127,7 @@ mod tests {
             assert!(failures.take().is_empty());
         };
         check(refused, true);
-        check(DiskError::Full, true);
+        check(DiskError::Full, false);
         check(DiskError::Gone, false);
         check(DiskError::PowerLost, false);
         check(DiskError::OutOfRange, false);
