@@ -182,7 +182,7 @@ fn a_snapshot_comes_back_as_it_was_stated_whatever_its_pieces() {
         &[piece(2, 1), kept.clone()],
         // The same bytes in other memory, and in another place.
         &[piece(2, 1), piece(7, 40_000), kept.clone(), piece(4, 5)],
-        &[kept.clone()],
+        std::slice::from_ref(&kept),
         &[],
     ];
     for extra in stated {

@@ -285,11 +285,9 @@ impl Rig {
     }
 
     pub fn try_start(&mut self) -> Result<Running, stele_store::recovery::OpenError> {
-        let disks: Vec<Option<Box<dyn Disk>>> = self
-            .handles
-            .iter()
-            .map(|handle| handle.as_ref().map(|h| Box::new(h.open()) as Box<dyn Disk>))
-            .collect();
+        let open = |handle: &SimDiskHandle| Box::new(handle.open()) as Box<dyn Disk>;
+        let disks = self.handles.iter();
+        let disks = disks.map(|handle| handle.as_ref().map(open)).collect();
         self.try_start_on(disks)
     }
 
@@ -417,8 +415,7 @@ impl Running {
 
     /// The wall clock jumps, and nothing else.
     pub fn wall_jumps(&mut self, ms: u64) {
-        self.now.wall = UnixMillis::new(self.now.wall.get() + ms);
-        self.event(Event::Tick);
+        self.set_wall(self.now.wall.get() + ms);
     }
 
     /// The wall clock is set, and nothing else.
