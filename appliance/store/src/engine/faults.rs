@@ -34,9 +34,21 @@ impl Engine {
     }
 
     /// A disk that refused to write or flush its share of the index is believed no more than one that refused the
-    /// journal.
+    /// journal. The last one with a share stays: without any the vault could not start again, and a cause that all of
+    /// them have is not the drive's. Nor does a vault give up disks that it only reads.
     pub(super) fn expel_failed_areas(&mut self) {
-        for (slot, error) in self.area_failures.take() {
+        let failed = self.area_failures.take();
+        let with_index = |member: &&Member| {
+            let geometry = member.geometry.as_ref();
+            geometry.is_some_and(|geometry| geometry.index_bytes.get() > 0)
+        };
+        let others = self.pool.active().filter(with_index);
+        let others =
+            others.filter(|member| !member.slot.is_some_and(|at| failed.contains_key(&at)));
+        if self.read_only.is_some() || others.count() == 0 {
+            return;
+        }
+        for (slot, error) in failed {
             self.expel(slot, &error);
         }
     }
