@@ -290,9 +290,10 @@ impl EngineThread {
             }
         }
         self.settle();
-        let closing = Closing::begin(self.engine, self.disks, &self.watch);
         self.workers.stop();
+        // It writes to areas of disks that are locked only while they are open.
         self.index.stop();
+        let closing = Closing::begin(self.engine, self.disks, &self.watch);
         for hung in self.hung.into_values() {
             // Closing it may take as long as it hangs.
             std::thread::spawn(move || drop(hung));

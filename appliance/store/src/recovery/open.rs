@@ -121,6 +121,10 @@ pub fn open(
                 options.new_index = true;
                 options.force = None;
             }
+            // The vault may be open on the others: another attempt would not say so.
+            Err(error @ OpenError::NotForced(super::ForcedRefusal::DiskFailed)) => {
+                return Err(error);
+            }
             // What went wrong was perhaps that one of them did not answer.
             Err(_) if fewer => {}
             // Rows that cannot be read are made anew, once.

@@ -47,9 +47,10 @@ impl Silent {
         })
     }
 
-    /// The error of a start without them: where there are some, they are what to look at first.
+    /// The error of a start without them: where there are some, they are what to look at first. Why a vault was not
+    /// forced open is told as it is.
     pub(super) fn blamed(&self, error: OpenError) -> OpenError {
-        if self.0.is_empty() {
+        if self.0.is_empty() || matches!(error, OpenError::NotForced(_)) {
             return error;
         }
         let named = self.0.iter().map(|left| match &left.serial {

@@ -198,6 +198,10 @@ impl Shared {
             let written: Vec<(OpId, Result<(), DiskError>)> = batch
                 .into_iter()
                 .map(|(id, op)| match op {
+                    // Whoever asked may have gone on without this disk since the first of them began.
+                    Op::WriteDurable { .. } if self.stopping.load(Ordering::SeqCst) => {
+                        (id, Err(DiskError::Silent))
+                    }
                     Op::WriteDurable { offset, data } => {
                         (id, self.write(offset, data, OpKind::WriteDurable))
                     }
