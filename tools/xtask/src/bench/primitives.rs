@@ -167,7 +167,7 @@ pub fn receive_rate() -> Outcome<Sample> {
 
 /// Copying into memory that was in use before.
 pub fn copy_rate() -> Outcome<Sample> {
-    let message = vec![7; MESSAGE_BYTES];
+    let message = vec![7_u8; MESSAGE_BYTES];
     // Zeros would be pages that the system first has to find at the first copy.
     let mut copies = vec![vec![1; MESSAGE_BYTES]; COPIES];
     let mut next = (0..COPIES).cycle();
