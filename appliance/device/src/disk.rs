@@ -13,6 +13,8 @@
 //!
 //! Offsets and lengths are multiples of the block size. No outcome of I/O panics.
 
+use nix::libc::{EAGAIN, EBADF, EBUSY, EINTR, EINVAL, EIO, ENOMEM, ENOSYS, EOPNOTSUPP};
+
 use crate::buffer::{Buffer, BufferMut};
 use crate::limits::{BLOCK, BLOCK_BYTES, OP_BYTES_MAX, READS_AT_ONCE};
 
@@ -174,6 +176,18 @@ pub enum DiskError {
     /// The simulated power is off; nothing is known about this operation.
     #[error("power was lost")]
     PowerLost,
+}
+
+impl DiskError {
+    /// Whether the device answered with an error. Not where it is gone, silent or full, nor where the system gave the
+    /// error before it asked: it lacked memory, was busy or interrupted, or did not take the call.
+    #[must_use]
+    pub fn is_refusal(&self) -> bool {
+        const NOT_ASKED: [i32; 8] = [
+            EAGAIN, EBADF, EBUSY, EINTR, EINVAL, ENOMEM, ENOSYS, EOPNOTSUPP,
+        ];
+        matches!(self, DiskError::Io { errno, .. } if !NOT_ASKED.contains(errno))
+    }
 }
 
 fn errno_text(errno: i32) -> &'static str {
@@ -371,7 +385,7 @@ impl Reads {
 
 /// A read that ended well and brought nothing.
 const NO_BYTES: DiskError = DiskError::Io {
-    errno: nix::libc::EIO,
+    errno: EIO,
     op: OpKind::Read,
 };
 

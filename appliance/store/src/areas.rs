@@ -2,9 +2,10 @@
 //!
 //! What a drive had in its cache is in doubt from then on, whoever wrote it: such a disk is treated like one that
 //! failed under the journal. One that gave no answer in time is no such disk; who watches all disks judges that. Nor is
-//! one whose file system has no room for more: what was written stays, and all disks of a vault may be on that one.
+//! one whose file system has no room for more: what was written stays, and all disks of a vault may be on that one. Nor
+//! one that was never asked, since the system lacked memory or did not take the call.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use stele_device::area::Area;
@@ -14,11 +15,18 @@ use crate::engine::DiskSlot;
 
 /// Disks that refused, by what areas of them were told first. A clone is the same list.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct AreaFailures(Arc<Mutex<BTreeMap<DiskSlot, DiskError>>>);
+pub(crate) struct AreaFailures(Arc<Mutex<Told>>);
+
+#[derive(Debug, Default)]
+struct Told {
+    watched: BTreeSet<DiskSlot>,
+    refused: BTreeMap<DiskSlot, DiskError>,
+}
 
 impl AreaFailures {
     /// The same area, which tells from now on.
     pub(crate) fn watch(&self, slot: DiskSlot, area: Box<dyn Area>) -> Box<dyn Area> {
+        self.lock().watched.insert(slot);
         let failures = self.clone();
         Box::new(Watched {
             area,
@@ -29,16 +37,27 @@ impl AreaFailures {
 
     /// Disks that refused since this was last asked.
     pub(crate) fn take(&self) -> BTreeMap<DiskSlot, DiskError> {
-        std::mem::take(&mut *self.lock())
+        std::mem::take(&mut self.lock().refused)
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<DiskSlot, DiskError>> {
+    /// The areas are given back, to be opened anew. Where all of them refused, the cause was one that they have in common,
+    /// and says nothing of a drive.
+    pub(crate) fn begin_anew(&self) {
+        let mut told = self.lock();
+        let watched = std::mem::take(&mut told.watched);
+        if watched.iter().all(|slot| told.refused.contains_key(slot)) {
+            told.refused.clear();
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Told> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn note(&self, slot: DiskSlot, error: DiskError) {
-        if matches!(error, DiskError::Io { .. }) {
-            self.lock().entry(slot).or_insert(error);
+    /// Notes that a disk refused; errors that are not the drive's are left out.
+    pub(crate) fn note(&self, slot: DiskSlot, error: DiskError) {
+        if error.is_refusal() {
+            self.lock().refused.entry(slot).or_insert(error);
         }
     }
 }
@@ -127,9 +146,31 @@ mod tests {
             assert!(failures.take().is_empty());
         };
         check(refused, true);
+        check(DiskError::Io { errno: 12, op }, false);
+        check(DiskError::Io { errno: 22, op }, false);
         check(DiskError::Full, false);
         check(DiskError::Gone, false);
         check(DiskError::PowerLost, false);
         check(DiskError::OutOfRange, false);
+    }
+
+    #[test]
+    fn what_all_areas_of_an_attempt_refused_says_nothing_of_a_drive() {
+        let check = |refusing: &[u16], told: &[u16]| {
+            let failures = AreaFailures::default();
+            let op = OpKind::Write;
+            let failing = || Box::new(Failing(DiskError::Io { errno: 5, op }));
+            let areas = [0, 1].map(|slot| (slot, failures.watch(DiskSlot(slot), failing())));
+            for (_, area) in areas.iter().filter(|(slot, _)| refusing.contains(slot)) {
+                area.flush().expect_err("it fails");
+            }
+            failures.begin_anew();
+            let found: Vec<u16> = failures.take().into_keys().map(|slot| slot.0).collect();
+            assert_eq!(found, told, "{refusing:?}");
+        };
+        check(&[], &[]);
+        check(&[0], &[0]);
+        check(&[1], &[1]);
+        check(&[0, 1], &[]);
     }
 }

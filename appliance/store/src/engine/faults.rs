@@ -35,9 +35,16 @@ impl Engine {
 
     /// A disk that refused to write or flush its share of the index is believed no more than one that refused the
     /// journal. The last one with a share stays: without any the vault could not start again, and a cause that all of
-    /// them have is not the drive's. Nor does a vault give up disks that it only reads.
+    /// them are found to have at one look is not the drive's. Nor does a vault give up disks that it only reads; the engine
+    /// that takes over from it may.
     pub(super) fn expel_failed_areas(&mut self) {
+        if self.read_only.is_some() {
+            return;
+        }
         let failed = self.area_failures.take();
+        if failed.is_empty() {
+            return;
+        }
         let with_index = |member: &&Member| {
             let geometry = member.geometry.as_ref();
             geometry.is_some_and(|geometry| geometry.index_bytes.get() > 0)
@@ -45,7 +52,7 @@ impl Engine {
         let others = self.pool.active().filter(with_index);
         let others =
             others.filter(|member| !member.slot.is_some_and(|at| failed.contains_key(&at)));
-        if self.read_only.is_some() || others.count() == 0 {
+        if others.count() == 0 {
             return;
         }
         for (slot, error) in failed {

@@ -406,6 +406,8 @@ impl Engine {
         if let Some(log) = self.journal.flying() {
             self.receipts.sign_ahead(log);
         }
+        // Before anything that a disk says is believed.
+        self.expel_failed_areas();
         match event {
             Event::Request(request) => {
                 self.healer.client_asked(now.monotonic_ms);
@@ -586,6 +588,8 @@ impl Engine {
     /// A round is followed by another only if it made a frame true or let requests go on. Both end: a
     /// frame submitted here is flushed by a later event, and no request is taken in.
     fn pump(&mut self) {
+        // Before anything is acknowledged.
+        self.expel_failed_areas();
         loop {
             while let Some(id) = self.ready.pop_front() {
                 self.advance(id);
@@ -646,7 +650,6 @@ impl Engine {
     fn tick(&mut self) {
         self.watch_clocks();
         self.journal.tick(self.now.monotonic_ms, &mut self.pool);
-        self.expel_failed_areas();
         self.watch_for_hung_disks();
         self.hedge_reads();
         self.leave_slow_disks();

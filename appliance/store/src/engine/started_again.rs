@@ -2,6 +2,8 @@
 
 use super::Engine;
 use super::drain::Drain;
+use crate::areas::AreaFailures;
+use crate::pool::Pool;
 use crate::request::{Refusal, RequestId, StreamId};
 
 impl Engine {
@@ -73,7 +75,7 @@ impl Engine {
             self.clock = clock;
         }
         self.alarms.follow(&before.alarms);
-        self.remember_disks(&before.pool);
+        self.remember_disks(&before.pool, &before.area_failures);
         // One that was stranded said nothing: it was to write again.
         if before.read_only.is_none() || before.stranded {
             self.tell_read_only();
@@ -87,7 +89,7 @@ impl Engine {
     }
 
     /// What is known of disks beside their labels is so until the process ends, or another disk takes the place.
-    fn remember_disks(&mut self, before: &crate::pool::Pool) {
+    fn remember_disks(&mut self, before: &Pool, failures_before: &AreaFailures) {
         for member in &mut self.pool.members {
             let Some(known) = before.member(member.disk) else {
                 continue;
@@ -95,6 +97,12 @@ impl Engine {
             member.forgotten_frames = member.forgotten_frames.max(known.forgotten_frames);
             member.astray |= known.astray && known.slot == member.slot;
             member.slowness = known.slowness.clone();
+        }
+        for (slot, error) in failures_before.take() {
+            let disk = before.member_at(slot).map(|member| member.disk);
+            if let Some(slot) = disk.and_then(|disk| self.pool.active_slot(disk)) {
+                self.area_failures.note(slot, error);
+            }
         }
     }
 

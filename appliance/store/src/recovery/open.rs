@@ -102,12 +102,15 @@ pub fn open(
     let mut world = Some(world);
     let mut options = options.clone();
     let now = now.told();
-    let mut forgotten = Forgotten::new();
+    let mut known = Known::default();
     let mut silent = Silent::default();
     loop {
-        let attempt = (&mut disks, &mut forgotten);
+        let attempt = (&mut disks, &mut known);
         let step = open_once(attempt, open_area, &mut world, &options, now);
         let fewer = silent.let_go(&mut disks);
+        if !matches!(step, Ok(Step::Open(_))) {
+            known.area_failures.begin_anew();
+        }
         match step {
             Ok(Step::Open(mut opened)) => {
                 opened.report.disks.extend(silent.reports());
@@ -134,9 +137,15 @@ pub fn open(
     }
 }
 
-/// Journal frames that a disk had confirmed and does not have, as the attempt found that met most: one that writes them
-/// again leaves none for the next.
-type Forgotten = BTreeMap<DiskId, u64>;
+/// What attempts found out about disks that the next one cannot see any more.
+#[derive(Default)]
+struct Known {
+    /// Journal frames that a disk had confirmed and does not have, as the attempt found that met most: one that writes
+    /// them again leaves none for the next.
+    forgotten: BTreeMap<DiskId, u64>,
+    /// Disks that refused a write or a flush of the index.
+    area_failures: AreaFailures,
+}
 
 /// How an attempt ended.
 enum Step {
@@ -149,7 +158,7 @@ enum Step {
 }
 
 fn open_once(
-    (disks, forgotten): (&mut Disks, &mut Forgotten),
+    (disks, known): (&mut Disks, &mut Known),
     open_area: &mut OpenArea<'_>,
     given: &mut Option<World>,
     options: &OpenOptions,
@@ -167,8 +176,7 @@ fn open_once(
     if disks.any_silent() {
         return Ok(Step::Without);
     }
-    let area_failures = AreaFailures::default();
-    let areas = (open_area, &area_failures);
+    let areas = (open_area, &known.area_failures);
     let index = open_index(&pool, &keys, areas, options, evidence.epoch)?;
     let how = Reading {
         watermark: evidence.watermark,
@@ -189,12 +197,12 @@ fn open_once(
     let replayed = read.replayed;
     for (slot, frames) in replayed.forgotten() {
         if let Some(member) = pool.member_at(slot) {
-            let known = forgotten.entry(member.disk).or_default();
-            *known = frames.max(*known);
+            let most = known.forgotten.entry(member.disk).or_default();
+            *most = frames.max(*most);
         }
     }
     for member in &mut pool.members {
-        let found = forgotten.get(&member.disk).copied().unwrap_or(0);
+        let found = known.forgotten.get(&member.disk).copied().unwrap_or(0);
         member.forgotten_frames = member.forgotten_frames.max(found);
     }
     let mut report = OpenReport {
@@ -313,7 +321,7 @@ fn open_once(
         read_only: begun.read_only,
         lacks_records: begun.lacks_records,
         index_usage,
-        area_failures,
+        area_failures: known.area_failures.clone(),
         heal_plan: options.heal,
         ahead_bytes: options.ahead_bytes,
     };

@@ -2,7 +2,8 @@
 
 mod told;
 
-use stele_device::sim::fault::Plan;
+use stele_device::sim::fault::{Plan, Span};
+use stele_store::engine::Event;
 use stele_store::limits::{LAG_MS_MAX, STANDSTILL_MS_MAX};
 use stele_store::pool::MemberState;
 use stele_store::request::{Answer, Command, Refusal};
@@ -307,4 +308,83 @@ fn a_disk_that_fails_a_flush_is_believed_no_more_whoever_asked_for_it() {
         failed > 12,
         "{failed} flushes of six objects and two snapshots"
     );
+}
+
+/// As [`flush_fails`], while nobody looks at the disks: one object and the snapshot behind it, without a tick.
+fn flush_fails_between_ticks(after: u64) -> bool {
+    let mut rig = Rig::create(3);
+    rig.options.snapshot_rows = 1;
+    let mut vault = rig.start();
+    vault.bucket("b", false);
+    let stream = vault.open_put(&name("b", "k"), object()).unwrap();
+    vault.ask(put_data(stream, 1, 100)).unwrap();
+    turns(&mut vault);
+    let disk = rig.handles[0].clone().unwrap();
+    disk.fail_flush(after);
+    vault.send(commit(stream));
+    (0..200).for_each(|_| vault.complete());
+    let mut left = None;
+    disk.plan(|plan| left = plan.fail_flushes);
+    let failed = left.is_none_or(|span| span.count == 0);
+    let state = vault.engine.status().disks[0].state;
+    let expected = match failed {
+        true => MemberState::Expelled,
+        false => MemberState::Active,
+    };
+    assert_eq!(state, expected, "after {after} flushes");
+    failed
+}
+
+#[test]
+fn a_disk_that_fails_a_flush_is_expelled_before_the_next_tick() {
+    let failed = (0..)
+        .take_while(|after| flush_fails_between_ticks(*after))
+        .count();
+    assert!(failed > 2, "{failed} flushes of an object and a snapshot");
+}
+
+/// These disks refuse what the index writes at one moment, and nothing else.
+fn index_refused(rig: &Rig, vault: &mut Running, bucket: &str, slots: &[usize]) {
+    vault.index_busy = Some(Vec::new());
+    vault.bucket(bucket, false);
+    turns(vault);
+    let asked = vault.asked_of_index();
+    assert!(!asked.is_empty(), "a snapshot is due");
+    let disks = slots
+        .iter()
+        .map(|slot| rig.handles[*slot].as_ref().unwrap());
+    for disk in disks.clone() {
+        disk.plan(|plan| plan.fail_flushes = Some(Span::from(0)));
+    }
+    let replies: Vec<_> = asked
+        .into_iter()
+        .map(|request| vault.index.execute(request))
+        .collect();
+    disks.for_each(|disk| disk.set_plan(Plan::default()));
+    for reply in replies {
+        vault.event(Event::Index(reply));
+    }
+    turns(vault);
+}
+
+#[test]
+fn the_last_disk_with_a_share_of_the_index_stays_whatever_it_refuses() {
+    let check = |refusals: &[&[usize]], expelled: &[usize]| {
+        let mut rig = Rig::create(3);
+        rig.options.snapshot_rows = 1;
+        let mut vault = rig.start();
+        vault.bucket("b", false);
+        turns(&mut vault);
+        for (number, slots) in refusals.iter().enumerate() {
+            index_refused(&rig, &mut vault, &format!("c{number}"), slots);
+        }
+        let states = vault.engine.status().disks;
+        let gone = |slot: &usize| states[*slot].state == MemberState::Expelled;
+        let found: Vec<usize> = (0..3).filter(gone).collect();
+        assert_eq!(found, expelled, "{refusals:?}");
+    };
+    check(&[&[0]], &[0]);
+    check(&[&[1]], &[1]);
+    check(&[&[0, 1]], &[]);
+    check(&[&[0], &[1]], &[0]);
 }

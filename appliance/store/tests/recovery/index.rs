@@ -5,6 +5,7 @@ use std::sync::Arc;
 use redb::ReadableTable;
 use stele_device::area::Area;
 use stele_device::disk::{BlockingDisk, Disk};
+use stele_device::sim::fault::{Plan, Span};
 use stele_format::geometry::DiskGeometry;
 use stele_format::label::{LabelCopy, LabelPlace, StaticLabel};
 use stele_format::units::{ByteCount, UnitCount, UploadId};
@@ -15,6 +16,7 @@ use stele_store::index::{IndexError, IndexOptions, IndexReply, IndexRequest, Ind
 use stele_store::index::{Memtable, Table, keys};
 use stele_store::keys::copies::{KeyDisk, load};
 use stele_store::limits::{SCRUB_INTERVAL_MS, SCRUB_SETTLE_MS, VERIFY_PAUSE_MS};
+use stele_store::pool::MemberState;
 use stele_store::request::{Answer, Command, ListWish, LockWish, Metadata, Purpose, Refusal};
 use stele_store::status::Alarm;
 
@@ -174,6 +176,31 @@ fn an_engine_that_takes_over_goes_on_with_the_clock() {
     after.engine.take_over_from(&before.engine);
     after.engine.note_index_made_anew();
     assert!(after.engine.status().compliance >= told);
+}
+
+#[test]
+fn an_engine_that_takes_over_expels_a_disk_that_refused_the_index_before() {
+    let mut rig = Rig::create(3);
+    rig.options.snapshot_rows = 1;
+    let mut before = rig.start();
+    before.bucket("b", false);
+    turns(&mut before);
+    let disk = rig.handles[0].clone().unwrap();
+    // The engine never hears what becomes of this snapshot.
+    before.index_busy = Some(Vec::new());
+    before.bucket("c", false);
+    turns(&mut before);
+    let asked = before.asked_of_index();
+    assert!(!asked.is_empty(), "a snapshot is due");
+    disk.plan(|plan| plan.fail_flushes = Some(Span::from(0)));
+    for request in asked {
+        before.index.execute(request);
+    }
+    disk.set_plan(Plan::default());
+    let mut after = rig.start();
+    after.engine.take_over_from(&before.engine);
+    turns(&mut after);
+    assert_eq!(after.engine.status().disks[0].state, MemberState::Expelled);
 }
 
 #[test]

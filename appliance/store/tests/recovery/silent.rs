@@ -5,9 +5,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use stele_device::disk::{Disk, DiskError, DiskIdentity, Done, Op, OpId};
 use stele_device::sim::disk::SimDisk;
+use stele_store::pool::MemberState;
 use stele_store::recovery::{DiskVerdict, OpenError};
 use stele_store::request::ReadOnlyReason;
 
+use crate::support::steps::turns;
 use crate::support::{Rig, Running, content, name};
 
 /// A disk that answers so many operations and then nothing more, until whoever waits gives it up.
@@ -168,4 +170,34 @@ fn with_too_few_that_answer_it_is_said_which_do_not() {
         panic!("{error}");
     };
     assert!(matches!(*why, OpenError::NoLabel), "{why}");
+}
+
+/// The first disk refuses a flush of an index that is made anew, and the start begins again since another is silent.
+#[test]
+fn a_disk_that_refused_the_index_in_an_attempt_that_began_again_is_believed_no_more() {
+    let mut again = 0;
+    for answers in 0.. {
+        let mut rig = Rig::create(4);
+        rig.options.new_index = true;
+        let mut vault = rig.start();
+        vault.bucket("b", false);
+        vault.put(&name("b", "before"), &content(1, 3_000));
+        drop(vault);
+        rig.crash();
+        let first = rig.handles[0].clone().expect("there");
+        first.fail_flush(0);
+        let (started, left) = start(&mut rig, &[MANY, MANY, MANY, answers]);
+        let mut vault = started.expect("the others start");
+        first.plan(|plan| plan.fail_flushes = None);
+        if left[3] > 0 {
+            break;
+        }
+        again += silent(&vault);
+        turns(&mut vault);
+        let state = vault.engine.status().disks[0].state;
+        assert_eq!(state, MemberState::Expelled, "after {answers} operations");
+        let read = vault.get(&name("b", "before"), None, None).expect("there");
+        assert_eq!(read, content(1, 3_000));
+    }
+    assert!(again > 20, "{again}");
 }
