@@ -3,7 +3,8 @@
 //! - 1 MiB writes (with a flush at the end) and reads one after the other: by a ring, by threads, and
 //!   by fio (if it is installed) with the flags that make it fastest, with and without huge pages;
 //! - durable appends of 4 KiB, one at a time, beside a bare pwrite and fdatasync, with and without
-//!   bulk writes to the same file at the same time.
+//!   bulk writes to the same file at the same time: over what was written, and into holes of it, for
+//!   which the file system has to find room and to write down where.
 //!
 //! Contestants take turns within each round; the table shows medians and, in brackets, the lowest
 //! and the highest round. `disk_bench DIRECTORY [ROUNDS [PART]]`, where the part is `writes`, `reads`
@@ -19,6 +20,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use nix::fcntl::{FallocateFlags, fallocate};
 use nix::libc;
 use nix::time::{ClockId, clock_gettime};
 use stele_device::buffer::{Buffer, BufferMut, Pool};
@@ -328,8 +330,38 @@ fn fio(path: &Path, reads: bool, huge_pages: bool) -> Outcome<(Duration, Duratio
     Ok((Duration::from_secs_f64(wall), Duration::from_secs_f64(cpu)))
 }
 
+/// What goes on in the same file while appends are timed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Beside {
+    Nothing,
+    /// Bulk writes over what was written before.
+    Written,
+    /// Bulk writes where nothing was written yet.
+    Holes,
+}
+
+impl Beside {
+    /// In figures.
+    fn short(self) -> &'static str {
+        match self {
+            Beside::Nothing => "alone",
+            Beside::Written => "beside bulk writes",
+            Beside::Holes => "beside bulk writes into holes",
+        }
+    }
+
+    /// In tables.
+    fn words(self) -> &'static str {
+        match self {
+            Beside::Nothing => "alone",
+            Beside::Written => "with bulk writes beside them",
+            Beside::Holes => "with bulk writes into holes beside them",
+        }
+    }
+}
+
 fn appends(path: &Path, rounds: usize, shown: Shown) -> Outcome<()> {
-    for traffic in [false, true] {
+    for beside in [Beside::Nothing, Beside::Written, Beside::Holes] {
         let names = [
             "bare pwrite + fdatasync",
             "disk with a ring",
@@ -339,9 +371,9 @@ fn appends(path: &Path, rounds: usize, shown: Shown) -> Outcome<()> {
         let mut worst = names.map(Series::new);
         for _ in 0..rounds {
             let times = [
-                bare_appends(path, traffic)?,
-                disk_appends(path, Backend::Ring, traffic)?,
-                disk_appends(path, Backend::Threads, traffic)?,
+                bare_appends(path, beside)?,
+                disk_appends(path, Backend::Ring, beside)?,
+                disk_appends(path, Backend::Threads, beside)?,
             ];
             for (place, mut times) in times.into_iter().enumerate() {
                 times.sort_unstable();
@@ -351,11 +383,7 @@ fn appends(path: &Path, rounds: usize, shown: Shown) -> Outcome<()> {
             }
         }
         if shown == Shown::Samples {
-            let when = if traffic {
-                "beside bulk writes"
-            } else {
-                "alone"
-            };
+            let when = beside.short();
             for (series, unit) in [(&halves, "us p50"), (&worst, "us p99")] {
                 for one in series {
                     one.print_samples(&format!("append, {when}"), unit);
@@ -363,12 +391,8 @@ fn appends(path: &Path, rounds: usize, shown: Shown) -> Outcome<()> {
             }
             continue;
         }
-        let beside = if traffic {
-            "with bulk writes beside them"
-        } else {
-            "alone"
-        };
-        println!("\ndurable appends of 4 KiB, one at a time, {beside}:");
+        let when = beside.words();
+        println!("\ndurable appends of 4 KiB, one at a time, {when}:");
         for (series, unit) in [(&halves, "us p50"), (&worst, "us p99")] {
             for one in series {
                 one.print(unit, Some(&series[0]));
@@ -412,12 +436,24 @@ impl Traffic {
     }
 }
 
-fn disk_appends(path: &Path, backend: Backend, with_traffic: bool) -> Outcome<Vec<Duration>> {
+/// Gives back the room of all that bulk writes go to.
+fn punch(path: &Path) -> Outcome<()> {
+    let file = OpenOptions::new().write(true).open(path)?;
+    let (start, end) = (i64::from(APPEND_MIB) << 20, i64::from(FILE_MIB) << 20);
+    let how = FallocateFlags::FALLOC_FL_PUNCH_HOLE | FallocateFlags::FALLOC_FL_KEEP_SIZE;
+    fallocate(&file, how, start, end - start)?;
+    Ok(file.sync_all()?)
+}
+
+fn disk_appends(path: &Path, backend: Backend, beside: Beside) -> Outcome<Vec<Duration>> {
+    if beside == Beside::Holes {
+        punch(path)?;
+    }
     let mut traffic = Traffic::new(path, backend)?;
     let (mut times, mut done) = (Vec::new(), Vec::new());
     let block = filled(4096, 2);
     for number in 0..APPENDS {
-        if with_traffic {
+        if beside != Beside::Nothing {
             traffic.submit();
         }
         let started = Instant::now();
@@ -437,7 +473,10 @@ fn disk_appends(path: &Path, backend: Backend, with_traffic: bool) -> Outcome<Ve
     Ok(times)
 }
 
-fn bare_appends(path: &Path, with_traffic: bool) -> Outcome<Vec<Duration>> {
+fn bare_appends(path: &Path, beside: Beside) -> Outcome<Vec<Duration>> {
+    if beside == Beside::Holes {
+        punch(path)?;
+    }
     let file = OpenOptions::new()
         .write(true)
         .custom_flags(libc::O_DIRECT)
@@ -446,7 +485,7 @@ fn bare_appends(path: &Path, with_traffic: bool) -> Outcome<Vec<Duration>> {
     let (mut times, mut done) = (Vec::new(), Vec::new());
     let block = filled(4096, 3);
     for number in 0..APPENDS {
-        if with_traffic {
+        if beside != Beside::Nothing {
             traffic.submit();
         }
         let started = Instant::now();

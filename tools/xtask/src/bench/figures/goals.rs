@@ -91,6 +91,15 @@ pub const GOALS: [Goal; 17] = [
         1.25,
     ),
     Goal::ratio(
+        "the same beside bulk writes into holes of the same file",
+        "the same beside new extents",
+        "disk",
+        "append, beside bulk writes into holes: disk with a ring, p50",
+        &["append, beside bulk writes into holes: bare pwrite + fdatasync, p50"],
+        Side::AtMost,
+        1.25,
+    ),
+    Goal::ratio(
         "commits per second by 64 clients beside one client, objects without content",
         "64 clients / 1, no content",
         "commits",
