@@ -45,12 +45,12 @@ pub fn small_puts(scratch: &Path, streams: u64) -> Outcome<(f64, f64)> {
     })
 }
 
-fn panicked() -> Failure {
+pub fn panicked() -> Failure {
     Failure::new("a thread panicked")
 }
 
 /// A certificate for `localhost`, which is left at this path, and what a server needs of it.
-fn certificate(bundle: &Path) -> Outcome<Arc<ServerConfig>> {
+pub fn certificate(bundle: &Path) -> Outcome<Arc<ServerConfig>> {
     let bad = |error: &dyn std::fmt::Display| Failure::new(format!("no certificate: {error}"));
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]);
     let made = made.map_err(|error| bad(&error))?;

@@ -10,6 +10,7 @@ mod objects;
 pub mod peers;
 mod primitives;
 mod raw;
+mod received;
 pub mod slow;
 mod table;
 pub mod tail;

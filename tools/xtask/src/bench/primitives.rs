@@ -17,10 +17,10 @@ use std::time::{Duration, Instant};
 
 use nix::fcntl::OFlag;
 
-const MESSAGE_BYTES: usize = 1 << 20;
-const MESSAGES: u32 = 256;
+pub const MESSAGE_BYTES: usize = 1 << 20;
+pub const MESSAGES: u32 = 256;
 /// Bytes asked of a socket at a time.
-const RECEIVED_BYTES: usize = 256 << 10;
+pub const RECEIVED_BYTES: usize = 256 << 10;
 /// Bytes copied at a time; a whole message at once might go around the caches.
 const COPIED_BYTES: usize = 64 << 10;
 /// Messages after which memory is written again: one is filled while the one before is taken.
@@ -58,13 +58,13 @@ fn timed(mut one: impl FnMut() -> Outcome) -> Outcome<Sample> {
 
 /// Time of messages on the wall, and of this thread on a processor: a neighbour slows only the former.
 #[derive(Default)]
-struct Clock {
+pub struct Clock {
     wall: Duration,
     cpu: Duration,
 }
 
 impl Clock {
-    fn run(&mut self, one: impl FnOnce() -> Outcome) -> Outcome {
+    pub fn run(&mut self, one: impl FnOnce() -> Outcome) -> Outcome {
         let (wall, cpu) = (Instant::now(), thread_time()?);
         one()?;
         self.wall += wall.elapsed();
@@ -72,7 +72,7 @@ impl Clock {
         Ok(())
     }
 
-    fn sample(&self) -> Sample {
+    pub fn sample(&self) -> Sample {
         let bytes = f64::from(MESSAGES) * f64::from(1 << 20);
         Sample {
             rate: f64::from(MESSAGES) / self.wall.as_secs_f64(),
@@ -222,12 +222,17 @@ fn written(path: &Path, message: &[u8]) -> Outcome<File> {
 #[cfg(test)]
 mod tests {
     use super::{blake3_rate, copy_rate, receive_rate, record_rate, seal_rate, sha256_rate};
+    use crate::bench::received::tls_rate;
 
     #[test]
     fn no_primitive_takes_more_of_the_processor_than_of_the_wall() {
         let all = [blake3_rate, sha256_rate, seal_rate, record_rate];
-        for one in all.into_iter().chain([receive_rate, copy_rate]) {
-            let sample = one().unwrap();
+        let directory = std::env::temp_dir().join(format!("stele-rates-{}", std::process::id()));
+        std::fs::create_dir(&directory).unwrap();
+        let tls = tls_rate(&directory);
+        std::fs::remove_dir_all(&directory).unwrap();
+        let all = all.into_iter().chain([receive_rate, copy_rate]);
+        for sample in all.map(|one| one().unwrap()).chain([tls.unwrap()]) {
             let wall = 1e9 / (sample.rate * f64::from(1 << 20));
             let cpu = sample.cpu_byte_ns.unwrap();
             assert!(cpu > 0.0 && cpu <= wall * 1.05, "{cpu} of {wall}");

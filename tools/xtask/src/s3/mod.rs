@@ -9,6 +9,6 @@ mod sign;
 mod xml;
 
 pub use client::{Client, Endpoint, Part};
-pub use http::{Connection, Response, Trouble};
+pub use http::{Connection, Response, Trouble, tls};
 pub use sign::{Credentials, sha256_hex};
 pub use xml::{element, elements};

@@ -343,7 +343,7 @@ fn bare(directory: &Path, samples: &mut Samples) -> Outcome {
 }
 
 fn primitives(directory: &Path, samples: &mut Samples) -> Outcome {
-    for (name, one) in report::COMPUTED.into_iter().chain(report::MOVED) {
+    for (name, one) in report::primitives() {
         let cpu = one(directory)?.cpu_byte_ns.unwrap_or(f64::NAN);
         samples.add(BARE, name, "ns/B", cpu);
     }

@@ -5,7 +5,7 @@ use super::work::{Task, tasks};
 use crate::bench::figures::samples::{Samples, Series};
 use crate::bench::figures::svg::{Axis, Bar, Bars};
 use crate::bench::table::rounded;
-use crate::bench::{Sample, primitives};
+use crate::bench::{Sample, primitives, received};
 use crate::failure::Outcome;
 use std::fmt::Write;
 use std::path::Path;
@@ -15,11 +15,24 @@ pub const LOAD: &str = "load of the machine at the end";
 /// A primitive and how fast it is alone.
 type Primitive = (&'static str, fn(&Path) -> Outcome<Sample>);
 
-/// What is computed over every byte of a PUT in the vault.
-pub const COMPUTED: [Primitive; 4] = [
+/// TLS as a library does it with nothing around it: what the two [`PIECES`] of it are together, and what joins them.
+const RECEIVED: Primitive = (
+    "received from a socket in reads of 256 KiB and opened, by rustls alone",
+    received::tls_rate,
+);
+
+/// Of what that consists.
+const PIECES: [Primitive; 2] = [
     ("TLS records opened (AES-256-GCM, 16 KiB)", |_| {
         primitives::record_rate()
     }),
+    ("received from a socket in reads of 256 KiB", |_| {
+        primitives::receive_rate()
+    }),
+];
+
+/// What is computed over every byte of a PUT in the vault, beside TLS.
+const COMPUTED: [Primitive; 3] = [
     ("SHA-256 of what the client signed", |_| {
         primitives::sha256_rate()
     }),
@@ -27,17 +40,20 @@ pub const COMPUTED: [Primitive; 4] = [
     ("BLAKE3 of what is stored", |_| primitives::blake3_rate()),
 ];
 
-/// How every byte gets in, and onto the disks.
-pub const MOVED: [Primitive; 3] = [
-    ("received from a socket in reads of 256 KiB", |_| {
-        primitives::receive_rate()
-    }),
+/// How every byte gets between the processes, and onto the disks.
+const MOVED: [Primitive; 2] = [
     ("copied once", |_| primitives::copy_rate()),
     (
         "written to two files past the page cache",
         primitives::write_rate,
     ),
 ];
+
+/// All that is measured.
+pub fn primitives() -> impl Iterator<Item = Primitive> {
+    let rest = COMPUTED.into_iter().chain(MOVED);
+    std::iter::once(RECEIVED).chain(PIECES).chain(rest)
+}
 
 /// What the samples call the vault.
 pub const OURS: &str = "Stele";
@@ -184,24 +200,26 @@ fn cpu(samples: &Samples, name: &str, task: &Task) -> Option<String> {
     Some(rounded(series.median()))
 }
 
-/// The sum of the primitives beside the CPU of each PUT.
+/// The sums of the primitives beside the CPU of each PUT.
 fn yardsticks(out: &mut String, samples: &Samples) {
     let _ = writeln!(out, "| CPU per byte of a PUT of 64 MiB | ns |\n|---|---|");
-    for (name, _) in COMPUTED.iter().chain(&MOVED) {
+    for (name, _) in primitives() {
         let each = bare(samples, name);
         let _ = writeln!(out, "| bare: {name} | {each:.3} |");
     }
-    let computed = sum(samples, &COMPUTED);
-    let all = bare_ns_per_byte(samples);
-    let _ = writeln!(out, "| bare: what is computed | {computed:.3} |");
-    let _ = writeln!(out, "| bare: all of these | {all:.3} |");
+    let (all, pieces) = (bare_ns_per_byte(samples), pieces_ns_per_byte(samples));
+    let _ = writeln!(
+        out,
+        "| bare: all of these, TLS by rustls | {all:.3} |\n\
+         | bare: all of these, of TLS only the cipher and the socket | {pieces:.3} |"
+    );
     for name in std::iter::once(OURS).chain(PEERS) {
         for streams in ["1 stream", "4 streams"] {
             if let Some(each) = cpu_ns_per_byte(samples, name, streams) {
-                let (times, of_computed) = (each / all, each / computed);
+                let (times, of_pieces) = (each / all, each / pieces);
                 let _ = writeln!(
                     out,
-                    "| {name}, {streams} | {each:.3}: {times:.2} times all of these, {of_computed:.2} times what is computed |"
+                    "| {name}, {streams} | {each:.3}: {times:.2} times the former sum, {of_pieces:.2} times the latter |"
                 );
             }
         }
@@ -212,14 +230,19 @@ fn bare(samples: &Samples, name: &str) -> f64 {
     samples.get(BARE, name).map_or(f64::NAN, Series::median)
 }
 
-fn sum(samples: &Samples, primitives: &[Primitive]) -> f64 {
-    let each = primitives.iter().map(|(name, _)| bare(samples, name));
+fn sum(samples: &Samples, primitives: impl IntoIterator<Item = Primitive>) -> f64 {
+    let each = primitives.into_iter().map(|(name, _)| bare(samples, name));
     each.sum()
 }
 
 /// What all primitives of a large PUT take.
 pub fn bare_ns_per_byte(samples: &Samples) -> f64 {
-    sum(samples, &COMPUTED) + sum(samples, &MOVED)
+    sum(samples, [RECEIVED].into_iter().chain(COMPUTED).chain(MOVED))
+}
+
+/// The same with nothing of TLS but the cipher, and bytes taken out of a socket.
+fn pieces_ns_per_byte(samples: &Samples) -> f64 {
+    sum(samples, PIECES.into_iter().chain(COMPUTED).chain(MOVED))
 }
 
 /// What a store takes for a large PUT, if it was measured.
