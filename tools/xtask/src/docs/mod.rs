@@ -85,7 +85,7 @@ const fn ceremony(name: &'static str, tools: &'static [Tool]) -> Page {
 }
 
 /// All pages about people.
-pub const CEREMONIES: [Page; 12] = [
+pub const CEREMONIES: [Page; 13] = [
     ceremony("genesis", &[]),
     ceremony("expiry", &[install::AWS]),
     ceremony("early-deletion", &[install::AWS]),
@@ -98,6 +98,7 @@ pub const CEREMONIES: [Page; 12] = [
     ceremony("witness", &[]),
     ceremony("special-right", &[install::AWS]),
     ceremony("disk-failed", &[install::AWS]),
+    ceremony("disk-added", &[install::AWS]),
 ];
 
 /// Executes the pages about people with these names, or all.
