@@ -2,9 +2,11 @@
 //!
 //! A page runs as one shell in a fresh directory in which `vault` is a served evaluation vault, with
 //! nothing of this machine's configuration. It fails with the first command that ends otherwise, or
-//! says something else, than the page promises.
+//! says something else, than the page promises. Pages of programs that change a lot are executed with
+//! Debian's and, on a vault of their own, with those of today.
 
 mod page;
+mod today;
 
 use crate::command::{Run, quote};
 use crate::failure::{Failure, Outcome, ensure};
@@ -15,10 +17,11 @@ use crate::workspace::{Programs, Scratch, Workspace};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use page::Block;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 use std::time::Duration;
+use today::Today;
 
 const DIRECTORY: &str = "docs/clients";
 const CEREMONIES_DIRECTORY: &str = "docs/ceremonies";
@@ -33,6 +36,8 @@ pub struct Page {
     as_root: bool,
     /// Where it lies.
     folder: &'static str,
+    /// What it is executed with a second time.
+    today: Option<Today>,
 }
 
 const fn page(name: &'static str, tools: &'static [Tool]) -> Page {
@@ -42,6 +47,17 @@ const fn page(name: &'static str, tools: &'static [Tool]) -> Page {
         tools,
         as_root,
         folder: DIRECTORY,
+        today: None,
+    }
+}
+
+const fn twice(name: &'static str, tools: &'static [Tool], today: Today) -> Page {
+    Page {
+        name,
+        tools,
+        as_root: false,
+        folder: DIRECTORY,
+        today: Some(today),
     }
 }
 
@@ -52,16 +68,17 @@ const fn root_page(name: &'static str, tools: &'static [Tool]) -> Page {
         tools,
         as_root,
         folder: DIRECTORY,
+        today: None,
     }
 }
 
 /// All pages.
 pub const PAGES: [Page; 9] = [
     page("README", &[install::AWS]),
-    page("aws-cli", &[install::AWS]),
-    page("boto3", &[install::BOTO3]),
+    twice("aws-cli", &[install::AWS], Today::AWS),
+    twice("boto3", &[install::BOTO3], Today::BOTO3),
     page("restic", &[install::RESTIC]),
-    page("rclone", &[install::RCLONE]),
+    twice("rclone", &[install::RCLONE], Today::RCLONE),
     page("s3cmd", &[install::S3CMD]),
     page("duplicity", &[install::DUPLICITY, install::BOTO3]),
     root_page(
@@ -81,6 +98,7 @@ const fn ceremony(name: &'static str, tools: &'static [Tool]) -> Page {
         tools,
         as_root: false,
         folder: CEREMONIES_DIRECTORY,
+        today: None,
     }
 }
 
@@ -117,7 +135,8 @@ pub fn ceremonies(workspace: &Workspace, stele: &Path, only: &[String], ledger: 
                 .args([&vault])
                 .succeed()?;
             let server = Server::start(stele, &vault)?;
-            let executed = page.execute(workspace, &server, &scratch, stele.parent());
+            let path = search_path(None, stele.parent());
+            let executed = page.execute(workspace, &server, &scratch, path);
             executed.and(server.stop())
         });
     }
@@ -130,6 +149,7 @@ pub fn run(workspace: &Workspace, programs: &Programs, only: &[String]) -> Close
         let scratch = workspace.scratch("docs")?;
         let server = Server::start(&programs.stele, &scratch.join("vault"))?;
         cases(workspace, &server, &scratch, only, &mut ledger);
+        today(workspace, &programs.stele, only, &mut ledger);
         ceremonies(workspace, &programs.stele, only, &mut ledger);
         server.stop()
     };
@@ -156,9 +176,38 @@ pub fn cases(
         match page.require() {
             Err(reason) => ledger.skip(&name, &reason),
             Ok(()) => {
-                ledger.case(&name, || page.execute(workspace, server, scratch, None));
+                ledger.case(&name, || {
+                    page.execute(workspace, server, scratch, search_path(None, None))
+                });
             }
         }
+    }
+}
+
+/// Executes the pages with these names, or all, that have a program of today.
+pub fn today(workspace: &Workspace, stele: &Path, only: &[String], ledger: &mut Ledger) {
+    let wanted = |page: &&Page| only.is_empty() || only.iter().any(|name| name == page.name);
+    for page in PAGES.iter().filter(wanted) {
+        let Some(today) = &page.today else {
+            continue;
+        };
+        let name = format!("docs: {}.md works as written with today's, too", page.name);
+        let ready = page
+            .require()
+            .and_then(|()| today.require(&workspace.tools));
+        if let Err(reason) = ready {
+            ledger.skip(&name, &reason);
+            continue;
+        }
+        ledger.case(&name, || {
+            today.is_named_in(&page.text(workspace)?)?;
+            let scratch = workspace.scratch(&format!("docs-today-{}", page.name))?;
+            let first = today.folder(&workspace.tools, scratch.path())?;
+            let server = Server::start(stele, &scratch.join("vault"))?;
+            let path = search_path(Some(&first), None);
+            let executed = page.execute(workspace, &server, &scratch, path);
+            executed.and(server.stop())
+        });
     }
 }
 
@@ -180,20 +229,21 @@ impl Page {
         })
     }
 
-    /// With the programs of this folder beside those of the system.
+    fn text(&self, workspace: &Workspace) -> Outcome<String> {
+        let folder = workspace.root.join(self.folder);
+        let file = folder.join(format!("{}.md", self.name));
+        std::fs::read_to_string(&file).map_err(|e| Failure::path("cannot read", &file, &e))
+    }
+
+    /// With the programs that this PATH finds.
     fn execute(
         &self,
         workspace: &Workspace,
         server: &Server,
         scratch: &Scratch,
-        programs: Option<&Path>,
+        path: OsString,
     ) -> Outcome {
-        let file = workspace
-            .root
-            .join(self.folder)
-            .join(format!("{}.md", self.name));
-        let text =
-            std::fs::read_to_string(&file).map_err(|e| Failure::path("cannot read", &file, &e))?;
+        let text = self.text(workspace)?;
         for tool in self.tools {
             ensure(text.contains(tool.package), || {
                 format!("the page does not say to install {}", tool.package)
@@ -209,7 +259,7 @@ impl Page {
         symlink(scratch.join("vault"), directory.join("vault"))?;
         let outputs = scratch.join(&format!("outputs-{}", self.name));
         std::fs::create_dir_all(&outputs)?;
-        let finished = shell(&directory, &outputs, programs)
+        let finished = shell(&directory, &outputs, path)
             .args(["-c", &page::script(&blocks, &outputs)])
             .secrets(&server.secrets())
             .finish();
@@ -257,13 +307,16 @@ fn hide(server: &Server, text: &str) -> String {
     })
 }
 
-fn shell(directory: &Path, outputs: &Path, programs: Option<&Path>) -> Run {
+/// The folders of the system, with one before and one behind them.
+fn search_path(first: Option<&Path>, last: Option<&Path>) -> OsString {
+    let system = ["/usr/sbin", "/usr/bin", "/sbin", "/bin"].map(Path::new);
+    let folders = first.into_iter().chain(system).chain(last);
+    let folders: Vec<&OsStr> = folders.map(Path::as_os_str).collect();
+    folders.join(OsStr::new(":"))
+}
+
+fn shell(directory: &Path, outputs: &Path, path: OsString) -> Run {
     let home: OsString = outputs.into();
-    let mut path: OsString = "/usr/sbin:/usr/bin:/sbin:/bin".into();
-    if let Some(programs) = programs {
-        path.push(":");
-        path.push(programs);
-    }
     let environment = [
         ("PATH".to_owned(), path),
         ("LANG".to_owned(), "C.UTF-8".into()),

@@ -198,6 +198,7 @@ fn everything(
     }
     if only.is_empty() || only.iter().any(|name| name == DOCS) {
         docs::cases(workspace, &bench.server, &scratch, &[], ledger);
+        docs::today(workspace, &programs.stele, &[], ledger);
         docs::ceremonies(workspace, &programs.stele, &[], ledger);
     }
     ledger.case("the server is still the one that was started", || {
