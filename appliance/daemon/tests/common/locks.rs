@@ -28,6 +28,114 @@ pub struct Wish {
     pub hold: Option<bool>,
 }
 
+/// Every kind of lock: a name for it, whether its mode is COMPLIANCE, and whether it is held.
+pub const LOCKS: [(&str, Option<bool>, bool); 6] = [
+    ("free", None, false),
+    ("governed", Some(false), false),
+    ("governed-held", Some(false), true),
+    ("held", None, true),
+    ("kept", Some(true), false),
+    ("kept-held", Some(true), true),
+];
+
+/// What is asked for by a kind of lock.
+pub fn wish((_, compliance, held): (&str, Option<bool>, bool), until_ms: u64) -> Wish {
+    let retention = compliance.map(|compliance| Retention {
+        compliance,
+        until_ms,
+    });
+    let hold = held.then_some(true);
+    Wish { retention, hold }
+}
+
+/// An outcome without a code.
+pub fn done(status: u16) -> (u16, String) {
+    (status, String::new())
+}
+
+/// An outcome with one.
+pub fn refused(status: u16, code: &str) -> (u16, String) {
+    (status, code.to_owned())
+}
+
+/// The version that an answer names.
+pub fn version(reply: &Reply) -> String {
+    let id = reply.header("x-amz-version-id").expect("a version");
+    id.to_owned()
+}
+
+/// Stores an object under a lock; its version.
+pub fn store(client: &Client, path: &str, wish: Wish, content: &[u8]) -> String {
+    let until = wish.retention.map(|retention| stamp(retention.until_ms));
+    let headers = headers(wish, until.as_deref());
+    let reply = client.request("PUT", path, &headers, content);
+    assert_eq!(reply.outcome(), done(200), "{path}");
+    version(&reply)
+}
+
+/// Every question tells this lock of a version, and its content is there.
+pub fn tells(client: &Client, path: &str, id: &str, wish: Wish, content: &[u8], what: &str) {
+    let ask = |method: &str, more: &str| {
+        let path = format!("{path}?{more}versionId={id}");
+        client.request(method, &path, &[], b"")
+    };
+    let hold = wish.hold.map(|on| if on { "ON" } else { "OFF" });
+    for method in ["GET", "HEAD"] {
+        let reply = ask(method, "");
+        assert_eq!(reply.outcome(), done(200), "{what}, {path}");
+        assert_eq!(shown(&reply), wish.retention, "{what}, {path}, {method}");
+        let shown = reply.header("x-amz-object-lock-legal-hold");
+        assert_eq!(shown, hold, "{what}, {path}, {method}");
+        if method == "GET" {
+            assert_eq!(reply.body, content, "{what}, {path}");
+        }
+    }
+    let none = refused(404, "NoSuchObjectLockConfiguration");
+    let reply = ask("GET", "retention=&");
+    match wish.retention {
+        None => assert_eq!(reply.outcome(), none, "{what}, {path}"),
+        Some(retention) => {
+            let said = reply.text();
+            assert_eq!(between(&said, "Mode"), [retention.mode()], "{what}, {path}");
+            let until = between(&said, "RetainUntilDate").concat();
+            assert_eq!(until, stamp(retention.until_ms), "{what}, {path}");
+        }
+    }
+    let reply = ask("GET", "legal-hold=&");
+    match hold {
+        None => assert_eq!(reply.outcome(), none, "{what}, {path}"),
+        Some(hold) => assert_eq!(between(&reply.text(), "Status"), [hold], "{what}, {path}"),
+    }
+}
+
+/// S3 does not show the version any more.
+pub fn is_gone(client: &Client, path: &str, id: &str, what: &str) {
+    let path = format!("{path}?versionId={id}");
+    let reply = client.request("GET", &path, &[], b"");
+    assert_eq!(
+        reply.outcome(),
+        refused(404, "NoSuchVersion"),
+        "{what}, {path}"
+    );
+    let reply = client.request("HEAD", &path, &[], b"");
+    assert_eq!(reply.status, 404, "{what}, {path}");
+}
+
+/// What S3 lists of a bucket: key, kind and version id.
+pub fn listed(client: &Client, bucket: &str) -> Vec<(String, String, String)> {
+    let path = format!("/{bucket}?versions=");
+    let said = client.request("GET", &path, &[], b"").text();
+    let mut rows = Vec::new();
+    for element in ["Version", "DeleteMarker"] {
+        for row in between(&said, element) {
+            let one = |name: &str| between(row, name).concat();
+            rows.push((one("Key"), element.to_owned(), one("VersionId")));
+        }
+    }
+    rows.sort();
+    rows
+}
+
 /// The wall clock.
 pub fn wall_ms() -> u64 {
     let now = OffsetDateTime::now_utc().unix_timestamp_nanos() / 1_000_000;
