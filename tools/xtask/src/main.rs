@@ -80,6 +80,10 @@ enum Task {
         /// Seed of the load; a fresh one without it.
         #[arg(long)]
         seed: Option<u64>,
+        /// Pages of the index in memory. A vault has 64 MiB, which this load fills in some sixteen minutes: with
+        /// as much, growth means something from 45 minutes on, when the warm-up is longer than that.
+        #[arg(long, default_value_t = soak::INDEX_CACHE_MIB, value_parser = clap::value_parser!(u64).range(1..=4096))]
+        index_cache_mib: u64,
     },
     /// Run the simulator from many seeds: the long form of the suite.
     Sim {
@@ -246,9 +250,17 @@ fn run(workspace: &Workspace, task: Task) -> Outcome {
             let seed = seed.unwrap_or_else(rng::fresh_seed);
             verdict(&[damage::run(workspace, &workspace.build()?, seed)])
         }
-        Task::Soak { minutes, seed } => {
-            let seed = seed.unwrap_or_else(rng::fresh_seed);
-            verdict(&[soak::run(workspace, &workspace.build()?, minutes, seed)])
+        Task::Soak {
+            minutes,
+            seed,
+            index_cache_mib,
+        } => {
+            let wish = soak::Wish {
+                minutes,
+                seed: seed.unwrap_or_else(rng::fresh_seed),
+                index_cache_mib,
+            };
+            verdict(&[soak::run(workspace, &workspace.build()?, &wish)])
         }
         Task::Sim {
             seed,

@@ -105,6 +105,20 @@ impl Server {
         self.child.id()
     }
 
+    /// The process id of its gateway, where there is one at this moment: the only program it starts.
+    pub fn gateway(&self) -> Outcome<Option<u32>> {
+        // Any thread of a process may be the one that started another.
+        for thread in std::fs::read_dir(format!("/proc/{}/task", self.id()))? {
+            // Threads end meanwhile.
+            let file = thread?.path().join("children");
+            let children = std::fs::read_to_string(file).unwrap_or_default();
+            if let Some(child) = children.split_whitespace().next() {
+                return Ok(child.parse().ok());
+            }
+        }
+        Ok(None)
+    }
+
     /// What a failure may not quote.
     pub fn secrets(&self) -> Vec<String> {
         self.variables

@@ -139,24 +139,11 @@ fn drip(held: &mut [Slow], stop: &AtomicBool) {
 
 /// The most memory the gateway's process ever had.
 fn gateway_mib(server: &Server) -> Outcome<u64> {
-    let children = children(server.id())?;
-    let mut most = 0;
-    for child in children.split_whitespace() {
-        let status = std::fs::read_to_string(format!("/proc/{child}/status"))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-        let kib = line.and_then(|line| line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok());
-        most = most.max(kib.unwrap_or(0) / 1024);
-    }
-    Ok(most)
-}
-
-/// Any thread of a process may be the one that started another.
-fn children(process: u32) -> Outcome<String> {
-    let mut all = String::new();
-    for thread in std::fs::read_dir(format!("/proc/{process}/task"))? {
-        let children = std::fs::read_to_string(thread?.path().join("children"))?;
-        all.push_str(&children);
-        all.push(' ');
-    }
-    Ok(all)
+    let Some(process) = server.gateway()? else {
+        return Err(Failure::new("the vault has no gateway"));
+    };
+    let status = std::fs::read_to_string(format!("/proc/{process}/status"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kib = line.and_then(|line| line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok());
+    Ok(kib.unwrap_or(0) / 1024)
 }
