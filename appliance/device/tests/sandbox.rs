@@ -16,6 +16,9 @@ const DONE: i32 = 0;
 const REFUSED: i32 = 3;
 /// Exit code where the kernel has no such rules.
 const UNKNOWN: i32 = 4;
+/// Why files and listeners cannot be tried without the filter.
+const NO_LANDLOCK: &str =
+    "the kernel has no Landlock (CONFIG_SECURITY_LANDLOCK, `landlock` in lsm=), Linux 5.13 has";
 
 fn confined(act: &str) -> ExitStatus {
     let program = std::env::current_exe().expect("this program");
@@ -104,7 +107,13 @@ fn files_and_listeners_are_refused_without_the_filter_too() {
     for act in ["read a file", "make a file", "listen", "run a program"] {
         let status = confined(&format!("files only: {act}"));
         if status.code() == Some(UNKNOWN) {
-            println!("skipped: this kernel has no Landlock");
+            let ci = std::env::var("CI").is_ok_and(|value| value == "true" || value == "1");
+            assert!(!ci, "cannot be skipped where CI=true: {NO_LANDLOCK}");
+            // Past what the test harness holds back of tests that pass.
+            let skipped = format!("skipped: {NO_LANDLOCK}\n");
+            std::io::stderr()
+                .write_all(skipped.as_bytes())
+                .expect("said");
             return;
         }
         assert_eq!(status.code(), Some(REFUSED), "{act}: {status}");

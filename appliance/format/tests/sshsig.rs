@@ -358,10 +358,8 @@ fn keygen() -> Option<Command> {
         .stderr(Stdio::null())
         .status();
     if found.is_err() {
-        assert!(
-            std::env::var_os("CI").is_none(),
-            "ssh-keygen is not installed"
-        );
+        let ci = std::env::var("CI").is_ok_and(|value| value == "true" || value == "1");
+        assert!(!ci, "ssh-keygen is not installed");
         println!("skipped: ssh-keygen is not installed");
         return None;
     }
