@@ -11,6 +11,8 @@ mod names;
 mod segments;
 pub mod slow;
 pub mod space;
+#[cfg(test)]
+mod starts;
 pub mod stated;
 mod units;
 pub mod unread;
