@@ -24,7 +24,7 @@ impl SimArea {
     ) -> Result<SimArea, DiskError> {
         let (boot, disk_bytes) = {
             let state = lock(state);
-            (state.boot, state.bytes)
+            (state.boot, state.told_bytes)
         };
         check_range(offset, bytes, disk_bytes)?;
         Ok(SimArea {

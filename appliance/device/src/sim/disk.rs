@@ -86,9 +86,13 @@ impl SimDiskHandle {
         let mut state = lock(&self.state);
         state.abandon();
         let session = state.session;
+        let identity = DiskIdentity {
+            bytes: state.told_bytes,
+            ..self.identity.clone()
+        };
         drop(state);
         SimDisk {
-            identity: self.identity.clone(),
+            identity,
             state: Arc::clone(&self.state),
             session,
             waiting: Vec::new(),
@@ -215,6 +219,22 @@ impl SimDiskHandle {
     /// Brings a vanished disk back.
     pub fn come_back(&self) {
         lock(&self.state).gone = false;
+    }
+
+    /// From the next opening on the disk says that it has `bytes` bytes, of those it was made with.
+    ///
+    /// # Panics
+    /// When `bytes` is zero, not a multiple of the block size, or more than it was made with.
+    pub fn shorten(&self, bytes: u64) {
+        let whole = bytes > 0 && bytes.is_multiple_of(BLOCK) && bytes <= self.identity.bytes;
+        assert!(whole, "disk of {bytes} bytes");
+        lock(&self.state).told_bytes = bytes;
+    }
+
+    /// The bytes that the next opening tells of.
+    #[must_use]
+    pub fn told_bytes(&self) -> u64 {
+        lock(&self.state).told_bytes
     }
 
     /// Stops answering; `false` answers again. Polls then give nothing; a blocking wait ends as if

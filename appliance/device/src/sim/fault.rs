@@ -27,7 +27,8 @@
 //!
 //! **Disappearance.** A vanished disk answers `Gone` until it returns; its image can be put back to
 //! an older state, wiped or exchanged with another meanwhile. A hung disk answers nothing until a
-//! blocking wait gives up on it.
+//! blocking wait gives up on it. A shortened disk says that it is smaller than it was, as one does behind
+//! another controller; what lies beyond stays, out of reach.
 //!
 //! **Not simulated:** sectors torn inside, sectors that change when a neighbour is written, reads
 //! that give different bytes each time, a device that returns to an older state by itself, and a

@@ -66,6 +66,8 @@ pub(crate) struct Core {
 /// A simulated disk, in the hands of the simulator and of whoever has it open.
 pub(crate) struct State {
     pub(crate) bytes: u64,
+    /// The size it tells of.
+    pub(crate) told_bytes: u64,
     pub(crate) core: Core,
     pub(crate) power: Power,
     pub(crate) pending: Vec<Pending>,
@@ -95,6 +97,7 @@ impl State {
         let pending = Vec::new();
         State {
             bytes,
+            told_bytes: bytes,
             core,
             power,
             pending,

@@ -480,6 +480,25 @@ fn a_vanished_disk_is_gone_until_it_returns() {
 }
 
 #[test]
+fn a_shortened_disk_has_its_end_out_of_reach_until_it_is_itself_again() {
+    let (handle, mut disk) = small(1);
+    let last = disk.identity().bytes - 4096;
+    disk.write_durable_at(last, block(1)).expect("write");
+    handle.shorten(last);
+    let mut short = handle.open();
+    assert_eq!((short.identity().bytes, handle.told_bytes()), (last, last));
+    assert_eq!(short.read_at(last, 4096).err(), Some(DiskError::OutOfRange));
+    assert_eq!(handle.area(last, 4096).err(), Some(DiskError::OutOfRange));
+    short
+        .write_durable_at(last - 4096, block(2))
+        .expect("write");
+    handle.shorten(last + 4096);
+    let mut whole = handle.open();
+    assert_eq!(whole.read_at(last, 4096).expect("there")[0], 1);
+    assert_eq!(whole.read_at(last - 4096, 4096).expect("there")[0], 2);
+}
+
+#[test]
 fn a_hung_disk_is_silent_until_somebody_gives_up_on_it() {
     let (handle, mut disk) = small(1);
     handle.hang(true);
