@@ -51,6 +51,18 @@ pub(super) struct LabelEvidence {
 #[must_use]
 pub fn read_label(disk: &mut dyn Disk) -> Option<LabelReading> {
     let bytes = ByteCount::new(disk.identity().bytes);
+    let reading = read_copies(disk, bytes)?;
+    let labelled = reading.fixed.geometry.disk_bytes;
+    // Where a disk ends that says another size than its label, there may be content: it is no damaged label to be mended.
+    if labelled == bytes {
+        Some(reading)
+    } else {
+        read_copies(disk, labelled)
+    }
+}
+
+/// The label by its copies on a disk of so many bytes.
+fn read_copies(disk: &mut dyn Disk, bytes: ByteCount) -> Option<LabelReading> {
     let mut copies = Vec::new();
     for copy in [LabelCopy::A, LabelCopy::B, LabelCopy::C, LabelCopy::D] {
         let offset = copy.offset(bytes);

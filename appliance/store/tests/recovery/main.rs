@@ -11,4 +11,5 @@ mod given_up;
 mod index;
 mod journal;
 mod quorum;
+mod short;
 mod silent;
