@@ -1,4 +1,4 @@
-//! Thirty bugs that can be switched on, to see that the simulator finds them.
+//! Thirty-one bugs that can be switched on, to see that the simulator finds them.
 //!
 //! Without the feature `plants` they do not exist: [`on`] is `false` and the compiler drops what hangs on
 //! it. No program that serves a vault enables the feature, which `cargo xtask tidy` checks. At most one
@@ -33,7 +33,7 @@ pub enum Plant {
     SnapshotAhead,
     /// A snapshot is replayed from where the quorum is, not from where every copy is.
     SnapshotUnsettled,
-    /// After a start the last unit of each segment counts as free.
+    /// When a segment is closed its last unit is given back with those that it has to spare.
     UnitGivenTwice,
     /// Replay passes over delete markers.
     MarkerNotReplayed,
@@ -49,6 +49,8 @@ pub enum Plant {
     HoleDelivered,
     /// A data segment of which no copy is here counts as never written.
     AwayTakenForBlank,
+    /// What a disk has behind the end of an earlier epoch counts before what a later one wrote.
+    EpochIgnored,
     /// A list is worked off without judging locks again.
     TombstoneUnjudged,
     /// What a case holds is destroyed where the hold was not yet put on it.
@@ -71,7 +73,7 @@ pub enum Plant {
 
 impl Plant {
     /// All of them.
-    pub const ALL: [Plant; 30] = [
+    pub const ALL: [Plant; 31] = [
         Plant::AckAtOneCopy,
         Plant::AckOneFrameEarly,
         Plant::FrameUnflushed,
@@ -93,6 +95,7 @@ impl Plant {
         Plant::JoinBeforeFilled,
         Plant::HoleDelivered,
         Plant::AwayTakenForBlank,
+        Plant::EpochIgnored,
         Plant::TombstoneUnjudged,
         Plant::CaseForgotten,
         Plant::ScopeUnchecked,

@@ -359,7 +359,9 @@ impl Pool {
 
     /// Units that a closed segment held are free.
     pub fn give_back(&mut self, surplus: &Surplus) {
-        self.mark(&[surplus.place], surplus.skip, surplus.count, false);
+        let more = u32::from(on(Plant::UnitGivenTwice)).min(surplus.skip);
+        let (skip, count) = (surplus.skip - more, surplus.count + more);
+        self.mark(&[surplus.place], skip, count, false);
     }
 
     fn mark(&mut self, places: &[Place], skip: u32, count: u32, used: bool) {
@@ -426,8 +428,7 @@ impl Pool {
             let room = extents
                 .get(at + 1)
                 .map_or(u32::MAX, |(next, _)| next - first);
-            let kept = units.saturating_sub(u32::from(on(Plant::UnitGivenTwice)));
-            counted.mark(*first, kept.min(room), true);
+            counted.mark(*first, (*units).min(room), true);
         }
         counted.mark(0, self.units_in_doubt(disk), true);
         // What follows lies close behind what is there.

@@ -24,7 +24,7 @@ pub const SHARE: [&str; 4] = [
     "destroyed-half",
 ];
 /// Bugs of what a start goes by, and says of what is away: any subset of the disks may be there.
-const OF_SUBSETS: [&str; 2] = ["label-unflushed", "away-taken-for-blank"];
+const OF_SUBSETS: [&str; 3] = ["label-unflushed", "away-taken-for-blank", "epoch-ignored"];
 /// Bugs of rare moments, of which many short lives have more than a few long ones.
 const OF_SHORT_LIVES: [&str; 3] = [
     "damage-taken-for-end",

@@ -308,13 +308,17 @@ impl<'a> Replay<'a> {
             if self.memtable.rows() >= rows_max {
                 return Ok(Reading::Paused);
             }
-            if self.given_up_here().is_some() || self.successor().is_some() {
+            let leaves = self.given_up_here().is_some() || self.successor().is_some();
+            if leaves && !on(Plant::EpochIgnored) {
                 return Ok(Reading::Elsewhere);
             }
             let expect = self.expectation();
             let shown = copies.show(self.disks, expect);
             let evidence = copies.evidence(&shown);
             let valid = evidence.contains(&Evidence::Valid);
+            if leaves && !valid {
+                return Ok(Reading::Elsewhere);
+            }
             let proven = !valid && self.is_proven(copies);
             // Given up, and where the log goes on behind it is lost since: it stays out all the same.
             let verdict = match self.is_given_up() {
