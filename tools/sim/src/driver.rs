@@ -27,7 +27,7 @@ use stele_store::request::{Answer, Command, Refusal, Request, RequestId};
 
 use crate::context::Context;
 use crate::error::{Halt, Run, Violation};
-use crate::limits::{LEAP_MS_MAX, SLOW_TURNS, STUCK_MS, STUCK_TURN_COUNT};
+use crate::limits::{CRAWL_TURNS, LEAP_MS_MAX, SLOW_TURNS, STUCK_MS, STUCK_TURN_COUNT};
 use crate::plant::Plant;
 use crate::plug::{Plugged, Pulse};
 use crate::who::Who;
@@ -61,6 +61,8 @@ pub struct Machine {
     slow: Option<usize>,
     /// Slots whose disks answer nothing now.
     hung: Vec<usize>,
+    /// Slots whose disks take a thousand times as long as others now.
+    crawling: Vec<usize>,
     clock: SimClock,
     jobs: VecDeque<Job>,
     refused: VecDeque<(DiskSlot, OpId)>,
@@ -99,6 +101,7 @@ impl Machine {
             pulse,
             slow: None,
             hung: Vec::new(),
+            crawling: Vec::new(),
             clock,
             jobs: VecDeque::new(),
             refused: VecDeque::new(),
@@ -207,13 +210,22 @@ impl Machine {
 
     /// Says which disks answer nothing now, by name.
     pub fn set_hung<'a>(&mut self, names: impl Iterator<Item = &'a str>) {
+        self.hung = self.slots_of(names);
+    }
+
+    /// Says which disks take a thousand times as long as others now, by name.
+    pub fn set_crawling<'a>(&mut self, names: impl Iterator<Item = &'a str>) {
+        self.crawling = self.slots_of(names);
+    }
+
+    fn slots_of<'a>(&self, names: impl Iterator<Item = &'a str>) -> Vec<usize> {
         let names: Vec<&str> = names.collect();
-        let is_hung = |disk: &dyn Disk| names.contains(&disk.identity().name.as_str());
+        let is_named = |disk: &dyn Disk| names.contains(&disk.identity().name.as_str());
         let slots = self.disks.iter().enumerate();
-        self.hung = slots
-            .filter(|(_, disk)| disk.as_ref().is_some_and(|disk| is_hung(&**disk)))
+        slots
+            .filter(|(_, disk)| disk.as_ref().is_some_and(|disk| is_named(&**disk)))
             .map(|(slot, _)| slot)
-            .collect();
+            .collect()
     }
 
     /// Closes the disk of this name, so that it can be opened again; false while something is under way
@@ -302,7 +314,12 @@ impl Machine {
         let mut sources = Vec::with_capacity(self.disks.len() + 4);
         for (slot, disk) in self.disks.iter().enumerate() {
             let waits = disk.as_ref().is_some_and(|disk| disk.in_flight() > 0);
-            let lags = self.slow == Some(slot) && context.rng.below(SLOW_TURNS) > 0;
+            let turns = match self.crawling.contains(&slot) {
+                true => CRAWL_TURNS,
+                false if self.slow == Some(slot) => SLOW_TURNS,
+                false => 1,
+            };
+            let lags = turns > 1 && context.rng.below(turns) > 0;
             if waits && !lags && !self.hung.contains(&slot) {
                 sources.push(Source::Disk(slot));
             }

@@ -103,6 +103,8 @@ pub struct Slot {
     lost: Option<Lost>,
     /// It answers nothing until then, by the monotonic clock.
     hung_until_ms: Option<u64>,
+    /// It takes a thousand times as long as others until then.
+    crawls_until_ms: Option<u64>,
 }
 
 /// A disk that was replaced, and may come back.
@@ -138,6 +140,8 @@ pub struct Hardware {
     hurt_ms: u64,
     /// Some disk has a plan of faults for this session.
     planned: bool,
+    /// The power goes so many steps after the flushes that were to fail.
+    cut_due: Option<u64>,
     /// Every member took part when that was last looked at.
     members_active: bool,
     /// Some disk was hurt at some time.
@@ -181,6 +185,7 @@ impl Hardware {
             made: 0,
             hurt_ms: 0,
             planned: false,
+            cut_due: None,
             members_active: true,
             ever_hurt: false,
             beyond_budget: swarm.budget.is_lenient(),
@@ -232,6 +237,7 @@ impl Hardware {
             earlier: None,
             lost: None,
             hung_until_ms: None,
+            crawls_until_ms: None,
         }
     }
 
@@ -344,10 +350,11 @@ impl Hardware {
             slot.handle.set_plan(Plan::default());
             slot.handle.come_back();
             slot.handle.hang(false);
-            slot.hung_until_ms = None;
+            slot.handle.shorten(DISK_BYTES);
+            (slot.hung_until_ms, slot.crawls_until_ms) = (None, None);
             slot.present = true;
         }
-        self.planned = false;
+        (self.planned, self.cut_due) = (false, None);
     }
 
     /// Writes every disk into a directory, sparse, for the offline tools.

@@ -59,11 +59,10 @@ fn sources(hardware: &Hardware) -> Vec<Box<dyn Source>> {
     hardware
         .readable()
         .map(|disk| {
-            let bytes = hardware.geometry().disk_bytes.get();
             Box::new(Image {
                 name: disk.name.to_owned(),
                 handle: disk.handle.clone(),
-                bytes,
+                bytes: disk.handle.told_bytes(),
             }) as Box<dyn Source>
         })
         .collect()

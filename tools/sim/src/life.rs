@@ -505,8 +505,12 @@ impl<'a> Life<'a> {
             let now_ms = self.context.clock.monotonic_ms();
             self.hardware.hurt_now(self.context, &self.swarm, now_ms);
         }
+        self.hardware
+            .fail_flushes_before_a_cut(self.context, &self.swarm);
         self.hardware.wake(self.context.clock.monotonic_ms());
         machine.set_hung(self.hardware.hung());
+        let now_ms = self.context.clock.monotonic_ms();
+        machine.set_crawling(self.hardware.crawling(now_ms));
         self.look_at_members(machine)?;
         if self.swarm.wall_jumps && self.context.rng.permille(10) {
             self.jump_wall();
@@ -616,6 +620,8 @@ impl<'a> Life<'a> {
         self.oracle.stops();
         machine.stop(self.context)?;
         while !machine.engine().is_stopped() {
+            let now_ms = self.context.clock.monotonic_ms();
+            machine.set_crawling(self.hardware.crawling(now_ms));
             let turned = machine.turn(self.context);
             if turned == Err(Halt::PowerCut) {
                 return turned;

@@ -35,6 +35,10 @@ pub const LONG_SESSION_FACTOR: u64 = 40;
 pub const HUNG_MS_MAX: u64 = 60_000;
 /// Of so many turns in which it could, a slow disk takes one.
 pub const SLOW_TURNS: u64 = 25;
+/// Of so many turns in which it could, a disk that crawls takes one.
+pub const CRAWL_TURNS: u64 = 1_000;
+/// Where flushes of all disks fail, the power goes within so many steps of them.
+pub const CUT_AFTER_FLUSH_STEPS_MAX: u64 = 14;
 /// Longest leap of time while all wait for a disk that answers nothing, milliseconds.
 pub const LEAP_MS_MAX: u64 = 600;
 

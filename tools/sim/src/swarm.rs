@@ -153,6 +153,12 @@ pub struct Rates {
     pub hang: u64,
     /// At a start: a disk that was lost and replaced is back.
     pub lost_returns: u64,
+    /// At a start: the disk is shorter than its label says.
+    pub short: u64,
+    /// At a start or in a session: all of a segment's place is garbage.
+    pub slot_rot: u64,
+    /// In a session: the disk takes a thousand times as long as others for some time.
+    pub crawl: u64,
 }
 
 impl Rates {
@@ -182,6 +188,9 @@ impl Rates {
             full: rate(80),
             hang: rate(150),
             lost_returns: rate(100),
+            short: rate(60),
+            slot_rot: rate(100),
+            crawl: rate(500),
         }
     }
 }

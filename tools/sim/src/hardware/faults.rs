@@ -5,10 +5,10 @@ use stele_device::sim::fault::{Kept, Plan, Span};
 use stele_format::units::{LaneId, SegmentId};
 use stele_store::pool::INDEX_DISK_COUNT;
 
-use super::{Hardware, Taint};
+use super::{Hardware, Slot, Taint};
 use crate::context::Context;
 use crate::inspection;
-use crate::limits::{DISK_BYTES, HUNG_MS_MAX, KEYSTATE_BYTES};
+use crate::limits::{CUT_AFTER_FLUSH_STEPS_MAX, DISK_BYTES, HUNG_MS_MAX, KEYSTATE_BYTES};
 use crate::plant::Plant;
 use crate::swarm::{Budget, Rates, Swarm};
 
@@ -33,6 +33,12 @@ impl Hardware {
                 context.say(format_args!("fault: disk {number} is missing"));
                 context.report.fault("missing at a start");
                 it.slots[number].present = false;
+            });
+            self.may(context, rates.short, |it, context| {
+                it.shorten(context, number);
+            });
+            self.may(context, rates.slot_rot, |it, context| {
+                it.rot_slot(context, number);
             });
         }
         if swarm.budget == Budget::TwoDisks {
@@ -192,6 +198,45 @@ impl Hardware {
                 "fault: rot on disk {number} at {at}, burst {burst}"
             ));
         }
+    }
+
+    /// All of a segment's place is garbage, header and seal with it.
+    fn rot_slot(&mut self, context: &mut Context, number: usize) {
+        let bases = self.segments(number, |_| true);
+        let Some((segment, base)) = context.rng.pick(&bases).copied() else {
+            return;
+        };
+        let bytes =
+            u64::from(self.geometry.unit_bytes) * u64::from(self.geometry.segment_units.get());
+        // What is behind a segment that was closed early may be the beginning of another: that one is hurt, too.
+        let end = (base + bytes).min(DISK_BYTES - (1 << 20));
+        let slot = &mut self.slots[number];
+        for at in (base..end).step_by(4096) {
+            slot.astray |= slot.handle.is_blank(at, 4096);
+            let words = (0..512).flat_map(|_| context.rng.next().to_le_bytes());
+            slot.handle.tamper(at, &words.collect::<Vec<u8>>());
+        }
+        self.taint(number, base, end);
+        context.report.fault("rot of a whole segment");
+        context.say(format_args!(
+            "fault: garbage on disk {number} in all of {base}..{end}, {segment:?}"
+        ));
+    }
+
+    /// The disk says that it is shorter than its label does, until the process ends: it lacks its last labels, or part of
+    /// what lies on it, and content lies where it seems to end.
+    fn shorten(&mut self, context: &mut Context, number: usize) {
+        let bytes = match context.rng.permille(500) {
+            true => DISK_BYTES - 4096 * context.rng.magnitude(256),
+            false => self.used_place(context, number) / 4096 * 4096,
+        };
+        let slot = &mut self.slots[number];
+        slot.handle.shorten(bytes);
+        slot.taint = Taint::ALL;
+        self.planned = true;
+        self.hurt_ms = u64::MAX;
+        context.report.fault("short at a start");
+        context.say(format_args!("fault: disk {number} has {bytes} bytes"));
     }
 
     /// A burst in one of the youngest frames of the journal, in the same place of every copy on a victim.
@@ -361,6 +406,72 @@ impl Hardware {
                 slot.hung_until_ms = Some(now_ms + for_ms);
                 it.hurt_ms = u64::MAX;
             });
+            self.may(context, swarm.rates.slot_rot, |it, context| {
+                it.rot_slot(context, number);
+            });
+            self.may(context, swarm.rates.crawl, |it, context| {
+                it.crawl(context, number, now_ms);
+            });
+        }
+    }
+
+    /// The disk takes a thousand times as long as others for some time, and may be given up for it.
+    fn crawl(&mut self, context: &mut Context, number: usize, now_ms: u64) {
+        let for_ms = context.rng.magnitude(HUNG_MS_MAX);
+        let slot = &mut self.slots[number];
+        slot.taint = Taint::ALL;
+        slot.crawls_until_ms = Some(now_ms + for_ms);
+        self.hurt_ms = u64::MAX;
+        context.report.fault("a thousand times slower");
+        context.say(format_args!("fault: disk {number} crawls for {for_ms} ms"));
+    }
+
+    /// Beyond the budget: the next flush of every victim fails and keeps nothing or a part, and the power goes soon after.
+    /// Nothing may count as durable by a later flush.
+    pub fn fail_flushes_before_a_cut(&mut self, context: &mut Context, swarm: &Swarm) {
+        if self.cut_due.is_some() {
+            return self.cut_once_flushes_failed(&swarm.victims);
+        }
+        if swarm.budget != Budget::TwoDisks || !context.rng.permille(20) {
+            return;
+        }
+        self.may(context, swarm.rates.fail_flush, |it, context| {
+            let kept = match context.rng.permille(500) {
+                true => Kept::Nothing,
+                false => Kept::Part,
+            };
+            for victim in &swarm.victims {
+                let slot = &mut it.slots[usize::from(*victim)];
+                slot.taint = Taint::ALL;
+                slot.handle.plan(|plan| {
+                    plan.fail_flushes = Some(Span::once(0));
+                    plan.failed_flushes_keep = kept;
+                });
+            }
+            let steps = context.rng.between(3, CUT_AFTER_FLUSH_STEPS_MAX);
+            it.cut_due = Some(steps);
+            it.planned = true;
+            it.hurt_ms = u64::MAX;
+            context.report.fault("failing flushes before a cut");
+            context.say(format_args!(
+                "fault: the next flushes fail, and the power {steps} steps later"
+            ));
+        });
+    }
+
+    /// Two copies are enough to acknowledge by.
+    fn cut_once_flushes_failed(&mut self, victims: &[u16]) {
+        let still_fails = |victim: &&u16| {
+            let mut fails = false;
+            let handle = &self.slots[usize::from(**victim)].handle;
+            handle.plan(|plan| fails = plan.fail_flushes.is_some_and(|span| span.count > 0));
+            fails
+        };
+        let failed = victims.len() - victims.iter().filter(still_fails).count();
+        if failed >= victims.len().min(2)
+            && let Some(steps) = self.cut_due.take()
+        {
+            self.power.cut_after(steps);
         }
     }
 
@@ -374,6 +485,7 @@ impl Hardware {
             {
                 slot.handle.hang(false);
             }
+            slot.crawls_until_ms.take_if(|until| *until <= now_ms);
         }
     }
 
@@ -384,6 +496,13 @@ impl Hardware {
             .iter()
             .filter(|slot| slot.hung_until_ms.is_some());
         hung.map(|slot| slot.name.as_str())
+    }
+
+    /// Names of the disks that take a thousand times as long as others now.
+    pub fn crawling(&self, now_ms: u64) -> impl Iterator<Item = &str> {
+        let crawls = move |slot: &&Slot| slot.crawls_until_ms.is_some_and(|until| until > now_ms);
+        let crawling = self.slots.iter().filter(crawls);
+        crawling.map(|slot| slot.name.as_str())
     }
 }
 
