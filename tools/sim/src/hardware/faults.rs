@@ -557,3 +557,6 @@ fn draw_plan(context: &mut Context, rates: &Rates, victim: u16) -> Plan {
     }
     plan
 }
+
+#[cfg(test)]
+mod tests;

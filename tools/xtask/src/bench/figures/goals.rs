@@ -53,7 +53,7 @@ impl Goal {
 }
 
 /// All goals.
-pub const GOALS: [Goal; 17] = [
+pub const GOALS: [Goal; 18] = [
     Goal::ratio(
         "1 MiB writes with a flush at the end, four in flight, beside fio with the same flags",
         "1 MiB writes / fio",
