@@ -251,6 +251,9 @@ pub struct Bucket {
     pub rules: Vec<PrefixRule>,
     /// Most days of retention that may be wished for.
     pub max_days: Option<u32>,
+    /// When that was answered to have been set, milliseconds of compliance time: what was asked before may have been judged
+    /// before.
+    pub bound_set_ms: u64,
     /// Its lifecycle rules.
     pub lifecycle: Vec<LifecycleRule>,
     /// Its keys.
@@ -270,6 +273,7 @@ impl Bucket {
             default: info.default,
             rules: info.rules.to_vec(),
             max_days: info.max_days,
+            bound_set_ms: 0,
             lifecycle: info.lifecycle.to_vec(),
             keys: BTreeMap::new(),
             uploads: BTreeMap::new(),

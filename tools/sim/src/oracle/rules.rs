@@ -109,7 +109,8 @@ impl Verdict {
             return self;
         };
         let (until, most_ms) = (wished.until.get(), u64::from(days) * DAY_MS);
-        let beyond = if until > times.until_ms + DAY_MS + most_ms {
+        let judged_by_it = times.since_ms > bucket.bound_set_ms;
+        let beyond = if judged_by_it && until > times.until_ms + DAY_MS + most_ms {
             Holds::Yes
         } else if until > times.since_ms + most_ms {
             Holds::Maybe

@@ -270,14 +270,14 @@ impl Oracle {
                 });
             }
             (Upkeep::AdvanceClock { .. }, Answer::Recorded(_)) => {}
-            (_, Answer::Done) => return Ok(self.kept_up_in_silence(upkeep)),
+            (_, Answer::Done) => return Ok(self.kept_up_in_silence(upkeep, times)),
             _ => return Ok(false),
         }
         Ok(true)
     }
 
     /// What is answered with no more than that it was done.
-    fn kept_up_in_silence(&mut self, upkeep: &Upkeep) -> bool {
+    fn kept_up_in_silence(&mut self, upkeep: &Upkeep, times: Times) -> bool {
         let Some(name) = upkeep.bucket() else {
             return false;
         };
@@ -286,7 +286,10 @@ impl Oracle {
         };
         match upkeep {
             Upkeep::SetRule { prefix, days, .. } => bucket.set_rule(prefix, *days),
-            Upkeep::SetBound { days_max, .. } => bucket.max_days = *days_max,
+            Upkeep::SetBound { days_max, .. } => {
+                bucket.max_days = *days_max;
+                bucket.bound_set_ms = times.until_ms;
+            }
             Upkeep::SetLifecycle { rules, .. } => bucket.lifecycle.clone_from(rules),
             Upkeep::Unrelease { at, version } => {
                 if let Some(key) = bucket.keys.get_mut(&at.key) {
