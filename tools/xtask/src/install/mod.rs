@@ -102,6 +102,12 @@ pub const QEMU_IO: Tool = Tool {
     package: "qemu-utils",
 };
 
+/// What signs statements with keys of people.
+pub const SSH_KEYGEN: Tool = Tool {
+    program: "/usr/bin/ssh-keygen",
+    package: "openssh-client",
+};
+
 /// The TPM emulator that the key provider is tested against.
 pub const SWTPM: Tool = Tool {
     program: "/usr/bin/swtpm",

@@ -27,6 +27,7 @@ pub fn run(workspace: &Workspace) -> Closed {
     for (what, tool) in [
         ("the key provider over a TPM", install::SWTPM),
         ("the evil disk with a foreign client", install::QEMU_IO),
+        ("signatures of OpenSSH", install::SSH_KEYGEN),
     ] {
         if let Err(failure) = install::require(&[tool]) {
             println!("the tests of {what} are skipped: {failure}");
