@@ -187,6 +187,7 @@ impl Hardware {
                 let handle = self.slots[at].handle.clone();
                 handle.come_back();
                 handle.hang(false);
+                handle.shorten(DISK_BYTES);
                 let frames = Some(machine.engine().status().counters.frames);
                 let lost = Lost { handle, frames };
                 self.ever_hurt |= self.slots[at].taint.any();
