@@ -57,6 +57,8 @@ struct Receiver {
     session: UnbufferedServerConnection,
     socket: TcpStream,
     incoming: Vec<u8>,
+    /// Of that, what was read and not yet opened.
+    start: usize,
     filled: usize,
     outgoing: Vec<u8>,
     /// Bytes of content so far.
@@ -70,6 +72,7 @@ impl Receiver {
             session: session.map_err(|error| Failure::new(format!("no TLS: {error}")))?,
             socket,
             incoming: vec![0; RECEIVED_BYTES + RECORD_ROOM_BYTES],
+            start: 0,
             filled: 0,
             outgoing: Vec::new(),
             taken: 0,
@@ -80,7 +83,7 @@ impl Receiver {
     fn take(&mut self, wanted: usize) -> Outcome {
         let broken = |error: &dyn std::fmt::Display| Failure::new(format!("TLS broke: {error}"));
         loop {
-            let ready = &mut self.incoming[..self.filled];
+            let ready = &mut self.incoming[self.start..self.filled];
             let UnbufferedStatus { mut discard, state } = self.session.process_tls_records(ready);
             let mut more = false;
             match state.map_err(|error| broken(&error))? {
@@ -107,15 +110,17 @@ impl Receiver {
                 ConnectionState::BlockedHandshake | ConnectionState::WriteTraffic(_) => more = true,
                 other => return Err(broken(&format!("{other:?}"))),
             }
-            self.incoming.copy_within(discard..self.filled, 0);
-            self.filled -= discard;
+            self.start += discard;
             if more {
                 self.fill()?;
             }
         }
     }
 
+    /// Reads behind the beginning of a record, at most.
     fn fill(&mut self) -> Outcome {
+        self.incoming.copy_within(self.start..self.filled, 0);
+        (self.start, self.filled) = (0, self.filled - self.start);
         let end = (self.filled + RECEIVED_BYTES).min(self.incoming.len());
         let read = self.socket.read(&mut self.incoming[self.filled..end])?;
         if read == 0 {
