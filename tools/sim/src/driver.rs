@@ -61,8 +61,8 @@ pub struct Machine {
     slow: Option<usize>,
     /// Slots whose disks answer nothing now.
     hung: Vec<usize>,
-    /// Slots whose disks take a thousand times as long as others now.
-    crawling: Vec<usize>,
+    /// Slots whose disks take a thousand times as long as others, each until when, by the monotonic clock.
+    crawling: Vec<(usize, u64)>,
     clock: SimClock,
     jobs: VecDeque<Job>,
     refused: VecDeque<(DiskSlot, OpId)>,
@@ -213,9 +213,12 @@ impl Machine {
         self.hung = self.slots_of(names);
     }
 
-    /// Says which disks take a thousand times as long as others now, by name.
-    pub fn set_crawling<'a>(&mut self, names: impl Iterator<Item = &'a str>) {
-        self.crawling = self.slots_of(names);
+    /// Says which disks take a thousand times as long as others, by name, and until when.
+    pub fn set_crawling<'a>(&mut self, disks: impl Iterator<Item = (&'a str, u64)>) {
+        let found = disks.map(|(name, until_ms)| (self.slots_of(std::iter::once(name)), until_ms));
+        let slots =
+            found.flat_map(|(slots, until_ms)| slots.into_iter().map(move |slot| (slot, until_ms)));
+        self.crawling = slots.collect();
     }
 
     fn slots_of<'a>(&self, names: impl Iterator<Item = &'a str>) -> Vec<usize> {
@@ -310,11 +313,13 @@ impl Machine {
         }
     }
 
-    fn choose(&self, context: &mut Context) -> Source {
+    fn choose(&mut self, context: &mut Context) -> Source {
         let mut sources = Vec::with_capacity(self.disks.len() + 4);
+        let now_ms = self.clock.monotonic_ms();
+        self.crawling.retain(|(_, until_ms)| *until_ms > now_ms);
         for (slot, disk) in self.disks.iter().enumerate() {
             let waits = disk.as_ref().is_some_and(|disk| disk.in_flight() > 0);
-            let turns = match self.crawling.contains(&slot) {
+            let turns = match self.crawling.iter().any(|(crawls, _)| *crawls == slot) {
                 true => CRAWL_TURNS,
                 false if self.slow == Some(slot) => SLOW_TURNS,
                 false => 1,

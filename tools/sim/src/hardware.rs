@@ -140,6 +140,8 @@ pub struct Hardware {
     hurt_ms: u64,
     /// Some disk has a plan of faults for this session.
     planned: bool,
+    /// Some disk says that it is shorter than it is.
+    short: bool,
     /// The power goes so many steps after the flushes that were to fail.
     cut_due: Option<u64>,
     /// Every member took part when that was last looked at.
@@ -185,6 +187,7 @@ impl Hardware {
             made: 0,
             hurt_ms: 0,
             planned: false,
+            short: false,
             cut_due: None,
             members_active: true,
             ever_hurt: false,
@@ -291,7 +294,7 @@ impl Hardware {
     pub fn open(&mut self) -> (Vec<Option<Box<dyn Disk>>>, Pulse) {
         let away = self.slots.iter().filter(|slot| !slot.present);
         self.away = away.map(|slot| slot.number).collect();
-        self.opened_whole = !self.planned && self.away.is_empty();
+        self.opened_whole = !self.is_planned() && self.away.is_empty();
         let pulse = Pulse::default();
         let open = |slot: &Slot| {
             let plug = || Plugged::new(slot.handle.open(), pulse.clone());
@@ -354,7 +357,7 @@ impl Hardware {
             (slot.hung_until_ms, slot.crawls_until_ms) = (None, None);
             slot.present = true;
         }
-        (self.planned, self.cut_due) = (false, None);
+        (self.planned, self.short, self.cut_due) = (false, false, None);
     }
 
     /// Writes every disk into a directory, sparse, for the offline tools.

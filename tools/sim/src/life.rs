@@ -509,8 +509,7 @@ impl<'a> Life<'a> {
             .fail_flushes_before_a_cut(self.context, &self.swarm);
         self.hardware.wake(self.context.clock.monotonic_ms());
         machine.set_hung(self.hardware.hung());
-        let now_ms = self.context.clock.monotonic_ms();
-        machine.set_crawling(self.hardware.crawling(now_ms));
+        machine.set_crawling(self.hardware.crawling());
         self.look_at_members(machine)?;
         if self.swarm.wall_jumps && self.context.rng.permille(10) {
             self.jump_wall();
@@ -620,8 +619,6 @@ impl<'a> Life<'a> {
         self.oracle.stops();
         machine.stop(self.context)?;
         while !machine.engine().is_stopped() {
-            let now_ms = self.context.clock.monotonic_ms();
-            machine.set_crawling(self.hardware.crawling(now_ms));
             let turned = machine.turn(self.context);
             if turned == Err(Halt::PowerCut) {
                 return turned;

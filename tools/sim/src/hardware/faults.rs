@@ -5,7 +5,7 @@ use stele_device::sim::fault::{Kept, Plan, Span};
 use stele_format::units::{LaneId, SegmentId};
 use stele_store::pool::INDEX_DISK_COUNT;
 
-use super::{Hardware, Slot, Taint};
+use super::{Hardware, Taint};
 use crate::context::Context;
 use crate::inspection;
 use crate::limits::{CUT_AFTER_FLUSH_STEPS_MAX, DISK_BYTES, HUNG_MS_MAX, KEYSTATE_BYTES};
@@ -233,7 +233,7 @@ impl Hardware {
         let slot = &mut self.slots[number];
         slot.handle.shorten(bytes);
         slot.taint = Taint::ALL;
-        self.planned = true;
+        self.short = true;
         self.hurt_ms = u64::MAX;
         context.report.fault("short at a start");
         context.say(format_args!("fault: disk {number} has {bytes} bytes"));
@@ -498,11 +498,10 @@ impl Hardware {
         hung.map(|slot| slot.name.as_str())
     }
 
-    /// Names of the disks that take a thousand times as long as others now.
-    pub fn crawling(&self, now_ms: u64) -> impl Iterator<Item = &str> {
-        let crawls = move |slot: &&Slot| slot.crawls_until_ms.is_some_and(|until| until > now_ms);
-        let crawling = self.slots.iter().filter(crawls);
-        crawling.map(|slot| slot.name.as_str())
+    /// Names of the disks that take a thousand times as long as others, and until when.
+    pub fn crawling(&self) -> impl Iterator<Item = (&str, u64)> {
+        let slots = self.slots.iter();
+        slots.filter_map(|slot| Some((slot.name.as_str(), slot.crawls_until_ms?)))
     }
 }
 

@@ -71,7 +71,7 @@ impl Hardware {
 
     /// The work of a start begins; `now_ms` by the compliance clock.
     pub fn begin_work(&mut self, now_ms: u64) {
-        self.hurt_ms = if self.planned { u64::MAX } else { now_ms };
+        self.hurt_ms = if self.is_planned() { u64::MAX } else { now_ms };
     }
 
     /// This disk was put out of the pool, and others acknowledged without it.
@@ -329,7 +329,7 @@ impl Hardware {
     pub fn can_be_scrubbed(&self, status: &Status) -> bool {
         self.members_active
             && all_active(status)
-            && status.heal.counts.lost.is_empty()
+            && !status.heal.counts.has_losses()
             && status.read_only.is_none()
             && status.heal.fill.is_none()
     }
@@ -353,10 +353,10 @@ impl Hardware {
         self.draining.is_some() || self.slots.iter().any(|slot| slot.filling)
     }
 
-    /// Whether a disk has a plan of faults for this session.
+    /// Whether a disk has a plan of faults for this session, or is short in it.
     #[must_use]
     pub fn is_planned(&self) -> bool {
-        self.planned
+        self.planned || self.short
     }
 
     /// Disks there are.
@@ -371,7 +371,7 @@ impl Hardware {
     pub fn can_be_judged(&self) -> bool {
         let missed = self.slots.iter().filter(|slot| slot.drained && slot.blank);
         let all = self.opened_whole && self.readable().count() + missed.count() == self.len();
-        !self.planned && self.hung().next().is_none() && all
+        !self.is_planned() && self.hung().next().is_none() && all
     }
 
     /// Whether nothing is wrong with any disk that a next fault elsewhere could add to.
