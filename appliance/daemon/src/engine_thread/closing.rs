@@ -23,7 +23,7 @@ impl Closing {
     ) -> Closing {
         let (ended, end) = sync_channel(1);
         let guard = watch.guard("closing");
-        std::thread::spawn(move || {
+        let close = move || {
             let _guard = guard;
             if let Err(why) = engine.keep_head(&mut disks) {
                 tracing::warn!(%why, "the key state does not say where the log ended");
@@ -31,11 +31,12 @@ impl Closing {
             for disk in disks.into_iter().flatten() {
                 if disk.in_flight() > 0 {
                     // It closes when it has ended that, and nobody waits for it.
-                    std::thread::spawn(move || drop(disk));
+                    on_a_thread("closing-disk", move || drop(disk));
                 }
             }
             drop(ended);
-        });
+        };
+        on_a_thread("closing", close);
         Closing(end)
     }
 
@@ -46,5 +47,13 @@ impl Closing {
             tracing::warn!("a disk does not answer, and is not waited for");
         }
         ended
+    }
+}
+
+/// Without a thread for it, it is left undone, as after a power cut.
+fn on_a_thread(name: &str, work: impl FnOnce() + Send + 'static) {
+    let builder = std::thread::Builder::new().name(name.to_owned());
+    if let Err(error) = builder.spawn(work) {
+        tracing::warn!(%error, thread = name, "no thread could be started");
     }
 }
