@@ -78,6 +78,8 @@ pub(crate) struct Described {
     pub taken: Taken,
     /// Whose the client says that buckets are: bucket and id.
     pub owners: Vec<(String, String)>,
+    /// Where the client sent it: a URL without a query, or a path where no host was named.
+    pub address: String,
 }
 
 /// Checks the head of a request in path style, and says what is to be verified. `sent_path` is the path that the client
@@ -105,7 +107,7 @@ pub(crate) fn inspect(parts: &mut Parts, sent_path: &str) -> S3Result<(Claim, De
     check_headers(&parts.headers, is_write)?;
     date_alike(&mut parts.headers);
     if !is_write && path.as_object().is_some() {
-        range_alike(&mut parts.headers)?;
+        range_alike(&mut parts.headers);
     }
     join_lines(&mut parts.headers);
     check_query(&parts.method, &path, &query)?;
@@ -137,8 +139,18 @@ pub(crate) fn inspect(parts: &mut Parts, sent_path: &str) -> S3Result<(Claim, De
         body,
         taken: take(&mut parts.headers),
         owners: owners(&parts.headers, &path),
+        address: address(&parts.headers, sent_path),
     };
     Ok((claim, described))
+}
+
+/// Where the client sent the request.
+fn address(headers: &HeaderMap, sent_path: &str) -> String {
+    let host = headers.get(HOST).and_then(|host| host.to_str().ok());
+    host.map_or_else(
+        || sent_path.to_owned(),
+        |host| format!("https://{host}{sent_path}"),
+    )
 }
 
 /// Whose the client says that buckets are. A source that names no bucket is refused elsewhere.
@@ -263,16 +275,16 @@ fn date_alike(headers: &mut HeaderMap) {
 }
 
 /// A range in the one form that the S3 library reads, which holds no number beyond all lengths and knows the unit in
-/// one case only.
-fn range_alike(headers: &mut HeaderMap) -> S3Result {
-    let Some(value) = headers.get_mut(RANGE).filter(|value| !value.is_empty()) else {
-        return Ok(());
+/// one case only. What is not one range in bytes asks for nothing, as in S3 (RFC 9110, 14.2).
+fn range_alike(headers: &mut HeaderMap) {
+    let Some(value) = headers.remove(RANGE) else {
+        return;
     };
     let written = value.to_str().ok().and_then(bounded);
-    let written = written.and_then(|range| range.try_into().ok());
-    *value =
-        written.ok_or_else(|| invalid_argument("the Range header must be one range in bytes"))?;
-    Ok(())
+    let written = written.and_then(|range| HeaderValue::try_from(range).ok());
+    if let Some(written) = written {
+        headers.insert(RANGE, written);
+    }
 }
 
 /// A range whose numbers lie within what any content may have; the same bytes of all there is.

@@ -196,6 +196,7 @@ pub(crate) async fn complete(
     request: S3Request<CompleteMultipartUploadInput>,
 ) -> S3Result<S3Response<CompleteMultipartUploadOutput>> {
     let caller = service.caller(&request)?;
+    let address = context(&request)?.described.address.clone();
     let input = request.input;
     let upload = upload_id(&input.upload_id)?;
     let named = input
@@ -251,9 +252,8 @@ pub(crate) async fn complete(
     }
     let sums = Sums::of(&stored.checksums, count);
     let version = stored.version.filter(|_| stored.versioned);
-    let path = crate::text::percent_encode(&input.key);
     let output = CompleteMultipartUploadOutput {
-        location: Some(format!("/{}/{path}", input.bucket)),
+        location: Some(address),
         bucket: Some(input.bucket),
         checksum_crc32: sums.crc32,
         checksum_crc32c: sums.crc32c,

@@ -1,7 +1,7 @@
 //! Objects made of parts.
 
 use crate::client::Call;
-use crate::world::World;
+use crate::world::{HOST, World};
 use crate::{crc32_base64, md5_base64};
 
 async fn begin(world: &World, call: Call) -> String {
@@ -108,6 +108,8 @@ async fn lock_12_parts_become_an_object_with_its_lock() {
         reply.text()
     );
     assert!(reply.header("x-amz-version-id").is_some());
+    let place = format!("https://{HOST}/locked/big");
+    assert_eq!(reply.one("Location"), place);
 
     let got = world
         .call(Call::object("GET", "locked", "big"))

@@ -180,25 +180,26 @@ async fn ranges_at_the_edges() {
         ("key", "bytes=-0", 416, ""),
         ("empty", "bytes=0-", 416, ""),
         ("empty", "bytes=-1", 416, ""),
-        ("key", "bytes=5-4", 400, ""),
+        // What is not one range in bytes asks for nothing (RFC 9110, 14.2).
+        ("key", "bytes=5-4", 200, "0123456789"),
         (
             "key",
             "bytes=18446744073709551617-18446744073709551616",
-            400,
-            "",
+            200,
+            "0123456789",
         ),
-        ("key", "bytes=-", 400, ""),
-        ("key", "bytes=+1-2", 400, ""),
-        ("key", "bytes=0-1,", 400, ""),
-        ("key", "bytes=0-1,3-4", 400, ""),
-        ("key", "bytes=a-b", 400, ""),
-        ("key", "lines=0-1", 400, ""),
+        ("key", "bytes=-", 200, "0123456789"),
+        ("key", "bytes=+1-2", 200, "0123456789"),
+        ("key", "bytes=0-1,", 200, "0123456789"),
+        ("key", "bytes=0-1,3-4", 200, "0123456789"),
+        ("key", "bytes=a-b", 200, "0123456789"),
+        ("key", "lines=0-1", 200, "0123456789"),
     ] {
         for method in ["GET", "HEAD"] {
             let call = Call::object(method, "locked", key).header("range", range);
             let reply = world.call(call).await;
             assert_eq!(reply.status, status, "{method} {key} {range}");
-            if status == 206 && method == "GET" {
+            if status < 300 && method == "GET" {
                 assert_eq!(reply.text(), content, "{key} {range}");
             }
         }
