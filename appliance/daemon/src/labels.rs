@@ -5,14 +5,11 @@
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
 
-use stele_device::disk::{BlockingDisk, Disk, no_waker};
+use stele_device::disk::{Disk, no_waker};
 use stele_device::linux::disk::{OpenMode, Wishes};
-use stele_format::label::{
-    DynamicLabel, LabelCopy, LabelCopyBytes, LabelReading, MemberState, VaultFlags, read_best,
-};
-use stele_format::limits::LABEL_COPY_BYTES;
-use stele_format::units::{ByteCount, Generation};
-use stele_store::recovery::{Choice, Membership, choose, pool_of_most};
+use stele_format::label::{DynamicLabel, LabelReading, MemberState, VaultFlags};
+use stele_format::units::Generation;
+use stele_store::recovery::{Choice, Membership, choose, find_label, pool_of_most};
 
 use crate::advice::Commands;
 use crate::control::protocol::{DiskStatus, LogStatus, NextStep, Status};
@@ -22,9 +19,6 @@ use crate::vault::Directory;
 use crate::vault::config::Config;
 use crate::vault::disks::{LET_GO, Slot, open_kept};
 use crate::vault::lock::Lock;
-
-/// Bytes of one label copy, as memory has it.
-const LABEL_COPY: usize = LABEL_COPY_BYTES as usize;
 
 /// Reads the labels of all disks.
 ///
@@ -167,7 +161,7 @@ fn look(slot: Slot) -> Seen {
         },
         Ok(mut disk) => {
             let bytes = disk.identity().bytes;
-            let reading = read_label(&mut *disk, bytes);
+            let reading = find_label(&mut *disk).map_err(|error| error.to_string());
             Seen {
                 file,
                 serial,
@@ -177,26 +171,6 @@ fn look(slot: Slot) -> Seen {
             }
         }
     }
-}
-
-fn read_label(disk: &mut dyn Disk, bytes: u64) -> Result<LabelReading, String> {
-    let mut read = Vec::new();
-    for copy in LabelCopy::ALL {
-        let offset = copy.offset(ByteCount::new(bytes));
-        // A copy that cannot be read is one fewer to choose from.
-        if let Ok(buffer) = disk.read_at(offset.get(), LABEL_COPY) {
-            read.push((copy, offset, buffer));
-        }
-    }
-    let copies: Vec<LabelCopyBytes<'_>> = read
-        .iter()
-        .map(|(copy, offset, buffer)| LabelCopyBytes {
-            copy: *copy,
-            offset: *offset,
-            bytes: buffer,
-        })
-        .collect();
-    read_best(&copies).map_err(|error| error.to_string())
 }
 
 fn generation(reading: &LabelReading) -> Generation {
@@ -287,6 +261,12 @@ fn disk_status(seen: &Seen, picture: &Picture<'_>) -> DiskStatus {
             "its label has generation {own}, the newest has {best}"
         ));
     }
+    let labelled = reading.fixed.geometry.disk_bytes.get();
+    if let Some(bytes) = seen.bytes.filter(|bytes| *bytes < labelled) {
+        status.notes.push(format!(
+            "it has {bytes} bytes, and its label speaks of {labelled}"
+        ));
+    }
     if !reading.bad.is_empty() {
         status
             .notes
@@ -310,7 +290,7 @@ mod tests {
     };
 
     use super::label_cases::{CASES, Case, Expected, block, rings};
-    use super::{Picture, Seen, disks, read_label};
+    use super::{Picture, Seen, disks, find_label};
 
     const DISK_BYTES: u64 = 96 << 20;
 
@@ -346,7 +326,7 @@ mod tests {
         }
         let mut disk: Box<dyn Disk> = Box::new(handle.open());
         let missing = case.disks[number].is_empty();
-        let reading = read_label(&mut *disk, DISK_BYTES);
+        let reading = find_label(&mut *disk).map_err(|error| error.to_string());
         Seen {
             file: format!("{number}"),
             serial: None,

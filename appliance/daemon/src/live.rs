@@ -31,7 +31,7 @@ use crate::control::protocol::{
 use crate::gateway::process::{GatewayState, GatewayView};
 use crate::keys::KeySource;
 use crate::limits::STARTS_LEFT_MIN;
-use crate::status::health;
+use crate::status::{health, lost_before};
 use crate::vault::Directory;
 
 mod drain;
@@ -274,6 +274,10 @@ fn reasons(engine: &EngineStatus) -> Vec<String> {
             "{lost} frames or parts of segments are on no disk any more"
         ));
     }
+    let before = engine.heal.counts.lost_before;
+    if before > 0 {
+        reasons.push(lost_before(before as u64));
+    }
     if let Some((done, frames)) = engine.rebuilding {
         let what = match engine.started_for {
             StartedFor::KeysCut => "the keys of an approved destruction are being cut",
@@ -347,6 +351,7 @@ fn healing(heal: &HealStatus) -> HealingStatus {
         first_waits_ms: heal.ages.first_ms,
         again_waits_ms: heal.ages.again_ms,
         lost: counts.lost.iter().map(lost).collect(),
+        lost_before: counts.lost_before as u64,
     }
 }
 

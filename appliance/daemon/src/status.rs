@@ -319,6 +319,15 @@ fn index_line(index: &IndexStatus) -> String {
     format!("index    {used} of {room}, {mirrors}; {verified}\n")
 }
 
+/// Says of how many segments something was lost before the start.
+pub fn lost_before(segments: u64) -> String {
+    let what = match segments {
+        1 => "1 segment".to_owned(),
+        more => format!("{more} segments"),
+    };
+    format!("something of {what} was on no disk before the start, and is looked for again")
+}
+
 fn healing_lines(healing: &HealingStatus) -> String {
     let mut text = format!(
         "healing  {} verified and {} ({} pieces) repaired since the start",
@@ -345,6 +354,9 @@ fn healing_lines(healing: &HealingStatus) -> String {
             Some(frame) => format!("lost     segment {segment}, frame {frame} (byte {offset})\n"),
             None => format!("lost     segment {segment}, header, footer or seal (byte {offset})\n"),
         });
+    }
+    if healing.lost_before > 0 {
+        text.push_str(&format!("lost     {}\n", lost_before(healing.lost_before)));
     }
     let more = healing.lost.len().saturating_sub(LOST_SHOWN_COUNT_MAX);
     if more > 0 {
@@ -522,6 +534,7 @@ mod tests {
             first_waits_ms: 24 * 3_600_000,
             again_waits_ms: 14 * 24 * 3_600_000,
             lost: vec![lost(Some(4)), lost(None)],
+            lost_before: 0,
         };
         assert_eq!(
             healing_lines(&healing),
@@ -530,6 +543,11 @@ mod tests {
              lost     segment 7, frame 4 (byte 4096)\n\
              lost     segment 7, header, footer or seal (byte 4096)\n"
         );
+        healing.lost_before = 2;
+        assert!(healing_lines(&healing).ends_with(
+            "lost     something of 2 segments was on no disk before the start, and is looked for again\n"
+        ));
+        healing.lost_before = 0;
         healing.first_waits_ms = 26 * 3_600_000;
         healing.again_waits_ms = 15 * 24 * 3_600_000;
         assert_eq!(

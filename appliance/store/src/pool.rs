@@ -31,7 +31,7 @@ use crate::limits::{
 };
 use crate::plants::{Plant, on};
 use crate::recovery::table::quorum;
-pub use info::{FirstRead, SegmentInfo};
+pub use info::{FirstRead, Flaw, SegmentInfo};
 pub use segments::Segments;
 use slow::Slowness;
 use units::UnitMap;
@@ -392,7 +392,7 @@ impl Pool {
     /// Every copy of a segment was read again at this time.
     pub(crate) fn note_scrub(&mut self, scrub: &Scrub, at: UnixMillis) {
         if let Some(info) = self.segments.get_mut(&scrub.segment) {
-            info.was_read(at);
+            info.was_found(scrub, at);
         }
     }
 
@@ -600,6 +600,7 @@ impl Pool {
             written: compliance,
             verified: UnixMillis::ZERO,
             first_read: None,
+            flaw: None,
         };
         self.segments.insert(segment, info);
         segment

@@ -22,11 +22,13 @@ use crate::plants::{Plant, on};
 use crate::policy::Usage;
 use crate::pool::space::{Freed, FreedCopy};
 use crate::pool::stated::Stated;
-use crate::pool::{FirstRead, Place, Pool, SegmentInfo};
+use crate::pool::{FirstRead, Flaw, Place, Pool, SegmentInfo};
 use crate::sequence::LogHead;
 use crate::usage::Usages;
 
 const SNAPSHOT_VERSION: u8 = 6;
+const FLAW_UNMENDED: u8 = 0;
+const FLAW_LOST: u8 = 1;
 
 /// The engine's part of a snapshot.
 #[derive(Debug, Clone)]
@@ -112,7 +114,8 @@ fn encode_head(
 /// One segment, behind those before it.
 fn encode_segment(id: &SegmentId, info: &SegmentInfo, into: &mut Vec<u8>) {
     write_to(into, |e| {
-        e.array(13)?
+        // One with a flaw is rare, and says so in a further place, which earlier builds do not know.
+        e.array(13 + u64::from(info.flaw.is_some()))?
             .u64(id.get())?
             .u16(info.lane.get())?
             .u32(info.epoch.get())?;
@@ -142,6 +145,11 @@ fn encode_segment(id: &SegmentId, info: &SegmentInfo, into: &mut Vec<u8>) {
         match info.first_read {
             Some(first) => e.array(2)?.u64(first.since.get())?.bool(first.new)?,
             None => e.null()?,
+        };
+        match info.flaw {
+            Some(Flaw::Unmended) => e.u8(FLAW_UNMENDED)?,
+            Some(Flaw::Lost) => e.u8(FLAW_LOST)?,
+            None => e,
         };
         Ok(())
     });
@@ -265,7 +273,7 @@ fn read_freed(d: &mut Decoder<'_>) -> Result<Freed, CborError> {
 }
 
 fn read_segment(d: &mut Decoder<'_>) -> Result<(SegmentId, SegmentInfo), CborError> {
-    expect_array(d, 13)?;
+    let fields = d.array()?;
     let id = SegmentId::new(d.u64()?);
     let lane = LaneId::new(d.u16()?);
     let epoch = Epoch::new(d.u32()?);
@@ -277,6 +285,11 @@ fn read_segment(d: &mut Decoder<'_>) -> Result<(SegmentId, SegmentInfo), CborErr
     let written = UnixMillis::new(d.u64()?);
     let verified = UnixMillis::new(d.u64()?);
     let first_read = read_first_read(d)?;
+    let flaw = match fields {
+        Some(13) => None,
+        Some(14) => Some(read_flaw(d)?),
+        _ => return Err(CborError::message("a segment has another number of fields")),
+    };
     Ok((
         id,
         SegmentInfo {
@@ -291,6 +304,7 @@ fn read_segment(d: &mut Decoder<'_>) -> Result<(SegmentId, SegmentInfo), CborErr
             written,
             verified,
             first_read,
+            flaw,
         },
     ))
 }
@@ -317,6 +331,14 @@ fn is_null(d: &mut Decoder<'_>) -> Result<bool, CborError> {
         d.null()?;
     }
     Ok(null)
+}
+
+fn read_flaw(d: &mut Decoder<'_>) -> Result<Flaw, CborError> {
+    match d.u8()? {
+        FLAW_UNMENDED => Ok(Flaw::Unmended),
+        FLAW_LOST => Ok(Flaw::Lost),
+        _ => Err(CborError::message("an unknown flaw")),
+    }
 }
 
 fn read_first_read(d: &mut Decoder<'_>) -> Result<Option<FirstRead>, CborError> {

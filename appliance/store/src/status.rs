@@ -239,7 +239,7 @@ impl Engine {
             && members
                 .iter()
                 .all(|m| matches!(m.state, MemberState::Active | MemberState::Drained));
-        let lost = !self.healer.counts().lost.is_empty();
+        let lost = self.healer.counts().has_losses();
         let is_suspect =
             |member: &Member| member.forgotten_frames > 0 || self.unmended_of(member) > 0;
         let suspect = lost || members.iter().any(is_suspect);

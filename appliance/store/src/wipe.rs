@@ -12,15 +12,14 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use stele_device::buffer::BufferMut;
 use stele_device::disk::{BlockingDisk, Disk, DiskError};
 use stele_format::geometry::DiskGeometry;
-use stele_format::label::{
-    LabelCopy, LabelCopyBytes, LabelError, LabelReading, WIPE_COPIES, WipeMark, read_best,
-};
-use stele_format::limits::{BLOCK_BYTES, LABEL_COPY_BYTES};
-use stele_format::units::{ByteCount, LogIndex, UnitIndex};
+use stele_format::label::{LabelCopy, LabelError, LabelReading, WIPE_COPIES, WipeMark};
+use stele_format::limits::BLOCK_BYTES;
+use stele_format::units::{LogIndex, UnitIndex};
 
 use crate::limits::{BLANK_HEAD_BYTES, BLANK_TAIL_BYTES, DISCARD_STEP_BYTES, WIPE_STEP_BYTES};
 use crate::policy::approval::Approved;
 use crate::policy::wiping::FoundDisk;
+use crate::recovery::find_label;
 
 /// What is on a disk that is to be wiped.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,24 +58,7 @@ impl Found {
 /// # Errors
 /// It has no label that can be read, and no mark.
 pub fn look(disk: &mut dyn Disk) -> Result<Found, LabelError> {
-    let bytes = ByteCount::new(disk.identity().bytes);
-    let mut copies = Vec::new();
-    for copy in LabelCopy::ALL {
-        let offset = copy.offset(bytes);
-        // A copy that cannot be read is one fewer to choose from.
-        if let Ok(read) = disk.read_at(offset.get(), LABEL_COPY_BYTES as usize) {
-            copies.push((copy, offset, read));
-        }
-    }
-    let views: Vec<LabelCopyBytes<'_>> = copies
-        .iter()
-        .map(|(copy, offset, bytes)| LabelCopyBytes {
-            copy: *copy,
-            offset: *offset,
-            bytes,
-        })
-        .collect();
-    match read_best(&views) {
+    match find_label(disk) {
         Ok(reading) => Ok(Found::Labelled(Box::new(reading))),
         Err(LabelError::Wiping(mark)) => Ok(Found::Begun(mark)),
         Err(error) => Err(error),

@@ -333,6 +333,9 @@ pub struct HealingStatus {
     pub again_waits_ms: u64,
     /// What no copy could give back.
     pub lost: Vec<LostFrame>,
+    /// Segments of which something was lost before the start, and that were not read again since.
+    #[serde(default)]
+    pub lost_before: u64,
 }
 
 /// Something that no copy could give back.

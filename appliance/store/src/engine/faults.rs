@@ -120,7 +120,7 @@ impl Engine {
             state => state == MemberState::Drained,
         }) && self.fill.is_none()
             && !self.relabelling
-            && self.healer.counts().lost.is_empty()
+            && !self.healer.counts().has_losses()
             && !self
                 .pool
                 .member_at(slot)

@@ -23,7 +23,7 @@ use crate::heal::{CopyAt, Identity, Outcome, Role};
 use crate::index::limits::VERIFY_ROWS;
 use crate::job::{Job, JudgeJob};
 use crate::limits::CLIENT_QUIET_MS;
-use crate::pool::{MemberState, Place, SegmentInfo};
+use crate::pool::{Flaw, MemberState, Place, Pool, SegmentInfo};
 use crate::status::Survey;
 
 mod late;
@@ -132,6 +132,24 @@ impl Healer {
             rows: RowsCheck::new(plan.due, now),
             ..Self::default()
         }
+    }
+
+    /// What was wrong with segments before this engine began; of those that are no more nothing is.
+    pub(crate) fn remember(
+        &mut self,
+        flawed: impl Iterator<Item = (SegmentId, Flaw)>,
+        pool: &Pool,
+    ) {
+        for (segment, flaw) in flawed {
+            if pool.segments.contains_key(&segment) {
+                self.schedule.remember(segment, flaw);
+            }
+        }
+    }
+
+    /// Segments with which something is known to be wrong.
+    pub(crate) fn flawed(&self) -> impl Iterator<Item = (SegmentId, Flaw)> {
+        self.schedule.flawed()
     }
 
     /// Counts since start.
@@ -251,6 +269,13 @@ impl Engine {
                 None => return,
             }
         }
+    }
+
+    /// What log and snapshot say to be wrong with segments is looked at soon.
+    pub(super) fn remember_flaws(&mut self) {
+        let segments = self.pool.segments.iter();
+        let flawed = segments.filter_map(|(id, info)| Some((*id, info.flaw?)));
+        self.healer.remember(flawed, &self.pool);
     }
 
     fn begin_walk(&mut self) {
@@ -553,6 +578,11 @@ impl Engine {
         let now_ms = self.now.monotonic_ms;
         let schedule = &mut self.healer.schedule;
         schedule.note_unmended(identity.segment, outcome, read_all, now_ms);
+        // Snapshots say it to the next start.
+        let flaw = schedule.flaw(identity.segment);
+        if let Some(info) = self.pool.segments.get_mut(&identity.segment) {
+            info.flaw = flaw;
+        }
         self.tell_of_walk(identity.segment, outcome, news);
         // It is read again for what it is read for now, or nobody waits for it any more.
         let waits = self.is_waited_for(running.aim, identity.segment, outcome);

@@ -382,6 +382,7 @@ impl Engine {
             attempts: attempts::Attempts::default(),
         };
         engine.resume_requests();
+        engine.remember_flaws();
         engine.alarms.destruction_waits(&parts.waits);
         for member in &engine.pool.members {
             engine.alarms.disk_forgot(member, engine.clock.latest());

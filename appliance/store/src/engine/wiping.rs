@@ -107,7 +107,7 @@ impl Engine {
             pool: self.pool.id,
             read_only: self.read_only.is_some(),
             moving: self.fill.is_some() || self.drain_progress().is_some() || self.relabelling,
-            lost: !self.healer.counts().lost.is_empty(),
+            lost: self.healer.counts().has_losses(),
             in_force: self.pool.in_force,
             disks: disks.collect(),
         }

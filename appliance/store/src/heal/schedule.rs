@@ -10,7 +10,7 @@ use crate::limits::{
     LATE_TURN_COUNT, LOOKED_AT_PER_MS_KEPT, LOST_COUNT_MAX, SCRUB_FIRST_MS_MAX, SCRUB_INTERVAL_MS,
     SCRUB_OPEN_MS, SCRUB_SETTLE_MS,
 };
-use crate::pool::{Pool, SegmentInfo};
+use crate::pool::{Flaw, Pool, SegmentInfo};
 
 /// Counts of healing since start, and what it knows to be lost.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -30,6 +30,16 @@ pub struct HealCounts {
     pub lost: Vec<Lost>,
     /// How much of it there is in all.
     pub lost_pieces: usize,
+    /// Segments of which something was found to be lost before the start, and that were not read to their end since.
+    pub lost_before: usize,
+}
+
+impl HealCounts {
+    /// Whether anything is known to be lost.
+    #[must_use]
+    pub fn has_losses(&self) -> bool {
+        self.lost_pieces > 0 || self.lost_before > 0
+    }
 }
 
 /// What of a segment was written again in vain.
@@ -60,6 +70,8 @@ pub(crate) struct Schedule {
     waiting: Waiting,
     /// What is lost of each segment, where something is.
     lost: BTreeMap<SegmentId, usize>,
+    /// Segments of which something was lost before the start, until they are read to their end.
+    lost_before: BTreeSet<SegmentId>,
     /// What was written again in vain.
     unmended: BTreeMap<SegmentId, Unmended>,
     pub(crate) counts: HealCounts,
@@ -124,6 +136,31 @@ impl Schedule {
         self.suspects_from_ms = 0;
     }
 
+    /// Something was wrong with this segment before the start: what it is now is looked at as soon as it can be.
+    pub(crate) fn remember(&mut self, segment: SegmentId, flaw: Flaw) {
+        self.suspect(segment);
+        if flaw == Flaw::Lost && !self.is_lost(segment) {
+            self.lost_before.insert(segment);
+            self.counts.lost_before = self.lost_before.len();
+        }
+    }
+
+    /// What is known to be wrong with a segment.
+    pub(crate) fn flaw(&self, segment: SegmentId) -> Option<Flaw> {
+        if self.is_lost(segment) || self.lost_before.contains(&segment) {
+            return Some(Flaw::Lost);
+        }
+        let unmended = self.unmended.contains_key(&segment);
+        unmended.then_some(Flaw::Unmended)
+    }
+
+    /// Segments with which something is known to be wrong.
+    pub(crate) fn flawed(&self) -> impl Iterator<Item = (SegmentId, Flaw)> {
+        let known = self.lost.keys().chain(&self.lost_before);
+        let known = known.chain(self.unmended.keys());
+        known.filter_map(|segment| Some((*segment, self.flaw(*segment)?)))
+    }
+
     /// Takes the first suspected segment that can be read now; the others stay suspected.
     pub(crate) fn take_suspect(
         &mut self,
@@ -176,12 +213,15 @@ impl Schedule {
         if now_ms < self.forget_ms {
             return;
         }
-        let count = self.suspects.len() + self.lost.len() + self.unmended.len();
+        let count =
+            self.suspects.len() + self.lost.len() + self.lost_before.len() + self.unmended.len();
         self.forget_ms = now_ms.saturating_add(count as u64 / LOOKED_AT_PER_MS_KEPT);
         self.suspects.retain(|segment| known(*segment));
         self.lost.retain(|segment, _| known(*segment));
         self.counts.lost.retain(|lost| known(lost.segment));
         self.counts.lost_pieces = self.lost.values().sum();
+        self.lost_before.retain(|segment| known(*segment));
+        self.counts.lost_before = self.lost_before.len();
         self.unmended.retain(|segment, _| known(*segment));
         self.count_unmended();
     }
@@ -359,6 +399,8 @@ impl Schedule {
         if !outcome.is_conclusive() {
             return false;
         }
+        self.lost_before.remove(&segment);
+        counts.lost_before = self.lost_before.len();
         let is_named = |lost: &Lost| counts.lost.contains(lost);
         let all_are_named = counts.lost.len() == counts.lost_pieces;
         let before = self.lost.remove(&segment).unwrap_or(0);
@@ -420,6 +462,7 @@ mod tests {
                 since: UnixMillis::new(written),
                 new: true,
             }),
+            flaw: None,
         }
     }
 
@@ -464,6 +507,7 @@ mod tests {
         let overdue = SegmentInfo {
             verified: UnixMillis::new(1),
             first_read: None,
+            flaw: None,
             ..closed(0)
         };
         let later = 1 << 40;
@@ -490,6 +534,7 @@ mod tests {
         let overdue = SegmentInfo {
             verified: UnixMillis::new(1),
             first_read: None,
+            flaw: None,
             ..closed(0)
         };
         let day = 24 * 3_600_000;
@@ -518,6 +563,7 @@ mod tests {
         let open = SegmentInfo {
             data_end: None,
             first_read: None,
+            flaw: None,
             ..closed(2)
         };
         let pool = pool([(1, closed(5)), (2, open)]);

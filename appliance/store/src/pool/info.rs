@@ -1,6 +1,7 @@
 //! What the pool knows of a segment: where its copies lie, and when they were written and read.
 
-use stele_format::units::{Epoch, LaneId, Sequence, UnixMillis};
+use stele_format::record::{CopyHealth, Scrub};
+use stele_format::units::{DiskId, Epoch, LaneId, Sequence, UnixMillis};
 
 use super::Place;
 use super::stated::Stated;
@@ -12,6 +13,15 @@ pub struct FirstRead {
     pub since: UnixMillis,
     /// Whether it is the whole segment, and not a further copy of one that was read before.
     pub new: bool,
+}
+
+/// What was found of a segment that is not as it should be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Flaw {
+    /// A copy does not keep what is written there again.
+    Unmended,
+    /// No copy gives all of it.
+    Lost,
 }
 
 /// A segment the pool knows.
@@ -40,6 +50,8 @@ pub struct SegmentInfo {
     pub verified: UnixMillis,
     /// What waits to be read for the first time, once it is closed; none where nothing does.
     pub first_read: Option<FirstRead>,
+    /// What was found when it was last read to its end and is wrong with it still.
+    pub flaw: Option<Flaw>,
 }
 
 impl SegmentInfo {
@@ -92,6 +104,17 @@ impl SegmentInfo {
         self.first_read = None;
     }
 
+    /// The log says what was found when every copy was read again at this time.
+    pub(crate) fn was_found(&mut self, scrub: &Scrub, at: UnixMillis) {
+        // What was found later is known already where it comes from a snapshot.
+        if at >= self.verified {
+            let holed = |(_, health): &(DiskId, CopyHealth)| *health == CopyHealth::Holed;
+            let lost = !scrub.lost.is_empty() || scrub.copies.iter().any(holed);
+            self.flaw = lost.then_some(Flaw::Lost);
+        }
+        self.was_read(at);
+    }
+
     /// A copy was written at this time that is to be read soon. One more of what waits anyhow was made from others that
     /// were read for it.
     pub(crate) fn was_copied(&mut self, at: UnixMillis) {
@@ -137,6 +160,7 @@ mod tests {
             written: at(written),
             verified: UnixMillis::ZERO,
             first_read: None,
+            flaw: None,
         }
     }
 

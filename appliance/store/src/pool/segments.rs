@@ -129,6 +129,7 @@ mod tests {
             written: UnixMillis::ZERO,
             verified: UnixMillis::ZERO,
             first_read: None,
+            flaw: None,
         }
     }
 

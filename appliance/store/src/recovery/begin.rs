@@ -33,6 +33,9 @@ use crate::pool::{MemberState, Pool};
 use crate::segment::{FrameFacts, NewSegment, PlacedFrame, SegmentWriter};
 use crate::sequence::{LogHead, Sequencing, sequence};
 
+/// Why a disk failed whose last labels are beyond its end.
+const SHORT: &str = "it has fewer bytes than its label says";
+
 /// What the first frame of an epoch says beside the epoch itself.
 pub(crate) struct Beginning {
     pub(crate) previous_epoch: Epoch,
@@ -122,7 +125,7 @@ pub(super) fn repair(pool: &mut Pool, disks: &mut Disks, repairs: &[Repair]) {
         };
         let data = BufferMut::padded(&repair.bytes).freeze();
         if disk.write_durable_at(repair.offset, data).is_err() {
-            expel(pool, repair.slot);
+            expel(pool, disks, repair.slot);
         }
     }
 }
@@ -138,7 +141,7 @@ pub(super) fn mend_labels(pool: &mut Pool, disks: &mut Disks, mends: &[Mend]) {
         };
         let data = BufferMut::padded(&mend.bytes).freeze();
         if disk.write_durable_at(mend.offset, data).is_err() {
-            expel(pool, mend.slot);
+            expel(pool, disks, mend.slot);
         }
     }
 }
@@ -148,10 +151,16 @@ fn is_active(pool: &Pool, slot: DiskSlot) -> bool {
         .is_some_and(|member| member.state == MemberState::Active)
 }
 
-fn expel(pool: &mut Pool, slot: DiskSlot) {
+/// A write or flush of this disk failed.
+fn expel(pool: &mut Pool, disks: &mut Disks, slot: DiskSlot) {
+    let bytes = disks.get(slot).map(|disk| disk.identity().bytes);
     if let Some(member) = pool.member_at_mut(slot) {
+        let labelled = member.geometry.map(|geometry| geometry.disk_bytes.get());
         member.state = MemberState::Expelled;
-        member.reason = Some("a write or flush failed at start");
+        member.reason = Some(match bytes < labelled {
+            true => SHORT,
+            false => "a write or flush failed at start",
+        });
     }
 }
 
@@ -217,7 +226,7 @@ pub(crate) fn begin(
             return Some(Journal::new(writer, log, epoch, &slots, opening.compliance));
         }
         for slot in failed {
-            expel(opening.pool, slot);
+            expel(opening.pool, opening.disks, slot);
         }
         // What was written of this segment stays and is named by nothing.
     }
@@ -247,7 +256,7 @@ fn write_labels(opening: &mut StartContext<'_>, facts: &LabelFacts<'_>) -> bool 
             _ => false,
         };
         if !written {
-            expel(pool, slot);
+            expel(pool, opening.disks, slot);
             whole = false;
         } else if facts.phase != LabelPhase::Promise
             && let Some(member) = pool.member_at_mut(slot)

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use stele_device::disk::{BlockingDisk, Disk};
 use stele_format::label::{
-    DynamicLabel, LabelCopy, LabelCopyBytes, LabelPhase, LabelReading, MemberState as LabelState,
-    read_best,
+    DynamicLabel, LabelCopy, LabelCopyBytes, LabelError, LabelPhase, LabelReading,
+    MemberState as LabelState, read_best,
 };
 use stele_format::limits::LABEL_COPY_BYTES;
 use stele_format::units::{
@@ -50,22 +50,31 @@ pub(super) struct LabelEvidence {
 /// Reads the label of one disk, all four copies.
 #[must_use]
 pub fn read_label(disk: &mut dyn Disk) -> Option<LabelReading> {
+    find_label(disk).ok()
+}
+
+/// The same, and says what is there in its place.
+///
+/// # Errors
+/// No copy is whole, or each is a mark of a wipe.
+pub fn find_label(disk: &mut dyn Disk) -> Result<LabelReading, LabelError> {
     let bytes = ByteCount::new(disk.identity().bytes);
     let reading = read_copies(disk, bytes)?;
     let labelled = reading.fixed.geometry.disk_bytes;
     // Where a disk ends that says another size than its label, there may be content: it is no damaged label to be mended.
     if labelled == bytes {
-        Some(reading)
+        Ok(reading)
     } else {
         read_copies(disk, labelled)
     }
 }
 
 /// The label by its copies on a disk of so many bytes.
-fn read_copies(disk: &mut dyn Disk, bytes: ByteCount) -> Option<LabelReading> {
+fn read_copies(disk: &mut dyn Disk, bytes: ByteCount) -> Result<LabelReading, LabelError> {
     let mut copies = Vec::new();
-    for copy in [LabelCopy::A, LabelCopy::B, LabelCopy::C, LabelCopy::D] {
+    for copy in LabelCopy::ALL {
         let offset = copy.offset(bytes);
+        // A copy that cannot be read is one fewer to choose from.
         if let Ok(read) = disk.read_at(offset.get(), LABEL_COPY_BYTES as usize) {
             copies.push((copy, offset, read));
         }
@@ -78,7 +87,7 @@ fn read_copies(disk: &mut dyn Disk, bytes: ByteCount) -> Option<LabelReading> {
             bytes: read,
         })
         .collect();
-    read_best(&views).ok()
+    read_best(&views)
 }
 
 /// A damaged label block of which another copy has what belongs there: what a cut left half written would

@@ -49,7 +49,7 @@ pub use choice::{Choice, Membership, choose};
 pub use create::{CreateError, CreateParams, create, write_static_label};
 pub use cut::Postponed;
 pub use forced::{Force, ForcedOrder, ForcedRefusal, Outlook};
-pub use labels::{pool_of_most, read_label};
+pub use labels::{find_label, pool_of_most, read_label};
 pub use open::{OpenOptions, open};
 pub use progress::Progress;
 pub(crate) use space::Idle;

@@ -67,6 +67,7 @@ pub(super) fn note_alloc(pool: &mut Pool, alloc: &Alloc, at: UnixMillis, known: 
             written: at,
             verified: UnixMillis::ZERO,
             first_read: None,
+            flaw: None,
         });
     info.places = places;
     reused
@@ -115,6 +116,7 @@ mod tests {
             written: UnixMillis::ZERO,
             verified: UnixMillis::ZERO,
             first_read: None,
+            flaw: None,
         };
         Pool {
             id: PoolId::new([1; 16]),

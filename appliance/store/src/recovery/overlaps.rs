@@ -172,6 +172,7 @@ mod tests {
             written: UnixMillis::ZERO,
             verified: UnixMillis::ZERO,
             first_read: None,
+            flaw: None,
         }
     }
 

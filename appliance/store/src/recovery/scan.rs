@@ -271,6 +271,7 @@ fn adopt(pool: &mut Pool, found: &Beginning, place: Place) {
         written: found.written,
         verified: UnixMillis::ZERO,
         first_read: None,
+        flaw: None,
     });
     info.first_sequence = found.first_sequence;
     match info

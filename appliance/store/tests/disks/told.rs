@@ -223,6 +223,65 @@ fn an_alarm_says_that_something_is_on_no_disk_any_more() {
     assert!(pieces > 0);
 }
 
+/// Whatever the log says of when it was read: nobody takes it for whole before it was looked for again. What is whole by
+/// then is known to be so after that, over starts as well.
+#[test]
+fn what_is_lost_is_known_from_the_first_moment_of_the_next_start() {
+    for clean in [true, false] {
+        let (mut rig, mut vault) = sealed();
+        let disks: Vec<SimDiskHandle> = rig.handles.iter().flatten().cloned().collect();
+        let copies = rig.copies_of(&rig.frames_of(false)[0]);
+        let flip = || {
+            for (disk, at) in &copies {
+                disks[*disk].rot(at + 77, 4);
+            }
+        };
+        flip();
+        read_again(&mut vault);
+        let named = |vault: &Running| vault.engine.status().heal.counts.lost;
+        let lost = named(&vault);
+        assert_eq!(lost.len(), 1, "{clean}");
+        // The log says that it was read again.
+        vault.sleep(HOUR_MS);
+        let mut again = |vault: Running| {
+            match clean {
+                true => vault.stop(),
+                false => drop(vault),
+            }
+            rig.crash();
+            let vault = rig.start();
+            (vault.engine.status().state.word(), vault)
+        };
+        let (state, vault) = again(vault);
+        assert_eq!(state, "suspect", "{clean}");
+        let (state, mut vault) = again(vault);
+        assert_eq!(state, "suspect", "{clean}: nothing was read in between");
+        vault.until("it is named", |engine| {
+            engine.status().heal.counts.lost == lost
+        });
+        assert_eq!(vault.engine.status().heal.counts.lost_before, 0);
+        // As it was.
+        let (state, vault) = again(vault);
+        assert_eq!(state, "suspect", "{clean}");
+        drop(vault);
+        rig.crash();
+        flip();
+        let mut vault = rig.start();
+        assert_eq!(vault.engine.status().state.word(), "suspect", "{clean}");
+        vault.until("it is read again", |engine| {
+            engine.status().state.word() == "ok"
+        });
+        vault.sleep(HOUR_MS);
+        match clean {
+            true => vault.stop(),
+            false => drop(vault),
+        }
+        rig.crash();
+        let vault = rig.start();
+        assert_eq!(vault.engine.status().state.word(), "ok", "{clean}");
+    }
+}
+
 /// What was told to be lost, newest last.
 fn losses(vault: &Running) -> Vec<usize> {
     let of = |alarm: Alarm| match alarm {

@@ -30,8 +30,13 @@ fn check(short: &[usize], lacks: u64, takes_writes: bool) {
         disks[*number].shorten(DISK_BYTES - lacks);
     }
     let mut vault = rig.start();
-    let why = vault.engine.status().read_only;
+    let status = vault.engine.status();
+    let why = status.read_only;
     assert_eq!(why.is_none(), takes_writes, "{short:?} {lacks}: {why:?}");
+    for number in short.iter().filter(|_| takes_writes) {
+        let said = status.disks[*number].reason;
+        assert_eq!(said, Some("it has fewer bytes than its label says"));
+    }
     let read = vault.get(&name("b", "n"), None, None);
     assert_eq!(read, Ok(content(1, 2_000)), "{short:?} {lacks}");
     drop(vault);
