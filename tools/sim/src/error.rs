@@ -149,6 +149,14 @@ pub enum Violation {
         /// Its name.
         disk: String,
     },
+    /// A start beside a disk of another pool is not refused for that disk.
+    #[error("beside {foreign}, a disk of another pool, a start says: {got}")]
+    ForeignTaken {
+        /// Its name.
+        foreign: String,
+        /// What came of it.
+        got: String,
+    },
     /// Something was written to a disk that belongs to another pool.
     #[error("a disk of another pool was written")]
     ForeignWritten,
@@ -163,6 +171,12 @@ pub enum Violation {
     /// The verifier calls disks clean from which acknowledged bytes cannot be read.
     #[error("the verifier finds nothing wrong while {refused} reads are refused")]
     FalseVerdict {
+        /// Reads and questions refused for damage.
+        refused: u64,
+    },
+    /// The vault knows of no loss while acknowledged bytes cannot be read.
+    #[error("the vault says that nothing is lost while {refused} reads are refused for damage")]
+    Untold {
         /// Reads and questions refused for damage.
         refused: u64,
     },
@@ -244,6 +258,14 @@ pub enum Violation {
         /// Message and place.
         message: String,
     },
+}
+
+impl Violation {
+    /// Whether something is missing or older than it was: that, and nothing else, can come of what no disk gives.
+    #[must_use]
+    pub fn is_lack(&self) -> bool {
+        !matches!(self, Violation::Unexpected { .. } | Violation::Bytes { .. })
+    }
 }
 
 /// Why the machine stops.

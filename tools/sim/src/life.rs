@@ -6,6 +6,7 @@ pub mod enumeration;
 mod people;
 mod reunion;
 mod starts;
+mod told;
 
 use std::sync::Arc;
 
@@ -652,6 +653,9 @@ impl<'a> Life<'a> {
             drop(machine);
             self.swarm.cuts_at_start = 0;
             return self.end_again();
+        }
+        if ended.is_ok() {
+            ended = self.see_it_told(&mut machine);
         }
         if ended.is_ok() {
             ended = self.stop(&mut machine);

@@ -1,8 +1,9 @@
 //! `cargo xtask sim --recoveries N --operations M`: the simulator from seed after seed until so many crash recoveries
 //! were checked, then in long sessions until so many operations were.
 //!
-//! One log for each range of seeds and a list of the seeds that failed are written into the target directory.
-//! Nothing is resumed: a run that was interrupted is begun again from another seed.
+//! One log for each range of seeds and a list of the seeds that failed are written into the target directory, beside the
+//! simulator itself. A run that was interrupted goes on where it was when it is asked for again from the same seed: with
+//! that very simulator, so that one run is of one state of the code.
 
 use crate::command::Run;
 use crate::failure::{Failure, Outcome, ensure};
@@ -12,6 +13,9 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
+
+/// The simulator, where it is built and in the directory of a run.
+const PROGRAM: &str = "stele-sim";
 
 /// What is run in one process, with one log.
 struct Kind {
@@ -145,28 +149,29 @@ struct Campaign {
 /// Runs seeds from `from` on until the goal is reached; fails where a seed failed.
 pub fn run(workspace: &Workspace, from: u64, goal: Goal) -> Outcome {
     ensure(goal.recoveries > 0, || "how many recoveries?".to_owned())?;
-    let build = ["build", "--release", "--package", "stele-sim"];
-    workspace.cargo(&build).stream()?;
     let logs = workspace.target.join("sim-runs").join(from.to_string());
-    let fresh = || -> std::io::Result<()> {
-        if logs.exists() {
-            std::fs::remove_dir_all(&logs)?;
-        }
-        std::fs::create_dir_all(&logs)
-    };
-    fresh().map_err(|e| Failure::path("cannot make anew", &logs, &e))?;
+    std::fs::create_dir_all(&logs).map_err(|e| Failure::path("cannot make", &logs, &e))?;
+    let program = logs.join(PROGRAM);
+    if !program.exists() {
+        let build = ["build", "--release", "--package", "stele-sim"];
+        workspace.cargo(&build).stream()?;
+        let built = workspace.target.join("release").join(PROGRAM);
+        keep_program(&built, &program)?;
+    }
     println!("logs: {}", logs.display());
+    let state = resumed(&logs, from)?;
+    if state.next > from {
+        println!(
+            "goes on behind {} seeds: {}",
+            state.totals.0[0], state.totals
+        );
+    }
     let campaign = Campaign {
-        program: workspace.target.join("release").join("stele-sim"),
+        program,
         logs,
         goal,
         started: Instant::now(),
-        state: Mutex::new(State {
-            next: from,
-            totals: Totals::default(),
-            failures: Vec::new(),
-            broken: None,
-        }),
+        state: Mutex::new(state),
     };
     let workers = std::thread::available_parallelism().map_or(1, usize::from);
     std::thread::scope(|scope| {
@@ -175,6 +180,42 @@ pub fn run(workspace: &Workspace, from: u64, goal: Goal) -> Outcome {
         }
     });
     campaign.close()
+}
+
+/// Keeps a program, whole or not at all.
+fn keep_program(built: &Path, kept: &Path) -> Outcome {
+    let part = kept.with_extension("part");
+    let copy = || std::fs::copy(built, &part).and_then(|_| std::fs::rename(&part, kept));
+    copy().map_err(|e| Failure::path("cannot keep", kept, &e))
+}
+
+/// What the logs of an earlier beginning of the run say. Of ranges without a log nothing is known, and they are left out:
+/// a seed is never counted twice.
+fn resumed(logs: &Path, from: u64) -> Outcome<State> {
+    let mut state = State {
+        next: from,
+        totals: Totals::default(),
+        failures: Vec::new(),
+        broken: None,
+    };
+    let entries = std::fs::read_dir(logs).map_err(|e| Failure::path("cannot list", logs, &e))?;
+    for entry in entries {
+        let path = entry?.path();
+        let name = path.file_stem().and_then(|name| name.to_str());
+        let first = name.and_then(|name| name.parse::<u64>().ok());
+        let Some(first) = first.filter(|_| path.extension().is_some_and(|end| end == "log")) else {
+            continue;
+        };
+        let output =
+            std::fs::read_to_string(&path).map_err(|e| Failure::path("cannot read", &path, &e))?;
+        let Some(totals) = Totals::read(&output) else {
+            continue;
+        };
+        state.next = state.next.max(first + totals.0[0]);
+        state.totals.add(totals);
+        state.failures.extend(failures_in(&output));
+    }
+    Ok(state)
 }
 
 impl Campaign {
@@ -278,7 +319,7 @@ fn failures_in(output: &str) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Goal, Totals, failures_in};
+    use super::{Goal, Totals, failures_in, resumed};
 
     const OUTPUT: &str = "FAILED seed 7 after 9 events, 1 of them work: LOST\nreproduce: stele-sim --seed 7\nseeds 3\n\
                           totals seeds=3 operations=40 budgeted=30 beyond=2 versions_read=9 failed=1\ntrace 00\n";
@@ -293,6 +334,26 @@ mod tests {
             Some(Totals([6, 80, 60, 4, 18, 2]))
         );
         assert_eq!(Totals::read("totals seeds=3\n"), None);
+    }
+
+    #[test]
+    fn a_run_goes_on_behind_the_last_range_that_has_a_log_and_counts_what_failed() {
+        let logs = std::env::temp_dir().join(format!("stele-campaign-{}", std::process::id()));
+        std::fs::create_dir_all(&logs).unwrap();
+        for (name, output) in [
+            ("100.log", OUTPUT),
+            ("106.log", OUTPUT),
+            ("103.log", "seeds 3\n"),
+            ("failures.txt", OUTPUT),
+            ("stele-sim", ""),
+        ] {
+            std::fs::write(logs.join(name), output).unwrap();
+        }
+        let state = resumed(&logs, 100).unwrap();
+        std::fs::remove_dir_all(&logs).unwrap();
+        assert_eq!(state.next, 109);
+        assert_eq!(state.totals, Totals([6, 80, 60, 4, 18, 2]));
+        assert_eq!(state.failures.len(), 2);
     }
 
     #[test]

@@ -7,6 +7,7 @@ mod support;
 mod absence;
 mod away;
 mod forgotten;
+mod ghosts;
 mod given_up;
 mod index;
 mod journal;

@@ -33,7 +33,8 @@ fn check(short: &[usize], lacks: u64, takes_writes: bool) {
     let status = vault.engine.status();
     let why = status.read_only;
     assert_eq!(why.is_none(), takes_writes, "{short:?} {lacks}: {why:?}");
-    for number in short.iter().filter(|_| takes_writes) {
+    // Of the last block alone a start needs nothing.
+    for number in short.iter().filter(|_| lacks > 4096) {
         let said = status.disks[*number].reason;
         assert_eq!(said, Some("it has fewer bytes than its label says"));
     }

@@ -12,6 +12,9 @@ use crate::limits::{CUT_AFTER_FLUSH_STEPS_MAX, DISK_BYTES, HUNG_MS_MAX, KEYSTATE
 use crate::plant::Plant;
 use crate::swarm::{Budget, Rates, Swarm};
 
+/// Starts beyond the budget at which content rots alike in several copies, of a thousand.
+const ALIKE_PERMILLE: u64 = 400;
+
 impl Hardware {
     /// What happens to the disks while the machine is off; or, where only the server starts `again`, to those that
     /// may go wrong.
@@ -44,6 +47,9 @@ impl Hardware {
         if swarm.budget == Budget::TwoDisks {
             self.may(context, swarm.rates.head_rot, |it, context| {
                 it.rot_at_head(context, &swarm.victims);
+            });
+            self.may(context, ALIKE_PERMILLE, |it, context| {
+                it.rot_alike(context, &swarm.victims);
             });
         }
         if swarm.swaps && !again {
@@ -275,7 +281,36 @@ impl Hardware {
         }
     }
 
-    /// The segments of some lanes on a disk, and where they begin.
+    /// Bursts in the same places of a segment of content in every copy on a victim.
+    fn rot_alike(&mut self, context: &mut Context, victims: &[u16]) {
+        let data = |number| self.segments(number, |lane| lane != LaneId::JOURNAL);
+        let first = victims.first().map(|number| data(usize::from(*number)));
+        let Some((segment, base)) = first.and_then(|data| context.rng.pick(&data).copied()) else {
+            return;
+        };
+        let used = victims.first().map_or(0, |number| {
+            self.last_used(usize::from(*number), base) / 4096
+        });
+        let places: Vec<u64> = (0..context.rng.magnitude(64))
+            .map(|_| 4096 * (1 + context.rng.below(used.max(1))))
+            .collect();
+        for number in victims.iter().map(|number| usize::from(*number)) {
+            let copies = self.segments(number, |lane| lane != LaneId::JOURNAL);
+            for (_, base) in copies.into_iter().filter(|(id, _)| *id == segment) {
+                for at in places.iter().map(|place| base + place) {
+                    for offset in 0..2048 {
+                        self.slots[number].handle.rot(at + offset, 0xA5);
+                    }
+                    self.taint(number, at, at + 2048);
+                }
+                context.report.fault("rot of content in several copies");
+                context.say(format_args!(
+                    "fault: rot on disk {number} in content, {places:?} of {segment:?}"
+                ));
+            }
+        }
+    }
+
     /// Whether some disk has a segment of content of this id.
     #[must_use]
     pub fn is_of_data(&self, segment: SegmentId) -> bool {
@@ -285,6 +320,7 @@ impl Hardware {
         })
     }
 
+    /// The segments of some lanes on a disk, and where they begin.
     fn segments(&self, number: usize, wanted: impl Fn(LaneId) -> bool) -> Vec<(SegmentId, u64)> {
         let handle = &self.slots[number].handle;
         // Only the first two disks have an index area; elsewhere the units begin earlier.

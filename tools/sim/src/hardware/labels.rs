@@ -81,6 +81,14 @@ impl Hardware {
         }
     }
 
+    /// Whether some disk that is here has a label.
+    #[must_use]
+    pub fn has_labels(&self) -> bool {
+        let here = self.slots.iter().filter(|slot| slot.present);
+        here.map(|slot| &slot.handle)
+            .any(|handle| peek(handle).is_some())
+    }
+
     /// The label of every disk, also of those that others took the place of.
     fn labels(&self) -> Vec<DynamicLabel> {
         let read = |handle: &SimDiskHandle| read_label(&mut handle.open())?.dynamic;

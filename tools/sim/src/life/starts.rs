@@ -1,7 +1,7 @@
 //! Starts of a vault: through power cuts that strike during them, and beside another pool's disk.
 
 use stele_device::sim::disk::SimDiskHandle;
-use stele_store::recovery::{create, open};
+use stele_store::recovery::{OpenError, create, open};
 use stele_store::request::ReadOnlyReason;
 use stele_store::status::Status;
 
@@ -148,9 +148,24 @@ impl Life<'_> {
         disks.push(Some(Box::new(foreign.open())));
         let opened = open(disks, &mut *areas, world, &options, now);
         self.context.report.fault("another pool's disk");
+        let got = match &opened {
+            Ok(_) => "opened".to_owned(),
+            Err(error) => error.to_string(),
+        };
         self.context
-            .say(format_args!("with another pool's disk: {}", opened.is_ok()));
+            .say(format_args!("with another pool's disk: {got}"));
+        let name = foreign.name();
+        let is_refused = match &opened {
+            Err(OpenError::ForeignDisk { disk, .. }) => disk.contains(name),
+            Err(OpenError::MixedDisks { disks }) => disks.contains(name),
+            _ => false,
+        };
         drop(opened);
+        // Beside nothing that can be read it is the only pool there is.
+        if !is_refused && self.hardware.has_labels() {
+            let foreign = name.to_owned();
+            return Err(Violation::ForeignTaken { foreign, got });
+        }
         if foreign.digest() == before {
             Ok(())
         } else {

@@ -103,7 +103,9 @@ impl Oracle {
         let before = undecided.then(|| (self.model.clone(), self.book.clone(), open.left.clone()));
         match self.settle(&mut open, survey) {
             Err(_) if self.may_lack() && comes_back && before.is_some() => {}
-            Err(_) if self.may_lack() && (undecided || forgetful) => {
+            Err(violation)
+                if self.may_lack() && (forgetful || undecided && violation.is_lack()) =>
+            {
                 // What is missing is told, or cannot be: from here on bytes alone are compared.
                 context.report.blurred += 1;
                 self.blurred = true;
