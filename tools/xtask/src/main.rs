@@ -111,6 +111,15 @@ enum Task {
         /// Operations of the trace.
         #[arg(long, default_value_t = 200)]
         operations: u64,
+        /// Strike disks at work after every N-th event of a share.
+        #[arg(long, value_name = "N", default_value_t = 8)]
+        strike_every: u64,
+        /// Interrupt starts at each of their steps after every N-th event of a share.
+        #[arg(long, value_name = "N", default_value_t = 8)]
+        cut_again_every: u64,
+        /// Interrupt the starts after these too, after every N-th event of a share.
+        #[arg(long, value_name = "N", default_value_t = 256)]
+        cut_twice_every: u64,
     },
     /// Switch on each of the engine's planted bugs and let the simulator find it.
     Mutants,
@@ -278,7 +287,16 @@ fn run(workspace: &Workspace, task: Task) -> Outcome {
         Task::Sim {
             seed, runs, steps, ..
         } => sim::long(workspace, seed, runs, steps),
-        Task::SimEnumerate { seed, operations } => sim::enumerate(workspace, seed, operations),
+        Task::SimEnumerate {
+            seed,
+            operations,
+            strike_every,
+            cut_again_every,
+            cut_twice_every,
+        } => {
+            let every = [strike_every, cut_again_every, cut_twice_every];
+            sim::enumerate(workspace, seed, operations, every)
+        }
         Task::Mutants => mutants::run(workspace),
         Task::Fuzz {
             cases,

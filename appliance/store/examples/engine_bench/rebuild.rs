@@ -8,7 +8,7 @@ use stele_store::status::DiskStatus;
 
 use crate::scrub::{fill, healing_at_once};
 use crate::vault::Plan;
-use crate::yard::bare_copy;
+use crate::yard::{Pages, bare_copy, fio_copy};
 use crate::{Order, Outcome, mib, sample};
 
 /// Nothing else is read again meanwhile.
@@ -50,6 +50,21 @@ pub fn run(order: &Order) -> Outcome<()> {
         let pieces = usize::try_from(written >> 20)?;
         let rate = bare_copy(&sources, pieces, &order.directory.join("copy"))?;
         sample("bare copy", "MiB/s", rate);
+        let from = (
+            sources[0].as_path(),
+            plan.geometry(0).extents_offset().get(),
+        );
+        // What each disk has at least.
+        let bytes = (data_mib * 2 / 3) << 20;
+        for (name, pages) in [
+            ("fio, read and written at once", Pages::Small),
+            ("fio on huge pages, read and written at once", Pages::Huge),
+        ] {
+            let to = order.directory.join("copy");
+            if let Some(rate) = fio_copy(from, bytes, &to, pages)? {
+                sample(name, "MiB/s", rate);
+            }
+        }
     }
     Ok(())
 }

@@ -10,7 +10,7 @@ use stele_store::recovery::OpenOptions;
 
 use crate::load::{Puts, bucket};
 use crate::vault::Plan;
-use crate::yard::{blake3_rate, fio_read};
+use crate::yard::{Pages, blake3_rate, fio_read};
 use crate::{Order, Outcome, mib, sample};
 
 /// Closed segments are due at once and again, open ones never.
@@ -61,11 +61,14 @@ pub fn run(order: &Order) -> Outcome<()> {
             "MiB/s",
             mib(passed) / started.elapsed().as_secs_f64(),
         );
-        if let Some(rate) = fio_read(&areas[..1], bytes)? {
-            sample("fio, one file read", "MiB/s", rate);
-        }
-        if let Some(rate) = fio_read(&areas, bytes)? {
-            sample("fio, three files read at once", "MiB/s", rate);
+        for (name, areas, pages) in [
+            ("fio, one file read", &areas[..1], Pages::Small),
+            ("fio on huge pages, one file read", &areas[..1], Pages::Huge),
+            ("fio, three files read at once", &areas, Pages::Small),
+        ] {
+            if let Some(rate) = fio_read(areas, bytes, pages)? {
+                sample(name, "MiB/s", rate);
+            }
         }
         sample(
             "BLAKE3, one core",

@@ -31,7 +31,11 @@ fn plan(directory: &Path) -> Plan {
 
 pub fn run(order: &Order) -> Outcome<()> {
     let counts = order.pick([2, 4, 8], [10, 100, 1000]);
-    for _ in 0..order.rounds {
+    for round in 0..order.rounds {
+        let mut counts = counts;
+        if round % 2 == 1 {
+            counts.reverse();
+        }
         for count in counts {
             let directory = order.directory.join("starts");
             plan(&directory).create()?;

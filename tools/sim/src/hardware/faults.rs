@@ -207,7 +207,7 @@ impl Hardware {
     }
 
     /// All of a segment's place is garbage, header and seal with it.
-    fn rot_slot(&mut self, context: &mut Context, number: usize) {
+    pub fn rot_slot(&mut self, context: &mut Context, number: usize) {
         let bases = self.segments(number, |_| true);
         let Some((segment, base)) = context.rng.pick(&bases).copied() else {
             return;
@@ -231,7 +231,7 @@ impl Hardware {
 
     /// The disk says that it is shorter than its label does, until the process ends: it lacks its last labels, or part of
     /// what lies on it, and content lies where it seems to end.
-    fn shorten(&mut self, context: &mut Context, number: usize) {
+    pub fn shorten(&mut self, context: &mut Context, number: usize) {
         let bytes = match context.rng.permille(500) {
             true => DISK_BYTES - 4096 * context.rng.magnitude(256),
             false => self.used_place(context, number) / 4096 * 4096,

@@ -13,16 +13,18 @@ impl Hardware {
     /// The next operation of this kind on a disk goes wrong; of those that are no fault of a disk at work none does.
     pub fn strike(&mut self, context: &mut Context, number: usize, fault: Fault, now_ms: u64) {
         let mut plan = Plan::default();
+        let kept = [Kept::Nothing, Kept::Part, Kept::All];
+        let kept = context.rng.pick(&kept).copied().unwrap_or(Kept::Part);
         let once = Some(Span::once(0));
         let slot = &mut self.slots[number];
         match fault {
             Fault::FailedWrite => {
                 plan.fail_writes = once;
-                plan.failed_writes_keep = Kept::Part;
+                plan.failed_writes_keep = kept;
             }
             Fault::FailedFlush => {
                 plan.fail_flushes = once;
-                plan.failed_flushes_keep = Kept::Part;
+                plan.failed_flushes_keep = kept;
             }
             Fault::LyingFlush => plan.lie_flushes = once,
             Fault::LostWrite => plan.lose_writes = once,
@@ -34,6 +36,7 @@ impl Hardware {
                 slot.handle.hang(true);
                 slot.hung_until_ms = Some(now_ms + HUNG_MS_MAX);
             }
+            Fault::Crawling => slot.crawls_until_ms = Some(now_ms + HUNG_MS_MAX),
             Fault::Unreadable => return self.unreadable(context, number),
             _ => return,
         }

@@ -52,6 +52,12 @@ pub enum Fault {
     RolledBack,
     /// A disk is blank.
     Blank,
+    /// A disk says at the next start that it is shorter than it was, and has its length back at the one after it.
+    Short,
+    /// All of a segment's place on a disk is garbage, header and seal with it.
+    SegmentRot,
+    /// The wall clock is set forward or back, as far as a month.
+    WallClock,
     /// The next start is interrupted, at each step that may change a disk.
     CutAgain,
     /// The start after an interrupted one is interrupted too, at each such step.
@@ -60,9 +66,9 @@ pub enum Fault {
     Swapped,
     /// A disk of another vault is plugged in beside at one start.
     Foreign,
-    /// A write of a disk at work fails, and part of it happens.
+    /// A write of a disk at work fails, and all of it, a part, or nothing happens.
     FailedWrite,
-    /// A flush fails, and part of what it was for is durable.
+    /// A flush fails, and all of what it was for, a part, or nothing is durable.
     FailedFlush,
     /// A flush says that it worked, and did nothing.
     LyingFlush,
@@ -80,25 +86,26 @@ pub enum Fault {
     Pulled,
     /// It answers nothing for a minute.
     Hung,
+    /// It takes a thousand times as long as others for a minute.
+    Crawling,
 }
 
 impl Fault {
     /// Whether it strikes one of the disks: then each of them in turn.
     fn is_of_a_disk(self) -> bool {
-        use Fault::{Blank, Hole, Lagging, Missing, RolledBack, Rot, RotAtHead, Swapped};
-        matches!(
-            self,
-            Missing | Rot | RotAtHead | Hole | Lagging | RolledBack | Blank | Swapped
-        )
+        use Fault::{Blank, Hole, Lagging, Missing, RolledBack, Rot, RotAtHead};
+        use Fault::{SegmentRot, Short, Swapped};
+        matches!(self, Missing | Rot | RotAtHead | Hole | Lagging)
+            || matches!(self, RolledBack | Blank | Swapped | Short | SegmentRot)
     }
 
     /// Whether it strikes while the engine runs, and not with the crash.
     fn is_of_a_disk_at_work(self) -> bool {
-        use Fault::{FailedFlush, FailedWrite, Full, Hung, LostWrite, LyingFlush};
+        use Fault::{Crawling, FailedFlush, FailedWrite, Full, Hung, LostWrite, LyingFlush};
         use Fault::{Pulled, StrayRead, StrayWrite, Unreadable};
         matches!(self, FailedWrite | FailedFlush | LyingFlush | LostWrite)
             || matches!(self, StrayWrite | StrayRead | Unreadable | Full)
-            || matches!(self, Pulled | Hung)
+            || matches!(self, Pulled | Hung | Crawling)
     }
 }
 
@@ -385,6 +392,9 @@ impl Life<'_> {
             Fault::Lagging => self.hardware.roll_back(disk, lately),
             Fault::RolledBack => self.hardware.roll_back(disk, before),
             Fault::Blank => self.hardware.make_blank(disk),
+            Fault::Short => self.hardware.shorten(self.context, disk),
+            Fault::SegmentRot => self.hardware.rot_slot(self.context, disk),
+            Fault::WallClock => self.jump_wall(),
             Fault::CutAgain => return self.interrupt(1, report),
             Fault::CutTwice => return self.interrupt(2, report),
             Fault::Swapped => self.hardware.swap(disk),
@@ -395,7 +405,7 @@ impl Life<'_> {
             _ => {}
         }
         let machine = self.start_and_compare()?;
-        if fault == Fault::Missing {
+        if matches!(fault, Fault::Missing | Fault::Short) {
             self.hardware.kill(machine);
             self.oracle.crashes(self.context);
             self.hardware.settle();

@@ -17,10 +17,7 @@ impl Life<'_> {
         if self.context.damaged == 0 || reads_only || !self.hardware.can_be_judged() {
             return Ok(());
         }
-        if !self.let_walks_end(machine)? {
-            return Ok(());
-        }
-        if machine.engine().status().heal.counts.has_losses() {
+        if self.comes_to_light(machine)? {
             self.context.report.fault("(losses told)");
             return Ok(());
         }
@@ -33,8 +30,8 @@ impl Life<'_> {
         }
     }
 
-    /// Whether nothing is read again any more that is suspected now.
-    fn let_walks_end(&mut self, machine: &mut Machine) -> Run<bool> {
+    /// Whether the vault knows of a loss before nothing is read again any more that is suspected now.
+    fn comes_to_light(&mut self, machine: &mut Machine) -> Run<bool> {
         let mut quiet = 0;
         for _ in 0..SCRUB_TURN_COUNT_MAX {
             let turned = machine.turn(self.context);
@@ -43,12 +40,16 @@ impl Life<'_> {
             }
             self.hear(machine)?;
             turned?;
-            quiet = match machine.engine().status().heal.segment {
+            let heal = machine.engine().status().heal;
+            if heal.counts.has_losses() {
+                return Ok(true);
+            }
+            quiet = match heal.segment {
                 None => quiet + 1,
                 Some(_) => 0,
             };
             if quiet >= QUIET_TURN_COUNT {
-                return Ok(true);
+                break;
             }
         }
         Ok(false)

@@ -211,9 +211,10 @@ fn in_parallel<T: Sync, R: Send>(of: &[T], act: impl Fn(&T) -> R + Sync) -> Vec<
 }
 
 /// A whole enumeration: one trace crashed at every event, by shares.
-pub fn enumerate(workspace: &Workspace, seed: u64, operations: u64) -> Outcome {
+pub fn enumerate(workspace: &Workspace, seed: u64, operations: u64, every: [u64; 3]) -> Outcome {
     let programs = workspace.build()?;
     let (seed, operations) = (seed.to_string(), operations.to_string());
+    let [strike, again, twice] = every.map(|every| every.to_string());
     let shares: Vec<u64> = (0..SHARES).collect();
     let started = Instant::now();
     let results = in_parallel(&shares, |share| {
@@ -225,6 +226,12 @@ pub fn enumerate(workspace: &Workspace, seed: u64, operations: u64) -> Outcome {
             &operations,
             "--share",
             &share,
+            "--strike-every",
+            &strike,
+            "--cut-again-every",
+            &again,
+            "--cut-twice-every",
+            &twice,
         ];
         let args = [&["enumerate"][..], &of].concat();
         let recoveries = finished(&programs.sim, &args).and_then(|finished| {

@@ -115,6 +115,7 @@ impl Life<'_> {
         }
         self.hardware.wake(self.context.clock.monotonic_ms());
         machine.set_hung(self.hardware.hung());
+        machine.set_crawling(self.hardware.crawling());
         machine.turn(self.context).map_err(violation)?;
         self.hear(machine).map_err(violation)?;
         self.next_request = machine.next_request();

@@ -53,9 +53,9 @@ impl Goal {
 }
 
 /// All goals.
-pub const GOALS: [Goal; 18] = [
+pub const GOALS: [Goal; 21] = [
     Goal::ratio(
-        "1 MiB writes with a flush at the end, four in flight, beside fio with the same flags",
+        "a disk of ours: 1 MiB writes with a flush at the end, four in flight, beside fio with the same flags",
         "1 MiB writes / fio",
         "disk",
         "1 MiB writes: disk with a ring",
@@ -73,7 +73,7 @@ pub const GOALS: [Goal; 18] = [
         0.95,
     ),
     Goal::ratio(
-        "durable append of 4 KiB, median, beside bare pwrite and fdatasync",
+        "a disk of ours: durable append of 4 KiB, median, beside bare pwrite and fdatasync",
         "durable append / bare calls",
         "disk",
         "append, alone: disk with a ring, p50",
@@ -136,11 +136,38 @@ pub const GOALS: [Goal; 18] = [
         0.9,
     ),
     Goal::ratio(
+        "the same with fio on huge pages",
+        "scrub / reading on huge pages",
+        "scrub",
+        "scrub",
+        &["fio on huge pages, one file read", "BLAKE3, one core"],
+        Side::AtLeast,
+        0.9,
+    ),
+    Goal::ratio(
         "filling a replaced disk, beside a bare sequential copy",
         "filling a disk / bare copy",
         "rebuild",
         "rebuild",
         &["bare copy"],
+        Side::AtLeast,
+        0.8,
+    ),
+    Goal::ratio(
+        "the same beside fio reading and writing as many bytes at once",
+        "filling a disk / fio",
+        "rebuild",
+        "rebuild",
+        &["fio, read and written at once"],
+        Side::AtLeast,
+        0.8,
+    ),
+    Goal::ratio(
+        "the same with fio on huge pages",
+        "filling a disk / fio on huge pages",
+        "rebuild",
+        "rebuild",
+        &["fio on huge pages, read and written at once"],
         Side::AtLeast,
         0.8,
     ),
