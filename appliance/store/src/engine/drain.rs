@@ -57,7 +57,9 @@ pub enum DrainRefusal {
     #[error("the vault is being started again; ask again when `stele status` no longer says so")]
     Rebuilding,
     /// Nothing is written.
-    #[error("the vault is read-only: first plug in what is missing, then restart it")]
+    #[error(
+        "the vault is read-only: first plug in what is missing, which `stele status` names, then restart it"
+    )]
     ReadOnly,
     /// Another disk does not take part.
     #[error("disk {number} does not take part: first bring it back or replace it")]

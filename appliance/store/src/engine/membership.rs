@@ -60,7 +60,9 @@ pub enum DiskRefusal {
         number: u16,
     },
     /// Nothing is written.
-    #[error("the vault is read-only: first plug in what is missing, then restart it")]
+    #[error(
+        "the vault is read-only: first plug in what is missing, which `stele status` names, then restart it"
+    )]
     ReadOnly,
     /// Nothing is written, for a reason that no disk changes.
     #[error("the vault is read-only, and a disk does not change that; `stele status` says why")]

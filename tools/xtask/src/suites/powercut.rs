@@ -20,6 +20,8 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+mod replaced;
+
 const WORKERS: u64 = 6;
 const BUCKET: &str = "powercut-bucket";
 /// What one round may send before its workers turn to small objects.
@@ -142,6 +144,10 @@ pub fn run(workspace: &Workspace, programs: &Programs, rounds: u64, seed: u64) -
     ledger.case(
         "a vault goes on when a disk fails while another is slow",
         || goes_on_by_itself(workspace, &evil, inspect, seed),
+    );
+    ledger.case(
+        "a disk that fails under clients is replaced as the vault says",
+        || replaced::as_printed(workspace, &evil, inspect, seed),
     );
     let mut total = Tally::default();
     let mut left = rounds;
