@@ -96,6 +96,8 @@ pub(crate) fn inspect(parts: &mut Parts, sent_path: &str) -> S3Result<(Claim, De
             .ok_or_else(|| invalid_argument("the query string is not percent-encoded UTF-8"))?,
         None => Vec::new(),
     };
+    // Browsers sign a policy in the form, and nothing that is looked at here.
+    refuse_forms(parts)?;
     let signed = Signed::of(&parts.headers, &query)?;
     // As it was signed: with what is a header in the query where the client put it.
     let claim = signed.claim(parts, sent_path, &query)?;
@@ -112,7 +114,6 @@ pub(crate) fn inspect(parts: &mut Parts, sent_path: &str) -> S3Result<(Claim, De
     join_lines(&mut parts.headers);
     check_query(&parts.method, &path, &query)?;
     check_write_headers(parts, &path, &query)?;
-    refuse_forms(parts)?;
 
     let body = body_use(parts, &path, &query)?;
     let payload = payload(&parts.headers, &signed)?;

@@ -126,9 +126,6 @@ features! {
     Session: "GET `?session`"
         => NOT_IMPLEMENTED "NotImplemented",
         "directory buckets and their sessions are not implemented";
-    ObjectLambda: "WriteGetObjectResponse"
-        => NOT_IMPLEMENTED "NotImplemented",
-        "no code runs inside a vault";
     Torrent: "GET `?torrent`"
         => NOT_IMPLEMENTED "NotImplemented",
         "torrents are not served";

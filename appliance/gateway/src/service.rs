@@ -385,8 +385,6 @@ operations! {
     put_bucket_accelerate_configuration, PutBucketAccelerateConfigurationInput,
         PutBucketAccelerateConfigurationOutput => Acceleration;
     create_session, CreateSessionInput, CreateSessionOutput => Session;
-    write_get_object_response, WriteGetObjectResponseInput,
-        WriteGetObjectResponseOutput => ObjectLambda;
     get_object_torrent, GetObjectTorrentInput, GetObjectTorrentOutput => Torrent;
     select_object_content, SelectObjectContentInput, SelectObjectContentOutput => Select;
     restore_object, RestoreObjectInput, RestoreObjectOutput => Restore;

@@ -1,7 +1,7 @@
 //! What a vault refuses by its nature, each with its own error, and what it says it does not have.
 
 use crate::client::Call;
-use crate::world::World;
+use crate::world::{HOST, World};
 
 fn bucket(method: &str, what: &str) -> Call {
     let call = Call::bucket(method, "locked").query(what, "");
@@ -271,6 +271,17 @@ async fn nothing_is_done_to_objects_that_a_vault_does_not_do() {
         .call(Call::bucket("GET", "locked").query("versions", ""))
         .await;
     assert_eq!(versions.expect(200).all("Version").len(), 1);
+    // Its policy is signed, in the form, and the request is not.
+    let form = Call::bucket("POST", "locked")
+        .header("content-type", "Multipart/Form-Data; boundary=x")
+        .body("--x\r\nContent-Disposition: form-data; name=\"key\"\r\n\r\nkey\r\n--x--\r\n");
+    let reply = world.raw("POST", &form.anonymous(HOST)).await;
+    reply.refused(501, not);
+    assert!(
+        reply.one("Message").contains("HTML form"),
+        "{}",
+        reply.text()
+    );
     for call in [
         object("PUT")
             .query("acl", "")
