@@ -377,6 +377,9 @@ fn check_write_headers(parts: &Parts, path: &S3Path, query: &[(String, String)])
         {
             return Err(feature.error_about(name));
         }
+        if known::WITHOUT_CONTENT.contains(&write) && known::DIGESTS.contains(&name.as_str()) {
+            return Err(Feature::DigestElsewhere.error_about(name));
+        }
         check_condition(name, &parts.method, write)?;
     }
     Ok(())

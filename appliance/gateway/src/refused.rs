@@ -159,6 +159,9 @@ features! {
     HeaderElsewhere: "`x-amz-copy-source-if-*` on a write other than CopyObject and UploadPartCopy, `x-amz-copy-source-range` on one other than UploadPartCopy, `x-amz-metadata-directive` on one other than these and CreateMultipartUpload, `x-amz-checksum-type` on one other than CreateMultipartUpload and CompleteMultipartUpload, `x-amz-mp-object-size` on one other than CompleteMultipartUpload, `x-amz-transition-default-minimum-object-size` on one other than PutBucketLifecycleConfiguration"
         => BAD_REQUEST "InvalidArgument",
         "this operation takes no such header, and what it asks for would not be done";
+    DigestElsewhere: "Content-MD5 and the value of an `x-amz-checksum-*` on CopyObject, UploadPartCopy and CreateMultipartUpload"
+        => BAD_REQUEST "InvalidArgument",
+        "no content comes with this operation, so nothing would be compared with it";
     SecurityToken: "`x-amz-security-token`"
         => BAD_REQUEST "InvalidToken",
         "this vault issues no temporary credentials";

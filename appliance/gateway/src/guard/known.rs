@@ -137,6 +137,19 @@ impl Write {
 const OF_COPIES: [Write; 2] = [Write::Copy, Write::PartCopy];
 const OF_NEW_VERSIONS: [Write; 3] = [Write::Put, Write::Copy, Write::BeginUpload];
 
+/// Headers that say what content comes to.
+pub(super) const DIGESTS: [&str; 6] = [
+    "content-md5",
+    "x-amz-checksum-crc32",
+    "x-amz-checksum-crc32c",
+    "x-amz-checksum-crc64nvme",
+    "x-amz-checksum-sha1",
+    "x-amz-checksum-sha256",
+];
+
+/// Writes with which no content comes, so that nothing is held against [`DIGESTS`].
+pub(super) const WITHOUT_CONTENT: [Write; 3] = [Write::Copy, Write::PartCopy, Write::BeginUpload];
+
 /// Writes that read [`CONDITIONS`].
 pub(super) const CONDITIONAL_WRITES: [Write; 3] = [Write::Put, Write::Copy, Write::CompleteUpload];
 

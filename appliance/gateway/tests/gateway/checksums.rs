@@ -1,6 +1,6 @@
 //! Checksums of multipart uploads: what was announced, given, computed and told.
 
-use s3s::crypto::{Checksum, Crc32, Crc32c, Crc64Nvme, Sha256};
+use s3s::crypto::{Checksum, Crc32, Crc32c, Crc64Nvme, Sha1, Sha256};
 
 use crate::client::Call;
 use crate::world::World;
@@ -16,6 +16,7 @@ fn sum(algorithm: &str, bytes: &[u8]) -> Vec<u8> {
         "CRC32" => Crc32::checksum(bytes).to_vec(),
         "CRC32C" => Crc32c::checksum(bytes).to_vec(),
         "CRC64NVME" => Crc64Nvme::checksum(bytes).to_vec(),
+        "SHA1" => Sha1::checksum(bytes).to_vec(),
         "SHA256" => Sha256::checksum(bytes).to_vec(),
         other => panic!("{other}"),
     }
@@ -125,6 +126,48 @@ async fn a_part_with_another_algorithm_than_announced_is_refused() {
     let reply = world.call(part).await;
     reply.refused(400, "InvalidRequest");
     assert!(reply.one("Message").contains("SHA256"), "{}", reply.text());
+}
+
+#[tokio::test]
+async fn a_digest_is_not_taken_where_no_content_comes() {
+    let world = World::start().await;
+    world.bucket("locked").await;
+    world.put("locked", "source", b"content").await;
+    let begin = || Call::object("POST", "locked", "big").query("uploads", "");
+    let upload = world.call(begin()).await.expect(200).one("UploadId");
+    let copy = || {
+        let call = Call::object("PUT", "locked", "copy");
+        call.header("x-amz-copy-source", "/locked/source")
+    };
+    let part = || copy().query("uploadId", &upload).query("partNumber", "1");
+    let digests = ["CRC32", "CRC32C", "CRC64NVME", "SHA1", "SHA256"].map(|name| {
+        let value = base64(&sum(name, b"content"));
+        (format!("x-amz-checksum-{}", name.to_lowercase()), value)
+    });
+    // Whether or not it is right, and that of no content is none.
+    let md5 = [b"content".as_slice(), b""].map(crate::md5_base64);
+    let md5 = md5.map(|value| ("content-md5".to_owned(), value));
+    for (name, value) in digests.iter().chain(&md5) {
+        for call in [begin(), copy(), part()] {
+            let what = format!("{} {:?} {name}", call.method, call.query);
+            let reply = world.call(call.header(name, value)).await;
+            assert_eq!(reply.status, 400, "{what} {}", reply.text());
+            let why = reply.one("Message");
+            assert!(why.contains("no content comes"), "{what}: {why}");
+            assert!(why.ends_with(name), "{what}: {why}");
+        }
+    }
+    assert!(world.engine.object("locked", "copy").is_none());
+    let uploads = Call::bucket("GET", "locked").query("uploads", "");
+    assert_eq!(
+        world.call(uploads).await.expect(200).all("UploadId").len(),
+        1
+    );
+    // Which algorithm is wanted may be said, and it is computed and shown.
+    let algorithm = "x-amz-checksum-algorithm";
+    let copied = world.call(copy().header(algorithm, "SHA256")).await;
+    let expected = base64(&sum("SHA256", b"content"));
+    assert_eq!(copied.expect(200).one("ChecksumSHA256"), expected);
 }
 
 #[tokio::test]
