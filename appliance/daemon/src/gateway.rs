@@ -12,6 +12,7 @@ mod handover;
 mod pages;
 pub mod porter;
 pub mod process;
+mod said;
 mod sessions;
 pub mod verify;
 

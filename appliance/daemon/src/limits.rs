@@ -33,6 +33,14 @@ pub const LINK_SENT_BYTES_MAX: usize = 1 << 20;
 pub const GATEWAY_START_MS_MAX: u64 = 30_000;
 /// Time in which it must have ended after it closed its connection, or was to have stopped.
 pub const GATEWAY_END_MS_MAX: u64 = 2_000;
+/// Bytes of one line that the gateway's process says; what is longer is cut.
+pub const GATEWAY_LINE_BYTES_MAX: usize = 512;
+/// Such lines that come into the log in so much time. An honest one has a handful in its life.
+pub const GATEWAY_LINE_COUNT_MAX: usize = 30;
+/// See `GATEWAY_LINE_COUNT_MAX`.
+pub const GATEWAY_LINES_MS: u64 = 60_000;
+/// Time for which what it said last is waited for once it has ended.
+pub const GATEWAY_SAID_MS_MAX: u64 = 1_000;
 /// Files the gateway's process may have open: its connections and a few more.
 pub const FILE_COUNT_MAX: u64 = stele_gateway::limits::CONNECTIONS_MAX as u64 + 64;
 /// Pause before it is started again; it doubles with each start that fails.

@@ -2,6 +2,8 @@
 
 mod common;
 
+use std::io::Write;
+
 use common::s3::Client;
 use common::{Place, Server, refuse};
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
@@ -124,20 +126,99 @@ fn the_gateway_is_confined_and_has_no_secret_of_the_vault() {
     assert_eq!(line("Seccomp:"), "2");
     let environment = std::fs::read(format!("/proc/{process}/environ")).unwrap_or_default();
     assert!(environment.is_empty(), "it was given an environment");
-    let files = std::fs::read_dir(format!("/proc/{process}/fd")).expect("there");
-    let open: Vec<String> = files
-        .map(|file| {
-            let path = std::fs::read_link(file.expect("an entry").path());
-            path.map(|path| path.display().to_string())
-                .unwrap_or_default()
-        })
-        .collect();
-    let vault = place.vault.display().to_string();
-    assert!(
-        open.iter().all(|path| !path.starts_with(&vault)),
-        "{open:?}"
-    );
+    let mut open = open_files(process);
+    // Of connections there may be one that is not closed yet.
+    open.retain(|(number, kind)| *number <= 2 || kind != "socket");
+    let standard = [(0, "socket"), (1, "/dev/null"), (2, "pipe")];
+    for (number, kind) in standard {
+        assert!(open.contains(&(number, kind.to_owned())), "{open:?}");
+    }
+    let others = open.iter().filter(|(number, _)| *number > 2);
+    let mut others: Vec<&str> = others.map(|(_, kind)| kind.as_str()).collect();
+    others.sort_unstable();
+    others.dedup();
+    assert_eq!(others, ["eventfd", "eventpoll", "memfd"], "{open:?}");
+    let memory = open.iter().filter(|(_, kind)| kind == "memfd");
+    assert_eq!(memory.count(), 1, "{open:?}");
     drop(server);
+}
+
+/// What the process has open, and of which kind.
+fn open_files(process: i32) -> Vec<(u32, String)> {
+    let files = std::fs::read_dir(format!("/proc/{process}/fd")).expect("there");
+    let kind = |file: std::io::Result<std::fs::DirEntry>| {
+        let file = file.expect("an entry");
+        let number = file.file_name().to_str()?.parse().ok()?;
+        // Closed meanwhile.
+        let path = std::fs::read_link(file.path()).ok()?;
+        let path = path.display().to_string();
+        let kind = match path.split_once(':') {
+            Some(("anon_inode", kind)) => kind.trim_matches(['[', ']']).to_owned(),
+            Some((kind, _)) => kind.trim_start_matches('/').to_owned(),
+            None => path,
+        };
+        Some((number, kind))
+    };
+    files.filter_map(kind).collect()
+}
+
+/// The log is the engine's process's: a gateway in wrong hands forges none of its lines.
+#[test]
+fn what_a_gateway_says_is_marked_bounded_and_harmless() {
+    let place = Place::with_vault();
+    let server = Server::start(&place);
+    for round in 0..2 {
+        let (process, restarts) = gateway(&place);
+        assert_eq!(restarts, round);
+        let mut said = std::fs::OpenOptions::new()
+            .write(true)
+            .open(format!("/proc/{process}/fd/2"))
+            .expect("its standard error");
+        let forged = format!("forged {round} \u{1b}[2J\r2026-11-30T00:00:00Z  INFO sealed\n");
+        said.write_all(forged.as_bytes()).expect("written");
+        said.write_all(&[&[b'x'; 3_000][..], b"\n"].concat())
+            .expect("written");
+        for number in 0..100 {
+            said.write_all(format!("flood {round} {number}\n").as_bytes())
+                .expect("written");
+        }
+        drop(said);
+        kill(Pid::from_raw(process), Signal::SIGKILL).expect("killed");
+        place.wait_for("the gateway is started again", |status| {
+            status["gateway"]["restarts"].as_u64() == Some(round + 1)
+                && status["gateway"]["confined"].is_string()
+        });
+    }
+    let log = server.said();
+    let mark = "WARN the gateway says: ";
+    let forged: Vec<&str> = log.lines().filter(|line| line.contains("forged")).collect();
+    let [line] = &forged[..] else {
+        panic!("{forged:?}")
+    };
+    let expected = format!(r"{mark}forged 0 \u{{1b}}[2J\r2026-11-30T00:00:00Z  INFO sealed");
+    assert!(line.ends_with(&expected), "{line}");
+    assert!(log.lines().all(|line| line.len() < 700), "a line is cut");
+    assert!(log.contains("flood 0 20"), "{log}");
+    // However often it is started again, one minute has so many lines, and the others are counted.
+    assert_eq!(log.lines().filter(|line| line.contains(mark)).count(), 30);
+    let left_out = |line: &str| {
+        line.split_once("lines of it were left out lines=")?
+            .1
+            .parse()
+            .ok()
+    };
+    let left_out: Vec<usize> = log.lines().filter_map(left_out).collect();
+    assert_eq!(left_out.len(), 2, "{log}");
+    // A build for tests says a line more at each start.
+    let said = 30 + left_out.iter().sum::<usize>();
+    assert!((204..=207).contains(&said), "{said} {log}");
+    // The thread of each process went with it.
+    let threads = std::fs::read_dir(format!("/proc/{}/task", server.id())).expect("there");
+    let listening = threads.filter(|thread| {
+        let name = thread.as_ref().expect("an entry").path().join("comm");
+        std::fs::read_to_string(name).is_ok_and(|name| name.trim() == "gateway-said")
+    });
+    assert_eq!(listening.count(), 1);
 }
 
 #[test]

@@ -21,6 +21,7 @@ use tokio::time::timeout;
 
 use super::handover;
 use super::porter::{Porter, Tools};
+use super::said::{Listening, Rate};
 use crate::error::{Error, Outcome};
 use crate::limits::{
     DOOR_LOOK_MS, DOWNLOAD_SLAB_COUNT, GATEWAY_END_MS_MAX, GATEWAY_PAUSE_MS, GATEWAY_PAUSE_MS_MAX,
@@ -106,6 +107,7 @@ impl Warden {
             memory: Arc::new(memory),
             stop: stopped,
             view: view.clone(),
+            said: Rate::default(),
         };
         let guard = watch.guard("gateway");
         let run = move || {
@@ -155,6 +157,7 @@ struct Work {
     memory: Arc<SharedMemory>,
     stop: watch::Receiver<bool>,
     view: GatewayView,
+    said: Rate,
 }
 
 impl Work {
@@ -212,7 +215,7 @@ impl Work {
 
     /// One process from start to end. Says whether it ever served.
     async fn life(&self, listener: &TcpListener, ready: &Readiness) -> Outcome<bool> {
-        let (socket, mut child) = self.spawn(listener)?;
+        let (socket, mut child, listening) = self.spawn(listener)?;
         let id = child.id();
         self.view.lock().process = Some(id);
         let mut porter = Porter::new(socket, Arc::clone(&self.memory), self.tools.clone());
@@ -238,6 +241,8 @@ impl Work {
         // Our end of the connection closes with it: a process that still runs sees that and ends.
         drop(porter);
         let how = end_of(&mut child);
+        // Its last words come before that it is gone.
+        listening.end();
         // The next process sees nothing of what clients of this one sent and got.
         self.memory
             .forget()
@@ -274,9 +279,11 @@ impl Work {
         }
     }
 
-    fn spawn(&self, listener: &TcpListener) -> Outcome<(UnixStream, Child)> {
+    fn spawn(&self, listener: &TcpListener) -> Outcome<(UnixStream, Child, Listening)> {
         let (ours, theirs) = StdStream::pair().map_err(Error::Thread)?;
         ours.set_nonblocking(true).map_err(Error::Thread)?;
+        // The log is this process's alone.
+        let (said, listening) = Listening::start(self.said.clone()).map_err(Error::Thread)?;
         // This very program, even if its file was replaced meanwhile.
         let mut command = Command::new("/proc/self/exe");
         command
@@ -286,12 +293,15 @@ impl Work {
             .current_dir("/")
             .stdin(Stdio::from(std::os::fd::OwnedFd::from(theirs)))
             .stdout(Stdio::null())
+            .stderr(said)
             .process_group(0);
         let child = command.spawn().map_err(Error::Thread)?;
+        // With it goes our copy of the pipe's end.
+        drop(command);
         let files = [listener.as_fd(), self.memory.file()];
         handover::send(&ours, files).map_err(Error::Thread)?;
         let ours = UnixStream::from_std(ours).map_err(Error::Thread)?;
-        Ok((ours, child))
+        Ok((ours, child, listening))
     }
 
     fn setup(&self, tls: &Tls) -> Setup {
