@@ -242,6 +242,44 @@ async fn nothing_is_done_to_objects_that_a_vault_does_not_do() {
         ),
         (object("DELETE").header("x-amz-mfa", "1 2"), 501, not),
         (
+            object("DELETE").header("x-amz-if-match-size", "7"),
+            501,
+            not,
+        ),
+        (
+            object("DELETE").header("x-amz-if-match-last-modified-time", "Thu, 01 Jan 1970 00:00:00 GMT"),
+            501,
+            not,
+        ),
+        (
+            object("DELETE")
+                .query("uploadId", "00000000000000000000000000000001")
+                .header("x-amz-if-match-initiated-time", "Thu, 01 Jan 1970 00:00:00 GMT"),
+            501,
+            not,
+        ),
+        (
+            object("PUT")
+                .header("x-amz-server-side-encryption-context", "e30=")
+                .body("x"),
+            501,
+            not,
+        ),
+        (
+            object("PUT")
+                .header("x-amz-server-side-encryption-bucket-key-enabled", "true")
+                .body("x"),
+            501,
+            not,
+        ),
+        (
+            Call::bucket("PUT", "locked")
+                .query("versioning", "")
+                .document("<VersioningConfiguration><Status>Enabled</Status><MfaDelete>Enabled</MfaDelete></VersioningConfiguration>"),
+            501,
+            not,
+        ),
+        (
             Call::bucket("PUT", "locked").query("acl", "").body(grants),
             400,
             acl,
@@ -291,6 +329,36 @@ async fn nothing_is_done_to_objects_that_a_vault_does_not_do() {
             .header("x-amz-acl", "private"),
     ] {
         world.call(call).await.expect(200);
+    }
+}
+
+#[tokio::test]
+async fn a_key_that_is_to_be_deleted_on_a_condition_is_not_deleted() {
+    let world = World::start().await;
+    world.bucket("locked").await;
+    for (key, condition) in [
+        ("etag", "<ETag>\"9a0364b9e99bb480dd25e1f0284c8555\"</ETag>"),
+        ("size", "<Size>7</Size>"),
+        (
+            "time",
+            "<LastModifiedTime>Thu, 01 Jan 1970 00:00:00 GMT</LastModifiedTime>",
+        ),
+    ] {
+        world.put("locked", key, b"content").await;
+        world.put("locked", "free", b"content").await;
+        let xml = format!(
+            "<Delete><Object><Key>{key}</Key>{condition}</Object><Object><Key>free</Key></Object></Delete>"
+        );
+        let call = Call::bucket("POST", "locked").query("delete", "");
+        let reply = world.call(call.document(&xml)).await.expect(200);
+        let errors = reply.all("Error").concat();
+        assert!(errors.contains(&format!("<Key>{key}</Key>")), "{errors}");
+        assert!(errors.contains("<Code>NotImplemented</Code>"), "{errors}");
+        assert!(errors.contains("conditional deletion"), "{errors}");
+        assert_eq!(reply.all("Deleted").len(), 1, "{}", reply.text());
+        let get = |key: &str| Call::object("GET", "locked", key);
+        world.call(get(key)).await.expect(200);
+        world.call(get("free")).await.expect(404);
     }
 }
 
