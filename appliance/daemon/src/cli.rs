@@ -217,6 +217,10 @@ pub struct ServeArgs {
     /// front of it. May be repeated. Its certificate is put in with `stele tls install`.
     #[arg(long = "domain", value_name = "NAME", value_parser = parse_domain)]
     pub domains: Vec<String>,
+    /// Speak HTTP/2, too, with clients that offer it. No backup program needs it, and one client can then have the
+    /// gateway's process hold far more.
+    #[arg(long)]
+    pub http2: bool,
     /// Open the vault with the disks that are left, as two people signed it: the texts of `stele force-open`, each with
     /// its signature beside it. Only for the first start after they signed.
     #[arg(long, num_args = 2, value_names = ["REQUEST", "APPROVAL"])]

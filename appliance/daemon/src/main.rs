@@ -98,11 +98,20 @@ fn refused(error: &Error) -> ExitCode {
 fn run(verb: Option<Verb>) -> Outcome<()> {
     match verb {
         None => {
+            let reached = serve::Reached {
+                listen: LISTEN_DEFAULT,
+                domains: &[],
+                http2: false,
+            };
             let wishes = serve::Wish::default();
-            serve::serve(&PathBuf::from(VAULT_DEFAULT), (LISTEN_DEFAULT, &[]), wishes)
+            serve::serve(&PathBuf::from(VAULT_DEFAULT), reached, wishes)
         }
         Some(Verb::Serve(args)) => {
-            let reached = (args.listen, args.domains.as_slice());
+            let reached = serve::Reached {
+                listen: args.listen,
+                domains: &args.domains,
+                http2: args.http2,
+            };
             let wishes = serve::Wish {
                 index_cache_bytes: args.index_cache_bytes,
                 force: force::ordered(args.force_open.as_deref())?,

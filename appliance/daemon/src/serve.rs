@@ -65,8 +65,16 @@ use crate::vault::disks::{Slot, open_kept};
 use crate::vault::lock::Lock;
 use crate::vault::{Directory, State};
 
-/// Where a vault listens, and names under which it is reached beside the usual ones.
-pub type Reached<'a> = (SocketAddr, &'a [String]);
+/// How a vault is reached.
+#[derive(Debug, Clone, Copy)]
+pub struct Reached<'a> {
+    /// Where it listens.
+    pub listen: SocketAddr,
+    /// Names under which it is reached beside the usual ones.
+    pub domains: &'a [String],
+    /// Whether HTTP/2 is offered.
+    pub http2: bool,
+}
 
 /// What a start may be told beside where it listens.
 #[derive(Debug, Default)]
@@ -83,7 +91,7 @@ pub struct Wish {
 /// # Errors
 /// Why it cannot be served, or that it ended by a fault.
 pub fn serve(dir: &Path, reached: Reached<'_>, wish: Wish) -> Outcome<()> {
-    let (listen, _) = reached;
+    let listen = reached.listen;
     let started = Instant::now();
     let directory = Directory::new(dir)?;
     if wish.force.is_some() {
@@ -275,12 +283,15 @@ struct Face {
 fn face(
     machine: &Machine,
     directory: &Directory,
-    (listen, domains): Reached<'_>,
+    reached: Reached<'_>,
     place: Place,
     (orders, slabs): (Orders, SlabPool),
     started: Instant,
     runtime: &Runtime,
 ) -> Outcome<Face> {
+    let Reached {
+        listen, domains, ..
+    } = reached;
     let link = machine.link();
     let wall_ms = SystemClock.wall_ms();
     let clients = load_clients(&link)?;
@@ -325,7 +336,13 @@ fn face(
         let _context = runtime.enter();
         ControlSocket::bind(&directory.control_socket())?
     };
-    let warden = start_gateway(machine, (listener, names), &tls, door.clone(), slabs)?;
+    let warden = start_gateway(
+        machine,
+        (listener, names, reached.http2),
+        &tls,
+        door.clone(),
+        slabs,
+    )?;
     // Whoever sees the new file finds everything else in its place.
     write_files(&tls, &files, directory);
     let place = place.listening(endpoint.clone(), warden.view());
@@ -389,7 +406,7 @@ fn resumed(desk: Arc<Desk>) -> Arc<Desk> {
 
 fn start_gateway(
     machine: &Machine,
-    (listener, domains): (TcpListener, Vec<String>),
+    (listener, domains, http2): (TcpListener, Vec<String>, bool),
     tls: &tls::Keeper,
     door: Door,
     slabs: SlabPool,
@@ -397,6 +414,7 @@ fn start_gateway(
     let charge = process::Charge {
         listener,
         tls: tls.told(),
+        http2,
         region: REGION_DEFAULT.to_owned(),
         domains,
         tools: Tools {

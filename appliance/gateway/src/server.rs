@@ -43,6 +43,8 @@ use crate::tls::{ALPN_H2, Shown, Tls, TlsFault};
 pub struct GatewayConfig {
     /// How TLS is spoken.
     pub tls: Tls,
+    /// Whether HTTP/2 is offered beside HTTP/1.1.
+    pub http2: bool,
     /// The region buckets are said to be in; clients may sign for any.
     pub region: String,
     /// Names under which the vault is reached; in front of them, a bucket may stand.
@@ -75,6 +77,7 @@ impl GatewayConfig {
     pub fn new(tls: Tls, slabs: Slabs) -> Self {
         Self {
             tls,
+            http2: false,
             region: "us-east-1".to_owned(),
             domains: DOMAINS.map(str::to_owned).to_vec(),
             slabs,
@@ -146,7 +149,7 @@ impl Gateway {
         config: GatewayConfig,
         link: EngineLink,
     ) -> Result<Self, GatewayError> {
-        let tls = Shown::new(&config.tls)?;
+        let tls = Shown::new(&config.tls, config.http2)?;
         listener
             .set_nonblocking(true)
             .map_err(GatewayError::Runtime)?;

@@ -134,7 +134,7 @@ impl Tls {
     /// # Errors
     /// Why not.
     pub fn check(&self) -> Result<(), TlsFault> {
-        self.config().map(drop)
+        self.config(false).map(drop)
     }
 
     /// Whether the certificate is in its life.
@@ -163,7 +163,8 @@ impl Tls {
             .is_ok_and(|leaf| verify_server_name(&leaf, &host).is_ok())
     }
 
-    pub(crate) fn config(&self) -> Result<Arc<ServerConfig>, TlsFault> {
+    /// `http2` says whether HTTP/2 is offered beside HTTP/1.1.
+    pub(crate) fn config(&self, http2: bool) -> Result<Arc<ServerConfig>, TlsFault> {
         let chain: Vec<CertificateDer<'static>> = self
             .chain_der
             .iter()
@@ -195,7 +196,11 @@ impl Tls {
                 rustls::Error::NoCertificatesPresented => TlsFault::NoCertificate,
                 other => TlsFault::Certificate(other),
             })?;
-        config.alpn_protocols = vec![ALPN_H2.to_vec(), ALPN_HTTP1.to_vec()];
+        let offered: &[&[u8]] = match http2 {
+            true => &[ALPN_H2, ALPN_HTTP1],
+            false => &[ALPN_HTTP1],
+        };
+        config.alpn_protocols = offered.iter().map(|name| name.to_vec()).collect();
         Ok(Arc::new(config))
     }
 
@@ -211,7 +216,10 @@ impl Tls {
 
 /// What new connections are shown; those that are open keep what they have. Clones are the same.
 #[derive(Clone)]
-pub struct Shown(Arc<RwLock<Arc<ServerConfig>>>);
+pub struct Shown {
+    config: Arc<RwLock<Arc<ServerConfig>>>,
+    http2: bool,
+}
 
 impl std::fmt::Debug for Shown {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -220,12 +228,13 @@ impl std::fmt::Debug for Shown {
 }
 
 impl Shown {
-    pub(crate) fn new(tls: &Tls) -> Result<Self, TlsFault> {
-        Ok(Self(Arc::new(RwLock::new(tls.config()?))))
+    pub(crate) fn new(tls: &Tls, http2: bool) -> Result<Self, TlsFault> {
+        let config = Arc::new(RwLock::new(tls.config(http2)?));
+        Ok(Self { config, http2 })
     }
 
     pub(crate) fn now(&self) -> Arc<ServerConfig> {
-        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(&self.config.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Shows this from now on. Sessions of before are not resumed: each configuration has its own.
@@ -233,8 +242,8 @@ impl Shown {
     /// # Errors
     /// Why not; what was shown before is shown on then.
     pub fn replace(&self, tls: &Tls) -> Result<(), TlsFault> {
-        let config = tls.config()?;
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = config;
+        let config = tls.config(self.http2)?;
+        *self.config.write().unwrap_or_else(PoisonError::into_inner) = config;
         Ok(())
     }
 }

@@ -95,6 +95,8 @@ pub struct Piece {
 pub struct Setup {
     /// How TLS is spoken.
     pub tls: Tls,
+    /// Whether HTTP/2 is offered.
+    pub http2: bool,
     /// The region buckets are said to be in.
     pub region: String,
     /// Names under which the vault is reached.

@@ -143,6 +143,7 @@ async fn serve(
     let socket = UnixStream::from_std(socket).map_err(Error::NotHandedOver)?;
     let wire = Wire::new(socket, slabs.clone());
     let mut config = GatewayConfig::new(std::mem::take(&mut setup.tls), slabs);
+    config.http2 = setup.http2;
     config.region = std::mem::take(&mut setup.region);
     config.domains = std::mem::take(&mut setup.domains);
     let link = EngineLink::wired(wire.clone());

@@ -63,6 +63,8 @@ pub struct Charge {
     pub listener: TcpListener,
     /// How TLS is spoken, now and from any change on.
     pub tls: watch::Receiver<Arc<Tls>>,
+    /// Whether HTTP/2 is offered.
+    pub http2: bool,
     /// The region buckets are said to be in.
     pub region: String,
     /// Names under which the vault is reached.
@@ -94,6 +96,7 @@ impl Warden {
         let Charge {
             listener,
             tls,
+            http2,
             region,
             domains,
             tools,
@@ -101,6 +104,7 @@ impl Warden {
         let work = Work {
             address: listener.local_addr().map_err(Error::Thread)?,
             tls,
+            http2,
             region,
             domains,
             tools,
@@ -151,6 +155,7 @@ type Readiness = mpsc::SyncSender<Outcome<()>>;
 struct Work {
     address: SocketAddr,
     tls: watch::Receiver<Arc<Tls>>,
+    http2: bool,
     region: String,
     domains: Vec<String>,
     tools: Tools,
@@ -308,6 +313,7 @@ impl Work {
         let count = |slabs: usize| u32::try_from(slabs).unwrap_or(u32::MAX);
         Setup {
             tls: Tls::clone(tls),
+            http2: self.http2,
             region: self.region.clone(),
             domains: self.domains.clone(),
             upload_slabs: count(UPLOAD_SLAB_COUNT),

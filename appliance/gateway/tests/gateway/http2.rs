@@ -80,7 +80,7 @@ async fn send(world: &World, sender: &mut SendRequest<Bytes>, call: Call) -> Res
 
 #[tokio::test]
 async fn objects_travel_over_http_2() {
-    let world = World::start().await;
+    let world = World::start_with(|config| config.http2 = true).await;
     world.bucket("locked").await;
     let mut sender = connect(&world).await;
     let content: Vec<u8> = (0..3_000_000u32).map(|n| n.to_le_bytes()[1]).collect();
@@ -110,7 +110,7 @@ async fn objects_travel_over_http_2() {
 
 #[tokio::test]
 async fn a_broken_download_is_a_broken_stream() {
-    let world = World::start().await;
+    let world = World::start_with(|config| config.http2 = true).await;
     world.bucket("locked").await;
     world.put("locked", "key", &vec![7u8; 5_000_000]).await;
     world
@@ -144,7 +144,7 @@ async fn a_broken_download_is_a_broken_stream() {
 #[tokio::test]
 async fn a_connection_that_only_pings_is_closed_and_one_with_a_slow_request_is_not() {
     let idle = std::time::Duration::from_millis(300);
-    let world = World::start_with(|config| config.idle = idle).await;
+    let world = World::start_with(|config| (config.http2, config.idle) = (true, idle)).await;
     world.bucket("locked").await;
     world.put("locked", "key", &vec![7u8; 5_000_000]).await;
     let mut tls = (*world.tls).clone();
@@ -195,4 +195,27 @@ async fn send_after(
         content.extend_from_slice(&piece);
     }
     content
+}
+
+/// Its streams make what one client can have the gateway hold many times as much.
+#[tokio::test]
+async fn a_gateway_that_is_not_told_to_speak_it_speaks_http_1_alone() {
+    let world = World::start().await;
+    let http1 = b"http/1.1".as_slice();
+    let both = vec![b"h2".to_vec(), http1.to_vec()];
+    let mut tls = (*world.tls).clone();
+    tls.alpn_protocols = both;
+    let connection = Connection::open(world.address, Arc::new(tls.clone())).await;
+    let mut connection = connection.expect("a connection");
+    assert_eq!(connection.stream.get_ref().1.alpn_protocol(), Some(http1));
+    let wire = Call::bucket("GET", "").wire(&world.key, HOST);
+    connection.send(&wire).await;
+    let reply = connection.reply("GET").await.expect("an answer");
+    assert_eq!(reply.status, 200);
+    tls.alpn_protocols = vec![b"h2".to_vec()];
+    assert!(
+        Connection::open(world.address, Arc::new(tls))
+            .await
+            .is_err()
+    );
 }

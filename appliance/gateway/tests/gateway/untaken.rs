@@ -102,7 +102,11 @@ async fn stuck(world: &World, key: &Key) -> Connection {
 
 /// A gateway with both objects, and how the shorter one is asked for.
 async fn world_with(change: impl FnOnce(&mut GatewayConfig)) -> (World, Call) {
-    let world = World::start_with(change).await;
+    let world = World::start_with(|config| {
+        config.http2 = true;
+        change(config);
+    })
+    .await;
     world.bucket("locked").await;
     world.put("locked", "key", &vec![7; BYTES]).await;
     world.put("locked", "long", &vec![7; LONG_BYTES]).await;
