@@ -14,6 +14,7 @@ pub mod porter;
 pub mod process;
 mod said;
 mod sessions;
+pub mod spent;
 pub mod verify;
 
 pub use porter::{Question, ReplyTo};

@@ -23,6 +23,13 @@ const _: () = assert!(
     SESSION_OPENS_MS_MAX
         > SLAB_PLAIN_BYTES_MAX as u64 * 1_000 / BODY_BYTES_PER_S_MIN + BODY_GRACE_MS + SLAB_WAIT_MS
 );
+/// How long the very same signed request is served again that takes something back: who got no answer asks again, with
+/// the same signature within its second.
+pub const SPENT_AGAIN_MS: u64 = 10_000;
+/// Such requests of one key that are kept until their signatures are not good any more, 64 bytes each.
+pub const SPENT_COUNT_MAX: usize = 32_768;
+/// Time between two looks for those that need not be kept any more.
+pub const SPENT_LOOK_MS: u64 = 60_000;
 /// Questions of one gateway process that are not answered yet.
 pub const ASKED_COUNT_MAX: usize = 8_192;
 /// Bytes of answers that wait for the gateway's process before no more is read from it.

@@ -46,6 +46,7 @@ use crate::error::{Error, Outcome};
 use crate::gateway::door::Door;
 use crate::gateway::porter::Tools;
 use crate::gateway::process::{self, Warden};
+use crate::gateway::spent::Spent;
 use crate::join::keeper::{Charge, Keeper, Orders};
 use crate::keys::KeySource;
 use crate::lifecycle::Collector;
@@ -317,6 +318,7 @@ fn face(
         secrets: keys.clone(),
         register: Published::new(clients.clone()),
         domains: Domains::new(names.clone()),
+        spent: Spent::default(),
     };
     let listener = take_port(listen)?;
     let address = listener.local_addr().map_err(|source| Error::Listen {

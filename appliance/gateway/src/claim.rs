@@ -148,7 +148,8 @@ impl Claim {
         let signed = self.request.forms().find(is_signed);
         let signed = signed.ok_or(Refusal::Signature)?;
         let mandate = Mandate::of(signed, domains).ok_or(Refusal::NotSigned)?;
-        self.check_time(mandate.expires_s(), now)?;
+        let good_ms = self.check_time(mandate.expires_s(), now)?;
+        let mandate = mandate.proved(self.signature, good_ms);
         Ok(Verified { key, mandate })
     }
 
@@ -173,8 +174,9 @@ impl Claim {
         )
     }
 
-    /// `expires_s` is how long a presigned URL is good from when it was signed; a signed header says nothing.
-    fn check_time(&self, expires_s: Option<u64>, now: UnixMillis) -> Result<(), Refusal> {
+    /// How long it is still good. `expires_s` is how long a presigned URL is from when it was signed; a signed header
+    /// says nothing.
+    fn check_time(&self, expires_s: Option<u64>, now: UnixMillis) -> Result<u64, Refusal> {
         let skew_s = i64::from(CLOCK_SKEW_S_MAX);
         let signed_s = unix_seconds(&self.date).ok_or(Refusal::Skewed)?;
         let now_s = i64::try_from(now.get() / 1000).map_err(|_| Refusal::Skewed)?;
@@ -184,18 +186,17 @@ impl Claim {
             return Err(Refusal::Skewed);
         }
         let is_early = signed_s > now_s + skew_s;
-        match expires_s {
-            None if is_early => Err(Refusal::Skewed),
-            Some(_) if is_early => Err(Refusal::NotYet),
-            None if signed_s + skew_s < now_s => Err(Refusal::Skewed),
-            None => Ok(()),
-            Some(expires_s) => {
-                let expires_s = i64::try_from(expires_s.min(PRESIGNED_S_MAX)).unwrap_or(0);
-                match signed_s + expires_s < now_s {
-                    true => Err(Refusal::Expired),
-                    false => Ok(()),
-                }
-            }
+        let good_s = match expires_s {
+            None if is_early => return Err(Refusal::Skewed),
+            Some(_) if is_early => return Err(Refusal::NotYet),
+            None => skew_s,
+            Some(expires_s) => i64::try_from(expires_s.min(PRESIGNED_S_MAX)).unwrap_or(0),
+        };
+        // The last second counts.
+        match u64::try_from(signed_s + good_s - now_s) {
+            Ok(left_s) => Ok((left_s + 1) * 1_000),
+            Err(_past) if expires_s.is_some() => Err(Refusal::Expired),
+            Err(_past) => Err(Refusal::Skewed),
         }
     }
 }

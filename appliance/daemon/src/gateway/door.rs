@@ -9,6 +9,7 @@ use stele_gateway::claim::{Clients as Secrets, Verified};
 use stele_gateway::message::{Claim, Refusal};
 use stele_gateway::turns::party;
 
+use super::spent::Spent;
 use crate::clients::{NotAdmitted, Published};
 
 /// What the door looks at. Clones look at the same.
@@ -20,6 +21,8 @@ pub struct Door {
     pub register: Published,
     /// Names under which they reach the vault: what is signed means another bucket under another name.
     pub domains: Domains,
+    /// What of theirs is not served twice.
+    pub spent: Spent,
 }
 
 impl Door {

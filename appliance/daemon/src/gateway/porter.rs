@@ -37,6 +37,7 @@ use tokio::sync::{mpsc, watch};
 use super::door::Door;
 use super::pages::Pages;
 use super::sessions::{Sessions, Stream};
+use super::spent::takes_back;
 use super::verify::verify;
 use crate::bridge;
 use crate::limits::{ASKED_COUNT_MAX, LINK_OUT_BYTES_MAX, LINK_SENT_BYTES_MAX};
@@ -346,9 +347,7 @@ impl Porter {
             return self.reply(number, proved.map(|()| gateway::Answer::Done), 0);
         }
         let now_ms = SystemClock.monotonic_ms();
-        let admitted =
-            verify(&request).and_then(|()| self.sessions.admit(session, &request, now_ms));
-        let client = match admitted {
+        let client = match self.admit(session, &request, now_ms) {
             Ok(client) => client,
             Err(refusal) => {
                 self.judge(&refusal, Some(&request));
@@ -374,6 +373,22 @@ impl Porter {
             }
             _ => self.pass(asked, request, None).await,
         }
+    }
+
+    /// Whose question this is, if it may be asked in that session.
+    fn admit(
+        &mut self,
+        session: SessionId,
+        request: &Request,
+        now_ms: u64,
+    ) -> Result<Arc<str>, Refusal> {
+        verify(request)?;
+        let client = self.sessions.admit(session, request, now_ms)?;
+        if takes_back(request) {
+            self.sessions
+                .spend(session, &self.tools.door.spent, now_ms)?;
+        }
+        Ok(client)
     }
 
     /// Goes on with content as soon as there is memory for it.

@@ -12,6 +12,7 @@ use stele_gateway::claim::Mandate;
 use stele_gateway::limits::CHUNK_PROOF_COUNT_MAX;
 use stele_gateway::message::{Answer, Refusal, Request, SessionId, StreamId};
 
+use super::spent::Spent;
 use crate::limits::{SESSION_COUNT_MAX, SESSION_OPENS_MS_MAX};
 
 /// Every open session.
@@ -29,6 +30,8 @@ struct Session {
     chain: Option<ChunkChain>,
     since_ms: u64,
     streams: HashSet<Stream>,
+    /// Whether its signature was served for what takes something back.
+    is_spent: bool,
 }
 
 /// An open stream, and how it is given up.
@@ -90,6 +93,7 @@ impl Sessions {
             chain,
             since_ms: now_ms,
             streams: HashSet::new(),
+            is_spent: false,
         };
         let id = SessionId(self.last);
         self.open.insert(id, session);
@@ -158,6 +162,21 @@ impl Sessions {
             true => Ok(Arc::clone(&session.client)),
             false => Err(Refusal::NotSigned),
         }
+    }
+
+    /// Serves the signature of a session for what takes something back: once, for all that is asked in it.
+    ///
+    /// # Errors
+    /// `NoSession`, or as [`Spent::serve`].
+    pub fn spend(&mut self, id: SessionId, spent: &Spent, now_ms: u64) -> Result<(), Refusal> {
+        let session = self.open.get_mut(&id).ok_or(Refusal::NoSession)?;
+        if !session.is_spent {
+            let until_ms = session.since_ms.saturating_add(session.mandate.good_ms());
+            let signature = session.mandate.signature();
+            spent.serve(&session.client, signature, (now_ms, until_ms))?;
+            session.is_spent = true;
+        }
+        Ok(())
     }
 
     /// Notes what the engine answered to a question of a session.

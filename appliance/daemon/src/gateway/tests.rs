@@ -25,6 +25,7 @@ use zeroize::Zeroizing;
 use super::door::Door;
 use super::porter::{End, Porter, Tools};
 use super::signer::wanting;
+use super::spent::Spent;
 use crate::bays::Bays;
 use crate::bell::Bell;
 use crate::clients::{self, Clients, Published};
@@ -36,6 +37,7 @@ use crate::vault::disks::open_kept;
 
 mod pages;
 mod receipts;
+mod replays;
 mod signed;
 mod whole;
 
@@ -47,6 +49,8 @@ const OTHER: &str = "STELEOTHER";
 const PIECES: usize = 4;
 const CONTENT: &[u8] = b"a prescription";
 const DAY_MS: u64 = 86_400_000;
+/// How long the same signature is served again.
+const AGAIN_MS: u64 = 2_000;
 
 /// A served engine without a gateway.
 struct Vault {
@@ -114,6 +118,7 @@ impl Vault {
                 secrets,
                 register: Published::new(register),
                 domains: Domains::new(DOMAINS.map(str::to_owned)),
+                spent: Spent::with_moment(AGAIN_MS),
             },
             questions: machine.questions(),
         };

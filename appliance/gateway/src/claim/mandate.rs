@@ -39,6 +39,10 @@ pub struct Mandate {
     stored: bool,
     /// Buckets of those it touches that the engine called plain, where `null` names what is current.
     plain: Vec<String>,
+    /// What it was verified by.
+    signature: [u8; 32],
+    /// How long that was still good then.
+    good_ms: u64,
 }
 
 impl fmt::Debug for Mandate {
@@ -140,12 +144,32 @@ impl Mandate {
             told: None,
             stored: false,
             plain: Vec::new(),
+            signature: [0; 32],
+            good_ms: 0,
         })
     }
 
     /// Seconds for which a presigned URL is good; none for a signed header.
     pub(super) fn expires_s(&self) -> Option<u64> {
         self.query.expires_s
+    }
+
+    /// Notes what it was verified by, and how long that is good from now on.
+    pub(super) fn proved(mut self, signature: [u8; 32], good_ms: u64) -> Self {
+        (self.signature, self.good_ms) = (signature, good_ms);
+        self
+    }
+
+    /// The signature it was verified by.
+    #[must_use]
+    pub fn signature(&self) -> &[u8; 32] {
+        &self.signature
+    }
+
+    /// How long that signature was still good when it was verified.
+    #[must_use]
+    pub fn good_ms(&self) -> u64 {
+        self.good_ms
     }
 
     /// Notes what the engine answered to a question of this mandate.

@@ -2,6 +2,7 @@ use stele_gateway::{Clients as Secrets, Domains};
 
 use super::*;
 use crate::clients::{Clients, Published};
+use crate::gateway::spent::Spent;
 
 /// A porter whose gateway reads nothing, and a question that it answers by itself.
 fn porter() -> (Porter, UnixStream, Frames) {
@@ -13,6 +14,7 @@ fn porter() -> (Porter, UnixStream, Frames) {
             secrets: Secrets::new(),
             register: Published::new(Clients::default()),
             domains: Domains::default(),
+            spent: Spent::default(),
         },
         questions,
     };
