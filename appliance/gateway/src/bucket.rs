@@ -11,8 +11,8 @@ use s3s::dto::{
     GetBucketReplicationOutput, GetBucketTaggingInput, GetBucketTaggingOutput,
     GetBucketVersioningInput, GetBucketVersioningOutput, GetBucketWebsiteInput,
     GetBucketWebsiteOutput, GetPublicAccessBlockInput, GetPublicAccessBlockOutput, HeadBucketInput,
-    HeadBucketOutput, ListBucketsInput, ListBucketsOutput, Owner, PutBucketVersioningInput,
-    PutBucketVersioningOutput,
+    HeadBucketOutput, Initiator, ListBucketsInput, ListBucketsOutput, Owner,
+    PutBucketVersioningInput, PutBucketVersioningOutput,
 };
 use s3s::{S3Error, S3ErrorCode, S3Request, S3Response, S3Result};
 
@@ -43,6 +43,14 @@ pub(crate) fn owner(name: &str) -> Owner {
     Owner {
         display_name: Some(shown.to_owned()),
         id: Some(id),
+    }
+}
+
+/// Who began an upload: any key of the owner may have, and S3 names accounts.
+pub(crate) fn initiator(owner: &Owner) -> Initiator {
+    Initiator {
+        display_name: owner.display_name.clone(),
+        id: owner.id.clone(),
     }
 }
 

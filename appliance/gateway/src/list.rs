@@ -18,7 +18,7 @@ use s3s::xml::{SerResult, Serialize, SerializeContent, Serializer};
 use s3s::{S3Request, S3Response, S3Result};
 use stele_format::units::{UploadId, VersionId};
 
-use crate::bucket::{entries, owner};
+use crate::bucket::{entries, initiator, owner};
 use crate::document;
 use crate::error::{invalid_argument, wrong_answer};
 use crate::limits::KEY_BYTES_MAX;
@@ -425,6 +425,7 @@ fn upload(row: ListedUpload, encoding: Encoding, owner: &Owner) -> MultipartUplo
     MultipartUpload {
         initiated: Some(timestamp(row.started)),
         key: encoding.name(row.key),
+        initiator: Some(initiator(owner)),
         owner: Some(owner.clone()),
         storage_class: Some(StorageClass::from_static(STORAGE_CLASS)),
         upload_id: Some(row.upload.to_string()),

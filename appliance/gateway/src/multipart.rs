@@ -9,7 +9,7 @@ use s3s::dto::{
 use s3s::{S3Error, S3ErrorCode, S3Request, S3Response, S3Result};
 use stele_format::units::UploadId;
 
-use crate::bucket::{entries, owner};
+use crate::bucket::{entries, initiator, owner};
 use crate::complete::{Wishes, wished_type, wished_values};
 use crate::digest::{Promised, decode, parse_kind};
 use crate::error::{checksum_text, invalid_argument, invalid_request, malformed_xml, wrong_answer};
@@ -382,16 +382,15 @@ pub(crate) async fn list_parts(
     let announced = announced(&caller, &name, upload).await?;
     let (rows, more) = stored_parts(&caller, &name, upload, after, most).await?;
     let shown = owner(&caller.bucket(&input.bucket).await?.owner);
-    let next = rows
-        .last()
-        .filter(|_| more)
-        .map(|row| i32::from(row.number));
+    // Also where nothing follows, as in S3.
+    let next = rows.last().map_or(0, |row| i32::from(row.number));
     plain(ListPartsOutput {
         bucket: Some(input.bucket),
         is_truncated: Some(more && most > 0),
         key: xml_text(input.key),
         max_parts: i32::try_from(most).ok(),
-        next_part_number_marker: next,
+        initiator: Some(initiator(&shown)),
+        next_part_number_marker: Some(next),
         checksum_algorithm: announced.map(|(kind, _)| algorithm(kind)),
         checksum_type: announced.map(|(_, composite)| checksum_type(composite)),
         owner: Some(shown),

@@ -3,10 +3,11 @@
 use hyper::Response;
 use s3s::dto::{
     Checksum, ETag, GetObjectAttributesInput, GetObjectAttributesOutput, GetObjectAttributesParts,
-    ObjectAttributes, StorageClass,
+    ObjectAttributes, ObjectPart, StorageClass,
 };
 use s3s::{Body, S3Request, S3Response, S3Result};
 
+use crate::bucket::entries;
 use crate::error::invalid_argument;
 use crate::object::metadata::STORAGE_CLASS;
 use crate::object::put::Sums;
@@ -46,14 +47,9 @@ pub(crate) async fn get(
         .await?;
     let wants = |word| wanted.contains(&word);
     let sums = wants(ObjectAttributes::CHECKSUM).then(|| Sums::of(&info.checksums, info.parts()));
-    // Checksums of single parts are not kept, so that none are listed, as for objects without them.
-    let parts = info
-        .parts()
-        .filter(|_| wants(ObjectAttributes::OBJECT_PARTS))
-        .map(|parts| GetObjectAttributesParts {
-            total_parts_count: i32::try_from(parts).ok(),
-            ..GetObjectAttributesParts::default()
-        });
+    let wished = wants(ObjectAttributes::OBJECT_PARTS) && !info.part_sizes.is_empty();
+    let asked = (input.max_parts, input.part_number_marker);
+    let parts = wished.then(|| page(&info.part_sizes, asked)).transpose()?;
     let size = wants(ObjectAttributes::OBJECT_SIZE).then(|| length(info.content_bytes));
     let class = StorageClass::from_static(STORAGE_CLASS);
     let mut response = S3Response::new(GetObjectAttributesOutput {
@@ -77,6 +73,40 @@ pub(crate) async fn get(
     });
     response.extensions.insert(BareETag);
     Ok(response)
+}
+
+/// A page of the parts of an object, by the numbers that `partNumber` of GET knows them by: checksums of single parts are
+/// not kept.
+fn page(
+    sizes: &[u64],
+    (max_parts, marker): (Option<i32>, Option<i32>),
+) -> S3Result<GetObjectAttributesParts> {
+    let most = entries(max_parts)?;
+    let after = u16::try_from(marker.unwrap_or(0))
+        .map_err(|_| invalid_argument("x-amz-part-number-marker must be a part number"))?;
+    let rest = sizes.get(usize::from(after)..).unwrap_or_default();
+    let shown = rest.len().min(usize::try_from(most).unwrap_or(usize::MAX));
+    let number = |at: usize| i32::try_from(at).ok();
+    let part = |(at, bytes): (usize, &u64)| {
+        Ok(ObjectPart {
+            part_number: number(usize::from(after) + at + 1),
+            size: Some(length(*bytes)?),
+            ..ObjectPart::default()
+        })
+    };
+    let rows = rest.iter().take(shown).enumerate().map(part);
+    let last = match shown {
+        0 => 0,
+        shown => usize::from(after) + shown,
+    };
+    Ok(GetObjectAttributesParts {
+        is_truncated: Some(shown > 0 && shown < rest.len()),
+        max_parts: i32::try_from(most).ok(),
+        next_part_number_marker: number(last),
+        part_number_marker: Some(i32::from(after)),
+        parts: Some(rows.collect::<S3Result<_>>()?),
+        total_parts_count: number(sizes.len()),
+    })
 }
 
 /// Marks an answer whose ETag is to have no quotes: S3 writes it so in this operation alone, and the S3 library

@@ -68,6 +68,11 @@ async fn lock_12_parts_become_an_object_with_its_lock() {
     // The upload announced it, so the vault computes it where the client does not.
     assert_eq!(reply.all("ChecksumCRC32"), [sum, crc32_base64(b"second")]);
     assert_eq!(reply.one("ChecksumType"), "COMPOSITE");
+    // Also where nothing follows.
+    assert_eq!(
+        (reply.one("IsTruncated"), reply.one("NextPartNumberMarker")),
+        ("false".into(), "2".into())
+    );
     let none = world.call(listed.clone().query("max-parts", "0")).await;
     assert_eq!(none.expect(200).one("IsTruncated"), "false");
     let page = world.call(listed.query("max-parts", "1")).await.expect(200);
@@ -83,6 +88,11 @@ async fn lock_12_parts_become_an_object_with_its_lock() {
         (uploads.one("Key"), uploads.one("UploadId")),
         ("big".into(), id.clone())
     );
+    for page in [&reply, &uploads] {
+        let owner = page.one("Owner");
+        assert!(owner.contains("<ID>"), "{}", page.text());
+        assert_eq!(page.one("Initiator"), owner, "{}", page.text());
+    }
 
     let named = [("1", first.as_str()), ("2", second.as_str())];
     let swapped = [named[1], named[0]];
@@ -281,4 +291,52 @@ async fn more_parts_than_an_object_has_are_refused() {
         let reply = world.call(call.body(xml)).await;
         reply.refused(400, "MalformedXML");
     }
+}
+
+#[tokio::test]
+async fn attributes_list_the_parts_of_an_object_page_by_page() {
+    let world = World::start().await;
+    world.bucket("locked").await;
+    let id = begin(&world, Call::object("POST", "locked", "big")).await;
+    let mut etags = Vec::new();
+    for (number, content) in [("2", &b"first"[..]), ("5", b"second "), ("9", b"3")] {
+        let put = world.call(part(&id, number, content)).await.expect(200);
+        etags.push((number, put.header("etag").expect("an ETag").to_owned()));
+    }
+    let named: Vec<_> = etags.iter().map(|(n, etag)| (*n, etag.as_str())).collect();
+    world.call(complete(&id, &named)).await.expect(200);
+    let ask = |key: &str, headers: &[(&str, &str)]| {
+        let mut call = Call::object("GET", "locked", key)
+            .query("attributes", "")
+            .header("x-amz-object-attributes", "ObjectParts");
+        for (name, value) in headers {
+            call = call.header(name, value);
+        }
+        call
+    };
+    let (most, marker) = ("x-amz-max-parts", "x-amz-part-number-marker");
+    // As `partNumber` of GET counts them.
+    let all = (["1", "2", "3"], ["5", "7", "1"]);
+    for (headers, from, to, truncated, next) in [
+        (&[][..], 0, 3, "false", "3"),
+        (&[(most, "2")], 0, 2, "true", "2"),
+        (&[(most, "2"), (marker, "2")], 2, 3, "false", "3"),
+        (&[(marker, "3")], 3, 3, "false", "0"),
+        (&[(most, "0")], 0, 0, "false", "0"),
+    ] {
+        let reply = world.call(ask("big", headers)).await.expect(200);
+        let said = reply.text();
+        assert_eq!(reply.all("PartNumber"), all.0[from..to], "{said}");
+        assert_eq!(reply.all("Size"), all.1[from..to], "{said}");
+        assert_eq!(reply.one("IsTruncated"), truncated, "{said}");
+        assert_eq!(reply.one("NextPartNumberMarker"), next, "{said}");
+        assert_eq!(reply.one("PartsCount"), "3", "{said}");
+    }
+    for (name, value) in [(most, "-1"), (marker, "-1"), (marker, "65536")] {
+        let call = ask("big", &[(name, value)]);
+        world.call(call).await.refused(400, "InvalidArgument");
+    }
+    world.put("locked", "whole", b"content").await;
+    let whole = world.call(ask("whole", &[])).await.expect(200);
+    assert!(whole.all("ObjectParts").is_empty(), "{}", whole.text());
 }
