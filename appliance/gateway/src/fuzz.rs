@@ -4,11 +4,13 @@
 //! say; the driver (`examples/gateway_fuzz`) mutates the samples and looks at the memory of the process.
 
 use std::convert::Infallible;
+use std::pin::Pin;
 use std::time::Duration;
 
 use bytes::Bytes;
-use hyper::body::Incoming;
+use hyper::body::{Body, Incoming};
 use hyper::header::{HeaderName, HeaderValue};
+use hyper::http::request::Parts;
 use hyper::{HeaderMap, Request, Response};
 use hyper_util::rt::TokioIo;
 use s3s::dto::{
@@ -63,6 +65,8 @@ pub const TARGETS: &[Target] = &[
               &X-Amz-Expires=60&X-Amz-SignedHeaders=host&x-amz-meta-a=b&X-Amz-Signature=0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f \
               HTTP/1.1\r\nHost: localhost\r\nContent-Length: 3\r\n\r\nabc",
             b"POST /b-1?delete HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\nExpect: 100-continue\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+            b"POST /b-1?delete HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n3;a=b\r\nabc\r\n1\r\nd\r\n0\r\nx-amz-trailer: a\r\n\r\n\
+              GET / HTTP/1.1\r\nHost: h\r\n\r\n",
             b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0\0\0\x0a\x01\x05\0\0\0\x01\x82\x84\x87\x41\x04host",
         ],
         words: &[
@@ -139,7 +143,7 @@ fn connection(input: &[u8]) {
         // Bytes and then nobody: nothing is left to wait for.
         client.write_all(input).await.expect("there is room for it");
         drop(client);
-        let service = hyper::service::service_fn(|request| async { looked_at(request) });
+        let service = hyper::service::service_fn(|request| looked_at(request, input.len()));
         let connection = http(h2, Duration::from_millis(HEAD_MS_MAX))
             .serve_connection(TokioIo::new(server), service)
             .into_owned();
@@ -148,8 +152,36 @@ fn connection(input: &[u8]) {
     RUNTIME.with(|runtime| runtime.block_on(serve));
 }
 
-fn looked_at(request: Request<Incoming>) -> Result<Response<s3s::Body>, Infallible> {
-    let (mut parts, _) = request.into_parts();
+/// A request of a connection on which no more than so many bytes came.
+async fn looked_at(
+    request: Request<Incoming>,
+    came: usize,
+) -> Result<Response<s3s::Body>, Infallible> {
+    let (parts, body) = request.into_parts();
+    look_at_head(parts);
+    let announced = body.size_hint().exact();
+    let (bytes, is_whole) = read_body(body, came).await;
+    assert!(bytes <= came, "a body out of nothing");
+    let as_announced = announced.is_none_or(|announced| announced == bytes as u64);
+    assert!(!is_whole || as_announced, "another length");
+    Ok(Response::new(s3s::Body::empty()))
+}
+
+/// How long a body is, as far as it comes, and whether it was whole; no more than a little beyond `most` is read.
+async fn read_body(mut body: Incoming, most: usize) -> (usize, bool) {
+    let mut bytes: usize = 0;
+    while bytes <= most {
+        let frame = std::future::poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await;
+        match frame {
+            None => return (bytes, true),
+            Some(Err(_broken)) => return (bytes, false),
+            Some(Ok(frame)) => bytes += frame.data_ref().map_or(0, Bytes::len),
+        }
+    }
+    (bytes, false)
+}
+
+fn look_at_head(mut parts: Parts) {
     let domains = Domains::new(DOMAINS.map(str::to_owned));
     if let Ok(sent) = to_path_style(&mut parts, &domains)
         && let Ok((claim, _)) = inspect(&mut parts, &sent)
@@ -167,7 +199,6 @@ fn looked_at(request: Request<Incoming>) -> Result<Response<s3s::Body>, Infallib
             "a path without a beginning"
         );
     }
-    Ok(Response::new(s3s::Body::empty()))
 }
 
 /// A query and headers, one a line.
