@@ -311,6 +311,41 @@ fn lock_11_many_deletes_are_answered_key_by_key() {
     }
 }
 
+/// What a bucket gives by default is counted from the moment in which the version comes to be, not from when its upload began.
+#[test]
+fn lock_12_a_default_counts_from_the_completion_of_an_upload() {
+    const GAP: Duration = Duration::from_secs(5);
+    let world = World::new();
+    let client = &world.strong;
+    let default = "<ObjectLockConfiguration><ObjectLockEnabled>Enabled</ObjectLockEnabled><Rule><DefaultRetention>\
+                   <Mode>COMPLIANCE</Mode><Days>1</Days></DefaultRetention></Rule></ObjectLockConfiguration>";
+    let set = order(client, "PUT", "/asked?object-lock=", default, false);
+    assert_eq!(set.outcome(), done(200));
+    let begun = client.request("POST", "/asked/key?uploads=", &[], b"");
+    let upload = between(&begun.text(), "UploadId").concat();
+    let of_upload = format!("uploadId={upload}");
+    let to = format!("/asked/key?partNumber=1&{of_upload}");
+    let part = client.request("PUT", &to, &[], b"content");
+    let etag = part.header("etag").expect("an ETag");
+    std::thread::sleep(GAP);
+    let document = format!(
+        "<CompleteMultipartUpload><Part><PartNumber>1</PartNumber><ETag>{etag}</ETag></Part></CompleteMultipartUpload>"
+    );
+    let before = wall_ms();
+    let to = format!("/asked/key?{of_upload}");
+    let reply = client.request("POST", &to, &[], document.as_bytes());
+    let after = wall_ms();
+    assert_eq!(reply.outcome(), done(200));
+    let head = client.request("HEAD", "/asked/key", &[], b"");
+    let lock = shown(&head).expect("the default");
+    assert!(lock.compliance);
+    let (first, last) = (before + DAY_MS - 1_000, after + DAY_MS + 1_000);
+    assert!(
+        (first..=last).contains(&lock.until_ms),
+        "{first} {lock:?} {last}"
+    );
+}
+
 #[test]
 fn lock_15_reads_tell_the_lock_of_each_version() {
     let mut world = World::new();
