@@ -12,7 +12,7 @@ use crate::heal::rows::RowsVerified;
 use crate::heal::schedule::HealCounts;
 use crate::index::IndexUsage;
 use crate::limits::LOOKED_AT_PER_MS_KEPT;
-use crate::policy::{OwnerId, Usage};
+use crate::policy::{Asker, OwnerId, Usage};
 use crate::pool::{Member, MemberState, Pool};
 use crate::request::{Answer, ReadOnlyReason};
 
@@ -356,8 +356,9 @@ impl Engine {
     }
 
     /// How much client data fits: every byte lies on as many disks as the data lane has copies, and the
-    /// reserve of each disk is not for it.
-    pub(crate) fn capacity(&self) -> Answer {
+    /// reserve of each disk is not for it. Whose owner has a quota of bytes is told of that and of what the owner stores, and
+    /// not of how much others do.
+    pub(crate) fn capacity(&self, asker: &Asker) -> Answer {
         let unit = u64::from(self.pool.unit_bytes);
         let fits = |units: fn(&Pool, &Member) -> u32| {
             let disks = self.pool.active().filter(|member| !member.leaving);
@@ -365,9 +366,21 @@ impl Engine {
             data_units(units.map(u64::from).collect()).saturating_mul(unit)
         };
         let writes = self.read_only.is_none() && self.has_room();
-        Answer::Capacity {
-            total_bytes: fits(Pool::units_for_data),
-            free_bytes: if writes { fits(Pool::spare_units) } else { 0 },
+        let free_bytes = if writes { fits(Pool::spare_units) } else { 0 };
+        let owner = asker.owner();
+        match asker.quota(&owner).and_then(|quota| quota.bytes_max) {
+            None => Answer::Capacity {
+                total_bytes: fits(Pool::units_for_data),
+                free_bytes,
+            },
+            Some(most) => {
+                let used = self.stored_by(&owner).bytes;
+                let free_bytes = free_bytes.min(most.saturating_sub(used));
+                Answer::Capacity {
+                    total_bytes: used.saturating_add(free_bytes),
+                    free_bytes,
+                }
+            }
         }
     }
 

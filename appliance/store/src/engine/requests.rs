@@ -439,7 +439,7 @@ impl Engine {
             }
             Command::AbortUpload { name, upload } => multipart::abort(facts, view, name, *upload),
             Command::ListOldUploads { after } => multipart::list_old(facts, view, *after),
-            Command::Capacity => Ok(Outcome::Answer(self.capacity())),
+            Command::Capacity => Ok(Outcome::Answer(self.capacity(&pending.asker))),
             Command::PutConfig { name, value } => Ok(bucket::put_config(facts, name, value)),
             Command::GetConfig { name } => bucket::get_config(view, name),
             Command::Census { after } => census::page(facts, view, after.as_deref()),

@@ -40,6 +40,51 @@ fn content_that_is_all_at_hand_is_held_against_the_quota() {
     assert_at_rest(&mut vault);
 }
 
+fn capacity(vault: &mut Running) -> (u64, u64) {
+    match vault.ask(Command::Capacity).unwrap() {
+        Answer::Capacity {
+            total_bytes,
+            free_bytes,
+        } => (total_bytes, free_bytes),
+        other => panic!("unexpected {other:?}"),
+    }
+}
+
+#[test]
+fn whose_owner_has_a_quota_is_told_what_it_may_store_and_not_what_others_do() {
+    let mut rig = Rig::create(3);
+    let mut vault = rig.start();
+    let bounded = |bytes_max, versions_max| Client {
+        quotas: quota("a", bytes_max, versions_max),
+        ..client("a")
+    };
+    let most = 1_000_000;
+    become_client(&mut vault, bounded(Some(most), None));
+    done(&mut vault, make("a1")).unwrap();
+    assert_eq!(capacity(&mut vault), (most, most));
+    put(&mut vault, &name("a1", "k"), 300_000).unwrap();
+    assert_eq!(capacity(&mut vault), (most, 700_000));
+    become_client(&mut vault, client("b"));
+    done(&mut vault, make("b1")).unwrap();
+    let before = capacity(&mut vault);
+    for number in 0..40 {
+        put(&mut vault, &name("b1", &format!("k{number}")), 2_000_000).unwrap();
+    }
+    let pool = capacity(&mut vault);
+    assert!(
+        pool.0 == before.0 && pool.1 < before.1,
+        "{before:?} {pool:?}"
+    );
+    become_client(&mut vault, bounded(Some(most), None));
+    assert_eq!(capacity(&mut vault), (most, 700_000));
+    // Less than the quota fits, or none is of bytes.
+    become_client(&mut vault, bounded(Some(u64::MAX), None));
+    assert_eq!(capacity(&mut vault), (300_000 + pool.1, pool.1));
+    become_client(&mut vault, bounded(None, Some(9)));
+    assert_eq!(capacity(&mut vault), pool);
+    vault.stop();
+}
+
 fn anyhow() -> Conditions {
     Conditions::default()
 }
