@@ -8,7 +8,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 use hyper::Method;
 use hyper::header::{
     CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue, IF_MODIFIED_SINCE,
-    IF_UNMODIFIED_SINCE, RANGE,
+    IF_UNMODIFIED_SINCE, RANGE, TRANSFER_ENCODING,
 };
 use hyper::http::request::Parts;
 use s3s::dto::CopySource;
@@ -90,6 +90,7 @@ pub(crate) struct Described {
 pub(crate) fn inspect(parts: &mut Parts, sent_path: &str) -> S3Result<(Claim, Described)> {
     check_size(&parts.headers)?;
     check_single_headers(&parts.headers)?;
+    check_coding(&parts.headers)?;
     let path = parse_path(parts.uri.path())?;
     let mut query = match parts.uri.query() {
         Some(query) => query_pairs(query)
@@ -206,6 +207,18 @@ fn check_single_headers(headers: &HeaderMap) -> S3Result {
         }
     }
     Ok(())
+}
+
+/// Of transfer codings there is one, by which a body ends where its chunks do; the HTTP library takes one before it for none,
+/// and drops a length beside it.
+fn check_coding(headers: &HeaderMap) -> S3Result {
+    let coding = headers.get(TRANSFER_ENCODING).map(HeaderValue::as_bytes);
+    match coding.is_none_or(|coding| coding.eq_ignore_ascii_case(b"chunked")) {
+        true => Ok(()),
+        false => Err(invalid_request(
+            "the one transfer coding that is accepted is chunked",
+        )),
+    }
 }
 
 fn parse_path(path: &str) -> S3Result<S3Path> {

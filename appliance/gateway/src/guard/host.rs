@@ -76,7 +76,7 @@ impl Domains {
 /// of HTTP/2, which names its host elsewhere, gets a host header.
 ///
 /// # Errors
-/// A host that is not plain text.
+/// A host that is not plain text, or two that differ.
 pub(crate) fn to_path_style(parts: &mut Parts, domains: &Domains) -> S3Result<String> {
     let sent = parts.uri.path().to_owned();
     let authority = parts.uri.authority().map(|name| name.as_str().to_owned());
@@ -86,6 +86,11 @@ pub(crate) fn to_path_style(parts: &mut Parts, domains: &Domains) -> S3Result<St
         parts.headers.insert(HOST, value);
     }
     let host = match parts.headers.get(HOST) {
+        Some(value) if differs(parts, value) => {
+            return Err(invalid_request(
+                "the target names another host than the Host header",
+            ));
+        }
         Some(value) => value
             .to_str()
             .map_err(|_| invalid_request("the Host header is not plain text"))?,
@@ -102,6 +107,13 @@ pub(crate) fn to_path_style(parts: &mut Parts, domains: &Domains) -> S3Result<St
         .parse()
         .map_err(|_| invalid_request("the Host header names no bucket"))?;
     Ok(sent)
+}
+
+/// Whether a request is for one host and says that it is for another.
+fn differs(parts: &Parts, header: &HeaderValue) -> bool {
+    let target = parts.uri.authority();
+    let same = |target: &str| target.as_bytes().eq_ignore_ascii_case(header.as_bytes());
+    target.is_some_and(|target| !same(target.as_str()))
 }
 
 #[cfg(test)]

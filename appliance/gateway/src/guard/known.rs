@@ -6,7 +6,7 @@ use s3s::path::S3Path;
 use crate::refused::Feature;
 
 /// Headers outside `x-amz-*` that may come once only.
-pub(super) const SINGLE: [&str; 11] = [
+pub(super) const SINGLE: [&str; 12] = [
     "authorization",
     "content-disposition",
     "content-length",
@@ -17,6 +17,7 @@ pub(super) const SINGLE: [&str; 11] = [
     "if-match",
     "if-none-match",
     "range",
+    "transfer-encoding",
     "expires",
 ];
 

@@ -197,6 +197,20 @@ async fn send_after(
     content
 }
 
+#[tokio::test]
+async fn a_request_is_for_one_host_over_http_2_too() {
+    let world = World::start_with(|config| config.http2 = true).await;
+    world.bucket("locked").await;
+    let mut sender = connect(&world).await;
+    for (host, status) in [(HOST, 200), ("other.example", 400)] {
+        let mut request = signed(&Call::bucket("GET", "locked"), &world.key);
+        let host = host.parse().expect("a value");
+        request.headers_mut().insert("host", host);
+        let (answer, _) = sender.send_request(request, true).expect("sent");
+        assert_eq!(answer.await.expect("an answer").status(), status);
+    }
+}
+
 /// Its streams make what one client can have the gateway hold many times as much.
 #[tokio::test]
 async fn a_gateway_that_is_not_told_to_speak_it_speaks_http_1_alone() {

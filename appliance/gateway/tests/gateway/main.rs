@@ -23,6 +23,7 @@ mod locks;
 mod logs;
 mod multipart;
 mod objects;
+mod readings;
 mod reads;
 mod refusals;
 mod serving;
