@@ -23,9 +23,10 @@ use crate::heal::{CopyAt, Identity, Outcome, Role};
 use crate::index::limits::VERIFY_ROWS;
 use crate::job::{Job, JudgeJob};
 use crate::limits::CLIENT_QUIET_MS;
-use crate::pool::{Flaw, MemberState, Place, Pool, SegmentInfo};
+use crate::pool::{MemberState, Place, SegmentInfo};
 use crate::status::Survey;
 
+mod flaws;
 mod late;
 mod next;
 mod told;
@@ -132,24 +133,6 @@ impl Healer {
             rows: RowsCheck::new(plan.due, now),
             ..Self::default()
         }
-    }
-
-    /// What was wrong with segments before this engine began; of those that are no more nothing is.
-    pub(crate) fn remember(
-        &mut self,
-        flawed: impl Iterator<Item = (SegmentId, Flaw)>,
-        pool: &Pool,
-    ) {
-        for (segment, flaw) in flawed {
-            if pool.segments.contains_key(&segment) {
-                self.schedule.remember(segment, flaw);
-            }
-        }
-    }
-
-    /// Segments with which something is known to be wrong.
-    pub(crate) fn flawed(&self) -> impl Iterator<Item = (SegmentId, Flaw)> {
-        self.schedule.flawed()
     }
 
     /// Counts since start.
@@ -269,13 +252,6 @@ impl Engine {
                 None => return,
             }
         }
-    }
-
-    /// What log and snapshot say to be wrong with segments is looked at soon.
-    pub(super) fn remember_flaws(&mut self) {
-        let segments = self.pool.segments.iter();
-        let flawed = segments.filter_map(|(id, info)| Some((*id, info.flaw?)));
-        self.healer.remember(flawed, &self.pool);
     }
 
     fn begin_walk(&mut self) {
