@@ -549,16 +549,12 @@ impl Engine {
 
     fn conclude_walk(&mut self, running: &Running, outcome: &Outcome) {
         let identity = *running.walk.identity();
-        let news = self.healer.schedule.record(identity.segment, outcome);
         let read_all = running.aim == Aim::Scrub;
         let now_ms = self.now.monotonic_ms;
         let schedule = &mut self.healer.schedule;
+        let news = schedule.record(identity.segment, outcome, read_all);
         schedule.note_unmended(identity.segment, outcome, read_all, now_ms);
-        // Snapshots say it to the next start.
-        let flaw = schedule.flaw(identity.segment);
-        if let Some(info) = self.pool.segments.get_mut(&identity.segment) {
-            info.flaw = flaw;
-        }
+        let flaw = self.note_flaw(identity.segment, read_all && outcome.is_conclusive());
         self.tell_of_walk(identity.segment, outcome, news);
         // It is read again for what it is read for now, or nobody waits for it any more.
         let waits = self.is_waited_for(running.aim, identity.segment, outcome);
@@ -566,6 +562,8 @@ impl Engine {
             Aim::Fill(_) | Aim::Copy(_) | Aim::Check(_) if waits => return,
             Aim::Fill(disk) => {
                 let whole = outcome.whole.contains(&disk) && outcome.lost.is_empty();
+                // Where something was wrong it is read again once the disk takes part, which may give what is lost.
+                let whole = whole && flaw.is_none();
                 return self.filled(identity.segment, whole, outcome.filled_bytes);
             }
             Aim::Copy(to) => return self.copied(to, outcome),
@@ -580,10 +578,14 @@ impl Engine {
         }
         if !outcome.is_conclusive() || running.walk.was_open() != is_open {
             // It was closed meanwhile, or is not known to be read to its end: it is read again.
+            if flaw.is_some() {
+                self.healer.unheard.note(identity.segment, now_ms);
+                self.healer.schedule.suspect(identity.segment);
+            }
             return self.read_again(identity.segment);
         }
-        // Of what does not keep what it is given no record says that it was verified: a start finds it due.
-        match outcome.unmended.is_empty() {
+        // Of what does not keep what it is given no record says that it was verified. That something is lost one does.
+        match outcome.unmended.is_empty() || !outcome.lost.is_empty() {
             true => {
                 let scrub = scrub_of(&identity, outcome, running.walk.copies());
                 self.tell_of_scrub(scrub, is_open);

@@ -76,7 +76,7 @@ impl Engine {
         }
         self.alarms.follow(&before.alarms);
         self.remember_disks(&before.pool, &before.area_failures);
-        self.healer.remember(before.healer.flawed(), &self.pool);
+        self.remember_flaws_of(before);
         // One that was stranded said nothing: it was to write again.
         if before.read_only.is_none() || before.stranded {
             self.tell_read_only();

@@ -70,6 +70,8 @@ pub(crate) struct Schedule {
     waiting: Waiting,
     /// What is lost of each segment, where something is.
     lost: BTreeMap<SegmentId, usize>,
+    /// Segments with which something was wrong before the start, until they are suspected.
+    remembered: BTreeSet<SegmentId>,
     /// Segments of which something was lost before the start, until they are read to their end.
     lost_before: BTreeSet<SegmentId>,
     /// What was written again in vain.
@@ -136,9 +138,9 @@ impl Schedule {
         self.suspects_from_ms = 0;
     }
 
-    /// Something was wrong with this segment before the start: what it is now is looked at as soon as it can be.
+    /// Something was wrong with this segment before the start: what it is now is looked at when no disk is filled or drained.
     pub(crate) fn remember(&mut self, segment: SegmentId, flaw: Flaw) {
-        self.suspect(segment);
+        self.remembered.insert(segment);
         if flaw == Flaw::Lost && !self.is_lost(segment) {
             self.lost_before.insert(segment);
             self.counts.lost_before = self.lost_before.len();
@@ -159,6 +161,16 @@ impl Schedule {
         let known = self.lost.keys().chain(&self.lost_before);
         let known = known.chain(self.unmended.keys());
         known.filter_map(|segment| Some((*segment, self.flaw(*segment)?)))
+    }
+
+    /// Nothing else waits: what was wrong before the start is suspected now. Whether anything was.
+    pub(crate) fn recall(&mut self) -> bool {
+        let any = !self.remembered.is_empty();
+        if any {
+            self.suspects.append(&mut self.remembered);
+            self.suspects_from_ms = 0;
+        }
+        any
     }
 
     /// Takes the first suspected segment that can be read now; the others stay suspected.
@@ -220,6 +232,7 @@ impl Schedule {
         self.lost.retain(|segment, _| known(*segment));
         self.counts.lost.retain(|lost| known(lost.segment));
         self.counts.lost_pieces = self.lost.values().sum();
+        self.remembered.retain(|segment| known(*segment));
         self.lost_before.retain(|segment| known(*segment));
         self.counts.lost_before = self.lost_before.len();
         self.unmended.retain(|segment, _| known(*segment));
@@ -389,14 +402,15 @@ impl Schedule {
         self.quiet_until_ms = now_ms.saturating_add(SEARCH_PAUSE_MS.min(self.due.settle_ms));
     }
 
-    /// Counts what a walk found; says whether something is lost of which that was not known.
-    pub(crate) fn record(&mut self, segment: SegmentId, outcome: &Outcome) -> bool {
+    /// Counts what a walk found; says whether something is lost of which that was not known. Only one that read every copy
+    /// can say that nothing is.
+    pub(crate) fn record(&mut self, segment: SegmentId, outcome: &Outcome, read_all: bool) -> bool {
         let counts = &mut self.counts;
         counts.segments += u64::from(outcome.complete);
         counts.verified_bytes += outcome.verified_bytes;
         counts.repaired += outcome.repaired;
         counts.repaired_bytes += outcome.repaired_bytes;
-        if !outcome.is_conclusive() {
+        if !outcome.is_conclusive() || outcome.lost.is_empty() && !read_all {
             return false;
         }
         self.lost_before.remove(&segment);

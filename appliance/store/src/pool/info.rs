@@ -16,7 +16,7 @@ pub struct FirstRead {
 }
 
 /// What was found of a segment that is not as it should be.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Flaw {
     /// A copy does not keep what is written there again.
     Unmended,
@@ -106,12 +106,10 @@ impl SegmentInfo {
 
     /// The log says what was found when every copy was read again at this time.
     pub(crate) fn was_found(&mut self, scrub: &Scrub, at: UnixMillis) {
-        // What was found later is known already where it comes from a snapshot.
-        if at >= self.verified {
-            let holed = |(_, health): &(DiskId, CopyHealth)| *health == CopyHealth::Holed;
-            let lost = !scrub.lost.is_empty() || scrub.copies.iter().any(holed);
-            self.flaw = lost.then_some(Flaw::Lost);
-        }
+        let holed = |(_, health): &(DiskId, CopyHealth)| *health == CopyHealth::Holed;
+        let lost = !scrub.lost.is_empty() || scrub.copies.iter().any(holed);
+        // Of no copy it can say that it holds what there is.
+        self.flaw = (lost || scrub.copies.is_empty()).then_some(Flaw::Lost);
         self.was_read(at);
     }
 

@@ -630,7 +630,8 @@ impl<'a> Replay<'a> {
             Body::Alloc(alloc) => {
                 return moves::note_alloc(self.pool, alloc, at, known);
             }
-            Body::Scrub(scrub) => self.pool.note_scrub(scrub, at),
+            // A snapshot says what was found until it was taken.
+            Body::Scrub(scrub) if !known => self.pool.note_scrub(scrub, at),
             Body::Relocate(relocate) => return moves::note_relocate(self.pool, relocate, known),
             Body::Trim(trim) => moves::note_trim(self.pool, trim, known),
             Body::Later(kind) if !kind.is_optional() => self.out.newer = true,

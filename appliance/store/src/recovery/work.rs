@@ -199,6 +199,7 @@ impl Work<'_> {
         for (id, mut info) in unsure {
             if let Some(found) = self.pool.segments.get_mut(&id) {
                 found.places = info.places;
+                found.flaw = info.flaw;
                 if info.stated.is_some() {
                     found.units = info.units.min(found.units);
                     found.stated = info.stated;

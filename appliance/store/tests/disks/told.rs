@@ -282,6 +282,57 @@ fn what_is_lost_is_known_from_the_first_moment_of_the_next_start() {
     }
 }
 
+/// What fills a disk that has nearly everything reads no frame of it, and says nothing of what is lost there.
+#[test]
+fn a_disk_that_comes_back_ends_no_loss_unless_it_gives_what_was_lost() {
+    for gives in [false, true] {
+        let (mut rig, mut vault) = sealed();
+        let disks: Vec<SimDiskHandle> = rig.handles.iter().flatten().cloned().collect();
+        let copies = rig.copies_of(&rig.frames_of(false)[0]);
+        let flip = |(disk, at): &(usize, u64)| disks[*disk].rot(at + 77, 4);
+        copies.iter().for_each(flip);
+        read_again(&mut vault);
+        assert_eq!(vault.engine.status().heal.counts.lost.len(), 1, "{gives}");
+        vault.stop();
+        let (back, _) = copies[1];
+        rig.handles[back] = None;
+        let mut vault = rig.start();
+        vault.put(&name("b", "meanwhile"), &content(9, 2_000));
+        assert!(
+            vault.engine.status().heal.counts.has_losses(),
+            "{gives}: away"
+        );
+        if gives {
+            flip(&copies[1]);
+        }
+        let number = u16::try_from(back).unwrap() + 1;
+        vault.attach(Some(number), &disks[back]).unwrap();
+        vault.until("it takes part", |engine| {
+            let status = engine.status();
+            let active = |disk: &DiskStatus| disk.state == MemberState::Active;
+            status.disks.iter().all(active) && status.heal.fill.is_none()
+        });
+        let state = |vault: &Running| vault.engine.status().state.word();
+        if gives {
+            vault.until("it is read again", |engine| {
+                engine.status().state.word() == "ok"
+            });
+            assert_eq!(vault.engine.status().heal.counts.repaired, 1);
+        } else {
+            assert_eq!(state(&vault), "suspect");
+            vault.sleep(HOUR_MS);
+            assert_eq!(vault.engine.status().heal.counts.lost.len(), 1);
+        }
+        drop(vault);
+        rig.crash();
+        rig.handles[back] = Some(disks[back].clone());
+        let expected = if gives { "ok" } else { "suspect" };
+        let mut vault = rig.start();
+        vault.sleep(HOUR_MS);
+        assert_eq!(state(&vault), expected);
+    }
+}
+
 /// What was told to be lost, newest last.
 fn losses(vault: &Running) -> Vec<usize> {
     let of = |alarm: Alarm| match alarm {

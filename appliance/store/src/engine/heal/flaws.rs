@@ -1,36 +1,47 @@
 //! What is known to be wrong with segments, over starts and over engines of one process.
+//!
+//! A segment's flaw is noted where it is found, in its record and in snapshots, and ends where every copy was read to its
+//! end and nothing was wrong. What fills or copies does not read every copy: it may find a flaw and ends none.
 
 use stele_format::units::SegmentId;
 
-use super::Healer;
 use crate::engine::Engine;
-use crate::pool::{Flaw, Pool};
+use crate::pool::Flaw;
 
-impl Healer {
-    /// What was wrong with segments before this engine began; of those that are no more nothing is.
-    pub(crate) fn remember(
-        &mut self,
-        flawed: impl Iterator<Item = (SegmentId, Flaw)>,
-        pool: &Pool,
-    ) {
-        for (segment, flaw) in flawed {
-            if pool.segments.contains_key(&segment) {
-                self.schedule.remember(segment, flaw);
+impl Engine {
+    /// What log and snapshot say to be wrong with segments is looked at again.
+    pub(in crate::engine) fn remember_flaws(&mut self) {
+        for (segment, info) in self.pool.segments.iter() {
+            if let Some(flaw) = info.flaw {
+                self.healer.schedule.remember(*segment, flaw);
             }
         }
     }
 
-    /// Segments with which something is known to be wrong.
-    pub(crate) fn flawed(&self) -> impl Iterator<Item = (SegmentId, Flaw)> {
-        self.schedule.flawed()
+    /// The same of what an engine knew that this one takes over from.
+    pub(in crate::engine) fn remember_flaws_of(&mut self, before: &Engine) {
+        for (segment, flaw) in before.healer.schedule.flawed() {
+            if let Some(info) = self.pool.segments.get_mut(&segment) {
+                info.flaw = info.flaw.max(Some(flaw));
+                self.healer.schedule.remember(segment, flaw);
+            }
+        }
     }
-}
 
-impl Engine {
-    /// What log and snapshot say to be wrong with segments is looked at soon.
-    pub(in crate::engine) fn remember_flaws(&mut self) {
-        let segments = self.pool.segments.iter();
-        let flawed = segments.filter_map(|(id, info)| Some((*id, info.flaw?)));
-        self.healer.remember(flawed, &self.pool);
+    /// Notes what a walk has shown to be wrong with a segment, and what is known to be: all of it, where the walk `judged`
+    /// every copy.
+    pub(super) fn note_flaw(&mut self, segment: SegmentId, judged: bool) -> Option<Flaw> {
+        let found = self.healer.schedule.flaw(segment);
+        let known = self.pool.segments.get(&segment)?.flaw;
+        let flaw = match judged {
+            true => found,
+            false => known.max(found),
+        };
+        if flaw != known
+            && let Some(info) = self.pool.segments.get_mut(&segment)
+        {
+            info.flaw = flaw;
+        }
+        flaw
     }
 }

@@ -23,6 +23,10 @@ impl Engine {
         if let Some(next) = self.next_to_move() {
             return Some(next);
         }
+        let idle = self.fill.is_none() && self.drain.is_none();
+        if idle && self.healer.schedule.recall() {
+            return self.next_to_walk();
+        }
         if self.healer.schedule.is_quiet(now_ms) {
             return None;
         }

@@ -72,8 +72,12 @@ impl Engine {
     }
 
     fn push_scrub(&mut self, scrub: Scrub) {
-        // The reserve of a full vault is not for these.
-        if self.pool.has_room_for_data() && !self.journal.is_full() {
+        // The vault's part of the reserve of a full one is not for these, and none of it but for what is lost.
+        let room = match scrub.lost.is_empty() {
+            true => self.pool.has_room_for_data(),
+            false => self.pool.has_room_for_records(),
+        };
+        if room && !self.journal.is_full() {
             let draft = Draft::of_engine(RecordType::Scrub, Body::Scrub(scrub));
             self.journal.push_own(draft);
         }
