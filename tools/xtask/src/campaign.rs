@@ -2,8 +2,8 @@
 //! were checked, then in long sessions until so many operations were.
 //!
 //! One log for each range of seeds and a list of the seeds that failed are written into the target directory, beside the
-//! simulator itself. A run that was interrupted goes on where it was when it is asked for again from the same seed: with
-//! that very simulator, so that one run is of one state of the code.
+//! simulator itself. A run that was interrupted goes on where it was when it is asked for again from the same seed, with the
+//! ranges first that were begun and not ended: with that very simulator, so that one run is of one state of the code.
 
 use crate::command::Run;
 use crate::failure::{Failure, Outcome, ensure};
@@ -17,9 +17,13 @@ use std::time::{Duration, Instant};
 /// The simulator, where it is built and in the directory of a run.
 const PROGRAM: &str = "stele-sim";
 
+/// How the name of a file ends that says of which kind a range is, from its beginning until its log is whole.
+const BEGUN: &str = "begun";
+
 /// What is run in one process, with one log.
 struct Kind {
     seeds: u64,
+    name: &'static str,
     /// Events of work in each seed.
     steps: &'static str,
     more: &'static [&'static str],
@@ -27,12 +31,14 @@ struct Kind {
 
 /// Mostly starts.
 const BRIEF: Kind = Kind {
+    name: "brief",
     seeds: 200,
     steps: "400",
     more: &[],
 };
 /// Mostly work.
 const LONG: Kind = Kind {
+    name: "long",
     seeds: 5,
     steps: "100000",
     more: &["--long"],
@@ -133,6 +139,8 @@ struct State {
     totals: Totals,
     /// Failing seeds and how to see them fail again.
     failures: Vec<String>,
+    /// Ranges that were begun before and have no log.
+    again: Vec<(u64, &'static Kind)>,
     /// Why no further range is begun, beside that it is enough.
     broken: Option<Failure>,
 }
@@ -147,16 +155,23 @@ struct Campaign {
 }
 
 /// Runs seeds from `from` on until the goal is reached; fails where a seed failed.
-pub fn run(workspace: &Workspace, from: u64, goal: Goal) -> Outcome {
+pub fn run(workspace: &Workspace, from: u64, goal: Goal, kept: bool) -> Outcome {
     ensure(goal.recoveries > 0, || "how many recoveries?".to_owned())?;
     let logs = workspace.target.join("sim-runs").join(from.to_string());
     std::fs::create_dir_all(&logs).map_err(|e| Failure::path("cannot make", &logs, &e))?;
     let program = logs.join(PROGRAM);
-    if !program.exists() {
-        let build = ["build", "--release", "--package", "stele-sim"];
-        workspace.cargo(&build).stream()?;
-        let built = workspace.target.join("release").join(PROGRAM);
-        keep_program(&built, &program)?;
+    let build = ["build", "--release", "--package", "stele-sim"];
+    workspace.cargo(&build).stream()?;
+    let built = workspace.target.join("release").join(PROGRAM);
+    match program.exists() {
+        false => keep_program(&built, &program)?,
+        true => ensure(kept || is_same(&built, &program)?, || {
+            format!(
+                "this run was begun with another simulator than the code gives now: begin one from another seed, or go \
+                 on with --kept, of the state of the code that it was begun with ({})",
+                program.display()
+            )
+        })?,
     }
     println!("logs: {}", logs.display());
     let state = resumed(&logs, from)?;
@@ -182,6 +197,12 @@ pub fn run(workspace: &Workspace, from: u64, goal: Goal) -> Outcome {
     campaign.close()
 }
 
+fn is_same(one: &Path, other: &Path) -> Outcome<bool> {
+    let read =
+        |path: &Path| std::fs::read(path).map_err(|e| Failure::path("cannot read", path, &e));
+    Ok(read(one)? == read(other)?)
+}
+
 /// Keeps a program, whole or not at all.
 fn keep_program(built: &Path, kept: &Path) -> Outcome {
     let part = kept.with_extension("part");
@@ -189,13 +210,14 @@ fn keep_program(built: &Path, kept: &Path) -> Outcome {
     copy().map_err(|e| Failure::path("cannot keep", kept, &e))
 }
 
-/// What the logs of an earlier beginning of the run say. Of ranges without a log nothing is known, and they are left out:
-/// a seed is never counted twice.
+/// What the logs of an earlier beginning of the run say, and which ranges have none: they were interrupted, or broke off,
+/// and are run again. A seed is never counted twice.
 fn resumed(logs: &Path, from: u64) -> Outcome<State> {
     let mut state = State {
         next: from,
         totals: Totals::default(),
         failures: Vec::new(),
+        again: Vec::new(),
         broken: None,
     };
     let entries = std::fs::read_dir(logs).map_err(|e| Failure::path("cannot list", logs, &e))?;
@@ -203,11 +225,19 @@ fn resumed(logs: &Path, from: u64) -> Outcome<State> {
         let path = entry?.path();
         let name = path.file_stem().and_then(|name| name.to_str());
         let first = name.and_then(|name| name.parse::<u64>().ok());
-        let Some(first) = first.filter(|_| path.extension().is_some_and(|end| end == "log")) else {
+        let end = path.extension().and_then(|end| end.to_str());
+        let (Some(first), Some(end @ ("log" | BEGUN))) = (first, end) else {
             continue;
         };
         let output =
             std::fs::read_to_string(&path).map_err(|e| Failure::path("cannot read", &path, &e))?;
+        if end == BEGUN {
+            let kind = [&BRIEF, &LONG].into_iter().find(|kind| kind.name == output);
+            let kind = kind.ok_or_else(|| Failure::new(format!("no kind of run: {output}")))?;
+            state.next = state.next.max(first + kind.seeds);
+            state.again.push((first, kind));
+            continue;
+        }
         let Some(totals) = Totals::read(&output) else {
             continue;
         };
@@ -242,14 +272,22 @@ impl Campaign {
 
     fn next_range(&self) -> Option<(u64, &'static Kind)> {
         let mut state = self.state.lock().expect("no worker panics");
+        if state.broken.is_some() {
+            return None;
+        }
+        if let Some(again) = state.again.pop() {
+            return Some(again);
+        }
         let kind = self.goal.next(state.totals)?;
         let first = state.next;
         state.next = first.checked_add(kind.seeds)?;
-        state.broken.is_none().then_some((first, kind))
+        Some((first, kind))
     }
 
     fn run_range(&self, first: u64, kind: &Kind) -> Outcome<(Totals, Vec<String>)> {
         let range = format!("{first}..{}", first + kind.seeds);
+        let begun = self.logs.join(format!("{first}.{BEGUN}"));
+        write(&begun, kind.name)?;
         let run = Run::new("nice")
             .args(["-n", NICENESS])
             .arg(&self.program)
@@ -272,6 +310,7 @@ impl Campaign {
         // A range in which nothing was recovered would go on for ever.
         let totals = Totals::read(&finished.stdout).filter(|totals| totals.budgeted() > 0);
         let totals = totals.ok_or_else(|| finished.unexpected("a line of totals"))?;
+        std::fs::remove_file(&begun).map_err(|e| Failure::path("cannot remove", &begun, &e))?;
         Ok((totals, failures_in(&finished.stdout)))
     }
 
@@ -344,6 +383,8 @@ mod tests {
             ("100.log", OUTPUT),
             ("106.log", OUTPUT),
             ("103.log", "seeds 3\n"),
+            ("103.begun", "brief"),
+            ("400.begun", "long"),
             ("failures.txt", OUTPUT),
             ("stele-sim", ""),
         ] {
@@ -351,7 +392,14 @@ mod tests {
         }
         let state = resumed(&logs, 100).unwrap();
         std::fs::remove_dir_all(&logs).unwrap();
-        assert_eq!(state.next, 109);
+        assert_eq!(state.next, 405);
+        let mut again: Vec<_> = state
+            .again
+            .iter()
+            .map(|(at, kind)| (*at, kind.name))
+            .collect();
+        again.sort_unstable();
+        assert_eq!(again, [(103, "brief"), (400, "long")]);
         assert_eq!(state.totals, Totals([6, 80, 60, 4, 18, 2]));
         assert_eq!(state.failures.len(), 2);
     }

@@ -96,6 +96,9 @@ enum Task {
         /// Then seeds of long sessions, until so many operations of clients were checked in all.
         #[arg(long, value_name = "N", default_value_t = 0, requires = "recoveries")]
         operations: u64,
+        /// Go on with the simulator that a run from this seed was begun with, though the code has changed since.
+        #[arg(long, requires = "recoveries")]
+        kept: bool,
         /// Number of seeds.
         #[arg(long, default_value_t = 1000)]
         runs: u64,
@@ -275,6 +278,7 @@ fn run(workspace: &Workspace, task: Task) -> Outcome {
             seed,
             recoveries: Some(recoveries),
             operations,
+            kept,
             ..
         } => campaign::run(
             workspace,
@@ -283,6 +287,7 @@ fn run(workspace: &Workspace, task: Task) -> Outcome {
                 recoveries,
                 operations,
             },
+            kept,
         ),
         Task::Sim {
             seed, runs, steps, ..
