@@ -21,7 +21,15 @@ pub enum Violation {
         /// The version.
         version: VersionId,
     },
-    /// A version, marker, upload or part that nobody asked for, or that is shown half.
+    /// An upload or part is shown that was never begun, or is over.
+    #[error("{what} of {place} is not open, and is shown")]
+    NotOpen {
+        /// Bucket and key.
+        place: String,
+        /// What it is.
+        what: String,
+    },
+    /// A version or marker that nobody asked for, or that is shown half.
     #[error("{what} of {place} was never asked for")]
     Unexpected {
         /// Bucket and key.

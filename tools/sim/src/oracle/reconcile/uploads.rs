@@ -35,7 +35,7 @@ impl Oracle {
                 ) = (times, taken)
                 else {
                     let what = format!("upload {}", row.upload);
-                    return Err(Violation::Unexpected {
+                    return Err(Violation::NotOpen {
                         place: at.to_string(),
                         what,
                     });
@@ -154,7 +154,7 @@ impl Oracle {
                 .iter()
                 .find(|part| !known.parts.contains_key(&part.number))
             {
-                return Err(Violation::Unexpected {
+                return Err(Violation::NotOpen {
                     place: wish.bucket.clone(),
                     what: format!("part {} of upload {}", extra.number, row.upload),
                 });
