@@ -31,6 +31,7 @@ use crate::limits::{
 };
 use crate::plants::{Plant, on};
 use crate::recovery::table::quorum;
+pub(crate) use info::tells_of_loss;
 pub use info::{FirstRead, Flaw, SegmentInfo};
 pub use segments::Segments;
 use slow::Slowness;

@@ -205,7 +205,10 @@ impl Schedule {
             None => true,
             Some(found) => unmended(found),
         };
-        self.suspects.iter().any(suspected) || self.unmended.values().any(unmended)
+        // On which disk something was wrong before the start is not known any more.
+        self.suspects.iter().any(suspected)
+            || !self.remembered.is_empty()
+            || self.unmended.values().any(unmended)
     }
 
     /// Whether something of a segment is known to be lost.

@@ -24,6 +24,13 @@ pub enum Flaw {
     Lost,
 }
 
+/// Whether a record says that something is on no disk: a frame, a header, footer or seal, or all there is where no copy
+/// holds it.
+pub(crate) fn tells_of_loss(scrub: &Scrub) -> bool {
+    let holed = |(_, health): &(DiskId, CopyHealth)| *health == CopyHealth::Holed;
+    !scrub.lost.is_empty() || scrub.copies.is_empty() || scrub.copies.iter().any(holed)
+}
+
 /// A segment the pool knows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SegmentInfo {
@@ -106,10 +113,7 @@ impl SegmentInfo {
 
     /// The log says what was found when every copy was read again at this time.
     pub(crate) fn was_found(&mut self, scrub: &Scrub, at: UnixMillis) {
-        let holed = |(_, health): &(DiskId, CopyHealth)| *health == CopyHealth::Holed;
-        let lost = !scrub.lost.is_empty() || scrub.copies.iter().any(holed);
-        // Of no copy it can say that it holds what there is.
-        self.flaw = (lost || scrub.copies.is_empty()).then_some(Flaw::Lost);
+        self.flaw = tells_of_loss(scrub).then_some(Flaw::Lost);
         self.was_read(at);
     }
 
@@ -139,6 +143,8 @@ impl SegmentInfo {
 
 #[cfg(test)]
 mod tests {
+    use stele_format::units::{FrameIndex, SegmentId};
+
     use super::*;
 
     fn at(ms: u64) -> UnixMillis {
@@ -159,6 +165,30 @@ mod tests {
             verified: UnixMillis::ZERO,
             first_read: None,
             flaw: None,
+        }
+    }
+
+    #[test]
+    fn a_record_with_a_hole_a_lost_frame_or_no_copy_tells_of_a_loss_and_no_other_does() {
+        use CopyHealth::{Holed, Repaired, Whole};
+        let disk = DiskId::new([1; 16]);
+        for (copies, lost, expected) in [
+            (&[Whole, Repaired][..], &[][..], None),
+            // Footer and seal have no number.
+            (&[Holed], &[], Some(Flaw::Lost)),
+            (&[Holed], &[3], Some(Flaw::Lost)),
+            (&[], &[3], Some(Flaw::Lost)),
+            (&[], &[], Some(Flaw::Lost)),
+        ] {
+            let scrub = Scrub {
+                segment: SegmentId::new(1),
+                lane: LaneId::new(1),
+                copies: copies.iter().map(|health| (disk, *health)).collect(),
+                lost: lost.iter().copied().map(FrameIndex::new).collect(),
+            };
+            let mut info = begun(1);
+            info.was_found(&scrub, at(5));
+            assert_eq!(info.flaw, expected, "{copies:?} {lost:?}");
         }
     }
 

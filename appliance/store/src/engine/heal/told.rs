@@ -7,6 +7,7 @@ use stele_format::units::{DiskId, SegmentId, UnixMillis};
 use crate::draft::Draft;
 use crate::engine::Engine;
 use crate::limits::{SCRUB_TOLD_COUNT, SCRUB_TOLD_MS};
+use crate::pool::tells_of_loss;
 
 /// Records that are not written yet. A crash loses them, and what they tell of is read again, but for what a snapshot
 /// has as read.
@@ -73,9 +74,9 @@ impl Engine {
 
     fn push_scrub(&mut self, scrub: Scrub) {
         // The vault's part of the reserve of a full one is not for these, and none of it but for what is lost.
-        let room = match scrub.lost.is_empty() {
-            true => self.pool.has_room_for_data(),
-            false => self.pool.has_room_for_records(),
+        let room = match tells_of_loss(&scrub) {
+            true => self.pool.has_room_for_records(),
+            false => self.pool.has_room_for_data(),
         };
         if room && !self.journal.is_full() {
             let draft = Draft::of_engine(RecordType::Scrub, Body::Scrub(scrub));
